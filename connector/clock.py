@@ -1,0 +1,71 @@
+"""Time: what it is now, and waits that end.
+
+Tests replace the functions of this module's `Clock`; nothing else in the package reads the time or sleeps.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+__all__ = ["Clock", "Deadline", "from_timestamp", "isoformat"]
+
+
+class Clock:
+    """The wall clock, a steady clock, and sleep."""
+
+    def time(self) -> float:
+        """Return seconds since 1970 in UTC."""
+        return time.time()
+
+    def utc_now(self) -> datetime:
+        """Return the present moment, aware, in UTC."""
+        return datetime.fromtimestamp(self.time(), UTC)
+
+    def monotonic(self) -> float:
+        """Return seconds on a clock that never goes back."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+    def deadline(self, seconds: float) -> Deadline:
+        """Return the moment so many seconds from now."""
+        return Deadline(clock=self, at=self.monotonic() + seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadline:
+    """A moment at which waiting ends."""
+
+    clock: Clock
+    at: float
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left, never negative."""
+        return max(0.0, self.at - self.clock.monotonic())
+
+    @property
+    def passed(self) -> bool:
+        """Whether no time is left."""
+        return self.left <= 0
+
+    def pause(self, seconds: float) -> bool:
+        """Wait so long, or until the deadline; return whether time is left after it."""
+        self.clock.sleep(min(seconds, self.left))
+        return not self.passed
+
+
+def from_timestamp(seconds: float) -> datetime:
+    """Return the aware UTC datetime of a number of seconds since 1970."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def isoformat(moment: datetime | None) -> str | None:
+    """Return a moment as ISO 8601 in UTC, whole seconds, or None."""
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

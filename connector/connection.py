@@ -1,0 +1,165 @@
+"""One practice's link to its Communicate account, and what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from connector.token_set import TokenSet
+
+__all__ = [
+    "Account",
+    "Connection",
+    "ConnectionState",
+    "Event",
+    "Grant",
+    "LabConnection",
+    "UnprovenGrant",
+]
+
+
+class ConnectionState(StrEnum):
+    """What can be done with a connection."""
+
+    CONNECTED = "connected"  # access tokens are to be had
+    DEGRADED = "degraded"  # the last attempt failed, the next may not
+    NEEDS_REPAIR = "needs_repair"  # the grant is dead: somebody has to give consent again
+    REVOKING = "revoking"  # revocation was asked for and is not proved yet
+    REVOKED = "revoked"  # the grant is proved dead, the tokens are gone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """The Communicate account behind a connection.
+
+    Attributes:
+        id: the provider's own identifier.
+        region: "americas", "asia-pacific", "europe", or None where it is not known.
+    """
+
+    id: str
+    email: str | None = None
+    name: str | None = None
+    region: str | None = None
+
+    def __str__(self) -> str:
+        """Return what a person knows the account by."""
+        return self.email or self.name or self.id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabConnection:
+    """3Shape's own connection between the practice and Ormco's lab account.
+
+    Attributes:
+        state: "none", "requested" or "active".
+        email: the lab account's address.
+    """
+
+    state: str
+    email: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """One practice's OAuth link, without its secrets.
+
+    Attributes:
+        practice_id: the caller's own id of the practice.
+        provider: name of the provider it was connected at.
+        state: see `ConnectionState`; `since` when.
+        reason: why it is in this state, a short word such as "grant_refused" or "answer_lost", or None.
+        account: the Communicate account behind it, or None where the provider does not tell.
+        scope: as granted, space-separated.
+        renewable: whether there is a refresh token.
+        expires_at: when the present access token ends.
+        connected_at: when consent was last given.
+        refreshed_at: when the present token set arrived.
+        token_generation: rises by one with each new token set.
+        lab: the lab connection as last seen.
+        last_error: the last failure in words, or None.
+    """
+
+    practice_id: str
+    provider: str
+    state: ConnectionState
+    since: datetime
+    reason: str | None = None
+    account: Account | None = None
+    scope: str | None = None
+    renewable: bool = False
+    expires_at: datetime | None = None
+    connected_at: datetime | None = None
+    refreshed_at: datetime | None = None
+    token_generation: int = 0
+    lab: LabConnection | None = None
+    last_error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnprovenGrant:
+    """Tokens whose account could not be read yet; never handed out before it has been.
+
+    Attributes:
+        tokens: what was granted.
+        expected_account: e-mail address the account has to have, or None.
+        allow_account_change: whether it may differ from the connection's present account.
+    """
+
+    tokens: TokenSet = field(repr=False)
+    expected_account: str | None = None
+    allow_account_change: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """A connection with its secrets and the bookkeeping of its refreshes, as the store holds it.
+
+    Attributes:
+        connection: what may be shown.
+        tokens: the present token set, or None (revoked, or none proved yet).
+        unproven: newer tokens that wait for their account to be read.
+        refresh_sent_at: set while a refresh is under way; still set afterwards, its answer may be lost.
+        refresh_owner: the process that sent that refresh.
+        failures: failed refreshes in a row.
+        retry_at: no refresh before this moment.
+        revision: the store's mark of the write that it was read from; kept by `dataclasses.replace`, it tells
+            the store whether anything was written since. 0 where it was never read.
+    """
+
+    connection: Connection
+    tokens: TokenSet | None = field(default=None, repr=False)
+    unproven: UnprovenGrant | None = field(default=None, repr=False)
+    refresh_sent_at: datetime | None = None
+    refresh_owner: str | None = None
+    failures: int = 0
+    retry_at: datetime | None = None
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One entry of the audit record; never holds a secret.
+
+    Attributes:
+        sequence: position in the record, given by the store; 0 before it is stored.
+        at: when.
+        kind: what was done: "begin", "complete", "refresh", "repair", "revoke", "forget", "adopt",
+            "account_change", "lab", "keys".
+        outcome: how it ended: "ok", or a short word such as "grant_refused".
+        practice_id: whose connection, or None for the store as a whole.
+        actor: who did it: a user and program name, or what the caller set.
+        state: the connection's state after it, or None.
+        detail: further facts, all text.
+    """
+
+    sequence: int = 0
+    at: datetime
+    kind: str
+    outcome: str
+    practice_id: str | None = None
+    actor: str = ""
+    state: ConnectionState | None = None
+    detail: Mapping[str, str] = field(default_factory=dict)

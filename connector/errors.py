@@ -1,0 +1,303 @@
+"""Every error this package raises.
+
+```
+ConnectorError
+├── AuthorizationResponseError          the answer that came back cannot be used
+│   ├── CodeMissingError                no code in it
+│   ├── CodeDamagedError                a code, but not whole: cut short, or broken inside
+│   ├── AmbiguousResponseError          two codes, a repeated parameter, code and error together
+│   ├── WrongAddressError               the address of another page or host
+│   ├── StateMismatchError              not the answer to the request that is open
+│   ├── CodeSpentError                  this store has used the code before
+│   ├── CodeRefusedError                the provider did not accept the code
+│   ├── RequestExpiredError             the request or the code is too old
+│   └── NobodyActedError                the time ran out before anyone acted
+├── ConsentDeniedError                  the practice said no
+│   └── WindowClosedError               the browser window was closed
+├── ProviderUnavailableError            network, timeout, 5xx, or an answer that is not the provider's
+├── NotFoundError
+│   ├── ConnectionNotFoundError
+│   ├── CaseNotFoundError
+│   ├── LabConnectionNotFoundError
+│   └── StillWaitingError               the wait ended before the other side acted
+├── GrantError
+│   ├── GrantRefusedError               the provider refused a refresh token
+│   ├── NeedsRepairError                the grant is dead, or nearly
+│   ├── RevokedError                    the connection was revoked here
+│   └── GrantStillHonouredError         a grant that should be dead still works
+├── AccountMismatchError                another Communicate account than expected
+├── StoreError
+│   ├── StoreUnavailableError           cannot be opened, read or written
+│   ├── StoreLockedError                another process kept it for too long
+│   ├── StoreDamagedError               what is stored cannot be right
+│   └── SealingKeyError                 the key is missing, wrong or malformed
+└── ConfigurationError
+    ├── SettingError                    settings are missing, malformed or contradictory
+    ├── ClientRefusedError              the provider does not accept the client registration
+    ├── ProviderErrorPageError          the provider showed an error page of its own
+    ├── PageChangedError                a page no longer has the words or buttons it is known by
+    ├── BrowserUnavailableError         no browser, or one that does not start
+    └── ExtraMissingError               an optional part of the package is not installed
+```
+
+A message states the fact and holds no secret. The hint says what a person can do next.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AccountMismatchError",
+    "AmbiguousResponseError",
+    "AuthorizationResponseError",
+    "BrowserUnavailableError",
+    "CaseNotFoundError",
+    "ClientRefusedError",
+    "CodeDamagedError",
+    "CodeMissingError",
+    "CodeRefusedError",
+    "CodeSpentError",
+    "ConfigurationError",
+    "ConnectionNotFoundError",
+    "ConnectorError",
+    "ConsentDeniedError",
+    "ExtraMissingError",
+    "GrantError",
+    "GrantRefusedError",
+    "GrantStillHonouredError",
+    "LabConnectionNotFoundError",
+    "NeedsRepairError",
+    "NobodyActedError",
+    "NotFoundError",
+    "PageChangedError",
+    "ProviderErrorPageError",
+    "ProviderUnavailableError",
+    "RequestExpiredError",
+    "RevokedError",
+    "SealingKeyError",
+    "SettingError",
+    "StateMismatchError",
+    "StillWaitingError",
+    "StoreDamagedError",
+    "StoreError",
+    "StoreLockedError",
+    "StoreUnavailableError",
+    "WindowClosedError",
+    "WrongAddressError",
+]
+
+
+class ConnectorError(Exception):
+    """Base of all errors of this package.
+
+    Attributes:
+        message: the fact, without any secret.
+        hint: what a person can do next; empty where there is nothing to do.
+        state: of the authorization request that is over with this error, because the provider answered it
+            with one; None for every other error.
+    """
+
+    state: str | None = None
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    @property
+    def kind(self) -> str:
+        """The class in snake case without "_error", as it stands in JSON and in the audit record."""
+        name = type(self).__name__.removesuffix("Error")
+        return "".join(f"_{char.lower()}" if char.isupper() else char for char in name).lstrip("_")
+
+
+class AuthorizationResponseError(ConnectorError):
+    """The authorization response cannot be used."""
+
+
+class CodeMissingError(AuthorizationResponseError):
+    """There is no authorization code in the text."""
+
+
+class CodeDamagedError(AuthorizationResponseError):
+    """The code is not whole, seen from its own structure; it was not sent to the provider.
+
+    Attributes:
+        length: characters of the decoded code as it was given.
+        expected_length: characters the whole code has, or None where the code cannot tell.
+        position: index in the decoded code of the first character that cannot be right, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        length: int,
+        expected_length: int | None = None,
+        position: int | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.length = length
+        self.expected_length = expected_length
+        self.position = position
+
+
+class AmbiguousResponseError(AuthorizationResponseError):
+    """The text can be read in two ways, so it is not read at all."""
+
+
+class WrongAddressError(AuthorizationResponseError):
+    """The address is not the one the provider sends the browser back to."""
+
+
+class StateMismatchError(AuthorizationResponseError):
+    """The response does not belong to the request that is open."""
+
+
+class CodeSpentError(AuthorizationResponseError):
+    """The code was sent to the provider before; it works only once."""
+
+
+class CodeRefusedError(AuthorizationResponseError):
+    """The provider did not accept the code."""
+
+
+class RequestExpiredError(AuthorizationResponseError):
+    """The authorization request, or the code it led to, is too old."""
+
+
+class NobodyActedError(AuthorizationResponseError):
+    """Nobody allowed or refused access before the time ran out."""
+
+
+class ConsentDeniedError(ConnectorError):
+    """The practice did not allow access."""
+
+
+class WindowClosedError(ConsentDeniedError):
+    """The browser window was closed before access was allowed."""
+
+
+class ProviderUnavailableError(ConnectorError):
+    """The provider did not give an answer of its own.
+
+    Attributes:
+        retry_after: seconds the provider asked to wait, or None.
+        sent: whether the request may have reached the provider.
+        answered: whether something answered it, though not with what was asked for; if not, an answer that
+            granted something may be lost.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        retry_after: float | None = None,
+        sent: bool = True,
+        answered: bool = False,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+        self.sent = sent
+        self.answered = answered
+
+
+class NotFoundError(ConnectorError):
+    """There is no such thing, or not yet."""
+
+
+class ConnectionNotFoundError(NotFoundError):
+    """No connection is stored for this practice."""
+
+
+class CaseNotFoundError(NotFoundError):
+    """The provider knows no such case, or shows it to others only."""
+
+
+class LabConnectionNotFoundError(NotFoundError):
+    """The practice has no such lab connection."""
+
+
+class StillWaitingError(NotFoundError):
+    """The wait ended before the other side acted."""
+
+
+class GrantError(ConnectorError):
+    """The grant is not what it should be."""
+
+
+class GrantRefusedError(GrantError):
+    """The provider refused a refresh token.
+
+    Attributes:
+        certain: True for `invalid_grant`; False for answers that can also have another cause.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", certain: bool) -> None:
+        super().__init__(message, hint=hint)
+        self.certain = certain
+
+
+class NeedsRepairError(GrantError):
+    """The grant is dead; only a new consent brings the connection back."""
+
+
+class RevokedError(GrantError):
+    """The connection was revoked here, or is being revoked."""
+
+
+class GrantStillHonouredError(GrantError):
+    """The provider still honours a grant that should be dead."""
+
+
+class AccountMismatchError(ConnectorError):
+    """The tokens belong to another Communicate account than expected."""
+
+
+class StoreError(ConnectorError):
+    """The store failed."""
+
+
+class StoreUnavailableError(StoreError):
+    """The store cannot be opened, read or written."""
+
+
+class StoreLockedError(StoreError):
+    """Another process held the store, or a connection in it, for too long."""
+
+
+class StoreDamagedError(StoreError):
+    """A stored value cannot be right."""
+
+
+class SealingKeyError(StoreError):
+    """A sealing key is missing, malformed, or not the one this store was sealed with."""
+
+
+class ConfigurationError(ConnectorError):
+    """Something must be set, installed or registered differently."""
+
+
+class SettingError(ConfigurationError):
+    """Settings are missing, malformed or contradictory."""
+
+
+class ClientRefusedError(ConfigurationError):
+    """The provider does not accept the client id, its secret, or what it asks for."""
+
+
+class ProviderErrorPageError(ConfigurationError):
+    """The provider showed an error page of its own and will not return to the application."""
+
+
+class PageChangedError(ConfigurationError):
+    """A page of the provider no longer has the words or buttons it is known by."""
+
+
+class BrowserUnavailableError(ConfigurationError):
+    """No browser was found, or it does not start."""
+
+
+class ExtraMissingError(ConfigurationError):
+    """An optional part of the package is not installed."""

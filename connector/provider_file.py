@@ -1,0 +1,185 @@
+"""A TOML provider file → `Provider`, every mistake in it named."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from connector.errors import SettingError
+from connector.provider import Provider, require_secure
+
+__all__ = ["read_provider_file"]
+
+_URLS = (
+    "issuer",
+    "authorization_endpoint",
+    "token_endpoint",
+    "revocation_endpoint",
+    "userinfo_endpoint",
+    "users_url",
+    "applications_page",
+    "portal_url",
+)
+# What the connector sets itself, or what would stand in for it (RFC 9101) or give a secret away: from a
+# provider file, each would break the flow's security.
+_OWN_PARAMETERS = frozenset(
+    {
+        "client_id",
+        "client_secret",
+        "redirect_uri",
+        "response_type",
+        "scope",
+        "state",
+        "nonce",
+        "code_challenge",
+        "code_challenge_method",
+        "code_verifier",
+        "request",
+        "request_uri",
+    }
+)
+_RESPONSE_MODES = ("query", "fragment")
+
+
+def read_provider_file(name: str) -> Provider:
+    """Read a provider from a TOML file with a `[provider]` table.
+
+    Args:
+        name: the file's path.
+
+    Raises:
+        connector.errors.SettingError: if the file cannot be read or says something that cannot be.
+    """
+    try:
+        table = tomllib.loads(Path(name).read_text("utf-8-sig")).get("provider")
+    except OSError as exc:
+        raise SettingError(
+            f"the provider file {name!r} cannot be read: {exc.strerror or 'not readable'}",
+            hint="Check the path, and who may read it.",
+        ) from None
+    except ValueError as exc:
+        raise SettingError(
+            f"the provider file {name!r} is not TOML in UTF-8: {exc}",
+            hint="Texts stand in quotes, and [provider] comes first.",
+        ) from None
+    if not isinstance(table, dict):
+        raise SettingError(
+            f"the provider file {name!r} has no [provider] table",
+            hint="Put issuer, or authorization_endpoint and token_endpoint, into a [provider] table.",
+        )
+    try:
+        return _from_table(table)
+    except SettingError as exc:
+        raise SettingError(f"provider file {name!r}: {exc.message}", hint=exc.hint) from None
+
+
+def _from_table(table: Mapping[str, Any]) -> Provider:
+    known = {item.name for item in fields(Provider)} - {"name", "client", "returns_iss"}
+    for key in table:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            raise SettingError(
+                f"{key!r} is not a key of [provider]",
+                hint=f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(sorted(known))}.",
+            )
+    values = {key: _READERS.get(key, _text)(key, value) for key, value in table.items()}
+    if "issuer" not in values and not {"authorization_endpoint", "token_endpoint"} <= values.keys():
+        raise SettingError(
+            "neither an issuer nor both endpoints are given",
+            hint="Set issuer, or authorization_endpoint and token_endpoint.",
+        )
+    return Provider(name=values.get("issuer") or values["authorization_endpoint"], **values)
+
+
+def _text(key: str, value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise SettingError(f"{key} is not a text", hint=f'Write it in quotes: {key} = "…"')
+    return value.strip()
+
+
+def _table(key: str, value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise SettingError(f"{key} is not a table", hint=f"Write it as [provider.{key}].")
+    return value
+
+
+def _address(key: str, value: object) -> str:
+    return require_secure(_text(key, value), key)
+
+
+def _authorization_endpoint(key: str, value: object) -> str:
+    url = _address(key, value)
+    for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True):
+        _refuse_own(key, name)
+    return url
+
+
+def _addresses(key: str, value: object) -> dict[str, str]:
+    return {name: _address(f"{key}.{name}", url) for name, url in _table(key, value).items()}
+
+
+def _flag(key: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise SettingError(f"{key} is neither true nor false", hint="Write true or false, without quotes.")
+    return value
+
+
+def _flag_or_unknown(key: str, value: object) -> bool | None:
+    return None if value == "unknown" else _flag(key, value)
+
+
+def _choice(*choices: str) -> Callable[[str, object], str]:
+    def read(key: str, value: object) -> str:
+        if value not in choices:
+            quoted = ", ".join(f'"{choice}"' for choice in choices)
+            raise SettingError(f"{key} has a value that is not known", hint=f"It may be {quoted}.")
+        return str(value)
+
+    return read
+
+
+def _hosts(key: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(host, str) for host in value):
+        raise SettingError(f"{key} is not a list of host names", hint=f'Write {key} = ["www.example.com"]')
+    return tuple(value)
+
+
+def _foreign_parameters(key: str, value: object) -> dict[str, str]:
+    params = {
+        name: str(item) if type(item) is int else _text(f"{key}.{name}", item)  # max_age = 0
+        for name, item in _table(key, value).items()
+    }
+    for name in params:
+        _refuse_own(key, name)
+    if params.get("response_mode", "query") not in _RESPONSE_MODES:
+        raise SettingError(
+            f"{key}.response_mode is not one that can be read",
+            hint=f"The code has to come in the address: {' or '.join(_RESPONSE_MODES)}.",
+        )
+    return params
+
+
+def _refuse_own(key: str, name: str) -> None:
+    if name in _OWN_PARAMETERS:
+        raise SettingError(
+            f"{key} may not set {name!r}", hint="The connector sets what is safe there; leave it out."
+        )
+
+
+_READERS: Mapping[str, Callable[[str, object], Any]] = {
+    **dict.fromkeys(_URLS, _address),
+    "authorization_endpoint": _authorization_endpoint,
+    "metadata_urls": _addresses,
+    "code_format": _choice("dotnetopenauth", "identityserver", "opaque"),
+    "client_auth": _choice("client_secret_basic", "client_secret_post", "none"),
+    "basic_encoding": _choice("rfc6749", "raw"),
+    "pkce": _flag,
+    "returns_state": _flag_or_unknown,
+    "authorization_params": _foreign_parameters,
+    "landing_hosts": _hosts,
+}

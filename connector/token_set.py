@@ -1,0 +1,120 @@
+"""Access token, refresh token and when they end."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+__all__ = ["ASSUMED_LIFETIME", "TokenSet", "jwt_claims"]
+
+# For a provider that does not say how long its access tokens live.
+ASSUMED_LIFETIME = timedelta(hours=1)
+_LONGEST_LIFETIME = 10 * 365 * 86400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenSet:
+    """What a token endpoint granted.
+
+    Attributes:
+        access_token: the bearer token.
+        refresh_token: what a new access token can be had for, or None.
+        received_at: when the answer arrived.
+        expires_at: when the access token ends, or None where the provider did not say.
+        scope: space-separated, as granted, or None where the provider did not say.
+        id_token: the OpenID Connect id_token, or None.
+    """
+
+    access_token: str = field(repr=False)
+    refresh_token: str | None = field(default=None, repr=False)
+    received_at: datetime
+    expires_at: datetime | None = None
+    scope: str | None = None
+    id_token: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_answer(cls, answer: Mapping[str, object], *, received_at: datetime) -> TokenSet:
+        """Read a token endpoint's JSON object, tolerant of everything but the access token itself.
+
+        Args:
+            answer: the parsed JSON object of a successful answer.
+            received_at: when it arrived.
+
+        Raises:
+            ValueError: if there is no usable `access_token`.
+        """
+        access_token = _token_text(answer.get("access_token"))
+        if access_token is None:
+            raise ValueError("no usable access_token")
+        return cls(
+            access_token=access_token,
+            refresh_token=_refresh_token_text(answer.get("refresh_token")),
+            received_at=received_at,
+            expires_at=_expiry(answer.get("expires_in"), access_token, received_at),
+            scope=_scope_text(answer.get("scope")),
+            id_token=_token_text(answer.get("id_token")),
+        )
+
+    @property
+    def good_until(self) -> datetime:
+        """When to stop using the access token: its expiry, or a guess where that is not known."""
+        return self.received_at + ASSUMED_LIFETIME if self.expires_at is None else self.expires_at
+
+
+def jwt_claims(token: str) -> dict[str, object]:
+    """Return the claims of a JSON Web Token without checking its signature, or {} for any other token."""
+    parts = token.split(".")
+    if len(parts) != 3:
+        return {}
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (binascii.Error, ValueError, RecursionError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
+
+
+def _token_text(value: object) -> str | None:
+    # RFC 6749 A.12. Anything else could break out of the Authorization header.
+    if isinstance(value, str) and value.strip() and all(" " <= char <= "~" for char in value):
+        return value
+    return None
+
+
+def _refresh_token_text(value: object) -> str | None:
+    # It only ever stands in a form, which encodes whatever the provider likes.
+    return value if isinstance(value, str) and value.strip() and value.isprintable() else None
+
+
+def _scope_text(value: object) -> str | None:
+    if isinstance(value, list):  # some servers send a list
+        value = " ".join(item for item in value if isinstance(item, str))
+    if not isinstance(value, str):
+        return None
+    scope = " ".join(value.split())
+    return scope if scope.isprintable() else None
+
+
+def _expiry(expires_in: object, access_token: str, received_at: datetime) -> datetime | None:
+    lifetime = _finite(expires_in) or 0.0
+    if lifetime <= 0:
+        # Absent, or nothing that can be meant: a JSON Web Token tells its own end.
+        lifetime = (_finite(jwt_claims(access_token).get("exp")) or 0.0) - received_at.timestamp()
+    if lifetime <= 0:
+        return None
+    return received_at + timedelta(seconds=min(lifetime, _LONGEST_LIFETIME))
+
+
+def _finite(value: object) -> float | None:
+    """Return a number, also one that came as text; None for what is none (words, true, NaN, infinity)."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
