@@ -1,0 +1,126 @@
+"""A running sandbox for tests: over real loopback sockets, on a port of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import urlencode
+
+import requests
+
+from connector.sandbox import Sandbox
+
+TIMEOUT = 20
+
+
+@dataclass(frozen=True)
+class SignIn:
+    """The e-mail address and password of a made-up account."""
+
+    username: str
+    password: str
+
+
+class RunningSandbox:
+    """A sandbox that answers; its description's values are attributes."""
+
+    generation: str
+    provider_file: str
+    client_id: str
+    client_secret: str
+    redirect_uri: str
+    practice: SignIn
+    other_practice: SignIn
+    lab: SignIn
+    portal_url: str
+    applications_page: str
+    ormcodigital_url: str
+    control_url: str
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self.url = sandbox.url
+        self.description: dict[str, Any] = sandbox.description
+        for name, value in self.description.items():
+            setattr(self, name, SignIn(**value) if isinstance(value, dict) else value)
+
+    def set_scenarios(self, *names: str) -> None:
+        """Replace the scenarios; none: everything works."""
+        self.sandbox.set_scenarios(*names)
+
+    def counters(self) -> dict[str, int]:
+        """What was asked of the sandbox so far, such as `token:refresh_token`."""
+        answer: dict[str, Any] = requests.get(self.control_url, timeout=TIMEOUT).json()
+        counters: dict[str, int] = answer["counters"]
+        return counters
+
+    def authorization_url(self, **params: str) -> str:
+        """The address of an authorization request with the registered client and redirect URI."""
+        own = {"client_id": self.client_id, "redirect_uri": self.redirect_uri, "response_type": "code"}
+        path = "/oauth/authorise" if self.generation == "classic" else "/connect/authorize"
+        return f"{self.url}{path}?{urlencode(own | params)}"
+
+
+@contextmanager
+def running_sandbox(generation: str = "classic", **options: Any) -> Iterator[RunningSandbox]:
+    """Run a sandbox in this process until the block ends."""
+    with Sandbox(generation, **options) as sandbox:
+        yield RunningSandbox(sandbox)
+
+
+class _Form(HTMLParser):
+    """The hidden fields and the `action` of the form that has a given control in it."""
+
+    def __init__(self, control: str) -> None:
+        super().__init__()
+        self.fields: dict[str, str] = {}
+        self.action: str | None = None
+        self._control = control
+        self._open: tuple[str | None, dict[str, str]] = (None, {})
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        if tag == "form":
+            self._open = (values.get("action"), {})
+        elif values.get("type") == "hidden" and values.get("name"):
+            self._open[1][str(values["name"])] = values.get("value") or ""
+        if values.get("name") == self._control:
+            self.action, self.fields = self._open
+
+
+class Visitor:
+    """A person with a browser, but without the browser: follows links and submits forms by HTTP."""
+
+    def __init__(self, sandbox: RunningSandbox) -> None:
+        self.session = requests.Session()
+        self.sandbox = sandbox
+
+    def open(self, url: str) -> requests.Response:
+        """Visit a page, following redirects."""
+        return self.session.get(url, timeout=TIMEOUT)
+
+    def submit(self, page: requests.Response, *, follow: bool = True, **fields: str) -> requests.Response:
+        """Send the form of a page that has the first of these fields, with its hidden fields."""
+        form = _Form(next(iter(fields)))
+        form.feed(page.text)
+        assert "form_token" in form.fields, f"there is no such form on {page.url}"
+        url = requests.compat.urljoin(page.url, form.action or page.url)
+        data = form.fields | fields
+        return self.session.post(url, data=data, timeout=TIMEOUT, allow_redirects=follow)
+
+    def sign_in(self, url: str, who: SignIn | None = None) -> requests.Response:
+        """Open a page of 3Shape's that asks to log in, log in, and return what comes then."""
+        who = who or self.sandbox.practice
+        return self.submit(self.open(url), Email=who.username, Password=who.password)
+
+    def authorize(self, url: str, *, who: SignIn | None = None, decision: str = "allow") -> str:
+        """Log in, press "allow" or "cancel", and return the raw redirect URL."""
+        answer = self.submit(self.sign_in(url, who), follow=False, decision=decision)
+        while answer.headers["Location"].startswith("/"):
+            answer = self.session.get(
+                self.sandbox.url + answer.headers["Location"], timeout=TIMEOUT, allow_redirects=False
+            )
+        return answer.headers["Location"]

@@ -1,0 +1,156 @@
+"""OrmcoDigital's My Profile: what its dialog accepts, and what Update does."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+import requests
+
+from tests.support.sandbox import TIMEOUT, SignIn, Visitor, running_sandbox
+
+
+@pytest.fixture(params=["classic", "identity"])
+def sandbox(request):
+    with running_sandbox(request.param) as running:
+        yield running
+
+
+class Practice(Visitor):
+    """Somebody of the practice on My Profile."""
+
+    def __init__(self, sandbox):
+        super().__init__(sandbox)
+        who = sandbox.practice
+        self.page = self.submit(
+            self.open(sandbox.ormcodigital_url), username=who.username, password=who.password
+        )
+
+    def dialog_code(self):
+        """Click "here", authorize, and take the code out of the URL as the guide says."""
+        link = re.search(r'First click <a href="([^"]+)"', self.page.text)[1].replace("&amp;", "&")
+        code = re.search(r"[?&]code=([^&]*)", self.authorize(link))[1]
+        return code.replace("%2521", "%21")
+
+    def ok(self, code):
+        token = re.search(r'name="form_token" value="([^"]+)"', self.page.text)[1]
+        url = f"{self.sandbox.ormcodigital_url}/account/code"
+        form = {"code": code, "form_token": token}
+        return self.session.post(url, data=form, timeout=TIMEOUT).json()["accepted"]
+
+    def update(self, code):
+        return self.submit(self.page, code=code, source="scanner", scanner="3Shape Trios")
+
+
+def test_profile_asks_to_log_in(sandbox):
+    """Without a session there is the login page; a wrong password stays on it."""
+    person = Visitor(sandbox)
+    page = person.open(f"{sandbox.ormcodigital_url}/account/profile")
+    assert "Welcome to OrmcoDigital" in page.text
+    page = person.submit(page, username=sandbox.practice.username, password="wrong")
+    assert "The username or password is not correct." in page.text
+
+
+def test_profile_has_the_words_of_the_guide(sandbox):
+    """My Profile and the dialog say what the guide's pictures show."""
+    text = re.sub(r"<[^>]+>", "", Practice(sandbox).page.text)
+    for words in (
+        "My Account",
+        "Submission Method",
+        "3Shape Trios",
+        "Connect 3 Shape to Insignia",
+        "Enter Authorization Code",
+        "First click here to generate the authorization code.",
+        "Enter Code :",
+    ):
+        assert words in text
+
+
+def test_guide_from_step_4_to_10(sandbox):
+    """Authorize, Ok and Update: the profile is saved and connected, and the code is spent."""
+    practice = Practice(sandbox)
+    code = practice.dialog_code()
+    assert practice.ok(code) is True
+    page = practice.update(code).text
+    assert "Your profile has been updated." in page
+    assert "3Shape is connected to Insignia." in page
+    assert sandbox.counters()["token:authorization_code"] == 1
+
+
+def test_ok_alone_saves_nothing(sandbox):
+    """Without Update nothing is saved and no code is spent."""
+    practice = Practice(sandbox)
+    practice.ok(practice.dialog_code())
+    page = practice.open(f"{sandbox.ormcodigital_url}/account/profile")
+    assert "3Shape is connected" not in page.text
+    assert "token:authorization_code" not in sandbox.counters()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda code: f"https://ormco.com/?code={code}",
+        lambda code: f"code={code}",
+        lambda code: code.replace("%21", "%2521"),
+        unquote,
+        lambda code: f" {code}",
+        lambda code: f"{code}\n",
+        lambda code: code[:60],
+        lambda code: "",
+    ],
+)
+def test_dialog_accepts_one_form_only(spoil):
+    """Anything but the form that the guide's manual steps end with is refused."""
+    with running_sandbox() as sandbox:
+        practice = Practice(sandbox)
+        code = practice.dialog_code()
+        assert practice.ok(spoil(code)) is False
+        assert practice.ok(code) is True
+
+
+def test_update_with_a_spent_code_says_so(sandbox):
+    """A code that the provider refuses is told on the page, and the profile is not connected."""
+    practice = Practice(sandbox)
+    code = practice.dialog_code()
+    practice.update(code)
+    page = practice.update(code).text
+    assert "3Shape did not accept the authorization code." in page
+    assert "Your profile has been updated." not in page
+
+
+def test_update_during_an_outage_of_the_provider(sandbox):
+    """OrmcoDigital stays up and tells that it did not work."""
+    practice = Practice(sandbox)
+    code = practice.dialog_code()
+    sandbox.set_scenarios("outage")
+    assert "3Shape did not accept the authorization code." in practice.update(code).text
+
+
+def test_accounts_of_labs_are_not_practices(sandbox):
+    """A lab cannot sign in to OrmcoDigital."""
+    person = Visitor(sandbox)
+    lab: SignIn = sandbox.lab
+    page = person.submit(person.open(sandbox.ormcodigital_url), username=lab.username, password=lab.password)
+    assert "The username or password is not correct." in page.text
+
+
+def test_classic_link_is_the_guide_s():
+    """The link leads to the British authorise address with Ormco's home page as redirect URI."""
+    with running_sandbox() as sandbox:
+        link = re.search(r'First click <a href="([^"]+)"', Practice(sandbox).page.text)[1]
+        parts = urlsplit(link.replace("&amp;", "&"))
+        query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+    assert parts.path == "/oauth/authorise"
+    assert query == {
+        "client_id": sandbox.client_id,
+        "redirect_uri": "https://ormco.com/",
+        "response_type": "code",
+    }
+
+
+def test_code_check_needs_a_session():
+    """Nobody else can ask the dialog's question."""
+    with running_sandbox() as sandbox:
+        url = f"{sandbox.ormcodigital_url}/account/code"
+        assert requests.post(url, data={"code": "x"}, timeout=TIMEOUT).status_code == 400

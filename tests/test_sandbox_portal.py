@@ -1,0 +1,210 @@
+"""The portal's Connections and the users API behind them: Ormco as a lab."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import requests
+
+from connector.sandbox.accounts import LABS_OF_ORMCO
+from tests.support.sandbox import TIMEOUT, Visitor, running_sandbox
+
+AMERICAS = LABS_OF_ORMCO["americas"]
+EUROPE = LABS_OF_ORMCO["europe"]
+
+
+@pytest.fixture
+def sandbox():
+    with running_sandbox(approval_seconds=None) as running:
+        yield running
+
+
+class Api:
+    """The users API with one account's token."""
+
+    def __init__(self, sandbox, who):
+        self.sandbox = sandbox
+        form = {"grant_type": "password", "username": who.username, "password": who.password}
+        auth = (sandbox.client_id, sandbox.client_secret)
+        token = requests.post(f"{sandbox.url}/oauth/token", data=form, auth=auth, timeout=TIMEOUT).json()
+        self.headers = {"Authorization": f"Bearer {token['access_token']}"}
+        self.me = self.call("GET", "me").json()["Id"]
+
+    def call(self, method, path):
+        url = f"{self.sandbox.url}/api/users/{path}"
+        return requests.request(method, url, headers=self.headers, timeout=TIMEOUT)
+
+    def request(self, account):
+        return self.call("POST", f"{self.me}/requestconnection/{account}")
+
+    def connections(self):
+        return self.call("GET", "me").json()["Connections"]
+
+
+def text_of(page):
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.text))
+
+
+def find(person, words, show="Lab"):
+    params = {"search": words, "show": show}
+    return person.session.get(f"{person.sandbox.portal_url}/connections/add", params=params, timeout=TIMEOUT)
+
+
+def test_portal_asks_to_log_in(sandbox):
+    """The portal opens with the login page in the guide's words, then shows Connections."""
+    person = Visitor(sandbox)
+    page = text_of(person.open(sandbox.portal_url))
+    for words in ("Log in to your account", "I forgot my password", "Or create new account"):
+        assert words in page
+    assert "You have no connections yet." in text_of(person.sign_in(sandbox.portal_url))
+
+
+def test_add_connection_as_in_the_guide(sandbox):
+    """Search, select, and the row says that the request waits."""
+    person = Visitor(sandbox)
+    assert "Add Connection" in person.sign_in(sandbox.portal_url).text
+    results = find(person, "insignia.support@ormco.com")
+    assert "Connect to a Practice or Lab" in results.text
+    row = text_of(person.submit(results, user=AMERICAS.id))
+    assert "Insignia.Support@ormco.com" in row
+    assert "Request sent, waiting for approval" in row
+
+
+def test_search_finds_neighbours_of_the_right_lab(sandbox):
+    """As in the guide's picture, the e-mail address of one region finds the others' too."""
+    person = Visitor(sandbox)
+    person.sign_in(sandbox.portal_url)
+    page = text_of(find(person, "insignia.support@ormco.com"))
+    assert [account.email in page for account in LABS_OF_ORMCO.values()] == [True] * 3
+    page = text_of(find(person, "insignia.supporteurope@ormco.com"))
+    assert [account.email in page for account in (AMERICAS, EUROPE)] == [False, True]
+    assert "Nobody was found." in find(person, "insignia", show="Clinic").text
+
+
+def test_lab_approves_by_itself_after_a_while():
+    """After `approval_seconds` the row is Active."""
+    with running_sandbox(approval_seconds=0) as sandbox:
+        person = Visitor(sandbox)
+        person.sign_in(sandbox.portal_url)
+        page = text_of(person.submit(find(person, "ormco"), user=AMERICAS.id))
+        assert "Active" in page
+        assert "waiting" not in page
+
+
+def test_approval_can_be_changed_while_it_waits(sandbox):
+    """The control sets the delay for requests that were sent before, too."""
+    api = Api(sandbox, sandbox.practice)
+    api.request(AMERICAS.id)
+    assert [row["ConnectionAccepted"] for row in api.connections()] == [False]
+    requests.post(sandbox.control_url, json={"approval_seconds": 0}, timeout=TIMEOUT)
+    assert [row["ConnectionAccepted"] for row in api.connections()] == [True]
+
+
+def test_pending_lab_never_approves_by_itself():
+    """With the scenario pending-lab, only the lab's own hand approves."""
+    with running_sandbox(approval_seconds=0, scenarios=["pending-lab"]) as sandbox:
+        api, lab = Api(sandbox, sandbox.practice), Api(sandbox, sandbox.lab)
+        connection = api.request(AMERICAS.id).json()
+        assert api.connections()[0]["ConnectionAccepted"] is False
+        assert lab.call("POST", f"{lab.me}/connection/{connection['Id']}/approve").status_code == 200
+        assert api.connections()[0]["ConnectionAccepted"] is True
+
+
+def test_red_cross_removes_after_a_question(sandbox):
+    """The red cross asks, then the row is gone on both sides."""
+    person, api = Visitor(sandbox), Api(sandbox, sandbox.practice)
+    connection = api.request(AMERICAS.id).json()["Id"]
+    page = person.sign_in(sandbox.portal_url)
+    assert 'aria-label="Remove Ormco Corporation"' in page.text
+    asked = person.open(f"{sandbox.portal_url}/connections?remove={connection}")
+    assert 'role="alertdialog"' in asked.text
+    url = f"{sandbox.portal_url}/connections/{connection}/remove"
+    token = re.search(r'name="form_token" value="([^"]+)"', asked.text)[1]
+    person.session.post(url, data={"form_token": token}, timeout=TIMEOUT).raise_for_status()
+    assert api.connections() == Api(sandbox, sandbox.lab).connections() == []
+
+
+def test_lab_accepts_in_the_portal(sandbox):
+    """The lab sees the practice's request, accepts it, and both are active."""
+    connection = Api(sandbox, sandbox.practice).request(AMERICAS.id).json()["Id"]
+    lab = Visitor(sandbox)
+    page = lab.sign_in(sandbox.portal_url, sandbox.lab)
+    assert "Request received, waiting for your approval" in text_of(page)
+    token = re.search(r'name="form_token" value="([^"]+)"', page.text)[1]
+    url = f"{sandbox.portal_url}/connections/{connection}/approve"
+    assert "Active" in text_of(lab.session.post(url, data={"form_token": token}, timeout=TIMEOUT))
+
+
+def test_connection_object_names_both_sides(sandbox):
+    """The API's connection has the documented keys."""
+    api = Api(sandbox, sandbox.practice)
+    connection = api.request(AMERICAS.id).json()
+    sides = {f"{side}{key}" for side in ("Inviter", "Remote") for key in KEYS_OF_A_SIDE}
+    assert connection.keys() == {"Id", "ConnectionAccepted", *sides}
+    assert (connection["InviterUserId"], connection["RemoteUserEmail"]) == (api.me, AMERICAS.email)
+    assert api.connections() == [connection]
+
+
+KEYS_OF_A_SIDE = ("User", "UserId", "UserEmail", "UserName", "UserType")
+
+
+def test_incoming_request_is_approved_by_the_practice(sandbox):
+    """A lab may ask first; then the practice is the side that approves."""
+    lab, practice = Api(sandbox, sandbox.lab), Api(sandbox, sandbox.practice)
+    connection = lab.request(practice.me).json()["Id"]
+    assert lab.call("POST", f"{lab.me}/connection/{connection}/approve").status_code == 400
+    assert practice.call("POST", f"{practice.me}/connection/{connection}/approve").status_code == 200
+    assert practice.connections()[0]["ConnectionAccepted"] is True
+
+
+def test_either_side_may_delete(sandbox):
+    """The lab rejects what it was asked; the practice can ask again."""
+    lab, practice = Api(sandbox, sandbox.lab), Api(sandbox, sandbox.practice)
+    connection = practice.request(lab.me).json()["Id"]
+    assert lab.call("DELETE", f"{lab.me}/connection/{connection}").status_code == 200
+    assert practice.connections() == []
+    assert practice.request(lab.me).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "{me}/requestconnection/{me}",
+        "{me}/requestconnection/no-such-user",
+        "{lab}/requestconnection/{me}",
+        "{me}/requestconnection/{lab}",
+        "{me}/connection/no-such-connection/approve",
+    ],
+)
+def test_refusals_of_the_connections_api(sandbox, path):
+    """What cannot be is answered 400 with a sentence."""
+    api = Api(sandbox, sandbox.practice)
+    api.request(AMERICAS.id)
+    answer = api.call("POST", path.format(me=api.me, lab=AMERICAS.id))
+    assert (answer.status_code, list(answer.json())) == (400, ["Message"])
+
+
+def test_strangers_see_less_of_a_user(sandbox):
+    """Another user is found by id and e-mail address in any case, without connections."""
+    api = Api(sandbox, sandbox.practice)
+    by_mail = api.call("GET", "insignia.support@ORMCO.com").json()
+    assert by_mail == api.call("GET", AMERICAS.id).json()
+    assert "Connections" not in by_mail
+
+
+def test_search_of_the_api(sandbox):
+    """Each word begins a name, e-mail address or city; short words fail."""
+    api = Api(sandbox, sandbox.practice)
+    found = api.call("GET", "search?searchString=ormco glend").json()
+    assert [user["Id"] for user in found] == [AMERICAS.id]
+    assert api.call("GET", "search?searchString=or").status_code == 400
+    assert api.call("GET", "search?searchString=corporation zzz").json() == []
+
+
+def test_servers_name_the_account_s_region(sandbox):
+    """The region's base address ends in /api/ and is one of the provider file's."""
+    api = Api(sandbox, sandbox.other_practice)
+    url = f"{sandbox.url}/metadata/americas/api/servers"
+    servers = requests.get(url, headers=api.headers, timeout=TIMEOUT).json()
+    assert servers == [f"{sandbox.url}/metadata/europe/api/"]
