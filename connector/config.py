@@ -9,8 +9,14 @@ from pathlib import Path
 from connector.errors import SettingError
 from connector.provider import DEFAULT_REDIRECT_URI, ClientRegistration, Provider, require_secure
 
-__all__ = ["Config", "Secret"]
+__all__ = ["ORMCO_LABS", "Config", "Secret"]
 
+# Guide, Getting Connected, step 3: Ormco's lab account in each region.
+ORMCO_LABS: Mapping[str, str] = {
+    "americas": "insignia.support@ormco.com",
+    "asia-pacific": "insignia.supportasia@ormco.com",
+    "europe": "insignia.supporteurope@ormco.com",
+}
 _LONGEST_SECRET_FILE = 64 * 1024
 
 
@@ -88,6 +94,7 @@ class Config:
     digital_username: str | None = None
     digital_password: Secret = field(default_factory=Secret)
     browser: str | None = None
+    labs: Mapping[str, str] = field(default_factory=lambda: dict(ORMCO_LABS))
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Config:
@@ -98,6 +105,8 @@ class Config:
                 ORMCO_CLIENT_SECRET, ORMCO_REDIRECT_URI, ORMCO_SCOPE, ORMCO_STORE, ORMCO_STORE_KEYS,
                 ORMCO_3SHAPE_USERNAME, ORMCO_3SHAPE_PASSWORD, ORMCO_DIGITAL_URL, ORMCO_DIGITAL_USERNAME,
                 ORMCO_DIGITAL_PASSWORD, ORMCO_BROWSER; each secret also as …_FILE, the path of a file.
+                ORMCO_LAB_AMERICAS, ORMCO_LAB_ASIA_PACIFIC and ORMCO_LAB_EUROPE are the e-mail addresses of
+                Ormco's lab accounts, where they are not the known ones.
         """
 
         def text(name: str) -> str | None:
@@ -121,6 +130,10 @@ class Config:
             digital_username=text("DIGITAL_USERNAME"),
             digital_password=secret("DIGITAL_PASSWORD"),
             browser=text("BROWSER"),
+            labs={
+                region: text(f"LAB_{region.replace('-', '_').upper()}") or email
+                for region, email in ORMCO_LABS.items()
+            },
         )
 
     @property

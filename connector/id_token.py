@@ -8,6 +8,7 @@ from datetime import datetime
 from connector.authorization_request import AuthorizationRequest
 from connector.errors import StateMismatchError
 from connector.provider import Provider
+from connector.redact import fingerprint
 from connector.token_set import TokenSet, jwt_claims
 
 __all__ = ["check_id_token"]
@@ -31,9 +32,9 @@ def check_id_token(
     audience = claims.get("aud")
     expiry = claims.get("exp")
     checks = {
-        "nonce": hmac.compare_digest(str(claims.get("nonce")).encode(), request.nonce.encode()),
+        "nonce": hmac.compare_digest(fingerprint(str(claims.get("nonce"))), fingerprint(request.nonce)),
         "audience": client_id in (audience if isinstance(audience, list) else [audience])
-        and claims.get("azp", client_id) == client_id,
+        and claims.get("azp") in (None, client_id),
         "issuer": provider.issuer is None or claims.get("iss") == provider.issuer,
         "expiry": isinstance(expiry, int | float) and expiry > now.timestamp() - _LEEWAY,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -43,6 +44,7 @@ _OWN_PARAMETERS = frozenset(
         "request_uri",
     }
 )
+_HOST = re.compile(r"[\w-]+(?:\.[\w-]+)*")
 _RESPONSE_MODES = ("query", "fragment")
 
 
@@ -144,7 +146,9 @@ def _choice(*choices: str) -> Callable[[str, object], str]:
 
 
 def _hosts(key: str, value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(host, str) for host in value):
+    if not isinstance(value, list) or not all(
+        isinstance(host, str) and _HOST.fullmatch(host) for host in value
+    ):
         raise SettingError(f"{key} is not a list of host names", hint=f'Write {key} = ["www.example.com"]')
     return tuple(value)
 

@@ -1,0 +1,1 @@
+"""3Shape Communicate's REST API, with a connection's access token."""

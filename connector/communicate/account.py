@@ -1,0 +1,99 @@
+"""The Communicate user behind a token."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from requests.exceptions import RequestException
+
+from connector.connection import Account
+from connector.errors import ProviderUnavailableError
+from connector.http import BearerAuth, failure, json_object, open_session, retry_after
+from connector.provider import Provider
+from connector.redact import shown
+
+__all__ = ["account_from", "account_url", "read_account"]
+
+# `RegionUri` is a key, not a host to call: these are the names of the oldest portal.
+_REGION_HOSTS = {"www": "europe", "us": "americas", "as1": "asia-pacific"}
+_REGION_WORDS = (("europe", "europe"), ("america", "americas"), ("asia", "asia-pacific"))
+_REGION_LABEL = re.compile(r"(?:staging-)?(eu|am|as)(?:metadata|\d+)")
+_REGION_CODES = {"eu": "europe", "am": "americas", "as": "asia-pacific"}
+
+
+def account_url(provider: Provider) -> str | None:
+    """Return the address that names the account behind a token, or None where the provider has none."""
+    if provider.users_url is None:
+        return provider.userinfo_endpoint
+    origin = provider.users_url.rstrip("/")
+    return origin.removesuffix("/users").removesuffix("/api") + "/api/users/me"
+
+
+def read_account(provider: Provider, access_token: str, *, now: float) -> Account:
+    """Read the account behind an access token from the users API, or from OpenID userinfo.
+
+    Args:
+        provider: one that tells accounts.
+        access_token: a good one.
+        now: seconds since 1970, for a `Retry-After` date.
+
+    Raises:
+        connector.errors.ProviderUnavailableError: if it cannot be read now.
+    """
+    url = account_url(provider) or ""
+    host = urlsplit(url).netloc
+    with open_session() as session:
+        try:
+            response = session.get(url, auth=BearerAuth(access_token))
+        except RequestException as exc:
+            raise failure(exc, url) from None
+    account = account_from(json_object(response) or {}) if response.status_code == 200 else None
+    if account is None:
+        raise ProviderUnavailableError(
+            f"{host} did not tell the account behind the token ({response.status_code})",
+            hint="The tokens are kept, and handed out as soon as the account can be read: try again later.",
+            retry_after=retry_after(response, now),
+        )
+    return account
+
+
+def account_from(user: dict[str, Any]) -> Account | None:
+    """Read a Communicate user object, or OpenID claims; None without an id."""
+    fields = _lowered(user)
+    identifier = _text(fields.get("id")) or _text(fields.get("sub"))
+    if identifier is None:
+        return None
+    return Account(
+        id=identifier,
+        email=_text(fields.get("email")),
+        name=_text(fields.get("name")) or _text(fields.get("preferred_username")),
+        region=_region(fields.get("region")) or _region_of_host(_text(fields.get("regionuri"))),
+    )
+
+
+def _region(region: object) -> str | None:
+    if isinstance(region, dict):
+        fields = _lowered(region)
+        return _region(fields.get("regionname")) or _region_of_host(_text(fields.get("url")))
+    name = (_text(region) or "").lower()
+    return next((known for word, known in _REGION_WORDS if word in name), None)
+
+
+def _region_of_host(address: str | None) -> str | None:
+    host = (address or "").lower().rpartition("://")[2]
+    label = host.partition("/")[0].partition(".")[0]
+    coded = _REGION_LABEL.fullmatch(label)
+    return _REGION_CODES[coded[1]] if coded else _REGION_HOSTS.get(label)
+
+
+def _lowered(table: dict[str, Any]) -> dict[str, Any]:
+    return {key.lower(): value for key, value in table.items()}
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    # An OpenID `sub` has up to 255 characters; cut short, two accounts could look like one.
+    return shown(value, 512) or None if isinstance(value, str) else None

@@ -1,0 +1,203 @@
+"""Exchange, refresh, revoke: the calls to a token endpoint.
+
+The only module that uses requests-oauthlib. Its session builds and sends the requests; the answers are read
+in `token_answer`, because oauthlib loses a granted token over a changed scope and takes an outage for a
+missing token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, cast
+from urllib.parse import quote, urlsplit
+
+import requests
+from oauthlib.oauth2 import WebApplicationClient
+from requests.auth import HTTPBasicAuth
+from requests.exceptions import RequestException
+from requests_oauthlib import OAuth2Session
+
+from connector.clock import Clock
+from connector.errors import ConnectorError, ProviderUnavailableError, SettingError
+from connector.http import Transport, UnredirectedSession, failure
+from connector.provider import ClientRegistration, Provider
+from connector.redact import quiet_oauth_loggers
+from connector.token_answer import START_AGAIN, code_refusal, grant_refusal, granted, is_web_page, refusal
+from connector.token_set import TokenSet
+
+__all__ = ["TokenEndpoint"]
+
+Refusal = Callable[..., ConnectorError]
+
+
+class TokenEndpoint:
+    """One provider's token and revocation endpoints, for one client registration.
+
+    Thread-safe; keeps connections open between calls.
+
+    Args:
+        provider: with its endpoints known.
+        client: what to authenticate as.
+        clock: for the moment an answer arrived.
+    """
+
+    def __init__(self, provider: Provider, client: ClientRegistration, *, clock: Clock) -> None:
+        if provider.token_endpoint is None:
+            raise SettingError(
+                "the provider's token endpoint is not known", hint="Set token_endpoint in the provider file."
+            )
+        quiet_oauth_loggers()
+        self._provider = provider
+        self._client = client
+        self._clock = clock
+        self._url = provider.token_endpoint
+        self._transport = Transport()
+
+    def exchange(self, code: str, *, redirect_uri: str, code_verifier: str | None) -> TokenSet:
+        """Exchange an authorization code (RFC 6749 §4.1.3); sent at most once.
+
+        Args:
+            code: fully decoded.
+            redirect_uri: of the authorization request, byte for byte.
+            code_verifier: PKCE secret of the request, or None.
+
+        Raises:
+            connector.errors.CodeRefusedError: the code is not accepted.
+            connector.errors.ClientRefusedError: the client is not.
+            connector.errors.ProviderUnavailableError: no answer of the provider's own.
+        """
+        auth, fields = self._client_auth()
+        secret = fields.get("client_secret")
+        verifier = {} if code_verifier is None else {"code_verifier": code_verifier}
+
+        def send(session: OAuth2Session, url: str) -> object:
+            return session.fetch_token(
+                url,
+                code=code,
+                auth=auth,
+                include_client_id=auth is None,
+                client_secret=secret,
+                **cast(Any, verifier),
+            )
+
+        try:
+            answer = self._call(send, self._url, redirect_uri=redirect_uri)
+            return self._granted(answer, code_refusal)
+        except ProviderUnavailableError as exc:
+            exc.hint = f"{exc.hint} {START_AGAIN}"
+            raise
+
+    def refresh(self, refresh_token: str) -> TokenSet:
+        """Get a new token set (RFC 6749 §6); the refresh token stays where the answer brings none.
+
+        Raises:
+            connector.errors.GrantRefusedError: the grant is, or may be, dead.
+            connector.errors.ClientRefusedError: the client is not accepted.
+            connector.errors.ProviderUnavailableError: no answer of the provider's own.
+        """
+        auth, fields = self._client_auth()
+
+        def send(session: OAuth2Session, url: str) -> object:
+            return session.refresh_token(url, refresh_token=refresh_token, auth=auth, **cast(Any, fields))
+
+        tokens = self._granted(self._call(send, self._url), grant_refusal)
+        return tokens if tokens.refresh_token else replace(tokens, refresh_token=refresh_token)
+
+    def revoke(self, token: str, *, hint: str) -> None:
+        """Revoke a token at the revocation endpoint (RFC 7009).
+
+        Args:
+            token: a refresh or access token; one the server does not know counts as revoked.
+            hint: "refresh_token" or "access_token".
+
+        Raises:
+            connector.errors.SettingError: the provider has no revocation endpoint.
+            connector.errors.ClientRefusedError: the client is not accepted there.
+            connector.errors.ProviderUnavailableError: it was not revoked, for now.
+        """
+        url = self._provider.revocation_endpoint
+        if url is None:
+            raise SettingError(
+                "the provider has no revocation endpoint", hint="Access is taken back on its own pages."
+            )
+        auth, fields = self._client_auth()
+        form = {"token": token, "token_type_hint": hint, **fields}
+
+        def send(session: OAuth2Session, url: str) -> object:
+            return session.request("POST", url, data=form, auth=auth, withhold_token=True)
+
+        answer = self._call(send, url)
+        if not 200 <= answer.status_code < 300 or is_web_page(answer):
+            raise refusal(answer, now=self._clock.time())
+
+    def close(self) -> None:
+        """Close the connections that are kept open."""
+        self._transport.close()
+
+    def _client_auth(self) -> tuple[HTTPBasicAuth | None, dict[str, str]]:
+        """Return the Authorization header's maker, and the fields for the body."""
+        client_id, secret = self._client.client_id, self._client.client_secret or ""
+        method = self._provider.client_auth or ("client_secret_basic" if secret else "none")
+        if method == "none":
+            return None, {"client_id": client_id}
+        if method == "client_secret_post":
+            return None, {"client_id": client_id, "client_secret": secret}
+        if self._provider.basic_encoding == "rfc6749":
+            client_id, secret = quote(client_id, safe=""), quote(secret, safe="")
+        # Bytes: requests would send text as Latin-1.
+        return HTTPBasicAuth(*cast(tuple[str, str], (client_id.encode(), secret.encode()))), {}
+
+    def _call(
+        self,
+        send: Callable[[OAuth2Session, str], object],
+        url: str,
+        *,
+        redirect_uri: str | None = None,
+    ) -> requests.Response:
+        """Send one request; return the answer as it came, whatever oauthlib would make of it."""
+        answers: list[requests.Response] = []
+
+        def keep(response: requests.Response) -> requests.Response:
+            answers.append(response)
+            return _UNREMARKABLE
+
+        session = _Session(client=WebApplicationClient(self._client.client_id), redirect_uri=redirect_uri)
+        session.plain = urlsplit(url).scheme == "http"
+        session.mount("https://", self._transport)
+        session.mount("http://", self._transport)
+        session.register_compliance_hook("access_token_response", keep)
+        session.register_compliance_hook("refresh_token_response", keep)
+        try:
+            result = send(session, f"https{url[4:]}" if session.plain else url)
+        except RequestException as exc:
+            raise failure(exc, url) from None
+        return answers[0] if answers else cast(requests.Response, result)
+
+    def _granted(self, answer: requests.Response, refused: Refusal) -> TokenSet:
+        tokens = granted(answer, received_at=self._clock.utc_now())
+        if tokens is None:
+            raise refused(answer, now=self._clock.time())
+        return tokens
+
+
+class _Session(UnredirectedSession, OAuth2Session):
+    # oauthlib takes no http:// address unless a process-wide variable allows them all. It is shown https://;
+    # the request gets its own scheme back on its way out, and the transport keeps plain http on this machine.
+    plain = False
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        if self.plain:
+            request.url = (request.url or "").replace("https:", "http:", 1)
+        return super().send(request, **kwargs)
+
+
+def _unremarkable() -> requests.Response:
+    # What oauthlib is given to parse in place of the answer.
+    response = requests.Response()
+    response._content = b'{"access_token": "-", "token_type": "Bearer"}'
+    response.encoding = "utf-8"
+    return response
+
+
+_UNREMARKABLE = _unremarkable()

@@ -1,0 +1,128 @@
+"""A server on loopback that gives canned answers, also such as no well-behaved server gives."""
+
+from __future__ import annotations
+
+import json
+import socket
+import socketserver
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+Answer = bytes | Callable[[socket.socket], None]
+TIMEOUT = 20
+
+
+@dataclass(frozen=True)
+class Received:
+    """A request as it arrived, to the byte."""
+
+    line: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def form(self) -> dict[str, str]:
+        """The decoded fields of a form."""
+        return dict(parse_qsl(self.body.decode("ascii"), keep_blank_values=True, strict_parsing=True))
+
+
+class Answers(socketserver.ThreadingTCPServer):
+    """Gives one answer a connection, in order, the last one over and over; notes what arrived."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, answers: tuple[Answer, ...], context: ssl.SSLContext | None) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.requests: list[Received] = []
+        self._answers = list(answers)
+        self._context = context
+        self._lock = threading.Lock()
+        self.url = f"http{'s' if context else ''}://127.0.0.1:{self.server_address[1]}"
+
+    def get_request(self) -> tuple[Any, Any]:
+        """Accept a connection."""
+        sock, address = super().get_request()
+        sock.settimeout(TIMEOUT)
+        return sock, address
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """Speak TLS first, where that is asked for."""
+        if self._context is not None:
+            try:
+                request = self._context.wrap_socket(request, server_side=True)
+            except OSError:
+                return
+        with request:
+            super().finish_request(request, client_address)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing when the other side goes."""
+
+    def note(self, request: Received) -> Answer:
+        """Keep a request; return the answer to it."""
+        with self._lock:
+            self.requests.append(request)
+            return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+
+
+class _Handler(socketserver.StreamRequestHandler):
+    server: Answers
+
+    def handle(self) -> None:
+        line = self.rfile.readline().decode("latin-1").strip()
+        headers = {}
+        while header := self.rfile.readline().decode("latin-1").strip():
+            name, _, value = header.partition(":")
+            headers[name.title()] = value.strip()
+        body = self.rfile.read(int(headers.get("Content-Length", 0)))
+        answer = self.server.note(Received(line, headers, body))
+        if isinstance(answer, bytes):
+            self.request.sendall(answer)
+        else:
+            answer(self.request)
+
+
+@contextmanager
+def answering(*answers: Answer, context: ssl.SSLContext | None = None) -> Iterator[Answers]:
+    """Run a server that gives these answers."""
+    with Answers(answers, context) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def answer(body: bytes | str = b"", status: int = 200, **headers: str) -> bytes:
+    """Return a whole answer; a header's name has `_` for `-`."""
+    data = body.encode() if isinstance(body, str) else body
+    fields = {"Content-Length": str(len(data)), "Connection": "close"}
+    fields |= {name.replace("_", "-"): value for name, value in headers.items()}
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return f"HTTP/1.1 {status} Whatever\r\n{head}\r\n".encode("latin-1") + data
+
+
+def json_answer(body: object, status: int = 200, **headers: str) -> bytes:
+    """Return a whole answer with a JSON body."""
+    return answer(json.dumps(body), status, Content_Type="application/json", **headers)
+
+
+def dripping(head: bytes) -> Answer:
+    """Return an answer that begins so and goes on, byte by byte, until the other side has had enough."""
+
+    def drip(sock: socket.socket) -> None:
+        sock.sendall(head)
+        while True:
+            sock.sendall(b"x")  # an OSError once nobody listens
+            time.sleep(0.01)
+
+    return drip

@@ -1,0 +1,58 @@
+"""Time, and waits that end."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta, timezone
+
+from connector.clock import Clock, from_timestamp, isoformat
+
+
+class FakeClock(Clock):
+    """A clock that only moves while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_the_clock_is_the_systems() -> None:
+    """Wall time is aware and in UTC, steady time goes on, and a sleep takes time."""
+    clock = Clock()
+    assert abs(clock.time() - time.time()) < 60
+    assert clock.utc_now().tzinfo is UTC
+    before = clock.monotonic()
+    clock.sleep(0.001)
+    assert clock.monotonic() > before
+
+
+def test_a_deadline_counts_down_to_nothing() -> None:
+    """What is left shrinks with the time, and is never negative."""
+    clock = FakeClock()
+    deadline = clock.deadline(10)
+    clock.sleep(4)
+    assert (deadline.left, deadline.passed) == (6, False)
+    clock.sleep(60)
+    assert (deadline.left, deadline.passed) == (0, True)
+
+
+def test_a_pause_ends_with_the_deadline() -> None:
+    """A pause is cut short at the deadline, and says whether time is left after it."""
+    clock = FakeClock()
+    deadline = clock.deadline(10)
+    assert deadline.pause(4)
+    assert not deadline.pause(30)
+    assert clock.now == 110
+
+
+def test_moments_are_printed_in_utc() -> None:
+    """Times are ISO 8601 in UTC with whole seconds, from any time zone."""
+    moment = datetime(2026, 11, 22, 14, 0, 0, 999, timezone(timedelta(hours=2)))
+    assert isoformat(moment) == "2026-11-22T12:00:00Z"
+    assert isoformat(None) is None
+    assert from_timestamp(0) == datetime(1970, 1, 1, tzinfo=UTC)

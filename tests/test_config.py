@@ -1,0 +1,215 @@
+"""The settings: where they come from, and what is said of those that are missing."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import platformdirs
+import pytest
+
+from connector.config import Config, Secret
+from connector.errors import SettingError
+from connector.provider import PRESETS, Provider
+
+CLASSIC, SANDBOX = PRESETS["communicate"], PRESETS["sandbox"]
+PUBLIC = Provider(name="public", issuer="https://as.example.test", client_auth="none")
+OPEN = Provider(name="open", issuer="https://as.example.test")
+REGISTERED = {"ORMCO_CLIENT_ID": "Ormco.Test", "ORMCO_CLIENT_SECRET": "made-up"}
+
+
+def secret_file(folder: Path, content: bytes) -> str:
+    """A file with a secret in it."""
+    path = folder / "secret"
+    path.write_bytes(content)
+    return str(path)
+
+
+def complaint(env: dict[str, str], provider: Provider = CLASSIC) -> str:
+    """What is said when a registration is asked for."""
+    with pytest.raises(SettingError) as caught:
+        Config.from_env(env).registration(provider)
+    assert caught.value.hint
+    return caught.value.message
+
+
+def test_nothing_has_to_be_set() -> None:
+    """Without any variable the settings are the defaults, and nothing is read or refused."""
+    config = Config.from_env({})
+    assert (config.provider, config.redirect_uri) == ("communicate", "https://ormco.com/")
+    assert not any((config.client_secret, config.store_keys, config.password, config.digital_password))
+    assert config.load_provider() is CLASSIC
+
+
+def test_every_setting_has_its_variable() -> None:
+    """Each variable arrives in its own field."""
+    names = (
+        *("PROVIDER", "CLIENT_ID", "CLIENT_SECRET", "REDIRECT_URI", "SCOPE", "STORE", "STORE_KEYS"),
+        *("3SHAPE_USERNAME", "3SHAPE_PASSWORD", "DIGITAL_URL", "DIGITAL_USERNAME", "DIGITAL_PASSWORD"),
+        *("BROWSER", "LAB_AMERICAS", "LAB_ASIA_PACIFIC", "LAB_EUROPE"),
+    )
+    config = Config.from_env({f"ORMCO_{name}": f" {name} " for name in names})
+    fields = [getattr(config, field.name) for field in dataclasses.fields(config) if field.name != "labs"]
+    read = [field.reveal() if isinstance(field, Secret) else field for field in fields]
+    assert tuple(text.strip() for text in [*read, *config.labs.values()]) == names
+
+
+def test_ormcos_lab_accounts_are_known() -> None:
+    """Without settings, the lab accounts are the guide's; one setting replaces one of them."""
+    labs = Config.from_env({"ORMCO_LAB_EUROPE": "lab@example.test"}).labs
+    assert labs == {**Config().labs, "europe": "lab@example.test"}
+    assert Config().labs["americas"] == "insignia.support@ormco.com"
+
+
+def test_an_empty_variable_is_not_set() -> None:
+    """An empty or blank variable counts as absent, as from a shell script or a container's file."""
+    env = {f"ORMCO_{name}": "" for name in ("PROVIDER", "CLIENT_SECRET", "CLIENT_SECRET_FILE")}
+    config = Config.from_env(env | {"ORMCO_REDIRECT_URI": "  "})
+    assert config.provider == "communicate"
+    assert config.redirect_uri == "https://ormco.com/"
+    assert not config.client_secret
+
+
+def test_the_default_store_is_in_the_users_data_folder() -> None:
+    """The store's default is one file for the user; a setting replaces it."""
+    url = Config.from_env({}).store_url
+    folder = Path(platformdirs.user_data_dir("ormco", appauthor=False)).as_posix()
+    assert url == f"sqlite:///{folder}/connections.db"
+    assert Config.from_env({"ORMCO_STORE": "sqlite:///x.db"}).store_url == "sqlite:///x.db"
+
+
+def test_a_registration_is_made_of_settings() -> None:
+    """Client id, secret, redirect URI and scope are the settings', byte for byte."""
+    env = {**REGISTERED, "ORMCO_REDIRECT_URI": "https://ormco.com", "ORMCO_SCOPE": "api"}
+    client = Config.from_env(env).registration(CLASSIC)
+    assert (client.client_id, client.client_secret) == ("Ormco.Test", "made-up")
+    assert (client.redirect_uri, client.scope) == ("https://ormco.com", "api")
+
+
+def test_the_providers_scope_is_asked_for_unless_one_is_set() -> None:
+    """A provider may bring a scope; the setting has the last word."""
+    identity = PRESETS["identity"]
+    assert Config.from_env(REGISTERED).registration(identity).scope == identity.scope
+    assert Config.from_env({**REGISTERED, "ORMCO_SCOPE": "openid"}).registration(identity).scope == "openid"
+
+
+def test_the_sandbox_needs_no_settings() -> None:
+    """The sandbox brings its own made-up registration; what is set stands in its place."""
+    client = Config.from_env({}).registration(SANDBOX)
+    assert client.client_id == "ormco-sandbox"
+    assert client.client_secret
+    assert Config.from_env(REGISTERED).registration(SANDBOX).client_id == "Ormco.Test"
+    wrong = Config.from_env({"ORMCO_CLIENT_SECRET": "wrong"}).registration(SANDBOX)
+    assert (wrong.client_id, wrong.client_secret) == ("ormco-sandbox", "wrong")
+
+
+def test_another_client_does_not_get_the_sandboxs_secret() -> None:
+    """A client id of one's own needs a secret of its own."""
+    assert "ORMCO_CLIENT_SECRET" in complaint({"ORMCO_CLIENT_ID": "mine"}, SANDBOX)
+
+
+@pytest.mark.parametrize(
+    ("env", "provider", "missing"),
+    [
+        ({}, CLASSIC, "not set: ORMCO_CLIENT_ID, ORMCO_CLIENT_SECRET (or ORMCO_CLIENT_SECRET_FILE)"),
+        ({"ORMCO_CLIENT_ID": "x"}, CLASSIC, "not set: ORMCO_CLIENT_SECRET (or ORMCO_CLIENT_SECRET_FILE)"),
+        ({"ORMCO_CLIENT_SECRET": "x"}, CLASSIC, "not set: ORMCO_CLIENT_ID"),
+        ({}, OPEN, "not set: ORMCO_CLIENT_ID"),
+        ({}, PUBLIC, "not set: ORMCO_CLIENT_ID"),
+    ],
+)
+def test_what_a_registration_lacks_is_said_at_once(
+    env: dict[str, str], provider: Provider, missing: str
+) -> None:
+    """Every missing variable is named in one message, and none that is not needed."""
+    assert complaint(env, provider) == missing
+
+
+def test_what_is_missing_and_what_is_wrong_is_said_together(tmp_path: Path) -> None:
+    """One error holds the missing id, the unreadable secret and the redirect URI that is not encrypted."""
+    env = {"ORMCO_CLIENT_SECRET_FILE": str(tmp_path / "none"), "ORMCO_REDIRECT_URI": "http://ormco.com/"}
+    said = complaint(env)
+    assert "ORMCO_CLIENT_ID" in said
+    assert "ORMCO_CLIENT_SECRET_FILE" in said
+    assert "the redirect URI is not encrypted" in said
+    assert "not set: ORMCO_CLIENT_ID;" in said
+
+
+def test_a_public_client_has_no_secret_even_if_one_is_set() -> None:
+    """Where the provider takes no client authentication, none is given."""
+    assert Config.from_env(REGISTERED).registration(PUBLIC).client_secret is None
+    assert Config.from_env({"ORMCO_CLIENT_ID": "x"}).registration(OPEN).client_secret is None
+
+
+def test_credentials_ask_for_all_that_a_headless_run_needs() -> None:
+    """User name, password and registration are reported together; complete, they are returned."""
+    with pytest.raises(SettingError) as caught:
+        Config.from_env({}).credentials(CLASSIC)
+    for name in ("CLIENT_ID", "CLIENT_SECRET", "3SHAPE_USERNAME", "3SHAPE_PASSWORD"):
+        assert f"ORMCO_{name}" in caught.value.message
+    env = {"ORMCO_3SHAPE_USERNAME": "office@practice.test", "ORMCO_3SHAPE_PASSWORD": " made up "}
+    assert Config.from_env(env).credentials(SANDBOX) == ("office@practice.test", " made up ")
+
+
+def test_a_secret_file_is_read_when_it_is_needed(tmp_path: Path) -> None:
+    """The file may come later than the settings, and have a line end or a byte order mark."""
+    config = Config.from_env({"ORMCO_CLIENT_SECRET_FILE": str(tmp_path / "secret")})
+    secret_file(tmp_path, b"\xef\xbb\xbfmade-up:\xc3\xa9\r\n")
+    assert config.client_secret.reveal() == "made-up:é"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"", "empty"), (b" \n", "empty"), (b"\xff\xfe", "not UTF-8"), (b"x" * 70_000, "too long")],
+)
+def test_a_secret_file_without_a_secret_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
+    """An empty, binary or endless file is not taken for a secret; the variable is named."""
+    said = complaint({"ORMCO_CLIENT_ID": "x", "ORMCO_CLIENT_SECRET_FILE": secret_file(tmp_path, content)})
+    assert said.startswith("ORMCO_CLIENT_SECRET_FILE")
+    assert reason in said
+
+
+@pytest.mark.parametrize("path", ["missing", ".", "~nobody-of-this-name/secret"])
+def test_a_secret_file_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """A missing file, a folder and an unknown home each end in a setting error."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingError, match="ORMCO_STORE_KEYS_FILE"):
+        Config.from_env({"ORMCO_STORE_KEYS_FILE": path}).store_keys.reveal()
+
+
+def test_a_secret_set_twice_is_contradictory(tmp_path: Path) -> None:
+    """Nobody guesses which of two secrets is meant."""
+    env = {**REGISTERED, "ORMCO_CLIENT_SECRET_FILE": secret_file(tmp_path, b"other")}
+    assert complaint(env) == "ORMCO_CLIENT_SECRET and ORMCO_CLIENT_SECRET_FILE are both set"
+
+
+def test_the_settings_do_not_show_their_secrets(tmp_path: Path) -> None:
+    """repr() of the settings has no secret, neither a store URL's password nor a file's content."""
+    path = secret_file(tmp_path, b"made-up-file")
+    store = "postgresql://ormco:made-up-url@db.example.test/ormco"
+    config = Config.from_env({**REGISTERED, "ORMCO_STORE": store, "ORMCO_STORE_KEYS_FILE": path})
+    assert "made-up" not in repr(config)
+    assert repr([Secret(), Secret("x"), Secret(path="x")]) == "[Secret(not set), Secret(set), Secret(a file)]"
+
+
+@pytest.mark.parametrize("module", ["config", "provider", "errors", "cli.output", "cli"])
+def test_the_light_modules_load_nothing_heavy(module: str) -> None:
+    """Settings, providers, errors and the command's frame start without HTTP, cryptography or a browser."""
+    code = f"import sys, connector.{module}; print(*sys.modules)"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    heavy = {
+        "requests",
+        "urllib3",
+        "ssl",
+        "cryptography",
+        "oauthlib",
+        "playwright",
+        "sqlite3",
+        "platformdirs",
+    }
+    heavy |= {"rich", "flask", "psycopg", "keyring", "email", "tomllib", "asyncio"}
+    assert not heavy & set(printed.split())

@@ -1,0 +1,181 @@
+"""From a discovery document to a provider's endpoints."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import requests
+import responses
+
+from connector.discovery import discover, probe
+from connector.errors import ProviderUnavailableError, SettingError
+from connector.provider import Provider
+from tests.support.answers import answer, answering, json_answer
+from tests.support.sandbox import RunningSandbox
+
+ISSUER = "https://as.example.test/realm"
+URL = f"{ISSUER}/.well-known/openid-configuration"
+DOCUMENT = {
+    "issuer": ISSUER,
+    "authorization_endpoint": f"{ISSUER}/authorize",
+    "token_endpoint": f"{ISSUER}/token",
+    "revocation_endpoint": f"{ISSUER}/revoke",
+    "userinfo_endpoint": f"{ISSUER}/userinfo",
+    "scopes_supported": ["offline_access", "address", "openid"],
+    "authorization_response_iss_parameter_supported": True,
+}
+PROVIDER = Provider(name="mine", issuer=ISSUER)
+
+
+def discovered(provider: Provider = PROVIDER, **changes: Any) -> Provider:
+    """Discover a provider whose document differs so from an ordinary one."""
+    with responses.RequestsMock() as mock:
+        mock.get(URL, json={key: value for key, value in (DOCUMENT | changes).items() if value is not None})
+        return discover(provider)
+
+
+def unavailable(provider: Provider = PROVIDER, **given: Any) -> ProviderUnavailableError:
+    """What is said when this comes instead of a document."""
+    with responses.RequestsMock() as mock:
+        mock.get(URL, **given)
+        with pytest.raises(ProviderUnavailableError) as caught:
+            discover(provider)
+    return caught.value
+
+
+def test_the_document_fills_what_is_missing() -> None:
+    """Endpoints, scope and the promise of `iss` come from the document; the name stays."""
+    assert discovered() == Provider(
+        name="mine",
+        issuer=ISSUER,
+        authorization_endpoint=f"{ISSUER}/authorize",
+        token_endpoint=f"{ISSUER}/token",
+        revocation_endpoint=f"{ISSUER}/revoke",
+        userinfo_endpoint=f"{ISSUER}/userinfo",
+        scope="openid offline_access",
+        returns_iss=True,
+    )
+
+
+def test_what_is_set_already_stays() -> None:
+    """A provider file has the last word over its server's document."""
+    given = replace(PROVIDER, token_endpoint="https://other.example.test/token", scope="api")
+    found = discovered(given)
+    assert (found.token_endpoint, found.scope) == (given.token_endpoint, "api")
+    assert found.authorization_endpoint == DOCUMENT["authorization_endpoint"]
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(ISSUER, f"{ISSUER}/"), (f"{ISSUER}/", ISSUER)])
+def test_the_issuer_is_spelt_as_the_provider_spells_it(ours: str, theirs: str) -> None:
+    """A slash more or less is the same issuer; `iss` is later compared with the provider's own spelling."""
+    assert discovered(replace(PROVIDER, issuer=ours), issuer=theirs).issuer == theirs
+
+
+@pytest.mark.parametrize("issuer", ["https://evil.example.test", ISSUER.upper(), 5, "", None])
+def test_another_issuers_document_is_refused(issuer: object) -> None:
+    """A document that names another issuer could be a mix-up, and is not believed."""
+    with pytest.raises(SettingError, match="names another issuer"):
+        discovered(issuer=issuer)
+
+
+def test_an_endpoint_that_is_not_encrypted_is_refused() -> None:
+    """No document can send a secret over plain http."""
+    with pytest.raises(SettingError, match="token_endpoint of .* is not encrypted"):
+        discovered(token_endpoint="http://as.example.test/token")
+
+
+@pytest.mark.parametrize("name", ["authorization_endpoint", "token_endpoint"])
+@pytest.mark.parametrize("value", [None, 5])
+def test_a_document_without_an_endpoint_is_refused(name: str, value: object) -> None:
+    """Both endpoints are needed, from the file or the document."""
+    with pytest.raises(SettingError, match="lacks"):
+        discovered(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("changes", "scope"),
+    [
+        ({"scopes_supported": None}, None),
+        ({"scopes_supported": "openid"}, None),
+        ({"scopes_supported": []}, None),
+    ],
+)
+def test_no_scope_is_made_up(changes: dict[str, Any], scope: str | None) -> None:
+    """Where the server does not say which scopes it has, none is asked for."""
+    assert discovered(**changes).scope == scope
+
+
+def test_a_provider_without_an_issuer_is_not_discovered() -> None:
+    """Classic has no document, so nothing is fetched."""
+    provider = Provider(
+        name="x", authorization_endpoint="https://x.test/a", token_endpoint="https://x.test/t"
+    )
+    assert discover(provider) is provider
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"status": 500},
+        {"status": 200, "body": "<html>sign in</html>"},
+        {"status": 200, "body": "null"},
+        {"status": 302, "headers": {"Location": "https://login.example.test/"}},
+        {"status": 404},
+        {"body": requests.ConnectionError("cut")},
+    ],
+    ids=["500", "portal", "null", "302", "404", "cut"],
+)
+def test_without_a_document_the_provider_is_unavailable(given: dict[str, Any]) -> None:
+    """An outage, a portal and a redirect are not documents."""
+    error = unavailable(**given)
+    assert "as.example.test" in error.message
+    assert error.hint
+
+
+def test_a_busy_provider_says_when_to_come_back() -> None:
+    """Retry-After of a discovery document is passed on."""
+    assert unavailable(status=503, headers={"Retry-After": "9"}).retry_after == 9
+
+
+def test_a_complete_provider_needs_no_document() -> None:
+    """With both endpoints set, an issuer may lack a document and only serve to check `iss`."""
+    complete = replace(PROVIDER, authorization_endpoint=f"{ISSUER}/a", token_endpoint=f"{ISSUER}/t")
+    with responses.RequestsMock() as mock:
+        mock.get(URL, status=404)
+        assert discover(complete) is complete
+    assert unavailable(complete, status=503).hint
+
+
+def test_the_sandboxs_own_document_is_complete(identity: RunningSandbox) -> None:
+    """The identity generation is discovered over a real connection."""
+    provider = discover(Provider.load(identity.provider_file))
+    assert provider.complete
+    assert provider.returns_iss
+    assert provider.revocation_endpoint == f"{identity.url}/connect/revocation"
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 404, 405, 500])
+def test_any_answer_of_the_server_proves_that_it_is_there(status: int) -> None:
+    """An authorization endpoint may dislike an empty request; it answers all the same."""
+    with answering(answer(status=status)) as server:
+        probe(server.url)
+    assert server.requests[0].line.startswith("HEAD ")
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_gateway_alone_is_not_the_server(status: int) -> None:
+    """A gateway's error means that the provider is down; nothing is begun."""
+    with answering(answer(status=status, Retry_After="30")) as server:
+        with pytest.raises(ProviderUnavailableError, match="is down") as caught:
+            probe(server.url)
+    assert caught.value.retry_after == 30
+
+
+def test_a_server_that_is_not_there_is_unreachable() -> None:
+    """Nobody at the address is an error before anybody is asked for consent."""
+    with answering(json_answer({})) as gone:
+        url = gone.url
+    with pytest.raises(ProviderUnavailableError, match="cannot be reached"):
+        probe(url)

@@ -1,0 +1,58 @@
+"""The error tree."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import connector.errors
+from connector.cli.output import EXIT_STATUSES, exit_status
+from connector.errors import CodeDamagedError, ConnectorError, StoreLockedError
+
+
+def classes() -> dict[str, type[ConnectorError]]:
+    found = inspect.getmembers(connector.errors, inspect.isclass)
+    return {name: kind for name, kind in found if issubclass(kind, ConnectorError)}
+
+
+def test_the_drawn_tree_is_the_real_one() -> None:
+    """The tree in the module's docstring names every class under its parent."""
+    drawn, path = {}, {}
+    for line in (connector.errors.__doc__ or "").splitlines():
+        if found := re.search(r"(?:[├└]── )?(\w+Error)\b", line):
+            depth = found.start(1)
+            path[depth] = found[1]
+            parents = [path[d] for d in sorted(path) if d < depth]
+            drawn[found[1]] = parents[-1] if parents else None
+            path = {d: name for d, name in path.items() if d <= depth}
+    real = {
+        name: None if kind is ConnectorError else kind.__bases__[0].__name__
+        for name, kind in classes().items()
+    }
+    assert drawn == real
+
+
+def test_every_class_is_exported() -> None:
+    """Whoever imports the module's names gets all errors."""
+    assert set(connector.errors.__all__) == set(classes())
+
+
+def test_every_error_has_an_exit_status_of_its_branch() -> None:
+    """No error ends a command with the status of something unexpected."""
+    for name, kind in classes().items():
+        if kind is ConnectorError:
+            continue
+        assert any(issubclass(kind, branch) for branch, _ in EXIT_STATUSES), name
+
+
+def test_exit_status_of_a_subclass_is_its_branch() -> None:
+    """A script can rely on the branch's number."""
+    assert exit_status(StoreLockedError("busy")) == 9
+    assert exit_status(CodeDamagedError("cut", length=3)) == 3
+    assert exit_status(KeyboardInterrupt()) == 130
+    assert exit_status(ZeroDivisionError()) == 1
+
+
+def test_kind_is_the_class_in_snake_case() -> None:
+    """JSON and the audit record name an error by its class."""
+    assert StoreLockedError("busy").kind == "store_locked"

@@ -1,0 +1,130 @@
+"""What the commands print, and which exit status stands for which error."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from connector import errors
+from connector.cli.output import EXIT_STATUSES, emit, emit_error, exit_status, report, say, table
+from connector.errors import CodeDamagedError, ConnectorError, NeedsRepairError, SettingError
+
+
+def every_error() -> list[type[ConnectorError]]:
+    """All error classes of the package but the base."""
+    return [getattr(errors, name) for name in errors.__all__ if name != "ConnectorError"]
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("CodeMissingError", 3),
+        ("StateMismatchError", 3),
+        ("CodeRefusedError", 3),
+        ("NobodyActedError", 3),
+        ("ConsentDeniedError", 4),
+        ("WindowClosedError", 4),
+        ("ProviderUnavailableError", 5),
+        ("ConnectionNotFoundError", 6),
+        ("StillWaitingError", 6),
+        ("NeedsRepairError", 7),
+        ("RevokedError", 7),
+        ("GrantStillHonouredError", 7),
+        ("AccountMismatchError", 8),
+        ("StoreLockedError", 9),
+        ("SealingKeyError", 9),
+        ("SettingError", 10),
+        ("ClientRefusedError", 10),
+        ("ProviderErrorPageError", 10),
+    ],
+)
+def test_each_error_has_its_exit_status(name: str, status: int) -> None:
+    """The exit statuses are those that scripts rely on."""
+    kind = getattr(errors, name)
+    assert next(value for known, value in EXIT_STATUSES if issubclass(kind, known)) == status
+
+
+def test_no_error_is_without_an_exit_status() -> None:
+    """Every class of the tree falls under exactly one status, so that their order does not matter."""
+    for kind in every_error():
+        assert len([status for known, status in EXIT_STATUSES if issubclass(kind, known)]) == 1, kind
+
+
+def test_what_nobody_foresaw_has_its_own_statuses() -> None:
+    """1 for a programming error, 130 for Ctrl-C."""
+    assert (exit_status(ValueError("x")), exit_status(KeyboardInterrupt())) == (1, 130)
+
+
+def test_an_error_is_printed_with_its_hint(capsys: pytest.CaptureFixture[str]) -> None:
+    """The fact and the advice stand on stderr, as sentences; stdout stays empty."""
+    error = NeedsRepairError("the grant is dead", hint="Run: ormco repair practice-42")
+    assert report(error, as_json=False) == 7
+    printed = capsys.readouterr()
+    assert printed.err == "Error: the grant is dead.\nHint: Run: ormco repair practice-42.\n"
+    assert printed.out == ""
+
+
+def test_an_error_is_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:
+    """With --json the same stands on stdout, "version" first, and the words stay on stderr."""
+    assert report(SettingError("not set: X", hint="Set it."), as_json=True) == 10
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == {
+        "version": 1,
+        "error": {"kind": "setting", "message": "not set: X", "hint": "Set it."},
+    }
+    assert printed.out.startswith('{"version": 1,')
+    assert printed.err.startswith("Error: not set: X.\n")
+
+
+def test_a_damaged_code_says_where(capsys: pytest.CaptureFixture[str]) -> None:
+    """Length, expected length and position go along, also where they are not known."""
+    report(CodeDamagedError("cut short", length=40, expected_length=54), as_json=True)
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["kind"] == "code_damaged"
+    assert (error["length"], error["expected_length"], error["position"]) == (40, 54, None)
+
+
+def test_an_unforeseen_error_does_not_show_its_message(capsys: pytest.CaptureFixture[str]) -> None:
+    """The text of somebody else's exception could hold a secret: only its class is named."""
+    assert report(ValueError("made-up secret"), as_json=True) == 1
+    printed = capsys.readouterr()
+    assert "made-up" not in printed.out + printed.err
+    assert json.loads(printed.out)["error"]["kind"] == "unexpected"
+    assert "ValueError" in printed.err
+    assert "--verbose" in printed.err
+
+
+def test_an_interruption_is_said_briefly(capsys: pytest.CaptureFixture[str]) -> None:
+    """Ctrl-C is no mystery, and needs no hint."""
+    assert report(KeyboardInterrupt(), as_json=False) == 130
+    assert capsys.readouterr().err == "Error: interrupted.\n"
+
+
+def test_a_result_is_words_or_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """One of both is printed, never both; nothing for an empty text."""
+    emit({"a": "é\udc80"}, "words", as_json=False)
+    emit({"a": "é\udc80"}, "", as_json=False)
+    assert capsys.readouterr().out == "words\n"
+    emit({"a": "é\udc80"}, "words", as_json=True)
+    assert capsys.readouterr().out == '{"version": 1, "a": "\\u00e9\\udc80"}\n'
+
+
+def test_messages_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is for a person alone does not disturb a pipe."""
+    say("hello")
+    emit_error("usage", "no such option", as_json=False)
+    assert capsys.readouterr() == ("", "hello\n")
+
+
+def test_a_table_is_aligned_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal gets headings and columns, with nothing cut."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    lines = table(("NAME", "STATE"), [("practice-42", "connected"), ("b", "revoked")]).splitlines()
+    assert lines[0].find("STATE") - len("\x1b[1m") == lines[1].find("connected") == lines[2].find("revoked")
+
+
+def test_a_table_is_tab_separated_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    """A pipe gets the cells alone, for cut and awk."""
+    assert table(("NAME", "STATE"), [("practice-42", "connected")]) == "practice-42\tconnected"

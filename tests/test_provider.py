@@ -1,0 +1,157 @@
+"""What is known of 3Shape's servers, and which addresses are acceptable."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from connector.errors import SettingError
+from connector.provider import PRESETS, ClientRegistration, Provider, is_loopback, require_secure
+from connector.provider_file import read_provider_file
+from tests.support.sandbox import RunningSandbox
+
+CLASSIC = ("communicate", "communicate-staging")
+IDENTITY = ("identity", "identity-staging")
+
+
+def test_the_presets_are_the_five_that_are_promised() -> None:
+    """Production and staging of both generations, and the sandbox."""
+    assert set(PRESETS) == {*CLASSIC, *IDENTITY, "sandbox"}
+    assert all(Provider.load(name) is provider for name, provider in PRESETS.items())
+    assert all(provider.name == name for name, provider in PRESETS.items())
+
+
+@pytest.mark.parametrize("name", CLASSIC)
+def test_classic_is_as_3shape_documents_it(name: str) -> None:
+    """British spelling, raw Basic, no PKCE, codes of DotNetOpenAuth, and nobody knows about state."""
+    classic = PRESETS[name]
+    assert urlsplit(classic.authorization_endpoint or "").path == "/oauth/authorise"
+    assert urlsplit(classic.token_endpoint or "").path == "/oauth/token"
+    assert urlsplit(classic.applications_page or "").path == "/User/Applications"
+    assert (classic.code_format, classic.basic_encoding) == ("dotnetopenauth", "raw")
+    assert (classic.pkce, classic.returns_state, classic.revocation_endpoint) == (False, None, None)
+
+
+@pytest.mark.parametrize("name", IDENTITY)
+def test_identity_is_discovered(name: str) -> None:
+    """The identity generation has an issuer, PKCE, and the classic users and metadata hosts."""
+    identity = PRESETS[name]
+    assert not identity.complete
+    assert (identity.pkce, identity.returns_state, identity.code_format) == (True, True, "identityserver")
+    assert (identity.scope or "").split() == ["openid", "profile", "offline_access", "api"]
+    assert "3shapecommunicate.com" in (identity.users_url or "")
+
+
+@pytest.mark.parametrize("name", [*CLASSIC, *IDENTITY])
+def test_staging_never_names_a_host_of_production(name: str) -> None:
+    """Every address of a staging preset is staging's, and none of production's is."""
+    provider = PRESETS[name]
+    urls = [
+        provider.issuer,
+        provider.authorization_endpoint,
+        provider.token_endpoint,
+        provider.users_url,
+        provider.applications_page,
+        provider.portal_url,
+        *provider.metadata_urls.values(),
+    ]
+    hosts = [urlsplit(url).hostname or "" for url in urls if url]
+    assert len(hosts) >= 4
+    assert all(host.startswith("staging-") is name.endswith("staging") for host in hosts)
+
+
+def test_the_sandbox_preset_describes_the_sandbox(classic: RunningSandbox) -> None:
+    """The preset is what the sandbox says of itself, at its usual address."""
+    usual = f"http://127.0.0.1:{urlsplit(PRESETS['sandbox'].token_endpoint or '').port}"
+    text = Path(classic.provider_file).read_text("utf-8").replace(classic.url, usual)
+    Path(classic.provider_file).write_text(text, "utf-8")
+    told = read_provider_file(classic.provider_file)
+    registered = ClientRegistration(client_id=classic.client_id, client_secret=classic.client_secret)
+    expected = replace(told, name="sandbox", client=registered, client_auth=None)
+    assert PRESETS["sandbox"] == expected
+
+
+def test_a_name_that_is_no_preset_lists_them() -> None:
+    """A misspelt preset is answered with the ones there are."""
+    with pytest.raises(SettingError, match="'comunicate'") as caught:
+        Provider.load("comunicate")
+    assert "communicate-staging" in caught.value.hint
+
+
+def test_a_file_is_found_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any path of a TOML file is a provider, also with ~ and without .toml."""
+    (tmp_path / "mine").write_text('[provider]\nissuer = "https://as.example.test"\n')
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert Provider.load("~/mine").issuer == "https://as.example.test"
+    assert Provider.load(str(tmp_path / "mine")).issuer == "https://as.example.test"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://as.example.test",
+        "https://as.example.test:8443/path?query=1",
+        "http://localhost/",
+        "http://127.0.0.1:9555/",
+        "http://[::1]:9555/cb",
+        "HTTPS://AS.Example.Test/",
+    ],
+)
+def test_https_and_this_machine_are_secure(url: str) -> None:
+    """Encrypted addresses pass unchanged, and so does plain http on loopback."""
+    assert require_secure(url, "the endpoint") == url
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://as.example.test/", "not encrypted"),
+        ("http://127.0.0.1.example.test/", "not encrypted"),
+        ("http://localhost.example.test/", "not encrypted"),
+        ("http://10.0.0.1/", "not encrypted"),
+        ("ftp://as.example.test/", "not a web address"),
+        ("as.example.test", "not a web address"),
+        ("//as.example.test/", "not a web address"),
+        ("https://", "not a web address"),
+        ("https://as.example.test:99999/", "not a web address"),
+        ("https://as.example.test:0/", "not a web address"),
+        ("https://[::1/", "not a web address"),
+        ("https://as.exam\nple.test/", "not a web address"),
+        ("https://as.example.test/ a", "not a web address"),
+        ("https://as.example.test\\@127.0.0.1/", "not a web address"),
+        ("http://as.example.test\\@127.0.0.1/", "not a web address"),
+        ("https://user@as.example.test/", "not a web address"),
+        ("", "not a web address"),
+    ],
+)
+def test_any_other_address_is_refused(url: str, reason: str) -> None:
+    """What is not encrypted, or means two hosts to two parsers, is refused by name."""
+    with pytest.raises(SettingError, match=f"^the endpoint is {reason}"):
+        require_secure(url, "the endpoint")
+
+
+def test_a_password_in_an_address_is_not_repeated() -> None:
+    """The error about an address with a password does not show it."""
+    with pytest.raises(SettingError) as caught:
+        require_secure("https://user:made-up@as.example.test/", "the endpoint")
+    assert "made-up" not in f"{caught.value} {caught.value.hint}"
+
+
+@pytest.mark.parametrize(
+    ("url", "here"),
+    [("https://LOCALHOST/x", True), ("https://localhost.test", False), ("about:blank", False)],
+)
+def test_loopback_is_known_by_its_host(url: str, here: bool) -> None:
+    """Only this machine's own names count, in any spelling."""
+    assert is_loopback(url) is here
+
+
+def test_a_registration_does_not_show_its_secret() -> None:
+    """repr() of a registration, and of a provider with one, has no secret."""
+    client = ClientRegistration(client_id="id", client_secret="made-up")
+    assert "made-up" not in repr(client)
+    assert "made-up" not in repr(Provider(name="x", client=client))

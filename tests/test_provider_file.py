@@ -1,0 +1,210 @@
+"""Provider files: what may stand in them, and what is said of what may not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from connector.errors import SettingError
+from connector.provider import Provider
+from connector.provider_file import read_provider_file
+from tests.support.sandbox import RunningSandbox
+
+ENDPOINTS = """
+[provider]
+authorization_endpoint = "https://as.example.test/authorize"
+token_endpoint = "https://as.example.test/token"
+"""
+FULL = """
+[provider]
+issuer = "https://as.example.test"
+authorization_endpoint = "https://as.example.test/authorize?tenant=7"
+token_endpoint = "https://as.example.test/token"
+revocation_endpoint = "https://as.example.test/revoke"
+userinfo_endpoint = "https://as.example.test/userinfo"
+users_url = "https://users.example.test"
+applications_page = "https://users.example.test/User/Applications"
+portal_url = "https://portal.example.test"
+code_format = "identityserver"
+pkce = false
+returns_state = "unknown"
+client_auth = "client_secret_post"
+basic_encoding = "raw"
+scope = "openid api"
+landing_hosts = ["www.example.test"]
+
+[provider.metadata_urls]
+europe = "https://eu.example.test"
+
+[provider.authorization_params]
+prompt = "consent"
+max_age = 0
+response_mode = "query"
+"""
+
+
+def read(tmp_path: Path, text: str) -> Provider:
+    """Read a provider file with this text."""
+    path = tmp_path / "provider.toml"
+    path.write_text(text, "utf-8")
+    return read_provider_file(str(path))
+
+
+def refused(tmp_path: Path, text: str) -> SettingError:
+    """Read a provider file that is not right; return what is said of it."""
+    with pytest.raises(SettingError) as caught:
+        read(tmp_path, text)
+    assert "provider.toml" in caught.value.message
+    assert caught.value.hint
+    return caught.value
+
+
+def test_two_endpoints_are_enough(tmp_path: Path) -> None:
+    """The rest has the standards' defaults."""
+    assert read(tmp_path, ENDPOINTS) == Provider(
+        name="https://as.example.test/authorize",
+        authorization_endpoint="https://as.example.test/authorize",
+        token_endpoint="https://as.example.test/token",
+        code_format="opaque",
+        pkce=True,
+        returns_state=True,
+        client_auth=None,
+        basic_encoding="rfc6749",
+    )
+
+
+def test_an_issuer_is_enough(tmp_path: Path) -> None:
+    """A provider with an issuer is named by it, and discovered later."""
+    provider = read(tmp_path, '[provider]\nissuer = "https://as.example.test/realm/"\n')
+    assert (provider.name, provider.complete) == ("https://as.example.test/realm/", False)
+
+
+def test_every_key_is_read(tmp_path: Path) -> None:
+    """Each key of a full file arrives where it belongs."""
+    assert read(tmp_path, FULL) == Provider(
+        name="https://as.example.test",
+        issuer="https://as.example.test",
+        authorization_endpoint="https://as.example.test/authorize?tenant=7",
+        token_endpoint="https://as.example.test/token",
+        revocation_endpoint="https://as.example.test/revoke",
+        userinfo_endpoint="https://as.example.test/userinfo",
+        users_url="https://users.example.test",
+        metadata_urls={"europe": "https://eu.example.test"},
+        applications_page="https://users.example.test/User/Applications",
+        portal_url="https://portal.example.test",
+        code_format="identityserver",
+        pkce=False,
+        returns_state=None,
+        client_auth="client_secret_post",
+        basic_encoding="raw",
+        authorization_params={"prompt": "consent", "max_age": "0", "response_mode": "query"},
+        scope="openid api",
+        landing_hosts=("www.example.test",),
+    )
+
+
+def test_a_byte_order_mark_is_not_in_the_way(tmp_path: Path) -> None:
+    """A file saved by Windows' Notepad is read."""
+    assert read(tmp_path, "\ufeff" + ENDPOINTS).complete
+
+
+@pytest.mark.parametrize("generation", ["classic", "identity"])
+def test_the_sandbox_describes_itself(generation: str, request: pytest.FixtureRequest) -> None:
+    """The file that a sandbox writes is a provider file."""
+    sandbox: RunningSandbox = request.getfixturevalue(generation)
+    provider = read_provider_file(sandbox.provider_file)
+    assert provider.users_url == sandbox.url
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('token_endpont = "https://as.example.test"', "'token_endpont' is not a key"),
+        ('name = "mine"', "'name' is not a key"),
+        ("returns_iss = true", "'returns_iss' is not a key"),
+        ('client = "x"', "'client' is not a key"),
+        ('revocation_endpoint = "http://as.example.test/"', "revocation_endpoint is not encrypted"),
+        ('users_url = "users.example.test"', "users_url is not a web address"),
+        ("portal_url = 7", "portal_url is not a text"),
+        ('portal_url = " "', "portal_url is not a text"),
+        ('pkce = "yes"', "pkce is neither true nor false"),
+        ("pkce = 1", "pkce is neither true nor false"),
+        ('returns_state = "maybe"', "returns_state is neither true nor false"),
+        ('code_format = "jwt"', "code_format has a value that is not known"),
+        ('client_auth = "private_key_jwt"', "client_auth has a value that is not known"),
+        ("client_auth = []", "client_auth has a value that is not known"),
+        ('basic_encoding = "RAW"', "basic_encoding has a value that is not known"),
+        ("scope = 5", "scope is not a text"),
+        ('landing_hosts = "www.example.test"', "landing_hosts is not a list"),
+        ("landing_hosts = [7]", "landing_hosts is not a list"),
+        ('landing_hosts = ["https://www.example.test/"]', "landing_hosts is not a list"),
+        ('metadata_urls = "https://eu.example.test"', "metadata_urls is not a table"),
+        ("metadata_urls = {europe = 7}", "metadata_urls.europe is not a text"),
+        ('metadata_urls = {europe = "http://eu.example.test"}', "metadata_urls.europe is not encrypted"),
+        ('authorization_params = "prompt=login"', "authorization_params is not a table"),
+        ("authorization_params = {prompt = true}", "authorization_params.prompt is not a text"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path: Path, line: str, words: str) -> None:
+    """The error names the file, the key and what is wrong with it."""
+    assert words in refused(tmp_path, f"{ENDPOINTS}\n{line}\n").message
+
+
+def test_a_misspelt_key_is_answered_with_the_right_one(tmp_path: Path) -> None:
+    """Whoever mistypes a key is told which one was probably meant."""
+    assert "'token_endpoint'" in refused(tmp_path, ENDPOINTS + 'token_endpont = "x"').hint
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "client_id",
+        "redirect_uri",
+        "response_type",
+        "scope",
+        "state",
+        "nonce",
+        "code_challenge",
+        "request_uri",
+    ],
+)
+def test_the_connectors_own_parameters_may_not_be_set(tmp_path: Path, name: str) -> None:
+    """Neither a table nor an endpoint's query may set what guards the flow."""
+    params = refused(tmp_path, f'{ENDPOINTS}[provider.authorization_params]\n{name} = "x"\n')
+    query = refused(tmp_path, ENDPOINTS.replace("/authorize", f"/authorize?{name}=x"))
+    assert f"{name!r}" in params.message
+    assert f"{name!r}" in query.message
+
+
+@pytest.mark.parametrize("mode", ["form_post", "jwt", "web_message"])
+def test_a_response_has_to_come_in_the_address(tmp_path: Path, mode: str) -> None:
+    """A response mode that hides the code from the address is refused before anybody gives consent."""
+    error = refused(tmp_path, f'{ENDPOINTS}[provider.authorization_params]\nresponse_mode = "{mode}"\n')
+    assert "response_mode" in error.message
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no [provider] table"),
+        ("provider = 5", "no [provider] table"),
+        ("[provider]", "neither an issuer nor both endpoints"),
+        ('[provider]\ntoken_endpoint = "https://as.example.test"', "neither an issuer nor both endpoints"),
+        ("[provider", "not TOML"),
+    ],
+)
+def test_a_file_that_describes_no_provider_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    """What is missing altogether is said, too."""
+    assert words in refused(tmp_path, text).message
+
+
+def test_a_file_that_is_not_there_or_not_text_is_told_apart(tmp_path: Path) -> None:
+    """A missing file, a folder and a binary file each have their own words."""
+    (tmp_path / "provider.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingError, match="not TOML in UTF-8"):
+        read_provider_file(str(tmp_path / "provider.toml"))
+    with pytest.raises(SettingError, match="No such file"):
+        Provider.load(str(tmp_path / "missing.toml"))
+    with pytest.raises(SettingError, match="cannot be read"):
+        read_provider_file(str(tmp_path))
