@@ -1,0 +1,204 @@
+"""Undoing a code's encoding, and seeing damage in its structure."""
+
+from __future__ import annotations
+
+import doctest
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector import authorization_code, dotnetopenauth
+from connector.authorization_code import check_code, decode, dialog_form, recognise, unusual_handle
+from connector.errors import CodeDamagedError
+from tests.support.codes import CODE, HEX, LETTERS, OPAQUE, classic_codes, encoded, hex_codes, made_up_code
+
+PAYLOAD = CODE.index("!") + 1
+
+
+def damage_of(code: str, code_format: str | None = None) -> CodeDamagedError:
+    """The error that a damaged code leads to."""
+    with pytest.raises(CodeDamagedError) as caught:
+        check_code(code, code_format)
+    return caught.value
+
+
+def test_examples_in_the_documentation_are_true() -> None:
+    """Every example of the module gives what it says."""
+    results = doctest.testmod(authorization_code)
+    assert results.attempted >= 4
+    assert results.failed == 0
+
+
+@given(classic_codes | hex_codes, st.integers(0, 4))
+def test_decode_undoes_every_layer(code: str, layers: int) -> None:
+    """A code comes back whole however often it was percent-encoded, and the layers are counted."""
+    found, count = decode(encoded(code, layers))
+    assert found == code
+    assert count == (layers if "!" in code else 0)
+
+
+@given(classic_codes)
+def test_decode_undoes_an_encoding_of_every_letter(code: str) -> None:
+    """A code of which every character was percent-encoded comes back too."""
+    assert decode("".join(f"%{ord(letter):02x}" for letter in code)) == (code, 1)
+
+
+def test_decode_keeps_a_plus() -> None:
+    """A plus never stands for a space in a code."""
+    assert decode("ab+cd%2Bef") == ("ab+cd+ef", 1)
+
+
+def test_decode_takes_one_layer_off_an_opaque_code() -> None:
+    """A code that may hold a percent sign of its own is decoded exactly once."""
+    assert decode("50%2525", "opaque") == ("50%25", 1)
+
+
+def test_decode_ends_on_endless_layers() -> None:
+    """A text that could be decoded for ever is left after a few layers."""
+    _, layers = decode("%" + "25" * 30_000)
+    assert layers == authorization_code.MOST_LAYERS
+
+
+def test_dialog_form_is_encoded_once() -> None:
+    """OrmcoDigital's dialog gets what the guide's manual steps end with."""
+    assert dialog_form(CODE) == CODE.replace("!", "%21")
+    assert dialog_form("4/0A ü") == "4%2F0A%20%C3%BC"
+
+
+@given(classic_codes)
+def test_check_accepts_a_whole_classic_code(code: str) -> None:
+    """Every code that a DotNetOpenAuth server can issue is whole."""
+    assert check_code(code) == ("dotnetopenauth", True)
+    assert dotnetopenauth.expected_length(code) == len(code)
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        (HEX, "identityserver"),
+        (f"{HEX}-1", "identityserver"),
+        (HEX[:43], "identityserver"),
+        (HEX[:60], "unknown"),
+        (OPAQUE, "unknown"),
+        (CODE, "dotnetopenauth"),
+        (CODE[:90], "dotnetopenauth"),
+        (CODE.replace("!", ""), "dotnetopenauth"),
+    ],
+)
+def test_recognise_tells_the_format(code: str, found: str) -> None:
+    """A format is recognised from the code alone, damaged or not."""
+    assert recognise(code) == found
+
+
+@pytest.mark.parametrize("code", [HEX, OPAQUE, "4/0Aq_made-up", "ab12+cd34"])
+def test_check_passes_what_cannot_be_checked(code: str) -> None:
+    """A code without a length of its own passes, marked as unchecked."""
+    assert check_code(code)[1] is None
+
+
+@given(classic_codes, st.data())
+def test_check_refuses_every_truncation(code: str, data: st.DataObject) -> None:
+    """A classic code that is cut short anywhere is refused before it is spent."""
+    damage_of(code[: data.draw(st.integers(1, len(code) - 1))])
+
+
+@given(classic_codes, st.data())
+def test_check_refuses_every_lost_or_doubled_character(code: str, data: st.DataObject) -> None:
+    """A single character that is missing or twice there is seen, wherever it is behind the handle."""
+    at = data.draw(st.integers(code.index("!"), len(code) - 1))
+    damage_of(code[:at] + code[at + 1 :])
+    damage_of(code[:at] + code[at] + code[at:])
+
+
+@given(classic_codes, st.text(LETTERS, min_size=1, max_size=9), st.data())
+def test_check_refuses_every_insertion(code: str, extra: str, data: st.DataObject) -> None:
+    """Letters that were added behind the handle are seen."""
+    at = data.draw(st.integers(code.index("!") + 1, len(code)))
+    damage_of(code[:at] + extra + code[at:])
+
+
+@given(st.integers(0, 2**32))
+def test_check_refuses_changed_letters(seed: int) -> None:
+    """Collapsed runs of A, a changed case and leftover escapes are seen."""
+    code = made_up_code(seed)
+    damages = (
+        code.lower(),
+        code.upper(),
+        code.swapcase(),
+        code.replace("AAAA", "AAA"),
+        code.replace("!", "%21"),
+        code.replace("!", "%2521"),
+        code.replace("!", "%"),
+        code.replace("!", "21"),
+        code.replace("!", "2521"),
+        code.replace("!", ""),
+        code.replace("!", "!!"),
+        f"{code}…",
+        f"{code}&state=",
+    )
+    for damaged in damages:
+        damage_of(damaged)
+
+
+@pytest.mark.parametrize(
+    ("code", "says", "expected", "position"),
+    [
+        (CODE[:-14], "14 of its 359 characters are missing", 359, None),
+        (CODE[:-1], "1 of its 359 characters is missing", 359, None),
+        (CODE[:40], "only its first 40 characters", None, None),
+        (CODE + "xy", "2 characters too many", 359, 359),
+        (CODE.replace("IAAAA", "IAAA"), "before character 10", 359, 9),
+        (CODE[:20] + CODE[21:], "before character", 359, PAYLOAD + 49),
+        (CODE[:200] + "*" + CODE[201:], "character 201, which cannot stand there", 359, 200),
+        (CODE.replace("!", ""), 'the "!" that belongs after the first 4 characters', None, 4),
+        (CODE[4:], "nothing stands before", None, 0),
+        (f"@{CODE}", "character 1, which", None, 0),
+        (CODE[:-1] + "_", "character 359", 359, 358),
+    ],
+)
+def test_damage_is_told_in_words_and_numbers(
+    code: str, says: str, expected: int | None, position: int | None
+) -> None:
+    """The error says how many characters are missing or where the code breaks, and shows none of it."""
+    error = damage_of(code)
+    assert says in error.message
+    assert (error.length, error.expected_length, error.position) == (len(code), expected, position)
+    assert code[5:15] not in f"{error.message}{error.hint}{error!r}"
+
+
+def test_a_print_that_lost_letters_and_its_end_tells_its_length() -> None:
+    """A code as a picture gave it, two A lost and the end cut off, still tells that it should have 359."""
+    error = damage_of(CODE.replace("AAAA", "AAA")[:99])
+    assert error.expected_length == 359
+    assert error.position == 9
+
+
+def test_a_code_that_is_expected_to_be_classic_needs_its_mark() -> None:
+    """Where the provider issues classic codes, another kind of code is refused."""
+    assert "!" in damage_of(HEX, "dotnetopenauth").message
+
+
+def test_a_code_of_endless_length_is_not_read() -> None:
+    """A code of more than 4,096 characters is refused, whatever its format; one of 4,096 is not."""
+    assert "not read" in damage_of("A1" * 2049).message
+    assert check_code("A1" * 2048)[1] is None
+
+
+@pytest.mark.parametrize("code", ["ab cd ef12", 'ab"cd12', "abcü12", "abc%zz12", "abc\x1b12"])
+def test_an_unknown_code_has_no_accidents_in_it(code: str) -> None:
+    """White space, quotes and control characters are damage in a code of any format."""
+    damage_of(code)
+
+
+def test_an_opaque_code_may_hold_a_percent_sign() -> None:
+    """What a percent sign means in an opaque code is the provider's business."""
+    assert check_code("50%25", "opaque") == ("unknown", None)
+
+
+@pytest.mark.parametrize(("handle", "usual"), [("ab-1", True), ("ab1", False), ("stampNL001.Ab1x", False)])
+def test_an_unusual_handle_is_only_pointed_out(handle: str, usual: bool) -> None:
+    """A handle of another length may be another server's; it is no reason to refuse."""
+    code = handle + CODE[4:]
+    assert check_code(code) == ("dotnetopenauth", True)
+    assert (unusual_handle(code) == "") is usual

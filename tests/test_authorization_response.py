@@ -1,0 +1,294 @@
+"""Reading the authorization response out of whatever was pasted."""
+
+from __future__ import annotations
+
+import doctest
+import time
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from connector import authorization_response
+from connector.authorization_response import LONGEST_TEXT, AuthorizationResponse, parse_redirect
+from connector.errors import (
+    AuthorizationResponseError,
+    ConnectorError,
+    ConsentDeniedError,
+    SettingError,
+    StateMismatchError,
+    WrongAddressError,
+)
+from connector.pasted import links, marks
+from tests.support.codes import (
+    CODE,
+    FRAMES,
+    HEX,
+    LETTERS,
+    MARKS,
+    OPAQUE,
+    STATE,
+    WRAPS,
+    classic_codes,
+    encoded,
+    hex_codes,
+    states,
+)
+from tests.support.redirects import ACCEPTED, REFUSED, Row
+
+URL = f"https://ormco.com/?code={encoded(CODE, 2)}"
+layers_of_a_code = st.integers(0, 4)
+frames = st.sampled_from(sorted(FRAMES))
+wraps = st.sampled_from(sorted(WRAPS))
+
+
+def parse(text: str, **options: str | None) -> AuthorizationResponse:
+    """Parse with the redirect URI that is registered for Ormco."""
+    return parse_redirect(text, redirect_uri="https://ormco.com/", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("module", [authorization_response, links, marks])
+def test_examples_in_the_documentation_are_true(module: object) -> None:
+    """Every example gives what it says."""
+    results = doctest.testmod(module)  # type: ignore[arg-type]
+    assert results.attempted >= 1
+    assert results.failed == 0
+
+
+@pytest.mark.parametrize("row", ACCEPTED)
+def test_golden_paste_gives_the_code(row: Row) -> None:
+    """Whatever is pasted, the right code comes out."""
+    response = parse(row.text)
+    assert response.code == row.code
+    assert row.layers in (None, response.layers)
+    assert row.state in (None, response.state)
+
+
+@pytest.mark.parametrize("row", REFUSED)
+def test_golden_paste_is_refused_in_its_own_words(row: Row) -> None:
+    """What cannot be used is refused as what it is, with a hint, and without showing a code."""
+    with pytest.raises(ConnectorError) as caught:
+        parse(row.text)
+    error = caught.value
+    assert error.kind == row.error
+    assert row.says in error.message
+    assert error.hint
+    assert CODE[6:16] not in f"{error.message} {error.hint}"
+    assert f"{error.message}{error.hint}".isprintable()
+
+
+@given(classic_codes, layers_of_a_code, frames, wraps)
+def test_any_wrapping_of_a_classic_code_is_undone(code: str, layers: int, frame: str, wrap: str) -> None:
+    """A whole code comes out of every frame in every wrapping, in any combination."""
+    response = parse(WRAPS[wrap](FRAMES[frame].format(encoded(code, layers))))
+    assert response.code == code
+    assert (response.format, response.complete, response.layers) == ("dotnetopenauth", True, layers)
+
+
+@given(hex_codes, frames, wraps)
+def test_any_wrapping_of_an_identityserver_code_is_undone(code: str, frame: str, wrap: str) -> None:
+    """A code of 64 hex digits comes out as well, and does not tell whether it is whole."""
+    response = parse(WRAPS[wrap](FRAMES[frame].format(code)))
+    assert response.code == code
+    assert (response.format, response.complete) == ("identityserver", None)
+
+
+@given(classic_codes, layers_of_a_code, frames, wraps, st.data())
+def test_a_cut_short_code_is_refused_in_any_wrapping(
+    code: str, layers: int, frame: str, wrap: str, data: st.DataObject
+) -> None:
+    """No wrapping, and no sentence behind it, makes a cut-short code look whole."""
+    cut = code[: data.draw(st.integers(1, len(code) - 1))]
+    with pytest.raises(AuthorizationResponseError):
+        parse(WRAPS[wrap](FRAMES[frame].format(encoded(cut, layers))))
+
+
+@given(classic_codes, frames, wraps, st.sampled_from("*:/|@$^+~?=xQ7-_"), st.data())
+def test_an_added_character_is_refused_in_any_wrapping(
+    code: str, frame: str, wrap: str, extra: str, data: st.DataObject
+) -> None:
+    """A character that does not belong into the code is damage, inside and at its end."""
+    at = data.draw(st.integers(5, len(code)))
+    with pytest.raises(AuthorizationResponseError):
+        parse(WRAPS[wrap](FRAMES[frame].format(code[:at] + extra + code[at:])))
+
+
+@given(classic_codes, st.sampled_from(MARKS), st.lists(st.integers(0, 400), max_size=9))
+def test_invisible_marks_do_not_matter(code: str, mark: str, places: list[int]) -> None:
+    """Marks that nobody sees are taken out wherever they are."""
+    text = URL.replace(encoded(CODE, 2), encoded(code, 2))
+    for place in places:
+        text = text[:place] + mark + text[place:]
+    assert parse(text).code == code
+
+
+@given(st.text())
+@example("\x00")
+@example("code=")
+@example("%")
+@example("https://")
+@example("https://ormco.com/?code=%00%ff")
+def test_no_text_breaks_the_parser(text: str) -> None:
+    """Any text gives a response or an error of ours."""
+    for pasted in (text, f"https://ormco.com/?code={text}", f"{text}{CODE}{text}"):
+        try:
+            parse(pasted)
+        except ConnectorError as error:
+            assert error.message  # noqa: PT017
+
+
+@given(classic_codes | hex_codes, layers_of_a_code, states)
+def test_a_plain_address_and_a_paste_read_the_same(code: str, layers: int, state: str) -> None:
+    """What is read at a glance is what careful reading finds."""
+    parameters = f"code={encoded(code, layers)}&state={state}&scope=a%20b&iss=https%3A%2F%2Fx.test"
+    plain = f"https://ormco.com/?{parameters}"
+    assert parse(plain) == parse(f"<{plain}>")
+    assert parse(plain).scope == "a b"
+
+
+def test_response_shows_no_secret() -> None:
+    """Neither the code nor the state has a text form."""
+    response = parse(f"{URL}&state={STATE}")
+    assert CODE not in repr(response)
+    assert STATE not in repr(response)
+
+
+def test_response_has_both_forms_of_the_code() -> None:
+    """The decoded code is for the token endpoint, the dialog's form for OrmcoDigital."""
+    response = parse(URL)
+    assert response.length == 359
+    assert response.dialog_code == CODE.replace("!", "%21")
+
+
+def test_state_has_to_be_the_expected_one() -> None:
+    """A response to another request is refused."""
+    assert parse(f"{URL}&state={STATE}", expected_state=STATE).state == STATE
+    with pytest.raises(StateMismatchError, match="another request"):
+        parse(f"{URL}&state={STATE}", expected_state="another")
+
+
+def test_state_that_is_missing_is_refused_with_advice() -> None:
+    """Without a state the whole address is asked for."""
+    with pytest.raises(StateMismatchError) as caught:
+        parse(URL, expected_state=STATE)
+    assert "whole address" in caught.value.hint
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_state_may_be_encoded_as_often_as_the_code(layers: int) -> None:
+    """What encodes the redirect again encodes its state as well."""
+    state = "a b/c%d"
+    text = f"https://ormco.com/?code={encoded(CODE, layers)}&state={encoded(state, layers)}"
+    assert parse(text).state == state
+    assert parse(text, expected_state=state).state == state
+    assert parse(f"https://ormco.com/?code={HEX}&state={encoded(state, layers)}", expected_state=state)
+
+
+@given(states, st.data())
+def test_state_is_found_in_a_wrapped_paste(state: str, data: st.DataObject) -> None:
+    """A state that was broken by white space is the expected one, and no other."""
+    at = data.draw(st.integers(1, len(state) - 1))
+    text = f"{URL}&state={state[:at]}\n{state[at:]} Thanks"
+    assert parse(text, expected_state=state)
+    with pytest.raises(StateMismatchError):
+        parse(text, expected_state=state[::-1] + "x")
+
+
+def test_issuer_has_to_be_the_one_that_was_asked() -> None:
+    """A response that names another provider is refused."""
+    text = f"{URL}&iss=https%3A%2F%2Fidentity.example"
+    assert parse(text, issuer="https://identity.example").iss == "https://identity.example"
+    assert parse(URL, issuer="https://identity.example").iss is None
+    with pytest.raises(StateMismatchError, match="another provider"):
+        parse(text, issuer="https://other.example")
+
+
+@pytest.mark.parametrize(
+    ("text", "state"),
+    [
+        (f"https://ormco.com/?error=access_denied&state={STATE}", STATE),
+        (f"https://ormco.com/?state={STATE}&error=temporarily_unavailable", STATE),
+        ("https://ormco.com/?error=access_denied", None),
+    ],
+)
+def test_error_tells_which_request_it_ends(text: str, state: str | None) -> None:
+    """An error response carries the state, so that its request can be closed."""
+    with pytest.raises(ConnectorError) as caught:
+        parse(text)
+    assert caught.value.state == state
+
+
+def test_error_has_to_belong_to_the_request_too() -> None:
+    """A forged refusal does not end a request."""
+    text = f"https://ormco.com/?error=access_denied&state={STATE}"
+    with pytest.raises(ConsentDeniedError):
+        parse(text, expected_state=STATE)
+    with pytest.raises(StateMismatchError) as caught:
+        parse(text, expected_state="another")
+    assert caught.value.state is None
+
+
+def test_error_description_is_shown_without_what_could_be_a_secret() -> None:
+    """Of what the provider says only ordinary words are repeated."""
+    text = f"https://ormco.com/?error=invalid_request&error_description=The+code+{HEX}+is+wrong"
+    with pytest.raises(ConnectorError, match="The code … is wrong"):
+        parse(text)
+
+
+def test_code_format_decides_how_a_code_is_read() -> None:
+    """An opaque code is decoded exactly once; a classic one has to be whole."""
+    assert parse("https://ormco.com/?code=a%2525b!cd", code_format="opaque").code == "a%25b!cd"
+    with pytest.raises(AuthorizationResponseError):
+        parse(f"https://ormco.com/?code={OPAQUE}", code_format="dotnetopenauth")
+    assert parse(f"https://ormco.com/?code={OPAQUE}", code_format="identityserver").format == "identityserver"
+
+
+def test_further_landing_hosts_are_the_same_place() -> None:
+    """A site that sends the browser on to another host of its own can be named."""
+    text = f"https://www.ormco.eu/?code={encoded(CODE, 1)}"
+    with pytest.raises(WrongAddressError, match=r"ormco\.eu"):
+        parse(text)
+    response = parse_redirect(text, redirect_uri="https://ormco.com/", landing_hosts=["ormco.eu"])
+    assert response.code == CODE
+
+
+def test_redirect_uri_of_any_kind_works() -> None:
+    """A loopback redirect URI is a place like any other."""
+    text = f"http://127.0.0.1:49152/landing?code={encoded(CODE, 1)}"
+    assert parse_redirect(text, redirect_uri="http://127.0.0.1:8042/landing").code == CODE
+    with pytest.raises(SettingError):
+        parse_redirect(text, redirect_uri="ormco.com")
+
+
+@pytest.mark.parametrize("piece", ["%25", '"', "code=", "A", "https://ormco.com/?code="])
+def test_endless_text_is_refused_unread(piece: str) -> None:
+    """Ten megabytes of anything cost nothing."""
+    text = piece * (10_000_000 // len(piece))
+    begun = time.process_time()
+    with pytest.raises(AuthorizationResponseError, match="not read"):
+        parse(text)
+    # Reading it takes seconds.
+    assert time.process_time() - begun < 1
+
+
+def test_longest_text_is_read() -> None:
+    """A text of just the limit is searched to its end; one more character is too many."""
+    text = "-- \n" * ((LONGEST_TEXT - len(URL)) // 4) + URL
+    assert parse(text).code == CODE
+    with pytest.raises(AuthorizationResponseError, match="not read"):
+        parse("x" * (LONGEST_TEXT + 1))
+
+
+def test_too_many_codes_are_not_counted() -> None:
+    """A page full of codes is no answer."""
+    text = " ".join(f"https://ormco.com/?code={number:032x}" for number in range(200))
+    with pytest.raises(AuthorizationResponseError, match="too many codes"):
+        parse(text)
+
+
+@given(st.text(LETTERS, min_size=1, max_size=30))
+def test_words_alone_are_no_code(word: str) -> None:
+    """A short word is never taken for a code."""
+    if len(word) < 16:
+        with pytest.raises(AuthorizationResponseError):
+            parse(word)
