@@ -1,0 +1,245 @@
+"""Where the sealing keys come from: the settings, the OS keyring, or a key file.
+
+The source is chosen once, when a store is made, and recorded in it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import secrets
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from connector.errors import SealingKeyError
+
+__all__ = [
+    "ENVIRONMENT",
+    "FILE",
+    "KEYRING",
+    "key_file",
+    "load_keys",
+    "make_key",
+    "new_key",
+    "parse_keys",
+    "save_keys",
+]
+
+ENVIRONMENT, KEYRING, FILE = "environment", "keyring", "file"
+_KEYRING_SECONDS = 3.0
+_SERVICE = "ormco-connector"
+_T = TypeVar("_T")
+
+
+def new_key() -> str:
+    """Return a fresh key as text, for ORMCO_STORE_KEYS."""
+    return _text(secrets.token_bytes(32))
+
+
+def parse_keys(text: str, *, origin: str) -> list[bytes]:
+    """Read keys as they stand in a setting or a file.
+
+    Args:
+        text: base64 of 32 bytes each, separated by commas or white space.
+        origin: where the text is from, for the error.
+
+    Raises:
+        connector.errors.SealingKeyError: if there is none, or one is malformed.
+    """
+    words = text.replace(",", " ").split()
+    keys = [_key(word) for word in words]
+    for number, key in enumerate(keys, 1):
+        if key is None:
+            raise SealingKeyError(
+                f"key {number} of {len(keys)} in {origin} is not 32 bytes in base64",
+                hint="`ormco keys new` prints a key; several are separated by commas.",
+            )
+    if not keys:
+        raise SealingKeyError(f"there is no key in {origin}", hint="`ormco keys new` prints one.")
+    return [key for key in keys if key is not None]
+
+
+def key_file(store_id: str) -> Path:
+    """Return where the key file of a store is: the platform's configuration folder, not beside the store."""
+    import platformdirs  # takes longer to import than all the rest; only needed where a file is made or lost
+
+    return Path(platformdirs.user_config_dir("ormco", appauthor=False)) / "keys" / f"{store_id}.key"
+
+
+def make_key(store_id: str) -> tuple[str, str]:
+    """Make a store's first key where no key is set: in the OS keyring if it answers, else in a file.
+
+    Returns:
+        The source and the place in it, as `load_keys` takes them.
+
+    Raises:
+        connector.errors.SealingKeyError: if it can be kept in neither.
+    """
+    if _keep_in_keyring(store_id, new_key()):
+        return KEYRING, store_id
+    path = key_file(store_id)
+    _create(path, new_key())
+    return FILE, str(path)
+
+
+def load_keys(source: str, place: str, store_id: str) -> list[bytes]:
+    """Fetch a store's keys from the source that is recorded in it.
+
+    Args:
+        source: `KEYRING` or `FILE`.
+        place: the file's path.
+        store_id: the store's own id.
+
+    Raises:
+        connector.errors.SealingKeyError: if the source is not available; never a reason for a new key.
+    """
+    if source == KEYRING:
+        text = _from_keyring(store_id)
+        return parse_keys(text, origin="the OS keyring")
+    path = Path(place)
+    try:
+        text = (path if path.exists() else key_file(store_id)).read_text("ascii")
+    except (OSError, ValueError) as exc:
+        raise SealingKeyError(
+            f"the key file {place} cannot be read ({_reason(exc)})",
+            hint="Put it back from a backup, or set ORMCO_STORE_KEYS to the key it held; "
+            "without the key the stored tokens cannot be opened, and each practice has to connect again.",
+        ) from None
+    return parse_keys(text, origin=f"the key file {path}")
+
+
+def save_keys(source: str, place: str, store_id: str, keys: Sequence[bytes]) -> None:
+    """Put a store's keys into the source that is recorded in it, in place of those that are there.
+
+    Raises:
+        connector.errors.SealingKeyError: if they could not be kept.
+    """
+    text = ",".join(_text(key) for key in keys)
+    if source == KEYRING:
+        if not _keep_in_keyring(store_id, text):
+            raise _keyring_is_silent()
+        return
+    path = Path(place)
+    path = path if path.exists() else key_file(store_id)
+    scratch = _scratch(path, text)
+    os.replace(scratch, path)
+    _sync_folder(path.parent)
+
+
+def _key(word: str) -> bytes | None:
+    try:
+        key = base64.b64decode(
+            word.translate({ord("-"): "+", ord("_"): "/"}) + "=" * (-len(word) % 4), validate=True
+        )
+    except (binascii.Error, ValueError):
+        return None
+    return key if len(key) == 32 else None
+
+
+def _text(key: bytes) -> str:
+    return base64.b64encode(key).decode("ascii")
+
+
+def _keep_in_keyring(store_id: str, text: str) -> bool:
+    """Store a text in the OS keyring and read it back; False where there is no keyring that answers."""
+
+    def keep() -> bool:
+        import keyring
+
+        if keyring.get_keyring().priority <= 0:  # keyring's own sign for "no backend"
+            return False
+        keyring.set_password(_SERVICE, store_id, text)
+        return keyring.get_password(_SERVICE, store_id) == text
+
+    return _within(_KEYRING_SECONDS, keep) or False
+
+
+def _from_keyring(store_id: str) -> str:
+    def fetch() -> str | None:
+        import keyring
+
+        return keyring.get_password(_SERVICE, store_id) or ""
+
+    text = _within(_KEYRING_SECONDS, fetch)
+    if text is None:
+        raise _keyring_is_silent()
+    if not text:
+        raise SealingKeyError(
+            "the OS keyring does not hold this store's key",
+            hint=f"It is the entry {_SERVICE} / {store_id}: use the account and machine that made the store, "
+            "or set ORMCO_STORE_KEYS to the key.",
+        )
+    return text
+
+
+def _within(seconds: float, work: Callable[[], _T]) -> _T | None:
+    """Run what may hang for ever, a keyring that asks nobody to unlock it; None if it fails or is late."""
+    results: list[_T] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except Exception:  # backends raise what they like
+            return
+
+    thread = threading.Thread(target=run, daemon=True, name="ormco-keyring")
+    thread.start()
+    thread.join(seconds)
+    return results[0] if results else None
+
+
+def _keyring_is_silent() -> SealingKeyError:
+    return SealingKeyError(
+        "this store's key is in the OS keyring, which does not answer",
+        hint="Unlock the keyring (sign in to the desktop), install the extra `ormco-connector[keyring]`, "
+        "or set ORMCO_STORE_KEYS to the key.",
+    )
+
+
+def _create(path: Path, text: str) -> None:
+    """Write a file that two first starts agree on: the one that is there first stays."""
+    scratch = _scratch(path, text)
+    try:
+        os.link(scratch, path)
+    except FileExistsError:
+        pass
+    except OSError:  # no hard links on this file system: rename, which on Windows keeps what is there
+        if not path.exists():
+            os.rename(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _scratch(path: Path, text: str) -> Path:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        scratch = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        handle = os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(f"{text}\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as exc:
+        raise SealingKeyError(
+            f"the key file {path} cannot be written ({_reason(exc)})",
+            hint="Set ORMCO_STORE_KEYS (`ormco keys new` prints a key), or make the folder writable.",
+        ) from None
+    return scratch
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _reason(exc: Exception) -> str:
+    return exc.strerror or str(exc) if isinstance(exc, OSError) else "it is not text"

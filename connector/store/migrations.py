@@ -1,0 +1,156 @@
+"""The schema, step by step, for both databases; each step with its record in one transaction."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+
+from connector.errors import StoreUnavailableError
+from connector.store.database import Dialect, Execute
+
+__all__ = ["is_current", "migrate"]
+
+
+def m001_first(execute: Execute, dialect: Dialect) -> None:
+    """Create the tables.
+
+    `due_at` is when a refresh is due at the latest, or NULL where there is nothing to refresh. `revision`
+    is a random mark of the last write, by which a writer sees whether the row is still as it was read.
+    """
+    for statement in _M001:
+        execute(statement.format(**dialect.types), ())
+    for statement in dialect.last_steps:
+        execute(statement, ())
+    execute("INSERT INTO ormco_store (id, store_id) VALUES (1, ?)", (secrets.token_hex(8),))
+
+
+_M001 = (
+    """CREATE TABLE ormco_store (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        store_id TEXT NOT NULL,
+        key_source TEXT,
+        key_place TEXT,
+        key_id TEXT,
+        checked_at {real}
+    )""",
+    """CREATE TABLE ormco_connections (
+        practice_id {key} PRIMARY KEY,
+        state TEXT NOT NULL,
+        generation BIGINT NOT NULL,
+        good_until {real},
+        refreshed_at {real},
+        retry_at {real},
+        due_at {real},
+        access_token {blob},
+        revision BIGINT NOT NULL,
+        provider TEXT NOT NULL,
+        since {real} NOT NULL,
+        reason TEXT,
+        account_id TEXT,
+        account_email TEXT,
+        account_name TEXT,
+        account_region TEXT,
+        scope TEXT,
+        renewable INTEGER NOT NULL,
+        expires_at {real},
+        connected_at {real},
+        lab_state TEXT,
+        lab_email TEXT,
+        last_error TEXT,
+        failures INTEGER NOT NULL,
+        refresh_sent_at {real},
+        refresh_owner TEXT,
+        token_rest {blob},
+        unproven {blob}
+    )""",
+    "CREATE INDEX ormco_connections_due ON ormco_connections (due_at, practice_id) WHERE due_at IS NOT NULL",
+    "CREATE INDEX ormco_connections_account ON ormco_connections (provider, account_id)",
+    "CREATE INDEX ormco_connections_attention ON ormco_connections (practice_id) "
+    "WHERE state NOT IN ('connected', 'revoked')",
+    """CREATE TABLE ormco_requests (
+        state_digest TEXT PRIMARY KEY,
+        practice_id {key} NOT NULL,
+        expires_at {real} NOT NULL,
+        taken_by BIGINT,
+        sealed {blob} NOT NULL
+    )""",
+    "CREATE INDEX ormco_requests_practice ON ormco_requests (practice_id)",
+    "CREATE INDEX ormco_requests_expiry ON ormco_requests (expires_at)",
+    """CREATE TABLE ormco_spent_codes (
+        digest TEXT PRIMARY KEY,
+        spent_at {real} NOT NULL,
+        spent_by BIGINT NOT NULL
+    )""",
+    "CREATE INDEX ormco_spent_codes_age ON ormco_spent_codes (spent_at)",
+    """CREATE TABLE ormco_events (
+        {event_position},
+        nonce BIGINT NOT NULL {unique_nonce},
+        at {real} NOT NULL,
+        kind TEXT NOT NULL,
+        outcome TEXT NOT NULL,
+        practice_id {key},
+        actor TEXT NOT NULL,
+        state TEXT,
+        detail TEXT NOT NULL
+    )""",
+    "CREATE INDEX ormco_events_practice ON ormco_events (practice_id)",
+)
+
+
+def m002_watches(execute: Execute, dialect: Dialect) -> None:
+    """Create the cursors of watches on cases."""
+    for statement in _M002:
+        execute(statement.format(**dialect.types), ())
+
+
+_M002 = (
+    """CREATE TABLE ormco_watches (
+        watch {key} NOT NULL,
+        practice_id {key} NOT NULL,
+        began_at {real} NOT NULL,
+        read_from {real} NOT NULL,
+        PRIMARY KEY (practice_id, watch)
+    )""",
+    """CREATE TABLE ormco_watched_cases (
+        watch {key} NOT NULL,
+        practice_id {key} NOT NULL,
+        case_id {key} NOT NULL,
+        version BIGINT NOT NULL,
+        state TEXT,
+        state_flag TEXT,
+        designs TEXT NOT NULL,
+        standing TEXT NOT NULL,
+        PRIMARY KEY (practice_id, watch, case_id)
+    )""",
+)
+
+_STEPS: tuple[Callable[[Execute, Dialect], None], ...] = (m001_first, m002_watches)
+
+
+def migrate(execute: Execute, dialect: Dialect) -> None:
+    """Bring the schema up to date, inside the caller's transaction."""
+    execute(
+        "CREATE TABLE IF NOT EXISTS ormco_schema (version INTEGER PRIMARY KEY, applied_at "
+        f"{dialect.types['real']} NOT NULL)",
+        (),
+    )
+    present = execute("SELECT COALESCE(MAX(version), 0) FROM ormco_schema", ()).fetchone()[0]
+    is_current(present)
+    for version, step in enumerate(_STEPS[present:], present + 1):
+        step(execute, dialect)
+        execute("INSERT INTO ormco_schema (version, applied_at) VALUES (?, ?)", (version, time.time()))
+
+
+def is_current(version: int) -> bool:
+    """Return whether a schema is the newest one.
+
+    Raises:
+        connector.errors.StoreUnavailableError: if only a newer version of this package understands it.
+    """
+    if version > len(_STEPS):
+        raise StoreUnavailableError(
+            f"a newer version wrote the store (its schema is {version}, this version knows {len(_STEPS)})",
+            hint="Update ormco-connector on this machine; nothing was changed.",
+        )
+    return version == len(_STEPS)

@@ -1,0 +1,271 @@
+"""The store for many app servers: PostgreSQL, over one database connection a process.
+
+A lock is an advisory lock of that connection: it ends with its owner, whatever becomes of it, and costs a
+waiter nothing but a query now and then. It therefore needs a connection of its own to the server: directly,
+or through a pooler in session mode, not in transaction mode.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from connector.clock import Clock
+from connector.errors import ExtraMissingError
+from connector.store.database import Execute, Job, Statement, WriteQueue
+from connector.store.migrations import is_current, migrate
+from connector.store.owner import this_process
+from connector.store.postgres_errors import address, is_final, is_passing, must_be_run_again, translate
+from connector.store.postgres_schema import DIALECT, SESSION
+
+if TYPE_CHECKING:
+    import psycopg
+
+__all__ = ["PostgresDatabase"]
+
+_T = TypeVar("_T")
+_FIRST_SECONDS = 3.0
+_RESTART_SECONDS = 30.0
+
+
+def lock_number(name: str) -> int:
+    """Return the number by which PostgreSQL knows a lock."""
+    digest = hashlib.sha256(f"ormco lock: {name}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+_EVENTS_LOCK = lock_number("the order of events")
+_SCHEMA_LOCK = lock_number("the schema")
+
+
+class PostgresDatabase:
+    """Rows in a PostgreSQL database.
+
+    Args:
+        url: `postgresql://…`, or what libpq takes in its place.
+        clock: for waits.
+    """
+
+    dialect = DIALECT
+    locks_prove_death = False  # a restart of the server ends the locks of the living
+
+    def __init__(self, url: str, *, clock: Clock) -> None:
+        self._url = url
+        self._clock = clock
+        self._start()
+
+    def _start(self) -> None:
+        self._db: psycopg.Connection[Any] | None = None
+        self._guard = threading.RLock()
+        self._queue = WriteQueue(self._commit)
+        self._held: set[int] = set()
+        self._was_open = False
+        self._down_since: float | None = None
+
+    def exists(self) -> bool:
+        """Return True: a server is there or is an error."""
+        return True
+
+    def open(self) -> None:
+        """Connect, and bring the schema up to date."""
+        if not self._was_open:
+            self._run(lambda db: None)
+
+    def fetch_one(self, sql: str, args: Sequence[object]) -> Any:
+        """Return the first row of a query, or None."""
+        query = _translated(sql)
+        return self._run(lambda db: db.execute(query, args, binary=True).fetchone())
+
+    def fetch_all(self, sql: str, args: Sequence[object]) -> list[Any]:
+        """Return the rows of a query."""
+        query = _translated(sql)
+        return self._run(lambda db: db.execute(query, args, binary=True).fetchall())
+
+    def write(self, work: Callable[[Execute], _T]) -> _T:
+        """Run work in a transaction, together with other threads', and return once it is durable."""
+        return self._queue.run(work)
+
+    def apply(self, statements: Sequence[Statement]) -> list[int]:
+        """Run statements likewise, without waiting for the answer to one before the next is sent."""
+        return self._queue.apply(statements)
+
+    def settle_events(self) -> None:
+        """Give committed events their places, one process at a time."""
+        if self.fetch_one("SELECT 1 FROM ormco_events WHERE sequence IS NULL LIMIT 1", ()) is None:
+            return
+
+        def settle(db: psycopg.Connection[Any]) -> None:
+            with db.transaction():
+                db.execute(b"SELECT pg_advisory_xact_lock(%s)", (_EVENTS_LOCK,))
+                db.execute(
+                    "UPDATE ormco_events SET sequence = placed.sequence FROM (SELECT id, row_number() OVER "
+                    "(ORDER BY id) + COALESCE((SELECT MAX(sequence) FROM ormco_events), 0) AS sequence "
+                    "FROM ormco_events WHERE sequence IS NULL) AS placed WHERE ormco_events.id = placed.id"
+                )
+
+        self._run(settle)
+
+    def make_room(self) -> None:
+        """Do nothing: the intent of a refresh has just shown that the server can write."""
+
+    def try_lock(self, name: str) -> bool:
+        """Take a lock if no thread of any process has it."""
+        number = lock_number(name)
+        with self._guard:
+            # A session can take its own locks again, so the other threads are kept out here.
+            if number in self._held or not self._value(b"SELECT pg_try_advisory_lock(%s)", number):
+                return False
+            self._held.add(number)
+            return True
+
+    def unlock(self, name: str) -> None:
+        """Give a lock back; without a connection it is free already."""
+        number = lock_number(name)
+        with self._guard:
+            if number in self._held:
+                self._held.remove(number)
+                if self._db is not None:
+                    self._value(b"SELECT pg_advisory_unlock(%s)", number)
+
+    def holder(self, name: str) -> str | None:
+        """Return the process that has a lock, as it calls itself."""
+        number = lock_number(name) & (2**64 - 1)
+        row = self.fetch_one(
+            "SELECT application_name FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE granted "
+            "AND locktype = 'advisory' AND classid = ?::bigint::oid AND objid = ?::bigint::oid",
+            (number >> 32, number & 0xFFFFFFFF),
+        )
+        return None if row is None else str(row[0])
+
+    def facts(self) -> dict[str, str]:
+        """Return which server it is, without the password."""
+        found = {"database": "PostgreSQL", "path": address(self._url)}
+        version, pid = self.fetch_one("SELECT current_setting('server_version'), pg_backend_pid()", ())
+        with self._guard:
+            pooled = self._db is not None and self._db.info.backend_pid != pid
+        if pooled:
+            found["pooler"] = "yes"
+        return found | {"server_version": version}
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._guard:
+            self._drop()
+            self._was_open = False
+
+    def forget_handles(self) -> None:
+        """Start anew in a forked child; closing the parent's connection there would end it for both."""
+        _LEFT_TO_THE_PARENT.append(self._db)
+        self._start()
+
+    def _value(self, sql: bytes, arg: object) -> Any:
+        return self._run(lambda db: db.execute(sql, (arg,)).fetchall())[0][0]
+
+    def _commit(self, jobs: Sequence[Job[Any]]) -> None:
+        def transaction(db: psycopg.Connection[Any]) -> None:
+            with db.transaction():
+                for job in jobs:
+                    job.run(lambda sql, args: db.execute(_translated(sql), args or None))
+
+        self._run(_pipelined(jobs) if all(job.statements for job in jobs) else transaction)
+
+    def _run(self, work: Callable[[psycopg.Connection[Any]], _T]) -> _T:
+        """Run work that may be run again, through a restart of the server if need be."""
+        error = _driver().Error
+        with self._guard:
+            while True:
+                try:
+                    result = work(self._db or self._connect())
+                except error as exc:
+                    self._wait_after(exc)
+                else:
+                    self._down_since = None
+                    return result
+
+    def _wait_after(self, exc: psycopg.Error) -> None:
+        """Wait before another try, or raise what the error means."""
+        lost = self._db is None or self._db.closed
+        if lost:
+            self._drop()
+        if is_final(exc) or not (lost or must_be_run_again(exc)):
+            raise translate(exc, self._url) from None
+        now = self._clock.monotonic()
+        since = self._down_since = now if self._down_since is None else self._down_since
+        if now - since > (_RESTART_SECONDS if self._was_open or is_passing(exc) else _FIRST_SECONDS):
+            raise translate(exc, self._url) from None
+        self._clock.sleep(min(0.05 + (now - since) * 0.2, 1.0))
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        db: psycopg.Connection[Any] = _driver().connect(
+            self._url,
+            autocommit=True,
+            connect_timeout=10,
+            application_name=f"ormco {this_process()}"[:63],
+            keepalives_idle=15,
+            keepalives_interval=5,
+            keepalives_count=3,
+        )
+        try:
+            db.execute(SESSION)
+            self._check_schema(db)
+            # The locks ended with the last connection. Who took one since then sees our work in the row.
+            for number in self._held:
+                db.execute(b"SELECT pg_try_advisory_lock(%s)", (number,))
+        except BaseException:
+            db.close()
+            raise
+        self._db, self._was_open = db, True
+        return db
+
+    def _check_schema(self, db: psycopg.Connection[Any]) -> None:
+        version = 0
+        if db.execute(b"SELECT to_regclass('ormco_schema') IS NOT NULL").fetchone() == (True,):
+            version = db.execute(b"SELECT COALESCE(MAX(version), 0) FROM ormco_schema").fetchall()[0][0]
+        if not is_current(version):
+            with db.transaction():
+                db.execute(b"SELECT pg_advisory_xact_lock(%s)", (_SCHEMA_LOCK,))
+                migrate(lambda sql, args: db.execute(_translated(sql), args or None), self.dialect)
+
+    def _drop(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+
+_LEFT_TO_THE_PARENT: list[object] = []
+
+
+def _pipelined(jobs: Sequence[Job[Any]]) -> Callable[[psycopg.Connection[Any]], None]:
+    """Return what runs the statements of all jobs in one transaction and one round trip."""
+    statements = [statement for job in jobs for statement in job.statements]
+
+    def run(db: psycopg.Connection[Any]) -> None:
+        if len(statements) == 1:
+            cursors = [db.execute(_translated(sql), args) for sql, args in statements]
+        else:
+            with db.pipeline(), db.transaction():
+                cursors = [db.execute(_translated(sql), args) for sql, args in statements]
+        counts = iter([cursor.rowcount for cursor in cursors])
+        for job in jobs:
+            job.results = [[next(counts) for _ in job.statements]]
+
+    return run
+
+
+@lru_cache(maxsize=256)
+def _translated(sql: str) -> bytes:
+    return sql.replace("?", "%s").encode()
+
+
+def _driver() -> ModuleType:
+    try:
+        import psycopg
+    except ImportError:
+        raise ExtraMissingError(
+            "PostgreSQL's driver is not installed", hint="Install it: pip install 'ormco-connector[postgres]'"
+        ) from None
+    return psycopg

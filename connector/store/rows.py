@@ -1,0 +1,273 @@
+"""A `Grant` and its row; a `Connection` and the part of the row that is no secret."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from connector.clock import from_timestamp
+from connector.connection import (
+    Account,
+    Connection,
+    ConnectionState,
+    Grant,
+    LabConnection,
+)
+from connector.errors import StoreDamagedError
+from connector.store.sealing import KeyRing, place
+from connector.store.token_text import dump_rest, dump_unproven, load_tokens, load_unproven
+from connector.token_set import TokenSet
+
+__all__ = [
+    "ACCESS_COLUMNS",
+    "CONNECTION_COLUMNS",
+    "GRANT_COLUMNS",
+    "SEALED_COLUMNS",
+    "TABLE",
+    "Access",
+    "changes",
+    "sealed",
+    "to_access",
+    "to_connection",
+    "to_grant",
+]
+
+TABLE = "ormco_connections"
+SEALED_COLUMNS = ("access_token", "token_rest", "unproven")
+_AT = {column: place(TABLE, column) for column in SEALED_COLUMNS}
+_AT_ACCESS_TOKEN = _AT["access_token"]
+_DUE = frozenset({ConnectionState.CONNECTED, ConnectionState.DEGRADED})
+
+_OPEN_COLUMNS = (
+    "practice_id",
+    "provider",
+    "state",
+    "since",
+    "reason",
+    "account_id",
+    "account_email",
+    "account_name",
+    "account_region",
+    "scope",
+    "renewable",
+    "expires_at",
+    "connected_at",
+    "refreshed_at",
+    "generation",
+    "lab_state",
+    "lab_email",
+    "last_error",
+)
+_REST_COLUMNS = ("refresh_sent_at", "refresh_owner", "failures", "retry_at", "revision", *SEALED_COLUMNS)
+
+CONNECTION_COLUMNS = ", ".join(_OPEN_COLUMNS)
+GRANT_COLUMNS = ", ".join(_OPEN_COLUMNS + _REST_COLUMNS)
+ACCESS_COLUMNS = (
+    "state, good_until, refreshed_at, generation, retry_at, unproven IS NOT NULL, renewable, access_token"
+)
+
+
+class Access(NamedTuple):
+    """What handing out an access token needs; times in seconds since 1970.
+
+    Attributes:
+        state: a value of `ConnectionState`.
+        good_until: when to stop using the token.
+        received_at: when it arrived.
+        generation: rises with each new token set.
+        retry_at: no refresh before this moment, or None.
+        unproven: whether newer tokens wait for their account to be read.
+        renewable: whether there is a refresh token.
+        token: the access token, or None.
+    """
+
+    state: str
+    good_until: float | None
+    received_at: float | None
+    generation: int
+    retry_at: float | None
+    unproven: bool
+    renewable: bool
+    token: str | None
+
+    @classmethod
+    def of(cls, grant: Grant) -> Access:
+        """Return what `Store.access` says of a grant."""
+        connection, tokens = grant.connection, grant.tokens
+        return cls(
+            state=connection.state.value,
+            good_until=None if tokens is None else tokens.good_until.timestamp(),
+            received_at=_timestamp(connection.refreshed_at),
+            generation=connection.token_generation,
+            retry_at=_timestamp(grant.retry_at),
+            unproven=grant.unproven is not None,
+            renewable=connection.renewable,
+            token=None if tokens is None else tokens.access_token,
+        )
+
+
+def to_access(row: Sequence[Any], ring: KeyRing, practice_id: str) -> Access:
+    """Read a row of `ACCESS_COLUMNS`."""
+    sealed = row[7]
+    token = None if sealed is None else ring.open(sealed, at=_AT_ACCESS_TOKEN, row=practice_id)
+    return Access(row[0], row[1], row[2], row[3], row[4], row[5], row[6], token)
+
+
+def to_connection(row: Sequence[Any]) -> Connection:
+    """Read a row that begins with `CONNECTION_COLUMNS`."""
+    values = dict(zip(_OPEN_COLUMNS, row, strict=False))
+    try:
+        return _connection(values)
+    except (ValueError, TypeError, OverflowError) as exc:
+        raise _damaged(values["practice_id"]) from exc
+
+
+def to_grant(row: Sequence[Any], ring: KeyRing) -> Grant:
+    """Read a row of `GRANT_COLUMNS` and open what is sealed in it."""
+    connection = to_connection(row)
+    values = dict(zip(_REST_COLUMNS, row[len(_OPEN_COLUMNS) :], strict=True))
+    opened = {
+        column: None
+        if values[column] is None
+        else ring.open(values[column], at=at, row=connection.practice_id)
+        for column, at in _AT.items()
+    }
+    try:
+        grant = Grant(
+            connection=connection,
+            tokens=load_tokens(opened["token_rest"], opened["access_token"]),
+            unproven=load_unproven(opened["unproven"]),
+            refresh_sent_at=_moment(values["refresh_sent_at"]),
+            refresh_owner=values["refresh_owner"],
+            failures=values["failures"],
+            retry_at=_moment(values["retry_at"]),
+            revision=values["revision"],
+        )
+    except (ValueError, TypeError, KeyError, OverflowError) as exc:
+        raise _damaged(connection.practice_id) from exc
+    return replace(grant, stored=grant)
+
+
+def changes(grant: Grant) -> dict[str, object]:
+    """Return the values of a grant's row that differ from what was read, or all where nothing was.
+
+    Those of `SEALED_COLUMNS` are not sealed yet; the revision is not among them.
+    """
+    before = grant.stored
+    if before is None:
+        return _connection_values(grant.connection) | _token_values(grant.tokens) | _other_values(grant)
+    # What `dataclasses.replace` passed on is still the same object.
+    found = _differing(_other_values(grant), _other_values(before))
+    if grant.connection is not before.connection:
+        found |= _differing(_connection_values(grant.connection), _connection_values(before.connection))
+    if grant.tokens is not before.tokens:
+        found |= _token_values(grant.tokens)
+    return found
+
+
+def sealed(values: dict[str, object], ring: KeyRing, practice_id: str) -> dict[str, object]:
+    """Return values with the secret ones sealed for their row."""
+    return {
+        column: ring.seal(value, at=_AT[column], row=practice_id)
+        if column in _AT and isinstance(value, str)
+        else value
+        for column, value in values.items()
+    }
+
+
+def _differing(values: dict[str, object], before: dict[str, object]) -> dict[str, object]:
+    return {column: value for column, value in values.items() if value != before[column]}
+
+
+def _token_values(tokens: TokenSet | None) -> dict[str, object]:
+    return {
+        "good_until": None if tokens is None else tokens.good_until.timestamp(),
+        "access_token": None if tokens is None else tokens.access_token,
+        "token_rest": None if tokens is None else dump_rest(tokens),
+    }
+
+
+def _other_values(grant: Grant) -> dict[str, object]:
+    return {
+        "due_at": _due_at(grant),
+        "unproven": None if grant.unproven is None else dump_unproven(grant.unproven),
+        "refresh_sent_at": _timestamp(grant.refresh_sent_at),
+        "refresh_owner": grant.refresh_owner,
+        "failures": grant.failures,
+        "retry_at": _timestamp(grant.retry_at),
+    }
+
+
+def _connection_values(connection: Connection) -> dict[str, object]:
+    account, lab = connection.account, connection.lab
+    return {
+        "practice_id": connection.practice_id,
+        "provider": connection.provider,
+        "state": connection.state.value,
+        "since": connection.since.timestamp(),
+        "reason": connection.reason,
+        "account_id": account and account.id,
+        "account_email": account and account.email,
+        "account_name": account and account.name,
+        "account_region": account and account.region,
+        "scope": connection.scope,
+        "renewable": int(connection.renewable),
+        "expires_at": _timestamp(connection.expires_at),
+        "connected_at": _timestamp(connection.connected_at),
+        "refreshed_at": _timestamp(connection.refreshed_at),
+        "generation": connection.token_generation,
+        "lab_state": lab and lab.state,
+        "lab_email": lab and lab.email,
+        "last_error": connection.last_error,
+    }
+
+
+def _connection(values: dict[str, Any]) -> Connection:
+    account_id, lab_state = values["account_id"], values["lab_state"]
+    return Connection(
+        practice_id=values["practice_id"],
+        provider=values["provider"],
+        state=ConnectionState(values["state"]),
+        since=from_timestamp(values["since"]),
+        reason=values["reason"],
+        account=None
+        if account_id is None
+        else Account(
+            id=account_id,
+            email=values["account_email"],
+            name=values["account_name"],
+            region=values["account_region"],
+        ),
+        scope=values["scope"],
+        renewable=bool(values["renewable"]),
+        expires_at=_moment(values["expires_at"]),
+        connected_at=_moment(values["connected_at"]),
+        refreshed_at=_moment(values["refreshed_at"]),
+        token_generation=values["generation"],
+        lab=None if lab_state is None else LabConnection(state=lab_state, email=values["lab_email"]),
+        last_error=values["last_error"],
+    )
+
+
+def _due_at(grant: Grant) -> float | None:
+    tokens, connection = grant.tokens, grant.connection
+    if tokens is None or tokens.refresh_token is None or connection.state not in _DUE:
+        return None
+    return tokens.good_until.timestamp()
+
+
+def _timestamp(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp()
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else from_timestamp(seconds)
+
+
+def _damaged(practice_id: object) -> StoreDamagedError:
+    return StoreDamagedError(
+        f"what is stored of {practice_id} cannot be right",
+        hint="Restore the store from a backup, or `ormco forget` the practice and connect it again.",
+    )

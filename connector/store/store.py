@@ -1,0 +1,165 @@
+"""The store: connections, their tokens, and the locks under which those change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from connector.connection import Connection, Event, Grant
+from connector.store.audit import insert_events
+from connector.store.cursors import CursorRecords, delete_cursors
+from connector.store.database import Execute
+from connector.store.locking import LockRecords
+from connector.store.requests import RequestRecords
+from connector.store.rotation import KeyRecords
+from connector.store.rows import (
+    ACCESS_COLUMNS,
+    CONNECTION_COLUMNS,
+    GRANT_COLUMNS,
+    Access,
+    to_access,
+    to_connection,
+    to_grant,
+)
+from connector.store.writing import GrantRecords
+
+__all__ = ["Store"]
+
+_PAGE = 500
+_ACCESS_SQL = f"SELECT {ACCESS_COLUMNS} FROM ormco_connections WHERE practice_id = ?"  # noqa: S608
+_GRANT_SQL = f"SELECT {GRANT_COLUMNS} FROM ormco_connections WHERE practice_id = ?"  # noqa: S608
+
+
+class Store(RequestRecords, CursorRecords, LockRecords, KeyRecords, GrantRecords):
+    """Everything that is kept, for one process; any number of processes may have it open.
+
+    Every change of a connection is made by whoever holds its lock; the fence in `put` is for those that lost
+    it without knowing.
+    """
+
+    def check(self) -> None:
+        """Prove that the store can be written and its key is right, before anything is spent.
+
+        Raises:
+            connector.errors.StoreError: if not.
+        """
+        self._keys()
+        now = self.clock.time()
+        self._write(lambda execute: execute("UPDATE ormco_store SET checked_at = ?", (now,)))
+        self._db.make_room()
+
+    def make_room(self) -> None:
+        """Make sure that the next token set can be written even if the disk is getting full.
+
+        Raises:
+            connector.errors.StoreUnavailableError: if there is no room already.
+        """
+        self._db.open()
+        self._db.make_room()
+
+    def access(self, practice_id: str) -> Access | None:
+        """Return a practice's access token and what decides whether it may be handed out."""
+        row = self._one(_ACCESS_SQL, (practice_id,)) if practice_id.isprintable() else None
+        if row is None:
+            return None
+        if self._ring is None:
+            return self._opened(lambda ring: to_access(row, ring, practice_id))
+        return to_access(row, self._ring, practice_id)
+
+    def get(self, practice_id: str) -> Grant | None:
+        """Return a practice's connection with its secrets."""
+        row = self._one(_GRANT_SQL, (practice_id,)) if practice_id.isprintable() else None
+        return None if row is None else self._opened(lambda ring: to_grant(row, ring))
+
+    def connection(self, practice_id: str) -> Connection | None:
+        """Return a practice's connection; needs no key."""
+        sql = f"SELECT {CONNECTION_COLUMNS} FROM ormco_connections WHERE practice_id = ?"  # noqa: S608
+        row = self._one(sql, (practice_id,)) if practice_id.isprintable() else None
+        return None if row is None else to_connection(row)
+
+    def connections(self, *, needs_attention: bool = False) -> Iterator[Connection]:
+        """Yield all connections by practice id; needs no key.
+
+        Args:
+            needs_attention: only those that somebody has to look after.
+        """
+        attention = "AND state NOT IN ('connected', 'revoked') " if needs_attention else ""
+        sql = (
+            f"SELECT {CONNECTION_COLUMNS} FROM ormco_connections WHERE practice_id > ? {attention}"  # noqa: S608
+            "ORDER BY practice_id LIMIT ?"
+        )
+        last = ""
+        while rows := self._all(sql, (last, _PAGE)):
+            yield from map(to_connection, rows)
+            last = rows[-1][0]
+
+    def practices_of_account(self, provider: str, account_id: str) -> list[str]:
+        """Return the practices that are connected to one account."""
+        rows = self._all(
+            "SELECT practice_id FROM ormco_connections WHERE provider = ? AND account_id = ? "
+            "ORDER BY practice_id",
+            (provider, account_id),
+        )
+        return [row[0] for row in rows]
+
+    def delete(self, practice_id: str, event: Event) -> None:
+        """Forget a practice: its connection, its open requests, and the details of its audit entries.
+
+        Args:
+            practice_id: whose.
+            event: what the audit record keeps of it.
+        """
+        rows = self._event_rows([event])
+
+        def work(execute: Execute) -> None:
+            execute("DELETE FROM ormco_connections WHERE practice_id = ?", (practice_id,))
+            execute("DELETE FROM ormco_requests WHERE practice_id = ?", (practice_id,))
+            delete_cursors(execute, practice_id)
+            execute("UPDATE ormco_events SET detail = '{}' WHERE practice_id = ?", (practice_id,))
+            insert_events(execute, rows)
+
+        self._write(work)
+        self._tell([event])
+
+    def due(
+        self, before: datetime, limit: int, *, after: tuple[float, str] = (0.0, "")
+    ) -> list[tuple[float, str]]:
+        """Return what has to be refreshed before a moment, the most urgent first.
+
+        Args:
+            before: the moment.
+            limit: how many at most.
+            after: the last of the page before; (0.0, "") for the first page.
+
+        Returns:
+            When each is due, in seconds since 1970, and its practice.
+        """
+        rows = self._all(
+            "SELECT due_at, practice_id FROM ormco_connections WHERE due_at <= ? "
+            "AND (due_at, practice_id) > (?, ?) AND (retry_at IS NULL OR retry_at <= ?) "
+            "ORDER BY due_at, practice_id LIMIT ?",
+            (before.timestamp(), *after, self.clock.time(), limit),
+        )
+        return [(row[0], row[1]) for row in rows]
+
+    def count_due(self, before: datetime) -> int:
+        """Return how many connections `due` would return in all."""
+        sql = (
+            "SELECT COUNT(*) FROM ormco_connections WHERE due_at <= ? AND (retry_at IS NULL OR retry_at <= ?)"
+        )
+        row = self._one(sql, (before.timestamp(), self.clock.time()))
+        return 0 if row is None else int(row[0])
+
+    def facts(self) -> dict[str, str]:
+        """Return what a person who looks after the store wants to know; needs no key."""
+        found = self._db.facts()
+        if not self._ready and not self._open_existing():
+            return found | {"exists": "no"}
+        store_id, source, place, key = self._key_record()
+        version = self._one("SELECT MAX(version) FROM ormco_schema", ())[0]
+        found |= {"exists": "yes", "schema_version": str(version), "store_id": store_id}
+        return found | {
+            "key_source": source or "not chosen yet",
+            "key_place": place or "",
+            "key_id": key or "",
+        }

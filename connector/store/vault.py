@@ -1,0 +1,176 @@
+"""A database and the keys to it: opened on first use, usable from threads and after a fork."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from connector.clock import Clock
+from connector.errors import SealingKeyError
+from connector.store import keys as key_sources
+from connector.store.database import Database, Execute, Statement
+from connector.store.sealing import KeyRing, UnknownKeyError, key_id
+
+__all__ = ["Vault"]
+
+_T = TypeVar("_T")
+_KEY_SECONDS = 15.0
+_VAULTS: weakref.WeakSet[Vault] = weakref.WeakSet()
+
+
+class Vault:
+    """What the store's records have in common.
+
+    Args:
+        database: where the rows are.
+        keys: the value of ORMCO_STORE_KEYS, or None where it is not set.
+        clock: the time.
+        actor: who acts, for the audit record.
+    """
+
+    def __init__(self, database: Database, *, keys: str | None, clock: Clock, actor: str = "") -> None:
+        self._db = database
+        self._given_keys = keys
+        self.clock = clock
+        self._actor = actor
+        self._ring: KeyRing | None = None
+        self._ring_guard = threading.Lock()
+        self._ready = False
+        _VAULTS.add(self)
+
+    def close(self) -> None:
+        """Close the database; the next call opens it again."""
+        self._db.close()
+        self._ready = False
+
+    def _one(self, sql: str, args: Sequence[object]) -> Any:
+        if not self._ready and not self._open_existing():
+            return None
+        return self._db.fetch_one(sql, args)
+
+    def _all(self, sql: str, args: Sequence[object]) -> list[Any]:
+        if not self._ready and not self._open_existing():
+            return []
+        return self._db.fetch_all(sql, args)
+
+    def _write(self, work: Callable[[Execute], _T]) -> _T:
+        self._db.open()
+        return self._db.write(work)
+
+    def _apply(self, statements: Sequence[Statement]) -> list[int]:
+        self._db.open()
+        return self._db.apply(statements)
+
+    def _open_existing(self) -> bool:
+        """Open the database; asking for something creates nothing."""
+        if self._db.exists():
+            self._db.open()
+            self._ready = True
+        return self._ready
+
+    def _opened(self, read: Callable[[KeyRing], _T]) -> _T:
+        """Open sealed values; where the key is unknown, look once whether the keys were rotated meanwhile."""
+        ring = self._ring or self._keys()
+        try:
+            return read(ring)
+        except UnknownKeyError:
+            self._ring = None
+            return read(self._keys())
+
+    def _keys(self) -> KeyRing:
+        with self._ring_guard:
+            if self._ring is None:
+                self._db.open()
+                self._ring = self._load_keys()
+            return self._ring
+
+    def _key_record(self) -> tuple[str, str | None, str | None, str | None]:
+        """Return the store's own id, and the source, place and id of its key."""
+        row = self._db.fetch_one("SELECT store_id, key_source, key_place, key_id FROM ormco_store", ())
+        return row[0], row[1], row[2], row[3]
+
+    def _load_keys(self) -> KeyRing:
+        store_id, source, place, recorded = self._key_record()
+        if source is None:
+            return self._choose_source(store_id)
+        if self._given_keys is not None:
+            ring = KeyRing(key_sources.parse_keys(self._given_keys, origin="ORMCO_STORE_KEYS"))
+        elif source == key_sources.ENVIRONMENT:
+            raise SealingKeyError(
+                f"this store is sealed with the key {recorded} from ORMCO_STORE_KEYS, which is not set",
+                hint="Set ORMCO_STORE_KEYS, or ORMCO_STORE_KEYS_FILE, to the keys this store was made with.",
+            )
+        else:
+            ring = KeyRing(key_sources.load_keys(source, place or "", store_id))
+        if recorded not in ring.ids:
+            raise _wrong_key(recorded, source, ring, given=self._given_keys is not None)
+        return ring
+
+    def _choose_source(self, store_id: str) -> KeyRing:
+        """Choose where this store's key is kept from now on; of several first starts, one chooses."""
+        deadline = self.clock.deadline(_KEY_SECONDS)
+        while not self._db.try_lock("the choice of a key"):
+            if not deadline.pause(0.02):
+                break  # a keyring holds the other one up; the record below lets only one of us win
+        try:
+            if self._key_record()[1] is None:
+                self._record_choice(store_id)
+        finally:
+            self._db.unlock("the choice of a key")
+        return self._load_keys()
+
+    def _record_choice(self, store_id: str) -> None:
+        if self._given_keys is not None:
+            source, place = key_sources.ENVIRONMENT, ""
+            keys = key_sources.parse_keys(self._given_keys, origin="ORMCO_STORE_KEYS")
+        else:
+            source, place = key_sources.make_key(store_id)
+            keys = key_sources.load_keys(source, place, store_id)
+        name = key_id(keys[0])
+        self._write(
+            lambda execute: execute(
+                "UPDATE ormco_store SET key_source = ?, key_place = ?, key_id = ? WHERE key_source IS NULL",
+                (source, place, name),
+            )
+        )
+
+    def _forget_handles(self) -> None:
+        self._db.forget_handles()
+        self._ring_guard = threading.Lock()
+        self._ready = False
+
+
+def new_mark() -> int:
+    """Return a number by which a write recognises itself."""
+    return secrets.randbits(62) + 1
+
+
+def _wrong_key(recorded: str | None, source: str, ring: KeyRing, *, given: bool) -> SealingKeyError:
+    if given and source != key_sources.ENVIRONMENT:
+        return SealingKeyError(
+            f"this store is sealed with the key {recorded} of the {_SOURCES[source]}, "
+            "which is not in ORMCO_STORE_KEYS",
+            hint="Unset ORMCO_STORE_KEYS, or run `ormco keys rotate` to move this store to its keys; "
+            "nothing was changed.",
+        )
+    return SealingKeyError(
+        f"this store is sealed with the key {recorded}, not with {', '.join(ring.ids)}",
+        hint="Set ORMCO_STORE_KEYS to the keys this store was made with, the older ones after the first; "
+        "nothing was changed.",
+    )
+
+
+_SOURCES = {key_sources.KEYRING: "OS keyring", key_sources.FILE: "key file"}
+
+
+def _after_fork() -> None:
+    for vault in list(_VAULTS):
+        vault._forget_handles()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)

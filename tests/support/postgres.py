@@ -1,0 +1,139 @@
+"""A real PostgreSQL server of our own: started without any manual step, stopped and started at will."""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Self
+from urllib.parse import quote
+
+import pytest
+
+__all__ = ["PostgresServer", "find_binaries", "shared_server"]
+
+_USERS = ("postgres", "nobody")
+
+
+def find_binaries() -> Path | None:
+    """Return the folder with initdb and postgres, or None."""
+    candidates = [Path(found).resolve().parent for name in ("initdb",) if (found := shutil.which(name))]
+    candidates += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    candidates += sorted(Path("/opt/homebrew/opt").glob("postgresql*/bin"), reverse=True)
+    return next((folder for folder in candidates if (folder / "postgres").exists()), None)
+
+
+class PostgresServer:
+    """One server on a Unix socket in a folder of its own.
+
+    Args:
+        binaries: folder with initdb and pg_ctl.
+        durable: whether commits are synced; off for tests, on for measurements.
+    """
+
+    def __init__(self, binaries: Path, *, durable: bool = False) -> None:
+        self._binaries = binaries
+        self._folder = Path(tempfile.mkdtemp(prefix="ormco-pg-", dir="/tmp"))
+        self._data = self._folder / "data"
+        self._durable = durable
+        self._numbers = itertools.count(1)
+        # PostgreSQL refuses to run as root.
+        self._user = next(filter(_exists, _USERS)) if os.getuid() == 0 else None
+
+    def __enter__(self) -> Self:
+        if self._user is not None:
+            shutil.chown(self._folder, self._user)
+        self._run("initdb", "-D", self._data, "-U", "ormco", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+        settings = {
+            "listen_addresses": "''",
+            "unix_socket_directories": f"'{self._folder}'",
+            "fsync": "on" if self._durable else "off",
+            "log_min_messages": "fatal",
+        }
+        with (self._data / "postgresql.conf").open("a") as file:
+            file.writelines(f"{name} = {value}\n" for name, value in settings.items())
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop("immediate")
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        log = self._folder / "log"
+        self._run("pg_ctl", "-D", self._data, "-l", log, "-w", "-t", "60", "start")
+
+    def stop(self, mode: str = "fast") -> None:
+        """Stop the server: "fast" ends all sessions, "immediate" is a crash."""
+        if (self._data / "postmaster.pid").exists():
+            self._run("pg_ctl", "-D", self._data, "-m", mode, "-w", "stop")
+
+    def create_database(self) -> str:
+        """Return the URL of a fresh, empty database."""
+        name = f"store_{os.getpid()}_{next(self._numbers)}"
+        self.sql("postgres", f"CREATE DATABASE {name}")
+        return self.url(name)
+
+    def url(self, database: str = "postgres") -> str:
+        """Return the URL of a database."""
+        return f"postgresql://ormco@/{database}?host={quote(str(self._folder), safe='')}"
+
+    def sql(self, database: str, statement: str) -> None:
+        """Run one statement."""
+        import psycopg
+
+        with psycopg.connect(self.url(database), autocommit=True) as db:
+            db.execute(statement.encode())
+
+    def _run(self, program: str, *args: str | Path) -> None:
+        # Not the terminal's streams: the server would keep them open and the caller waiting.
+        with (self._folder / f"{program}.out").open("wb") as output:
+            done = subprocess.run(
+                [self._binaries / program, *args],
+                user=self._user,
+                cwd=self._folder,
+                env={**os.environ, "LC_ALL": "C"},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+        if done.returncode:
+            text = (self._folder / f"{program}.out").read_text("utf-8", "replace")
+            raise RuntimeError(f"{program} failed: {text}")
+
+
+def _exists(user: str) -> bool:
+    if sys.platform == "win32":
+        return False
+    import pwd
+
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=1)
+def shared_server() -> PostgresServer:
+    """Return this test run's server, started when it is first needed and stopped at the end.
+
+    Without PostgreSQL's programs the test is skipped, loudly; in CI that is a failure.
+    """
+    binaries = find_binaries()
+    if binaries is None:
+        why = "PostgreSQL is not installed: apt-get install postgresql (initdb and postgres are needed)"
+        if os.environ.get("CI"):
+            pytest.fail(why)
+        pytest.skip(why)
+    server = PostgresServer(binaries)
+    atexit.register(server.__exit__)
+    return server.__enter__()

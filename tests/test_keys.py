@@ -1,0 +1,313 @@
+"""Where the sealing keys come from, and what happens without them."""
+
+from __future__ import annotations
+
+import stat
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import keyring
+import pytest
+from keyring.backend import KeyringBackend
+
+from connector.errors import SealingKeyError, StoreDamagedError
+from connector.store import Store, new_key
+from connector.store.keys import key_file, parse_keys
+from tests.support.stores import KEY, OTHER_KEY, fresh_url, grant_for, store_at
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return fresh_url(request.param, tmp_path)
+
+
+class FakeKeyring(KeyringBackend):
+    """Keeps passwords in memory, or hangs as one does that waits for somebody to unlock it."""
+
+    priority = 9  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entries: dict[tuple[str, str], str] = {}
+        self.unlocked = threading.Event()
+        self.unlocked.set()
+
+    def get_password(self, service: str, username: str) -> str | None:
+        self.unlocked.wait(10)
+        return self.entries.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.unlocked.wait(10)
+        self.entries[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        del self.entries[service, username]
+
+
+@pytest.fixture
+def fake_keyring() -> Iterator[FakeKeyring]:
+    before, fake = keyring.get_keyring(), FakeKeyring()
+    keyring.set_keyring(fake)
+    yield fake
+    fake.unlocked.set()
+    keyring.set_keyring(before)
+
+
+def filled(url: str, keys: str | None) -> Store:
+    store = store_at(url, keys=keys)
+    for name in ("p", "q"):
+        if store.connection(name) is None:
+            store.put(grant_for(name), expected_generation=None)
+    return store
+
+
+def test_new_key_can_be_set() -> None:
+    """A fresh key is what the setting takes."""
+    assert [len(key) for key in parse_keys(f"{new_key()}, {new_key()}\n", origin="it")] == [32, 32]
+
+
+@pytest.mark.parametrize("text", ["", " , ", "short", "b3Jt", f"{KEY},x", "é" * 44, KEY + "AA"])
+def test_malformed_keys(text: str) -> None:
+    """A setting that holds no key is refused, without showing what it holds."""
+    with pytest.raises(SealingKeyError) as caught:
+        parse_keys(text, origin="ORMCO_STORE_KEYS")
+    assert KEY not in f"{caught.value} {caught.value.hint}"
+
+
+def test_wrong_key_changes_nothing(url: str) -> None:
+    """With another key than the store's, everything that needs it is refused and nothing is written."""
+    store = filled(url, KEY)
+    before = store._all("SELECT * FROM ormco_connections", ())
+    wrong = store_at(url, keys=OTHER_KEY)
+    for attempt in (
+        wrong.check,
+        lambda: wrong.get("p"),
+        lambda: wrong.put(grant_for("new"), expected_generation=None),
+    ):
+        with pytest.raises(SealingKeyError, match="not with"):
+            attempt()
+    assert store._all("SELECT * FROM ormco_connections", ()) == before
+    assert wrong.connection("p") is not None
+    wrong.close()
+    store.close()
+
+
+def test_missing_key_is_no_reason_for_a_new_one(url: str) -> None:
+    """A store whose key was in the environment asks for it there."""
+    filled(url, KEY).close()
+    store = store_at(url, keys=None)
+    with pytest.raises(SealingKeyError, match="ORMCO_STORE_KEYS"):
+        store.check()
+    store.close()
+
+
+def test_key_file_is_made_and_found_again(url: str) -> None:
+    """Without a setting and a keyring, a key file is made that only its owner reads, away from the store."""
+    store = filled(url, None)
+    facts = store.facts()
+    store.close()
+    path = Path(facts["key_place"])
+    assert facts["key_source"] == "file"
+    assert path == key_file(facts["store_id"])
+    if sys.platform != "win32":
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    again = store_at(url, keys=None)
+    assert again.get("p") is not None
+    again.close()
+
+
+def test_key_file_that_is_gone(url: str) -> None:
+    """A lost key file is an error that names it, and is not replaced."""
+    store = filled(url, None)
+    path = Path(store.facts()["key_place"])
+    store.close()
+    path.unlink()
+    store = store_at(url, keys=None)
+    with pytest.raises(SealingKeyError, match="cannot be read"):
+        store.get("p")
+    store.close()
+    assert not path.exists()
+
+
+def test_first_starts_agree_on_one_key(url: str) -> None:
+    """Stores that are opened for the first time at the same moment use the same key."""
+    stores = [store_at(url, keys=None) for _ in range(6)]
+    errors: list[Exception] = []
+
+    def begin(number: int) -> None:
+        try:
+            stores[number].put(grant_for(f"p{number}"), expected_generation=None)
+        except Exception as exc:
+            errors.append(exc)
+
+    threads = [threading.Thread(target=begin, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    for store in stores:
+        assert all(store.get(f"p{number}") for number in range(6))
+        store.close()
+
+
+def test_keyring_is_preferred(url: str, fake_keyring: FakeKeyring) -> None:
+    """A keyring that answers keeps the key, and it is asked again the next time."""
+    filled(url, None).close()
+    store = store_at(url, keys=None)
+    assert store.get("p") is not None
+    assert store.facts()["key_source"] == "keyring"
+    assert len(fake_keyring.entries) == 1
+    fake_keyring.entries.clear()
+    store.close()
+    store = store_at(url, keys=None)
+    with pytest.raises(SealingKeyError, match="does not hold"):
+        store.get("p")
+    store.close()
+
+
+def test_keyring_that_hangs(url: str, fake_keyring: FakeKeyring, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A keyring that does not answer in time is passed over at first, and is an error later."""
+    monkeypatch.setattr("connector.store.keys._KEYRING_SECONDS", 0.2)
+    fake_keyring.unlocked.clear()
+    store = filled(url, None)
+    assert store.facts()["key_source"] == "file"
+    store.close()
+    store._write(lambda execute: execute("UPDATE ormco_store SET key_source = 'keyring'", ()))
+    store.close()
+    store = store_at(url, keys=None)
+    with pytest.raises(SealingKeyError, match="does not answer"):
+        store.get("p")
+    store.close()
+
+
+def test_other_keys_than_the_recorded_source(url: str) -> None:
+    """Setting a key for a store that has one in a file does not change where its key is."""
+    filled(url, None).close()
+    store = store_at(url, keys=KEY)
+    with pytest.raises(SealingKeyError, match="key file") as caught:
+        store.check()
+    assert "ormco keys rotate" in caught.value.hint
+    store.close()
+
+
+def test_rotate_to_the_first_of_the_setting(url: str) -> None:
+    """After a rotation the old key is not needed any more, and the audit record tells of it."""
+    filled(url, KEY).close()
+    store = store_at(url, keys=f"{OTHER_KEY},{KEY}")
+    done: list[int] = []
+    assert store.rotate_keys(progress=done.append) == 4
+    assert done[-1] == 4
+    assert store.rotate_keys() == 0
+    assert [entry.outcome for entry in store.events() if entry.kind == "keys"] == ["ok", "ok"]
+    store.close()
+    store = store_at(url, keys=OTHER_KEY)
+    assert store.get("p") is not None
+    store.close()
+
+
+def test_rotate_without_the_old_key(url: str) -> None:
+    """A rotation for which the old key is missing changes nothing."""
+    filled(url, KEY).close()
+    store = store_at(url, keys=OTHER_KEY)
+    with pytest.raises(SealingKeyError, match="is missing"):
+        store.rotate_keys()
+    store.close()
+    store = store_at(url, keys=KEY)
+    assert store.get("p") is not None
+    store.close()
+
+
+@pytest.mark.parametrize("kind", ["file", "keyring"])
+def test_rotate_within_the_source(url: str, kind: str, request: pytest.FixtureRequest) -> None:
+    """A key in a file or keyring is replaced there; whoever has the store open finds the new one."""
+    if kind == "keyring":
+        request.getfixturevalue("fake_keyring")
+    store = filled(url, None)
+    before = store.facts()
+    other = store_at(url, keys=None)
+    assert other.get("p") is not None
+    assert store.rotate_keys() == 4
+    assert store.facts()["key_id"] != before["key_id"]
+    assert store.facts()["key_source"] == kind
+    assert other.get("q") is not None
+    assert other.access("p") is not None
+    other.close()
+    store.close()
+
+
+def test_rotate_out_of_the_file(url: str) -> None:
+    """A store moves from its key file to the keys of the setting."""
+    filled(url, None).close()
+    store = store_at(url, keys=KEY)
+    assert store.rotate_keys() == 4
+    assert store.facts()["key_source"] == "environment"
+    assert store.get("p") is not None
+    store.close()
+
+
+def test_rotate_is_finished_by_the_next(url: str) -> None:
+    """A rotation that was cut short goes on with the key it had begun with."""
+    store = filled(url, None)
+    with pytest.raises(KeyboardInterrupt):
+        store.rotate_keys(progress=lambda done: (_ for _ in ()).throw(KeyboardInterrupt))
+    keys = Path(store.facts()["key_place"]).read_text().count(",")
+    assert store.rotate_keys() == 0
+    assert Path(store.facts()["key_place"]).read_text().count(",") == keys == 1
+    assert store.get("p") is not None
+    store.close()
+
+
+def test_rotate_passes_over_what_does_not_open(url: str) -> None:
+    """A damaged value does not keep the others from their new key, and is reported."""
+    store = filled(url, KEY)
+    store._write(
+        lambda execute: execute(
+            "UPDATE ormco_connections SET access_token = token_rest WHERE practice_id = 'p'", ()
+        )
+    )
+    store.close()
+    store = store_at(url, keys=f"{OTHER_KEY},{KEY}")
+    with pytest.raises(StoreDamagedError, match="those of p"):
+        store.rotate_keys()
+    store.close()
+    store = store_at(url, keys=OTHER_KEY)
+    assert store.get("q") is not None
+    store.close()
+
+
+def test_rotate_while_others_work(url: str) -> None:
+    """Nothing is unreadable at any moment of a rotation, and nothing that is written meanwhile is lost."""
+    store = filled(url, None)
+    errors: list[Exception] = []
+    stop = threading.Event()
+
+    def work() -> None:
+        other = store_at(url, keys=None)
+        try:
+            grant = other.get("p")
+            assert grant is not None
+            while not stop.is_set():
+                grant = other.put(replace(grant, failures=grant.failures + 1), expected_generation=1)
+                assert other.get("q") is not None
+                assert other.get("p") == grant
+        except Exception as exc:
+            errors.append(exc)
+        finally:
+            other.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    for _ in range(4):
+        store.rotate_keys()
+        time.sleep(0.02)
+    stop.set()
+    thread.join()
+    assert errors == []
+    assert store.get("p") is not None
+    store.close()

@@ -1,0 +1,132 @@
+"""Ahead of time, for a timer: shared among runs, resumable, and polite."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from connector.connection import ConnectionState
+from connector.refresh_due import Done, Pace, refresh_due
+from connector.store import Store
+from tests.support.stores import fresh_url, grant_for, refresher_on, store_at
+from tests.support.token_server import TokenServer
+
+FAST = Pace(at_once=4, per_second=10_000)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return fresh_url(request.param, tmp_path)
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    store = store_at(url)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def server() -> Iterator[TokenServer]:
+    with TokenServer() as server:
+        yield server
+
+
+def fill(store: Store, count: int, *, age: float = 3500) -> None:
+    for number in range(count):
+        store.put(grant_for(f"p{number}", age=age), expected_generation=None)
+
+
+def test_only_what_is_due(store: Store, server: TokenServer) -> None:
+    """What ends within the time is refreshed, and nothing else."""
+    fill(store, 3)
+    store.put(grant_for("fresh"), expected_generation=None)
+    dead = grant_for("dead", age=3500)
+    dead = replace(dead, connection=replace(dead.connection, state=ConnectionState.NEEDS_REPAIR))
+    store.put(dead, expected_generation=None)
+    summary = refresh_due(refresher_on(store, server.url), store, within=600, pace=FAST)
+    assert (summary.total, summary.refreshed, summary.failed) == (3, 3, 0)
+    assert server.counts()["calls"] == 3
+    assert refresh_due(refresher_on(store, server.url), store, within=600, pace=FAST).total == 0
+
+
+def test_runs_share_the_work(url: str, store: Store, server: TokenServer) -> None:
+    """Several runs at once refresh each connection once."""
+    fill(store, 40)
+    server.set(latency=0.01)
+    refreshed: list[int] = []
+
+    def run() -> None:
+        own = store_at(url)
+        summary = refresh_due(refresher_on(own, server.url), own, within=600, pace=FAST)
+        refreshed.append(summary.refreshed)
+        assert summary.failed == 0
+        own.close()
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(refreshed) == 40
+    counts = server.counts()
+    assert (counts["calls"], counts["reuses"]) == (40, 0)
+
+
+def test_progress_counts_to_the_end(store: Store, server: TokenServer) -> None:
+    """Progress names each connection, and counts up to the total."""
+    fill(store, 6)
+    told: list[Done] = []
+    server.set(faults=["400:invalid_grant"])
+    refresh_due(refresher_on(store, server.url), store, within=600, pace=FAST, progress=told.append)
+    assert {done.practice_id for done in told} == {f"p{number}" for number in range(6)}
+    assert max(done.number for done in told) == 6
+    assert sorted(done.outcome for done in told) == ["needs_repair"] + ["refreshed"] * 5
+
+
+def test_run_that_was_cut_short_is_continued(store: Store, server: TokenServer) -> None:
+    """The next run does what the last one left."""
+    fill(store, 12)
+
+    def stop(done: Done) -> None:
+        if done.number == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        refresh_due(
+            refresher_on(store, server.url), store, within=600, pace=replace(FAST, at_once=1), progress=stop
+        )
+    done = server.counts()["calls"]
+    summary = refresh_due(refresher_on(store, server.url), store, within=600, pace=FAST)
+    assert summary.refreshed == 12 - done
+    assert server.counts()["calls"] == 12
+
+
+def test_not_more_at_once_than_allowed(store: Store, server: TokenServer) -> None:
+    """The provider never has more calls under way than the pace allows."""
+    fill(store, 12)
+    server.set(latency=0.05)
+    refresh_due(refresher_on(store, server.url), store, within=600, pace=replace(FAST, at_once=3))
+    assert 1 < server.counts()["most_under_way"] <= 3
+
+
+def test_not_faster_than_allowed(store: Store, server: TokenServer) -> None:
+    """Token calls are spread over time."""
+    fill(store, 6)
+    started = store.clock.monotonic()
+    refresh_due(refresher_on(store, server.url), store, within=600, pace=Pace(at_once=6, per_second=20))
+    assert store.clock.monotonic() - started >= 0.25
+
+
+def test_outage_ends_the_run(store: Store, server: TokenServer) -> None:
+    """A provider that only fails is left alone after a while, and nothing is marked dead."""
+    fill(store, 60)
+    server.set(faults=["503"] * 100)
+    summary = refresh_due(refresher_on(store, server.url), store, within=600, pace=FAST)
+    assert summary.gave_up
+    assert server.counts()["calls"] < 30
+    assert {found.state.value for found in store.connections()} == {"connected", "degraded"}

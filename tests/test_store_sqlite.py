@@ -1,0 +1,261 @@
+"""The embedded store: its file, its folder, and what can be wrong with them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from connector.clock import Clock
+from connector.errors import (
+    SettingError,
+    StoreDamagedError,
+    StoreError,
+    StoreLockedError,
+    StoreUnavailableError,
+)
+from connector.store import Store, open_store
+from connector.store.sqlite_facts import network_share
+from tests.support.processes import ROOT
+from tests.support.stores import KEY, grant_for, store_at
+
+posix = pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "stores" / "store.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    store = store_at(f"sqlite:///{path}")
+    store.put(grant_for("p"), expected_generation=None)
+    yield store
+    store.close()
+
+
+def test_open_store_does_nothing(path: Path) -> None:
+    """Neither opening nor asking makes a file; the first write does."""
+    store = store_at(f"sqlite:///{path}")
+    assert store.get("p") is None
+    assert store.facts()["exists"] == "no"
+    assert not path.parent.exists()
+    store.check()
+    assert path.exists()
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("sqlite:////var/lib/store.db", "/var/lib/store.db"),
+        ("sqlite:///store.db", "{cwd}/store.db"),
+        ("sqlite:///~/store.db", "{home}/store.db"),
+        ("sqlite:///./a b/%41.db", "{cwd}/a b/%41.db"),
+    ],
+)
+def test_open_store_path(url: str, expected: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The path is absolute, relative or in the home folder, and taken as it stands."""
+    monkeypatch.chdir(tmp_path)
+    facts = store_at(url).facts()
+    assert facts["path"] == expected.format(cwd=tmp_path, home=Path.home())
+
+
+@pytest.mark.parametrize(
+    "url", ["", "store.db", "mysql://host/db", "sqlite://", "sqlite:///", "sqlite:store.db"]
+)
+def test_open_store_unknown_url(url: str) -> None:
+    """An address that is none of a store is refused at once."""
+    with pytest.raises(SettingError, match="store's address"):
+        open_store(url, keys=KEY, clock=Clock())
+
+
+@posix
+def test_files_are_private(path: Path, store: Store) -> None:
+    """Nobody else reads the store, whatever the umask."""
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    for file in path.parent.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+
+
+@posix
+def test_existing_folder_is_left_alone(tmp_path: Path) -> None:
+    """The permissions of a folder that was there are its owner's business; a store others read is told of."""
+    tmp_path.chmod(0o755)
+    store = store_at(f"sqlite:///{tmp_path}/store.db")
+    store.check()
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+    assert "readable_by_others" not in store.facts()
+    (tmp_path / "store.db").chmod(0o640)
+    assert store.facts()["readable_by_others"] == "yes"
+    store.close()
+    link = tmp_path / "link.db"
+    link.symlink_to(tmp_path / "store.db")
+    assert store_at(f"sqlite:///{link}").facts()["symlink_to"] == str(tmp_path / "store.db")
+
+
+def test_network_share_is_told_of() -> None:
+    """A store on a network share is pointed out: locks do not hold between its machines."""
+    mounts = "server:/x /mnt/share nfs4 rw 0 0\n/dev/sda1 / ext4 rw 0 0\n"
+    assert network_share(Path("/mnt/share/store.db"), mounts) == "nfs4"
+    assert network_share(Path("/mnt/store.db"), mounts) == ""
+    assert network_share(Path("//server/share/store.db"), mounts) == "UNC path"
+
+
+def test_damaged_file(path: Path, store: Store) -> None:
+    """A file that is not a database any more is an error of its own, and is not touched."""
+    store.close()
+    content = b"this is no database" * 500
+    path.write_bytes(content)
+    for attempt in (store.check, lambda: store.get("p"), lambda: list(store.connections())):
+        with pytest.raises(StoreDamagedError):
+            attempt()
+    assert path.read_bytes() == content
+
+
+def test_damaged_page(path: Path, store: Store) -> None:
+    """Damage in the middle of the file is reported as such."""
+    store.close()
+    content = bytearray(path.read_bytes())
+    content[4096:] = b"\xff" * (len(content) - 4096)
+    path.write_bytes(content)
+    with pytest.raises(StoreDamagedError):
+        store.get("p")
+
+
+def test_row_that_cannot_be_right(store: Store) -> None:
+    """A value that somebody wrote into the row by hand does not come out as if it were true."""
+    store._write(lambda execute: execute("UPDATE ormco_connections SET state = 'fine'", ()))
+    for attempt in (lambda: store.get("p"), lambda: store.connection("p")):
+        with pytest.raises(StoreDamagedError):
+            attempt()
+
+
+def test_tokens_of_another_practice(store: Store) -> None:
+    """Tokens that were moved into another practice's row are not handed out."""
+    store.put(grant_for("q"), expected_generation=None)
+    store._write(
+        lambda execute: execute(
+            "UPDATE ormco_connections SET access_token = (SELECT access_token FROM ormco_connections "
+            "WHERE practice_id = 'q') WHERE practice_id = 'p'",
+            (),
+        )
+    )
+    with pytest.raises(StoreDamagedError):
+        store.access("p")
+
+
+def test_another_programs_database(path: Path) -> None:
+    """A database of something else is not made into a store."""
+    path.parent.mkdir()
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE patients (id INTEGER)")
+    db.close()
+    with pytest.raises(StoreDamagedError, match="another program"):
+        store_at(f"sqlite:///{path}").check()
+
+
+def test_path_that_is_a_folder(tmp_path: Path) -> None:
+    """A path that cannot be a file is an error in words."""
+    with pytest.raises(StoreUnavailableError):
+        store_at(f"sqlite:///{tmp_path}").check()
+
+
+def test_path_below_a_file(tmp_path: Path) -> None:
+    """So is one below a file."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreUnavailableError):
+        store_at(f"sqlite:///{tmp_path}/file/store.db").check()
+
+
+def test_busy_for_too_long(path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that keeps the file for itself is named as the cause; readers are not disturbed by it."""
+    monkeypatch.setattr("connector.store.sqlite._BUSY_SECONDS", 0.2)
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        with pytest.raises(StoreLockedError):
+            store.check()
+        assert store.get("p") is not None
+    finally:
+        db.close()
+    store.check()
+
+
+def test_close_leaves_one_database_file(path: Path, store: Store) -> None:
+    """After the last close everything is in the one file, and the store opens again."""
+    store.close()
+    assert not path.with_name("store.db-wal").exists()
+    assert store.get("p") is not None
+
+
+def test_interrupted_write_leaves_nothing(store: Store) -> None:
+    """Ctrl-C inside a transaction undoes it and ends nobody else's."""
+
+    def interrupted(execute: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store._write(interrupted)
+    waiting = threading.Thread(target=store.check)
+    waiting.start()
+    waiting.join(30)
+    assert not waiting.is_alive()
+
+
+def _on_a_small_disk(folder: Path, scenario: str) -> str:
+    """Run tests.support.full_disk on a file system of 4 MB of its own."""
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        pytest.skip("unshare is not installed: a full disk cannot be tried")
+    isolate = ["--mount"] if os.getuid() == 0 else ["--user", "--map-root-user", "--mount"]
+    mount = (
+        f"mount -t tmpfs -o size=4m tmpfs '{folder}' && exec '{sys.executable}' -m tests.support.full_disk"
+    )
+    done = subprocess.run(
+        [unshare, *isolate, "sh", "-c", f"{mount} '{folder}' {scenario}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    if "mount" in done.stderr or "unshare" in done.stderr:
+        pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@posix
+def test_full_disk_is_noticed_before_the_token_is_spent(tmp_path: Path) -> None:
+    """Without room for the answer no refresh is sent."""
+    assert _on_a_small_disk(tmp_path, "before") == "StoreUnavailableError, 0 calls, connected"
+
+
+@posix
+def test_disk_that_fills_up_during_the_call(tmp_path: Path) -> None:
+    """A disk that fills up while the answer is on its way does not cost the new tokens."""
+    assert _on_a_small_disk(tmp_path, "during") == "at-p-1, 1 calls, connected"
+
+
+@posix
+@pytest.mark.skipif(os.name == "posix" and os.getuid() == 0, reason="root may write anywhere")
+def test_read_only_store(path: Path, store: Store) -> None:
+    """A store that may only be read is found out before anything is spent."""
+    store.close()
+    path.chmod(0o400)
+    path.parent.chmod(0o500)
+    try:
+        with pytest.raises(StoreError):
+            store.check()
+    finally:
+        path.parent.chmod(0o700)
