@@ -1,0 +1,166 @@
+"""Which Chromium is on this machine."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from connector.errors import BrowserUnavailableError
+
+__all__ = ["Browser", "find_browser"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Browser:
+    """An installed browser of the Chromium family.
+
+    Attributes:
+        name: what a person calls it.
+        path: the program.
+    """
+
+    name: str
+    path: str
+
+
+def find_browser(setting: str | None = None, *, headless: bool = False) -> Browser:
+    """Find the browser to use.
+
+    The order: the setting; Playwright's own build; Chrome; Edge; Chromium. A build that has no window at all
+    ("headless shell") comes before the full one of the same origin if none is needed. Snap packages are
+    passed over: they cannot use a profile in the temporary folder.
+
+    Args:
+        setting: the path of a program (`ORMCO_BROWSER`), or its name.
+        headless: whether a browser without a window will do.
+
+    Raises:
+        connector.errors.BrowserUnavailableError: if there is none, or none where the setting says.
+    """
+    if setting:
+        return _from_setting(setting)
+    for browser in _installed(headless):
+        return browser
+    raise BrowserUnavailableError(
+        "no Chrome, Edge or Chromium was found on this machine",
+        hint="Install Google Chrome; or run: playwright install chromium; or on Debian: apt install chromium;"
+        " or set ORMCO_BROWSER to the path of one; or go without a browser: --paste",
+    )
+
+
+def _from_setting(setting: str) -> Browser:
+    path = Path(setting).expanduser()
+    if path.suffix == ".app" and path.is_dir():
+        path = path / "Contents" / "MacOS" / path.stem
+    found = shutil.which(path) if path.name == setting or _is_program(path) else None
+    if found is None:
+        raise BrowserUnavailableError(
+            f"there is no program at {setting!r}, which is set as the browser",
+            hint="Set ORMCO_BROWSER to the path of a Chrome, Edge or Chromium, or unset it.",
+        )
+    return Browser(name=path.stem, path=str(found))
+
+
+def _installed(headless: bool) -> Iterator[Browser]:
+    for name, path in _candidates(headless):
+        if _is_program(path) and not _is_snap(path):
+            yield Browser(name=name, path=str(path))
+
+
+def _candidates(headless: bool) -> Iterator[tuple[str, Path]]:
+    if headless:
+        yield from (("Playwright's headless Chromium", path) for path in _playwright_builds("headless_shell"))
+    yield from (("Playwright's Chromium", path) for path in _playwright_builds("chromium"))
+    yield from _on_this_system()
+    names = {"chromium-headless-shell": "Chromium"} if headless else {}
+    for command, name in (names | {"chromium": "Chromium", "chromium-browser": "Chromium"}).items():
+        if found := shutil.which(command):
+            yield name, Path(found)
+
+
+def _on_this_system() -> Iterator[tuple[str, Path]]:
+    if sys.platform == "darwin":
+        for name in ("Google Chrome", "Microsoft Edge", "Chromium"):
+            for folder in (Path("/Applications"), Path.home() / "Applications"):
+                yield name, folder / f"{name}.app" / "Contents" / "MacOS" / name
+    elif sys.platform == "win32":
+        yield from _on_windows()
+    else:
+        for command, name in _LINUX_COMMANDS.items():
+            if found := shutil.which(command):
+                yield name, Path(found)
+
+
+_LINUX_COMMANDS = {
+    "google-chrome-stable": "Google Chrome",
+    "google-chrome": "Google Chrome",
+    "microsoft-edge-stable": "Microsoft Edge",
+    "microsoft-edge": "Microsoft Edge",
+}
+_WINDOWS_PROGRAMS = {
+    "Google Chrome": ("Google", "Chrome", "Application", "chrome.exe"),
+    "Microsoft Edge": ("Microsoft", "Edge", "Application", "msedge.exe"),
+    "Chromium": ("Chromium", "Application", "chrome.exe"),
+}
+
+
+def _on_windows() -> Iterator[tuple[str, Path]]:
+    for name, parts in _WINDOWS_PROGRAMS.items():
+        for variable in ("PROGRAMFILES", "PROGRAMFILES(X86)", "LOCALAPPDATA"):
+            if folder := os.environ.get(variable):
+                yield name, Path(folder, *parts)
+
+
+def _playwright_builds(kind: str) -> list[Path]:
+    """Return the programs in Playwright's download folder, the newest first."""
+    folder, programs = _playwright_folder(), _PLAYWRIGHT_PROGRAMS[kind]
+    builds = sorted(folder.glob(programs[0]), key=_revision, reverse=True)
+    return [path for build in builds for pattern in programs[1:] for path in sorted(build.glob(pattern))]
+
+
+_PLAYWRIGHT_PROGRAMS = {
+    "chromium": (
+        "chromium-*",
+        "chrome-*/chrome",
+        "chrome-*/chrome.exe",
+        "chrome-*/*.app/Contents/MacOS/*",
+    ),
+    "headless_shell": (
+        "chromium_headless_shell-*",
+        "chrome-*/*headless[-_]shell",
+        "chrome-*/*headless[-_]shell.exe",
+    ),
+}
+
+
+def _playwright_folder() -> Path:
+    chosen = os.environ.get("PLAYWRIGHT_BROWSERS_PATH")
+    if chosen and chosen != "0":
+        return Path(chosen)
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "ms-playwright"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "ms-playwright"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ms-playwright"
+
+
+def _revision(build: Path) -> int:
+    number = re.search(r"\d+$", build.name)
+    return int(number[0]) if number else 0
+
+
+def _is_program(path: Path) -> bool:
+    return path.is_file() and os.access(path, os.X_OK)
+
+
+def _is_snap(path: Path) -> bool:
+    """Return whether a program belongs to a snap package, or only starts one."""
+    if "snap" in path.parts or "snap" in path.resolve().parts or path.resolve().name == "snap":
+        return True
+    with path.open("rb") as file:
+        return b"/snap/bin/" in file.read(4096)

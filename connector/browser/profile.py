@@ -1,0 +1,125 @@
+"""OrmcoDigital's My Profile: connected to 3Shape in a browser, without a person copying anything."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from connector.authorization_response import parse_redirect
+from connector.browser import profile_endings
+from connector.browser.installed import find_browser
+from connector.browser.launch import require_playwright
+from connector.browser.own_thread import run_in_browser
+from connector.browser.redirect_place import RedirectPlace
+from connector.errors import BrowserUnavailableError
+from connector.provider import require_secure
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext
+
+__all__ = ["ProfileUpdate", "SignIns", "connect_profile"]
+
+_SLOW = 300.0  # s beyond the person's time for pages that take theirs
+_READ = 3.0  # s for a person to see that the profile is saved
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignIns:
+    """User names and passwords, to sign in where no person does.
+
+    Attributes:
+        digital: for OrmcoDigital, or None where a person signs in there.
+        communicate: for 3Shape, to allow access too, or None where a person does both.
+    """
+
+    digital: tuple[str, str] | None = field(default=None, repr=False)
+    communicate: tuple[str, str] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileUpdate:
+    """My Profile, saved.
+
+    Attributes:
+        said: what the page said after *Update*, or nothing.
+        confirmed: whether the page said that it is saved or that 3Shape is connected. If not, all that is
+            known is that *Update* was answered and the Submission Method is saved.
+        code_format: of the code that was entered.
+    """
+
+    said: str
+    confirmed: bool
+    code_format: str
+
+
+def connect_profile(
+    digital_url: str,
+    *,
+    redirect_uri: str,
+    sign_ins: SignIns = SignIns(),
+    headless: bool = False,
+    timeout: float = 600,
+    browser: str | None = None,
+    told: Callable[[str], object] = lambda step: None,
+) -> ProfileUpdate:
+    """Take the guide's steps 1-10 of "Getting Connected on OrmcoDigital" in a fresh browser.
+
+    The code goes from 3Shape into OrmcoDigital's dialog and nowhere else: the landing site is never reached.
+
+    Args:
+        digital_url: where OrmcoDigital is.
+        redirect_uri: the address that 3Shape sends the browser back to for OrmcoDigital.
+        sign_ins: for where no person signs in.
+        headless: without a window.
+        timeout: seconds until the wait for a person ends.
+        browser: path of the browser; None to look for one.
+        told: told each step as it is done ("method", "dialog", "consent", "code", "ok", "update", "checked"),
+            and what a person is asked to do by hand ("by hand: ...").
+
+    Raises:
+        connector.errors.ConsentDeniedError: the practice said no, or closed the window.
+        connector.errors.CodeRefusedError: the dialog, or *Update*, did not take the code.
+        connector.errors.AuthorizationResponseError: the time ran out, or a session ended.
+        connector.errors.PageChangedError: a page does not have what the guide says.
+        connector.errors.ProviderErrorPageError: OrmcoDigital did not save the profile, for another reason.
+        connector.errors.ProviderUnavailableError: a page could not be loaded.
+        connector.errors.SettingError: an address or a password is wrong.
+        connector.errors.BrowserUnavailableError: there is no browser, or it does not start.
+    """
+    require_secure(digital_url, "ORMCO_DIGITAL_URL")
+    place = RedirectPlace.from_urls(redirect_uri, digital_url)
+
+    def work(context: BrowserContext, cancelled: threading.Event) -> ProfileUpdate:
+        from connector.browser.profile_steps import ProfileSteps
+        from connector.browser.profile_visit import ProfileVisit
+        from connector.browser.trap import RedirectTrap
+
+        trap = RedirectTrap(context, place)
+        visit = ProfileVisit(context, cancelled, person=not headless, timeout=timeout, told=told)
+        steps = ProfileSteps(visit, trap, place, credentials=sign_ins.digital)
+        visit.open(digital_url)
+        steps.open_dialog()
+        told("dialog")
+        answer = parse_redirect(steps.authorize(sign_ins.communicate), redirect_uri=redirect_uri)
+        told("code")
+        steps.enter(answer.dialog_code)
+        said = steps.update()
+        connected = steps.check()
+        if not headless:
+            visit.until(lambda: False, _READ)
+        return ProfileUpdate(said=said, confirmed=bool(said) or connected, code_format=answer.format)
+
+    try:
+        require_playwright()
+        return run_in_browser(
+            work,
+            browser=find_browser(browser, headless=headless),
+            timeout=timeout + _SLOW,
+            headless=headless,
+            english=True,
+            unreachable=place.resolver_rules,
+        )
+    except BrowserUnavailableError as exc:
+        raise profile_endings.no_browser(exc) from None

@@ -1,0 +1,236 @@
+"""The guide, "Getting Connected on OrmcoDigital", steps 1 to 10, in a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+from playwright.sync_api import Error as PlaywrightError
+
+from connector.browser import profile_endings
+from connector.browser.pages import entrance, ormcodigital, sign_in_and_allow
+from connector.browser.pages.screen import ACTION, Screen, changed, password_field, username_field
+from connector.browser.profile_visit import Answers, ProfileVisit, texts, visible
+from connector.browser.redirect_place import RedirectPlace
+from connector.browser.trap import RedirectTrap
+from connector.errors import ConnectorError
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+__all__ = ["ProfileSteps"]
+
+_STEP = 10.0  # s for the link to open 3Shape's page, and for that to come
+_ANSWER = 60.0  # s for OrmcoDigital to answer what it was asked
+_SETTLE = 3.0  # s for the page to ask it, and to say something after the answer has come
+
+Credentials = tuple[str, str] | None
+
+
+class ProfileSteps:
+    """Takes the guide's steps on OrmcoDigital's pages.
+
+    Args:
+        visit: the browser, at OrmcoDigital.
+        trap: what catches the code.
+        place: where 3Shape sends it.
+        credentials: user name and password at OrmcoDigital, or None where a person signs in.
+    """
+
+    def __init__(
+        self, visit: ProfileVisit, trap: RedirectTrap, place: RedirectPlace, *, credentials: Credentials
+    ) -> None:
+        self._visit = visit
+        self._trap = trap
+        self._place = place
+        self._credentials = credentials
+        self._sent: set[str] = set()
+        self._profile_url = ""
+
+    def open_dialog(self) -> None:
+        """Sign in, go to My Profile, choose "3Shape Trios", and open the dialog (steps 1-3)."""
+        self._sent.clear()
+        page = self._visit.reach(ormcodigital.code_dialog, self._towards_dialog, self._missing)
+        self._profile_url = page.url
+
+    def authorize(self, allow: Credentials) -> str:
+        """Follow the link of the dialog, and wait until access is allowed (steps 4-6).
+
+        Args:
+            allow: user name and password at 3Shape, or None where a person signs in and allows access.
+
+        Returns:
+            The redirect URL, raw.
+        """
+        visit, page = self._visit, self._visit.page
+        visit.waiting_for = "nobody allowed or refused access"
+        if self._trap.answer is None:
+            link = ormcodigital.here_link(page).first
+            self._check(link.evaluate("e => e.href || ''", timeout=ACTION))
+            link.click(timeout=ACTION)
+            visit.told("consent")
+        if allow is not None:
+            self._allow(page, allow)
+        while self._trap.answer is None:
+            visit.go_on(waiting=True)
+            visit.tick()
+        return self._trap.answer
+
+    def enter(self, dialog_code: str) -> None:
+        """Put the code into the dialog, and press *Ok* (steps 6-9)."""
+        visit, page = self._visit, self._visit.page
+        dialog = ormcodigital.code_dialog(page)
+        if not visible(dialog):  # the consent took its place
+            visit.open(self._profile_url)
+            self.open_dialog()
+        page.bring_to_front()
+        with visit.listening() as answers:
+            ormcodigital.code_field(page).fill(dialog_code, timeout=ACTION)
+            ormcodigital.ok_button(page).first.click(timeout=ACTION)
+            self._await_answer(answers, lambda: not visible(dialog) or bool(visit.alert or _problems(dialog)))
+        if visible(dialog) and answers.failure:
+            raise profile_endings.failed("the code", answers.failure)
+        if visible(dialog) or ormcodigital.is_problem(visit.alert):
+            raise profile_endings.dialog_refused(visit.alert or " ".join(_problems(dialog)))
+        visit.told("ok")
+
+    def update(self) -> str:
+        """Press *Update* (step 10); return what the page says then, or nothing."""
+        visit, page = self._visit, self._visit.page
+        before = {*_problems(page), *texts(ormcodigital.notices(page))}
+
+        def news() -> list[str]:
+            said = [*texts(ormcodigital.notices(page)), *_problems(page)]
+            return [visit.alert] if visit.alert else [text for text in said if text not in before]
+
+        with visit.listening() as answers:
+            ormcodigital.update_button(page).locator("visible=true").first.click(timeout=ACTION)
+            self._await_answer(answers, lambda: bool(news()))
+        for text in news():
+            if ormcodigital.is_good_news(text):
+                visit.told("update")
+                return text
+        self._raise_unless_sent(page, news(), answers)
+        visit.told("update")
+        return ""
+
+    def check(self) -> bool:
+        """Load My Profile anew: is it as it was saved?
+
+        Returns:
+            Whether it also says that 3Shape is connected; not every profile does.
+        """
+        self._visit.open(self._profile_url)
+        page = self._visit.reach(ormcodigital.method_list, self._towards_profile, self._missing)
+        method = ormcodigital.chosen_method(page)
+        if not ormcodigital.is_method(method):
+            raise profile_endings.not_saved(method)
+        self._visit.told("checked")
+        return visible(ormcodigital.connected_words(page))
+
+    def _await_answer(self, answers: Answers, shown: Callable[[], bool]) -> None:
+        """Wait until something shows, or nothing does although the server has answered, or was not asked."""
+        visit = self._visit
+        visit.until(lambda: answers.asked or shown(), _SETTLE)
+        if answers.asked:
+            visit.until(lambda: bool(answers.statuses) or shown(), _ANSWER)
+        visit.until(lambda: bool(answers.failure) or shown(), _SETTLE)
+
+    def _raise_unless_sent(self, page: Page, news: list[str], answers: Answers) -> None:
+        """Raise what the page says against it, or what shows that nothing was saved."""
+        if bad := [text for text in news if ormcodigital.is_problem(text)]:
+            raise profile_endings.update_refused(" ".join(bad))
+        if answers.failure:
+            raise profile_endings.failed("Update", answers.failure)
+        if visible(password_field(page)) and not visible(ormcodigital.method_list(page)):
+            raise profile_endings.session_ended()
+        if not answers.statuses:
+            invalid = ormcodigital.invalid_words(page)
+            raise (
+                profile_endings.update_refused(invalid)
+                if invalid
+                else profile_endings.not_as_known('answer to "Update"')
+            )
+
+    def _towards_dialog(self, page: Page) -> str:
+        if visible(ormcodigital.method_list(page)):
+            if ormcodigital.choose_method(page):
+                self._visit.told("method")
+                return "method"
+            if not visible(ormcodigital.connect_button(page)):
+                return ""
+        if visible(ormcodigital.connect_button(page)):
+            ormcodigital.connect_button(page).locator("visible=true").first.click(timeout=ACTION)
+            return "connect"
+        return self._towards_profile(page)
+
+    def _towards_profile(self, page: Page) -> str:
+        asks_for_name = visible(username_field(page)) and visible(ormcodigital.sign_in_button(page))
+        if visible(password_field(page)) or asks_for_name:
+            return self._sign_in(page)
+        for find in (ormcodigital.my_profile, ormcodigital.my_account):
+            way = find(page).locator("visible=true")
+            if way.count():
+                way.first.hover(timeout=ACTION)  # some menus open like this
+                way.first.click(timeout=ACTION)
+                return find.__name__
+        return ""
+
+    def _sign_in(self, page: Page) -> str:
+        if self._credentials is None:
+            return "person"
+        field = password_field(page).locator("visible=true")
+        kind = "password" if field.count() else "username"
+        if kind in self._sent:
+            if kind == "password" and (_problems(page) or not field.first.input_value(timeout=ACTION)):
+                raise profile_endings.sign_in_refused()
+            return ""
+        name = username_field(page).locator("visible=true")
+        if name.count() and name.first.is_editable(timeout=ACTION):
+            name.first.fill(self._credentials[0], timeout=ACTION)
+        if kind == "password":
+            field.first.fill(self._credentials[1], timeout=ACTION)
+        self._sent.add(kind)
+        last = field if kind == "password" else name
+        last.first.press("Enter", timeout=ACTION)
+        return kind
+
+    def _allow(self, page: Page, allow: tuple[str, str]) -> None:
+        visit, dialog = self._visit, ormcodigital.code_dialog(page)
+        visit.until(lambda: visit.tabs > 1 or not visible(dialog), _STEP)
+        # The link may open a tab, or lead away from the profile.
+        beside = page if visit.tabs > 1 else None
+        screen = Screen(page.context, beside=beside)
+        visit.until(lambda: self._trap.answer is not None or screen.first(entrance) is not None, _STEP)
+        try:
+            sign_in_and_allow(*allow, beside=beside)(page)
+        except (PlaywrightError, ConnectorError) as exc:
+            # The redirect takes the page away from whoever still acts in it.
+            if visit.until(lambda: self._trap.answer is not None, 1.0):
+                return
+            visit.go_on(at_once=True)
+            if isinstance(exc, ConnectorError):
+                raise
+            raise changed(screen, '"Allow access" that can be pressed') from None
+
+    def _check(self, address: str) -> None:
+        """Make sure that the code will come where it is caught."""
+        for redirect_uri in parse_qs(urlsplit(address).query).get("redirect_uri", []):
+            if not self._place.holds(redirect_uri):
+                raise profile_endings.elsewhere(redirect_uri)
+
+    def _missing(self) -> str:
+        page = self._visit.page
+        if not visible(ormcodigital.method_list(page)):
+            what = f'My Profile with "{ormcodigital.METHOD}" under "Submission Method"'
+        elif not visible(ormcodigital.connect_button(page)):
+            what = f'"{ormcodigital.CONNECT}"'
+        else:
+            what = 'dialog "Enter Authorization Code"'
+        words = ", ".join(Screen(page.context).words())
+        return f"{what}; it has: {words or 'nothing to press'}"
+
+
+def _problems(root: Page | Locator) -> list[str]:
+    return texts(ormcodigital.problems(root))

@@ -1,0 +1,83 @@
+"""Fixtures for tests in a real browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from connector.browser import capture_redirect, find_browser
+from connector.errors import BrowserUnavailableError
+from tests.support.authorization_pages import AuthorizationPages, Trap, landing_trap, serve_pages
+
+
+def _installed() -> str | None:
+    try:
+        return find_browser(os.environ.get("ORMCO_BROWSER"), headless=True).path
+    except BrowserUnavailableError:
+        return None
+
+
+# Looked for before the tests get a home folder of their own: Playwright keeps its browsers in the real one.
+_BROWSER = _installed()
+
+
+@pytest.fixture(scope="session")
+def browser() -> str:
+    """The path of a browser; without one the test is skipped, and fails where tests are for good."""
+    if _BROWSER is None:
+        missing = "no Chromium: install Chrome, or run 'playwright install chromium', or set ORMCO_BROWSER"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    return _BROWSER
+
+
+@pytest.fixture
+def pages() -> Iterator[AuthorizationPages]:
+    """An authorization server; a test says where it redirects to."""
+    with serve_pages() as served:
+        yield served
+
+
+@pytest.fixture
+def trap() -> Iterator[Trap]:
+    """What listens in place of the landing site; nothing may have come there in the end."""
+    with landing_trap() as trap:
+        yield trap
+        assert trap.connections == 0
+
+
+@pytest.fixture
+def capture(browser: str) -> Callable[..., str]:
+    """`capture_redirect`, in the browser at hand, without a window."""
+    return partial(capture_redirect, headless=True, timeout=60, browser=browser)
+
+
+@pytest.fixture
+def temporary_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty folder for temporary files, here and in child processes; its path is short, for sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="t-"))
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setenv("TEMP", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def display(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A display that nobody looks at."""
+    if shutil.which("Xvfb") is None:
+        pytest.skip("no Xvfb: a visible browser cannot be tried here")
+    command = ["Xvfb", "-displayfd", "1", "-screen", "0", "1280x1000x24", "-nolisten", "tcp"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        assert server.stdout is not None
+        monkeypatch.setenv("DISPLAY", f":{server.stdout.readline().strip()}")
+        monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+        yield
+        server.terminate()

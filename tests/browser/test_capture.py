@@ -1,0 +1,255 @@
+"""Capture of the redirect in a real Chromium."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from connector.browser import find_browser, open_capture
+from connector.browser.launch import open_browser
+from connector.errors import (
+    AccountMismatchError,
+    SettingError,
+    WindowClosedError,
+)
+from tests.support.authorization_pages import (
+    CODE,
+    WAYS,
+    AuthorizationPages,
+    Trap,
+    allow,
+    browser_processes,
+    foreign,
+    landing_trap,
+)
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+Capture = Callable[..., str]
+
+
+def test_without_the_capture_the_landing_site_is_reached(browser: str, pages: AuthorizationPages) -> None:
+    """The same browser does come to the trap if nothing holds it back, so the trap's zero means something."""
+    with landing_trap() as trap, open_browser(find_browser(browser), headless=True) as context:
+        pages.target = f"{foreign(trap)}?{CODE}"
+        with contextlib.suppress(Exception):
+            context.pages[0].goto(pages.authorize("302"))
+    assert trap.connections > 0
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_of_redirecting_is_captured(
+    way: str, capture: Capture, pages: AuthorizationPages, trap: Trap
+) -> None:
+    """However the provider sends the browser back, the raw URL is captured and nothing leaves."""
+    pages.target = f"{foreign(trap)}?{CODE}"
+    person = None if way == "302" else allow
+    assert capture(pages.authorize(way), redirect_uri=foreign(trap), person=person) == pages.target
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "code=a'b%2521c%2f%7E!+%20d",
+        "error=access_denied&error_description=no+thanks",
+        "state=x&code=1&iss=y",
+        "",
+    ],
+)
+def test_url_is_as_it_was_on_the_wire(
+    query: str, capture: Capture, pages: AuthorizationPages, trap: Trap
+) -> None:
+    """Every character of the redirect URL comes back as the provider sent it."""
+    pages.target = f"{foreign(trap)}?{query}"
+    assert capture(pages.authorize("chain/4"), redirect_uri=foreign(trap)) == pages.target
+
+
+@pytest.mark.parametrize(
+    ("redirect_uri", "target"),
+    [
+        ("http://127.0.0.1:{port}/callback", "http://127.0.0.1:{port}/callback"),
+        ("http://localhost:{port}/", "http://localhost:{port}"),
+        ("https://landing.localhost:{port}/", "http://landing.localhost:{port}/"),
+        ("http://landing.localhost:{port}/", "https://landing.localhost:{port}/other"),
+        ("http://landing.localhost:{port}/", "http://www.landing.localhost:{port}/"),
+    ],
+)
+def test_place_is_known_in_every_spelling(
+    redirect_uri: str, target: str, capture: Capture, pages: AuthorizationPages, trap: Trap
+) -> None:
+    """On loopback, with another scheme, path or `www.`: the answer is captured and nothing leaves."""
+    pages.target = f"{target.format(port=trap.port)}?{CODE}"
+    assert capture(pages.authorize("302"), redirect_uri=redirect_uri.format(port=trap.port)) == pages.target
+
+
+def test_redirect_uri_on_the_providers_own_host(capture: Capture, pages: AuthorizationPages) -> None:
+    """Where the provider serves the redirect URI itself, its pages work and the code still stays here."""
+    redirect_uri = f"{pages.url}/authorize/done"
+    pages.target = f"{redirect_uri}?{CODE}"
+    assert capture(pages.authorize("authorize"), redirect_uri=redirect_uri, person=allow) == pages.target
+    assert "/authorize" in pages.asked
+    assert not [path for path in pages.asked if "code=" in path or "done" in path]
+
+
+def test_landing_site_that_is_down(capture: Capture, pages: AuthorizationPages) -> None:
+    """A landing site at which nobody answers makes no difference."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    pages.target = f"http://landing.localhost:{port}/?{CODE}"
+    assert capture(pages.authorize("302"), redirect_uri=f"http://landing.localhost:{port}/") == pages.target
+
+
+def test_other_requests_to_the_landing_site_stay_here_too(
+    capture: Capture, pages: AuthorizationPages, trap: Trap
+) -> None:
+    """What a page of the provider loads or links from the landing site is no answer, and does not leave."""
+    pages.target = f"{foreign(trap)}?{CODE}"
+    parts = "<img src='{0}?code=1'><link rel=preconnect href='{0}'><a href='{0}about'>About</a>"
+
+    def person(page: Page) -> None:
+        page.evaluate(
+            "html => document.body.insertAdjacentHTML('beforeend', html)", parts.format(foreign(trap))
+        )
+        page.get_by_role("link", name="About").click()
+        page.get_by_role("heading", name="This page stays closed here").wait_for()
+        page.go_back()
+        allow(page)
+
+    assert capture(pages.authorize("authorize"), redirect_uri=foreign(trap), person=person) == pages.target
+
+
+def test_page_of_ours_is_shown(capture: Capture, pages: AuthorizationPages, trap: Trap) -> None:
+    """The person sees that access is allowed; the code is in no address bar, history or referrer."""
+    pages.target = f"{foreign(trap)}?{CODE}"
+    seen: list[object] = []
+
+    def person(page: Page) -> None:
+        allow(page)
+        page.get_by_role("heading", name="Access allowed").wait_for()
+        seen.extend([page.url, page.title(), page.evaluate("document.referrer")])
+        page.go_back()
+        page.go_forward()
+        seen.append(page.url)
+
+    capture(pages.authorize("authorize"), redirect_uri=foreign(trap), person=person)
+    assert seen == [foreign(trap), "Access allowed", "", foreign(trap)]
+
+
+def test_cancel_is_shown_as_such(capture: Capture, pages: AuthorizationPages, trap: Trap) -> None:
+    """After *Cancel* the page does not claim that anything was allowed."""
+    pages.target = foreign(trap)
+    headings: list[str] = []
+
+    def person(page: Page) -> None:
+        page.get_by_role("button", name="Cancel").click()
+        page.locator("[data-ormco-landing]").wait_for()
+        headings.extend(page.get_by_role("heading").all_inner_texts())
+
+    answer = capture(pages.authorize("authorize"), redirect_uri=foreign(trap), person=person)
+    assert (headings, "error=access_denied" in answer) == (["Access was not allowed"], True)
+
+
+def test_password_is_not_taken_for_the_answer(
+    capture: Capture, pages: AuthorizationPages, trap: Trap
+) -> None:
+    """After a 307 the browser repeats the sign-in form; it does not get into the redirect URL."""
+    pages.target = f"{foreign(trap)}?{CODE}"
+    assert "hush" not in capture(pages.authorize("307"), redirect_uri=foreign(trap), person=allow)
+
+
+def test_under_a_running_event_loop(capture: Capture, pages: AuthorizationPages, trap: Trap) -> None:
+    """It works in a thread in which an event loop runs, as beside pytest-playwright."""
+    pages.target = f"{foreign(trap)}?{CODE}"
+
+    async def call() -> str:
+        return capture(pages.authorize("302"), redirect_uri=foreign(trap))
+
+    assert asyncio.run(call()) == pages.target
+
+
+def test_redirect_uri_no_browser_can_reach(capture: Capture, pages: AuthorizationPages) -> None:
+    """A redirect URI that is not http is refused before a browser starts."""
+    with pytest.raises(SettingError, match="http or https"):
+        capture(pages.authorize("302"), redirect_uri="urn:ietf:wg:oauth:2.0:oob")
+
+
+def test_nothing_is_left(
+    capture: Capture, pages: AuthorizationPages, trap: Trap, temporary_folder: Path
+) -> None:
+    """Afterwards there is no profile, no other file and no thread."""
+    pages.target = f"{foreign(trap)}?{CODE}"
+    capture(pages.authorize("302"), redirect_uri=foreign(trap))
+    assert list(temporary_folder.iterdir()) == []
+    assert "ormco-browser" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_secrets_do_not_reach_the_browser(
+    capture: Capture, pages: AuthorizationPages, trap: Trap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the environment nor the command line of the browser holds a secret or the request."""
+    if not Path("/proc/self/environ").exists():
+        pytest.skip("the environment of another process can be read on Linux only")
+    monkeypatch.setenv("ORMCO_CLIENT_SECRET", "made-up-secret")
+    monkeypatch.setenv("SOME_TOKEN", "made-up-token")
+    pages.target = f"{foreign(trap)}?{CODE}"
+    seen: list[str] = []
+
+    def person(page: Page) -> None:
+        for process in browser_processes(page):
+            seen.extend(
+                Path(f"/proc/{process}/{name}").read_text("latin-1") for name in ("environ", "cmdline")
+            )
+        allow(page)
+
+    capture(pages.authorize("authorize"), redirect_uri=foreign(trap), person=person)
+    assert any("PATH=" in text for text in seen)
+    assert not [text for text in seen if "made-up" in text or "/authorize" in text]
+
+
+def test_open_capture_gives_the_answer_and_lets_errors_through(
+    browser: str, pages: AuthorizationPages, trap: Trap
+) -> None:
+    """The block gets the redirect URL, and what it raises leaves it unchanged."""
+    pages.target = f"{foreign(trap)}?{CODE}"
+    where = {"redirect_uri": foreign(trap), "headless": True, "timeout": 60, "browser": browser}
+    seen = []
+
+    def connect() -> None:
+        with open_capture(pages.authorize("302"), **where) as redirect_url:
+            seen.append(redirect_url)
+            raise AccountMismatchError("another account")
+
+    with pytest.raises(AccountMismatchError, match="another account"):
+        connect()
+    assert seen == [pages.target]
+
+
+@pytest.mark.parametrize("closing", [False, True])
+def test_visible_window(
+    closing: bool, browser: str, pages: AuthorizationPages, trap: Trap, display: None
+) -> None:
+    """With a window it is the same: captured, shown, and a closed window noticed."""
+    pages.target = f"{foreign(trap)}?{CODE}"
+    arguments = {"redirect_uri": foreign(trap), "timeout": 60, "browser": windowed(browser)}
+    if closing:
+        with pytest.raises(WindowClosedError):
+            open_capture(
+                pages.authorize("authorize"), person=lambda page: page.close(), **arguments
+            ).__enter__()
+    else:
+        with open_capture(pages.authorize("authorize"), person=allow, **arguments) as redirect_url:
+            assert redirect_url == pages.target
+
+
+def windowed(browser: str) -> str:
+    if "headless" in Path(browser).name:
+        pytest.skip("the browser at hand has no windows")
+    return browser

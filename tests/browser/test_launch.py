@@ -1,0 +1,257 @@
+"""Finding a browser, starting it, and leaving nothing of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from connector.browser import capture_redirect, find_browser
+from connector.browser.environment import browser_environment
+from connector.browser.installed import Browser
+from connector.browser.landing import Landing, landing_page
+from connector.browser.launch import open_browser
+from connector.browser.redirect_place import RedirectPlace
+from connector.browser.throwaway import sweep_leftovers, throw_away_folder
+from connector.browser.trap import RedirectTrap
+from connector.errors import BrowserUnavailableError, ExtraMissingError
+
+posix = pytest.mark.skipif(sys.platform != "linux", reason="the places are those of Linux")
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Put programs on an otherwise empty machine: relative to PATH's only folder, or to the home folder."""
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path / "ms-playwright"))
+
+    def install(name: str, content: str = "#!/bin/sh\n") -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+        path.chmod(0o755)
+        return path
+
+    return install
+
+
+FULL = "ms-playwright/chromium-1255/chrome-linux64/chrome"
+SHELL = "ms-playwright/chromium_headless_shell-1255/chrome-headless-shell-linux64/chrome-headless-shell"
+
+
+@posix
+@pytest.mark.parametrize(
+    ("installed", "headless", "found"),
+    [
+        (["bin/chromium", "bin/microsoft-edge", "bin/google-chrome", FULL], False, FULL),
+        ([FULL, FULL.replace("1255", "999")], False, FULL),
+        ([FULL, SHELL], True, SHELL),
+        (["bin/google-chrome", SHELL], False, "bin/google-chrome"),
+        (["bin/chromium", "bin/microsoft-edge", "bin/google-chrome"], True, "bin/google-chrome"),
+        (["bin/chromium", "bin/microsoft-edge-stable"], False, "bin/microsoft-edge-stable"),
+        (["bin/chromium", "bin/chromium-headless-shell"], True, "bin/chromium-headless-shell"),
+        (["bin/chromium", "bin/chromium-headless-shell"], False, "bin/chromium"),
+    ],
+)
+def test_order_of_browsers(
+    installed: list[str], headless: bool, found: str, program: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Playwright's own build, then Chrome, Edge, Chromium; one without windows only if none is needed."""
+    for name in installed:
+        program(name)
+    assert find_browser(headless=headless).path == str(tmp_path / found)
+
+
+@posix
+def test_setting_comes_first(program: Callable[[str], Path]) -> None:
+    """The browser that is set is used, by path or by name."""
+    program("bin/google-chrome")
+    chosen = program("elsewhere/my-chromium")
+    assert find_browser(str(chosen)).path == str(chosen)
+    assert find_browser("google-chrome").name == "google-chrome"
+
+
+def test_setting_that_is_wrong(program: Callable[[str], Path], tmp_path: Path) -> None:
+    """A wrong setting is an error that names it, and never another browser."""
+    program("bin/chromium")
+    with pytest.raises(BrowserUnavailableError, match=r"no program at .*nowhere"):
+        find_browser(str(tmp_path / "nowhere"))
+
+
+@posix
+def test_snap_is_passed_over(program: Callable[..., Path]) -> None:
+    """A Chromium that only starts a snap is not taken, and the error names the ways out."""
+    program("bin/chromium", '#!/bin/sh\nexec /snap/bin/chromium "$@"\n')
+    with pytest.raises(BrowserUnavailableError) as caught:
+        find_browser()
+    for way in ("Google Chrome", "playwright install chromium", "apt install chromium", "--paste"):
+        assert way in caught.value.hint
+
+
+def test_environment_is_what_a_browser_needs() -> None:
+    """Secrets, and whatever else is not needed, do not reach the browser; nor does a proxy's password."""
+    environment = {
+        "PATH": "/bin",
+        "LC_ALL": "C",
+        "ProgramFiles": "C:\\Program Files",
+        "https_proxy": "http://user:hush@proxy.test:3128",
+        "ORMCO_CLIENT_SECRET": "hush",
+        "AWS_SECRET_ACCESS_KEY": "hush",
+    }
+    kept = browser_environment(environment, Path("folder"))
+    assert kept.items() >= {"PATH": "/bin", "LC_ALL": "C", "https_proxy": "http://proxy.test:3128"}.items()
+    assert "hush" not in str(kept)
+    assert "ProgramFiles" in kept
+
+
+@posix
+def test_no_display(browser: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a display the error names the two options that do without."""
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    with pytest.raises(BrowserUnavailableError, match="no display") as caught:
+        capture_redirect("https://auth.test/", redirect_uri="https://landing.test/", browser=browser)
+    assert "--headless" in caught.value.hint
+    assert "--paste" in caught.value.hint
+
+
+@posix
+def test_display_that_is_not_there(browser: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A display that does not answer is told like a missing one."""
+    monkeypatch.setenv("DISPLAY", ":987")
+    with pytest.raises(BrowserUnavailableError, match="no display"):
+        capture_redirect("https://auth.test/", redirect_uri="https://landing.test/", browser=browser)
+
+
+@posix
+def test_program_that_is_no_browser() -> None:
+    """A program that ends at once is named."""
+    with pytest.raises(BrowserUnavailableError, match="did not start"):
+        capture_redirect(
+            "https://auth.test/", redirect_uri="https://landing.test/", headless=True, browser="false"
+        )
+
+
+def test_playwright_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Playwright the error says what to install."""
+    monkeypatch.setitem(sys.modules, "playwright.sync_api", None)
+    with pytest.raises(ExtraMissingError) as caught:
+        capture_redirect("https://auth.test/", redirect_uri="https://landing.test/")
+    assert "pip install 'ormco-connector[browser]'" in caught.value.hint
+
+
+def test_import_does_not_load_playwright() -> None:
+    """Whoever only imports the package does not pay for Playwright."""
+    check = "import sys, connector.browser, connector.browser.pages; print('playwright' in sys.modules)"
+    output = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout
+    assert output.strip() == "False"
+
+
+def test_profile_is_private_and_knows_nothing(browser: str, temporary_folder: Path) -> None:
+    """The profile is new, the user's own, stores no password, and is gone afterwards."""
+    with open_browser(Browser(name="Chromium", path=browser), headless=True) as context:
+        (folder,) = temporary_folder.iterdir()
+        preferences = json.loads((folder / "profile" / "Default" / "Preferences").read_text("utf-8"))
+        assert context.cookies() == []
+        assert preferences["credentials_enable_service"] is False
+        assert os.name != "posix" or stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert list(temporary_folder.iterdir()) == []
+
+
+@posix
+@pytest.mark.skipif(
+    not hasattr(os, "getuid") or os.getuid() != 0, reason="Chromium refuses its sandbox to root only"
+)
+def test_system_without_a_sandbox(
+    browser: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the browser cannot use its sandbox it is started without, and a warning says so."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with open_browser(Browser(name="Chromium", path=browser), headless=True) as context:
+        assert len(context.pages) == 1
+    assert "cannot use its sandbox" in caplog.text
+
+
+def test_folder_of_a_killed_process_is_swept(temporary_folder: Path) -> None:
+    """A folder goes when its process is dead, however it died, and not before."""
+    code = (
+        "import os, sys; from connector.browser.throwaway import throw_away_folder\n"
+        "with throw_away_folder() as folder:\n"
+        "    (folder / 'profile').mkdir(); print('made', flush=True); sys.stdin.read(); os._exit(9)\n"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline().strip() == b"made"
+        sweep_leftovers()
+        assert len(list(temporary_folder.glob("*/profile"))) == 1
+        owner.kill()
+    sweep_leftovers()
+    assert list(temporary_folder.iterdir()) == []
+
+
+def test_sweep_takes_nothing_else(temporary_folder: Path) -> None:
+    """Folders with other names, links and files stay."""
+    (temporary_folder / "other").mkdir()
+    (temporary_folder / "other" / "kept").write_text("")
+    (temporary_folder / "ormco-browser-file").write_text("")
+    if os.name == "posix":
+        (temporary_folder / "ormco-browser-link").symlink_to(temporary_folder / "other")
+    before = sorted(temporary_folder.rglob("*"))
+    sweep_leftovers()
+    assert sorted(temporary_folder.rglob("*")) == before
+
+
+def test_folder_goes_after_an_error(temporary_folder: Path) -> None:
+    """The folder is removed also when what was done in it failed."""
+
+    def fail() -> None:
+        with throw_away_folder() as folder:
+            (folder / "file").write_text("")
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        fail()
+    assert list(temporary_folder.iterdir()) == []
+
+
+def test_folder_removed_by_somebody_else(temporary_folder: Path) -> None:
+    """A folder that is gone already is no error."""
+    with throw_away_folder() as folder:
+        shutil.rmtree(folder)
+    assert list(temporary_folder.iterdir()) == []
+
+
+def test_folder_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A temporary folder that is not there is told in words."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(BrowserUnavailableError, match="no folder for the browser"):
+        throw_away_folder().__enter__()
+
+
+def test_landing_page_shows_text_as_text() -> None:
+    """Words from elsewhere cannot become part of the page."""
+    page = landing_page(Landing.FAILED, "<script>alert(1)</script>").decode()
+    assert "&lt;script&gt;" in page
+    assert "<script" not in page
+
+
+def test_landing_page_says_what_is_true_now(browser: str) -> None:
+    """The page of ours follows what happens, with one heading, a title and a language."""
+    place = RedirectPlace.from_urls("https://landing.test/", "https://auth.test/")
+    with open_browser(Browser(name="Chromium", path=browser), headless=True) as context:
+        trap, page = RedirectTrap(context, place), context.pages[0]
+        page.goto("https://landing.test/?code=made-up")
+        for landing in Landing:
+            trap.show(landing, "One more sentence.")
+            assert page.get_by_role("heading").all_inner_texts() == [page.title()] == [landing.value[1]]
+            assert page.get_by_text("One more sentence.").is_visible()
+            assert (page.url, page.locator("html").get_attribute("lang")) == ("https://landing.test/", "en")

@@ -1,0 +1,45 @@
+"""Finding one's way on the provider's pages, by their words."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+
+import pytest
+
+from connector.browser.pages import cancel, sign_in_and_allow
+from connector.errors import PageChangedError, SettingError
+from tests.support.authorization_pages import CODE, PASSWORD, AuthorizationPages
+
+Capture = Callable[..., str]
+LANDING = "https://landing.test/"
+
+
+@pytest.mark.parametrize("page", ["sign-in", "sign-in-first", "authorize", "302"])
+def test_sign_in_and_allow(page: str, capture: Capture, pages: AuthorizationPages) -> None:
+    """Sign-in on one page, on two, or none at all; then access is allowed."""
+    pages.target = f"{LANDING}?{CODE}"
+    person = sign_in_and_allow("somebody@example.test", PASSWORD)
+    assert capture(pages.authorize(page), redirect_uri=LANDING, person=person) == pages.target
+
+
+def test_cancel(capture: Capture, pages: AuthorizationPages) -> None:
+    """*Cancel* brings the provider's refusal back."""
+    pages.target = LANDING
+    answer = capture(pages.authorize("authorize"), redirect_uri=LANDING, person=cancel)
+    assert answer == f"{LANDING}?error=access_denied&state=s%7E1"
+
+
+def test_wrong_password(capture: Capture, pages: AuthorizationPages) -> None:
+    """A refused sign-in is told at once, and the password is nowhere in what is told."""
+    person = sign_in_and_allow("somebody@example.test", "made-up wrong password")
+    with pytest.raises(SettingError, match="did not accept the user name or password") as caught:
+        capture(pages.authorize("sign-in"), redirect_uri=LANDING, person=person)
+    assert "made-up wrong" not in repr(person) + "".join(traceback.format_exception(caught.value))
+
+
+def test_page_with_other_words(capture: Capture, pages: AuthorizationPages) -> None:
+    """A consent page without *Allow access* is reported with what is missing and what is there."""
+    person = sign_in_and_allow("somebody@example.test", PASSWORD)
+    with pytest.raises(PageChangedError, match='no "Allow access" after sign-in; it has: "Agree", "Not now"'):
+        capture(pages.authorize("changed"), redirect_uri=LANDING, person=person)

@@ -1,0 +1,100 @@
+"""Which of the browser's requests go to the redirect URI."""
+
+from __future__ import annotations
+
+import pytest
+
+from connector.browser.redirect_place import RedirectPlace, answer_url
+from connector.errors import SettingError
+
+PROVIDER = "https://auth.example.test/oauth/authorise?redirect_uri=https://landing.test/"
+
+
+def place(redirect_uri: str, provider: str = PROVIDER) -> RedirectPlace:
+    return RedirectPlace.from_urls(redirect_uri, provider)
+
+
+@pytest.mark.parametrize(
+    ("redirect_uri", "provider", "rules"),
+    [
+        ("https://landing.test/", PROVIDER, "MAP landing.test ~NOTFOUND, MAP www.landing.test ~NOTFOUND"),
+        ("https://www.landing.test", PROVIDER, "MAP www.landing.test ~NOTFOUND, MAP landing.test ~NOTFOUND"),
+        ("https://example.test/", "https://www.example.test/", "MAP example.test ~NOTFOUND"),
+        (
+            "https://münchen.test/",
+            PROVIDER,
+            "MAP xn--mnchen-3ya.test ~NOTFOUND, MAP www.xn--mnchen-3ya.test ~NOTFOUND",
+        ),
+        ("http://127.0.0.1:9000/cb", "http://127.0.0.1:8042/", "MAP 127.0.0.1:9000 ~NOTFOUND"),
+        ("http://[::1]:9000/cb", "http://127.0.0.1:8042/", "MAP [::1]:9000 ~NOTFOUND"),
+        ("http://localhost:9000/cb", PROVIDER, "MAP localhost:9000 ~NOTFOUND"),
+        ("http://127.0.0.1:8042/cb", "http://127.0.0.1:8042/oauth", ""),
+        ("http://auth.example.test/cb", PROVIDER, ""),
+    ],
+)
+def test_unreachable_hosts(redirect_uri: str, provider: str, rules: str) -> None:
+    """A foreign host is cut off as a whole, one port on this machine, nothing of the provider's own."""
+    assert place(redirect_uri, provider).resolver_rules == rules
+
+
+@pytest.mark.parametrize(
+    ("url", "held"),
+    [
+        ("https://landing.test/?code=1", True),
+        ("http://LANDING.test:8080/anything", True),
+        ("https://www.landing.test/favicon.ico", True),
+        (PROVIDER, False),
+        ("https://landing.test@evil.test/?code=1", False),
+        ("https://landing.test.evil.test/?code=1", False),
+    ],
+)
+def test_requests_that_are_held(url: str, held: bool) -> None:
+    """Every address of the landing host is held, and none that only looks like it."""
+    assert place("https://landing.test/").holds(url) is held
+
+
+@pytest.mark.parametrize(
+    ("url", "held"),
+    [
+        ("http://127.0.0.1:8042/c%61llback?code=1", True),
+        ("http://127.0.0.1:8042/callback", True),
+        ("http://127.0.0.1:8042/callback2?code=1", False),
+        ("http://127.0.0.1:8042/", False),
+    ],
+)
+def test_requests_on_the_providers_own_host(url: str, held: bool) -> None:
+    """Where the provider serves the redirect URI itself, only that path is held."""
+    assert place("http://127.0.0.1:8042/callback", "http://127.0.0.1:8042/authorize").holds(url) is held
+
+
+def test_patterns_of_a_shared_place_are_literal() -> None:
+    """Signs that mean something in DevTools' patterns are escaped."""
+    shared = place("https://auth.example.test/a*b", PROVIDER)
+    assert shared.patterns == [f"{scheme}://auth.example.test/a\\*b*" for scheme in ("http", "https")]
+
+
+@pytest.mark.parametrize(
+    ("url", "form", "location", "answer"),
+    [
+        ("https://l.test/?code=a%27b", "", "https://l.test?code=a'b", "https://l.test?code=a'b"),
+        ("https://l.test/?code=a%27b", "", "https://l.test/?code=other", "https://l.test/?code=a%27b"),
+        ("https://l.test/?code=a", "", "/?code=a", "https://l.test/?code=a"),
+        ("https://l.test/?code=a", "password=hush&code=b", None, "https://l.test/?code=a"),
+        ("https://l.test/", "code=a%2521&state=b+c", None, "https://l.test/?code=a%2521&state=b%20c"),
+        ("https://l.test/?t=0", "code=a", None, "https://l.test/?t=0&code=a"),
+        ("https://l.test/#code=a", "", None, "https://l.test/#code=a"),
+    ],
+)
+def test_answer_url(url: str, form: str, location: str | None, answer: str) -> None:
+    """The header's own bytes win where they are the same address; a form becomes a query."""
+    assert answer_url(url, form, location) == answer
+
+
+@pytest.mark.parametrize(
+    "redirect_uri",
+    ["urn:ietf:wg:oauth:2.0:oob", "ormco://callback", "https:///x", "http://[::1", "http://a:b", ""],
+)
+def test_redirect_uri_that_is_no_address(redirect_uri: str) -> None:
+    """What no browser can be sent to is refused."""
+    with pytest.raises(SettingError, match="redirect URI"):
+        place(redirect_uri)

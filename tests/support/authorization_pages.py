@@ -1,0 +1,194 @@
+"""A tiny authorization server that sends the browser back in every way there is, and a trap to land in."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+WAYS = ("302", "post-303-302", "307", "script", "meta", "form_post", "popup", "new-tab")
+CODE = "code=aB-9%2521IAAAAC%252Fx&state=s%7E1"
+PASSWORD = "made-up password 1"
+BUTTON = "<button>Allow access</button>"
+EMAIL_FIELD = "<label>Email <input name=email type=email></label>"
+PASSWORD_FIELD = "<input name=password type=password>"
+_ALLOW = f'<form action="/302">{BUTTON}</form>'
+_AUTHORIZE = f'<h1>Authorize</h1>{_ALLOW}<form action="/denied"><button>Cancel</button></form>'
+
+
+@dataclass
+class AuthorizationPages:
+    """What the server knows: where it listens, where it sends the browser, what it was asked."""
+
+    url: str
+    target: str = ""
+    asked: list[str] = field(default_factory=list)
+
+    def authorize(self, page: str) -> str:
+        return f"{self.url}/{page}"
+
+
+@contextmanager
+def serve_pages() -> Iterator[AuthorizationPages]:
+    """Run the server on a free loopback port."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server.daemon_threads = True
+    pages = AuthorizationPages(url=f"http://127.0.0.1:{server.server_port}")
+    server.pages = pages  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield pages
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
+def landing_trap() -> Iterator[Trap]:
+    """Listen in place of the landing site, on IPv4 and, where there is one, IPv6, and count connections."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        trap = Trap(port=listener.getsockname()[1])
+        thread = threading.Thread(target=trap.count, args=(listener,))
+        thread.start()
+        try:
+            yield trap
+        finally:
+            trap.stop()
+            thread.join()
+
+
+@dataclass
+class Trap:
+    """Counts the connections to the landing site; there should be none."""
+
+    port: int
+    connections: int = 0
+    _stopping: bool = False
+
+    def count(self, listener: socket.socket) -> None:
+        while True:
+            connection, _ = listener.accept()
+            connection.close()
+            if self._stopping:
+                return
+            self.connections += 1
+
+    def stop(self) -> None:
+        self._stopping = True
+        socket.create_connection(("127.0.0.1", self.port)).close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Each path is a page; `target` is where the ones that redirect send the browser."""
+
+    protocol_version = "HTTP/1.1"
+
+    @property
+    def pages(self) -> AuthorizationPages:
+        return self.server.pages  # type: ignore[attr-defined,no-any-return]
+
+    def do_GET(self) -> None:
+        self.pages.asked.append(self.path)
+        target = self.pages.target
+        path = urlsplit(self.path).path.removeprefix("/")
+        pages = {
+            "post-303-302": f'<form method=post action="/decide/303">{BUTTON}</form>',
+            "307": f'<form method=post action="/decide/307"><input name=password value=hush>{BUTTON}</form>',
+            "script": f"<button onclick=\"location.href='{target}'\">Allow access</button>",
+            "meta": f'<form action="/refresh">{BUTTON}</form>',
+            "refresh": f'<meta http-equiv=refresh content="0;url={target}">',
+            "form_post": _form_post(target),
+            "popup": "<button onclick=\"window.open('/302')\">Allow access</button>",
+            "new-tab": '<a href="/302" target=_blank rel=noopener role=button>Allow access</a>',
+            "authorize": _AUTHORIZE,
+            "sign-in": _sign_in(EMAIL_FIELD + PASSWORD_FIELD),
+            "sign-in-first": _sign_in(EMAIL_FIELD, action="/sign-in-second", button="Continue", method="get"),
+            "sign-in-second": _sign_in(PASSWORD_FIELD, button="Sign in"),
+            "changed": _sign_in(EMAIL_FIELD + PASSWORD_FIELD, action="/decide/changed"),
+        }
+        if path in ("302", "chain/0"):
+            self.answer(302, location=target)
+        elif path == "denied":
+            self.answer(302, location=target.partition("?")[0] + "?error=access_denied&state=s%7E1")
+        elif path.startswith("chain/"):
+            self.answer(302, location=f"/chain/{int(path.removeprefix('chain/')) - 1}")
+        elif path in pages:
+            self.answer(200, pages[path])
+        elif path.startswith("status/"):
+            self.answer(int(path.removeprefix("status/")), "<h1>Bad  request</h1> redirect_uri", retry="7")
+        elif path == "home/error":
+            self.answer(200, "<h1>Sorry, there was an error: unauthorized_client</h1>")
+        elif path == "refused":
+            self.answer(401, '<form><input name=u><input type=password name=p></form><a href="/302">Go</a>')
+        else:
+            self.answer(404, "no such page")
+
+    def do_POST(self) -> None:
+        self.pages.asked.append(self.path)
+        form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        if self.path == "/decide/307":
+            self.answer(307, location=self.pages.target)
+        elif self.path == "/decide/changed":
+            self.answer(200, "<h1>Share your data</h1><button>Agree</button><button>Not now</button>")
+        elif self.path == "/decide/sign-in" and form.get("password") == [PASSWORD]:
+            self.answer(303, location="/authorize")
+        elif self.path == "/decide/sign-in":
+            self.answer(200, _sign_in(EMAIL_FIELD + PASSWORD_FIELD))
+        else:
+            self.answer(303, location="/302")
+
+    def answer(self, status: int, body: str = "", *, location: str = "", retry: str = "") -> None:
+        content = f"<!doctype html><title>Provider</title>{body}".encode()
+        self.send_response(status)
+        headers = {"Location": location, "Retry-After": retry, "Content-Type": "text/html"}
+        for name, value in headers.items():
+            if value:
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+def _sign_in(
+    fields: str, *, action: str = "/decide/sign-in", button: str = "Log in", method: str = "post"
+) -> str:
+    return f'<form method={method} action="{action}">{fields}<button>{button}</button></form>'
+
+
+def _form_post(target: str) -> str:
+    address, _, query = target.partition("?")
+    fields = "".join(
+        f'<input type=hidden name="{name}" value="{values[0]}">' for name, values in parse_qs(query).items()
+    )
+    return f'<form method=post action="{address}">{fields}{BUTTON}</form>'
+
+
+def allow(page: Page) -> None:
+    """Allow access, as a person does."""
+    page.get_by_role("button", name="Allow access").click()
+
+
+def foreign(trap: Trap) -> str:
+    """Return a redirect URI on another host than the provider's; without the capture it leads to the trap."""
+    return f"http://landing.localhost:{trap.port}/"
+
+
+def browser_processes(page: Page) -> list[int]:
+    """Return the numbers of all processes of the browser."""
+    browser = page.context.browser
+    assert browser is not None
+    processes = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+    return [int(process["id"]) for process in processes]
