@@ -1,0 +1,203 @@
+"""Whose tokens are these? Nothing is handed out before the account behind it is known and right.
+
+Every function here is called with the practice's lock held.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from connector.communicate.account import read_account
+from connector.connection import Account, Connection, ConnectionState, Event, Grant, UnprovenGrant
+from connector.errors import AccountMismatchError, ConnectorError, GrantRefusedError
+from connector.resources import Resources
+from connector.token_set import TokenSet
+
+__all__ = ["keep_unproven", "prove", "revoke_fresh"]
+
+_AMBIGUOUS_PAUSE = 1.5
+
+
+def keep_unproven(resources: Resources, practice_id: str, unproven: UnprovenGrant) -> Grant:
+    """Store tokens beside what the practice has, before anything else can go wrong.
+
+    Args:
+        resources: what to work with.
+        practice_id: whose connection they are for.
+        unproven: the tokens, and which account is acceptable.
+
+    Returns:
+        The stored grant.
+    """
+    before = resources.store.get(practice_id)
+    grant = before or Grant(
+        connection=Connection(
+            practice_id=practice_id,
+            provider=resources.provider.name,
+            state=ConnectionState.DEGRADED,
+            since=resources.clock.utc_now(),
+            reason="account_unread",
+        )
+    )
+    return resources.store.put(
+        replace(grant, unproven=unproven),
+        expected_generation=None if before is None else before.connection.token_generation,
+    )
+
+
+def prove(resources: Resources, grant: Grant) -> Grant:
+    """Read the account behind a grant's unproven tokens; make them the connection's own.
+
+    Returns:
+        The stored grant, connected.
+
+    Raises:
+        connector.errors.AccountMismatchError: it is another account; the tokens are dropped, and revoked
+            where the provider can.
+        connector.errors.GrantRefusedError: the tokens had to be refreshed, and are dead; they are dropped.
+        connector.errors.ProviderUnavailableError: the account cannot be read now; the tokens are kept.
+    """
+    if grant.unproven is None:
+        return grant
+    try:
+        grant, account = _read(resources, grant, grant.unproven)
+    except GrantRefusedError as exc:
+        _drop(resources, grant, exc)
+        raise
+    refusal = _refusal(resources, grant, account)
+    if refusal is not None:
+        _drop(resources, grant, refusal)
+        raise refusal
+    return _promote(resources, grant, account)
+
+
+def _read(resources: Resources, grant: Grant, unproven: UnprovenGrant) -> tuple[Grant, Account | None]:
+    """Read the account, with a fresh access token where the first one has ended while waiting."""
+    provider, clock, tokens = resources.provider, resources.clock, unproven.tokens
+    if tokens.refresh_token is not None and tokens.good_until <= clock.utc_now():
+        fresh = _refreshed(resources, tokens.refresh_token)
+        tokens = replace(fresh, scope=fresh.scope or tokens.scope)
+        grant = _put(resources, replace(grant, unproven=replace(unproven, tokens=tokens)))
+    if not provider.tells_account:
+        return grant, None
+    return grant, read_account(provider, tokens.access_token, now=clock.time())
+
+
+def _refreshed(resources: Resources, refresh_token: str) -> TokenSet:
+    try:
+        return resources.endpoint.refresh(refresh_token)
+    except GrantRefusedError as exc:
+        if exc.certain:
+            raise
+    # Some servers answer like this for a moment after issuing; others mean it.
+    resources.clock.sleep(_AMBIGUOUS_PAUSE)
+    return resources.endpoint.refresh(refresh_token)
+
+
+def _refusal(resources: Resources, grant: Grant, account: Account | None) -> AccountMismatchError | None:
+    unproven, before, practice_id = grant.unproven, grant.connection.account, grant.connection.practice_id
+    if unproven is None or account is None:
+        return None
+    expected = unproven.expected_account
+    if expected is not None and expected.casefold() != (account.email or "").casefold():
+        return _mismatch(
+            f"access was given by {account}, not by {expected}", "Sign in as the expected account."
+        )
+    if unproven.allow_account_change:
+        return None
+    if before is not None and before.id != account.id:
+        return _mismatch(
+            f"access was given by {account}, but {practice_id} is connected to {before}",
+            "Sign in as the same account as before; --allow-account-change if the practice has a new one.",
+        )
+    others = set(resources.store.practices_of_account(grant.connection.provider, account.id)) - {practice_id}
+    if others:
+        return _mismatch(
+            f"the account {account} is already connected to {', '.join(sorted(others))}",
+            "Check which practice it belongs to; --allow-account-change connects it to both.",
+        )
+    return None
+
+
+def _mismatch(what: str, hint: str) -> AccountMismatchError:
+    return AccountMismatchError(f"{what}; the connection is as it was", hint=hint)
+
+
+def _drop(resources: Resources, grant: Grant, refusal: ConnectorError) -> None:
+    """Forget tokens that are dead or of the wrong account; those of the wrong account are revoked first."""
+    dead = isinstance(refusal, GrantRefusedError) or grant.unproven is None
+    revoked = "dead" if dead or grant.unproven is None else revoke_fresh(resources, grant.unproven.tokens)
+    event = Event(
+        at=resources.clock.utc_now(),
+        kind="complete",
+        outcome=refusal.kind,
+        practice_id=grant.connection.practice_id,
+        detail={"fresh_tokens_revoked": revoked},
+    )
+    if grant.tokens is None and grant.connection.connected_at is None:
+        resources.store.delete(grant.connection.practice_id, event)
+    else:
+        _put(resources, replace(grant, unproven=None), event)
+
+
+def revoke_fresh(resources: Resources, tokens: TokenSet) -> str:
+    """Revoke tokens that are not going to be kept, where the provider can; return "yes", or why not."""
+    if resources.provider.revocation_endpoint is None:
+        return "no endpoint"
+    try:
+        if tokens.refresh_token is not None:
+            resources.endpoint.revoke(tokens.refresh_token, hint="refresh_token")
+        resources.endpoint.revoke(tokens.access_token, hint="access_token")
+    except ConnectorError as exc:
+        return exc.kind
+    return "yes"
+
+
+def _promote(resources: Resources, grant: Grant, account: Account | None) -> Grant:
+    if grant.unproven is None:
+        return grant
+    tokens, before, now = grant.unproven.tokens, grant.connection, resources.clock.utc_now()
+    connection = replace(
+        before,
+        provider=resources.provider.name,
+        state=ConnectionState.CONNECTED,
+        since=before.since if before.state is ConnectionState.CONNECTED else now,
+        reason=None,
+        account=account,
+        scope=tokens.scope,
+        renewable=tokens.refresh_token is not None,
+        expires_at=tokens.expires_at,
+        connected_at=now,
+        refreshed_at=tokens.received_at,
+        token_generation=before.token_generation + 1,
+        last_error=None,
+    )
+    events = [
+        Event(at=now, kind="complete", outcome="ok", practice_id=before.practice_id, state=connection.state)
+    ]
+    if before.account is not None and account is not None and before.account.id != account.id:
+        events.append(
+            Event(
+                at=now,
+                kind="account_change",
+                outcome="ok",
+                practice_id=before.practice_id,
+                state=connection.state,
+            )
+        )
+    promoted = replace(
+        grant,
+        connection=connection,
+        tokens=tokens,
+        unproven=None,
+        refresh_sent_at=None,
+        refresh_owner=None,
+        failures=0,
+        retry_at=None,
+    )
+    return resources.store.put(promoted, expected_generation=before.token_generation, events=events)
+
+
+def _put(resources: Resources, grant: Grant, *events: Event) -> Grant:
+    generation = grant.connection.token_generation
+    return resources.store.put(grant, expected_generation=generation, events=list(events))

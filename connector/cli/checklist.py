@@ -1,0 +1,39 @@
+"""A checklist on stderr: a line for each step as it is done."""
+
+from __future__ import annotations
+
+import click
+
+from connector.cli.output import say
+
+__all__ = ["Checklist"]
+
+_STEPS = {
+    "settings": "The settings are complete",
+    "store": "The store is writable, and its key is right",
+    "provider": "The provider answers",
+    "consent": "Access was allowed; the answer was captured before it left the browser",
+    "code": "The code is whole",
+    "tokens": "The code was exchanged; the tokens are stored, sealed",
+    "account": "The account behind the tokens is known",
+}
+
+
+class Checklist:
+    """Prints what is done and what is waited for; call it with the name of a step.
+
+    Args:
+        waiting: what to say once the provider has answered and a person, or the browser, is to act.
+    """
+
+    def __init__(self, waiting: str) -> None:
+        self._waiting = waiting
+
+    def __call__(self, step: str) -> None:
+        """Tick a step off; what a diagnosis has found is told as it is."""
+        if step.startswith("found: "):
+            say(f"{click.style('→', fg='cyan')} Found: {step.removeprefix('found: ')}")
+            return
+        say(f"{click.style('✓', fg='green')} {_STEPS.get(step, step)}")
+        if step == "provider" and self._waiting:
+            say(f"{click.style('…', fg='yellow')} {self._waiting}")

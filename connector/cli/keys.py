@@ -1,0 +1,41 @@
+"""`ormco keys`: the keys that the stored tokens are sealed with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from connector.cli.options import config_from, json_option, open_connector, settings_options
+from connector.cli.output import emit, say
+
+__all__ = ["keys"]
+
+
+@click.group()
+def keys() -> None:
+    """Make and change the keys that the stored tokens are sealed with."""
+
+
+@keys.command(epilog="Example: ormco keys new > new.key", short_help="Print a fresh key.")
+@json_option
+def new(as_json: bool) -> None:
+    """Print a fresh key, for ORMCO_STORE_KEYS or its file. Nothing is stored."""
+    from connector.store import new_key
+
+    key = new_key()
+    emit({"key": key}, key, as_json=as_json)
+
+
+@keys.command(epilog="Example: ormco keys rotate", short_help="Seal everything with a new key.")
+@settings_options
+def rotate(as_json: bool, **settings: Any) -> None:
+    """Seal everything in the store anew, while others go on reading and refreshing.
+
+    With ORMCO_STORE_KEYS: put the new key first and keep the old one behind it, everywhere, then run this,
+    then drop the old one. With the keyring or the key file a fresh key is made and kept there. A run that was
+    interrupted is finished by the next.
+    """
+    with open_connector(config_from(settings)) as connector:
+        done = connector.rotate_keys(progress=lambda number: say(f"{number} values …"))
+    emit({"resealed": done}, f"{done} values are sealed with the new key.", as_json=as_json)

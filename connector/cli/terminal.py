@@ -1,0 +1,181 @@
+"""Read a pasted text from a terminal, a pipe or a file.
+
+A terminal hands over lines, and cuts them at 1,024 (macOS) or 4,096 characters (Linux) without a word. So it
+is read character by character, without echo: a code belongs neither on the screen nor in what is scrolled
+back.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, BinaryIO
+
+from connector.authorization_response import LONGEST_TEXT, text_too_long
+from connector.errors import NobodyActedError
+
+if TYPE_CHECKING:
+    from connector.clock import Deadline
+
+__all__ = ["read_file", "read_paste"]
+
+# A paste without brackets around it comes in pieces; a line's end is its end if nothing follows for so long.
+_QUIET = 0.15
+_POLL = 0.02
+_FOREVER = 86_400.0
+# What is typed or pasted beyond the limit must not go on to the shell, which would run it.
+_LONGEST_DRAIN = 5.0
+_PASTE_BEGINS, _PASTE_ENDS = b"\x1b[200~", b"\x1b[201~"
+_BRACKETS_ON, _BRACKETS_OFF = "\x1b[?2004h", "\x1b[?2004l"
+_END_OF_INPUT = b"\x04"
+
+
+def read_paste(prompt: str, *, timeout: float | None = None) -> str:
+    """Return what is pasted on a terminal, or everything that comes through a pipe.
+
+    Args:
+        prompt: shown on a terminal only, on stderr.
+        timeout: seconds to wait for the person at a terminal, or None for as long as it takes.
+
+    Raises:
+        connector.errors.AuthorizationResponseError: if it is longer than any answer.
+        connector.errors.NobodyActedError: if nothing was pasted in time.
+        KeyboardInterrupt: on Ctrl-C.
+    """
+    if sys.stdin is None:
+        return ""
+    if not sys.stdin.isatty():
+        return _read_all(sys.stdin.buffer)
+    from connector.clock import Clock
+
+    shown = sys.stderr.isatty()
+    if shown:
+        sys.stderr.write(prompt)
+        sys.stderr.flush()
+    deadline = Clock().deadline(_FOREVER if timeout is None else timeout)
+    if sys.platform == "win32":
+        data = _read_console(deadline)
+    else:
+        data = _read_terminal(sys.stdin.fileno(), deadline, brackets=shown)
+    text = _edited(_decoded(data))
+    if shown:
+        sys.stderr.write(f"\n({len(text)} characters read)\n")
+    return text
+
+
+def read_file(path: str) -> str:
+    """Return the text in a file; "-" is stdin."""
+    if path == "-":
+        return _read_all(sys.stdin.buffer)
+    with open(path, "rb") as file:
+        return _read_all(file)
+
+
+def _read_all(stream: BinaryIO) -> str:
+    return _decoded(stream.read(LONGEST_TEXT + 1))
+
+
+def _decoded(data: bytes) -> str:
+    if len(data) > LONGEST_TEXT:
+        raise text_too_long()
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16", "replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        # Windows programs may write quotation marks in their old code page.
+        return data.decode("cp1252", "replace")
+
+
+def _edited(text: str) -> str:
+    """Apply what was typed to correct the text: Backspace and Ctrl-U."""
+    text = text.rpartition("\x15")[2]
+    kept: list[str] = []
+    for character in text:
+        if character not in "\x08\x7f":
+            kept.append(character)
+        elif kept:
+            kept.pop()
+    return re.sub(r"\x1b\[20[01]~|\x04", "", "".join(kept)).strip("\r\n")
+
+
+def _read_terminal(fd: int, deadline: Deadline, *, brackets: bool) -> bytes:
+    import termios
+
+    before = termios.tcgetattr(fd)
+    changed = termios.tcgetattr(fd)
+    changed[0] &= ~termios.IXON
+    changed[3] &= ~(termios.ICANON | termios.ECHO | termios.IEXTEN)
+    changed[6][termios.VMIN], changed[6][termios.VTIME] = 1, 0
+    try:
+        # Not TCSAFLUSH: a paste may have begun before.
+        termios.tcsetattr(fd, termios.TCSANOW, changed)
+        _switch(_BRACKETS_ON if brackets else "")
+        return _until_quiet(fd, deadline)
+    finally:
+        _switch(_BRACKETS_OFF if brackets else "")
+        termios.tcsetattr(fd, termios.TCSANOW, before)
+
+
+def _switch(sequence: str) -> None:
+    sys.stderr.write(sequence)
+    sys.stderr.flush()
+
+
+def _until_quiet(fd: int, deadline: Deadline) -> bytes:
+    """Read up to the end of a paste, and what comes beyond the limit without keeping it."""
+    import select
+
+    data = b""
+    while True:
+        if not select.select([fd], [], [], deadline.left)[0]:
+            raise _nobody_acted()
+        piece = os.read(fd, 65_536)
+        data += piece
+        if len(data) > LONGEST_TEXT:
+            drain = deadline.clock.deadline(_LONGEST_DRAIN)
+            while not drain.passed and select.select([fd], [], [], _QUIET)[0] and os.read(fd, 65_536):
+                pass
+            return data
+        if not piece or (_is_over(data) and not select.select([fd], [], [], _QUIET)[0]):
+            return data
+
+
+def _is_over(data: bytes) -> bool:
+    """Tell whether the person has ended the input, rather than the paste a line."""
+    if data.count(_PASTE_BEGINS) > data.count(_PASTE_ENDS):
+        return False
+    typed = data.rpartition(_PASTE_ENDS)[2]
+    return any(end in typed for end in (b"\n", b"\r", _END_OF_INPUT))
+
+
+def _nobody_acted() -> NobodyActedError:
+    return NobodyActedError(
+        "nothing was pasted in time", hint="Run the command again and paste the address then"
+    )
+
+
+def _read_console(deadline: Deadline) -> bytes:
+    """Read from a Windows console, whose lines are cut as well."""
+    # Not a plain import: only Windows has it, and type checkers elsewhere know nothing of it.
+    msvcrt = import_module("msvcrt")
+
+    text = ""
+    while len(text) <= LONGEST_TEXT:
+        while not msvcrt.kbhit():
+            if not deadline.pause(_POLL):
+                raise _nobody_acted()
+        character = msvcrt.getwch()
+        if character == "\x03":
+            raise KeyboardInterrupt
+        if character in "\x00\xe0":
+            msvcrt.getwch()
+            continue
+        text += character
+        if character in "\r\n\x04\x1a":
+            deadline.clock.sleep(_QUIET)
+            if not msvcrt.kbhit():
+                break
+    return text.rstrip("\x1a").encode("utf-8", "replace")

@@ -1,0 +1,296 @@
+"""Consent, from the link that is sent to the stored connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from connector.account_proof import keep_unproven, prove, revoke_fresh
+from connector.authorization_request import AuthorizationRequest
+from connector.authorization_response import AuthorizationResponse
+from connector.connection import Connection, ConnectionState, Event, UnprovenGrant
+from connector.errors import (
+    CodeSpentError,
+    ConnectorError,
+    RequestExpiredError,
+    SettingError,
+    StateMismatchError,
+)
+from connector.id_token import check_id_token
+from connector.provider import Provider
+from connector.request_match import Captured, no_such_request, read_answer
+from connector.resources import Resources
+from connector.token_set import TokenSet
+
+__all__ = [
+    "Attempt",
+    "Capture",
+    "Progress",
+    "Terms",
+    "begin",
+    "check_practice_id",
+    "check_provider",
+    "complete",
+    "connect",
+]
+
+# Called as capture(url, redirect_uri=…). Gives the redirect URL, or a context with it: one that stays open
+# until the connection is stored or has failed, so that a window can tell the person how it ended.
+Capture = Callable[..., str | AbstractContextManager[str]]
+Progress = Callable[[str], None]
+
+# How long codes live: DotNetOpenAuth's and IdentityServer's defaults, RFC 6749 §4.1.2's advice for others.
+_CODE_LIFETIMES = {"dotnetopenauth": timedelta(minutes=3), "identityserver": timedelta(minutes=5)}
+_OTHER_CODE_LIFETIME = timedelta(minutes=10)
+_LONGEST_PRACTICE_ID = 200
+LOCK_TIMEOUT = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """Which account may stand behind the connection that consent leads to.
+
+    Attributes:
+        expected_account: its e-mail address, or None for any.
+        allow_account_change: whether it may differ from before, or already be another practice's.
+    """
+
+    expected_account: str | None = None
+    allow_account_change: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """How to get consent in one go.
+
+    Attributes:
+        capture: opens the authorization URL and returns the redirect URL.
+        terms: which account is acceptable.
+        progress: told the name of each step as it is done: "settings", "store", "provider", "consent",
+            "code", "tokens", "account".
+    """
+
+    capture: Capture
+    terms: Terms = field(default_factory=Terms)
+    progress: Progress = lambda step: None
+
+
+def begin(
+    resources: Resources,
+    practice_id: str,
+    *,
+    binding: str | None = None,
+    terms: Terms | None = None,
+    progress: Progress = lambda step: None,
+) -> AuthorizationRequest:
+    """Make a request for consent, after proving that nothing foreseeable can spoil its answer.
+
+    Args:
+        resources: what to work with.
+        practice_id: whose connection it is for.
+        binding: the caller's own session secret; `complete` has to be given the same.
+        terms: which account is acceptable.
+        progress: told the name of each step as it is done.
+
+    Raises:
+        connector.errors.SettingError: settings are missing.
+        connector.errors.StoreError: the answer could not be stored.
+        connector.errors.ProviderUnavailableError: the provider does not answer.
+    """
+    request = _prepare(resources, practice_id, binding=binding, terms=terms or Terms(), progress=progress)
+    _open(resources, request)
+    return request
+
+
+def complete(
+    resources: Resources,
+    answer: str,
+    *,
+    practice_id: str,
+    binding: str | None = None,
+    captured: Captured | None = None,
+    progress: Progress = lambda step: None,
+) -> Connection:
+    """Turn what came back into a stored connection.
+
+    Args:
+        resources: what to work with.
+        answer: the redirect URL, or whatever was pasted of it.
+        practice_id: whose request it has to answer.
+        binding: what `begin` was given.
+        captured: set when our own browser brought the answer.
+        progress: told the name of each step as it is done.
+
+    Raises:
+        connector.errors.AuthorizationResponseError: it cannot be used; nothing was sent to the provider
+            unless it is a `CodeRefusedError`.
+        connector.errors.ConsentDeniedError: the practice said no.
+        connector.errors.AccountMismatchError: another account than expected.
+        connector.errors.ProviderUnavailableError: the provider failed; where it had granted tokens already,
+            they are kept.
+    """
+    try:
+        response, request = read_answer(
+            resources, answer, practice_id=practice_id, binding=binding, captured=captured
+        )
+    except ConnectorError as exc:
+        _record(resources, "complete", exc.kind, practice_id)
+        raise
+    progress("code")
+    store = resources.store
+    store.check()
+    # Held from before the code is spent, so that nothing stands between the tokens and the store.
+    with store.lock(practice_id, deadline=resources.clock.deadline(LOCK_TIMEOUT)):
+        _check_age(resources, request, captured)
+        if not store.spend_code(response.code):
+            raise _spent()
+        if not store.take_request(request.state):
+            raise no_such_request(practice_id)
+        try:
+            tokens = _exchange(resources, response, request)
+        except ConnectorError as exc:
+            _record(resources, "complete", exc.kind, practice_id)
+            raise
+        unproven = UnprovenGrant(
+            tokens=tokens,
+            expected_account=request.expected_account,
+            allow_account_change=request.allow_account_change,
+        )
+        grant = keep_unproven(resources, practice_id, unproven)
+        progress("tokens")
+        connection = prove(resources, grant).connection
+        progress("account")
+        return connection
+
+
+def connect(resources: Resources, practice_id: str, attempt: Attempt) -> Connection:
+    """Get consent through a capture and store the connection; an attempt that fails leaves no open request.
+
+    Raises:
+        connector.errors.ConnectorError: as `begin`, `complete` and the capture do.
+    """
+    request = _prepare(resources, practice_id, terms=attempt.terms, progress=attempt.progress)
+    try:
+        _open(resources, request)
+        capture = attempt.capture(request.url, redirect_uri=request.redirect_uri)
+        with nullcontext(capture) if isinstance(capture, str) else capture as answer:
+            captured = Captured(request=request, at=resources.clock.utc_now())
+            attempt.progress("consent")
+            return complete(
+                resources, answer, practice_id=practice_id, captured=captured, progress=attempt.progress
+            )
+    except BaseException:
+        resources.store.take_request(request.state)
+        raise
+
+
+def check_practice_id(practice_id: str) -> None:
+    """Refuse what cannot be a practice's id.
+
+    Raises:
+        connector.errors.SettingError: if it is empty, very long or not printable.
+    """
+    fine = practice_id.strip() == practice_id != "" and practice_id.isprintable()
+    if not fine or len(practice_id) > _LONGEST_PRACTICE_ID:
+        raise SettingError(
+            "that is not a practice id",
+            hint=f"Use up to {_LONGEST_PRACTICE_ID} visible characters, such as practice-42.",
+        )
+
+
+def check_provider(connection: Connection | None, provider: Provider) -> None:
+    """Refuse to mix two providers in one connection.
+
+    Raises:
+        connector.errors.SettingError: if the connection was made at another provider.
+    """
+    if connection is None or connection.state is ConnectionState.REVOKED:
+        return
+    if connection.provider != provider.name:
+        raise SettingError(
+            f"{connection.practice_id} is connected at {connection.provider}, not at {provider.name}",
+            hint="Use the provider setting it was made with. To start anew at the other: "
+            f"ormco forget {connection.practice_id}",
+        )
+
+
+def _prepare(
+    resources: Resources,
+    practice_id: str,
+    *,
+    binding: str | None = None,
+    terms: Terms,
+    progress: Progress,
+) -> AuthorizationRequest:
+    """Prove what can be proved beforehand, and make a request that is not stored yet."""
+    check_practice_id(practice_id)
+    provider = resources.config.load_provider()
+    resources.config.registration(provider)
+    progress("settings")
+    resources.store.check()
+    check_provider(resources.store.connection(practice_id), provider)
+    progress("store")
+    resources.check_reachable()
+    progress("provider")
+    request = AuthorizationRequest.new(
+        practice_id,
+        provider=resources.provider,
+        client=resources.client,
+        now=resources.clock.utc_now(),
+        binding=binding,
+    )
+    return replace(
+        request, expected_account=terms.expected_account, allow_account_change=terms.allow_account_change
+    )
+
+
+def _open(resources: Resources, request: AuthorizationRequest) -> None:
+    resources.store.put_request(request)
+    _record(resources, "begin", "ok", request.practice_id)
+
+
+def _exchange(
+    resources: Resources, response: AuthorizationResponse, request: AuthorizationRequest
+) -> TokenSet:
+    tokens = resources.endpoint.exchange(
+        response.code, redirect_uri=request.redirect_uri, code_verifier=request.code_verifier
+    )
+    now, client_id = resources.clock.utc_now(), resources.client.client_id
+    try:
+        check_id_token(tokens, request, resources.provider, client_id=client_id, now=now)
+    except StateMismatchError:
+        revoke_fresh(resources, tokens)
+        raise
+    # RFC 6749 §5.1: the scope is left out where it is what was asked for.
+    return tokens if tokens.scope is not None else replace(tokens, scope=request.scope)
+
+
+def _check_age(resources: Resources, request: AuthorizationRequest, captured: Captured | None) -> None:
+    now = resources.clock.utc_now()
+    lifetime = _CODE_LIFETIMES.get(resources.provider.code_format, _OTHER_CODE_LIFETIME)
+    if captured is None:
+        if now >= request.expires_at:
+            raise _too_late("the request is more than ten minutes old", request.practice_id)
+    elif now >= captured.at + lifetime:
+        raise _too_late("the code is too old by now", request.practice_id)
+
+
+def _too_late(what: str, practice_id: str) -> RequestExpiredError:
+    return RequestExpiredError(
+        f"{what}; nothing was sent to the provider", hint=f"Begin again: ormco connect {practice_id}"
+    )
+
+
+def _spent() -> CodeSpentError:
+    return CodeSpentError(
+        "this code was used before; it works only once",
+        hint="If the practice is not connected (see `ormco status`), begin again and use the new address.",
+    )
+
+
+def _record(resources: Resources, kind: str, outcome: str, practice_id: str) -> None:
+    resources.store.append_event(
+        Event(at=resources.clock.utc_now(), kind=kind, outcome=outcome, practice_id=practice_id)
+    )

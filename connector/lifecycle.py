@@ -1,0 +1,252 @@
+"""The one door: a connector holds connections and takes each through its life."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from connector.clock import Clock
+from connector.config import Config
+from connector.connection import Connection, Event
+from connector.errors import ConnectionNotFoundError
+from connector.resources import Resources
+from connector.upkeep import Upkeep
+
+if TYPE_CHECKING:
+    import requests
+
+    from connector.authorization_request import AuthorizationRequest
+    from connector.consent import Capture, Progress
+    from connector.refresh_due import Done, Pace, Summary
+
+__all__ = ["Connector"]
+
+
+class Connector(Upkeep):
+    """Connects practices to Ormco through 3Shape Communicate, and keeps them connected.
+
+    Thread-safe, and usable from many processes and machines on one store. Opens nothing before it is needed.
+    """
+
+    @classmethod
+    def from_config(cls, config: Config, *, clock: Clock | None = None, actor: str | None = None) -> Self:
+        """Make a connector; no file, network or browser is touched before its first call.
+
+        Args:
+            config: the settings.
+            clock: the time, for tests.
+            actor: who acts, for the audit record; by default the user and the machine.
+        """
+        return cls(Resources(config, clock=clock, actor=actor))
+
+    def begin(
+        self,
+        practice_id: str,
+        *,
+        binding: str | None = None,
+        expected_account: str | None = None,
+        allow_account_change: bool = False,
+    ) -> AuthorizationRequest:
+        """Begin to connect a practice: send the browser to the request's `url` within ten minutes.
+
+        Args:
+            practice_id: your own id of the practice.
+            binding: a secret of the session that begins, such as its id; `complete` must be given the same,
+                so that nobody can slip another person's answer into it (RFC 9700 §4.7).
+            expected_account: e-mail address of the Communicate account that has to give access.
+            allow_account_change: accept another account than before, or one of another practice.
+
+        Raises:
+            connector.errors.ConfigurationError: settings are missing or wrong.
+            connector.errors.StoreError: the answer could not be stored.
+            connector.errors.ProviderUnavailableError: the provider does not answer.
+        """
+        from connector import consent
+
+        terms = consent.Terms(expected_account=expected_account, allow_account_change=allow_account_change)
+        return consent.begin(self._resources, practice_id, binding=binding, terms=terms)
+
+    def complete(self, redirect_url: str, *, practice_id: str, binding: str | None = None) -> Connection:
+        """Complete what `begin` began, in this process or another.
+
+        Args:
+            redirect_url: the address the browser ended on, or whatever was pasted of it.
+            practice_id: the practice that `begin` was for.
+            binding: what `begin` was given.
+
+        Raises:
+            connector.errors.AuthorizationResponseError: the answer cannot be used.
+            connector.errors.ConsentDeniedError: the practice said no.
+            connector.errors.AccountMismatchError: access was given by another account.
+            connector.errors.ProviderUnavailableError: the provider failed; granted tokens are kept.
+        """
+        from connector import consent
+
+        return consent.complete(self._resources, redirect_url, practice_id=practice_id, binding=binding)
+
+    def open_requests(self, practice_id: str) -> list[AuthorizationRequest]:
+        """Return the requests of a practice that wait for an answer and are not too old."""
+        return self._resources.store.open_requests(practice_id)
+
+    def connect(
+        self,
+        practice_id: str,
+        *,
+        capture: Capture | None = None,
+        expected_account: str | None = None,
+        allow_account_change: bool = False,
+        progress: Progress = lambda step: None,
+    ) -> Connection:
+        """Connect a practice in one go; a practice that is connected already is repaired.
+
+        Args:
+            practice_id: your own id of the practice.
+            capture: called as `capture(url, redirect_uri=…)`, gives the redirect URL; by default a visible
+                browser. `functools.partial(connector.browser.capture_redirect, …)` is one.
+            expected_account: e-mail address of the Communicate account that has to give access.
+            allow_account_change: accept another account than before, or one of another practice.
+            progress: told the name of each step as it is done.
+
+        Raises:
+            connector.errors.ConnectorError: as `begin` and `complete` do.
+        """
+        return self.repair(
+            practice_id,
+            capture=capture,
+            expected_account=expected_account,
+            allow_account_change=allow_account_change,
+            progress=progress,
+        ).connection
+
+    def access_token(self, practice_id: str, *, min_ttl: float = 60) -> str:
+        """Return an access token that is valid now, refreshed if need be.
+
+        Args:
+            practice_id: whose connection.
+            min_ttl: seconds it has to live on, at most half of its life.
+
+        Raises:
+            connector.errors.ConnectionNotFoundError: the practice is not connected.
+            connector.errors.NeedsRepairError: the grant is dead.
+            connector.errors.RevokedError: the connection was revoked.
+            connector.errors.ProviderUnavailableError: it ended, and the provider is down.
+        """
+        return self._refresher.access_token(practice_id, min_ttl=min_ttl)
+
+    def session(self, practice_id: str) -> requests.Session:
+        """Return a `requests.Session` that stays authorized as the practice.
+
+        The token goes to the provider's users, metadata and userinfo origins alone, never across a redirect.
+        """
+        from connector.communicate.client import AuthorizedSession
+
+        provider = self._resources.provider
+        origins = (provider.users_url, provider.userinfo_endpoint, *provider.metadata_urls.values())
+        known = [url for url in origins if url is not None]
+        return AuthorizedSession(partial(self._token, practice_id), origins=known)
+
+    def refresh_due(
+        self,
+        *,
+        within: float = 900,
+        pace: Pace | None = None,
+        progress: Callable[[Done], object] = lambda done: None,
+    ) -> Summary:
+        """Refresh every connection whose access token ends soon; several such runs share the work.
+
+        Args:
+            within: seconds.
+            pace: how hard to ask the provider.
+            progress: told of each connection, in some thread.
+        """
+        from connector.refresh_due import refresh_due
+
+        return refresh_due(
+            self._refresher, self._resources.store, within=within, pace=pace, progress=progress
+        )
+
+    def adopt(
+        self, practice_id: str, refresh_token: str, *, expected_account: str | None = None
+    ) -> Connection:
+        """Take over a grant that another program holds; its refresh token is used up by this.
+
+        Args:
+            practice_id: your own id of the practice.
+            refresh_token: the other program's.
+            expected_account: e-mail address of the account it has to belong to.
+
+        Raises:
+            connector.errors.GrantRefusedError: the provider refuses the token; nothing is stored.
+            connector.errors.AccountMismatchError: it belongs to another account.
+            connector.errors.ProviderUnavailableError: not now; the token is kept and tried again.
+        """
+        from connector.adoption import adopt
+        from connector.consent import Terms
+
+        return adopt(
+            self._resources, practice_id, refresh_token, terms=Terms(expected_account=expected_account)
+        )
+
+    def status(self, practice_id: str) -> Connection:
+        """Return what is known of one connection, without asking the provider.
+
+        Raises:
+            connector.errors.ConnectionNotFoundError: if the practice has none.
+        """
+        connection = self._resources.store.connection(practice_id)
+        if connection is None:
+            raise ConnectionNotFoundError(
+                f"no connection is stored for {practice_id}", hint=f"Connect it: ormco connect {practice_id}"
+            )
+        return connection
+
+    def connections(self, *, needs_attention: bool = False) -> Iterator[Connection]:
+        """Yield every connection, or only those that somebody has to look after, by practice id."""
+        return self._resources.store.connections(needs_attention=needs_attention)
+
+    def events(self, *, after: int = 0, practice_id: str | None = None, limit: int = 1000) -> list[Event]:
+        """Return what was done, in order, from the record that all processes share.
+
+        Args:
+            after: sequence of the last event that is known already.
+            practice_id: only this practice's.
+            limit: how many at the most.
+        """
+        return self._resources.store.events(after=after, practice_id=practice_id, limit=limit)
+
+    def subscribe(self, subscriber: Callable[[Event], object]) -> Callable[[], None]:
+        """Have a function called with every event of this process, right after it is stored.
+
+        Returns:
+            A function that ends it. Events of other processes are read with `events`.
+        """
+        return self._resources.store.subscribe(subscriber)
+
+    def rotate_keys(self, *, progress: Callable[[int], object] = lambda done: None) -> int:
+        """Seal everything in the store with a new key, while others go on; return how many values.
+
+        Raises:
+            connector.errors.SealingKeyError: a key is missing; nothing was changed.
+        """
+        return self._resources.store.rotate_keys(progress=progress)
+
+    def close(self) -> None:
+        """Wait for refreshes under way, and close what was opened."""
+        if "_refresher" in vars(self):
+            self._refresher.close()
+        if "cases" in vars(self):
+            self.cases.close()
+        self._resources.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,126 @@
+"""Which open request does an answer belong to? Decided before anything is sent to the provider."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from connector.authorization_request import AuthorizationRequest, binding_digest
+from connector.authorization_response import AuthorizationResponse, parse_redirect
+from connector.errors import AuthorizationResponseError, ConnectorError, StateMismatchError
+from connector.resources import Resources
+
+__all__ = ["Captured", "no_such_request", "read_answer"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Captured:
+    """What our own browser brought back, for which request, and when."""
+
+    request: AuthorizationRequest
+    at: datetime
+
+
+def read_answer(
+    resources: Resources,
+    answer: str,
+    *,
+    practice_id: str,
+    binding: str | None,
+    captured: Captured | None,
+) -> tuple[AuthorizationResponse, AuthorizationRequest]:
+    """Parse an answer and find the request it belongs to; a refusal closes its request.
+
+    Args:
+        resources: what to work with.
+        answer: the redirect URL, or whatever was pasted of it.
+        practice_id: whose request it has to be.
+        binding: what the request has to have been begun with.
+        captured: set when our own browser brought the answer.
+
+    Raises:
+        connector.errors.AuthorizationResponseError: it cannot be used.
+        connector.errors.ConsentDeniedError: the practice said no.
+    """
+    provider, store = resources.provider, resources.store
+    opened = [captured.request] if captured else store.open_requests(practice_id)
+    opened = [request for request in opened if request.binding == binding_digest(binding)]
+    hosts = {urlsplit(request.redirect_uri).hostname or "" for request in opened}
+    try:
+        response = parse_redirect(
+            answer,
+            redirect_uri=resources.config.redirect_uri,
+            code_format=provider.code_format,
+            issuer=provider.issuer,
+            landing_hosts=(*provider.landing_hosts, *hosts),
+        )
+    except ConnectorError as exc:
+        if exc.state is not None:  # the provider answered with an error: this request is over
+            request = _match(resources, exc.state, practice_id, binding, opened)
+            store.take_request(request.state)
+        raise
+    request = _match(resources, response.state, practice_id, binding, opened, captured)
+    if response.iss is None and provider.returns_iss:
+        raise AuthorizationResponseError(
+            "the answer does not name its issuer, as this provider's answers do",
+            hint="Paste the whole address, from https:// to its end.",
+        )
+    return response, request
+
+
+def _match(
+    resources: Resources,
+    state: str | None,
+    practice_id: str,
+    binding: str | None,
+    opened: list[AuthorizationRequest],
+    captured: Captured | None = None,
+) -> AuthorizationRequest:
+    """Find the request that an answer belongs to, or refuse the answer."""
+    if state is None:
+        return _match_without_state(resources, practice_id, opened, captured)
+    request = resources.store.find_request(state)
+    if request is None:
+        raise no_such_request(practice_id)
+    matches = (
+        request.practice_id == practice_id,
+        hmac.compare_digest(request.binding or "", binding_digest(binding) or ""),
+        request.provider == resources.provider.name,
+        captured is None or request.state == captured.request.state,
+    )
+    if not all(matches):
+        raise StateMismatchError(
+            "the answer belongs to a request of another practice, session or provider",
+            hint=f"Nothing was sent to the provider. Begin again for this one: ormco begin {practice_id}",
+        )
+    return request
+
+
+def _match_without_state(
+    resources: Resources, practice_id: str, opened: list[AuthorizationRequest], captured: Captured | None
+) -> AuthorizationRequest:
+    if resources.provider.returns_state is True:
+        raise StateMismatchError(
+            "the answer has no state, so nobody can tell which request it belongs to",
+            hint="Paste the whole address, from https:// to its end, not the code alone.",
+        )
+    if captured is not None:
+        return captured.request
+    if len(opened) == 1:
+        return opened[0]
+    if opened:
+        raise StateMismatchError(
+            f"{len(opened)} requests are open for this practice; the answer does not say which one it is for",
+            hint="Paste the whole address, or wait until the older links have expired (ten minutes).",
+        )
+    raise no_such_request(practice_id)
+
+
+def no_such_request(practice_id: str) -> StateMismatchError:
+    """Return the error for an answer to no open request."""
+    return StateMismatchError(
+        "no open request belongs to this answer: it was answered already, is too old, or was begun elsewhere",
+        hint=f"Begin again and use the address of the new attempt: ormco begin {practice_id}",
+    )

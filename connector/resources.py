@@ -1,0 +1,148 @@
+"""What the operations work with: settings, provider, token endpoint, store, clock; each made on first use."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+import threading
+import weakref
+from typing import TYPE_CHECKING
+
+from connector.clock import Clock
+from connector.config import Config
+from connector.errors import SettingError
+from connector.provider import ClientRegistration, Provider
+
+if TYPE_CHECKING:
+    from connector.store.store import Store
+    from connector.token_endpoint import TokenEndpoint
+
+__all__ = ["Resources"]
+
+_REACHABLE_FOR = 60.0
+
+
+class Resources:
+    """The outside world of one connector; thread-safe, and made anew after a fork.
+
+    Args:
+        config: the settings.
+        clock: the time.
+        actor: who acts, for the audit record; by default the user and the machine.
+    """
+
+    def __init__(self, config: Config, *, clock: Clock | None = None, actor: str | None = None) -> None:
+        self.config = config
+        self.clock = clock or Clock()
+        self._actor = actor
+        self._lock = threading.RLock()
+        self._store: Store | None = None
+        self._provider: Provider | None = None
+        self._endpoint: TokenEndpoint | None = None
+        self._reached_at = float("-inf")
+        if hasattr(os, "register_at_fork"):  # not on Windows
+            forget = weakref.WeakMethod(self._forget_sockets)
+            os.register_at_fork(after_in_child=lambda: (method := forget()) and method())
+
+    @property
+    def actor(self) -> str:
+        """Who acts, for the audit record."""
+        if self._actor is None:
+            try:
+                user = getpass.getuser()
+            except (OSError, KeyError):
+                user = "unknown"
+            self._actor = f"{user}@{platform.node()}"
+        return self._actor
+
+    @property
+    def store(self) -> Store:
+        """The store; nothing is opened before its first call."""
+        with self._lock:
+            if self._store is None:
+                from connector.store import open_store
+
+                self._store = open_store(
+                    self.config.store_url,
+                    keys=self.config.store_keys.reveal(),
+                    clock=self.clock,
+                    actor=self.actor,
+                )
+            return self._store
+
+    @property
+    def provider(self) -> Provider:
+        """The provider, discovered if need be.
+
+        Raises:
+            connector.errors.ProviderUnavailableError: if it has to be discovered and cannot be.
+            connector.errors.SettingError: if its settings are not right.
+        """
+        with self._lock:
+            if self._provider is None:
+                provider = self.config.load_provider()
+                if provider.issuer is not None:
+                    from connector.discovery import discover
+
+                    provider = discover(provider)
+                    self._reached_at = self.clock.monotonic()
+                self._provider = provider
+            return self._provider
+
+    @property
+    def client(self) -> ClientRegistration:
+        """Ormco's registration at the provider."""
+        return self.config.registration(self.provider)
+
+    @property
+    def endpoint(self) -> TokenEndpoint:
+        """The token endpoint; one set of kept-alive connections a process."""
+        with self._lock:
+            if self._endpoint is None:
+                from connector.token_endpoint import TokenEndpoint
+
+                self._endpoint = TokenEndpoint(self.provider, self.client, clock=self.clock)
+            return self._endpoint
+
+    def endpoint_of(self, provider_name: str) -> TokenEndpoint:
+        """Return the token endpoint for a connection that was made at a provider.
+
+        Raises:
+            connector.errors.SettingError: if the settings name another provider.
+        """
+        present = self.config.load_provider().name
+        if present != provider_name:
+            raise SettingError(
+                f"this connection was made at {provider_name}, but the settings name {present}",
+                hint="Set ORMCO_PROVIDER, or --provider, to what it was made with.",
+            )
+        return self.endpoint
+
+    def check_reachable(self) -> None:
+        """Prove that the provider answers, at most once a minute.
+
+        Raises:
+            connector.errors.ProviderUnavailableError: if it does not.
+        """
+        from connector.discovery import probe
+
+        provider = self.provider
+        with self._lock:
+            if self.clock.monotonic() - self._reached_at < _REACHABLE_FOR:
+                return
+            probe(provider.authorization_endpoint or "")
+            self._reached_at = self.clock.monotonic()
+
+    def close(self) -> None:
+        """Close what was opened."""
+        with self._lock:
+            if self._endpoint is not None:
+                self._endpoint.close()
+            if self._store is not None:
+                self._store.close()
+
+    def _forget_sockets(self) -> None:
+        # A child must neither share its parent's TLS connections nor wait for a lock of one of its threads.
+        self._lock = threading.RLock()
+        self._endpoint = None

@@ -1,0 +1,47 @@
+"""Short ways to settings, grants and connections, for tests of what comes after."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import requests
+
+from connector import Connection, Connector
+from tests.support.sandbox import TIMEOUT, RunningSandbox, SignIn, Visitor
+
+KEY = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
+
+
+def settings(sandbox: RunningSandbox, store_url: str, **more: str) -> dict[str, str]:
+    """The environment of a program that works with a sandbox."""
+    return {
+        "ORMCO_PROVIDER": sandbox.provider_file,
+        "ORMCO_CLIENT_ID": sandbox.client_id,
+        "ORMCO_CLIENT_SECRET": sandbox.client_secret,
+        "ORMCO_STORE": store_url,
+        "ORMCO_STORE_KEYS": KEY,
+        **more,
+    }
+
+
+def connect(
+    connector: Connector, sandbox: RunningSandbox, practice_id: str = "practice-42", who: SignIn | None = None
+) -> Connection:
+    """Connect a practice by its two halves, without a browser."""
+    request = connector.begin(practice_id)
+    return connector.complete(Visitor(sandbox).authorize(request.url, who=who), practice_id=practice_id)
+
+
+def granted_tokens(sandbox: RunningSandbox, who: SignIn | None = None) -> dict[str, Any]:
+    """A token answer of a classic sandbox, got without any code of the product."""
+    redirect_url = Visitor(sandbox).authorize(sandbox.authorization_url(), who=who)
+    code = unquote(parse_qs(urlsplit(redirect_url).query)["code"][0])
+    answer = requests.post(
+        f"{sandbox.url}/oauth/token",
+        data={"grant_type": "authorization_code", "code": code, "redirect_uri": sandbox.redirect_uri},
+        auth=(sandbox.client_id, sandbox.client_secret),
+        timeout=TIMEOUT,
+    )
+    tokens: dict[str, Any] = answer.json()
+    return tokens

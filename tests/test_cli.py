@@ -1,0 +1,103 @@
+"""What holds for every command."""
+
+from __future__ import annotations
+
+import json
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from connector.cli import ormco
+from connector.cli.output import emit
+
+
+def commands() -> list[tuple[str, click.Command]]:
+    """Every command with its full name, groups resolved."""
+    found, waiting = [], [("", ormco)]
+    while waiting:
+        prefix, group = waiting.pop()
+        context = click.Context(group)
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
+            assert command is not None
+            full = f"{prefix} {name}".strip()
+            if isinstance(command, click.Group):
+                waiting.append((full, command))
+            else:
+                found.append((full, command))
+    return found
+
+
+@pytest.mark.parametrize(("name", "command"), commands(), ids=[name for name, _ in commands()])
+def test_every_command_is_documented(name: str, command: click.Command) -> None:
+    """Each command has help with an example, and --json and --verbose."""
+    options = {option for param in command.params for option in param.opts}
+    assert {"--json", "--verbose"} <= options
+    assert command.help
+    assert command.epilog is not None
+    assert f"ormco {name}" in command.epilog
+    for param in command.params:
+        assert not isinstance(param, click.Option) or param.help or param.hidden, param.name
+
+
+@pytest.mark.parametrize(("name", "command"), commands(), ids=[name for name, _ in commands()])
+def test_help_ends_well(name: str, command: click.Command) -> None:
+    """`--help` of every command prints its usage."""
+    result = CliRunner().invoke(ormco, [*name.split(), "--help"])
+    assert result.exit_code == 0
+    assert f"{name} [OPTIONS]" in result.output
+
+
+def test_an_unknown_command_is_a_usage_error() -> None:
+    """A misspelt command ends with status 2 and the usage."""
+    result = CliRunner().invoke(ormco, ["conect"])
+    assert result.exit_code == 2
+    assert "No such command" in result.stderr
+
+
+def test_a_usage_error_is_json_too() -> None:
+    """A program that asked for JSON gets its usage errors as JSON."""
+    result = CliRunner().invoke(ormco, ["token", "--json"])
+    assert result.exit_code == 2
+    assert json.loads(result.stdout)["error"]["kind"] == "usage"
+
+
+def test_a_missing_connection_is_reported_in_words_and_json(store_url: str) -> None:
+    """An error has a fact, a hint with the command, a kind, and its own exit status."""
+    result = CliRunner().invoke(ormco, ["status", "practice-42", "--json", "--store", store_url])
+    error = json.loads(result.stdout)
+    assert result.exit_code == 6
+    assert list(error) == ["version", "error"]
+    assert error["error"]["kind"] == "connection_not_found"
+    assert "Error: no connection is stored for practice-42" in result.stderr
+    assert "Hint: Connect it: ormco connect practice-42" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_something_unexpected_shows_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that nobody foresaw could hold a secret: only its type is shown, with status 1."""
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("secret-token-abc")
+
+    monkeypatch.setattr("connector.cli.options.config_from", fail)
+    monkeypatch.setattr("connector.cli.status.config_from", fail)
+    result = CliRunner().invoke(ormco, ["status"])
+    assert result.exit_code == 1
+    assert "ZeroDivisionError" in result.stderr
+    assert "secret-token-abc" not in result.output
+
+
+def test_a_store_with_a_password_is_refused_as_an_argument() -> None:
+    """What stands in an argument can be read in the process list."""
+    result = CliRunner().invoke(ormco, ["status", "--store", "postgresql://me:hunter2@db/ormco"])
+    assert result.exit_code == 10
+    assert "process list" in result.stderr
+    assert "hunter2" not in result.output
+
+
+def test_json_begins_with_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """Programs can tell the form of what they read by its first key."""
+    emit({"code": "a"}, "", as_json=True)
+    assert capsys.readouterr().out.startswith('{"version": 1, ')

@@ -1,0 +1,378 @@
+"""Consent: from the link that is sent to the stored connection."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import time_machine
+
+from connector import Config, ConnectionState, Connector
+from connector.errors import (
+    AccountMismatchError,
+    AuthorizationResponseError,
+    CodeDamagedError,
+    CodeRefusedError,
+    CodeSpentError,
+    ConnectionNotFoundError,
+    ConsentDeniedError,
+    NobodyActedError,
+    ProviderUnavailableError,
+    RequestExpiredError,
+    SealingKeyError,
+    SettingError,
+    StateMismatchError,
+    StoreUnavailableError,
+)
+from tests.support.connecting import connect, settings
+from tests.support.sandbox import RunningSandbox, Visitor, running_sandbox
+
+
+@pytest.fixture
+def connector(classic: RunningSandbox, store_url: str) -> Iterator[Connector]:
+    with Connector.from_config(Config.from_env(settings(classic, store_url))) as connector:
+        yield connector
+
+
+@pytest.fixture(params=["classic", "identity"])
+def sandbox(request: pytest.FixtureRequest) -> Iterator[RunningSandbox]:
+    with running_sandbox(request.param) as sandbox:
+        yield sandbox
+
+
+def without(url: str, name: str) -> str:
+    return re.sub(rf"&?\b{name}=[^&]*", "", url)
+
+
+def exchanges(sandbox: RunningSandbox) -> int:
+    return sandbox.counters().get("token:authorization_code", 0)
+
+
+def test_two_halves_make_a_connection(sandbox: RunningSandbox, store_url: str) -> None:
+    """What one process begins another completes, on both generations, and the token works."""
+    env = settings(sandbox, store_url)
+    with Connector.from_config(Config.from_env(env)) as first:
+        request = first.begin("practice-42", binding="session-1")
+    answer = Visitor(sandbox).authorize(request.url)
+    with Connector.from_config(Config.from_env(env)) as second:
+        connection = second.complete(answer, practice_id="practice-42", binding="session-1")
+        user = second.session("practice-42").get(f"{sandbox.url}/api/users/me").json()
+    assert connection.state is ConnectionState.CONNECTED
+    assert connection.account is not None
+    assert connection.account.email == user["Email"] == sandbox.practice.username
+    assert connection.renewable
+
+
+def test_an_answer_works_once(connector: Connector, classic: RunningSandbox) -> None:
+    """The same address again is refused before it reaches the provider."""
+    request = connector.begin("practice-42")
+    answer = Visitor(classic).authorize(request.url)
+    connector.complete(answer, practice_id="practice-42")
+    with pytest.raises(StateMismatchError, match="answered already"):
+        connector.complete(answer, practice_id="practice-42")
+    assert exchanges(classic) == 1
+
+
+def test_a_code_works_once_even_without_its_state(connector: Connector, classic: RunningSandbox) -> None:
+    """A code that this store has spent is refused for any other request, which stays open."""
+    answer = Visitor(classic).authorize(connector.begin("practice-42").url)
+    connector.complete(answer, practice_id="practice-42")
+    connector.begin("practice-7")
+    with pytest.raises(CodeSpentError):
+        connector.complete(without(answer, "state"), practice_id="practice-7")
+    assert len(connector.open_requests("practice-7")) == 1
+    assert exchanges(classic) == 1
+
+
+@pytest.mark.parametrize(
+    ("practice_id", "binding"),
+    [("practice-7", "session-1"), ("practice-42", "session-2"), ("practice-42", None)],
+)
+def test_an_answer_for_another_practice_or_session_is_refused(
+    connector: Connector, classic: RunningSandbox, practice_id: str, binding: str | None
+) -> None:
+    """Nobody can slip another's answer into a session; the request itself stays good."""
+    answer = Visitor(classic).authorize(connector.begin("practice-42", binding="session-1").url)
+    with pytest.raises(StateMismatchError, match="another practice, session or provider"):
+        connector.complete(answer, practice_id=practice_id, binding=binding)
+    assert exchanges(classic) == 0
+    assert connector.complete(answer, practice_id="practice-42", binding="session-1")
+
+
+def test_an_invented_state_is_refused(connector: Connector, classic: RunningSandbox) -> None:
+    """A state that no open request has is not accepted."""
+    answer = Visitor(classic).authorize(connector.begin("practice-42").url)
+    with pytest.raises(StateMismatchError):
+        connector.complete(re.sub("state=[^&]*", "state=invented", answer), practice_id="practice-42")
+    assert exchanges(classic) == 0
+
+
+def test_without_state_one_open_request_is_enough(connector: Connector, classic: RunningSandbox) -> None:
+    """Where the provider may not return it, an answer without state goes to the only open request."""
+    answer = Visitor(classic).authorize(connector.begin("practice-42").url)
+    assert connector.complete(without(answer, "state"), practice_id="practice-42")
+
+
+def test_without_state_several_open_requests_are_too_many(
+    connector: Connector, classic: RunningSandbox
+) -> None:
+    """Nobody guesses which of several requests an answer belongs to."""
+    connector.begin("practice-42")
+    answer = Visitor(classic).authorize(connector.begin("practice-42").url)
+    with pytest.raises(StateMismatchError, match="2 requests are open"):
+        connector.complete(without(answer, "state"), practice_id="practice-42")
+
+
+def test_without_state_where_the_provider_returns_it(identity: RunningSandbox, store_url: str) -> None:
+    """A provider that always returns the state has not sent an answer without one."""
+    with Connector.from_config(Config.from_env(settings(identity, store_url))) as connector:
+        answer = Visitor(identity).authorize(connector.begin("practice-42").url)
+        with pytest.raises(StateMismatchError, match="no state") as caught:
+            connector.complete(without(answer, "state"), practice_id="practice-42")
+    assert "whole address" in caught.value.hint
+
+
+def test_an_answer_without_its_issuer_is_refused(identity: RunningSandbox, store_url: str) -> None:
+    """Where discovery promises `iss`, an answer without it, or with another, is refused."""
+    with Connector.from_config(Config.from_env(settings(identity, store_url))) as connector:
+        answer = Visitor(identity).authorize(connector.begin("practice-42").url)
+        with pytest.raises(AuthorizationResponseError, match="issuer"):
+            connector.complete(without(answer, "iss"), practice_id="practice-42")
+        wrong = re.sub("iss=[^&]*", "iss=https%3A%2F%2Fevil.test", answer)
+        with pytest.raises(StateMismatchError, match="another provider"):
+            connector.complete(wrong, practice_id="practice-42")
+        assert exchanges(identity) == 0
+        assert connector.complete(answer, practice_id="practice-42")
+
+
+def test_a_damaged_code_is_not_spent(connector: Connector, classic: RunningSandbox) -> None:
+    """A cut-short address is refused before the exchange, and the whole one still works."""
+    answer = without(Visitor(classic).authorize(connector.begin("practice-42").url), "state")
+    with pytest.raises(CodeDamagedError):
+        connector.complete(answer[:-3], practice_id="practice-42")
+    assert exchanges(classic) == 0
+    assert connector.complete(answer, practice_id="practice-42")
+
+
+def test_a_refusal_closes_its_request(connector: Connector, classic: RunningSandbox) -> None:
+    """Cancel ends the request it answers, and is in the audit record."""
+    answer = Visitor(classic).authorize(connector.begin("practice-42").url, decision="cancel")
+    with pytest.raises(ConsentDeniedError):
+        connector.complete(answer, practice_id="practice-42")
+    assert connector.open_requests("practice-42") == []
+    assert [(event.kind, event.outcome) for event in connector.events()] == [
+        ("begin", "ok"),
+        ("complete", "consent_denied"),
+    ]
+
+
+def test_a_request_is_dead_after_ten_minutes(connector: Connector, classic: RunningSandbox) -> None:
+    """An answer that comes too late is told so, and not sent."""
+    request = connector.begin("practice-42")
+    answer = Visitor(classic).authorize(request.url)
+    with time_machine.travel(request.created_at + timedelta(minutes=10, seconds=1), tick=True):
+        with pytest.raises(RequestExpiredError, match="ten minutes"):
+            connector.complete(answer, practice_id="practice-42")
+    assert exchanges(classic) == 0
+
+
+def test_a_code_that_the_provider_refuses(connector: Connector, classic: RunningSandbox) -> None:
+    """A code used elsewhere ends in words that say to start again; nothing is stored."""
+    classic.set_scenarios("empty-401")
+    answer = Visitor(classic).authorize(connector.begin("practice-42").url)
+    with pytest.raises(CodeRefusedError) as caught:
+        connector.complete(answer, practice_id="practice-42")
+    assert "ormco connect" in caught.value.hint
+    with pytest.raises(ConnectionNotFoundError):
+        connector.status("practice-42")
+
+
+def test_a_second_account_is_refused(connector: Connector, classic: RunningSandbox) -> None:
+    """A repair by another account leaves the old connection as it is, working."""
+    connect(connector, classic)
+    with pytest.raises(AccountMismatchError) as caught:
+        connect(connector, classic, who=classic.other_practice)
+    assert classic.practice.username in caught.value.message
+    assert classic.other_practice.username in caught.value.message
+    connection = connector.status("practice-42")
+    assert connection.account is not None
+    assert connection.account.email == classic.practice.username
+    assert connector.session("practice-42").get(f"{classic.url}/api/users/me").status_code == 200
+
+
+def test_a_wrong_accounts_fresh_tokens_are_revoked(identity: RunningSandbox, store_url: str) -> None:
+    """Where the provider can revoke, tokens of the wrong account do not live on."""
+    with Connector.from_config(Config.from_env(settings(identity, store_url))) as connector:
+        request = connector.begin("practice-42", expected_account="somebody@else.test")
+        with pytest.raises(AccountMismatchError, match="somebody@else.test"):
+            connector.complete(Visitor(identity).authorize(request.url), practice_id="practice-42")
+        event = connector.events()[-1]
+        assert list(connector.connections()) == []
+    assert event.outcome == "account_mismatch"
+    assert event.detail["fresh_tokens_revoked"] == "yes"
+
+
+def test_an_account_change_can_be_allowed(connector: Connector, classic: RunningSandbox) -> None:
+    """With consent to it, the connection goes over to the other account, and the record says so."""
+    connect(connector, classic)
+    request = connector.begin("practice-42", allow_account_change=True)
+    answer = Visitor(classic).authorize(request.url, who=classic.other_practice)
+    connection = connector.complete(answer, practice_id="practice-42")
+    assert connection.account is not None
+    assert connection.account.email == classic.other_practice.username
+    assert "account_change" in [event.kind for event in connector.events()]
+
+
+def test_one_account_does_not_serve_two_practices(connector: Connector, classic: RunningSandbox) -> None:
+    """The account of one practice is refused for another one."""
+    connect(connector, classic)
+    with pytest.raises(AccountMismatchError, match="already connected to practice-42"):
+        connect(connector, classic, "practice-7")
+    with pytest.raises(ConnectionNotFoundError):
+        connector.status("practice-7")
+
+
+@pytest.mark.parametrize("sandbox", ["classic"], indirect=True)
+def test_an_unread_account_keeps_the_tokens(sandbox: RunningSandbox, store_url: str) -> None:
+    """Tokens whose account cannot be read are kept, not handed out, and proved later without consent."""
+    env = settings(sandbox, store_url)
+    broken = (
+        Path(sandbox.provider_file)
+        .read_text()
+        .replace(f'users_url = "{sandbox.url}"', f'users_url = "{sandbox.url}/nowhere"')
+    )
+    provider_file = Path(sandbox.provider_file).with_name("broken.toml")
+    provider_file.write_text(broken)
+    with Connector.from_config(Config.from_env(env | {"ORMCO_PROVIDER": str(provider_file)})) as connector:
+        with pytest.raises(ProviderUnavailableError, match="account"):
+            connect(connector, sandbox)
+        assert connector.status("practice-42").state is ConnectionState.DEGRADED
+        with pytest.raises(ProviderUnavailableError):
+            connector.access_token("practice-42")
+    with Connector.from_config(Config.from_env(env)) as connector:
+        connection = connector.connect("practice-42", capture=forbidden)
+        assert connection.state is ConnectionState.CONNECTED
+        assert connector.access_token("practice-42")
+    assert exchanges(sandbox) == 1
+
+
+def forbidden(url: str, *, redirect_uri: str) -> str:
+    """A capture for flows that have to do without consent."""
+    raise AssertionError(url)
+
+
+def test_a_grant_without_refresh_token(connector: Connector, classic: RunningSandbox) -> None:
+    """Such a connection works, and says that it cannot be renewed."""
+    classic.set_scenarios("no-refresh-token")
+    connection = connect(connector, classic)
+    assert connection.state is ConnectionState.CONNECTED
+    assert not connection.renewable
+    assert connector.access_token("practice-42")
+
+
+def test_a_changed_scope_loses_no_token(identity: RunningSandbox, store_url: str) -> None:
+    """What was granted is stored, with the scope that was granted."""
+    identity.set_scenarios("scope-shrinks")
+    with Connector.from_config(Config.from_env(settings(identity, store_url))) as connector:
+        asked = connector.begin("practice-42")
+        connection = connector.complete(Visitor(identity).authorize(asked.url), practice_id="practice-42")
+    assert set((connection.scope or "").split()) < set((asked.scope or "").split())
+
+
+def test_begin_names_everything_that_is_missing(store_url: str) -> None:
+    """One error lists all settings that are not there."""
+    with Connector.from_config(Config.from_env({"ORMCO_STORE": store_url})) as connector:
+        with pytest.raises(SettingError) as caught:
+            connector.begin("practice-42")
+    assert "ORMCO_CLIENT_ID" in caught.value.message
+    assert "ORMCO_CLIENT_SECRET" in caught.value.message
+
+
+def test_begin_proves_the_store_first(classic: RunningSandbox, tmp_path: Path) -> None:
+    """Consent is not asked for where its result could not be kept."""
+    (tmp_path / "file").write_text("")
+    env = settings(classic, f"sqlite:///{tmp_path}/file/connections.db")
+    with Connector.from_config(Config.from_env(env)) as connector, pytest.raises(StoreUnavailableError):
+        connector.begin("practice-42")
+
+
+def test_begin_proves_the_key_first(connector: Connector, classic: RunningSandbox, store_url: str) -> None:
+    """A wrong sealing key is found before the browser opens, and changes nothing."""
+    connect(connector, classic)
+    env = settings(classic, store_url, ORMCO_STORE_KEYS="YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE=")
+    with Connector.from_config(Config.from_env(env)) as other, pytest.raises(SealingKeyError):
+        other.begin("practice-42")
+    assert connector.access_token("practice-42")
+
+
+def test_begin_proves_the_provider_first(connector: Connector, classic: RunningSandbox) -> None:
+    """While the provider is down nothing is begun."""
+    classic.set_scenarios("outage")
+    with pytest.raises(ProviderUnavailableError, match="502"):
+        connector.begin("practice-42")
+    assert connector.open_requests("practice-42") == []
+
+
+def test_a_connection_stays_at_its_provider(
+    connector: Connector, classic: RunningSandbox, identity: RunningSandbox, store_url: str
+) -> None:
+    """Settings that name another provider are refused for a practice that is connected."""
+    connect(connector, classic)
+    with Connector.from_config(Config.from_env(settings(identity, store_url))) as other:
+        with pytest.raises(SettingError, match="is connected at"):
+            other.begin("practice-42")
+
+
+@pytest.mark.parametrize("practice_id", ["", " ", "a b\n", "x" * 201, "tab\t"])
+def test_an_impossible_practice_id_is_refused(connector: Connector, practice_id: str) -> None:
+    """Ids that nobody could type again are refused at once."""
+    with pytest.raises(SettingError, match="practice id"):
+        connector.begin(practice_id)
+
+
+def test_a_capture_that_fails_leaves_no_request_open(connector: Connector) -> None:
+    """An attempt that ended without an answer cannot be answered later."""
+
+    def nobody(url: str, *, redirect_uri: str) -> str:
+        raise NobodyActedError("nobody acted")
+
+    with pytest.raises(NobodyActedError):
+        connector.connect("practice-42", capture=nobody)
+    assert connector.open_requests("practice-42") == []
+
+
+def test_a_code_that_waited_too_long_is_not_sent(connector: Connector, classic: RunningSandbox) -> None:
+    """A captured code older than its life is not spent on a certain refusal."""
+    clock = time_machine.travel(0.0)
+
+    def slow(url: str, *, redirect_uri: str) -> str:
+        return Visitor(classic).authorize(url)
+
+    steps: list[str] = []
+
+    def progress(step: str) -> None:
+        steps.append(step)
+        if step == "consent":
+            nonlocal clock
+            clock = time_machine.travel(timedelta(minutes=3, seconds=1), tick=True)
+            clock.start()
+
+    try:
+        with pytest.raises(RequestExpiredError, match="too old"):
+            connector.connect("practice-42", capture=slow, progress=progress)
+    finally:
+        clock.stop()
+    assert steps == ["settings", "store", "provider", "consent", "code"]
+    assert exchanges(classic) == 0
+
+
+def test_nothing_secret_is_in_a_repr(connector: Connector, classic: RunningSandbox) -> None:
+    """Requests and connections can be printed without giving anything away."""
+    request = connector.begin("practice-42")
+    connection = connector.complete(Visitor(classic).authorize(request.url), practice_id="practice-42")
+    shown = repr(request) + repr(connection) + repr(connector.events())
+    for secret in (request.state, request.url, connector.access_token("practice-42")):
+        assert secret not in shown

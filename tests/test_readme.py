@@ -1,0 +1,149 @@
+"""The README: every command and example in it does what it says."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from connector.cli import ormco
+from connector.cli.output import EXIT_STATUSES
+from connector.provider import PRESETS
+from connector.provider_file import read_provider_file
+from tests.support.connecting import KEY
+from tests.support.sandbox import RunningSandbox, running_sandbox
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+# Shown, and run by other tests or by the run of the tests itself.
+ELSEWHERE = {
+    "scripts/demo",
+    "scripts/test",
+    "scripts/install",
+    "scripts/lint",
+    "scripts/stress",
+    "scripts/bench",
+}
+
+
+def blocks(language: str) -> list[str]:
+    return [text for kind, text in BLOCKS if kind == language]
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[RunningSandbox]:
+    """The sandbox at the address that `--provider sandbox` names."""
+    with running_sandbox("classic", port=8042) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all blocks: they are read in order, and each goes on where the last one stopped."""
+    return tmp_path_factory.mktemp("readme")
+
+
+def environment(sandbox: RunningSandbox, folder: Path) -> dict[str, str]:
+    keep = {name: value for name, value in os.environ.items() if not name.startswith("ORMCO_")}
+    return keep | {
+        "HOME": str(folder),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
+        "ORMCO_PROVIDER": "sandbox",
+        "ORMCO_STORE": f"sqlite:///{folder}/connections.db",
+        "ORMCO_STORE_KEYS": KEY,
+        "ORMCO_3SHAPE_USERNAME": sandbox.practice.username,
+        "ORMCO_3SHAPE_PASSWORD": sandbox.practice.password,
+        "ORMCO_DIGITAL_URL": sandbox.ormcodigital_url,
+        "ORMCO_DIGITAL_USERNAME": sandbox.practice.username,
+        "ORMCO_DIGITAL_PASSWORD": sandbox.practice.password,
+    }
+
+
+def matches(shown: str, printed: str) -> bool:
+    """Whether what was printed is what the README shows; "…" there stands for anything."""
+    pattern = "".join(".*" if part == "…" else re.escape(part) for part in re.split("(…)", shown.strip()))
+    return re.fullmatch(pattern, printed.strip(), re.DOTALL) is not None
+
+
+def test_the_console_examples_print_what_is_shown(sandbox: RunningSandbox, folder: Path) -> None:
+    """Every command of a console block succeeds and prints what stands below it."""
+    env = environment(sandbox, folder)
+    for block in blocks("console"):
+        for command, shown in re.findall(r"^\$ (.+)\n((?:(?!\$ ).*\n?)*)", block, re.MULTILINE):
+            run = subprocess.run(
+                ["bash", "-c", command],
+                env=env,
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+            printed = run.stderr + run.stdout
+            assert run.returncode == 0, f"{command}: {printed}"
+            assert matches(shown, printed), f"{command} printed:\n{printed}"
+
+
+@pytest.mark.parametrize("source", blocks("python"))
+def test_the_python_examples_run(source: str, sandbox: RunningSandbox, folder: Path) -> None:
+    """Every Python example runs as it stands, against the sandbox."""
+    prelude = "from tests.support.readme import *\n"
+    env = environment(sandbox, folder) | {"PYTHONPATH": str(ROOT)}
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", prelude + source],
+        env=env,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize("text", blocks("toml"))
+def test_the_provider_files_can_be_read(text: str, tmp_path: Path) -> None:
+    """Every provider file shown is one."""
+    assert "provider" in tomllib.loads(text)
+    (tmp_path / "provider.toml").write_text(text, encoding="utf-8")
+    read_provider_file(str(tmp_path / "provider.toml"))
+
+
+def test_the_shell_lines_are_real() -> None:
+    """What a shell block shows is a script of this repository, a command of ormco, or pip or git."""
+    for block in blocks("sh"):
+        for line in filter(None, block.splitlines()):
+            word = line.split()[0]
+            if word.startswith("scripts/"):
+                assert word in ELSEWHERE or (ROOT / word).exists(), line
+            else:
+                assert word in ("pip", "git", "cd", "export"), line
+
+
+def test_every_command_is_in_the_readme() -> None:
+    """Each command of the group has its place in the table of commands."""
+    for name in ormco.list_commands(None):  # type: ignore[arg-type]
+        assert f"`ormco {name}" in README, name
+
+
+def test_every_setting_is_in_the_readme() -> None:
+    """Each variable that the settings read is documented."""
+    source = (ROOT / "connector" / "config.py").read_text("utf-8")
+    for name in set(re.findall(r'(?:text|secret)\("(\w+)"\)', source)):
+        assert f"ORMCO_{name}" in README, name
+
+
+def test_every_exit_status_and_preset_is_in_the_readme() -> None:
+    """The numbers and the names that scripts rely on are documented."""
+    for _, status in EXIT_STATUSES:
+        assert re.search(rf"^\| {status} \|", README, re.MULTILINE), status
+    for name in PRESETS:
+        assert f"`{name}`" in README, name
