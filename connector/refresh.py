@@ -121,7 +121,9 @@ class Refresher:
         access = self._access(practice_id)
         if not access.renewable or access.good_until is None or access.good_until > before:
             return False
-        grant = self._renew_once(practice_id, access.generation)
+        if self._serves(access, before - self._now()):
+            return False  # however far ahead one looks, a token is not renewed before half of its life
+        grant = self._renew_once(practice_id, access.generation, first=True)
         return grant is not None and grant.connection.token_generation != access.generation
 
     def close(self) -> None:
@@ -206,11 +208,15 @@ class Refresher:
                 if not deadline.pause(next_look(self._clock.monotonic() - started)):
                     raise self._store.locked_error(practice_id)
 
-    def _renew_once(self, practice_id: str, generation: int, *, force: bool = False) -> Grant | None:
-        """Renew under the lock, or return None: another has it, or may be at it."""
+    def _renew_once(
+        self, practice_id: str, generation: int, *, force: bool = False, first: bool = False
+    ) -> Grant | None:
+        """Renew under the lock, or return None: another has it, or may be at it, or, with `first`, was."""
         if not self._store.try_lock(practice_id):
             return None
         try:
+            if first and self._access(practice_id).generation != generation:
+                return None
             return self._renewal.renew(practice_id, generation=generation, force=force)
         except FencedError:
             return None

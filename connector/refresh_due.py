@@ -115,6 +115,7 @@ class _Run:
         self._guard = threading.Lock()
         self._next_call = self._clock.monotonic()
         self._failures = 0
+        self._seen: set[str] = set()
 
     def run(self) -> Summary:
         with ThreadPoolExecutor(self._pace.at_once, thread_name_prefix="ormco-due") as pool:
@@ -129,7 +130,9 @@ class _Run:
         last = (0.0, "")
         while rows := self._store.due(self._before, _PAGE, after=last):
             last = rows[-1]
-            page = [practice_id for _, practice_id in rows]
+            # Where tokens live shorter than the time that is looked ahead, a refreshed one comes up again.
+            page = [practice_id for _, practice_id in rows if practice_id not in self._seen]
+            self._seen.update(page)
             random.shuffle(page)  # runs that begin together do not get in each other's way
             yield page
 

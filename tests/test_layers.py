@@ -10,21 +10,17 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "connector"
 
 LAYERS = [
-    {"errors", "clock", "redact"},
-    {
-        "authorization_code",
-        "dotnetopenauth",
-        "link_rewriting",
-        "pasted_text",
-        "provider",
-        "provider_file",
-        "token_set",
-    },
+    {"errors", "clock", "redact", "answer_deadline"},
+    {"authorization_code", "dotnetopenauth", "code_damage", "authorization_error", "pasted"},
+    {"provider", "provider_file", "token_set"},
     {"authorization_request", "authorization_response", "connection", "config", "http"},
-    {"id_token", "token_endpoint", "discovery", "store", "browser"},
+    {"id_token", "token_answer", "token_endpoint", "discovery", "store", "browser"},
     {"communicate", "resources"},
-    {"account_proof", "request_match", "consent", "refresh", "repair", "revocation", "doctor"},
-    {"lifecycle"},
+    {"verdict", "renewal", "refresh", "refresh_due"},
+    {"account_proof", "request_match", "consent", "adoption"},
+    {"grant_proof", "diagnosis", "removal", "revocation", "repair"},
+    {"checkup", "doctor_here", "doctor_provider", "doctor_connection", "doctor"},
+    {"upkeep", "lifecycle"},
     {"cli", "testing", "__init__", "__main__"},
 ]
 # The outside world: these never import each other.

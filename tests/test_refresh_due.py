@@ -54,6 +54,16 @@ def test_only_what_is_due(store: Store, server: TokenServer) -> None:
     assert refresh_due(refresher_on(store, server.url), store, within=600, pace=FAST).total == 0
 
 
+def test_looking_further_ahead_than_tokens_live(store: Store, server: TokenServer) -> None:
+    """A run ends, and refreshes each connection once, though its new token ends within the time as well."""
+    fill(store, 3)
+    store.put(grant_for("fresh"), expected_generation=None)
+    summary = refresh_due(refresher_on(store, server.url), store, within=86_400, pace=FAST)
+    assert (summary.refreshed, summary.skipped) == (3, 1)
+    assert refresh_due(refresher_on(store, server.url), store, within=86_400, pace=FAST).refreshed == 0
+    assert server.counts()["calls"] == 3
+
+
 def test_runs_share_the_work(url: str, store: Store, server: TokenServer) -> None:
     """Several runs at once refresh each connection once."""
     fill(store, 40)

@@ -60,7 +60,7 @@ class ApplicationsVisit:
         self._deadline = deadline
         self._dead_ends = DeadEnds(context)
         self._icon_pressed = False
-        # Some sites ask with a dialog of the browser's own. What a person asks for, beside this, is not for us.
+        # Some sites ask with a dialog of the browser's own; what a person asks for beside is not for us.
         context.on("dialog", lambda dialog: dialog.accept() if self._icon_pressed else dialog.dismiss())
 
     def open(self, url: str) -> None:

@@ -19,6 +19,9 @@ from connector.provider import require_secure
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext
 
+    from connector.browser.profile_steps import ProfileSteps
+    from connector.browser.profile_visit import ProfileVisit
+
 __all__ = ["ProfileUpdate", "SignIns", "connect_profile"]
 
 _SLOW = 300.0  # s beyond the person's time for pages that take theirs
@@ -99,6 +102,13 @@ def connect_profile(
         trap = RedirectTrap(context, place)
         visit = ProfileVisit(context, cancelled, person=not headless, timeout=timeout, told=told)
         steps = ProfileSteps(visit, trap, place, credentials=sign_ins.digital)
+        with visit.in_words():
+            update = follow(visit, steps)
+            if not headless:
+                visit.until(lambda: False, _READ)
+            return update
+
+    def follow(visit: ProfileVisit, steps: ProfileSteps) -> ProfileUpdate:
         visit.open(digital_url)
         steps.open_dialog()
         told("dialog")
@@ -107,8 +117,6 @@ def connect_profile(
         steps.enter(answer.dialog_code)
         said = steps.update()
         connected = steps.check()
-        if not headless:
-            visit.until(lambda: False, _READ)
         return ProfileUpdate(said=said, confirmed=bool(said) or connected, code_format=answer.format)
 
     try:

@@ -156,6 +156,15 @@ class ProfileVisit:
             page.remove_listener("request", note_request)
             page.remove_listener("response", note_response)
 
+    @contextmanager
+    def in_words(self) -> Iterator[None]:
+        """Put words in place of the browser's own errors, which quote what was to be filled in."""
+        try:
+            yield
+        except PlaywrightError:
+            self.go_on(at_once=True)
+            raise profile_endings.not_as_known("field or button that can be used at this step") from None
+
     def tick(self) -> None:
         """Let the pages go on for a moment."""
         with suppress(PlaywrightError):

@@ -1,0 +1,72 @@
+"""One check of the doctor's: what was looked at, what came of it, and what cures it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeVar
+
+from connector.errors import ConnectorError
+
+__all__ = ["Check", "Result", "failed", "fine", "start", "warning"]
+
+_T = TypeVar("_T")
+
+
+class Result(StrEnum):
+    """How a check ended."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """What a check has shown; never holds a secret.
+
+    Attributes:
+        name: what was looked at.
+        result: how it ended.
+        detail: what was found.
+        cure: what to do about it, with the command; empty where there is nothing to do.
+        error: what a failed check would be as an error: its class decides the exit status.
+    """
+
+    name: str
+    result: Result
+    detail: str
+    cure: str = ""
+    error: ConnectorError | None = field(default=None, repr=False)
+
+
+def fine(name: str, detail: str) -> Check:
+    """Return a check that found nothing amiss."""
+    return Check(name=name, result=Result.OK, detail=detail)
+
+
+def warning(name: str, detail: str, cure: str) -> Check:
+    """Return a check that found something to look after."""
+    return Check(name=name, result=Result.WARNING, detail=detail, cure=cure)
+
+
+def failed(name: str, error: ConnectorError) -> Check:
+    """Return a check that found something broken, from the error that it causes."""
+    return Check(name=name, result=Result.FAILED, detail=error.message, cure=error.hint, error=error)
+
+
+def start(work: Callable[[], _T]) -> Future[_T]:
+    """Do some work in a thread that nobody has to wait for, not even the end of the program."""
+    result: Future[_T] = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(work())
+        except BaseException as exc:
+            result.set_exception(exc)
+
+    threading.Thread(target=run, name="ormco-doctor", daemon=True).start()
+    return result

@@ -1,0 +1,63 @@
+"""`ormco doctor`: what is in order, what is not, and what cures it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from connector.cli.options import config_from, open_connector, settings_options
+from connector.cli.output import UNEXPECTED, emit, exit_status, say
+
+if TYPE_CHECKING:
+    from connector.checkup import Check
+
+__all__ = ["doctor"]
+
+_MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✗", "red")}
+
+
+@click.command(epilog="Example: ormco doctor practice-42")
+@click.argument("practice", required=False)
+@settings_options
+def doctor(practice: str | None, as_json: bool, **settings: Any) -> None:
+    """Check settings, store, provider and browser, and with PRACTICE its connection.
+
+    Works with nothing set. Warnings end with status 0; the first check that failed decides otherwise.
+    """
+    checks = []
+    with open_connector(config_from(settings)) as connector:
+        for check in connector.doctor(practice):
+            checks.append(check)
+            if not as_json:
+                click.echo(_text(check))
+    emit({"checks": [_as_json(check) for check in checks]}, "", as_json=as_json)
+    say(_summary(checks))
+    click.get_current_context().exit(_status(checks))
+
+
+def _as_json(check: Check) -> dict[str, str]:
+    return {"name": check.name, "result": check.result.value, "detail": check.detail, "cure": check.cure}
+
+
+def _text(check: Check) -> str:
+    mark, colour = _MARKS[check.result.value]
+    text = f"{click.style(mark, fg=colour)} {check.name}: {check.detail}"
+    if check.cure:
+        text += f"\n{textwrap.indent(check.cure, '    ')}"
+    return text
+
+
+def _summary(checks: list[Check]) -> str:
+    counts = Counter(check.result.value for check in checks)
+    warnings = "1 warning" if counts["warning"] == 1 else f"{counts['warning']} warnings"
+    return f"{len(checks)} checks: {counts['ok']} ok, {warnings}, {counts['failed']} failed."
+
+
+def _status(checks: list[Check]) -> int:
+    for check in checks:
+        if check.result.value == "failed":
+            return exit_status(check.error) if check.error is not None else UNEXPECTED
+    return 0

@@ -1,0 +1,110 @@
+"""Checks of one connection, by using it, and a glance at all of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from connector.checkup import Check, failed, fine, warning
+from connector.clock import isoformat
+from connector.communicate.account import read_account
+from connector.communicate.token_probe import TokenVerdict, probe_token
+from connector.connection import Account, Connection, ConnectionState
+from connector.consent import check_provider
+from connector.errors import AccountMismatchError, NeedsRepairError
+from connector.refresh import Refresher
+from connector.resources import Resources
+from connector.verdict import not_found, require_alive
+
+__all__ = ["all_connections", "state", "use"]
+
+
+def all_connections(resources: Resources) -> list[Check]:
+    """Count the connections by state; name no practice."""
+    states = Counter(connection.state.value for connection in resources.store.connections())
+    if not states:
+        return [fine("connections", "none yet")]
+    detail = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(states.items()))
+    if states.keys() <= {ConnectionState.CONNECTED, ConnectionState.REVOKED}:
+        return [fine("connections", detail)]
+    return [warning("connections", detail, "See which and what they need: ormco status --needs-attention")]
+
+
+def state(resources: Resources, practice_id: str) -> list[Check]:
+    """Look at what is stored of a connection."""
+    connection = resources.store.connection(practice_id)
+    if connection is None:
+        raise not_found(practice_id)
+    check_provider(connection, resources.config.load_provider())
+    require_alive(connection)
+    since = isoformat(connection.since)
+    if connection.state is ConnectionState.DEGRADED:
+        why = connection.last_error or connection.reason or "the last refresh failed"
+        return [warning("connection", f"degraded since {since}: {why}", f"ormco repair {practice_id}")]
+    return [fine("connection", f"connected since {since}")]
+
+
+def use(resources: Resources, refresher: Callable[[], Refresher], practice_id: str) -> list[Check]:
+    """Have an access token handed out as its users do, and show it to the provider."""
+    access_token = refresher().access_token(practice_id)
+    connection = resources.store.connection(practice_id)
+    if connection is None:
+        raise not_found(practice_id)
+    verdict = probe_token(resources.provider, access_token, now=resources.clock.time())
+    if verdict is TokenVerdict.REFUSED:
+        error = NeedsRepairError("the access token is refused", hint=f"ormco repair {practice_id}")
+        return [failed("grant", error)]
+    checks = [_grant(connection, verdict)]
+    if resources.provider.tells_account:
+        account = read_account(resources.provider, access_token, now=resources.clock.time())
+        checks += [_account(connection, account), _region(resources, account, connection)]
+    return checks + _lab(connection)
+
+
+def _grant(connection: Connection, verdict: TokenVerdict) -> Check:
+    ends = isoformat(connection.expires_at) or "an hour after it was given"
+    if not connection.renewable:
+        cure = f"Then consent is needed again: ormco repair {connection.practice_id}"
+        return warning("grant", f"access ends at {ends}: the provider gave no refresh token", cure)
+    asked = "" if verdict is TokenVerdict.ACCEPTED else " (nobody could be asked whether it is accepted)"
+    return fine("grant", f"an access token until {ends}, renewed by itself{asked}")
+
+
+def _account(connection: Connection, account: Account) -> Check:
+    before = connection.account
+    if before is not None and before.id != account.id:
+        return failed(
+            "account",
+            AccountMismatchError(
+                f"the tokens belong to {account}, but the connection is to {before}",
+                hint=f"Connect it anew, as the right account: ormco reconnect {connection.practice_id}",
+            ),
+        )
+    return fine("account", str(account))
+
+
+def _region(resources: Resources, account: Account, connection: Connection) -> Check:
+    known, region = resources.provider.metadata_urls, account.region
+    if region is None:
+        cure = "Cases and the lab connection need it: look at the account's country in 3Shape Communicate."
+        return warning("region", "the provider does not tell the account's region", cure)
+    if known and region not in known:
+        cure = "Set its address in the provider file, under [provider.metadata_urls]."
+        return warning("region", f"no address is known for cases in {region}", cure)
+    before = connection.account.region if connection.account else None
+    if before not in (None, region):
+        cure = f"Have it stored anew: ormco reconnect {connection.practice_id}"
+        return warning("region", f"{region}, but {before} when it was connected", cure)
+    return fine("region", region)
+
+
+def _lab(connection: Connection) -> list[Check]:
+    lab, practice_id = connection.lab, connection.practice_id
+    if lab is None:
+        return []
+    if lab.state == "active":
+        return [fine("lab", f"active, with {lab.email}")]
+    if lab.state == "requested":
+        cure = f"It can take up to 24 hours: ormco lab status {practice_id} --wait 86400"
+        return [warning("lab", f"{lab.email} has not accepted the request yet", cure)]
+    return [warning("lab", "Ormco is not a lab of this account", f"ormco lab request {practice_id}")]

@@ -1,0 +1,170 @@
+"""Checks of this machine: the settings, the store, the browser."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from connector.checkup import Check, failed, fine, warning
+from connector.clock import Clock
+from connector.errors import (
+    BrowserUnavailableError,
+    ExtraMissingError,
+    SealingKeyError,
+    SettingError,
+    StoreError,
+    StoreUnavailableError,
+)
+from connector.resources import Resources
+
+__all__ = ["browser", "display", "settings", "store"]
+
+_LITTLE_ROOM = 100 << 20  # bytes
+_NO_ROOM = 5 << 20
+
+
+def settings(resources: Resources) -> list[Check]:
+    """Look whether the settings are complete, well-formed and do not contradict each other."""
+    config = resources.config
+    provider = config.load_provider()
+    try:
+        client = config.registration(provider)
+    except SettingError as exc:
+        nothing_set = not config.client_id and not config.client_secret
+        if nothing_set and exc.message.startswith("not set:") and not _has_connections(resources):
+            cure = f"Only `ormco code` and `ormco profile connect` work without. {exc.hint}"
+            return [warning("settings", exc.message, cure)]
+        return [failed("settings", exc)]
+    for secret_setting in (config.store_keys, config.password, config.digital_password):
+        secret_setting.reveal()  # the file it may be in has to be there
+    secret = "with a secret" if client.client_secret else "without a secret"
+    detail = (
+        f"provider {provider.name}; client {client.client_id} {secret}; redirect to {client.redirect_uri}"
+    )
+    checks = [fine("settings", detail)]
+    if provider.code_format == "identityserver" and "offline_access" not in (client.scope or "").split():
+        cure = "Add it to ORMCO_SCOPE: without, consent is needed again whenever an access token ends."
+        checks.append(warning("scope", "offline_access is not among the scopes that are asked for", cure))
+    return checks
+
+
+def store(resources: Resources) -> list[Check]:
+    """Look at the store without making one: can it be written, who can read it, is its key right."""
+    facts = resources.store.facts()
+    if facts.get("exists") != "yes":
+        return [_place_for_a_store(facts), *_room(facts)]
+    try:
+        if facts.get("key_id"):
+            resources.store.check()
+    except SealingKeyError as exc:
+        return [fine("store", _described(facts)), failed("store_key", exc)]
+    except StoreError as exc:
+        return [failed("store", exc)]
+    return [fine("store", _described(facts)), *_key(facts), *_readers(facts), *_room(facts)]
+
+
+def browser(resources: Resources) -> list[Check]:
+    """Start the browser that consent would be given in, without a window, and close it."""
+    from connector.browser.launch import find_browser, open_browser
+
+    setting, started = resources.config.browser, Clock().monotonic()
+    try:
+        chosen = find_browser(setting, headless=True)
+        with open_browser(chosen, headless=True):
+            seconds = Clock().monotonic() - started
+    except (BrowserUnavailableError, ExtraMissingError) as exc:
+        # Nobody has to have one: links can be sent, and addresses pasted.
+        return [failed("browser", exc) if setting else warning("browser", exc.message, exc.hint)]
+    return [fine("browser", f"{chosen.name} ({chosen.path}) starts, in {seconds:.1f} s")]
+
+
+def display() -> list[Check]:
+    """Look whether there is a display for a browser window."""
+    if not sys.platform.startswith(("linux", "freebsd")):
+        return [fine("display", "this system always has one")]
+    for name in ("WAYLAND_DISPLAY", "DISPLAY"):
+        if os.environ.get(name):
+            return [fine("display", f"{name} is {os.environ[name]}")]
+    cure = "Use --paste and open the link on another computer, or --headless with the credentials set."
+    return [warning("display", "there is none, so no browser window can open here", cure)]
+
+
+def _has_connections(resources: Resources) -> bool:
+    try:
+        return next(resources.store.connections(), None) is not None
+    except StoreError:
+        return False
+
+
+def _described(facts: Mapping[str, str]) -> str:
+    return f"{facts['database']}, {facts['path']}, writable, schema {facts['schema_version']}"
+
+
+def _place_for_a_store(facts: Mapping[str, str]) -> Check:
+    if facts["database"] != "SQLite":
+        return fine("store", f"{facts['path']} answers; the first connection makes its tables")
+    path = Path(facts["path"])
+    folder = next(parent for parent in path.parents if parent.exists())
+    if not os.access(folder, os.W_OK):
+        hint = "Set ORMCO_STORE to a file in a folder this user may write."
+        return failed(
+            "store", StoreUnavailableError(f"{path} cannot be made: {folder} is read-only", hint=hint)
+        )
+    return fine("store", f"there is none yet; the first connection makes {path}")
+
+
+def _key(facts: Mapping[str, str]) -> Iterator[Check]:
+    source, place = facts.get("key_source", ""), facts.get("key_place", "")
+    if source != "file":
+        yield fine("store_key", f"from the {source}" if facts.get("key_id") else "not chosen yet")
+        return
+    yield warning(
+        "store_key",
+        f"the sealing key is in the file {place}: whoever can read it and the store has every token",
+        "Keep it in a secret store instead (`ormco keys new` prints a key for ORMCO_STORE_KEYS, `ormco keys "
+        "rotate` moves the store to it), and back this file up apart from the store until then.",
+    )
+    if os.name == "posix" and place and Path(place).exists() and Path(place).stat().st_mode & 0o077:
+        yield warning("store_key_file", f"others can read {place}", f"chmod 600 {place}")
+
+
+def _readers(facts: Mapping[str, str]) -> Iterator[Check]:
+    path = facts.get("path", "")
+    if facts.get("readable_by_others"):
+        yield warning(
+            "store_permissions", f"others can open {path} ({facts['permissions']})", f"chmod 600 {path}"
+        )
+    elif "permissions" in facts:
+        yield fine("store_permissions", f"only its owner can open {path}")
+    folder = int(facts.get("folder_permissions", "0"), 8)
+    if folder & 0o022 and not folder & stat.S_ISVTX:
+        yield warning(
+            "store_folder",
+            f"others can replace files in {Path(path).parent}",
+            f"chmod go-w {Path(path).parent}",
+        )
+    if facts.get("owned_by"):
+        cure = "Run ormco as the user whose store it is."
+        yield warning("store_owner", f"{path} belongs to the user number {facts['owned_by']}", cure)
+    if facts.get("network_share"):
+        cure = "Put it on a local disk, or use PostgreSQL: locks do not hold between machines there."
+        yield warning("store_place", f"{path} is on a network share ({facts['network_share']})", cure)
+
+
+def _room(facts: Mapping[str, str]) -> Iterator[Check]:
+    if "free_bytes" not in facts:
+        return
+    free, path = int(facts["free_bytes"]), facts.get("path", "")
+    text = f"{free / (1 << 30):.1f} GiB are free" if free >= 1 << 30 else f"{free >> 20} MiB are free"
+    if free < _NO_ROOM:
+        error = StoreUnavailableError(
+            f"{text} on the disk of {path}", hint="Make room: a full disk loses tokens."
+        )
+        yield failed("disk", error)
+    elif free < _LITTLE_ROOM:
+        yield warning("disk", f"{text} on the disk of {path}", "Make room before it is full.")
+    else:
+        yield fine("disk", text)

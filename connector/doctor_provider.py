@@ -1,0 +1,241 @@
+"""Checks of the provider, from here: can it be reached, does it know Ormco, what time is it there."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as LateError
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from functools import partial
+from urllib.parse import parse_qs, urljoin, urlsplit
+
+from requests.exceptions import RequestException
+
+from connector.authorization_request import AuthorizationRequest
+from connector.checkup import Check, failed, fine, start, warning
+from connector.clock import Clock, Deadline
+from connector.communicate.client import origin
+from connector.errors import (
+    ClientRefusedError,
+    ConnectorError,
+    GrantRefusedError,
+    ProviderErrorPageError,
+    ProviderUnavailableError,
+    SettingError,
+)
+from connector.http import failure, open_session, retry_after
+from connector.provider import Provider
+from connector.redact import shown
+from connector.resources import Resources
+
+__all__ = ["client", "client_secret", "discovery", "hosts"]
+
+_SKEW_FELT, _SKEW_FATAL = 30.0, 300.0  # s
+_HOST_SECONDS = 30.0
+_MOST_REDIRECTS = 5
+_GATEWAY = (502, 503, 504)
+
+
+def discovery(resources: Resources) -> list[Check]:
+    """Read the discovery document where the provider has one."""
+    issuer = resources.config.load_provider().issuer
+    if issuer is None:
+        return []
+    provider = resources.provider
+    revocation = "a revocation endpoint" if provider.revocation_endpoint else "no revocation endpoint"
+    return [fine("discovery", f"{issuer} describes itself, with {revocation}")]
+
+
+def hosts(resources: Resources) -> list[Check]:
+    """Reach each host of the provider's, all at once, and compare its clock with ours."""
+    places = _places(resources.provider)
+    deadline = resources.clock.deadline(_HOST_SECONDS)
+    started = [start(partial(_reach, place.url, resources.clock)) for place in places]
+    answers = [_in_time(answer, deadline) for answer in started]
+    checks = []
+    for place, answer in zip(places, answers, strict=True):
+        name = f"host {urlsplit(place.url).netloc}"
+        if answer.error is None:
+            checks.append(fine(name, f"answers ({place.use})"))
+        elif place.needed:
+            checks.append(failed(name, answer.error))
+        else:
+            checks.append(warning(name, f"{answer.error.message} ({place.use})", answer.error.hint))
+    skews = [answer.skew for answer in answers if answer.skew is not None]
+    return checks + ([_clock(skews[0])] if skews else [])
+
+
+def client(resources: Resources) -> list[Check]:
+    """Ask for consent as a browser would, up to the sign-in page: are client and redirect URI known?"""
+    try:
+        registration = resources.client
+    except SettingError:
+        return []  # told among the settings
+    request = AuthorizationRequest.new(
+        "doctor", provider=resources.provider, client=registration, now=resources.clock.utc_now()
+    )
+    refusal = _refusal(request.url, registration.redirect_uri, resources.clock)
+    if refusal is not None:
+        return [failed("client", refusal)]
+    return [fine("client", f"{registration.client_id} may ask for consent, with {registration.redirect_uri}")]
+
+
+def client_secret(resources: Resources) -> list[Check]:
+    """Authenticate at the token endpoint with a made-up refresh token: no real one is risked for it."""
+    try:
+        resources.client  # noqa: B018 - told among the settings
+    except SettingError:
+        return []
+    try:
+        resources.endpoint.refresh(f"made-up-{secrets.token_hex(16)}")
+    except GrantRefusedError as exc:
+        words = (
+            "is accepted"
+            if exc.certain
+            else "is not objected to; this provider may only tell at a real refresh"
+        )
+        return [fine("client_secret", f"the client's own authentication {words}")]
+    except ClientRefusedError as exc:
+        return [failed("client_secret", exc)]
+    return [fine("client_secret", "the client's own authentication is accepted")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    url: str
+    use: str
+    needed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    error: ProviderUnavailableError | None = None
+    skew: float | None = None
+
+
+def _places(provider: Provider) -> list[_Place]:
+    """Return one address of each host, those that everything rests on first."""
+    named: Iterable[tuple[str | None, str, bool]] = (
+        (provider.authorization_endpoint, "consent", True),
+        (provider.token_endpoint, "tokens", True),
+        (provider.users_url, "accounts", True),
+        (provider.userinfo_endpoint, "accounts", True),
+        (provider.revocation_endpoint, "revocation", True),
+        *((url, f"cases, {region}", False) for region, url in provider.metadata_urls.items()),
+        (provider.applications_page, "the Applications page", False),
+        (provider.portal_url, "the portal", False),
+    )
+    places: dict[str, _Place] = {}
+    for url, use, needed in named:
+        if url is not None:
+            places.setdefault(origin(url), _Place(url=url, use=use, needed=needed))
+    return list(places.values())
+
+
+def _in_time(answer: Future[_Answer], deadline: Deadline) -> _Answer:
+    try:
+        return answer.result(deadline.left)
+    except LateError:
+        what, hint = f"no answer within {_HOST_SECONDS:g} seconds", "Check the network and any proxy."
+        return _Answer(error=ProviderUnavailableError(what, hint=hint))
+
+
+def _reach(url: str, clock: Clock) -> _Answer:
+    with open_session() as session:
+        before = clock.time()
+        try:
+            response = session.head(url)
+        except RequestException as exc:
+            return _Answer(error=_named(exc, url))
+        now = (before + clock.time()) / 2
+    if response.status_code in _GATEWAY:
+        error = ProviderUnavailableError(
+            f"{urlsplit(url).netloc} is down ({response.status_code})",
+            hint="Try again in a few minutes.",
+            retry_after=retry_after(response, clock.time()),
+        )
+        return _Answer(error=error)
+    return _Answer(skew=_skew(response.headers.get("Date"), now))
+
+
+def _named(exc: RequestException, url: str) -> ProviderUnavailableError:
+    """Return what went wrong, with the name server's part in it told apart."""
+    if "NameResolution" in repr(exc):
+        host = urlsplit(url).hostname
+        return ProviderUnavailableError(
+            f"the name {host} cannot be resolved", hint="Check this machine's network and its name server."
+        )
+    return failure(exc, url)
+
+
+def _skew(date: str | None, now: float) -> float | None:
+    """Return by how many seconds this machine's clock is ahead."""
+    try:
+        there: datetime = parsedate_to_datetime(date or "")
+    except ValueError:
+        return None
+    return now - there.timestamp() - 0.5  # the header has whole seconds, cut off
+
+
+def _clock(skew: float) -> Check:
+    words = f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the provider's"
+    cure = "Set the clock, and have it kept right by a time server (NTP)."
+    if abs(skew) >= _SKEW_FATAL:
+        return failed("clock", SettingError(words, hint=cure))
+    if abs(skew) >= _SKEW_FELT:
+        return warning("clock", words, cure)
+    return fine("clock", "this machine and the provider agree on the time")
+
+
+def _refusal(url: str, redirect_uri: str, clock: Clock) -> ConnectorError | None:
+    """Follow an authorization request to the sign-in page; return why it does not get there."""
+    first = origin(url)
+    with open_session() as session:
+        session.headers["Accept"] = "text/html"
+        for _ in range(_MOST_REDIRECTS):
+            try:
+                response = session.get(url)
+            except RequestException as exc:
+                return failure(exc, url)
+            if response.status_code >= 500:
+                return ProviderUnavailableError(
+                    f"{urlsplit(url).netloc} answers a request for consent with {response.status_code}",
+                    hint="Try again in a few minutes.",
+                    retry_after=retry_after(response, clock.time()),
+                )
+            if response.status_code >= 400 or _is_error_page(url):
+                return _unknown(url, response.status_code)
+            if not 300 <= response.status_code < 400:
+                return None
+            url = urljoin(url, response.headers.get("Location", ""))
+            if url.startswith(redirect_uri):
+                return _told(url)
+            if origin(url) != first:
+                return None  # somebody else's sign-in page
+    return None
+
+
+def _is_error_page(url: str) -> bool:
+    return urlsplit(url).path.lower().rstrip("/").endswith("/home/error")
+
+
+def _unknown(url: str, status: int) -> ProviderErrorPageError:
+    return ProviderErrorPageError(
+        f"{urlsplit(url).netloc} answers a request for consent with its own error page ({status})",
+        hint="The client id or the redirect URI is not registered there: check ORMCO_CLIENT_ID, "
+        "ORMCO_REDIRECT_URI, ORMCO_SCOPE and ORMCO_PROVIDER.",
+    )
+
+
+def _told(url: str) -> ConnectorError | None:
+    """Return what an answer without anybody's consent says."""
+    error = parse_qs(urlsplit(url).query).get("error", [""])[0]
+    if not error or error in ("login_required", "interaction_required", "consent_required"):
+        return None
+    return ClientRefusedError(
+        f"the provider refuses a request for consent ({shown(error, 40)})",
+        hint="Check ORMCO_SCOPE and ORMCO_CLIENT_ID: 3Shape registered them.",
+    )

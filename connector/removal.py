@@ -1,0 +1,139 @@
+"""What removing Ormco from an account cuts off, and how it is done without a revocation endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from connector.connection import Account, Connection, ConnectionState, Grant
+from connector.consent import Progress, check_provider
+from connector.errors import BrowserUnavailableError, ExtraMissingError, GrantStillHonouredError
+from connector.grant_proof import token_sets
+from connector.provider import Provider
+from connector.resources import Resources
+from connector.verdict import not_found
+
+__all__ = [
+    "Consequences",
+    "Removal",
+    "Remove",
+    "by_hand",
+    "consequences",
+    "is_over",
+    "remove_from_page",
+    "steps_by_hand",
+]
+
+# Called as remove(url, account=…) with the address of the Applications page and the e-mail address to sign in
+# with, or None; returns whether Ormco was listed there.
+Remove = Callable[..., bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removal:
+    """How to get Ormco off the Applications page, where the provider has no revocation endpoint.
+
+    Attributes:
+        remove: does it, or has a person do it; None: the error tells how.
+        method: what to report it as: "applications_page", or "by_hand".
+        done: it was done already; only the proof is left.
+        thorough: look at the page even where the grant is proved dead before.
+        progress: told the name of each step as it is done: "recorded", "endpoint", "endpoint_refused",
+            "removed", "unlisted", "proved", "wiped".
+    """
+
+    remove: Remove | None = None
+    method: str = "applications_page"
+    done: bool = False
+    thorough: bool = False
+    progress: Progress = lambda step: None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consequences:
+    """What a revocation will cut off.
+
+    Attributes:
+        practice_id: whose connection.
+        account: its Communicate account, or None where it is not known.
+        others: practices in this store that are connected to the same account.
+        whole_application: whether "Ormco" as such goes from the account, and with it the access of everyone
+            that rests on it, such as OrmcoDigital.
+    """
+
+    practice_id: str
+    account: Account | None
+    others: tuple[str, ...] = ()
+    whole_application: bool = True
+
+
+def consequences(resources: Resources, practice_id: str) -> Consequences | None:
+    """Return what revoking a connection will cut off; None where nothing is left to cut off.
+
+    Raises:
+        connector.errors.ConnectionNotFoundError: if nothing is stored of the practice.
+        connector.errors.ProviderUnavailableError: if the provider has to be discovered and cannot be.
+        connector.errors.SettingError: if it was connected at another provider.
+    """
+    grant = resources.store.get(practice_id)
+    if grant is None:
+        raise not_found(practice_id)
+    if is_over(grant):
+        return None
+    check_provider(grant.connection, resources.config.load_provider())
+    account = grant.connection.account
+    others = resources.store.practices_of_account(grant.connection.provider, account.id) if account else []
+    return Consequences(
+        practice_id=practice_id,
+        account=account,
+        others=tuple(other for other in others if other != practice_id),
+        whole_application=resources.provider.revocation_endpoint is None,
+    )
+
+
+def is_over(grant: Grant) -> bool:
+    """Return whether nothing is left that could be revoked."""
+    return grant.connection.state is ConnectionState.REVOKED and not token_sets(grant)
+
+
+def steps_by_hand(page: str | None, account: str | None) -> list[str]:
+    """Return the guide's steps for removing Ormco, for a person with a browser of their own."""
+    who = f" as {account}" if account else ""
+    return [
+        f"Go to {page} and log in{who}, with the 3Shape Communicate credentials."
+        if page is not None
+        else f"Sign in to the account{who} and open its list of applications.",
+        "Click the square icon next to Ormco.",
+        "Confirm to delete.",
+    ]
+
+
+def by_hand(provider: Provider, connection: Connection) -> str:
+    """Return the same as a hint, with the command that comes after."""
+    account = connection.account.email if connection.account else None
+    steps = enumerate(steps_by_hand(provider.applications_page, account), 1)
+    words = " ".join(f"{number}. {step}" for number, step in steps)
+    return f"Remove it by hand: {words} Then: ormco revoke {connection.practice_id} --confirm-done"
+
+
+def remove_from_page(provider: Provider, connection: Connection, removal: Removal) -> None:
+    """Have Ormco removed on the Applications page.
+
+    Raises:
+        connector.errors.GrantStillHonouredError: there is no page or no browser: only a person can do it.
+        connector.errors.ConnectorError: as `removal.remove` does.
+    """
+    page, account = provider.applications_page, connection.account
+    why = "no browser is to be used" if page else "the address of the Applications page is not set"
+    if page is not None and removal.remove is not None:
+        try:
+            listed = removal.remove(page, account=account.email if account else None)
+        except (BrowserUnavailableError, ExtraMissingError) as exc:
+            why = exc.message
+        else:
+            removal.progress("removed" if listed else "unlisted")
+            return
+    raise GrantStillHonouredError(
+        f"Ormco still has access to {connection.practice_id}, and somebody has to remove it by hand: {why}",
+        hint=by_hand(provider, connection),
+    )

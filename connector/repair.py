@@ -1,0 +1,180 @@
+"""Find out what is wrong with a connection, then take the least step that mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from connector import consent
+from connector.connection import Connection, ConnectionState, Event, Grant
+from connector.diagnosis import Step, diagnose, prove_account, unproven_refused
+from connector.errors import (
+    CodeRefusedError,
+    ConnectionNotFoundError,
+    ConnectorError,
+    ProviderUnavailableError,
+)
+from connector.refresh import Refresher
+from connector.removal import Consequences, Removal, consequences
+from connector.resources import Resources
+from connector.revocation import revoke
+from connector.verdict import not_found
+
+__all__ = ["LastResort", "Repair", "reconnect", "repair"]
+
+_WHOM_TO_CALL = (
+    "Everything that can be done from here was done, from the start. Contact your local 3Shape reseller and "
+    "tell them what this error says."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repair:
+    """What a repair found and did.
+
+    Attributes:
+        connection: as it is now.
+        found: what was wrong, in words.
+        step: "none", "refresh", "account", "consent" or "reconnect": the least step that worked.
+    """
+
+    connection: Connection
+    found: str
+    step: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastResort:
+    """How to remove Ormco and connect from the start, where nothing less helps.
+
+    Attributes:
+        removal: how to remove Ormco.
+        agree: asked first, with what it will cut off.
+    """
+
+    removal: Removal
+    agree: Callable[[Consequences], bool]
+
+
+def repair(
+    resources: Resources,
+    refresher: Refresher,
+    practice_id: str,
+    *,
+    attempt: consent.Attempt,
+    last_resort: LastResort | None = None,
+) -> Repair:
+    """Diagnose first; ask for consent again only where nothing less works.
+
+    The tokens that are stored stay until newer ones are.
+
+    Args:
+        resources: what to work with.
+        refresher: gives access tokens.
+        practice_id: the practice; one without a connection is connected.
+        attempt: how to get consent if it comes to that, and which account is acceptable; its `progress` is
+            told "found: …" as well.
+        last_resort: how to start anew if consent alone does not help; None: leave that to `reconnect`.
+
+    Raises:
+        connector.errors.ProviderUnavailableError: the provider is down; the connection may be in order.
+        connector.errors.RevokedError: it is being revoked.
+        connector.errors.ConnectorError: as `consent.connect` does.
+    """
+    before = resources.store.connection(practice_id)
+    consent.check_provider(before, resources.config.load_provider())
+    diagnosis = diagnose(resources, refresher, practice_id)
+    if before is not None:
+        attempt.progress(f"found: {diagnosis.found}")
+    step = diagnosis.step
+    if step is Step.CONSENT:
+        step = _ask_again(resources, practice_id, attempt, last_resort)
+    connection = resources.store.connection(practice_id)
+    if connection is None:
+        raise not_found(practice_id)
+    if before is not None and step is not Step.NONE:
+        _record(resources, connection, found=diagnosis.found, step=step)
+    return Repair(connection=connection, found=diagnosis.found, step=step.value)
+
+
+def reconnect(
+    resources: Resources, practice_id: str, *, attempt: consent.Attempt, removal: Removal
+) -> Connection:
+    """Revoke a connection, then connect it from the start; one that stopped in the middle goes on.
+
+    Args:
+        resources: what to work with.
+        practice_id: whose connection.
+        attempt: how to get consent, and which account is acceptable.
+        removal: how to remove Ormco where no endpoint does it.
+
+    Raises:
+        connector.errors.ConnectionNotFoundError: if nothing is stored of the practice.
+        connector.errors.GrantStillHonouredError: the old grant is not dead; nothing was connected.
+        connector.errors.ConnectorError: as `revoke` and `consent.connect` do.
+    """
+    grant = resources.store.get(practice_id)
+    if grant is None:
+        raise not_found(practice_id)
+    # What could spoil the second half is looked for before the first cuts anything off.
+    resources.config.registration(resources.config.load_provider())
+    resources.store.check()
+    resources.check_reachable()
+    if _was_interrupted_after_consent(grant) and prove_account(resources, practice_id):
+        return resources.store.connection(practice_id) or grant.connection
+    revoke(resources, practice_id, replace(removal, thorough=True))
+    return consent.connect(resources, practice_id, attempt)
+
+
+def _was_interrupted_after_consent(grant: Grant) -> bool:
+    return grant.connection.state is ConnectionState.REVOKED and grant.unproven is not None
+
+
+def _ask_again(
+    resources: Resources, practice_id: str, attempt: consent.Attempt, last_resort: LastResort | None
+) -> Step:
+    try:
+        consent.connect(resources, practice_id, attempt)
+        return Step.CONSENT
+    except (CodeRefusedError, ProviderUnavailableError) as exc:
+        if not _is_still_refused(resources, practice_id, exc):
+            raise
+        if last_resort is None or not _agrees(resources, practice_id, last_resort):
+            exc.hint = (
+                "An older grant may stand in the way. Remove it and connect from the start: "
+                f"ormco reconnect {practice_id}"
+            )
+            raise
+    try:
+        reconnect(resources, practice_id, attempt=attempt, removal=last_resort.removal)
+    except (CodeRefusedError, ProviderUnavailableError) as exc:
+        if _is_still_refused(resources, practice_id, exc):
+            exc.hint = _WHOM_TO_CALL
+        raise
+    return Step.RECONNECT
+
+
+def _agrees(resources: Resources, practice_id: str, last_resort: LastResort) -> bool:
+    try:
+        what = consequences(resources, practice_id)
+    except ConnectionNotFoundError:
+        return False  # it never was connected, so there is nothing to remove
+    return what is not None and last_resort.agree(what)
+
+
+def _is_still_refused(resources: Resources, practice_id: str, exc: ConnectorError) -> bool:
+    """Return whether consent was given and the provider will have none of what came of it."""
+    return isinstance(exc, CodeRefusedError) or unproven_refused(resources, practice_id)
+
+
+def _record(resources: Resources, connection: Connection, *, found: str, step: Step) -> None:
+    resources.store.append_event(
+        Event(
+            at=resources.clock.utc_now(),
+            kind="repair",
+            outcome="ok",
+            practice_id=connection.practice_id,
+            state=connection.state,
+            detail={"found": found, "step": step.value},
+        )
+    )

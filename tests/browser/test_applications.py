@@ -1,0 +1,271 @@
+"""The Applications page in a real Chromium: sign in, the square icon next to Ormco, confirm, seen gone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from connector import Config, ConnectionState, Connector
+from connector.browser import find_browser
+from connector.browser.applications import remove_application
+from connector.browser.applications_visit import ApplicationsVisit
+from connector.browser.own_thread import run_in_browser
+from connector.clock import Clock
+from connector.errors import (
+    AccountMismatchError,
+    NobodyActedError,
+    PageChangedError,
+    ProviderUnavailableError,
+    SettingError,
+    WindowClosedError,
+)
+from tests.support.connecting import connect, settings
+from tests.support.sandbox import RunningSandbox, Visitor
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext
+
+PRACTICE = "practice-42"
+Remove = Callable[..., bool]
+
+
+@pytest.fixture
+def remove(browser: str, classic: RunningSandbox) -> Remove:
+    """Remove Ormco without a window, signed in as the sandbox's practice."""
+    credentials = (classic.practice.username, classic.practice.password)
+    return partial(
+        remove_application, classic.applications_page, credentials=credentials, headless=True, browser=browser
+    )
+
+
+def allow(sandbox: RunningSandbox) -> None:
+    Visitor(sandbox).authorize(sandbox.authorization_url())
+
+
+def removed(sandbox: RunningSandbox) -> int:
+    return sandbox.counters().get("applications_removed", 0)
+
+
+def test_ormco_is_removed_and_seen_gone(remove: Remove, classic: RunningSandbox) -> None:
+    """What was listed is not any more; a second look finds nothing to remove."""
+    allow(classic)
+    assert remove(account=classic.practice.username)
+    assert removed(classic) == 1
+    assert not remove()
+    assert removed(classic) == 1
+
+
+def test_another_account_is_left_alone(remove: Remove, classic: RunningSandbox) -> None:
+    """Nothing is removed from an account that is not the connection's, whether known before or only seen."""
+    allow(classic)
+    with pytest.raises(AccountMismatchError, match=classic.other_practice.username):
+        remove(account=classic.other_practice.username)
+    classic.set_scenarios("other-account")
+    with pytest.raises(AccountMismatchError, match=classic.practice.username):
+        remove(account=classic.practice.username)
+    assert removed(classic) == 0
+
+
+def test_an_outage_and_a_wrong_password_are_told_apart(
+    remove: Remove, browser: str, classic: RunningSandbox
+) -> None:
+    """A provider that is down is not a page that has changed, and neither is a wrong password."""
+    with pytest.raises(SettingError, match="user name or password"):
+        remove(credentials=(classic.practice.username, "wrong"))
+    classic.set_scenarios("outage")
+    with pytest.raises(ProviderUnavailableError, match="502"):
+        remove()
+    with pytest.raises(ProviderUnavailableError, match="could not load"):
+        remove_application("http://127.0.0.1:9/", headless=True, browser=browser)
+
+
+def test_nobody_signs_in(classic: RunningSandbox, browser: str) -> None:
+    """The wait for a person ends, and nothing was removed."""
+    with pytest.raises(NobodyActedError, match="not removed in time"):
+        remove_application(classic.applications_page, headless=True, timeout=2, browser=browser)
+
+
+LIST = """<!doctype html><title>x</title><h1>Applications</h1><table>
+<tbody><tr><td>Ormco Test</td><td><a href="/wrong"><i>&#9633;</i></a></td></tr>
+{row}<tr><td>Harbour</td><td><a href="/wrong"><i>&#9633;</i></a></td></tr></table>"""
+PAGES = {
+    # Icons without words, and a dialog of the browser's own.
+    "native": """<tr><td>Ormco</td>
+        <td><a href="#" onclick="if (confirm('Sure?')) location = '/gone'"><i>&#9633;</i></a></td></tr>""",
+    # A list that is filled in after the page has come, and a dialog of the page's.
+    "late": """<template><tr><td>Ormco</td>
+        <td><span role=button onclick="d.showModal()">&#9633;</span></td></tr></template>
+        <script>setTimeout(() => document.querySelector("tbody").append(
+            document.querySelector("template").content.cloneNode(true)), 900)</script>
+        <dialog id=d>Really? <button onclick="location = '/gone'">Yes, delete it</button></dialog>""",
+    # Nothing to press.
+    "bare": "<tr><td>Ormco</td><td></td></tr>",
+    # A person who knows what to do.
+    "person": "<tr><td>Ormco</td><td><script>setTimeout(() => location = '/gone', 2500)</script></td></tr>",
+}
+
+
+@contextmanager
+def applications_page(row: str) -> Iterator[tuple[str, list[str]]]:
+    """A page of the same meaning and another make; and what was asked of it."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            body = LIST.format(row="" if self.path == "/gone" else row).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/", asked
+        server.shutdown()
+
+
+@pytest.mark.parametrize("make", ["native", "late"])
+def test_pages_of_another_make(make: str, browser: str) -> None:
+    """Ormco is found by its name and its icon by its place; applications named alike are left alone."""
+    with applications_page(PAGES[make]) as (url, asked):
+        assert remove_application(url, headless=True, timeout=30, browser=browser)
+        assert "/gone" in asked
+        assert "/wrong" not in asked
+
+
+def test_a_page_without_the_icon(browser: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is nothing to press it is said what is missing, and nothing else is pressed."""
+    monkeypatch.setattr("connector.browser.applications._PATIENCE", 2.0)
+    with applications_page(PAGES["bare"]) as (url, asked):
+        with pytest.raises(PageChangedError, match="icon next to Ormco") as failure:
+            remove_application(url, credentials=("a", "b"), headless=True, browser=browser)
+        assert "--confirm-done" in failure.value.hint
+        assert "/wrong" not in asked
+
+
+def test_a_closed_window_is_told(browser: str) -> None:
+    """Where the window goes, nothing was removed, and the same command can be run again."""
+
+    def work(context: BrowserContext, cancelled: threading.Event) -> bool:
+        visit = ApplicationsVisit(context, cancelled, account=None, deadline=Clock().deadline(30))
+        visit.open(url)
+        context.pages[0].close()
+        return visit.remove(patience=30)
+
+    with applications_page(PAGES["bare"]) as (url, _), pytest.raises(WindowClosedError, match="before Ormco"):
+        run_in_browser(work, browser=find_browser(browser), timeout=60, headless=True)
+
+
+@pytest.mark.usefixtures("display")
+def test_a_person_does_it_in_a_window(browser: str) -> None:
+    """Where the page is not as it is known a person can go on, and its end is seen."""
+    with applications_page(PAGES["person"]) as (url, _):
+        assert remove_application(url, timeout=60, browser=browser)
+
+
+def ormco(env: dict[str, str], *args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "connector", *args],
+        env={**os.environ, **env},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture
+def env(classic: RunningSandbox, store_url: str, browser: str) -> dict[str, str]:
+    """Settings with the practice's credentials, and a store in which the practice is connected."""
+    env = settings(
+        classic,
+        store_url,
+        ORMCO_BROWSER=browser,
+        ORMCO_3SHAPE_USERNAME=classic.practice.username,
+        ORMCO_3SHAPE_PASSWORD=classic.practice.password,
+    )
+    with Connector.from_config(Config.from_env(env)) as connector:
+        connect(connector, classic)
+    return env
+
+
+def state(env: dict[str, str]) -> ConnectionState:
+    with Connector.from_config(Config.from_env(env)) as connector:
+        return connector.status(PRACTICE).state
+
+
+def test_revoke_from_end_to_end(env: dict[str, str], classic: RunningSandbox) -> None:
+    """`ormco revoke --headless` removes Ormco on the page, proves it and wipes the tokens."""
+    run = ormco(env, "revoke", PRACTICE, "--headless", "--yes", "--json")
+    assert run.returncode == 0, run.stderr
+    done = json.loads(run.stdout)
+    assert (done["method"], done["proved"], done["wiped"]) == ("applications_page", True, True)
+    assert removed(classic) == 1
+    assert state(env) is ConnectionState.REVOKED
+
+
+def test_reconnect_from_end_to_end(env: dict[str, str], classic: RunningSandbox) -> None:
+    """`ormco reconnect --headless` does the guide's whole repair: Applications page, consent, lab."""
+    run = ormco(env, "reconnect", PRACTICE, "--headless", "--yes", "--json")
+    assert run.returncode == 0, run.stderr
+    connection = json.loads(run.stdout)
+    assert (connection["state"], connection["token_generation"]) == ("connected", 2)
+    assert removed(classic) == 1
+
+
+def test_repair_from_end_to_end(env: dict[str, str], classic: RunningSandbox) -> None:
+    """`ormco repair --headless` gives consent again in a fresh browser where the grant is dead."""
+    classic.set_scenarios("revoked")
+    classic.set_scenarios()
+    run = ormco(env, "repair", PRACTICE, "--headless", "--json")
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout)["step"] == "consent"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
+@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_stopped_at_the_page_it_goes_on(
+    env: dict[str, str], classic: RunningSandbox, kill: signal.Signals, temporary_folder: Path
+) -> None:
+    """Stopped while the browser is open, it leaves no browser behind that was asked to go, and goes on."""
+    with applications_page(PAGES["bare"]) as (url, asked):
+        text = Path(classic.provider_file).read_text("utf-8")
+        file = temporary_folder / "provider.toml"
+        file.write_text(text.replace(classic.applications_page, url), "utf-8")
+        program = subprocess.Popen(
+            [sys.executable, "-m", "connector", "revoke", PRACTICE, "--headless", "--yes"],
+            env={**os.environ, **env, "ORMCO_PROVIDER": str(file)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        while not asked:
+            assert program.poll() is None
+            threading.Event().wait(0.1)
+        program.send_signal(kill)
+        status = program.wait(60)
+    assert status == (-kill if kill is signal.SIGKILL else 130)
+    assert state(env) is ConnectionState.REVOKING
+    if kill is not signal.SIGKILL:
+        assert not list(temporary_folder.glob("ormco-browser-*"))
+    run = ormco(env, "revoke", PRACTICE, "--headless", "--yes")
+    assert run.returncode == 0, run.stderr
+    assert state(env) is ConnectionState.REVOKED

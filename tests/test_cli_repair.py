@@ -1,0 +1,297 @@
+"""`ormco repair`, `reconnect`, `revoke` and `forget` as a person or a script runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from connector import Config, ConnectionState, Connector
+from connector.cli import ormco
+from connector.errors import ConnectorError
+from tests.support.applications import PageVisitor
+from tests.support.connecting import connect, settings
+from tests.support.sandbox import RunningSandbox, Visitor, running_sandbox
+
+PRACTICE = "practice-42"
+CONNECTION_KEYS = [
+    *("version", "practice", "state", "since", "reason", "provider", "account", "scope", "renewable"),
+    *("expires_at", "connected_at", "refreshed_at", "token_generation", "lab", "last_error"),
+]
+
+
+@pytest.fixture(params=["classic", "identity"])
+def sandbox(request: pytest.FixtureRequest) -> Iterator[RunningSandbox]:
+    with running_sandbox(request.param) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def env(sandbox: RunningSandbox, store_url: str) -> dict[str, str]:
+    return settings(sandbox, store_url)
+
+
+@pytest.fixture
+def connector(env: dict[str, str], sandbox: RunningSandbox) -> Iterator[Connector]:
+    """A connector in whose store the practice is connected."""
+    with Connector.from_config(Config.from_env(env)) as connector:
+        connect(connector, sandbox)
+        yield connector
+
+
+def run(env: dict[str, str], *args: str) -> Result:
+    return CliRunner().invoke(ormco, args, env=env)
+
+
+def payload(result: Result) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(result.stdout)
+    return values
+
+
+def kill_grant(connector: Connector, sandbox: RunningSandbox) -> None:
+    sandbox.set_scenarios("revoked")
+    with pytest.raises(ConnectorError):
+        connector._refresher.refresh(PRACTICE, force=True)
+    sandbox.set_scenarios()
+
+
+class Program:
+    """`ormco` in a process of its own, which a test talks to."""
+
+    def __init__(self, env: dict[str, str], *args: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "connector", *args],
+            env={**os.environ, **env},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def link(self) -> str:
+        """Wait for the link that the program prints on stderr beside JSON."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            if found := re.search(r"http://\S+(client_id)\S+", line):
+                return found[0]
+        raise AssertionError("no link was printed")
+
+    def answer(self, text: str) -> tuple[int, dict[str, Any]]:
+        stdout, _ = self.process.communicate(text, timeout=120)
+        return self.process.returncode, json.loads(stdout)
+
+
+def test_repair_says_that_nothing_is_wrong(connector: Connector, env: dict[str, str]) -> None:
+    """A connection in order is left alone, with status 0."""
+    result = run(env, "repair", PRACTICE, "--json")
+    assert result.exit_code == 0
+    assert list(payload(result)) == [*CONNECTION_KEYS, "found", "step"]
+    assert (payload(result)["found"], payload(result)["step"]) == ("nothing is wrong", "none")
+    assert "Found: nothing is wrong" in result.stderr
+
+
+def test_repair_asks_for_consent_by_paste(
+    connector: Connector, sandbox: RunningSandbox, env: dict[str, str]
+) -> None:
+    """A dead grant is mended with a link and a paste, where there is no browser."""
+    kill_grant(connector, sandbox)
+    program = Program(env, "repair", PRACTICE, "--paste", "--json")
+    status, found = program.answer(Visitor(sandbox).authorize(program.link()))
+    assert status == 0
+    assert (found["state"], found["step"]) == ("connected", "consent")
+
+
+def test_repair_refuses_another_account(
+    connector: Connector, sandbox: RunningSandbox, env: dict[str, str]
+) -> None:
+    """Status 8 and both accounts by name; `--allow-account-change` is the way to mean it."""
+    kill_grant(connector, sandbox)
+    program = Program(env, "repair", PRACTICE, "--paste", "--json")
+    answer = Visitor(sandbox).authorize(program.link(), who=sandbox.other_practice)
+    status, found = program.answer(answer)
+    assert (status, found["error"]["kind"]) == (8, "account_mismatch")
+    for account in (sandbox.practice.username, sandbox.other_practice.username):
+        assert account in found["error"]["message"]
+    program = Program(env, "repair", PRACTICE, "--paste", "--json", "--allow-account-change")
+    status, found = program.answer(Visitor(sandbox).authorize(program.link(), who=sandbox.other_practice))
+    assert (status, found["account"]["email"]) == (0, sandbox.other_practice.username)
+
+
+@pytest.mark.parametrize("command", ["repair", "revoke", "reconnect", "forget"])
+def test_an_unknown_practice_has_status_6(env: dict[str, str], command: str) -> None:
+    """A slip of the pen connects, revokes and deletes nothing."""
+    result = run(env, command, "practice-0", "--json")
+    assert (result.exit_code, payload(result)["error"]["kind"]) == (6, "connection_not_found")
+
+
+@pytest.mark.parametrize("command", ["revoke", "reconnect", "forget"])
+def test_without_a_terminal_it_needs_yes(connector: Connector, env: dict[str, str], command: str) -> None:
+    """What cuts something off is not done unasked: a script has to say --yes."""
+    result = run(env, command, PRACTICE, "--json")
+    assert (result.exit_code, payload(result)["error"]["kind"]) == (2, "usage")
+    assert "--yes" in result.stderr
+    assert connector.status(PRACTICE).state is ConnectionState.CONNECTED
+
+
+def test_revoke_names_what_will_be_cut_off(
+    connector: Connector, sandbox: RunningSandbox, env: dict[str, str]
+) -> None:
+    """Beforehand: the account, the practice, and on classic everybody who rests on the same entry."""
+    result = run(env, "revoke", PRACTICE)
+    assert sandbox.practice.username in result.stderr
+    assert PRACTICE in result.stderr
+    assert ("OrmcoDigital" in result.stderr) == (sandbox.generation == "classic")
+
+
+def test_revoke_reports_each_part(identity: RunningSandbox, store_url: str) -> None:
+    """Told to the provider, proved, wiped; and what outlives it."""
+    env = settings(identity, store_url)
+    with Connector.from_config(Config.from_env(env)) as connector:
+        expires_at = connect(connector, identity).expires_at
+    assert expires_at is not None
+    result = run(env, "revoke", PRACTICE, "--yes", "--json")
+    assert result.exit_code == 0
+    assert payload(result) == {
+        "version": 1,
+        "practice": PRACTICE,
+        "provider_revoked": True,
+        "method": "endpoint",
+        "proved": True,
+        "wiped": True,
+        "access_token_until": f"{expires_at:%Y-%m-%dT%H:%M:%SZ}",
+    }
+    assert result.stderr.count("✓") == 4
+    again = run(env, "revoke", PRACTICE, "--json")
+    assert (again.exit_code, payload(again)["method"]) == (0, "already_gone")
+
+
+def test_revoke_by_hand_on_classic(classic: RunningSandbox, store_url: str) -> None:
+    """Without browser and terminal: the steps in words, status 7; `--confirm-done` proves it afterwards."""
+    env = settings(classic, store_url)
+    with Connector.from_config(Config.from_env(env)) as connector:
+        connect(connector, classic)
+    result = run(env, "revoke", PRACTICE, "--paste", "--yes", "--json")
+    error = payload(result)["error"]
+    assert (result.exit_code, error["kind"]) == (7, "grant_still_honoured")
+    then = f"ormco revoke {PRACTICE} --confirm-done"
+    for words in (classic.applications_page, "square icon next to Ormco", then):
+        assert words in error["hint"]
+    too_early = run(env, "revoke", PRACTICE, "--confirm-done", "--json")
+    assert (too_early.exit_code, payload(too_early)["error"]["kind"]) == (7, "grant_still_honoured")
+    shown = payload(run(env, "status", PRACTICE, "--json"))["connections"][0]
+    assert (shown["state"], shown["reason"]) == ("revoking", "revocation_unproved")
+    PageVisitor(classic)(classic.applications_page, account=None)
+    done = run(env, "revoke", PRACTICE, "--confirm-done", "--json")
+    assert done.exit_code == 0
+    assert (payload(done)["method"], payload(done)["proved"]) == ("by_hand", True)
+
+
+def test_headless_credentials_are_asked_for_at_once(classic: RunningSandbox, store_url: str) -> None:
+    """What --headless lacks is told before anything is cut off."""
+    env = settings(classic, store_url)
+    with Connector.from_config(Config.from_env(env)) as connector:
+        connect(connector, classic)
+        result = run(env, "revoke", PRACTICE, "--headless", "--yes", "--json")
+        assert result.exit_code == 10
+        assert "ORMCO_3SHAPE_USERNAME" in result.stderr
+        assert connector.status(PRACTICE).state is ConnectionState.CONNECTED
+
+
+def test_an_outage_keeps_the_tokens(
+    connector: Connector, sandbox: RunningSandbox, env: dict[str, str]
+) -> None:
+    """Status 5, the tokens kept, and the same command goes on afterwards."""
+    sandbox.set_scenarios("text-500")
+    result = run(env, "revoke", PRACTICE, "--confirm-done", "--json")
+    assert result.exit_code == 5
+    assert f"ormco revoke {PRACTICE}" in payload(result)["error"]["hint"]
+    assert connector.status(PRACTICE).state is ConnectionState.REVOKING
+    sandbox.set_scenarios("revoked")
+    assert run(env, "revoke", PRACTICE, "--yes").exit_code == 0
+
+
+def test_reconnect_by_paste(identity: RunningSandbox, store_url: str) -> None:
+    """Revoked, proved, connected anew: the same connection with a new grant."""
+    env = settings(identity, store_url)
+    with Connector.from_config(Config.from_env(env)) as connector:
+        connect(connector, identity)
+    program = Program(env, "reconnect", PRACTICE, "--paste", "--yes", "--json")
+    status, found = program.answer(Visitor(identity).authorize(program.link()))
+    assert (status, found["state"], found["token_generation"]) == (0, "connected", 2)
+
+
+def test_reconnect_goes_on_after_a_kill(identity: RunningSandbox, store_url: str) -> None:
+    """A process that is killed between the two halves leaves a state from which the same command goes on."""
+    env = settings(identity, store_url)
+    with Connector.from_config(Config.from_env(env)) as connector:
+        connect(connector, identity)
+        program = Program(env, "reconnect", PRACTICE, "--paste", "--yes", "--json")
+        program.link()
+        program.process.kill()
+        program.process.communicate()
+        assert connector.status(PRACTICE).state is ConnectionState.REVOKED
+        program = Program(env, "reconnect", PRACTICE, "--paste", "--json")
+        status, found = program.answer(Visitor(identity).authorize(program.link()))
+        assert (status, found["state"]) == (0, "connected")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
+def test_ctrl_c_leaves_no_open_request(
+    connector: Connector, sandbox: RunningSandbox, env: dict[str, str]
+) -> None:
+    """Interrupted while somebody was to paste: status 130, the old tokens there, nothing half open."""
+    kill_grant(connector, sandbox)
+    program = Program(env, "repair", PRACTICE, "--paste", "--json")
+    program.link()
+    program.process.send_signal(signal.SIGINT)
+    stdout, _ = program.process.communicate(timeout=60)
+    assert (program.process.returncode, json.loads(stdout)["error"]["kind"]) == (130, "interrupted")
+    assert connector.open_requests(PRACTICE) == []
+    assert connector.status(PRACTICE).state is ConnectionState.NEEDS_REPAIR
+
+
+def test_forget_deletes_what_is_stored(connector: Connector, env: dict[str, str]) -> None:
+    """Nothing is left but that it was forgotten; the provider is not asked, which is said."""
+    result = run(env, "forget", PRACTICE, "--yes", "--json")
+    assert payload(result) == {"version": 1, "practice": PRACTICE, "forgotten": True}
+    assert f"ormco revoke {PRACTICE}" in result.stderr
+    assert run(env, "status", PRACTICE).exit_code == 6
+    assert connector.events(practice_id=PRACTICE)[-1].kind == "forget"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a pseudo-terminal")
+@pytest.mark.parametrize(
+    ("typed", "status"), [(b"n\n", 4), (b"y\n", 0), (b"", 130)], ids=["n", "y", "ctrl-c"]
+)
+def test_a_person_is_asked(typed: bytes, status: int, classic: RunningSandbox, store_url: str) -> None:
+    """On a terminal a person decides; no and Ctrl-C change nothing."""
+    env = settings(classic, store_url)
+    with Connector.from_config(Config.from_env(env)) as connector:
+        connect(connector, classic)
+        terminal, inside = os.openpty()
+        command = [sys.executable, "-m", "connector", "forget", PRACTICE]
+        with subprocess.Popen(
+            command, env={**os.environ, **env}, stdin=inside, stderr=subprocess.PIPE
+        ) as program:
+            assert program.stderr is not None
+            shown = b""
+            while b"[y/N]" not in shown:
+                shown += program.stderr.read1()  # type: ignore[attr-defined]
+            if typed:
+                os.write(terminal, typed)
+            else:
+                threading.Event().wait(0.5)  # until it reads: a person is not as fast as that
+                program.send_signal(signal.SIGINT)
+            assert program.wait(60) == status
+        os.close(terminal)
+        os.close(inside)
+        assert len(list(connector.connections())) == (0 if status == 0 else 1)

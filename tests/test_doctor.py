@@ -1,0 +1,369 @@
+"""The doctor: each check says what is so, and what cures it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from connector import Config, Connector, LabConnection, doctor_connection, doctor_here, doctor_provider
+from connector.checkup import Check
+from connector.cli.output import exit_status
+from connector.doctor import examine
+from connector.errors import ConnectorError
+from connector.removal import Removal
+from connector.resources import Resources
+from tests.support.connecting import connect, settings
+from tests.support.sandbox import RunningSandbox, running_sandbox
+
+PRACTICE = "practice-42"
+
+
+@pytest.fixture(params=["classic", "identity"])
+def sandbox(request: pytest.FixtureRequest) -> Iterator[RunningSandbox]:
+    with running_sandbox(request.param) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(autouse=True)
+def _no_browser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Have no browser found: starting one takes long, and tests/browser does it."""
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+
+
+def opened(env: dict[str, str]) -> Connector:
+    return Connector.from_config(Config.from_env(env))
+
+
+def results(checks: list[Check]) -> dict[str, str]:
+    return {check.name.partition(" ")[0]: check.result.value for check in checks}
+
+
+def the(name: str, checks: list[Check]) -> Check:
+    return next(check for check in checks if check.name == name)
+
+
+def test_all_is_well(sandbox: RunningSandbox, store_url: str) -> None:
+    """A working connection passes every check, and the check takes nothing from it."""
+    with opened(settings(sandbox, store_url)) as connector:
+        before = connect(connector, sandbox)
+        checks = list(connector.doctor(PRACTICE))
+        assert connector.status(PRACTICE) == before
+    found = results(checks)
+    machine = ("browser", "display")
+    assert {found[name] for name in found if name not in machine} == {"ok"}
+    expected = {"settings", "store", "store_key", "store_permissions", "disk", "host", "clock", "client"}
+    expected |= {"client_secret", "connection", "grant", "account", "region", *machine}
+    assert set(found) == expected | ({"discovery"} if sandbox.generation == "identity" else set())
+
+
+def test_it_works_with_nothing_configured(tmp_path: Path) -> None:
+    """Nothing set is no failure of this machine's, and nothing is made by looking."""
+    resources = Resources(Config.from_env({"ORMCO_STORE": f"sqlite:///{tmp_path}/new/connections.db"}))
+    (settings_check,) = doctor_here.settings(resources)
+    assert settings_check.result == "warning"
+    assert "ORMCO_CLIENT_ID" in settings_check.detail
+    assert results(list(doctor_here.store(resources))) == {"store": "ok", "disk": "ok"}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_half_the_settings_are_a_failure() -> None:
+    """A client id without the secret that this provider wants is a mistake, not an absence."""
+    (check,) = doctor_here.settings(Resources(Config.from_env({"ORMCO_CLIENT_ID": "ormco"})))
+    assert check.result == "failed"
+    assert status([check]) == 10
+
+
+def test_missing_settings_matter_where_there_are_connections(classic: RunningSandbox, store_url: str) -> None:
+    """Where connections have to be kept alive, missing settings are a failure."""
+    env = settings(classic, store_url)
+    with opened(env) as connector:
+        connect(connector, classic)
+    del env["ORMCO_CLIENT_ID"], env["ORMCO_CLIENT_SECRET"]
+    (check,) = doctor_here.settings(Resources(Config.from_env(env)))
+    assert check.result == "failed"
+
+
+def status(checks: list[Check]) -> int:
+    return next((exit_status(check.error) for check in checks if check.error), 0)
+
+
+def test_no_offline_access_is_pointed_out(identity: RunningSandbox, store_url: str) -> None:
+    """Scopes that bring no refresh token are noticed before consent is given for them."""
+    env = settings(identity, store_url, ORMCO_SCOPE="openid profile api")
+    assert results(doctor_here.settings(Resources(Config.from_env(env)))) == {
+        "settings": "ok",
+        "scope": "warning",
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "exit_code"),
+    [
+        ({"ORMCO_PROVIDER": "comunicate"}, "settings", 10),
+        ({"ORMCO_PROVIDER": "/nowhere/provider.toml"}, "settings", 10),
+        ({"ORMCO_REDIRECT_URI": "http://ormco.com/"}, "settings", 10),
+        ({"ORMCO_CLIENT_SECRET_FILE": "/nowhere/secret"}, "settings", 10),
+        ({"ORMCO_CLIENT_SECRET": "wrong"}, "client_secret", 10),
+        ({"ORMCO_CLIENT_ID": "nobody"}, "client", 10),
+        ({"ORMCO_REDIRECT_URI": "https://ormco.com/elsewhere"}, "client", 10),
+        ({"ORMCO_STORE_KEYS": "bm90IHRoZSBrZXkgdGhhdCB3YXMgdXNlZCBhdCBhbGw="}, "store_key", 9),
+        ({"ORMCO_STORE_KEYS": "too short"}, "store_key", 9),
+        ({"ORMCO_STORE": "mysql://localhost/x"}, "store", 10),
+        ({"ORMCO_BROWSER": "/nowhere/chrome"}, "browser", 10),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else str(value),
+)
+def test_each_wrong_setting_is_found_by_its_own_check(
+    sandbox: RunningSandbox, store_url: str, change: dict[str, str], name: str, exit_code: int
+) -> None:
+    """What is wrong fails the check it belongs to, with its exit status and a cure."""
+    with opened(settings(sandbox, store_url)) as connector:
+        connect(connector, sandbox)
+    with opened(settings(sandbox, store_url) | change) as connector:
+        checks = list(connector.doctor())
+    check = next(check for check in checks if check.result == "failed")
+    assert check.name == name
+    assert check.cure
+    assert status(checks) == exit_code
+
+
+FAULTS = [("outage", 5), ("captive-portal", 5), ("text-500", 5), ("rate-limited", 5), ("error-page", 10)]
+
+
+@pytest.mark.parametrize(("fault", "exit_code"), FAULTS)
+def test_each_fault_of_the_provider_fails_a_check(
+    sandbox: RunningSandbox, store_url: str, fault: str, exit_code: int
+) -> None:
+    """A provider that is out of order is told from settings that are wrong, and nothing is lost."""
+    with opened(settings(sandbox, store_url)) as connector:
+        before = connect(connector, sandbox)
+        sandbox.set_scenarios(fault)
+        checks = list(connector.doctor(PRACTICE))
+        assert status(checks) == exit_code
+        assert connector.status(PRACTICE) == before
+
+
+def test_a_host_that_is_not_there(classic: RunningSandbox, store_url: str, tmp_path: Path) -> None:
+    """Each host is named: those everything rests on fail, those for some things warn."""
+    text = Path(classic.provider_file).read_text("utf-8")
+    own = f'portal_url = "{classic.url}/portal"'
+    assert own in text
+    file = tmp_path / "provider.toml"
+    file.write_text(text.replace(own, 'portal_url = "http://127.0.0.1:9/portal"'), "utf-8")
+    checks = doctor_provider.hosts(
+        Resources(Config.from_env(settings(classic, store_url, ORMCO_PROVIDER=str(file))))
+    )
+    assert the("host 127.0.0.1:9", checks).result == "warning"
+    file.write_text(text.replace(f"{classic.url}/oauth/token", "http://127.0.0.1:9/oauth/token"), "utf-8")
+    checks = doctor_provider.hosts(
+        Resources(Config.from_env(settings(classic, store_url, ORMCO_PROVIDER=str(file))))
+    )
+    assert the("host 127.0.0.1:9", checks).result == "failed"
+
+
+@contextmanager
+def server_with_date(offset: timedelta) -> Iterator[str]:
+    """A provider whose clock differs."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response_only(200)
+            self.send_header("Date", format_datetime(datetime.now(UTC) + offset, usegmt=True))
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "result"), [(0, "ok"), (-60, "warning"), (60, "warning"), (3600, "failed"), (-3600, "failed")]
+)
+def test_the_clock_is_compared(seconds: int, result: str, tmp_path: Path) -> None:
+    """A clock that is wrong is told, by how much and in which direction."""
+    with server_with_date(timedelta(seconds=-seconds)) as url:
+        file = tmp_path / "provider.toml"
+        file.write_text(
+            f'[provider]\nauthorization_endpoint = "{url}/a"\ntoken_endpoint = "{url}/t"\n', "utf-8"
+        )
+        checks = doctor_provider.hosts(Resources(Config.from_env({"ORMCO_PROVIDER": str(file)})))
+    check = the("clock", checks)
+    assert check.result == result
+    if seconds:
+        assert ("ahead of" if seconds > 0 else "behind") in check.detail
+
+
+def test_the_secret_is_proved_without_risking_a_grant(sandbox: RunningSandbox, store_url: str) -> None:
+    """Authentication is tried with a made-up refresh token: the connection's own stays good."""
+    with opened(settings(sandbox, store_url)) as connector:
+        connect(connector, sandbox)
+    wrong = settings(sandbox, store_url, ORMCO_CLIENT_SECRET="wrong")
+    (check,) = doctor_provider.client_secret(Resources(Config.from_env(wrong)))
+    assert check.result == "failed"
+    with opened(settings(sandbox, store_url)) as connector:
+        assert connector._refresher.refresh(PRACTICE, force=True).token_generation == 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")
+def test_a_key_file_and_its_readers_are_pointed_out(
+    classic: RunningSandbox, store_url: str, tmp_path: Path
+) -> None:
+    """Where the key lies in a file that is said, and who else can read it or the store."""
+    env = settings(classic, store_url)
+    del env["ORMCO_STORE_KEYS"]
+    with opened(env) as connector:
+        connect(connector, classic)
+        place = connector._resources.store.facts()["key_place"]
+    resources = Resources(Config.from_env(env))
+    assert results(doctor_here.store(resources)) == {
+        "store": "ok",
+        "store_key": "warning",
+        "store_permissions": "ok",
+        "disk": "ok",
+    }
+    Path(place).chmod(0o644)
+    (tmp_path / "connections.db").chmod(0o640)
+    tmp_path.chmod(0o777)
+    found = results(doctor_here.store(resources))
+    names = ("store_key_file", "store_permissions", "store_folder")
+    assert [found[name] for name in names] == ["warning", "warning", "warning"]
+
+
+def test_a_damaged_store_fails(tmp_path: Path) -> None:
+    """A file that is no store is told as such."""
+    path = tmp_path / "connections.db"
+    path.write_bytes(b"not a database, but long enough to be taken for one" * 40)
+    resources = Resources(Config.from_env({"ORMCO_STORE": f"sqlite:///{path}", "ORMCO_BROWSER": "/nowhere"}))
+    checks = list(examine(resources, lambda: pytest.fail("needed"), PRACTICE))
+    assert the("store", checks).result == "failed"
+    assert "connection" not in results(checks)  # it would only say the same again
+
+
+def test_the_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a display, the ways without one are named."""
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    (check,) = doctor_here.display()
+    assert check.result == "warning"
+    assert "--paste" in check.cure
+    monkeypatch.setenv("DISPLAY", ":0")
+    (check,) = doctor_here.display()
+    assert check.result == "ok"
+
+
+def test_an_unknown_practice_fails(classic: RunningSandbox, store_url: str) -> None:
+    """A practice that nothing is stored of has the status of such."""
+    with opened(settings(classic, store_url)) as connector:
+        connect(connector, classic)
+        assert status(list(connector.doctor("practice-0"))) == 6
+
+
+def test_a_dead_grant_fails_with_the_command(sandbox: RunningSandbox, store_url: str) -> None:
+    """A connection that needs somebody says so, and which command helps."""
+    with opened(settings(sandbox, store_url)) as connector:
+        connect(connector, sandbox)
+        sandbox.set_scenarios("revoked")
+        with pytest.raises(ConnectorError):
+            connector._refresher.refresh(PRACTICE, force=True)
+        checks = list(connector.doctor(PRACTICE))
+        assert status(checks) == 7
+        assert the("connection", checks).cure.endswith(f"ormco repair {PRACTICE}")
+        glance = the("connections", list(connector.doctor()))
+        assert (glance.result, glance.detail) == ("warning", "1 needs repair")
+
+
+def test_a_revoked_connection_fails(sandbox: RunningSandbox, store_url: str) -> None:
+    """What was revoked is told as revoked, and is nothing to look after among all."""
+    with opened(settings(sandbox, store_url)) as connector:
+        connect(connector, sandbox)
+        sandbox.set_scenarios("revoked")
+        connector.revoke(PRACTICE, removal=Removal())
+        assert status(list(connector.doctor(PRACTICE))) == 7
+        assert the("connections", list(connector.doctor())).result == "ok"
+
+
+def test_a_connection_that_cannot_be_renewed_warns(sandbox: RunningSandbox, store_url: str) -> None:
+    """Without a refresh token the end is told beforehand."""
+    sandbox.set_scenarios("no-refresh-token")
+    with opened(settings(sandbox, store_url)) as connector:
+        connect(connector, sandbox)
+        check = the("grant", list(connector.doctor(PRACTICE)))
+    assert check.result == "warning"
+    assert "no refresh token" in check.detail
+
+
+def test_an_access_token_that_is_refused_fails(classic: RunningSandbox, store_url: str) -> None:
+    """A grant that was removed without our knowing is found out by using it."""
+    with opened(settings(classic, store_url)) as connector:
+        connect(connector, classic)
+        classic.set_scenarios("revoked")
+        assert status(list(connector.doctor(PRACTICE))) == 7
+
+
+@pytest.mark.parametrize(
+    ("lab", "result"),
+    [
+        (None, None),
+        (LabConnection(state="active", email="lab@example.test"), "ok"),
+        (LabConnection(state="requested", email="lab@example.test"), "warning"),
+        (LabConnection(state="none"), "warning"),
+    ],
+    ids=["unknown", "active", "requested", "none"],
+)
+def test_the_lab_connection(lab: LabConnection | None, result: str | None) -> None:
+    """What was last seen of the lab connection is told; what nobody has looked at is not."""
+    from connector.connection import Connection, ConnectionState
+
+    connection = Connection(
+        practice_id=PRACTICE,
+        provider="communicate",
+        state=ConnectionState.CONNECTED,
+        since=datetime.now(UTC),
+        lab=lab,
+    )
+    assert [check.result.value for check in doctor_connection._lab(connection)] == (
+        [result] if result else []
+    )
+
+
+def test_no_secret_is_shown(sandbox: RunningSandbox, store_url: str) -> None:
+    """Whatever fails, no check holds a secret."""
+    env = settings(sandbox, store_url)
+    with opened(env) as connector:
+        connect(connector, sandbox)
+        grant = connector._resources.store.get(PRACTICE)
+        assert grant is not None
+        assert grant.tokens is not None
+        hidden = [env["ORMCO_CLIENT_SECRET"], env["ORMCO_STORE_KEYS"], grant.tokens.access_token]
+        hidden.append(str(grant.tokens.refresh_token))
+        for scenario in ("", "outage", "error-page", "revoked"):
+            sandbox.set_scenarios(*filter(None, [scenario]))
+            text = str([(check, check.error and check.error.hint) for check in connector.doctor(PRACTICE)])
+            assert not [secret for secret in hidden if secret in text]
+
+
+def test_a_check_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, store_url: str) -> None:
+    """What never ends is reported as such, and the others go on."""
+    release = threading.Event()
+    monkeypatch.setattr("connector.doctor._SECONDS", 0.2)
+    monkeypatch.setattr("connector.doctor.doctor_here.display", lambda: release.wait(60) and [])
+    env = {"ORMCO_STORE": store_url, "ORMCO_PROVIDER": "no-such", "ORMCO_BROWSER": "/nowhere"}
+    try:
+        checks = list(examine(Resources(Config.from_env(env)), lambda: pytest.fail("needed"), None))
+    finally:
+        release.set()
+    assert "no result within" in the("display", checks).detail
+    assert checks[-1].name == "connections"

@@ -1,0 +1,490 @@
+"""Repair and reconnect: the diagnosis comes first, and the least step that works is taken."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import time_machine
+
+from connector import Config, ConnectionState, Connector
+from connector.errors import (
+    AccountMismatchError,
+    ClientRefusedError,
+    CodeRefusedError,
+    ConnectionNotFoundError,
+    ConnectorError,
+    ConsentDeniedError,
+    GrantStillHonouredError,
+    ProviderUnavailableError,
+    RevokedError,
+    WindowClosedError,
+)
+from connector.removal import Consequences, Removal
+from connector.repair import LastResort
+from tests.support.applications import PageVisitor, no_capture, visitor_capture, without_users
+from tests.support.connecting import connect, settings
+from tests.support.sandbox import RunningSandbox, running_sandbox
+
+PRACTICE = "practice-42"
+
+
+@pytest.fixture(params=["classic", "identity"])
+def sandbox(request: pytest.FixtureRequest) -> Iterator[RunningSandbox]:
+    with running_sandbox(request.param) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def env(sandbox: RunningSandbox, store_url: str) -> dict[str, str]:
+    return settings(sandbox, store_url)
+
+
+@pytest.fixture
+def connector(env: dict[str, str]) -> Iterator[Connector]:
+    with opened(env) as connector:
+        yield connector
+
+
+def opened(env: dict[str, str]) -> Connector:
+    return Connector.from_config(Config.from_env(env))
+
+
+def refreshes(sandbox: RunningSandbox) -> int:
+    return sandbox.counters().get("token:refresh_token", 0)
+
+
+def refresh_token(connector: Connector) -> str | None:
+    grant = connector._resources.store.get(PRACTICE)
+    assert grant is not None
+    return grant.tokens.refresh_token if grant.tokens else None
+
+
+def kill_grant(connector: Connector, sandbox: RunningSandbox) -> None:
+    """Have the practice remove the application, and the connection notice it."""
+    sandbox.set_scenarios("revoked")
+    with pytest.raises(ConnectorError):
+        connector._refresher.refresh(PRACTICE, force=True)
+    sandbox.set_scenarios()
+    assert connector.status(PRACTICE).state is ConnectionState.NEEDS_REPAIR
+
+
+def test_nothing_wrong_is_said(connector: Connector, sandbox: RunningSandbox) -> None:
+    """A connection that works is left as it is: no consent, no token call."""
+    connect(connector, sandbox)
+    repair = connector.repair(PRACTICE, capture=no_capture)
+    assert (repair.step, repair.found) == ("none", "nothing is wrong")
+    assert refreshes(sandbox) == 0
+
+
+def test_an_ended_access_token_is_refreshed(connector: Connector, sandbox: RunningSandbox) -> None:
+    """Where a refresh works, nobody is asked."""
+    expires_at = connect(connector, sandbox).expires_at
+    assert expires_at is not None
+    with time_machine.travel(expires_at + timedelta(seconds=1)):
+        repair = connector.repair(PRACTICE, capture=no_capture)
+    assert (repair.step, repair.found) == ("refresh", "the access token had ended")
+    assert repair.connection.token_generation == 2
+
+
+def test_an_access_token_the_provider_refuses_is_refreshed(classic: RunningSandbox, store_url: str) -> None:
+    """An access token that ended before its time is found out by using it."""
+    with opened(settings(classic, store_url)) as connector:
+        connect(connector, classic)
+        with classic.sandbox._world.lock:
+            classic.sandbox._world.access_tokens.clear()
+        repair = connector.repair(PRACTICE, capture=no_capture)
+    assert (repair.step, repair.found) == ("refresh", "the access token was not accepted any more")
+
+
+def test_a_degraded_connection_is_refreshed(connector: Connector, sandbox: RunningSandbox) -> None:
+    """After an outage one refresh brings it back, and the outage is what was found."""
+    connect(connector, sandbox)
+    sandbox.set_scenarios("text-500")
+    with pytest.raises(ProviderUnavailableError):
+        connector._refresher.refresh(PRACTICE, force=True)
+    assert connector.status(PRACTICE).state is ConnectionState.DEGRADED
+    sandbox.set_scenarios()
+    repair = connector.repair(PRACTICE, capture=no_capture)
+    assert repair.step == "refresh"
+    assert repair.connection.state is ConnectionState.CONNECTED
+
+
+def test_a_dead_grant_asks_for_consent_and_keeps_the_history(
+    connector: Connector, sandbox: RunningSandbox
+) -> None:
+    """The same connection gets new tokens; its account, its numbering and its record go on."""
+    before = connect(connector, sandbox)
+    kill_grant(connector, sandbox)
+    repair = connector.repair(PRACTICE, capture=visitor_capture(sandbox))
+    assert repair.step == "consent"
+    assert repair.found == "the provider does not accept the grant any more"
+    assert repair.connection.state is ConnectionState.CONNECTED
+    assert repair.connection.account == before.account
+    assert repair.connection.token_generation == before.token_generation + 1
+    events = connector.events(practice_id=PRACTICE)
+    assert [event.kind for event in events] == ["begin", "complete", "refresh", "begin", "complete", "repair"]
+    assert events[-1].detail == {"found": repair.found, "step": "consent"}
+    assert connector.access_token(PRACTICE)
+
+
+def test_a_connection_that_starts_to_need_repair_is_an_event(
+    connector: Connector, sandbox: RunningSandbox
+) -> None:
+    """A backend that follows the record hears of it in time, with the state."""
+    connect(connector, sandbox)
+    seen = connector.events()[-1].sequence
+    kill_grant(connector, sandbox)
+    (event,) = connector.events(after=seen)
+    assert (event.practice_id, event.state) == (PRACTICE, ConnectionState.NEEDS_REPAIR)
+
+
+def test_what_was_taken_for_dead_gets_a_second_chance(connector: Connector, sandbox: RunningSandbox) -> None:
+    """A grant given up over answers that had another cause is tried once more before anybody is asked."""
+    connect(connector, sandbox)
+    sandbox.set_scenarios("empty-401")
+    with pytest.raises(ConnectorError):
+        connector._refresher.refresh(PRACTICE, force=True)
+    assert connector.status(PRACTICE).state is ConnectionState.NEEDS_REPAIR
+    sandbox.set_scenarios()
+    repair = connector.repair(PRACTICE, capture=no_capture)
+    assert repair.step == "refresh"
+    assert repair.connection.state is ConnectionState.CONNECTED
+    assert connector.access_token(PRACTICE)
+
+
+def test_without_a_refresh_token_consent_is_asked_for(connector: Connector, sandbox: RunningSandbox) -> None:
+    """What cannot be renewed needs a person when it has ended."""
+    sandbox.set_scenarios("no-refresh-token")
+    expires_at = connect(connector, sandbox).expires_at
+    assert expires_at is not None
+    sandbox.set_scenarios()
+    with time_machine.travel(expires_at + timedelta(seconds=1)):
+        repair = connector.repair(PRACTICE, capture=visitor_capture(sandbox))
+    assert repair.step == "consent"
+    assert "no refresh token" in repair.found
+    assert repair.connection.renewable
+
+
+def test_an_unread_account_is_read(sandbox: RunningSandbox, store_url: str, tmp_path: Path) -> None:
+    """Tokens that wait for their account need no second consent."""
+    env = settings(sandbox, store_url)
+    with (
+        opened(env | {"ORMCO_PROVIDER": without_users(sandbox, tmp_path)}) as connector,
+        pytest.raises(ProviderUnavailableError),
+    ):
+        connect(connector, sandbox)
+    with opened(env) as connector:
+        repair = connector.repair(PRACTICE, capture=no_capture)
+    assert repair.step == "account"
+    assert repair.connection.account is not None
+
+
+def test_unread_tokens_that_died_are_replaced(
+    classic: RunningSandbox, store_url: str, tmp_path: Path
+) -> None:
+    """Where the waiting tokens are dead meanwhile, consent is asked for again instead of failing for ever."""
+    env = settings(classic, store_url)
+    with (
+        opened(env | {"ORMCO_PROVIDER": without_users(classic, tmp_path)}) as connector,
+        pytest.raises(ProviderUnavailableError),
+    ):
+        connect(connector, classic)
+    classic.set_scenarios("revoked")
+    classic.set_scenarios()
+    with opened(env) as connector:
+        repair = connector.repair(PRACTICE, capture=visitor_capture(classic))
+    assert repair.step == "consent"
+    assert repair.connection.state is ConnectionState.CONNECTED
+
+
+@pytest.mark.parametrize("fault", ["outage", "text-500", "captive-portal", "rate-limited", "cut-answer"])
+@pytest.mark.parametrize("state", ["connected", "needs_repair"])
+def test_an_outage_is_no_reason_for_consent(
+    connector: Connector, sandbox: RunningSandbox, fault: str, state: str
+) -> None:
+    """While the provider is down nobody is asked for anything, and nothing is lost."""
+    expires_at = connect(connector, sandbox).expires_at
+    assert expires_at is not None
+    if state == "needs_repair":
+        kill_grant(connector, sandbox)
+    before = refresh_token(connector)
+    sandbox.set_scenarios(fault)
+    with time_machine.travel(expires_at + timedelta(seconds=1)):
+        if fault == "cut-answer" and state == "needs_repair":
+            # Refusals arrive whole: the grant is found to be dead, and the exchange fails.
+            with pytest.raises(ConnectorError):
+                connector.repair(PRACTICE, capture=visitor_capture(sandbox))
+        else:
+            with pytest.raises(ProviderUnavailableError):
+                connector.repair(PRACTICE, capture=no_capture)
+    assert refresh_token(connector) == before
+
+
+def test_a_wrong_secret_is_no_reason_for_consent(sandbox: RunningSandbox, store_url: str) -> None:
+    """Settings that the provider refuses are not the connection's fault."""
+    with opened(settings(sandbox, store_url)) as connector:
+        expires_at = connect(connector, sandbox).expires_at
+    assert expires_at is not None
+    wrong = settings(sandbox, store_url, ORMCO_CLIENT_SECRET="wrong")
+    with (
+        time_machine.travel(expires_at + timedelta(seconds=1)),
+        opened(wrong) as connector,
+        pytest.raises(ClientRefusedError),
+    ):
+        connector.repair(PRACTICE, capture=no_capture)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [KeyboardInterrupt(), WindowClosedError("the window was closed"), ConsentDeniedError("no")],
+    ids=["ctrl-c", "window", "cancel"],
+)
+def test_the_old_tokens_stay_until_there_are_new_ones(
+    connector: Connector, sandbox: RunningSandbox, failure: BaseException
+) -> None:
+    """A consent that comes to nothing changes nothing, leaves no open request, and can be tried again."""
+    connect(connector, sandbox)
+    kill_grant(connector, sandbox)
+    before = refresh_token(connector)
+
+    def capture(url: str, *, redirect_uri: str) -> str:
+        raise failure
+
+    with pytest.raises(type(failure)):
+        connector.repair(PRACTICE, capture=capture)
+    assert refresh_token(connector) == before
+    assert connector.open_requests(PRACTICE) == []
+    assert connector.repair(PRACTICE, capture=visitor_capture(sandbox)).step == "consent"
+
+
+def test_another_account_is_refused_with_both_named(connector: Connector, sandbox: RunningSandbox) -> None:
+    """The connection is as it was, and the fresh tokens of the other account are revoked where possible."""
+    connect(connector, sandbox)
+    kill_grant(connector, sandbox)
+    before = refresh_token(connector)
+    other = visitor_capture(sandbox, sandbox.other_practice)
+    with pytest.raises(AccountMismatchError) as failure:
+        connector.repair(PRACTICE, capture=other)
+    assert sandbox.practice.username in failure.value.message
+    assert sandbox.other_practice.username in failure.value.message
+    assert refresh_token(connector) == before
+    assert connector.status(PRACTICE).state is ConnectionState.NEEDS_REPAIR
+    assert sandbox.counters().get("revocations", 0) == (0 if sandbox.generation == "classic" else 2)
+    repair = connector.repair(PRACTICE, capture=other, allow_account_change=True)
+    assert repair.connection.account is not None
+    assert repair.connection.account.email == sandbox.other_practice.username
+
+
+def test_two_repairs_at_once_both_end_right(
+    connector: Connector, env: dict[str, str], sandbox: RunningSandbox
+) -> None:
+    """Two people who repair the same connection leave one that works."""
+    connect(connector, sandbox)
+    kill_grant(connector, sandbox)
+    meeting, steps = threading.Barrier(2), []
+
+    def capture(url: str, *, redirect_uri: str) -> str:
+        meeting.wait(30)
+        return visitor_capture(sandbox)(url, redirect_uri=redirect_uri)
+
+    def repair() -> None:
+        with opened(env) as other:
+            steps.append(other.repair(PRACTICE, capture=capture).step)
+
+    threads = [threading.Thread(target=repair) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert steps == ["consent", "consent"]
+    assert connector.status(PRACTICE).state is ConnectionState.CONNECTED
+    assert connector.repair(PRACTICE, capture=no_capture).step == "none"
+
+
+def test_what_a_sibling_has_repaired_is_taken_over(
+    connector: Connector, env: dict[str, str], sandbox: RunningSandbox
+) -> None:
+    """A connection that another process has mended meanwhile needs nothing."""
+    connect(connector, sandbox)
+    kill_grant(connector, sandbox)
+    with opened(env) as other:
+        other.repair(PRACTICE, capture=visitor_capture(sandbox))
+    assert connector.repair(PRACTICE, capture=no_capture).step == "none"
+
+
+def test_a_connection_that_is_being_revoked_is_not_repaired(
+    connector: Connector, sandbox: RunningSandbox
+) -> None:
+    """The wish to revoke stands until somebody takes it back; reconnecting is the way on."""
+    connect(connector, sandbox)
+    with pytest.raises(GrantStillHonouredError):
+        connector.revoke(PRACTICE, removal=Removal(done=True))
+    with pytest.raises(RevokedError):
+        connector.repair(PRACTICE, capture=no_capture)
+    connection = connector.reconnect(
+        PRACTICE, capture=visitor_capture(sandbox), removal=Removal(remove=PageVisitor(sandbox))
+    )
+    assert connection.state is ConnectionState.CONNECTED
+
+
+def test_the_diagnosis_is_told_before_anybody_is_asked(connector: Connector, sandbox: RunningSandbox) -> None:
+    """A person hears what is wrong before the browser opens."""
+    connect(connector, sandbox)
+    kill_grant(connector, sandbox)
+    told: list[str] = []
+    connector.repair(PRACTICE, capture=visitor_capture(sandbox), progress=told.append)
+    assert told[0] == "found: the provider does not accept the grant any more"
+    assert told.index("consent") > 0
+
+
+def codes_refused(sandbox: RunningSandbox, *, until_removed: bool) -> None:
+    """Have the provider refuse every fresh code, for ever or until Ormco is removed on its page."""
+    world = sandbox.sandbox._world
+    take = world.take_code
+
+    def refuse(value: str) -> object:
+        code = take(value)
+        return code if until_removed and world.counters["applications_removed"] else None
+
+    world.take_code = refuse  # type: ignore[method-assign, assignment]
+
+
+def last_resort(sandbox: RunningSandbox, asked: list[Consequences], *, answer: bool) -> LastResort:
+    def agree(what: Consequences) -> bool:
+        asked.append(what)
+        return answer
+
+    return LastResort(removal=Removal(remove=PageVisitor(sandbox)), agree=agree)
+
+
+def test_the_last_rungs_are_the_guides(classic: RunningSandbox, store_url: str) -> None:
+    """Where a new consent is refused too, Ormco is removed on the Applications page, and all begins anew."""
+    with opened(settings(classic, store_url)) as connector:
+        connect(connector, classic)
+        kill_grant(connector, classic)
+        codes_refused(classic, until_removed=True)
+        connector_grant = visitor_capture(classic)
+        asked: list[Consequences] = []
+        repair = connector.repair(
+            PRACTICE,
+            capture=connector_grant,
+            last_resort=last_resort(classic, asked, answer=True),
+        )
+    assert repair.step == "reconnect"
+    assert [what.practice_id for what in asked] == [PRACTICE]
+    assert repair.connection.state is ConnectionState.CONNECTED
+
+
+def test_nothing_is_cut_off_unasked(classic: RunningSandbox, store_url: str) -> None:
+    """Without a yes the repair ends there, and names the command that goes further."""
+    with opened(settings(classic, store_url)) as connector:
+        connect(connector, classic)
+        kill_grant(connector, classic)
+        codes_refused(classic, until_removed=True)
+        for resort in (None, last_resort(classic, [], answer=False)):
+            with pytest.raises(CodeRefusedError) as failure:
+                connector.repair(PRACTICE, capture=visitor_capture(classic), last_resort=resort)
+            assert f"ormco reconnect {PRACTICE}" in failure.value.hint
+    assert classic.counters().get("applications_removed", 0) == 0
+
+
+def test_at_last_it_says_whom_to_call(classic: RunningSandbox, store_url: str) -> None:
+    """Where even that is refused, the guide's last word is given."""
+    with opened(settings(classic, store_url)) as connector:
+        connect(connector, classic)
+        kill_grant(connector, classic)
+        codes_refused(classic, until_removed=False)
+        with pytest.raises(CodeRefusedError) as failure:
+            connector.repair(
+                PRACTICE,
+                capture=visitor_capture(classic),
+                last_resort=last_resort(classic, [], answer=True),
+            )
+        assert "local 3Shape reseller" in failure.value.hint
+
+
+def test_reconnect_revokes_and_connects_anew(connector: Connector, sandbox: RunningSandbox) -> None:
+    """The old grant is dead, the new one works, and the history is kept."""
+    before = connect(connector, sandbox)
+    page = PageVisitor(sandbox)
+    after = connector.reconnect(PRACTICE, capture=visitor_capture(sandbox), removal=Removal(remove=page))
+    assert after.state is ConnectionState.CONNECTED
+    assert after.account == before.account
+    assert after.token_generation > before.token_generation
+    assert connector.access_token(PRACTICE)
+    assert page.visits == ([sandbox.practice.username] if sandbox.generation == "classic" else [])
+
+
+def test_reconnect_looks_at_the_page_even_if_the_grant_is_dead(
+    classic: RunningSandbox, store_url: str
+) -> None:
+    """The guide's cleaning is done in any case: the entry may be what stands in the way."""
+    with opened(settings(classic, store_url)) as connector:
+        connect(connector, classic)
+        kill_grant(connector, classic)
+        page = PageVisitor(classic)
+        connector.reconnect(PRACTICE, capture=visitor_capture(classic), removal=Removal(remove=page))
+    assert len(page.visits) == 1
+
+
+@pytest.mark.parametrize("step", ["page", "consent", "account"])
+def test_reconnect_goes_on_where_it_stopped(
+    sandbox: RunningSandbox, store_url: str, tmp_path: Path, step: str
+) -> None:
+    """Whichever step it stopped at, the same call goes on from there and ends connected."""
+    env = settings(sandbox, store_url)
+    broken = env | {"ORMCO_PROVIDER": without_users(sandbox, tmp_path)} if step == "account" else env
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    def interrupted(url: str, *, redirect_uri: str) -> str:
+        raise KeyboardInterrupt
+
+    page = PageVisitor(sandbox, first=interrupt) if step == "page" else PageVisitor(sandbox)
+    capture = interrupted if step in ("page", "consent") else visitor_capture(sandbox)
+    with opened(env) as connector:
+        before = connect(connector, sandbox)
+    with opened(broken) as connector, pytest.raises((KeyboardInterrupt, ProviderUnavailableError)):
+        connector.reconnect(PRACTICE, capture=capture, removal=Removal(remove=page))
+    capture = no_capture if step == "account" else visitor_capture(sandbox)
+    with opened(env) as connector:
+        after = connector.reconnect(PRACTICE, capture=capture, removal=Removal(remove=PageVisitor(sandbox)))
+    assert after.state is ConnectionState.CONNECTED
+    assert after.account == before.account
+
+
+def test_reconnect_with_another_account_is_refused(connector: Connector, sandbox: RunningSandbox) -> None:
+    """The history knows whose connection it was."""
+    connect(connector, sandbox)
+    with pytest.raises(AccountMismatchError):
+        connector.reconnect(
+            PRACTICE,
+            capture=visitor_capture(sandbox, sandbox.other_practice),
+            removal=Removal(remove=PageVisitor(sandbox)),
+        )
+    assert connector.status(PRACTICE).state is ConnectionState.REVOKED
+
+
+def test_reconnect_cuts_nothing_off_that_it_could_not_bring_back(
+    sandbox: RunningSandbox, store_url: str
+) -> None:
+    """What could spoil the second half is looked at before the first."""
+    with opened(settings(sandbox, store_url)) as connector:
+        connect(connector, sandbox)
+    env = settings(sandbox, store_url)
+    del env["ORMCO_CLIENT_ID"]
+    with opened(env) as connector, pytest.raises(ConnectorError, match="ORMCO_CLIENT_ID"):
+        connector.reconnect(PRACTICE, capture=no_capture, removal=Removal(done=True))
+    with opened(settings(sandbox, store_url)) as connector:
+        assert connector.status(PRACTICE).state is ConnectionState.CONNECTED
+
+
+def test_reconnect_needs_a_connection(connector: Connector) -> None:
+    """A practice that nothing is stored of is not reconnected by a slip of the pen."""
+    with pytest.raises(ConnectionNotFoundError):
+        connector.reconnect(PRACTICE, capture=no_capture)

@@ -1,0 +1,465 @@
+"""Revocation: access is taken back, that is proved, and only then are the tokens wiped."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import time_machine
+
+from connector import Config, ConnectionState, Connector
+from connector.errors import (
+    BrowserUnavailableError,
+    ClientRefusedError,
+    ConnectionNotFoundError,
+    ConnectorError,
+    GrantStillHonouredError,
+    ProviderUnavailableError,
+    RevokedError,
+    SettingError,
+    WindowClosedError,
+)
+from connector.removal import Removal
+from connector.revocation import Revocation
+from connector.sandbox.accounts import PRACTICE as PRACTICE_ACCOUNT
+from tests.support.applications import PageVisitor, without_users
+from tests.support.clock import ManualClock
+from tests.support.connecting import connect, settings
+from tests.support.sandbox import RunningSandbox, Visitor, running_sandbox
+
+PRACTICE = "practice-42"
+
+
+@pytest.fixture(params=["classic", "identity"])
+def sandbox(request: pytest.FixtureRequest) -> Iterator[RunningSandbox]:
+    with running_sandbox(request.param) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def env(sandbox: RunningSandbox, store_url: str) -> dict[str, str]:
+    return settings(sandbox, store_url)
+
+
+@pytest.fixture
+def connector(env: dict[str, str]) -> Iterator[Connector]:
+    with opened(env) as connector:
+        yield connector
+
+
+def opened(env: dict[str, str]) -> Connector:
+    return Connector.from_config(Config.from_env(env))
+
+
+def refreshes(sandbox: RunningSandbox) -> int:
+    return sandbox.counters().get("token:refresh_token", 0)
+
+
+def refresh_token(connector: Connector) -> str | None:
+    grant = connector._resources.store.get(PRACTICE)
+    assert grant is not None
+    return grant.tokens.refresh_token if grant.tokens else None
+
+
+def outcomes(connector: Connector) -> list[str]:
+    return [event.outcome for event in connector.events(practice_id=PRACTICE) if event.kind == "revoke"]
+
+
+def never(url: str, *, account: str | None) -> bool:
+    raise AssertionError("the page was opened")
+
+
+def test_access_is_taken_back_proved_and_wiped(connector: Connector, sandbox: RunningSandbox) -> None:
+    """The provider is told in its own way, an old refresh token is refused, and nothing secret is left."""
+    connect(connector, sandbox)
+    page = PageVisitor(sandbox)
+    done = connector.revoke(PRACTICE, removal=Removal(remove=page))
+    assert done.method == ("applications_page" if sandbox.generation == "classic" else "endpoint")
+    assert (done.provider_revoked, done.proved, done.wiped) == (True, True, True)
+    connection = connector.status(PRACTICE)
+    assert connection.state is ConnectionState.REVOKED
+    assert not connection.renewable
+    assert refresh_token(connector) is None
+    assert connection.account is not None  # the history stays
+    assert outcomes(connector) == ["begun", "ok"]
+    with pytest.raises(RevokedError):
+        connector.access_token(PRACTICE)
+
+
+def test_an_access_token_that_outlives_the_grant_is_reported(
+    connector: Connector, sandbox: RunningSandbox
+) -> None:
+    """Identity's access tokens live to their end, which is told; classic's die with the grant."""
+    expires_at = connect(connector, sandbox).expires_at
+    done = connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(sandbox)))
+    assert done.access_token_until == (None if sandbox.generation == "classic" else expires_at)
+
+
+def test_revoking_twice_ends_right(connector: Connector, sandbox: RunningSandbox) -> None:
+    """The second time there is nothing to do, and nobody is asked."""
+    connect(connector, sandbox)
+    connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(sandbox)))
+    before = sandbox.counters()
+    done = connector.revoke(PRACTICE, removal=Removal(remove=never))
+    assert (done.method, done.wiped) == ("already_gone", True)
+    assert sandbox.counters() == before
+
+
+def test_what_the_practice_has_removed_needs_nobody(connector: Connector, sandbox: RunningSandbox) -> None:
+    """A grant that is dead already is proved dead without a browser."""
+    connect(connector, sandbox)
+    sandbox.set_scenarios("revoked")
+    done = connector.revoke(PRACTICE, removal=Removal(remove=never))
+    assert done.method == ("already_gone" if sandbox.generation == "classic" else "endpoint")
+    assert connector.status(PRACTICE).state is ConnectionState.REVOKED
+
+
+def test_a_connection_that_needs_repair_can_be_revoked(connector: Connector, sandbox: RunningSandbox) -> None:
+    """A latched dead grant ends as revoked."""
+    connect(connector, sandbox)
+    sandbox.set_scenarios("revoked")
+    with pytest.raises(ConnectorError):
+        connector._refresher.refresh(PRACTICE, force=True)
+    assert connector.status(PRACTICE).state is ConnectionState.NEEDS_REPAIR
+    assert connector.revoke(PRACTICE, removal=Removal(remove=never)).proved
+
+
+def test_an_unknown_practice_is_told(connector: Connector) -> None:
+    """There is nothing to revoke of a practice that was never connected."""
+    with pytest.raises(ConnectionNotFoundError):
+        connector.revoke(PRACTICE, removal=Removal(remove=never))
+    with pytest.raises(ConnectionNotFoundError):
+        connector.consequences(PRACTICE)
+
+
+def test_a_grant_that_is_still_honoured_is_a_failure(connector: Connector, sandbox: RunningSandbox) -> None:
+    """Done by hand it is said, and it was not: the newest tokens are kept, and the failure says so."""
+    connect(connector, sandbox)
+    before = refresh_token(connector)
+    with pytest.raises(GrantStillHonouredError, match="a refresh succeeded") as failure:
+        connector.revoke(PRACTICE, removal=Removal(done=True))
+    assert f"ormco revoke {PRACTICE} --confirm-done" in failure.value.hint
+    connection = connector.status(PRACTICE)
+    assert connection.state is ConnectionState.REVOKING
+    assert connection.token_generation == 2
+    assert refresh_token(connector) not in (None, before)
+    assert outcomes(connector)[-1] == "grant_still_honoured"
+    done = connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(sandbox)))
+    assert done.wiped
+
+
+def test_a_confirmed_removal_is_proved(connector: Connector, sandbox: RunningSandbox) -> None:
+    """After the steps by hand the proof is all that is left, without another look at the page."""
+    connect(connector, sandbox)
+    PageVisitor(sandbox)(sandbox.applications_page, account=None)
+    done = connector.revoke(PRACTICE, removal=Removal(done=True))
+    assert (done.method, done.proved, done.wiped) == ("by_hand", True, True)
+
+
+FAULTS = ("outage", "text-500", "captive-portal", "rate-limited", "cut-answer", "lost-answer", "empty-401")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("removed", [True, False])
+def test_a_fault_keeps_the_tokens_and_the_same_command_goes_on(
+    connector: Connector, sandbox: RunningSandbox, fault: str, removed: bool
+) -> None:
+    """While no proof is to be had the tokens stay, and nobody gets them; then the same call finishes it."""
+    connect(connector, sandbox)
+    page = PageVisitor(sandbox)
+    if removed:
+        page(sandbox.applications_page, account=None)
+    sandbox.set_scenarios(fault)
+    ended = run(connector, Removal(done=removed, remove=page))
+    if isinstance(ended, Exception):
+        assert isinstance(ended, ProviderUnavailableError)
+        assert connector.status(PRACTICE).state is ConnectionState.REVOKING
+        assert refresh_token(connector) is not None
+        with pytest.raises(RevokedError):
+            connector.access_token(PRACTICE)
+    sandbox.set_scenarios()
+    ended = run(connector, Removal(remove=page))
+    assert isinstance(ended, Revocation)
+    assert connector.status(PRACTICE).state is ConnectionState.REVOKED
+
+
+def run(connector: Connector, removal: Removal) -> Revocation | Exception:
+    try:
+        return connector.revoke(PRACTICE, removal=removal)
+    except ConnectorError as exc:
+        return exc
+
+
+@pytest.mark.parametrize(
+    "interruption",
+    [KeyboardInterrupt(), WindowClosedError("the window was closed"), ProviderUnavailableError("no network")],
+    ids=["ctrl-c", "window", "network"],
+)
+def test_an_interrupted_visit_goes_on(
+    classic: RunningSandbox, store_url: str, interruption: BaseException
+) -> None:
+    """Whatever ends the visit to the page, the state is `revoking` and the same call finishes it."""
+
+    def fail() -> None:
+        raise interruption
+
+    with opened(settings(classic, store_url)) as connector:
+        connect(connector, classic)
+        with pytest.raises(type(interruption)):
+            connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(classic, first=fail)))
+        assert connector.status(PRACTICE).state is ConnectionState.REVOKING
+        assert connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(classic))).wiped
+
+
+def test_without_a_browser_the_steps_are_told(classic: RunningSandbox, store_url: str) -> None:
+    """Where no browser is to be had, the error has the guide's steps and the command that comes after."""
+
+    def no_browser(url: str, *, account: str | None) -> bool:
+        raise BrowserUnavailableError("there is no display for a browser window")
+
+    with opened(settings(classic, store_url)) as connector:
+        connect(connector, classic)
+        for remove in (no_browser, None):
+            with pytest.raises(GrantStillHonouredError) as failure:
+                connector.revoke(PRACTICE, removal=Removal(remove=remove))
+            for words in (
+                classic.applications_page,
+                classic.practice.username,
+                "square icon",
+                "--confirm-done",
+            ):
+                assert words in failure.value.hint
+    assert classic.counters().get("applications_removed", 0) == 0
+
+
+def test_a_lost_answer_makes_a_refusal_no_proof(classic: RunningSandbox, store_url: str) -> None:
+    """Where an answer was lost the refresh token may be an old one: a person's word is not taken then."""
+    with opened(settings(classic, store_url)) as connector:
+        connect(connector, classic)
+        classic.set_scenarios("lost-answer")
+        with pytest.raises(ProviderUnavailableError):
+            connector.revoke(PRACTICE, removal=Removal(done=True))
+        classic.set_scenarios()
+        with pytest.raises(GrantStillHonouredError, match="still accepts the access token"):
+            connector.revoke(PRACTICE, removal=Removal(done=True))
+        PageVisitor(classic)(classic.applications_page, account=None)
+        assert connector.revoke(PRACTICE, removal=Removal(done=True)).proved
+
+
+def test_a_wrong_secret_proves_nothing(sandbox: RunningSandbox, store_url: str) -> None:
+    """A client that the provider refuses is a matter of the settings; the tokens are kept."""
+    with opened(settings(sandbox, store_url)) as connector:
+        connect(connector, sandbox)
+    with opened(settings(sandbox, store_url, ORMCO_CLIENT_SECRET="wrong")) as connector:
+        with pytest.raises(ClientRefusedError):
+            connector.revoke(PRACTICE, removal=Removal(done=True))
+        assert connector.status(PRACTICE).state is ConnectionState.REVOKING
+        assert refresh_token(connector) is not None
+
+
+def test_a_connection_of_another_provider_is_left_alone(
+    sandbox: RunningSandbox, store_url: str, connector: Connector
+) -> None:
+    """Settings for another provider change nothing."""
+    connect(connector, sandbox)
+    env = settings(sandbox, store_url) | {"ORMCO_PROVIDER": "sandbox"}
+    with opened(env) as other, pytest.raises(SettingError):
+        other.revoke(PRACTICE, removal=Removal(remove=never))
+    assert connector.status(PRACTICE).state is ConnectionState.CONNECTED
+
+
+def test_without_a_refresh_token_it_ends_right(sandbox: RunningSandbox, store_url: str) -> None:
+    """A connection that cannot be renewed is revoked too; what its access token can still do is told."""
+    sandbox.set_scenarios("no-refresh-token")
+    with opened(settings(sandbox, store_url)) as connector:
+        expires_at = connect(connector, sandbox).expires_at
+        done = connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(sandbox)))
+        assert connector.status(PRACTICE).state is ConnectionState.REVOKED
+    assert done.wiped
+    assert done.access_token_until == (None if sandbox.generation == "classic" else expires_at)
+    assert refreshes(sandbox) == 0
+
+
+def test_without_a_refresh_token_a_word_is_not_enough(classic: RunningSandbox, store_url: str) -> None:
+    """While the access token works nobody is believed; when it has ended, there is nothing left to doubt."""
+    classic.set_scenarios("no-refresh-token")
+    with opened(settings(classic, store_url)) as connector:
+        expires_at = connect(connector, classic).expires_at
+        assert expires_at is not None
+        with pytest.raises(GrantStillHonouredError, match="which ends at"):
+            connector.revoke(PRACTICE, removal=Removal(done=True))
+        with time_machine.travel(expires_at + timedelta(seconds=1)):
+            assert connector.revoke(PRACTICE, removal=Removal(done=True)).wiped
+
+
+def test_tokens_whose_account_was_never_read_are_revoked(
+    sandbox: RunningSandbox, store_url: str, tmp_path: Path
+) -> None:
+    """Freshly granted tokens that wait for their account are revoked with the rest."""
+    provider = without_users(sandbox, tmp_path)
+    with opened(settings(sandbox, store_url, ORMCO_PROVIDER=provider)) as connector:
+        with pytest.raises(ProviderUnavailableError):
+            connect(connector, sandbox)
+        assert connector.status(PRACTICE).reason == "account_unread"
+        assert connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(sandbox))).wiped
+        grant = connector._resources.store.get(PRACTICE)
+        assert grant is not None
+        assert (grant.tokens, grant.unproven) == (None, None)
+
+
+def test_what_will_be_cut_off_is_named(connector: Connector, sandbox: RunningSandbox) -> None:
+    """Before anything is done: the account, the other practices on it, and whether it is all of Ormco."""
+    connect(connector, sandbox)
+    request = connector.begin("practice-43", allow_account_change=True)
+    connector.complete(Visitor(sandbox).authorize(request.url), practice_id="practice-43")
+    what = connector.consequences(PRACTICE)
+    assert what is not None
+    assert what.account is not None
+    assert what.account.email == sandbox.practice.username
+    assert what.others == ("practice-43",)
+    assert what.whole_application == (sandbox.generation == "classic")
+    connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(sandbox)))
+    assert connector.consequences(PRACTICE) is None
+
+
+def test_revoking_while_others_refresh(
+    connector: Connector, sandbox: RunningSandbox, env: dict[str, str]
+) -> None:
+    """Whoever refreshes at the same time, in whatever process, in the end nobody has a token."""
+    connect(connector, sandbox)
+    stop, unexpected = threading.Event(), []
+
+    def refresh() -> None:
+        with opened(env) as other:
+            while not stop.is_set():
+                try:
+                    other._refresher.refresh(PRACTICE, force=True)
+                except RevokedError:
+                    continue
+                except Exception as exc:
+                    unexpected.append(exc)
+
+    threads = [threading.Thread(target=refresh) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        assert connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(sandbox))).wiped
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert unexpected == []
+    assert connector.status(PRACTICE).state is ConnectionState.REVOKED
+
+
+def test_two_that_revoke_at_once_both_end_right(env: dict[str, str], sandbox: RunningSandbox) -> None:
+    """The second finds the work done."""
+    with opened(env) as connector, opened(env) as other:
+        connect(connector, sandbox)
+        page = PageVisitor(sandbox)
+        inner = Removal(remove=page)
+        meanwhile = PageVisitor(sandbox, first=lambda: other.revoke(PRACTICE, removal=inner))
+        assert connector.revoke(PRACTICE, removal=Removal(remove=meanwhile)).wiped
+        assert connector.revoke(PRACTICE, removal=Removal(remove=never)).wiped
+
+
+def test_a_practice_that_reconnects_meanwhile_is_not_cut_off(classic: RunningSandbox, store_url: str) -> None:
+    """A new consent given while the page was open is not taken for the grant that was to be revoked."""
+    with opened(settings(classic, store_url)) as connector:
+        connect(connector, classic)
+        page = PageVisitor(classic)
+
+        def remove(url: str, *, account: str | None) -> bool:
+            page(url, account=account)
+            connect(connector, classic)
+            return True
+
+        with pytest.raises(RevokedError, match="connected anew"):
+            connector.revoke(PRACTICE, removal=Removal(remove=remove))
+        assert connector.status(PRACTICE).state is ConnectionState.CONNECTED
+        assert connector.access_token(PRACTICE)
+
+
+def test_other_processes_hear_of_it_within_seconds(env: dict[str, str], sandbox: RunningSandbox) -> None:
+    """A process that has a token in its memory stops handing it out within five seconds."""
+    clock = ManualClock()
+    with opened(env) as connector, Connector.from_config(Config.from_env(env), clock=clock) as other:
+        connect(connector, sandbox)
+        assert other.access_token(PRACTICE)
+        connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(sandbox)))
+        clock.advance(5)
+        with pytest.raises(RevokedError):
+            other.access_token(PRACTICE)
+
+
+def test_progress_names_each_part(connector: Connector, sandbox: RunningSandbox) -> None:
+    """Whoever waits is told of each step as it is done."""
+    connect(connector, sandbox)
+    steps: list[str] = []
+    connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(sandbox), progress=steps.append))
+    told = "removed" if sandbox.generation == "classic" else "endpoint"
+    assert steps == ["recorded", told, "proved", "wiped"]
+
+
+def test_no_secret_in_the_record(connector: Connector, sandbox: RunningSandbox, env: dict[str, str]) -> None:
+    """Neither the audit record nor an error holds a token."""
+    connect(connector, sandbox)
+    secrets = [refresh_token(connector)]
+    with pytest.raises(GrantStillHonouredError) as failure:
+        connector.revoke(PRACTICE, removal=Removal(done=True))
+    secrets.append(refresh_token(connector))
+    text = f"{failure.value} {failure.value.hint} {connector.events()}"
+    for secret in secrets:
+        assert secret is not None
+        assert secret not in text
+
+
+class Killed(BaseException):
+    """The process ended here."""
+
+
+def kill_at(connector: Connector, number: int, *, after: bool) -> None:
+    """Let the process end at one of its writes or calls, before it or right after it."""
+    calls = 0
+
+    def dying(call: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **options: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == number and not after:
+                raise Killed
+            result = call(*args, **options)
+            if calls == number:
+                raise Killed
+            return result
+
+        return run
+
+    store, endpoint = connector._resources.store, connector._resources.endpoint
+    for thing, name in ((store, "put"), (endpoint, "refresh"), (endpoint, "revoke")):
+        setattr(thing, name, dying(getattr(thing, name)))
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("number", range(1, 9))
+def test_killed_at_any_step_the_same_command_goes_on(
+    env: dict[str, str], sandbox: RunningSandbox, number: int, after: bool
+) -> None:
+    """Wherever the process ends, nobody gets a token afterwards, and a second run ends right."""
+    with opened(env) as connector:
+        connect(connector, sandbox)
+        kill_at(connector, number, after=after)
+        with suppress(Killed):
+            connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(sandbox)))
+    with opened(env) as connector:
+        if number > 1 or after:
+            with pytest.raises(RevokedError):
+                connector.access_token(PRACTICE)
+        assert connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(sandbox))).wiped
+        assert connector.status(PRACTICE).state is ConnectionState.REVOKED
+    assert sandbox.sandbox._world.live_grants(PRACTICE_ACCOUNT) == []
