@@ -11,6 +11,8 @@ from werkzeug.exceptions import HTTPException
 
 from connector.sandbox import (
     applications,
+    case_control,
+    case_pages,
     cases,
     classic,
     control,
@@ -61,7 +63,9 @@ def create_app(world: World) -> Flask:
     app.extensions["world"] = world
     app.extensions["authorization_server"] = authorization_server(app, world)
     generation = classic if world.generation == "classic" else identity
-    for part in (login, generation, applications, users_api, cases, portal, ormcodigital, control):
+    for part in (login, generation, applications, users_api, portal, ormcodigital, control):
+        app.register_blueprint(part.blueprint)
+    for part in (cases, case_pages, case_control):
         app.register_blueprint(part.blueprint)
     app.before_request(_refuse_strange_hosts)
     app.before_request(faults.fail_on_purpose)

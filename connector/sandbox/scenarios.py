@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from connector.sandbox.case_scenarios import CASE_SCENARIOS
+
 __all__ = ["SCENARIOS", "check_scenarios"]
 
 SCENARIOS: dict[str, str] = {
@@ -30,6 +32,7 @@ SCENARIOS: dict[str, str] = {
     "other-account": "whoever signs in gets the other practice's account",
     "page-changed": "the Authorize page has other words",
     "no-cancel": "the Authorize page has no Cancel button",
+    **CASE_SCENARIOS,
 }
 
 

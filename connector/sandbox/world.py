@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from connector.sandbox.accounts import ACCOUNTS, OTHER_PRACTICE, Account
+from connector.sandbox.case_book import CaseBook
 from connector.sandbox.clients import Client, registered_clients
 from connector.sandbox.databag import new_handle
 from connector.sandbox.lab_connections import LabConnections
@@ -145,6 +146,7 @@ class World:
         self.grants: list[Grant] = []
         self.pending_redirects: dict[str, str] = {}
         self.lab_connections = LabConnections(approval_seconds=approval_seconds)
+        self.cases = CaseBook()
         self.profiles: dict[str, Profile] = {}
         self.counters: Counter[str] = Counter()
         self.scenarios: frozenset[str] = frozenset()

@@ -1,0 +1,76 @@
+"""Practices with cases: a running sandbox, and a connector with connections to its accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from connector.config import Config
+from connector.lifecycle import Connector
+from tests.support.sandbox import TIMEOUT, RunningSandbox, SignIn
+
+KEY = "bWFkZS11cC1rZXktZm9yLXRlc3RzLW9ubHktMDAwMDA="
+
+
+def settings(sandbox: RunningSandbox, folder: Path) -> dict[str, str]:
+    """The environment of a connector that is connected to a sandbox."""
+    return {
+        "ORMCO_PROVIDER": sandbox.provider_file,
+        "ORMCO_STORE": f"sqlite:///{folder / 'connections.db'}",
+        "ORMCO_STORE_KEYS": KEY,
+        "ORMCO_CLIENT_ID": sandbox.client_id,
+        "ORMCO_CLIENT_SECRET": sandbox.client_secret,
+    }
+
+
+class Workflow:
+    """The sandbox's cases, played by command."""
+
+    def __init__(self, sandbox: RunningSandbox) -> None:
+        self.sandbox = sandbox
+        self._http = requests.Session()
+
+    def send(self, **body: Any) -> list[str]:
+        """Let a practice send cases; return their ids."""
+        cases: list[str] = self._post("/sandbox/cases", body)["cases"]
+        return cases
+
+    def act(self, case_id: str, *actions: str, **body: Any) -> dict[str, Any]:
+        """Let the sides take their steps."""
+        answer: dict[str, Any] = {}
+        for action in actions:
+            answer = self._post(f"/sandbox/cases/{case_id}/{action}", body)
+        return answer
+
+    def add_practices(self, **body: Any) -> list[SignIn]:
+        """Make more practices."""
+        rows = self._post("/sandbox/practices", body)["practices"]
+        return [SignIn(username=row["username"], password=row["password"]) for row in rows]
+
+    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        response = self._http.post(self.sandbox.url + path, json=body, timeout=TIMEOUT)
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+
+def refresh_token_of(sandbox: RunningSandbox, who: SignIn) -> str:
+    """A refresh token of an account, without the detour of a browser."""
+    form = {"grant_type": "password", "username": who.username, "password": who.password}
+    auth = (sandbox.client_id, sandbox.client_secret)
+    answer = requests.post(f"{sandbox.url}/oauth/token", data=form, auth=auth, timeout=TIMEOUT)
+    token: str = answer.json()["refresh_token"]
+    return token
+
+
+@contextmanager
+def connected(sandbox: RunningSandbox, folder: Path, **practices: SignIn) -> Iterator[Connector]:
+    """A connector with a connection for each practice."""
+    with Connector.from_config(Config.from_env(settings(sandbox, folder))) as connector:
+        for practice_id, who in practices.items():
+            connector.adopt(practice_id.replace("__", ":"), refresh_token_of(sandbox, who))
+        yield connector

@@ -1,0 +1,235 @@
+"""Downloads: whole, verified, where they belong, and by whoever may have them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import stat
+import sys
+import unicodedata
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from connector.communicate.file_names import numbered, safe_name, same_name
+from connector.errors import CaseNotFoundError, ProviderUnavailableError, SettingError
+from connector.sandbox.accounts import LABS_OF_ORMCO
+from tests.support.cases import Workflow, connected
+from tests.support.sandbox import SignIn
+
+LAB = LABS_OF_ORMCO["americas"]
+LAB_SIGN_IN = SignIn(username=LAB.email, password=LAB.password)
+
+
+@pytest.fixture
+def workflow(classic):
+    return Workflow(classic)
+
+
+@pytest.fixture
+def connector(classic, tmp_path):
+    with connected(classic, tmp_path, maple=classic.practice) as connector:
+        yield connector
+
+
+def download(connector, case_id, folder, **options):
+    return list(connector.cases.download("maple", case_id, folder, **options))
+
+
+def attachment(name, content):
+    return {"name": name, "content": base64.b64encode(content).decode()}
+
+
+def sha1(path):
+    return hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+def test_files_are_whole_verified_and_private(workflow, connector, tmp_path):
+    """Scans and attachments arrive with the SHA-1 that was told, in files nobody else can read."""
+    (case_id,) = workflow.send()
+    files = download(connector, case_id, tmp_path / "out")
+    assert [file.file.kind for file in files] == ["scan", "scan", "attachment", "attachment"]
+    assert all(file.verified and sha1(file.path) == file.file.sha1 for file in files)
+    if sys.platform != "win32":
+        assert {stat.S_IMODE(file.path.stat().st_mode) for file in files} == {0o600}
+        assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o700
+    assert sorted(os.listdir(tmp_path / "out")) == sorted(file.path.name for file in files)
+
+
+def test_second_download_fetches_nothing(classic, workflow, connector, tmp_path):
+    """What is there already, whole, is not fetched again; what was changed there is not overwritten."""
+    (case_id,) = workflow.send()
+    first = download(connector, case_id, tmp_path / "out")
+    asked = classic.counters()["api:attachments"]
+    first[0].path.write_bytes(b"somebody's own")
+    again = download(connector, case_id, tmp_path / "out")
+    assert classic.counters()["api:attachments"] == asked + 1
+    assert again[0].path.name.endswith(" (2).dcm")
+    assert first[0].path.read_bytes() == b"somebody's own"
+
+
+@pytest.mark.parametrize("scenario", ["cut-download", "no-range"])
+def test_cut_downloads_are_gone_on_with(classic, workflow, connector, tmp_path, scenario):
+    """A download that is cut again and again, or whose server knows no parts, arrives whole."""
+    (case_id,) = workflow.send(attachments=[attachment("big.bin", os.urandom(60_000))])
+    classic.set_scenarios(scenario)
+    files = download(connector, case_id, tmp_path, kinds=["attachment"])
+    assert all(file.verified for file in files)
+    # 40,000 and 60,000 bytes, 7,000 at a time.
+    parts = classic.counters()["api:attachments"]
+    assert parts >= 6 + 9 if scenario == "cut-download" else parts == 3
+
+
+def test_download_goes_on_where_another_process_was_killed(classic, workflow, connector, tmp_path):
+    """What was left unfinished is finished, not begun anew; what is damaged in it is found out."""
+    content = os.urandom(50_000)
+    (case_id,) = workflow.send(attachments=[attachment("big.bin", content)])
+    mark = hashlib.sha1(content, usedforsecurity=False).hexdigest()
+    part = tmp_path / f".{mark[:12]}-big.bin.part"
+    for left in (content[:30_000], b"x" * 30_000):
+        part.write_bytes(left)
+        seen = []
+        files = download(
+            connector, case_id, tmp_path, progress=lambda file, done, size, seen=seen: seen.append(done)
+        )
+        assert files[-1].path.read_bytes() == content
+        assert not part.exists()
+        files[-1].path.unlink()
+
+
+def test_damaged_download_leaves_nothing(classic, workflow, connector, tmp_path):
+    """A file whose SHA-1 is wrong is an error and no file; the others are tried all the same."""
+    (case_id,) = workflow.send()
+    classic.set_scenarios("damaged-download")
+    files = download(connector, case_id, tmp_path / "out")
+    assert [type(file.error) for file in files] == [ProviderUnavailableError] * 4
+    assert os.listdir(tmp_path / "out") == []
+
+
+def test_hopeless_cut_ends(classic, workflow, connector, tmp_path):
+    """A server that never gets further, since it knows no parts and cuts, is given up."""
+    (case_id,) = workflow.send()
+    classic.set_scenarios("cut-download", "no-range")
+    files = download(connector, case_id, tmp_path, kinds=["attachment"])
+    assert [file.error is None for file in files] == [True, False]
+
+
+def test_hostile_names_stay_in_the_folder(classic, workflow, connector, tmp_path):
+    """Names that lead elsewhere, name devices, hide or repeat end as different files in the folder."""
+    classic.set_scenarios("hostile-names")
+    (case_id,) = workflow.send()
+    inside = tmp_path / "deep" / "out"
+    files = download(connector, case_id, inside, kinds=["attachment"])
+    names = [file.path.name for file in files]
+    assert all(file.error is None and file.verified and file.path.parent == inside for file in files)
+    assert len({same_name(name) for name in names}) == len(names) == 2 + 20
+    assert [
+        path
+        for path in tmp_path.rglob("*")
+        if path.is_file() and "evil" in path.name and path.parent != inside
+    ] == []
+
+
+def test_stl_is_fetched_as_the_lab(classic, workflow, tmp_path):
+    """An STL file is asked for by the lab's own account of the region."""
+    (case_id,) = workflow.send()
+    workflow.act(case_id, "receive", "accept", "design")
+    practices = {"maple": classic.practice, "lab__americas": LAB_SIGN_IN}
+    with connected(classic, tmp_path, **practices) as connector:
+        (design,) = download(connector, case_id, tmp_path / "out", kinds=["design"])
+        assert (design.verified, design.path.suffix) == (True, ".stl")
+        classic.set_scenarios("no-stl")
+        (refused,) = download(connector, case_id, tmp_path / "other", kinds=["design"])
+    assert "special permission" in refused.error.hint
+
+
+def test_stl_without_the_lab_is_a_clear_word(workflow, connector, tmp_path):
+    """Without the lab's own connection, it is said what is missing; everything else is downloaded."""
+    (case_id,) = workflow.send()
+    workflow.act(case_id, "receive", "accept", "design")
+    files = download(connector, case_id, tmp_path)
+    assert [file.error is None for file in files] == [True, True, False, True, True]
+    assert isinstance(files[2].error, CaseNotFoundError)
+    assert files[2].error.hint == "Connect it: ormco connect lab:americas"
+
+
+def test_lab_of_another_region_is_not_used(classic, workflow, tmp_path):
+    """A lab connection whose account is in another region is named as the trouble."""
+    (case_id,) = workflow.send()
+    workflow.act(case_id, "receive", "accept", "design")
+    europe = LABS_OF_ORMCO["europe"]
+    practices = {
+        "maple": classic.practice,
+        "lab__americas": SignIn(username=europe.email, password=europe.password),
+    }
+    with connected(classic, tmp_path, **practices) as connector:
+        (design,) = download(connector, case_id, tmp_path / "out", kinds=["design"])
+    assert "is in europe" in design.error.message
+
+
+def test_folder_that_cannot_be_written(workflow, connector, tmp_path):
+    """A folder that is a file is a matter of settings, in words."""
+    (case_id,) = workflow.send()
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(SettingError, match="cannot be used"):
+        download(connector, case_id, tmp_path / "out")
+
+
+def test_foreign_addresses_get_no_token(classic, workflow, connector, tmp_path):
+    """A file whose Href leads elsewhere is fetched from the provider's own host."""
+    (case_id,) = workflow.send()
+    classic.set_scenarios("foreign-hrefs")
+    assert all(file.verified for file in download(connector, case_id, tmp_path))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs symbolic links")
+def test_planted_link_is_not_followed(workflow, connector, tmp_path):
+    """A symbolic link in the place of the unfinished file does not lead the download elsewhere."""
+    (case_id,) = workflow.send()
+    out, victim = tmp_path / "out", tmp_path / "victim"
+    out.mkdir()
+    victim.write_bytes(b"untouched")
+    case = connector.cases.get("maple", case_id)
+    for file in case.files:
+        name = file.name or f"scan-{file.part}-{file.sha1[:8]}.dcm"
+        (out / f".{file.sha1[:12]}-{name}.part").symlink_to(victim)
+    with pytest.raises(SettingError, match="cannot be used"):
+        download(connector, case_id, out)
+    assert victim.read_bytes() == b"untouched"
+
+
+NAMES = st.text(st.characters(codec=None), max_size=300) | st.sampled_from(
+    ["con", "a/../b", "é" * 200, "x." * 90]
+)
+
+
+@given(NAMES)
+@example("COM¹.txt")
+@example("a" * 119 + ".é")
+@example("CONOUT$")
+@example("\ud800")
+def test_every_name_is_made_safe(name):
+    """Whatever the name: one part, printable, no device, not too long, and safe stays safe."""
+    safe = safe_name(name)
+    assert safe
+    assert not set(safe) & set('/\\<>:"|?*')
+    assert safe not in (".", "..")
+    assert safe[0] not in ".-~ "
+    assert safe[-1] not in ". "
+    assert not any(unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in safe)
+    assert len(safe.encode()) <= 130
+    assert safe.split(".")[0].strip().upper() not in {"CON", "PRN", "AUX", "NUL", "COM1", "LPT9", "COM¹"}
+    assert safe_name(safe) == safe
+
+
+@given(
+    st.lists(st.sampled_from(["a.ply", "A.PLY", "a (2).ply", "ä.ply", "a\u0308.ply", "noending"]), max_size=8)
+)
+def test_numbered_names_differ(names):
+    """Names that a file system may take for one get numbers."""
+    taken = []
+    for name in names:
+        taken.append(numbered(name, taken))
+    assert len({same_name(name) for name in taken}) == len(names)

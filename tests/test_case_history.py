@@ -1,0 +1,139 @@
+"""The history of a case: its versions, as far as they are to be had."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from connector.communicate.case import Case, CaseFile
+from connector.communicate.case_changes import Snapshot
+from connector.communicate.case_history import Through, events_between, standing_of, versions_of
+from connector.communicate.case_status import Standing
+
+DAY = datetime(2026, 3, 1, tzinfo=UTC)
+THROUGH = Through(practice_id="maple", region="europe")
+STORY = [
+    *("Scanned sent", "Scanned received", "Scanned approved"),
+    *("Designed sent/a", "Designed rejected/a", "Designed rejected/b", "Designed approved/b"),
+]
+
+
+class Versions:
+    """A case's versions as a server has them; counts what is asked."""
+
+    def __init__(self, story, first=1, gone=()):
+        self.asked = 0
+        self.gone = set(gone)
+        self.all = {number: self.version(number, entry) for number, entry in enumerate(story, first)}
+        self.newest = max(self.all.values(), key=lambda case: case.version)
+
+    def version(self, number, entry):
+        label, _, design = entry.partition("/")
+        state, _, flag = label.partition(" ")
+        files = (CaseFile(kind="design", sha1=design * 40),) if design else ()
+        at = DAY + timedelta(hours=number)
+        return Case(
+            id="c",
+            version=number,
+            state=state,
+            state_flag=flag.capitalize(),
+            created=DAY,
+            updated=at,
+            files=files,
+        )
+
+    def find(self, case_id, number):
+        self.asked += 1
+        return None if number in self.gone else self.all.get(number)
+
+    def events(self, before=None, since=None):
+        seen = events_between(before, self.newest, self.find, through=THROUGH, since=since)
+        return [one.event for one in seen]
+
+
+def names(events):
+    return [event.event for event in events]
+
+
+def test_whole_history():
+    """Every version is an event, from the first."""
+    versions = Versions(STORY)
+    assert names(versions.events()) == [
+        *("case_sent", "case_received", "case_accepted", "approval_requested"),
+        *("design_rejected", "design_resent", "design_approved"),
+    ]
+    assert [case.version for case in versions_of(versions.newest, versions.find)] == list(range(1, 8))
+
+
+def test_versions_counted_from_nought():
+    """A server that counts from 0 loses nothing."""
+    assert names(Versions(STORY, first=0).events())[0] == "case_sent"
+
+
+def test_only_what_is_new():
+    """From a known version on, only later ones are asked for and told."""
+    versions = Versions(STORY)
+    before = Snapshot(version=5, state="Designed", state_flag="Rejected", designs=versions.all[5].designs)
+    before = Snapshot(
+        version=5, state="Designed", state_flag="Rejected", designs=before.designs, standing=Standing.REJECTED
+    )
+    assert names(versions.events(before)) == ["design_resent", "design_approved"]
+    assert versions.asked == 1
+
+
+def test_since_asks_for_no_more_than_needed():
+    """Of a case that was never seen, versions are asked for back to the moment, and one before."""
+    versions = Versions(STORY)
+    events = versions.events(since=DAY + timedelta(hours=6))
+    assert names(events) == ["design_resent", "design_approved"]
+    assert versions.asked == 2
+    assert versions.events(since=DAY + timedelta(hours=8)) == []
+
+
+def test_gap_makes_unsure():
+    """Where a version in between is gone, an ambiguous label is not read as if it were known."""
+    versions = Versions([*STORY[:3], "Designed sent/a", "Designed approved/a"], gone=[4])
+    last = versions.events()[-1]
+    assert (last.event, last.actor, last.standing) == ("status_changed", None, Standing.SENT_OR_APPROVED)
+
+
+def test_history_without_any_earlier_version():
+    """The newest version alone is told as what it is."""
+    (event,) = Versions(STORY[:6], gone=range(6)).events()
+    assert (event.event, event.standing, event.case_version) == (
+        "design_rejected",
+        Standing.REJECTED_OR_RESENT,
+        6,
+    )
+
+
+@pytest.mark.parametrize(
+    ("length", "standing", "asked"),
+    [
+        (3, Standing.ACCEPTED, 0),
+        (4, Standing.APPROVAL_REQUESTED, 0),
+        (5, Standing.REJECTED, 1),
+        (6, Standing.RESENT, 2),
+    ],
+)
+def test_standing_asks_only_where_the_label_is_not_enough(length, standing, asked):
+    """A rejected case is looked into for a new design; other labels cost nothing."""
+    versions = Versions(STORY[:length])
+    assert standing_of(versions.newest, versions.find) is standing
+    assert versions.asked == asked
+
+
+def test_thousands_of_versions_are_not_read():
+    """A version number that jumps costs a bounded number of calls."""
+    versions = Versions(["Scanned sent"], first=1_000_000)
+    assert len(versions.events()) == 1
+    assert versions.asked <= 100
+
+
+def test_odd_words_of_the_provider_are_made_fit_for_terminals():
+    """A status with control characters, or without an end, is cut and cleaned."""
+    case = Case(id="c", version=1, state="Foo\x1b[2J\n" + "x" * 500, state_flag="Bar\x00")
+    (seen,) = events_between(None, case, lambda case_id, number: None, through=THROUGH)
+    assert seen.event.label.isprintable()
+    assert len(seen.event.label) < 130

@@ -1,0 +1,169 @@
+"""The status machine: the article's steps, its two traps, and what nobody knows."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from connector.communicate.case_changes import Snapshot, read_change
+from connector.communicate.case_status import NEXT, STEPS, Side, Standing, label_of
+
+ARTICLE = {  # number: (who, the portal's label afterwards)
+    "1": (Side.CLINIC, "Scanned sent"),
+    "2": (Side.LAB, "Scanned received"),
+    "3": (Side.LAB, "Scanned approved"),
+    "4": (Side.CLINIC, "Scanned approved"),
+    "5": (Side.LAB, "Designed approved"),
+    "6": (Side.CLINIC, "Designed approved"),
+    "7": (Side.CLINIC, "Designed rejected"),
+    "8": (Side.LAB, "Designed rejected"),
+    "9": (Side.LAB, "Designed rejected"),
+    "10": (Side.CLINIC, "Designed approved"),
+    "11": (Side.LAB, "Designed approved"),
+}
+
+
+def version(number, label, designs=""):
+    state, _, flag = label.partition(" ")
+    return Snapshot(version=number, state=state, state_flag=flag.capitalize() or None, designs=designs)
+
+
+def play(*labels):
+    """Read a history, each entry "Label" or "Label/designs", version after version."""
+    before, changes = None, []
+    for number, entry in enumerate(labels, 1):
+        label, _, designs = entry.partition("/")
+        changes.append(read_change(before, version(number, label, designs)))
+        before = changes[-1].after
+    return changes
+
+
+def events(*labels):
+    return [change.event for change in play(*labels)]
+
+
+def test_table_is_the_article():
+    """The table has the article's eleven steps, each with its side and its label."""
+    steps = {step.number: (step.side, step.label) for step in STEPS if re.fullmatch(r"\d+", step.number)}
+    assert steps == ARTICLE
+
+
+def test_workflow_without_approval():
+    """Sent, received, accepted, designed: each step is told with who took it."""
+    changes = play("Scanned sent", "Scanned received", "Scanned approved", "Designed approved/a")
+    assert [(change.event, change.side, change.step) for change in changes] == [
+        ("case_sent", Side.CLINIC, "1"),
+        ("case_received", Side.LAB, "2"),
+        ("case_accepted", Side.LAB, "3"),
+        ("design_sent", Side.LAB, "5"),
+    ]
+    assert changes[-1].after.standing is Standing.DESIGN_SENT
+
+
+def test_workflow_with_approval():
+    """A design that waits for the dentist, is rejected, sent again and approved."""
+    changes = play(
+        "Scanned approved",
+        "Designed sent/a",
+        "Designed rejected/a",
+        "Designed rejected/b",
+        "Designed approved/b",
+    )[1:]
+    assert [(change.event, change.side, change.step) for change in changes] == [
+        ("approval_requested", Side.LAB, "5a"),
+        ("design_rejected", Side.CLINIC, "7"),
+        ("design_resent", Side.LAB, "9"),
+        ("design_approved", Side.CLINIC, "10"),
+    ]
+    assert [NEXT[change.after.standing].waits_for for change in changes] == ["clinic", "lab", "clinic", "lab"]
+
+
+def test_new_design_after_a_rejection_is_seen_though_the_label_stays():
+    """The designs tell a re-sent design from an update of a rejected case."""
+    resent = play("Designed sent/a", "Designed rejected/a", "Designed rejected/b")[-1]
+    other = play("Designed sent/a", "Designed rejected/a", "Designed rejected/a")[-1]
+    assert (resent.event, resent.side) == ("design_resent", Side.LAB)
+    assert (other.event, other.side) == ("updated", None)
+    assert NEXT[other.after.standing].waits_for == "lab"
+
+
+def test_designed_approved_is_read_with_its_history():
+    """The same label is the lab's sending with a new design, and the dentist's approval without one."""
+    assert events("Designed rejected/a", "Designed approved/b")[-1] == "design_sent"
+    assert events("Designed rejected/a", "Designed approved/a")[-1] == "design_approved"
+    assert events("Designed sent/a", "Designed approved/a")[-1] == "design_approved"
+
+
+def test_second_rejection_cannot_be_told_from_an_update():
+    """Rejecting a new design changes nothing that is seen, so either side may have to act."""
+    last = play("Designed sent/a", "Designed rejected/a", "Designed rejected/b", "Designed rejected/b")[-1]
+    assert (last.event, last.side, last.after.standing) == ("updated", None, Standing.REJECTED_OR_RESENT)
+    assert NEXT[last.after.standing].waits_for == "clinic or lab"
+
+
+def test_label_alone_leaves_open_who_acted():
+    """Without earlier versions, nobody is said to have approved or sent anything."""
+    approved = read_change(None, version(5, "Designed approved", "a"), gap=True)
+    rejected = read_change(None, version(5, "Designed rejected", "a"), gap=True)
+    assert (approved.event, approved.side) == ("status_changed", None)
+    assert approved.after.standing is Standing.SENT_OR_APPROVED
+    assert (rejected.event, rejected.after.standing) == ("design_rejected", Standing.REJECTED_OR_RESENT)
+
+
+def test_missing_versions_in_between_are_not_guessed():
+    """A design that came and was approved while nobody looked is not called sent without asking."""
+    before = read_change(None, version(3, "Scanned approved")).after
+    assert read_change(before, version(6, "Designed approved", "a"), gap=True).side is None
+    assert read_change(before, version(4, "Designed approved", "a")).event == "design_sent"
+
+
+@pytest.mark.parametrize(
+    "labels", [("Scanned rejected",), ("Designed approved/a", "Manufactured"), ("Foo bar",)]
+)
+def test_unknown_status_passes_through(labels):
+    """A pair that the article does not have is passed on as it is, with nobody blamed."""
+    last = play("Scanned sent", *labels)[-1]
+    assert (last.event, last.side, last.after.standing) == ("status_changed", None, Standing.OTHER)
+    assert last.after.label == labels[-1]
+
+
+def test_after_an_unknown_status_the_known_ones_are_read_again():
+    """A status nobody knows does not spoil what comes after it."""
+    assert events("Scanned sent", "Shipped home", "Designed approved/a", "Designed rejected/a")[2:] == [
+        "design_sent",
+        "design_rejected",
+    ]
+
+
+def test_case_of_the_words_does_not_matter():
+    """The same words in other capitals are the same status."""
+    after = Snapshot(version=1, state="SCANNED", state_flag="sent", designs="")
+    assert read_change(None, after).event == "case_sent"
+
+
+def test_designs_that_vanish_are_not_a_new_design():
+    """A version without the list of designs is an update."""
+    assert events("Designed approved/a", "Designed approved/")[-1] == "updated"
+    assert events("Designed rejected/a", "Designed rejected/")[-1] == "updated"
+
+
+def test_lab_sends_another_design_under_the_same_label():
+    """Under "Designed approved" or "Designed sent" a new design is the lab's."""
+    assert events("Designed approved/a", "Designed approved/b")[-1] == "design_sent"
+    assert events("Designed sent/a", "Designed sent/b")[-1] == "approval_requested"
+
+
+def test_every_standing_says_what_comes_next():
+    """There is no standing without a word on what each side can do."""
+    assert set(NEXT) == set(Standing)
+    assert all(following.lab for standing, following in NEXT.items() if standing is not Standing.OTHER)
+
+
+@pytest.mark.parametrize(
+    ("state", "flag", "label"),
+    [("Scanned", "Sent", "Scanned sent"), ("Manufactured", None, "Manufactured"), (None, None, "-")],
+)
+def test_label(state, flag, label):
+    """The label is the two fields side by side."""
+    assert label_of(state, flag) == label

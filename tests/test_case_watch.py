@@ -1,0 +1,352 @@
+"""Following cases: every event at least once, in order per case, whatever happens in between."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from connector.communicate.watch import HandlerFailedError, WatchPlan
+from connector.communicate.watch_rota import Rota
+from connector.errors import ConnectionNotFoundError, NeedsRepairError, ProviderUnavailableError
+from connector.sandbox.accounts import LABS_OF_ORMCO
+from tests.support.cases import Workflow, connected
+from tests.support.sandbox import SignIn
+
+WORKFLOW = ("receive", "accept", "request-approval", "reject", "resend", "approve")
+EVENTS = [
+    "case_sent",
+    "case_received",
+    "case_accepted",
+    "approval_requested",
+    "design_rejected",
+    "design_resent",
+    "design_approved",
+]
+LONG_AGO = datetime.now(UTC) - timedelta(days=1)
+ONCE = WatchPlan(once=True, since=LONG_AGO)
+
+
+@pytest.fixture
+def workflow(classic):
+    return Workflow(classic)
+
+
+@pytest.fixture
+def connector(classic, tmp_path):
+    with connected(classic, tmp_path, maple=classic.practice) as connector:
+        yield connector
+
+
+def look(connector, *practices, plan=ONCE):
+    """What one look at the practices brings."""
+    seen = []
+    connector.cases.watch(practices or ["maple"], seen.append, plan=plan)
+    return seen
+
+
+class Following:
+    """A watch in a thread, until the block ends; `wait_for` says when there is enough."""
+
+    def __init__(
+        self, connector, practices, *, handler=None, on_problem=lambda practice, error: None, **plan
+    ):
+        self.events = []
+        self._condition = threading.Condition()
+        self._handler = handler or (lambda event: None)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(
+            target=lambda: connector.cases.watch(
+                practices,
+                self._take,
+                plan=WatchPlan(**{"interval": 0.05, "since": LONG_AGO, **plan}),
+                stop=self._stop,
+                on_problem=on_problem,
+            )
+        )
+
+    def _take(self, event):
+        self._handler(event)
+        with self._condition:
+            self.events.append(event)
+            self._condition.notify_all()
+
+    def wait_for(self, enough):
+        with self._condition:
+            assert self._condition.wait_for(lambda: enough(self.events), 60), self.events
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc):
+        self._stop.set()
+        self._thread.join()
+
+
+def test_every_step_is_an_event(workflow, connector):
+    """All that happened between two looks is told step by step, though only the last is on the list."""
+    (case_id,) = workflow.send()
+    workflow.act(case_id, *WORKFLOW)
+    events = look(connector)
+    assert [event.event for event in events] == EVENTS
+    assert [event.case_version for event in events] == list(range(1, 8))
+    assert len({event.id for event in events}) == 7
+
+
+def test_nothing_comes_twice_without_need(workflow, connector):
+    """A second look brings only what is new since the first."""
+    (case_id,) = workflow.send()
+    assert len(look(connector)) == 1
+    assert look(connector) == []
+    workflow.act(case_id, "receive")
+    assert [event.event for event in look(connector)] == ["case_received"]
+
+
+def test_watch_begins_now(workflow, connector, monkeypatch):
+    """Without a moment to begin at, what was before the first look is not told; what is after it is."""
+    monkeypatch.setattr("connector.sandbox.case_book.time.time", lambda: 1_700_000_000.0)
+    workflow.send(count=3)
+    monkeypatch.undo()
+    assert look(connector, plan=WatchPlan(once=True)) == []
+    (case_id,) = workflow.send()
+    assert [event.case_id for event in look(connector, plan=WatchPlan(once=True))] == [case_id]
+
+
+def test_old_case_is_told_from_where_the_watch_began(workflow, connector, monkeypatch):
+    """Of a case that is older than the watch, only what is new is told, and read with its history."""
+    monkeypatch.setattr("connector.sandbox.case_book.time.time", lambda: 1_700_000_000.0)
+    (case_id,) = workflow.send()
+    workflow.act(case_id, "receive", "accept", "request-approval", "reject")
+    monkeypatch.undo()
+    assert look(connector, plan=WatchPlan(once=True)) == []
+    workflow.act(case_id, "resend", "approve")
+    events = look(connector, plan=WatchPlan(once=True))
+    assert [event.event for event in events] == ["design_resent", "design_approved"]
+
+
+def test_handler_that_fails_gets_the_event_again(workflow, connector):
+    """An event that was refused comes again before the later ones of its case; other cases do not wait."""
+    bad, good = workflow.send(count=2)
+    workflow.act(bad, "receive")
+    refused = []
+
+    def handler(event):
+        if event.case_id == bad and len(refused) < 3:
+            refused.append(event.id)
+            raise RuntimeError("not now")
+
+    with Following(connector, ["maple"], handler=handler) as following:
+        following.wait_for(lambda events: len(events) == 3)
+    assert refused == [f"{bad}:1"] * 3
+    assert [event.id for event in following.events] == [f"{good}:1", f"{bad}:1", f"{bad}:2"]
+
+
+def test_handler_that_always_fails_is_told(workflow, connector):
+    """A look whose handler refuses ends with that, and with the handler's own error behind it."""
+    workflow.send()
+    with pytest.raises(HandlerFailedError) as failed:
+        connector.cases.watch(["maple"], lambda event: 1 / 0, plan=ONCE)
+    assert isinstance(failed.value.__cause__, ZeroDivisionError)
+    assert len(look(connector)) == 1
+
+
+def test_another_process_goes_on(classic, workflow, tmp_path):
+    """A new connector on the same store goes on where the first was."""
+    (case_id,) = workflow.send()
+    with connected(classic, tmp_path, maple=classic.practice) as first:
+        assert len(look(first)) == 1
+    workflow.act(case_id, "receive", "accept")
+    with connected(classic, tmp_path) as second:
+        assert [event.case_version for event in look(second)] == [2, 3]
+
+
+def test_two_names_are_two_watches(workflow, connector):
+    """Each watch of its own name gets every event."""
+    workflow.send(count=2)
+    for name in ("erp", "mail"):
+        assert len(look(connector, plan=WatchPlan(once=True, since=LONG_AGO, name=name))) == 2
+
+
+def test_two_at_once_share_the_work(classic, workflow, tmp_path):
+    """Two processes with one watch deliver everything between them, and hardly anything twice."""
+    cases = workflow.send(count=8)
+    folder = tmp_path
+    with connected(classic, folder, maple=classic.practice) as one, connected(classic, folder) as other:
+        with Following(one, ["maple"]) as first, Following(other, ["maple"]) as second:
+            for case_id in cases:
+                workflow.act(case_id, *WORKFLOW)
+            wait_until(lambda: len({event.id for event in first.events + second.events}) == 7 * 8)
+        delivered = [event.id for event in first.events + second.events]
+    assert len(delivered) == len(set(delivered)) == 7 * 8
+
+
+def test_order_holds_while_cases_change(workflow, connector):
+    """While both sides act, each case's events come in order and none is missing."""
+    cases = workflow.send(count=6)
+    with Following(connector, ["maple"]) as following:
+        for action in WORKFLOW:
+            for case_id in cases:
+                workflow.act(case_id, action)
+        following.wait_for(lambda events: len(events) == 7 * 6)
+    by_case = defaultdict(list)
+    for event in following.events:
+        by_case[event.case_id].append(event.event)
+    assert list(by_case.values()) == [EVENTS] * 6
+
+
+@pytest.mark.parametrize("scenario", ["no-updated-on", "odd-values", "bare-actors", "foreign-hrefs"])
+def test_odd_servers_lose_nothing(classic, workflow, connector, scenario):
+    """Whatever the server leaves out or adds, every event is told."""
+    classic.set_scenarios(scenario)
+    (case_id,) = workflow.send()
+    got = look(connector)
+    for action in WORKFLOW:
+        workflow.act(case_id, action)
+        got += look(connector)
+    assert [event.event for event in got] == EVENTS
+
+
+def test_versions_that_are_gone_are_not_made_up(classic, workflow, connector):
+    """Where earlier versions are not to be had, the newest is told and nobody is said to have done it."""
+    classic.set_scenarios("versions-gone")
+    (case_id,) = workflow.send()
+    workflow.act(case_id, "receive", "accept", "design")
+    (event,) = look(connector)
+    assert (event.event, event.actor, event.case_version) == ("status_changed", None, 4)
+
+
+def test_only_cases_with_ormco_s_lab(workflow, connector):
+    """Cases that the practice sent to another lab are told only if asked for."""
+    workflow.send(lab="hello@harbour-lab.test")
+    assert look(connector) == []
+    plan = WatchPlan(once=True, since=LONG_AGO, all_cases=True, name="all")
+    assert len(look(connector, plan=plan)) == 1
+
+
+def test_outage_passes(classic, workflow, connector):
+    """While the provider is down nothing is lost, and the trouble and its end are told once."""
+    workflow.send()
+    problems = []
+    with Following(
+        connector, ["maple"], on_problem=lambda practice, error: problems.append(error)
+    ) as following:
+        following.wait_for(lambda events: len(events) == 1)
+        classic.set_scenarios("outage")
+        wait_until(lambda: problems)
+        classic.set_scenarios()
+        workflow.send()
+        following.wait_for(lambda events: len(events) == 2)
+        wait_until(lambda: problems[-1] is None)
+    assert [type(problem) for problem in problems] == [ProviderUnavailableError, type(None)]
+
+
+def test_practice_that_needs_repair_does_not_stop_the_others(classic, workflow, tmp_path):
+    """With one dead grant among them, the other practices are followed, and the dead one is named."""
+    two = workflow.add_practices(count=2)
+    for who in two:
+        workflow.send(practice=who.username)
+    problems = {}
+    with connected(classic, tmp_path, dead=two[0], alive=two[1]) as connector:
+        kill(connector, "dead")
+        report = connector.cases.watch(
+            None,
+            lambda event: None,
+            plan=ONCE,
+            on_problem=lambda practice, error: problems.update({practice: error}),
+        )
+    assert report.delivered == 1
+    assert list(report.problems) == list(problems) == ["dead"]
+    assert isinstance(problems["dead"], NeedsRepairError)
+
+
+def test_named_practice_that_cannot_be_followed_is_an_error(classic, workflow, tmp_path):
+    """Where none of those that were named can be followed, the watch ends and says why."""
+    with connected(classic, tmp_path, maple=classic.practice) as connector:
+        kill(connector, "maple")
+        with pytest.raises(NeedsRepairError):
+            connector.cases.watch(["maple"], lambda event: None)
+        with pytest.raises(ConnectionNotFoundError):
+            connector.cases.watch(["nobody"], lambda event: None)
+
+
+def test_all_follows_new_practices_and_not_the_labs(classic, workflow, tmp_path):
+    """Everybody is followed, also those that are connected later; Ormco's labs are not practices."""
+    lab = LABS_OF_ORMCO["americas"]
+    practices = {
+        "maple": classic.practice,
+        "lab__americas": SignIn(username=lab.email, password=lab.password),
+    }
+    with connected(classic, tmp_path, **practices) as connector, Following(connector, None) as following:
+        workflow.send()
+        following.wait_for(lambda events: events)
+        with connected(classic, tmp_path, linden=classic.other_practice):
+            workflow.send(practice=classic.other_practice.username)
+            following.wait_for(lambda events: len(events) == 2)
+    assert [event.practice_id for event in following.events] == ["maple", "linden"]
+
+
+def test_many_practices_with_many_cases(classic, workflow, tmp_path):
+    """Everything of everybody comes, each practice's own, in one look with a few threads."""
+    practices = {f"p{number}": who for number, who in enumerate(workflow.add_practices(count=20))}
+    for who in practices.values():
+        workflow.send(practice=who.username, count=25)
+    events = []
+    with connected(classic, tmp_path, **practices) as connector:
+        report = connector.cases.watch(None, events.append, plan=ONCE)
+        assert (report.delivered, report.problems) == (500, {})
+        assert connector.cases.watch(None, events.append, plan=ONCE).delivered == 0
+    per_practice = defaultdict(set)
+    for event in events:
+        per_practice[event.practice_id].add(event.case_id)
+    assert {practice: len(cases) for practice, cases in per_practice.items()} == dict.fromkeys(practices, 25)
+
+
+def test_forgotten_practice_begins_anew(classic, workflow, tmp_path):
+    """Forgetting a practice forgets how far it was followed."""
+    workflow.send()
+    with connected(classic, tmp_path, maple=classic.practice) as connector:
+        assert len(look(connector)) == 1
+        connector.forget("maple")
+    with connected(classic, tmp_path, maple=classic.practice) as connector:
+        assert len(look(connector)) == 1
+
+
+def test_busy_practice_does_not_starve_the_others(monkeypatch, classic, workflow, tmp_path):
+    """With one thread, a practice with much to deliver gives way to the others after a while."""
+    monkeypatch.setattr("connector.communicate.watch_rota._TURN_SECONDS", 0.0)
+    busy, quiet = workflow.add_practices(count=2)
+    workflow.send(practice=busy.username, count=30)
+    workflow.send(practice=quiet.username)
+    with connected(classic, tmp_path, a_busy=busy, b_quiet=quiet) as connector:
+        plan = WatchPlan(once=True, since=LONG_AGO, workers=1)
+        # A turn without any time delivers nothing: give it one event at least.
+        given = iter([False, True] * 1000)
+        monkeypatch.setattr(Rota, "_is_enough", lambda self, deadline: next(given))
+        events = look(connector, "a_busy", "b_quiet", plan=plan)
+    assert len(events) == 31
+    assert [event.practice_id for event in events].index("b_quiet") < 5
+
+
+def kill(connector, practice_id):
+    """Let a connection's grant be dead, as a refused refresh leaves it."""
+    from dataclasses import replace
+
+    from connector.connection import ConnectionState
+
+    store = connector._resources.store
+    grant = store.get(practice_id)
+    connection = replace(grant.connection, state=ConnectionState.NEEDS_REPAIR, reason="grant_refused")
+    store.put(replace(grant, connection=connection), expected_generation=connection.token_generation)
+
+
+def wait_until(true):
+    """Wait, for a minute at most."""
+    event = threading.Event()
+    for _ in range(3000):
+        if true():
+            return
+        event.wait(0.02)
+    pytest.fail("it never came")

@@ -1,0 +1,314 @@
+"""`ormco cases`: as people and programs use it, killed and started again, and silent about patients."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections import defaultdict
+
+import pytest
+from click.testing import CliRunner
+
+from connector.cli import ormco
+from tests.support.cases import Workflow, connected, settings
+
+WORKFLOW = ("receive", "accept", "request-approval", "reject", "resend", "approve")
+HEALTH_DATA = ("Zaphod", "Quux", "EXT-00001", "REF-00001", "30001_1602", "1417500001", "Alex Maple")
+ATTACHMENT = "Zaphod-Quux-upper.bin"
+
+
+@pytest.fixture
+def workflow(classic):
+    return Workflow(classic)
+
+
+@pytest.fixture
+def env(classic, tmp_path, monkeypatch):
+    """The environment of a command, with maple connected."""
+    with connected(classic, tmp_path, maple=classic.practice):
+        pass
+    env = settings(classic, tmp_path)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    return env
+
+
+def run(*args):
+    return CliRunner().invoke(ormco, ["cases", *args])
+
+
+def objects(result):
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def send_named(workflow):
+    """A case whose every field with health data can be recognised."""
+    body = {"patient": ["Zaphod", "Quux"], "attachments": [{"name": ATTACHMENT, "size": 100}]}
+    (case_id,) = workflow.send(**body)
+    return case_id
+
+
+def test_list_says_who_has_to_act(workflow, env):
+    """The table has label, next actor and age; a new design after a rejection waits for the clinic."""
+    sent, rejected, resent = workflow.send(count=3)
+    workflow.act(rejected, *WORKFLOW[:4])
+    workflow.act(resent, *WORKFLOW[:5])
+    rows = {row.split("\t")[0]: row.split("\t")[1:3] for row in run("list", "maple").stdout.splitlines()}
+    assert rows == {
+        sent: ["Scanned sent", "lab"],
+        rejected: ["Designed rejected", "lab"],
+        resent: ["Designed rejected", "clinic"],
+    }
+    (only,) = objects(run("list", "maple", "--waits-for", "clinic", "--json"))
+    assert (only["version"], [case["case"] for case in only["cases"]]) == (1, [resent])
+    assert list(only) == ["version", "practice", "cases"]
+
+
+def test_list_by_time_and_number(workflow, env):
+    """--since, --until and --limit narrow the list; a moment that is none is a usage error."""
+    workflow.send(count=12)
+    assert len(objects(run("list", "maple", "--limit", "5", "--json"))[0]["cases"]) == 5
+    assert len(objects(run("list", "maple", "--since", "1h", "--json"))[0]["cases"]) == 12
+    assert objects(run("list", "maple", "--until", "2020-01-01", "--json"))[0]["cases"] == []
+    assert run("list", "maple", "--since", "lately").exit_code == 2
+
+
+def test_show_tells_who_did_what(workflow, env):
+    """The timeline has every step with its side, and what each can do next."""
+    (case_id,) = workflow.send()
+    workflow.act(case_id, *WORKFLOW)
+    text = run("show", "maple", case_id).stdout
+    assert 'clinic\tDesigned rejected\tpresses "Reject" in TRIOS' in text
+    assert "lab\tDesigned rejected\tredesigns and sends it" in text
+    assert "Next: lab" in text
+    (shown,) = objects(run("show", "maple", case_id, "--json"))
+    assert [event["actor"] for event in shown["history"]] == [
+        "clinic",
+        "lab",
+        "lab",
+        "lab",
+        "clinic",
+        "lab",
+        "clinic",
+    ]
+    assert shown["standing"] == "approved"
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "words"),
+    [
+        (("show", "maple", "17"), 6, "knows nothing of that id"),
+        (("list", "nobody"), 6, "no connection is stored"),
+        (("list", "maple", "--region", "mars"), 10, "no region 'mars'"),
+        (("watch",), 2, "Name the practices, or give --all"),
+        (("watch", "maple", "--all"), 2, "Name the practices, or give --all"),
+    ],
+)
+def test_errors_end_in_words_and_statuses(env, args, status, words):
+    """What cannot be done ends with the documented status, a fact and a hint."""
+    result = run(*args)
+    assert (result.exit_code, words in result.stderr) == (status, True)
+
+
+def test_case_of_another_lab_needs_asking(workflow, env):
+    """A case that is not shared with Ormco's lab is read only with --all-cases."""
+    (case_id,) = workflow.send(lab="hello@harbour-lab.test")
+    assert "--all-cases" in run("list", "maple").stdout
+    assert run("show", "maple", case_id).exit_code == 6
+    assert run("show", "maple", case_id, "--all-cases").exit_code == 0
+    assert case_id in run("list", "maple", "--all-cases").stdout
+
+
+def test_wrong_region_is_never_read_silently(classic, workflow, env):
+    """Servers that contradict the account's region are an error that names both and the way out."""
+    workflow.send()
+    classic.set_scenarios("other-servers")
+    result = run("list", "maple")
+    assert (result.exit_code, "--region" in result.stderr) == (10, True)
+    assert len(run("list", "maple", "--region", "americas").stdout.splitlines()) == 1
+
+
+def test_watch_prints_one_object_per_line(workflow, env):
+    """Each event is a JSON object with a version, its id and what happened."""
+    (case_id,) = workflow.send()
+    workflow.act(case_id, "receive")
+    lines = objects(run("watch", "maple", "--once", "--since", "1d", "--json"))
+    assert [(next(iter(line)), line["version"], line["id"]) for line in lines] == [
+        ("version", 1, f"{case_id}:1"),
+        ("version", 1, f"{case_id}:2"),
+    ]
+    assert (lines[1]["event"], lines[1]["actor"], lines[1]["label"]) == (
+        "case_received",
+        "lab",
+        "Scanned received",
+    )
+
+
+def test_nothing_of_a_patient_is_shown_stored_or_logged(workflow, env, tmp_path, caplog):
+    """Health data is in no output that did not ask for it, in no log, and nowhere in the store."""
+    caplog.set_level(logging.DEBUG)
+    case_id = send_named(workflow)
+    workflow.act(case_id, "receive", "comment")
+    output = ""
+    for as_json in ((), ("--json",)):
+        for args in (
+            ("list", "maple"),
+            ("show", "maple", case_id),
+            ("watch", "maple", "--once", "--since", "1d", "--name", str(as_json)),
+            ("download", "maple", case_id, "--to", str(tmp_path / "out")),
+        ):
+            result = run(*args, *as_json)
+            assert result.exit_code == 0, result.stderr
+            output += result.stdout + result.stderr
+    output += caplog.text + everything_stored(tmp_path / "connections.db")
+    assert [word for word in (*HEALTH_DATA, ATTACHMENT, "Comment 1") if word in output] == []
+    asked = run("show", "maple", case_id, "--show-patient").stdout
+    assert [word for word in (*HEALTH_DATA, ATTACHMENT, "Comment 1") if word not in asked] == []
+
+
+def everything_stored(path):
+    with sqlite3.connect(path) as db:
+        tables = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        text = "".join(str(db.execute(f"SELECT * FROM {table}").fetchall()) for table in tables)
+    db.close()
+    return text + path.read_bytes().decode("latin-1")
+
+
+def test_download_says_what_it_did(workflow, env, tmp_path):
+    """Every file is accounted for; one that could not be had decides the exit status."""
+    case_id = send_named(workflow)
+    workflow.act(case_id, "receive", "accept", "design")
+    result = run("download", "maple", case_id, "--to", str(tmp_path / "out"), "--json")
+    (done,) = objects(result)
+    assert result.exit_code == 6
+    assert [file["verified"] for file in done["files"]] == [True, True, False, True, True, True]
+    assert done["files"][2]["error"]["hint"] == "Connect it: ormco connect lab:americas"
+    assert [file["path"] is None for file in done["files"]] == [False, False, True, True, True, True]
+    named = run("download", "maple", case_id, "--to", str(tmp_path / "out"), "--json", "--show-patient")
+    assert objects(named)[0]["files"][-1]["path"] == str(tmp_path / "out" / ATTACHMENT)
+    assert run("download", "maple", case_id, "--to", str(tmp_path / "x"), "--only", "scan").exit_code == 0
+
+
+class Watcher:
+    """`ormco cases watch` as a process of its own, whose lines are collected until it ends."""
+
+    def __init__(self, env, lines):
+        command = [sys.executable, "-m", "connector", "cases", "watch", "--all", "--json", "--interval", "1"]
+        self.process = subprocess.Popen(
+            [*command, "--since", "1d"],
+            env={**os.environ, **env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self._reader = threading.Thread(target=lambda: lines.extend(self.process.stdout))
+        self._reader.start()
+
+    def end(self, number):
+        self.process.send_signal(number)
+        self.process.wait(60)
+        self._reader.join()
+        self.process.stdout.close()
+        return self.process.returncode
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_killed_and_started_again_misses_nothing(workflow, env):
+    """While the watch is killed at random, every event arrives, in order per case."""
+    chance, lines, pause = random.Random(7), [], threading.Event()
+    cases = workflow.send(count=4)
+    steps = [(case_id, action) for action in WORKFLOW for case_id in cases]
+    for _ in range(3):
+        watcher = Watcher(env, lines)
+        for case_id, action in steps[:6]:
+            workflow.act(case_id, action)
+            pause.wait(chance.random() / 4)
+        del steps[:6]
+        pause.wait(chance.random() * 2)
+        watcher.end(signal.SIGKILL)
+    for case_id, action in steps:
+        workflow.act(case_id, action)
+    watcher = Watcher(env, lines)
+    for _ in range(600):
+        seen = versions_by_case(lines)
+        if sum(len(set(versions)) for versions in seen.values()) == 7 * 4:
+            break
+        pause.wait(0.1)
+    assert watcher.end(signal.SIGINT) == 130
+    for versions in versions_by_case(lines).values():
+        assert list(dict.fromkeys(versions)) == list(range(1, 8))
+        # Again at the most what was under way when it was killed.
+        assert len(versions) <= 7 + 3
+
+
+def versions_by_case(lines):
+    found = defaultdict(list)
+    for line in list(lines):
+        try:
+            event = json.loads(line)
+        except ValueError:  # cut by the kill: it comes again
+            continue
+        if "case" in event:
+            found[event["case"]].append(event["case_version"])
+    return found
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes end in another way")
+def test_reader_that_goes_away_loses_nothing(workflow, env):
+    """When whoever reads the stream ends, the watch ends too, and what was not taken comes again."""
+    workflow.send(count=3)
+    command = [sys.executable, "-m", "connector", "cases", "watch", "maple", "--since", "1d"]
+    process = subprocess.Popen(
+        command, env={**os.environ, **env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    assert process.wait(60) != 0
+    process.stderr.close()
+    assert len(objects(run("watch", "maple", "--once", "--json"))) == 3
+
+
+def test_watch_names_whom_it_cannot_follow(classic, workflow, env):
+    """With --all, a practice in trouble is named on stderr, and as an object of its own in the stream."""
+    workflow.send()
+    classic.set_scenarios("outage")
+    result = run("watch", "--all", "--once", "--json")
+    assert result.exit_code == 0
+    assert "maple" in result.stderr
+    (told,) = objects(result)
+    assert (told["version"], told["error"]["practice"], told["error"]["kind"]) == (
+        1,
+        "maple",
+        "provider_unavailable",
+    )
+    assert run("watch", "maple", "--once").exit_code == 5
+
+
+def test_progress_is_for_terminals(monkeypatch, capsys):
+    """On a terminal one line says how far a file is, and goes away; elsewhere nothing is printed."""
+    from connector.cli.case_downloads import ProgressLine
+    from connector.communicate.case import CaseFile
+
+    file = CaseFile(kind="scan", part="upper", file_type="dcm", name="Zaphod.dcm")
+    ProgressLine()(file, 1, 2)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    line = ProgressLine()
+    line(file, 5_000_000, 20_000_000)
+    line.clear()
+    shown = capsys.readouterr().err
+    assert "scan upper dcm: 5.0 MB of 20.0 MB (25 %)" in shown
+    assert "Zaphod" not in shown
+
+
+@pytest.mark.parametrize("command", ["list", "show", "watch", "download"])
+def test_help_has_an_example(command):
+    """Every command explains itself, with an example."""
+    text = run(command, "--help").stdout
+    assert f"Example: ormco cases {command}" in text

@@ -1,0 +1,260 @@
+"""The sandbox's cases: the workflow played by both sides, and the API with its oddities."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+import requests
+
+from connector.sandbox import SCENARIOS
+from connector.sandbox.accounts import LABS_OF_ORMCO
+from connector.sandbox.case_scenarios import CASE_SCENARIOS
+from tests.support.cases import Workflow
+from tests.support.sandbox import TIMEOUT, SignIn, Visitor
+
+LAB = LABS_OF_ORMCO["americas"]
+LAB_SIGN_IN = SignIn(username=LAB.email, password=LAB.password)
+
+
+@pytest.fixture
+def workflow(classic):
+    return Workflow(classic)
+
+
+class Api:
+    """The metadata API, as one account."""
+
+    def __init__(self, sandbox, who=None, region="americas"):
+        who = who or sandbox.practice
+        form = {"grant_type": "password", "username": who.username, "password": who.password}
+        auth = (sandbox.client_id, sandbox.client_secret)
+        answer = requests.post(f"{sandbox.url}/oauth/token", data=form, auth=auth, timeout=TIMEOUT).json()
+        self.http = requests.Session()
+        self.http.headers["Authorization"] = f"Bearer {answer['access_token']}"
+        self.root = f"{sandbox.url}/metadata/{region}/api/"
+
+    def __call__(self, path, method="GET", **options):
+        return self.http.request(method, self.root + path, timeout=TIMEOUT, **options)
+
+
+def pair(api, case_id):
+    case = api(f"cases/{case_id}").json()
+    return case["State"], case["StateFlag"]
+
+
+def test_workflow_of_the_article(classic, workflow):
+    """Each step leaves the status of the article; a new design after a rejection leaves it as it is."""
+    api = Api(classic)
+    (case_id,) = workflow.send()
+    story = [pair(api, case_id)]
+    for action in ("receive", "accept", "request-approval", "reject", "resend", "approve"):
+        workflow.act(case_id, action)
+        story.append(pair(api, case_id))
+    assert story == [
+        *(("Scanned", "Sent"), ("Scanned", "Received"), ("Scanned", "Approved")),
+        *(("Designed", "Sent"), ("Designed", "Rejected"), ("Designed", "Rejected"), ("Designed", "Approved")),
+    ]
+    designs = [api(f"cases/{case_id}/version/{number}").json()["Designs"] for number in (4, 5, 6, 7)]
+    hashes = [design[0]["Hash"] for design in designs]
+    assert hashes[0] == hashes[1] != hashes[2] == hashes[3]
+
+
+def test_side_cannot_do_what_is_not_its_turn(classic, workflow):
+    """A step that is not possible is refused, and changes nothing."""
+    (case_id,) = workflow.send()
+    for action, status in (("accept", 400), ("approve", 400), ("fly", 400)):
+        url = f"{classic.url}/sandbox/cases/{case_id}/{action}"
+        assert requests.post(url, json={}, timeout=TIMEOUT).status_code == status
+    assert requests.post(f"{classic.url}/sandbox/cases/none/receive", timeout=TIMEOUT).status_code == 404
+    assert pair(Api(classic), case_id) == ("Scanned", "Sent")
+
+
+def test_list_is_paged_newest_first(classic, workflow):
+    """Ten a page, the last touched first, with the count of all; `page` is required."""
+    cases = workflow.send(count=11)
+    workflow.act(cases[0], "receive")
+    api = Api(classic)
+    first, second, third = (api(f"cases?page={number}").json() for number in range(3))
+    assert [case["Id"] for case in first["Cases"]] == [cases[0], *reversed(cases[2:])]
+    assert ([case["Id"] for case in second["Cases"]], second["Count"]) == ([cases[1]], 11)
+    assert third == {"Cases": [], "Count": 11}
+    assert api("cases").status_code == 400
+
+
+def test_updated_cases_are_not_paged(classic, workflow):
+    """All that was updated since a moment comes at once; `from` is required."""
+    workflow.send(count=12)
+    api = Api(classic)
+    assert len(api("updatedcases?from=2020-01-01").json()) == 12
+    assert api("updatedcases?from=2100-01-01T00:00:00Z").json() == []
+    assert api("updatedcases").status_code == 400
+    assert api("updatedcases?from=tomorrow").status_code == 400
+
+
+def test_refusals_are_400_with_a_sentence(classic, workflow):
+    """Missing and forbidden differ by their text alone."""
+    (case_id,) = workflow.send()
+    own, other = Api(classic), Api(classic, classic.other_practice, "europe")
+    assert own("cases/17").json() == {"Message": "No case with Id 17 could be found"}
+    assert own(f"cases/{case_id}/version/9").status_code == 400
+    assert own(f"cases/{case_id}/attachments/xyz").status_code == 400
+    assert own("cases/increments/3").json() == {"Message": "No increment with Id 3 could be found"}
+    assert own(f"cases/{case_id}/comments/1/text").json() == {"Message": "Comment not found"}
+    assert (
+        other(f"cases/{case_id}").json()["Message"] == f"You don't have permission to access case {case_id}"
+    )
+
+
+def test_wrong_region_knows_nothing_and_does_not_say_so(classic, workflow):
+    """Another region's server answers with an empty list: the trap of a fixed region."""
+    workflow.send()
+    assert Api(classic, region="europe")("cases?page=0").json() == {"Cases": [], "Count": 0}
+
+
+def test_both_sides_see_the_case(classic, workflow):
+    """The lab's own account sees what practices sent it; another practice sees nothing."""
+    (case_id,) = workflow.send()
+    assert [case["Id"] for case in Api(classic, LAB_SIGN_IN)("cases?page=0").json()["Cases"]] == [case_id]
+    other = Api(classic, classic.other_practice, "europe")
+    assert other("cases?page=0").json()["Count"] == 0
+
+
+def test_state_is_changed_by_the_api(classic, workflow):
+    """`approved` and `rejected` are taken, with an empty answer; nothing else is."""
+    (case_id,) = workflow.send()
+    workflow.act(case_id, "receive", "accept", "request-approval")
+    api = Api(classic)
+    answer = api(f"cases/{case_id}/state/rejected", "PUT")
+    assert (answer.status_code, answer.content, pair(api, case_id)) == (200, b"", ("Designed", "Rejected"))
+    assert api(f"cases/{case_id}/state/Approved", "PUT").json() == {"Message": "Unsupported state: Approved"}
+
+
+def test_dates_come_in_three_forms(classic, workflow):
+    """With and without zone, and with fractions of a second."""
+    workflow.send(count=3)
+    dates = [case["UpdatedOn"] for case in Api(classic)("cases?page=0").json()["Cases"]]
+    assert {(date.endswith("Z"), "." in date) for date in dates} == {
+        (True, False),
+        (False, False),
+        (True, True),
+    }
+
+
+def test_files_are_sent_by_parts(classic, workflow):
+    """A file comes whole or from a byte on; STL files are for the lab."""
+    (case_id,) = workflow.send()
+    workflow.act(case_id, "receive", "accept", "design")
+    api, lab = Api(classic), Api(classic, LAB_SIGN_IN)
+    case = api(f"cases/{case_id}").json()
+    scan, design = case["Scans"][0]["Hash"], case["Designs"][0]["Hash"]
+    whole = api(f"cases/{case_id}/attachments/{scan}")
+    assert hashlib.sha1(whole.content, usedforsecurity=False).hexdigest() == scan
+    part = api(f"cases/{case_id}/attachments/{scan}", headers={"Range": "bytes=5000-"})
+    assert (part.status_code, part.headers["Content-Range"]) == (206, "bytes 5000-5999/6000")
+    assert whole.content.endswith(part.content)
+    assert api(f"cases/{case_id}/attachments/{scan}", headers={"Range": "bytes=6000-"}).status_code == 416
+    assert "permission" in api(f"cases/{case_id}/attachments/{design}").json()["Message"]
+    assert lab(f"cases/{case_id}/attachments/{design}").status_code == 200
+
+
+@pytest.mark.parametrize("scenario", sorted(CASE_SCENARIOS))
+def test_scenarios_are_listed_and_can_be_set(classic, scenario):
+    """Each oddity has a name and a line of description among the sandbox's scenarios."""
+    assert SCENARIOS[scenario] == CASE_SCENARIOS[scenario]
+    classic.set_scenarios(scenario)
+
+
+def test_expired_token_is_500_where_told_so(classic):
+    """The metadata API answers 500 to a dead token, as one of 3Shape's was seen to."""
+    api = Api(classic)
+    api.http.headers["Authorization"] = "Bearer ended"
+    assert api("cases?page=0").status_code == 401
+    classic.set_scenarios("expired-500")
+    answer = api("cases?page=0")
+    assert (answer.status_code, answer.text) == (500, "An error has occurred.")
+
+
+def test_list_moves_where_told_so(classic, workflow):
+    """Cases jump to the top, or vanish, between two pages."""
+    cases = workflow.send(count=25)
+    api = Api(classic)
+    classic.set_scenarios("cases-move")
+    api("cases?page=0")
+    assert api("cases?page=0").json()["Cases"][0]["Id"] == cases[0]
+    classic.set_scenarios("cases-vanish")
+    api("cases?page=0")
+    assert api("cases?page=0").json()["Count"] == 24
+
+
+@pytest.mark.parametrize(
+    ("scenario", "servers"),
+    [("no-servers", None), ("other-servers", "metadata/europe"), ("foreign-servers", "elsewhere.test")],
+)
+def test_servers_lie_where_told_so(classic, scenario, servers):
+    """`/api/servers` is missing, or names another region or host."""
+    classic.set_scenarios(scenario)
+    answer = Api(classic)("servers")
+    assert answer.status_code == 404 if servers is None else servers in answer.json()[0]
+
+
+def test_control_takes_json_alone(classic):
+    """A form, which any web page could send here, is refused; so is nonsense."""
+    url = f"{classic.url}/sandbox/cases"
+    assert requests.post(url, data={"count": "1"}, timeout=TIMEOUT).status_code == 415
+    for body in (
+        {"count": 0},
+        {"count": True},
+        {"practice": "nobody@x.test"},
+        {"lab": classic.practice.username},
+        {"attachments": [{"name": 7}]},
+        {"attachments": [{"name": "a", "content": "!"}]},
+        {"patient": "x"},
+        [],
+    ):
+        assert requests.post(url, json=body, timeout=TIMEOUT).status_code == 400
+    assert (
+        requests.post(
+            f"{classic.url}/sandbox/practices", json={"region": "mars"}, timeout=TIMEOUT
+        ).status_code
+        == 400
+    )
+
+
+def test_status_nobody_knows(classic, workflow):
+    """Whatever status can be set, to see what a client makes of it."""
+    (case_id,) = workflow.send()
+    workflow.act(case_id, "status", state="Shipped", state_flag=None)
+    assert pair(Api(classic), case_id) == ("Shipped", None)
+
+
+def test_pages_play_the_workflow(classic, workflow):
+    """In the portal, clinic and lab see the case, its status, and the buttons of their turn alone."""
+    clinic, lab = Visitor(classic), Visitor(classic)
+    workflow.send()
+    cases = f"{classic.portal_url}/cases"
+    lab.sign_in(cases, LAB_SIGN_IN)
+    page = clinic.sign_in(cases)
+    assert "Scanned sent" in page.text
+    clinic.submit(page, lab=LAB.id)
+    case_id = requests.get(f"{classic.url}/sandbox/cases", timeout=TIMEOUT).json()["cases"][-1]["id"]
+    for who, action, label in (
+        (lab, "receive", "Scanned received"),
+        (lab, "accept", "Scanned approved"),
+        (lab, "request-approval", "Designed sent"),
+        (clinic, "reject", "Designed rejected"),
+        (lab, "resend", "Designed rejected"),
+        (clinic, "approve", "Designed approved"),
+    ):
+        page = who.submit(who.open(f"{cases}/{case_id}"), action=action)
+        assert f'role="status">{label}<' in page.text
+    assert 'value="approve"' not in lab.open(f"{cases}/{case_id}").text
+    assert lab.submit(lab.open(f"{cases}/{case_id}"), action="approve").status_code == 400
+
+
+def test_pages_are_for_the_sides_of_a_case(classic, workflow):
+    """Another practice does not find the case in the portal."""
+    (case_id,) = workflow.send()
+    stranger = Visitor(classic)
+    stranger.sign_in(f"{classic.portal_url}/cases", classic.other_practice)
+    assert stranger.open(f"{classic.portal_url}/cases/{case_id}").status_code == 404
