@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from connector.authorization_request import AuthorizationRequest
     from connector.consent import Capture, Progress
-    from connector.refresh_due import Done, Pace, Summary
+    from connector.refresh.due import Done, Pace, Summary
 
 __all__ = ["Connector"]
 
@@ -161,7 +161,7 @@ class Connector(Upkeep):
             pace: how hard to ask the provider.
             progress: told of each connection, in some thread.
         """
-        from connector.refresh_due import refresh_due
+        from connector.refresh.due import refresh_due
 
         return refresh_due(
             self._refresher, self._resources.store, within=within, pace=pace, progress=progress
@@ -182,8 +182,8 @@ class Connector(Upkeep):
             connector.errors.AccountMismatchError: it belongs to another account.
             connector.errors.ProviderUnavailableError: not now; the token is kept and tried again.
         """
-        from connector.adoption import adopt
         from connector.consent import Terms
+        from connector.consent.adoption import adopt
 
         return adopt(
             self._resources, practice_id, refresh_token, terms=Terms(expected_account=expected_account)

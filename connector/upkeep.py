@@ -11,15 +11,15 @@ from connector.connection import Connection, Event
 from connector.resources import Resources
 
 if TYPE_CHECKING:
-    from connector.checkup import Check
     from connector.communicate.cases import Cases
     from connector.communicate.lab_connection import OrmcoLab
     from connector.connection import Grant
     from connector.consent import Capture, Progress
+    from connector.doctor.checkup import Check
     from connector.refresh import Refresher
-    from connector.removal import Consequences, Removal
     from connector.repair import LastResort, Repair
     from connector.revocation import Revocation
+    from connector.revocation.removal import Consequences, Removal
 
 __all__ = ["Upkeep"]
 
@@ -71,7 +71,7 @@ class Upkeep:
         Raises:
             connector.errors.ConnectionNotFoundError: if nothing is stored of the practice.
         """
-        from connector.removal import consequences
+        from connector.revocation.removal import consequences
 
         return consequences(self._resources, practice_id)
 
@@ -128,7 +128,7 @@ class Upkeep:
         Raises:
             connector.errors.ConnectionNotFoundError: if nothing is stored.
         """
-        from connector.verdict import not_found
+        from connector.refresh.verdict import not_found
 
         if self._resources.store.connection(practice_id) is None:
             raise not_found(practice_id)
@@ -167,7 +167,7 @@ class Upkeep:
         resources = self._resources
 
         def prove(grant: Grant) -> Grant:
-            from connector import account_proof
+            from connector.consent import account_proof
 
             return account_proof.prove(resources, grant)
 
@@ -187,6 +187,6 @@ class Upkeep:
         from functools import partial
 
         from connector.browser.applications import remove_application
-        from connector.removal import Removal
+        from connector.revocation.removal import Removal
 
         return Removal(remove=partial(remove_application, browser=self._resources.config.browser))

@@ -13,13 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from connector import Config, Connector, LabConnection, doctor_connection, doctor_here, doctor_provider
-from connector.checkup import Check
+from connector import Config, Connector, LabConnection
 from connector.cli.output import exit_status
+from connector.doctor import connection as doctor_connection
 from connector.doctor import examine
+from connector.doctor import here as doctor_here
+from connector.doctor import provider as doctor_provider
+from connector.doctor.checkup import Check
 from connector.errors import ConnectorError
-from connector.removal import Removal
 from connector.resources import Resources
+from connector.revocation.removal import Removal
 from tests.support.connecting import connect, settings
 from tests.support.sandbox import RunningSandbox, running_sandbox
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from connector.connection import ConnectionState
-from connector.refresh_due import Done, Pace, refresh_due
+from connector.refresh.due import Done, Pace, refresh_due
 from connector.store import Store
 from tests.support.stores import fresh_url, grant_for, refresher_on, store_at
 from tests.support.token_server import TokenServer

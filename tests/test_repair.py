@@ -23,8 +23,8 @@ from connector.errors import (
     RevokedError,
     WindowClosedError,
 )
-from connector.removal import Consequences, Removal
 from connector.repair import LastResort
+from connector.revocation.removal import Consequences, Removal
 from tests.support.applications import PageVisitor, no_capture, visitor_capture, without_users
 from tests.support.connecting import connect, settings
 from tests.support.sandbox import RunningSandbox, running_sandbox

@@ -24,8 +24,8 @@ from connector.errors import (
     SettingError,
     WindowClosedError,
 )
-from connector.removal import Removal
 from connector.revocation import Revocation
+from connector.revocation.removal import Removal
 from connector.sandbox.accounts import PRACTICE as PRACTICE_ACCOUNT
 from tests.support.applications import PageVisitor, without_users
 from tests.support.clock import ManualClock

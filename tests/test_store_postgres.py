@@ -199,25 +199,8 @@ def test_readers_of_events_agree(url: str, store: Store) -> None:
     """However many write and read at once, every reader sees every event once and in one order."""
     seen: dict[int, list[str]] = {0: [], 1: []}
     done = threading.Event()
-
-    def read(reader: int) -> None:
-        own, last = store_at(url), 0
-        finished = False
-        while not finished:
-            finished = done.is_set()
-            while events := own.events(after=last, limit=7):
-                seen[reader] += [event.detail["number"] for event in events]
-                last = events[-1].sequence
-        own.close()
-
-    def write(writer: int) -> None:
-        own = store_at(url)
-        for step in range(30):
-            own.append_event(begin(writer * 100 + step))
-        own.close()
-
-    readers = [threading.Thread(target=read, args=(number,)) for number in seen]
-    writers = [threading.Thread(target=write, args=(number,)) for number in range(3)]
+    readers = [threading.Thread(target=_read_all, args=(url, done, seen[number])) for number in seen]
+    writers = [threading.Thread(target=_write_some, args=(url, number)) for number in range(3)]
     for thread in readers + writers:
         thread.start()
     for thread in writers:
@@ -226,7 +209,24 @@ def test_readers_of_events_agree(url: str, store: Store) -> None:
     for thread in readers:
         thread.join()
     assert seen[0] == seen[1]
-    assert sorted(map(int, seen[0])) == [writer * 100 + step for writer in range(3) for step in range(30)]
+    assert sorted(map(int, seen[0])) == [100 * writer + step for writer in range(3) for step in range(30)]
+
+
+def _read_all(url: str, done: threading.Event, seen: list[str]) -> None:
+    store, last, finished = store_at(url), 0, False
+    while not finished:
+        finished = done.is_set()
+        while events := store.events(after=last, limit=7):
+            seen += [event.detail["number"] for event in events]
+            last = events[-1].sequence
+    store.close()
+
+
+def _write_some(url: str, writer: int) -> None:
+    store = store_at(url)
+    for step in range(30):
+        store.append_event(begin(100 * writer + step))
+    store.close()
 
 
 def test_one_connection_a_process(store: Store, admin: psycopg.Connection[tuple[object, ...]]) -> None:

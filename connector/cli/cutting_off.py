@@ -13,7 +13,7 @@ from connector.errors import BrowserUnavailableError, ConsentDeniedError
 
 if TYPE_CHECKING:
     from connector.config import Config
-    from connector.removal import Consequences, Removal
+    from connector.revocation.removal import Consequences, Removal
 
 __all__ = ["agree", "ask", "name_consequences", "removal_for", "yes_option"]
 
@@ -81,7 +81,7 @@ def removal_for(
     Raises:
         connector.errors.SettingError: `--headless` without the practice's credentials, where they are needed.
     """
-    from connector.removal import Removal
+    from connector.revocation.removal import Removal
 
     provider = config.load_provider()
     remove = functools.partial(_in_browser, config, mode=mode, timeout=timeout)
@@ -120,7 +120,7 @@ def _in_browser(config: Config, url: str, *, account: str | None, mode: str, tim
 
 
 def _by_hand(url: str, *, account: str | None) -> bool:
-    from connector.removal import steps_by_hand
+    from connector.revocation.removal import steps_by_hand
 
     if not sys.stdin.isatty():
         raise BrowserUnavailableError("nobody is at a terminal to say when it is done")

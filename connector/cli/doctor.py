@@ -12,7 +12,7 @@ from connector.cli.options import config_from, open_connector, settings_options
 from connector.cli.output import UNEXPECTED, emit, exit_status, say
 
 if TYPE_CHECKING:
-    from connector.checkup import Check
+    from connector.doctor.checkup import Check
 
 __all__ = ["doctor"]
 

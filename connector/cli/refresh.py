@@ -10,7 +10,7 @@ from connector.cli.options import config_from, open_connector, settings_options
 from connector.cli.output import emit, say
 
 if TYPE_CHECKING:
-    from connector.refresh_due import Done
+    from connector.refresh.due import Done
 
 __all__ = ["refresh"]
 
@@ -38,7 +38,7 @@ def refresh(due_within: float, at_once: int, per_second: float, as_json: bool, *
     Several runs share the work and do none of it twice; one that was stopped is continued by the next. What
     could not be refreshed shows in `ormco status --needs-attention`.
     """
-    from connector.refresh_due import Pace
+    from connector.refresh.due import Pace
 
     with open_connector(config_from(settings)) as connector:
         summary = connector.refresh_due(

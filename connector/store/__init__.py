@@ -6,11 +6,11 @@ from pathlib import Path
 
 from connector.clock import Clock
 from connector.errors import SettingError
+from connector.store.access import Access
 from connector.store.fence import FencedError
 from connector.store.keys import new_key
 from connector.store.locking import next_look
 from connector.store.owner import this_process
-from connector.store.rows import Access
 from connector.store.store import Store
 
 __all__ = ["Access", "FencedError", "Store", "new_key", "next_look", "open_store", "this_process"]

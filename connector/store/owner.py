@@ -12,7 +12,7 @@ __all__ = ["is_gone", "this_process"]
 
 def this_process() -> str:
     """Return this process's name in the store: host, process id, and what tells it from its successors."""
-    return f"{_host()} {os.getpid()} {_started(os.getpid()) or '-'}"
+    return _named(os.getpid())
 
 
 def is_gone(owner: str) -> bool:
@@ -29,6 +29,11 @@ def is_gone(owner: str) -> bool:
         return False
     present = _started(int(pid))
     return present is not None and (present == "dead" or started not in ("-", present))
+
+
+@lru_cache(maxsize=2)
+def _named(pid: int) -> str:
+    return f"{_host()} {pid} {_started(pid) or '-'}"
 
 
 @lru_cache(maxsize=1)

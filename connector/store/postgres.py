@@ -7,19 +7,17 @@ or through a pooler in session mode, not in transaction mode.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from connector.clock import Clock
-from connector.errors import ExtraMissingError
+from connector.errors import ConnectorError
 from connector.store.database import Execute, Job, Statement, WriteQueue
 from connector.store.migrations import is_current, migrate
 from connector.store.owner import this_process
-from connector.store.postgres_errors import address, is_final, is_passing, must_be_run_again, translate
+from connector.store.postgres_driver import driver, lock_number, pipelined, translated
+from connector.store.postgres_errors import address, is_final, is_passing, translate
 from connector.store.postgres_schema import DIALECT, SESSION
 
 if TYPE_CHECKING:
@@ -30,12 +28,6 @@ __all__ = ["PostgresDatabase"]
 _T = TypeVar("_T")
 _FIRST_SECONDS = 3.0
 _RESTART_SECONDS = 30.0
-
-
-def lock_number(name: str) -> int:
-    """Return the number by which PostgreSQL knows a lock."""
-    digest = hashlib.sha256(f"ormco lock: {name}".encode()).digest()
-    return int.from_bytes(digest[:8], "big", signed=True)
 
 
 _EVENTS_LOCK = lock_number("the order of events")
@@ -77,12 +69,12 @@ class PostgresDatabase:
 
     def fetch_one(self, sql: str, args: Sequence[object]) -> Any:
         """Return the first row of a query, or None."""
-        query = _translated(sql)
+        query = translated(sql)
         return self._run(lambda db: db.execute(query, args, binary=True).fetchone())
 
     def fetch_all(self, sql: str, args: Sequence[object]) -> list[Any]:
         """Return the rows of a query."""
-        query = _translated(sql)
+        query = translated(sql)
         return self._run(lambda db: db.execute(query, args, binary=True).fetchall())
 
     def write(self, work: Callable[[Execute], _T]) -> _T:
@@ -169,29 +161,34 @@ class PostgresDatabase:
         def transaction(db: psycopg.Connection[Any]) -> None:
             with db.transaction():
                 for job in jobs:
-                    job.run(lambda sql, args: db.execute(_translated(sql), args or None))
+                    job.run(lambda sql, args: db.execute(translated(sql), args or None))
 
-        self._run(_pipelined(jobs) if all(job.statements for job in jobs) else transaction)
+        self._run(pipelined(jobs) if all(job.statements for job in jobs) else transaction)
 
     def _run(self, work: Callable[[psycopg.Connection[Any]], _T]) -> _T:
         """Run work that may be run again, through a restart of the server if need be."""
-        error = _driver().Error
+        error = driver().Error
         with self._guard:
             while True:
                 try:
                     result = work(self._db or self._connect())
                 except error as exc:
                     self._wait_after(exc)
+                except ConnectorError:
+                    raise
+                except BaseException:
+                    self._drop()  # an interrupted query would get in the way of the next
+                    raise
                 else:
                     self._down_since = None
                     return result
 
     def _wait_after(self, exc: psycopg.Error) -> None:
         """Wait before another try, or raise what the error means."""
-        lost = self._db is None or self._db.closed
-        if lost:
+        connected = self._db is not None and not self._db.closed
+        if not connected:
             self._drop()
-        if is_final(exc) or not (lost or must_be_run_again(exc)):
+        if is_final(exc, connected=connected):
             raise translate(exc, self._url) from None
         now = self._clock.monotonic()
         since = self._down_since = now if self._down_since is None else self._down_since
@@ -200,7 +197,7 @@ class PostgresDatabase:
         self._clock.sleep(min(0.05 + (now - since) * 0.2, 1.0))
 
     def _connect(self) -> psycopg.Connection[Any]:
-        db: psycopg.Connection[Any] = _driver().connect(
+        db: psycopg.Connection[Any] = driver().connect(
             self._url,
             autocommit=True,
             connect_timeout=10,
@@ -228,7 +225,7 @@ class PostgresDatabase:
         if not is_current(version):
             with db.transaction():
                 db.execute(b"SELECT pg_advisory_xact_lock(%s)", (_SCHEMA_LOCK,))
-                migrate(lambda sql, args: db.execute(_translated(sql), args or None), self.dialect)
+                migrate(lambda sql, args: db.execute(translated(sql), args or None), self.dialect)
 
     def _drop(self) -> None:
         if self._db is not None:
@@ -237,35 +234,3 @@ class PostgresDatabase:
 
 
 _LEFT_TO_THE_PARENT: list[object] = []
-
-
-def _pipelined(jobs: Sequence[Job[Any]]) -> Callable[[psycopg.Connection[Any]], None]:
-    """Return what runs the statements of all jobs in one transaction and one round trip."""
-    statements = [statement for job in jobs for statement in job.statements]
-
-    def run(db: psycopg.Connection[Any]) -> None:
-        if len(statements) == 1:
-            cursors = [db.execute(_translated(sql), args) for sql, args in statements]
-        else:
-            with db.pipeline(), db.transaction():
-                cursors = [db.execute(_translated(sql), args) for sql, args in statements]
-        counts = iter([cursor.rowcount for cursor in cursors])
-        for job in jobs:
-            job.results = [[next(counts) for _ in job.statements]]
-
-    return run
-
-
-@lru_cache(maxsize=256)
-def _translated(sql: str) -> bytes:
-    return sql.replace("?", "%s").encode()
-
-
-def _driver() -> ModuleType:
-    try:
-        import psycopg
-    except ImportError:
-        raise ExtraMissingError(
-            "PostgreSQL's driver is not installed", hint="Install it: pip install 'ormco-connector[postgres]'"
-        ) from None
-    return psycopg

@@ -10,28 +10,32 @@ from connector.errors import SettingError, StoreDamagedError, StoreError, StoreU
 if TYPE_CHECKING:
     import psycopg
 
-__all__ = ["address", "is_final", "is_passing", "must_be_run_again", "translate"]
+__all__ = ["address", "is_final", "is_passing", "translate"]
 
-_AGAIN = {"40001", "40P01"}  # serialization failure, deadlock
+# Serialization failure, deadlock; too many connections; shutting down, crashed, starting up.
+_AGAIN = {"40001", "40P01", "53300", "57P01", "57P02", "57P03"}
+_LOST = "08"
 _MISSING = {"42P01", "42703"}  # no such table, no such column
 # libpq gives no code for what happens before a session exists, only the server's words.
 _PASSING = ("too many clients", "connection slots", "starting up", "shutting down", "recovery mode")
 _FINAL = ("authentication failed", "does not exist", "pg_hba.conf", "no password supplied", "invalid")
 
 
-def is_final(exc: psycopg.Error) -> bool:
-    """Return whether trying again is of no use."""
-    return exc.sqlstate is None and any(words in str(exc) for words in _FINAL) and not is_passing(exc)
+def is_final(exc: psycopg.Error, *, connected: bool) -> bool:
+    """Return whether trying again is of no use.
+
+    Args:
+        exc: what the driver raised.
+        connected: whether the session it happened in goes on.
+    """
+    if exc.sqlstate is not None:
+        return exc.sqlstate not in _AGAIN and not exc.sqlstate.startswith(_LOST)
+    return connected or (any(words in str(exc) for words in _FINAL) and not is_passing(exc))
 
 
 def is_passing(exc: psycopg.Error) -> bool:
     """Return whether the server is there and will have room in a moment."""
     return any(words in str(exc) for words in _PASSING)
-
-
-def must_be_run_again(exc: psycopg.Error) -> bool:
-    """Return whether the server undid a transaction that another one was in the way of."""
-    return exc.sqlstate in _AGAIN
 
 
 def translate(exc: psycopg.Error, url: str) -> StoreError | SettingError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from connector.clock import from_timestamp
 from connector.connection import (
@@ -21,15 +21,12 @@ from connector.store.token_text import dump_rest, dump_unproven, load_tokens, lo
 from connector.token_set import TokenSet
 
 __all__ = [
-    "ACCESS_COLUMNS",
     "CONNECTION_COLUMNS",
     "GRANT_COLUMNS",
     "SEALED_COLUMNS",
     "TABLE",
-    "Access",
     "changes",
     "sealed",
-    "to_access",
     "to_connection",
     "to_grant",
 ]
@@ -37,7 +34,6 @@ __all__ = [
 TABLE = "ormco_connections"
 SEALED_COLUMNS = ("access_token", "token_rest", "unproven")
 _AT = {column: place(TABLE, column) for column in SEALED_COLUMNS}
-_AT_ACCESS_TOKEN = _AT["access_token"]
 _DUE = frozenset({ConnectionState.CONNECTED, ConnectionState.DEGRADED})
 
 _OPEN_COLUMNS = (
@@ -64,55 +60,6 @@ _REST_COLUMNS = ("refresh_sent_at", "refresh_owner", "failures", "retry_at", "re
 
 CONNECTION_COLUMNS = ", ".join(_OPEN_COLUMNS)
 GRANT_COLUMNS = ", ".join(_OPEN_COLUMNS + _REST_COLUMNS)
-ACCESS_COLUMNS = (
-    "state, good_until, refreshed_at, generation, retry_at, unproven IS NOT NULL, renewable, access_token"
-)
-
-
-class Access(NamedTuple):
-    """What handing out an access token needs; times in seconds since 1970.
-
-    Attributes:
-        state: a value of `ConnectionState`.
-        good_until: when to stop using the token.
-        received_at: when it arrived.
-        generation: rises with each new token set.
-        retry_at: no refresh before this moment, or None.
-        unproven: whether newer tokens wait for their account to be read.
-        renewable: whether there is a refresh token.
-        token: the access token, or None.
-    """
-
-    state: str
-    good_until: float | None
-    received_at: float | None
-    generation: int
-    retry_at: float | None
-    unproven: bool
-    renewable: bool
-    token: str | None
-
-    @classmethod
-    def of(cls, grant: Grant) -> Access:
-        """Return what `Store.access` says of a grant."""
-        connection, tokens = grant.connection, grant.tokens
-        return cls(
-            state=connection.state.value,
-            good_until=None if tokens is None else tokens.good_until.timestamp(),
-            received_at=_timestamp(connection.refreshed_at),
-            generation=connection.token_generation,
-            retry_at=_timestamp(grant.retry_at),
-            unproven=grant.unproven is not None,
-            renewable=connection.renewable,
-            token=None if tokens is None else tokens.access_token,
-        )
-
-
-def to_access(row: Sequence[Any], ring: KeyRing, practice_id: str) -> Access:
-    """Read a row of `ACCESS_COLUMNS`."""
-    sealed = row[7]
-    token = None if sealed is None else ring.open(sealed, at=_AT_ACCESS_TOKEN, row=practice_id)
-    return Access(row[0], row[1], row[2], row[3], row[4], row[5], row[6], token)
 
 
 def to_connection(row: Sequence[Any]) -> Connection:

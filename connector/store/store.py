@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from connector.connection import Connection, Event, Grant
+from connector.store.access import ACCESS_COLUMNS, Access, to_access
 from connector.store.audit import insert_events
 from connector.store.cursors import CursorRecords, delete_cursors
 from connector.store.database import Execute
@@ -13,11 +14,8 @@ from connector.store.locking import LockRecords
 from connector.store.requests import RequestRecords
 from connector.store.rotation import KeyRecords
 from connector.store.rows import (
-    ACCESS_COLUMNS,
     CONNECTION_COLUMNS,
     GRANT_COLUMNS,
-    Access,
-    to_access,
     to_connection,
     to_grant,
 )
@@ -60,11 +58,7 @@ class Store(RequestRecords, CursorRecords, LockRecords, KeyRecords, GrantRecords
     def access(self, practice_id: str) -> Access | None:
         """Return a practice's access token and what decides whether it may be handed out."""
         row = self._one(_ACCESS_SQL, (practice_id,)) if practice_id.isprintable() else None
-        if row is None:
-            return None
-        if self._ring is None:
-            return self._opened(lambda ring: to_access(row, ring, practice_id))
-        return to_access(row, self._ring, practice_id)
+        return None if row is None else self._opened(lambda ring: to_access(row, ring, practice_id))
 
     def get(self, practice_id: str) -> Grant | None:
         """Return a practice's connection with its secrets."""

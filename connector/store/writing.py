@@ -73,7 +73,7 @@ class _Write:
         update = f"UPDATE ormco_connections SET {names} WHERE practice_id = ? AND revision = ?"  # noqa: S608
         told = (
             f"INSERT INTO ormco_events ({EVENT_COLUMNS}) SELECT {', '.join('?' * 8)} WHERE EXISTS "  # noqa: S608
-            "(SELECT 1 FROM ormco_connections WHERE practice_id = ? AND revision = ?)"
+            "(SELECT 1 FROM ormco_connections WHERE practice_id = ? AND revision = ?) ON CONFLICT DO NOTHING"
         )
         return [
             (update, (*values.values(), self._practice_id, revision)),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from connector.connection import ConnectionState, Event, Grant
+from connector.connection import ConnectionState, Grant
 from connector.store import Store
 from tests.support.processes import workers
 from tests.support.stores import grant_for
@@ -58,31 +58,27 @@ def kill_at_random(
 def _look(store: Store, server: TokenServer, practices: int, tally: Tally) -> None:
     newest = server.counts()["newest"]
     for number in range(practices):
-        practice_id = f"p{number}"
-        grant = store.get(practice_id)
+        grant = store.get(f"p{number}")
         assert grant is not None
+        assert grant.tokens is not None
+        assert grant.tokens.refresh_token is not None
+        _, name, refreshes = grant.tokens.refresh_token.split("-")
         if grant.connection.state is ConnectionState.NEEDS_REPAIR:
             tally.dead += 1
             assert grant.connection.reason == "answer_lost", grant.connection
-            server.set(newest={**newest, practice_id: 0}, dead=[])
-            _start_again(store, grant)
+            _start_again(store, grant, f"p{number}.{tally.dead}")
         elif grant.refresh_sent_at is not None:
             tally.marked += 1
-        elif (
-            grant.tokens is None
-            or grant.tokens.access_token != f"at-{practice_id}-{newest.get(practice_id, 0)}"
-        ):
-            tally.lost.append(f"{practice_id}: {grant.connection}")
+        elif int(refreshes) != newest.get(name, 0):
+            tally.lost.append(f"{name}: {grant.connection}")
 
 
-def _start_again(store: Store, grant: Grant) -> None:
-    """Give a dead practice fresh consent."""
-    fresh = grant_for(grant.connection.practice_id)
-    store.delete(grant.connection.practice_id, _forgotten(grant))
-    store.put(fresh, expected_generation=None)
-
-
-def _forgotten(grant: Grant) -> Event:
-    return Event(
-        at=grant.connection.since, kind="forget", outcome="ok", practice_id=grant.connection.practice_id
+def _start_again(store: Store, grant: Grant, name: str) -> None:
+    """Give a dead practice fresh consent, under a name that no late call can spoil."""
+    connection = replace(
+        grant.connection,
+        state=ConnectionState.CONNECTED,
+        token_generation=grant.connection.token_generation + 1,
     )
+    fresh = replace(grant, connection=connection, tokens=grant_for(name).tokens)
+    store.put(fresh, expected_generation=grant.connection.token_generation)

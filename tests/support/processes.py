@@ -88,5 +88,5 @@ def _context() -> Any:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     # What is imported once need not be imported by each of 64 processes.
-    context.set_forkserver_preload(["__main__", "connector.token_endpoint", "tests.support.work"])
+    context.set_forkserver_preload(["__main__", "psycopg", "tests.support.work"])
     return context

@@ -78,7 +78,9 @@ def ask(line: Connection, url: str, server: str, practice_id: str, threads: int,
 
 def refresh_for_ever(line: Connection, url: str, server: str, practices: int, number: int) -> None:
     """Refresh some practices again and again, until killed."""
-    refresher = refresher_on(store_at(url), server)
+    store = store_at(url)
+    store.check()
+    refresher = refresher_on(store, server)
     line.send("ready")
     while True:
         try:

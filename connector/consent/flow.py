@@ -7,10 +7,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from connector.account_proof import keep_unproven, prove, revoke_fresh
 from connector.authorization_request import AuthorizationRequest
 from connector.authorization_response import AuthorizationResponse
 from connector.connection import Connection, ConnectionState, Event, UnprovenGrant
+from connector.consent.account_proof import keep_unproven, prove, revoke_fresh
+from connector.consent.request_match import Captured, no_such_request, read_answer
 from connector.errors import (
     CodeSpentError,
     ConnectorError,
@@ -20,7 +21,6 @@ from connector.errors import (
 )
 from connector.id_token import check_id_token
 from connector.provider import Provider
-from connector.request_match import Captured, no_such_request, read_answer
 from connector.resources import Resources
 from connector.token_set import TokenSet
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from connector.account_proof import prove
 from connector.communicate.token_probe import TokenVerdict, probe_token
 from connector.connection import Connection, ConnectionState, Event, Grant
 from connector.consent import LOCK_TIMEOUT
+from connector.consent.account_proof import prove
 from connector.errors import GrantRefusedError, NeedsRepairError, ProviderUnavailableError
-from connector.grant_proof import Finding, examine
 from connector.refresh import Refresher
+from connector.refresh.verdict import dead, require_alive
 from connector.resources import Resources
-from connector.verdict import dead, require_alive
+from connector.revocation.grant_proof import Finding, examine
 
 __all__ = ["Diagnosis", "Step", "diagnose", "prove_account", "unproven_refused"]
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from connector.connection import Account, Connection, ConnectionState, Grant
 from connector.consent import Progress, check_provider
 from connector.errors import BrowserUnavailableError, ExtraMissingError, GrantStillHonouredError
-from connector.grant_proof import token_sets
 from connector.provider import Provider
+from connector.refresh.verdict import not_found
 from connector.resources import Resources
-from connector.verdict import not_found
+from connector.revocation.grant_proof import token_sets
 
 __all__ = [
     "Consequences",

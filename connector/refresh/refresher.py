@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from connector.clock import Clock, Deadline
 from connector.connection import Connection, ConnectionState, Grant
 from connector.errors import ClientRefusedError, ConnectorError, ProviderUnavailableError
-from connector.renewal import RefreshEndpoint, Renewal
+from connector.refresh.renewal import RefreshEndpoint, Renewal
+from connector.refresh.verdict import not_found, require_alive
 from connector.store import Access, FencedError, Store, next_look
-from connector.verdict import not_found, require_alive
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor

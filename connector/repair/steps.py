@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from connector import consent
 from connector.connection import Connection, ConnectionState, Event, Grant
-from connector.diagnosis import Step, diagnose, prove_account, unproven_refused
 from connector.errors import (
     CodeRefusedError,
     ConnectionNotFoundError,
@@ -15,10 +14,11 @@ from connector.errors import (
     ProviderUnavailableError,
 )
 from connector.refresh import Refresher
-from connector.removal import Consequences, Removal, consequences
+from connector.refresh.verdict import not_found
+from connector.repair.diagnosis import Step, diagnose, prove_account, unproven_refused
 from connector.resources import Resources
 from connector.revocation import revoke
-from connector.verdict import not_found
+from connector.revocation.removal import Consequences, Removal, consequences
 
 __all__ = ["LastResort", "Repair", "reconnect", "repair"]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from connector import consent
-from connector.account_proof import keep_unproven, prove
 from connector.connection import Connection, Event, UnprovenGrant
+from connector.consent.account_proof import keep_unproven, prove
 from connector.resources import Resources
 from connector.token_set import TokenSet
 

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from connector.checkup import Check, failed, fine, warning
 from connector.clock import Clock
+from connector.doctor.checkup import Check, failed, fine, warning
 from connector.errors import (
     BrowserUnavailableError,
     ExtraMissingError,

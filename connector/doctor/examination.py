@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import TimeoutError as LateError
 from functools import partial
 
-from connector import doctor_connection, doctor_here, doctor_provider
-from connector.checkup import Check, Result, failed, start
+from connector.doctor import connection as doctor_connection
+from connector.doctor import here as doctor_here
+from connector.doctor import provider as doctor_provider
+from connector.doctor.checkup import Check, Result, failed, start
 from connector.errors import ConnectorError
 from connector.refresh import Refresher
 from connector.resources import Resources

@@ -23,9 +23,7 @@ from connector.errors import (
     StoreLockedError,
     StoreUnavailableError,
 )
-from connector.store import FencedError, Store, this_process
-from connector.token_set import TokenSet
-from connector.verdict import (
+from connector.refresh.verdict import (
     ANSWER_LOST,
     RATE_LIMITED,
     answer_lost,
@@ -37,6 +35,8 @@ from connector.verdict import (
     require_alive,
     serves_until,
 )
+from connector.store import FencedError, Store, this_process
+from connector.token_set import TokenSet
 
 __all__ = ["RefreshEndpoint", "Renewal"]
 

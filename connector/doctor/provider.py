@@ -15,9 +15,9 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 from requests.exceptions import RequestException
 
 from connector.authorization_request import AuthorizationRequest
-from connector.checkup import Check, failed, fine, start, warning
 from connector.clock import Clock, Deadline
 from connector.communicate.client import origin
+from connector.doctor.checkup import Check, failed, fine, start, warning
 from connector.errors import (
     ClientRefusedError,
     ConnectorError,

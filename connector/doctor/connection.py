@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from connector.checkup import Check, failed, fine, warning
 from connector.clock import isoformat
 from connector.communicate.account import read_account
 from connector.communicate.token_probe import TokenVerdict, probe_token
 from connector.connection import Account, Connection, ConnectionState
 from connector.consent import check_provider
+from connector.doctor.checkup import Check, failed, fine, warning
 from connector.errors import AccountMismatchError, NeedsRepairError
 from connector.refresh import Refresher
+from connector.refresh.verdict import not_found, require_alive
 from connector.resources import Resources
-from connector.verdict import not_found, require_alive
 
 __all__ = ["all_connections", "state", "use"]
 

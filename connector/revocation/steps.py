@@ -18,10 +18,10 @@ from connector.errors import (
     RevokedError,
     StoreError,
 )
-from connector.grant_proof import Finding, access_token_end, examine, token_sets
-from connector.removal import Removal, by_hand, is_over, remove_from_page
+from connector.refresh.verdict import not_found
 from connector.resources import Resources
-from connector.verdict import not_found
+from connector.revocation.grant_proof import Finding, access_token_end, examine, token_sets
+from connector.revocation.removal import Removal, by_hand, is_over, remove_from_page
 
 __all__ = ["Revocation", "revoke"]
 

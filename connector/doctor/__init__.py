@@ -1,0 +1,7 @@
+"""The doctor: checks of this machine, of the provider and of a connection, each with its cure."""
+
+from __future__ import annotations
+
+from connector.doctor.examination import examine
+
+__all__ = ["examine"]

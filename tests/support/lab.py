@@ -1,0 +1,55 @@
+"""The other side of a lab connection, and the portal's: by the sandbox's users API, without the product."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import requests
+
+from tests.support.connecting import granted_tokens
+from tests.support.sandbox import TIMEOUT, RunningSandbox, SignIn
+
+__all__ = ["EMAILS", "UsersApi", "lab_of"]
+
+EMAILS = {
+    "americas": "insignia.support@ormco.com",
+    "asia-pacific": "insignia.supportasia@ormco.com",
+    "europe": "insignia.supporteurope@ormco.com",
+}
+
+
+def lab_of(sandbox: RunningSandbox, region: str) -> SignIn:
+    """How Ormco's lab of a region signs in."""
+    return SignIn(username=EMAILS[region], password=sandbox.lab.password)
+
+
+class UsersApi:
+    """What somebody does with their own account, beside the product."""
+
+    def __init__(self, sandbox: RunningSandbox, who: SignIn) -> None:
+        self._url = f"{sandbox.url}/api/users"
+        self._headers = {"Authorization": f"Bearer {granted_tokens(sandbox, who)['access_token']}"}
+        self.id: str = self.me()["Id"]
+
+    def me(self) -> dict[str, Any]:
+        """The account."""
+        return self.call("GET", "/me")
+
+    def ask(self, email: str) -> None:
+        """Ask another account for a connection."""
+        self.call("POST", f"/{self.id}/requestconnection/{self.call('GET', f'/{email}')['Id']}")
+
+    def approve_all(self) -> None:
+        """Accept whatever waits."""
+        for row in self.me()["Connections"]:
+            self.call("POST", f"/{self.id}/connection/{row['Id']}/approve")
+
+    def remove_all(self) -> None:
+        """Reject or delete every connection."""
+        for row in self.me()["Connections"]:
+            self.call("DELETE", f"/{self.id}/connection/{row['Id']}")
+
+    def call(self, method: str, path: str) -> Any:
+        answer = requests.request(method, self._url + path, headers=self._headers, timeout=TIMEOUT)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None

@@ -1,0 +1,123 @@
+"""A tiny OrmcoDigital whose My Profile goes wrong in every way there is, and 3Shape's link to go with it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+REDIRECT_URI = "https://landing.test/"
+CODE = "0123456789ABCDEF" * 4
+
+
+@dataclass
+class ProfilePages:
+    """What the page does, and what was asked of it.
+
+    Attributes:
+        ok: JavaScript of *Ok*; `d` is the dialog, `c` the field for the code.
+        update: what *Update* leads to: a page's HTML, a status, "" for My Profile again, or None for nothing.
+        forgets: whether My Profile comes back as it was before.
+        target: `target` of the link to 3Shape.
+        button: the words of the button that opens the dialog.
+        redirect_uri: where 3Shape is asked to send the code.
+        extra: a further field of the profile.
+        disabled: "disabled" for an *Ok* that cannot be pressed.
+        method: the Submission Method that is saved.
+        entered: the codes that *Update* came with.
+    """
+
+    url: str = ""
+    ok: str = "d.style.display = 'none'"
+    update: str | int | None = ""
+    forgets: bool = False
+    target: str = "_blank"
+    button: str = "Connect 3 Shape to Insignia"
+    redirect_uri: str = REDIRECT_URI
+    extra: str = ""
+    disabled: str = ""
+    method: str = ""
+    entered: list[str] = field(default_factory=list)
+
+    def html(self) -> str:
+        """My Profile."""
+        link = f"/authorize?client_id=x&redirect_uri={quote(self.redirect_uri, safe='')}"
+        chosen, checked = ("selected", "checked") if self.method else ("", "")
+        submit = "" if self.update is not None else "onsubmit='return false'"
+        return f"""<h1>My Profile</h1><form method=post action=/update {submit}>{self.extra}
+            <label><input type=radio name=source value=scanner {checked}> Intraoral Scanner</label>
+            <label><input type=radio name=source value=pvs> PVS</label>
+            <select name=scanner><option><option {chosen}>3Shape Trios</select>
+            <button type=button onclick="d.style.display = 'block'">{self.button}</button>
+            <input type=hidden name=code id=entered><button>Update</button></form>
+            <div class=modal id=d style="display: none"><h2>Enter Authorization Code</h2>
+            <p>First click <a href="{link}" target="{self.target}">here</a> to generate the code.</p>
+            <label>Enter Code : <input id=c></label>
+            <button {self.disabled} onclick="entered.value = c.value; {self.ok}">Ok</button>
+            <p role=alert id=problem></p></div>"""
+
+
+@contextmanager
+def serve_profile(**what: Any) -> Iterator[ProfilePages]:
+    """Run the server on a free loopback port."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server.daemon_threads = True
+    pages = ProfilePages(url=f"http://127.0.0.1:{server.server_port}/", **what)
+    server.pages = pages  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield pages
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    @property
+    def pages(self) -> ProfilePages:
+        return self.server.pages  # type: ignore[attr-defined,no-any-return]
+
+    def do_GET(self) -> None:
+        if urlsplit(self.path).path == "/authorize":
+            self.answer(302, location=f"{self.pages.redirect_uri}?code={CODE}&iss=x")
+        elif urlsplit(self.path).path == "/":
+            self.answer(200, self.pages.html())
+        else:
+            self.answer(404, "no such page")
+
+    def do_POST(self) -> None:
+        form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        if self.path != "/update":
+            self.answer(500)
+            return
+        pages = self.pages
+        pages.entered += form.get("code", [])
+        if not pages.forgets:
+            pages.method = form.get("scanner", [""])[0]
+        if isinstance(pages.update, int):
+            self.answer(pages.update, "<h1>Sorry</h1>")
+        elif pages.update:
+            self.answer(200, pages.update)
+        else:
+            self.answer(303, location="/")
+
+    def answer(self, status: int, body: str = "", *, location: str = "") -> None:
+        content = f"<!doctype html><title>OrmcoDigital</title>{body}".encode()
+        self.send_response(status)
+        for name, value in {"Location": location, "Content-Type": "text/html; charset=utf-8"}.items():
+            if value:
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *args: Any) -> None:
+        pass
