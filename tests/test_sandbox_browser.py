@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from tests.support.browsers import need_browser
 from tests.support.sandbox import running_sandbox
 
-BROWSERS = ("chromium", "chromium-browser", "chromium-headless-shell", "google-chrome")
 # Only loopback exists for this browser: the landing site is never looked up.
 ARGS = ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 UNNAMED = """() => [...document.querySelectorAll("a, button, input:not([type=hidden]), select, summary")]
@@ -22,11 +20,8 @@ UNNAMED = """() => [...document.querySelectorAll("a, button, input:not([type=hid
 
 @pytest.fixture(scope="module")
 def chromium():
-    executable = os.environ.get("ORMCO_BROWSER") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
-        pytest.skip("no Chromium or Chrome is installed")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=ARGS)
+        browser = playwright.chromium.launch(executable_path=need_browser(), args=ARGS)
         yield browser
         browser.close()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -12,29 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from connector.browser import capture_redirect, find_browser
-from connector.errors import BrowserUnavailableError
+from connector.browser import capture_redirect
 from tests.support.authorization_pages import AuthorizationPages, Trap, landing_trap, serve_pages
-
-
-def _installed() -> str | None:
-    try:
-        return find_browser(os.environ.get("ORMCO_BROWSER"), headless=True).path
-    except BrowserUnavailableError:
-        return None
-
-
-# Looked for before the tests get a home folder of their own: Playwright keeps its browsers in the real one.
-_BROWSER = _installed()
+from tests.support.browsers import need_browser
 
 
 @pytest.fixture(scope="session")
 def browser() -> str:
     """The path of a browser; without one the test is skipped, and fails where tests are for good."""
-    if _BROWSER is None:
-        missing = "no Chromium: install Chrome, or run 'playwright install chromium', or set ORMCO_BROWSER"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
-    return _BROWSER
+    return need_browser()
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Tests of the consent flow: a pytest plugin, and what it and `ormco check-consent` are made of."""

@@ -1,0 +1,208 @@
+"""The consent flow as a monitor's check: from the authorization request to a code that is not used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from connector.authorization_request import AuthorizationRequest
+from connector.authorization_response import parse_redirect
+from connector.clock import Clock
+from connector.config import Config
+from connector.errors import ConnectorError, PageChangedError, SettingError
+from connector.provider import Provider
+from connector.resources import Resources
+from connector.testing.consent import Consent, PracticeAccount, Settings
+from connector.testing.expected_page import Difference, page_changed
+from connector.testing.request import client_id_of, new_request
+from connector.testing.screenshot import save_private
+
+__all__ = ["Check", "CheckStep", "check_consent"]
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckStep:
+    """One step of the check.
+
+    Attributes:
+        name: "provider", "page", "sign_in", "words", "allow", "redirect" or "code".
+        result: "ok", "changed" (it works, but the page is not as the guide shows it) or "failed".
+        seconds: how long it took.
+    """
+
+    name: str
+    result: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """What came of a check.
+
+    Attributes:
+        result: "ok"; "changed": a page is not as the guide shows it; "failed".
+        provider: its name.
+        duration_seconds: of all of it.
+        steps: as far as it came.
+        missing: words and buttons that are expected and were not there.
+        instead: what was there and is not expected.
+        screenshots: the files that were saved.
+        error: what a person has to know, or None.
+    """
+
+    result: str
+    provider: str
+    duration_seconds: float
+    steps: tuple[CheckStep, ...]
+    missing: tuple[str, ...] = ()
+    instead: tuple[str, ...] = ()
+    screenshots: tuple[Path, ...] = ()
+    error: ConnectorError | None = None
+
+
+def check_consent(
+    config: Config, *, screenshots: Path | None = None, headless: bool = True, timeout: float = 600
+) -> Check:
+    """Go through the consent in a browser: sign in, compare the Authorize page, allow access, read the code.
+
+    Needs no client secret and no store: the code is not exchanged, and dies within minutes.
+
+    Args:
+        config: the settings, with the practice's user name and password.
+        screenshots: folder for masked screenshots; those of the last check are replaced.
+        headless: without a window.
+        timeout: seconds.
+
+    Raises:
+        connector.errors.SettingError: settings are missing: all of them are named.
+    """
+    account = _account(config)
+    settings = Settings(browser=config.browser, headless=headless, timeout=timeout)
+    run = _Run(config, Consent(account, settings=settings), screenshots)
+    try:
+        run.go()
+    except ConnectorError as exc:
+        run.end(exc)
+    finally:
+        run.consent.close()
+    return run.check()
+
+
+def _account(config: Config) -> PracticeAccount:
+    password = config.password.reveal()
+    needed = {
+        "ORMCO_CLIENT_ID": client_id_of(config, config.load_provider()),
+        "ORMCO_3SHAPE_USERNAME": config.username,
+        "ORMCO_3SHAPE_PASSWORD (or ORMCO_3SHAPE_PASSWORD_FILE)": password,
+    }
+    missing = [name for name, value in needed.items() if not value]
+    if missing:
+        raise SettingError(
+            f"not set: {', '.join(missing)}",
+            hint="Set them in the environment. The account should be one of your own, made for this check.",
+        )
+    return PracticeAccount(username=config.username or "", password=password or "")
+
+
+class _Run:
+    """One check under way."""
+
+    def __init__(self, config: Config, consent: Consent, folder: Path | None) -> None:
+        self.consent = consent
+        self._config = config
+        self._folder = folder
+        self._clock = Clock()
+        self._begun = self._clock.monotonic()
+        self._steps: list[CheckStep] = []
+        self._difference: Difference | None = None
+        self._screenshots: list[Path] = []
+        self._error: ConnectorError | None = None
+
+    def go(self) -> None:
+        provider: Provider = self._step("provider", lambda: Resources(self._config).provider)
+        request = new_request(self._config, provider)
+        self._step("page", lambda: self.consent.open(request))
+        self._save("sign-in", self.consent.screenshot)
+        self._step("sign_in", self.consent.sign_in)
+        if not self.consent.redirected:
+            self._save("authorize", self.consent.screenshot)
+            self._step("words", self._compare)
+        self._step("allow", lambda: self.consent.allow(check=False))
+        answer = self._step("redirect", lambda: self.consent.redirect_url)
+        self._step("code", lambda: _read_code(answer, request, provider))
+
+    def end(self, error: ConnectorError) -> None:
+        self._error = error
+        evidence = self.consent.evidence()
+        if evidence is None:
+            return
+        if isinstance(error, PageChangedError) and evidence.difference:
+            self._difference = evidence.difference
+            if self._steps[-1].name == "sign_in":  # it ended with another page than the Authorize page
+                self._steps[-1] = replace(self._steps[-1], result="ok")
+                self._steps.append(CheckStep(name="words", result="failed", seconds=0.0))
+        if (content := evidence.screenshot) is not None:
+            self._save("end", lambda: content)
+
+    def check(self) -> Check:
+        changed = self._difference or Difference(missing=())
+        error = self._error or (page_changed(changed) if changed else None)
+        result = "ok" if error is None else "changed" if isinstance(error, PageChangedError) else "failed"
+        return Check(
+            result=result,
+            provider=self._config.load_provider().name,
+            duration_seconds=round(self._clock.monotonic() - self._begun, 3),
+            steps=tuple(self._steps),
+            missing=changed.missing,
+            instead=changed.instead,
+            screenshots=tuple(self._screenshots),
+            error=error,
+        )
+
+    def _compare(self) -> None:
+        self._difference = self.consent.difference()
+
+    def _step(self, name: str, act: Callable[[], _T]) -> _T:
+        begun, result = self._clock.monotonic(), "failed"
+        try:
+            outcome = act()
+            result = "changed" if name == "words" and self._difference else "ok"
+            return outcome
+        finally:
+            seconds = round(self._clock.monotonic() - begun, 3)
+            self._steps.append(CheckStep(name=name, result=result, seconds=seconds))
+
+    def _save(self, name: str, take: Callable[[], bytes]) -> None:
+        if self._folder is None:
+            return
+        path = self._folder.absolute() / f"{name}.png"
+        try:
+            save_private(take(), path)
+        except OSError as exc:
+            raise SettingError(
+                f"the screenshot {str(path)!r} cannot be saved: {exc.strerror}",
+                hint="Name a folder that you may write to: --screenshots DIR",
+            ) from None
+        self._screenshots.append(path)
+
+
+def _read_code(answer: str, request: AuthorizationRequest, provider: Provider) -> None:
+    """Judge the answer as `complete` would before it sends the code.
+
+    Raises:
+        connector.errors.ConnectorError: as `parse_redirect` does.
+    """
+    read = partial(
+        parse_redirect,
+        answer,
+        redirect_uri=request.redirect_uri,
+        code_format=provider.code_format,
+        issuer=provider.issuer,
+    )
+    if read().state is not None or provider.returns_state:
+        read(expected_state=request.state)

@@ -1,0 +1,195 @@
+"""Which 3Shape Communicate the tests run against: a sandbox of their own, or what the environment names."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from connector.config import Config
+from connector.errors import ExtraMissingError, SettingError
+from connector.testing.consent import PracticeAccount
+from connector.testing.request import client_id_of
+
+if TYPE_CHECKING:
+    from connector.sandbox import Sandbox
+
+__all__ = ["Communicate", "is_sandbox", "open_communicate"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Communicate:
+    """3Shape Communicate as the tests reach it. What this one does not have is None.
+
+    Attributes:
+        settings: as in the environment: ORMCO_PROVIDER and so on, with the secrets, but no ORMCO_STORE.
+        provider: what ORMCO_PROVIDER takes: the name of a preset or the path of a provider file.
+        generation: "classic" or "identity"; None for another server.
+        client_id: Ormco's.
+        redirect_uri: where the provider sends the browser back to.
+        practice: the account that gives consent.
+        other_practice: another one; the sandbox's alone.
+        portal_url: the portal.
+        applications_page: where a person removes Ormco.
+        ormcodigital_url: OrmcoDigital.
+        control_url: of the sandbox.
+        sandbox: the sandbox itself.
+    """
+
+    settings: dict[str, str] = field(repr=False)
+    provider: str
+    generation: str | None = None
+    client_id: str | None = None
+    client_secret: str | None = field(default=None, repr=False)
+    redirect_uri: str
+    practice: PracticeAccount | None = None
+    other_practice: PracticeAccount | None = None
+    portal_url: str | None = None
+    applications_page: str | None = None
+    ormcodigital_url: str | None = None
+    control_url: str | None = None
+    sandbox: Sandbox | None = field(default=None, repr=False)
+
+    @property
+    def provider_file(self) -> str | None:
+        """The provider file's path, if the provider is one."""
+        return self.provider if self.provider.endswith(".toml") else None
+
+    @property
+    def missing(self) -> list[str]:
+        """The settings that a consent needs and that are not there."""
+        needed = {
+            "ORMCO_CLIENT_ID": self.client_id,
+            "ORMCO_3SHAPE_USERNAME": self.practice,
+            "ORMCO_3SHAPE_PASSWORD": self.practice,
+        }
+        return [name for name, value in needed.items() if not (value or self.settings.get(name))]
+
+    def config(self, *, store: str) -> Config:
+        """Return the settings of a connector; a test is skipped here where the client secret is missing.
+
+        Args:
+            store: its store, such as f"sqlite:///{tmp_path}/connections.db"; never the one of the machine.
+        """
+        config = Config.from_env(self.settings | {"ORMCO_STORE": store})
+        try:
+            config.registration(config.load_provider())
+        except SettingError as exc:
+            if not exc.message.startswith("not set"):
+                raise
+            _skip(f"no connector for {self.provider}: {exc.message}")
+        return config
+
+    @contextmanager
+    def scenarios(self, *names: str) -> Iterator[None]:
+        """Let the sandbox misbehave until the block ends; a test is skipped here where there is no sandbox.
+
+        Args:
+            names: of `ormco sandbox --list-scenarios`.
+        """
+        if self.sandbox is None:
+            _skip(f"the scenario {', '.join(names)} needs the sandbox")
+        self.sandbox.set_scenarios(*names)
+        try:
+            yield
+        finally:
+            self.sandbox.set_scenarios()
+
+
+def is_sandbox(env: Mapping[str, str]) -> bool:
+    """Return whether the environment leaves the tests to a sandbox of their own."""
+    return env.get("ORMCO_PROVIDER", "").strip() in ("", "sandbox")
+
+
+@contextmanager
+def open_communicate(env: Mapping[str, str], *, generation: str = "classic") -> Iterator[Communicate]:
+    """Start a sandbox on a free port, unless the environment names another provider.
+
+    Args:
+        env: `os.environ`, as for `Config.from_env`.
+        generation: of the sandbox.
+
+    Raises:
+        connector.errors.ConfigurationError: the settings are not right, or the sandbox's parts are missing.
+    """
+    if not is_sandbox(env):
+        yield _from_environment(env)
+        return
+    redirect_uri = env.get("ORMCO_REDIRECT_URI", "").strip()
+    try:
+        from connector.sandbox import Sandbox
+
+        sandbox = Sandbox(generation, redirect_uris=[redirect_uri] if redirect_uri else []).start()
+    except ModuleNotFoundError as exc:
+        raise ExtraMissingError(
+            f"the sandbox needs {exc.name}", hint="Install it: pip install 'ormco-connector[testing]'"
+        ) from None
+    with sandbox:
+        yield _of_sandbox(sandbox, redirect_uri, env)
+
+
+def _of_sandbox(sandbox: Sandbox, redirect_uri: str, env: Mapping[str, str]) -> Communicate:
+    found: dict[str, Any] = sandbox.description
+    settings = {
+        "ORMCO_PROVIDER": found["provider_file"],
+        "ORMCO_CLIENT_ID": found["client_id"],
+        "ORMCO_CLIENT_SECRET": found["client_secret"],
+        "ORMCO_REDIRECT_URI": redirect_uri or found["redirect_uri"],
+        "ORMCO_3SHAPE_USERNAME": found["practice"]["username"],
+        "ORMCO_3SHAPE_PASSWORD": found["practice"]["password"],
+        "ORMCO_DIGITAL_URL": found["ormcodigital_url"],
+        **_for_stores(env),
+    }
+    return Communicate(
+        settings=settings,
+        provider=settings["ORMCO_PROVIDER"],
+        generation=found["generation"],
+        client_id=found["client_id"],
+        client_secret=found["client_secret"],
+        redirect_uri=settings["ORMCO_REDIRECT_URI"],
+        practice=PracticeAccount(**found["practice"]),
+        other_practice=PracticeAccount(**found["other_practice"]),
+        portal_url=found["portal_url"],
+        applications_page=found["applications_page"],
+        ormcodigital_url=found["ormcodigital_url"],
+        control_url=found["control_url"],
+        sandbox=sandbox,
+    )
+
+
+def _from_environment(env: Mapping[str, str]) -> Communicate:
+    settings = {name: value for name, value in env.items() if name.startswith("ORMCO_")} | _for_stores(env)
+    settings.pop("ORMCO_STORE", None)
+    config = Config.from_env(settings)
+    provider = config.load_provider()
+    password = config.password.reveal()
+    generations = {"dotnetopenauth": "classic", "identityserver": "identity"}
+    return Communicate(
+        settings=settings,
+        provider=config.provider,
+        generation=generations.get(provider.code_format),
+        client_id=client_id_of(config, provider),
+        client_secret=config.client_secret.reveal(),
+        redirect_uri=config.redirect_uri,
+        practice=PracticeAccount(username=config.username, password=password)
+        if config.username and password
+        else None,
+        portal_url=provider.portal_url,
+        applications_page=provider.applications_page,
+        ormcodigital_url=config.digital_url,
+    )
+
+
+def _for_stores(env: Mapping[str, str]) -> dict[str, str]:
+    """Return a sealing key: without one, each store of a test would ask for the machine's keyring."""
+    own = {name: env[name] for name in ("ORMCO_STORE_KEYS", "ORMCO_STORE_KEYS_FILE") if env.get(name)}
+    return own or {"ORMCO_STORE_KEYS": base64.b64encode(os.urandom(32)).decode("ascii")}
+
+
+def _skip(reason: str) -> NoReturn:
+    import pytest
+
+    pytest.skip(reason)

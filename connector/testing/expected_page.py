@@ -1,0 +1,124 @@
+"""What the guide shows on the Authorize page, and how the page at hand differs: in words and roles."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from connector.errors import PageChangedError
+from connector.testing.screenshot import PERSONAL
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+__all__ = ["Difference", "compare", "page_changed", "without_personal_data"]
+
+# Guide, Getting Connected on OrmcoDigital, step 5.
+_BUTTONS = ("Allow access", "Cancel")
+_USUAL = ("Home", "Authorize")
+_APPLICATION = "Ormco"
+_SENTENCE = (
+    "You are hereby allowing the Ormco application to access your 3Shape Communicate™ cases, which include"
+    " personal health information pertaining to patients."
+)
+
+_EMAIL = re.compile(r"[^\s<>\"“”()]+@[^\s<>\"“”()]+")
+_LOOKALIKE = 0.5  # of difflib: a sentence that may stand in the guide's place
+_MOST = 12  # of each role
+_ROLES = ("heading", "button", "link")
+_NAMES = """(elements, personal) => elements
+  .filter(each => !each.closest(personal))
+  .map(each => each.ariaLabel || each.innerText || each.value || '')"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """How the page at hand differs from the guide's Authorize page.
+
+    Attributes:
+        missing: what is expected and is not there, such as `button "Allow access"`.
+        kept: what is expected and is there.
+        instead: what else is there and could stand in its place.
+    """
+
+    missing: tuple[str, ...]
+    kept: tuple[str, ...] = ()
+    instead: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether anything is missing."""
+        return bool(self.missing)
+
+    def __str__(self) -> str:
+        """Return the lines of a diff: what went, what came, what stayed."""
+        if not self.missing:
+            return "The Authorize page has the words and buttons of the guide."
+        signed = (("-", self.missing), ("+", self.instead), (" ", self.kept))
+        lines = [f"  {sign} {line}" for sign, group in signed for line in group]
+        return "\n".join(["The guide's Authorize page (-) and the page at hand (+):", *lines])
+
+
+def compare(page: Page) -> Difference:
+    """Compare the page at hand with the guide's Authorize page."""
+    present = {role: _names(page, role) for role in _ROLES}
+    text = page.locator("body").inner_text()
+    pressable = {_plain(name) for role in ("button", "link") for name in present[role]}
+    expected = {
+        **{f'button "{name}"': _plain(name) in pressable for name in _BUTTONS},
+        f'application\'s name "{_APPLICATION}"': _has_word(text, _APPLICATION),
+        f'text "{_SENTENCE}"': _plain(_SENTENCE) in _plain(text),
+    }
+    missing = tuple(what for what, there in expected.items() if not there)
+    known = {_plain(name) for name in (*_BUTTONS, *_USUAL)}
+    others = [
+        f'{role} "{_shown(name)}"' for role in _ROLES for name in present[role] if _plain(name) not in known
+    ]
+    if f'text "{_SENTENCE}"' in missing:
+        others += [f'text "{line}"' for line in _lookalike(text)]
+    return Difference(
+        missing=missing,
+        kept=tuple(what for what, there in expected.items() if there),
+        instead=tuple(dict.fromkeys(others)) if missing else (),
+    )
+
+
+def page_changed(difference: Difference) -> PageChangedError:
+    """Return the error for a page that differs."""
+    there = f"; there is: {', '.join(difference.instead)}" if difference.instead else ""
+    return PageChangedError(
+        f"the Authorize page has no {', no '.join(difference.missing)}{there}",
+        hint="Look at the page. If 3Shape changed it for good, whatever follows the guide's words has to"
+        " change too; if it is another page, the account or the request is not as expected.",
+    )
+
+
+def without_personal_data(text: str) -> str:
+    """Return words of a page without the e-mail addresses in them."""
+    return _EMAIL.sub("…@…", text)
+
+
+def _names(page: Page, role: str) -> list[str]:
+    # By role: Playwright leaves out what is hidden.
+    names: list[str] = page.get_by_role(role).evaluate_all(_NAMES, PERSONAL)  # type: ignore[arg-type]
+    return [" ".join(name.split()) for name in names if name.strip()][:_MOST]
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.replace("™", "").casefold().split())
+
+
+def _has_word(text: str, word: str) -> bool:
+    return re.search(rf"\b{re.escape(word)}\b", text) is not None
+
+
+def _shown(name: str) -> str:
+    name = without_personal_data(name)
+    return name if len(name) <= 60 else name[:59] + "…"
+
+
+def _lookalike(text: str) -> list[str]:
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    nearest = difflib.get_close_matches(_SENTENCE, lines, 1, _LOOKALIKE)
+    return [without_personal_data(line)[:240] for line in nearest]

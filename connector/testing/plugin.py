@@ -1,0 +1,143 @@
+"""The pytest plugin: fixtures for a test of the consent flow, against the sandbox or staging.
+
+```python
+def test_consent(communicate, consent, tmp_path):
+    config = communicate.config(store=f"sqlite:///{tmp_path}/connections.db")
+    with Connector.from_config(config) as connector:
+        consent.open(connector.begin("practice-42"))
+        consent.sign_in()
+        consent.allow()
+        assert connector.complete(consent.redirect_url, practice_id="practice-42").state == "connected"
+```
+
+Every pytest run imports this module at its start: it imports pytest alone, and the rest in its fixtures.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from connector.testing.communicate import Communicate
+    from connector.testing.consent import Consent, PracticeAccount
+    from connector.testing.report import Reporter
+
+__all__ = ["communicate", "consent", "practice_account"]
+
+_REPORTER: pytest.StashKey[Reporter] = pytest.StashKey()
+_PRODUCTION = ("communicate", "identity")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what can be chosen for consent tests."""
+    group = parser.getgroup("consent", "consent tests (Ormco in 3Shape Communicate)")
+    group.addoption(
+        "--consent-generation",
+        choices=("classic", "identity"),
+        default="classic",
+        help="which of 3Shape's authorization servers the sandbox imitates (classic)",
+    )
+    group.addoption("--consent-headed", action="store_true", help="show the browser window")
+    group.addoption(
+        "--consent-output",
+        metavar="DIR",
+        help="where screenshots and traces are saved (pytest's cache folder)",
+    )
+    group.addoption(
+        "--consent-trace",
+        action="store_true",
+        help="save a full Playwright trace of each consent test; it shows everything, so: sandbox only",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker."""
+    config.addinivalue_line(
+        "markers", "consent: a test of the consent flow; every test with the fixture `consent` has it"
+    )
+    if not config.getoption("--consent-trace"):
+        return
+    from connector.testing.communicate import is_sandbox
+
+    if not is_sandbox(os.environ):
+        raise pytest.UsageError(
+            "--consent-trace is for the sandbox alone: a trace holds the password and all that pages show."
+            " Unset ORMCO_PROVIDER, or leave the option out."
+        )
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark every test of the consent flow, so that `-m consent` and `-m "not consent"` find them."""
+    if "consent" in getattr(item, "fixturenames", ()):
+        item.add_marker("consent")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Attach to the report of a failed test what its consent page looked like."""
+    report = yield
+    reporter = item.stash.get(_REPORTER, None)
+    if reporter is not None and report.failed and report.when == "call":
+        reporter.attach(item, report)
+    return report
+
+
+@pytest.fixture(scope="session")
+def communicate(pytestconfig: pytest.Config) -> Iterator[Communicate]:
+    """3Shape Communicate: a sandbox for this test session, or what ORMCO_PROVIDER names; its addresses."""
+    from connector.testing.communicate import open_communicate
+
+    provider = os.environ.get("ORMCO_PROVIDER", "").strip()
+    if provider in _PRODUCTION:
+        pytest.fail(
+            f"ORMCO_PROVIDER={provider} is production, where a test gives nobody's consent:"
+            f" set it to {provider}-staging, or unset it for the sandbox",
+            pytrace=False,
+        )
+    with open_communicate(os.environ, generation=pytestconfig.getoption("--consent-generation")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def practice_account(communicate: Communicate) -> PracticeAccount:
+    """The practice's Communicate account: its `username` and `password`."""
+    if communicate.practice is None or communicate.missing:
+        pytest.skip(f"no consent at {communicate.provider}: not set: {', '.join(communicate.missing)}")
+    return communicate.practice
+
+
+@pytest.fixture
+def consent(
+    request: pytest.FixtureRequest,
+    communicate: Communicate,
+    practice_account: PracticeAccount,
+) -> Iterator[Consent]:
+    """A browser to take through consent: `open`, `sign_in`, `allow`, `cancel`, `redirect_url`, `page`."""
+    from connector.config import Config
+    from connector.testing.consent import Consent, Settings
+    from connector.testing.remote import expect_takes_remotes
+    from connector.testing.report import Reporter
+    from connector.testing.request import new_request
+
+    option = request.config.getoption
+    reporter = Reporter(request.node.name, request.config)
+    settings = Settings(
+        browser=os.environ.get("ORMCO_BROWSER") or None,
+        headless=not option("--consent-headed"),
+        trace=reporter.path("trace.zip") if option("--consent-trace") else None,
+    )
+    found = reporter.consent = Consent(
+        practice_account,
+        new_request=lambda: new_request(Config.from_env(communicate.settings)),
+        settings=settings,
+    )
+    request.node.stash[_REPORTER] = reporter
+    with expect_takes_remotes():
+        yield found
+        found.close()

@@ -1,0 +1,69 @@
+"""Worker processes on one port and one store, as a real server has them (there: gunicorn, uWSGI, IIS)."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import threading
+from multiprocessing.connection import wait
+from typing import Any
+
+from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
+
+__all__ = ["run_workers"]
+
+
+def run_workers(bound: socket.socket, *, url: str, secret: bytes, count: int) -> None:
+    """Serve with some processes until one ends or this one is interrupted.
+
+    Args:
+        bound: the listening socket, which they share.
+        url: the address that people use.
+        secret: what session cookies are signed with: every worker reads the others'.
+        count: how many.
+    """
+    context = multiprocessing.get_context("spawn")
+    workers = [
+        context.Process(target=_work, args=(bound, url, secret), daemon=True, name=f"worker-{number + 1}")
+        for number in range(count)
+    ]
+    for worker in workers:
+        worker.start()
+    try:
+        wait([worker.sentinel for worker in workers])
+    finally:
+        for worker in workers:
+            worker.terminate()
+            worker.join()
+
+
+def _work(bound: socket.socket, url: str, secret: bytes) -> None:
+    from web import create_app
+
+    from connector import Config
+
+    # Ctrl-C in a terminal reaches every process; the first one tells the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    app = create_app(Config.from_env(os.environ), url=url, secret=secret)
+    host, port = bound.getsockname()
+    server = ThreadedWSGIServer(host, port, app, handler=_Handler, fd=bound.fileno())
+    # Another worker may take the connection that woke this one.
+    server.socket.setblocking(False)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+
+
+class _Handler(WSGIRequestHandler):
+    """An access log without queries: one of them holds the code."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        path = self.path.partition("?")[0]
+        sys.stderr.write(f"worker {os.getpid()}: {self.command} {path} {int(code)}\n")
+
+    def log_error(self, format: str, *args: Any) -> None:
+        """Log nothing: a malformed request line is still a request line."""

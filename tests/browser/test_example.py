@@ -1,0 +1,303 @@
+"""The example web application, with two worker processes, in a real browser."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from connector.browser import pages
+from connector.browser.installed import find_browser
+from connector.browser.launch import open_browser
+from tests.support.stores import fresh_url
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext, Page
+
+EXAMPLE = Path(__file__).parents[2] / "scripts" / "example"
+ALEX = ("alex", "example-alex")
+ROBIN = ("robin", "example-robin")
+TIMEOUT = 30
+
+
+class Example:
+    """The running example: where it is, the sandbox behind it, and its access log."""
+
+    def __init__(self, lines: list[str], log: Path) -> None:
+        text = "\n".join(lines)
+        self.url = _found(r"The example: (\S+)", text)
+        self.sandbox = _found(r"3Shape, imitated: (\S+)/portal", text)
+        self.practice = (
+            _found(r"sign in there as (\S+),", text),
+            _found(r"there as \S+, password (\S+)", text),
+        )
+        self._log = log
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text(encoding="utf-8")
+
+    def counters(self) -> dict[str, int]:
+        answer = requests.get(f"{self.sandbox}/sandbox/control", timeout=TIMEOUT).json()
+        counters: dict[str, int] = answer["counters"]
+        return counters
+
+
+def _found(pattern: str, text: str) -> str:
+    match = re.search(pattern, text)
+    assert match is not None, text
+    return match[1]
+
+
+@contextmanager
+def running_example(tmp_path: Path, **environment: str) -> Iterator[Example]:
+    """Start it with two workers on a free port; stop it as a service manager would."""
+    log = tmp_path / "example.log"
+    with (
+        log.open("w") as stderr,
+        subprocess.Popen(
+            [sys.executable, str(EXAMPLE), "--port", "0", "--workers", "2"],
+            env=os.environ | environment,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        ) as process,
+    ):
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("Ctrl-C"):
+                break
+        try:
+            yield Example(lines, log)
+        finally:
+            process.terminate()
+            process.wait(TIMEOUT)
+            print(log.read_text(encoding="utf-8"))  # noqa: T201 - shown if the test fails
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Iterator[Example]:
+    """The example on SQLite."""
+    with running_example(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def context(browser: str) -> Iterator[BrowserContext]:
+    """A browser that cannot reach Ormco's site."""
+    found = find_browser(browser, headless=True)
+    with open_browser(found, headless=True, unreachable="MAP ormco.com ~NOTFOUND") as context:
+        context.set_default_timeout(TIMEOUT * 1000)
+        yield context
+
+
+@pytest.fixture
+def session(context: BrowserContext, example: Example) -> Callable[..., Page]:
+    """Sign in to the example in a session of its own; returns its profile page."""
+
+    def begin(user: tuple[str, str] = ALEX) -> Page:
+        assert context.browser is not None
+        own = context.browser.new_context()
+        own.set_default_timeout(TIMEOUT * 1000)
+        return sign_in(own.new_page(), example, user)
+
+    return begin
+
+
+def sign_in(page: Page, example: Example, user: tuple[str, str]) -> Page:
+    page.goto(example.url)
+    page.get_by_label("User name").fill(user[0])
+    page.get_by_label("Password").fill(user[1])
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("heading", name="3Shape TRIOS").wait_for()
+    return page
+
+
+def consent(page: Page, example: Example) -> None:
+    pages.sign_in(page, *example.practice)
+    pages.allow_access(page)
+
+
+def connect(page: Page, example: Example, button: str = "Connect") -> None:
+    page.get_by_role("button", name=button, exact=True).click()
+    consent(page, example)
+    assert message(page) == f"Connected to {example.practice[0]}."
+
+
+def copied_address(page: Page, example: Example) -> str:
+    """Go through the paste dialog's "here", in another tab; return the address that the tab ends on."""
+    page.get_by_role("button", name="Connect with a code").click()
+    with page.expect_popup() as popup:
+        page.get_by_role("button", name="here").click()
+    tab = popup.value
+    with tab.expect_request("https://ormco.com/**") as landing:
+        consent(tab, example)
+    tab.close()
+    return landing.value.url
+
+
+def remove_ormco(page: Page, example: Example) -> None:
+    tab = page.context.new_page()
+    tab.goto(f"{example.sandbox}/User/Applications")
+    tab.get_by_role("button", name="Remove Ormco").click()
+    tab.get_by_role("button", name="Delete").click()
+    tab.get_by_text("You have not authorized any application").wait_for()
+    tab.close()
+
+
+def message(page: Page) -> str:
+    """What the page says about the last step."""
+    page.locator(".message").first.wait_for()
+    return page.locator(".message").first.inner_text()
+
+
+def state(page: Page) -> str:
+    return page.locator(".state").inner_text()
+
+
+def test_connect_and_come_back(session: Callable[..., Page], example: Example) -> None:
+    """Any worker takes the redirect; the code is in no address, page, referrer or log afterwards."""
+    page = session()
+    asked: list[tuple[str, str]] = []
+    page.on("request", lambda request: asked.append((request.url, request.headers.get("referer", ""))))
+    connect(page, example)
+    answer = next(url for url, _ in asked if "/connected?" in url)
+    code = _found(r"code=([^&]+)", answer)
+    assert state(page) == "Connected"
+    assert page.url == f"{example.url}/profile"
+    assert code not in page.content() + page.evaluate("document.referrer")
+    assert [url for url, referrer in asked if code in referrer or (code in url and url != answer)] == []
+    assert "GET /connected 303" in example.log
+    assert "?" not in example.log
+    assert code not in example.log
+
+
+def test_paste_anything(session: Callable[..., Page], example: Example) -> None:
+    """The address that another tab ended on is taken as it was copied, in a sentence too."""
+    page = session()
+    address = copied_address(page, example)
+    page.get_by_label("Address or code").fill(f"This came up: <{address}>, is that right?")
+    page.get_by_role("button", name="Ok").click()
+    page.get_by_text("Connected to").wait_for()
+    assert state(page) == "Connected"
+
+
+@pytest.mark.parametrize("other", [ALEX, ROBIN], ids=["same-person", "other-practice"])
+def test_the_answer_of_another_session(
+    session: Callable[..., Page], example: Example, other: tuple[str, str]
+) -> None:
+    """An answer to another session is refused before it is sent to 3Shape, and says what to do."""
+    address = copied_address(session(), example)
+    stranger = session(other)
+    stranger.goto(address.replace("https://ormco.com/", f"{example.url}/connected"))
+    refusal = "belongs to a request of another practice, session or provider"
+    assert refusal in stranger.get_by_role("alert").first.inner_text()
+    assert "Begin again" in stranger.get_by_role("alert").last.inner_text()
+    assert state(stranger) == "Not connected"
+    assert "token:authorization_code" not in example.counters()
+
+
+def test_cancel(session: Callable[..., Page], example: Example) -> None:
+    """*Cancel* at 3Shape is told in words."""
+    page = session()
+    page.get_by_role("button", name="Connect", exact=True).click()
+    pages.sign_in(page, *example.practice)
+    pages.cancel(page)
+    assert "did not allow access" in page.get_by_role("alert").first.inner_text()
+    assert page.url == f"{example.url}/profile"
+
+
+def test_a_dead_connection_shows_up_and_is_repaired(session: Callable[..., Page], example: Example) -> None:
+    """When any session or process finds the connection dead, an open page says so; *Repair* mends it."""
+    page, elsewhere = session(), session()
+    connect(page, example)
+    remove_ormco(page, example)
+    elsewhere.reload()
+    elsewhere.get_by_role("button", name="Test").click()
+    page.get_by_text("Needs repair", exact=True).wait_for()
+    assert page.get_by_text("The connection needs repair").count() == 1
+    page.context.clear_cookies(name=re.compile("^sandbox-"))
+    connect(page, example, "Repair")
+    assert state(page) == "Connected"
+    elsewhere.get_by_role("heading", name="3Shape TRIOS").wait_for()
+
+
+def test_repair_finds_nothing(session: Callable[..., Page], example: Example) -> None:
+    """*Repair* of a connection that works asks nobody for anything."""
+    page = session()
+    connect(page, example)
+    page.get_by_role("button", name="Repair").click()
+    page.get_by_text("Checked: nothing is wrong.").wait_for()
+    page.get_by_role("button", name="Test").click()
+    page.get_by_text("knows you as Maple Street Orthodontics").wait_for()
+
+
+def test_disconnect_with_proof(session: Callable[..., Page], example: Example) -> None:
+    """Access is gone only when 3Shape proves it: who says so too early is told what is left to do."""
+    page = session()
+    connect(page, example)
+    page.get_by_role("link", name="Disconnect").click()
+    assert page.get_by_role("listitem").first.inner_text().startswith(f"Go to {example.sandbox}/User/App")
+    page.get_by_role("button", name="I have removed it").click()
+    assert "still honours the grant" in page.get_by_role("alert").first.inner_text()
+    assert state(page) == "Being disconnected"
+    remove_ormco(page, example)
+    page.get_by_role("link", name="Disconnect").click()
+    page.get_by_role("button", name="I have removed it").click()
+    page.get_by_text("the tokens are deleted").wait_for()
+    assert state(page) == "Disconnected"
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_every_worker_knows(context: BrowserContext, tmp_path: Path, kind: str) -> None:
+    """Each worker process, on SQLite or PostgreSQL, shows what another one has done; all end together."""
+    with running_example(tmp_path, ORMCO_STORE=fresh_url(kind, tmp_path)) as example:
+        page = sign_in(context.pages[0], example, ALEX)
+        connect(page, example)
+        workers: set[str] = set()
+        while len(workers) < 2:
+            page.reload()
+            assert state(page) == "Connected"
+            workers = set(re.findall(r"worker (\d+): GET /profile 200", example.log))
+    with pytest.raises(requests.ConnectionError):
+        requests.get(example.url, timeout=TIMEOUT)
+
+
+def test_what_others_send(example: Example) -> None:
+    """Forms of other sites, other host names and strangers get nothing; nobody is sent to another site."""
+
+    def send(method: str, path: str, **options: Any) -> requests.Response:
+        return requests.request(
+            method, f"{example.url}{path}", timeout=TIMEOUT, allow_redirects=False, **options
+        )
+
+    for path in ("/connect", "/paste", "/repair", "/disconnect", "/logout", "/login"):
+        assert send("POST", path, data={"user": "alex", "password": "example-alex"}).status_code == 400
+    assert send("GET", "/login", headers={"Host": "evil.example"}).status_code == 400
+    stranger = send("GET", "/connected?code=made-up-code&state=x")
+    assert (stranger.status_code, stranger.headers["Location"]) == (303, "/login")
+    assert send("GET", "/events").status_code == 303
+    with requests.Session() as browsing:
+        page = browsing.get(f"{example.url}/login?next=https://evil.example/", timeout=TIMEOUT)
+        token = _found(r'name="form_token" value="([^"]+)"', page.text)
+        fields = {"user": "alex", "password": "example-alex", "form_token": token}
+        answer = browsing.post(page.url, data=fields, timeout=TIMEOUT, allow_redirects=False)
+    assert answer.headers["Location"] == "/profile"
+    cookie = answer.headers["Set-Cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+    assert page.headers["Referrer-Policy"] == "no-referrer"
+    assert page.headers["Cache-Control"] == "no-store"
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
+    assert "made-up-code" not in example.log

@@ -1,0 +1,313 @@
+"""The pytest plugin, used from another project."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from connector.browser.installed import find_browser
+from connector.browser.launch import open_browser
+from connector.testing.screenshot import masked_screenshot
+from tests.browser.conftest import browser  # noqa: F401 - a fixture
+
+Project = Callable[..., subprocess.CompletedProcess[str]]
+
+CONSENT = """
+    from connector import Connector
+
+    def test_consent(communicate, consent, tmp_path):
+        config = communicate.config(store=f"sqlite:///{tmp_path}/connections.db")
+        with Connector.from_config(config) as connector:
+            consent.open(connector.begin("practice-42"))
+            consent.sign_in()
+            consent.allow()
+            connection = connector.complete(consent.redirect_url, practice_id="practice-42")
+            assert connection.state == "connected"
+            assert connection.account.email == communicate.practice.username
+"""
+PAGE_CHANGED = """
+    def test_changed(communicate, consent):
+        with communicate.scenarios("page-changed"):
+            consent.open()
+            consent.sign_in()
+"""
+STAGING = {"ORMCO_PROVIDER": "communicate-staging"}
+
+
+@pytest.fixture
+def project(tmp_path: Path, browser: str) -> Project:  # noqa: F811
+    """Run pytest in a project of its own, with the plugin and nothing else, warnings being errors."""
+
+    def run(source: str, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        folder = tmp_path / "their-project"
+        folder.mkdir()
+        (folder / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\n")
+        (folder / "test_theirs.py").write_text(dedent(source), encoding="utf-8")
+        alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "ORMCO_BROWSER": browser}
+        return subprocess.run(
+            [
+                sys.executable,
+                "-W",
+                "error",
+                "-m",
+                "pytest",
+                "-p",
+                "connector.testing.plugin",
+                "-qra",
+                *options,
+            ],
+            cwd=folder,
+            env=os.environ | alone | environment,
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+def outcome(result: subprocess.CompletedProcess[str]) -> str:
+    """The last line's counts, such as "1 failed, 2 passed"."""
+    print(result.stdout, result.stderr)  # noqa: T201 - shown if the test fails
+    lines = result.stdout.strip().splitlines() or [""]
+    return re.sub(r" in [\d.]+s.*", "", lines[-1])
+
+
+@pytest.mark.parametrize("generation", ["classic", "identity"])
+def test_consent_against_the_sandbox(project: Project, generation: str) -> None:
+    """A project's test gets consent at a sandbox of its own, and a connection from it."""
+    assert outcome(project(CONSENT, "--consent-generation", generation)) == "1 passed"
+
+
+def test_cancel(project: Project) -> None:
+    """*Cancel* brings the refusal back, and a new request is opened in a browser that knows nothing."""
+    source = """
+        def test_cancel(consent, practice_account):
+            consent.open()
+            consent.sign_in(practice_account)
+            consent.cancel()
+            assert "error=access_denied" in consent.redirect_url
+            consent.open()
+            assert consent.page.get_by_role("button", name="Log in").is_visible()
+    """
+    assert outcome(project(source)) == "1 passed"
+
+
+BESIDE = """
+    import asyncio
+    import pytest
+    from playwright.sync_api import Page, expect, sync_playwright
+
+    @pytest.fixture(scope="session", autouse=True)
+    def playwright():
+        # As pytest-playwright does: from here on, an event loop runs in this thread.
+        with sync_playwright() as playwright:
+            yield playwright
+
+    def test_page(consent):
+        asyncio.get_running_loop()
+        consent.open()
+        consent.sign_in()
+        page = consent.page
+        assert isinstance(page, Page)
+        expect(page.get_by_role("heading", name="Authorize")).to_be_visible()
+        expect(page.get_by_role("button", name="Agree")).to_have_count(0)
+        with pytest.raises(AssertionError, match="Allow access"):
+            expect(page.get_by_role("button", name="Allow access")).to_have_text("Agree", timeout=10)
+        names = [each.inner_text() for each in page.locator("main button").all()]
+        assert names == ["Allow access", "Cancel"]
+        assert page.context.pages == [page]
+        consent.allow()
+        assert consent.redirect_url.startswith("https://ormco.com/?code=")
+"""
+
+
+def test_beside_another_playwright(project: Project) -> None:
+    """The page is an ordinary one to `expect` and the test, though an event loop runs in that thread."""
+    assert outcome(project(BESIDE)) == "1 passed"
+
+
+def test_page_with_handlers_and_windows(project: Project) -> None:
+    """Handlers are called, and `with page.expect_popup()` waits, in the browser's own thread."""
+    source = """
+        def test_popup(communicate, consent, practice_account):
+            with communicate.scenarios("popup"):
+                consent.open()
+                asked = []
+                consent.page.context.on("request", lambda request: asked.append(request.method))
+                consent.page.get_by_label("Email").fill(practice_account.username)
+                consent.page.get_by_label("Password").fill(practice_account.password)
+                with consent.page.expect_popup() as popup:
+                    consent.page.get_by_role("button", name="Log in").click()
+                popup.value.get_by_role("button", name="Cancel").wait_for()
+                assert consent.page == popup.value
+                assert "POST" in asked
+                consent.allow()
+                assert "code=" in consent.redirect_url
+    """
+    assert outcome(project(source)) == "1 passed"
+
+
+def test_a_changed_page_is_reported_as_a_difference(project: Project, tmp_path: Path) -> None:
+    """A failed test tells what is missing and what is there, with a screenshot that is its owner's alone."""
+    result = project(PAGE_CHANGED, "--junit-xml=junit.xml")
+    assert outcome(result) == "1 failed"
+    assert "E           connector.errors.PageChangedError: the Authorize page has no button" in result.stdout
+    for line in ('- button "Cancel"', '- application\'s name "Ormco"', '+ button "Agree and continue"'):
+        assert f"\n  {line}\n" in result.stdout
+    path = re.search(r"screenshot, masked: (.*\.png)", result.stdout)
+    assert path is not None
+    assert path[1] in (tmp_path / "their-project" / "junit.xml").read_text()
+    if sys.platform != "win32":
+        assert Path(path[1]).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_report_shows_no_secret(project: Project) -> None:
+    """Neither the password nor the account's address is in a report, whatever else it shows."""
+    result = project(PAGE_CHANGED, "--showlocals", "--tb=long")
+    assert outcome(result) == "1 failed"
+    assert ">           consent.sign_in()" in result.stdout
+    assert "sandbox-practice-1" not in result.stdout
+    assert "maple-ortho" not in result.stdout
+
+
+def test_a_page_without_cancel(project: Project) -> None:
+    """A page that lacks one button is reported for that one; who must can go on without the comparison."""
+    source = """
+        def test_strict(communicate, consent):
+            with communicate.scenarios("no-cancel"):
+                consent.open()
+                consent.sign_in()
+                consent.allow()
+
+        def test_lenient(communicate, consent):
+            with communicate.scenarios("no-cancel"):
+                consent.open()
+                consent.sign_in()
+                assert consent.difference().missing == ('button "Cancel"',)
+                consent.allow(check=False)
+                assert "code=" in consent.redirect_url
+    """
+    result = project(source)
+    assert outcome(result) == "1 failed, 1 passed"
+    assert 'PageChangedError: the Authorize page has no button "Cancel"\n' in result.stdout
+
+
+def test_a_step_out_of_turn(project: Project) -> None:
+    """A step without a request, or on a page that has gone, is told in words at once."""
+    source = """
+        import pytest
+        from connector.errors import ConnectorError, ProviderErrorPageError
+
+        def test_steps(communicate, consent):
+            with pytest.raises(ConnectorError, match="no authorization request is open"):
+                consent.allow()
+            with communicate.scenarios("error-page"):
+                with pytest.raises(ProviderErrorPageError):
+                    consent.open()
+                with pytest.raises(ProviderErrorPageError):
+                    consent.page
+    """
+    assert outcome(project(source)) == "1 passed"
+
+
+def test_staging_without_credentials(project: Project) -> None:
+    """The same test is skipped at staging with everything that is not set."""
+    result = project(CONSENT, **STAGING)
+    assert outcome(result) == "1 skipped"
+    missing = "ORMCO_CLIENT_ID, ORMCO_3SHAPE_USERNAME, ORMCO_3SHAPE_PASSWORD"
+    assert f"no consent at communicate-staging: not set: {missing}" in result.stdout
+
+
+def test_staging_by_environment(project: Project) -> None:
+    """Addresses and account of staging come from the environment; scenarios are the sandbox's."""
+    source = """
+        def test_addresses(communicate, practice_account):
+            assert communicate.generation == "classic"
+            assert communicate.applications_page.startswith("https://staging-users.")
+            assert communicate.config(store="sqlite:///x.db").client_id == "made-up"
+            assert (practice_account.username, practice_account.password) == ("me@practice.example", "p1")
+
+        def test_scenario(communicate):
+            with communicate.scenarios("outage"):
+                assert False
+    """
+    account = {"ORMCO_3SHAPE_USERNAME": "me@practice.example", "ORMCO_3SHAPE_PASSWORD": "p1"}
+    client = {"ORMCO_CLIENT_ID": "made-up", "ORMCO_CLIENT_SECRET": "made-up"}
+    result = project(source, **STAGING, **account, **client)
+    assert outcome(result) == "1 passed, 1 skipped"
+    assert "the scenario outage needs the sandbox" in result.stdout
+
+
+def test_production_is_refused(project: Project) -> None:
+    """No test gives consent in production by mistake."""
+    result = project(CONSENT, ORMCO_PROVIDER="communicate")
+    assert outcome(result) == "1 error"
+    assert "ORMCO_PROVIDER=communicate is production" in result.stdout
+
+
+def test_trace(project: Project, tmp_path: Path) -> None:
+    """A full trace is saved on request."""
+    source = "def test_it(consent): consent.open()"
+    result = project(source, "--consent-trace", f"--consent-output={tmp_path / 'out'}")
+    assert outcome(result) == "1 passed"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["test_it-trace.zip"]
+
+
+def test_trace_at_staging_is_refused(project: Project) -> None:
+    """A trace holds passwords: there is none of anything but the sandbox."""
+    result = project(CONSENT, "--consent-trace", **STAGING)
+    assert result.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "--consent-trace is for the sandbox alone" in result.stderr
+
+
+def test_marker(project: Project) -> None:
+    """Every test with the fixture can be selected, and left out, by the marker."""
+    source = """
+        def test_with(consent): pass
+        def test_without(): pass
+    """
+    assert outcome(project(source, "-m", "not consent")) == "1 passed, 1 deselected"
+
+
+def test_the_plugin_costs_next_to_nothing() -> None:
+    """At the start of pytest the plugin imports nothing but itself."""
+    source = """
+        import sys, pytest
+        before = set(sys.modules)
+        import connector.testing.plugin
+        print(sorted(set(sys.modules) - before))
+    """
+    command = [sys.executable, "-c", dedent(source)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout == "['connector', 'connector.testing', 'connector.testing.plugin']\n"
+
+
+def personal_page(name: str, email: str, public: str = "Authorize") -> str:
+    return f"""
+        <style>* {{ font-family: monospace }}</style><body><header>{name}</header>
+        <main><h1>{public}</h1><p>Signed in as {email}</p>
+        <input value="{name}"><select><option>{name}</select><textarea>{name}</textarea>
+        <table><tr><td>{name}</td></tr></table><ul><li>{name}</li></ul><p>{name}</p></main></body>
+    """
+
+
+def test_screenshots_show_nothing_personal(browser: str) -> None:  # noqa: F811
+    """Pages that differ in personal data alone give the same picture; other words give another one."""
+    with open_browser(find_browser(browser, headless=True), headless=True) as context:
+        page, pictures = context.pages[0], []
+        for content in (
+            personal_page("Ada Lund", "ada@lund.example"),
+            personal_page("Bob Moos", "bob@moos.example"),
+            personal_page("Bob Moos", "bob@moos.example", public="Permission"),
+        ):
+            page.set_content(content)
+            pictures.append(masked_screenshot(page, personal=["ada lund", "bob moos"]))
+    assert pictures[0] == pictures[1]
+    assert pictures[1] != pictures[2]
