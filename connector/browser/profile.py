@@ -103,21 +103,10 @@ def connect_profile(
         visit = ProfileVisit(context, cancelled, person=not headless, timeout=timeout, told=told)
         steps = ProfileSteps(visit, trap, place, credentials=sign_ins.digital)
         with visit.in_words():
-            update = follow(visit, steps)
+            update = _follow(visit, steps, digital_url, redirect_uri, sign_ins.communicate)
             if not headless:
                 visit.until(lambda: False, _READ)
             return update
-
-    def follow(visit: ProfileVisit, steps: ProfileSteps) -> ProfileUpdate:
-        visit.open(digital_url)
-        steps.open_dialog()
-        told("dialog")
-        answer = parse_redirect(steps.authorize(sign_ins.communicate), redirect_uri=redirect_uri)
-        told("code")
-        steps.enter(answer.dialog_code)
-        said = steps.update()
-        connected = steps.check()
-        return ProfileUpdate(said=said, confirmed=bool(said) or connected, code_format=answer.format)
 
     try:
         require_playwright()
@@ -131,3 +120,21 @@ def connect_profile(
         )
     except BrowserUnavailableError as exc:
         raise profile_endings.no_browser(exc) from None
+
+
+def _follow(
+    visit: ProfileVisit,
+    steps: ProfileSteps,
+    digital_url: str,
+    redirect_uri: str,
+    allow: tuple[str, str] | None,
+) -> ProfileUpdate:
+    visit.open(digital_url)
+    steps.open_dialog()
+    visit.told("dialog")
+    answer = parse_redirect(steps.authorize(allow), redirect_uri=redirect_uri)
+    visit.told("code")
+    steps.enter(answer.dialog_code)
+    said = steps.update()
+    connected = steps.check()
+    return ProfileUpdate(said=said, confirmed=bool(said) or connected, code_format=answer.format)

@@ -1,0 +1,211 @@
+"""`ormco lab`: Ormco as a lab in the practice's Communicate account."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from connector.cli.options import config_from, open_connector, practice_argument, settings_options
+from connector.cli.output import emit, say
+from connector.errors import ConnectorError
+
+if TYPE_CHECKING:
+    from connector.communicate.lab_report import LabReport
+    from connector.communicate.users_api import Partner
+    from connector.connection import Connection
+    from connector.lifecycle import Connector
+
+__all__ = ["connect_lab", "lab", "wants_lab"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_LAB_PREFIX = "lab:"
+_DAY = 86400
+
+
+def wait_option(command: Command) -> Command:
+    """Add --wait."""
+    return click.option(
+        "--wait",
+        type=click.FloatRange(0, _DAY),
+        default=0,
+        metavar="SECONDS",
+        help=f"Wait so long for the other side to act, at most a day ({_DAY}).",
+    )(command)
+
+
+def region_option(command: Command) -> Command:
+    """Add --region."""
+    return click.option(
+        "--region",
+        type=click.Choice(["americas", "asia-pacific", "europe"]),
+        help="Which of Ormco's labs; by default that of the account's own region.",
+    )(command)
+
+
+@click.group()
+def lab() -> None:
+    """Make Ormco a lab of the practice, so that its cases can be sent there.
+
+    This is 3Shape's own connection between a practice and a lab, beside the access that `ormco connect` gets:
+    both are needed.
+    """
+
+
+@lab.command(
+    epilog="Example: ormco lab request practice-42 --wait 86400",
+    short_help="Ask Ormco's lab for a connection.",
+)
+@practice_argument
+@region_option
+@wait_option
+@settings_options
+def request(practice: str, region: str | None, wait: float, as_json: bool, **settings: Any) -> None:
+    """Ask Ormco's lab of the account's region for a connection, in the practice's name.
+
+    What is there already is left alone. Where the lab has asked the practice, that is accepted.
+    """
+    with open_connector(config_from(settings)) as connector:
+        report = connector.lab.request(practice, region=region, wait=wait, waiting=_say_waiting)
+    _show(report, as_json=as_json)
+
+
+@lab.command(
+    epilog="Example: ormco lab status practice-42 --wait 86400", short_help="Look at a lab connection."
+)
+@practice_argument
+@region_option
+@wait_option
+@settings_options
+def status(practice: str, region: str | None, wait: float, as_json: bool, **settings: Any) -> None:
+    """Show how the practice's connection with Ormco's lab stands: none, requested or active."""
+    with open_connector(config_from(settings)) as connector:
+        report = connector.lab.status(practice, region=region, wait=wait, waiting=_say_waiting)
+    _show(report, as_json=as_json)
+
+
+@lab.command(
+    epilog="Example: ormco lab approve practice-42   (or: ormco lab approve lab:europe --all)",
+    short_help="Accept a practice's request, as the lab.",
+)
+@practice_argument
+@click.option("--all", "everybody", is_flag=True, help="With lab:…, accept all that wait, without asking.")
+@wait_option
+@settings_options
+def approve(practice: str, everybody: bool, wait: float, as_json: bool, **settings: Any) -> None:
+    """Accept what practices have asked Ormco's lab for, so that nobody waits a day.
+
+    PRACTICE is one practice, or one of the labs lab:americas, lab:asia-pacific and lab:europe: then those
+    that wait there are shown one by one. The labs' own accounts are connected like any practice's: ormco
+    connect lab:europe.
+    """
+    if practice.startswith(_LAB_PREFIX) and wait:
+        raise click.UsageError("--wait goes with a practice, not with a lab.")
+    if everybody and not practice.startswith(_LAB_PREFIX):
+        raise click.UsageError("--all goes with a lab: ormco lab approve lab:europe --all")
+    with open_connector(config_from(settings)) as connector:
+        if practice.startswith(_LAB_PREFIX):
+            _approve_waiting(connector, practice, everybody=everybody, as_json=as_json)
+        else:
+            report = connector.lab.approve(practice, wait=wait, waiting=_say_waiting)
+            _show(report, as_json=as_json)
+
+
+def wants_lab(lab: bool | None, practice: str, possible: bool) -> bool:
+    """Return whether `connect` goes on to the lab connection: by default where it can.
+
+    Args:
+        lab: what --lab or --no-lab says, or None.
+        practice: a lab's own account has no lab.
+        possible: whether the provider has the API for it.
+    """
+    if lab is None:
+        return possible and not practice.startswith(_LAB_PREFIX)
+    return lab
+
+
+def connect_lab(connector: Connector, connection: Connection) -> Connection:
+    """Ask for the lab connection of a practice that was just connected.
+
+    What fails here is told and undoes nothing.
+
+    Returns:
+        The connection with what is known of its lab connection now.
+    """
+    practice = connection.practice_id
+    try:
+        report = connector.lab.request(practice)
+    except ConnectorError as exc:
+        say(f"{click.style('!', fg='yellow')} {practice} is connected, but not to the lab: {exc.message}")
+        say(f"{click.style('Hint:', bold=True)} {exc.hint or 'Try again.'} (ormco lab request {practice})")
+        return connection
+    mark = click.style("✓", fg="green") if report.is_active else click.style("…", fg="yellow")
+    say(f"{mark} {_text(report)}")
+    return connector.status(practice)
+
+
+def _approve_waiting(connector: Connector, lab_id: str, *, everybody: bool, as_json: bool) -> None:
+    waiting = connector.lab.requests(lab_id)
+    if waiting and not everybody and not _is_terminal():
+        raise click.UsageError(f"{len(waiting)} wait at {lab_id}. To accept all of them: --all")
+    accepted = []
+    for partner in waiting:
+        if everybody or click.confirm(f"Accept {partner}?", err=True):
+            connector.lab.accept(lab_id, partner)
+            say(f"{click.style('✓', fg='green')} {partner}")
+            accepted.append(partner)
+    payload = {
+        "lab": lab_id,
+        "accepted": [_partner_json(partner) for partner in accepted],
+        "waiting": [_partner_json(partner) for partner in waiting if partner not in accepted],
+    }
+    text = f"{len(accepted)} of {len(waiting)} accepted." if waiting else f"Nobody waits at {lab_id}."
+    emit(payload, text, as_json=as_json)
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
+def _partner_json(partner: Partner) -> dict[str, str]:
+    return {"id": partner.id, "email": partner.email, "name": partner.name}
+
+
+def _show(report: LabReport, *, as_json: bool) -> None:
+    payload = {
+        "practice": report.practice_id,
+        "state": report.lab.state,
+        "email": report.lab.email,
+        "region": report.region,
+        "waiting_on": report.waiting_on,
+        "step": report.step,
+        "found": report.found,
+        "others": [{"state": other.state, "email": other.email} for other in report.others],
+    }
+    emit(payload, _text(report), as_json=as_json)
+    if report.warning:
+        say(f"{click.style('!', fg='yellow')} {_sentence(report.warning)}")
+
+
+def _text(report: LabReport) -> str:
+    practice, text = report.practice_id, _sentence(report.found)
+    if report.waiting_on == "lab":
+        text += f" It can take up to 24 hours: ormco lab status {practice} --wait {_DAY}"
+    elif not report.is_active:
+        text += f" To go on: ormco lab request {practice}"
+    return text
+
+
+def _say_waiting(report: LabReport) -> None:
+    command = "approve" if report.waiting_on == "practice" else "status"
+    say(
+        f"{click.style('…', fg='yellow')} {_sentence(report.found)} Ctrl-C is safe; to go on waiting: "
+        f"ormco lab {command} {report.practice_id} --wait {_DAY}"
+    )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."

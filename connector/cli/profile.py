@@ -1,0 +1,128 @@
+"""`ormco profile`: OrmcoDigital's My Profile, connected without copying a code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from connector.cli.options import config_from, json_option
+from connector.cli.output import emit, say
+from connector.errors import SettingError
+
+if TYPE_CHECKING:
+    from connector.browser.profile import SignIns
+    from connector.config import Config
+
+__all__ = ["profile"]
+
+_STEPS = {
+    "method": 'The Submission Method is "3Shape Trios"',
+    "dialog": "The dialog for the authorization code is open",
+    "code": "Access was allowed; the code was captured and is whole",
+    "ok": "The dialog took the code",
+    "update": "Update was pressed, and answered",
+    "checked": "My Profile was loaded anew: it is saved",
+}
+
+
+@click.group()
+def profile() -> None:
+    """Connect 3Shape on OrmcoDigital's My Profile page, the practice's own way."""
+
+
+@profile.command(
+    epilog="Example: ormco profile connect   (with ORMCO_DIGITAL_URL set)",
+    short_help="Connect 3Shape to Insignia there.",
+)
+@click.argument("practice", required=False)
+@click.option(
+    "--browser", "mode", flag_value="browser", default=True, help="Open a visible browser (the default)."
+)
+@click.option(
+    "--headless",
+    "mode",
+    flag_value="headless",
+    help="Without a window, with ORMCO_DIGITAL_USERNAME, ORMCO_3SHAPE_USERNAME and their _PASSWORD.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(1, 86400),
+    default=600,
+    metavar="SECONDS",
+    help="How long to wait for a person (600).",
+)
+@click.option(
+    "--redirect-uri",
+    metavar="URI",
+    help="Where 3Shape sends the browser back to for OrmcoDigital.  [ORMCO_REDIRECT_URI]",
+)
+@json_option
+def connect(practice: str | None, mode: str, timeout: float, as_json: bool, **settings: Any) -> None:
+    """Do what the guide says under "Getting Connected on OrmcoDigital", in one go.
+
+    A fresh browser opens on OrmcoDigital: sign in there; then sign in to 3Shape and allow access, when it
+    asks. The rest is done for you: Submission Method, code, Ok and Update. Nothing is stored on this machine,
+    and no client secret is needed. PRACTICE is only repeated in what is printed.
+    """
+    from connector.browser.profile import connect_profile
+
+    config, headless = config_from(settings), mode == "headless"
+    sign_ins = _sign_ins(config, headless=headless)
+    if not headless:
+        first = "" if sign_ins.digital else "sign in to OrmcoDigital; then "
+        say(f"{click.style('…', fg='yellow')} A browser opens: {first}sign in to 3Shape and allow access")
+    update = connect_profile(
+        config.digital_url or "",
+        redirect_uri=config.redirect_uri,
+        sign_ins=sign_ins,
+        headless=headless,
+        timeout=timeout,
+        browser=config.browser,
+        told=_tell,
+    )
+    payload = {"practice": practice, "saved": True, "confirmed": update.confirmed, "said": update.said}
+    emit(payload, _text(practice, confirmed=update.confirmed), as_json=as_json)
+
+
+def _sign_ins(config: Config, *, headless: bool) -> SignIns:
+    """Return what there is to sign in with; without a window, all of it has to be there."""
+    from connector.browser.profile import SignIns
+
+    found = {
+        "ORMCO_DIGITAL_URL": config.digital_url,
+        "ORMCO_DIGITAL_USERNAME": config.digital_username,
+        "ORMCO_DIGITAL_PASSWORD": config.digital_password.reveal(),
+        "ORMCO_3SHAPE_USERNAME": config.username,
+        "ORMCO_3SHAPE_PASSWORD": config.password.reveal(),
+    }
+    needed = found if headless else ["ORMCO_DIGITAL_URL"]
+    if missing := [name for name in needed if not found[name]]:
+        raise SettingError(
+            f"not set: {', '.join(missing)}",
+            hint="Set them in the environment; the URL is the address OrmcoDigital is opened by; passwords "
+            "may also be in files (…_PASSWORD_FILE). Without --headless, a person signs in.",
+        )
+    digital = (found["ORMCO_DIGITAL_USERNAME"] or "", found["ORMCO_DIGITAL_PASSWORD"] or "")
+    communicate = (found["ORMCO_3SHAPE_USERNAME"] or "", found["ORMCO_3SHAPE_PASSWORD"] or "")
+    return SignIns(
+        digital=digital if all(digital) else None,
+        # In a window, allowing access is for a person to do.
+        communicate=communicate if headless else None,
+    )
+
+
+def _tell(step: str) -> None:
+    if step in _STEPS:
+        say(f"{click.style('✓', fg='green')} {_STEPS[step]}")
+    elif step.startswith("by hand: "):
+        missing = step.removeprefix("by hand: ")
+        say(f"{click.style('!', fg='yellow')} OrmcoDigital's page has no {missing}.")
+        say("  Do this step by hand in the window; from there on it is done for you again.")
+
+
+def _text(practice: str | None, *, confirmed: bool) -> str:
+    text = "3Shape is connected to Insignia on OrmcoDigital" + (f" for {practice}." if practice else ".")
+    if confirmed:
+        return text
+    return f"{text}\nThe page itself says neither yes nor no: the code was taken, and Update was answered."

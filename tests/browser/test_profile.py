@@ -1,0 +1,278 @@
+"""OrmcoDigital's My Profile, connected in a real browser."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from connector.browser.own_thread import run_in_browser
+from connector.browser.profile import ProfileUpdate, SignIns, connect_profile
+from connector.cli import ormco
+from connector.errors import (
+    BrowserUnavailableError,
+    CodeRefusedError,
+    ConnectorError,
+    ConsentDeniedError,
+    NobodyActedError,
+    PageChangedError,
+    ProviderErrorPageError,
+    ProviderUnavailableError,
+    RequestExpiredError,
+    SettingError,
+    WindowClosedError,
+)
+from tests.support.authorization_pages import Trap
+from tests.support.profile_pages import CODE, REDIRECT_URI, serve_profile
+from tests.support.sandbox import RunningSandbox, Visitor, running_sandbox
+
+ALERT = "<p role=alert>{}</p>"
+SIGN_IN = (
+    "<form><label>Username <input name=u></label><input type=password name=p><button>Log In</button></form>"
+)
+ANYBODY = SignIns(digital=("somebody", "made-up 1"), communicate=("somebody@example.test", "made-up 2"))
+
+Connect = Callable[..., ProfileUpdate]
+
+
+@pytest.fixture
+def connect(browser: str) -> Connect:
+    """`connect_profile`, in the browser at hand, without a window."""
+    return partial(connect_profile, headless=True, timeout=120, browser=browser)
+
+
+def sign_ins(sandbox: RunningSandbox) -> SignIns:
+    who = (sandbox.practice.username, sandbox.practice.password)
+    return SignIns(digital=who, communicate=who)
+
+
+def profile(sandbox: RunningSandbox) -> str:
+    """My Profile as the practice sees it."""
+    visitor, who = Visitor(sandbox), sandbox.practice
+    return visitor.submit(
+        visitor.open(sandbox.ormcodigital_url), username=who.username, password=who.password
+    ).text
+
+
+@pytest.mark.parametrize("generation", ["classic", "identity"])
+def test_guide_from_step_1_to_10(generation: str, connect: Connect) -> None:
+    """Sign-in, Submission Method, consent, dialog and Update: the profile is saved and connected."""
+    told: list[str] = []
+    with running_sandbox(generation) as sandbox:
+        update = connect(
+            sandbox.ormcodigital_url,
+            redirect_uri=sandbox.redirect_uri,
+            sign_ins=sign_ins(sandbox),
+            told=told.append,
+        )
+        page = profile(sandbox)
+    assert (update.said, update.confirmed) == ("Your profile has been updated.", True)
+    assert "3Shape is connected to Insignia." in page
+    assert "<option selected>3Shape Trios</option>" in page
+    assert told == ["method", "dialog", "consent", "code", "ok", "update", "checked"]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "error", "words"),
+    [
+        ("deny", ConsentDeniedError, "did not allow access"),
+        ("outage", ProviderUnavailableError, "status 502"),
+        ("error-page", ProviderErrorPageError, "showed an error page"),
+        ("page-changed", PageChangedError, 'no "Allow access"'),
+    ],
+)
+def test_3shape_does_not_give_a_code(
+    scenario: str, error: type[ConnectorError], words: str, connect: Connect
+) -> None:
+    """What goes wrong at 3Shape, in a tab of its own, is told as what it is, and nothing is saved."""
+    with running_sandbox(scenarios=[scenario]) as sandbox:
+        with pytest.raises(error, match=words):
+            connect(sandbox.ormcodigital_url, redirect_uri=sandbox.redirect_uri, sign_ins=sign_ins(sandbox))
+        assert "3Shape is connected" not in profile(sandbox)
+
+
+@pytest.mark.parametrize(
+    ("site", "words"), [("digital", "OrmcoDigital did not"), ("communicate", "3Shape did not")]
+)
+def test_wrong_password(site: str, words: str, connect: Connect, classic: RunningSandbox) -> None:
+    """A refused sign-in names the site, and the password is nowhere in what is told."""
+    right = (classic.practice.username, classic.practice.password)
+    wrong = (classic.practice.username, "made-up wrong password")
+    both = SignIns(**{"digital": right, "communicate": right, site: wrong})
+    with pytest.raises(SettingError, match=f"{words} accept") as caught:
+        connect(classic.ormcodigital_url, redirect_uri=classic.redirect_uri, sign_ins=both)
+    assert "made-up wrong" not in repr(both) + "".join(traceback.format_exception(caught.value))
+
+
+def test_page_that_says_nothing(connect: Connect, trap: Trap) -> None:
+    """Where the page says neither yes nor no, nothing is called confirmed; no landing site is reached."""
+    landing = f"http://127.0.0.1:{trap.port}/"
+    with serve_profile(redirect_uri=landing) as pages:
+        update = connect(pages.url, redirect_uri=landing, sign_ins=ANYBODY)
+    assert (update.said, update.confirmed) == ("", False)
+    assert pages.entered == [CODE]
+
+
+def test_link_that_leads_away_from_the_profile(connect: Connect) -> None:
+    """Where 3Shape takes the place of My Profile, that is opened again for the code."""
+    with serve_profile(target="_self") as pages:
+        connect(pages.url, redirect_uri=REDIRECT_URI, sign_ins=ANYBODY)
+    assert pages.entered == [CODE]
+
+
+def test_browser_s_own_dialog(connect: Connect) -> None:
+    """What a page says in a dialog of the browser's own is read, too."""
+    saved = "<script>alert('Profile saved.'); location.replace('/')</script>"
+    with serve_profile(update=saved) as pages:
+        update = connect(pages.url, redirect_uri=REDIRECT_URI, sign_ins=ANYBODY)
+    assert update.said == "Profile saved."
+
+
+BROKEN: list[tuple[dict[str, Any], type[ConnectorError], str]] = [
+    ({"ok": "problem.innerText = 'The code is not valid.'"}, CodeRefusedError, '"The code is not valid."'),
+    ({"ok": "alert('Invalid authorization code')"}, CodeRefusedError, '"Invalid authorization code"'),
+    ({"ok": "0"}, CodeRefusedError, "stays open and says nothing"),
+    ({"ok": "fetch('/check', {method: 'POST', body: 'x'})"}, ProviderUnavailableError, "failed at the code"),
+    (
+        {"update": ALERT.format("3Shape did not accept the code.")},
+        CodeRefusedError,
+        "did not save the profile",
+    ),
+    ({"update": ALERT.format("Zip is not valid.")}, ProviderErrorPageError, '"Zip is not valid."'),
+    ({"update": 500}, ProviderUnavailableError, "failed at Update"),
+    ({"update": SIGN_IN}, RequestExpiredError, "session at OrmcoDigital ended"),
+    ({"disabled": "disabled"}, PageChangedError, "no field or button that can be used"),
+    ({"update": None}, PageChangedError, 'no answer to "Update"'),
+    ({"forgets": True}, PageChangedError, "it was not saved"),
+    ({"extra": "<label>Zip <input required></label>"}, ProviderErrorPageError, '"Zip: '),
+    ({"button": "Link scanner"}, PageChangedError, '"Connect 3 Shape to Insignia"; it has: "Link scanner"'),
+    ({"redirect_uri": "https://other.test/x"}, SettingError, "https://other.test/x, where it would not"),
+]
+
+
+@pytest.mark.parametrize(("page", "error", "words"), BROKEN)
+def test_profile_goes_wrong(
+    page: dict[str, Any], error: type[ConnectorError], words: str, connect: Connect
+) -> None:
+    """Dialog, Update, session and page each fail in words with a hint, and never with the code in them."""
+    with serve_profile(**page) as pages, pytest.raises(error) as caught:
+        connect(pages.url, redirect_uri=REDIRECT_URI, sign_ins=ANYBODY)
+    assert words in caught.value.message
+    assert caught.value.hint
+    assert CODE not in "".join(traceback.format_exception(caught.value))
+
+
+def test_nobody_signs_in(connect: Connect, classic: RunningSandbox) -> None:
+    """The wait for a person ends."""
+    with pytest.raises(NobodyActedError, match="nobody signed in to OrmcoDigital within 2 seconds"):
+        connect(classic.ormcodigital_url, redirect_uri=classic.redirect_uri, timeout=2)
+
+
+@pytest.mark.parametrize(
+    ("path", "error"), [("nowhere", ProviderErrorPageError), (None, ProviderUnavailableError)]
+)
+def test_wrong_address(
+    path: str | None, error: type[ConnectorError], connect: Connect, classic: RunningSandbox
+) -> None:
+    """An address where OrmcoDigital is not, or nothing is, is told with the setting to check."""
+    url = f"{classic.url}/{path}" if path else "http://127.0.0.1:9/"
+    with pytest.raises(error):
+        connect(url, redirect_uri=classic.redirect_uri, sign_ins=ANYBODY)
+
+
+PERSON = """addEventListener("DOMContentLoaded", () => {
+    const password = document.querySelector("input[type=password]");
+    const allow = [...document.querySelectorAll("button")].find(each => each.innerText === "Allow access");
+    if (password) {
+        document.querySelector("input[type=email], input[name=username]").value = "%s";
+        password.value = "%s";
+        password.form.requestSubmit(password.form.querySelector("button"));
+    }
+    allow?.click();
+})"""
+
+
+def test_person_signs_in_and_allows(
+    browser: str, display: None, classic: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a window a person signs in to both sites and allows access; the rest is done for them."""
+    person = PERSON % (classic.practice.username, classic.practice.password)
+
+    def with_person(work: Callable[..., ProfileUpdate], **options: Any) -> ProfileUpdate:
+        def act(context: Any, cancelled: Any) -> ProfileUpdate:
+            context.add_init_script(person)
+            return work(context, cancelled)
+
+        return run_in_browser(act, **options)
+
+    monkeypatch.setattr("connector.browser.profile.run_in_browser", with_person)
+    update = connect_profile(classic.ormcodigital_url, redirect_uri=classic.redirect_uri, browser=browser)
+    assert update.confirmed
+
+
+def test_window_is_closed(connect: Connect, classic: RunningSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closing the window ends it in words, and nothing is saved."""
+    opened: list[Any] = []
+
+    def noted(work: Callable[..., ProfileUpdate], **options: Any) -> ProfileUpdate:
+        return run_in_browser(lambda *args: (opened.append(args[0]), work(*args))[1], **options)
+
+    def close(step: str) -> None:
+        if step == "consent":
+            for page in opened[0].pages:
+                page.close()
+
+    monkeypatch.setattr("connector.browser.profile.run_in_browser", noted)
+    with pytest.raises(WindowClosedError, match="before the profile was saved"):
+        connect(
+            classic.ormcodigital_url,
+            redirect_uri=classic.redirect_uri,
+            sign_ins=sign_ins(classic),
+            told=close,
+        )
+    assert "3Shape is connected" not in profile(classic)
+
+
+def environment(sandbox: RunningSandbox) -> dict[str, str]:
+    who = sandbox.practice
+    return {"ORMCO_DIGITAL_URL": sandbox.ormcodigital_url} | {
+        f"ORMCO_{site}_{name}": value
+        for site in ("DIGITAL", "3SHAPE")
+        for name, value in (("USERNAME", who.username), ("PASSWORD", who.password))
+    }
+
+
+def test_command(browser: str, classic: RunningSandbox) -> None:
+    """`ormco profile connect` needs neither a client secret nor a store, and prints no code."""
+    env = environment(classic) | {"ORMCO_BROWSER": browser}
+    result = CliRunner().invoke(ormco, ["profile", "connect", "practice-42", "--headless", "--json"], env=env)
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout) == {
+        "version": 1,
+        "practice": "practice-42",
+        "saved": True,
+        "confirmed": True,
+        "said": "Your profile has been updated.",
+    }
+    assert "IAAAA" not in result.output
+
+
+def test_command_without_settings() -> None:
+    """What is missing is named all at once."""
+    result = CliRunner().invoke(ormco, ["profile", "connect", "--headless"])
+    assert result.exit_code == 10
+    assert "ORMCO_DIGITAL_URL, ORMCO_DIGITAL_USERNAME, ORMCO_DIGITAL_PASSWORD, ORMCO_3SHAPE" in result.stderr
+
+
+def test_without_a_display(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no window can open, the hint is one for this command."""
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(BrowserUnavailableError) as caught:
+        connect("https://digital.test/", redirect_uri=REDIRECT_URI, headless=False)
+    assert "ormco code --for-dialog" in caught.value.hint

@@ -1,0 +1,168 @@
+"""`ormco lab`, and the lab step of `ormco connect`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from connector import Config, Connector
+from connector.cli import ormco
+from tests.support.connecting import connect, settings
+from tests.support.lab import EMAILS, UsersApi
+from tests.support.sandbox import RunningSandbox, running_sandbox
+
+LAB = EMAILS["americas"]
+
+
+@pytest.fixture
+def sandbox() -> Iterator[RunningSandbox]:
+    with running_sandbox(approval_seconds=None) as running:
+        yield running
+
+
+@pytest.fixture
+def env(sandbox: RunningSandbox, store_url: str) -> dict[str, str]:
+    """The environment; the practice and Ormco's lab of its region are connected."""
+    env = settings(sandbox, store_url)
+    with Connector.from_config(Config.from_env(env)) as connector:
+        connect(connector, sandbox, "practice-42")
+        connect(connector, sandbox, "lab:americas", sandbox.lab)
+    return env
+
+
+def run(env: dict[str, str], *arguments: str, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(ormco, arguments, env=env, input=stdin)
+
+
+def run_json(env: dict[str, str], *arguments: str) -> tuple[int, dict[str, Any]]:
+    result = run(env, *arguments, "--json")
+    return result.exit_code, json.loads(result.stdout)
+
+
+def test_request_and_approve(env: dict[str, str]) -> None:
+    """The practice asks, the lab accepts, and `status` of both commands shows it."""
+    status, report = run_json(env, "lab", "request", "practice-42")
+    assert status == 0
+    assert report == {
+        "version": 1,
+        "practice": "practice-42",
+        "state": "requested",
+        "email": LAB,
+        "region": "americas",
+        "waiting_on": "lab",
+        "step": "request",
+        "found": f"request sent to {LAB}, waiting for approval",
+        "others": [],
+    }
+    assert run_json(env, "lab", "approve", "practice-42")[1]["step"] == "approve"
+    assert run_json(env, "lab", "status", "practice-42")[1]["state"] == "active"
+    shown = run_json(env, "status", "practice-42")[1]["connections"][0]
+    assert shown["lab"] == {"state": "active", "email": LAB}
+
+
+def test_words_for_a_person(env: dict[str, str]) -> None:
+    """Without --json the state is a sentence, with the command that goes on."""
+    assert "ormco lab request practice-42" in run(env, "lab", "status", "practice-42").stdout
+    asked = run(env, "lab", "request", "practice-42").stdout
+    assert f"Request sent to {LAB}, waiting for approval. It can take up to 24 hours" in asked
+    assert "ormco lab status practice-42 --wait 86400" in asked
+
+
+def test_wait_that_ends(env: dict[str, str]) -> None:
+    """A wait that ends too early is status 6; it says that Ctrl-C is safe, and how to go on."""
+    result = run(env, "lab", "request", "practice-42", "--wait", "0.2")
+    assert result.exit_code == 6
+    assert "Ctrl-C is safe" in result.stderr
+    assert "Hint: Wait on, it can take 24 hours: ormco lab status practice-42 --wait 86400" in result.stderr
+    assert run_json(env, "lab", "status", "practice-42")[1]["state"] == "requested"
+
+
+def test_wait_is_a_day_at_most(env: dict[str, str]) -> None:
+    """Longer waits are a usage error."""
+    assert run(env, "lab", "status", "practice-42", "--wait", "86401").exit_code == 2
+
+
+def test_lab_of_another_region(env: dict[str, str], sandbox: RunningSandbox) -> None:
+    """The wrong region's lab is named on stderr and in the JSON."""
+    UsersApi(sandbox, sandbox.practice).ask(EMAILS["asia-pacific"])
+    result = run(env, "lab", "status", "practice-42", "--json")
+    assert json.loads(result.stdout)["others"] == [
+        {"state": "requested", "email": "Insignia.SupportAsia@ormco.com"}
+    ]
+    assert "Ormco's lab of another region" in result.stderr
+
+
+def test_approve_all(env: dict[str, str], sandbox: RunningSandbox) -> None:
+    """All that wait at a lab are accepted with --all; without it, only a person at a terminal chooses."""
+    UsersApi(sandbox, sandbox.other_practice).ask(LAB)
+    assert run_json(env, "lab", "approve", "lab:americas")[1]["error"]["kind"] == "usage"
+    status, done = run_json(env, "lab", "approve", "lab:americas", "--all")
+    assert status == 0
+    assert [each["email"] for each in done["accepted"]] == [sandbox.other_practice.username]
+    assert run(env, "lab", "approve", "lab:americas").stdout == "Nobody waits at lab:americas.\n"
+
+
+def test_approve_one_by_one(
+    env: dict[str, str], sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a terminal each is asked about."""
+    UsersApi(sandbox, sandbox.other_practice).ask(LAB)
+    run(env, "lab", "request", "practice-42")
+    monkeypatch.setattr("connector.cli.lab._is_terminal", lambda: True)
+    result = run(env, "lab", "approve", "lab:americas", stdin="n\ny\n")
+    assert f"Accept Linden Kieferorthopädie <{sandbox.other_practice.username}>?" in result.stderr
+    assert result.stdout == "1 of 2 accepted.\n"
+    assert run_json(env, "lab", "status", "practice-42")[1]["state"] == "active"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("lab:americas", "--wait", "5"), ("practice-42", "--all")],
+    ids=["wait-at-a-lab", "all-of-one"],
+)
+def test_approve_with_options_that_do_not_fit(arguments: tuple[str, ...], env: dict[str, str]) -> None:
+    """Options that mean nothing together are a usage error."""
+    assert run(env, "lab", "approve", *arguments).exit_code == 2
+
+
+def test_unconnected_lab(env: dict[str, str]) -> None:
+    """A lab that is not connected is status 6, with the command that connects it."""
+    result = run(env, "lab", "approve", "lab:europe", "--all")
+    assert result.exit_code == 6
+    assert "ormco connect lab:europe" in result.stderr
+
+
+def test_refusal_ends_in_the_portal(sandbox: RunningSandbox, env: dict[str, str]) -> None:
+    """Where the API does not help, the guide's steps do."""
+    result = run(env | {"ORMCO_LAB_AMERICAS": "nobody@lab.test"}, "lab", "request", "practice-42")
+    assert result.exit_code == 6
+    for words in ("Connections", "Add Connection", "Find", "Ormco Corporation", "nobody@lab.test"):
+        assert words in result.stderr
+
+
+@pytest.mark.parametrize("choice", [(), ("--no-lab",)], ids=["default", "--no-lab"])
+def test_connect_goes_on_to_the_lab(choice: tuple[str, ...], env: dict[str, str]) -> None:
+    """`connect` asks the lab too, unless it is told not to."""
+    status, connection = run_json(env, "connect", "practice-42", *choice)
+    assert status == 0
+    assert connection["lab"] == (None if choice else {"state": "requested", "email": LAB})
+
+
+def test_connect_of_a_lab_has_no_lab(env: dict[str, str]) -> None:
+    """The lab's own account is connected like any other, without a lab of its own."""
+    status, connection = run_json(env, "connect", "lab:americas")
+    assert (status, connection["state"], connection["lab"]) == (0, "connected", None)
+
+
+def test_lab_that_fails_leaves_the_connection(env: dict[str, str]) -> None:
+    """A lab step that fails is told with its hint; the connection is there and printed."""
+    result = run(env | {"ORMCO_LAB_AMERICAS": "nobody@lab.test"}, "connect", "practice-42", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["state"] == "connected"
+    assert "practice-42 is connected, but not to the lab: the users API knows no lab" in result.stderr
+    assert "Add Connection" in result.stderr
+    assert "ormco lab request practice-42" in result.stderr

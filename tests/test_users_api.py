@@ -1,0 +1,156 @@
+"""The users API as lab connections need it: spellings, refusals, and addresses that decide alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from connector.clock import Clock
+from connector.communicate.users_api import UsersApi
+from connector.errors import (
+    ClientRefusedError,
+    ConnectorError,
+    LabConnectionNotFoundError,
+    ProviderUnavailableError,
+)
+from connector.provider import PRESETS
+from tests.support.answers import Answers, answer, answering, json_answer
+
+LAB = "insignia.support@ormco.com"
+ME = {"Id": "ME-1", "Email": "front.desk@practice.test", "Connections": []}
+
+
+class Tokens:
+    """Hands out a token, and another one when it is to be refreshed."""
+
+    def __init__(self) -> None:
+        self.refreshed = 0
+
+    def __call__(self, refreshed: bool) -> str:
+        self.refreshed += refreshed
+        return f"token-{self.refreshed}"
+
+
+def api(server: Answers, tokens: Tokens | None = None) -> UsersApi:
+    provider = replace(PRESETS["sandbox"], users_url=server.url)
+    return UsersApi(provider, tokens or Tokens(), clock=Clock())
+
+
+def asked(server: Answers) -> list[str]:
+    return [request.line.removesuffix(" HTTP/1.1") for request in server.requests]
+
+
+ROWS: list[tuple[dict[str, Any], tuple[str, str, bool, bool]]] = [
+    (
+        {"InviterUserId": "me-1", "RemoteUserId": "L", "RemoteUserEmail": LAB, "ConnectionAccepted": False},
+        ("L", LAB, False, False),
+    ),
+    (
+        {"inviterUserId": "L", "inviterUserEmail": LAB, "remoteUserId": "ME-1", "connectionAccepted": True},
+        ("L", LAB, True, True),
+    ),
+    (
+        {"InviterUserEmail": "Front.Desk@Practice.test", "RemoteUser": {"Id": "L", "Email": LAB}},
+        ("L", LAB, False, False),
+    ),
+    ({"InviterUser": {"Id": "L", "Email": LAB}, "RemoteUserId": "ME-1"}, ("L", LAB, False, True)),
+]
+
+
+@pytest.mark.parametrize(("row", "seen"), ROWS)
+def test_partner_of_a_connection(row: dict[str, Any], seen: tuple[str, str, bool, bool]) -> None:
+    """The other side is found in every spelling and on either side of a connection."""
+    with answering(json_answer(ME | {"Connections": [row | {"Id": "c-1"}, {"odd": 1}, None]})) as server:
+        (partner,) = api(server).me().partners
+    assert (partner.id, partner.email, partner.accepted, partner.asked_us) == seen
+
+
+@pytest.mark.parametrize("body", [[], "x", {}, {"Id": ""}, ME | {"Connections": None}])
+def test_odd_account(body: object) -> None:
+    """What is not a user is not taken for one; one without connections has none."""
+    with answering(json_answer(body)) as server:
+        if isinstance(body, dict) and body.get("Id"):
+            assert api(server).me().partners == ()
+            return
+        with pytest.raises(ProviderUnavailableError, match="not a user"):
+            api(server).me()
+
+
+def test_lab_by_exact_address() -> None:
+    """Of several labs of one name the address decides, whatever its case; a name never does."""
+    found = [
+        {"Id": "1", "Name": "Ormco Corporation", "Email": "Insignia.SupportAsia@ormco.com", "Roles": ["Lab"]},
+        {"Id": "2", "Name": "Ormco Corporation", "Email": "Insignia.Support@ormco.com", "Roles": ["Clinic"]},
+        {"Id": "3", "Name": "Ormco Corporation", "Email": "Insignia.Support@ormco.com", "Roles": ["Lab"]},
+    ]
+    with answering(answer("not here", 404), json_answer(found)) as server:
+        assert api(server).lab_id(LAB) == "3"
+    assert asked(server) == [
+        f"GET /api/users/{LAB}",
+        "GET /api/users/search?searchString=insignia.support%40ormco.com",
+    ]
+
+
+@pytest.mark.parametrize("found", [[], {}, None, [{"Id": "1", "Email": "other@ormco.com"}], [{"Email": LAB}]])
+def test_lab_that_is_not_found(found: object) -> None:
+    """An answer about somebody else is no answer."""
+    with answering(json_answer({"Id": "9", "Email": "other@ormco.com"}), json_answer(found)) as server:
+        assert api(server).lab_id(LAB) is None
+
+
+REFUSALS: list[tuple[bytes, type[ConnectorError], str]] = [
+    (
+        json_answer({"Message": "The connection already exists."}, 400),
+        LabConnectionNotFoundError,
+        "already exists",
+    ),
+    (answer("<html>", 404), LabConnectionNotFoundError, "status 404"),
+    (answer("nope", 405), LabConnectionNotFoundError, "refused: nope"),
+    (json_answer({"message": "No."}, 403), ClientRefusedError, "does not allow this: No."),
+    (answer("", 429, Retry_After="7"), ProviderUnavailableError, "429"),
+    (answer("", 302, Location="https://other.test/"), ProviderUnavailableError, "302"),
+    (answer("", 502), ProviderUnavailableError, "502"),
+    (b"", ProviderUnavailableError, "cut"),
+]
+
+
+@pytest.mark.parametrize(("refusal", "error", "words"), REFUSALS)
+def test_refused_request(refusal: bytes, error: type[ConnectorError], words: str) -> None:
+    """A request that is refused, or whose fate is not known, says so and is not sent again."""
+    with answering(refusal) as server, pytest.raises(error, match=words) as caught:
+        api(server).request_connection("a/b", "c")
+    assert asked(server) == ["POST /api/users/a%2Fb/requestconnection/c"]
+    assert getattr(caught.value, "retry_after", None) in (None, 7)
+
+
+@pytest.mark.parametrize("status", [401, 500])
+def test_token_that_has_ended(status: int) -> None:
+    """A token that is not taken any more is refreshed once; some hosts say 500 to it."""
+    tokens = Tokens()
+    with answering(answer("", status), json_answer(ME)) as server:
+        assert api(server, tokens).me().account.id == "ME-1"
+    assert tokens.refreshed == 1
+    assert [request.headers["Authorization"] for request in server.requests] == [
+        "Bearer token-0",
+        "Bearer token-1",
+    ]
+
+
+def test_fresh_token_is_not_refreshed_again_and_again() -> None:
+    """A host that goes on answering 500 does not use up a token with each look."""
+    tokens = Tokens()
+    with answering(answer("An error has occurred.", 500)) as server:
+        users = api(server, tokens)
+        for _ in range(3):
+            with pytest.raises(ProviderUnavailableError, match="500"):
+                users.me()
+    assert tokens.refreshed == 1
+
+
+def test_html_is_no_answer() -> None:
+    """Somebody's login page is not taken for an account."""
+    with answering(answer("<html>Welcome</html>")) as server:
+        with pytest.raises(ProviderUnavailableError, match="not JSON"):
+            api(server).me()
