@@ -8,7 +8,7 @@ from connector.cli.output import say
 
 __all__ = ["Checklist"]
 
-_PASTED = "Something was pasted"
+_PASTED = "The input was read"
 _STEPS = {
     "settings": "The settings are complete",
     "store": "The store is writable, and its key is right",
