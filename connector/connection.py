@@ -127,7 +127,7 @@ class Grant:
         retry_at: no refresh before this moment.
         revision: the store's mark of the write that it was read from; kept by `dataclasses.replace`, it tells
             the store whether anything was written since. 0 where it was never read.
-        stored: what was read then, so that the store writes only what has changed.
+        stored: the store's own note of what was read then, so that it writes only what has changed.
     """
 
     connection: Connection
@@ -138,7 +138,7 @@ class Grant:
     failures: int = 0
     retry_at: datetime | None = None
     revision: int = 0
-    stored: Grant | None = field(default=None, repr=False, compare=False)
+    stored: object = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,13 +7,13 @@ import os
 import random
 import threading
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from connector.clock import Clock, Deadline
+from connector.clock import Clock
 from connector.connection import Connection, ConnectionState, Grant
 from connector.errors import ClientRefusedError, ConnectorError, ProviderUnavailableError
+from connector.refresh.flights import Flights
 from connector.refresh.renewal import RefreshEndpoint, Renewal
 from connector.refresh.verdict import not_found, require_alive
 from connector.store import Access, FencedError, Store, next_look
@@ -68,7 +68,7 @@ class Refresher:
     def _start(self) -> None:
         self._cache: dict[str, _Entry] = {}
         self._guard = threading.Lock()
-        self._flights: dict[str, _Flight] = {}
+        self._flights = Flights()
         self._pending: set[str] = set()
         self._pool: ThreadPoolExecutor | None = None
 
@@ -192,7 +192,9 @@ class Refresher:
     ) -> Access:
         """Renew a generation of tokens, or wait until another has."""
         deadline = self._clock.deadline(_LONGEST_WAIT)
-        with self._flight(practice_id, deadline):
+        with self._flights.one(practice_id, deadline.left) as is_ours:
+            if not is_ours:
+                raise self._store.locked_error(practice_id)
             started = self._clock.monotonic()
             while True:
                 access = self._access(practice_id)
@@ -223,25 +225,6 @@ class Refresher:
         finally:
             self._store.unlock(practice_id)
 
-    @contextmanager
-    def _flight(self, practice_id: str, deadline: Deadline) -> Iterator[None]:
-        """Let one thread of this process at a time look after a practice's tokens."""
-        with self._guard:
-            flight = self._flights.setdefault(practice_id, _Flight())
-            flight.passengers += 1
-        try:
-            if not flight.lock.acquire(timeout=deadline.left):
-                raise self._store.locked_error(practice_id)
-            try:
-                yield
-            finally:
-                flight.lock.release()
-        finally:
-            with self._guard:
-                flight.passengers -= 1
-                if not flight.passengers and self._flights.get(practice_id) is flight:
-                    del self._flights[practice_id]
-
     def _renew_ahead(self, practice_id: str, access: Access) -> None:
         """Have a token renewed in the background, while the present one serves."""
         if not (self._ahead and access.renewable) or (access.retry_at or 0.0) > self._now():
@@ -266,9 +249,3 @@ class Refresher:
             _LOG.warning("%s could not be refreshed ahead of time: %s", practice_id, exc.message)
         finally:
             self._pending.discard(practice_id)
-
-
-class _Flight:
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.passengers = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from connector.clock import from_timestamp
 from connector.connection import (
@@ -25,6 +25,8 @@ __all__ = [
     "GRANT_COLUMNS",
     "SEALED_COLUMNS",
     "TABLE",
+    "Stored",
+    "as_stored",
     "changes",
     "sealed",
     "to_connection",
@@ -62,6 +64,19 @@ CONNECTION_COLUMNS = ", ".join(_OPEN_COLUMNS)
 GRANT_COLUMNS = ", ".join(_OPEN_COLUMNS + _REST_COLUMNS)
 
 
+class Stored(NamedTuple):
+    """What is known of the row a grant was read from."""
+
+    connection: Connection
+    tokens: TokenSet | None
+    others: dict[str, object]
+    revision: int
+
+    def __repr__(self) -> str:
+        """Show no secret: unproven tokens are among the values."""
+        return f"Stored(revision={self.revision})"
+
+
 def to_connection(row: Sequence[Any]) -> Connection:
     """Read a row that begins with `CONNECTION_COLUMNS`."""
     values = dict(zip(_OPEN_COLUMNS, row, strict=False))
@@ -90,11 +105,16 @@ def to_grant(row: Sequence[Any], ring: KeyRing) -> Grant:
             refresh_owner=values["refresh_owner"],
             failures=values["failures"],
             retry_at=_moment(values["retry_at"]),
-            revision=values["revision"],
         )
     except (ValueError, TypeError, KeyError, OverflowError) as exc:
         raise _damaged(connection.practice_id) from exc
-    return replace(grant, stored=grant)
+    return as_stored(grant, values["revision"])
+
+
+def as_stored(grant: Grant, revision: int) -> Grant:
+    """Return a grant as it is once it stands in the store under a revision."""
+    note = Stored(grant.connection, grant.tokens, _other_values(grant), revision)
+    return replace(grant, revision=revision, stored=note)
 
 
 def changes(grant: Grant) -> dict[str, object]:
@@ -103,10 +123,10 @@ def changes(grant: Grant) -> dict[str, object]:
     Those of `SEALED_COLUMNS` are not sealed yet; the revision is not among them.
     """
     before = grant.stored
-    if before is None:
+    if not isinstance(before, Stored):
         return _connection_values(grant.connection) | _token_values(grant.tokens) | _other_values(grant)
     # What `dataclasses.replace` passed on is still the same object.
-    found = _differing(_other_values(grant), _other_values(before))
+    found = _differing(_other_values(grant), before.others)
     if grant.connection is not before.connection:
         found |= _differing(_connection_values(grant.connection), _connection_values(before.connection))
     if grant.tokens is not before.tokens:

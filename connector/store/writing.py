@@ -10,7 +10,7 @@ from connector.errors import SettingError
 from connector.store.audit import EVENT_COLUMNS, AuditRecords, EventRow, insert_events
 from connector.store.database import Execute, Statement
 from connector.store.fence import admit
-from connector.store.rows import CONNECTION_COLUMNS, changes, sealed, to_connection
+from connector.store.rows import CONNECTION_COLUMNS, Stored, as_stored, changes, sealed, to_connection
 from connector.store.sealing import KeyRing
 from connector.store.vault import new_mark
 
@@ -39,8 +39,9 @@ class GrantRecords(AuditRecords):
         _check_practice_id(grant.connection.practice_id)
         write = _Write(grant, expected_generation, self._keys(), self._event_rows(events))
         stored = None
-        if grant.stored is not None and grant.stored.connection.token_generation == expected_generation:
-            stored = write.stored if self._apply(write.statements(grant.stored.revision))[0] == 1 else None
+        read = grant.stored
+        if isinstance(read, Stored) and read.connection.token_generation == expected_generation:
+            stored = write.stored if self._apply(write.statements(read.revision))[0] == 1 else None
         if stored is None:
             for_update = self._db.dialect.for_update
             stored = self._write(lambda execute: write.admitted(execute, for_update))
@@ -64,7 +65,7 @@ class _Write:
     @property
     def stored(self) -> Grant:
         """The grant as it is stored by this write."""
-        return _as_stored(self._grant, self._mark)
+        return as_stored(self._grant, self._mark)
 
     def statements(self, revision: int) -> list[Statement]:
         """Return what writes the differences, without an answer in between, if the row is as it was read."""
@@ -85,20 +86,15 @@ class _Write:
         sql = f"SELECT {CONNECTION_COLUMNS}, revision FROM ormco_connections WHERE practice_id = ?"  # noqa: S608
         row = execute(sql + for_update, (self._practice_id,)).fetchone()
         if row is not None and row[-1] == self._mark:  # the commit of which nobody heard had gone through
-            return _as_stored(replace(self._grant, connection=to_connection(row)), self._mark)
+            return as_stored(replace(self._grant, connection=to_connection(row)), self._mark)
         present, revision = (None, 0) if row is None else (to_connection(row), row[-1])
         grant = admit(self._grant, present, revision, expected_generation=self._expected_generation)
         _upsert(execute, self._sealed(changes(replace(grant, stored=None))))
         insert_events(execute, self._events)
-        return _as_stored(grant, self._mark)
+        return as_stored(grant, self._mark)
 
     def _sealed(self, values: dict[str, object]) -> dict[str, object]:
         return sealed(values, self._ring, self._practice_id) | {"revision": self._mark}
-
-
-def _as_stored(grant: Grant, mark: int) -> Grant:
-    stored = replace(grant, revision=mark, stored=None)
-    return replace(stored, stored=stored)
 
 
 def _upsert(execute: Execute, values: dict[str, object]) -> None:

@@ -58,12 +58,14 @@ class PostgresServer:
         }
         with (self._data / "postgresql.conf").open("a") as file:
             file.writelines(f"{name} = {value}\n" for name, value in settings.items())
+        self._guard = self._guarded()
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop("immediate")
-        shutil.rmtree(self._folder, ignore_errors=True)
+        assert self._guard.stdin is not None
+        self._guard.stdin.close()
+        self._guard.wait()
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
@@ -91,6 +93,19 @@ class PostgresServer:
 
         with psycopg.connect(self.url(database), autocommit=True) as db:
             db.execute(statement.encode())
+
+    def _guarded(self) -> subprocess.Popen[bytes]:
+        """Start what stops the server and sweeps up once this process has ended, however it ended."""
+        sweep = 'cat >/dev/null; "$0/pg_ctl" -D "$1/data" -m immediate -w stop >/dev/null 2>&1; rm -rf "$1"'
+        return subprocess.Popen(
+            ["sh", "-c", sweep, self._binaries, self._folder],
+            user=self._user,
+            cwd="/",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     def _run(self, program: str, *args: str | Path) -> None:
         # Not the terminal's streams: the server would keep them open and the caller waiting.

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
+import threading
 from typing import Any, Self
 from urllib.parse import parse_qs
 from urllib.request import Request, urlopen
@@ -24,16 +26,16 @@ class TokenServer:
     """The server's process, and its controls."""
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen([sys.executable, __file__], stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         assert self._process.stdout is not None
         self.url = f"http://127.0.0.1:{int(self._process.stdout.readline())}"
         return self
 
     def __exit__(self, *_: object) -> None:
         self._process.kill()
-        self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        self._process.communicate()
 
     def set(self, **settings: object) -> None:
         """Change how it answers: see `_State`."""
@@ -162,6 +164,7 @@ def _write(
 
 async def _main() -> None:
     state = _State()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     server = await asyncio.start_server(
         lambda reader, writer: _serve(state, reader, writer), "127.0.0.1", 0, backlog=1024
     )
@@ -169,6 +172,11 @@ async def _main() -> None:
     sys.stdout.flush()
     async with server:
         await server.serve_forever()
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()  # ends when whoever started this has ended, however
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from connector.connection import Event, Grant
 from connector.errors import GrantError, ProviderUnavailableError
 from connector.refresh import Refresher
 from connector.store import Store
+from connector.store.database import Statement
 from connector.token_set import TokenSet
 from tests.support.stores import endpoint_of, refresher_on, store_at
 
@@ -108,6 +109,8 @@ class _Doomed:
         self._what = ""
         store.put = self.put  # type: ignore[method-assign]
         store._db.write = self.write  # type: ignore[method-assign]
+        store._db.apply = self.apply  # type: ignore[method-assign]
+        store._db.apply = self.apply  # type: ignore[method-assign]
 
     def _reach(self, step: str) -> None:
         if step == self._step:
@@ -127,6 +130,9 @@ class _Doomed:
             return result
 
         return self._write(doomed)
+
+    def apply(self, statements: Sequence[Statement]) -> list[int]:
+        return self.write(lambda execute: [execute(*statement).rowcount for statement in statements])
 
     def refresh(self, refresh_token: str) -> TokenSet:
         tokens = self._endpoint.refresh(refresh_token)
