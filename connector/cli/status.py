@@ -50,8 +50,9 @@ def _text(found: list[Connection]) -> str:
             (connection.account and connection.account.region) or "-",
             isoformat(connection.expires_at) or "-",
             (connection.lab and connection.lab.state) or "-",
-            next_command(connection) or connection.reason or "-",
+            (connection.reason or "-").replace("_", " "),
+            next_command(connection) or "-",
         )
         for connection in found
     ]
-    return table(("PRACTICE", "STATE", "FOR", "ACCOUNT", "REGION", "TOKEN UNTIL", "LAB", "NEXT"), rows)
+    return table(("PRACTICE", "STATE", "FOR", "ACCOUNT", "REGION", "TOKEN UNTIL", "LAB", "WHY", "NEXT"), rows)

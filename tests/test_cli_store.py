@@ -1,0 +1,134 @@
+"""`begin`, `complete`, `status`, `token`, `refresh`, `keys` and `audit`: what they print of the store."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from click.testing import CliRunner, Result
+
+from connector.cli import ormco
+from tests.support.connecting import KEY, settings
+from tests.support.sandbox import RunningSandbox, Visitor
+
+
+@pytest.fixture
+def env(classic: RunningSandbox, store_url: str) -> dict[str, str]:
+    return settings(classic, store_url)
+
+
+def run(env: dict[str, str], *arguments: str, stdin: str = "") -> Result:
+    return CliRunner().invoke(ormco, list(arguments), env=env, input=stdin)
+
+
+def printed(env: dict[str, str], *arguments: str) -> dict[str, Any]:
+    """Run a command that succeeds; return its JSON."""
+    result = run(env, *arguments, "--json")
+    assert result.exit_code == 0, result.output
+    answer: dict[str, Any] = json.loads(result.stdout)
+    assert next(iter(answer)) == "version"
+    return answer
+
+
+@pytest.fixture
+def connected(env: dict[str, str], classic: RunningSandbox) -> dict[str, str]:
+    """The environment of a store with practice-42 connected, by the two halves."""
+    url = printed(env, "begin", "practice-42")["authorization_url"]
+    result = run(
+        env, "complete", "practice-42", stdin=f"here you are: {Visitor(classic).authorize(url)} thanks"
+    )
+    assert result.exit_code == 0, result.output
+    assert "practice-42 is connected to front.desk@maple-ortho.test" in result.stdout
+    return env
+
+
+def test_status_is_what_the_contract_lists(connected: dict[str, str]) -> None:
+    """Programs find every key of a connection, also the empty ones."""
+    (connection,) = printed(connected, "status")["connections"]
+    assert list(connection) == [
+        "practice",
+        "state",
+        "since",
+        "reason",
+        "provider",
+        "account",
+        "scope",
+        "renewable",
+        "expires_at",
+        "connected_at",
+        "refreshed_at",
+        "token_generation",
+        "lab",
+        "last_error",
+    ]
+    assert (connection["state"], connection["token_generation"]) == ("connected", 1)
+    assert list(connection["account"]) == ["id", "email", "name", "region"]
+
+
+def test_status_names_who_needs_attention(connected: dict[str, str], classic: RunningSandbox) -> None:
+    """A dead connection is listed with why and with the command that mends it; healthy ones are not."""
+    assert printed(connected, "status", "--needs-attention")["connections"] == []
+    classic.set_scenarios("revoked")
+    with time_machine.travel(timedelta(hours=2), tick=True):
+        assert run(connected, "token", "practice-42").exit_code == 7
+    result = run(connected, "status", "--needs-attention")
+    assert "needs_repair\t" in result.stdout
+    assert "grant refused\tormco repair practice-42" in result.stdout
+
+
+def test_status_of_nothing(env: dict[str, str], store_url: str) -> None:
+    """Looking at a store that is not there makes none."""
+    assert run(env, "status").stdout == "No connections.\n"
+    assert printed(env, "status")["connections"] == []
+
+
+def test_token_prints_the_token_alone(connected: dict[str, str]) -> None:
+    """A script can take the whole output as the token."""
+    result = run(connected, "token", "practice-42")
+    assert result.stdout.startswith("AAEAA")
+    assert result.stdout.count("\n") == 1
+    assert result.stderr == ""
+
+
+def test_an_unknown_practice_has_no_token(connected: dict[str, str]) -> None:
+    """A practice that is not connected is exit status 6, with the command that connects it."""
+    result = run(connected, "token", "practice-7")
+    assert result.exit_code == 6
+    assert "ormco connect practice-7" in result.stderr
+
+
+def test_refresh_counts_what_it_did(connected: dict[str, str], classic: RunningSandbox) -> None:
+    """A timer's run says how many were refreshed; a fresh token is left alone."""
+    summary = printed(connected, "refresh", "--due-within", "60")
+    assert {name: summary[name] for name in ("total", "refreshed", "failed")} == {
+        "total": 0,
+        "refreshed": 0,
+        "failed": 0,
+    }
+    assert classic.counters().get("token:refresh_token", 0) == 0
+
+
+def test_keys_new_is_a_key(env: dict[str, str]) -> None:
+    """What it prints can stand in ORMCO_STORE_KEYS."""
+    assert len(base64.b64decode(run(env, "keys", "new").stdout)) == 32
+
+
+def test_keys_rotate_seals_with_the_first_key(connected: dict[str, str]) -> None:
+    """After a rotation the new key alone opens the store."""
+    new = run(connected, "keys", "new").stdout.strip()
+    both = {**connected, "ORMCO_STORE_KEYS": f"{new},{KEY}"}
+    assert printed(both, "keys", "rotate")["resealed"] > 0
+    assert run({**connected, "ORMCO_STORE_KEYS": new}, "token", "practice-42").exit_code == 0
+    assert run(connected, "token", "practice-42").exit_code == 9
+
+
+def test_audit_tells_what_was_done(connected: dict[str, str]) -> None:
+    """Each step is there in order, with who did it and how it ended."""
+    events = printed(connected, "audit", "practice-42")["events"]
+    assert [(event["kind"], event["outcome"]) for event in events] == [("begin", "ok"), ("complete", "ok")]
+    assert all(event["actor"] for event in events)
+    assert run(connected, "audit").stdout.count("practice-42") == 2
