@@ -133,6 +133,8 @@ class Connector(Upkeep):
             connector.errors.RevokedError: the connection was revoked.
             connector.errors.ProviderUnavailableError: it ended, and the provider is down.
         """
+        # From here on the refresher answers by itself: this is called for every request of an app server.
+        self.access_token = self._refresher.access_token  # type: ignore[method-assign]
         return self._refresher.access_token(practice_id, min_ttl=min_ttl)
 
     def session(self, practice_id: str) -> requests.Session:

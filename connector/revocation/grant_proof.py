@@ -130,7 +130,9 @@ def _refresh(
         tokens = resources.endpoint.refresh(refresh_token)
     except ConnectorError as exc:
         if isinstance(exc, ProviderUnavailableError) and exc.sent and not exc.answered:
-            raise  # the answer may be lost: the mark stays
+            # The answer may be lost: the mark stays, but nobody needs to wait for this process.
+            _put(resources, replace(grant, refresh_owner=None))
+            raise
         sent_at, owner = before.refresh_sent_at, before.refresh_owner
         grant = _put(resources, replace(grant, refresh_sent_at=sent_at, refresh_owner=owner))
         if isinstance(exc, GrantRefusedError):
