@@ -361,8 +361,8 @@ def test_no_secret_is_shown(sandbox: RunningSandbox, store_url: str) -> None:
 def test_a_check_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, store_url: str) -> None:
     """What never ends is reported as such, and the others go on."""
     release = threading.Event()
-    monkeypatch.setattr("connector.doctor._SECONDS", 0.2)
-    monkeypatch.setattr("connector.doctor.doctor_here.display", lambda: release.wait(60) and [])
+    monkeypatch.setattr("connector.doctor.examination._SECONDS", 0.2)
+    monkeypatch.setattr("connector.doctor.here.display", lambda: release.wait(60) and [])
     env = {"ORMCO_STORE": store_url, "ORMCO_PROVIDER": "no-such", "ORMCO_BROWSER": "/nowhere"}
     try:
         checks = list(examine(Resources(Config.from_env(env)), lambda: pytest.fail("needed"), None))
