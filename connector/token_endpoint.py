@@ -19,7 +19,7 @@ from requests.exceptions import RequestException
 from requests_oauthlib import OAuth2Session
 
 from connector.clock import Clock
-from connector.errors import ConnectorError, ProviderUnavailableError, SettingError
+from connector.errors import ClientRefusedError, ConnectorError, ProviderUnavailableError, SettingError
 from connector.http import Transport, UnredirectedSession, failure
 from connector.provider import ClientRegistration, Provider
 from connector.redact import quiet_oauth_loggers
@@ -128,8 +128,16 @@ class TokenEndpoint:
             return session.request("POST", url, data=form, auth=auth, withhold_token=True)
 
         answer = self._call(send, url)
-        if not 200 <= answer.status_code < 300 or is_web_page(answer):
-            raise refusal(answer, now=self._clock.time())
+        if 200 <= answer.status_code < 300 and not is_web_page(answer):
+            return
+        error = refusal(answer, now=self._clock.time())
+        if not isinstance(error, ClientRefusedError) and _is_forbidden(answer):
+            # Public clients meet this where only confidential ones may revoke.
+            error = ClientRefusedError(
+                f"{urlsplit(url).netloc} does not let this client revoke ({answer.status_code})",
+                hint="Access is taken back on the provider's own pages, or by a client with a secret.",
+            )
+        raise error
 
     def close(self) -> None:
         """Close the connections that are kept open."""
@@ -201,3 +209,7 @@ def _unremarkable() -> requests.Response:
 
 
 _UNREMARKABLE = _unremarkable()
+
+
+def _is_forbidden(answer: requests.Response) -> bool:
+    return answer.status_code in (401, 403) and not is_web_page(answer)

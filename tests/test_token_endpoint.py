@@ -409,6 +409,14 @@ def test_a_revocation_that_may_not_have_happened_is_an_outage(name: str) -> None
     assert isinstance(outcome(UNAVAILABLE[name], "revoke"), ProviderUnavailableError)
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_client_that_may_not_revoke_is_told_so(status: int) -> None:
+    """A bare refusal at the revocation endpoint is the client's, and no outage to wait for."""
+    error = outcome(answer(status=status), "revoke")
+    assert isinstance(error, ClientRefusedError)
+    assert "own pages" in error.hint
+
+
 @pytest.mark.parametrize("what", ["exchange", "refresh", "revoke"])
 def test_a_redirect_carries_nothing_away(what: str) -> None:
     """No code, token or secret follows a redirect, whichever kind it is."""
