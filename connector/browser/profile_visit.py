@@ -14,6 +14,7 @@ from playwright.sync_api import Error as PlaywrightError
 from connector.browser import endings, profile_endings
 from connector.browser.dead_ends import DeadEnds
 from connector.browser.own_thread import CalledOff
+from connector.browser.visit import was_left
 from connector.clock import Clock
 from connector.errors import ProviderErrorPageError, ProviderUnavailableError
 
@@ -85,14 +86,19 @@ class ProfileVisit:
         return len(self._context.pages)
 
     def open(self, url: str) -> None:
-        """Load a page of OrmcoDigital's."""
-        try:
-            self.page.goto(url, wait_until="commit", timeout=_FIRST_PAGE)
-        except PlaywrightError as exc:
-            self.go_on()
-            reason = exc.message.partition("net::")[2].split()[:1]
-            unreachable = endings.unreachable(url, reason[0] if reason else "no answer in time")
-            raise profile_endings.dead_end(unreachable) from None
+        """Load a page of OrmcoDigital's; once more where a script of the last page moves on just then."""
+        for last_time in (False, False, True):
+            try:
+                self.page.goto(url, wait_until="commit", timeout=_FIRST_PAGE)
+            except PlaywrightError as exc:
+                self.go_on()
+                if was_left(exc.message) and not last_time:
+                    self.page.wait_for_timeout(5 * _TICK)  # let it come to rest
+                    continue
+                reason = exc.message.partition("net::")[2].split()[:1]
+                unreachable = endings.unreachable(url, reason[0] if reason else "no answer in time")
+                raise profile_endings.dead_end(unreachable) from None
+            return
 
     def reach(
         self, shown: Callable[[Page], Locator], towards: Callable[[Page], str], missing: Callable[[], str]

@@ -19,7 +19,7 @@ from connector.errors import ConnectorError
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
 
-__all__ = ["Cancelled", "Visit"]
+__all__ = ["Cancelled", "Visit", "was_left"]
 
 _TICK = 50  # ms
 _FIRST_PAGE = 60.0  # s
@@ -91,7 +91,7 @@ class Visit:
                 raise endings.unreachable(url, "no answer in time") from None
         except PlaywrightError as exc:
             self._raise_if_gone()
-            if self._trap.answer is None and not _was_left(exc.message):
+            if self._trap.answer is None and not was_left(exc.message):
                 raise endings.unreachable(url, _net_error(exc.message)) from None
         while self._dead_ends.suspected and self._trap.answer is None:
             self._tick()
@@ -151,7 +151,7 @@ class Visit:
         self._crashed = True
 
 
-def _was_left(report: str) -> bool:
+def was_left(report: str) -> bool:
     """Return whether a page did not load because the browser was sent on to another one."""
     return "ERR_ABORTED" in report or "interrupted by another navigation" in report
 
