@@ -125,9 +125,8 @@ class Grant:
         refresh_owner: the process that sent that refresh.
         failures: failed refreshes in a row.
         retry_at: no refresh before this moment.
-        revision: the store's mark of the write that it was read from; kept by `dataclasses.replace`, it tells
-            the store whether anything was written since. 0 where it was never read.
-        stored: the store's own note of what was read then, so that it writes only what has changed.
+        stored: the store's own note of what it was read from; kept by `dataclasses.replace`, it tells the
+            store what has changed, and whether anything else was written since. None where it was never read.
     """
 
     connection: Connection
@@ -137,7 +136,6 @@ class Grant:
     refresh_owner: str | None = None
     failures: int = 0
     retry_at: datetime | None = None
-    revision: int = 0
     stored: object = field(default=None, repr=False, compare=False)
 
 

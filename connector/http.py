@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 import ssl
+import time
 from collections.abc import Mapping
 from datetime import UTC
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import requests
@@ -31,8 +32,8 @@ from connector.provider import is_loopback
 
 __all__ = [
     "BearerAuth",
+    "StatelessSession",
     "Transport",
-    "UnredirectedSession",
     "failure",
     "json_object",
     "open_session",
@@ -44,6 +45,7 @@ READ_TIMEOUT = 20.0
 LARGEST_BODY = 1024 * 1024
 _CHUNK = 64 * 1024
 _LONGEST_WAIT = 86400.0
+_ENVIRONMENT_SECONDS = 60.0
 # int() refuses longer ones, and with them the whole answer.
 _LONGEST_NUMBER = 400
 
@@ -71,11 +73,26 @@ class BearerAuth(AuthBase):
         return request
 
 
-class UnredirectedSession(requests.Session):
-    """A session that goes where it is told and nowhere else."""
+class StatelessSession(requests.Session):
+    """A session on `Transport` that sends what it is told where it is told.
 
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Follow nothing: a 307 would carry a code, a secret or a token to an address nobody checked."""
+    It follows nothing: a 307 would carry a code, a secret or a token to an address nobody checked. It keeps
+    no cookies, which would tie one practice's calls to another's, and reads no .netrc.
+    """
+
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        """Return a request ready to be sent."""
+        request.headers = {**self.headers, **(request.headers or {})}
+        return request.prepare()
+
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        """Return how to reach a server, as the transport knows it; nobody here asks for another way."""
+        return {**cast(Transport, self.get_adapter(url)).environment(url), "stream": stream}
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """Send a prepared request."""
+        del kwargs["allow_redirects"]
+        return self.get_adapter(request.url or "").send(request, **kwargs)
 
 
 class Transport(HTTPAdapter):
@@ -87,7 +104,20 @@ class Transport(HTTPAdapter):
 
     def __init__(self, *, bounded: bool = True) -> None:
         self._bounded = bounded
+        self._environments: dict[str, tuple[float, Mapping[str, Any]]] = {}
         super().__init__(max_retries=_RETRY, pool_maxsize=32)
+
+    def environment(self, url: str) -> Mapping[str, Any]:
+        """Return what the environment says of the way to a server: proxies and CA bundle.
+
+        It is asked once a minute: to go through all variables takes a quarter of the time of a request.
+        """
+        origin, now = "/".join(url.split("/", 3)[:3]), time.monotonic()
+        known = self._environments.get(origin)
+        if known is None or now - known[0] > _ENVIRONMENT_SECONDS:
+            asked = requests.Session().merge_environment_settings(origin, {}, None, None, None)
+            known = self._environments[origin] = (now, asked)
+        return known[1]
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         """Return the pool of connections for a request."""
@@ -125,11 +155,10 @@ class Transport(HTTPAdapter):
 
 def open_session() -> requests.Session:
     """Return a session with this module's transport; close it when done."""
-    session = UnredirectedSession()
+    session = StatelessSession()
     session.mount("https://", Transport())
     session.mount("http://", Transport())
     session.headers["Accept"] = "application/json"
-    session.auth = _nobody
     return session
 
 
@@ -189,11 +218,6 @@ def failure(exc: RequestException, url: str) -> ProviderUnavailableError:
 
 class _TooLargeError(RequestException):
     """The answer is longer than any answer of a provider."""
-
-
-def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Authorize nothing; without this, requests would look into .netrc."""
-    return request
 
 
 def _number(digits: str) -> float:

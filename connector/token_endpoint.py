@@ -7,10 +7,10 @@ missing token.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, cast
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import requests
 from oauthlib.oauth2 import WebApplicationClient
@@ -20,13 +20,15 @@ from requests_oauthlib import OAuth2Session
 
 from connector.clock import Clock
 from connector.errors import ClientRefusedError, ConnectorError, ProviderUnavailableError, SettingError
-from connector.http import Transport, UnredirectedSession, failure
+from connector.http import StatelessSession, Transport, failure
 from connector.provider import ClientRegistration, Provider
 from connector.redact import quiet_oauth_loggers
 from connector.token_answer import START_AGAIN, code_refusal, grant_refusal, granted, is_web_page, refusal
 from connector.token_set import TokenSet
 
 __all__ = ["TokenEndpoint"]
+
+_FORM = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
 
 Refusal = Callable[..., ConnectorError]
 
@@ -96,12 +98,8 @@ class TokenEndpoint:
             connector.errors.ClientRefusedError: the client is not accepted.
             connector.errors.ProviderUnavailableError: no answer of the provider's own.
         """
-        auth, fields = self._client_auth()
-
-        def send(session: OAuth2Session, url: str) -> object:
-            return session.refresh_token(url, refresh_token=refresh_token, auth=auth, **cast(Any, fields))
-
-        tokens = self._granted(self._call(send, self._url), grant_refusal)
+        form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+        tokens = self._granted(self._post(self._url, form), grant_refusal)
         return tokens if tokens.refresh_token else replace(tokens, refresh_token=refresh_token)
 
     def revoke(self, token: str, *, hint: str) -> None:
@@ -121,13 +119,7 @@ class TokenEndpoint:
             raise SettingError(
                 "the provider has no revocation endpoint", hint="Access is taken back on its own pages."
             )
-        auth, fields = self._client_auth()
-        form = {"token": token, "token_type_hint": hint, **fields}
-
-        def send(session: OAuth2Session, url: str) -> object:
-            return session.request("POST", url, data=form, auth=auth, withhold_token=True)
-
-        answer = self._call(send, url)
+        answer = self._post(url, {"token": token, "token_type_hint": hint})
         if 200 <= answer.status_code < 300 and not is_web_page(answer):
             return
         error = refusal(answer, now=self._clock.time())
@@ -156,6 +148,16 @@ class TokenEndpoint:
         # Bytes: requests would send text as Latin-1.
         return HTTPBasicAuth(*cast(tuple[str, str], (client_id.encode(), secret.encode()))), {}
 
+    def _post(self, url: str, form: Mapping[str, str]) -> requests.Response:
+        """Send a form with the client's own credentials."""
+        auth, fields = self._client_auth()
+        body = urlencode({**form, **fields})
+
+        def send(session: OAuth2Session, url: str) -> object:
+            return session.request("POST", url, data=body, headers=_FORM, auth=auth, withhold_token=True)
+
+        return self._call(send, url)
+
     def _call(
         self,
         send: Callable[[OAuth2Session, str], object],
@@ -175,7 +177,6 @@ class TokenEndpoint:
         session.mount("https://", self._transport)
         session.mount("http://", self._transport)
         session.register_compliance_hook("access_token_response", keep)
-        session.register_compliance_hook("refresh_token_response", keep)
         try:
             result = send(session, f"https{url[4:]}" if session.plain else url)
         except RequestException as exc:
@@ -189,7 +190,7 @@ class TokenEndpoint:
         return tokens
 
 
-class _Session(UnredirectedSession, OAuth2Session):
+class _Session(StatelessSession, OAuth2Session):
     # oauthlib takes no http:// address unless a process-wide variable allows them all. It is shown https://;
     # the request gets its own scheme back on its way out, and the transport keeps plain http on this machine.
     plain = False

@@ -163,6 +163,30 @@ def test_a_proxy_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) 
         assert proxy.requests == []
 
 
+def test_cookies_are_not_kept() -> None:
+    """What a server sets for one practice's call does not come along with the next practice's."""
+    with answering(answer(Set_Cookie="session=of-the-first")) as server, open_session() as session:
+        session.get(server.url)
+        session.get(server.url)
+    assert ["Cookie" in request.headers for request in server.requests] == [False, False]
+
+
+def test_environment_is_not_read_for_each_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proxies and CA bundle are looked up once in a while, not each time."""
+    asked = []
+    real = requests.Session.merge_environment_settings
+
+    def merge(self: requests.Session, url: str, *args: object) -> object:
+        asked.append(url)
+        return real(self, url, *args)
+
+    monkeypatch.setattr(requests.Session, "merge_environment_settings", merge)
+    with answering(answer()) as server, open_session() as session:
+        for path in ("/one", "/two", "/three"):
+            session.get(server.url + path)
+    assert asked == [server.url]
+
+
 def test_netrc_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No user name and password of somebody's .netrc goes to a provider."""
     (tmp_path / "netrc").write_text("default login somebody password private\n")

@@ -126,7 +126,7 @@ def test_commit_whose_answer_is_lost(url: str, tmp_path: Path, write: str) -> No
     with SocketProxy(tmp_path, next(folder.glob(".s.PGSQL.*[0-9]"))) as proxy:
         store = store_at(f"{url.rpartition('host=')[0]}host={quote(str(tmp_path), safe='')}")
         grant = store.put(grant_for("p"), expected_generation=None)
-        proxy.cut_after(b"COMMIT")
+        proxy.cut_after(b"UPDATE ormco_connections" if write == "put" else b"COMMIT")
         if write == "put":
             newer = replace(grant, connection=replace(grant.connection, token_generation=2))
             stored = store.put(newer, expected_generation=1, events=[begin(1)])

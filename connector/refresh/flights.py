@@ -17,15 +17,16 @@ class Flights:
         self._flights: dict[str, _Flight] = {}
 
     @contextmanager
-    def one(self, name: str, timeout: float) -> Iterator[bool]:
-        """Wait for a lock; yield whether it was to be had in time."""
+    def one(self, name: str, timeout: float) -> Iterator[bool | None]:
+        """Wait for a lock; yield whether it was free at once, or None if it was not to be had in time."""
         with self._guard:
             flight = self._flights.setdefault(name, _Flight())
+            was_free = not flight.passengers
             flight.passengers += 1
         is_ours = False
         try:
             is_ours = flight.lock.acquire(timeout=timeout)
-            yield is_ours
+            yield was_free if is_ours else None
         finally:
             if is_ours:
                 flight.lock.release()

@@ -105,7 +105,7 @@ class Refresher:
         """
         access = self._access(practice_id)
         if force or access.unproven or self._now() >= self._remember(practice_id, access)[4]:
-            renewed = self._renewed(practice_id, access.generation, lambda fresh: False, force=force)
+            renewed = self._renewed(practice_id, access, lambda fresh: False, force=force)
             self._remember(practice_id, renewed)
         connection = self._store.connection(practice_id)
         if connection is None:
@@ -154,7 +154,7 @@ class Refresher:
                 self._renew_ahead(practice_id, access)
             return entry[0]
         try:
-            access = self._renewed(practice_id, access.generation, lambda fresh: self._serves(fresh, min_ttl))
+            access = self._renewed(practice_id, access, lambda fresh: self._serves(fresh, min_ttl))
         except (ProviderUnavailableError, ClientRefusedError) as exc:
             access = self._access(practice_id)
             if not self._serves(access, 0.0):
@@ -188,27 +188,26 @@ class Refresher:
         return entry
 
     def _renewed(
-        self, practice_id: str, generation: int, serves: Callable[[Access], bool], *, force: bool = False
+        self, practice_id: str, access: Access, serves: Callable[[Access], bool], *, force: bool = False
     ) -> Access:
-        """Renew a generation of tokens, or wait until another has."""
-        deadline = self._clock.deadline(_LONGEST_WAIT)
-        with self._flights.one(practice_id, deadline.left) as is_ours:
-            if not is_ours:
+        """Renew what was found, or wait until another has."""
+        generation, deadline = access.generation, self._clock.deadline(_LONGEST_WAIT)
+        with self._flights.one(practice_id, deadline.left) as was_free:
+            if was_free is None:
                 raise self._store.locked_error(practice_id)
             started = self._clock.monotonic()
-            while True:
+            if not was_free:
                 access = self._access(practice_id)
-                if access.generation != generation or serves(access):
-                    return access
+            while access.generation == generation and not serves(access):
                 grant = self._renew_once(practice_id, generation, force=force)
                 if grant is not None:
                     require_alive(grant.connection)
                     access = Access.of(grant)
-                    if access.generation != generation or serves(access):
-                        return access
-                    continue
-                if not deadline.pause(next_look(self._clock.monotonic() - started)):
+                elif deadline.pause(next_look(self._clock.monotonic() - started)):
+                    access = self._access(practice_id)
+                else:
                     raise self._store.locked_error(practice_id)
+            return access
 
     def _renew_once(
         self, practice_id: str, generation: int, *, force: bool = False, first: bool = False

@@ -191,7 +191,7 @@ def _wipe(resources: Resources, grant: Grant, removal: Removal, method: str) -> 
     )
     detail = {"method": method} | ({"access_token_until": isoformat(until) or ""} if until else {})
     event = _event(resources, connection.practice_id, "ok", state=connection.state, detail=detail)
-    grant = _put(resources, Grant(connection=connection, revision=grant.revision), event)
+    grant = _put(resources, Grant(connection=connection, stored=grant.stored), event)
     removal.progress("wiped")
     return Revocation(connection=grant.connection, method=method, access_token_until=until)
 

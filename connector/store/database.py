@@ -43,11 +43,13 @@ class Dialect:
     Attributes:
         types: words of the schema that are filled in.
         for_update: what makes a SELECT inside a transaction keep its rows.
+        changes_two_tables_at_once: whether one statement can write to two tables (a data-modifying WITH).
         last_steps: statements that end the first migration: they keep the audit record from being changed.
     """
 
     types: Mapping[str, str]
     for_update: str
+    changes_two_tables_at_once: bool
     last_steps: Sequence[str]
 
 
@@ -121,6 +123,8 @@ class Job(Generic[_T]):
         self.results: list[_T] = []
         self.error: Exception | None = None
         self.done = False
+        self._called = threading.Lock()
+        self._called.acquire()
 
     def run(self, execute: Execute) -> None:
         """Do the work; keep its refusal for its own thread."""
@@ -130,9 +134,20 @@ class Job(Generic[_T]):
         except ConnectorError as exc:
             self.error = exc
 
+    def wait(self) -> None:
+        """Wait until the job is done, or its thread is to commit."""
+        self._called.acquire()
+
+    def call(self) -> None:
+        """Wake the job's thread."""
+        self._called.release()
+
 
 class WriteQueue:
     """Lets whichever thread comes first commit for all that wait: one sync of the disk for many writes.
+
+    Each thread waits for its own job alone: with one lock for all, those whose job is done would still have
+    to pass through it one by one before the next could commit.
 
     Args:
         commit: runs jobs in one durable transaction.
@@ -140,8 +155,9 @@ class WriteQueue:
 
     def __init__(self, commit: Callable[[Sequence[Job[Any]]], None]) -> None:
         self._commit = commit
+        self._guard = threading.Lock()
         self._waiting: deque[Job[Any]] = deque()
-        self._turn = threading.Lock()
+        self._leader: Job[Any] | None = None
 
     def run(self, work: Callable[[Execute], _T]) -> _T:
         """Run work in some thread's transaction and return its result once it is durable."""
@@ -154,16 +170,35 @@ class WriteQueue:
         )
 
     def _finished(self, job: Job[_T]) -> _T:
-        self._waiting.append(job)
-        with self._turn:
-            while not job.done:
-                self._commit_waiting(job)
+        try:
+            with self._guard:
+                self._waiting.append(job)
+                if self._leader is None:
+                    self._leader = job
+            if self._leader is not job:
+                job.wait()
+            if not job.done:
+                self._commit_waiting()
+        finally:
+            self._leave(job)
         if job.error is not None:
             raise job.error
         return job.results[0]
 
-    def _commit_waiting(self, own: Job[Any]) -> None:
-        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _LARGEST_BATCH))]
+    def _leave(self, job: Job[Any]) -> None:
+        """Let the next thread commit, also where this one was interrupted before its job was done."""
+        with self._guard:
+            if not job.done and job in self._waiting:
+                self._waiting.remove(job)
+            if self._leader is not job:
+                return
+            self._leader = self._waiting[0] if self._waiting else None
+            if self._leader is not None:
+                self._leader.call()
+
+    def _commit_waiting(self) -> None:
+        with self._guard:
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _LARGEST_BATCH))]
         try:
             self._commit(batch)
         except Exception as exc:
@@ -171,7 +206,10 @@ class WriteQueue:
                 job.error = exc
         except BaseException:
             # Ctrl-C in this thread is no answer for the others: they commit for themselves.
-            self._waiting.extendleft(job for job in reversed(batch) if job is not own)
+            with self._guard:
+                self._waiting.extendleft(reversed(batch))
             raise
         for job in batch:
             job.done = True
+            if job is not self._leader:
+                job.call()

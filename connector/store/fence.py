@@ -24,7 +24,12 @@ class FencedError(StoreError):
 
 
 def admit(
-    grant: Grant, present: Connection | None, revision: int, *, expected_generation: int | None
+    grant: Grant,
+    present: Connection | None,
+    *,
+    read: int | None,
+    stored: int,
+    expected_generation: int | None,
 ) -> Grant:
     """Return what may be stored in place of what is there.
 
@@ -35,7 +40,8 @@ def admit(
     Args:
         grant: what the writer wants to store.
         present: what is stored, or None.
-        revision: the mark of what is stored.
+        read: the mark of what the writer read, or None where it read nothing.
+        stored: the mark of what is stored.
         expected_generation: the generation the writer started from; None for a new connection.
 
     Raises:
@@ -44,12 +50,12 @@ def admit(
     practice_id = grant.connection.practice_id
     if present is None:
         # A row that was read and is gone was forgotten: nothing brings it back.
-        if grant.revision or expected_generation:
+        if read is not None or expected_generation:
             raise FencedError(practice_id)
         return grant
     if present.token_generation != expected_generation:
         raise FencedError(practice_id)
-    if grant.revision in (0, revision):
+    if read in (None, stored):
         return grant
     return _late(grant, present)
 

@@ -52,6 +52,7 @@ class PostgresDatabase:
 
     def _start(self) -> None:
         self._db: psycopg.Connection[Any] | None = None
+        self._reader: psycopg.Cursor[Any] | None = None
         self._guard = threading.RLock()
         self._queue = WriteQueue(self._commit)
         self._held: set[int] = set()
@@ -70,12 +71,12 @@ class PostgresDatabase:
     def fetch_one(self, sql: str, args: Sequence[object]) -> Any:
         """Return the first row of a query, or None."""
         query = translated(sql)
-        return self._run(lambda db: db.execute(query, args, binary=True).fetchone())
+        return self._run(lambda db: self._read(db, query, args).fetchone())
 
     def fetch_all(self, sql: str, args: Sequence[object]) -> list[Any]:
         """Return the rows of a query."""
         query = translated(sql)
-        return self._run(lambda db: db.execute(query, args, binary=True).fetchall())
+        return self._run(lambda db: self._read(db, query, args).fetchall())
 
     def write(self, work: Callable[[Execute], _T]) -> _T:
         """Run work in a transaction, together with other threads', and return once it is durable."""
@@ -155,7 +156,13 @@ class PostgresDatabase:
         self._start()
 
     def _value(self, sql: bytes, arg: object) -> Any:
-        return self._run(lambda db: db.execute(sql, (arg,)).fetchall())[0][0]
+        return self._run(lambda db: self._read(db, sql, (arg,)).fetchall())[0][0]
+
+    def _read(self, db: psycopg.Connection[Any], query: bytes, args: Sequence[object]) -> psycopg.Cursor[Any]:
+        """Run a query on the one cursor that is kept: to make one takes a third of the time of a query."""
+        if self._reader is None or self._reader.connection is not db:
+            self._reader = db.cursor(binary=True)
+        return self._reader.execute(query, args)
 
     def _commit(self, jobs: Sequence[Job[Any]]) -> None:
         def transaction(db: psycopg.Connection[Any]) -> None:

@@ -22,6 +22,7 @@ DIALECT = Dialect(
         "event_position": "id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, sequence BIGINT UNIQUE",
     },
     for_update=" FOR UPDATE",
+    changes_two_tables_at_once=True,
     last_steps=(
         "CREATE INDEX ormco_events_unsettled ON ormco_events (id) WHERE sequence IS NULL",
         "CREATE FUNCTION ormco_append_only() RETURNS trigger LANGUAGE plpgsql AS "

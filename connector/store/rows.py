@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from connector.clock import from_timestamp
@@ -14,6 +14,7 @@ from connector.connection import (
     ConnectionState,
     Grant,
     LabConnection,
+    UnprovenGrant,
 )
 from connector.errors import StoreDamagedError
 from connector.store.sealing import KeyRing, place
@@ -28,6 +29,7 @@ __all__ = [
     "Stored",
     "as_stored",
     "changes",
+    "note_on",
     "sealed",
     "to_connection",
     "to_grant",
@@ -65,16 +67,24 @@ GRANT_COLUMNS = ", ".join(_OPEN_COLUMNS + _REST_COLUMNS)
 
 
 class Stored(NamedTuple):
-    """What is known of the row a grant was read from."""
+    """The store's note on a grant: the parts that stand in its row, and the mark of the write that did it."""
 
+    revision: int
     connection: Connection
     tokens: TokenSet | None
-    others: dict[str, object]
-    revision: int
+    unproven: UnprovenGrant | None
+    refresh_sent_at: datetime | None
+    refresh_owner: str | None
+    failures: int
+    retry_at: datetime | None
 
     def __repr__(self) -> str:
-        """Show no secret: unproven tokens are among the values."""
+        """Show the mark alone: there are secrets among the parts."""
         return f"Stored(revision={self.revision})"
+
+
+_PARTS = Stored._fields[1:]
+_parts = attrgetter(*_PARTS)
 
 
 def to_connection(row: Sequence[Any]) -> Connection:
@@ -112,25 +122,35 @@ def to_grant(row: Sequence[Any], ring: KeyRing) -> Grant:
 
 
 def as_stored(grant: Grant, revision: int) -> Grant:
-    """Return a grant as it is once it stands in the store under a revision."""
-    note = Stored(grant.connection, grant.tokens, _other_values(grant), revision)
-    return replace(grant, revision=revision, stored=note)
+    """Return a grant with the note that it stands in the store under a revision."""
+    parts = _parts(grant)
+    return Grant(**dict(zip(_PARTS, parts, strict=True)), stored=Stored(revision, *parts))
 
 
-def changes(grant: Grant) -> dict[str, object]:
-    """Return the values of a grant's row that differ from what was read, or all where nothing was.
+def note_on(grant: Grant) -> Stored | None:
+    """Return the store's note on a grant, or None where it was never read."""
+    return grant.stored if isinstance(grant.stored, Stored) else None
+
+
+def changes(grant: Grant, before: Stored | None) -> dict[str, object]:
+    """Return the values of a grant's row that differ from what stands there, or all where nothing does.
 
     Those of `SEALED_COLUMNS` are not sealed yet; the revision is not among them.
     """
-    before = grant.stored
-    if not isinstance(before, Stored):
+    if before is None:
         return _connection_values(grant.connection) | _token_values(grant.tokens) | _other_values(grant)
     # What `dataclasses.replace` passed on is still the same object.
-    found = _differing(_other_values(grant), before.others)
+    found = {
+        name: in_row(getattr(grant, name))
+        for name, in_row in _OTHERS.items()
+        if getattr(grant, name) is not getattr(before, name)
+    }
     if grant.connection is not before.connection:
         found |= _differing(_connection_values(grant.connection), _connection_values(before.connection))
     if grant.tokens is not before.tokens:
         found |= _token_values(grant.tokens)
+    if (due_at := _due_at(grant)) != _due_at(before):
+        found["due_at"] = due_at
     return found
 
 
@@ -157,14 +177,8 @@ def _token_values(tokens: TokenSet | None) -> dict[str, object]:
 
 
 def _other_values(grant: Grant) -> dict[str, object]:
-    return {
-        "due_at": _due_at(grant),
-        "unproven": None if grant.unproven is None else dump_unproven(grant.unproven),
-        "refresh_sent_at": _timestamp(grant.refresh_sent_at),
-        "refresh_owner": grant.refresh_owner,
-        "failures": grant.failures,
-        "retry_at": _timestamp(grant.retry_at),
-    }
+    found = {name: in_row(getattr(grant, name)) for name, in_row in _OTHERS.items()}
+    return found | {"due_at": _due_at(grant)}
 
 
 def _connection_values(connection: Connection) -> dict[str, object]:
@@ -218,7 +232,7 @@ def _connection(values: dict[str, Any]) -> Connection:
     )
 
 
-def _due_at(grant: Grant) -> float | None:
+def _due_at(grant: Grant | Stored) -> float | None:
     tokens, connection = grant.tokens, grant.connection
     if tokens is None or tokens.refresh_token is None or connection.state not in _DUE:
         return None
@@ -238,3 +252,13 @@ def _damaged(practice_id: object) -> StoreDamagedError:
         f"what is stored of {practice_id} cannot be right",
         hint="Restore the store from a backup, or `ormco forget` the practice and connect it again.",
     )
+
+
+# The parts of a grant that have a column each, and how they stand there.
+_OTHERS: dict[str, Callable[[Any], object]] = {
+    "unproven": lambda unproven: None if unproven is None else dump_unproven(unproven),
+    "refresh_sent_at": _timestamp,
+    "refresh_owner": lambda owner: owner,
+    "failures": lambda failures: failures,
+    "retry_at": _timestamp,
+}

@@ -23,6 +23,7 @@ _VERSION = b"\x01"
 _ID_BYTES = 8
 _HEADER = 1 + _ID_BYTES
 _NONCE = 12
+_BODY = _HEADER + _NONCE
 _TAG = 16
 
 
@@ -41,7 +42,7 @@ class KeyRing:
         self.ids = tuple(key_id(key) for key in keys)
         # One step of HKDF-Expand (RFC 5869): the key itself only ever derives.
         self._ciphers = {
-            bytes.fromhex(name): AESGCM(hmac.digest(key, b"ormco store: seal\x01", "sha256"))
+            _VERSION + bytes.fromhex(name): AESGCM(hmac.digest(key, b"ormco store: seal\x01", "sha256"))
             for name, key in zip(self.ids, keys, strict=True)
         }
         self._header = _VERSION + bytes.fromhex(self.ids[0])
@@ -56,7 +57,7 @@ class KeyRing:
         """
         nonce = os.urandom(_NONCE)
         header = self._header
-        sealed = self._ciphers[header[1:]].encrypt(nonce, text.encode(), header + at + row.encode())
+        sealed = self._ciphers[header].encrypt(nonce, text.encode(), header + at + row.encode())
         return header + nonce + sealed
 
     def open(self, sealed: bytes, *, at: bytes, row: str) -> str:
@@ -67,16 +68,13 @@ class KeyRing:
             connector.errors.StoreDamagedError: if it was changed, or belongs to another place.
         """
         header = sealed[:_HEADER]
-        cipher = self._ciphers.get(header[1:])
-        if cipher is None or header[:1] != _VERSION:
+        cipher = self._ciphers.get(header)
+        if cipher is None:
             raise _cannot_open(sealed)
         try:
-            text = cipher.decrypt(
-                sealed[_HEADER : _HEADER + _NONCE], sealed[_HEADER + _NONCE :], header + at + row.encode()
-            )
+            return cipher.decrypt(sealed[_HEADER:_BODY], sealed[_BODY:], header + at + row.encode()).decode()
         except (InvalidTag, ValueError):
             raise _damaged(row) from None
-        return text.decode()
 
 
 def key_id(key: bytes) -> str:

@@ -207,10 +207,7 @@ class SqliteDatabase:
             if self._writer is None:
                 self._writer = self._connect(0.0)
             try:
-                self._begin(self._writer)
-                for job in jobs:
-                    job.run(self._writer.execute)
-                self._writer.execute("COMMIT")
+                self._transact(self._writer, jobs)
                 return
             except sqlite3.Error as exc:
                 self._abandon()
@@ -221,14 +218,27 @@ class SqliteDatabase:
                 self._abandon()
                 raise
 
+    def _transact(self, db: sqlite3.Connection, jobs: Sequence[Job[Any]]) -> None:
+        if len(jobs) == 1 and len(jobs[0].statements) == 1:  # a transaction by itself
+            self._patiently(lambda: jobs[0].run(db.execute))
+            return
+        self._begin(db)
+        for job in jobs:
+            job.run(db.execute)
+        db.execute("COMMIT")
+
     def _begin(self, db: sqlite3.Connection) -> None:
+        self._patiently(lambda: db.execute("BEGIN IMMEDIATE"))
+
+    def _patiently(self, start: Callable[[], object]) -> None:
         """Wait for the write lock; SQLite's own waits grow to 100 ms and leave the lock idle meanwhile."""
-        deadline, pause = self._clock.deadline(_BUSY_SECONDS), 0.0005
+        deadline, pause = None, 0.0005
         while True:
             try:
-                db.execute("BEGIN IMMEDIATE")
+                start()
                 return
             except sqlite3.OperationalError as exc:
+                deadline = deadline or self._clock.deadline(_BUSY_SECONDS)
                 if not is_busy(exc) or deadline.passed:
                     raise
             deadline.pause(pause * (0.5 + random.random()))  # noqa: S311 - no secret

@@ -17,6 +17,7 @@ DIALECT = Dialect(
         "event_position": "sequence INTEGER PRIMARY KEY AUTOINCREMENT",
     },
     for_update="",
+    changes_two_tables_at_once=False,
     last_steps=(
         f"CREATE TRIGGER ormco_events_stay BEFORE DELETE ON ormco_events {_REFUSE}",
         "CREATE TRIGGER ormco_events_unchanged BEFORE UPDATE OF sequence, nonce, at, kind, outcome, "

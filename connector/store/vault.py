@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import secrets
+import random
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -146,7 +146,11 @@ class Vault:
 
 def new_mark() -> int:
     """Return a number by which a write recognises itself."""
-    return secrets.randbits(62) + 1
+    return _MARKS.getrandbits(62) + 1
+
+
+# Of its own: a program may seed the common one, and then all its processes would draw the same numbers.
+_MARKS = random.Random()  # noqa: S311 - no secret
 
 
 def _wrong_key(recorded: str | None, source: str, ring: KeyRing, *, given: bool) -> SealingKeyError:
@@ -174,3 +178,4 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(after_in_child=_MARKS.seed)

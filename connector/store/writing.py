@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
+from itertools import chain
 
 from connector.connection import Event, Grant
 from connector.errors import SettingError
 from connector.store.audit import EVENT_COLUMNS, AuditRecords, EventRow, insert_events
 from connector.store.database import Execute, Statement
 from connector.store.fence import admit
-from connector.store.rows import CONNECTION_COLUMNS, Stored, as_stored, changes, sealed, to_connection
+from connector.store.rows import (
+    CONNECTION_COLUMNS,
+    Stored,
+    as_stored,
+    changes,
+    note_on,
+    sealed,
+    to_connection,
+)
 from connector.store.sealing import KeyRing
 from connector.store.vault import new_mark
 
@@ -37,11 +47,11 @@ class GrantRecords(AuditRecords):
             FencedError: if another process has stored something newer; nothing was changed.
         """
         _check_practice_id(grant.connection.practice_id)
-        write = _Write(grant, expected_generation, self._keys(), self._event_rows(events))
-        stored = None
-        read = grant.stored
-        if isinstance(read, Stored) and read.connection.token_generation == expected_generation:
-            stored = write.stored if self._apply(write.statements(read.revision))[0] == 1 else None
+        write = _Write(grant, expected_generation, self._ring or self._keys(), self._event_rows(events))
+        note, stored = note_on(grant), None
+        if note is not None and note.connection.token_generation == expected_generation:
+            statements = write.statements(note, one=self._db.dialect.changes_two_tables_at_once)
+            stored = write.stored if self._apply(statements)[0] else None
         if stored is None:
             for_update = self._db.dialect.for_update
             stored = self._write(lambda execute: write.admitted(execute, for_update))
@@ -67,19 +77,20 @@ class _Write:
         """The grant as it is stored by this write."""
         return as_stored(self._grant, self._mark)
 
-    def statements(self, revision: int) -> list[Statement]:
-        """Return what writes the differences, without an answer in between, if the row is as it was read."""
-        values = self._sealed(changes(self._grant))
-        names = ", ".join(f"{name} = ?" for name in values)
-        update = f"UPDATE ormco_connections SET {names} WHERE practice_id = ? AND revision = ?"  # noqa: S608
-        told = (
-            f"INSERT INTO ormco_events ({EVENT_COLUMNS}) SELECT {', '.join('?' * 8)} WHERE EXISTS "  # noqa: S608
-            "(SELECT 1 FROM ormco_connections WHERE practice_id = ? AND revision = ?) ON CONFLICT DO NOTHING"
-        )
-        return [
-            (update, (*values.values(), self._practice_id, revision)),
-            *((told, (*row, self._practice_id, self._mark)) for row in self._events),
-        ]
+    def statements(self, note: Stored, *, one: bool) -> list[Statement]:
+        """Return what writes the differences, without an answer in between, if the row is as it was read.
+
+        Args:
+            note: what was read.
+            one: have one statement do it all.
+        """
+        values = self._sealed(changes(self._grant, note))
+        update, place = _update_sql(tuple(values)), (self._practice_id, note.revision)
+        if one and self._events:
+            sql = _update_and_tell_sql(tuple(values), len(self._events))
+            return [(sql, (*values.values(), *place, *chain.from_iterable(self._events)))]
+        told = ((_TELL_SQL, (*row, self._practice_id, self._mark)) for row in self._events)
+        return [(update, (*values.values(), *place)), *told]
 
     def admitted(self, execute: Execute, for_update: str) -> Grant:
         """Write all of the grant, if what is stored now lets it in."""
@@ -88,13 +99,39 @@ class _Write:
         if row is not None and row[-1] == self._mark:  # the commit of which nobody heard had gone through
             return as_stored(replace(self._grant, connection=to_connection(row)), self._mark)
         present, revision = (None, 0) if row is None else (to_connection(row), row[-1])
-        grant = admit(self._grant, present, revision, expected_generation=self._expected_generation)
-        _upsert(execute, self._sealed(changes(replace(grant, stored=None))))
+        note = note_on(self._grant)
+        read = None if note is None else note.revision
+        grant = admit(
+            self._grant, present, read=read, stored=revision, expected_generation=self._expected_generation
+        )
+        _upsert(execute, self._sealed(changes(grant, None)))
         insert_events(execute, self._events)
         return as_stored(grant, self._mark)
 
     def _sealed(self, values: dict[str, object]) -> dict[str, object]:
         return sealed(values, self._ring, self._practice_id) | {"revision": self._mark}
+
+
+_MARKS = ", ".join("?" * 8)
+_TELL_SQL = (
+    f"INSERT INTO ormco_events ({EVENT_COLUMNS}) SELECT {_MARKS} WHERE EXISTS "  # noqa: S608 - names of columns
+    "(SELECT 1 FROM ormco_connections WHERE practice_id = ? AND revision = ?) ON CONFLICT DO NOTHING"
+)
+
+
+@lru_cache
+def _update_sql(columns: tuple[str, ...]) -> str:
+    names = ", ".join(f"{column} = ?" for column in columns)
+    return f"UPDATE ormco_connections SET {names} WHERE practice_id = ? AND revision = ?"  # noqa: S608
+
+
+@lru_cache
+def _update_and_tell_sql(columns: tuple[str, ...], events: int) -> str:
+    told = " UNION ALL ".join([f"SELECT {_MARKS} FROM changed"] * events)  # noqa: S608
+    return (
+        f"WITH changed AS ({_update_sql(columns)} RETURNING 1) "
+        f"INSERT INTO ormco_events ({EVENT_COLUMNS}) {told} ON CONFLICT DO NOTHING"
+    )
 
 
 def _upsert(execute: Execute, values: dict[str, object]) -> None:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 
 import requests
@@ -63,6 +64,9 @@ class _Bench:
         store = store_at(self._url("SQLite"))
         store.check()
         grants = [store.put(grant_for("p"), expected_generation=None)]
+        assert grants[0].tokens is not None
+        pairs = [replace(grants[0].tokens, access_token=secrets.token_urlsafe(32)) for _ in range(100)]
+        tokens = cycle(pairs)
         handle = os.open(self._folder / "file", os.O_CREAT | os.O_RDWR)
         content = os.urandom(_SEALED_SIZE)
 
@@ -71,10 +75,7 @@ class _Bench:
             os.fdatasync(handle)
 
         def ours() -> None:
-            read = grants[0]
-            assert read.tokens is not None
-            tokens = replace(read.tokens, access_token=secrets.token_urlsafe(32))
-            grants[0] = store.put(replace(read, tokens=tokens), expected_generation=1)
+            grants[0] = store.put(replace(grants[0], tokens=next(tokens)), expected_generation=1)
 
         # As in a store that has been in use for a while: its log has its size, and is written over.
         each(ours, 1100)
