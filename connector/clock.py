@@ -6,7 +6,6 @@ Tests replace the functions of this module's `Clock`; nothing else in the packag
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 __all__ = ["Clock", "Deadline", "from_timestamp", "isoformat"]
@@ -32,20 +31,27 @@ class Clock:
 
     def deadline(self, seconds: float) -> Deadline:
         """Return the moment so many seconds from now."""
-        return Deadline(clock=self, at=self.monotonic() + seconds)
+        return Deadline(self, self.monotonic() + seconds)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Deadline:
-    """A moment at which waiting ends."""
+    """A moment at which waiting ends.
 
-    clock: Clock
-    at: float
+    Args:
+        clock: what tells the time.
+        at: the moment, on its steady clock.
+    """
+
+    __slots__ = ("_at", "clock")
+
+    def __init__(self, clock: Clock, at: float) -> None:
+        self.clock = clock
+        self._at = at
 
     @property
     def left(self) -> float:
         """Seconds that are left, never negative."""
-        return max(0.0, self.at - self.clock.monotonic())
+        return max(0.0, self._at - self.clock.monotonic())
 
     @property
     def passed(self) -> bool:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
+from connector import ormco
 from connector.errors import SettingError
-from connector.provider import DEFAULT_REDIRECT_URI, ClientRegistration, Provider, require_secure
 
-__all__ = ["ORMCO_LABS", "Config", "Secret"]
+if TYPE_CHECKING:
+    from connector.provider import ClientRegistration, Provider
 
-# Guide, Getting Connected, step 3: Ormco's lab account in each region.
-ORMCO_LABS: Mapping[str, str] = {
-    "americas": "insignia.support@ormco.com",
-    "asia-pacific": "insignia.supportasia@ormco.com",
-    "europe": "insignia.supporteurope@ormco.com",
-}
+__all__ = ["Config", "Secret"]
+
 _LONGEST_SECRET_FILE = 64 * 1024
 
 
@@ -58,6 +55,8 @@ class Secret:
                 f"{self._name} and {self._name}_FILE are both set", hint="Unset one of the two."
             )
         try:
+            from pathlib import Path
+
             with Path(self._path).expanduser().open("rb") as file:
                 text = file.read(_LONGEST_SECRET_FILE + 1).decode("utf-8-sig").strip()
         except (OSError, RuntimeError, ValueError) as exc:
@@ -84,7 +83,7 @@ class Config:
     provider: str = "communicate"
     client_id: str | None = None
     client_secret: Secret = field(default_factory=Secret)
-    redirect_uri: str = DEFAULT_REDIRECT_URI
+    redirect_uri: str = ormco.REDIRECT_URI
     scope: str | None = None
     store: str | None = field(default=None, repr=False)  # it may have a password in it
     store_keys: Secret = field(default_factory=Secret)
@@ -94,7 +93,7 @@ class Config:
     digital_username: str | None = None
     digital_password: Secret = field(default_factory=Secret)
     browser: str | None = None
-    labs: Mapping[str, str] = field(default_factory=lambda: dict(ORMCO_LABS))
+    labs: Mapping[str, str] = field(default_factory=lambda: dict(ormco.LABS))
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Config:
@@ -120,7 +119,7 @@ class Config:
             provider=text("PROVIDER") or "communicate",
             client_id=text("CLIENT_ID"),
             client_secret=secret("CLIENT_SECRET"),
-            redirect_uri=text("REDIRECT_URI") or DEFAULT_REDIRECT_URI,
+            redirect_uri=text("REDIRECT_URI") or ormco.REDIRECT_URI,
             scope=text("SCOPE"),
             store=text("STORE"),
             store_keys=secret("STORE_KEYS"),
@@ -132,7 +131,7 @@ class Config:
             browser=text("BROWSER"),
             labs={
                 region: text(f"LAB_{region.replace('-', '_').upper()}") or email
-                for region, email in ORMCO_LABS.items()
+                for region, email in ormco.LABS.items()
             },
         )
 
@@ -143,8 +142,7 @@ class Config:
             return self.store
         import platformdirs  # slow to load, and only the default needs it
 
-        folder = platformdirs.user_data_dir("ormco", appauthor=False)
-        return f"sqlite:///{Path(folder, 'connections.db').as_posix()}"
+        return f"sqlite:///{platformdirs.user_data_path('ormco', appauthor=False).as_posix()}/connections.db"
 
     def load_provider(self) -> Provider:
         """Return the provider that is set, before any discovery.
@@ -152,6 +150,8 @@ class Config:
         Raises:
             connector.errors.SettingError: if there is no such preset, or its file is not right.
         """
+        from connector.provider import Provider
+
         return Provider.load(self.provider)
 
     def registration(self, provider: Provider) -> ClientRegistration:
@@ -183,6 +183,8 @@ class Config:
 
     def _registration(self, provider: Provider, findings: _Findings) -> ClientRegistration:
         """Return the settings, else the provider's built-in registration; note what is not right."""
+        from connector.provider import ClientRegistration, require_secure
+
         client_id, secret = self.client_id, findings.read(self.client_secret.reveal)
         built_in = provider.client
         if built_in is not None and client_id in (None, built_in.client_id):

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from connector.errors import SettingError
+from connector.ormco import REDIRECT_URI
 
 __all__ = [
-    "DEFAULT_REDIRECT_URI",
     "PRESETS",
     "ClientRegistration",
     "Provider",
@@ -22,7 +22,6 @@ __all__ = [
     "require_secure",
 ]
 
-DEFAULT_REDIRECT_URI = "https://ormco.com/"
 _LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -39,7 +38,7 @@ class ClientRegistration:
 
     client_id: str
     client_secret: str | None = field(default=None, repr=False)
-    redirect_uri: str = DEFAULT_REDIRECT_URI
+    redirect_uri: str = REDIRECT_URI
     scope: str | None = None
 
 

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "connector"
 
 LAYERS = [
-    {"errors", "clock", "redact", "answer_deadline"},
+    {"errors", "clock", "ormco", "redact", "answer_deadline"},
     {"authorization_code", "dotnetopenauth", "code_damage", "authorization_error", "pasted"},
     {"provider", "provider_file", "token_set"},
     {"authorization_request", "authorization_response", "connection", "config", "http"},

@@ -34,6 +34,9 @@ ELSEWHERE = {
     "scripts/bench",
 }
 
+# One process at a time can have the port that the README names.
+pytestmark = pytest.mark.xdist_group("port 8042")
+
 
 def blocks(language: str) -> list[str]:
     return [text for kind, text in BLOCKS if kind == language]

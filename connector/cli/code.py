@@ -8,6 +8,7 @@ import click
 
 from connector.cli.options import json_option
 from connector.cli.output import emit, say
+from connector.ormco import REDIRECT_URI
 
 __all__ = ["code"]
 
@@ -39,7 +40,7 @@ Examples:
 @click.option(
     "--redirect-uri",
     envvar="ORMCO_REDIRECT_URI",
-    default="https://ormco.com/",
+    default=REDIRECT_URI,
     metavar="URI",
     help="The registered redirect URI.  [ORMCO_REDIRECT_URI]",
 )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from connector.cli.options import config_from, open_connector, practice_argument, settings_options
 from connector.cli.output import emit
+
+if TYPE_CHECKING:
+    from connector.config import Config
 
 __all__ = ["token"]
 
@@ -28,7 +32,23 @@ def token(practice: str, min_ttl: float, as_json: bool, **settings: Any) -> None
     """Print an access token that is valid now, refreshed first if need be."""
     from connector.clock import isoformat
 
-    with open_connector(config_from(settings)) as connector:
-        access_token = connector.access_token(practice, min_ttl=min_ttl)
-        expires_at = isoformat(connector.status(practice).expires_at) if as_json else None
+    config = config_from(settings)
+    access_token, expires_at = None if as_json else _stored(config, practice, min_ttl), None
+    if access_token is None:
+        with open_connector(config) as connector:
+            access_token = connector.access_token(practice, min_ttl=min_ttl)
+            expires_at = isoformat(connector.status(practice).expires_at)
     emit({"access_token": access_token, "expires_at": expires_at}, access_token, as_json=as_json)
+
+
+def _stored(config: Config, practice: str, min_ttl: float) -> str | None:
+    """Return a token with which nothing has to be done: to load what could be done takes longer than that."""
+    from connector.clock import Clock
+    from connector.store import open_access
+
+    clock = Clock()
+    with closing(open_access(config.store_url, keys=config.store_keys.reveal(), clock=clock)) as records:
+        access = records.access(practice)
+        if access is None or access.state != "connected" or not access.serves(clock.time(), min_ttl):
+            return None
+        return access.token

@@ -121,7 +121,8 @@ class Refresher:
         access = self._access(practice_id)
         if not access.renewable or access.good_until is None or access.good_until > before:
             return False
-        if self._serves(access, before - self._now()):
+        now = self._now()
+        if access.serves(now, before - now):
             return False  # however far ahead one looks, a token is not renewed before half of its life
         grant = self._renew_once(practice_id, access.generation, first=True)
         return grant is not None and grant.connection.token_generation != access.generation
@@ -146,7 +147,7 @@ class Refresher:
 
     def _looked_up(self, practice_id: str, min_ttl: float) -> str:
         access = self._access(practice_id)
-        if self._serves(access, min_ttl):
+        if access.serves(self._now(), min_ttl):
             entry = self._remember(practice_id, access)
             if access.state == ConnectionState.DEGRADED:
                 _LOG.warning("the connection of %s is degraded; its access token is still good", practice_id)
@@ -154,22 +155,13 @@ class Refresher:
                 self._renew_ahead(practice_id, access)
             return entry[0]
         try:
-            access = self._renewed(practice_id, access, lambda fresh: self._serves(fresh, min_ttl))
+            access = self._renewed(practice_id, access, lambda fresh: fresh.serves(self._now(), min_ttl))
         except (ProviderUnavailableError, ClientRefusedError) as exc:
             access = self._access(practice_id)
-            if not self._serves(access, 0.0):
+            if not access.serves(self._now(), 0.0):
                 raise
             _LOG.warning("%s: %s; the access token is still good", practice_id, exc.message)
         return self._remember(practice_id, access)[0]
-
-    def _serves(self, access: Access, min_ttl: float) -> bool:
-        """Return whether a token may be handed out as it is."""
-        now = self._now()
-        if access.token is None or access.good_until is None or access.received_at is None:
-            return False
-        if access.unproven and (access.retry_at or 0.0) <= now:
-            return False
-        return access.good_until - now > min(max(min_ttl, 0.0), (access.good_until - access.received_at) / 2)
 
     def _remember(self, practice_id: str, access: Access) -> _Entry:
         now, token = self._now(), access.token or ""

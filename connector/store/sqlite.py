@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 from connector.clock import Clock
 from connector.errors import StoreDamagedError
-from connector.store import sqlite_facts
 from connector.store.database import Execute, Job, Statement, WriteQueue
 from connector.store.file_locks import FileLocks
 from connector.store.migrations import is_current, migrate
@@ -129,7 +128,9 @@ class SqliteDatabase:
 
     def facts(self) -> dict[str, str]:
         """Return where the file is, who may read it, and how much room is left."""
-        return sqlite_facts.facts(self._path)
+        from connector.store.sqlite_facts import facts
+
+        return facts(self._path)
 
     def close(self) -> None:
         """Close all handles; the last process to close leaves one file."""

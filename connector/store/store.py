@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from connector.connection import Connection, Event, Grant
-from connector.store.access import ACCESS_COLUMNS, Access, to_access
+from connector.store.access import AccessRecords
 from connector.store.audit import insert_events
 from connector.store.cursors import CursorRecords, delete_cursors
 from connector.store.database import Execute
@@ -24,11 +24,10 @@ from connector.store.writing import GrantRecords
 __all__ = ["Store"]
 
 _PAGE = 500
-_ACCESS_SQL = f"SELECT {ACCESS_COLUMNS} FROM ormco_connections WHERE practice_id = ?"  # noqa: S608
 _GRANT_SQL = f"SELECT {GRANT_COLUMNS} FROM ormco_connections WHERE practice_id = ?"  # noqa: S608
 
 
-class Store(RequestRecords, CursorRecords, LockRecords, KeyRecords, GrantRecords):
+class Store(AccessRecords, RequestRecords, CursorRecords, LockRecords, KeyRecords, GrantRecords):
     """Everything that is kept, for one process; any number of processes may have it open.
 
     Every change of a connection is made by whoever holds its lock; the fence in `put` is for those that lost
@@ -54,11 +53,6 @@ class Store(RequestRecords, CursorRecords, LockRecords, KeyRecords, GrantRecords
         """
         self._db.open()
         self._db.make_room()
-
-    def access(self, practice_id: str) -> Access | None:
-        """Return a practice's access token and what decides whether it may be handed out."""
-        row = self._one(_ACCESS_SQL, (practice_id,)) if practice_id.isprintable() else None
-        return None if row is None else self._opened(lambda ring: to_access(row, ring, practice_id))
 
     def get(self, practice_id: str) -> Grant | None:
         """Return a practice's connection with its secrets."""

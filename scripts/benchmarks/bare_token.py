@@ -1,0 +1,32 @@
+"""The least a program can do to print a stored token: click, sqlite3 and AES-GCM, and one read.
+
+bare_token.py STORE KEY_FILE PRACTICE
+"""
+
+import base64
+import hmac
+import sqlite3
+from pathlib import Path
+
+import click
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+
+@click.command()
+@click.argument("store")
+@click.argument("key_file")
+@click.argument("practice")
+def main(store: str, key_file: str, practice: str) -> None:
+    """Print a practice's access token."""
+    key = base64.b64decode(Path(key_file).read_text())
+    cipher = AESGCM(hmac.digest(key, b"ormco store: seal\x01", "sha256"))
+    db = sqlite3.connect(store)
+    row = db.execute(
+        "SELECT access_token, good_until FROM ormco_connections WHERE practice_id = ?", (practice,)
+    ).fetchone()
+    place = b"ormco_connections\0access_token\0"
+    click.echo(cipher.decrypt(row[0][9:21], row[0][21:], row[0][:9] + place + practice.encode()).decode())
+
+
+if __name__ == "__main__":
+    main()
