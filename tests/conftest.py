@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +14,6 @@ from tests.support.sandbox import RunningSandbox, running_sandbox
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep the settings, the home folder and the keyring of whoever runs the tests out of them."""
-    import os
-
     for name in list(os.environ):
         if name.startswith("ORMCO_"):
             monkeypatch.delenv(name)
@@ -24,6 +23,18 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest
     for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+
+
+@pytest.fixture
+def port_8042(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of `--provider sandbox`, which one test at a time can have, whatever process runs it."""
+    fcntl = pytest.importorskip("fcntl", reason="only one test at a time can have the port")
+    folder = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        folder = folder.parent  # all workers have this one
+    with (folder / "port-8042").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield 8042
 
 
 @pytest.fixture

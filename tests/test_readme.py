@@ -34,18 +34,15 @@ ELSEWHERE = {
     "scripts/bench",
 }
 
-# One process at a time can have the port that the README names.
-pytestmark = pytest.mark.xdist_group("port 8042")
-
 
 def blocks(language: str) -> list[str]:
     return [text for kind, text in BLOCKS if kind == language]
 
 
 @pytest.fixture
-def sandbox() -> Iterator[RunningSandbox]:
+def sandbox(port_8042: int) -> Iterator[RunningSandbox]:
     """The sandbox at the address that `--provider sandbox` names."""
-    with running_sandbox("classic", port=8042) as running:
+    with running_sandbox("classic", port=port_8042) as running:
         yield running
 
 

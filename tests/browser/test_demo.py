@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 
 
-@pytest.mark.xdist_group("port 8042")
+@pytest.mark.usefixtures("port_8042")
 @pytest.mark.skipif(os.name == "nt", reason="the scripts are for a POSIX shell")
 def test_the_demo_connects_a_practice(browser: str, tmp_path: Path) -> None:
     """From nothing to a stored token and a call with it; a second run is as good as the first."""
