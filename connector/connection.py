@@ -106,11 +106,13 @@ class UnprovenGrant:
         tokens: what was granted.
         expected_account: e-mail address the account has to have, or None.
         allow_account_change: whether it may differ from the connection's present account.
+        sent: whether their refresh token is being sent; still True afterwards, the answer may be lost.
     """
 
     tokens: TokenSet = field(repr=False)
     expected_account: str | None = None
     allow_account_change: bool = False
+    sent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from tests.support.work import ask
 
 pytestmark = [pytest.mark.stress, pytest.mark.timeout(3600)]
 
-PROCESSES, THREADS, RUNS, KILLS = 64, 16, 20, 500
+PROCESSES, THREADS, RUNS, KILLS = 64, 16, 20, 1000
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from connector import Config, ConnectionState, Connector
-from connector.errors import AccountMismatchError, ConnectionNotFoundError, GrantRefusedError
+from connector.errors import (
+    AccountMismatchError,
+    ConnectionNotFoundError,
+    GrantRefusedError,
+    ProviderUnavailableError,
+)
+from connector.token_endpoint import TokenEndpoint
+from connector.token_set import TokenSet
 from tests.support.connecting import granted_tokens, settings
 from tests.support.sandbox import RunningSandbox
 
@@ -58,3 +65,66 @@ def test_adopt_keeps_a_token_while_the_provider_is_down(
             connector.adopt("practice-42", refresh_token)
         classic.set_scenarios()
         assert connector.access_token("practice-42")
+
+
+def test_adopt_tells_of_an_answer_that_was_lost(
+    connector: Connector, classic: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the program died between the call and the store, the practice is not forgotten without a word."""
+    refresh_token = granted_tokens(classic)["refresh_token"]
+    real = TokenEndpoint.refresh
+
+    def dies_with_the_answer(self: TokenEndpoint, token: str) -> TokenSet:
+        real(self, token)
+        raise SystemExit
+
+    with connector:
+        with monkeypatch.context() as patch:
+            patch.setattr(TokenEndpoint, "refresh", dies_with_the_answer)
+            with pytest.raises(SystemExit):
+                connector.adopt("practice-42", refresh_token)
+        with pytest.raises(GrantRefusedError):
+            connector.access_token("practice-42")
+        connection = connector.status("practice-42")
+        events = [(event.kind, event.outcome) for event in connector.events()]
+    assert (connection.state, connection.reason) == (ConnectionState.NEEDS_REPAIR, "answer_lost")
+    assert ("complete", "answer_lost") in events
+
+
+def test_a_call_that_never_went_out_is_no_lost_answer(
+    connector: Connector, classic: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refresh token that was refused after an outage was refused, no more."""
+
+    def is_down(self: TokenEndpoint, token: str) -> TokenSet:
+        raise ProviderUnavailableError("down", sent=False)
+
+    with connector:
+        with monkeypatch.context() as patch:
+            patch.setattr(TokenEndpoint, "refresh", is_down)
+            with pytest.raises(ProviderUnavailableError):
+                connector.adopt("practice-42", "made!up")
+        assert connector.status("practice-42").state is ConnectionState.DEGRADED
+        with pytest.raises(GrantRefusedError):
+            connector.adopt("practice-42", "made!up")
+        assert [event.outcome for event in connector.events()] == ["grant_refused"]
+
+
+def test_account_that_cannot_be_read_after_the_refresh(
+    connector: Connector, classic: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New tokens whose account cannot be read right after they came are kept, and found out about later."""
+    refresh_token = granted_tokens(classic)["refresh_token"]
+
+    def is_down(*args: object, **kwargs: object) -> None:
+        raise ProviderUnavailableError("down", answered=True)
+
+    with connector:
+        with monkeypatch.context() as patch:
+            patch.setattr("connector.consent.account_proof.read_account", is_down)
+            with pytest.raises(ProviderUnavailableError, match="down"):
+                connector.adopt("practice-42", refresh_token)
+            with pytest.raises(ProviderUnavailableError, match="could not be read yet"):
+                connector.access_token("practice-42")
+        assert connector.repair("practice-42").connection.state is ConnectionState.CONNECTED
+        assert classic.counters()["token:refresh_token"] == 1

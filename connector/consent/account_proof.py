@@ -9,13 +9,18 @@ from dataclasses import replace
 
 from connector.communicate.account import read_account
 from connector.connection import Account, Connection, ConnectionState, Event, Grant, UnprovenGrant
-from connector.errors import AccountMismatchError, ConnectorError, GrantRefusedError
+from connector.errors import (
+    AccountMismatchError,
+    ClientRefusedError,
+    ConnectorError,
+    GrantRefusedError,
+    ProviderUnavailableError,
+)
+from connector.refresh.asking import ask
 from connector.resources import Resources
 from connector.token_set import TokenSet
 
 __all__ = ["keep_unproven", "prove", "revoke_fresh"]
-
-_AMBIGUOUS_PAUSE = 1.5
 
 
 def keep_unproven(resources: Resources, practice_id: str, unproven: UnprovenGrant) -> Grant:
@@ -59,10 +64,15 @@ def prove(resources: Resources, grant: Grant) -> Grant:
     """
     if grant.unproven is None:
         return grant
+    answer_lost = grant.unproven.sent
     try:
-        grant, account = _read(resources, grant, grant.unproven)
+        grant, account = _read(resources, grant)
     except GrantRefusedError as exc:
-        _drop(resources, grant, exc)
+        present = resources.store.get(grant.connection.practice_id) or grant
+        if answer_lost:
+            _bury(resources, present, exc)
+        else:
+            _drop(resources, present, exc)
         raise
     refusal = _refusal(resources, grant, account)
     if refusal is not None:
@@ -71,27 +81,30 @@ def prove(resources: Resources, grant: Grant) -> Grant:
     return _promote(resources, grant, account)
 
 
-def _read(resources: Resources, grant: Grant, unproven: UnprovenGrant) -> tuple[Grant, Account | None]:
+def _read(resources: Resources, grant: Grant) -> tuple[Grant, Account | None]:
     """Read the account, with a fresh access token where the first one has ended while waiting."""
-    provider, clock, tokens = resources.provider, resources.clock, unproven.tokens
-    if tokens.refresh_token is not None and tokens.good_until <= clock.utc_now():
-        fresh = _refreshed(resources, tokens.refresh_token)
-        tokens = replace(fresh, scope=fresh.scope or tokens.scope)
-        grant = _put(resources, replace(grant, unproven=replace(unproven, tokens=tokens)))
-    if not provider.tells_account:
+    provider, clock, unproven = resources.provider, resources.clock, grant.unproven
+    if unproven is not None and unproven.tokens.good_until <= clock.utc_now():
+        grant = _refreshed(resources, grant, unproven)
+    if not provider.tells_account or grant.unproven is None:
         return grant, None
-    return grant, read_account(provider, tokens.access_token, now=clock.time())
+    return grant, read_account(provider, grant.unproven.tokens.access_token, now=clock.time())
 
 
-def _refreshed(resources: Resources, refresh_token: str) -> TokenSet:
+def _refreshed(resources: Resources, grant: Grant, unproven: UnprovenGrant) -> Grant:
+    """Refresh unproven tokens; whenever this process dies, the store says whether that was under way."""
+    tokens = unproven.tokens
+    if tokens.refresh_token is None:
+        return grant
+    sent = _put(resources, replace(grant, unproven=replace(unproven, sent=True)))
     try:
-        return resources.endpoint.refresh(refresh_token)
-    except GrantRefusedError as exc:
-        if exc.certain:
-            raise
-    # Some servers answer like this for a moment after issuing; others mean it.
-    resources.clock.sleep(_AMBIGUOUS_PAUSE)
-    return resources.endpoint.refresh(refresh_token)
+        fresh = ask(resources.endpoint, tokens.refresh_token, clock=resources.clock, is_newest=lambda: True)
+    except (ProviderUnavailableError, ClientRefusedError) as exc:
+        if isinstance(exc, ClientRefusedError) or not exc.sent or exc.answered:
+            _put(resources, replace(sent, unproven=unproven))
+        raise
+    fresh = replace(fresh, scope=fresh.scope or tokens.scope)
+    return _put(resources, replace(sent, unproven=replace(unproven, tokens=fresh, sent=False)))
 
 
 def _refusal(resources: Resources, grant: Grant, account: Account | None) -> AccountMismatchError | None:
@@ -121,6 +134,27 @@ def _refusal(resources: Resources, grant: Grant, account: Account | None) -> Acc
 
 def _mismatch(what: str, hint: str) -> AccountMismatchError:
     return AccountMismatchError(f"{what}; the connection is as it was", hint=hint)
+
+
+def _bury(resources: Resources, grant: Grant, refusal: GrantRefusedError) -> None:
+    """Note that unproven tokens died of an answer that was lost: somebody has given access for nothing."""
+    connection, now = grant.connection, resources.clock.utc_now()
+    if grant.tokens is None:
+        connection = replace(
+            connection,
+            state=ConnectionState.NEEDS_REPAIR,
+            since=now,
+            reason="answer_lost",
+            last_error=refusal.message,
+        )
+    event = Event(
+        at=now,
+        kind="complete",
+        outcome="answer_lost",
+        practice_id=connection.practice_id,
+        state=connection.state,
+    )
+    _put(resources, replace(grant, connection=connection, unproven=None), event)
 
 
 def _drop(resources: Resources, grant: Grant, refusal: ConnectorError) -> None:

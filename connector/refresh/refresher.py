@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from connector.clock import Clock
 from connector.connection import Connection, ConnectionState, Grant
 from connector.errors import ClientRefusedError, ConnectorError, ProviderUnavailableError
+from connector.refresh.asking import RefreshEndpoint
 from connector.refresh.flights import Flights
-from connector.refresh.renewal import RefreshEndpoint, Renewal
+from connector.refresh.renewal import Renewal
 from connector.refresh.verdict import not_found, require_alive
 from connector.store import Access, FencedError, Store, next_look
 

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Protocol
 
 from connector.clock import Clock
 from connector.connection import Event, Grant
@@ -23,6 +22,7 @@ from connector.errors import (
     StoreLockedError,
     StoreUnavailableError,
 )
+from connector.refresh.asking import RefreshEndpoint, ask
 from connector.refresh.verdict import (
     ANSWER_LOST,
     RATE_LIMITED,
@@ -38,18 +38,10 @@ from connector.refresh.verdict import (
 from connector.store import FencedError, Store, this_process
 from connector.token_set import TokenSet
 
-__all__ = ["RefreshEndpoint", "Renewal"]
+__all__ = ["Renewal"]
 
 _LOG = logging.getLogger("connector")
 _SAVE_SECONDS = 60.0
-_AMBIGUOUS_PAUSE = 1.5
-
-
-class RefreshEndpoint(Protocol):
-    """What a refresh needs of a token endpoint."""
-
-    def refresh(self, refresh_token: str) -> TokenSet:
-        """Get a new token set; sends the refresh token at most once."""
 
 
 class Renewal:
@@ -114,6 +106,7 @@ class Renewal:
             return prove(grant)
         except (ProviderUnavailableError, ClientRefusedError) as exc:
             _LOG.warning("the account of %s cannot be read yet: %s", practice_id, exc.message)
+            grant = self._present(practice_id)  # the proof may have got as far as newer tokens
             return self._put(*postponed(grant, exc, self._clock.utc_now(), lost_at=grant.refresh_sent_at))
         except (AccountMismatchError, GrantRefusedError) as exc:
             present = self._store.get(practice_id)
@@ -200,18 +193,13 @@ class Renewal:
         return self._put(replace(grant, refresh_sent_at=now, refresh_owner=this_process()))
 
     def _ask(self, sent: Grant, refresh_token: str) -> TokenSet:
-        endpoint = self._endpoint(sent.connection.provider)
-        try:
-            return endpoint.refresh(refresh_token)
-        except GrantRefusedError as exc:
-            if exc.certain:
-                raise
-        # Some servers answer like this for a moment after issuing; others mean it.
-        self._clock.sleep(_AMBIGUOUS_PAUSE)
-        present = self._present(sent.connection.practice_id)
-        if present.connection.token_generation != sent.connection.token_generation:
-            raise GrantRefusedError("the refresh token is not the newest any more", certain=True)
-        return endpoint.refresh(refresh_token)
+        practice_id, generation = sent.connection.practice_id, sent.connection.token_generation
+        return ask(
+            self._endpoint(sent.connection.provider),
+            refresh_token,
+            clock=self._clock,
+            is_newest=lambda: self._present(practice_id).connection.token_generation == generation,
+        )
 
     def _refused(self, sent: Grant, exc: GrantRefusedError, lost_at: datetime | None) -> Grant:
         present = self._present(sent.connection.practice_id)

@@ -18,6 +18,9 @@ from connector.revocation.grant_proof import Finding, examine
 __all__ = ["Diagnosis", "Step", "diagnose", "prove_account", "unproven_refused"]
 
 
+_SETTLED = {ConnectionState.REVOKED, ConnectionState.NEEDS_REPAIR}
+
+
 class Step(StrEnum):
     """What a connection needed, from the least to the most."""
 
@@ -111,7 +114,7 @@ def _drop_unproven(resources: Resources, practice_id: str) -> None:
     if grant is None:
         return
     after, events = replace(grant, unproven=None), list[Event]()
-    if grant.tokens is None and grant.connection.state is not ConnectionState.REVOKED:
+    if grant.tokens is None and grant.connection.state not in _SETTLED:
         message = "the granted tokens ended before their account could be read"
         after, events = dead(after, "grant_refused", message, resources.clock.utc_now())
     resources.store.put(after, expected_generation=grant.connection.token_generation, events=events)

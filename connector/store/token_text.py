@@ -30,6 +30,7 @@ def dump_unproven(unproven: UnprovenGrant) -> str:
             "tokens": _rest(unproven.tokens),
             "expected_account": unproven.expected_account,
             "allow_account_change": unproven.allow_account_change,
+            "sent": unproven.sent,
         }
     )
 
@@ -43,6 +44,7 @@ def load_unproven(text: str | None) -> UnprovenGrant | None:
         tokens=_token_set(waiting["tokens"], waiting["access_token"]),
         expected_account=waiting["expected_account"],
         allow_account_change=waiting["allow_account_change"],
+        sent=waiting.get("sent", False),
     )
 
 

@@ -87,6 +87,6 @@ def _context() -> Any:
     if os.name != "posix":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    # What is imported once need not be imported by each of 64 processes.
-    context.set_forkserver_preload(["__main__", "psycopg", "tests.support.work"])
+    # What is imported once need not be imported by each of 64 processes; they import the main program too.
+    context.set_forkserver_preload(["psycopg", "pytest", "tests.support.work"])
     return context
