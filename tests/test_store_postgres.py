@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from connector.connection import Event
-from connector.errors import ExtraMissingError, SettingError, StoreUnavailableError
+from connector.errors import ExtraMissingError, SettingError, StoreError, StoreUnavailableError
 from connector.store import Store
 from tests.support.postgres import PostgresServer, find_binaries, shared_server
 from tests.support.processes import workers
@@ -155,6 +155,19 @@ def test_lock_is_taken_again_after_a_lost_session(
     store.unlock("p")
     assert other.try_lock("p")
     other.close()
+
+
+def test_lock_is_free_though_the_query_behind_it_failed(store: Store, url: str) -> None:
+    """A lock that was taken in the same round trip as a query that failed does not stay taken."""
+    store.check()
+    with pytest.raises(StoreError):
+        store._db.lock_and_fetch("p", "SELECT 1 / ?::int", (0,))
+    other = store_at(url)
+    assert other.try_lock("p")
+    other.unlock("p")
+    other.close()
+    assert store.try_lock("p")
+    store.unlock("p")
 
 
 def test_owner_that_lost_its_lock_is_waited_for(url: str, store: Store) -> None:

@@ -206,12 +206,15 @@ class Refresher:
         self, practice_id: str, generation: int, *, force: bool = False, first: bool = False
     ) -> Grant | None:
         """Renew under the lock, or return None: another has it, or may be at it, or, with `first`, was."""
-        if not self._store.try_lock(practice_id):
+        is_ours, found = self._store.lock_and_get(practice_id)
+        if not is_ours:
             return None
         try:
-            if first and self._access(practice_id).generation != generation:
+            if found is None:
+                raise not_found(practice_id)
+            if first and found.connection.token_generation != generation:
                 return None
-            return self._renewal.renew(practice_id, generation=generation, force=force)
+            return self._renewal.renew(found, generation=generation, force=force)
         except FencedError:
             return None
         finally:

@@ -68,11 +68,11 @@ class Renewal:
         self._prove = prove
         self._unsaved: dict[str, tuple[Grant, Sequence[Event]]] = {}
 
-    def renew(self, practice_id: str, *, generation: int, force: bool = False) -> Grant | None:
+    def renew(self, grant: Grant, *, generation: int, force: bool = False) -> Grant | None:
         """Get new tokens in place of a generation of them; at most one call, whoever else asks.
 
         Args:
-            practice_id: whose.
+            grant: as it was found with the lock held.
             generation: the one that was found wanting; if there is a newer one, that is returned.
             force: try even while an old token still serves.
 
@@ -84,9 +84,8 @@ class Renewal:
             connector.errors.ProviderUnavailableError: not now.
             connector.errors.ClientRefusedError: the settings are wrong.
         """
-        if practice_id in self._unsaved:
-            self._save(practice_id)
-        grant = self._present(practice_id)
+        if grant.connection.practice_id in self._unsaved:
+            grant = self._save(grant.connection.practice_id)
         if grant.unproven is not None and self._prove is not None and self._may_try(grant, force=False):
             return self._proved(grant, self._prove)
         if grant.connection.token_generation != generation:

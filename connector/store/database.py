@@ -1,19 +1,14 @@
-"""What the store needs of a database, and the queue that lets many threads share one commit."""
+"""What the store needs of a database."""
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from connector.errors import ConnectorError
-
-__all__ = ["Cursor", "Database", "Dialect", "Execute", "Job", "Statement", "WriteQueue"]
+__all__ = ["Cursor", "Database", "Dialect", "Execute", "Statement"]
 
 _T = TypeVar("_T")
-_LARGEST_BATCH = 64
 
 
 class Cursor(Protocol):
@@ -93,6 +88,9 @@ class Database(Protocol):
     def try_lock(self, name: str) -> bool:
         """Take a lock if nobody in any process has it; it ends with its owner."""
 
+    def lock_and_fetch(self, name: str, sql: str, args: Sequence[object]) -> tuple[bool, Any]:
+        """Take a lock as `try_lock` does; return whether it is taken, and the row that a query finds then."""
+
     def unlock(self, name: str) -> None:
         """Give a lock back."""
 
@@ -107,109 +105,3 @@ class Database(Protocol):
 
     def forget_handles(self) -> None:
         """Start anew in a forked child, without touching the handles of its parent."""
-
-
-class Job(Generic[_T]):
-    """One thread's part of a shared transaction.
-
-    Args:
-        work: what to do.
-        statements: what the work comes to, where that is known beforehand.
-    """
-
-    def __init__(self, work: Callable[[Execute], _T], statements: Sequence[Statement] = ()) -> None:
-        self._work = work
-        self.statements = statements
-        self.results: list[_T] = []
-        self.error: Exception | None = None
-        self.done = False
-        self._called = threading.Lock()
-        self._called.acquire()
-
-    def run(self, execute: Execute) -> None:
-        """Do the work; keep its refusal for its own thread."""
-        self.results, self.error = [], None
-        try:
-            self.results.append(self._work(execute))
-        except ConnectorError as exc:
-            self.error = exc
-
-    def wait(self) -> None:
-        """Wait until the job is done, or its thread is to commit."""
-        self._called.acquire()
-
-    def call(self) -> None:
-        """Wake the job's thread."""
-        self._called.release()
-
-
-class WriteQueue:
-    """Lets whichever thread comes first commit for all that wait: one sync of the disk for many writes.
-
-    Each thread waits for its own job alone: with one lock for all, those whose job is done would still have
-    to pass through it one by one before the next could commit.
-
-    Args:
-        commit: runs jobs in one durable transaction.
-    """
-
-    def __init__(self, commit: Callable[[Sequence[Job[Any]]], None]) -> None:
-        self._commit = commit
-        self._guard = threading.Lock()
-        self._waiting: deque[Job[Any]] = deque()
-        self._leader: Job[Any] | None = None
-
-    def run(self, work: Callable[[Execute], _T]) -> _T:
-        """Run work in some thread's transaction and return its result once it is durable."""
-        return self._finished(Job(work))
-
-    def apply(self, statements: Sequence[Statement]) -> list[int]:
-        """Run statements likewise, and return how many rows each changed."""
-        return self._finished(
-            Job(lambda execute: [execute(sql, args).rowcount for sql, args in statements], statements)
-        )
-
-    def _finished(self, job: Job[_T]) -> _T:
-        try:
-            with self._guard:
-                self._waiting.append(job)
-                if self._leader is None:
-                    self._leader = job
-            if self._leader is not job:
-                job.wait()
-            if not job.done:
-                self._commit_waiting()
-        finally:
-            self._leave(job)
-        if job.error is not None:
-            raise job.error
-        return job.results[0]
-
-    def _leave(self, job: Job[Any]) -> None:
-        """Let the next thread commit, also where this one was interrupted before its job was done."""
-        with self._guard:
-            if not job.done and job in self._waiting:
-                self._waiting.remove(job)
-            if self._leader is not job:
-                return
-            self._leader = self._waiting[0] if self._waiting else None
-            if self._leader is not None:
-                self._leader.call()
-
-    def _commit_waiting(self) -> None:
-        with self._guard:
-            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _LARGEST_BATCH))]
-        try:
-            self._commit(batch)
-        except Exception as exc:
-            for job in batch:
-                job.error = exc
-        except BaseException:
-            # Ctrl-C in this thread is no answer for the others: they commit for themselves.
-            with self._guard:
-                self._waiting.extendleft(reversed(batch))
-            raise
-        for job in batch:
-            job.done = True
-            if job is not self._leader:
-                job.call()

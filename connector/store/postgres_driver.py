@@ -9,12 +9,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from connector.errors import ExtraMissingError
-from connector.store.database import Job
+from connector.store.database import Statement
+from connector.store.job_queue import Job
 
 if TYPE_CHECKING:
     import psycopg
 
-__all__ = ["driver", "lock_number", "pipelined", "translated"]
+__all__ = ["answer", "driver", "lock_number", "translated", "written"]
 
 
 def lock_number(name: str) -> int:
@@ -23,7 +24,29 @@ def lock_number(name: str) -> int:
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
-def pipelined(jobs: Sequence[Job[Any]]) -> Callable[[psycopg.Connection[Any]], None]:
+def answer(reader: psycopg.Cursor[Any], jobs: Sequence[Job[Any]]) -> None:
+    """Run the queries of all jobs in one round trip.
+
+    Args:
+        reader: a cursor that is kept for single queries: to make one takes a third of the time of a query.
+        jobs: what to run.
+    """
+    queries = [query for job in jobs for query in job.statements]
+    rows = iter(_fetched(reader, queries))
+    for job in jobs:
+        job.results = [[next(rows) for _ in job.statements]]
+
+
+def _fetched(reader: psycopg.Cursor[Any], queries: Sequence[Statement]) -> list[list[Any]]:
+    if len(queries) == 1:
+        return [reader.execute(translated(sql), args).fetchall() for sql, args in queries]
+    db = reader.connection
+    with db.pipeline():
+        cursors = [db.execute(translated(sql), args, binary=True) for sql, args in queries]
+    return [cursor.fetchall() for cursor in cursors]
+
+
+def written(jobs: Sequence[Job[Any]]) -> Callable[[psycopg.Connection[Any]], None]:
     """Return what runs the statements of all jobs in one transaction and one round trip."""
     statements = [statement for job in jobs for statement in job.statements]
 

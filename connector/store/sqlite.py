@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 
 from connector.clock import Clock
 from connector.errors import StoreDamagedError
-from connector.store.database import Execute, Job, Statement, WriteQueue
+from connector.store.database import Execute, Statement
 from connector.store.file_locks import FileLocks
+from connector.store.job_queue import Job, JobQueue
 from connector.store.migrations import is_current, migrate
 from connector.store.reserve import Reserve
 from connector.store.sqlite_errors import is_busy, is_full, translate, unavailable
@@ -45,7 +46,7 @@ class SqliteDatabase:
     def _start(self) -> None:
         self._readers: list[sqlite3.Connection] = []
         self._writer: sqlite3.Connection | None = None
-        self._queue = WriteQueue(self._commit)
+        self._queue = JobQueue(self._commit)
         self._opening = threading.Lock()
         self._is_open = False
         self._locks = FileLocks(self._path.with_name(f"{self._path.name}-locks"))
@@ -117,6 +118,10 @@ class SqliteDatabase:
             return self._locks.try_lock(name)
         except OSError as exc:
             raise unavailable(self._path, f"its lock file: {exc.strerror}") from None
+
+    def lock_and_fetch(self, name: str, sql: str, args: Sequence[object]) -> tuple[bool, Any]:
+        """Take a lock if it is free, and return the row that a query finds then."""
+        return (True, self.fetch_one(sql, args)) if self.try_lock(name) else (False, None)
 
     def unlock(self, name: str) -> None:
         """Give a lock back."""
