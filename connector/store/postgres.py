@@ -57,6 +57,7 @@ class PostgresDatabase:
         self._guard = threading.RLock()
         self._queue = JobQueue(self._work_off)
         self._taken: set[int] = set()
+        self._taking = threading.Lock()
         self._held: set[int] = set()
         self._was_open = False
         self._down_since: float | None = None
@@ -118,7 +119,7 @@ class PostgresDatabase:
     def _lock_and_ask(self, name: str, queries: Sequence[Statement]) -> tuple[bool, list[list[Any]]]:
         number = lock_number(name)
         # A session can take its own locks again, so the other threads are kept out here.
-        with self._guard:
+        with self._taking:
             if number in self._taken:
                 return False, []
             self._taken.add(number)

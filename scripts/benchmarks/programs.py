@@ -42,6 +42,7 @@ def measure(*, rounds: int) -> Iterator[Row]:
 
 def _row(where: str, ours: Sequence[str], bare: Sequence[str], variable: dict[str, str], rounds: int) -> Row:
     environment = {**os.environ, **variable}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     _seconds(ours, environment), _seconds(bare, environment)  # both compiled, both in the disk's cache
     seconds, beside = interleaved(
         lambda: _seconds(ours, environment), lambda: _seconds(bare, environment), rounds=rounds
