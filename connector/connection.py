@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from connector.errors import ConnectionNotFoundError
 from connector.token_set import TokenSet
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Grant",
     "LabConnection",
     "UnprovenGrant",
+    "not_found",
 ]
 
 
@@ -165,3 +167,10 @@ class Event:
     actor: str = ""
     state: ConnectionState | None = None
     detail: Mapping[str, str] = field(default_factory=dict)
+
+
+def not_found(practice_id: str) -> ConnectionNotFoundError:
+    """Return the error for a practice without a connection."""
+    return ConnectionNotFoundError(
+        f"no connection is stored for {practice_id}", hint=f"Connect it: ormco connect {practice_id}"
+    )

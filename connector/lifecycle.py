@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Self
 from connector.clock import Clock
 from connector.config import Config
 from connector.connection import Connection, Event
-from connector.errors import ConnectionNotFoundError
 from connector.resources import Resources
 from connector.upkeep import Upkeep
 
@@ -197,12 +196,7 @@ class Connector(Upkeep):
         Raises:
             connector.errors.ConnectionNotFoundError: if the practice has none.
         """
-        connection = self._resources.store.connection(practice_id)
-        if connection is None:
-            raise ConnectionNotFoundError(
-                f"no connection is stored for {practice_id}", hint=f"Connect it: ormco connect {practice_id}"
-            )
-        return connection
+        return self._resources.store.existing(practice_id)
 
     def connections(self, *, needs_attention: bool = False) -> Iterator[Connection]:
         """Yield every connection, or only those that somebody has to look after, by practice id."""

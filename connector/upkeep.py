@@ -128,10 +128,7 @@ class Upkeep:
         Raises:
             connector.errors.ConnectionNotFoundError: if nothing is stored.
         """
-        from connector.refresh.verdict import not_found
-
-        if self._resources.store.connection(practice_id) is None:
-            raise not_found(practice_id)
+        self._resources.store.existing(practice_id)
         now = self._resources.clock.utc_now()
         event = Event(at=now, kind="forget", outcome="ok", practice_id=practice_id)
         self._resources.store.delete(practice_id, event)

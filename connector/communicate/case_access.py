@@ -16,7 +16,7 @@ from connector.communicate.metadata import MetadataApi, Renewal
 from connector.communicate.regions import find_place, place_in
 from connector.communicate.users_api import UsersApi
 from connector.connection import Connection, ConnectionState
-from connector.errors import CaseNotFoundError, ConnectionNotFoundError, SettingError
+from connector.errors import CaseNotFoundError, SettingError
 from connector.http import Transport
 from connector.resources import Resources
 
@@ -146,11 +146,7 @@ class CaseAccess:
         return CaseReader(api, place)
 
     def _connection(self, practice_id: str) -> Connection:
-        connection, provider = self._resources.store.connection(practice_id), self._resources.provider
-        if connection is None:
-            raise ConnectionNotFoundError(
-                f"no connection is stored for {practice_id}", hint=f"Connect it: ormco connect {practice_id}"
-            )
+        connection, provider = self._resources.store.existing(practice_id), self._resources.provider
         if connection.provider != provider.name:
             raise SettingError(
                 f"{practice_id} is connected at {connection.provider}, not at {provider.name}",

@@ -10,10 +10,9 @@ from functools import partial
 
 from connector.communicate.lab_report import NONE, LabReport
 from connector.communicate.users_api import UserAndPartners, UsersApi
-from connector.connection import Account, Connection, Event, LabConnection
+from connector.connection import Account, Event, LabConnection
 from connector.errors import (
     AccountMismatchError,
-    ConnectionNotFoundError,
     LabConnectionNotFoundError,
     ProviderUnavailableError,
     SettingError,
@@ -48,16 +47,8 @@ class LabAccess:
         self._token = token
         self._labs = resources.config.labs
 
-    def _connection(self, practice_id: str) -> Connection:
-        connection = self._resources.store.connection(practice_id)
-        if connection is None:
-            raise ConnectionNotFoundError(
-                f"no connection is stored for {practice_id}", hint=f"Connect it: ormco connect {practice_id}"
-            )
-        return connection
-
     def _api(self, practice_id: str) -> UsersApi:
-        connection, provider = self._connection(practice_id), self._resources.provider
+        connection, provider = self._resources.store.existing(practice_id), self._resources.provider
         if connection.provider != provider.name:
             # The token of one provider is nothing for the hosts of another.
             raise SettingError(
@@ -108,7 +99,7 @@ class LabAccess:
     def _remember(self, practice_id: str, lab: LabConnection, step: str = "none") -> None:
         """Store how a practice's lab connection stands, if that is news."""
         store, clock = self._resources.store, self._resources.clock
-        if step == "none" and self._connection(practice_id).lab == lab:
+        if step == "none" and self._resources.store.existing(practice_id).lab == lab:
             return
         with store.lock(practice_id, deadline=clock.deadline(_LOCK_TIMEOUT)):
             grant = store.get(practice_id)

@@ -94,7 +94,7 @@ class OrmcoLab(LabAccess):
             connector.errors.StillWaitingError: it has not asked within the wait.
             connector.errors.ConnectorError: as `status`.
         """
-        account = self._connection(practice_id).account
+        account = self._resources.store.existing(practice_id).account
         if account is None:
             raise SettingError(
                 f"the Communicate account of {practice_id} is not known",
@@ -142,7 +142,7 @@ class OrmcoLab(LabAccess):
 
     def _look(self, api: UsersApi, practice_id: str, region: str | None, step: str = "none") -> LabReport:
         """Read how a practice's lab connection stands, and remember it."""
-        before = self._connection(practice_id).lab
+        before = self._resources.store.existing(practice_id).lab
         me = api.me()
         report = practice_side_report(me, practice_id, self._region(me.account, region), self._labs, before)
         self._remember(practice_id, report.lab, step)

@@ -13,7 +13,7 @@ from connector.consent import check_provider
 from connector.doctor.checkup import Check, failed, fine, warning
 from connector.errors import AccountMismatchError, NeedsRepairError
 from connector.refresh import Refresher
-from connector.refresh.verdict import not_found, require_alive
+from connector.refresh.verdict import require_alive
 from connector.resources import Resources
 
 __all__ = ["all_connections", "state", "use"]
@@ -32,9 +32,7 @@ def all_connections(resources: Resources) -> list[Check]:
 
 def state(resources: Resources, practice_id: str) -> list[Check]:
     """Look at what is stored of a connection."""
-    connection = resources.store.connection(practice_id)
-    if connection is None:
-        raise not_found(practice_id)
+    connection = resources.store.existing(practice_id)
     check_provider(connection, resources.config.load_provider())
     require_alive(connection)
     since = isoformat(connection.since)
@@ -47,9 +45,7 @@ def state(resources: Resources, practice_id: str) -> list[Check]:
 def use(resources: Resources, refresher: Callable[[], Refresher], practice_id: str) -> list[Check]:
     """Have an access token handed out as its users do, and show it to the provider."""
     access_token = refresher().access_token(practice_id)
-    connection = resources.store.connection(practice_id)
-    if connection is None:
-        raise not_found(practice_id)
+    connection = resources.store.existing(practice_id)
     verdict = probe_token(resources.provider, access_token, now=resources.clock.time())
     if verdict is TokenVerdict.REFUSED:
         error = NeedsRepairError("the access token is refused", hint=f"ormco repair {practice_id}")

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from connector.clock import Clock
-from connector.connection import Connection, ConnectionState, Grant
+from connector.connection import Connection, ConnectionState, Grant, not_found
 from connector.errors import ClientRefusedError, ConnectorError, ProviderUnavailableError
 from connector.refresh.asking import RefreshEndpoint
 from connector.refresh.flights import Flights
 from connector.refresh.renewal import Renewal
-from connector.refresh.verdict import not_found, require_alive
+from connector.refresh.verdict import require_alive
 from connector.store import Access, FencedError, Store, next_look
 
 if TYPE_CHECKING:
@@ -108,10 +108,7 @@ class Refresher:
         if force or access.unproven or self._now() >= self._remember(practice_id, access)[4]:
             renewed = self._renewed(practice_id, access, lambda fresh: False, force=force)
             self._remember(practice_id, renewed)
-        connection = self._store.connection(practice_id)
-        if connection is None:
-            raise not_found(practice_id)
-        return connection
+        return self._store.existing(practice_id)
 
     def renew_if_free(self, practice_id: str, before: float) -> bool:
         """Renew a token that ends before a moment, unless another is at it; return whether this call did.

@@ -29,7 +29,6 @@ from connector.refresh.verdict import (
     answer_lost,
     dead,
     needs_repair,
-    not_found,
     postponed,
     renewed,
     require_alive,
@@ -105,7 +104,7 @@ class Renewal:
             return prove(grant)
         except (ProviderUnavailableError, ClientRefusedError) as exc:
             _LOG.warning("the account of %s cannot be read yet: %s", practice_id, exc.message)
-            grant = self._present(practice_id)  # the proof may have got as far as newer tokens
+            grant = self._store.existing_grant(practice_id)  # the proof may have got as far as newer tokens
             return self._put(*postponed(grant, exc, self._clock.utc_now(), lost_at=grant.refresh_sent_at))
         except (AccountMismatchError, GrantRefusedError) as exc:
             present = self._store.get(practice_id)
@@ -197,11 +196,13 @@ class Renewal:
             self._endpoint(sent.connection.provider),
             refresh_token,
             clock=self._clock,
-            is_newest=lambda: self._present(practice_id).connection.token_generation == generation,
+            is_newest=lambda: (
+                self._store.existing_grant(practice_id).connection.token_generation == generation
+            ),
         )
 
     def _refused(self, sent: Grant, exc: GrantRefusedError, lost_at: datetime | None) -> Grant:
-        present = self._present(sent.connection.practice_id)
+        present = self._store.existing_grant(sent.connection.practice_id)
         if present.connection.token_generation != sent.connection.token_generation:
             return present  # ours was an old one: a sibling that had lost its lock has stored newer tokens
         raise self._buried(present, "grant_refused" if lost_at is None else ANSWER_LOST, exc.message)
@@ -218,7 +219,7 @@ class Renewal:
                 stored = self._put(*self._unsaved[practice_id], new_tokens=True)
             except FencedError:
                 _LOG.warning("newer tokens of %s were stored meanwhile", practice_id)
-                stored = self._present(practice_id)
+                stored = self._store.existing_grant(practice_id)
             except (StoreUnavailableError, StoreLockedError):
                 if deadline.pause(1.0):
                     continue
@@ -232,12 +233,6 @@ class Renewal:
             self._put(grant, events)
         except FencedError:
             _LOG.info("%s was changed by another process meanwhile", grant.connection.practice_id)
-
-    def _present(self, practice_id: str) -> Grant:
-        grant = self._store.get(practice_id)
-        if grant is None:
-            raise not_found(practice_id)
-        return grant
 
     def _put(self, grant: Grant, events: Sequence[Event] = (), *, new_tokens: bool = False) -> Grant:
         expected = grant.connection.token_generation - new_tokens

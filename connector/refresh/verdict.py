@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from connector.connection import Connection, ConnectionState, Event, Grant
 from connector.errors import (
     ClientRefusedError,
-    ConnectionNotFoundError,
     NeedsRepairError,
     ProviderUnavailableError,
     RevokedError,
@@ -22,7 +21,6 @@ __all__ = [
     "answer_lost",
     "dead",
     "needs_repair",
-    "not_found",
     "postponed",
     "renewed",
     "require_alive",
@@ -148,13 +146,6 @@ def needs_repair(connection: Connection) -> NeedsRepairError:
     return NeedsRepairError(
         f"the connection of {practice_id} needs repair ({connection.reason or 'no reason is recorded'})",
         hint=f"Have the practice give access again: ormco repair {practice_id}",
-    )
-
-
-def not_found(practice_id: str) -> ConnectionNotFoundError:
-    """Return the error for a practice without a connection."""
-    return ConnectionNotFoundError(
-        f"no connection is stored for {practice_id}", hint=f"Connect it: ormco connect {practice_id}"
     )
 
 

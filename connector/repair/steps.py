@@ -14,7 +14,6 @@ from connector.errors import (
     ProviderUnavailableError,
 )
 from connector.refresh import Refresher
-from connector.refresh.verdict import not_found
 from connector.repair.diagnosis import Step, diagnose, prove_account, unproven_refused
 from connector.resources import Resources
 from connector.revocation import revoke
@@ -89,9 +88,7 @@ def repair(
     step = diagnosis.step
     if step is Step.CONSENT:
         step = _ask_again(resources, practice_id, attempt, last_resort)
-    connection = resources.store.connection(practice_id)
-    if connection is None:
-        raise not_found(practice_id)
+    connection = resources.store.existing(practice_id)
     if before is not None and step is not Step.NONE:
         _record(resources, connection, found=diagnosis.found, step=step)
     return Repair(connection=connection, found=diagnosis.found, step=step.value)
@@ -113,9 +110,7 @@ def reconnect(
         connector.errors.GrantStillHonouredError: the old grant is not dead; nothing was connected.
         connector.errors.ConnectorError: as `revoke` and `consent.connect` do.
     """
-    grant = resources.store.get(practice_id)
-    if grant is None:
-        raise not_found(practice_id)
+    grant = resources.store.existing_grant(practice_id)
     # What could spoil the second half is looked for before the first cuts anything off.
     resources.config.registration(resources.config.load_provider())
     resources.store.check()

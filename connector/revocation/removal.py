@@ -9,7 +9,6 @@ from connector.connection import Account, Connection, ConnectionState, Grant
 from connector.consent import Progress, check_provider
 from connector.errors import BrowserUnavailableError, ExtraMissingError, GrantStillHonouredError
 from connector.provider import Provider
-from connector.refresh.verdict import not_found
 from connector.resources import Resources
 from connector.revocation.grant_proof import token_sets
 
@@ -75,9 +74,7 @@ def consequences(resources: Resources, practice_id: str) -> Consequences | None:
         connector.errors.ProviderUnavailableError: if the provider has to be discovered and cannot be.
         connector.errors.SettingError: if it was connected at another provider.
     """
-    grant = resources.store.get(practice_id)
-    if grant is None:
-        raise not_found(practice_id)
+    grant = resources.store.existing_grant(practice_id)
     if is_over(grant):
         return None
     check_provider(grant.connection, resources.config.load_provider())

@@ -18,7 +18,6 @@ from connector.errors import (
     RevokedError,
     StoreError,
 )
-from connector.refresh.verdict import not_found
 from connector.resources import Resources
 from connector.revocation.grant_proof import Finding, access_token_end, examine, token_sets
 from connector.revocation.removal import Removal, by_hand, is_over, remove_from_page
@@ -103,9 +102,7 @@ def _revoke(resources: Resources, practice_id: str, removal: Removal) -> Revocat
 
 
 def _get(resources: Resources, practice_id: str) -> Grant:
-    grant = resources.store.get(practice_id)
-    if grant is None:
-        raise not_found(practice_id)
+    grant = resources.store.existing_grant(practice_id)
     check_provider(grant.connection, resources.config.load_provider())
     return grant
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from connector.connection import Connection, Event, Grant
+from connector.connection import Connection, Event, Grant, not_found
 from connector.store.access import AccessRecords
 from connector.store.audit import insert_events
 from connector.store.cursors import CursorRecords, delete_cursors
@@ -75,6 +75,28 @@ class Store(AccessRecords, RequestRecords, CursorRecords, LockRecords, KeyRecord
         sql = f"SELECT {CONNECTION_COLUMNS} FROM ormco_connections WHERE practice_id = ?"  # noqa: S608
         row = self._one(sql, (practice_id,)) if practice_id.isprintable() else None
         return None if row is None else to_connection(row)
+
+    def existing(self, practice_id: str) -> Connection:
+        """Return a practice's connection; needs no key.
+
+        Raises:
+            connector.errors.ConnectionNotFoundError: if it has none.
+        """
+        connection = self.connection(practice_id)
+        if connection is None:
+            raise not_found(practice_id)
+        return connection
+
+    def existing_grant(self, practice_id: str) -> Grant:
+        """Return a practice's connection with its secrets.
+
+        Raises:
+            connector.errors.ConnectionNotFoundError: if it has none.
+        """
+        grant = self.get(practice_id)
+        if grant is None:
+            raise not_found(practice_id)
+        return grant
 
     def connections(self, *, needs_attention: bool = False) -> Iterator[Connection]:
         """Yield all connections by practice id; needs no key.
