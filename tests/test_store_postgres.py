@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 from urllib.parse import quote, unquote
 
 import psycopg
@@ -18,6 +19,8 @@ import pytest
 from connector.connection import Event
 from connector.errors import ExtraMissingError, SettingError, StoreError, StoreUnavailableError
 from connector.store import Store
+from connector.store.job_queue import Job
+from connector.store.postgres import PostgresDatabase
 from tests.support.postgres import PostgresServer, find_binaries, shared_server
 from tests.support.processes import workers
 from tests.support.socket_proxy import SocketProxy
@@ -168,6 +171,27 @@ def test_lock_is_free_though_the_query_behind_it_failed(store: Store, url: str) 
     other.close()
     assert store.try_lock("p")
     store.unlock("p")
+
+
+def test_query_that_fails_fails_alone(store: Store) -> None:
+    """Of what several threads ask for in one round trip, only what cannot be answered is an error."""
+    store.put(grant_for("p"), expected_generation=None)
+    database = cast(PostgresDatabase, store._db)
+    good, bad, last = (
+        Job[list[list[tuple[object, ...]]]](lambda execute: [], [(sql, (1,))], changes=False)
+        for sql in (
+            "SELECT ?::int",
+            "SELECT 1 / (1 - ?::int)",
+            "SELECT practice_id FROM ormco_connections LIMIT ?",
+        )
+    )
+    writing = Job[list[int]](
+        lambda execute: [], [("UPDATE ormco_connections SET failures = 7 WHERE generation = ?", (1,))]
+    )
+    database._work_off([good, bad, last, writing])
+    assert (good.results, last.results) == ([[[(1,)]]], [[[("p",)]]])
+    assert isinstance(bad.error, StoreError)
+    assert writing.results == [[1]]
 
 
 def test_owner_that_lost_its_lock_is_waited_for(url: str, store: Store) -> None:

@@ -17,7 +17,7 @@ from connector.store.database import Execute, Statement
 from connector.store.job_queue import Job, JobQueue
 from connector.store.migrations import is_current, migrate
 from connector.store.owner import this_process
-from connector.store.postgres_driver import answer, driver, lock_number, translated, written
+from connector.store.postgres_driver import Cursors, driver, lock_number, translated
 from connector.store.postgres_errors import address, is_final, is_passing, translate
 from connector.store.postgres_schema import DIALECT, SESSION
 
@@ -53,7 +53,7 @@ class PostgresDatabase:
 
     def _start(self) -> None:
         self._db: psycopg.Connection[Any] | None = None
-        self._reader: psycopg.Cursor[Any] | None = None
+        self._cursors: Cursors | None = None
         self._guard = threading.RLock()
         self._queue = JobQueue(self._work_off)
         self._taken: set[int] = set()
@@ -177,32 +177,46 @@ class PostgresDatabase:
         self._start()
 
     def _work_off(self, jobs: Sequence[Job[Any]]) -> None:
-        asking = [job for job in jobs if not job.changes]
+        self._ask([job for job in jobs if not job.changes])
         changing = [job for job in jobs if job.changes]
-        if asking:
-            self._ask(asking)
-        if not changing:
-            return
-
-        def transaction(db: psycopg.Connection[Any]) -> None:
-            with db.transaction():
-                for job in changing:
-                    job.run(lambda sql, args: db.execute(translated(sql), args or None))
-
-        known = all(job.statements for job in changing)
-        self._run(written(changing) if known else transaction)
+        if changing and all(job.statements for job in changing):
+            self._run(lambda db: self._cursors_of(db).change(changing))
+        elif changing:
+            self._run(lambda db: self._transact(db, changing))
 
     def _ask(self, jobs: Sequence[Job[Any]]) -> None:
-        def ask(db: psycopg.Connection[Any]) -> None:
-            if self._reader is None or self._reader.connection is not db:
-                self._reader = db.cursor(binary=True)
-            try:
-                answer(self._reader, jobs)
-            except BaseException:
-                self._drop()  # a lock may have been taken of which nobody has heard
-                raise
+        """Run queries in one go, or each alone where that fails: an error is for its own job."""
+        tried = False
 
-        self._run(ask)
+        def ask(db: psycopg.Connection[Any]) -> None:
+            nonlocal tried
+            if tried:
+                self._drop()  # a lock may have been taken of which nobody has heard
+            tried = True
+            self._cursors_of(self._db or self._connect()).ask(jobs)
+
+        if not jobs:
+            return
+        try:
+            self._run(ask)
+        except Exception as exc:
+            with self._guard:
+                self._drop()
+            if len(jobs) == 1:
+                jobs[0].error = exc
+            else:
+                for job in jobs:
+                    self._ask([job])
+
+    def _transact(self, db: psycopg.Connection[Any], jobs: Sequence[Job[Any]]) -> None:
+        with db.transaction():
+            for job in jobs:
+                job.run(lambda sql, args: db.execute(translated(sql), args or None))
+
+    def _cursors_of(self, db: psycopg.Connection[Any]) -> Cursors:
+        if self._cursors is None or self._cursors.db is not db:
+            self._cursors = Cursors(db)
+        return self._cursors
 
     def _run(self, work: Callable[[psycopg.Connection[Any]], _T]) -> _T:
         """Run work that may be run again, through a restart of the server if need be."""
