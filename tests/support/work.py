@@ -110,7 +110,6 @@ class _Doomed:
         store.put = self.put  # type: ignore[method-assign]
         store._db.write = self.write  # type: ignore[method-assign]
         store._db.apply = self.apply  # type: ignore[method-assign]
-        store._db.apply = self.apply  # type: ignore[method-assign]
 
     def _reach(self, step: str) -> None:
         if step == self._step:
