@@ -193,29 +193,33 @@ class Refresher:
                 if grant is not None:
                     require_alive(grant.connection)
                     access = Access.of(grant)
-                elif deadline.pause(next_look(self._clock.monotonic() - started)):
-                    access = self._access(practice_id)
-                else:
+                elif not deadline.pause(next_look(self._clock.monotonic() - started)):
                     raise self._store.locked_error(practice_id)
             return access
 
     def _renew_once(
         self, practice_id: str, generation: int, *, force: bool = False, first: bool = False
     ) -> Grant | None:
-        """Renew under the lock, or return None: another has it, or may be at it, or, with `first`, was."""
+        """Renew under the lock, or return what another has made of it.
+
+        Returns:
+            The grant; None where another has the lock, or may be at it, or, with `first`, was.
+        """
         is_ours, found = self._store.lock_and_get(practice_id)
-        if not is_ours:
-            return None
         try:
             if found is None:
                 raise not_found(practice_id)
-            if first and found.connection.token_generation != generation:
+            is_newer = found.connection.token_generation != generation
+            if first and is_newer:
                 return None
+            if not is_ours:
+                return found if is_newer else None
             return self._renewal.renew(found, generation=generation, force=force)
         except FencedError:
             return None
         finally:
-            self._store.unlock(practice_id)
+            if is_ours:
+                self._store.unlock(practice_id)
 
     def _renew_ahead(self, practice_id: str, access: Access) -> None:
         """Have a token renewed in the background, while the present one serves."""

@@ -89,7 +89,7 @@ class Database(Protocol):
         """Take a lock if nobody in any process has it; it ends with its owner."""
 
     def lock_and_fetch(self, name: str, sql: str, args: Sequence[object]) -> tuple[bool, Any]:
-        """Take a lock as `try_lock` does; return whether it is taken, and the row that a query finds then."""
+        """Take a lock as `try_lock` does; return whether it is taken, and the row a query finds after."""
 
     def unlock(self, name: str) -> None:
         """Give a lock back."""

@@ -112,17 +112,19 @@ class PostgresDatabase:
         return self._lock_and_ask(name, [])[0]
 
     def lock_and_fetch(self, name: str, sql: str, args: Sequence[object]) -> tuple[bool, Any]:
-        """Take a lock if it is free, and return the row that a query finds then."""
+        """Take a lock if it is free, and return the row that a query finds in either case."""
         is_ours, answers = self._lock_and_ask(name, [(sql, args)])
-        return is_ours, answers[0][0] if is_ours and answers[0] else None
+        rows = answers[0] if answers else []
+        return is_ours, rows[0] if rows else None
 
     def _lock_and_ask(self, name: str, queries: Sequence[Statement]) -> tuple[bool, list[list[Any]]]:
         number = lock_number(name)
         # A session can take its own locks again, so the other threads are kept out here.
         with self._taking:
-            if number in self._taken:
-                return False, []
+            is_free = number not in self._taken
             self._taken.add(number)
+        if not is_free:
+            return False, self._queue.ask(queries) if queries else []
         is_ours = False
         try:
             locked, *answers = self._queue.ask([("SELECT pg_try_advisory_lock(?)", (number,)), *queries])

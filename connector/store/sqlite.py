@@ -120,8 +120,8 @@ class SqliteDatabase:
             raise unavailable(self._path, f"its lock file: {exc.strerror}") from None
 
     def lock_and_fetch(self, name: str, sql: str, args: Sequence[object]) -> tuple[bool, Any]:
-        """Take a lock if it is free, and return the row that a query finds then."""
-        return (True, self.fetch_one(sql, args)) if self.try_lock(name) else (False, None)
+        """Take a lock if it is free, and return the row that a query finds in either case."""
+        return self.try_lock(name), self.fetch_one(sql, args)
 
     def unlock(self, name: str) -> None:
         """Give a lock back."""

@@ -60,14 +60,15 @@ class Store(AccessRecords, RequestRecords, CursorRecords, LockRecords, KeyRecord
         return None if row is None else self._opened(lambda ring: to_grant(row, ring))
 
     def lock_and_get(self, practice_id: str) -> tuple[bool, Grant | None]:
-        """Take a practice's lock as `try_lock` does; return whether it is taken, and the connection then."""
+        """Take a practice's lock as `try_lock` does; return whether it is taken, and the connection after."""
         is_ours, row = self._db.lock_and_fetch(practice_id, _GRANT_SQL, (practice_id,))
         if row is None:
             return is_ours, None
         try:
             return is_ours, self._opened(lambda ring: to_grant(row, ring))
         except BaseException:
-            self.unlock(practice_id)
+            if is_ours:
+                self.unlock(practice_id)
             raise
 
     def connection(self, practice_id: str) -> Connection | None:
