@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from connector.clock import Clock
-from connector.errors import StoreLockedError
+from connector.errors import StoreError, StoreLockedError
 from connector.store import Store
 from connector.store.owner import is_gone, this_process
 from tests.support.processes import results, workers
@@ -101,6 +101,15 @@ def test_lock_ends_with_an_exception(store: Store) -> None:
     with pytest.raises(ZeroDivisionError), store.lock("p", deadline=Clock().deadline(1)):
         raise ZeroDivisionError
     assert store.try_lock("p")
+
+
+def test_lock_is_given_back_where_the_row_cannot_be_read(store: Store) -> None:
+    """An error of the query that comes with a lock leaves nobody locked out."""
+    store.check()
+    with pytest.raises(StoreError):
+        store._db.lock_and_fetch("p", "SELECT nothing FROM nowhere WHERE practice_id = ?", ("p",))
+    assert store.try_lock("p")
+    store.unlock("p")
 
 
 def _child(store: Store, answers: multiprocessing.queues.Queue[object]) -> None:

@@ -196,9 +196,7 @@ class Renewal:
             self._endpoint(sent.connection.provider),
             refresh_token,
             clock=self._clock,
-            is_newest=lambda: (
-                self._store.existing_grant(practice_id).connection.token_generation == generation
-            ),
+            is_newest=lambda: self._store.existing(practice_id).token_generation == generation,
         )
 
     def _refused(self, sent: Grant, exc: GrantRefusedError, lost_at: datetime | None) -> Grant:

@@ -121,7 +121,13 @@ class SqliteDatabase:
 
     def lock_and_fetch(self, name: str, sql: str, args: Sequence[object]) -> tuple[bool, Any]:
         """Take a lock if it is free, and return the row that a query finds in either case."""
-        return self.try_lock(name), self.fetch_one(sql, args)
+        is_ours = self.try_lock(name)
+        try:
+            return is_ours, self.fetch_one(sql, args)
+        except BaseException:
+            if is_ours:
+                self.unlock(name)
+            raise
 
     def unlock(self, name: str) -> None:
         """Give a lock back."""
