@@ -166,7 +166,9 @@ def test_a_closed_window_is_told(browser: str) -> None:
     def work(context: BrowserContext, cancelled: threading.Event) -> bool:
         visit = ApplicationsVisit(context, cancelled, account=None, deadline=Clock().deadline(30))
         visit.open(url)
-        context.pages[0].close(run_before_unload=True)  # without waiting: Playwright may wait for ever
+        page = context.pages[0]
+        page.wait_for_load_state()  # closing a page in the middle of its loading makes Chromium hang
+        page.close()
         return visit.remove(patience=30)
 
     with applications_page(PAGES["bare"]) as (url, _), pytest.raises(WindowClosedError, match="before Ormco"):
