@@ -501,7 +501,7 @@ def test_save_that_fails_is_repeated(
 ) -> None:
     """New tokens that cannot be stored at once are kept and stored as soon as that is possible."""
     put(store, age=3700)
-    failing = [0, 1, 1, 1]
+    failing = [1, 1, 1]
     real = store.put
 
     def failing_put(grant: Grant, **kwargs: object) -> Grant:

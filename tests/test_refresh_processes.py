@@ -7,10 +7,12 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from connector.clock import Clock
 from connector.connection import ConnectionState
 from connector.errors import NeedsRepairError
 from connector.store import Store
@@ -67,10 +69,13 @@ def test_different_practices_do_not_wait_for_each_other(url: str, store: Store, 
     assert server.counts()["most_under_way"] > 1
 
 
+@pytest.mark.parametrize("failures", [0, 1])
 @pytest.mark.parametrize("step", STEPS)
-def test_killed_at_a_step(url: str, store: Store, server: TokenServer, step: str) -> None:
+def test_killed_at_a_step(url: str, store: Store, server: TokenServer, step: str, failures: int) -> None:
     """Wherever a refresh is killed, the store tells what is known, and the next one acts on it."""
-    store.put(grant_for("p", age=3700), expected_generation=None)
+    earlier = Clock().utc_now() - timedelta(seconds=1) if failures else None
+    grant = replace(grant_for("p", age=3700), failures=failures, retry_at=earlier)
+    store.put(grant, expected_generation=None)
     with workers(1, crash, url, server.url, "p", step) as running:
         go(running)
         running[0].process.join(60)

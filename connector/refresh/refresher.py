@@ -7,7 +7,8 @@ import os
 import random
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from connector.clock import Clock
@@ -122,7 +123,7 @@ class Refresher:
         now = self._now()
         if access.serves(now, before - now):
             return False  # however far ahead one looks, a token is not renewed before half of its life
-        grant = self._renew_once(practice_id, access.generation, first=True)
+        grant = self._claim_and_renew(practice_id, access.generation)
         return grant is not None and grant.connection.token_generation != access.generation
 
     def close(self) -> None:
@@ -188,8 +189,9 @@ class Refresher:
             started = self._clock.monotonic()
             if not was_free:
                 access = self._access(practice_id)
+            renew = self._claim_and_renew
             while access.generation == generation and not serves(access):
-                grant = self._renew_once(practice_id, generation, force=force)
+                grant, renew = renew(practice_id, generation, force=force), self._look_and_renew
                 if grant is not None:
                     require_alive(grant.connection)
                     access = Access.of(grant)
@@ -197,29 +199,39 @@ class Refresher:
                     raise self._store.locked_error(practice_id)
             return access
 
-    def _renew_once(
-        self, practice_id: str, generation: int, *, force: bool = False, first: bool = False
-    ) -> Grant | None:
-        """Renew under the lock, or return what another has made of it.
+    def _claim_and_renew(self, practice_id: str, generation: int, *, force: bool = False) -> Grant | None:
+        """Renew a generation of tokens; return None where another is at it, or has done it."""
+        is_ours, claimed = self._store.claim(practice_id, generation)
+        if not is_ours:
+            return None
+        with self._lock_held(practice_id):
+            if claimed is not None:
+                return self._renewal.carry_out(claimed)
+            found = self._store.existing_grant(practice_id)
+            if found.connection.token_generation == generation:
+                return self._renewal.renew(found, generation=generation, force=force)
+        return None
 
-        Returns:
-            The grant; None where another has the lock, or may be at it, or, with `first`, was.
-        """
+    def _look_and_renew(self, practice_id: str, generation: int, *, force: bool = False) -> Grant | None:
+        """Return what another has made of a generation of tokens, or renew it; None where that takes time."""
         is_ours, found = self._store.lock_and_get(practice_id)
-        try:
+        if not is_ours:
             if found is None:
                 raise not_found(practice_id)
-            is_newer = found.connection.token_generation != generation
-            if first and is_newer:
-                return None
-            if not is_ours:
-                return found if is_newer else None
-            return self._renewal.renew(found, generation=generation, force=force)
-        except FencedError:
-            return None
+            return found if found.connection.token_generation != generation else None
+        with self._lock_held(practice_id):
+            grant = found or self._store.existing_grant(practice_id)
+            return self._renewal.renew(grant, generation=generation, force=force)
+        return None
+
+    @contextmanager
+    def _lock_held(self, practice_id: str) -> Iterator[None]:
+        """Give a lock back in the end; what another has stored meanwhile is no error."""
+        try:
+            with suppress(FencedError):
+                yield
         finally:
-            if is_ours:
-                self._store.unlock(practice_id)
+            self._store.unlock(practice_id)
 
     def _renew_ahead(self, practice_id: str, access: Access) -> None:
         """Have a token renewed in the background, while the present one serves."""
@@ -240,7 +252,7 @@ class Refresher:
 
     def _run_ahead(self, practice_id: str, generation: int) -> None:
         try:
-            self._renew_once(practice_id, generation)
+            self._claim_and_renew(practice_id, generation)
         except ConnectorError as exc:
             _LOG.warning("%s could not be refreshed ahead of time: %s", practice_id, exc.message)
         finally:

@@ -98,6 +98,14 @@ class Renewal:
         self._require_turn(grant, force=force)
         return self._rotate(grant, refresh_token)
 
+    def carry_out(self, sent: Grant) -> Grant:
+        """Get new tokens where the intent is recorded already, by `Store.claim`.
+
+        Raises:
+            connector.errors.ConnectorError: as `renew` does.
+        """
+        return self._send(sent, self._refresh_token(sent), lost_at=None)
+
     def _proved(self, grant: Grant, prove: Callable[[Grant], Grant]) -> Grant:
         practice_id = grant.connection.practice_id
         try:
@@ -170,9 +178,11 @@ class Renewal:
         return force and grant.connection.reason != RATE_LIMITED
 
     def _rotate(self, grant: Grant, refresh_token: str) -> Grant:
-        lost_at, practice_id = grant.refresh_sent_at, grant.connection.practice_id
         self._store.make_room()
-        sent = self._record_intent(grant)
+        return self._send(self._record_intent(grant), refresh_token, lost_at=grant.refresh_sent_at)
+
+    def _send(self, sent: Grant, refresh_token: str, *, lost_at: datetime | None) -> Grant:
+        practice_id = sent.connection.practice_id
         try:
             tokens = self._ask(sent, refresh_token)
         except GrantRefusedError as exc:

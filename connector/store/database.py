@@ -91,6 +91,21 @@ class Database(Protocol):
     def lock_and_fetch(self, name: str, sql: str, args: Sequence[object]) -> tuple[bool, Any]:
         """Take a lock as `try_lock` does; return whether it is taken, and the row a query finds after."""
 
+    def lock_and_change(
+        self, name: str, update: str, args: Sequence[object], *, columns: str
+    ) -> tuple[bool, Any]:
+        """Take a lock as `try_lock` does, and with it change a row, durably, if one statement can do that.
+
+        Args:
+            name: of the lock.
+            update: an UPDATE of one row; it may be run again, and has to recognise its own traces.
+            args: for its marks.
+            columns: what to return of the row; the first is never NULL.
+
+        Returns:
+            Whether the lock is taken, and the columns as they are now; None where no row was changed.
+        """
+
     def unlock(self, name: str) -> None:
         """Give a lock back."""
 

@@ -87,6 +87,10 @@ class JobQueue:
             Job(lambda execute: [execute(sql, args).rowcount for sql, args in statements], statements)
         )
 
+    def change(self, sql: str, args: Sequence[object]) -> list[Any]:
+        """Run a statement likewise, and return the rows it returns."""
+        return self._finished(Job(lambda execute: execute(sql, args).fetchall(), [(sql, args)]))
+
     def ask(self, statements: Sequence[Statement]) -> list[list[Any]]:
         """Run queries, and return the rows of each."""
         return self._finished(_query(statements))

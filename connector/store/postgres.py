@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from connector.clock import Clock
@@ -29,8 +30,7 @@ __all__ = ["PostgresDatabase"]
 _T = TypeVar("_T")
 _FIRST_SECONDS = 3.0
 _RESTART_SECONDS = 30.0
-
-
+_LOCK_SQL = "SELECT pg_try_advisory_lock(?)"
 _EVENTS_LOCK = lock_number("the order of events")
 _SCHEMA_LOCK = lock_number("the schema")
 
@@ -114,21 +114,31 @@ class PostgresDatabase:
     def lock_and_fetch(self, name: str, sql: str, args: Sequence[object]) -> tuple[bool, Any]:
         """Take a lock if it is free, and return the row that a query finds in either case."""
         is_ours, answers = self._lock_and_ask(name, [(sql, args)])
-        rows = answers[0] if answers else []
+        rows = answers[-1] if answers else []
         return is_ours, rows[0] if rows else None
 
-    def _lock_and_ask(self, name: str, queries: Sequence[Statement]) -> tuple[bool, list[list[Any]]]:
+    def lock_and_change(
+        self, name: str, update: str, args: Sequence[object], *, columns: str
+    ) -> tuple[bool, Any]:
+        """Take a lock if it is free, and with it change a row, durably."""
+        is_ours, answers = self._lock_and_ask(name, [], take=_lock_and_change_sql(update, columns), args=args)
+        row = answers[0][0][1:] if is_ours else [None]
+        return is_ours, None if row[0] is None else row
+
+    def _lock_and_ask(
+        self, name: str, queries: Sequence[Statement], *, take: str = _LOCK_SQL, args: Sequence[object] = ()
+    ) -> tuple[bool, list[list[Any]]]:
         number = lock_number(name)
         # A session can take its own locks again, so the other threads are kept out here.
         with self._taking:
             is_free = number not in self._taken
             self._taken.add(number)
         if not is_free:
-            return False, self._queue.ask(queries) if queries else []
+            return False, [[], *self._queue.ask(queries)] if queries else []
         is_ours = False
         try:
-            locked, *answers = self._queue.ask([("SELECT pg_try_advisory_lock(?)", (number,)), *queries])
-            is_ours = locked[0][0]
+            answers = self._queue.ask([(take, (number, *args)), *queries])
+            is_ours = answers[0][0][0]
             if is_ours:
                 self._held.add(number)
             return is_ours, answers
@@ -286,6 +296,16 @@ class PostgresDatabase:
         if self._db is not None:
             self._db.close()
             self._db = None
+
+
+@lru_cache
+def _lock_and_change_sql(update: str, columns: str) -> str:
+    # The snapshot may be older than the lock: what was committed in between, the UPDATE sees by itself.
+    return (
+        f"WITH taken AS MATERIALIZED ({_LOCK_SQL} AS ours), "  # noqa: S608 - the store's own statements
+        f"changed AS ({update} AND (SELECT ours FROM taken) RETURNING {columns}) "
+        "SELECT taken.ours, changed.* FROM taken LEFT JOIN changed ON TRUE"
+    )
 
 
 _LEFT_TO_THE_PARENT: list[object] = []

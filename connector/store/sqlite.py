@@ -24,6 +24,7 @@ __all__ = ["SqliteDatabase"]
 
 _T = TypeVar("_T")
 _BUSY_SECONDS = 30.0
+_HAS_RETURNING = sqlite3.sqlite_version_info >= (3, 35)
 _NO_WAL = "its file system has no shared memory, as a network share has none"
 
 
@@ -128,6 +129,20 @@ class SqliteDatabase:
             if is_ours:
                 self.unlock(name)
             raise
+
+    def lock_and_change(
+        self, name: str, update: str, args: Sequence[object], *, columns: str
+    ) -> tuple[bool, Any]:
+        """Take a lock if it is free, and with it change a row; SQLite before 3.35 changes nothing here."""
+        is_ours = self.try_lock(name)
+        if not is_ours or not _HAS_RETURNING:
+            return is_ours, None
+        try:
+            rows = self._queue.change(f"{update} RETURNING {columns}", args)
+        except BaseException:
+            self.unlock(name)
+            raise
+        return True, rows[0] if rows else None
 
     def unlock(self, name: str) -> None:
         """Give a lock back."""

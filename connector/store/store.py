@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 from connector.connection import Connection, Event, Grant, not_found
 from connector.store.access import AccessRecords
@@ -11,6 +12,7 @@ from connector.store.audit import insert_events
 from connector.store.cursors import CursorRecords, delete_cursors
 from connector.store.database import Execute
 from connector.store.locking import LockRecords
+from connector.store.owner import this_process
 from connector.store.requests import RequestRecords
 from connector.store.rotation import KeyRecords
 from connector.store.rows import (
@@ -19,12 +21,19 @@ from connector.store.rows import (
     to_connection,
     to_grant,
 )
+from connector.store.vault import new_mark
 from connector.store.writing import GrantRecords
 
 __all__ = ["Store"]
 
 _PAGE = 500
 _GRANT_SQL = f"SELECT {GRANT_COLUMNS} FROM ormco_connections WHERE practice_id = ?"  # noqa: S608
+
+_CLAIM_SQL = (
+    "UPDATE ormco_connections SET refresh_sent_at = ?, refresh_owner = ?, revision = ? WHERE practice_id = ? "
+    "AND generation = ? AND state = 'connected' AND due_at IS NOT NULL AND unproven IS NULL "
+    "AND retry_at IS NULL AND (refresh_sent_at IS NULL OR revision = ?)"
+)
 
 
 class Store(AccessRecords, RequestRecords, CursorRecords, LockRecords, KeyRecords, GrantRecords):
@@ -62,10 +71,32 @@ class Store(AccessRecords, RequestRecords, CursorRecords, LockRecords, KeyRecord
     def lock_and_get(self, practice_id: str) -> tuple[bool, Grant | None]:
         """Take a practice's lock as `try_lock` does; return whether it is taken, and the connection after."""
         is_ours, row = self._db.lock_and_fetch(practice_id, _GRANT_SQL, (practice_id,))
+        return is_ours, self._grant_under_lock(practice_id, is_ours, row)
+
+    def claim(self, practice_id: str, generation: int) -> tuple[bool, Grant | None]:
+        """Take a practice's lock as `try_lock` does, and record the intent to refresh its tokens.
+
+        Args:
+            practice_id: whose.
+            generation: of the tokens that are to be refreshed.
+
+        Returns:
+            Whether the lock is taken; and the connection with the intent. It is None, and nothing is
+            recorded, where somebody has to look first: there are newer tokens, or unproven ones, or no
+            refresh token; an earlier attempt failed, or its answer is not known; or it is not connected.
+        """
+        self.make_room()
+        mark = new_mark()
+        args = (self.clock.time(), this_process(), mark, practice_id, generation, mark)
+        is_ours, row = self._db.lock_and_change(practice_id, _CLAIM_SQL, args, columns=GRANT_COLUMNS)
+        return is_ours, self._grant_under_lock(practice_id, is_ours, row)
+
+    def _grant_under_lock(self, practice_id: str, is_ours: bool, row: Any) -> Grant | None:
+        """Read a row that came with a lock; where that fails the lock is given back."""
         if row is None:
-            return is_ours, None
+            return None
         try:
-            return is_ours, self._opened(lambda ring: to_grant(row, ring))
+            return self._opened(lambda ring: to_grant(row, ring))
         except BaseException:
             if is_ours:
                 self.unlock(practice_id)

@@ -105,15 +105,34 @@ class _Doomed:
     def __init__(self, step: str, store: Store, url: str) -> None:
         self._step = step
         self._endpoint = endpoint_of(url)("test")
-        self._put, self._write = store.put, store._db.write
+        self._store, self._put, self._claim = store, store.put, store.claim
+        self._write, self._lock_and_change = store._db.write, store._db.lock_and_change
         self._what = ""
         store.put = self.put  # type: ignore[method-assign]
+        store.claim = self.claim  # type: ignore[method-assign]
+        store._db.lock_and_change = self.lock_and_change  # type: ignore[method-assign]
         store._db.write = self.write  # type: ignore[method-assign]
         store._db.apply = self.apply  # type: ignore[method-assign]
 
     def _reach(self, step: str) -> None:
         if step == self._step:
             os.kill(os.getpid(), signal.SIGKILL)
+
+    def claim(self, practice_id: str, generation: int) -> tuple[bool, Grant | None]:
+        self._what = "intent"
+        self._reach("before the intent")
+        is_ours, grant = self._claim(practice_id, generation)
+        if grant is not None:
+            self._reach("after the intent")
+        return is_ours, grant
+
+    def lock_and_change(
+        self, name: str, update: str, args: Sequence[object], *, columns: str
+    ) -> tuple[bool, Any]:
+        if self._step == "inside the intent":
+            assert self._store._db.try_lock(name)
+            self.apply([(update, args)])
+        return self._lock_and_change(name, update, args, columns=columns)
 
     def put(self, grant: Grant, *, expected_generation: int | None, events: Sequence[Event] = ()) -> Grant:
         self._what = "intent" if grant.refresh_sent_at is not None else "commit"
