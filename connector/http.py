@@ -82,8 +82,14 @@ class StatelessSession(requests.Session):
 
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
         """Return a request ready to be sent."""
-        request.headers = {**self.headers, **(request.headers or {})}
-        return request.prepare()
+        prepared = requests.PreparedRequest()
+        prepared.prepare_method(request.method)
+        prepared.prepare_url(request.url, request.params or "")
+        prepared.prepare_headers({**self.headers, **(request.headers or {})})
+        prepared.prepare_body(request.data, request.files, request.json)
+        prepared.prepare_auth(request.auth, request.url)
+        prepared.prepare_hooks(request.hooks)
+        return prepared
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
         """Return how to reach a server, as the transport knows it; nobody here asks for another way."""

@@ -7,7 +7,8 @@ missing token.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
 from urllib.parse import quote, urlencode, urlsplit
@@ -51,10 +52,13 @@ class TokenEndpoint:
             )
         quiet_oauth_loggers()
         self._provider = provider
-        self._client = client
+        self._client_id = client.client_id
         self._clock = clock
         self._url = provider.token_endpoint
         self._transport = Transport()
+        self._auth, self._auth_fields = _client_auth(provider, client)
+        addresses = filter(None, (self._url, provider.revocation_endpoint))
+        self._sessions = {url: self._new_session(url) for url in addresses}
 
     def exchange(self, code: str, *, redirect_uri: str, code_verifier: str | None) -> TokenSet:
         """Exchange an authorization code (RFC 6749 §4.1.3); sent at most once.
@@ -69,23 +73,27 @@ class TokenEndpoint:
             connector.errors.ClientRefusedError: the client is not.
             connector.errors.ProviderUnavailableError: no answer of the provider's own.
         """
-        auth, fields = self._client_auth()
-        secret = fields.get("client_secret")
         verifier = {} if code_verifier is None else {"code_verifier": code_verifier}
+        session = self._new_session(self._url, redirect_uri=redirect_uri)
+        answers: list[requests.Response] = []
 
-        def send(session: OAuth2Session, url: str) -> object:
-            return session.fetch_token(
-                url,
-                code=code,
-                auth=auth,
-                include_client_id=auth is None,
-                client_secret=secret,
-                **cast(Any, verifier),
-            )
+        def keep(response: requests.Response) -> requests.Response:
+            """Keep the answer as it came, whatever oauthlib would make of it."""
+            answers.append(response)
+            return _UNREMARKABLE
 
+        session.register_compliance_hook("access_token_response", keep)
         try:
-            answer = self._call(send, self._url, redirect_uri=redirect_uri)
-            return self._granted(answer, code_refusal)
+            with _failures_in_words(self._url):
+                session.fetch_token(
+                    _as_secure(self._url),
+                    code=code,
+                    auth=self._auth,
+                    include_client_id=self._auth is None,
+                    client_secret=self._auth_fields.get("client_secret"),
+                    **cast(Any, verifier),
+                )
+            return self._granted(answers[0], code_refusal)
         except ProviderUnavailableError as exc:
             exc.hint = f"{exc.hint} {START_AGAIN}"
             raise
@@ -135,53 +143,20 @@ class TokenEndpoint:
         """Close the connections that are kept open."""
         self._transport.close()
 
-    def _client_auth(self) -> tuple[HTTPBasicAuth | None, dict[str, str]]:
-        """Return the Authorization header's maker, and the fields for the body."""
-        client_id, secret = self._client.client_id, self._client.client_secret or ""
-        method = self._provider.client_auth or ("client_secret_basic" if secret else "none")
-        if method == "none":
-            return None, {"client_id": client_id}
-        if method == "client_secret_post":
-            return None, {"client_id": client_id, "client_secret": secret}
-        if self._provider.basic_encoding == "rfc6749":
-            client_id, secret = quote(client_id, safe=""), quote(secret, safe="")
-        # Bytes: requests would send text as Latin-1.
-        return HTTPBasicAuth(*cast(tuple[str, str], (client_id.encode(), secret.encode()))), {}
-
     def _post(self, url: str, form: Mapping[str, str]) -> requests.Response:
         """Send a form with the client's own credentials."""
-        auth, fields = self._client_auth()
-        body = urlencode({**form, **fields})
+        body = urlencode({**form, **self._auth_fields})
+        with _failures_in_words(url):
+            return self._sessions[url].request(
+                "POST", _as_secure(url), data=body, headers=_FORM, auth=self._auth, withhold_token=True
+            )
 
-        def send(session: OAuth2Session, url: str) -> object:
-            return session.request("POST", url, data=body, headers=_FORM, auth=auth, withhold_token=True)
-
-        return self._call(send, url)
-
-    def _call(
-        self,
-        send: Callable[[OAuth2Session, str], object],
-        url: str,
-        *,
-        redirect_uri: str | None = None,
-    ) -> requests.Response:
-        """Send one request; return the answer as it came, whatever oauthlib would make of it."""
-        answers: list[requests.Response] = []
-
-        def keep(response: requests.Response) -> requests.Response:
-            answers.append(response)
-            return _UNREMARKABLE
-
-        session = _Session(client=WebApplicationClient(self._client.client_id), redirect_uri=redirect_uri)
+    def _new_session(self, url: str, *, redirect_uri: str | None = None) -> _Session:
+        session = _Session(client=WebApplicationClient(self._client_id), redirect_uri=redirect_uri)
         session.plain = urlsplit(url).scheme == "http"
         session.mount("https://", self._transport)
         session.mount("http://", self._transport)
-        session.register_compliance_hook("access_token_response", keep)
-        try:
-            result = send(session, f"https{url[4:]}" if session.plain else url)
-        except RequestException as exc:
-            raise failure(exc, url) from None
-        return answers[0] if answers else cast(requests.Response, result)
+        return session
 
     def _granted(self, answer: requests.Response, refused: Refusal) -> TokenSet:
         tokens = granted(answer, received_at=self._clock.utc_now())
@@ -199,6 +174,35 @@ class _Session(StatelessSession, OAuth2Session):
         if self.plain:
             request.url = (request.url or "").replace("https:", "http:", 1)
         return super().send(request, **kwargs)
+
+
+def _client_auth(
+    provider: Provider, client: ClientRegistration
+) -> tuple[HTTPBasicAuth | None, Mapping[str, str]]:
+    """Return the Authorization header's maker, and the fields for the body."""
+    client_id, secret = client.client_id, client.client_secret or ""
+    method = provider.client_auth or ("client_secret_basic" if secret else "none")
+    if method == "none":
+        return None, {"client_id": client_id}
+    if method == "client_secret_post":
+        return None, {"client_id": client_id, "client_secret": secret}
+    if provider.basic_encoding == "rfc6749":
+        client_id, secret = quote(client_id, safe=""), quote(secret, safe="")
+    # Bytes: requests would send text as Latin-1.
+    return HTTPBasicAuth(*cast(tuple[str, str], (client_id.encode(), secret.encode()))), {}
+
+
+@contextmanager
+def _failures_in_words(url: str) -> Iterator[None]:
+    try:
+        yield
+    except RequestException as exc:
+        raise failure(exc, url) from None
+
+
+def _as_secure(url: str) -> str:
+    """Return an address as oauthlib is shown it: see `_Session`."""
+    return f"https{url[4:]}" if url[:5].lower() == "http:" else url
 
 
 def _unremarkable() -> requests.Response:
