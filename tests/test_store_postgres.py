@@ -178,7 +178,7 @@ def test_query_that_fails_fails_alone(store: Store) -> None:
     store.put(grant_for("p"), expected_generation=None)
     database = cast(PostgresDatabase, store._db)
     good, bad, last = (
-        Job[list[list[tuple[object, ...]]]](lambda execute: [], [(sql, (1,))], changes=False)
+        Job[list[list[tuple[object, ...]]]](lambda execute: [], statements=[(sql, (1,))])
         for sql in (
             "SELECT ?::int",
             "SELECT 1 / (1 - ?::int)",
@@ -186,7 +186,9 @@ def test_query_that_fails_fails_alone(store: Store) -> None:
         )
     )
     writing = Job[list[int]](
-        lambda execute: [], [("UPDATE ormco_connections SET failures = 7 WHERE generation = ?", (1,))]
+        lambda execute: [],
+        statements=[("UPDATE ormco_connections SET failures = 7 WHERE generation = ?", (1,))],
+        read=lambda cursor: cursor.rowcount,
     )
     database._work_off([good, bad, last, writing])
     assert (good.results, last.results) == ([[[(1,)]]], [[[("p",)]]])

@@ -8,12 +8,20 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from connector.errors import ConnectorError
-from connector.store.database import Execute, Statement
+from connector.store.database import Cursor, Execute, Statement
 
 __all__ = ["Job", "JobQueue"]
 
 _T = TypeVar("_T")
 _LARGEST_BATCH = 64
+
+
+def _count(cursor: Cursor) -> int:
+    return cursor.rowcount
+
+
+def _rows(cursor: Cursor) -> list[Any]:
+    return cursor.fetchall()
 
 
 class Job(Generic[_T]):
@@ -22,21 +30,21 @@ class Job(Generic[_T]):
     Args:
         work: what to do.
         statements: what the work comes to, where that is known beforehand.
-        changes: whether it has to be in a transaction.
+        read: what is made of the answer to each statement.
         awaited: whether its thread waits for it.
     """
 
     def __init__(
         self,
         work: Callable[[Execute], _T],
-        statements: Sequence[Statement] = (),
         *,
-        changes: bool = True,
+        statements: Sequence[Statement] = (),
+        read: Callable[[Cursor], Any] = _rows,
         awaited: bool = True,
     ) -> None:
         self._work = work
         self.statements = statements
-        self.changes = changes
+        self.read = read
         self.awaited = awaited
         self.results: list[_T] = []
         self.error: Exception | None = None
@@ -68,7 +76,7 @@ class JobQueue:
     to pass through it one by one before the next could commit.
 
     Args:
-        work_off: does jobs, those that change something in one durable transaction.
+        work_off: does jobs in one durable transaction, or queries without one.
     """
 
     def __init__(self, work_off: Callable[[Sequence[Job[Any]]], None]) -> None:
@@ -83,21 +91,15 @@ class JobQueue:
 
     def apply(self, statements: Sequence[Statement]) -> list[int]:
         """Run statements likewise, and return how many rows each changed."""
-        return self._finished(
-            Job(lambda execute: [execute(sql, args).rowcount for sql, args in statements], statements)
-        )
-
-    def change(self, sql: str, args: Sequence[object]) -> list[Any]:
-        """Run a statement likewise, and return the rows it returns."""
-        return self._finished(Job(lambda execute: execute(sql, args).fetchall(), [(sql, args)]))
+        return self._finished(_job(statements, _count))
 
     def ask(self, statements: Sequence[Statement]) -> list[list[Any]]:
-        """Run queries, and return the rows of each."""
-        return self._finished(_query(statements))
+        """Run statements likewise, and return the rows that each returns."""
+        return self._finished(_job(statements, _rows))
 
     def post(self, statements: Sequence[Statement]) -> None:
         """Have queries run whose rows nobody needs: at once, or by the thread that is at work already."""
-        self._see_to(_query(statements, awaited=False))
+        self._see_to(_job(statements, _rows, awaited=False))
 
     def _finished(self, job: Job[_T]) -> _T:
         self._see_to(job)
@@ -172,10 +174,10 @@ class JobQueue:
                 job.call()
 
 
-def _query(statements: Sequence[Statement], *, awaited: bool = True) -> Job[list[list[Any]]]:
-    return Job(
-        lambda execute: [execute(*one).fetchall() for one in statements],
-        statements,
-        changes=False,
-        awaited=awaited,
-    )
+def _job(
+    statements: Sequence[Statement], read: Callable[[Cursor], _T], *, awaited: bool = True
+) -> Job[list[_T]]:
+    def work(execute: Execute) -> list[_T]:
+        return [read(execute(sql, args)) for sql, args in statements]
+
+    return Job(work, statements=statements, read=read, awaited=awaited)

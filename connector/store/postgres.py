@@ -189,28 +189,26 @@ class PostgresDatabase:
         self._start()
 
     def _work_off(self, jobs: Sequence[Job[Any]]) -> None:
-        self._ask([job for job in jobs if not job.changes])
-        changing = [job for job in jobs if job.changes]
-        if changing and all(job.statements for job in changing):
-            self._run(lambda db: self._cursors_of(db).change(changing))
-        elif changing:
-            self._run(lambda db: self._transact(db, changing))
+        self._send([job for job in jobs if job.statements])
+        others = [job for job in jobs if not job.statements]
+        if others:
+            self._run(lambda db: self._transact(db, others))
 
-    def _ask(self, jobs: Sequence[Job[Any]]) -> None:
-        """Run queries in one go, or each alone where that fails: an error is for its own job."""
+    def _send(self, jobs: Sequence[Job[Any]]) -> None:
+        """Run statements in one go, or each job alone where that fails: an error is for its own job."""
         tried = False
 
-        def ask(db: psycopg.Connection[Any]) -> None:
+        def send(db: psycopg.Connection[Any]) -> None:
             nonlocal tried
             if tried:
                 self._drop()  # a lock may have been taken of which nobody has heard
             tried = True
-            self._cursors_of(self._db or self._connect()).ask(jobs)
+            self._cursors_of(self._db or self._connect()).run(jobs)
 
         if not jobs:
             return
         try:
-            self._run(ask)
+            self._run(send)
         except Exception as exc:
             with self._guard:
                 self._drop()
@@ -218,7 +216,7 @@ class PostgresDatabase:
                 jobs[0].error = exc
             else:
                 for job in jobs:
-                    self._ask([job])
+                    self._send([job])
 
     def _transact(self, db: psycopg.Connection[Any], jobs: Sequence[Job[Any]]) -> None:
         with db.transaction():

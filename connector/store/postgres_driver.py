@@ -35,25 +35,16 @@ class Cursors:
         self.db = db
         self._kept: list[psycopg.Cursor[Any]] = []
 
-    def ask(self, jobs: Sequence[Job[Any]]) -> None:
-        """Run the queries of all jobs in one round trip."""
-        queries = _statements(jobs)
-        if len(queries) == 1:
-            cursors = self._executed(queries)
+    def run(self, jobs: Sequence[Job[Any]]) -> None:
+        """Run the statements of all jobs in one round trip, which is a transaction."""
+        statements = [statement for job in jobs for statement in job.statements]
+        if len(statements) == 1:
+            cursors = iter(self._executed(statements))
         else:
             with self.db.pipeline():
-                cursors = self._executed(queries)
-        _share_out(jobs, [cursor.fetchall() for cursor in cursors])
-
-    def change(self, jobs: Sequence[Job[Any]]) -> None:
-        """Run the statements of all jobs in one transaction and one round trip."""
-        statements = _statements(jobs)
-        if len(statements) == 1:
-            cursors = self._executed(statements)
-        else:
-            with self.db.pipeline(), self.db.transaction():
-                cursors = self._executed(statements)
-        _share_out(jobs, [cursor.rowcount for cursor in cursors])
+                cursors = iter(self._executed(statements))
+        for job in jobs:
+            job.results = [[job.read(next(cursors)) for _ in job.statements]]
 
     def _executed(self, statements: Sequence[Statement]) -> list[psycopg.Cursor[Any]]:
         while len(self._kept) < len(statements):
@@ -62,16 +53,6 @@ class Cursors:
             cursor.execute(translated(sql), args)
             for cursor, (sql, args) in zip(self._kept, statements, strict=False)
         ]
-
-
-def _statements(jobs: Sequence[Job[Any]]) -> list[Statement]:
-    return [statement for job in jobs for statement in job.statements]
-
-
-def _share_out(jobs: Sequence[Job[Any]], results: Sequence[Any]) -> None:
-    left = iter(results)
-    for job in jobs:
-        job.results = [[next(left) for _ in job.statements]]
 
 
 @lru_cache(maxsize=256)
