@@ -97,7 +97,7 @@ class StatelessSession(requests.Session):
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """Send a prepared request."""
-        del kwargs["allow_redirects"]
+        kwargs.pop("allow_redirects", None)
         return self.get_adapter(request.url or "").send(request, **kwargs)
 
 

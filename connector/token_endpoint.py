@@ -1,8 +1,8 @@
 """Exchange, refresh, revoke: the calls to a token endpoint.
 
-The only module that uses requests-oauthlib. Its session builds and sends the requests; the answers are read
-in `token_answer`, because oauthlib loses a granted token over a changed scope and takes an outage for a
-missing token.
+The only module that uses requests-oauthlib. Its session exchanges codes and sends the other requests, which
+are all alike but for their bodies; the answers are read in `token_answer`, because oauthlib loses a granted
+token over a changed scope and takes an outage for a missing token.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class TokenEndpoint:
         self._url = provider.token_endpoint
         self._transport = Transport()
         self._auth, self._auth_fields = _client_auth(provider, client)
-        addresses = filter(None, (self._url, provider.revocation_endpoint))
-        self._sessions = {url: self._new_session(url) for url in addresses}
+        self._session = self._new_session()
+        self._forms: dict[str, requests.PreparedRequest] = {}
 
     def exchange(self, code: str, *, redirect_uri: str, code_verifier: str | None) -> TokenSet:
         """Exchange an authorization code (RFC 6749 §4.1.3); sent at most once.
@@ -74,7 +74,8 @@ class TokenEndpoint:
             connector.errors.ProviderUnavailableError: no answer of the provider's own.
         """
         verifier = {} if code_verifier is None else {"code_verifier": code_verifier}
-        session = self._new_session(self._url, redirect_uri=redirect_uri)
+        session = self._new_session(redirect_uri=redirect_uri)
+        session.plain = urlsplit(self._url).scheme == "http"
         answers: list[requests.Response] = []
 
         def keep(response: requests.Response) -> requests.Response:
@@ -86,7 +87,7 @@ class TokenEndpoint:
         try:
             with _failures_in_words(self._url):
                 session.fetch_token(
-                    _as_secure(self._url),
+                    f"https{self._url[4:]}" if session.plain else self._url,
                     code=code,
                     auth=self._auth,
                     include_client_id=self._auth is None,
@@ -145,15 +146,21 @@ class TokenEndpoint:
 
     def _post(self, url: str, form: Mapping[str, str]) -> requests.Response:
         """Send a form with the client's own credentials."""
-        body = urlencode({**form, **self._auth_fields})
         with _failures_in_words(url):
-            return self._sessions[url].request(
-                "POST", _as_secure(url), data=body, headers=_FORM, auth=self._auth, withhold_token=True
-            )
+            request = self._form(url)
+            request.prepare_body(urlencode({**form, **self._auth_fields}), files=None)
+            return self._session.send(request, **self._transport.environment(url))
 
-    def _new_session(self, url: str, *, redirect_uri: str | None = None) -> _Session:
+    def _form(self, url: str) -> requests.PreparedRequest:
+        """Return a request that lacks its body only; the rest of it is prepared once."""
+        prepared = self._forms.get(url)
+        if prepared is None:
+            request = requests.Request("POST", url, headers=_FORM, auth=self._auth)
+            prepared = self._forms[url] = self._session.prepare_request(request)
+        return prepared.copy()
+
+    def _new_session(self, *, redirect_uri: str | None = None) -> _Session:
         session = _Session(client=WebApplicationClient(self._client_id), redirect_uri=redirect_uri)
-        session.plain = urlsplit(url).scheme == "http"
         session.mount("https://", self._transport)
         session.mount("http://", self._transport)
         return session
@@ -198,11 +205,6 @@ def _failures_in_words(url: str) -> Iterator[None]:
         yield
     except RequestException as exc:
         raise failure(exc, url) from None
-
-
-def _as_secure(url: str) -> str:
-    """Return an address as oauthlib is shown it: see `_Session`."""
-    return f"https{url[4:]}" if url[:5].lower() == "http:" else url
 
 
 def _unremarkable() -> requests.Response:
