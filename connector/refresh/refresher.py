@@ -31,6 +31,8 @@ _RECHECK_SECONDS = 2.0
 _LONGEST_WAIT = 180.0
 _LARGEST_CACHE = 50_000
 _AHEAD_THREADS = 4
+# Who waits looks for the tokens, which is cheap, and now and then whether the lock is free, its owner dead.
+_LOOKS_TO_A_LOCK = 4
 _ALIVE = frozenset({ConnectionState.CONNECTED.value, ConnectionState.DEGRADED.value})
 
 # Token, generation, and when it was read, has to be looked at again, is to be renewed, and ends.
@@ -186,17 +188,23 @@ class Refresher:
         with self._flights.one(practice_id, deadline.left) as was_free:
             if was_free is None:
                 raise self._store.locked_error(practice_id)
-            started = self._clock.monotonic()
+            started, looks = self._clock.monotonic(), 0
             if not was_free:
                 access = self._access(practice_id)
-            renew = self._claim_and_renew
             while access.generation == generation and not serves(access):
-                grant, renew = renew(practice_id, generation, force=force), self._look_and_renew
+                if looks and not deadline.pause(next_look(self._clock.monotonic() - started)):
+                    raise self._store.locked_error(practice_id)
+                grant = None
+                if looks == 0:
+                    grant = self._claim_and_renew(practice_id, generation, force=force)
+                elif looks % _LOOKS_TO_A_LOCK == 0:
+                    grant = self._look_and_renew(practice_id, generation, force=force)
+                else:
+                    access = self._access(practice_id)
                 if grant is not None:
                     require_alive(grant.connection)
                     access = Access.of(grant)
-                elif not deadline.pause(next_look(self._clock.monotonic() - started)):
-                    raise self._store.locked_error(practice_id)
+                looks += 1
             return access
 
     def _claim_and_renew(self, practice_id: str, generation: int, *, force: bool = False) -> Grant | None:

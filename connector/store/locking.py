@@ -67,4 +67,4 @@ class LockRecords(Vault):
 
 def next_look(waited: float) -> float:
     """Return how long to wait before looking again: a little longer each time, never in step with others."""
-    return min(max(waited * 0.2, 0.001), 0.25) * (0.75 + random.random() / 2)  # noqa: S311 - no secret
+    return min(0.02 + waited * 0.1, 0.25) * (0.75 + random.random() / 2)  # noqa: S311 - no secret
