@@ -136,13 +136,14 @@ class JobQueue:
     def _hand_over(self) -> bool:
         """Let the next thread lead; return False if there are jobs left for which no thread waits."""
         with self._guard:
+            if not self._waiting:
+                self._leader = None
+                return True
             following = next((job for job in self._waiting if job.awaited), None)
-            if following is None and self._waiting:
-                return False
-            self._leader = following
             if following is not None:
+                self._leader = following
                 following.call()
-            return True
+            return following is not None
 
     def _withdraw(self, job: Job[Any]) -> None:
         """Leave without the job being done; what nobody waits for is left to whoever comes next."""

@@ -83,8 +83,7 @@ class Stored(NamedTuple):
         return f"Stored(revision={self.revision})"
 
 
-_PARTS = Stored._fields[1:]
-_parts = attrgetter(*_PARTS)
+_parts = attrgetter(*Stored._fields[1:])
 
 
 def to_connection(row: Sequence[Any]) -> Connection:
@@ -123,8 +122,17 @@ def to_grant(row: Sequence[Any], ring: KeyRing) -> Grant:
 
 def as_stored(grant: Grant, revision: int) -> Grant:
     """Return a grant with the note that it stands in the store under a revision."""
-    parts = _parts(grant)
-    return Grant(**dict(zip(_PARTS, parts, strict=True)), stored=Stored(revision, *parts))
+    stored = Stored(revision, *_parts(grant))
+    return Grant(
+        connection=stored.connection,
+        tokens=stored.tokens,
+        unproven=stored.unproven,
+        refresh_sent_at=stored.refresh_sent_at,
+        refresh_owner=stored.refresh_owner,
+        failures=stored.failures,
+        retry_at=stored.retry_at,
+        stored=stored,
+    )
 
 
 def note_on(grant: Grant) -> Stored | None:
@@ -139,12 +147,14 @@ def changes(grant: Grant, before: Stored | None) -> dict[str, object]:
     """
     if before is None:
         return _connection_values(grant.connection) | _token_values(grant.tokens) | _other_values(grant)
+    found: dict[str, object] = {}
     # What `dataclasses.replace` passed on is still the same object.
-    found = {
-        name: in_row(getattr(grant, name))
-        for name, in_row in _OTHERS.items()
-        if getattr(grant, name) is not getattr(before, name)
-    }
+    if _other_parts(grant) != _other_parts(before):
+        found = {
+            name: in_row(getattr(grant, name))
+            for name, in_row in _OTHERS.items()
+            if getattr(grant, name) is not getattr(before, name)
+        }
     if grant.connection is not before.connection:
         found |= _differing(_connection_values(grant.connection), _connection_values(before.connection))
     if grant.tokens is not before.tokens:
@@ -262,3 +272,4 @@ _OTHERS: dict[str, Callable[[Any], object]] = {
     "failures": lambda failures: failures,
     "retry_at": _timestamp,
 }
+_other_parts = attrgetter(*_OTHERS)
