@@ -31,8 +31,9 @@ def commands() -> list[tuple[str, click.Command]]:
 
 @pytest.mark.parametrize(("name", "command"), commands(), ids=[name for name, _ in commands()])
 def test_every_command_is_documented(name: str, command: click.Command) -> None:
-    """Each command has help with an example, and --json and --verbose."""
+    """Each command has help with an example, the common settings, --json and --verbose."""
     options = {option for param in command.params for option in param.opts}
+    assert {"--provider", "--store", "--client-id", "--redirect-uri", "--scope"} <= options
     assert {"--json", "--verbose"} <= options
     assert command.help
     assert command.epilog is not None
@@ -89,12 +90,21 @@ def test_something_unexpected_shows_no_message(monkeypatch: pytest.MonkeyPatch) 
     assert "secret-token-abc" not in result.output
 
 
-def test_a_store_with_a_password_is_refused_as_an_argument() -> None:
-    """What stands in an argument can be read in the process list."""
-    result = CliRunner().invoke(ormco, ["status", "--store", "postgresql://me:hunter2@db/ormco"])
+@pytest.mark.parametrize("command", ["status", "code"])
+@pytest.mark.parametrize("url", ["postgresql://me:hunter2@db/ormco", "postgresql://db/o?password=hunter2"])
+def test_a_store_with_a_password_is_refused_as_an_argument(command: str, url: str) -> None:
+    """What stands in an argument can be read in the process list, whatever the command makes of it."""
+    result = CliRunner().invoke(ormco, [command, "--store", url])
     assert result.exit_code == 10
     assert "process list" in result.stderr
     assert "hunter2" not in result.output
+
+
+def test_a_store_that_is_no_address_is_refused() -> None:
+    """A mistyped address ends with what to do."""
+    result = CliRunner().invoke(ormco, ["status", "--store", "postgresql://[db/ormco"])
+    assert result.exit_code == 10
+    assert "--store is not an address" in result.stderr
 
 
 def test_json_begins_with_its_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+from typing import Any
 
 import click
 
-from connector.cli.options import json_option
+from connector.cli.options import settings_options
 from connector.cli.output import emit, say
 from connector.ormco import REDIRECT_URI
 
@@ -37,17 +39,10 @@ Examples:
     type=click.Path(exists=True, dir_okay=False, allow_dash=True),
     help="Read the text from a file.",
 )
-@click.option(
-    "--redirect-uri",
-    envvar="ORMCO_REDIRECT_URI",
-    default=REDIRECT_URI,
-    metavar="URI",
-    help="The registered redirect URI.  [ORMCO_REDIRECT_URI]",
-)
 @click.argument("unwanted", nargs=-1, type=click.UNPROCESSED, metavar="")
-@json_option
+@settings_options
 def code(
-    for_dialog: bool, path: str | None, redirect_uri: str, unwanted: tuple[str, ...], as_json: bool
+    for_dialog: bool, path: str | None, unwanted: tuple[str, ...], as_json: bool, **settings: Any
 ) -> None:
     """Get the authorization code out of whatever was copied.
 
@@ -60,7 +55,8 @@ def code(
     from connector.cli.terminal import read_file, read_paste
 
     text = read_file(path) if path else read_paste("Paste the whole address, then press Enter: ")
-    response = parse_redirect(text, redirect_uri=redirect_uri)
+    redirect_uri = settings["redirect_uri"] or os.environ.get("ORMCO_REDIRECT_URI")
+    response = parse_redirect(text, redirect_uri=redirect_uri or REDIRECT_URI)
     if response.warning:
         say(f"Warning: {response.warning}.")
     if response.complete is None:

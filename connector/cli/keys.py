@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from connector.cli.options import config_from, json_option, open_connector, settings_options
+from connector.cli.options import config_from, open_connector, settings_options
 from connector.cli.output import emit, say
 
 __all__ = ["keys"]
@@ -18,8 +18,8 @@ def keys() -> None:
 
 
 @keys.command(epilog="Example: ormco keys new > new.key", short_help="Print a fresh key.")
-@json_option
-def new(as_json: bool) -> None:
+@settings_options
+def new(as_json: bool, **_settings: Any) -> None:
     """Print a fresh key, for ORMCO_STORE_KEYS or its file. Nothing is stored."""
     from connector.store import new_key
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "config_from",
-    "json_option",
     "mode_options",
     "open_connector",
     "practice_argument",
@@ -37,20 +36,21 @@ _SETTINGS = {
 practice_argument = click.argument("practice")
 
 
-def json_option(command: Command) -> Command:
-    """Add what every command takes: --json and --verbose."""
+def settings_options(command: Command) -> Command:
+    """Add what every command takes: --provider, --store, --client-id, --redirect-uri, --scope; --json."""
+    for name, (variable, text, metavar) in reversed(_SETTINGS.items()):
+        option = click.option(
+            f"--{name.replace('_', '-')}",
+            name,
+            metavar=metavar,
+            help=f"{text}  [{variable}]",
+            callback=_without_password if name == "store" else None,
+        )
+        command = option(command)
     command = click.option(
         "--verbose", is_flag=True, expose_value=False, help="Show a traceback when something goes wrong."
     )(command)
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")(command)
-
-
-def settings_options(command: Command) -> Command:
-    """Add --provider, --store, --client-id, --redirect-uri and --scope, and --json."""
-    for name, (variable, text, metavar) in reversed(_SETTINGS.items()):
-        option = f"--{name.replace('_', '-')}"
-        command = click.option(option, name, metavar=metavar, help=f"{text}  [{variable}]")(command)
-    return json_option(command)
 
 
 def mode_options(command: Command) -> Command:
@@ -75,11 +75,7 @@ def mode_options(command: Command) -> Command:
 
 
 def config_from(overrides: dict[str, Any]) -> Config:
-    """Return the settings of the environment, with the options that were given in their place.
-
-    Raises:
-        connector.errors.SettingError: if an option holds a password.
-    """
+    """Return the settings of the environment, with the options that were given in their place."""
     from connector.config import Config
 
     env = dict(os.environ)
@@ -87,11 +83,6 @@ def config_from(overrides: dict[str, Any]) -> Config:
         value = overrides.get(name)
         if value is not None:
             env[variable] = value
-    if _has_password(overrides.get("store")):
-        raise SettingError(
-            "--store has a password in it, which other users of this machine can read in the process list",
-            hint="Set ORMCO_STORE in the environment instead, or keep the password in ~/.pgpass.",
-        )
     return Config.from_env(env)
 
 
@@ -102,10 +93,21 @@ def open_connector(config: Config) -> Connector:
     return Connector.from_config(config)
 
 
-def _has_password(url: str | None) -> bool:
-    from urllib.parse import parse_qs, urlsplit
+def _without_password(_ctx: click.Context, _param: click.Parameter, url: str | None) -> str | None:
+    if url is None:
+        return None
+    from urllib.parse import parse_qs, urlsplit  # slow to load
 
-    if url is None or "://" not in url:
-        return False
-    parts = urlsplit(url)
-    return bool(parts.password) or "password" in parse_qs(parts.query)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise SettingError(
+            "--store is not an address",
+            hint="Use sqlite:///path or postgresql://host/database.",
+        ) from None
+    if parts.password or "password" in parse_qs(parts.query):
+        raise SettingError(
+            "--store has a password in it, which other users of this machine can read in the process list",
+            hint="Set ORMCO_STORE in the environment instead, or keep the password in ~/.pgpass.",
+        )
+    return url

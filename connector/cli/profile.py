@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from connector.cli.options import config_from, json_option
+from connector.cli.options import config_from, settings_options
 from connector.cli.output import emit, say
 from connector.errors import SettingError
 
@@ -52,12 +52,7 @@ def profile() -> None:
     metavar="SECONDS",
     help="How long to wait for a person (600).",
 )
-@click.option(
-    "--redirect-uri",
-    metavar="URI",
-    help="Where 3Shape sends the browser back to for OrmcoDigital.  [ORMCO_REDIRECT_URI]",
-)
-@json_option
+@settings_options
 def connect(practice: str | None, mode: str, timeout: float, as_json: bool, **settings: Any) -> None:
     """Do what the guide says under "Getting Connected on OrmcoDigital", in one go.
 

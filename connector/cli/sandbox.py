@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import click
 
-from connector.cli.options import json_option
+from connector.cli.options import settings_options
 from connector.cli.output import emit, say
 from connector.errors import ExtraMissingError, SettingError
 
@@ -27,9 +28,14 @@ __all__ = ["sandbox"]
 )
 @click.option("--scenario", "scenarios", multiple=True, metavar="NAME", help="Make it misbehave; repeatable.")
 @click.option("--list-scenarios", is_flag=True, help="List the scenarios and end.")
-@json_option
+@settings_options
 def sandbox(
-    port: int, generation: str, scenarios: tuple[str, ...], list_scenarios: bool, as_json: bool
+    port: int,
+    generation: str,
+    scenarios: tuple[str, ...],
+    list_scenarios: bool,
+    as_json: bool,
+    **_settings: Any,
 ) -> None:
     """Run 3Shape Communicate, its portal and OrmcoDigital on this machine, in the foreground.
 
