@@ -514,8 +514,9 @@ def test_save_that_fails_is_repeated(
     assert failing == []
 
 
+@pytest.mark.parametrize("intent", ["kept", "lost in a failover"])
 def test_save_that_cannot_be_done_now(
-    store: Store, refresher: Refresher, monkeypatch: pytest.MonkeyPatch, server: TokenServer
+    intent: str, store: Store, refresher: Refresher, monkeypatch: pytest.MonkeyPatch, server: TokenServer
 ) -> None:
     """When the store stays away, the next call stores the tokens before it does anything else."""
     put(store, age=3700)
@@ -530,6 +531,10 @@ def test_save_that_cannot_be_done_now(
         patched.setattr(store, "put", failing_put)
         with pytest.raises(StoreUnavailableError):
             refresher.access_token("p")
+    if intent != "kept":
+        sent = store.get("p")
+        assert sent is not None
+        store.put(replace(sent, refresh_sent_at=None, refresh_owner=None), expected_generation=1)
     assert refresher.access_token("p") == "at-p-1"
     assert server.counts()["calls"] == 1
 

@@ -104,6 +104,8 @@ class Renewal:
         Raises:
             connector.errors.ConnectorError: as `renew` does.
         """
+        if sent.connection.practice_id in self._unsaved:
+            return self._save(sent.connection.practice_id)
         return self._send(sent, self._refresh_token(sent), lost_at=None)
 
     def _proved(self, grant: Grant, prove: Callable[[Grant], Grant]) -> Grant:

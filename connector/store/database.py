@@ -98,7 +98,8 @@ class Database(Protocol):
 
         Args:
             name: of the lock.
-            update: an UPDATE of one row; it may be run again, and has to recognise its own traces.
+            update: an UPDATE of one row, with `{ours}` in place of "if the lock is taken". It may be run
+                again, and has to recognise its own traces then, even if the lock cannot be taken again.
             args: for its marks.
             columns: what to return of the row; the first is never NULL.
 

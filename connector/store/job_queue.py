@@ -31,6 +31,7 @@ class Job(Generic[_T]):
         work: what to do.
         statements: what the work comes to, where that is known beforehand.
         read: what is made of the answer to each statement.
+        lock: what the first statement may take; it answers whether it has.
         awaited: whether its thread waits for it.
     """
 
@@ -40,11 +41,13 @@ class Job(Generic[_T]):
         *,
         statements: Sequence[Statement] = (),
         read: Callable[[Cursor], Any] = _rows,
+        lock: int | None = None,
         awaited: bool = True,
     ) -> None:
         self._work = work
         self.statements = statements
         self.read = read
+        self.lock = lock
         self.awaited = awaited
         self.results: list[_T] = []
         self.error: Exception | None = None
@@ -76,7 +79,7 @@ class JobQueue:
     to pass through it one by one before the next could commit.
 
     Args:
-        work_off: does jobs in one durable transaction, or queries without one.
+        work_off: does jobs, durably; keeps the error of one from the others where it can.
     """
 
     def __init__(self, work_off: Callable[[Sequence[Job[Any]]], None]) -> None:
@@ -93,9 +96,9 @@ class JobQueue:
         """Run statements likewise, and return how many rows each changed."""
         return self._finished(_job(statements, _count))
 
-    def ask(self, statements: Sequence[Statement]) -> list[list[Any]]:
+    def ask(self, statements: Sequence[Statement], *, lock: int | None = None) -> list[list[Any]]:
         """Run statements likewise, and return the rows that each returns."""
-        return self._finished(_job(statements, _rows))
+        return self._finished(_job(statements, _rows, lock=lock))
 
     def post(self, statements: Sequence[Statement]) -> None:
         """Have queries run whose rows nobody needs: at once, or by the thread that is at work already."""
@@ -148,6 +151,7 @@ class JobQueue:
     def _withdraw(self, job: Job[Any]) -> None:
         """Leave without the job being done; what nobody waits for is left to whoever comes next."""
         with self._guard:
+            job.awaited = False
             if not job.done and job in self._waiting:
                 self._waiting.remove(job)
             if self._leader is not job:
@@ -175,10 +179,8 @@ class JobQueue:
                 job.call()
 
 
-def _job(
-    statements: Sequence[Statement], read: Callable[[Cursor], _T], *, awaited: bool = True
-) -> Job[list[_T]]:
+def _job(statements: Sequence[Statement], read: Callable[[Cursor], _T], **details: Any) -> Job[list[_T]]:
     def work(execute: Execute) -> list[_T]:
         return [read(execute(sql, args)) for sql, args in statements]
 
-    return Job(work, statements=statements, read=read, awaited=awaited)
+    return Job(work, statements=statements, read=read, **details)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -122,7 +123,7 @@ class PostgresDatabase:
     ) -> tuple[bool, Any]:
         """Take a lock if it is free, and with it change a row, durably."""
         is_ours, answers = self._lock_and_ask(name, [], take=_lock_and_change_sql(update, columns), args=args)
-        row = answers[0][0][1:] if is_ours else [None]
+        row = answers[0][0][1:] if is_ours else (None,)
         return is_ours, None if row[0] is None else row
 
     def _lock_and_ask(
@@ -137,23 +138,27 @@ class PostgresDatabase:
             return False, [[], *self._queue.ask(queries)] if queries else []
         is_ours = False
         try:
-            answers = self._queue.ask([(take, (number, *args)), *queries])
+            answers = self._queue.ask([(take, (number, *args)), *queries], lock=number)
             is_ours = answers[0][0][0]
-            if is_ours:
-                self._held.add(number)
             return is_ours, answers
+        except BaseException:
+            self._unlock(number)
+            raise
         finally:
             if not is_ours:
                 self._taken.discard(number)
 
     def unlock(self, name: str) -> None:
         """Give a lock back; without a connection it is free already."""
-        number = lock_number(name)
-        if number not in self._held:
-            return
-        self._held.discard(number)
-        # A thread that takes it before that is sent holds it a second time, and keeps the second hold.
-        self._taken.discard(number)
+        self._unlock(lock_number(name))
+
+    def _unlock(self, number: int) -> None:
+        with self._taking:
+            if number not in self._held:
+                return
+            self._held.discard(number)
+            # A thread that takes it before that is sent holds it a second time, and keeps the second hold.
+            self._taken.discard(number)
         if self._db is not None:
             self._queue.post([("SELECT pg_advisory_unlock(?)", (number,))])
 
@@ -190,35 +195,46 @@ class PostgresDatabase:
 
     def _work_off(self, jobs: Sequence[Job[Any]]) -> None:
         self._send([job for job in jobs if job.statements])
-        others = [job for job in jobs if not job.statements]
-        if others:
-            self._run(lambda db: self._transact(db, others))
+        self._transact([job for job in jobs if not job.statements])
 
     def _send(self, jobs: Sequence[Job[Any]]) -> None:
-        """Run statements in one go, or each job alone where that fails: an error is for its own job."""
-        tried = False
-
-        def send(db: psycopg.Connection[Any]) -> None:
-            nonlocal tried
-            if tried:
-                self._drop()  # a lock may have been taken of which nobody has heard
-            tried = True
-            self._cursors_of(self._db or self._connect()).run(jobs)
-
+        """Run statements in one go, or each job alone where one fails: an error is for its own job."""
         if not jobs:
             return
         try:
-            self._run(send)
+            self._run(lambda db: self._run_statements(db, jobs))
         except Exception as exc:
-            with self._guard:
-                self._drop()
-            if len(jobs) == 1:
-                jobs[0].error = exc
+            is_away = self._db is None and isinstance(exc, ConnectorError)
+            if is_away or len(jobs) == 1:
+                _fail(jobs, exc)
             else:
                 for job in jobs:
                     self._send([job])
 
-    def _transact(self, db: psycopg.Connection[Any], jobs: Sequence[Job[Any]]) -> None:
+    def _run_statements(self, db: psycopg.Connection[Any], jobs: Sequence[Job[Any]]) -> None:
+        try:
+            self._cursors_of(db).run(jobs)
+        except driver().Error:
+            # What was taken of which nobody has heard; they end with the session, if that has ended.
+            for number in _locks(jobs):
+                with suppress(driver().Error):
+                    db.execute(b"SELECT pg_advisory_unlock(%s)", (number,))
+            raise
+        for job in jobs:
+            if job.lock is not None and job.results[0][0][0][0]:
+                self._held.add(job.lock)
+                if not job.awaited:  # its thread has gone
+                    self._unlock(job.lock)
+
+    def _transact(self, jobs: Sequence[Job[Any]]) -> None:
+        if not jobs:
+            return
+        try:
+            self._run(lambda db: self._run_work(db, jobs))
+        except Exception as exc:
+            _fail(jobs, exc)
+
+    def _run_work(self, db: psycopg.Connection[Any], jobs: Sequence[Job[Any]]) -> None:
         with db.transaction():
             for job in jobs:
                 job.run(lambda sql, args: db.execute(translated(sql), args or None))
@@ -272,13 +288,15 @@ class PostgresDatabase:
         try:
             db.execute(SESSION)
             self._check_schema(db)
+            self._db = db
             # The locks ended with the last connection. Who took one since then sees our work in the row.
-            for number in self._held:
+            for number in tuple(self._held):
                 db.execute(b"SELECT pg_try_advisory_lock(%s)", (number,))
         except BaseException:
+            self._db = None
             db.close()
             raise
-        self._db, self._was_open = db, True
+        self._was_open = True
         return db
 
     def _check_schema(self, db: psycopg.Connection[Any]) -> None:
@@ -301,9 +319,18 @@ def _lock_and_change_sql(update: str, columns: str) -> str:
     # The snapshot may be older than the lock: what was committed in between, the UPDATE sees by itself.
     return (
         f"WITH taken AS MATERIALIZED ({_LOCK_SQL} AS ours), "  # noqa: S608 - the store's own statements
-        f"changed AS ({update} AND (SELECT ours FROM taken) RETURNING {columns}) "
-        "SELECT taken.ours, changed.* FROM taken LEFT JOIN changed ON TRUE"
+        f"changed AS ({update.format(ours='(SELECT ours FROM taken)')} RETURNING {columns}) "
+        "SELECT taken.ours OR EXISTS (SELECT FROM changed), changed.* FROM taken LEFT JOIN changed ON TRUE"
     )
+
+
+def _locks(jobs: Sequence[Job[Any]]) -> list[int]:
+    return [job.lock for job in jobs if job.lock is not None]
+
+
+def _fail(jobs: Sequence[Job[Any]], error: Exception) -> None:
+    for job in jobs:
+        job.error = error
 
 
 _LEFT_TO_THE_PARENT: list[object] = []

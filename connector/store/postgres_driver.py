@@ -36,7 +36,7 @@ class Cursors:
         self._kept: list[psycopg.Cursor[Any]] = []
 
     def run(self, jobs: Sequence[Job[Any]]) -> None:
-        """Run the statements of all jobs in one round trip, which is a transaction."""
+        """Run the statements of all jobs in one round trip; the server makes them one transaction."""
         statements = [statement for job in jobs for statement in job.statements]
         if len(statements) == 1:
             cursors = iter(self._executed(statements))

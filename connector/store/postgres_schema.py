@@ -6,10 +6,13 @@ from connector.store.database import Dialect
 
 __all__ = ["DIALECT", "SESSION"]
 
-# The durability of a commit must not depend on how somebody set the server; every wait has an end.
+# The durability of a commit must not depend on how somebody set the server; every wait has an end; and a
+# session whose client has gone away gives its locks back soon.
 SESSION = (
-    b"SET synchronous_commit TO on; SET statement_timeout TO '30s'; SET lock_timeout TO '10s'; "
-    b"SET idle_in_transaction_session_timeout TO '60s'"
+    b"SET synchronous_commit TO on; SET default_transaction_isolation TO 'read committed'; "
+    b"SET statement_timeout TO '30s'; SET lock_timeout TO '10s'; "
+    b"SET idle_in_transaction_session_timeout TO '60s'; "
+    b"SET tcp_keepalives_idle TO 15; SET tcp_keepalives_interval TO 5; SET tcp_keepalives_count TO 3"
 )
 
 DIALECT = Dialect(

@@ -138,7 +138,8 @@ class SqliteDatabase:
         if not is_ours or not _HAS_RETURNING:
             return is_ours, None
         try:
-            rows = self._queue.ask([(f"{update} RETURNING {columns}", args)])[0]
+            sql = f"{update.format(ours='TRUE')} RETURNING {columns}"
+            rows = self._queue.ask([(sql, args)])[0]
         except BaseException:
             self.unlock(name)
             raise

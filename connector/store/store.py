@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from connector.connection import Connection, Event, Grant, not_found
+from connector.errors import StoreError
 from connector.store.access import AccessRecords
 from connector.store.audit import insert_events
 from connector.store.cursors import CursorRecords, delete_cursors
@@ -32,7 +34,11 @@ _GRANT_SQL = f"SELECT {GRANT_COLUMNS} FROM ormco_connections WHERE practice_id =
 _CLAIM_SQL = (
     "UPDATE ormco_connections SET refresh_sent_at = ?, refresh_owner = ?, revision = ? WHERE practice_id = ? "
     "AND generation = ? AND state = 'connected' AND due_at IS NOT NULL AND unproven IS NULL "
-    "AND retry_at IS NULL AND (refresh_sent_at IS NULL OR revision = ?)"
+    "AND retry_at IS NULL AND (refresh_sent_at IS NULL AND {ours} OR revision = ?)"
+)
+_WITHDRAW_SQL = (
+    "UPDATE ormco_connections SET refresh_sent_at = NULL, refresh_owner = NULL "
+    "WHERE practice_id = ? AND revision = ?"
 )
 
 
@@ -89,7 +95,12 @@ class Store(AccessRecords, RequestRecords, CursorRecords, LockRecords, KeyRecord
         mark = new_mark()
         args = (self.clock.time(), this_process(), mark, practice_id, generation, mark)
         is_ours, row = self._db.lock_and_change(practice_id, _CLAIM_SQL, args, columns=GRANT_COLUMNS)
-        return is_ours, self._grant_under_lock(practice_id, is_ours, row)
+        try:
+            return is_ours, self._grant_under_lock(practice_id, is_ours, row)
+        except Exception:
+            with suppress(StoreError):
+                self._write(lambda execute: execute(_WITHDRAW_SQL, (practice_id, mark)))
+            raise
 
     def _grant_under_lock(self, practice_id: str, is_ours: bool, row: Any) -> Grant | None:
         """Read a row that came with a lock; where that fails the lock is given back."""

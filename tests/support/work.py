@@ -131,7 +131,7 @@ class _Doomed:
     ) -> tuple[bool, Any]:
         if self._step == "inside the intent":
             assert self._store._db.try_lock(name)
-            self.apply([(update, args)])
+            self.apply([(update.format(ours="TRUE"), args)])
         return self._lock_and_change(name, update, args, columns=columns)
 
     def put(self, grant: Grant, *, expected_generation: int | None, events: Sequence[Event] = ()) -> Grant:
