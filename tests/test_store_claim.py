@@ -17,7 +17,8 @@ from connector.errors import StoreDamagedError, StoreError, StoreUnavailableErro
 from connector.store import Store, this_process
 from connector.store.job_queue import Job
 from connector.store.postgres import PostgresDatabase
-from connector.store.postgres_driver import Cursors, lock_number
+from connector.store.postgres_driver import Cursors
+from connector.store.postgres_locks import lock_number
 from tests.support.postgres import shared_server
 from tests.support.stores import fresh_url, grant_for, store_at
 
@@ -183,7 +184,7 @@ def test_claim_that_cannot_be_repeated_is_still_known(monkeypatch: pytest.Monkey
     assert is_ours
     assert claimed is not None
     assert claimed.refresh_owner == this_process()
-    assert database._held
+    assert lock_number("p") in database._locks
     store.unlock("p")
     zombie.close()
     store.close()

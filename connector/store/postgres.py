@@ -19,8 +19,9 @@ from connector.store.database import Execute, Statement
 from connector.store.job_queue import Job, JobQueue
 from connector.store.migrations import is_current, migrate
 from connector.store.owner import this_process
-from connector.store.postgres_driver import Cursors, driver, lock_number, translated
+from connector.store.postgres_driver import Cursors, driver, translated
 from connector.store.postgres_errors import address, is_final, is_passing, translate
+from connector.store.postgres_locks import SessionLocks, lock_number
 from connector.store.postgres_schema import DIALECT, SESSION
 
 if TYPE_CHECKING:
@@ -57,9 +58,7 @@ class PostgresDatabase:
         self._cursors: Cursors | None = None
         self._guard = threading.RLock()
         self._queue = JobQueue(self._work_off)
-        self._taken: set[int] = set()
-        self._taking = threading.Lock()
-        self._held: set[int] = set()
+        self._locks = SessionLocks()
         self._was_open = False
         self._down_since: float | None = None
 
@@ -130,35 +129,29 @@ class PostgresDatabase:
         self, name: str, queries: Sequence[Statement], *, take: str = _LOCK_SQL, args: Sequence[object] = ()
     ) -> tuple[bool, list[list[Any]]]:
         number = lock_number(name)
-        # A session can take its own locks again, so the other threads are kept out here.
-        with self._taking:
-            is_free = number not in self._taken
-            self._taken.add(number)
-        if not is_free:
+        if not self._locks.reserve(number):
             return False, [[], *self._queue.ask(queries)] if queries else []
-        is_ours = False
         try:
             answers = self._queue.ask([(take, (number, *args)), *queries], lock=number)
-            is_ours = answers[0][0][0]
-            return is_ours, answers
         except BaseException:
-            self._unlock(number)
+            self._let_go(number)
             raise
-        finally:
-            if not is_ours:
-                self._taken.discard(number)
+        is_ours = answers[0][0][0]
+        if not is_ours:
+            self._locks.release(number)
+        return is_ours, answers
 
     def unlock(self, name: str) -> None:
         """Give a lock back; without a connection it is free already."""
-        self._unlock(lock_number(name))
+        number = lock_number(name)
+        if number in self._locks:
+            self._let_go(number)
 
-    def _unlock(self, number: int) -> None:
-        with self._taking:
-            if number not in self._held:
-                return
-            self._held.discard(number)
-            # A thread that takes it before that is sent holds it a second time, and keeps the second hold.
-            self._taken.discard(number)
+    def _let_go(self, number: int) -> None:
+        if self._locks.release(number):
+            self._give_back(number)
+
+    def _give_back(self, number: int) -> None:
         if self._db is not None:
             self._queue.post([("SELECT pg_advisory_unlock(?)", (number,))])
 
@@ -216,15 +209,14 @@ class PostgresDatabase:
             self._cursors_of(db).run(jobs)
         except driver().Error:
             # What was taken of which nobody has heard; they end with the session, if that has ended.
-            for number in _locks(jobs):
-                with suppress(driver().Error):
-                    db.execute(b"SELECT pg_advisory_unlock(%s)", (number,))
+            for job in jobs:
+                if job.lock is not None:
+                    with suppress(driver().Error):
+                        db.execute(b"SELECT pg_advisory_unlock(%s)", (job.lock,))
             raise
         for job in jobs:
-            if job.lock is not None and job.results[0][0][0][0]:
-                self._held.add(job.lock)
-                if not job.awaited:  # its thread has gone
-                    self._unlock(job.lock)
+            if job.lock is not None and job.results[0][0][0][0] and not self._locks.take(job.lock, job):
+                self._give_back(job.lock)
 
     def _transact(self, jobs: Sequence[Job[Any]]) -> None:
         if not jobs:
@@ -290,7 +282,7 @@ class PostgresDatabase:
             self._check_schema(db)
             self._db = db
             # The locks ended with the last connection. Who took one since then sees our work in the row.
-            for number in tuple(self._held):
+            for number in self._locks.held:
                 db.execute(b"SELECT pg_try_advisory_lock(%s)", (number,))
         except BaseException:
             self._db = None
@@ -322,10 +314,6 @@ def _lock_and_change_sql(update: str, columns: str) -> str:
         f"changed AS ({update.format(ours='(SELECT ours FROM taken)')} RETURNING {columns}) "
         "SELECT taken.ours OR EXISTS (SELECT FROM changed), changed.* FROM taken LEFT JOIN changed ON TRUE"
     )
-
-
-def _locks(jobs: Sequence[Job[Any]]) -> list[int]:
-    return [job.lock for job in jobs if job.lock is not None]
 
 
 def _fail(jobs: Sequence[Job[Any]], error: Exception) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 from types import ModuleType
@@ -15,13 +14,7 @@ from connector.store.job_queue import Job
 if TYPE_CHECKING:
     import psycopg
 
-__all__ = ["Cursors", "driver", "lock_number", "translated"]
-
-
-def lock_number(name: str) -> int:
-    """Return the number by which PostgreSQL knows a lock."""
-    digest = hashlib.sha256(f"ormco lock: {name}".encode()).digest()
-    return int.from_bytes(digest[:8], "big", signed=True)
+__all__ = ["Cursors", "driver", "translated"]
 
 
 class Cursors:
