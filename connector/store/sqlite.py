@@ -193,18 +193,20 @@ class SqliteDatabase:
         try:
             return self._readers.pop()
         except IndexError:
-            return self._connect(_BUSY_SECONDS)
+            return self._connect()
 
-    def _connect(self, busy: float) -> sqlite3.Connection:
+    def _connect(self) -> sqlite3.Connection:
         try:
-            db = sqlite3.connect(self._path, timeout=busy, isolation_level=None, check_same_thread=False)
+            db = sqlite3.connect(
+                self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
             db.execute("PRAGMA synchronous = FULL")
         except sqlite3.Error as exc:
             raise translate(exc, self._path) from exc
         return db
 
     def _prepare(self) -> sqlite3.Connection:
-        db = self._connect(_BUSY_SECONDS)
+        db = self._connect()
         try:
             self._check_format(db)
             return db
@@ -223,17 +225,23 @@ class SqliteDatabase:
             )
         version = db.execute("SELECT MAX(version) FROM ormco_schema").fetchone()[0] if tables else 0
         if not is_current(version):
-            if db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+            # Of several first starts, all but one may find it busy, whatever the time-out.
+            if self._patiently(lambda: db.execute("PRAGMA journal_mode = WAL").fetchone()[0]) != "wal":
                 raise unavailable(self._path, _NO_WAL)
             self._begin(db)
             migrate(db.execute, self.dialect)
             db.execute("COMMIT")
 
+    def _connect_writer(self) -> sqlite3.Connection:
+        db = self._connect()
+        db.execute("PRAGMA busy_timeout = 0")  # waiting is for `_patiently`
+        return db
+
     def _commit(self, jobs: Sequence[Job[Any]]) -> None:
         self.open()
         for attempt in (1, 2):
             if self._writer is None:
-                self._writer = self._connect(0.0)
+                self._writer = self._connect_writer()
             try:
                 self._transact(self._writer, jobs)
                 return
@@ -258,13 +266,12 @@ class SqliteDatabase:
     def _begin(self, db: sqlite3.Connection) -> None:
         self._patiently(lambda: db.execute("BEGIN IMMEDIATE"))
 
-    def _patiently(self, start: Callable[[], object]) -> None:
+    def _patiently(self, start: Callable[[], _T]) -> _T:
         """Wait for the write lock; SQLite's own waits grow to 100 ms and leave the lock idle meanwhile."""
         deadline, pause = None, 0.0005
         while True:
             try:
-                start()
-                return
+                return start()
             except sqlite3.OperationalError as exc:
                 deadline = deadline or self._clock.deadline(_BUSY_SECONDS)
                 if not is_busy(exc) or deadline.passed:
