@@ -224,7 +224,11 @@ def test_window_is_closed(connect: Connect, classic: RunningSandbox, monkeypatch
 
     def close(step: str) -> None:
         if step == "consent":
-            for page in opened[0].pages:
+            context = opened[0]
+            while len(context.pages) < 2:  # 3Shape's tab comes a moment after the click
+                context.pages[0].wait_for_timeout(50)
+            for page in context.pages:
+                page.wait_for_load_state()  # closing a page in the middle of its loading makes Chromium hang
                 page.close()
 
     monkeypatch.setattr("connector.browser.profile.run_in_browser", noted)
