@@ -166,12 +166,11 @@ def changes(grant: Grant, before: Stored | None) -> dict[str, object]:
 
 def sealed(values: dict[str, object], ring: KeyRing, practice_id: str) -> dict[str, object]:
     """Return values with the secret ones sealed for their row."""
-    return {
-        column: ring.seal(value, at=_AT[column], row=practice_id)
-        if column in _AT and isinstance(value, str)
-        else value
-        for column, value in values.items()
-    }
+    found = dict(values)
+    for column, at in _AT.items():
+        if isinstance(value := values.get(column), str):
+            found[column] = ring.seal(value, at=at, row=practice_id)
+    return found
 
 
 def _differing(values: dict[str, object], before: dict[str, object]) -> dict[str, object]:

@@ -85,12 +85,12 @@ class _Write:
             one: have one statement do it all.
         """
         values = self._sealed(changes(self._grant, note))
-        update, place = _update_sql(tuple(values)), (self._practice_id, note.revision)
+        args = (*values.values(), self._practice_id, note.revision)
         if one and self._events:
             sql = _update_and_tell_sql(tuple(values), len(self._events))
-            return [(sql, (*values.values(), *place, *chain.from_iterable(self._events)))]
-        told = ((_TELL_SQL, (*row, self._practice_id, self._mark)) for row in self._events)
-        return [(update, (*values.values(), *place)), *told]
+            return [(sql, (*args, *chain.from_iterable(self._events)))]
+        update: Statement = (_update_sql(tuple(values)), args)
+        return [update, *[(_TELL_SQL, (*row, self._practice_id, self._mark)) for row in self._events]]
 
     def admitted(self, execute: Execute, for_update: str) -> Grant:
         """Write all of the grant, if what is stored now lets it in."""
@@ -109,7 +109,9 @@ class _Write:
         return as_stored(grant, self._mark)
 
     def _sealed(self, values: dict[str, object]) -> dict[str, object]:
-        return sealed(values, self._ring, self._practice_id) | {"revision": self._mark}
+        values = sealed(values, self._ring, self._practice_id)
+        values["revision"] = self._mark
+        return values
 
 
 _MARKS = ", ".join("?" * 8)
