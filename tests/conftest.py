@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from connector.store import Store
 from tests.support.sandbox import RunningSandbox, running_sandbox
+from tests.support.stores import fresh_url, store_at
+from tests.support.token_server import TokenServer
 
 # Time says something of the machine alone: the first example of a new checkout makes tables of Unicode.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -60,3 +63,25 @@ def identity() -> Iterator[RunningSandbox]:
 def store_url(tmp_path: Path) -> str:
     """A SQLite store that does not exist yet."""
     return f"sqlite:///{tmp_path / 'connections.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty store of each kind."""
+    return fresh_url(request.param, tmp_path)
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    """That store, open and ready."""
+    store = store_at(url)
+    store.check()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def server() -> Iterator[TokenServer]:
+    """A token endpoint with rotating refresh tokens."""
+    with TokenServer() as server:
+        yield server

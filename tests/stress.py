@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from connector.store import Store
 from tests.support.kills import kill_at_random
 from tests.support.processes import results, workers
-from tests.support.stores import fresh_url, grant_for, store_at
+from tests.support.stores import grant_for
 from tests.support.token_server import TokenServer
 from tests.support.work import ask
 
 pytestmark = [pytest.mark.stress, pytest.mark.timeout(3600)]
 
 PROCESSES, THREADS, RUNS, KILLS = 64, 16, 20, 1000
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return fresh_url(request.param, tmp_path)
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    store = store_at(url)
-    store.check()
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def server() -> Iterator[TokenServer]:
-    with TokenServer() as server:
-        yield server
 
 
 def test_stampede(url: str, store: Store, server: TokenServer) -> None:

@@ -5,22 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from connector.connection import ConnectionState
 from connector.refresh.due import Done, Pace, refresh_due
 from connector.store import Store
-from tests.support.stores import fresh_url, grant_for, refresher_on, store_at
+from tests.support.stores import grant_for, refresher_on, store_at
 from tests.support.token_server import TokenServer
 
 FAST = Pace(at_once=4, per_second=10_000)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return fresh_url(request.param, tmp_path)
 
 
 @pytest.fixture
@@ -28,12 +22,6 @@ def store(url: str) -> Iterator[Store]:
     store = store_at(url)
     yield store
     store.close()
-
-
-@pytest.fixture
-def server() -> Iterator[TokenServer]:
-    with TokenServer() as server:
-        yield server
 
 
 def fill(store: Store, count: int, *, age: float = 3500) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -20,30 +18,11 @@ from tests.support.clock import ManualClock
 from tests.support.kills import kill_at_random
 from tests.support.postgres import PostgresServer, find_binaries, shared_server
 from tests.support.processes import go, results, workers
-from tests.support.stores import fresh_url, grant_for, refresher_on, store_at
+from tests.support.stores import grant_for, refresher_on, store_at
 from tests.support.token_server import TokenServer
 from tests.support.work import STEPS, ask, crash
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX's")
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return fresh_url(request.param, tmp_path)
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    store = store_at(url)
-    store.check()
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def server() -> Iterator[TokenServer]:
-    with TokenServer() as server:
-        yield server
 
 
 def test_one_call_for_all(url: str, store: Store, server: TokenServer) -> None:

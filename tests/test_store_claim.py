@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -23,19 +23,6 @@ from tests.support.postgres import shared_server
 from tests.support.stores import fresh_url, grant_for, store_at
 
 NOW = Clock().utc_now()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return fresh_url(request.param, tmp_path)
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    store = store_at(url)
-    store.check()
-    yield store
-    store.close()
 
 
 def in_state(state: ConnectionState) -> Callable[[Grant], Grant]:

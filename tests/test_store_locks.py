@@ -6,8 +6,6 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -16,21 +14,8 @@ from connector.errors import StoreError, StoreLockedError
 from connector.store import Store
 from connector.store.owner import is_gone, this_process
 from tests.support.processes import results, workers
-from tests.support.stores import fresh_url, grant_for, store_at
+from tests.support.stores import grant_for, store_at
 from tests.support.work import hold_lock
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return fresh_url(request.param, tmp_path)
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    store = store_at(url)
-    store.check()
-    yield store
-    store.close()
 
 
 def test_lock_keeps_threads_out(store: Store) -> None:

@@ -39,14 +39,6 @@ def url() -> str:
 
 
 @pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    store = store_at(url)
-    store.check()
-    yield store
-    store.close()
-
-
-@pytest.fixture
 def admin(url: str) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
     with psycopg.connect(url, autocommit=True) as db:
         yield db
