@@ -6,31 +6,31 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from connector.authorization_request import AuthorizationRequest
-    from connector.authorization_response import AuthorizationResponse, parse_redirect
     from connector.config import Config
     from connector.connection import Account, Connection, ConnectionState, Event, LabConnection
+    from connector.connector import Connector
     from connector.errors import ConnectorError
-    from connector.lifecycle import Connector
-    from connector.provider import ClientRegistration, Provider
+    from connector.oauth.authorization_request import AuthorizationRequest
+    from connector.oauth.provider import ClientRegistration, Provider
+    from connector.redirect.parse import AuthorizationResponse, parse_redirect
     from connector.repair import Repair
 
 # Resolved on first use (PEP 562): `import connector` loads nothing heavy.
 _MODULES = {
     "Account": "connection",
-    "AuthorizationRequest": "authorization_request",
-    "AuthorizationResponse": "authorization_response",
-    "ClientRegistration": "provider",
+    "AuthorizationRequest": "oauth.authorization_request",
+    "AuthorizationResponse": "redirect.parse",
+    "ClientRegistration": "oauth.provider",
     "Config": "config",
     "Connection": "connection",
     "ConnectionState": "connection",
-    "Connector": "lifecycle",
+    "Connector": "connector",
     "ConnectorError": "errors",
     "Event": "connection",
     "LabConnection": "connection",
-    "Provider": "provider",
+    "Provider": "oauth.provider",
     "Repair": "repair",
-    "parse_redirect": "authorization_response",
+    "parse_redirect": "redirect.parse",
 }
 
 __all__ = [

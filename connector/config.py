@@ -10,7 +10,7 @@ from connector import ormco
 from connector.errors import SettingError
 
 if TYPE_CHECKING:
-    from connector.provider import ClientRegistration, Provider
+    from connector.oauth.provider import ClientRegistration, Provider
 
 __all__ = ["Config", "Secret"]
 
@@ -150,7 +150,7 @@ class Config:
         Raises:
             connector.errors.SettingError: if there is no such preset, or its file is not right.
         """
-        from connector.provider import Provider
+        from connector.oauth.provider import Provider
 
         return Provider.load(self.provider)
 
@@ -183,7 +183,7 @@ class Config:
 
     def _registration(self, provider: Provider, findings: _Findings) -> ClientRegistration:
         """Return the settings, else the provider's built-in registration; note what is not right."""
-        from connector.provider import ClientRegistration, require_secure
+        from connector.oauth.provider import ClientRegistration, require_secure
 
         client_id, secret = self.client_id, findings.read(self.client_secret.reveal)
         built_in = provider.client

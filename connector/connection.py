@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from connector.errors import ConnectionNotFoundError
-from connector.token_set import TokenSet
+from connector.oauth.token_set import TokenSet
 
 __all__ = [
     "Account",

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from connector.clock import Clock
 from connector.config import Config
 from connector.errors import SettingError
-from connector.provider import ClientRegistration, Provider
+from connector.oauth.provider import ClientRegistration, Provider
 
 if TYPE_CHECKING:
+    from connector.oauth.token_endpoint import TokenEndpoint
     from connector.store.store import Store
-    from connector.token_endpoint import TokenEndpoint
 
 __all__ = ["Resources"]
 
@@ -83,7 +83,7 @@ class Resources:
             if self._provider is None:
                 provider = self.config.load_provider()
                 if provider.issuer is not None:
-                    from connector.discovery import discover
+                    from connector.oauth.discovery import discover
 
                     provider = discover(provider)
                     self._reached_at = self.clock.monotonic()
@@ -100,7 +100,7 @@ class Resources:
         """The token endpoint; one set of kept-alive connections a process."""
         with self._lock:
             if self._endpoint is None:
-                from connector.token_endpoint import TokenEndpoint
+                from connector.oauth.token_endpoint import TokenEndpoint
 
                 self._endpoint = TokenEndpoint(self.provider, self.client, clock=self.clock)
             return self._endpoint
@@ -125,7 +125,7 @@ class Resources:
         Raises:
             connector.errors.ProviderUnavailableError: if it does not.
         """
-        from connector.discovery import probe
+        from connector.oauth.discovery import probe
 
         provider = self.provider
         with self._lock:

@@ -11,8 +11,8 @@ from connector.errors import (
     GrantRefusedError,
     ProviderUnavailableError,
 )
-from connector.token_endpoint import TokenEndpoint
-from connector.token_set import TokenSet
+from connector.oauth.token_endpoint import TokenEndpoint
+from connector.oauth.token_set import TokenSet
 from tests.support.connecting import granted_tokens, settings
 from tests.support.sandbox import RunningSandbox
 

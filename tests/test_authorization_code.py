@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector import authorization_code, dotnetopenauth
-from connector.authorization_code import check_code, decode, dialog_form, recognise, unusual_handle
 from connector.errors import CodeDamagedError
+from connector.redirect import code as authorization_code
+from connector.redirect import dotnetopenauth
+from connector.redirect.code import check_code, decode, dialog_form, recognise, unusual_handle
 from tests.support.codes import CODE, HEX, LETTERS, OPAQUE, classic_codes, encoded, hex_codes, made_up_code
 
 PAYLOAD = CODE.index("!") + 1

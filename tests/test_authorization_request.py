@@ -11,9 +11,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from connector.authorization_request import AuthorizationRequest, binding_digest
 from connector.errors import SettingError
-from connector.provider import PRESETS, ClientRegistration, Provider
+from connector.oauth.authorization_request import AuthorizationRequest, binding_digest
+from connector.oauth.provider import PRESETS, ClientRegistration, Provider
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 CLIENT = ClientRegistration(client_id="Ormco Test+1", client_secret="made-up", scope="openid api")

@@ -9,8 +9,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from connector import authorization_response
-from connector.authorization_response import LONGEST_TEXT, AuthorizationResponse, parse_redirect
 from connector.errors import (
     AuthorizationResponseError,
     ConnectorError,
@@ -19,7 +17,9 @@ from connector.errors import (
     StateMismatchError,
     WrongAddressError,
 )
-from connector.pasted import links, marks
+from connector.redirect import mail_gateways, normalize
+from connector.redirect import parse as authorization_response
+from connector.redirect.parse import LONGEST_TEXT, AuthorizationResponse, parse_redirect
 from tests.support.codes import (
     CODE,
     FRAMES,
@@ -47,7 +47,7 @@ def parse(text: str, **options: str | None) -> AuthorizationResponse:
     return parse_redirect(text, redirect_uri="https://ormco.com/", **options)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("module", [authorization_response, links, marks])
+@pytest.mark.parametrize("module", [authorization_response, mail_gateways, normalize])
 def test_examples_in_the_documentation_are_true(module: object) -> None:
     """Every example gives what it says."""
     results = doctest.testmod(module)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ import pytest
 
 from connector.config import Config, Secret
 from connector.errors import SettingError
-from connector.provider import PRESETS, Provider
+from connector.oauth.provider import PRESETS, Provider
 
 CLASSIC, SANDBOX = PRESETS["communicate"], PRESETS["sandbox"]
 PUBLIC = Provider(name="public", issuer="https://as.example.test", client_auth="none")

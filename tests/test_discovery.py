@@ -9,9 +9,9 @@ import pytest
 import requests
 import responses
 
-from connector.discovery import discover, probe
 from connector.errors import ProviderUnavailableError, SettingError
-from connector.provider import Provider
+from connector.oauth.discovery import discover, probe
+from connector.oauth.provider import Provider
 from tests.support.answers import answer, answering, json_answer
 from tests.support.sandbox import RunningSandbox
 

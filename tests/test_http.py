@@ -16,8 +16,8 @@ import responses
 import urllib3.util.connection
 from requests.exceptions import InvalidSchema, RequestException
 
-from connector import answer_deadline
-from connector.http import failure, json_object, open_session, retry_after
+from connector.oauth import response_deadline
+from connector.oauth.http import failure, json_object, open_session, retry_after
 from tests.support.answers import Answer, answer, answering, dripping, json_answer
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC).timestamp()
@@ -125,7 +125,7 @@ def test_a_cut_answer_is_not_taken_for_a_whole_one(broken: bytes) -> None:
 )
 def test_an_answer_that_drips_ends_at_the_deadline(slow: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that sends a byte now and then cannot hold whoever waits."""
-    monkeypatch.setattr(answer_deadline, "ANSWER_TIMEOUT", 0.3)
+    monkeypatch.setattr(response_deadline, "ANSWER_TIMEOUT", 0.3)
     with answering(slow) as server, pytest.raises(RequestException) as caught:
         get(server.url)
     assert "no answer in time" in failure(caught.value, server.url).message

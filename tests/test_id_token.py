@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from connector.authorization_request import AuthorizationRequest
 from connector.errors import StateMismatchError
-from connector.id_token import check_id_token
-from connector.provider import Provider
-from connector.token_set import TokenSet
+from connector.oauth.authorization_request import AuthorizationRequest
+from connector.oauth.id_token import check_id_token
+from connector.oauth.provider import Provider
+from connector.oauth.token_set import TokenSet
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 PROVIDER = Provider(name="test", issuer="https://as.example.test")

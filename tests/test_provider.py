@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from connector.errors import SettingError
-from connector.provider import PRESETS, ClientRegistration, Provider, is_loopback, require_secure
-from connector.provider_file import read_provider_file
+from connector.oauth.provider import PRESETS, ClientRegistration, Provider, is_loopback, require_secure
+from connector.oauth.provider_file import read_provider_file
 from tests.support.sandbox import RunningSandbox
 
 CLASSIC = ("communicate", "communicate-staging")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from connector.errors import SettingError
-from connector.provider import Provider
-from connector.provider_file import read_provider_file
+from connector.oauth.provider import Provider
+from connector.oauth.provider_file import read_provider_file
 from tests.support.sandbox import RunningSandbox
 
 ENDPOINTS = """

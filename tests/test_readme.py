@@ -15,8 +15,8 @@ import pytest
 
 from connector.cli import ormco
 from connector.cli.output import EXIT_STATUSES
-from connector.provider import PRESETS
-from connector.provider_file import read_provider_file
+from connector.oauth.provider import PRESETS
+from connector.oauth.provider_file import read_provider_file
 from tests.support.browsers import need_browser
 from tests.support.connecting import KEY
 from tests.support.sandbox import RunningSandbox, running_sandbox

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from connector.authorization_request import AuthorizationRequest
 from connector.clock import Clock
 from connector.connection import Account, ConnectionState, Event, Grant, LabConnection, UnprovenGrant
 from connector.errors import SettingError, StoreUnavailableError
+from connector.oauth.authorization_request import AuthorizationRequest
 from connector.store import FencedError, Store
 from tests.support.clock import ManualClock
 from tests.support.stores import fresh_url, grant_for, store_at

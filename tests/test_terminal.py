@@ -16,11 +16,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from connector.authorization_response import LONGEST_TEXT
 from connector.cli import terminal
 from connector.cli.terminal import read_file, read_paste
 from connector.clock import Clock
 from connector.errors import AuthorizationResponseError, NobodyActedError
+from connector.redirect.parse import LONGEST_TEXT
 from tests.support.codes import CODE, encoded
 
 URL = f"https://ormco.com/?code={encoded(CODE, 2)}"

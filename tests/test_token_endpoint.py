@@ -16,7 +16,6 @@ from urllib.parse import quote
 import pytest
 import responses
 
-from connector import answer_deadline
 from connector.clock import Clock
 from connector.errors import (
     ClientRefusedError,
@@ -26,9 +25,10 @@ from connector.errors import (
     ProviderUnavailableError,
     SettingError,
 )
-from connector.provider import PRESETS, ClientRegistration, Provider
-from connector.token_endpoint import TokenEndpoint
-from connector.token_set import TokenSet
+from connector.oauth import response_deadline
+from connector.oauth.provider import PRESETS, ClientRegistration, Provider
+from connector.oauth.token_endpoint import TokenEndpoint
+from connector.oauth.token_set import TokenSet
 from tests.support.answers import Answer, Answers, answer, answering, dripping, json_answer
 
 URL = "https://auth.example.test/oauth/token"
@@ -303,7 +303,7 @@ def test_what_is_no_answer_of_the_provider_is_an_outage(name: str, what: str) ->
 @pytest.mark.parametrize("what", ["exchange", "refresh", "revoke"])
 def test_a_slow_answer_ends_at_the_deadline(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that drips is an outage, not a wait without an end."""
-    monkeypatch.setattr(answer_deadline, "ANSWER_TIMEOUT", 0.2)
+    monkeypatch.setattr(response_deadline, "ANSWER_TIMEOUT", 0.2)
     error = outcome(dripping(b"HTTP/1.1 200 OK\r\nX-Slow: "), what)
     assert isinstance(error, ProviderUnavailableError)
     assert "no answer in time" in error.message

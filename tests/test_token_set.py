@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.token_set import ASSUMED_LIFETIME, TokenSet, jwt_claims
+from connector.oauth.token_set import ASSUMED_LIFETIME, TokenSet, jwt_claims
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 TEN_YEARS = 10 * 365 * 86400

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from connector.authorization_response import parse_redirect
 from connector.browser import profile_endings
 from connector.browser.installed import find_browser
 from connector.browser.launch import require_playwright
 from connector.browser.own_thread import run_in_browser
 from connector.browser.redirect_place import RedirectPlace
 from connector.errors import BrowserUnavailableError
-from connector.provider import require_secure
+from connector.oauth.provider import require_secure
+from connector.redirect.parse import parse_redirect
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from connector.errors import SettingError
-from connector.provider import is_loopback
+from connector.oauth.provider import is_loopback
 
 __all__ = ["RedirectPlace", "answer_url", "answer_values", "carries_answer", "same_address"]
 

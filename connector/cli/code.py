@@ -51,8 +51,8 @@ def code(
     Nothing is sent anywhere, and nothing has to be set up.
     """
     _refuse(unwanted)
-    from connector.authorization_response import parse_redirect
     from connector.cli.terminal import read_file, read_paste
+    from connector.redirect.parse import parse_redirect
 
     text = read_file(path) if path else read_paste("Paste the whole address, then press Enter: ")
     redirect_uri = settings["redirect_uri"] or os.environ.get("ORMCO_REDIRECT_URI")

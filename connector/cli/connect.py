@@ -18,8 +18,8 @@ from connector.cli.options import (
 from connector.cli.output import emit, say
 
 if TYPE_CHECKING:
-    from connector.authorization_request import AuthorizationRequest
     from connector.connection import Connection
+    from connector.oauth.authorization_request import AuthorizationRequest
 
 __all__ = ["begin", "complete", "connect"]
 

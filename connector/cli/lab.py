@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from connector.communicate.lab_report import LabReport
     from connector.communicate.users_api import Partner
     from connector.connection import Connection
-    from connector.lifecycle import Connector
+    from connector.connector import Connector
 
 __all__ = ["connect_lab", "lab", "wants_lab"]
 

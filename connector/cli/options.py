@@ -12,7 +12,7 @@ from connector.errors import SettingError
 
 if TYPE_CHECKING:
     from connector.config import Config
-    from connector.lifecycle import Connector
+    from connector.connector import Connector
 
 __all__ = [
     "config_from",
@@ -88,7 +88,7 @@ def config_from(overrides: dict[str, Any]) -> Config:
 
 def open_connector(config: Config) -> Connector:
     """Return a connector; nothing is opened before its first call."""
-    from connector.lifecycle import Connector
+    from connector.connector import Connector
 
     return Connector.from_config(config)
 

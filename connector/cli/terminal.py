@@ -13,8 +13,8 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, BinaryIO
 
-from connector.authorization_response import LONGEST_TEXT, text_too_long
 from connector.errors import NobodyActedError
+from connector.redirect.parse import LONGEST_TEXT, text_too_long
 
 if TYPE_CHECKING:
     from connector.clock import Deadline

@@ -10,8 +10,8 @@ from requests.exceptions import RequestException
 
 from connector.connection import Account
 from connector.errors import ProviderUnavailableError
-from connector.http import BearerAuth, failure, json_object, open_session, retry_after
-from connector.provider import Provider
+from connector.oauth.http import BearerAuth, failure, json_object, open_session, retry_after
+from connector.oauth.provider import Provider
 from connector.redact import shown
 
 __all__ = ["account_from", "account_url", "read_account"]

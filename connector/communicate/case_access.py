@@ -17,7 +17,7 @@ from connector.communicate.regions import find_place, place_in
 from connector.communicate.users_api import UsersApi
 from connector.connection import Connection, ConnectionState
 from connector.errors import CaseNotFoundError, SettingError
-from connector.http import Transport
+from connector.oauth.http import Transport
 from connector.resources import Resources
 
 __all__ = ["CaseAccess"]

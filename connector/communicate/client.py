@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.auth import AuthBase
 
-from connector.http import BearerAuth, Transport
+from connector.oauth.http import BearerAuth, Transport
 
 __all__ = ["AuthorizedSession", "origin"]
 

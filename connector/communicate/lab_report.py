@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from connector.communicate.users_api import Partner, UserAndPartners
 from connector.connection import LabConnection
-from connector.provider import Provider
+from connector.oauth.provider import Provider
 
 __all__ = [
     "ACTIVE",

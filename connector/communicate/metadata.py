@@ -16,7 +16,7 @@ from requests.exceptions import RequestException, Timeout
 from connector.clock import Clock, isoformat
 from connector.communicate.client import AuthorizedSession
 from connector.errors import CaseNotFoundError, ClientRefusedError, ConnectorError, ProviderUnavailableError
-from connector.http import failure, retry_after
+from connector.oauth.http import failure, retry_after
 from connector.redact import fingerprint
 
 __all__ = ["MetadataApi", "Renewal", "query_moment"]

@@ -12,7 +12,7 @@ from connector.communicate.metadata import MetadataApi
 from connector.communicate.users_api import UserAndPartners
 from connector.connection import Account
 from connector.errors import CaseNotFoundError, ProviderUnavailableError, SettingError
-from connector.provider import Provider
+from connector.oauth.provider import Provider
 
 __all__ = ["Place", "find_place", "own_address", "place_in"]
 

@@ -9,8 +9,8 @@ from requests.exceptions import RequestException
 
 from connector.communicate.account import account_url
 from connector.errors import ProviderUnavailableError
-from connector.http import BearerAuth, failure, open_session, retry_after
-from connector.provider import Provider
+from connector.oauth.http import BearerAuth, failure, open_session, retry_after
+from connector.oauth.provider import Provider
 
 __all__ = ["TokenVerdict", "probe_token"]
 

@@ -17,7 +17,7 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 from connector.communicate.case import CaseFile
 from connector.communicate.metadata import MetadataApi
 from connector.errors import ProviderUnavailableError
-from connector.http import failure
+from connector.oauth.http import failure
 
 __all__ = ["Progress", "Transfer"]
 

@@ -17,8 +17,8 @@ from connector.communicate.client import AuthorizedSession
 from connector.communicate.metadata import Renewal
 from connector.connection import Account
 from connector.errors import ClientRefusedError, LabConnectionNotFoundError, ProviderUnavailableError
-from connector.http import failure, retry_after
-from connector.provider import Provider
+from connector.oauth.http import failure, retry_after
+from connector.oauth.provider import Provider
 from connector.redact import shown
 
 __all__ = ["Partner", "UserAndPartners", "UsersApi"]

@@ -16,9 +16,9 @@ from connector.errors import (
     GrantRefusedError,
     ProviderUnavailableError,
 )
+from connector.oauth.token_set import TokenSet
 from connector.refresh.asking import ask
 from connector.resources import Resources
-from connector.token_set import TokenSet
 
 __all__ = ["keep_unproven", "prove", "revoke_fresh"]
 

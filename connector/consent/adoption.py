@@ -5,8 +5,8 @@ from __future__ import annotations
 from connector import consent
 from connector.connection import Connection, Event, UnprovenGrant
 from connector.consent.account_proof import keep_unproven, prove
+from connector.oauth.token_set import TokenSet
 from connector.resources import Resources
-from connector.token_set import TokenSet
 
 __all__ = ["adopt"]
 

@@ -7,8 +7,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from connector.authorization_request import AuthorizationRequest
-from connector.authorization_response import AuthorizationResponse
 from connector.connection import Connection, ConnectionState, Event, UnprovenGrant
 from connector.consent.account_proof import keep_unproven, prove, revoke_fresh
 from connector.consent.request_match import Captured, no_such_request, read_answer
@@ -19,10 +17,12 @@ from connector.errors import (
     SettingError,
     StateMismatchError,
 )
-from connector.id_token import check_id_token
-from connector.provider import Provider
+from connector.oauth.authorization_request import AuthorizationRequest
+from connector.oauth.id_token import check_id_token
+from connector.oauth.provider import Provider
+from connector.oauth.token_set import TokenSet
+from connector.redirect.parse import AuthorizationResponse
 from connector.resources import Resources
-from connector.token_set import TokenSet
 
 __all__ = [
     "Attempt",

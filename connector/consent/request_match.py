@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
-from connector.authorization_request import AuthorizationRequest, binding_digest
-from connector.authorization_response import AuthorizationResponse, parse_redirect
 from connector.errors import AuthorizationResponseError, ConnectorError, StateMismatchError
+from connector.oauth.authorization_request import AuthorizationRequest, binding_digest
+from connector.redirect.parse import AuthorizationResponse, parse_redirect
 from connector.resources import Resources
 
 __all__ = ["Captured", "no_such_request", "read_answer"]

@@ -14,7 +14,6 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 
 from requests.exceptions import RequestException
 
-from connector.authorization_request import AuthorizationRequest
 from connector.clock import Clock, Deadline
 from connector.communicate.client import origin
 from connector.doctor.checkup import Check, failed, fine, start, warning
@@ -26,8 +25,9 @@ from connector.errors import (
     ProviderUnavailableError,
     SettingError,
 )
-from connector.http import failure, open_session, retry_after
-from connector.provider import Provider
+from connector.oauth.authorization_request import AuthorizationRequest
+from connector.oauth.http import failure, open_session, retry_after
+from connector.oauth.provider import Provider
 from connector.redact import shown
 from connector.resources import Resources
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from connector.clock import Clock
 from connector.errors import GrantRefusedError
-from connector.token_set import TokenSet
+from connector.oauth.token_set import TokenSet
 
 __all__ = ["RefreshEndpoint", "ask"]
 

@@ -22,6 +22,7 @@ from connector.errors import (
     StoreLockedError,
     StoreUnavailableError,
 )
+from connector.oauth.token_set import TokenSet
 from connector.refresh.asking import RefreshEndpoint, ask
 from connector.refresh.verdict import (
     ANSWER_LOST,
@@ -35,7 +36,6 @@ from connector.refresh.verdict import (
     serves_until,
 )
 from connector.store import FencedError, Store, this_process
-from connector.token_set import TokenSet
 
 __all__ = ["Renewal"]
 

@@ -13,7 +13,7 @@ from connector.errors import (
     ProviderUnavailableError,
     RevokedError,
 )
-from connector.token_set import TokenSet
+from connector.oauth.token_set import TokenSet
 
 __all__ = [
     "ANSWER_LOST",

@@ -13,10 +13,10 @@ from enum import StrEnum
 from connector.communicate.token_probe import TokenVerdict, probe_token
 from connector.connection import Event, Grant
 from connector.errors import ConnectorError, GrantRefusedError, ProviderUnavailableError
+from connector.oauth.token_set import TokenSet
 from connector.refresh.verdict import renewed
 from connector.resources import Resources
 from connector.store import this_process
-from connector.token_set import TokenSet
 
 __all__ = ["Examination", "Finding", "access_token_end", "examine", "token_sets"]
 

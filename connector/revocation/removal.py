@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from connector.connection import Account, Connection, ConnectionState, Grant
 from connector.consent import Progress, check_provider
 from connector.errors import BrowserUnavailableError, ExtraMissingError, GrantStillHonouredError
-from connector.provider import Provider
+from connector.oauth.provider import Provider
 from connector.resources import Resources
 from connector.revocation.grant_proof import token_sets
 

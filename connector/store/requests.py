@@ -8,8 +8,8 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from connector.authorization_request import AuthorizationRequest
 from connector.errors import StoreDamagedError
+from connector.oauth.authorization_request import AuthorizationRequest
 from connector.store.database import Execute
 from connector.store.sealing import place
 from connector.store.vault import Vault, new_mark

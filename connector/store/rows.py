@@ -17,9 +17,9 @@ from connector.connection import (
     UnprovenGrant,
 )
 from connector.errors import StoreDamagedError
+from connector.oauth.token_set import TokenSet
 from connector.store.sealing import KeyRing, place
 from connector.store.token_text import dump_rest, dump_unproven, load_tokens, load_unproven
-from connector.token_set import TokenSet
 
 __all__ = [
     "CONNECTION_COLUMNS",

@@ -7,7 +7,7 @@ from typing import Any
 
 from connector.clock import from_timestamp
 from connector.connection import UnprovenGrant
-from connector.token_set import TokenSet
+from connector.oauth.token_set import TokenSet
 
 __all__ = ["dump_rest", "dump_unproven", "load_tokens", "load_unproven"]
 

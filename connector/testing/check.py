@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from connector.authorization_request import AuthorizationRequest
-from connector.authorization_response import parse_redirect
 from connector.clock import Clock
 from connector.config import Config
 from connector.errors import ConnectorError, PageChangedError, SettingError
-from connector.provider import Provider
+from connector.oauth.authorization_request import AuthorizationRequest
+from connector.oauth.provider import Provider
+from connector.redirect.parse import parse_redirect
 from connector.resources import Resources
 from connector.testing.consent import Consent, PracticeAccount, Settings
 from connector.testing.expected_page import Difference, page_changed

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 from urllib.parse import parse_qs, urlsplit
 
-from connector.authorization_request import AuthorizationRequest
 from connector.browser import find_browser, pages
 from connector.browser.launch import require_playwright
 from connector.errors import PageChangedError, SettingError
-from connector.provider import is_loopback
+from connector.oauth.authorization_request import AuthorizationRequest
+from connector.oauth.provider import is_loopback
 from connector.testing.browser_thread import BrowserThread, Errand, bare
 from connector.testing.evidence import Evidence, look_at
 from connector.testing.expected_page import Difference, compare, page_changed

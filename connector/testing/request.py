@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from connector.authorization_request import AuthorizationRequest
 from connector.clock import Clock
 from connector.config import Config
-from connector.provider import ClientRegistration, Provider, require_secure
+from connector.oauth.authorization_request import AuthorizationRequest
+from connector.oauth.provider import ClientRegistration, Provider, require_secure
 from connector.resources import Resources
 
 __all__ = ["client_id_of", "new_request"]

@@ -10,7 +10,7 @@ from typing import Any
 import requests
 
 from connector.config import Config
-from connector.lifecycle import Connector
+from connector.connector import Connector
 from tests.support.sandbox import TIMEOUT, RunningSandbox, SignIn
 
 KEY = "bWFkZS11cC1rZXktZm9yLXRlc3RzLW9ubHktMDAwMDA="

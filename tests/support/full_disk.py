@@ -7,8 +7,8 @@ from pathlib import Path
 
 from connector.clock import Clock
 from connector.errors import ConnectorError
+from connector.oauth.token_set import TokenSet
 from connector.refresh import Refresher
-from connector.token_set import TokenSet
 from tests.support.stores import endpoint_of, grant_for, store_at
 from tests.support.token_server import TokenServer
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from connector.clock import Clock
 from connector.connection import Connection, ConnectionState, Grant
-from connector.provider import ClientRegistration, Provider
+from connector.oauth.provider import ClientRegistration, Provider
+from connector.oauth.token_endpoint import TokenEndpoint
+from connector.oauth.token_set import TokenSet
 from connector.refresh import Refresher
 from connector.store import Store, open_store
-from connector.token_endpoint import TokenEndpoint
-from connector.token_set import TokenSet
 
 __all__ = ["KEY", "OTHER_KEY", "endpoint_of", "fresh_url", "grant_for", "refresher_on", "store_at"]
 

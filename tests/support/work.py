@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
-import connector.token_endpoint  # noqa: F401 - its import is no part of what is measured
+import connector.oauth.token_endpoint  # noqa: F401 - its import is no part of what is measured
 from connector.clock import Clock
 from connector.connection import Event, Grant
 from connector.errors import GrantError, ProviderUnavailableError
+from connector.oauth.token_set import TokenSet
 from connector.refresh import Refresher
 from connector.store import Store
 from connector.store.database import Statement
-from connector.token_set import TokenSet
 from tests.support.stores import endpoint_of, refresher_on, store_at
 
 __all__ = ["STEPS", "ask", "crash", "hold_lock", "refresh_for_ever"]

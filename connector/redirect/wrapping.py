@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 
-from connector import dotnetopenauth
-from connector.authorization_code import decode
-from connector.pasted.links import BREAK
-from connector.pasted.marks import tidy
+from connector.redirect import dotnetopenauth
+from connector.redirect.code import decode
+from connector.redirect.mail_gateways import BREAK
+from connector.redirect.normalize import tidy
 
 __all__ = ["find_code", "has_sentence", "without_sentence"]
 

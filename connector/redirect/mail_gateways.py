@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from binascii import Error, a2b_base64
 
-from connector.authorization_code import percent_decode
+from connector.redirect.code import percent_decode
 
 __all__ = ["BREAK", "keeper_of", "restore_links"]
 

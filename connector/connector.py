@@ -16,8 +16,8 @@ from connector.upkeep import Upkeep
 if TYPE_CHECKING:
     import requests
 
-    from connector.authorization_request import AuthorizationRequest
     from connector.consent import Capture, Progress
+    from connector.oauth.authorization_request import AuthorizationRequest
     from connector.refresh.due import Done, Pace, Summary
 
 __all__ = ["Connector"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from connector.dotnetopenauth import (
+from connector.redirect.dotnetopenauth import (
     HANDLE,
     LETTER,
     LOW_BITS_CLEAR,

@@ -98,7 +98,7 @@ class Provider:
         if setting in PRESETS:
             return PRESETS[setting]
         if setting.endswith(".toml") or os.path.isfile(os.path.expanduser(setting)):
-            from connector.provider_file import read_provider_file  # it needs this module
+            from connector.oauth.provider_file import read_provider_file  # it needs this module
 
             return read_provider_file(os.path.expanduser(setting))
         raise SettingError(

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from connector import dotnetopenauth
-from connector.pasted.address import Landing
-from connector.pasted.links import BREAK
+from connector.redirect import dotnetopenauth
+from connector.redirect.address import Landing
+from connector.redirect.mail_gateways import BREAK
 
 __all__ = ["MOST_ANSWERS", "Answer", "addresses_in", "find_answers"]
 

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from connector.errors import SettingError
-from connector.provider import Provider, require_secure
+from connector.oauth.provider import Provider, require_secure
 
 __all__ = ["read_provider_file"]
 

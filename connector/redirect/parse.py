@@ -10,10 +10,10 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from connector.authorization_code import check_code, decode, dialog_form, unusual_handle
 from connector.errors import AuthorizationResponseError, CodeDamagedError, StateMismatchError
-from connector.pasted.address import Landing, landing_of
-from connector.pasted.result import Reading
+from connector.redirect.address import Landing, landing_of
+from connector.redirect.code import check_code, decode, dialog_form, unusual_handle
+from connector.redirect.result import Reading
 
 __all__ = ["LONGEST_TEXT", "AuthorizationResponse", "parse_redirect", "text_too_long"]
 
@@ -144,7 +144,7 @@ def _read_plain(text: str, landing: Landing, code_format: str | None) -> Reading
 
 
 def _read_pasted(text: str, landing: Landing, code_format: str | None) -> Reading:
-    from connector.pasted.reading import read
+    from connector.redirect.reading import read
 
     return read(text, landing, code_format)
 
@@ -169,7 +169,7 @@ def _require_match(reading: Reading, expected_state: str | None, issuer: str | N
 
 
 def _error_in(reading: Reading) -> Exception:
-    from connector.authorization_error import authorization_error
+    from connector.redirect.authorization_error import authorization_error
 
     description = reading.value("error_description") or ""
     return authorization_error(reading.value("error") or "", description, reading.value("state"))

@@ -73,7 +73,7 @@ def landing_of(redirect_uri: str, further_hosts: tuple[str, ...] = ()) -> Landin
 
 def wrong_address(address: str) -> ConnectorError:
     """Return the error for an address that is another place, saying which page it is where that is known."""
-    from connector.pasted.links import keeper_of
+    from connector.redirect.mail_gateways import keeper_of
 
     host, path = _host_in(address), _path_in(address)
     if path.startswith("/home/error"):

@@ -10,8 +10,8 @@ from requests.exceptions import RequestException
 
 from connector.clock import Clock
 from connector.errors import ProviderUnavailableError, SettingError
-from connector.http import failure, json_object, open_session, retry_after
-from connector.provider import Provider, require_secure
+from connector.oauth.http import failure, json_object, open_session, retry_after
+from connector.oauth.provider import Provider, require_secure
 
 __all__ = ["discover", "probe"]
 

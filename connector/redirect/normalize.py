@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-from connector.authorization_code import percent_decode
-from connector.pasted.links import BREAK, restore_links
+from connector.redirect.code import percent_decode
+from connector.redirect.mail_gateways import BREAK, restore_links
 
 __all__ = ["clean", "tidy"]
 

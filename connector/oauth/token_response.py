@@ -18,8 +18,8 @@ from connector.errors import (
     GrantRefusedError,
     ProviderUnavailableError,
 )
-from connector.http import json_object, retry_after
-from connector.token_set import TokenSet
+from connector.oauth.http import json_object, retry_after
+from connector.oauth.token_set import TokenSet
 
 __all__ = ["START_AGAIN", "code_refusal", "grant_refusal", "granted", "is_web_page", "refusal"]
 

@@ -26,9 +26,9 @@ from requests.exceptions import (
 from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 from urllib3.util.retry import Retry
 
-from connector.answer_deadline import give_deadline
 from connector.errors import ProviderUnavailableError
-from connector.provider import is_loopback
+from connector.oauth.provider import is_loopback
+from connector.oauth.response_deadline import give_deadline
 
 __all__ = [
     "BearerAuth",

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 
-from connector import dotnetopenauth
 from connector.errors import CodeDamagedError
+from connector.redirect import dotnetopenauth
 
 __all__ = [
     "LONGEST_CODE",
@@ -111,7 +111,7 @@ def check_code(code: str, code_format: str | None = None) -> tuple[str, bool | N
         return "dotnetopenauth", True
     found = code_format or recognise(code)
     if found == "dotnetopenauth":
-        from connector.code_damage import examine
+        from connector.redirect.damage import examine
 
         damage = examine(code)
         raise CodeDamagedError(

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from connector.errors import SettingError
-from connector.provider import ClientRegistration, Provider
+from connector.oauth.provider import ClientRegistration, Provider
 
 __all__ = ["LIFETIME", "AuthorizationRequest", "binding_digest"]
 

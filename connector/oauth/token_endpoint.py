@@ -21,11 +21,18 @@ from requests_oauthlib import OAuth2Session
 
 from connector.clock import Clock
 from connector.errors import ClientRefusedError, ConnectorError, ProviderUnavailableError, SettingError
-from connector.http import StatelessSession, Transport, failure
-from connector.provider import ClientRegistration, Provider
+from connector.oauth.http import StatelessSession, Transport, failure
+from connector.oauth.provider import ClientRegistration, Provider
+from connector.oauth.token_response import (
+    START_AGAIN,
+    code_refusal,
+    grant_refusal,
+    granted,
+    is_web_page,
+    refusal,
+)
+from connector.oauth.token_set import TokenSet
 from connector.redact import quiet_oauth_loggers
-from connector.token_answer import START_AGAIN, code_refusal, grant_refusal, granted, is_web_page, refusal
-from connector.token_set import TokenSet
 
 __all__ = ["TokenEndpoint"]
 

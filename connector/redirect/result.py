@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from connector.authorization_code import MOST_LAYERS, percent_decode
+from connector.redirect.code import MOST_LAYERS, percent_decode
 
 __all__ = ["Reading"]
 
@@ -63,6 +63,6 @@ class Reading:
 
 
 def _without_sentence(raw: str) -> str:
-    from connector.pasted.wrapping import without_sentence
+    from connector.redirect.wrapping import without_sentence
 
     return without_sentence(raw)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
-from connector.authorization_code import check_code
 from connector.errors import (
     AmbiguousResponseError,
     CodeDamagedError,
@@ -13,11 +12,12 @@ from connector.errors import (
     ConnectorError,
     WrongAddressError,
 )
-from connector.pasted.address import Landing, wrong_address
-from connector.pasted.marks import clean
-from connector.pasted.result import Reading
-from connector.pasted.search import MOST_ANSWERS, Answer, addresses_in, find_answers
-from connector.pasted.wrapping import find_code, has_sentence
+from connector.redirect.address import Landing, wrong_address
+from connector.redirect.code import check_code
+from connector.redirect.find import MOST_ANSWERS, Answer, addresses_in, find_answers
+from connector.redirect.normalize import clean
+from connector.redirect.result import Reading
+from connector.redirect.wrapping import find_code, has_sentence
 
 __all__ = ["read"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hmac
 from datetime import datetime
 
-from connector.authorization_request import AuthorizationRequest
 from connector.errors import StateMismatchError
-from connector.provider import Provider
+from connector.oauth.authorization_request import AuthorizationRequest
+from connector.oauth.provider import Provider
+from connector.oauth.token_set import TokenSet, jwt_claims
 from connector.redact import fingerprint
-from connector.token_set import TokenSet, jwt_claims
 
 __all__ = ["check_id_token"]
 
