@@ -1,0 +1,174 @@
+"""Files and folders that belong to this user alone.
+
+In a folder that other users can write to, a file may have been planted: a symbolic link to something else, a
+hard link, a named pipe that never answers, or a file that stays the property of whoever made it and can be
+read by them later. So a new file is made with `O_EXCL`, and an old one is opened without following links and
+judged by its open handle, not by its path.
+
+Every refusal is a `PermissionError` whose `strerror` is the reason, so that callers which translate
+`OSError`
+need no second rule. Windows has no owner to compare here; a user's profile folders are closed to others.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+__all__ = [
+    "check_own_folder",
+    "check_owner",
+    "create_own_file",
+    "make_own_folder",
+    "open_own_file",
+    "read_own_file",
+]
+
+_POSIX = os.name == "posix"
+_BINARY: int = getattr(os, "O_BINARY", 0)
+# O_NONBLOCK: opening a named pipe would wait for its other end. It changes nothing for a regular file.
+_GUARDED: int = (
+    _BINARY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+)
+_OTHERS = 0o077
+
+
+def create_own_file(path: Path) -> int:
+    """Create a file that only this user can read, under any umask; return its handle, to read and write.
+
+    Raises:
+        FileExistsError: if anything has this name already, even a link that leads nowhere.
+        OSError: if it cannot be created.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _GUARDED, 0o600)
+    if _POSIX:
+        os.fchmod(handle, 0o600)
+    return handle
+
+
+def open_own_file(path: Path, *, write: bool = False, one_link: bool = True) -> int:
+    """Open a regular file that this user made and nobody else can read; return its handle.
+
+    Args:
+        path: the file; never followed if it is a symbolic link.
+        write: open it to read and write, not to read alone.
+        one_link: refuse a file that has a second name.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        PermissionError: if it is not such a file.
+        OSError: if it cannot be opened.
+    """
+    try:
+        handle = os.open(path, (os.O_RDWR if write else os.O_RDONLY) | _GUARDED)
+    except OSError as exc:
+        if exc.errno in (errno.ELOOP, errno.EMLINK, errno.ENXIO):  # a link, or a pipe nobody reads
+            raise _refused("it is not a regular file", path) from None
+        raise
+    try:
+        _check_opened(os.fstat(handle), path, one_link=one_link)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def read_own_file(path: Path, *, limit: int) -> bytes:
+    """Return the content of a regular file that this user made and nobody else can read.
+
+    Args:
+        path: the file.
+        limit: bytes to read at most.
+
+    Raises:
+        OSError: as `open_own_file` does.
+    """
+    # A second name does not open it to anybody: the permissions belong to the file, not to its name.
+    with os.fdopen(open_own_file(path, one_link=False), "rb") as file:
+        return file.read(limit)
+
+
+def make_own_folder(path: Path) -> None:
+    """Create a folder, and those above it that are missing, for this user alone, under any umask.
+
+    Raises:
+        PermissionError: if the folder, or the one in which the first is made, is another user's.
+        OSError: if one cannot be created.
+    """
+    missing = [path]
+    while not missing[-1].exists() and missing[-1].parent != missing[-1]:
+        missing.append(missing[-1].parent)
+    check_own_folder(missing.pop())
+    for folder in reversed(missing):
+        try:
+            os.mkdir(folder, 0o700)
+        except FileExistsError:
+            check_own_folder(folder)
+            continue
+        if _POSIX and stat.S_IMODE(os.lstat(folder).st_mode) != 0o700:
+            os.chmod(folder, 0o700)  # the umask had taken bits that the owner needs
+
+
+def check_own_folder(path: Path) -> None:
+    """Refuse a folder in which another user can exchange files: theirs, or open to all without a sticky bit.
+
+    The system's own folders (root's) are accepted.
+
+    Raises:
+        PermissionError: if it is such a folder.
+        OSError: if it cannot be looked at.
+    """
+    if not _POSIX:
+        return
+    status = os.stat(path)
+    if not _is_trusted(status):
+        raise _refused("its folder belongs to another user", path)
+    if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
+        raise _refused("every user can exchange files in its folder", path)
+
+
+def check_owner(path: Path) -> None:
+    """Refuse a file, or a link to one, that another user made; do nothing if there is none.
+
+    For files that only another library can open, by their path: `open_own_file` is the better check.
+
+    Raises:
+        PermissionError: if it is another user's, or no regular file.
+        OSError: if it cannot be looked at.
+    """
+    if not _POSIX:
+        return
+    try:
+        link, target = os.lstat(path), os.stat(path)
+    except FileNotFoundError:
+        if path.is_symlink() and not _is_trusted(os.lstat(path)):
+            raise _refused("it is a link that another user made", path) from None
+        return
+    if not (_is_trusted(link) and _is_trusted(target)):
+        raise _refused("it belongs to another user", path)
+    if not stat.S_ISREG(target.st_mode):
+        raise _refused("it is not a regular file", path)
+
+
+def _check_opened(status: os.stat_result, path: Path, *, one_link: bool) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise _refused("it is not a regular file", path)
+    if not _POSIX:
+        return
+    if status.st_uid != os.geteuid():
+        raise _refused("it belongs to another user", path)
+    if status.st_mode & _OTHERS:
+        raise _refused("other users can read it", path)
+    if one_link and status.st_nlink != 1:
+        raise _refused("it has a second name", path)
+
+
+def _is_trusted(status: os.stat_result) -> bool:
+    """Return whether a file is this user's or the system's: root can do anything here in any case."""
+    return status.st_uid in (os.geteuid(), 0)
+
+
+def _refused(reason: str, path: Path) -> PermissionError:
+    return PermissionError(errno.EPERM, reason, str(path))
