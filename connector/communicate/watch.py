@@ -114,14 +114,14 @@ class PracticeWatch:
     def _begin(self) -> None:
         """Ask what was updated since the last time; a watch that has not begun yet begins here."""
         reader = self._reader = self._open_reader()
-        cursor = self._store.watch_cursor(self._plan.name, self.practice_id)
+        cursor = self._store.watches.cursor(self._plan.name, self.practice_id)
         since = cursor.read_from if cursor else self._plan.since
         cases = reader.updated((since or reader.now()) - _OVERLAP)
         self._asked_at = reader.now()
         if cursor is None:
             begun = since or self._asked_at
             cursor = WatchCursor(began_at=begun, read_from=begun)
-            self._store.put_watch_cursor(self._plan.name, self.practice_id, cursor)
+            self._store.watches.put_cursor(self._plan.name, self.practice_id, cursor)
         self._cursor = cursor
         self._failure = None
         self._waiting = deque(case for case in cases if self._plan.all_cases or reader.is_shared(case))
@@ -139,12 +139,12 @@ class PracticeWatch:
             raise self._failure
         if self._asked_at - self._cursor.read_from >= _CURSOR_AGE:
             cursor = replace(self._cursor, read_from=self._asked_at)
-            self._store.put_watch_cursor(self._plan.name, self.practice_id, cursor)
+            self._store.watches.put_cursor(self._plan.name, self.practice_id, cursor)
         return Turn.DONE
 
     def _deliver_case(self, case: Case, enough: Callable[[], bool]) -> bool:
         """Deliver what happened to a case; return whether that was all."""
-        known = self._store.watched_case(self._plan.name, self.practice_id, case.id)
+        known = self._store.watches.cases(self._plan.name, self.practice_id, [case.id]).get(case.id)
         if known is not None and known.version >= case.version:
             return True
         through = Through(practice_id=self.practice_id, region=self._reader.place.region)
@@ -158,7 +158,7 @@ class PracticeWatch:
             except Exception as error:
                 raise HandlerFailedError(f"the handler raised {type(error).__name__}") from error
             # Only now, and at once: whatever kills this process, the next one goes on from here.
-            self._store.put_watched_case(self._plan.name, self.practice_id, _watched(seen))
+            self._store.watches.put_case(self._plan.name, self.practice_id, _watched(seen))
             self.delivered += 1
         return True
 

@@ -1,15 +1,42 @@
-"""How far a watch on cases has come: ids, versions, states and digests, and nothing about a patient."""
+"""How far a watch on cases has come, so that it can be killed and started again.
+
+Ids, versions, states and digests only: nothing about a patient is stored.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, TypeVar
 
 from connector.clock import from_timestamp
-from connector.store.database import Execute
-from connector.store.vault import Vault
+from connector.store.database import Dialect, Execute, Statement
 
-__all__ = ["CursorRecords", "WatchCursor", "WatchedCase", "delete_cursors"]
+__all__ = ["WatchCursor", "WatchDatabase", "WatchRecords", "WatchedCase", "delete_cursors", "marks"]
+
+_T = TypeVar("_T")
+_TABLES = ("ormco_watches", "ormco_watched_cases", "ormco_watch_claims")
+_CASE_COLUMNS = ("case_id", "version", "state", "state_flag", "designs", "standing", "content")
+_CHUNK = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchDatabase:
+    """What the records of a watch need of the store's database.
+
+    Attributes:
+        one: returns the first row of a query, or None.
+        all: returns the rows of a query.
+        write: runs work in a transaction, durably; it may run a second time if the connection was lost.
+        apply: runs statements in a transaction, durably; returns how many rows each changed.
+    """
+
+    dialect: Dialect
+    one: Callable[[str, Sequence[object]], Any]
+    all: Callable[[str, Sequence[object]], list[Any]]
+    write: Callable[[Callable[[Execute], Any]], Any]
+    apply: Callable[[Sequence[Statement]], list[int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,8 +44,8 @@ class WatchCursor:
     """How far a watch has come with one practice.
 
     Attributes:
-        began_at: events before this moment are not delivered.
-        read_from: everything before this moment has been delivered.
+        began_at: events before this time are not delivered.
+        read_from: everything before this time has been delivered.
     """
 
     began_at: datetime
@@ -27,11 +54,12 @@ class WatchCursor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchedCase:
-    """The last version of a case of which every event has been delivered.
+    """The last version of a case whose events have all been delivered.
 
     Attributes:
         designs: digest of its designs.
-        standing: where it stood.
+        standing: its `CaseStatus`.
+        content: digest of the whole version; tells versions without a number apart.
     """
 
     case_id: str
@@ -40,83 +68,88 @@ class WatchedCase:
     state_flag: str | None
     designs: str
     standing: str
+    content: str = ""
 
 
-class CursorRecords(Vault):
-    """The part of the store that lets a watch be killed and started again."""
+class WatchRecords:
+    """Cursors, and the cases that were delivered; each watch of its own name has its own.
 
-    def watch_cursor(self, watch: str, practice_id: str) -> WatchCursor | None:
-        """Return how far a watch has come with a practice, or None if it has not begun.
+    Args:
+        db: where they are kept.
+    """
 
-        Args:
-            watch: the watch's name; each has its own cursors.
-            practice_id: whose cases.
-        """
-        row = self._one(
-            "SELECT began_at, read_from FROM ormco_watches WHERE watch = ? AND practice_id = ?",
-            (watch, practice_id),
-        )
+    def __init__(self, db: WatchDatabase) -> None:
+        self._db = db
+
+    def cursor(self, watch: str, practice_id: str) -> WatchCursor | None:
+        """Return how far a watch has come with a practice, or None if it has not begun."""
+        sql = "SELECT began_at, read_from FROM ormco_watches WHERE watch = ? AND practice_id = ?"
+        row = self._db.one(sql, (watch, practice_id))
         if row is None:
             return None
         began_at, read_from = map(from_timestamp, row)
         return WatchCursor(began_at=began_at, read_from=read_from)
 
-    def put_watch_cursor(self, watch: str, practice_id: str, cursor: WatchCursor) -> None:
+    def put_cursor(self, watch: str, practice_id: str, cursor: WatchCursor) -> None:
         """Keep how far a watch has come, durably."""
-        values = (watch, practice_id, cursor.began_at.timestamp(), cursor.read_from.timestamp())
-        self._write(
-            lambda execute: execute(
-                "INSERT INTO ormco_watches (watch, practice_id, began_at, read_from) "
-                "VALUES (?, ?, ?, ?) ON CONFLICT (practice_id, watch) DO UPDATE SET "
-                "began_at = excluded.began_at, read_from = excluded.read_from",
-                values,
-            )
+        sql = (
+            "INSERT INTO ormco_watches (watch, practice_id, began_at, read_from) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (practice_id, watch) DO UPDATE SET "
+            "began_at = excluded.began_at, read_from = excluded.read_from"
         )
+        times = (cursor.began_at.timestamp(), cursor.read_from.timestamp())
+        self._db.apply([(sql, (watch, practice_id, *times))])
 
-    def watched_case(self, watch: str, practice_id: str, case_id: str) -> WatchedCase | None:
-        """Return what a watch has delivered of a case last, or None if nothing."""
-        row = self._one(
-            "SELECT version, state, state_flag, designs, standing FROM ormco_watched_cases "
-            "WHERE watch = ? AND practice_id = ? AND case_id = ?",
-            (watch, practice_id, case_id),
-        )
-        if row is None:
-            return None
-        return WatchedCase(
-            case_id=case_id,
-            version=row[0],
-            state=row[1],
-            state_flag=row[2],
-            designs=row[3],
-            standing=row[4],
-        )
-
-    def put_watched_case(self, watch: str, practice_id: str, case: WatchedCase) -> None:
-        """Keep that a case has been delivered up to a version, durably; it never goes back."""
-        values = (
-            watch,
-            practice_id,
-            case.case_id,
-            case.version,
-            case.state,
-            case.state_flag,
-            case.designs,
-            case.standing,
-        )
-        self._write(
-            lambda execute: execute(
-                "INSERT INTO ormco_watched_cases "
-                "(watch, practice_id, case_id, version, state, state_flag, designs, standing) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (practice_id, watch, case_id) DO UPDATE SET "
-                "version = excluded.version, state = excluded.state, state_flag = excluded.state_flag, "
-                "designs = excluded.designs, standing = excluded.standing "
-                "WHERE excluded.version > ormco_watched_cases.version",
-                values,
+    def cases(self, watch: str, practice_id: str, case_ids: Sequence[str]) -> dict[str, WatchedCase]:
+        """Return what a watch has delivered last of each of these cases, as far as it knows them."""
+        found: dict[str, WatchedCase] = {}
+        for start in range(0, len(case_ids), _CHUNK):
+            ids = case_ids[start : start + _CHUNK]
+            sql = (
+                f"SELECT {', '.join(_CASE_COLUMNS)} FROM ormco_watched_cases "  # noqa: S608
+                f"WHERE watch = ? AND practice_id = ? AND case_id IN ({marks(ids)})"
             )
+            for row in self._db.all(sql, (watch, practice_id, *ids)):
+                found[row[0]] = WatchedCase(**dict(zip(_CASE_COLUMNS, row, strict=True)))
+        return found
+
+    def put_case(self, watch: str, practice_id: str, case: WatchedCase) -> None:
+        """Keep that a case has been delivered up to a version, durably; a lower version changes nothing."""
+        updates = ", ".join(f"{column} = excluded.{column}" for column in (*_CASE_COLUMNS[1:], "told_at"))
+        sql = (
+            f"INSERT INTO ormco_watched_cases (watch, practice_id, {', '.join(_CASE_COLUMNS)}, told_at) "  # noqa: S608
+            f"VALUES ({'?, ' * (len(_CASE_COLUMNS) + 2)}{self._db.dialect.now}) "
+            f"ON CONFLICT (practice_id, watch, case_id) DO UPDATE SET {updates} "
+            "WHERE excluded.version >= ormco_watched_cases.version"
+        )
+        values = [getattr(case, column) for column in _CASE_COLUMNS]
+        self._db.apply([(sql, (watch, practice_id, *values))])
+
+    def prune(self, watch: str, practice_id: str, before: datetime) -> int:
+        """Forget the cases whose last event was delivered before a time; return how many."""
+        sql = "DELETE FROM ormco_watched_cases WHERE watch = ? AND practice_id = ? AND told_at < ?"
+        return self._db.apply([(sql, (watch, practice_id, before.timestamp()))])[0]
+
+    def reset(self, watch: str, practice_ids: Sequence[str] | None) -> None:
+        """Forget a watch, of these practices or of all: its next look begins anew."""
+        which: list[tuple[str, tuple[str, ...]]] = [("", ())]
+        if practice_ids is not None:
+            which = [(" AND practice_id = ?", (each,)) for each in practice_ids]
+        self._db.apply(
+            [
+                (f"DELETE FROM {table} WHERE watch = ?{condition}", (watch, *args))  # noqa: S608
+                for table in _TABLES
+                for condition, args in which
+            ]
         )
 
 
 def delete_cursors(execute: Execute, practice_id: str) -> None:
-    """Forget how far any watch has come with a practice, inside the caller's transaction."""
-    execute("DELETE FROM ormco_watches WHERE practice_id = ?", (practice_id,))
-    execute("DELETE FROM ormco_watched_cases WHERE practice_id = ?", (practice_id,))
+    """Forget everything that any watch keeps of a practice, inside the caller's transaction."""
+    for table in _TABLES:
+        execute(f"DELETE FROM {table} WHERE practice_id = ?", (practice_id,))  # noqa: S608
+
+
+def marks(values: Sequence[object]) -> str:
+    """Return a parameter mark for each value of an IN list."""
+    return ", ".join("?" * len(values))

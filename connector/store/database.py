@@ -38,12 +38,16 @@ class Dialect:
     Attributes:
         types: words of the schema that are filled in.
         for_update: what makes a SELECT inside a transaction keep its rows.
+        skip_locked: the same, leaving out rows that another transaction keeps.
+        now: the database's time in seconds since 1970; the same within one statement.
         changes_two_tables_at_once: whether one statement can write to two tables (a data-modifying WITH).
         last_steps: statements that end the first migration: they keep the audit record from being changed.
     """
 
     types: Mapping[str, str]
     for_update: str
+    skip_locked: str
+    now: str
     changes_two_tables_at_once: bool
     last_steps: Sequence[str]
 

@@ -125,7 +125,32 @@ _M002 = (
     )""",
 )
 
-_STEPS: tuple[Callable[[Execute, Dialect], None], ...] = (m001_first, m002_watches)
+
+def m003_watch_claims(execute: Execute, dialect: Dialect) -> None:
+    """Let many processes share a watch, and forget delivered cases by age."""
+    for statement in _M003:
+        execute(statement.format(now=dialect.now, **dialect.types), ())
+
+
+_M003 = (
+    "ALTER TABLE ormco_watched_cases ADD COLUMN content TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE ormco_watched_cases ADD COLUMN told_at {real}",
+    "UPDATE ormco_watched_cases SET told_at = {now}",
+    """CREATE TABLE ormco_watch_claims (
+        watch {key} NOT NULL,
+        practice_id {key} NOT NULL,
+        due_at {real} NOT NULL,
+        looked_at {real},
+        claimed_by TEXT,
+        claimed_until {real},
+        failures BIGINT NOT NULL,
+        problem TEXT,
+        PRIMARY KEY (practice_id, watch)
+    )""",
+    "CREATE INDEX ormco_watch_claims_due ON ormco_watch_claims (watch, due_at)",
+)
+
+_STEPS: tuple[Callable[[Execute, Dialect], None], ...] = (m001_first, m002_watches, m003_watch_claims)
 
 
 def migrate(execute: Execute, dialect: Dialect) -> None:

@@ -25,6 +25,9 @@ DIALECT = Dialect(
         "event_position": "id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, sequence BIGINT UNIQUE",
     },
     for_update=" FOR UPDATE",
+    skip_locked=" FOR UPDATE SKIP LOCKED",
+    # Not clock_timestamp(): what may change within a statement can use no index.
+    now="CAST(EXTRACT(EPOCH FROM statement_timestamp()) AS DOUBLE PRECISION)",
     changes_two_tables_at_once=True,
     last_steps=(
         "CREATE INDEX ormco_events_unsettled ON ormco_events (id) WHERE sequence IS NULL",

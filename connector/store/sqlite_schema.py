@@ -17,6 +17,8 @@ DIALECT = Dialect(
         "event_position": "sequence INTEGER PRIMARY KEY AUTOINCREMENT",
     },
     for_update="",
+    skip_locked="",  # there is one writer at a time
+    now="((julianday('now') - 2440587.5) * 86400.0)",
     changes_two_tables_at_once=False,
     last_steps=(
         f"CREATE TRIGGER ormco_events_stay BEFORE DELETE ON ormco_events {_REFUSE}",

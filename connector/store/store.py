@@ -11,7 +11,7 @@ from connector.connection import Connection, Event, Grant, not_found
 from connector.errors import StoreError
 from connector.store.access import AccessRecords
 from connector.store.audit import insert_events
-from connector.store.cursors import CursorRecords, delete_cursors
+from connector.store.cursors import WatchDatabase, WatchRecords, delete_cursors
 from connector.store.database import Execute
 from connector.store.locking import LockRecords
 from connector.store.owner import this_process
@@ -24,6 +24,7 @@ from connector.store.rows import (
     to_grant,
 )
 from connector.store.vault import new_mark
+from connector.store.watch_claims import WatchClaims
 from connector.store.writing import GrantRecords
 
 __all__ = ["Store"]
@@ -42,12 +43,28 @@ _WITHDRAW_SQL = (
 )
 
 
-class Store(AccessRecords, RequestRecords, CursorRecords, LockRecords, KeyRecords, GrantRecords):
+class Store(AccessRecords, RequestRecords, LockRecords, KeyRecords, GrantRecords):
     """Everything that is kept, for one process; any number of processes may have it open.
 
     Every change of a connection is made by whoever holds its lock; the fence in `put` is for those that lost
     it without knowing.
     """
+
+    @property
+    def watches(self) -> WatchRecords:
+        """How far the watches on cases have come."""
+        return WatchRecords(self._watch_database)
+
+    @property
+    def watch_claims(self) -> WatchClaims:
+        """Which process looks at a practice next, for a watch that many share."""
+        return WatchClaims(self._watch_database)
+
+    @property
+    def _watch_database(self) -> WatchDatabase:
+        return WatchDatabase(
+            dialect=self._db.dialect, one=self._one, all=self._all, write=self._write, apply=self._apply
+        )
 
     def check(self) -> None:
         """Prove that the store can be written and its key is right, before anything is spent.

@@ -1,0 +1,250 @@
+"""Which process looks at a practice next: a watch's practices, claimed by lease when they are due.
+
+A claim is two columns of the practice's row: who has it, and until when. It ends when it is settled, when its
+time is over, or when its owner is found dead on this machine. All times are the database's own, so that no
+process's clock decides what another may do.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from connector.store.cursors import WatchDatabase, marks
+from connector.store.database import Execute
+from connector.store.owner import is_gone, this_process
+
+__all__ = ["WatchClaim", "WatchClaims", "WatchOutcome", "WatchScope"]
+
+_CHUNK = 400
+_CAN_BE_WATCHED = "provider = ? AND state NOT IN ('revoking', 'revoked')"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchScope:
+    """Whom a watch follows.
+
+    Attributes:
+        watch: the watch's name.
+        provider: whose connections.
+        practice_ids: only these; None: every connected practice except Ormco's own labs, which would bring
+            the same cases a second time.
+    """
+
+    watch: str
+    provider: str
+    practice_ids: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchClaim:
+    """A practice that this process alone looks at until it settles the claim, or the claim ends.
+
+    Attributes:
+        owner: names this claim in the store.
+        late: seconds since the look was due.
+        failures: looks that failed in a row, in any process.
+        problem: kind of the last failure, or None.
+    """
+
+    watch: str
+    practice_id: str
+    owner: str = field(repr=False)
+    late: float = 0.0
+    failures: int = 0
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchOutcome:
+    """How a look ended.
+
+    Attributes:
+        due_in: seconds until the next look.
+        looked: False if the claim is given back unused.
+        failures: looks that failed in a row.
+        problem: kind of the failure, or None.
+    """
+
+    claim: WatchClaim
+    due_in: float
+    looked: bool = True
+    failures: int = 0
+    problem: str | None = None
+
+
+class WatchClaims:
+    """The rows by which any number of processes share a watch.
+
+    Args:
+        db: where they are kept.
+    """
+
+    def __init__(self, db: WatchDatabase) -> None:
+        self._db = db
+        self._now = db.dialect.now
+
+    def enrol(self, scope: WatchScope) -> float:
+        """Make rows for practices that have none yet, due at once; return the database's time."""
+        insert = "INSERT INTO ormco_watch_claims (watch, practice_id, due_at, failures) "
+        if scope.practice_ids is None:
+            select = (
+                f"SELECT CAST(? AS TEXT), practice_id, {self._now}, 0 "  # noqa: S608
+                f"FROM ormco_connections k WHERE {_CAN_BE_WATCHED} AND substr(practice_id, 1, 4) <> 'lab:' "
+                "AND NOT EXISTS (SELECT 1 FROM ormco_watch_claims c "
+                "WHERE c.watch = ? AND c.practice_id = k.practice_id) "
+            )
+            sources: list[tuple[str, tuple[str, ...]]] = [
+                (select, (scope.watch, scope.provider, scope.watch))
+            ]
+        else:
+            sources = [
+                (f"VALUES (?, ?, {self._now}, 0) ", (scope.watch, each)) for each in scope.practice_ids
+            ]
+
+        def work(execute: Execute) -> float:
+            for source, args in sources:
+                execute(f"{insert}{source}ON CONFLICT (practice_id, watch) DO NOTHING", args)
+            return float(execute(f"SELECT {self._now}", ()).fetchone()[0])
+
+        return float(self._db.write(work))
+
+    def claim(
+        self, scope: WatchScope, *, limit: int, lease: float, not_looked_since: float | None = None
+    ) -> list[WatchClaim]:
+        """Claim practices, the most urgent first; no other process gets them meanwhile.
+
+        Args:
+            scope: whom to follow.
+            limit: how many at most.
+            lease: seconds after which a claim that was neither extended nor settled is free again.
+            not_looked_since: claim what nobody has looked at since this time, by the database's clock, due or
+                not; None: what is due.
+        """
+        owner = f"{this_process()} {secrets.token_hex(8)}"
+        claimed: list[WatchClaim] = []
+        for part in _parts(scope):
+            condition, args = self._pending(part, not_looked_since)
+            sql = (
+                f"SELECT practice_id, {self._now} - due_at, failures, problem FROM ormco_watch_claims "  # noqa: S608
+                # A claim of its own: the transaction runs again if its first answer was lost.
+                f"WHERE {condition} "
+                f"AND (claimed_until IS NULL OR claimed_until < {self._now} OR claimed_by = ?) "
+                f"ORDER BY due_at LIMIT ?{self._db.dialect.skip_locked}"
+            )
+            rows = self._db.write(
+                _claiming(sql, (*args, owner, limit - len(claimed)), self._mark(scope, owner, lease))
+            )
+            claimed += [
+                WatchClaim(
+                    watch=scope.watch,
+                    practice_id=id_,
+                    owner=owner,
+                    late=late,
+                    failures=failures,
+                    problem=problem,
+                )
+                for id_, late, failures, problem in rows
+            ]
+            if len(claimed) >= limit:
+                break
+        return claimed
+
+    def count_pending(self, scope: WatchScope, not_looked_since: float) -> int:
+        """Return how many practices nobody has looked at since a time, claimed or not."""
+        count = 0
+        for part in _parts(scope):
+            condition, args = self._pending(part, not_looked_since)
+            row = self._db.one(f"SELECT COUNT(*) FROM ormco_watch_claims WHERE {condition}", args)  # noqa: S608
+            count += 0 if row is None else int(row[0])
+        return count
+
+    def extend(self, claim: WatchClaim, lease: float) -> bool:
+        """Keep a claim for longer; return whether it was still this process's."""
+        sql = (
+            f"UPDATE ormco_watch_claims SET claimed_until = {self._now} + ? "  # noqa: S608
+            "WHERE watch = ? AND practice_id = ? AND claimed_by = ?"
+        )
+        return self._db.apply([(sql, (lease, claim.watch, claim.practice_id, claim.owner))]) == [1]
+
+    def settle(self, outcomes: Iterable[WatchOutcome]) -> None:
+        """Give claims back, with what came of them and when the next look is due, in one transaction."""
+        sql = (
+            "UPDATE ormco_watch_claims SET claimed_by = NULL, claimed_until = NULL, "  # noqa: S608
+            f"due_at = {self._now} + ?, failures = ?, problem = ?, "
+            f"looked_at = CASE WHEN ? = 1 THEN {self._now} ELSE looked_at END "
+            "WHERE watch = ? AND practice_id = ? AND claimed_by = ?"
+        )
+        self._db.apply(
+            [
+                (sql, (one.due_in, one.failures, one.problem, int(one.looked), *_key(one.claim)))
+                for one in outcomes
+            ]
+        )
+
+    def release_dead(self, watch: str) -> None:
+        """Free the claims of processes of this machine that have ended; others' end with their lease."""
+        sql = "SELECT DISTINCT claimed_by FROM ormco_watch_claims WHERE watch = ? AND claimed_by IS NOT NULL"
+        owners = [row[0] for row in self._db.all(sql, (watch,))]
+        free = (
+            "UPDATE ormco_watch_claims SET claimed_by = NULL, claimed_until = NULL "
+            "WHERE watch = ? AND claimed_by = ?"
+        )
+        dead = [(free, (watch, owner)) for owner in owners if is_gone(owner.rpartition(" ")[0])]
+        if dead:
+            self._db.apply(dead)
+
+    def _pending(self, scope: WatchScope, since: float | None) -> tuple[str, tuple[object, ...]]:
+        """Return the condition that finds what is to be looked at, and its parameters."""
+        pending: tuple[object, ...] = (scope.watch,) if since is None else (scope.watch, since)
+        condition = "watch = ? AND " + (
+            f"due_at <= {self._now}" if since is None else "(looked_at IS NULL OR looked_at < ?)"
+        )
+        if scope.practice_ids is not None:
+            return f"{condition} AND practice_id IN ({marks(scope.practice_ids)})", (
+                *pending,
+                *scope.practice_ids,
+            )
+        connected = (
+            "EXISTS (SELECT 1 FROM ormco_connections k WHERE "  # noqa: S608
+            f"k.practice_id = ormco_watch_claims.practice_id AND {_CAN_BE_WATCHED})"
+        )
+        return f"{condition} AND {connected}", (*pending, scope.provider)
+
+    def _mark(self, scope: WatchScope, owner: str, lease: float) -> tuple[str, tuple[object, ...]]:
+        return (
+            f"UPDATE ormco_watch_claims SET claimed_by = ?, claimed_until = {self._now} + ? WHERE watch = ?",  # noqa: S608
+            (owner, lease, scope.watch),
+        )
+
+
+def _parts(scope: WatchScope) -> Iterable[WatchScope]:
+    """Cut a long list of names into pieces that fit into one statement."""
+    names = scope.practice_ids
+    if names is None:
+        return [scope]
+    starts = range(0, len(names), _CHUNK)
+    return [
+        WatchScope(watch=scope.watch, provider=scope.provider, practice_ids=names[start : start + _CHUNK])
+        for start in starts
+    ]
+
+
+def _claiming(
+    select: str, args: Sequence[object], mark: tuple[str, Sequence[object]]
+) -> Callable[[Execute], list[tuple[str, float, int, str | None]]]:
+    """Return work that selects rows and marks them as claimed."""
+
+    def work(execute: Execute) -> list[tuple[str, float, int, str | None]]:
+        rows: list[tuple[str, float, int, str | None]] = execute(select, args).fetchall()
+        for start in range(0, len(rows), _CHUNK):
+            ids = [row[0] for row in rows[start : start + _CHUNK]]
+            execute(f"{mark[0]} AND practice_id IN ({marks(ids)})", (*mark[1], *ids))
+        return rows
+
+    return work
+
+
+def _key(claim: WatchClaim) -> tuple[str, str, str]:
+    return claim.watch, claim.practice_id, claim.owner

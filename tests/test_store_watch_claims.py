@@ -1,0 +1,135 @@
+"""Claims by lease: each practice is looked at by one process at a time, whichever database keeps them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from connector.connection import ConnectionState
+from connector.store.watch_claims import WatchOutcome, WatchScope
+from tests.support.stores import grant_for, store_at
+
+EVERYBODY = WatchScope(watch="default", provider="test")
+LEASE = 60.0
+
+
+def connect(store, *practice_ids, state=ConnectionState.CONNECTED):
+    for practice_id in practice_ids:
+        grant = grant_for(practice_id)
+        connection = replace(grant.connection, state=state)
+        store.put(replace(grant, connection=connection), expected_generation=None)
+
+
+def claim(store, scope=EVERYBODY, limit=100, lease=LEASE, **options):
+    return store.watch_claims.claim(scope, limit=limit, lease=lease, **options)
+
+
+def names(claims):
+    return sorted(each.practice_id for each in claims)
+
+
+def test_enrol_takes_in_connected_practices(store):
+    """Every connected practice is due at once, new ones when they come; labs and revoked ones are not."""
+    connect(store, "maple", "lab:europe")
+    connect(store, "gone", state=ConnectionState.REVOKED)
+    store.watch_claims.enrol(EVERYBODY)
+    assert names(claim(store)) == ["maple"]
+    connect(store, "linden")
+    store.watch_claims.enrol(EVERYBODY)
+    assert names(claim(store)) == ["linden"]
+
+
+def test_claimed_practice_is_nobody_else_s(store, url):
+    """What one process has claimed no other gets, until it is settled and due again."""
+    connect(store, "maple")
+    store.watch_claims.enrol(EVERYBODY)
+    (mine,) = claim(store)
+    other = store_at(url)
+    assert claim(other) == []
+    store.watch_claims.settle([WatchOutcome(claim=mine, due_in=3600.0)])
+    assert claim(other) == []
+    other.watch_claims.settle([WatchOutcome(claim=mine, due_in=0.0)])  # not its own any more: ignored
+    assert claim(other) == []
+    other.close()
+
+
+def test_settled_practice_is_due_again(store):
+    """A look's outcome says when the next is due, and the next claim knows of its failures."""
+    connect(store, "maple")
+    store.watch_claims.enrol(EVERYBODY)
+    (first,) = claim(store)
+    store.watch_claims.settle([WatchOutcome(claim=first, due_in=-5.0, failures=2, problem="needs_repair")])
+    (second,) = claim(store)
+    assert (second.failures, second.problem) == (2, "needs_repair")
+    assert 4.9 < second.late < 60
+
+
+def test_claim_ends_with_its_lease(store):
+    """A claim that was neither settled nor extended is free when its time is over."""
+    connect(store, "maple")
+    store.watch_claims.enrol(EVERYBODY)
+    (lost,) = claim(store, lease=-1.0)
+    (mine,) = claim(store)
+    assert not store.watch_claims.extend(lost, LEASE)
+    assert store.watch_claims.extend(mine, LEASE)
+    assert claim(store) == []
+
+
+def test_claim_of_a_dead_process_is_freed(store, url):
+    """A process of this machine that was killed holds nobody up, though its lease goes on."""
+    connect(store, "maple")
+    store.watch_claims.enrol(EVERYBODY)
+    code = (
+        "import sys; from tests.test_store_watch_claims import *\nsys.exit(len(claim(store_at(sys.argv[1]))))"
+    )
+    assert subprocess.run([sys.executable, "-c", code, url], check=False).returncode == 1
+    assert claim(store) == []
+    store.watch_claims.release_dead("default")
+    assert names(claim(store)) == ["maple"]
+    store.watch_claims.release_dead("default")
+    assert claim(store) == []
+
+
+def test_named_practices_only(store):
+    """A scope with names has these alone, connected or not, however many there are."""
+    connect(store, "maple", "linden")
+    several = tuple(f"p-{number}" for number in range(900))
+    scope = replace(EVERYBODY, practice_ids=("maple", *several))
+    store.watch_claims.enrol(scope)
+    assert names(claim(store, scope, limit=1000)) == sorted(("maple", *several))
+
+
+def test_claim_by_last_look(store):
+    """One round takes everybody nobody has looked at since it began, due or not, and counts who is left."""
+    connect(store, "maple", "linden")
+    began = store.watch_claims.enrol(EVERYBODY)
+    (first,) = claim(store, limit=1, not_looked_since=began)
+    store.watch_claims.settle([WatchOutcome(claim=first, due_in=0.0)])
+    (second,) = claim(store, not_looked_since=began)
+    assert names([first, second]) == ["linden", "maple"]
+    assert store.watch_claims.count_pending(EVERYBODY, began) == 1
+    store.watch_claims.settle([WatchOutcome(claim=second, due_in=0.0)])
+    assert store.watch_claims.count_pending(EVERYBODY, began) == 0
+
+
+@pytest.mark.parametrize("workers", [8])
+def test_processes_share_without_overlap(store, url, workers):
+    """Many that claim at the same time get every practice once between them."""
+    connect(store, *(f"p-{number:03}" for number in range(120)))
+    store.watch_claims.enrol(EVERYBODY)
+
+    def take(_):
+        with_own = store_at(url)
+        found = []
+        while got := claim(with_own, limit=5):
+            found += names(got)
+        with_own.close()
+        return found
+
+    with ThreadPoolExecutor(workers) as pool:
+        taken = [name for each in pool.map(take, range(workers)) for name in each]
+    assert sorted(taken) == [f"p-{number:03}" for number in range(120)]
