@@ -109,12 +109,19 @@ class UnprovenGrant:
         expected_account: e-mail address the account has to have, or None.
         allow_account_change: whether it may differ from the connection's present account.
         sent: whether their refresh token is being sent; still True afterwards, the answer may be lost.
+        to_confirm: whether the answer had no state and came from outside, so that anybody can have sent it:
+            a person has to see the account first.
+        binding: digest of the session secret of whoever may confirm the account, or None.
+        account: the account, once it was read and waits to be confirmed.
     """
 
     tokens: TokenSet = field(repr=False)
     expected_account: str | None = None
     allow_account_change: bool = False
     sent: bool = False
+    to_confirm: bool = False
+    binding: str | None = None
+    account: Account | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +136,7 @@ class Grant:
         refresh_owner: the process that sent that refresh.
         failures: failed refreshes in a row.
         retry_at: no refresh before this moment.
+        confirm_by: when unproven tokens are revoked that nobody has confirmed; None if none wait for that.
         stored: the store's own note of what it was read from; kept by `dataclasses.replace`, it tells the
             store what has changed, and whether anything else was written since. None where it was never read.
     """
@@ -140,6 +148,7 @@ class Grant:
     refresh_owner: str | None = None
     failures: int = 0
     retry_at: datetime | None = None
+    confirm_by: datetime | None = None
     stored: object = field(default=None, repr=False, compare=False)
 
 

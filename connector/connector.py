@@ -79,11 +79,45 @@ class Connector(Upkeep):
             connector.errors.AuthorizationResponseError: the answer cannot be used.
             connector.errors.ConsentDeniedError: the practice said no.
             connector.errors.AccountMismatchError: access was given by another account.
+            connector.errors.AccountUnconfirmedError: the answer had no state, so anybody can have sent it:
+                show a person its `account`, and call `confirm_account` or `reject_account`.
             connector.errors.ProviderUnavailableError: the provider failed; granted tokens are kept.
         """
         from connector import consent
 
         return consent.complete(self._resources, redirect_url, practice_id=practice_id, binding=binding)
+
+    def confirm_account(self, practice_id: str, *, account_id: str, binding: str | None = None) -> Connection:
+        """Make a grant live that `complete` raised an `AccountUnconfirmedError` for.
+
+        Args:
+            practice_id: the practice that `begin` was for.
+            account_id: id of the account that a person was shown, and has confirmed.
+            binding: what `begin` was given.
+
+        Raises:
+            connector.errors.AuthorizationResponseError: nothing waits for this session, or not any more.
+            connector.errors.AccountMismatchError: another account waits than the one that was shown.
+        """
+        from connector.consent import confirmation
+
+        return confirmation.confirm_account(
+            self._resources, practice_id, account_id=account_id, binding=binding
+        )
+
+    def reject_account(self, practice_id: str, *, binding: str | None = None) -> None:
+        """Revoke and forget a grant that waits to be confirmed: it is not the right account.
+
+        Args:
+            practice_id: the practice that `begin` was for.
+            binding: what `begin` was given.
+
+        Raises:
+            connector.errors.AuthorizationResponseError: nothing waits for this session.
+        """
+        from connector.consent import confirmation
+
+        confirmation.reject_account(self._resources, practice_id, binding=binding)
 
     def open_requests(self, practice_id: str) -> list[AuthorizationRequest]:
         """Return the requests of a practice that wait for an answer and are not too old."""
@@ -162,8 +196,10 @@ class Connector(Upkeep):
             pace: how hard to ask the provider.
             progress: told of each connection, in some thread.
         """
+        from connector.consent.confirmation import end_overdue
         from connector.refresh.due import refresh_due
 
+        end_overdue(self._resources)
         return refresh_due(
             self._refresher, self._resources.store, within=within, pace=pace, progress=progress
         )

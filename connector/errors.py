@@ -26,6 +26,7 @@ ConnectorError
 │   ├── RevokedError                    the connection was revoked here
 │   └── GrantStillHonouredError         a grant that should be dead still works
 ├── AccountMismatchError                another Communicate account than expected
+├── AccountUnconfirmedError             a person has to say whether the account is the right one
 ├── StoreError
 │   ├── StoreUnavailableError           cannot be opened, read or written
 │   ├── StoreLockedError                another process kept it for too long
@@ -45,8 +46,11 @@ A message states the fact and holds no secret. The hint says what a person can d
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "AccountMismatchError",
+    "AccountUnconfirmedError",
     "AmbiguousResponseError",
     "AuthorizationResponseError",
     "BrowserUnavailableError",
@@ -253,6 +257,18 @@ class GrantStillHonouredError(GrantError):
 
 class AccountMismatchError(ConnectorError):
     """The tokens belong to another Communicate account than expected."""
+
+
+class AccountUnconfirmedError(ConnectorError):
+    """The answer had no state, so a person has to say whether its account is the right one.
+
+    Attributes:
+        account: the account that access was given by (a `connector.Account`), or None if it was not read yet.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", account: Any = None) -> None:
+        super().__init__(message, hint=hint)
+        self.account = account
 
 
 class StoreError(ConnectorError):

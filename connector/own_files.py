@@ -6,8 +6,7 @@ read by them later. So a new file is made with `O_EXCL`, and an old one is opene
 judged by its open handle, not by its path.
 
 Every refusal is a `PermissionError` whose `strerror` is the reason, so that callers which translate
-`OSError`
-need no second rule. Windows has no owner to compare here; a user's profile folders are closed to others.
+`OSError` need no second rule. Windows has no owner to compare here; profile folders are closed to others.
 """
 
 from __future__ import annotations

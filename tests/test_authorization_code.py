@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from connector.errors import CodeDamagedError
 from connector.redirect import code as authorization_code
 from connector.redirect import dotnetopenauth
-from connector.redirect.code import check_code, decode, dialog_form, recognise, unusual_handle
+from connector.redirect.code import (
+    canonical_code,
+    check_code,
+    decode,
+    dialog_form,
+    recognise,
+    unusual_handle,
+)
 from tests.support.codes import CODE, HEX, LETTERS, OPAQUE, classic_codes, encoded, hex_codes, made_up_code
 
 PAYLOAD = CODE.index("!") + 1
@@ -203,3 +210,26 @@ def test_an_unusual_handle_is_only_pointed_out(handle: str, usual: bool) -> None
     code = handle + CODE[4:]
     assert check_code(code) == ("dotnetopenauth", True)
     assert (unusual_handle(code) == "") is usual
+
+
+@pytest.mark.parametrize(
+    "spelling", ["abc!IAAA", "abc!IAAA=", "abc!IAAA==", "abc%21IAAA", "abc%2521IAAA%253D", "abc%21IAAA%3D"]
+)
+def test_canonical_code_is_one_for_all_spellings(spelling: str) -> None:
+    """Padding and percent-encoding make no other code."""
+    assert canonical_code(spelling) == "abc!IAAA"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("abc!IA-_", "abc!IA+/"), ("abc!IA8", "abc!IA9"), ("abc!IQ", "abc!IR=="), ("x%41", "xA")],
+)
+def test_canonical_code_of_another_alphabet_or_unused_bits(one: str, other: str) -> None:
+    """Letters that a decoder reads alike, and bits that it does not read, make no other code."""
+    assert canonical_code(one) == canonical_code(other)
+
+
+@pytest.mark.parametrize("other", ["abc!IAAB", "abd!IAAA", "abc!iAAA", "abcIAAA", "abc!IAA"])
+def test_canonical_code_keeps_codes_apart(other: str) -> None:
+    """Another code has another form."""
+    assert canonical_code(other) != canonical_code("abc!IAAA")

@@ -13,6 +13,7 @@ import time_machine
 from connector import Config, ConnectionState, Connector
 from connector.errors import (
     AccountMismatchError,
+    AccountUnconfirmedError,
     AuthorizationResponseError,
     CodeDamagedError,
     CodeRefusedError,
@@ -78,11 +79,12 @@ def test_an_answer_works_once(connector: Connector, classic: RunningSandbox) -> 
 
 def test_a_code_works_once_even_without_its_state(connector: Connector, classic: RunningSandbox) -> None:
     """A code that this store has spent is refused for any other request, which stays open."""
-    answer = Visitor(classic).authorize(connector.begin("practice-42").url)
-    connector.complete(answer, practice_id="practice-42")
+    answer = without(Visitor(classic).authorize(connector.begin("practice-42").url), "state")
+    with pytest.raises(AccountUnconfirmedError):
+        connector.complete(answer, practice_id="practice-42")
     connector.begin("practice-7")
     with pytest.raises(CodeSpentError):
-        connector.complete(without(answer, "state"), practice_id="practice-7")
+        connector.complete(answer, practice_id="practice-7")
     assert len(connector.open_requests("practice-7")) == 1
     assert exchanges(classic) == 1
 
@@ -108,12 +110,6 @@ def test_an_invented_state_is_refused(connector: Connector, classic: RunningSand
     with pytest.raises(StateMismatchError):
         connector.complete(re.sub("state=[^&]*", "state=invented", answer), practice_id="practice-42")
     assert exchanges(classic) == 0
-
-
-def test_without_state_one_open_request_is_enough(connector: Connector, classic: RunningSandbox) -> None:
-    """Where the provider may not return it, an answer without state goes to the only open request."""
-    answer = Visitor(classic).authorize(connector.begin("practice-42").url)
-    assert connector.complete(without(answer, "state"), practice_id="practice-42")
 
 
 def test_without_state_several_open_requests_are_too_many(
@@ -150,7 +146,8 @@ def test_an_answer_without_its_issuer_is_refused(identity: RunningSandbox, store
 
 def test_a_damaged_code_is_not_spent(connector: Connector, classic: RunningSandbox) -> None:
     """A cut-short address is refused before the exchange, and the whole one still works."""
-    answer = without(Visitor(classic).authorize(connector.begin("practice-42").url), "state")
+    request = connector.begin("practice-42", expected_account=classic.practice.username)
+    answer = without(Visitor(classic).authorize(request.url), "state")
     with pytest.raises(CodeDamagedError):
         connector.complete(answer[:-3], practice_id="practice-42")
     assert exchanges(classic) == 0

@@ -22,6 +22,7 @@ from connector.browser.launch import open_browser, require_playwright
 from connector.browser.redirect_place import RedirectPlace
 from connector.clock import Clock
 from connector.errors import ConnectorError, ConsentDeniedError
+from connector.redirect.result import CapturedUrl
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -170,7 +171,7 @@ class _Courier:
         while not wait([self._answer], timeout=0.2).done:
             if deadline.passed:
                 raise endings.nobody_acted(self._errand.timeout)
-        return self._answer.result()
+        return CapturedUrl(self._answer.result())
 
     def leave(self, words: tuple[Landing, str] | None) -> None:
         """Say how it ended, if there is more to say than before; then close the window when it was read."""

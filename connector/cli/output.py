@@ -31,6 +31,7 @@ EXIT_STATUSES: Sequence[tuple[type[ConnectorError], int]] = (
     (errors.NotFoundError, 6),
     (errors.GrantError, 7),
     (errors.AccountMismatchError, 8),
+    (errors.AccountUnconfirmedError, 8),
     (errors.StoreError, 9),
     (errors.ConfigurationError, 10),
 )

@@ -6,11 +6,13 @@ Every function here is called with the practice's lock held.
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from connector.communicate.account import read_account
 from connector.connection import Account, Connection, ConnectionState, Event, Grant, UnprovenGrant
 from connector.errors import (
     AccountMismatchError,
+    AccountUnconfirmedError,
     ClientRefusedError,
     ConnectorError,
     GrantRefusedError,
@@ -20,7 +22,10 @@ from connector.oauth.token_set import TokenSet
 from connector.refresh.asking import ask
 from connector.resources import Resources
 
-__all__ = ["keep_unproven", "prove", "revoke_fresh"]
+__all__ = ["drop_unproven", "keep_unproven", "prove", "revoke_fresh", "unconfirmed"]
+
+# How long a person has to say whether an account is the right one.
+_CONFIRMABLE_FOR = timedelta(minutes=10)
 
 
 def keep_unproven(resources: Resources, practice_id: str, unproven: UnprovenGrant) -> Grant:
@@ -34,18 +39,20 @@ def keep_unproven(resources: Resources, practice_id: str, unproven: UnprovenGran
     Returns:
         The stored grant.
     """
-    before = resources.store.get(practice_id)
+    before, now = resources.store.get(practice_id), resources.clock.utc_now()
+    if before is not None and before.unproven is not None and before.unproven.to_confirm:
+        before = drop_unproven(resources, before, unconfirmed(before))  # nobody is asked about two at once
     grant = before or Grant(
         connection=Connection(
             practice_id=practice_id,
             provider=resources.provider.name,
             state=ConnectionState.DEGRADED,
-            since=resources.clock.utc_now(),
-            reason="account_unread",
+            since=now,
+            reason="account_unconfirmed" if unproven.to_confirm else "account_unread",
         )
     )
     return resources.store.put(
-        replace(grant, unproven=unproven),
+        replace(grant, unproven=unproven, confirm_by=now + _CONFIRMABLE_FOR if unproven.to_confirm else None),
         expected_generation=None if before is None else before.connection.token_generation,
     )
 
@@ -59,12 +66,14 @@ def prove(resources: Resources, grant: Grant) -> Grant:
     Raises:
         connector.errors.AccountMismatchError: it is another account; the tokens are dropped, and revoked
             where the provider can.
+        connector.errors.AccountUnconfirmedError: a person has to confirm the account first; all is kept.
         connector.errors.GrantRefusedError: the tokens had to be refreshed, and are dead; they are dropped.
         connector.errors.ProviderUnavailableError: the account cannot be read now; the tokens are kept.
     """
-    if grant.unproven is None:
+    unproven = grant.unproven
+    if unproven is None:
         return grant
-    answer_lost = grant.unproven.sent
+    answer_lost = unproven.sent
     try:
         grant, account = _read(resources, grant)
     except GrantRefusedError as exc:
@@ -72,18 +81,23 @@ def prove(resources: Resources, grant: Grant) -> Grant:
         if answer_lost:
             _bury(resources, present, exc)
         else:
-            _drop(resources, present, exc)
+            drop_unproven(resources, present, exc)
         raise
     refusal = _refusal(resources, grant, account)
     if refusal is not None:
-        _drop(resources, grant, refusal)
+        drop_unproven(resources, grant, refusal)
         raise refusal
+    if _is_to_be_confirmed(grant, account):
+        unproven = replace(grant.unproven or unproven, account=account)
+        raise unconfirmed(_put(resources, replace(grant, unproven=unproven)))
     return _promote(resources, grant, account)
 
 
 def _read(resources: Resources, grant: Grant) -> tuple[Grant, Account | None]:
     """Read the account, with a fresh access token where the first one has ended while waiting."""
     provider, clock, unproven = resources.provider, resources.clock, grant.unproven
+    if unproven is not None and unproven.account is not None:
+        return grant, unproven.account
     if unproven is not None and unproven.tokens.good_until <= clock.utc_now():
         grant = _refreshed(resources, grant, unproven)
     if not provider.tells_account or grant.unproven is None:
@@ -132,6 +146,28 @@ def _refusal(resources: Resources, grant: Grant, account: Account | None) -> Acc
     return None
 
 
+def _is_to_be_confirmed(grant: Grant, account: Account | None) -> bool:
+    """Return whether anybody can have sent these tokens, and nobody has vouched for their account."""
+    unproven, before = grant.unproven, grant.connection.account
+    if unproven is None or not unproven.to_confirm:
+        return False
+    is_the_same = before is not None and account is not None and before.id == account.id
+    return unproven.expected_account is None and not is_the_same
+
+
+def unconfirmed(grant: Grant) -> AccountUnconfirmedError:
+    """Return the error for a grant whose account waits to be confirmed."""
+    practice_id = grant.connection.practice_id
+    account = None if grant.unproven is None else grant.unproven.account
+    return AccountUnconfirmedError(
+        f"access was given by {account or 'an account that could not be read yet'}, in an answer without a "
+        f"state, which anybody can have sent: a person has to confirm that {practice_id} is to have it",
+        hint=f"It waits for ten minutes. Answer at a terminal: ormco repair {practice_id} Or begin again and "
+        f"name the account: ormco begin {practice_id} --expect-account EMAIL",
+        account=account,
+    )
+
+
 def _mismatch(what: str, hint: str) -> AccountMismatchError:
     return AccountMismatchError(f"{what}; the connection is as it was", hint=hint)
 
@@ -154,11 +190,15 @@ def _bury(resources: Resources, grant: Grant, refusal: GrantRefusedError) -> Non
         practice_id=connection.practice_id,
         state=connection.state,
     )
-    _put(resources, replace(grant, connection=connection, unproven=None), event)
+    _put(resources, replace(grant, connection=connection, unproven=None, confirm_by=None), event)
 
 
-def _drop(resources: Resources, grant: Grant, refusal: ConnectorError) -> None:
-    """Forget tokens that are dead or of the wrong account; those of the wrong account are revoked first."""
+def drop_unproven(resources: Resources, grant: Grant, refusal: ConnectorError) -> Grant | None:
+    """Forget tokens that are dead or not wanted; those that are not wanted are revoked first.
+
+    Returns:
+        What is stored of the practice now.
+    """
     dead = isinstance(refusal, GrantRefusedError) or grant.unproven is None
     revoked = "dead" if dead or grant.unproven is None else revoke_fresh(resources, grant.unproven.tokens)
     event = Event(
@@ -170,15 +210,15 @@ def _drop(resources: Resources, grant: Grant, refusal: ConnectorError) -> None:
     )
     if grant.tokens is None and grant.connection.connected_at is None:
         resources.store.delete(grant.connection.practice_id, event)
-    else:
-        _put(resources, replace(grant, unproven=None), event)
+        return None
+    return _put(resources, replace(grant, unproven=None, confirm_by=None), event)
 
 
 def revoke_fresh(resources: Resources, tokens: TokenSet) -> str:
     """Revoke tokens that are not going to be kept, where the provider can; return "yes", or why not."""
-    if resources.provider.revocation_endpoint is None:
-        return "no endpoint"
     try:
+        if resources.provider.revocation_endpoint is None:
+            return "no endpoint"
         if tokens.refresh_token is not None:
             resources.endpoint.revoke(tokens.refresh_token, hint="refresh_token")
         resources.endpoint.revoke(tokens.access_token, hint="access_token")
@@ -224,6 +264,7 @@ def _promote(resources: Resources, grant: Grant, account: Account | None) -> Gra
         connection=connection,
         tokens=tokens,
         unproven=None,
+        confirm_by=None,
         refresh_sent_at=None,
         refresh_owner=None,
         failures=0,

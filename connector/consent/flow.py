@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from connector.connection import Connection, ConnectionState, Event, UnprovenGrant
 from connector.consent.account_proof import keep_unproven, prove, revoke_fresh
+from connector.consent.confirmation import end_overdue
 from connector.consent.request_match import Captured, no_such_request, read_answer
 from connector.errors import (
     CodeSpentError,
@@ -22,6 +23,7 @@ from connector.oauth.id_token import check_id_token
 from connector.oauth.provider import Provider
 from connector.oauth.token_set import TokenSet
 from connector.redirect.parse import AuthorizationResponse
+from connector.redirect.result import CapturedUrl
 from connector.resources import Resources
 
 __all__ = [
@@ -120,7 +122,7 @@ def complete(
         answer: the redirect URL, or whatever was pasted of it.
         practice_id: whose request it has to answer.
         binding: what `begin` was given.
-        captured: set when our own browser brought the answer.
+        captured: set when the answer came back in one go.
         progress: told the name of each step as it is done.
 
     Raises:
@@ -128,9 +130,11 @@ def complete(
             unless it is a `CodeRefusedError`.
         connector.errors.ConsentDeniedError: the practice said no.
         connector.errors.AccountMismatchError: another account than expected.
+        connector.errors.AccountUnconfirmedError: it had no state, so a person has to confirm the account.
         connector.errors.ProviderUnavailableError: the provider failed; where it had granted tokens already,
             they are kept.
     """
+    end_overdue(resources)
     try:
         response, request = read_answer(
             resources, answer, practice_id=practice_id, binding=binding, captured=captured
@@ -157,6 +161,8 @@ def complete(
             tokens=tokens,
             expected_account=request.expected_account,
             allow_account_change=request.allow_account_change,
+            to_confirm=response.state is None and not (captured and captured.by_own_browser),
+            binding=request.binding,
         )
         grant = keep_unproven(resources, practice_id, unproven)
         progress("tokens")
@@ -176,7 +182,8 @@ def connect(resources: Resources, practice_id: str, attempt: Attempt) -> Connect
         _open(resources, request)
         capture = attempt.capture(request.url, redirect_uri=request.redirect_uri)
         with nullcontext(capture) if isinstance(capture, str) else capture as answer:
-            captured = Captured(request=request, at=resources.clock.utc_now())
+            own = isinstance(answer, CapturedUrl)
+            captured = Captured(request=request, at=resources.clock.utc_now(), by_own_browser=own)
             attempt.progress("consent")
             return complete(
                 resources, answer, practice_id=practice_id, captured=captured, progress=attempt.progress
@@ -231,6 +238,7 @@ def _prepare(
     progress("settings")
     resources.store.check()
     check_provider(resources.store.connection(practice_id), provider)
+    end_overdue(resources)
     progress("store")
     resources.check_reachable()
     progress("provider")

@@ -17,10 +17,11 @@ __all__ = ["Captured", "no_such_request", "read_answer"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Captured:
-    """What our own browser brought back, for which request, and when."""
+    """What came back in one go: for which request, when, and whether our own browser brought it."""
 
     request: AuthorizationRequest
     at: datetime
+    by_own_browser: bool = True
 
 
 def read_answer(
@@ -38,7 +39,7 @@ def read_answer(
         answer: the redirect URL, or whatever was pasted of it.
         practice_id: whose request it has to be.
         binding: what the request has to have been begun with.
-        captured: set when our own browser brought the answer.
+        captured: set when the answer came back in one go.
 
     Raises:
         connector.errors.AuthorizationResponseError: it cannot be used.
@@ -95,16 +96,34 @@ def _match(
             "the answer belongs to a request of another practice, session or provider",
             hint=f"Nothing was sent to the provider. Begin again for this one: ormco begin {practice_id}",
         )
+    # Nobody but the provider can have put it there: it is random, and single use.
+    resources.store.note_returned_state(request.provider)
     return request
+
+
+def _returns_state(resources: Resources) -> bool:
+    """Return whether an answer without state is not the provider's: by its setting, or by what it did."""
+    provider = resources.provider
+    if provider.returns_state is None:
+        return resources.store.returned_state(provider.name)
+    return provider.returns_state
 
 
 def _match_without_state(
     resources: Resources, practice_id: str, opened: list[AuthorizationRequest], captured: Captured | None
 ) -> AuthorizationRequest:
-    if resources.provider.returns_state is True:
+    if _returns_state(resources):
         raise StateMismatchError(
             "the answer has no state, so nobody can tell which request it belongs to",
             hint="Paste the whole address, from https:// to its end, not the code alone.",
+        )
+    if captured is not None and captured.by_own_browser:
+        return captured.request
+    if not resources.provider.tells_account:
+        raise StateMismatchError(
+            "the answer has no state, and the provider does not tell whose account it is from: "
+            "anybody can have sent it",
+            hint=f"Connect in one go, in a browser that is opened for it: ormco connect {practice_id}",
         )
     if captured is not None:
         return captured.request

@@ -15,6 +15,7 @@ from connector.redirect import dotnetopenauth
 __all__ = [
     "LONGEST_CODE",
     "MOST_LAYERS",
+    "canonical_code",
     "check_code",
     "decode",
     "dialog_form",
@@ -35,6 +36,8 @@ _HINT = (
 _IDENTITY_SERVER = r"[0-9A-F]{64}(?:-\d{1,3})?|[0-9a-f]{64}(?:-\d{1,3})?|[A-Za-z0-9_\-]{43}"
 # RFC 6749 would allow these in a code. Nobody issues such codes, and in a pasted text they are accidents.
 _ACCIDENT = r"""[^!-~]|["'<>\\`]"""
+_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_ONE_ALPHABET = str.maketrans("+/", "-_")
 # White space inside an escape is a wrapped line. The literal "%" in front makes the search fast.
 _ESCAPES = re.compile(r"%\s*[0-9A-Fa-f]\s*[0-9A-Fa-f](?:%\s*[0-9A-Fa-f]\s*[0-9A-Fa-f])*")
 
@@ -72,6 +75,25 @@ def decode(raw: str, code_format: str | None = None) -> tuple[str, int]:
             return raw, layers
         raw = decoded
     return raw, most
+
+
+def canonical_code(code: str) -> str:
+    """Return the one form that all spellings of a code share; for comparing codes, not for sending them.
+
+    A server takes several spellings of one code: percent-encoded or not, with or without the padding of
+    base64, in either of its alphabets, and with any value in the bits that the last character does not use.
+
+    Examples:
+        >>> canonical_code("KY-s%21IA9=") == canonical_code("KY-s!IA8")
+        True
+    """
+    code, _ = decode(code)
+    handle, bang, payload = code.rpartition("!")
+    payload = payload.rstrip("=").translate(_ONE_ALPHABET)
+    unused = {2: 4, 3: 2}.get(len(payload) % 4, 0)
+    if bang and unused and (value := _ALPHABET.find(payload[-1])) >= 0:
+        payload = payload[:-1] + _ALPHABET[value >> unused << unused]
+    return f"{handle}{bang}{payload}"
 
 
 def dialog_form(code: str) -> str:

@@ -6,9 +6,18 @@ from dataclasses import dataclass
 
 from connector.redirect.code import MOST_LAYERS, percent_decode
 
-__all__ = ["Reading"]
+__all__ = ["CapturedUrl", "Reading"]
 
 _MOST_WRAPS = 64
+
+
+class CapturedUrl(str):
+    """A redirect URL that our own browser brought back from the request that it was opened with.
+
+    Nobody else can have put it there, so it binds its request even without a state.
+    """
+
+    __slots__ = ()
 
 
 # Without repr, because of the code; plain, because this is on the way of every start.

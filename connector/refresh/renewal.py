@@ -15,6 +15,7 @@ from connector.clock import Clock
 from connector.connection import Event, Grant
 from connector.errors import (
     AccountMismatchError,
+    AccountUnconfirmedError,
     ClientRefusedError,
     GrantRefusedError,
     NeedsRepairError,
@@ -85,7 +86,7 @@ class Renewal:
         """
         if grant.connection.practice_id in self._unsaved:
             grant = self._save(grant.connection.practice_id)
-        if grant.unproven is not None and self._prove is not None and self._may_try(grant, force=False):
+        if self._prove is not None and _waits_for_its_account(grant) and self._may_try(grant, force=False):
             return self._proved(grant, self._prove)
         if grant.connection.token_generation != generation:
             return grant
@@ -125,6 +126,12 @@ class Renewal:
 
     def _refresh_token(self, grant: Grant) -> str:
         tokens, practice_id = grant.tokens, grant.connection.practice_id
+        if tokens is None and grant.confirm_by is not None:
+            raise AccountUnconfirmedError(
+                f"nobody has confirmed the account of {practice_id} yet",
+                hint=f"At a terminal: ormco repair {practice_id}",
+                account=grant.unproven and grant.unproven.account,
+            )
         if tokens is None:
             raise ProviderUnavailableError(
                 f"the account behind {practice_id} could not be read yet",
@@ -250,3 +257,8 @@ class Renewal:
 
     def _seconds_until(self, moment: datetime | None) -> float | None:
         return None if moment is None else max(0.0, (moment - self._clock.utc_now()).total_seconds())
+
+
+def _waits_for_its_account(grant: Grant) -> bool:
+    """Return whether newer tokens wait for their account to be read, and no person has to confirm it."""
+    return grant.unproven is not None and grant.confirm_by is None

@@ -9,6 +9,7 @@ from connector.communicate.token_probe import TokenVerdict, probe_token
 from connector.connection import Connection, ConnectionState, Event, Grant
 from connector.consent import LOCK_TIMEOUT
 from connector.consent.account_proof import prove
+from connector.consent.confirmation import end_overdue
 from connector.errors import GrantRefusedError, NeedsRepairError, ProviderUnavailableError
 from connector.refresh import Refresher
 from connector.refresh.verdict import dead, require_alive
@@ -50,9 +51,11 @@ def diagnose(resources: Resources, refresher: Refresher, practice_id: str) -> Di
     Raises:
         connector.errors.RevokedError: it is being revoked.
         connector.errors.AccountMismatchError: its newest tokens are another account's.
+        connector.errors.AccountUnconfirmedError: a person has to confirm whose they are.
         connector.errors.ProviderUnavailableError: nothing can be found out now.
         connector.errors.ClientRefusedError: the settings are wrong, not the connection.
     """
+    end_overdue(resources)
     grant = resources.store.get(practice_id)
     if grant is None:
         return Diagnosis(found="there was no connection yet", step=Step.CONSENT)
@@ -113,7 +116,7 @@ def _drop_unproven(resources: Resources, practice_id: str) -> None:
     grant = resources.store.get(practice_id)
     if grant is None:
         return
-    after, events = replace(grant, unproven=None), list[Event]()
+    after, events = replace(grant, unproven=None, confirm_by=None), list[Event]()
     if grant.tokens is None and grant.connection.state not in _SETTLED:
         message = "the granted tokens ended before their account could be read"
         after, events = dead(after, "grant_refused", message, resources.clock.utc_now())

@@ -9,6 +9,7 @@ from datetime import datetime
 from connector.clock import isoformat
 from connector.connection import Connection, ConnectionState, Event, Grant
 from connector.consent import LOCK_TIMEOUT, check_provider
+from connector.consent.account_proof import drop_unproven, unconfirmed
 from connector.errors import (
     ClientRefusedError,
     ConnectionNotFoundError,
@@ -78,6 +79,9 @@ def _revoke(resources: Resources, practice_id: str, removal: Removal) -> Revocat
     deadline = resources.clock.deadline
     with resources.store.lock(practice_id, deadline=deadline(LOCK_TIMEOUT)):
         grant = _get(resources, practice_id)
+        if grant.confirm_by is not None:
+            # It may be a stranger's, whom nothing that is done to this practice's account cuts off.
+            grant = drop_unproven(resources, grant, unconfirmed(grant)) or _get(resources, practice_id)
         if is_over(grant):
             return Revocation(connection=grant.connection, method="already_gone")
         grant = _record_wish(resources, grant, removal)

@@ -15,8 +15,9 @@ __all__ = ["Access", "AccessRecords"]
 
 _AT_ACCESS_TOKEN = place("ormco_connections", "access_token")
 _ACCESS_SQL = (
-    "SELECT state, good_until, refreshed_at, generation, retry_at, unproven IS NOT NULL, renewable, "
-    "access_token FROM ormco_connections WHERE practice_id = ?"
+    "SELECT state, good_until, refreshed_at, generation, retry_at, "
+    "unproven IS NOT NULL AND confirm_by IS NULL, renewable, access_token "
+    "FROM ormco_connections WHERE practice_id = ?"
 )
 
 
@@ -38,7 +39,7 @@ class Access(NamedTuple):
         received_at: when it arrived.
         generation: rises with each new token set.
         retry_at: no refresh before this moment, or None.
-        unproven: whether newer tokens wait for their account to be read.
+        unproven: whether newer tokens wait for their account to be read, and for nobody to confirm it.
         renewable: whether there is a refresh token.
         token: the access token, or None.
     """
@@ -75,7 +76,7 @@ class Access(NamedTuple):
             received_at=None if connection.refreshed_at is None else connection.refreshed_at.timestamp(),
             generation=connection.token_generation,
             retry_at=None if grant.retry_at is None else grant.retry_at.timestamp(),
-            unproven=grant.unproven is not None,
+            unproven=grant.unproven is not None and grant.confirm_by is None,
             renewable=connection.renewable,
             token=None if tokens is None else tokens.access_token,
         )

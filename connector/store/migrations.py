@@ -150,7 +150,29 @@ _M003 = (
     "CREATE INDEX ormco_watch_claims_due ON ormco_watch_claims (watch, due_at)",
 )
 
-_STEPS: tuple[Callable[[Execute, Dialect], None], ...] = (m001_first, m002_watches, m003_watch_claims)
+
+def m004_confirmation(execute: Execute, dialect: Dialect) -> None:
+    """Note which new accounts a person has to confirm, what providers do, and whether the key vouches."""
+    for statement in _M004:
+        execute(statement.format(**dialect.types), ())
+
+
+_M004 = (
+    "ALTER TABLE ormco_connections ADD COLUMN confirm_by {real}",
+    "CREATE INDEX ormco_connections_confirm ON ormco_connections (confirm_by) WHERE confirm_by IS NOT NULL",
+    """CREATE TABLE ormco_providers (
+        provider {key} PRIMARY KEY,
+        returned_state_at {real} NOT NULL
+    )""",
+    "ALTER TABLE ormco_store ADD COLUMN key_proof TEXT",
+)
+
+_STEPS: tuple[Callable[[Execute, Dialect], None], ...] = (
+    m001_first,
+    m002_watches,
+    m003_watch_claims,
+    m004_confirmation,
+)
 
 
 def migrate(execute: Execute, dialect: Dialect) -> None:

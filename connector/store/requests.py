@@ -10,6 +10,7 @@ from typing import Any
 
 from connector.errors import StoreDamagedError
 from connector.oauth.authorization_request import AuthorizationRequest
+from connector.redirect.code import canonical_code
 from connector.store.database import Execute
 from connector.store.sealing import place
 from connector.store.vault import Vault, new_mark
@@ -74,8 +75,11 @@ class RequestRecords(Vault):
         return self._write(work)
 
     def spend_code(self, code: str) -> bool:
-        """Record that a code is about to be sent; False if any process has recorded it before."""
-        digest, mark, now = _digest(code), new_mark(), self.clock.time()
+        """Record that a code is about to be sent; False if any process has recorded it before.
+
+        An equal code that is spelt otherwise is the same code.
+        """
+        digest, mark, now = _digest(canonical_code(code)), new_mark(), self.clock.time()
 
         def work(execute: Execute) -> bool:
             execute("DELETE FROM ormco_spent_codes WHERE spent_at < ?", (now - _CODE_SECONDS,))
@@ -88,6 +92,23 @@ class RequestRecords(Vault):
             return bool(row[0] == mark)
 
         return self._write(work)
+
+    def returned_state(self, provider: str) -> bool:
+        """Return whether a provider is known to return the state, because it has done so once."""
+        return self._one("SELECT 1 FROM ormco_providers WHERE provider = ?", (provider,)) is not None
+
+    def note_returned_state(self, provider: str) -> None:
+        """Remember, for everybody on this store, that a provider returns the state."""
+        if self.returned_state(provider):
+            return
+        values = (provider, self.clock.time())
+        self._write(
+            lambda execute: execute(
+                "INSERT INTO ormco_providers (provider, returned_state_at) VALUES (?, ?) "
+                "ON CONFLICT (provider) DO NOTHING",
+                values,
+            )
+        )
 
     def _open_request(self, digest: str, sealed: bytes) -> AuthorizationRequest:
         text = self._opened(lambda ring: ring.open(sealed, at=_AT, row=digest))

@@ -60,7 +60,15 @@ _OPEN_COLUMNS = (
     "lab_email",
     "last_error",
 )
-_REST_COLUMNS = ("refresh_sent_at", "refresh_owner", "failures", "retry_at", "revision", *SEALED_COLUMNS)
+_REST_COLUMNS = (
+    "refresh_sent_at",
+    "refresh_owner",
+    "failures",
+    "retry_at",
+    "confirm_by",
+    "revision",
+    *SEALED_COLUMNS,
+)
 
 CONNECTION_COLUMNS = ", ".join(_OPEN_COLUMNS)
 GRANT_COLUMNS = ", ".join(_OPEN_COLUMNS + _REST_COLUMNS)
@@ -77,6 +85,7 @@ class Stored(NamedTuple):
     refresh_owner: str | None
     failures: int
     retry_at: datetime | None
+    confirm_by: datetime | None
 
     def __repr__(self) -> str:
         """Show the mark alone: there are secrets among the parts."""
@@ -114,6 +123,7 @@ def to_grant(row: Sequence[Any], ring: KeyRing) -> Grant:
             refresh_owner=values["refresh_owner"],
             failures=values["failures"],
             retry_at=_moment(values["retry_at"]),
+            confirm_by=_moment(values["confirm_by"]),
         )
     except (ValueError, TypeError, KeyError, OverflowError) as exc:
         raise _damaged(connection.practice_id) from exc
@@ -131,6 +141,7 @@ def as_stored(grant: Grant, revision: int) -> Grant:
         refresh_owner=stored.refresh_owner,
         failures=stored.failures,
         retry_at=stored.retry_at,
+        confirm_by=stored.confirm_by,
         stored=stored,
     )
 
@@ -270,5 +281,6 @@ _OTHERS: dict[str, Callable[[Any], object]] = {
     "refresh_owner": lambda owner: owner,
     "failures": lambda failures: failures,
     "retry_at": _timestamp,
+    "confirm_by": _timestamp,
 }
 _other_parts = attrgetter(*_OTHERS)

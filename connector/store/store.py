@@ -34,7 +34,8 @@ _GRANT_SQL = f"SELECT {GRANT_COLUMNS} FROM ormco_connections WHERE practice_id =
 
 _CLAIM_SQL = (
     "UPDATE ormco_connections SET refresh_sent_at = ?, refresh_owner = ?, revision = ? WHERE practice_id = ? "
-    "AND generation = ? AND state = 'connected' AND due_at IS NOT NULL AND unproven IS NULL "
+    "AND generation = ? AND state = 'connected' AND due_at IS NOT NULL "
+    "AND (unproven IS NULL OR confirm_by IS NOT NULL) "
     "AND retry_at IS NULL AND (refresh_sent_at IS NULL AND {ours} OR revision = ?)"
 )
 _WITHDRAW_SQL = (
@@ -164,7 +165,8 @@ class Store(AccessRecords, RequestRecords, LockRecords, KeyRecords, GrantRecords
         Args:
             needs_attention: only those that somebody has to look after.
         """
-        attention = "AND state NOT IN ('connected', 'revoked') " if needs_attention else ""
+        sick = "AND (state NOT IN ('connected', 'revoked') OR confirm_by IS NOT NULL) "
+        attention = sick if needs_attention else ""
         sql = (
             f"SELECT {CONNECTION_COLUMNS} FROM ormco_connections WHERE practice_id > ? {attention}"  # noqa: S608
             "ORDER BY practice_id LIMIT ?"
@@ -180,6 +182,14 @@ class Store(AccessRecords, RequestRecords, LockRecords, KeyRecords, GrantRecords
             "SELECT practice_id FROM ormco_connections WHERE provider = ? AND account_id = ? "
             "ORDER BY practice_id",
             (provider, account_id),
+        )
+        return [row[0] for row in rows]
+
+    def unconfirmed(self, before: datetime) -> list[str]:
+        """Return the practices whose new account should have been confirmed before a moment."""
+        rows = self._all(
+            "SELECT practice_id FROM ormco_connections WHERE confirm_by <= ? ORDER BY practice_id LIMIT ?",
+            (before.timestamp(), _PAGE),
         )
         return [row[0] for row in rows]
 

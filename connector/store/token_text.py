@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 from connector.clock import from_timestamp
-from connector.connection import UnprovenGrant
+from connector.connection import Account, UnprovenGrant
 from connector.oauth.token_set import TokenSet
 
 __all__ = ["dump_rest", "dump_unproven", "load_tokens", "load_unproven"]
@@ -37,6 +38,9 @@ def dump_unproven(unproven: UnprovenGrant) -> str:
             "expected_account": unproven.expected_account,
             "allow_account_change": unproven.allow_account_change,
             "sent": unproven.sent,
+            "to_confirm": unproven.to_confirm,
+            "binding": unproven.binding,
+            "account": None if unproven.account is None else asdict(unproven.account),
         }
     )
 
@@ -46,11 +50,15 @@ def load_unproven(text: str | None) -> UnprovenGrant | None:
     if text is None:
         return None
     waiting = json.loads(text)
+    account = waiting.get("account")
     return UnprovenGrant(
         tokens=_token_set(waiting["tokens"], waiting["access_token"]),
         expected_account=waiting["expected_account"],
         allow_account_change=waiting["allow_account_change"],
         sent=waiting.get("sent", False),
+        to_confirm=waiting.get("to_confirm", False),
+        binding=waiting.get("binding"),
+        account=None if account is None else Account(**account),
     )
 
 

@@ -1,0 +1,260 @@
+"""An answer without state can be anybody's: nothing comes of it before a person has seen the account."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import time_machine
+
+from connector import Config, ConnectionState, Connector
+from connector.errors import (
+    AccountMismatchError,
+    AccountUnconfirmedError,
+    ConnectionNotFoundError,
+    ConsentDeniedError,
+    RequestExpiredError,
+    StateMismatchError,
+)
+from connector.redirect.result import CapturedUrl
+from connector.revocation.removal import Removal
+from tests.support.connecting import settings
+from tests.support.sandbox import RunningSandbox, SignIn, Visitor, running_sandbox
+
+PRACTICE, SESSION = "practice-42", "session-1"
+
+
+def connector_at(sandbox: RunningSandbox, store_url: str, **more: str) -> Connector:
+    return Connector.from_config(Config.from_env(settings(sandbox, store_url, **more)))
+
+
+@pytest.fixture
+def connector(classic: RunningSandbox, url: str) -> Iterator[Connector]:
+    with connector_at(classic, url) as connector:
+        yield connector
+
+
+@pytest.fixture
+def attacker(classic: RunningSandbox) -> SignIn:
+    """Somebody with a Communicate account of their own, and the address of the application's callback."""
+    return classic.other_practice
+
+
+def without_state(url: str) -> str:
+    return re.sub(r"&?\bstate=[^&]*", "", url)
+
+
+def strange_answer(sandbox: RunningSandbox, who: SignIn) -> str:
+    """A code of somebody else's account, in an address that a signed-in person is made to open."""
+    return without_state(Visitor(sandbox).authorize(sandbox.authorization_url(), who=who))
+
+
+def handed_in(
+    connector: Connector, sandbox: RunningSandbox, who: SignIn, *, expected: str | None = None
+) -> AccountUnconfirmedError:
+    connector.begin(PRACTICE, binding=SESSION, expected_account=expected)
+    with pytest.raises(AccountUnconfirmedError) as caught:
+        connector.complete(strange_answer(sandbox, who), practice_id=PRACTICE, binding=SESSION)
+    return caught.value
+
+
+def test_a_strangers_code_connects_nobody(
+    connector: Connector, classic: RunningSandbox, attacker: SignIn
+) -> None:
+    """A code slipped into a signed-in session gives no token, and the error names whose account it is."""
+    error = handed_in(connector, classic, attacker)
+    assert error.account.email == attacker.username
+    assert connector.status(PRACTICE).state is not ConnectionState.CONNECTED
+    assert connector.status(PRACTICE).account is None
+    for ask in (connector.access_token, connector.repair):
+        with pytest.raises(AccountUnconfirmedError):
+            ask(PRACTICE)
+
+
+def test_a_strangers_code_leaves_the_connection_as_it_is(
+    connector: Connector, classic: RunningSandbox, attacker: SignIn
+) -> None:
+    """The practice's own tokens are handed out and refreshed, whatever waits beside them."""
+    own = connected(connector, classic)
+    connector.begin(PRACTICE, binding=SESSION, allow_account_change=True)
+    with pytest.raises(AccountUnconfirmedError):
+        connector.complete(strange_answer(classic, attacker), practice_id=PRACTICE, binding=SESSION)
+    assert connector.access_token(PRACTICE) == own
+    assert [found.practice_id for found in connector.connections(needs_attention=True)] == [PRACTICE]
+    with time_machine.travel(timedelta(minutes=61), tick=True):
+        assert connector.access_token(PRACTICE) != own
+        assert connector.session(PRACTICE).get(f"{classic.url}/api/users/me").ok
+    account = connector.status(PRACTICE).account
+    assert account is not None
+    assert account.email == classic.practice.username
+
+
+def connected(connector: Connector, sandbox: RunningSandbox) -> str:
+    """Connect the practice without ever showing a state, and return its access token."""
+    request = connector.begin(PRACTICE, expected_account=sandbox.practice.username)
+    answer = without_state(Visitor(sandbox).authorize(request.url))
+    connector.complete(answer, practice_id=PRACTICE)
+    return connector.access_token(PRACTICE)
+
+
+def test_live_once_a_person_has_confirmed(connector: Connector, classic: RunningSandbox) -> None:
+    """The account that the person was shown makes the grant live; saying so twice changes nothing."""
+    error = handed_in(connector, classic, classic.practice)
+    for _ in range(2):
+        done = connector.confirm_account(PRACTICE, account_id=error.account.id, binding=SESSION)
+        assert (done.state, done.account) == (ConnectionState.CONNECTED, error.account)
+    assert connector.access_token(PRACTICE)
+    assert connector.repair(PRACTICE).step == "none"
+
+
+@pytest.mark.parametrize("binding", [None, "session-2"])
+def test_only_the_session_that_began_may_confirm(
+    connector: Connector, classic: RunningSandbox, binding: str | None
+) -> None:
+    """Neither a yes nor a no of another session counts."""
+    error = handed_in(connector, classic, classic.practice)
+    with pytest.raises(StateMismatchError):
+        connector.confirm_account(PRACTICE, account_id=error.account.id, binding=binding)
+    with pytest.raises(StateMismatchError):
+        connector.reject_account(PRACTICE, binding=binding)
+    assert connector.confirm_account(PRACTICE, account_id=error.account.id, binding=SESSION)
+
+
+def test_confirming_another_account_than_the_one_that_waits(
+    connector: Connector, classic: RunningSandbox, attacker: SignIn
+) -> None:
+    """A page that showed one account cannot confirm another that came in between."""
+    shown = handed_in(connector, classic, classic.practice).account
+    handed_in(connector, classic, attacker)
+    with pytest.raises(AccountMismatchError, match="account that was shown"):
+        connector.confirm_account(PRACTICE, account_id=shown.id, binding=SESSION)
+    with pytest.raises(AccountUnconfirmedError):
+        connector.access_token(PRACTICE)
+
+
+def test_a_no_forgets_the_grant(connector: Connector, classic: RunningSandbox, attacker: SignIn) -> None:
+    """After a no nothing is left, and nothing waits."""
+    error = handed_in(connector, classic, attacker)
+    connector.reject_account(PRACTICE, binding=SESSION)
+    with pytest.raises(ConnectionNotFoundError):
+        connector.status(PRACTICE)
+    with pytest.raises(ConnectionNotFoundError):
+        connector.confirm_account(PRACTICE, account_id=error.account.id, binding=SESSION)
+
+
+@pytest.mark.parametrize("act", ["confirm", "begin", "refresh_due", "repair"])
+def test_ten_minutes_end_it(connector: Connector, classic: RunningSandbox, act: str) -> None:
+    """A grant that nobody confirms is dropped after ten minutes, whoever comes next."""
+    error = handed_in(connector, classic, classic.practice)
+    with time_machine.travel(timedelta(minutes=10, seconds=1), tick=True):
+        if act == "confirm":
+            with pytest.raises(RequestExpiredError):
+                connector.confirm_account(PRACTICE, account_id=error.account.id, binding=SESSION)
+        elif act == "repair":
+            with pytest.raises(ConsentDeniedError):
+                connector.repair(PRACTICE, capture=declining)
+        else:
+            connector.begin("practice-7") if act == "begin" else connector.refresh_due()
+        with pytest.raises(ConnectionNotFoundError):
+            connector.status(PRACTICE)
+
+
+def declining(url: str, *, redirect_uri: str) -> str:
+    raise ConsentDeniedError("no")
+
+
+def test_a_no_revokes_where_the_provider_can(url: str, tmp_path: Path) -> None:
+    """The tokens are dead at the provider too, and the audit record says so."""
+    with running_sandbox("identity") as sandbox:
+        file = tmp_path / "silent.toml"
+        text = Path(sandbox.provider_file).read_text()
+        file.write_text(text.replace("returns_state = true", "returns_state = false"))
+        with connector_at(sandbox, url, ORMCO_PROVIDER=str(file)) as connector:
+            request = connector.begin(PRACTICE, binding=SESSION)
+            answer = without_state(Visitor(sandbox).authorize(request.url))
+            with pytest.raises(AccountUnconfirmedError):
+                connector.complete(answer, practice_id=PRACTICE, binding=SESSION)
+            connector.reject_account(PRACTICE, binding=SESSION)
+        assert sandbox.counters()["revocations"] == 2
+
+
+@pytest.mark.parametrize("way", ["expected", "the same as before"])
+def test_live_at_once_for_a_known_account(connector: Connector, classic: RunningSandbox, way: str) -> None:
+    """Nobody has to be asked about the account that was named beforehand, or that the practice had."""
+    connected(connector, classic)
+    named = classic.practice.username if way == "expected" else None
+    connector.begin(PRACTICE, binding=SESSION, expected_account=named)
+    answer = strange_answer(classic, classic.practice)
+    done = connector.complete(answer, practice_id=PRACTICE, binding=SESSION)
+    assert done.state is ConnectionState.CONNECTED
+
+
+def test_our_own_browsers_answer_needs_nobody(connector: Connector, classic: RunningSandbox) -> None:
+    """What our own browser brings back from the request it was opened with is that request's answer."""
+
+    def capture(url: str, *, redirect_uri: str) -> str:
+        return CapturedUrl(without_state(Visitor(classic).authorize(url)))
+
+    assert connector.connect(PRACTICE, capture=capture).state is ConnectionState.CONNECTED
+
+
+def test_a_paste_is_from_outside(connector: Connector, classic: RunningSandbox) -> None:
+    """What a person pastes in the one-shot flow may be what a stranger has sent them."""
+
+    def paste(url: str, *, redirect_uri: str) -> str:
+        return without_state(Visitor(classic).authorize(url))
+
+    with pytest.raises(AccountUnconfirmedError):
+        connector.connect(PRACTICE, capture=paste)
+
+
+def test_a_provider_that_returned_the_state_once_always_does(
+    connector: Connector, classic: RunningSandbox, attacker: SignIn, url: str
+) -> None:
+    """From then on an answer without state is refused unspent, for every practice and process."""
+    answer = Visitor(classic).authorize(connector.begin("practice-7").url)
+    connector.complete(answer, practice_id="practice-7")
+    with connector_at(classic, url) as other:
+        other.begin(PRACTICE)
+        with pytest.raises(StateMismatchError, match="no state") as caught:
+            other.complete(strange_answer(classic, attacker), practice_id=PRACTICE)
+        assert "whole address" in caught.value.hint
+    assert classic.counters()["token:authorization_code"] == 1
+
+
+def test_an_invented_state_teaches_nothing(connector: Connector, classic: RunningSandbox) -> None:
+    """A stranger cannot make a provider known for returning a state that it does not return."""
+    connector.begin("practice-7", binding=SESSION)
+    invented = f"{strange_answer(classic, classic.practice)}&state=invented"
+    with pytest.raises(StateMismatchError):
+        connector.complete(invented, practice_id="practice-7", binding=SESSION)
+    assert handed_in(connector, classic, classic.practice)
+
+
+def test_an_account_that_nobody_can_tell_confirms_nothing(
+    classic: RunningSandbox, url: str, tmp_path: Path
+) -> None:
+    """Without an API that names the account, an answer without state is refused, its code unspent."""
+    text = re.sub(r"(?m)^users_url = .*$", "", Path(classic.provider_file).read_text())
+    (tmp_path / "nameless.toml").write_text(text)
+    with connector_at(classic, url, ORMCO_PROVIDER=str(tmp_path / "nameless.toml")) as connector:
+        connector.begin(PRACTICE)
+        with pytest.raises(StateMismatchError, match="whose account"):
+            connector.complete(strange_answer(classic, classic.practice), practice_id=PRACTICE)
+    assert "token:authorization_code" not in classic.counters()
+
+
+def test_what_waits_does_not_stand_in_the_way_of_revoking(
+    connector: Connector, classic: RunningSandbox, attacker: SignIn
+) -> None:
+    """A stranger's grant that waits cannot keep a practice from cutting Ormco off."""
+    connected(connector, classic)
+    connector.begin(PRACTICE, binding=SESSION, allow_account_change=True)
+    with pytest.raises(AccountUnconfirmedError):
+        connector.complete(strange_answer(classic, attacker), practice_id=PRACTICE, binding=SESSION)
+    classic.set_scenarios("revoked")
+    done = connector.revoke(PRACTICE, removal=Removal(done=True))
+    assert (done.proved, done.connection.state) == (True, ConnectionState.REVOKED)
