@@ -24,16 +24,23 @@ class Secret:
         value: the secret itself.
         path: or its file, which holds nothing else.
         name: the setting's name, for errors.
+        private: refuse a file that is another user's, is no regular file, or can be read by others.
     """
 
-    __slots__ = ("_name", "_path", "_value")
+    __slots__ = ("_name", "_path", "_private", "_value")
 
     def __init__(
-        self, value: str | None = None, *, path: str | None = None, name: str = "the secret"
+        self,
+        value: str | None = None,
+        *,
+        path: str | None = None,
+        name: str = "the secret",
+        private: bool = False,
     ) -> None:
         self._value = value
         self._path = path
         self._name = name
+        self._private = private
 
     def __bool__(self) -> bool:
         return self._value is not None or self._path is not None
@@ -55,10 +62,7 @@ class Secret:
                 f"{self._name} and {self._name}_FILE are both set", hint="Unset one of the two."
             )
         try:
-            from pathlib import Path
-
-            with Path(self._path).expanduser().open("rb") as file:
-                text = file.read(_LONGEST_SECRET_FILE + 1).decode("utf-8-sig").strip()
+            text = self._read(self._path).decode("utf-8-sig").strip()
         except (OSError, RuntimeError, ValueError) as exc:
             reason = (isinstance(exc, OSError) and exc.strerror) or "it is not UTF-8 text"
             raise self._unusable(reason) from None
@@ -66,10 +70,22 @@ class Secret:
             raise self._unusable("it is empty" if not text else "it is far too long")
         return text
 
+    def _read(self, path: str) -> bytes:
+        from pathlib import Path
+
+        from connector.own_files import read_named_file
+
+        found, limit = Path(path).expanduser(), _LONGEST_SECRET_FILE + 1
+        if self._private:
+            return read_named_file(found, limit=limit)
+        with found.open("rb") as file:
+            return file.read(limit)
+
     def _unusable(self, reason: str) -> SettingError:
         return SettingError(
             f"{self._name}_FILE {self._path!r} cannot be used: {reason}",
-            hint="Check the path and who may read it; the file holds the secret alone, in UTF-8.",
+            hint=f"Check the path and who may read it{' (chmod 600)' if self._private else ''}; the file "
+            "holds the secret alone, in UTF-8.",
         )
 
 
@@ -111,9 +127,9 @@ class Config:
         def text(name: str) -> str | None:
             return (env.get(f"ORMCO_{name}") or "").strip() or None
 
-        def secret(name: str) -> Secret:
+        def secret(name: str, *, private: bool = False) -> Secret:
             value = env.get(f"ORMCO_{name}") or None
-            return Secret(value, path=text(f"{name}_FILE"), name=f"ORMCO_{name}")
+            return Secret(value, path=text(f"{name}_FILE"), name=f"ORMCO_{name}", private=private)
 
         return cls(
             provider=text("PROVIDER") or "communicate",
@@ -122,7 +138,7 @@ class Config:
             redirect_uri=text("REDIRECT_URI") or ormco.REDIRECT_URI,
             scope=text("SCOPE"),
             store=text("STORE"),
-            store_keys=secret("STORE_KEYS"),
+            store_keys=secret("STORE_KEYS", private=True),
             username=text("3SHAPE_USERNAME"),
             password=secret("3SHAPE_PASSWORD"),
             digital_url=text("DIGITAL_URL"),

@@ -22,15 +22,15 @@ __all__ = [
     "create_own_file",
     "make_own_folder",
     "open_own_file",
+    "read_named_file",
     "read_own_file",
 ]
 
 _POSIX = os.name == "posix"
 _BINARY: int = getattr(os, "O_BINARY", 0)
 # O_NONBLOCK: opening a named pipe would wait for its other end. It changes nothing for a regular file.
-_GUARDED: int = (
-    _BINARY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
-)
+_NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
+_GUARDED: int = _BINARY | _NO_FOLLOW | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _OTHERS = 0o077
 
 
@@ -86,6 +86,27 @@ def read_own_file(path: Path, *, limit: int) -> bytes:
     """
     # A second name does not open it to anybody: the permissions belong to the file, not to its name.
     with os.fdopen(open_own_file(path, one_link=False), "rb") as file:
+        return file.read(limit)
+
+
+def read_named_file(path: Path, *, limit: int) -> bytes:
+    """Return the content of a secret file that a setting names.
+
+    A person chose this path, so links are followed: Kubernetes mounts secrets behind links. A file of root's
+    is read as it is, because root decided who may; one of this user's has to be closed to others.
+
+    Args:
+        path: the file.
+        limit: bytes to read at most.
+
+    Raises:
+        PermissionError: if it is no regular file, another user's, or can be read by others.
+        OSError: if it cannot be opened.
+    """
+    with os.fdopen(os.open(path, os.O_RDONLY | _GUARDED & ~_NO_FOLLOW), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not (_POSIX and status.st_uid == 0 and os.geteuid() != 0 and stat.S_ISREG(status.st_mode)):
+            _check_opened(status, path, one_link=False)
         return file.read(limit)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import platformdirs
@@ -196,7 +198,7 @@ def test_the_settings_do_not_show_their_secrets(tmp_path: Path) -> None:
     assert repr([Secret(), Secret("x"), Secret(path="x")]) == "[Secret(not set), Secret(set), Secret(a file)]"
 
 
-@pytest.mark.parametrize("module", ["config", "provider", "errors", "cli.output", "cli"])
+@pytest.mark.parametrize("module", ["config", "oauth.provider", "errors", "cli.output", "cli"])
 def test_the_light_modules_load_nothing_heavy(module: str) -> None:
     """Settings, providers, errors and the command's frame start without HTTP, cryptography or a browser."""
     code = f"import sys, connector.{module}; print(*sys.modules)"
@@ -213,3 +215,27 @@ def test_the_light_modules_load_nothing_heavy(module: str) -> None:
     }
     heavy |= {"rich", "flask", "psycopg", "keyring", "email", "tomllib", "asyncio"}
     assert not heavy & set(printed.split())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes and pipes")
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda path: path.chmod(0o644), "other users can read it"),
+        (lambda path: (path.unlink(), os.mkfifo(path, 0o600)), "not a regular file"),
+    ],
+    ids=["readable", "pipe"],
+)
+def test_a_key_file_is_for_its_owner_alone(
+    tmp_path: Path, spoil: Callable[[Path], object], reason: str
+) -> None:
+    """A key file that others can read, or that is no file, is refused at once, with what to do."""
+    path = tmp_path / "keys"
+    path.write_text("made-up")
+    path.chmod(0o600)
+    secret = Config.from_env({"ORMCO_STORE_KEYS_FILE": str(path)}).store_keys
+    assert secret.reveal() == "made-up"
+    spoil(path)
+    with pytest.raises(SettingError, match=reason) as caught:
+        secret.reveal()
+    assert "chmod 600" in caught.value.hint

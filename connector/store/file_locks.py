@@ -13,6 +13,8 @@ import threading
 from pathlib import Path
 from typing import ClassVar
 
+from connector.own_files import create_own_file, open_own_file
+
 if sys.platform == "win32":
     import msvcrt
 else:
@@ -89,7 +91,7 @@ class _File:
             # Look before opening: closing a second handle would drop the locks held through the first.
             file = cls._all.get(_identity(path)) if path.exists() else None
             if file is None:
-                handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+                handle = _open(path)
                 file = cls._all.setdefault(_identity(path), cls(handle, _identity(path)))
             file._users += 1
             return file
@@ -127,6 +129,14 @@ class _File:
     def holder(self, offset: int) -> int | None:
         with self._guard:
             return os.getpid() if offset in self._held else _lock_owner(self._handle, offset)
+
+
+def _open(path: Path) -> int:
+    """Open the file, or make it: never one that another user has planted, or what a link leads to."""
+    try:
+        return create_own_file(path)
+    except FileExistsError:
+        return open_own_file(path, write=True)
 
 
 def _offset(name: str) -> int:

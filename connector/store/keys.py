@@ -1,6 +1,7 @@
 """Where the sealing keys come from: the settings, the OS keyring, or a key file.
 
-The source is chosen once, when a store is made, and recorded in it.
+The source is chosen once, when a store is made, and recorded in it. Where a key is to be found is never read
+from the database: whoever can write there would have everything sealed with a key of theirs.
 """
 
 from __future__ import annotations
@@ -8,13 +9,15 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import re
 import secrets
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from connector.errors import SealingKeyError
+from connector.errors import SealingKeyError, StoreDamagedError
+from connector.own_files import check_own_folder, create_own_file, make_own_folder, read_own_file
 
 __all__ = [
     "ENVIRONMENT",
@@ -30,6 +33,7 @@ __all__ = [
 
 ENVIRONMENT, KEYRING, FILE = "environment", "keyring", "file"
 _KEYRING_SECONDS = 3.0
+_LONGEST_FILE = 64 * 1024
 _SERVICE = "ormco-connector"
 _T = TypeVar("_T")
 
@@ -63,34 +67,40 @@ def parse_keys(text: str, *, origin: str) -> list[bytes]:
 
 
 def key_file(store_id: str) -> Path:
-    """Return where the key file of a store is: the platform's configuration folder, not beside the store."""
+    """Return where the key file of a store is: the platform's configuration folder, not beside the store.
+
+    Raises:
+        connector.errors.StoreDamagedError: if that is no store's id, but could be a path.
+    """
+    if not re.fullmatch("[0-9a-f]{16}", store_id):
+        raise StoreDamagedError(
+            "the store's own id is not what it was made with", hint="Restore the store from a backup."
+        )
     import platformdirs  # takes longer to import than all the rest; only needed where a file is made or lost
 
     return Path(platformdirs.user_config_dir("ormco", appauthor=False)) / "keys" / f"{store_id}.key"
 
 
-def make_key(store_id: str) -> tuple[str, str]:
+def make_key(store_id: str) -> str:
     """Make a store's first key where no key is set: in the OS keyring if it answers, else in a file.
 
     Returns:
-        The source and the place in it, as `load_keys` takes them.
+        The source, as `load_keys` takes it.
 
     Raises:
         connector.errors.SealingKeyError: if it can be kept in neither.
     """
     if _keep_in_keyring(store_id, new_key()):
-        return KEYRING, store_id
-    path = key_file(store_id)
-    _create(path, new_key())
-    return FILE, str(path)
+        return KEYRING
+    _create(key_file(store_id), new_key())
+    return FILE
 
 
-def load_keys(source: str, place: str, store_id: str) -> list[bytes]:
+def load_keys(source: str, store_id: str) -> list[bytes]:
     """Fetch a store's keys from the source that is recorded in it.
 
     Args:
         source: `KEYRING` or `FILE`.
-        place: the file's path.
         store_id: the store's own id.
 
     Raises:
@@ -99,19 +109,21 @@ def load_keys(source: str, place: str, store_id: str) -> list[bytes]:
     if source == KEYRING:
         text = _from_keyring(store_id)
         return parse_keys(text, origin="the OS keyring")
-    path = Path(place)
+    path = key_file(store_id)
     try:
-        text = (path if path.exists() else key_file(store_id)).read_text("ascii")
+        check_own_folder(path.parent)
+        text = read_own_file(path, limit=_LONGEST_FILE).decode("ascii")
     except (OSError, ValueError) as exc:
         raise SealingKeyError(
-            f"the key file {place} cannot be read ({_reason(exc)})",
-            hint="Put it back from a backup, or set ORMCO_STORE_KEYS to the key it held; "
-            "without the key the stored tokens cannot be opened, and each practice has to connect again.",
+            f"the key file {path} cannot be read ({_reason(exc)})",
+            hint="It has to be a regular file of this user's that nobody else can read (chmod 600). Put it "
+            "back from a backup, or set ORMCO_STORE_KEYS to the key it held; without the key the stored "
+            "tokens cannot be opened, and each practice has to connect again.",
         ) from None
     return parse_keys(text, origin=f"the key file {path}")
 
 
-def save_keys(source: str, place: str, store_id: str, keys: Sequence[bytes]) -> None:
+def save_keys(source: str, store_id: str, keys: Sequence[bytes]) -> None:
     """Put a store's keys into the source that is recorded in it, in place of those that are there.
 
     Raises:
@@ -122,8 +134,7 @@ def save_keys(source: str, place: str, store_id: str, keys: Sequence[bytes]) -> 
         if not _keep_in_keyring(store_id, text):
             raise _keyring_is_silent()
         return
-    path = Path(place)
-    path = path if path.exists() else key_file(store_id)
+    path = key_file(store_id)
     scratch = _scratch(path, text)
     os.replace(scratch, path)
     _sync_folder(path.parent)
@@ -216,10 +227,9 @@ def _create(path: Path, text: str) -> None:
 
 def _scratch(path: Path, text: str) -> Path:
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_own_folder(path.parent)
         scratch = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        handle = os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with os.fdopen(handle, "w", encoding="ascii") as file:
+        with os.fdopen(create_own_file(scratch), "w", encoding="ascii") as file:
             file.write(f"{text}\n")
             file.flush()
             os.fsync(file.fileno())

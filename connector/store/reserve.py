@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
+
+from connector.own_files import create_own_file, open_own_file
 
 __all__ = ["Reserve"]
 
@@ -24,15 +27,20 @@ class Reserve:
         """Make the file if it is not whole.
 
         Raises:
-            OSError: if there is no room for it.
+            OSError: if there is no room for it, or another file has its name.
         """
-        try:
-            if self._path.stat().st_size == _BYTES:
+        with suppress(FileNotFoundError):
+            handle = open_own_file(self._path)
+            size = os.fstat(handle).st_size
+            os.close(handle)
+            if size == _BYTES:
                 return
-        except FileNotFoundError:
-            pass
+            self.give_up()
         try:
-            handle = os.open(self._path, os.O_CREAT | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o600)
+            handle = create_own_file(self._path)
+        except FileExistsError:
+            return  # another process is making it
+        try:
             with os.fdopen(handle, "wb") as file:
                 file.write(os.urandom(_BYTES))  # zeros could be stored as a hole
                 file.flush()

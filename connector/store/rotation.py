@@ -13,6 +13,7 @@ from connector.store.audit import AuditRecords, insert_events
 from connector.store.database import Execute
 from connector.store.rows import SEALED_COLUMNS, TABLE
 from connector.store.sealing import KeyRing, key_id, place, sealed_with
+from connector.store.vault import check_proof
 
 __all__ = ["KeyRecords"]
 
@@ -58,13 +59,13 @@ class KeyRecords(AuditRecords):
             self._keys()
 
     def _rotate(self, progress: Callable[[int], object]) -> int:
-        source, key_place, ring = self._new_ring()
+        source, ring = self._new_ring()
         with self._ring_guard:
             self._ring = ring
         done, broken = 0, set[str]()
         while changed := self._seal_anew(ring, broken, _from(done, progress)):
             done += changed
-        self._record_keys(source, key_place, ring, done, broken)
+        self._record_keys(source, ring, done, broken)
         if broken:
             raise StoreDamagedError(
                 f"{len(broken)} stored values do not open, among them those of {min(broken)}; "
@@ -73,30 +74,37 @@ class KeyRecords(AuditRecords):
             )
         return done
 
-    def _new_ring(self) -> tuple[str, str, KeyRing]:
-        """Return the source, its place, and the ring with the new key first."""
-        store_id, source, key_place, recorded = self._key_record()
+    def _new_ring(self) -> tuple[str, KeyRing]:
+        """Return the source, and the ring with the new key first.
+
+        Its keys are those that were given, and those in the file or keyring entry of this store's id: none
+        that the database names, or rows that somebody has planted would be sealed anew as if they were ours.
+        """
+        store_id, source, recorded, proof = self._key_record()
         stored = []
         if source in (key_sources.FILE, key_sources.KEYRING):
-            stored = key_sources.load_keys(source, key_place or "", store_id)
+            stored = key_sources.load_keys(source, store_id)
         if self._given_keys is not None:
             given = key_sources.parse_keys(self._given_keys, origin="ORMCO_STORE_KEYS")
-            new, keys = (key_sources.ENVIRONMENT, ""), [*given, *stored]
+            new, keys = key_sources.ENVIRONMENT, [*given, *stored]
         elif not stored:
             self._load_keys()  # raises: the environment's keys are not set
             raise AssertionError
         else:
-            new, keys = (source or "", key_place or ""), stored
-            if key_id(stored[0]) == recorded:  # otherwise an earlier run was interrupted: go on with its key
-                keys = [key_sources.parse_keys(key_sources.new_key(), origin="")[0], *stored][:_KEPT_KEYS]
-                key_sources.save_keys(*new, store_id, keys)
+            new, keys = source or "", stored
         ring = KeyRing(keys)
         if recorded not in ring.ids:
             raise SealingKeyError(
                 f"the key {recorded} that this store is sealed with is missing",
                 hint="Put it into ORMCO_STORE_KEYS, after the new key; nothing was changed.",
             )
-        return *new, ring
+        check_proof(ring, recorded, proof, store_id=store_id, source=source or "")
+        # Otherwise an earlier run was interrupted: go on with its key.
+        if new != key_sources.ENVIRONMENT and key_id(stored[0]) == recorded:
+            keys = [key_sources.parse_keys(key_sources.new_key(), origin="")[0], *stored][:_KEPT_KEYS]
+            key_sources.save_keys(new, store_id, keys)
+            ring = KeyRing(keys)
+        return new, ring
 
     def _seal_anew(self, ring: KeyRing, broken: set[str], progress: Callable[[int], object]) -> int:
         """Go through all tables once; return how many values were changed."""
@@ -120,7 +128,7 @@ class KeyRecords(AuditRecords):
                 last = rows[-1][0]
         return done
 
-    def _record_keys(self, source: str, key_place: str, ring: KeyRing, done: int, broken: set[str]) -> None:
+    def _record_keys(self, source: str, ring: KeyRing, done: int, broken: set[str]) -> None:
         event = Event(
             at=self.clock.utc_now(),
             kind="keys",
@@ -128,11 +136,12 @@ class KeyRecords(AuditRecords):
             detail={"key_id": ring.ids[0], "source": source, "sealed_anew": str(done)},
         )
         rows = self._event_rows([event])
+        proof = ring.vouch(ring.ids[0], store_id=self._key_record()[0], source=source)
 
         def work(execute: Execute) -> None:
             execute(
-                "UPDATE ormco_store SET key_source = ?, key_place = ?, key_id = ?",
-                (source, key_place, ring.ids[0]),
+                "UPDATE ormco_store SET key_source = ?, key_id = ?, key_proof = ?",
+                (source, ring.ids[0], proof),
             )
             insert_events(execute, rows)
 

@@ -46,6 +46,21 @@ class KeyRing:
             for name, key in zip(self.ids, keys, strict=True)
         }
         self._header = _VERSION + bytes.fromhex(self.ids[0])
+        self._voices = {
+            name: hmac.digest(key, b"ormco store: key record\x01", "sha256")
+            for name, key in zip(self.ids, keys, strict=True)
+        }
+
+    def vouch(self, name: str, *, store_id: str, source: str) -> str:
+        """Return what proves that the holder of a key has recorded it for this store and source.
+
+        Args:
+            name: the key's id; one of `ids`.
+            store_id: the store's own id.
+            source: where the key comes from.
+        """
+        record = f"{store_id}\0{source}\0{name}".encode()
+        return hmac.digest(self._voices[name], record, "sha256").hex()
 
     def seal(self, text: str, *, at: bytes, row: str) -> bytes:
         """Seal a text for one place.

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from connector.clock import Clock
 from connector.errors import StoreDamagedError
+from connector.own_files import check_own_folder, check_owner, create_own_file, make_own_folder
 from connector.store.database import Execute, Statement
 from connector.store.file_locks import FileLocks
 from connector.store.job_queue import Job, JobQueue
@@ -55,6 +56,8 @@ class SqliteDatabase:
 
     def exists(self) -> bool:
         """Return whether the file is there and not empty."""
+        if self._path.parent.exists():
+            self._check_place()
         try:
             return self._path.stat().st_size > 0
         except FileNotFoundError:
@@ -69,7 +72,9 @@ class SqliteDatabase:
         with self._opening:
             if not self._is_open:
                 self._make_file()
+                self._check_place()
                 self._readers.append(self._prepare())
+                self._check_place()  # what was planted meanwhile
                 self._is_open = True
 
     def fetch_one(self, sql: str, args: Sequence[object]) -> Any:
@@ -181,11 +186,20 @@ class SqliteDatabase:
         through any other handle of this process.
         """
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_own_folder(self._path.parent)
             with _making:
-                os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+                os.close(create_own_file(self._path))
         except FileExistsError:
             return
+        except OSError as exc:
+            raise unavailable(self._path, exc.strerror or str(exc)) from None
+
+    def _check_place(self) -> None:
+        """Refuse files that another user has planted: SQLite would take over what a journal says."""
+        try:
+            check_own_folder(self._path.parent)
+            for suffix in ("", "-wal", "-shm", "-journal"):
+                check_owner(self._path.with_name(f"{self._path.name}{suffix}"))
         except OSError as exc:
             raise unavailable(self._path, exc.strerror or str(exc)) from None
 

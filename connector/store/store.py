@@ -13,6 +13,7 @@ from connector.store.access import AccessRecords
 from connector.store.audit import insert_events
 from connector.store.cursors import WatchDatabase, WatchRecords, delete_cursors
 from connector.store.database import Execute
+from connector.store.keys import FILE, key_file
 from connector.store.locking import LockRecords
 from connector.store.owner import this_process
 from connector.store.requests import RequestRecords
@@ -74,6 +75,7 @@ class Store(AccessRecords, RequestRecords, LockRecords, KeyRecords, GrantRecords
             connector.errors.StoreError: if not.
         """
         self._keys()
+        self._prove_key()
         now = self.clock.time()
         self._write(lambda execute: execute("UPDATE ormco_store SET checked_at = ?", (now,)))
         self._db.make_room()
@@ -246,11 +248,11 @@ class Store(AccessRecords, RequestRecords, LockRecords, KeyRecords, GrantRecords
         found = self._db.facts()
         if not self._ready and not self._open_existing():
             return found | {"exists": "no"}
-        store_id, source, place, key = self._key_record()
+        store_id, source, key, _ = self._key_record()
         version = self._one("SELECT MAX(version) FROM ormco_schema", ())[0]
         found |= {"exists": "yes", "schema_version": str(version), "store_id": store_id}
         return found | {
             "key_source": source or "not chosen yet",
-            "key_place": place or "",
+            "key_place": str(key_file(store_id)) if source == FILE else "",
             "key_id": key or "",
         }

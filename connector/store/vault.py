@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import random
 import threading
@@ -13,9 +14,9 @@ from connector.clock import Clock
 from connector.errors import SealingKeyError
 from connector.store import keys as key_sources
 from connector.store.database import Database, Execute, Statement
-from connector.store.sealing import KeyRing, UnknownKeyError, key_id
+from connector.store.sealing import KeyRing, UnknownKeyError
 
-__all__ = ["Vault"]
+__all__ = ["Vault", "check_proof", "new_mark"]
 
 _T = TypeVar("_T")
 _KEY_SECONDS = 15.0
@@ -89,12 +90,15 @@ class Vault:
             return self._ring
 
     def _key_record(self) -> tuple[str, str | None, str | None, str | None]:
-        """Return the store's own id, and the source, place and id of its key."""
-        row = self._db.fetch_one("SELECT store_id, key_source, key_place, key_id FROM ormco_store", ())
+        """Return the store's own id, and the source, id and proof of its key.
+
+        None of it is trusted: the key has to vouch for it, and where the key is found is not in it.
+        """
+        row = self._db.fetch_one("SELECT store_id, key_source, key_id, key_proof FROM ormco_store", ())
         return row[0], row[1], row[2], row[3]
 
     def _load_keys(self) -> KeyRing:
-        store_id, source, place, recorded = self._key_record()
+        store_id, source, recorded, proof = self._key_record()
         if source is None:
             return self._choose_source(store_id)
         if self._given_keys is not None:
@@ -105,10 +109,21 @@ class Vault:
                 hint="Set ORMCO_STORE_KEYS, or ORMCO_STORE_KEYS_FILE, to the keys this store was made with.",
             )
         else:
-            ring = KeyRing(key_sources.load_keys(source, place or "", store_id))
+            ring = KeyRing(key_sources.load_keys(source, store_id))
         if recorded not in ring.ids:
             raise _wrong_key(recorded, source, ring, given=self._given_keys is not None)
+        check_proof(ring, recorded, proof, store_id=store_id, source=source)
         return ring
+
+    def _prove_key(self) -> None:
+        """Have the key vouch for the record of itself that an earlier version wrote without."""
+        ring = self._keys()
+        store_id, source, recorded, proof = self._key_record()
+        if proof is not None or recorded is None or recorded not in ring.ids:
+            return
+        values = (ring.vouch(recorded, store_id=store_id, source=source or ""), recorded)
+        sql = "UPDATE ormco_store SET key_proof = ? WHERE key_id = ? AND key_proof IS NULL"
+        self._write(lambda execute: execute(sql, values))
 
     def _choose_source(self, store_id: str) -> KeyRing:
         """Choose where this store's key is kept from now on; of several first starts, one chooses."""
@@ -125,16 +140,17 @@ class Vault:
 
     def _record_choice(self, store_id: str) -> None:
         if self._given_keys is not None:
-            source, place = key_sources.ENVIRONMENT, ""
+            source = key_sources.ENVIRONMENT
             keys = key_sources.parse_keys(self._given_keys, origin="ORMCO_STORE_KEYS")
         else:
-            source, place = key_sources.make_key(store_id)
-            keys = key_sources.load_keys(source, place, store_id)
-        name = key_id(keys[0])
+            source = key_sources.make_key(store_id)
+            keys = key_sources.load_keys(source, store_id)
+        ring = KeyRing(keys)
+        proof = ring.vouch(ring.ids[0], store_id=store_id, source=source)
         self._write(
             lambda execute: execute(
-                "UPDATE ormco_store SET key_source = ?, key_place = ?, key_id = ? WHERE key_source IS NULL",
-                (source, place, name),
+                "UPDATE ormco_store SET key_source = ?, key_id = ?, key_proof = ? WHERE key_source IS NULL",
+                (source, ring.ids[0], proof),
             )
         )
 
@@ -151,6 +167,24 @@ def new_mark() -> int:
 
 # Of its own: a program may seed the common one, and then all its processes would draw the same numbers.
 _MARKS = random.Random()  # noqa: S311 - no secret
+
+
+def check_proof(ring: KeyRing, name: str, proof: str | None, *, store_id: str, source: str) -> None:
+    """Refuse a record of a key that its holder did not write.
+
+    A store of an earlier version has no proof yet. Nothing is lost by that: its key has to be one that this
+    process was given, or that is in the file or keyring entry of this store's id.
+
+    Raises:
+        connector.errors.SealingKeyError: if the key does not vouch for it.
+    """
+    if proof is not None and not hmac.compare_digest(
+        proof, ring.vouch(name, store_id=store_id, source=source)
+    ):
+        raise SealingKeyError(
+            f"the store's record of its key was changed: the key {name} does not vouch for it",
+            hint="Somebody has written to the database. Restore it from a backup; nothing was changed.",
+        )
 
 
 def _wrong_key(recorded: str | None, source: str, ring: KeyRing, *, given: bool) -> SealingKeyError:

@@ -28,6 +28,7 @@ def measure(*, rounds: int) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         url, key_file = f"sqlite:///{folder}/store.db", Path(folder, "keys")
         key_file.write_text(KEY)
+        key_file.chmod(0o600)
         store = store_at(url)
         store.put(grant_for("p"), expected_generation=None)
         store.close()

@@ -1,0 +1,241 @@
+"""A store in the hands of somebody else: a DBA who writes to it, a user who has made files beforehand."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from connector.errors import SealingKeyError, StoreDamagedError, StoreError, StoreUnavailableError
+from connector.store import Store
+from connector.store.keys import key_file, parse_keys
+from connector.store.sealing import KeyRing, place
+from tests.support.stores import KEY, OTHER_KEY, fresh_url, grant_for, store_at
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="owners and links are POSIX's")
+needs_root = pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give files away"
+)
+STRANGER = 54321  # a user id that nobody has
+EVIL_KEY = "ZXZpbC1rZXktb2YtYW4tYXR0YWNrZXItMDAwMDAwMDE="
+EVIL = KeyRing(parse_keys(EVIL_KEY, origin="the attack"))
+
+
+def execute(store: Store, sql: str, *args: object) -> None:
+    """Do what whoever may write to the database can do."""
+    store._write(lambda run: run(sql, args))
+
+
+def name_a_key_of_ones_own(store: Store, folder: Path) -> None:
+    """Have the database name another source, place and key, as far as it has columns for them."""
+    (folder / "evil.key").write_text(EVIL_KEY)
+    (folder / "evil.key").chmod(0o600)
+    execute(
+        store,
+        "UPDATE ormco_store SET key_source = 'file', key_place = ?, key_id = ?, key_proof = NULL",
+        str(folder / "evil.key"),
+        EVIL.ids[0],
+    )
+
+
+def opened(url: str, keys: str | None, *, fill: bool = True) -> Store:
+    store = store_at(url, keys=keys)
+    if fill:
+        store.put(grant_for("p"), expected_generation=None)
+    else:
+        store.facts()
+        store._db.open()
+    return store
+
+
+@pytest.mark.parametrize("keys", [None, KEY], ids=["file", "environment"])
+@pytest.mark.parametrize("fill", [True, False], ids=["in use", "new"])
+def test_a_key_that_the_database_names_seals_nothing(
+    url: str, tmp_path: Path, keys: str | None, fill: bool
+) -> None:
+    """Nothing is sealed with, or opened by, a key that only the database knows of."""
+    store = opened(url, keys, fill=fill)
+    name_a_key_of_ones_own(store, tmp_path)
+    store.close()
+    again = store_at(url, keys=keys)
+    for attempt in (
+        again.check,
+        again.rotate_keys,
+        lambda: again.put(grant_for("q"), expected_generation=None),
+    ):
+        with pytest.raises(SealingKeyError):
+            attempt()
+    again.close()
+
+
+@pytest.mark.parametrize("keys", [None, KEY], ids=["file", "environment"])
+def test_a_planted_row_is_not_laundered(url: str, tmp_path: Path, keys: str | None) -> None:
+    """A rotation of the keys seals no value anew that was sealed with somebody else's key."""
+    store = opened(url, keys)
+    evil = EVIL.seal("an attacker's token", at=place("ormco_connections", "access_token"), row="p")
+    execute(store, "UPDATE ormco_connections SET access_token = ?", evil)
+    name_a_key_of_ones_own(store, tmp_path)
+    store.close()
+    again = store_at(url, keys=keys)
+    for attempt in (again.rotate_keys, lambda: again.access("p")):
+        with pytest.raises(StoreError):
+            attempt()
+    row = again._one("SELECT access_token FROM ormco_connections WHERE practice_id = 'p'", ())
+    assert bytes(row[0]) == evil
+    again.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "key_source = 'keyring'",
+        "key_source = 'file'",
+        "store_id = '0123456789abcdef'",
+        "key_proof = 'invented'",
+    ],
+)
+def test_a_changed_record_of_the_key_is_refused(url: str, change: str) -> None:
+    """The key vouches for the store, its source and its own name; nobody else can."""
+    store = opened(url, KEY)
+    execute(store, f"UPDATE ormco_store SET {change}")
+    store.close()
+    again = store_at(url, keys=KEY)
+    with pytest.raises(SealingKeyError, match="does not vouch"):
+        again.get("p")
+    with pytest.raises(SealingKeyError):
+        again.rotate_keys()
+    again.close()
+
+
+def test_a_store_id_that_is_a_path_leads_nowhere(url: str, tmp_path: Path) -> None:
+    """The store's id is part of a file name, so it can be nothing but an id."""
+    store = opened(url, None)
+    (tmp_path / "evil.key").write_text(EVIL_KEY)
+    (tmp_path / "evil.key").chmod(0o600)
+    execute(store, "UPDATE ormco_store SET store_id = ?, key_id = ?", str(tmp_path / "evil"), EVIL.ids[0])
+    store.close()
+    again = store_at(url, keys=None)
+    with pytest.raises(StoreDamagedError, match="own id"):
+        again.get("p")
+    again.close()
+
+
+def test_a_record_without_proof_gets_one(url: str) -> None:
+    """A store of an earlier version opens, and its key vouches for it from then on."""
+    store = opened(url, KEY)
+    execute(store, "UPDATE ormco_store SET key_proof = NULL")
+    store.close()
+    again = store_at(url, keys=KEY)
+    assert again.get("p") is not None
+    again.check()
+    assert again._one("SELECT key_proof FROM ormco_store", ())[0] is not None
+    again.close()
+
+
+@posix
+@pytest.mark.parametrize("kind", ["pipe", "link", "readable", "folder for all"])
+def test_a_key_file_that_is_not_ones_own(url: str, tmp_path: Path, kind: str) -> None:
+    """A pipe does not hang, a link is not followed, and what others can read or replace is refused."""
+    store = opened(url, None)
+    path = key_file(store.facts()["store_id"])
+    store.close()
+    if kind == "readable":
+        path.chmod(0o644)
+    elif kind == "folder for all":
+        path.parent.chmod(0o777)
+    else:
+        path.rename(tmp_path / "moved")
+        os.mkfifo(path, 0o600) if kind == "pipe" else path.symlink_to(tmp_path / "moved")
+    again = store_at(url, keys=None)
+    with pytest.raises(SealingKeyError, match=r"not a regular file|can read it|every user"):
+        again.get("p")
+    again.close()
+
+
+def give_away(path: Path) -> None:
+    os.chown(path, STRANGER, STRANGER, follow_symlinks=False)
+
+
+def store_file(path: Path) -> None:
+    path.touch(0o666)
+    give_away(path)
+
+
+def journal(path: Path) -> None:
+    opened(f"sqlite:///{path}", KEY).close()
+    path.with_name(f"{path.name}-wal").touch()
+    give_away(path.with_name(f"{path.name}-wal"))
+
+
+def link(path: Path) -> None:
+    path.symlink_to(path.with_name("elsewhere"))
+    give_away(path)
+
+
+def folder(path: Path) -> None:
+    give_away(path.parent)
+
+
+@posix
+@needs_root
+@pytest.mark.parametrize("plant", [store_file, journal, link, folder])
+def test_what_another_user_made_beforehand_is_no_store(tmp_path: Path, plant: Callable[[Path], None]) -> None:
+    """Neither their file, nor their journal beside one's own, nor their link, nor their folder."""
+    path = tmp_path / "shared" / "store.db"
+    path.parent.mkdir()
+    path.parent.chmod(0o1777)
+    plant(path)
+    store = store_at(f"sqlite:///{path}")
+    for attempt in (store.check, lambda: store.get("p"), store.facts):
+        with pytest.raises(StoreUnavailableError, match="another user"):
+            attempt()
+    assert not path.with_name("elsewhere").exists()
+    store.close()
+
+
+def use_both(store: Store) -> None:
+    """Use the reserve and the locks."""
+    store.check()
+    store.try_lock("p")
+
+
+@posix
+@pytest.mark.parametrize("suffix", ["-reserve", "-locks"])
+@pytest.mark.parametrize("hard", [True, False], ids=["hard link", "symbolic link"])
+def test_a_planted_link_is_not_written_through(tmp_path: Path, suffix: str, hard: bool) -> None:
+    """What a link under the name of a file beside the store leads to stays as it is."""
+    target = tmp_path / "precious"
+    target.write_text("precious")
+    target.chmod(0o600)
+    planted = tmp_path / f"store.db{suffix}"
+    planted.hardlink_to(target) if hard else planted.symlink_to(target)
+    store = store_at(f"sqlite:///{tmp_path / 'store.db'}")
+    with pytest.raises(StoreUnavailableError, match=r"regular file|second name"):
+        use_both(store)
+    assert target.read_text() == "precious"
+    store.close()
+
+
+@posix
+@pytest.mark.parametrize("suffix", ["-reserve", "-locks"])
+def test_a_planted_link_that_leads_nowhere_makes_nothing(tmp_path: Path, suffix: str) -> None:
+    """No file is made where a planted link leads to."""
+    (tmp_path / f"store.db{suffix}").symlink_to(tmp_path / "nowhere")
+    store = store_at(f"sqlite:///{tmp_path / 'store.db'}")
+    with pytest.raises(StoreUnavailableError):
+        use_both(store)
+    assert not (tmp_path / "nowhere").exists()
+    store.close()
+
+
+def test_rotation_with_both_sources_keeps_its_own_keys_only(tmp_path: Path) -> None:
+    """Moving from the key file to the setting still works: the file is the one of this store's id."""
+    url = fresh_url("sqlite", tmp_path)
+    opened(url, None).close()
+    store = store_at(url, keys=OTHER_KEY)
+    assert store.rotate_keys() == 2
+    assert store.get("p") is not None
+    store.close()
