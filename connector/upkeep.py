@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from connector.communicate.lab_connection import OrmcoLab
     from connector.connection import Grant
     from connector.consent import Capture, Progress
-    from connector.doctor.checkup import Check
+    from connector.doctor.check import Check
     from connector.refresh import Refresher
     from connector.repair import LastResort, Repair
     from connector.revocation import Revocation
@@ -133,15 +133,19 @@ class Upkeep:
         event = Event(at=now, kind="forget", outcome="ok", practice_id=practice_id)
         self._resources.store.delete(practice_id, event)
 
-    def doctor(self, practice_id: str | None = None) -> Iterator[Check]:
+    def doctor(
+        self, practice_id: str | None = None, *, only: Collection[str] | None = None
+    ) -> Iterator[Check]:
         """Yield one check after the other: the settings, the store, the provider, the browser, a connection.
 
         Args:
             practice_id: whose connection to look at as well; None: a glance at all of them.
+            only: names of the checks to run, of `connector.doctor.ALL_CHECKS`; None: all but those that start
+                a browser or call the token endpoint.
         """
         from connector.doctor import examine
 
-        return examine(self._resources, lambda: self._refresher, practice_id)
+        return examine(self._resources, lambda: self._refresher, practice_id, only=only)
 
     @cached_property
     def lab(self) -> OrmcoLab:

@@ -34,7 +34,7 @@ def test_every_command_is_documented(name: str, command: click.Command) -> None:
     """Each command has help with an example, the common settings, --json and --verbose."""
     options = {option for param in command.params for option in param.opts}
     assert {"--provider", "--store", "--client-id", "--redirect-uri", "--scope"} <= options
-    assert {"--json", "--verbose"} <= options
+    assert {"--json", "--verbose", "--utc"} <= options
     assert command.help
     assert command.epilog is not None
     assert f"ormco {name}" in command.epilog
@@ -50,11 +50,23 @@ def test_help_ends_well(name: str, command: click.Command) -> None:
     assert f"{name} [OPTIONS]" in result.output
 
 
-def test_an_unknown_command_is_a_usage_error() -> None:
-    """A misspelt command ends with status 2 and the usage."""
-    result = CliRunner().invoke(ormco, ["conect"])
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [("conect", "ormco connect"), ("lab aprove", "ormco lab approve"), ("keys rotat", "ormco keys rotate")],
+)
+def test_an_unknown_command_is_a_usage_error(misspelt: str, meant: str) -> None:
+    """A misspelt command ends with status 2, the usage, and the command that was meant."""
+    result = CliRunner().invoke(ormco, misspelt.split(), prog_name="ormco")
     assert result.exit_code == 2
     assert "No such command" in result.stderr
+    assert f"Did you mean '{meant}'" in result.stderr
+
+
+def test_an_unknown_command_unlike_any_is_not_guessed() -> None:
+    """A wrong suggestion is worse than none."""
+    result = CliRunner().invoke(ormco, ["xyzzy"])
+    assert result.exit_code == 2
+    assert "Did you mean" not in result.stderr
 
 
 def test_a_usage_error_is_json_too() -> None:
@@ -82,7 +94,6 @@ def test_something_unexpected_shows_no_message(monkeypatch: pytest.MonkeyPatch) 
     def fail(*_: object) -> None:
         raise ZeroDivisionError("secret-token-abc")
 
-    monkeypatch.setattr("connector.cli.options.config_from", fail)
     monkeypatch.setattr("connector.cli.status.config_from", fail)
     result = CliRunner().invoke(ormco, ["status"])
     assert result.exit_code == 1

@@ -25,7 +25,7 @@ from tests.support.sandbox import RunningSandbox, Visitor, running_sandbox
 PRACTICE = "practice-42"
 CONNECTION_KEYS = [
     *("version", "practice", "state", "since", "reason", "provider", "account", "scope", "renewable"),
-    *("expires_at", "connected_at", "refreshed_at", "token_generation", "lab", "last_error"),
+    *("expires_at", "connected_at", "refreshed_at", "token_generation", "lab", "last_error", "next"),
 ]
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import subprocess
+import sys
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,8 +68,9 @@ def test_status_is_what_the_contract_lists(connected: dict[str, str]) -> None:
         "token_generation",
         "lab",
         "last_error",
+        "next",
     ]
-    assert (connection["state"], connection["token_generation"]) == ("connected", 1)
+    assert (connection["state"], connection["token_generation"], connection["next"]) == ("connected", 1, None)
     assert list(connection["account"]) == ["id", "email", "name", "region"]
 
 
@@ -80,10 +85,52 @@ def test_status_names_who_needs_attention(connected: dict[str, str], classic: Ru
     assert "grant refused\tormco repair practice-42" in result.stdout
 
 
-def test_status_of_nothing(env: dict[str, str], store_url: str) -> None:
-    """Looking at a store that is not there makes none."""
-    assert run(env, "status").stdout == "No connections.\n"
-    assert printed(env, "status")["connections"] == []
+@pytest.mark.parametrize("command", ["status", "audit", "keys rotate"])
+def test_a_mistyped_store_is_an_error(env: dict[str, str], command: str) -> None:
+    """A store that was named and is not there is store trouble, not an empty store; nothing is made."""
+    result = run(env, *command.split())
+    assert result.exit_code == 9
+    assert "there is no store at" in result.stderr
+    assert "ORMCO_STORE" in result.stderr
+    assert not Path(env["ORMCO_STORE"].removeprefix("sqlite:///")).exists()
+
+
+def test_status_of_nothing(env: dict[str, str], tmp_path: Path) -> None:
+    """The default store need not exist yet; looking at it makes none."""
+    fresh = {**env, "ORMCO_STORE": "", "HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "data")}
+    assert run(fresh, "status").stdout == "No connections.\n"
+    assert printed(fresh, "status") == {"version": 1, "connections": []}
+    assert not (tmp_path / "data").exists()
+
+
+def test_status_json_is_one_object_for_any_number(connected: dict[str, str], classic: RunningSandbox) -> None:
+    """Connections are printed as they are read, and still make one JSON object."""
+    url = printed(connected, "begin", "practice-7")["authorization_url"]
+    answer = Visitor(classic).authorize(url, who=classic.other_practice)
+    assert run(connected, "complete", "practice-7", stdin=answer).exit_code == 0
+    practices = [one["practice"] for one in printed(connected, "status")["connections"]]
+    assert practices == ["practice-42", "practice-7"]
+
+
+def test_a_practice_that_is_spelt_alike_is_named(connected: dict[str, str]) -> None:
+    """A misspelt practice is answered with the one that was probably meant."""
+    result = run(connected, "status", "practise-42")
+    assert result.exit_code == 6
+    assert "Did you mean practice-42?" in result.stderr
+
+
+def test_the_shell_completes_practices(connected: dict[str, str]) -> None:
+    """The practices of the store complete; without a store nothing is printed into the line."""
+    words = {"COMP_WORDS": "ormco repair pra", "COMP_CWORD": "2", "_ORMCO_COMPLETE": "bash_complete"}
+    assert completed(connected | words) == "plain,practice-42\n"
+    assert completed(connected | words | {"ORMCO_STORE": "sqlite:////nowhere/at/all"}).strip() == ""
+
+
+def completed(env: dict[str, str]) -> str:
+    """Return what the shell is given."""
+    return subprocess.run(
+        [sys.executable, "-m", "connector"], env=os.environ | env, capture_output=True, text=True, check=True
+    ).stdout
 
 
 def test_token_prints_the_token_alone(connected: dict[str, str]) -> None:

@@ -14,12 +14,9 @@ from pathlib import Path
 import pytest
 
 from connector import Config, Connector, LabConnection
-from connector.cli.output import exit_status
-from connector.doctor import connection as doctor_connection
-from connector.doctor import examine
-from connector.doctor import here as doctor_here
-from connector.doctor import provider as doctor_provider
-from connector.doctor.checkup import Check
+from connector.cli.exit_statuses import exit_status
+from connector.doctor import ALL_CHECKS, connection_checks, examine, local_checks, provider_checks
+from connector.doctor.check import Check
 from connector.errors import ConnectorError
 from connector.resources import Resources
 from connector.revocation.removal import Removal
@@ -57,10 +54,10 @@ def test_all_is_well(sandbox: RunningSandbox, store_url: str) -> None:
     """A working connection passes every check, and the check takes nothing from it."""
     with opened(settings(sandbox, store_url)) as connector:
         before = connect(connector, sandbox)
-        checks = list(connector.doctor(PRACTICE))
+        checks = list(connector.doctor(PRACTICE, only=ALL_CHECKS))
         assert connector.status(PRACTICE) == before
     found = results(checks)
-    machine = ("browser", "display")
+    machine = ("browser", "browser_start", "display")
     assert {found[name] for name in found if name not in machine} == {"ok"}
     expected = {"settings", "store", "store_key", "store_permissions", "disk", "host", "clock", "client"}
     expected |= {"client_secret", "connection", "grant", "account", "region", *machine}
@@ -70,16 +67,16 @@ def test_all_is_well(sandbox: RunningSandbox, store_url: str) -> None:
 def test_it_works_with_nothing_configured(tmp_path: Path) -> None:
     """Nothing set is no failure of this machine's, and nothing is made by looking."""
     resources = Resources(Config.from_env({"ORMCO_STORE": f"sqlite:///{tmp_path}/new/connections.db"}))
-    (settings_check,) = doctor_here.settings(resources)
+    (settings_check,) = local_checks.settings(resources)
     assert settings_check.result == "warning"
     assert "ORMCO_CLIENT_ID" in settings_check.detail
-    assert results(list(doctor_here.store(resources))) == {"store": "ok", "disk": "ok"}
+    assert results(list(local_checks.store(resources))) == {"store": "ok", "disk": "ok"}
     assert list(tmp_path.iterdir()) == []
 
 
 def test_half_the_settings_are_a_failure() -> None:
     """A client id without the secret that this provider wants is a mistake, not an absence."""
-    (check,) = doctor_here.settings(Resources(Config.from_env({"ORMCO_CLIENT_ID": "ormco"})))
+    (check,) = local_checks.settings(Resources(Config.from_env({"ORMCO_CLIENT_ID": "ormco"})))
     assert check.result == "failed"
     assert status([check]) == 10
 
@@ -90,18 +87,18 @@ def test_missing_settings_matter_where_there_are_connections(classic: RunningSan
     with opened(env) as connector:
         connect(connector, classic)
     del env["ORMCO_CLIENT_ID"], env["ORMCO_CLIENT_SECRET"]
-    (check,) = doctor_here.settings(Resources(Config.from_env(env)))
+    (check,) = local_checks.settings(Resources(Config.from_env(env)))
     assert check.result == "failed"
 
 
 def status(checks: list[Check]) -> int:
-    return next((exit_status(check.error) for check in checks if check.error), 0)
+    return next((exit_status(check.error) for check in checks if check.error and check.result == "failed"), 0)
 
 
 def test_no_offline_access_is_pointed_out(identity: RunningSandbox, store_url: str) -> None:
     """Scopes that bring no refresh token are noticed before consent is given for them."""
     env = settings(identity, store_url, ORMCO_SCOPE="openid profile api")
-    assert results(doctor_here.settings(Resources(Config.from_env(env)))) == {
+    assert results(local_checks.settings(Resources(Config.from_env(env)))) == {
         "settings": "ok",
         "scope": "warning",
     }
@@ -131,7 +128,7 @@ def test_each_wrong_setting_is_found_by_its_own_check(
     with opened(settings(sandbox, store_url)) as connector:
         connect(connector, sandbox)
     with opened(settings(sandbox, store_url) | change) as connector:
-        checks = list(connector.doctor())
+        checks = list(connector.doctor(only=ALL_CHECKS))
     check = next(check for check in checks if check.result == "failed")
     assert check.name == name
     assert check.cure
@@ -149,7 +146,7 @@ def test_each_fault_of_the_provider_fails_a_check(
     with opened(settings(sandbox, store_url)) as connector:
         before = connect(connector, sandbox)
         sandbox.set_scenarios(fault)
-        checks = list(connector.doctor(PRACTICE))
+        checks = list(connector.doctor(PRACTICE, only=ALL_CHECKS))
         assert status(checks) == exit_code
         assert connector.status(PRACTICE) == before
 
@@ -161,12 +158,12 @@ def test_a_host_that_is_not_there(classic: RunningSandbox, store_url: str, tmp_p
     assert own in text
     file = tmp_path / "provider.toml"
     file.write_text(text.replace(own, 'portal_url = "http://127.0.0.1:9/portal"'), "utf-8")
-    checks = doctor_provider.hosts(
+    checks = provider_checks.hosts(
         Resources(Config.from_env(settings(classic, store_url, ORMCO_PROVIDER=str(file))))
     )
     assert the("host 127.0.0.1:9", checks).result == "warning"
     file.write_text(text.replace(f"{classic.url}/oauth/token", "http://127.0.0.1:9/oauth/token"), "utf-8")
-    checks = doctor_provider.hosts(
+    checks = provider_checks.hosts(
         Resources(Config.from_env(settings(classic, store_url, ORMCO_PROVIDER=str(file))))
     )
     assert the("host 127.0.0.1:9", checks).result == "failed"
@@ -201,7 +198,7 @@ def test_the_clock_is_compared(seconds: int, result: str, tmp_path: Path) -> Non
         file.write_text(
             f'[provider]\nauthorization_endpoint = "{url}/a"\ntoken_endpoint = "{url}/t"\n', "utf-8"
         )
-        checks = doctor_provider.hosts(Resources(Config.from_env({"ORMCO_PROVIDER": str(file)})))
+        checks = provider_checks.hosts(Resources(Config.from_env({"ORMCO_PROVIDER": str(file)})))
     check = the("clock", checks)
     assert check.result == result
     if seconds:
@@ -213,7 +210,7 @@ def test_the_secret_is_proved_without_risking_a_grant(sandbox: RunningSandbox, s
     with opened(settings(sandbox, store_url)) as connector:
         connect(connector, sandbox)
     wrong = settings(sandbox, store_url, ORMCO_CLIENT_SECRET="wrong")
-    (check,) = doctor_provider.client_secret(Resources(Config.from_env(wrong)))
+    (check,) = provider_checks.client_secret(Resources(Config.from_env(wrong)))
     assert check.result == "failed"
     with opened(settings(sandbox, store_url)) as connector:
         assert connector._refresher.refresh(PRACTICE, force=True).token_generation == 2
@@ -230,7 +227,7 @@ def test_a_key_file_and_its_readers_are_pointed_out(
         connect(connector, classic)
         place = connector._resources.store.facts()["key_place"]
     resources = Resources(Config.from_env(env))
-    assert results(doctor_here.store(resources)) == {
+    assert results(local_checks.store(resources)) == {
         "store": "ok",
         "store_key": "warning",
         "store_permissions": "ok",
@@ -239,7 +236,7 @@ def test_a_key_file_and_its_readers_are_pointed_out(
     Path(place).chmod(0o644)
     (tmp_path / "connections.db").chmod(0o640)
     tmp_path.chmod(0o777)
-    found = results(doctor_here.store(resources))
+    found = results(local_checks.store(resources))
     names = ("store_key_file", "store_permissions", "store_folder")
     assert [found[name] for name in names] == ["warning", "warning", "warning"]
 
@@ -259,11 +256,11 @@ def test_the_display(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    (check,) = doctor_here.display()
+    (check,) = local_checks.display()
     assert check.result == "warning"
     assert "--paste" in check.cure
     monkeypatch.setenv("DISPLAY", ":0")
-    (check,) = doctor_here.display()
+    (check,) = local_checks.display()
     assert check.result == "ok"
 
 
@@ -337,7 +334,7 @@ def test_the_lab_connection(lab: LabConnection | None, result: str | None) -> No
         since=datetime.now(UTC),
         lab=lab,
     )
-    assert [check.result.value for check in doctor_connection._lab(connection)] == (
+    assert [check.result.value for check in connection_checks._lab(connection)] == (
         [result] if result else []
     )
 
@@ -358,11 +355,31 @@ def test_no_secret_is_shown(sandbox: RunningSandbox, store_url: str) -> None:
             assert not [secret for secret in hidden if secret in text]
 
 
+def test_a_health_check_starts_nothing(classic: RunningSandbox, store_url: str) -> None:
+    """Unless it is asked to, the doctor neither calls the token endpoint nor starts a browser."""
+    with opened(settings(classic, store_url)) as connector:
+        names = results(list(connector.doctor()))
+    assert not {"client_secret", "browser_start"} & set(names)
+    assert not [name for name in classic.counters() if name.startswith("token")]
+
+
+def test_only_the_named_checks_run(classic: RunningSandbox, store_url: str) -> None:
+    """A program chooses its checks by name; an unknown name is an error."""
+    with opened(settings(classic, store_url)) as connector:
+        assert list(results(list(connector.doctor(only=["store", "display"])))) == [
+            "store",
+            "disk",
+            "display",
+        ]
+        with pytest.raises(ValueError, match="no such check: stor"):
+            list(connector.doctor(only=["stor"]))
+
+
 def test_a_check_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, store_url: str) -> None:
     """What never ends is reported as such, and the others go on."""
     release = threading.Event()
     monkeypatch.setattr("connector.doctor.examination._SECONDS", 0.2)
-    monkeypatch.setattr("connector.doctor.here.display", lambda: release.wait(60) and [])
+    monkeypatch.setattr("connector.doctor.local_checks.display", lambda: release.wait(60) and [])
     env = {"ORMCO_STORE": store_url, "ORMCO_PROVIDER": "no-such", "ORMCO_BROWSER": "/nowhere"}
     try:
         checks = list(examine(Resources(Config.from_env(env)), lambda: pytest.fail("needed"), None))

@@ -6,7 +6,7 @@ import inspect
 import re
 
 import connector.errors
-from connector.cli.output import EXIT_STATUSES, exit_status
+from connector.cli.exit_statuses import EXIT_STATUSES, exit_status
 from connector.errors import CodeDamagedError, ConnectorError, StoreLockedError
 
 

@@ -1,60 +1,13 @@
-"""What the commands print, and which exit status stands for which error."""
+"""What the commands print: results on stdout, messages on stderr."""
 
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 
-from connector import errors
-from connector.cli.output import EXIT_STATUSES, emit, emit_error, exit_status, report, say, table
-from connector.errors import CodeDamagedError, ConnectorError, NeedsRepairError, SettingError
-
-
-def every_error() -> list[type[ConnectorError]]:
-    """All error classes of the package but the base."""
-    return [getattr(errors, name) for name in errors.__all__ if name != "ConnectorError"]
-
-
-@pytest.mark.parametrize(
-    ("name", "status"),
-    [
-        ("CodeMissingError", 3),
-        ("StateMismatchError", 3),
-        ("CodeRefusedError", 3),
-        ("NobodyActedError", 3),
-        ("ConsentDeniedError", 4),
-        ("WindowClosedError", 4),
-        ("ProviderUnavailableError", 5),
-        ("ConnectionNotFoundError", 6),
-        ("StillWaitingError", 6),
-        ("NeedsRepairError", 7),
-        ("RevokedError", 7),
-        ("GrantStillHonouredError", 7),
-        ("AccountMismatchError", 8),
-        ("StoreLockedError", 9),
-        ("SealingKeyError", 9),
-        ("SettingError", 10),
-        ("ClientRefusedError", 10),
-        ("ProviderErrorPageError", 10),
-    ],
-)
-def test_each_error_has_its_exit_status(name: str, status: int) -> None:
-    """The exit statuses are those that scripts rely on."""
-    kind = getattr(errors, name)
-    assert next(value for known, value in EXIT_STATUSES if issubclass(kind, known)) == status
-
-
-def test_no_error_is_without_an_exit_status() -> None:
-    """Every class of the tree falls under exactly one status, so that their order does not matter."""
-    for kind in every_error():
-        assert len([status for known, status in EXIT_STATUSES if issubclass(kind, known)]) == 1, kind
-
-
-def test_what_nobody_foresaw_has_its_own_statuses() -> None:
-    """1 for a programming error, 130 for Ctrl-C."""
-    assert (exit_status(ValueError("x")), exit_status(KeyboardInterrupt())) == (1, 130)
+from connector.cli.output import emit, emit_error, report, say
+from connector.errors import CodeDamagedError, NeedsRepairError, SettingError
 
 
 def test_an_error_is_printed_with_its_hint(capsys: pytest.CaptureFixture[str]) -> None:
@@ -116,15 +69,3 @@ def test_messages_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     say("hello")
     emit_error("usage", "no such option", as_json=False)
     assert capsys.readouterr() == ("", "hello\n")
-
-
-def test_a_table_is_aligned_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A terminal gets headings and columns, with nothing cut."""
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    lines = table(("NAME", "STATE"), [("practice-42", "connected"), ("b", "revoked")]).splitlines()
-    assert lines[0].find("STATE") - len("\x1b[1m") == lines[1].find("connected") == lines[2].find("revoked")
-
-
-def test_a_table_is_tab_separated_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
-    """A pipe gets the cells alone, for cut and awk."""
-    assert table(("NAME", "STATE"), [("practice-42", "connected")]) == "practice-42\tconnected"

@@ -14,7 +14,7 @@ import click
 import pytest
 
 from connector.cli import ormco
-from connector.cli.output import EXIT_STATUSES
+from connector.cli.exit_statuses import EXIT_STATUSES
 from connector.oauth.provider import PRESETS
 from connector.oauth.provider_file import read_provider_file
 from tests.support.browsers import need_browser

@@ -5,19 +5,17 @@ Only click is imported here; every command imports what it works with when it ru
 
 from __future__ import annotations
 
-import importlib
-import io
 import signal
 import sys
-from typing import Any
 
 import click
 
-from connector.cli.output import Style, emit_error, report
+from connector.cli.groups import LazyGroup
+from connector.cli.streams import prepare_streams
 
 __all__ = ["main", "ormco"]
 
-# Command → the module of this package that has it, and what it does: `--help` imports none of them.
+# Command → its module, and what it does.
 _COMMANDS = {
     "connect": ("connect", "Connect a practice: consent, tokens, account."),
     "begin": ("connect", "Print a link that asks the practice for access."),
@@ -25,7 +23,7 @@ _COMMANDS = {
     "code": ("code", "Get the code out of whatever was copied."),
     "status": ("status", "Show the connections and what they need."),
     "token": ("token", "Print a valid access token."),
-    "repair": ("repair", "Find out what is wrong with a connection, mend it."),
+    "repair": ("repair", "Find out what is wrong with a connection, and repair it."),
     "reconnect": ("repair", "Revoke a connection, then connect it from the start."),
     "revoke": ("revoke", "Take Ormco's access back, and prove it."),
     "forget": ("revoke", "Delete all that is stored of a practice."),
@@ -40,51 +38,6 @@ _COMMANDS = {
     "sandbox": ("sandbox", "Run an imitation of 3Shape to try things out."),
 }
 
-
-class Commands(click.Group):
-    """The group of all commands; a command's module is imported when it is named."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the commands in the order in which they are met."""
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one command."""
-        if cmd_name not in _COMMANDS:
-            return None
-        module = importlib.import_module(f"connector.cli.{_COMMANDS[cmd_name][0]}")
-        command = getattr(module, cmd_name.replace("-", "_"))
-        return command if isinstance(command, click.Command) else None
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Note what an error has to look like, before anything can fail."""
-        ctx.obj = Style(as_json="--json" in args, verbose="--verbose" in args)
-        return super().parse_args(ctx, args)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; turn every error into words and an exit status."""
-        style: Style = ctx.obj
-        try:
-            return super().invoke(ctx)
-        except click.UsageError as error:
-            if style.as_json:
-                emit_error("usage", error.format_message(), as_json=True)
-            raise
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
-            raise
-        except (Exception, KeyboardInterrupt) as error:
-            if style.verbose:
-                import traceback
-
-                traceback.print_exc()
-            return ctx.exit(report(error, as_json=style.as_json))
-
-
 _HELP = """Authorize Ormco in a 3Shape Communicate account, and keep the connection alive.
 
 \b
@@ -95,7 +48,8 @@ _HELP = """Authorize Ormco in a 3Shape Communicate account, and keep the connect
 
 
 @click.group(
-    cls=Commands,
+    cls=LazyGroup,
+    modules=_COMMANDS,
     help=_HELP,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -106,10 +60,10 @@ def ormco() -> None:
 
 def main() -> None:
     """Run the command line."""
-    # A code page without ✓ must not end a command.
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    prepare_streams()
     # Like Ctrl-C, so that a browser and a half-open request are cleaned up.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    ormco.main(prog_name="ormco")
+    try:
+        ormco.main(prog_name="ormco")
+    except KeyboardInterrupt:  # outside any command, such as while one is imported
+        sys.exit(130)

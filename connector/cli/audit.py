@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from connector.cli.options import config_from, open_connector, settings_options
-from connector.cli.output import emit, table
+from connector.cli.options import config_from, open_connector, optional_practice, settings_options
+from connector.cli.output import emit, shown_time
+from connector.cli.table import table
 from connector.clock import isoformat
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ __all__ = ["audit"]
 @click.command(
     epilog="Example: ormco audit practice-42 --json",
 )
-@click.argument("practice", required=False)
+@optional_practice
 @click.option(
     "--after", type=click.IntRange(0), default=0, metavar="N", help="Only entries after this number."
 )
@@ -29,7 +30,7 @@ __all__ = ["audit"]
 @settings_options
 def audit(practice: str | None, after: int, limit: int, as_json: bool, **settings: Any) -> None:
     """Print the audit record, oldest first: consent, refresh, repair, revocation, keys; never a secret."""
-    with open_connector(config_from(settings)) as connector:
+    with open_connector(config_from(settings), must_exist=True) as connector:
         events = connector.events(after=after, practice_id=practice, limit=limit)
     payload = {"events": [_json(event) for event in events]}
     emit(payload, _text(events) if events else "Nothing yet.", as_json=as_json)
@@ -52,7 +53,7 @@ def _text(events: list[Event]) -> str:
     rows = [
         (
             str(event.sequence),
-            isoformat(event.at) or "",
+            shown_time(event.at),
             event.practice_id or "-",
             event.kind,
             event.outcome,

@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from connector.cli.connections import age
+from connector.cli.output import age
 from connector.clock import isoformat
 from connector.redact import shown
 

@@ -10,13 +10,16 @@ from typing import Any
 import click
 
 from connector.cli.case_options import moment_option, patient_option, reading_options
+from connector.cli.exit_statuses import exit_status
+from connector.cli.groups import SuggestingGroup
 from connector.cli.options import config_from, open_connector, practice_argument, settings_options
-from connector.cli.output import emit, exit_status, say, table
+from connector.cli.output import emit, say
+from connector.cli.table import table
 
 __all__ = ["cases"]
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def cases() -> None:
     """Follow the practices' cases: where each stands, who did what, who has to act next.
 

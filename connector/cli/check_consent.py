@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from connector.cli.options import config_from, settings_options
-from connector.cli.output import emit, report
+from connector.cli.output import emit, mark, report
 
 if TYPE_CHECKING:
     from connector.testing.check import Check
@@ -24,7 +24,7 @@ _STEPS = {
     "redirect": "The browser was sent back; the answer was captured",
     "code": "The code is whole; it was not used",
 }
-_SIGNS = {"ok": ("✓", "green"), "changed": ("!", "yellow"), "failed": ("✗", "red")}
+_MARKS = {"ok": "ok", "changed": "warning", "failed": "failed"}
 
 
 @click.command(
@@ -94,8 +94,7 @@ def _as_json(check: Check) -> dict[str, Any]:
 def _text(check: Check) -> str:
     lines = []
     for step in check.steps:
-        sign, colour = _SIGNS[step.result]
-        lines.append(f"{click.style(sign, fg=colour)} {_STEPS[step.name]} ({step.seconds:.1f} s)")
+        lines.append(f"{mark(_MARKS[step.result])} {_STEPS[step.name]} ({step.seconds:.1f} s)")
     lines += [f"  - {what}" for what in check.missing]
     lines += [f"  + {what}" for what in check.instead]
     lines += [f"Screenshot: {path}" for path in check.screenshots]

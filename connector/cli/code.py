@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any
+import sys
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from connector.cli.options import settings_options
-from connector.cli.output import emit, say
+from connector.cli.output import emit, mark, say, shown_time
 from connector.ormco import REDIRECT_URI
+
+if TYPE_CHECKING:
+    from connector.redirect.parse import AuthorizationResponse
 
 __all__ = ["code"]
 
+_KEYS = ("code", "dialog_code", "format", "layers", "complete", "length", "state")
+# DotNetOpenAuth's default; counted from the paste it is the most that can be left.
+_LIFETIME = timedelta(minutes=3)
 _NOT_AN_ARGUMENT = (
     "a code or an address is not taken as an argument: others can read it in the process list, the shell "
     'keeps it in its history, and "!", "&" and "%" mean something to shells. Run `ormco code` and paste it '
@@ -46,9 +54,9 @@ def code(
 ) -> None:
     """Get the authorization code out of whatever was copied.
 
-    The whole address is best, but a part of it, the bare code, a mail or a half-edited address will do: what
-    was added is taken away, and a code that is cut short or damaged is refused before anyone spends it.
-    Nothing is sent anywhere, and nothing has to be set up.
+    The whole address is best, but a part of it, the bare code, a mail or a half-edited address will do. A
+    code that is cut short or damaged is refused before anyone spends it. Nothing is sent anywhere. A pipe
+    gets the code alone; a terminal the form for OrmcoDigital's dialog, which is copied too.
     """
     _refuse(unwanted)
     from connector.cli.terminal import read_file, read_paste
@@ -59,14 +67,32 @@ def code(
     response = parse_redirect(text, redirect_uri=redirect_uri or REDIRECT_URI)
     if response.warning:
         say(f"Warning: {response.warning}.")
+    if not as_json and not for_dialog and sys.stdout.isatty():
+        _show(response)
+        return
     if response.complete is None:
         say("Note: a code of this kind does not tell whether it is whole; it is passed on unchecked.")
-    names = ("code", "dialog_code", "format", "layers", "complete", "length", "state")
-    emit(
-        {name: getattr(response, name) for name in names},
-        response.dialog_code if for_dialog else response.code,
-        as_json=as_json,
-    )
+    payload = {name: getattr(response, name) for name in _KEYS}
+    emit(payload, response.dialog_code if for_dialog else response.code, as_json=as_json)
+
+
+def _show(response: AuthorizationResponse) -> None:
+    """Show a person the form of the code that OrmcoDigital's dialog takes, and copy it."""
+    from connector.cli.clipboard import copy
+    from connector.clock import Clock
+
+    emit({}, f"{response.dialog_code}\n", as_json=False)
+    length = response.length
+    if response.complete is None:
+        say(f"{mark('warning')} {length} characters, unchecked: codes of this kind do not show damage.")
+    else:
+        say(f"{mark('ok')} The code is whole: {length} of {length} characters.")
+    copied = copy(response.dialog_code)
+    say(f"{mark('ok')} This is the form for OrmcoDigital's dialog{f', {copied}' if copied else ''}.")
+    ends = shown_time(Clock().utc_now() + _LIFETIME, err=True)
+    say(f"{mark('waiting')} A code lives about three minutes: this one until {ends} at the latest.")
+    if response.code != response.dialog_code:
+        say(f"  The decoded code, for programs: {response.code}")
 
 
 def _refuse(arguments: tuple[str, ...]) -> None:

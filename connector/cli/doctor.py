@@ -8,31 +8,32 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from connector.cli.options import config_from, open_connector, settings_options
-from connector.cli.output import UNEXPECTED, emit, exit_status, say
+from connector.cli.exit_statuses import UNEXPECTED, exit_status
+from connector.cli.options import config_from, open_connector, optional_practice, settings_options
+from connector.cli.output import emit, mark, say, write
 
 if TYPE_CHECKING:
-    from connector.doctor.checkup import Check
+    from connector.doctor.check import Check
 
 __all__ = ["doctor"]
 
-_MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✗", "red")}
-
 
 @click.command(epilog="Example: ormco doctor practice-42")
-@click.argument("practice", required=False)
+@optional_practice
 @settings_options
 def doctor(practice: str | None, as_json: bool, **settings: Any) -> None:
     """Check settings, store, provider and browser, and with PRACTICE its connection.
 
     Works with nothing set. Warnings end with status 0; the first check that failed decides otherwise.
     """
+    from connector.doctor import ALL_CHECKS
+
     checks = []
     with open_connector(config_from(settings)) as connector:
-        for check in connector.doctor(practice):
+        for check in connector.doctor(practice, only=ALL_CHECKS):
             checks.append(check)
             if not as_json:
-                click.echo(_text(check))
+                write(_text(check))
     emit({"checks": [_as_json(check) for check in checks]}, "", as_json=as_json)
     say(_summary(checks))
     click.get_current_context().exit(_status(checks))
@@ -43,11 +44,8 @@ def _as_json(check: Check) -> dict[str, str]:
 
 
 def _text(check: Check) -> str:
-    mark, colour = _MARKS[check.result.value]
-    text = f"{click.style(mark, fg=colour)} {check.name}: {check.detail}"
-    if check.cure:
-        text += f"\n{textwrap.indent(check.cure, '    ')}"
-    return text
+    text = f"{mark(check.result.value)} {check.name}: {check.detail}"
+    return f"{text}\n{textwrap.indent(check.cure, '    ')}" if check.cure else text
 
 
 def _summary(checks: list[Check]) -> str:

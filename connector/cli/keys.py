@@ -6,13 +6,14 @@ from typing import Any
 
 import click
 
+from connector.cli.groups import SuggestingGroup
 from connector.cli.options import config_from, open_connector, settings_options
 from connector.cli.output import emit, say
 
 __all__ = ["keys"]
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def keys() -> None:
     """Make and change the keys that the stored tokens are sealed with."""
 
@@ -36,6 +37,6 @@ def rotate(as_json: bool, **settings: Any) -> None:
     then drop the old one. With the keyring or the key file a fresh key is made and kept there. A run that was
     interrupted is finished by the next.
     """
-    with open_connector(config_from(settings)) as connector:
+    with open_connector(config_from(settings), must_exist=True) as connector:
         done = connector.rotate_keys(progress=lambda number: say(f"{number} values …"))
     emit({"resealed": done}, f"{done} values are sealed with the new key.", as_json=as_json)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from connector.cli.groups import SuggestingGroup
 from connector.cli.options import config_from, open_connector, practice_argument, settings_options
 from connector.cli.output import emit, say
 from connector.errors import ConnectorError
@@ -46,7 +47,7 @@ def region_option(command: Command) -> Command:
     )(command)
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def lab() -> None:
     """Make Ormco a lab of the practice, so that its cases can be sent there.
 

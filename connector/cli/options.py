@@ -1,28 +1,45 @@
-"""Options that several commands take."""
+"""Options that every command takes, and the connector that they lead to."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from connector.errors import SettingError
+from connector.errors import ConnectionNotFoundError, SettingError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from connector.config import Config
     from connector.connector import Connector
 
 __all__ = [
+    "complete_practice",
     "config_from",
-    "mode_options",
     "open_connector",
+    "optional_practice",
     "practice_argument",
     "settings_options",
+    "with_answers",
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+# Setting → what it is asked for by, and whether it is a secret.
+_QUESTIONS = {
+    "username": ("3Shape Communicate user name (e-mail address)", False),
+    "password": ("3Shape Communicate password", True),
+    "digital_url": ("Address of OrmcoDigital (https://…)", False),
+    "digital_username": ("OrmcoDigital user name", False),
+    "digital_password": ("OrmcoDigital password", True),
+}
+_MOST_COMPLETIONS = 100
+_MOST_COMPARED = 5_000  # connections whose names are compared with a misspelt one
 
 # Option → the setting it stands in for.
 _SETTINGS = {
@@ -33,11 +50,9 @@ _SETTINGS = {
     "scope": ("ORMCO_SCOPE", "Scopes to ask for.", "SCOPES"),
 }
 
-practice_argument = click.argument("practice")
-
 
 def settings_options(command: Command) -> Command:
-    """Add what every command takes: --provider, --store, --client-id, --redirect-uri, --scope; --json."""
+    """Add what every command takes: the settings, --json, --utc and --verbose."""
     for name, (variable, text, metavar) in reversed(_SETTINGS.items()):
         option = click.option(
             f"--{name.replace('_', '-')}",
@@ -50,28 +65,10 @@ def settings_options(command: Command) -> Command:
     command = click.option(
         "--verbose", is_flag=True, expose_value=False, help="Show a traceback when something goes wrong."
     )(command)
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")(command)
-
-
-def mode_options(command: Command) -> Command:
-    """Add the ways to get consent: --browser, --headless, --paste, and --timeout."""
-    modes = {
-        "browser": "Open a visible browser (the default).",
-        "headless": "Sign in without a window, with ORMCO_3SHAPE_USERNAME and _PASSWORD.",
-        "paste": "Print the link, and read the address that the browser ended on.",
-    }
     command = click.option(
-        "--timeout",
-        type=click.FloatRange(1, 86400),
-        default=600,
-        metavar="SECONDS",
-        help="How long to wait (600).",
+        "--utc", is_flag=True, expose_value=False, help="Show times in UTC instead of local time."
     )(command)
-    for mode, text in reversed(modes.items()):
-        # Only one may have a default: click takes False for a value.
-        default: dict[str, Any] = {"default": True} if mode == "browser" else {}
-        command = click.option(f"--{mode}", "mode", flag_value=mode, help=text, **default)(command)
-    return command
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")(command)
 
 
 def config_from(overrides: dict[str, Any]) -> Config:
@@ -86,11 +83,95 @@ def config_from(overrides: dict[str, Any]) -> Config:
     return Config.from_env(env)
 
 
-def open_connector(config: Config) -> Connector:
-    """Return a connector; nothing is opened before its first call."""
+def with_answers(config: Config, *names: str) -> Config:
+    """Return the settings, completed by asking for what is missing if somebody is at a terminal.
+
+    Args:
+        config: the settings.
+        names: attributes of `Config` that are needed, such as "digital_url".
+    """
+    missing = [name for name in names if not getattr(config, name)]
+    if not missing or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return config
+    from connector.config import Secret
+
+    answers: dict[str, Any] = {}
+    for name in missing:
+        question, secret = _QUESTIONS[name]
+        answer = click.prompt(question, hide_input=secret, err=True)
+        answers[name] = Secret(answer) if secret else answer.strip()
+    return replace(config, **answers)
+
+
+@contextmanager
+def open_connector(config: Config, *, must_exist: bool = False) -> Iterator[Connector]:
+    """Give a connector; for a practice that is not connected, name those that are spelt alike.
+
+    Args:
+        config: the settings.
+        must_exist: refuse a store that was named and is not there, for commands that would have nothing to
+            show or to do with an empty one.
+
+    Raises:
+        connector.errors.StoreUnavailableError: there is no such store.
+    """
     from connector.connector import Connector
 
-    return Connector.from_config(config)
+    if must_exist:
+        _require_store(config)
+    with Connector.from_config(config) as connector:
+        try:
+            yield connector
+        except ConnectionNotFoundError as exc:
+            if similar := _similar(connector, exc):
+                exc.hint = f"Did you mean {' or '.join(similar)}? {exc.hint}".rstrip()
+            raise
+
+
+def practice_argument(command: Command) -> Command:
+    """Add PRACTICE, which the shell completes."""
+    return click.argument("practice", shell_complete=complete_practice)(command)
+
+
+def optional_practice(command: Command) -> Command:
+    """Add an optional PRACTICE, which the shell completes."""
+    return click.argument("practice", required=False, shell_complete=complete_practice)(command)
+
+
+def complete_practice(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Return the practices that begin with what is typed; nothing if the store cannot be read."""
+    try:
+        with open_connector(config_from(context.params)) as connector:
+            matching = (one for one in _practice_ids(connector) if one.startswith(incomplete))
+            return list(islice(matching, _MOST_COMPLETIONS))
+    except Exception:
+        # A message would end up in the line that is being typed.
+        return []
+
+
+def _similar(connector: Connector, error: ConnectionNotFoundError) -> list[str]:
+    from difflib import get_close_matches
+
+    wanted = str(click.get_current_context().params.get("practice") or "")
+    if wanted not in error.message:
+        return []
+    known = islice(_practice_ids(connector), _MOST_COMPARED)
+    return [practice for practice in get_close_matches(wanted, known) if practice != wanted]
+
+
+def _practice_ids(connector: Connector) -> Iterator[str]:
+    return (connection.practice_id for connection in connector.connections())
+
+
+def _require_store(config: Config) -> None:
+    from pathlib import Path
+
+    scheme, _, path = (config.store or "").partition(":///")
+    if scheme == "sqlite" and not Path(path).expanduser().exists():
+        raise StoreUnavailableError(
+            f"there is no store at {path}",
+            hint="Check ORMCO_STORE or --store; a store is made when the first practice is connected.",
+        )
 
 
 def _without_password(_ctx: click.Context, _param: click.Parameter, url: str | None) -> str | None:

@@ -1,57 +1,78 @@
-"""What the commands print, and the one place where errors become words and exit statuses."""
+"""What the commands print: results on stdout, messages on stderr."""
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import click
 
-from connector import errors
+from connector.cli.exit_statuses import exit_status
 from connector.errors import ConnectorError
 
 __all__ = [
-    "EXIT_STATUSES",
-    "INTERRUPTED",
-    "Style",
+    "Checklist",
+    "OutputOptions",
+    "age",
+    "color",
     "emit",
     "emit_error",
-    "exit_status",
+    "mark",
     "report",
     "say",
-    "table",
+    "shown_time",
+    "write",
 ]
 
-# The first class that fits decides.
-EXIT_STATUSES: Sequence[tuple[type[ConnectorError], int]] = (
-    (errors.AuthorizationResponseError, 3),
-    (errors.ConsentDeniedError, 4),
-    (errors.ProviderUnavailableError, 5),
-    (errors.NotFoundError, 6),
-    (errors.GrantError, 7),
-    (errors.AccountMismatchError, 8),
-    (errors.AccountUnconfirmedError, 8),
-    (errors.StoreError, 9),
-    (errors.ConfigurationError, 10),
-)
-UNEXPECTED = 1
-INTERRUPTED = 130
 _FACTS = ("length", "expected_length", "position")
+# The streams replace each by an ASCII form where the terminal cannot show it (see `streams`).
+_MARKS = {
+    "ok": ("✓", "green"),
+    "failed": ("✗", "red"),
+    "warning": ("!", "yellow"),
+    "waiting": ("…", "yellow"),
+    "found": ("→", "cyan"),
+}
+_STEPS = {
+    "settings": "The settings are complete",
+    "store": "The store is writable, and its key is right",
+    "provider": "The provider answers",
+    "consent": "Access was allowed; the answer was captured before it left the browser",
+    "code": "The answer belongs to this request, and its code shows no damage",
+    "tokens": "The code was exchanged; the tokens are stored, sealed",
+    "account": "The account behind the tokens is known",
+}
 
 
-class Style(NamedTuple):
-    """How to speak to whoever called."""
+class OutputOptions(NamedTuple):
+    """Output options that every command takes."""
 
-    as_json: bool
-    verbose: bool
+    as_json: bool = False
+    verbose: bool = False
+    utc: bool = False
 
 
-def exit_status(error: BaseException) -> int:
-    """Return the exit status that stands for an error."""
-    if isinstance(error, KeyboardInterrupt):
-        return INTERRUPTED
-    return next((status for kind, status in EXIT_STATUSES if isinstance(error, kind)), UNEXPECTED)
+def color() -> bool | None:
+    """Return False if colours are not wanted (no-color.org, or a terminal without them), else None.
+
+    Asked for each message, not once: other threads than the command's have no click context.
+    """
+    return False if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else None
+
+
+def mark(kind: str) -> str:
+    """Return the sign in front of a line: "ok", "failed", "warning", "waiting" or "found"."""
+    sign, colour = _MARKS[kind]
+    return click.style(sign, fg=colour)
+
+
+def write(text: str, *, err: bool = False, newline: bool = True) -> None:
+    """Print text on stdout, or on stderr."""
+    # Named streams: click takes ASCII for a mistake of the locale, and would write UTF-8 all the same.
+    click.echo(text, file=sys.stderr if err else sys.stdout, nl=newline, color=color())
 
 
 def emit(payload: Mapping[str, Any], text: str, *, as_json: bool) -> None:
@@ -65,14 +86,14 @@ def emit(payload: Mapping[str, Any], text: str, *, as_json: bool) -> None:
     if as_json:
         import json  # most commands print words, and start without it
 
-        click.echo(json.dumps({"version": 1, **payload}))
+        write(json.dumps({"version": 1, **payload}))
     elif text:
-        click.echo(text)
+        write(text)
 
 
 def say(message: str = "") -> None:
     """Print a message for a person on stderr."""
-    click.echo(message, err=True)
+    write(message, err=True)
 
 
 def report(error: BaseException, *, as_json: bool) -> int:
@@ -99,16 +120,56 @@ def emit_error(kind: str, message: str, *, as_json: bool, hint: str = "", **fact
         emit({"error": {"kind": kind, "message": message, "hint": hint, **facts}}, "", as_json=True)
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return rows in columns for a terminal, tab-separated without one; long cells are not cut."""
-    if not sys.stdout.isatty():
-        return "\n".join("\t".join(row) for row in rows)
-    widths = [max(len(cell) for cell in column) for column in zip(headings, *rows, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (headings, *rows)
-    ]
-    return "\n".join([click.style(lines[0], bold=True), *lines[1:]])
+def shown_time(moment: datetime | None, *, err: bool = False) -> str:
+    """Return a time for a person: local, with its zone; in a pipe or with --utc in ISO 8601 UTC.
+
+    Args:
+        moment: an aware datetime; "-" is returned for None.
+        err: whether it is printed on stderr.
+    """
+    from connector.clock import isoformat
+
+    if moment is None:
+        return "-"
+    context = click.get_current_context(silent=True)
+    options = context.find_root().obj if context else None
+    stream = sys.stderr if err else sys.stdout
+    if (isinstance(options, OutputOptions) and options.utc) or not stream.isatty():
+        return isoformat(moment) or "-"
+    local = moment.astimezone()
+    # Windows has names such as "W. Europe Standard Time".
+    zone = local.strftime("%Z") if len(local.strftime("%Z")) <= 5 else local.strftime("%z")
+    return f"{local:%Y-%m-%d %H:%M:%S} {zone}"
+
+
+def age(since: datetime, now: datetime) -> str:
+    """Return how long ago something was, in its largest unit."""
+    seconds = int((now - since).total_seconds())
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length} {unit}"
+    return f"{max(seconds, 0)} s"
+
+
+class Checklist:
+    """Prints a line on stderr for each step that is done; call it with the name of the step.
+
+    Args:
+        waiting: printed once the provider has answered and the browser opens; "" for a paste.
+    """
+
+    def __init__(self, waiting: str) -> None:
+        self._waiting = waiting
+
+    def __call__(self, step: str) -> None:
+        """Tick a step off; the result of a diagnosis is printed as it is."""
+        if step.startswith("found: "):
+            say(f"{mark('found')} Found: {step.removeprefix('found: ')}")
+            return
+        pasted = step == "consent" and not self._waiting
+        say(f"{mark('ok')} {'The input was read' if pasted else _STEPS.get(step, step)}")
+        if step == "provider" and self._waiting:
+            say(f"{mark('waiting')} {self._waiting}")
 
 
 def _sentence(text: str) -> str:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from connector.cli.options import config_from, settings_options
-from connector.cli.output import emit, say
+from connector.cli.groups import SuggestingGroup
+from connector.cli.options import config_from, optional_practice, settings_options, with_answers
+from connector.cli.output import emit, mark, say
 from connector.errors import SettingError
 
 if TYPE_CHECKING:
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
 
 __all__ = ["profile"]
 
+_SETTINGS = {
+    "digital_url": "ORMCO_DIGITAL_URL",
+    "digital_username": "ORMCO_DIGITAL_USERNAME",
+    "digital_password": "ORMCO_DIGITAL_PASSWORD",
+    "username": "ORMCO_3SHAPE_USERNAME",
+    "password": "ORMCO_3SHAPE_PASSWORD",
+}
 _STEPS = {
     "method": 'The Submission Method is "3Shape Trios"',
     "dialog": "The dialog for the authorization code is open",
@@ -26,7 +34,7 @@ _STEPS = {
 }
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def profile() -> None:
     """Connect 3Shape on OrmcoDigital's My Profile page, the practice's own way."""
 
@@ -35,7 +43,7 @@ def profile() -> None:
     epilog="Example: ormco profile connect   (with ORMCO_DIGITAL_URL set)",
     short_help="Connect 3Shape to Insignia there.",
 )
-@click.argument("practice", required=False)
+@optional_practice
 @click.option(
     "--browser", "mode", flag_value="browser", default=True, help="Open a visible browser (the default)."
 )
@@ -62,16 +70,15 @@ def connect(practice: str | None, mode: str, timeout: float, as_json: bool, **se
     """
     from connector.browser.profile import connect_profile
 
-    config, headless = config_from(settings), mode == "headless"
-    sign_ins = _sign_ins(config, headless=headless)
-    if not headless:
+    config, sign_ins = _sign_ins(config_from(settings), headless=mode == "headless")
+    if mode != "headless":
         first = "" if sign_ins.digital else "sign in to OrmcoDigital; then "
-        say(f"{click.style('…', fg='yellow')} A browser opens: {first}sign in to 3Shape and allow access")
+        say(f"{mark('waiting')} A browser opens: {first}sign in to 3Shape and allow access")
     update = connect_profile(
         config.digital_url or "",
         redirect_uri=config.redirect_uri,
         sign_ins=sign_ins,
-        headless=headless,
+        headless=mode == "headless",
         timeout=timeout,
         browser=config.browser,
         told=_tell,
@@ -80,39 +87,34 @@ def connect(practice: str | None, mode: str, timeout: float, as_json: bool, **se
     emit(payload, _text(practice, confirmed=update.confirmed), as_json=as_json)
 
 
-def _sign_ins(config: Config, *, headless: bool) -> SignIns:
-    """Return what there is to sign in with; without a window, all of it has to be there."""
+def _sign_ins(config: Config, *, headless: bool) -> tuple[Config, SignIns]:
+    """Return what to sign in with, asked for on a terminal; without a window, all of it is needed."""
     from connector.browser.profile import SignIns
 
-    found = {
-        "ORMCO_DIGITAL_URL": config.digital_url,
-        "ORMCO_DIGITAL_USERNAME": config.digital_username,
-        "ORMCO_DIGITAL_PASSWORD": config.digital_password.reveal(),
-        "ORMCO_3SHAPE_USERNAME": config.username,
-        "ORMCO_3SHAPE_PASSWORD": config.password.reveal(),
-    }
-    needed = found if headless else ["ORMCO_DIGITAL_URL"]
-    if missing := [name for name in needed if not found[name]]:
+    needed = tuple(_SETTINGS) if headless else ("digital_url",)
+    config = with_answers(config, *needed)
+    if missing := [_SETTINGS[name] for name in needed if not getattr(config, name)]:
         raise SettingError(
             f"not set: {', '.join(missing)}",
             hint="Set them in the environment; the URL is the address OrmcoDigital is opened by; passwords "
             "may also be in files (…_PASSWORD_FILE). Without --headless, a person signs in.",
         )
-    digital = (found["ORMCO_DIGITAL_USERNAME"] or "", found["ORMCO_DIGITAL_PASSWORD"] or "")
-    communicate = (found["ORMCO_3SHAPE_USERNAME"] or "", found["ORMCO_3SHAPE_PASSWORD"] or "")
-    return SignIns(
+    digital = (config.digital_username or "", config.digital_password.reveal() or "")
+    communicate = (config.username or "", config.password.reveal() or "")
+    sign_ins = SignIns(
         digital=digital if all(digital) else None,
         # In a window, allowing access is for a person to do.
         communicate=communicate if headless else None,
     )
+    return config, sign_ins
 
 
 def _tell(step: str) -> None:
     if step in _STEPS:
-        say(f"{click.style('✓', fg='green')} {_STEPS[step]}")
+        say(f"{mark('ok')} {_STEPS[step]}")
     elif step.startswith("by hand: "):
         missing = step.removeprefix("by hand: ")
-        say(f"{click.style('!', fg='yellow')} OrmcoDigital's page has no {missing}.")
+        say(f"{mark('warning')} OrmcoDigital's page has no {missing}.")
         say("  Do this step by hand in the window; from there on it is done for you again.")
 
 

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from connector.cli.cutting_off import ask, name_consequences, removal_for, yes_option
-from connector.cli.options import (
-    config_from,
-    mode_options,
-    open_connector,
-    practice_argument,
-    settings_options,
+from connector.cli.consent_modes import mode_options
+from connector.cli.options import config_from, open_connector, practice_argument, settings_options
+from connector.cli.output import emit, say, shown_time
+from connector.cli.revocation_prompts import (
+    ask,
+    name_consequences,
+    removal_for,
+    require_credentials,
+    yes_option,
 )
-from connector.cli.output import emit, say
+from connector.hints import ormco_command
 
 if TYPE_CHECKING:
     from connector.revocation import Revocation
@@ -32,28 +34,21 @@ __all__ = ["forget", "revoke"]
 @yes_option
 @mode_options
 @settings_options
-def revoke(
-    practice: str,
-    confirm_done: bool,
-    yes: bool,
-    mode: str,
-    timeout: float,
-    as_json: bool,
-    **settings: Any,
-) -> None:
+def revoke(practice: str, confirm_done: bool, yes: bool, as_json: bool, **options: Any) -> None:
     """Take Ormco's access to a practice's account back.
 
     Names what will be cut off and asks; has the provider remove the grant; proves that it is dead; then wipes
     the tokens. Whatever stops it, the same command goes on.
     """
-    config = config_from(settings)
-    removal = removal_for(mode, config, timeout=timeout, done=confirm_done)
+    config = config_from(options)
+    if not confirm_done:
+        config = require_credentials(config, options["mode"])
     with open_connector(config) as connector:
         what = connector.consequences(practice)
         if what is not None and not confirm_done:
             name_consequences(what)
             ask("Take it back?", yes=yes)
-        done = connector.revoke(practice, removal=removal)
+        done = connector.revoke(practice, removal=removal_for(config, options, done=confirm_done))
     emit(_as_json(practice, done), _text(practice, done), as_json=as_json)
 
 
@@ -73,7 +68,7 @@ def forget(practice: str, yes: bool, as_json: bool, **settings: Any) -> None:
         if connection.state is not ConnectionState.REVOKED:
             state = connection.state.value.replace("_", " ")
             say(f"{practice} is {state}. What the provider has granted stays, and cannot be taken back from")
-            say(f"here afterwards; to do that first: ormco revoke {practice}")
+            say(f"here afterwards; to do that first: {ormco_command('revoke', practice)}")
         ask(f"Delete all that is stored of {practice}?", yes=yes)
         connector.forget(practice)
     emit(
@@ -97,8 +92,6 @@ def _as_json(practice: str, done: Revocation) -> dict[str, Any]:
 
 
 def _text(practice: str, done: Revocation) -> str:
-    from connector.clock import isoformat
-
     if done.method == "already_gone":
         text = f"Ormco has no access to {practice} any more; there was nothing left to take back."
     else:
@@ -106,6 +99,6 @@ def _text(practice: str, done: Revocation) -> str:
     if done.access_token_until is not None:
         text += (
             "\nAn access token that was given out before is still accepted by the provider, until "
-            f"{isoformat(done.access_token_until)}; it is not stored any more."
+            f"{shown_time(done.access_token_until)}; it is not stored any more."
         )
     return text

@@ -1,58 +1,81 @@
-"""`ormco status`: what is known of the connections."""
+"""`ormco status`: what is stored of the connections."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from connector.cli.options import config_from, open_connector, settings_options
-from connector.cli.output import emit, table
+from connector.cli.options import config_from, open_connector, optional_practice, settings_options
+from connector.cli.output import age, shown_time, write
+from connector.cli.table import table_lines
 
 if TYPE_CHECKING:
     from connector.connection import Connection
 
 __all__ = ["status"]
 
+_HEADINGS = ("PRACTICE", "STATE", "FOR", "ACCOUNT", "REGION", "TOKEN UNTIL", "LAB", "WHY", "NEXT")
 
-@click.command(
-    epilog="Example: ormco status --needs-attention",
-)
-@click.argument("practice", required=False)
+
+@click.command(epilog="Example: ormco status --needs-attention")
+@optional_practice
 @click.option("--needs-attention", is_flag=True, help="Only those that somebody has to look after.")
 @settings_options
 def status(practice: str | None, needs_attention: bool, as_json: bool, **settings: Any) -> None:
     """Show each connection: state, since when, why, account, and the command to run next.
 
-    Asks nobody: it prints what is stored.
+    Contacts nobody: it prints what is stored.
     """
-    from connector.cli import connections
+    with open_connector(config_from(settings), must_exist=practice is None) as connector:
+        if practice is not None:
+            found: Iterable[Connection] = [connector.status(practice)]
+        else:
+            found = connector.connections(needs_attention=needs_attention)
+        if as_json:
+            _print_json(found)
+        else:
+            _print_table(found, needs_attention=needs_attention)
 
-    with open_connector(config_from(settings)) as connector:
-        found = [connector.status(practice)] if practice else list(connector.connections())
-    if needs_attention:
-        found = [connection for connection in found if connections.next_command(connection)]
-    payload = {"connections": [connections.as_json(connection) for connection in found]}
-    emit(payload, _text(found) if found else "No connections.", as_json=as_json)
+
+def _print_json(found: Iterable[Connection]) -> None:
+    """Print one object, connection by connection: there may be 100,000."""
+    from connector.cli import connection_format
+
+    write('{"version": 1, "connections": [', newline=False)
+    separator = ""
+    for connection in found:
+        write(separator + json.dumps(connection_format.as_json(connection)), newline=False)
+        separator = ", "
+    write("]}")
 
 
-def _text(found: list[Connection]) -> str:
-    from connector.cli.connections import age, next_command
-    from connector.clock import Clock, isoformat
+def _print_table(found: Iterable[Connection], *, needs_attention: bool) -> None:
+    from connector.clock import Clock
 
-    now = Clock().utc_now()
-    rows = [
-        (
+    printed = False
+    for line in table_lines(_HEADINGS, _rows(found, Clock().utc_now())):
+        write(line)
+        printed = True
+    if not printed:
+        write("No connection needs attention." if needs_attention else "No connections.")
+
+
+def _rows(found: Iterable[Connection], now: datetime) -> Iterator[tuple[str, ...]]:
+    from connector.cli.connection_format import next_command
+
+    for connection in found:
+        yield (
             connection.practice_id,
             connection.state.value,
             age(connection.since, now),
             str(connection.account or "-"),
             (connection.account and connection.account.region) or "-",
-            isoformat(connection.expires_at) or "-",
+            shown_time(connection.expires_at),
             (connection.lab and connection.lab.state) or "-",
             (connection.reason or "-").replace("_", " "),
             next_command(connection) or "-",
         )
-        for connection in found
-    ]
-    return table(("PRACTICE", "STATE", "FOR", "ACCOUNT", "REGION", "TOKEN UNTIL", "LAB", "WHY", "NEXT"), rows)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from connector.doctor.examination import examine
+from connector.doctor.examination import ALL_CHECKS, examine
 
-__all__ = ["examine"]
+__all__ = ["ALL_CHECKS", "examine"]

@@ -2,38 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import TimeoutError as LateError
 from functools import partial
 
-from connector.doctor import connection as doctor_connection
-from connector.doctor import here as doctor_here
-from connector.doctor import provider as doctor_provider
-from connector.doctor.checkup import Check, Result, failed, start
+from connector.doctor import connection_checks, local_checks, provider_checks
+from connector.doctor.check import Check, Result, failed, start
 from connector.errors import ConnectorError
 from connector.refresh import Refresher
 from connector.resources import Resources
 
-__all__ = ["Check", "Result", "examine"]
+__all__ = ["ALL_CHECKS", "Check", "Result", "examine"]
 
 _SECONDS = 45.0
 _Look = Callable[[], list[Check]]
 
+_OUTSIDE = frozenset({"settings", "discovery", "hosts"})
+# Check → the checks without which it would only report the same failure again.
+_NEEDS: Mapping[str, frozenset[str]] = {
+    "settings": frozenset(),
+    "store": frozenset(),
+    "discovery": frozenset({"settings"}),
+    "hosts": frozenset({"settings", "discovery"}),
+    "client": _OUTSIDE,
+    "client_secret": _OUTSIDE,
+    "browser": frozenset(),
+    "browser_start": frozenset({"browser"}),
+    "display": frozenset(),
+    "connections": frozenset({"store"}),
+    "connection": frozenset({"store"}),
+    "grant": frozenset({"store", "connection", *_OUTSIDE}),
+}
+ALL_CHECKS = frozenset(_NEEDS)
+# A health check must neither start programs nor call the token endpoint.
+_ONLY_IF_ASKED = frozenset({"browser_start", "client_secret"})
+
 
 def examine(
-    resources: Resources, refresher: Callable[[], Refresher], practice_id: str | None
+    resources: Resources,
+    refresher: Callable[[], Refresher],
+    practice_id: str | None,
+    *,
+    only: Collection[str] | None = None,
 ) -> Iterator[Check]:
-    """Yield one check after the other; none takes longer than 45 seconds, and none shows a secret.
+    """Yield the results of one check after the other; none takes longer than 45 seconds or shows a secret.
 
     Args:
         resources: what to look at; nothing has to be set for it.
-        refresher: gives access tokens; made where a connection is looked at.
+        refresher: gives access tokens; made when a connection is looked at.
         practice_id: whose connection; None: a glance at all of them.
+        only: names of the checks to run, of `ALL_CHECKS`; None: all but those that start a browser
+            ("browser_start") or call the token endpoint ("client_secret").
+
+    Raises:
+        ValueError: there is no check of such a name.
     """
+    wanted = ALL_CHECKS - _ONLY_IF_ASKED if only is None else frozenset(only)
+    if unknown := wanted - ALL_CHECKS:
+        raise ValueError(f"no such check: {', '.join(sorted(unknown))}; there are {', '.join(_NEEDS)}")
     failures: set[str] = set()
-    for name, look, needs in _looks(resources, refresher, practice_id):
-        # What cannot work without something that has failed already would only say the same again.
-        if failures.isdisjoint(needs):
+    for name, look in _looks(resources, refresher, practice_id).items():
+        if name in wanted and failures.isdisjoint(_NEEDS[name]):
             for check in _bounded(name, look):
                 if check.result is Result.FAILED:
                     failures.add(name)
@@ -42,24 +71,24 @@ def examine(
 
 def _looks(
     resources: Resources, refresher: Callable[[], Refresher], practice_id: str | None
-) -> list[tuple[str, _Look, set[str]]]:
-    outside = {"settings", "discovery", "hosts"}
-    looks: list[tuple[str, _Look, set[str]]] = [
-        ("settings", partial(doctor_here.settings, resources), set()),
-        ("store", partial(doctor_here.store, resources), set()),
-        ("discovery", partial(doctor_provider.discovery, resources), {"settings"}),
-        ("hosts", partial(doctor_provider.hosts, resources), {"settings", "discovery"}),
-        ("client", partial(doctor_provider.client, resources), outside),
-        ("client_secret", partial(doctor_provider.client_secret, resources), outside),
-        ("browser", partial(doctor_here.browser, resources), set()),
-        ("display", doctor_here.display, set()),
-    ]
+) -> Mapping[str, _Look]:
+    looks: dict[str, _Look] = {
+        "settings": partial(local_checks.settings, resources),
+        "store": partial(local_checks.store, resources),
+        "discovery": partial(provider_checks.discovery, resources),
+        "hosts": partial(provider_checks.hosts, resources),
+        "client": partial(provider_checks.client, resources),
+        "client_secret": partial(provider_checks.client_secret, resources),
+        "browser": partial(local_checks.browser, resources),
+        "browser_start": partial(local_checks.browser_start, resources),
+        "display": local_checks.display,
+    }
     if practice_id is None:
-        glance = partial(doctor_connection.all_connections, resources)
-        return [*looks, ("connections", glance, {"store"})]
-    look = partial(doctor_connection.state, resources, practice_id)
-    use = partial(doctor_connection.use, resources, refresher, practice_id)
-    return [*looks, ("connection", look, {"store"}), ("grant", use, {"store", "connection", *outside})]
+        return looks | {"connections": partial(connection_checks.all_connections, resources)}
+    return looks | {
+        "connection": partial(connection_checks.state, resources, practice_id),
+        "grant": partial(connection_checks.use, resources, refresher, practice_id),
+    }
 
 
 def _bounded(name: str, look: _Look) -> list[Check]:

@@ -16,7 +16,7 @@ from requests.exceptions import RequestException
 
 from connector.clock import Clock, Deadline
 from connector.communicate.client import origin
-from connector.doctor.checkup import Check, failed, fine, start, warning
+from connector.doctor.check import Check, failed, fine, start, warning
 from connector.errors import (
     ClientRefusedError,
     ConnectorError,

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from connector.clock import Clock
-from connector.doctor.checkup import Check, failed, fine, warning
+from connector.doctor.check import Check, failed, fine, warning
 from connector.errors import (
     BrowserUnavailableError,
+    ConnectorError,
     ExtraMissingError,
     SealingKeyError,
     SettingError,
@@ -20,7 +21,7 @@ from connector.errors import (
 )
 from connector.resources import Resources
 
-__all__ = ["browser", "display", "settings", "store"]
+__all__ = ["browser", "browser_start", "display", "settings", "store"]
 
 _LITTLE_ROOM = 100 << 20  # bytes
 _NO_ROOM = 5 << 20
@@ -67,18 +68,28 @@ def store(resources: Resources) -> list[Check]:
 
 
 def browser(resources: Resources) -> list[Check]:
-    """Start the browser that consent would be given in, without a window, and close it."""
+    """Look for the browser that consent would be given in, without starting it."""
+    from connector.browser.installed import find_browser
+
+    setting = resources.config.browser
+    try:
+        chosen = find_browser(setting, headless=True)
+    except BrowserUnavailableError as exc:
+        return [_no_browser("browser", exc, setting)]
+    return [fine("browser", f"{chosen.name} ({chosen.path})")]
+
+
+def browser_start(resources: Resources) -> list[Check]:
+    """Start the browser, without a window, and close it."""
     from connector.browser.launch import find_browser, open_browser
 
     setting, started = resources.config.browser, Clock().monotonic()
     try:
-        chosen = find_browser(setting, headless=True)
-        with open_browser(chosen, headless=True):
+        with open_browser(find_browser(setting, headless=True), headless=True):
             seconds = Clock().monotonic() - started
     except (BrowserUnavailableError, ExtraMissingError) as exc:
-        # Nobody has to have one: links can be sent, and addresses pasted.
-        return [failed("browser", exc) if setting else warning("browser", exc.message, exc.hint)]
-    return [fine("browser", f"{chosen.name} ({chosen.path}) starts, in {seconds:.1f} s")]
+        return [_no_browser("browser_start", exc, setting)]
+    return [fine("browser_start", f"it starts, in {seconds:.1f} s")]
 
 
 def display() -> list[Check]:
@@ -88,8 +99,14 @@ def display() -> list[Check]:
     for name in ("WAYLAND_DISPLAY", "DISPLAY"):
         if os.environ.get(name):
             return [fine("display", f"{name} is {os.environ[name]}")]
+    what = "there is none, so no browser window can open here"
     cure = "Use --paste and open the link on another computer, or --headless with the credentials set."
-    return [warning("display", "there is none, so no browser window can open here", cure)]
+    return [warning("display", what, cure, error=BrowserUnavailableError(f"display: {what}", hint=cure))]
+
+
+def _no_browser(name: str, error: ConnectorError, setting: str | None) -> Check:
+    # Nobody needs one: links can be sent, and addresses pasted.
+    return failed(name, error) if setting else warning(name, error.message, error.hint, error=error)
 
 
 def _has_connections(resources: Resources) -> bool:

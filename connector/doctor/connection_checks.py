@@ -10,8 +10,9 @@ from connector.communicate.account import read_account
 from connector.communicate.token_probe import TokenVerdict, probe_token
 from connector.connection import Account, Connection, ConnectionState
 from connector.consent import check_provider
-from connector.doctor.checkup import Check, failed, fine, warning
+from connector.doctor.check import Check, failed, fine, warning
 from connector.errors import AccountMismatchError, NeedsRepairError
+from connector.hints import ormco_command
 from connector.refresh import Refresher
 from connector.refresh.verdict import require_alive
 from connector.resources import Resources
@@ -38,7 +39,7 @@ def state(resources: Resources, practice_id: str) -> list[Check]:
     since = isoformat(connection.since)
     if connection.state is ConnectionState.DEGRADED:
         why = connection.last_error or connection.reason or "the last refresh failed"
-        return [warning("connection", f"degraded since {since}: {why}", f"ormco repair {practice_id}")]
+        return [warning("connection", f"degraded since {since}: {why}", ormco_command("repair", practice_id))]
     return [fine("connection", f"connected since {since}")]
 
 
@@ -48,7 +49,7 @@ def use(resources: Resources, refresher: Callable[[], Refresher], practice_id: s
     connection = resources.store.existing(practice_id)
     verdict = probe_token(resources.provider, access_token, now=resources.clock.time())
     if verdict is TokenVerdict.REFUSED:
-        error = NeedsRepairError("the access token is refused", hint=f"ormco repair {practice_id}")
+        error = NeedsRepairError("the access token is refused", hint=ormco_command("repair", practice_id))
         return [failed("grant", error)]
     checks = [_grant(connection, verdict)]
     if resources.provider.tells_account:
@@ -60,7 +61,7 @@ def use(resources: Resources, refresher: Callable[[], Refresher], practice_id: s
 def _grant(connection: Connection, verdict: TokenVerdict) -> Check:
     ends = isoformat(connection.expires_at) or "an hour after it was given"
     if not connection.renewable:
-        cure = f"Then consent is needed again: ormco repair {connection.practice_id}"
+        cure = f"Then consent is needed again: {ormco_command('repair', connection.practice_id)}"
         return warning("grant", f"access ends at {ends}: the provider gave no refresh token", cure)
     asked = "" if verdict is TokenVerdict.ACCEPTED else " (nobody could be asked whether it is accepted)"
     return fine("grant", f"an access token until {ends}, renewed by itself{asked}")
@@ -73,7 +74,8 @@ def _account(connection: Connection, account: Account) -> Check:
             "account",
             AccountMismatchError(
                 f"the tokens belong to {account}, but the connection is to {before}",
-                hint=f"Connect it anew, as the right account: ormco reconnect {connection.practice_id}",
+                hint="Connect it anew, as the right account: "
+                f"{ormco_command('reconnect', connection.practice_id)}",
             ),
         )
     return fine("account", str(account))
@@ -89,7 +91,7 @@ def _region(resources: Resources, account: Account, connection: Connection) -> C
         return warning("region", f"no address is known for cases in {region}", cure)
     before = connection.account.region if connection.account else None
     if before not in (None, region):
-        cure = f"Have it stored anew: ormco reconnect {connection.practice_id}"
+        cure = f"Have it stored anew: {ormco_command('reconnect', connection.practice_id)}"
         return warning("region", f"{region}, but {before} when it was connected", cure)
     return fine("region", region)
 
@@ -101,6 +103,6 @@ def _lab(connection: Connection) -> list[Check]:
     if lab.state == "active":
         return [fine("lab", f"active, with {lab.email}")]
     if lab.state == "requested":
-        cure = f"It can take up to 24 hours: ormco lab status {practice_id} --wait 86400"
+        cure = f"It can take up to 24 hours: {ormco_command('lab status', practice_id, '--wait 86400')}"
         return [warning("lab", f"{lab.email} has not accepted the request yet", cure)]
-    return [warning("lab", "Ormco is not a lab of this account", f"ormco lab request {practice_id}")]
+    return [warning("lab", "Ormco is not a lab of this account", ormco_command("lab request", practice_id))]

@@ -1,4 +1,4 @@
-"""One check of the doctor's: what was looked at, what came of it, and what cures it."""
+"""One check of the doctor: what was looked at, the result, and the cure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class Check:
         result: how it ended.
         detail: what was found.
         cure: what to do about it, with the command; empty where there is nothing to do.
-        error: what a failed check would be as an error: its class decides the exit status.
+        error: the same as an error, if an operation that needs this would raise one; the class of a failed
+            check's error decides the exit status.
     """
 
     name: str
@@ -44,13 +45,13 @@ class Check:
 
 
 def fine(name: str, detail: str) -> Check:
-    """Return a check that found nothing amiss."""
+    """Return a check that found nothing wrong."""
     return Check(name=name, result=Result.OK, detail=detail)
 
 
-def warning(name: str, detail: str, cure: str) -> Check:
+def warning(name: str, detail: str, cure: str, *, error: ConnectorError | None = None) -> Check:
     """Return a check that found something to look after."""
-    return Check(name=name, result=Result.WARNING, detail=detail, cure=cure)
+    return Check(name=name, result=Result.WARNING, detail=detail, cure=cure, error=error)
 
 
 def failed(name: str, error: ConnectorError) -> Check:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
+from connector.cli.output import shown_time
 from connector.clock import isoformat
 from connector.connection import Connection, ConnectionState
+from connector.hints import ormco_command
 
-__all__ = ["age", "as_json", "next_command", "summary"]
+__all__ = ["as_json", "next_command", "summary"]
 
 
 def as_json(connection: Connection) -> dict[str, Any]:
@@ -31,18 +32,21 @@ def as_json(connection: Connection) -> dict[str, Any]:
         "token_generation": connection.token_generation,
         "lab": None if lab is None else {"state": lab.state, "email": lab.email},
         "last_error": connection.last_error,
+        "next": next_command(connection) or None,
     }
 
 
 def next_command(connection: Connection) -> str:
-    """Return the command that brings a connection on, or "" where there is nothing to do."""
-    practice = connection.practice_id
-    if connection.state is ConnectionState.NEEDS_REPAIR or connection.reason == "account_unread":
-        return f"ormco repair {practice}"
-    return {
-        ConnectionState.REVOKING: f"ormco revoke {practice}",
-        ConnectionState.REVOKED: f"ormco connect {practice}",
-    }.get(connection.state, "")
+    """Return the command that brings a connection on, or "" if there is nothing to do."""
+    if connection.reason == "account_unread":
+        return ormco_command("repair", connection.practice_id)
+    command = {
+        ConnectionState.DEGRADED: "repair",
+        ConnectionState.NEEDS_REPAIR: "repair",
+        ConnectionState.REVOKING: "revoke",
+        ConnectionState.REVOKED: "connect",
+    }.get(connection.state)
+    return ormco_command(command, connection.practice_id) if command else ""
 
 
 def summary(connection: Connection) -> str:
@@ -51,18 +55,9 @@ def summary(connection: Connection) -> str:
     region = f" ({connection.account.region})" if connection.account and connection.account.region else ""
     text = f"{connection.practice_id} is {connection.state.value.replace('_', ' ')}{account}{region}."
     if not connection.renewable and connection.state is ConnectionState.CONNECTED:
-        ends = isoformat(connection.expires_at) or "some time soon"
+        ends = shown_time(connection.expires_at) if connection.expires_at else "some time soon"
         text += (
             f"\nThe provider gave no refresh token: access ends at {ends}, and then consent is needed again. "
             "Ask for the scope offline_access (ORMCO_SCOPE) if the provider has it."
         )
     return text
-
-
-def age(moment: datetime, now: datetime) -> str:
-    """Return how long ago something was, in its largest unit."""
-    seconds = int((now - moment).total_seconds())
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds // length} {unit}"
-    return f"{max(seconds, 0)} s"

@@ -1,21 +1,30 @@
-"""What commands that cut something off share: what they name, what they ask, and who removes Ormco."""
+"""Prompts of the commands that take access back: what is cut off, the question, and who removes Ormco."""
 
 from __future__ import annotations
 
 import functools
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from connector.cli.output import say
+from connector.cli.options import with_answers
+from connector.cli.output import mark, say
 from connector.errors import BrowserUnavailableError, ConsentDeniedError
 
 if TYPE_CHECKING:
     from connector.config import Config
     from connector.revocation.removal import Consequences, Removal
 
-__all__ = ["agree", "ask", "name_consequences", "removal_for", "yes_option"]
+__all__ = [
+    "agree",
+    "ask",
+    "name_consequences",
+    "removal_for",
+    "require_credentials",
+    "yes_option",
+]
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask first.")
 
@@ -41,7 +50,7 @@ def ask(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise click.UsageError("this cuts something off, and nobody is at a terminal to be asked: add --yes")
-    if not _confirm(question):
+    if not click.confirm(question, err=True):
         raise ConsentDeniedError("nothing was done: the answer was no")
 
 
@@ -51,7 +60,7 @@ def agree(what: Consequences) -> bool:
         return False
     say("Consent alone does not help. What is left is to remove Ormco from the account and to connect anew.")
     name_consequences(what)
-    return _confirm("Do that?")
+    return click.confirm("Do that?", err=True)
 
 
 def name_consequences(what: Consequences) -> None:
@@ -67,54 +76,62 @@ def name_consequences(what: Consequences) -> None:
 
 
 def removal_for(
-    mode: str, config: Config, *, timeout: float, done: bool = False, thorough: bool = False
+    config: Config, options: Mapping[str, Any], *, done: bool = False, thorough: bool = False
 ) -> Removal:
-    """Return how to remove Ormco on the Applications page, by the mode option.
+    """Return how to remove Ormco on the Applications page; nothing is asked for before it is used.
 
     Args:
-        mode: "browser", "headless" or "paste".
         config: the settings.
-        timeout: seconds to wait for a person.
+        options: the command's options: "mode" and "timeout".
         done: it was done by hand already.
-        thorough: look at the page even where the grant is proved dead before.
-
-    Raises:
-        connector.errors.SettingError: `--headless` without the practice's credentials, where they are needed.
+        thorough: look at the page even if the grant is proved dead before.
     """
     from connector.revocation.removal import Removal
 
-    provider = config.load_provider()
-    remove = functools.partial(_in_browser, config, mode=mode, timeout=timeout)
-    # Asked for now, not in the middle; an endpoint needs none, and only discovery knows of that one.
-    if mode == "headless" and not done and provider.issuer is None and provider.revocation_endpoint is None:
-        config.credentials(provider)
+    by_hand = options["mode"] == "paste"
     return Removal(
-        remove=_by_hand if mode == "paste" else remove,
-        method="by_hand" if mode == "paste" else "applications_page",
+        remove=_by_hand if by_hand else functools.partial(_in_browser, config, options),
+        method="by_hand" if by_hand else "applications_page",
         done=done,
         thorough=thorough,
         progress=_tick,
     )
 
 
+def require_credentials(config: Config, mode: str) -> Config:
+    """Return the settings with what `--headless` signs in with, before anything is cut off.
+
+    Raises:
+        connector.errors.SettingError: the practice's credentials are needed and are not set.
+    """
+    provider = config.load_provider()
+    # A revocation endpoint needs none; an issuer may turn out to have one.
+    if mode != "headless" or provider.issuer is not None or provider.revocation_endpoint is not None:
+        return config
+    config = with_answers(config, "username", "password")
+    config.credentials(provider)
+    return config
+
+
 def _tick(step: str) -> None:
-    mark = click.style("!", fg="yellow") if step == "endpoint_refused" else click.style("✓", fg="green")
-    say(f"{mark} {_STEPS.get(step, step)}")
+    say(f"{mark('warning' if step == 'endpoint_refused' else 'ok')} {_STEPS.get(step, step)}")
 
 
-def _in_browser(config: Config, url: str, *, account: str | None, mode: str, timeout: float) -> bool:
+def _in_browser(config: Config, options: Mapping[str, Any], url: str, *, account: str | None) -> bool:
     from connector.browser.applications import remove_application
 
-    headless = mode == "headless"
-    if not headless:
+    headless = options["mode"] == "headless"
+    if headless:
+        config = with_answers(config, "username", "password")
+    else:
         who = f" as {account}" if account else ""
-        say(f"{click.style('…', fg='yellow')} A browser window opens: sign in{who}; the rest is done for you")
+        say(f"{mark('waiting')} A browser window opens: sign in{who}; the rest is done for you")
     return remove_application(
         url,
         account=account,
         credentials=config.credentials(config.load_provider()) if headless else None,
         headless=headless,
-        timeout=timeout,
+        timeout=options["timeout"],
         browser=config.browser,
     )
 
@@ -126,15 +143,5 @@ def _by_hand(url: str, *, account: str | None) -> bool:
         raise BrowserUnavailableError("nobody is at a terminal to say when it is done")
     for number, step in enumerate(steps_by_hand(url, account), 1):
         say(f"  {number}. {step}")
-    try:
-        click.prompt("Press Enter when it is done", default="", show_default=False, err=True)
-    except click.Abort:
-        raise KeyboardInterrupt from None
+    click.prompt("Press Enter when it is done", default="", show_default=False, err=True)
     return True
-
-
-def _confirm(question: str) -> bool:
-    try:
-        return click.confirm(question, err=True)
-    except click.Abort:
-        raise KeyboardInterrupt from None

@@ -1,0 +1,118 @@
+"""The three ways to get consent: a visible browser, a browser without a window, and a paste."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from connector.cli.options import with_answers
+from connector.cli.output import say, write
+
+if TYPE_CHECKING:
+    from connector.config import Config
+    from connector.connector import Connector
+
+__all__ = ["WAITING", "ConsentCapture", "mode_options"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+# What a person is told when it is their turn.
+WAITING = {
+    "browser": "A browser window opens: sign in to 3Shape Communicate there and press Allow access",
+    "headless": "Signing in and allowing access, in a browser without a window",
+    "paste": "",
+}
+_MODES = {
+    "browser": "Open a visible browser (the default).",
+    "headless": "Sign in without a window, with ORMCO_3SHAPE_USERNAME and _PASSWORD.",
+    "paste": "Print the link, and read the address that the browser ended on.",
+}
+# The checks of the doctor that have to pass before a person is asked for consent.
+_CHECKS = {
+    "browser": {"browser", "display", "client_secret"},
+    "headless": {"browser", "client_secret"},
+    "paste": {"client_secret"},
+}
+
+
+def mode_options(command: Command) -> Command:
+    """Add the ways to get consent: --browser, --headless, --paste, and --timeout."""
+    command = click.option(
+        "--timeout",
+        type=click.FloatRange(1, 86400),
+        default=600,
+        metavar="SECONDS",
+        help="How long to wait (600).",
+    )(command)
+    for mode, text in reversed(_MODES.items()):
+        # Only one may have a default: click takes False for a value.
+        default: dict[str, Any] = {"default": True} if mode == "browser" else {}
+        command = click.option(f"--{mode}", "mode", flag_value=mode, help=text, **default)(command)
+    return command
+
+
+class ConsentCapture:
+    """Gets the redirect URL in the way that a mode option names; used once consent is needed.
+
+    Args:
+        connector: what the consent is for.
+        config: its settings.
+        options: the command's options: "mode", "timeout" and "as_json".
+    """
+
+    def __init__(self, connector: Connector, config: Config, options: Mapping[str, Any]) -> None:
+        self._connector = connector
+        self._config = config
+        self._checked = False
+        self._mode: str = options["mode"]
+        self._timeout: float = options["timeout"]
+        self._as_json: bool = options["as_json"]
+
+    def check(self) -> None:
+        """Find what would only fail after the practice has given consent, before it is asked.
+
+        Raises:
+            connector.errors.ConfigurationError: credentials are missing, no window can be opened, the browser
+                does not start, or the provider does not accept the client secret.
+        """
+        if self._checked:
+            return
+        self._checked = True
+        if self._mode == "headless":
+            self._config = with_answers(self._config, "username", "password")
+            self._config.credentials(self._config.load_provider())
+        for check in self._connector.doctor(only=_CHECKS[self._mode]):
+            if check.error is not None:
+                raise check.error
+
+    def __call__(self, url: str, *, redirect_uri: str) -> str | AbstractContextManager[str]:
+        """Print the link or open the browser; return the redirect URL, or a context that gives it."""
+        if self._mode == "paste":
+            return self._paste(url, redirect_uri)
+        from connector.browser import open_capture
+        from connector.browser.pages import sign_in_and_allow
+
+        headless, person = self._mode == "headless", None
+        if headless:
+            person = sign_in_and_allow(*self._config.credentials(self._config.load_provider()))
+        return open_capture(
+            url,
+            redirect_uri=redirect_uri,
+            person=person,
+            headless=headless,
+            timeout=self._timeout,
+            browser=self._config.browser,
+        )
+
+    def _paste(self, url: str, redirect_uri: str) -> str:
+        from connector.cli.terminal import read_paste
+
+        # With --json, stdout is for the result alone.
+        write(url, err=self._as_json)
+        say("Open this link, sign in to 3Shape Communicate and press Allow access.")
+        say(f"Then copy the ENTIRE address of the page you end on ({redirect_uri}?code=…),")
+        say("within three minutes.")
+        return read_paste("Paste it here, then press Enter: ", timeout=self._timeout)

@@ -1,0 +1,137 @@
+"""The standard streams of the command: what happens if one is closed, full, or knows no ✓."""
+
+from __future__ import annotations
+
+import codecs
+import errno
+import io
+import os
+import sys
+from typing import TextIO
+
+from connector.cli.exit_statuses import UNEXPECTED
+from connector.cli.output import say
+
+__all__ = ["output_broken", "prepare_streams", "report_broken_output"]
+
+_ASCII = {
+    "✓": "[ok]",
+    "✗": "[failed]",
+    "…": "...",
+    "→": "->",
+    "·": "-",
+    "–": "-",
+    "—": "-",
+    "×": "x",
+    "“": '"',
+    "”": '"',
+    "„": '"',
+    "‘": "'",
+    "’": "'",
+    "\u00a0": " ",
+}
+
+
+class _ResultStream(io.TextIOWrapper):
+    """Stdout, which remembers that it failed: then an error is its own, and not some file's or socket's."""
+
+    broken = False
+
+    def write(self, text: str) -> int:
+        try:
+            return super().write(text)
+        except OSError:
+            self.broken = True
+            raise
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except OSError:
+            self.broken = True
+            raise
+
+
+class _MessageStream(io.TextIOWrapper):
+    """Stderr, from which no error comes: a command must not stop half-way because a message is lost."""
+
+    def write(self, text: str) -> int:
+        try:
+            return super().write(text)
+        except OSError:
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except OSError:
+            return
+
+
+def prepare_streams() -> None:
+    """Make the standard streams safe to use; call it once, before anything else is opened.
+
+    Raises:
+        SystemExit: if stdout is closed: nothing was done yet, and nothing could be told afterwards.
+    """
+    # A closed descriptor would be given to the next file that is opened, such as the database, and whatever
+    # is printed by a library or a child process would be written into it.
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    codecs.register_error("ormco-ascii", _in_ascii)
+    sys.stdin = sys.stdin or open(os.devnull, encoding="utf-8")  # noqa: SIM115 - lives as long as the process
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr = _replaced(sys.stderr, _MessageStream)
+    if sys.stdout is None:
+        say("Error: standard output is closed. Nothing was done.")
+        sys.exit(UNEXPECTED)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout = _replaced(sys.stdout, _ResultStream)
+
+
+def output_broken() -> bool:
+    """Return whether stdout has failed."""
+    return isinstance(sys.stdout, _ResultStream) and sys.stdout.broken
+
+
+def report_broken_output(error: OSError) -> int:
+    """Give stdout up; return the exit status.
+
+    A reader that went away (`| head -1`) has all it wanted, so that is no error.
+    """
+    _discard(sys.stdout)
+    if isinstance(error, BrokenPipeError) or (os.name == "nt" and error.errno == errno.EINVAL):
+        return 0
+    say(f"Error: the output cannot be written: {error.strerror or 'it is closed'}.")
+    return UNEXPECTED
+
+
+def _replaced(stream: io.TextIOWrapper, kind: type[io.TextIOWrapper]) -> io.TextIOWrapper:
+    encoding, line_buffering, write_through = stream.encoding, stream.line_buffering, stream.write_through
+    return kind(
+        stream.detach(),
+        encoding=encoding,
+        errors="ormco-ascii",
+        line_buffering=line_buffering,
+        write_through=write_through,
+    )
+
+
+def _discard(stream: TextIO) -> None:
+    # Python flushes the stream again when it ends, and would report the same error a second time.
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    """Replace what an encoding lacks; ✓ and ✗ stay distinct."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    return "".join(_ASCII.get(character, "?") for character in text), error.end

@@ -1,0 +1,49 @@
+"""Command lines that hints tell people to run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+
+__all__ = ["install", "ormco_command"]
+
+_SAFE_ON_WINDOWS = re.compile(r"[\w@+=:,./-]+", re.ASCII)
+
+
+def ormco_command(name: str, practice_id: str = "", options: str = "") -> str:
+    """Return a command line that can be pasted into a shell.
+
+    A practice id is any text, so it is quoted: `a; rm -rf x` must not run anything.
+
+    Args:
+        name: the command, such as "repair" or "lab status".
+        practice_id: the practice it is for, if any.
+        options: further options, as written by this package.
+
+    Example:
+        >>> ormco_command("repair", "a; b", "--paste")
+        "ormco repair 'a; b' --paste"
+    """
+    if practice_id.startswith("-"):
+        return " ".join(filter(None, ("ormco", name, options, "--", _quoted(practice_id))))
+    practice = _quoted(practice_id) if practice_id else ""
+    return " ".join(filter(None, ("ormco", name, practice, options)))
+
+
+def install(extra: str) -> str:
+    """Return how to install an optional part of this package, as the README installs it.
+
+    The package is on no index, so a hint must not send anybody there.
+    """
+    return (
+        f"Install it with the extra `{extra}`: pip install '.[{extra}]' in this project's folder, or "
+        f"uv tool install --force 'ormco-connector[{extra}] @ FILE' with the wheel's path for FILE"
+    )
+
+
+def _quoted(text: str) -> str:
+    if os.name != "nt":
+        return shlex.quote(text)
+    # cmd.exe and PowerShell both take double quotes; a doubled one is one inside.
+    return text if _SAFE_ON_WINDOWS.fullmatch(text) else '"' + text.replace('"', '""') + '"'

@@ -1,0 +1,54 @@
+"""Which exit status stands for which error."""
+
+from __future__ import annotations
+
+import pytest
+
+from connector import errors
+from connector.cli.exit_statuses import EXIT_STATUSES, exit_status
+from connector.errors import ConnectorError
+
+
+def every_error() -> list[type[ConnectorError]]:
+    """All error classes of the package but the base."""
+    return [getattr(errors, name) for name in errors.__all__ if name != "ConnectorError"]
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("CodeMissingError", 3),
+        ("StateMismatchError", 3),
+        ("CodeRefusedError", 3),
+        ("NobodyActedError", 3),
+        ("ConsentDeniedError", 4),
+        ("WindowClosedError", 4),
+        ("ProviderUnavailableError", 5),
+        ("ConnectionNotFoundError", 6),
+        ("StillWaitingError", 6),
+        ("NeedsRepairError", 7),
+        ("RevokedError", 7),
+        ("GrantStillHonouredError", 7),
+        ("AccountMismatchError", 8),
+        ("StoreLockedError", 9),
+        ("SealingKeyError", 9),
+        ("SettingError", 10),
+        ("ClientRefusedError", 10),
+        ("ProviderErrorPageError", 10),
+    ],
+)
+def test_each_error_has_its_exit_status(name: str, status: int) -> None:
+    """The exit statuses are those that scripts rely on."""
+    kind = getattr(errors, name)
+    assert next(value for known, value in EXIT_STATUSES if issubclass(kind, known)) == status
+
+
+def test_no_error_is_without_an_exit_status() -> None:
+    """Every class of the tree falls under exactly one status, so that their order does not matter."""
+    for kind in every_error():
+        assert len([status for known, status in EXIT_STATUSES if issubclass(kind, known)]) == 1, kind
+
+
+def test_what_nobody_foresaw_has_its_own_statuses() -> None:
+    """1 for a programming error, 130 for Ctrl-C."""
+    assert (exit_status(ValueError("x")), exit_status(KeyboardInterrupt())) == (1, 130)
