@@ -8,85 +8,12 @@ from typing import TYPE_CHECKING
 
 from connector import ormco
 from connector.errors import SettingError
+from connector.redact import Secret
 
 if TYPE_CHECKING:
     from connector.oauth.provider import ClientRegistration, Provider
 
 __all__ = ["Config", "Secret"]
-
-_LONGEST_SECRET_FILE = 64 * 1024
-
-
-class Secret:
-    """A setting that has no text form: its value, or the file that holds it.
-
-    Args:
-        value: the secret itself.
-        path: or its file, which holds nothing else.
-        name: the setting's name, for errors.
-        private: refuse a file that is another user's, is no regular file, or can be read by others.
-    """
-
-    __slots__ = ("_name", "_path", "_private", "_value")
-
-    def __init__(
-        self,
-        value: str | None = None,
-        *,
-        path: str | None = None,
-        name: str = "the secret",
-        private: bool = False,
-    ) -> None:
-        self._value = value
-        self._path = path
-        self._name = name
-        self._private = private
-
-    def __bool__(self) -> bool:
-        return self._value is not None or self._path is not None
-
-    def __repr__(self) -> str:
-        source = "a file" if self._path else "set" if self._value is not None else "not set"
-        return f"Secret({source})"
-
-    def reveal(self) -> str | None:
-        """Return the value, reading its file only now; None if it is not set.
-
-        Raises:
-            connector.errors.SettingError: if both a value and a file are set, or the file cannot be used.
-        """
-        if self._path is None:
-            return self._value
-        if self._value is not None:
-            raise SettingError(
-                f"{self._name} and {self._name}_FILE are both set", hint="Unset one of the two."
-            )
-        try:
-            text = self._read(self._path).decode("utf-8-sig").strip()
-        except (OSError, RuntimeError, ValueError) as exc:
-            reason = (isinstance(exc, OSError) and exc.strerror) or "it is not UTF-8 text"
-            raise self._unusable(reason) from None
-        if not 0 < len(text) <= _LONGEST_SECRET_FILE:
-            raise self._unusable("it is empty" if not text else "it is far too long")
-        return text
-
-    def _read(self, path: str) -> bytes:
-        from pathlib import Path
-
-        from connector.own_files import read_named_file
-
-        found, limit = Path(path).expanduser(), _LONGEST_SECRET_FILE + 1
-        if self._private:
-            return read_named_file(found, limit=limit)
-        with found.open("rb") as file:
-            return file.read(limit)
-
-    def _unusable(self, reason: str) -> SettingError:
-        return SettingError(
-            f"{self._name}_FILE {self._path!r} cannot be used: {reason}",
-            hint=f"Check the path and who may read it{' (chmod 600)' if self._private else ''}; the file "
-            "holds the secret alone, in UTF-8.",
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

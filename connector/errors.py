@@ -23,6 +23,7 @@ ConnectorError
 ├── GrantError
 │   ├── GrantRefusedError               the provider refused a refresh token
 │   ├── NeedsRepairError                the grant is dead, or nearly
+│   ├── ConsentRequiredError            a person has to give or take access
 │   ├── RevokedError                    the connection was revoked here
 │   └── GrantStillHonouredError         a grant that should be dead still works
 ├── AccountMismatchError                another Communicate account than expected
@@ -41,16 +42,31 @@ ConnectorError
     └── ExtraMissingError               an optional part of the package is not installed
 ```
 
-A message states the fact and holds no secret. The hint says what a person can do next.
+A message states the fact and holds no secret. The hint says what a person can do next, `action` what a
+program can do:
+
+```python
+try:
+    token = connector.access_token("practice-42")
+except ConnectorError as error:
+    if error.action in (Action.RETRY, Action.WAIT):
+        queue.retry_in(error.retry_after or 60)
+    elif error.action is Action.ASK_CONSENT:
+        send_to_person(connector.begin("practice-42", binding=session_id).url)
+    else:
+        log.error("%s: %s", error.kind, error.hint)
+```
 """
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any
 
 __all__ = [
     "AccountMismatchError",
     "AccountUnconfirmedError",
+    "Action",
     "AmbiguousResponseError",
     "AuthorizationResponseError",
     "BrowserUnavailableError",
@@ -64,6 +80,7 @@ __all__ = [
     "ConnectionNotFoundError",
     "ConnectorError",
     "ConsentDeniedError",
+    "ConsentRequiredError",
     "ExtraMissingError",
     "GrantError",
     "GrantRefusedError",
@@ -90,22 +107,53 @@ __all__ = [
 ]
 
 
+class Action(StrEnum):
+    """What a program can do about an error."""
+
+    RETRY = "retry"  # call again, with a growing pause
+    WAIT = "wait"  # call again, after `retry_after` seconds where that is known
+    ASK_CONSENT = "ask_consent"  # send the person through `begin` again
+    RECONNECT = "reconnect"  # revoke what is left, then connect from the start
+    FIX_SETTINGS = "fix_settings"  # settings, registration or installation
+    CALL_SUPPORT = "call_support"  # nothing that a program knows helps
+
+
 class ConnectorError(Exception):
     """Base of all errors of this package.
 
-    Attributes:
+    Args:
         message: the fact, without any secret.
         hint: what a person can do next; empty where there is nothing to do.
+        action: what a program can do; by default the class's own.
+        retry_after: seconds to wait before another attempt, or None.
+        practice_id: the practice it is about, or None.
+
+    Attributes:
         state: of the authorization request that is over with this error, because the provider answered it
             with one; None for every other error.
     """
 
+    action: Action = Action.CALL_SUPPORT
     state: str | None = None
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        action: Action | None = None,
+        retry_after: float | None = None,
+        practice_id: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.retry_after = retry_after
+        self.practice_id = practice_id
+        if action is not None:
+            self.action = action
+        elif retry_after is not None and self.action is Action.RETRY:
+            self.action = Action.WAIT
 
     @property
     def kind(self) -> str:
@@ -116,6 +164,8 @@ class ConnectorError(Exception):
 
 class AuthorizationResponseError(ConnectorError):
     """The authorization response cannot be used."""
+
+    action = Action.ASK_CONSENT
 
 
 class CodeMissingError(AuthorizationResponseError):
@@ -135,12 +185,12 @@ class CodeDamagedError(AuthorizationResponseError):
         self,
         message: str,
         *,
-        hint: str = "",
         length: int,
         expected_length: int | None = None,
         position: int | None = None,
+        **facts: Any,
     ) -> None:
-        super().__init__(message, hint=hint)
+        super().__init__(message, **facts)
         self.length = length
         self.expected_length = expected_length
         self.position = position
@@ -177,6 +227,8 @@ class NobodyActedError(AuthorizationResponseError):
 class ConsentDeniedError(ConnectorError):
     """The practice did not allow access."""
 
+    action = Action.ASK_CONSENT
+
 
 class WindowClosedError(ConsentDeniedError):
     """The browser window was closed before access was allowed."""
@@ -186,23 +238,15 @@ class ProviderUnavailableError(ConnectorError):
     """The provider did not give an answer of its own.
 
     Attributes:
-        retry_after: seconds the provider asked to wait, or None.
         sent: whether the request may have reached the provider.
         answered: whether something answered it, though not with what was asked for; if not, an answer that
             granted something may be lost.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        hint: str = "",
-        retry_after: float | None = None,
-        sent: bool = True,
-        answered: bool = False,
-    ) -> None:
-        super().__init__(message, hint=hint)
-        self.retry_after = retry_after
+    action = Action.RETRY
+
+    def __init__(self, message: str, *, sent: bool = True, answered: bool = False, **facts: Any) -> None:
+        super().__init__(message, **facts)
         self.sent = sent
         self.answered = answered
 
@@ -213,6 +257,8 @@ class NotFoundError(ConnectorError):
 
 class ConnectionNotFoundError(NotFoundError):
     """No connection is stored for this practice."""
+
+    action = Action.ASK_CONSENT
 
 
 class CaseNotFoundError(NotFoundError):
@@ -226,25 +272,33 @@ class LabConnectionNotFoundError(NotFoundError):
 class StillWaitingError(NotFoundError):
     """The wait ended before the other side acted."""
 
+    action = Action.WAIT
+
 
 class GrantError(ConnectorError):
     """The grant is not what it should be."""
+
+    action = Action.ASK_CONSENT
 
 
 class GrantRefusedError(GrantError):
     """The provider refused a refresh token.
 
     Attributes:
-        certain: True for `invalid_grant`; False for answers that can also have another cause.
+        certain: True where the answer names a dead token; False where it can also have another cause.
     """
 
-    def __init__(self, message: str, *, hint: str = "", certain: bool) -> None:
-        super().__init__(message, hint=hint)
+    def __init__(self, message: str, *, certain: bool, **facts: Any) -> None:
+        super().__init__(message, **facts)
         self.certain = certain
 
 
 class NeedsRepairError(GrantError):
     """The grant is dead; only a new consent brings the connection back."""
+
+
+class ConsentRequiredError(GrantError):
+    """A person has to act on the provider's pages, and none may be asked here."""
 
 
 class RevokedError(GrantError):
@@ -254,9 +308,13 @@ class RevokedError(GrantError):
 class GrantStillHonouredError(GrantError):
     """The provider still honours a grant that should be dead."""
 
+    action = Action.CALL_SUPPORT
+
 
 class AccountMismatchError(ConnectorError):
     """The tokens belong to another Communicate account than expected."""
+
+    action = Action.ASK_CONSENT
 
 
 class AccountUnconfirmedError(ConnectorError):
@@ -266,13 +324,17 @@ class AccountUnconfirmedError(ConnectorError):
         account: the account that access was given by (a `connector.Account`), or None if it was not read yet.
     """
 
-    def __init__(self, message: str, *, hint: str = "", account: Any = None) -> None:
-        super().__init__(message, hint=hint)
+    action = Action.ASK_CONSENT
+
+    def __init__(self, message: str, *, account: Any = None, **facts: Any) -> None:
+        super().__init__(message, **facts)
         self.account = account
 
 
 class StoreError(ConnectorError):
     """The store failed."""
+
+    action = Action.RETRY
 
 
 class StoreUnavailableError(StoreError):
@@ -286,13 +348,19 @@ class StoreLockedError(StoreError):
 class StoreDamagedError(StoreError):
     """A stored value cannot be right."""
 
+    action = Action.CALL_SUPPORT
+
 
 class SealingKeyError(StoreError):
     """A sealing key is missing, malformed, or not the one this store was sealed with."""
 
+    action = Action.FIX_SETTINGS
+
 
 class ConfigurationError(ConnectorError):
     """Something must be set, installed or registered differently."""
+
+    action = Action.FIX_SETTINGS
 
 
 class SettingError(ConfigurationError):
@@ -309,6 +377,8 @@ class ProviderErrorPageError(ConfigurationError):
 
 class PageChangedError(ConfigurationError):
     """A page of the provider no longer has the words or buttons it is known by."""
+
+    action = Action.CALL_SUPPORT
 
 
 class BrowserUnavailableError(ConfigurationError):

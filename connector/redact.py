@@ -5,10 +5,67 @@ from __future__ import annotations
 import hashlib
 import logging
 
-__all__ = ["fingerprint", "quiet_oauth_loggers", "shown"]
+from connector.errors import SettingError
 
+__all__ = ["Secret", "fingerprint", "quiet_oauth_loggers", "shown"]
+
+_LONGEST_SECRET_FILE = 64 * 1024
 # requests-oauthlib writes codes, secrets and tokens at DEBUG; a filter holds whatever levels are set later.
 _TALKATIVE = ("requests_oauthlib.oauth2_session", "oauthlib")
+
+
+class Secret:
+    """A secret that has no text form: its value, or the file that holds it.
+
+    Args:
+        value: the secret itself.
+        path: or its file, which holds nothing else.
+        name: the setting's name, for errors.
+        private: refuse a file that is another user's, is no regular file, or can be read by others.
+    """
+
+    __slots__ = ("_name", "_path", "_private", "_value")
+
+    def __init__(
+        self,
+        value: str | None = None,
+        *,
+        path: str | None = None,
+        name: str = "the secret",
+        private: bool = False,
+    ) -> None:
+        self._value = value
+        self._path = path
+        self._name = name
+        self._private = private
+
+    def __bool__(self) -> bool:
+        return self._value is not None or self._path is not None
+
+    def __repr__(self) -> str:
+        source = "a file" if self._path else "set" if self._value is not None else "not set"
+        return f"Secret({source})"
+
+    def reveal(self) -> str | None:
+        """Return the value, reading its file only now; None if it is not set.
+
+        Raises:
+            connector.errors.SettingError: if both a value and a file are set, or the file cannot be used.
+        """
+        if self._path is None:
+            return self._value
+        if self._value is not None:
+            raise SettingError(
+                f"{self._name} and {self._name}_FILE are both set", hint="Unset one of the two."
+            )
+        text, reason = _read(self._path, private=self._private)
+        if reason:
+            raise SettingError(
+                f"{self._name}_FILE {self._path!r} cannot be used: {reason}",
+                hint=f"Check the path and who may read it{' (chmod 600)' if self._private else ''}; the file "
+                "holds the secret alone, in UTF-8.",
+            )
+        return text
 
 
 def fingerprint(secret: str) -> str:
@@ -31,6 +88,28 @@ def quiet_oauth_loggers() -> None:
         logger = logging.getLogger(name)
         if _is_serious not in logger.filters:
             logger.addFilter(_is_serious)
+
+
+def _read(path: str, *, private: bool) -> tuple[str, str]:
+    """Return a secret file's text, and why it cannot be used."""
+    from pathlib import Path
+
+    from connector.own_files import read_named_file
+
+    limit = _LONGEST_SECRET_FILE + 1
+    try:
+        found = Path(path).expanduser()  # RuntimeError where nobody has a home
+        if private:
+            data = read_named_file(found, limit=limit)
+        else:
+            with found.open("rb") as file:
+                data = file.read(limit)
+        text = data.decode("utf-8-sig").strip()
+    except (OSError, RuntimeError, ValueError) as exc:
+        return "", (isinstance(exc, OSError) and exc.strerror) or "it is not UTF-8 text"
+    if not 0 < len(text) <= _LONGEST_SECRET_FILE:
+        return "", "it is empty" if not text else "it is far too long"
+    return text, ""
 
 
 def _is_serious(record: logging.LogRecord) -> bool:

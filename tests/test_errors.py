@@ -7,7 +7,13 @@ import re
 
 import connector.errors
 from connector.cli.exit_statuses import EXIT_STATUSES, exit_status
-from connector.errors import CodeDamagedError, ConnectorError, StoreLockedError
+from connector.errors import (
+    Action,
+    CodeDamagedError,
+    ConnectorError,
+    ProviderUnavailableError,
+    StoreLockedError,
+)
 
 
 def classes() -> dict[str, type[ConnectorError]]:
@@ -19,7 +25,7 @@ def test_the_drawn_tree_is_the_real_one() -> None:
     """The tree in the module's docstring names every class under its parent."""
     drawn, path = {}, {}
     for line in (connector.errors.__doc__ or "").splitlines():
-        if found := re.search(r"(?:[├└]── )?(\w+Error)\b", line):
+        if found := re.match(r"[│├└─ ]*(\w+Error)(?: |$)", line):
             depth = found.start(1)
             path[depth] = found[1]
             parents = [path[d] for d in sorted(path) if d < depth]
@@ -34,7 +40,7 @@ def test_the_drawn_tree_is_the_real_one() -> None:
 
 def test_every_class_is_exported() -> None:
     """Whoever imports the module's names gets all errors."""
-    assert set(connector.errors.__all__) == set(classes())
+    assert set(connector.errors.__all__) == {*classes(), "Action"}
 
 
 def test_every_error_has_an_exit_status_of_its_branch() -> None:
@@ -56,3 +62,12 @@ def test_exit_status_of_a_subclass_is_its_branch() -> None:
 def test_kind_is_the_class_in_snake_case() -> None:
     """JSON and the audit record name an error by its class."""
     assert StoreLockedError("busy").kind == "store_locked"
+
+
+def test_every_error_says_what_a_program_can_do() -> None:
+    """Each class has an action; a time to wait makes a wait of a retry, and one error may know better."""
+    assert all(isinstance(kind.action, Action) for kind in classes().values())
+    assert StoreLockedError("busy").action == "retry"
+    assert StoreLockedError("busy", retry_after=3.0).action == "wait"
+    error = ProviderUnavailableError("down", action=Action.FIX_SETTINGS, practice_id="practice-42")
+    assert (error.action, error.practice_id, error.retry_after) == ("fix_settings", "practice-42", None)

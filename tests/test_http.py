@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import gzip
 import ipaddress
+import os
 import socket
 import ssl
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-import responses
 import urllib3.util.connection
 from requests.exceptions import InvalidSchema, RequestException
 
-from connector.oauth import response_deadline
-from connector.oauth.http import failure, json_object, open_session, retry_after
+from connector.errors import Action, ProviderUnavailableError
+from connector.oauth.http import (
+    Limits,
+    Transport,
+    failure,
+    json_object,
+    json_value,
+    open_session,
+    retry_after,
+    stream,
+)
 from tests.support.answers import Answer, answer, answering, dripping, json_answer
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC).timestamp()
@@ -25,9 +35,9 @@ GIGABYTE_OF_ZEROS = gzip.compress(bytes(1 << 24), 9) * 64
 ELSEWHERE = "https://auth.example.test/oauth/token"
 
 
-def get(url: str) -> requests.Response:
+def get(url: str, limits: Limits = Limits()) -> requests.Response:  # noqa: B008
     """Fetch through a session of the package."""
-    with open_session() as session:
+    with open_session(Transport(limits)) as session:
         return session.get(url)
 
 
@@ -123,11 +133,10 @@ def test_a_cut_answer_is_not_taken_for_a_whole_one(broken: bytes) -> None:
     ],
     ids=["headers", "body", "chunk"],
 )
-def test_an_answer_that_drips_ends_at_the_deadline(slow: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_drips_ends_at_the_deadline(slow: Answer) -> None:
     """A server that sends a byte now and then cannot hold whoever waits."""
-    monkeypatch.setattr(response_deadline, "ANSWER_TIMEOUT", 0.3)
     with answering(slow) as server, pytest.raises(RequestException) as caught:
-        get(server.url)
+        get(server.url, Limits(seconds=0.3))
     assert "no answer in time" in failure(caught.value, server.url).message
 
 
@@ -147,9 +156,9 @@ def test_plain_http_stays_on_this_machine(url: str) -> None:
 
 def test_a_busy_server_is_answered_at_once() -> None:
     """A Retry-After is for the caller: nobody sleeps in here, and nothing is sent twice."""
-    with answering(answer(status=503, Retry_After="3600")) as server:
+    with answering(answer(status=503, Retry_After="240")) as server:
         response = get(server.url)
-        assert (response.status_code, retry_after(response, NOW)) == (503, 3600)
+        assert (response.status_code, retry_after(response, NOW)) == (503, 240)
         assert len(server.requests) == 1
 
 
@@ -196,16 +205,6 @@ def test_netrc_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     assert "Authorization" not in server.requests[0].headers
 
 
-def test_the_ca_bundle_of_the_environment_is_trusted(
-    certificate: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """REQUESTS_CA_BUNDLE adds an organisation's own authority, as everywhere."""
-    context, bundle = certificate
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
-    with answering(answer("trusted"), context=context) as server:
-        assert get(server.url).text == "trusted"
-
-
 @pytest.mark.parametrize("bundle", [None, "nowhere.pem"])
 def test_an_untrusted_server_gets_nothing(
     bundle: str | None, certificate: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
@@ -247,15 +246,6 @@ def test_a_connection_that_never_opened_is_tried_again(monkeypatch: pytest.Monke
     assert (len(attempts), len(server.requests)) == (2, 1)
 
 
-@responses.activate
-def test_a_proxy_that_is_down_means_that_nothing_was_sent() -> None:
-    """A refusal by the proxy comes before the provider sees anything."""
-    responses.get(ELSEWHERE, body=requests.exceptions.ProxyError("no proxy"))
-    with pytest.raises(RequestException) as caught:
-        get(ELSEWHERE)
-    assert failure(caught.value, ELSEWHERE).sent is False
-
-
 @pytest.mark.parametrize(
     ("text", "found"),
     [
@@ -280,11 +270,16 @@ def test_a_body_is_read_as_a_json_object(text: str | bytes, found: dict[str, obj
     ("value", "seconds"),
     [
         ("120", 120),
-        ("99999999999999999999", 86400),
+        ("120, 60", 120),
+        ("1.5", 1),
+        ("86400", 300),
+        ("Sunday, 22-Nov-26 12:00:30 GMT", 30),
+        ("Sun Nov 22 12:00:30 2026", 30),
+        ("99999999999999999999", 300),
         ("Sun, 22 Nov 2026 12:01:30 GMT", 90),
         ("Sun, 22 Nov 2026 12:01:30 -0000", 90),
         ("Sun, 22 Nov 2026 11:00:00 GMT", 0),
-        ("Sun, 22 Nov 2126 12:00:00 GMT", 86400),
+        ("Sun, 22 Nov 2126 12:00:00 GMT", 300),
         ("soon", None),
         ("-5", None),
         ("", None),
@@ -292,5 +287,259 @@ def test_a_body_is_read_as_a_json_object(text: str | bytes, found: dict[str, obj
     ],
 )
 def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> None:
-    """Both forms of Retry-After are understood, up to a day; what is neither is left alone."""
+    """Both forms of Retry-After are understood, up to five minutes; what is neither is left alone."""
     assert retry_after(body("", Retry_After=value), NOW) == seconds
+
+
+@pytest.mark.parametrize("coding", ["gzip, gzip", "gzip,gzip", "deflate, gzip", "br", "zstd", "deflate"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_only_one_layer_of_gzip_is_unpacked(coding: str, stream: bool) -> None:
+    """1,827 bytes that are packed twice become 2 GiB: nothing of such an answer is unpacked."""
+    bomb = answer(gzip.compress(GIGABYTE_OF_ZEROS), Content_Encoding=coding)
+    with answering(bomb) as server, open_session() as session, pytest.raises(RequestException) as caught:
+        session.get(server.url, stream=stream)
+    assert "packed" in failure(caught.value, server.url).message
+    assert server.requests[0].headers["Accept-Encoding"] == "gzip"
+
+
+def test_a_packed_answer_is_read_whole_or_not_at_all() -> None:
+    """Gzip is unpacked; a stream that stops early, or has something behind it, is a cut answer."""
+    packed = gzip.compress(b'{"is": "fine"}')
+    with answering(answer(packed, Content_Encoding="gzip")) as server:
+        assert json_object(get(server.url)) == {"is": "fine"}
+    for broken in (packed[:-6], packed + packed):
+        with answering(answer(broken, Content_Encoding="gzip")) as server:
+            with pytest.raises(RequestException):
+                get(server.url)
+
+
+def test_an_answer_of_too_many_values_is_not_parsed() -> None:
+    """A million lists, 60 KiB on the wire, are refused before one is made; text may have commas."""
+    limits = Limits(values=1000)
+    with answering(json_answer([[]] * 1001)) as server, pytest.raises(ValueError, match="too many"):
+        json_value(get(server.url, limits))
+    talk = {"comment": ',[{\\"' * 2000, "open": '"'}
+    with answering(json_answer(talk)) as server:
+        assert json_value(get(server.url, limits)) == talk
+
+
+@pytest.mark.parametrize("body", [b'"' + b'\\"' * 400_000, b'["' + b"\\" * 900_001, b'"' * 900_001])
+def test_counting_values_takes_time_in_proportion(body: bytes) -> None:
+    """Strings that never end cost no more than others."""
+    with answering(answer(body)) as server, pytest.raises(ValueError, match="many"):
+        json_value(get(server.url, Limits(values=-1)))
+
+
+@pytest.mark.parametrize("status", [100, 102, 103, 199])
+def test_informational_answers_come_before_the_answer(status: int) -> None:
+    """Any number of 1xx, with headers, may come first (RFC 9110 §15.2)."""
+    early = f"HTTP/1.1 {status} Early\r\nLink: </style.css>\r\n\r\n".encode() * 3
+    with answering(early + answer("at last")) as server:
+        response = get(server.url)
+    assert (response.status_code, response.text, "Link" in response.headers) == (200, "at last", False)
+
+
+def test_a_cut_after_an_informational_answer_is_no_answer() -> None:
+    """103 and then nothing is a request whose answer may be lost."""
+    with answering(b"HTTP/1.1 103 Early Hints\r\n\r\n") as server:
+        with pytest.raises(RequestException) as caught:
+            get(server.url)
+    assert failure(caught.value, server.url).sent
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_the_ca_bundle_of_the_environment_is_trusted(
+    name: str, certificate: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An organisation's own authority is trusted, by whichever variable names it."""
+    context, bundle = certificate
+    monkeypatch.setenv(name, str(bundle))
+    with answering(answer("trusted"), context=context) as server:
+        assert get(server.url).text == "trusted"
+
+
+def test_every_ca_bundle_that_is_set_is_trusted(
+    certificate: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine may name its own bundle for everybody, and a user another one for this program."""
+    context, bundle = certificate
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", requests.certs.where())
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    with answering(answer("trusted"), context=context) as server:
+        assert get(server.url).text == "trusted"
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
+def test_a_ca_bundle_that_is_not_there_is_named(
+    name: str, certificate: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hint names the variable that is wrong, and what it has to hold."""
+    monkeypatch.setenv(name, "/nowhere/ca.pem")
+    with answering(answer(), context=certificate[0]) as server, pytest.raises(RequestException) as caught:
+        get(server.url)
+    error = failure(caught.value, server.url)
+    assert (error.sent, error.action, server.requests) == (False, Action.FIX_SETTINGS, [])
+    assert name in error.hint
+
+
+def test_a_private_authority_is_what_the_advice_is_about(certificate: tuple[ssl.SSLContext, Path]) -> None:
+    """Where a certificate is not trusted, the hint says what to set."""
+    with answering(answer(), context=certificate[0]) as server, pytest.raises(RequestException) as caught:
+        get(server.url)
+    assert "SSL_CERT_FILE" in failure(caught.value, server.url).hint
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://proxy:notaport",
+        "ftp://proxy.example.test",
+        "socks5://127.0.0.1:1",
+        "http://",
+        "http://[::1",
+        "http://pro xy:80",
+        "http://user:made-up@127.0.0.1:1",
+        "127.0.0.1:1",
+        "http://no-such-proxy.invalid:3128",
+    ],
+)
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "all_proxy"])
+def test_a_proxy_that_cannot_be_used_is_named(name: str, proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong proxy setting ends before anything is sent; the hint names the setting, and not its value."""
+    monkeypatch.setenv(name, proxy)
+    with pytest.raises(RequestException) as caught:
+        get(ELSEWHERE)
+    error = failure(caught.value, ELSEWHERE)
+    assert (error.sent, error.action) == (False, Action.FIX_SETTINGS)
+    assert name in error.hint
+    assert "made-up" not in f"{error.message} {error.hint}"
+
+
+def test_a_proxy_that_refuses_is_told_from_the_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    """407 is the proxy's answer: nothing reached the provider."""
+    with answering(answer(status=407)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        with pytest.raises(RequestException) as caught:
+            get(ELSEWHERE)
+    assert proxy.requests[0].line.startswith("CONNECT auth.example.test:443")
+    error = failure(caught.value, ELSEWHERE)
+    assert (error.sent, "HTTPS_PROXY" in error.hint) == (False, True)
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 70 + ".test", "a..test"])
+def test_a_name_without_an_address_gets_nothing(host: str) -> None:
+    """Nothing is sent to a host whose name is not known or cannot be one."""
+    with pytest.raises(RequestException) as caught:
+        get(f"https://{host}/")
+    error = failure(caught.value, f"https://{host}/")
+    assert (error.sent, error.answered) == (False, False)
+
+
+def test_all_addresses_of_a_host_share_one_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fifty addresses that do not answer take no longer than one call may."""
+    attempts = []
+
+    def silent(address: tuple[str, int], timeout: float, **_: Any) -> socket.socket:
+        attempts.append(address)
+        time.sleep(timeout)
+        raise TimeoutError
+
+    addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.1.{n}", 443)) for n in range(50)]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: addresses)
+    monkeypatch.setattr(urllib3.util.connection, "create_connection", silent)
+    with open_session(Transport(Limits(seconds=0.3))) as session, pytest.raises(RequestException) as caught:
+        session.get(ELSEWHERE, timeout=0.1)
+    assert (failure(caught.value, ELSEWHERE).sent, len(attempts)) == (False, 3)
+
+
+def test_nothing_is_sent_after_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call whose time went by while a name was looked up sends nothing any more."""
+    find = socket.getaddrinfo
+
+    def slow(*args: Any) -> Any:
+        time.sleep(0.2)
+        return find(*args)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    with answering(answer()) as server, pytest.raises(RequestException) as caught:
+        get(server.url, Limits(seconds=0.1))
+    assert (failure(caught.value, server.url).sent, server.requests) == (False, [])
+
+
+def test_a_stream_is_bounded_from_its_first_header_on() -> None:
+    """Headers of a streamed answer have the call's time, its body has the stream's."""
+    limits = Limits(seconds=0.3, stream_seconds=0.3)
+    with open_session(Transport(limits)) as session:
+        with answering(dripping(b"HTTP/1.1 200 OK\r\nX-Slow: ")) as server, pytest.raises(RequestException):
+            session.get(server.url, stream=True)
+        with answering(dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")) as server:
+            response = session.get(server.url, stream=True)
+            with pytest.raises(ProviderUnavailableError, match="in time"):
+                list(stream(response))
+
+
+def test_a_stream_gives_all_that_came_before_a_cut() -> None:
+    """What arrived is passed on before the error."""
+    with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf") as server, open_session() as session:
+        chunks = stream(session.get(server.url, stream=True))
+        assert next(chunks) == b"half"
+        with pytest.raises(ProviderUnavailableError, match="cut"):
+            next(chunks)
+
+
+def kept_open(body: bytes) -> bytes:
+    """An answer after which the connection stays open."""
+    return answer(body, Connection="keep-alive")
+
+
+def served_twice(sock: socket.socket) -> None:
+    """Answer two requests on one connection with the connection's own number."""
+    number = str(sock.getpeername()[1]).encode()
+    sock.sendall(kept_open(number))
+    received = b""
+    while not received.endswith(b"\r\n\r\n") and (data := sock.recv(65536)):
+        received += data
+    if received:
+        sock.sendall(kept_open(number))
+
+
+@pytest.mark.parametrize(("idle", "connections"), [(20.0, 1), (0.0, 2)])
+def test_a_connection_that_was_idle_for_long_is_not_used(idle: float, connections: int) -> None:
+    """A connection is kept, but not for longer than the way to the server remembers it."""
+    with answering(served_twice) as server, open_session(Transport(Limits(idle=idle))) as session:
+        seen = {session.get(server.url).text for _ in range(2)}
+    assert len(seen) == connections
+
+
+@pytest.mark.parametrize(("method", "arrives"), [("GET", True), ("HEAD", True), ("POST", False)])
+def test_a_connection_that_the_server_gave_up_is_no_outage_for_reads(method: str, arrives: bool) -> None:
+    """A read is sent anew on a new connection; what may change something is not."""
+
+    def closes(sock: socket.socket) -> None:
+        sock.sendall(kept_open(b"first"))
+        sock.recv(65536)  # takes the next request, and gives no answer
+
+    with answering(closes, answer("second")) as server, open_session() as session:
+        assert session.get(server.url).text == "first"
+        if arrives:
+            assert session.request(method, server.url).status_code == 200
+        else:
+            with pytest.raises(RequestException) as caught:
+                session.request(method, server.url)
+            assert failure(caught.value, server.url).sent
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_shares_no_connection() -> None:
+    """Parent and child would get each other's answers on one connection."""
+    with answering(served_twice) as server, open_session() as session:
+        parents = session.get(server.url).text
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.write(writing, session.get(server.url).text.encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        childs = os.read(reading, 100).decode()
+        assert (session.get(server.url).text, childs != parents) == (parents, True)

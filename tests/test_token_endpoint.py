@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 import math
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,7 +26,7 @@ from connector.errors import (
     ProviderUnavailableError,
     SettingError,
 )
-from connector.oauth import response_deadline
+from connector.oauth.http import Limits, Transport
 from connector.oauth.provider import PRESETS, ClientRegistration, Provider
 from connector.oauth.token_endpoint import TokenEndpoint
 from connector.oauth.token_set import TokenSet
@@ -47,11 +48,16 @@ class FakeClock(Clock):
         return NOW.timestamp()
 
 
-def endpoint(url: str = URL, client: ClientRegistration = CLIENT, **habits: Any) -> TokenEndpoint:
+def endpoint(
+    url: str = URL,
+    client: ClientRegistration = CLIENT,
+    transport: Transport | None = None,
+    **habits: Any,
+) -> TokenEndpoint:
     """A token endpoint of a provider with these habits."""
     habits.setdefault("revocation_endpoint", url)
     provider = Provider(name="test", authorization_endpoint=url, token_endpoint=url, **habits)
-    return TokenEndpoint(provider, client, clock=FakeClock())
+    return TokenEndpoint(provider, client, clock=FakeClock(), transport=transport)
 
 
 @contextmanager
@@ -263,6 +269,13 @@ def test_a_granted_token_is_never_thrown_away(given: bytes, what: str) -> None:
 # What a refusing answer means
 
 UNAVAILABLE: dict[str, Answer] = {
+    "504": answer("<h1>Gateway Timeout</h1>", 504, Content_Type="text/html"),
+    "408": answer(status=408),
+    "425": answer(status=425),
+    "403 HTML": answer("<h1>Forbidden</h1>", 403, Content_Type="text/html"),
+    "404 JSON": json_answer({"detail": "Not Found"}, 404),
+    "server error by name": json_answer({"error": "server_error"}, 400),
+    "error that nobody knows, with 200": json_answer({"error": "something_new"}),
     "text 500": answer("An error has occurred.", 500, Content_Type="text/plain"),
     "JSON 500": json_answer({"Message": "An error has occurred."}, 500),
     "HTML 502": answer("<h1>Bad Gateway</h1>", 502, Content_Type="text/html"),
@@ -301,10 +314,10 @@ def test_what_is_no_answer_of_the_provider_is_an_outage(name: str, what: str) ->
 
 
 @pytest.mark.parametrize("what", ["exchange", "refresh", "revoke"])
-def test_a_slow_answer_ends_at_the_deadline(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_answer_ends_at_the_deadline(what: str) -> None:
     """An answer that drips is an outage, not a wait without an end."""
-    monkeypatch.setattr(response_deadline, "ANSWER_TIMEOUT", 0.2)
-    error = outcome(dripping(b"HTTP/1.1 200 OK\r\nX-Slow: "), what)
+    slow = dripping(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    error = outcome(slow, what, transport=Transport(Limits(seconds=0.2)))
     assert isinstance(error, ProviderUnavailableError)
     assert "no answer in time" in error.message
 
@@ -339,62 +352,141 @@ def test_retry_after_is_passed_on(value: str, seconds: float | None) -> None:
     assert error.retry_after == seconds
 
 
-REFUSED = [
-    (json_answer({"error": "invalid_grant"}, 400), True),
-    (json_answer({"error": "invalid_grant"}, 401), True),
-    (json_answer({"error": "invalid_grant"}, 403), True),
-    (json_answer({"error": "invalid_grant"}, 200), True),
-    (json_answer({"error": "invalid_grant"}, 503), True),
-    (json_answer(TOKENS | {"error": "invalid_grant"}, 400), True),
-    (json_answer({"error": "invalid_request"}, 400), False),
-    (json_answer({"error": "invalid_code"}, 403), False),
-    (json_answer({"error": "interaction_required"}, 400), False),
-    (answer(status=400), False),
-    (answer(status=401, WWW_Authenticate="Basic"), False),
-    (answer("  \r\n", 401), False),
+LOST = [
+    "text 500",
+    "JSON 500",
+    "HTML 502",
+    "empty 200",
+    "captive portal",
+    "null",
+    "list",
+    "text",
+    "no access token",
+]
+LOST += ["empty access token", "number for a token", "50 MB", "cut in the headers", "cut in the body"]
+LOST += ["cut before the answer", "504", "408", "server error by name", "error that nobody knows, with 200"]
+PASSING = ["429", "empty 429", "empty 503", "503 by name", "425"]
+ELSEWHERE = ["404 HTML", "307", "302 HTML", "403 HTML", "404 JSON"]
+
+
+@pytest.mark.parametrize(
+    ("name", "answered"),
+    [*((name, False) for name in LOST), *((name, True) for name in PASSING + ELSEWHERE)],
+)
+def test_an_answer_that_may_be_lost_is_told_from_one_that_came(name: str, answered: bool) -> None:
+    """Where a gateway answers after the server may have rotated, the answer may be lost."""
+    error = outcome(UNAVAILABLE[name])
+    assert isinstance(error, ProviderUnavailableError)
+    assert (error.sent, error.answered) == (True, answered)
+
+
+DEAD_NAMES = [
+    *("invalid_grant", "access_denied", "invalid_token", "expired_token", "token_expired", "token_revoked"),
+    *("bad_refresh_token", "invalid_refresh_token", "refresh_token_expired", "refresh_token_reused"),
+    *("InvalidGrant", "INVALID_GRANT", "invalid-grant", "InvalidGrantException", "token_not_found"),
+    *("unknown_refresh_token", "inactive_token", "old_refresh_token", "authorization_revoked"),
+]
+DOUBTFUL_NAMES = ["invalid_request", "interaction_required", "login_required", "something_new", "unknown"]
+CLIENT_NAMES = [
+    *("invalid_client", "unauthorized_client", "deleted_client", "client_disabled", "bad_client_secret"),
+    *("invalid_scope", "unsupported_grant_type", "redirect_uri_mismatch", "application_suspended"),
 ]
 
 
-@pytest.mark.parametrize(("given", "certain"), REFUSED, ids=range(len(REFUSED)))
-def test_a_refused_refresh_token_is_told_from_a_doubtful_one(given: bytes, certain: bool) -> None:
-    """invalid_grant is certain whatever the status; an empty 400 or 401 and invalid_request are not."""
-    error = outcome(given)
+def forms(name: str) -> list[object]:
+    """The bodies in which servers write the name of an error."""
+    return [
+        {"error": name, "error_description": "in words"},
+        {"error": {"code": name, "message": "in words"}},
+        {"error": {"status": 400, "type": name}},
+        {"error": [name]},
+        {"errors": [{"code": 17, "error": name}]},
+        [{"error": name}],
+    ]
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 422, 500, 503])
+@pytest.mark.parametrize("name", DEAD_NAMES)
+def test_a_name_that_says_dead_is_dead_whatever_the_status(name: str, status: int) -> None:
+    """The body counts before the status, and the meaning of a name before its spelling."""
+    error = outcome(json_answer({"error": name}, status))
     assert isinstance(error, GrantRefusedError)
-    assert error.certain is certain
-    assert error.hint
+    assert (error.certain, error.action) == (True, "ask_consent")
+
+
+@pytest.mark.parametrize("body", forms("bad_refresh_token"), ids=str)
+def test_the_name_of_an_error_is_found_in_every_form(body: object) -> None:
+    """A string, in an object or in a list: it is the same name."""
+    for status in (200, 400):
+        error = outcome(json_answer(body, status))
+        assert isinstance(error, GrantRefusedError)
+        assert error.certain
 
 
 @pytest.mark.parametrize(
     "given",
-    [given for given, _ in REFUSED] + [json_answer({"error": "bad_verification_code"}, 400)],
-    ids=range(len(REFUSED) + 1),
+    [
+        *(json_answer({"error": name}, 400) for name in DOUBTFUL_NAMES),
+        json_answer({"error": "invalid_request"}, 200),
+        json_answer({"error": "teapot"}, 418),
+        json_answer({"error": 17}, 400),
+        json_answer({"error": {"text": "No."}}, 400),
+        json_answer({"Message": "An error has occurred."}, 401),
+        json_answer({"error": "AT-made-up.Secret1"}, 400),
+        answer(status=400),
+        answer(status=401, WWW_Authenticate="Basic"),
+        answer("  \r\n", 401),
+        answer("Bad request", 400, Content_Type="text/plain"),
+    ],
+    ids=range(15),
 )
-def test_a_refused_code_is_not_sent_again(given: bytes) -> None:
+def test_a_refusal_that_can_mean_two_things_is_doubtful(given: bytes) -> None:
+    """Where no name says that the token is dead, it may be alive; nothing that may be secret is quoted."""
+    error = outcome(given)
+    assert isinstance(error, GrantRefusedError)
+    assert not error.certain
+    assert "Secret1" not in error.message
+
+
+@pytest.mark.parametrize("name", DEAD_NAMES + DOUBTFUL_NAMES + ["bad_verification_code", "invalid_code"])
+def test_a_refused_code_is_not_sent_again(name: str) -> None:
     """Every way to refuse a code ends in one error that says to start again, after one request."""
-    with serving(given) as (server, speaking), pytest.raises(CodeRefusedError) as caught:
-        exchange(speaking)
+    with serving(json_answer({"error": name}, 400)) as (server, speaking):
+        with pytest.raises(CodeRefusedError) as caught:
+            exchange(speaking)
     assert "start again" in caught.value.hint
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("given", [answer(status=400), answer(status=401), answer("  ", 401)])
+def test_an_empty_refusal_refuses_a_code(given: bytes) -> None:
+    """400 or 401 without a word is an answer to a code, too."""
+    assert isinstance(outcome(given, "exchange"), CodeRefusedError)
+
+
 @pytest.mark.parametrize("what", ["exchange", "refresh", "revoke"])
-@pytest.mark.parametrize(
-    ("error", "status"),
-    [("invalid_client", 401), ("unauthorized_client", 403), ("invalid_client", 400), ("invalid_scope", 400)],
-)
-def test_a_refused_client_is_a_matter_of_configuration(error: str, status: int, what: str) -> None:
+@pytest.mark.parametrize("status", [200, 400, 401, 403])
+@pytest.mark.parametrize("name", CLIENT_NAMES)
+def test_a_refused_client_is_a_matter_of_configuration(name: str, status: int, what: str) -> None:
     """A wrong id, secret or scope is neither the code's nor the grant's fault."""
-    refused = outcome(json_answer({"error": error}, status, WWW_Authenticate="Basic"), what)
+    refused = outcome(json_answer({"error": name}, status, WWW_Authenticate="Basic"), what)
     assert isinstance(refused, ClientRefusedError)
-    assert "ORMCO_CLIENT_SECRET" in refused.hint
+    assert ("ORMCO_CLIENT_SECRET" in refused.hint, refused.action) == (True, "fix_settings")
 
 
-@pytest.mark.parametrize("odd", ["something_new", "", 17, {"code": "x"}, "AT-made-up.Secret1"])
-def test_an_unknown_error_does_not_end_a_grant(odd: object) -> None:
-    """An `error` that nobody knows is an outage for a refresh, and is not quoted if it could be a secret."""
-    error = outcome(json_answer({"error": odd, "error_description": "x"}, 400))
-    assert isinstance(error, ProviderUnavailableError)
-    assert "Secret1" not in error.message
+@pytest.mark.parametrize("what", ["exchange", "refresh"])
+@pytest.mark.parametrize("kind", ["DPoP", "mac", "N_A", "PoP", "jwt"])
+def test_a_token_that_is_no_bearer_token_is_refused(kind: str, what: str) -> None:
+    """A token that needs a proof with each call would be handed out as one that needs none."""
+    error = outcome(json_answer(TOKENS | {"token_type": kind}), what)
+    assert isinstance(error, ClientRefusedError)
+    assert "bearer" in error.message
+
+
+@pytest.mark.parametrize("kind", ["Bearer", "bearer", "BEARER ", "BearerToken", "", None, 7])
+def test_a_bearer_token_is_known_by_any_spelling(kind: object) -> None:
+    """Servers spell it as they like, and some leave it out."""
+    assert isinstance(outcome(json_answer(TOKENS | {"token_type": kind})), TokenSet)
 
 
 @pytest.mark.parametrize("status", [200, 204])
@@ -409,12 +501,31 @@ def test_a_revocation_that_may_not_have_happened_is_an_outage(name: str) -> None
     assert isinstance(outcome(UNAVAILABLE[name], "revoke"), ProviderUnavailableError)
 
 
+@pytest.mark.parametrize("hint", ["access_token", "refresh_token"])
+@pytest.mark.parametrize("name", ["invalid_token", "invalid_grant", "expired_token", "token_not_found"])
+def test_a_token_that_is_not_valid_any_more_is_revoked(name: str, hint: str) -> None:
+    """A server that says so in place of 200 (RFC 7009 §2.2) has nothing left to revoke."""
+    for status in (400, 401, 404):
+        with serving(json_answer({"error": name}, status)) as (_, speaking):
+            speaking.revoke("T-made-up", hint=hint)
+
+
+def test_a_kind_of_token_that_cannot_be_revoked_fails_for_refresh_tokens_alone() -> None:
+    """Access tokens end by themselves; a refresh token that cannot be revoked needs another way."""
+    for status in (400, 503):
+        with serving(json_answer({"error": "unsupported_token_type"}, status)) as (_, speaking):
+            speaking.revoke("AT-made-up", hint="access_token")
+            with pytest.raises(ClientRefusedError, match="revoke"):
+                speaking.revoke("RT-made-up", hint="refresh_token")
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_client_that_may_not_revoke_is_told_so(status: int) -> None:
     """A bare refusal at the revocation endpoint is the client's, and no outage to wait for."""
     error = outcome(answer(status=status), "revoke")
     assert isinstance(error, ClientRefusedError)
     assert "own pages" in error.hint
+    assert isinstance(outcome(json_answer({"error": "access_denied"}, status), "revoke"), ClientRefusedError)
 
 
 @pytest.mark.parametrize("what", ["exchange", "refresh", "revoke"])
@@ -445,6 +556,29 @@ def test_nobody_listening_means_that_nothing_was_sent() -> None:
     with pytest.raises(ProviderUnavailableError) as caught:
         exchange(endpoint(url))
     assert not caught.value.sent
+    assert "can be used" in caught.value.hint
+
+
+@pytest.mark.parametrize("what", ["exchange", "refresh"])
+@pytest.mark.parametrize(
+    ("variable", "value", "named"),
+    [
+        ("HTTPS_PROXY", "http://proxy:notaport", "HTTPS_PROXY"),
+        ("HTTPS_PROXY", "ftp://proxy.example.test", "HTTPS_PROXY"),
+        ("SSL_CERT_FILE", "/nowhere.pem", "SSL_CERT_FILE"),
+        ("NO_PROXY", "*", "provider's settings"),
+    ],
+)
+def test_a_call_that_never_left_says_what_is_wrong(
+    what: str, variable: str, value: str, named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong proxy, CA bundle or host name ends before anything is sent, and the hint names the setting."""
+    monkeypatch.setenv(variable, value)
+    speaking = endpoint("https://no-such-host.invalid/token")
+    with pytest.raises(ProviderUnavailableError) as caught:
+        exchange(speaking) if what == "exchange" else speaking.refresh("RT")
+    assert (caught.value.sent, caught.value.answered) == (False, False)
+    assert named in caught.value.hint
 
 
 @responses.activate
@@ -515,3 +649,39 @@ def test_an_empty_secret_is_none() -> None:
     with serving(json_answer(TOKENS), client=replace(CLIENT, client_secret="")) as (server, speaking):
         exchange(speaking)
     assert server.requests[0].form["client_id"] == CLIENT.client_id
+
+
+def secrets_in_frames(error: BaseException | None) -> list[str]:
+    """What a reporter that collects local variables, such as Sentry, would send of an error."""
+    found = []
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if "connector" in frame.f_code.co_filename and "tests" not in frame.f_code.co_filename:
+                found += [
+                    f"{frame.f_code.co_qualname}: {name} = {value!r}"
+                    for name, value in frame.f_locals.items()
+                ]
+        error = error.__cause__ or error.__context__
+    return [line for line in found if "made-up" in line or CODE in line or "sécret" in line]
+
+
+@pytest.mark.parametrize("what", ["exchange", "refresh", "revoke"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        json_answer({"error": "invalid_grant", "echo": "RT-made-up"}, 400),
+        json_answer(TOKENS | {"token_type": "mac"}),
+        answer("AT-made-up", 500),
+        b"",
+        b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"access_token": "AT-mad',
+    ],
+)
+@pytest.mark.parametrize("client_auth", ["client_secret_basic", "client_secret_post"])
+def test_no_local_variable_holds_a_secret_when_an_error_is_raised(
+    what: str, given: bytes, client_auth: str
+) -> None:
+    """A code, token or secret that was read is in no frame of ours that an error hangs on."""
+    error = outcome(given, what, client_auth=client_auth)
+    assert error is None or isinstance(error, ConnectorError)
+    assert secrets_in_frames(error) == []
+    assert error is None or error.__cause__ is error.__context__ is None

@@ -42,8 +42,10 @@ def jwt(**claims: object) -> str:
         (0.5, 0.5),
         (10**18, TEN_YEARS),
         (10**400, None),
-        (0, None),
-        (-1, None),
+        (0, 0),
+        (-1, 0),
+        ("-60", 0),
+        (3600000, 3600000),
         ("", None),
         ("soon", None),
         (True, None),
@@ -79,6 +81,17 @@ def test_a_json_web_token_tells_its_own_end(exp: object, expires_at: datetime | 
     assert read(access_token=jwt(exp=exp)).expires_at == expires_at
     told = read(access_token=jwt(exp=exp), expires_in=5)
     assert told.expires_at == NOW + timedelta(seconds=5)
+
+
+def test_the_shortest_life_that_is_told_counts() -> None:
+    """A life in milliseconds is seen where the access token itself tells it, by the issuer's own clock."""
+    issued = NOW.timestamp() - 86400  # our clock is a day ahead
+    token = jwt(iat=issued, exp=issued + 3600)
+    assert read(access_token=token, expires_in=3_600_000).expires_at == NOW + timedelta(hours=1)
+    assert read(access_token=token).expires_at == NOW + timedelta(hours=1)
+    assert read(access_token=jwt(iat=issued, exp=issued), expires_in=60).expires_at == NOW + timedelta(
+        seconds=60
+    )
 
 
 def test_a_token_of_unknown_life_is_used_for_an_hour() -> None:

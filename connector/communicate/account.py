@@ -6,11 +6,9 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from requests.exceptions import RequestException
-
 from connector.connection import Account
 from connector.errors import ProviderUnavailableError
-from connector.oauth.http import BearerAuth, failure, json_object, open_session, retry_after
+from connector.oauth.http import BearerAuth, call, json_object, open_session, retry_after
 from connector.oauth.provider import Provider
 from connector.redact import shown
 
@@ -42,13 +40,12 @@ def read_account(provider: Provider, access_token: str, *, now: float) -> Accoun
     Raises:
         connector.errors.ProviderUnavailableError: if it cannot be read now.
     """
+    auth = BearerAuth(access_token)
+    del access_token
     url = account_url(provider) or ""
     host = urlsplit(url).netloc
     with open_session() as session:
-        try:
-            response = session.get(url, auth=BearerAuth(access_token))
-        except RequestException as exc:
-            raise failure(exc, url) from None
+        response = call(session, "GET", url, auth=auth)
     account = account_from(json_object(response) or {}) if response.status_code == 200 else None
     if account is None:
         raise ProviderUnavailableError(

@@ -17,7 +17,7 @@ from connector.communicate.regions import find_place, place_in
 from connector.communicate.users_api import UsersApi
 from connector.connection import Connection, ConnectionState
 from connector.errors import CaseNotFoundError, SettingError
-from connector.oauth.http import Transport
+from connector.oauth.http import LARGE_LISTS, Transport
 from connector.resources import Resources
 
 __all__ = ["CaseAccess"]
@@ -49,7 +49,7 @@ class CaseAccess:
 
     def _start(self) -> None:
         self._process = os.getpid()
-        self._transport = Transport(bounded=False)
+        self._transport = Transport(LARGE_LISTS)
         self._guard = threading.Lock()
         self._opened: dict[str, _Opened] = {}
         self._renewals: dict[str, Renewal] = {}

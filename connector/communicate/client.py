@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.auth import AuthBase
 
-from connector.oauth.http import BearerAuth, Transport
+from connector.oauth.http import LARGE_LISTS, BearerAuth, Transport
 
 __all__ = ["AuthorizedSession", "origin"]
 
@@ -34,8 +34,8 @@ class AuthorizedSession(requests.Session):
     def __init__(self, token: Callable[[bool], str], *, origins: Collection[str]) -> None:
         super().__init__()
         self.auth = _PracticeAuth(token, frozenset(origin(url) for url in origins))
-        self.mount("https://", Transport(bounded=False))
-        self.mount("http://", Transport(bounded=False))
+        self.mount("https://", Transport(LARGE_LISTS))
+        self.mount("http://", Transport(LARGE_LISTS))
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
         """Take the token off a redirected request, whatever its host."""

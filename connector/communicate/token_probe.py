@@ -5,11 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from urllib.parse import urlsplit
 
-from requests.exceptions import RequestException
-
 from connector.communicate.account import account_url
 from connector.errors import ProviderUnavailableError
-from connector.oauth.http import BearerAuth, failure, open_session, retry_after
+from connector.oauth.http import BearerAuth, call, open_session, retry_after
 from connector.oauth.provider import Provider
 
 __all__ = ["TokenVerdict", "probe_token"]
@@ -35,14 +33,13 @@ def probe_token(provider: Provider, access_token: str, *, now: float) -> TokenVe
     Raises:
         connector.errors.ProviderUnavailableError: if the API gives no answer of its own.
     """
+    auth = BearerAuth(access_token)
+    del access_token
     url = account_url(provider)
     if url is None:
         return TokenVerdict.UNASKED
     with open_session() as session:
-        try:
-            response = session.get(url, auth=BearerAuth(access_token))
-        except RequestException as exc:
-            raise failure(exc, url) from None
+        response = call(session, "GET", url, auth=auth)
     verdict = {
         200: TokenVerdict.ACCEPTED,
         401: TokenVerdict.REFUSED,

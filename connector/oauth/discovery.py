@@ -6,11 +6,9 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from requests.exceptions import RequestException
-
 from connector.clock import Clock
 from connector.errors import ProviderUnavailableError, SettingError
-from connector.oauth.http import failure, json_object, open_session, retry_after
+from connector.oauth.http import call, json_object, open_session, retry_after
 from connector.oauth.provider import Provider, require_secure
 
 __all__ = ["discover", "probe"]
@@ -66,10 +64,7 @@ def probe(url: str) -> None:
         connector.errors.ProviderUnavailableError: if nothing, or only a gateway, answers.
     """
     with open_session() as session:
-        try:
-            response = session.head(url)
-        except RequestException as exc:
-            raise failure(exc, url) from None
+        response = call(session, "HEAD", url)
     if response.status_code in (502, 503, 504):
         raise ProviderUnavailableError(
             f"{urlsplit(url).netloc} is down ({response.status_code})",
@@ -83,9 +78,10 @@ def _fetch(issuer: str, *, needed: bool) -> dict[str, Any] | None:
     url = issuer.rstrip("/") + "/.well-known/openid-configuration"
     with open_session() as session:
         try:
-            response = session.get(url)
-        except RequestException as exc:
-            raise failure(exc, url) from None
+            response = call(session, "GET", url)
+        except ProviderUnavailableError as exc:
+            exc.sent = False  # whatever the endpoint is needed for was not sent
+            raise
     if response.status_code == 404 and not needed:
         return None
     document = json_object(response)
@@ -93,6 +89,7 @@ def _fetch(issuer: str, *, needed: bool) -> dict[str, Any] | None:
         raise ProviderUnavailableError(
             f"{url} gave no discovery document ({response.status_code})",
             hint="Check the issuer in the provider's settings, or try again in a few minutes.",
+            sent=False,
             retry_after=retry_after(response, Clock().time()),
         )
     return document

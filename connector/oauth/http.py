@@ -1,53 +1,59 @@
-"""HTTP as this package speaks it: bounded in time and size, no redirects, plain http on this machine only."""
+"""HTTP for the whole package: bounded in time and size, no redirects, plain http on this machine only."""
 
 from __future__ import annotations
 
-import json
-import math
-import ssl
+import os
 import time
-from collections.abc import Mapping
-from datetime import UTC
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from requests.exceptions import (
-    ConnectTimeout,
-    InvalidSchema,
-    ProxyError,
-    ReadTimeout,
-    RequestException,
-    SSLError,
-    Timeout,
-)
-from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
+from requests.exceptions import InvalidProxyURL, InvalidSchema, RequestException
+from requests.utils import select_proxy
+from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
 from connector.errors import ProviderUnavailableError
+from connector.oauth.http_body import (
+    CALL_SECONDS,
+    LARGE_LISTS,
+    Limits,
+    json_object,
+    json_value,
+    read_whole,
+    require_known_coding,
+    retry_after,
+)
+from connector.oauth.http_connection import CURRENT, Exchange, timed
+from connector.oauth.http_errors import CA_SETTINGS, failure, is_http_proxy, request_error, set_values
 from connector.oauth.provider import is_loopback
-from connector.oauth.response_deadline import give_deadline
+from connector.redact import Secret
 
 __all__ = [
+    "CALL_SECONDS",
+    "LARGE_LISTS",
     "BearerAuth",
+    "Limits",
     "StatelessSession",
     "Transport",
+    "call",
     "failure",
     "json_object",
+    "json_value",
     "open_session",
     "retry_after",
+    "stream",
 ]
 
 CONNECT_TIMEOUT = 10.0
-READ_TIMEOUT = 20.0
-LARGEST_BODY = 1024 * 1024
+SILENCE_TIMEOUT = 20.0
 _CHUNK = 64 * 1024
-_LONGEST_WAIT = 86400.0
+_POOLS, _CONNECTIONS = 10, 32
 _ENVIRONMENT_SECONDS = 60.0
-# int() refuses longer ones, and with them the whole answer.
-_LONGEST_NUMBER = 400
 
 # Only a connection that never opened is tried again: urllib3 counts those as "connect".
 _RETRY = Retry(
@@ -64,12 +70,12 @@ _RETRY = Retry(
 class BearerAuth(AuthBase):
     """Put a bearer token on a request (RFC 6750 §2.1)."""
 
-    def __init__(self, token: str) -> None:
-        self._token = token
+    def __init__(self, token: str | Secret) -> None:
+        self._token = token if isinstance(token, Secret) else Secret(token)
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Set the header."""
-        request.headers["Authorization"] = f"Bearer {self._token}"
+        request.headers["Authorization"] = f"Bearer {self._token.reveal()}"
         return request
 
 
@@ -104,14 +110,14 @@ class StatelessSession(requests.Session):
 class Transport(HTTPAdapter):
     """A transport adapter that keeps this module's promises for every request sent through it.
 
-    Args:
-        bounded: read the whole answer at once, up to a size and a time; False for a caller who streams.
+    Thread-safe, and safe after a fork. An answer that is not streamed is read at once.
     """
 
-    def __init__(self, *, bounded: bool = True) -> None:
-        self._bounded = bounded
+    def __init__(self, limits: Limits = Limits()) -> None:  # noqa: B008 - it is frozen
+        self.limits = limits
+        self._process = os.getpid()
         self._environments: dict[str, tuple[float, Mapping[str, Any]]] = {}
-        super().__init__(max_retries=_RETRY, pool_maxsize=32)
+        super().__init__(_POOLS, _CONNECTIONS, max_retries=_RETRY)
 
     def environment(self, url: str) -> Mapping[str, Any]:
         """Return what the environment says of the way to a server: proxies and CA bundle.
@@ -122,15 +128,22 @@ class Transport(HTTPAdapter):
         known = self._environments.get(origin)
         if known is None or now - known[0] > _ENVIRONMENT_SECONDS:
             asked = requests.Session().merge_environment_settings(origin, {}, None, None, None)
-            known = self._environments[origin] = (now, asked)
+            bundles = set_values(CA_SETTINGS)  # requests knows but two of them
+            known = self._environments[origin] = (now, {**asked, "verify": next(iter(bundles), True)})
         return known[1]
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Trust what the settings name; where there are several, all of them."""
+        super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
+        bundles = set_values(CA_SETTINGS)
+        if verify is not False and verify in bundles:
+            conn.ca_cert_dir = next(filter(os.path.isdir, bundles), None)
+            conn.conn_kw["ca_cert_data"] = "".join(map(_text, filter(os.path.isfile, bundles))) or None
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         """Return the pool of connections for a request."""
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        if self._bounded:
-            give_deadline(pool)
-        return pool
+        return timed(pool)
 
     def send(
         self,
@@ -141,128 +154,122 @@ class Transport(HTTPAdapter):
         cert: Any = None,
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
-        """Send a request and read its whole answer, unless the caller streams it."""
-        url = request.url or ""
+        """Send a request, and read its whole answer unless the caller streams it.
+
+        Args:
+            request: prepared.
+            stream: leave the body unread.
+            timeout: seconds to connect and seconds of silence; the limits hold besides.
+            verify: False, or a CA bundle, in place of the environment's.
+            cert: a client certificate.
+            proxies: used for other machines.
+        """
+        self._renew_after_fork()
+        if request.headers.get("Accept-Encoding") != "identity":
+            request.headers["Accept-Encoding"] = "gzip"
+        connect, silence = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+        waits = (connect or CONNECT_TIMEOUT, silence or SILENCE_TIMEOUT)
+        exchange = Exchange(self.limits.seconds, silence=waits[1], idle=self.limits.idle)
+        token = CURRENT.set(exchange)
+        try:
+            way = self._way(request.url or "", verify, proxies)
+            response = self._carry_out(request, exchange, timeout=waits, cert=cert, **way)
+            require_known_coding(response)
+            if stream:
+                exchange.extend(self.limits.stream_seconds)
+            else:
+                read_whole(response, self.limits.body)
+            return response
+        except (HTTPError, OSError, ValueError) as exc:
+            raise request_error(exc, exchange) from exc
+        finally:
+            CURRENT.reset(token)
+
+    def _renew_after_fork(self) -> None:
+        """Open new connections in a child: two processes on one connection would get each other's answers."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self.proxy_manager = {}
+            self.init_poolmanager(_POOLS, _CONNECTIONS)
+
+    def _way(self, url: str, verify: bool | str, proxies: Mapping[str, str] | None) -> dict[str, Any]:
+        """Return the CA bundle and the proxy for an address."""
         if is_loopback(url):
             proxies = None
         elif urlsplit(url).scheme != "https":
             raise InvalidSchema("plain http is for this machine alone")
-        timeout = timeout or (CONNECT_TIMEOUT, READ_TIMEOUT)
-        try:
-            response = super().send(request, stream or self._bounded, timeout, verify, cert, proxies)
-        except OSError as exc:
-            if isinstance(exc, RequestException):
-                raise
-            raise SSLError(ssl.SSLCertVerificationError("the CA bundle is not there")) from None
-        if self._bounded:
-            _read_whole(response)
-        return response
+        proxy = select_proxy(url, dict(proxies or {}))
+        if proxy is not None and not is_http_proxy(proxy):
+            raise InvalidProxyURL("the proxy's address cannot be used")
+        return {
+            "verify": self.environment(url)["verify"] if verify is True else verify,
+            "proxies": proxies,
+        }
+
+    def _carry_out(
+        self, request: requests.PreparedRequest, exchange: Exchange, **way: Any
+    ) -> requests.Response:
+        """Send a request; again if it read and nothing came: the server had closed the kept connection."""
+        while True:
+            exchange.sent, exchange.reused = False, True
+            try:
+                return super().send(request, stream=True, **way)
+            except requests.ConnectionError:
+                if request.method not in ("GET", "HEAD") or not exchange.reused or exchange.passed:
+                    raise
 
 
-def open_session() -> requests.Session:
-    """Return a session with this module's transport; close it when done."""
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text("ascii", "replace")
+    except OSError:
+        return ""
+
+
+def open_session(transport: Transport | None = None) -> StatelessSession:
+    """Return a session; close it when done, unless its transport belongs to somebody else."""
     session = StatelessSession()
-    session.mount("https://", Transport())
-    session.mount("http://", Transport())
+    transport = transport or Transport()
+    session.mount("https://", transport)
+    session.mount("http://", transport)
     session.headers["Accept"] = "application/json"
     return session
 
 
-def json_object(response: requests.Response) -> dict[str, Any] | None:
-    """Return the body as a JSON object, or None if it is anything else; a stray byte spoils nothing."""
-    try:
-        body = json.loads(response.content.decode("utf-8-sig", "replace"), parse_int=_number)
-    except (ValueError, RecursionError):
-        return None
-    return body if isinstance(body, dict) else None
-
-
-def retry_after(response: requests.Response, now: float) -> float | None:
-    """Return the seconds a `Retry-After` header asks for (RFC 9110 §10.2.3), at most a day, or None.
+def call(session: requests.Session, method: str, url: str, **options: Any) -> requests.Response:
+    """Send a request that follows no redirect, and return the answer.
 
     Args:
-        response: the answer.
-        now: seconds since 1970.
-    """
-    value = response.headers.get("Retry-After", "").strip()
-    if value.isascii() and value.isdigit():
-        return min(float(value[:9]), _LONGEST_WAIT)
-    from email.utils import parsedate_to_datetime  # seldom needed
+        session: on `Transport`.
+        method: the HTTP method.
+        url: the address.
+        options: as `requests.Session.request` takes them.
 
+    Raises:
+        connector.errors.ProviderUnavailableError: no answer; `sent` tells whether it may have arrived.
+    """
     try:
-        moment = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):
-        return None
-    moment = moment.replace(tzinfo=moment.tzinfo or UTC)
-    return min(max(moment.timestamp() - now, 0.0), _LONGEST_WAIT)
+        return session.request(method, url, allow_redirects=False, **options)
+    except RequestException as exc:
+        error = failure(exc, url)
+    # Raised here, so that no frame below, which may hold a secret, hangs on the error.
+    raise error
 
 
-def failure(exc: RequestException, url: str) -> ProviderUnavailableError:
-    """Return what went wrong with a request, in words.
+def stream(response: requests.Response) -> Iterator[bytes]:
+    """Yield a streamed answer's bytes as they arrive, so that a cut loses nothing that came before it.
 
-    Args:
-        exc: what requests raised.
-        url: the address; only its host is named.
+    Raises:
+        connector.errors.ProviderUnavailableError: it was cut, or takes too long.
     """
-    sent = not _never_sent(exc)
-    if isinstance(exc, SSLError):
-        what = "no trusted TLS connection"
-        hint = "Check this machine's clock, REQUESTS_CA_BUNDLE if it is set, and any proxy in between."
-    elif isinstance(exc, Timeout):
-        what, hint = "no answer in time", "Try again in a few minutes."
-    elif not sent:
-        what, hint = "cannot be reached", "Check the network, the address and any proxy, then try again."
-    elif isinstance(exc, _TooLargeError):
-        what, hint = (
-            "the answer is far too large to be one",
-            "Check the address; a proxy may stand in between.",
-        )
-    else:
-        what, hint = "the connection was cut before a whole answer came", "Try again."
-    return ProviderUnavailableError(f"{urlsplit(url).netloc}: {what}", hint=hint, sent=sent)
-
-
-class _TooLargeError(RequestException):
-    """The answer is longer than any answer of a provider."""
-
-
-def _number(digits: str) -> float:
-    return int(digits) if len(digits) < _LONGEST_NUMBER else math.inf
-
-
-def _never_sent(exc: BaseException) -> bool:
-    """Tell whether the request certainly did not reach the server, by what lies at the bottom of the error.
-
-    A broken TLS connection is no such proof; an untrusted certificate is.
-    """
-    for _ in range(8):
-        if isinstance(
-            exc,
-            ConnectTimeout | InvalidSchema | ProxyError | NewConnectionError | ssl.SSLCertVerificationError,
-        ):
-            return True
-        below = getattr(exc, "reason", None) or (exc.args[0] if exc.args else None)
-        if not isinstance(below, BaseException):
-            return False
-        exc = below
-    return False
-
-
-def _read_whole(response: requests.Response) -> None:
-    """Read the body into the response, or give up when it is too long or too slow."""
-    body = bytearray()
-    try:
-        for chunk in response.raw.stream(_CHUNK, decode_content=True):
-            body += chunk
-            if len(body) > LARGEST_BODY:
-                raise _TooLargeError
-    except ReadTimeoutError:
-        response.close()
-        raise ReadTimeout("the answer takes too long") from None
-    except (HTTPError, OSError) as exc:
-        response.close()
-        raise exc if isinstance(exc, RequestException) else RequestException(exc) from None
-    response._content = bytes(body)
-    response._content_consumed = True  # type: ignore[attr-defined]
-    response.encoding = response.encoding or "utf-8"  # nobody has to guess it, which is slow
-    response.raw.release_conn()
+    error: ProviderUnavailableError | None = None
+    while error is None:
+        try:
+            chunk = response.raw.read1(_CHUNK, decode_content=True)
+        except (HTTPError, OSError) as exc:
+            error = failure(request_error(exc), response.url)
+            break
+        if not chunk:
+            return
+        yield chunk
+    raise error

@@ -1,14 +1,13 @@
 """Exchange, refresh, revoke: the calls to a token endpoint.
 
 The only module that uses requests-oauthlib. Its session exchanges codes and sends the other requests, which
-are all alike but for their bodies; the answers are read in `token_answer`, because oauthlib loses a granted
+are all alike but for their bodies; the answers are read in `token_response`, because oauthlib loses a granted
 token over a changed scope and takes an outage for a missing token.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, cast
 from urllib.parse import quote, urlencode, urlsplit
@@ -20,19 +19,19 @@ from requests.exceptions import RequestException
 from requests_oauthlib import OAuth2Session
 
 from connector.clock import Clock
-from connector.errors import ClientRefusedError, ConnectorError, ProviderUnavailableError, SettingError
+from connector.errors import ConnectorError, ProviderUnavailableError, SettingError
 from connector.oauth.http import StatelessSession, Transport, failure
 from connector.oauth.provider import ClientRegistration, Provider
 from connector.oauth.token_response import (
+    NOT_SENT,
     START_AGAIN,
     code_refusal,
     grant_refusal,
     granted,
-    is_web_page,
-    refusal,
+    revocation_refusal,
 )
 from connector.oauth.token_set import TokenSet
-from connector.redact import quiet_oauth_loggers
+from connector.redact import Secret, quiet_oauth_loggers
 
 __all__ = ["TokenEndpoint"]
 
@@ -50,9 +49,17 @@ class TokenEndpoint:
         provider: with its endpoints known.
         client: what to authenticate as.
         clock: for the moment an answer arrived.
+        transport: what carries the requests; by default one of its own.
     """
 
-    def __init__(self, provider: Provider, client: ClientRegistration, *, clock: Clock) -> None:
+    def __init__(
+        self,
+        provider: Provider,
+        client: ClientRegistration,
+        *,
+        clock: Clock,
+        transport: Transport | None = None,
+    ) -> None:
         if provider.token_endpoint is None:
             raise SettingError(
                 "the provider's token endpoint is not known", hint="Set token_endpoint in the provider file."
@@ -62,7 +69,7 @@ class TokenEndpoint:
         self._client_id = client.client_id
         self._clock = clock
         self._url = provider.token_endpoint
-        self._transport = Transport()
+        self._transport = transport or Transport()
         self._auth, self._auth_fields = _client_auth(provider, client)
         self._session = self._new_session()
         self._forms: dict[str, requests.PreparedRequest] = {}
@@ -80,31 +87,14 @@ class TokenEndpoint:
             connector.errors.ClientRefusedError: the client is not.
             connector.errors.ProviderUnavailableError: no answer of the provider's own.
         """
-        verifier = {} if code_verifier is None else {"code_verifier": code_verifier}
-        session = self._new_session(redirect_uri=redirect_uri)
-        session.plain = urlsplit(self._url).scheme == "http"
-        answers: list[requests.Response] = []
-
-        def keep(response: requests.Response) -> requests.Response:
-            """Keep the answer as it came, whatever oauthlib would make of it."""
-            answers.append(response)
-            return _UNREMARKABLE
-
-        session.register_compliance_hook("access_token_response", keep)
+        secrets = {"code": Secret(code), "code_verifier": Secret(code_verifier)}
+        del code, code_verifier
         try:
-            with _failures_in_words(self._url):
-                session.fetch_token(
-                    f"https{self._url[4:]}" if session.plain else self._url,
-                    code=code,
-                    auth=self._auth,
-                    include_client_id=self._auth is None,
-                    client_secret=self._auth_fields.get("client_secret"),
-                    **cast(Any, verifier),
-                )
-            return self._granted(answers[0], code_refusal)
+            answer = self._exchange(secrets, redirect_uri)
         except ProviderUnavailableError as exc:
-            exc.hint = f"{exc.hint} {START_AGAIN}"
+            exc.hint = f"{exc.hint} {START_AGAIN if exc.sent else NOT_SENT}"
             raise
+        return self._granted(answer, code_refusal)
 
     def refresh(self, refresh_token: str) -> TokenSet:
         """Get a new token set (RFC 6749 §6); the refresh token stays where the answer brings none.
@@ -114,9 +104,11 @@ class TokenEndpoint:
             connector.errors.ClientRefusedError: the client is not accepted.
             connector.errors.ProviderUnavailableError: no answer of the provider's own.
         """
-        form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
-        tokens = self._granted(self._post(self._url, form), grant_refusal)
-        return tokens if tokens.refresh_token else replace(tokens, refresh_token=refresh_token)
+        secret = Secret(refresh_token)
+        del refresh_token
+        answer = self._post(self._url, {"grant_type": "refresh_token", "refresh_token": secret})
+        tokens = self._granted(answer, grant_refusal)
+        return tokens if tokens.refresh_token else replace(tokens, refresh_token=secret.reveal())
 
     def revoke(self, token: str, *, hint: str) -> None:
         """Revoke a token at the revocation endpoint (RFC 7009).
@@ -130,33 +122,55 @@ class TokenEndpoint:
             connector.errors.ClientRefusedError: the client is not accepted there.
             connector.errors.ProviderUnavailableError: it was not revoked, for now.
         """
+        secret = Secret(token)
+        del token
         url = self._provider.revocation_endpoint
         if url is None:
             raise SettingError(
                 "the provider has no revocation endpoint", hint="Access is taken back on its own pages."
             )
-        answer = self._post(url, {"token": token, "token_type_hint": hint})
-        if 200 <= answer.status_code < 300 and not is_web_page(answer):
-            return
-        error = refusal(answer, now=self._clock.time())
-        if not isinstance(error, ClientRefusedError) and _is_forbidden(answer):
-            # Public clients meet this where only confidential ones may revoke.
-            error = ClientRefusedError(
-                f"{urlsplit(url).netloc} does not let this client revoke ({answer.status_code})",
-                hint="Access is taken back on the provider's own pages, or by a client with a secret.",
-            )
-        raise error
+        answer = self._post(url, {"token": secret, "token_type_hint": hint})
+        error = revocation_refusal(answer, hint=hint, now=self._clock.time())
+        if error is not None:
+            raise error
 
     def close(self) -> None:
         """Close the connections that are kept open."""
         self._transport.close()
 
-    def _post(self, url: str, form: Mapping[str, str]) -> requests.Response:
+    def _exchange(self, secrets: Mapping[str, Secret], redirect_uri: str) -> requests.Response:
+        """Send a code by way of requests-oauthlib; return the answer as it came."""
+        session = self._new_session(redirect_uri=redirect_uri)
+        session.plain = urlsplit(self._url).scheme == "http"
+        answers: list[requests.Response] = []
+
+        def keep(response: requests.Response) -> requests.Response:
+            """Keep the answer as it came, whatever oauthlib would make of it."""
+            answers.append(response)
+            return _UNREMARKABLE
+
+        session.register_compliance_hook("access_token_response", keep)
+        try:
+            session.fetch_token(
+                f"https{self._url[4:]}" if session.plain else self._url,
+                auth=self._auth,
+                include_client_id=self._auth is None,
+                **cast(Any, _revealed({**secrets, "client_secret": self._auth_fields.get("client_secret")})),
+            )
+            return answers[0]
+        except RequestException as exc:
+            error = failure(exc, self._url)
+        raise error  # here, so that no frame of a library, which holds the code, hangs on it
+
+    def _post(self, url: str, form: Mapping[str, str | Secret]) -> requests.Response:
         """Send a form with the client's own credentials."""
-        with _failures_in_words(url):
+        try:
             request = self._form(url)
-            request.prepare_body(urlencode({**form, **self._auth_fields}), files=None)
+            request.prepare_body(urlencode(_revealed({**form, **self._auth_fields})), files=None)
             return self._session.send(request, **self._transport.environment(url))
+        except RequestException as exc:
+            error = failure(exc, url)
+        raise error
 
     def _form(self, url: str) -> requests.PreparedRequest:
         """Return a request that lacks its body only; the rest of it is prepared once."""
@@ -192,26 +206,24 @@ class _Session(StatelessSession, OAuth2Session):
 
 def _client_auth(
     provider: Provider, client: ClientRegistration
-) -> tuple[HTTPBasicAuth | None, Mapping[str, str]]:
+) -> tuple[HTTPBasicAuth | None, Mapping[str, str | Secret]]:
     """Return the Authorization header's maker, and the fields for the body."""
     client_id, secret = client.client_id, client.client_secret or ""
     method = provider.client_auth or ("client_secret_basic" if secret else "none")
     if method == "none":
         return None, {"client_id": client_id}
     if method == "client_secret_post":
-        return None, {"client_id": client_id, "client_secret": secret}
+        return None, {"client_id": client_id, "client_secret": Secret(secret)}
     if provider.basic_encoding == "rfc6749":
         client_id, secret = quote(client_id, safe=""), quote(secret, safe="")
     # Bytes: requests would send text as Latin-1.
     return HTTPBasicAuth(*cast(tuple[str, str], (client_id.encode(), secret.encode()))), {}
 
 
-@contextmanager
-def _failures_in_words(url: str) -> Iterator[None]:
-    try:
-        yield
-    except RequestException as exc:
-        raise failure(exc, url) from None
+def _revealed(form: Mapping[str, str | Secret | None]) -> dict[str, str]:
+    """Return a form's fields as they are sent, without those that are not set."""
+    texts = {name: value.reveal() if isinstance(value, Secret) else value for name, value in form.items()}
+    return {name: text for name, text in texts.items() if text is not None}
 
 
 def _unremarkable() -> requests.Response:
@@ -223,7 +235,3 @@ def _unremarkable() -> requests.Response:
 
 
 _UNREMARKABLE = _unremarkable()
-
-
-def _is_forbidden(answer: requests.Response) -> bool:
-    return answer.status_code in (401, 403) and not is_web_page(answer)

@@ -18,34 +18,26 @@ from connector.errors import (
     GrantRefusedError,
     ProviderUnavailableError,
 )
+from connector.oauth.error_name import Outcome, error_name, meaning
 from connector.oauth.http import json_object, retry_after
 from connector.oauth.token_set import TokenSet
 
-__all__ = ["START_AGAIN", "code_refusal", "grant_refusal", "granted", "is_web_page", "refusal"]
+__all__ = [
+    "NOT_SENT",
+    "START_AGAIN",
+    "Outcome",
+    "code_refusal",
+    "grant_refusal",
+    "granted",
+    "outcome",
+    "revocation_refusal",
+]
 
-START_AGAIN = "The code cannot be sent a second time: start again with `ormco connect` (or `ormco begin`)."
+START_AGAIN = "The code cannot be sent a second time: start again."
+NOT_SENT = "The code was not sent, and can be used for as long as it lives."
 
-_CLIENT_ERRORS = {
-    "invalid_client",
-    "unauthorized_client",
-    "invalid_scope",
-    "unsupported_grant_type",
-    "redirect_uri_mismatch",  # not RFC 6749, but seen
-}
-# The code or the grant, most often but not always; the last four ask for a person (OpenID Connect Core
-# §3.1.2.6).
-_AMBIGUOUS_ERRORS = {
-    "invalid_request",
-    "invalid_code",
-    "interaction_required",
-    "login_required",
-    "consent_required",
-    "account_selection_required",
-}
-_PASSING_ERRORS = {"server_error", "temporarily_unavailable", "slow_down"}
-_PASSING_STATUSES = {408, 425, 429}
-# A value of `error` that is none of these could be anything, also an echo of what was sent.
-_ERROR_NAME = re.compile(r"[a-z]+(?:_[a-z]+){0,5}")
+
+_PASSING_STATUSES = {425, 429, 503}
 _CONTENT_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,30}")
 
 
@@ -55,49 +47,98 @@ def granted(answer: requests.Response, *, received_at: datetime) -> TokenSet | N
     Args:
         answer: as it came.
         received_at: when.
+
+    Raises:
+        connector.errors.ClientRefusedError: it grants a token that is no bearer token.
     """
-    body = json_object(answer)
-    if body is None or (answer.status_code >= 300 and _error(answer) is not None):
+    if answer.status_code >= 300 and error_name(answer) is not None:
         return None
-    try:
-        return TokenSet.from_answer(body, received_at=received_at)
-    except ValueError:
-        return None
+    tokens, is_bearer = _token_set(answer, received_at)
+    if not is_bearer:
+        # RFC 6749 §7.1: a token of a type that is not understood must not be used.
+        raise ClientRefusedError(
+            f"{_host(answer)} grants tokens that are not bearer tokens",
+            hint="Have the provider register the client for bearer tokens.",
+        )
+    return tokens
+
+
+def outcome(answer: requests.Response) -> Outcome:
+    """Return what an answer says that grants nothing."""
+    name, status = error_name(answer), answer.status_code
+    by_name = None if name is None else meaning(name)
+    if by_name is not None:
+        return by_name
+    if status in _PASSING_STATUSES:
+        return Outcome.PASSING
+    if status == 408 or status >= 500 or status < 300:
+        return Outcome.LOST
+    if name is not None and 400 <= status < 500:
+        return Outcome.DOUBTFUL
+    # An empty refusal, or one in the server's own words, that names nothing.
+    if status in (400, 401) and not is_web_page(answer):
+        return Outcome.DOUBTFUL
+    return Outcome.UNUSABLE
 
 
 def code_refusal(answer: requests.Response, *, now: float) -> ConnectorError:
     """Return why a code was not exchanged."""
-    error = _error(answer)
-    if error == "invalid_grant" or _is_bare_refusal(answer) or _is_about_what_was_sent(answer, error):
+    if outcome(answer) in (Outcome.DEAD, Outcome.DOUBTFUL):
         return CodeRefusedError(
             f"{_host(answer)} did not accept the code ({_words(answer)}): it is too old, was used before, "
             "or belongs to another request",
             hint=f"{START_AGAIN} If a fresh code is refused too, check ORMCO_CLIENT_SECRET and "
             "ORMCO_REDIRECT_URI.",
         )
-    return refusal(answer, now=now)
+    error = _other_refusal(answer, now)
+    error.hint = f"{error.hint} {START_AGAIN}"
+    return error
 
 
 def grant_refusal(answer: requests.Response, *, now: float) -> ConnectorError:
     """Return why a refresh token brought no new token set."""
-    error = _error(answer)
-    if error == "invalid_grant" or error in _AMBIGUOUS_ERRORS or _is_bare_refusal(answer):
+    found = outcome(answer)
+    if found in (Outcome.DEAD, Outcome.DOUBTFUL):
         return GrantRefusedError(
             f"{_host(answer)} refused the refresh token ({_words(answer)})",
-            hint="The practice has to give access again: ormco repair PRACTICE",
-            certain=error == "invalid_grant",
+            hint="The practice has to give access again.",
+            certain=found is Outcome.DEAD,
         )
-    return refusal(answer, now=now)
+    return _other_refusal(answer, now)
 
 
-def refusal(answer: requests.Response, *, now: float) -> ConnectorError:
-    """Return what an answer means that speaks neither of the code nor of the grant.
+def revocation_refusal(answer: requests.Response, *, hint: str, now: float) -> ConnectorError | None:
+    """Return why a token was not revoked; None if it is not valid any more, as far as the server knows.
 
     Args:
         answer: as it came.
+        hint: "refresh_token" or "access_token".
         now: seconds since 1970, for a `Retry-After` date.
     """
-    if _error(answer) in _CLIENT_ERRORS:
+    name, status = error_name(answer), answer.status_code
+    found = outcome(answer)
+    if name == "access_denied":
+        return _may_not_revoke(answer)
+    if found is Outcome.DEAD or (200 <= status < 300 and name is None and not is_web_page(answer)):
+        return None
+    if name == "unsupported_token_type":
+        # RFC 7009 §2.2.1. Access tokens that cannot be revoked end by themselves: the proof decides.
+        return None if hint == "access_token" else _may_not_revoke(answer)
+    # Public clients meet this where only confidential ones may revoke.
+    if found is not Outcome.CLIENT and status in (401, 403) and not is_web_page(answer):
+        return _may_not_revoke(answer)
+    return _other_refusal(answer, now)
+
+
+def is_web_page(answer: requests.Response) -> bool:
+    """Return whether an answer is a page for people: a network's own sign-in page comes with 200."""
+    return answer.content.lstrip().startswith(b"<")
+
+
+def _other_refusal(answer: requests.Response, now: float) -> ConnectorError:
+    """Return what an answer means that speaks neither of the code nor of the grant."""
+    found = outcome(answer)
+    if found is Outcome.CLIENT:
         return ClientRefusedError(
             f"{_host(answer)} does not accept the client registration ({_words(answer)})",
             hint="Check ORMCO_CLIENT_ID, ORMCO_CLIENT_SECRET, ORMCO_REDIRECT_URI and ORMCO_SCOPE against the "
@@ -107,45 +148,41 @@ def refusal(answer: requests.Response, *, now: float) -> ConnectorError:
         f"{_host(answer)} gave no usable answer ({_words(answer)})",
         hint=_advice(answer),
         retry_after=retry_after(answer, now),
-        answered=True,
+        answered=found is not Outcome.LOST,
     )
 
 
-def is_web_page(answer: requests.Response) -> bool:
-    """Return whether an answer is a page for people: a network's own sign-in page comes with 200."""
-    return answer.content.lstrip().startswith(b"<")
+def _may_not_revoke(answer: requests.Response) -> ClientRefusedError:
+    return ClientRefusedError(
+        f"{_host(answer)} does not let this client revoke ({_words(answer)})",
+        hint="Access is taken back on the provider's own pages, or by a client with a secret.",
+    )
+
+
+def _token_set(answer: requests.Response, received_at: datetime) -> tuple[TokenSet | None, bool]:
+    """Return the token set, and whether its access token is a bearer token."""
+    body = json_object(answer) or {}
+    kind = body.get("token_type")
+    try:
+        tokens = TokenSet.from_answer(body, received_at=received_at)
+    except ValueError:
+        return None, True
+    kind = kind.strip().lower() if isinstance(kind, str) else ""
+    return tokens, not kind or kind.startswith("bearer")
 
 
 def _host(answer: requests.Response) -> str:
     return urlsplit(answer.url).netloc
 
 
-def _error(answer: requests.Response) -> str | None:
-    error = (json_object(answer) or {}).get("error")
-    return error if isinstance(error, str) and error else None
-
-
-def _is_bare_refusal(answer: requests.Response) -> bool:
-    return answer.status_code in (400, 401) and not answer.content.strip()
-
-
-def _is_about_what_was_sent(answer: requests.Response, error: str | None) -> bool:
-    """Tell whether an error, known or not, blames the request, and neither the client nor the moment."""
-    if error is None or error in _CLIENT_ERRORS or error in _PASSING_ERRORS:
-        return False
-    blamed = 400 <= answer.status_code < 500 and answer.status_code not in _PASSING_STATUSES
-    return blamed or error in _AMBIGUOUS_ERRORS
-
-
 def _words(answer: requests.Response) -> str:
     """Describe an answer without quoting anything that may hold a secret."""
-    status, body = answer.status_code, json_object(answer)
+    status, name = answer.status_code, error_name(answer)
     if not answer.content.strip():
         return f"{status}, empty"
-    error = _error(answer)
-    if error is not None:
-        return f"{status} {error}" if _ERROR_NAME.fullmatch(error) else f"{status}, an error without a name"
-    if body is not None:
+    if name is not None:
+        return f"{status} {name}" if name else f"{status}, an error without a name"
+    if json_object(answer) is not None:
         return f"{status}, JSON without an access token"
     kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     return f"{status}, {kind if _CONTENT_TYPE.fullmatch(kind) else 'unknown content'}"

@@ -100,13 +100,18 @@ def _scope_text(value: object) -> str | None:
 
 
 def _expiry(expires_in: object, access_token: str, received_at: datetime) -> datetime | None:
-    lifetime = _finite(expires_in) or 0.0
-    if lifetime <= 0:
-        # Absent, or nothing that can be meant: a JSON Web Token tells its own end.
-        lifetime = (_finite(jwt_claims(access_token).get("exp")) or 0.0) - received_at.timestamp()
-    if lifetime <= 0:
+    claims = jwt_claims(access_token)
+    end, begin = _finite(claims.get("exp")), _finite(claims.get("iat"))
+    lifetimes = [_finite(expires_in)]
+    if end is not None and begin is not None and end > begin:
+        lifetimes.append(end - begin)  # by the issuer's own clock
+    known = [life for life in lifetimes if life is not None]
+    if not known and end is not None and end > received_at.timestamp():
+        known = [end - received_at.timestamp()]
+    if not known:
         return None
-    return received_at + timedelta(seconds=min(lifetime, _LONGEST_LIFETIME))
+    # The shortest one: seconds given as milliseconds would be 41 days. One that is over is due at once.
+    return received_at + timedelta(seconds=min(max(min(known), 0.0), _LONGEST_LIFETIME))
 
 
 def _finite(value: object) -> float | None:

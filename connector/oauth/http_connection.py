@@ -1,0 +1,181 @@
+"""Connections that end with their call's deadline, and know whether a request has left.
+
+A socket's timeout starts anew with every byte: a server that sends a byte of its headers every few seconds
+would hold its caller, and what the caller holds, for hours. http.client takes a connection that is cut within
+the headers for the end of the headers, and `103 Early Hints` for the answer.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+import time
+from contextvars import ContextVar
+from http import HTTPStatus
+from http.client import HTTPResponse, RemoteDisconnected
+from typing import Any
+
+import urllib3.util.connection
+from urllib3 import HTTPConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    LocationParseError,
+    NameResolutionError,
+    NewConnectionError,
+)
+
+__all__ = ["CURRENT", "Exchange", "timed"]
+
+
+class Exchange:
+    """One call on the wire: its deadline, and how far it got.
+
+    Args:
+        seconds: until everything is over, from now on.
+        silence: the longest pause between two bytes, in seconds.
+        idle: seconds after which a connection that was kept open is not used any more.
+    """
+
+    __slots__ = ("_silence", "_started", "ends_at", "idle", "reused", "sent")
+
+    def __init__(self, seconds: float, *, silence: float, idle: float) -> None:
+        self._started = time.monotonic()
+        self._silence = silence
+        self.idle = idle
+        self.ends_at = self._started + seconds
+        self.sent = False
+        self.reused = True
+
+    def extend(self, seconds: float) -> None:
+        """Give the call this many seconds in all, from its start."""
+        self.ends_at = self._started + seconds
+
+    @property
+    def passed(self) -> bool:
+        """Whether no time is left."""
+        return time.monotonic() >= self.ends_at
+
+    def allow(self, longest: float | None = None) -> float:
+        """Return the seconds that the next step may take.
+
+        Raises:
+            TimeoutError: if none are left.
+        """
+        left = self.ends_at - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the call takes too long")
+        return min(left, self._silence if longest is None else longest)
+
+
+# The call that this thread is making: urllib3 has no way to hand it from the adapter to the connection.
+CURRENT: ContextVar[Exchange] = ContextVar("CURRENT")
+
+
+def timed(pool: HTTPConnectionPool) -> HTTPConnectionPool:
+    """Have a pool open such connections."""
+    pool.ConnectionCls = _SecureConnection if pool.scheme == "https" else _Connection
+    return pool
+
+
+class _Reader(io.RawIOBase):
+    """A socket's reader that gives up at a deadline, not only after a silence."""
+
+    def __init__(self, sock: Any, reader: Any) -> None:
+        self._sock = sock
+        self._reader = reader
+        self._exchange = CURRENT.get()
+        self.ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(self._exchange.allow())
+        count: int | None = self._reader.readinto(buffer)
+        self.ended = count == 0
+        return count
+
+    def close(self) -> None:
+        self._reader.close()
+        super().close()
+
+
+class _Answer(HTTPResponse):
+    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self._source = _Reader(sock, self.fp.detach())
+        self.fp = io.BufferedReader(self._source)
+
+    def begin(self) -> None:
+        super().begin()
+        if self._source.ended:
+            raise RemoteDisconnected("the connection was cut within the headers")
+
+    def _read_status(self) -> tuple[str, int, str]:
+        # RFC 9110 §15.2: any number of 1xx may come before the answer. http.client knows 100 alone.
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not 100 <= status < 200 or status == HTTPStatus.SWITCHING_PROTOCOLS:
+                return version, status, reason
+            while self.fp.readline(65537) not in (b"\r\n", b"\n", b""):
+                pass
+
+
+class _Connection(HTTPConnection):
+    response_class = _Answer
+    _used_at = 0.0
+    _connecting = False
+
+    @property
+    def is_connected(self) -> bool:
+        return time.monotonic() - self._used_at < CURRENT.get().idle and super().is_connected
+
+    def connect(self) -> None:
+        CURRENT.get().reused = False
+        self._connecting = True
+        try:
+            super().connect()
+        finally:
+            self._connecting = False
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        exchange = CURRENT.get()
+        self.sock.settimeout(exchange.allow())
+        # What is sent while connecting goes to the proxy alone.
+        exchange.sent = exchange.sent or not self._connecting
+        super().send(data)
+
+    def getresponse(self) -> Any:
+        self._used_at = time.monotonic()
+        return super().getresponse()
+
+    def _new_conn(self) -> socket.socket:
+        """Connect to the first address that answers: all of them within the deadline."""
+        problem = OSError("the host has no address")
+        for address in self._addresses():
+            try:
+                return urllib3.util.connection.create_connection(
+                    address, CURRENT.get().allow(self.timeout), socket_options=self.socket_options
+                )
+            except OSError as exc:
+                problem = exc
+        if isinstance(problem, TimeoutError):
+            raise ConnectTimeoutError(self, "the host does not answer") from problem
+        raise NewConnectionError(self, str(problem)) from problem
+
+    def _addresses(self) -> list[tuple[str, int]]:
+        family = urllib3.util.connection.allowed_gai_family()
+        try:
+            found = socket.getaddrinfo(self._dns_host, self.port, family, socket.SOCK_STREAM)
+        except socket.gaierror as exc:
+            raise NameResolutionError(self.host, self, exc) from exc
+        except UnicodeError:
+            raise LocationParseError(self.host) from None
+        return [(str(address[0]), int(address[1])) for *_, address in found]
+
+
+class _SecureConnection(_Connection, HTTPSConnection):
+    pass

@@ -1,0 +1,104 @@
+"""What went wrong with a request, in words: first of all whether it may have reached the server."""
+
+from __future__ import annotations
+
+import os
+import re
+from urllib.parse import urlsplit
+
+from requests.exceptions import (
+    InvalidProxyURL,
+    InvalidURL,
+    ProxyError,
+    ReadTimeout,
+    RequestException,
+    SSLError,
+    Timeout,
+)
+from urllib3.exceptions import LocationParseError, NameResolutionError, ReadTimeoutError
+
+from connector.errors import Action, ProviderUnavailableError
+from connector.oauth.http_connection import Exchange
+
+__all__ = ["CA_SETTINGS", "UnusableError", "failure", "is_http_proxy", "request_error", "set_values"]
+
+CA_SETTINGS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_PROXY_SETTINGS = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+
+
+def failure(exc: RequestException, url: str) -> ProviderUnavailableError:
+    """Return what went wrong with a request, in words.
+
+    Args:
+        exc: what `Transport` raised, or what a session raised before it.
+        url: the address; only its host is named.
+    """
+    # A ValueError comes of preparing the request.
+    sent = bool(vars(exc).get("sent", not isinstance(exc, ValueError)))
+    what, hint, action = _words(exc, sent=sent)
+    return ProviderUnavailableError(f"{urlsplit(url).netloc}: {what}", hint=hint, sent=sent, action=action)
+
+
+class UnusableError(RequestException):
+    """The answer is not one that can be read within the limits."""
+
+
+def _words(exc: RequestException, *, sent: bool) -> tuple[str, str, Action | None]:
+    if isinstance(exc, SSLError):
+        return "no trusted TLS connection", _ca_advice(), Action.FIX_SETTINGS
+    if isinstance(exc, ProxyError | InvalidProxyURL):
+        name = next(filter(os.environ.get, _PROXY_SETTINGS), "the system's proxy setting")
+        return "the proxy cannot be used", f"Check {name}, and that the proxy is up.", Action.FIX_SETTINGS
+    if isinstance(exc, Timeout):
+        return "no answer in time", "Try again in a few minutes.", None
+    if isinstance(exc, UnusableError):
+        return str(exc), "Check the address; a proxy may stand in between.", None
+    if not sent:
+        what = "its name is not known" if _is_unresolved(exc) else "cannot be reached"
+        return what, "Check the network, the address in the provider's settings, and any proxy.", None
+    return "the connection was cut before a whole answer came", "Try again.", None
+
+
+def _ca_advice() -> str:
+    names = " or ".join(name for name in CA_SETTINGS if os.environ.get(name)) or "SSL_CERT_FILE"
+    return (
+        "Check this machine's clock. If a proxy in between or a private certificate authority vouches for "
+        f"the host, {names} has to name a file (PEM) with its certificate."
+    )
+
+
+def set_values(names: tuple[str, ...]) -> list[str]:
+    """Return the values of those variables of the environment that are set."""
+    return [value for name in names if (value := os.environ.get(name))]
+
+
+def is_http_proxy(proxy: str) -> bool:
+    """Return whether a proxy's address can be used; a host alone can, and no SOCKS proxy."""
+    try:
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return usable and not re.search(r"\s", proxy)
+
+
+def _is_unresolved(exc: RequestException) -> bool:
+    reason = getattr(exc.args[0], "reason", exc.args[0]) if exc.args else None
+    return isinstance(reason, NameResolutionError | LocationParseError)
+
+
+def request_error(exc: Exception, exchange: Exchange | None = None) -> RequestException:
+    """Return what requests would raise, with the fact whether the request may have reached the server."""
+    error: RequestException
+    if isinstance(exc, ReadTimeoutError) or (exchange is not None and exchange.passed):
+        error = ReadTimeout(exc)
+    elif isinstance(exc, RequestException):
+        error = exc
+    elif isinstance(exc, OSError) and exchange is not None:
+        error = SSLError("the CA bundle is not there")
+    elif isinstance(exc, LocationParseError | UnicodeError):
+        error = InvalidURL(exc)
+    else:
+        error = RequestException(exc)
+    vars(error)["sent"] = exchange is None or exchange.sent
+    return error
