@@ -182,7 +182,7 @@ def test_a_code_that_the_provider_refuses(connector: Connector, classic: Running
     answer = Visitor(classic).authorize(connector.begin("practice-42").url)
     with pytest.raises(CodeRefusedError) as caught:
         connector.complete(answer, practice_id="practice-42")
-    assert "ormco connect" in caught.value.hint
+    assert "start again" in caught.value.hint
     with pytest.raises(ConnectionNotFoundError):
         connector.status("practice-42")
 

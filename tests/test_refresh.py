@@ -288,9 +288,15 @@ def test_refused_client_is_configuration(
     assert state_of(store) == ("connected", None)
 
 
-@pytest.mark.parametrize("fault", ["500", "502", "503", "html", "200", "404"])
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        *((fault, "provider_unavailable") for fault in ("503", "404")),
+        *((fault, "answer_lost") for fault in ("500", "502", "504", "408", "html", "200")),
+    ],
+)
 def test_outage_passes(
-    store: Store, refresher: Refresher, server: TokenServer, clock: ManualClock, fault: str
+    store: Store, refresher: Refresher, server: TokenServer, clock: ManualClock, fault: str, reason: str
 ) -> None:
     """An outage is one event, no call before its time, and over when the provider is back."""
     server.set(faults=[fault, fault])
@@ -299,7 +305,7 @@ def test_outage_passes(
         with pytest.raises(ProviderUnavailableError):
             refresher.access_token("p")
     assert server.counts()["calls"] == 1
-    assert state_of(store) == ("degraded", "provider_unavailable")
+    assert state_of(store) == ("degraded", reason)
     clock.advance(2)
     with pytest.raises(ProviderUnavailableError):
         refresher.access_token("p")
