@@ -19,7 +19,7 @@ from connector.errors import (
     RequestExpiredError,
     StateMismatchError,
 )
-from connector.redirect.result import CapturedUrl
+from connector.redirect.parse import CapturedUrl
 from connector.revocation.removal import Removal
 from tests.support.connecting import settings
 from tests.support.sandbox import RunningSandbox, SignIn, Visitor, running_sandbox

@@ -22,7 +22,7 @@ from connector.browser.launch import open_browser, require_playwright
 from connector.browser.redirect_place import RedirectPlace
 from connector.clock import Clock
 from connector.errors import ConnectorError, ConsentDeniedError
-from connector.redirect.result import CapturedUrl
+from connector.redirect.parse import CapturedUrl
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -58,7 +58,8 @@ def code(
     code that is cut short or damaged is refused before anyone spends it. Nothing is sent anywhere. A pipe
     gets the code alone; a terminal the form for OrmcoDigital's dialog, which is copied too.
     """
-    _refuse(unwanted)
+    if unwanted:
+        _refuse(unwanted)
     from connector.cli.terminal import read_file, read_paste
     from connector.redirect.parse import parse_redirect
 
@@ -72,7 +73,7 @@ def code(
         return
     if response.complete is None:
         say("Note: a code of this kind does not tell whether it is whole; it is passed on unchecked.")
-    payload = {name: getattr(response, name) for name in _KEYS}
+    payload = {name: getattr(response, name) for name in _KEYS} if as_json else {}
     emit(payload, response.dialog_code if for_dialog else response.code, as_json=as_json)
 
 

@@ -22,8 +22,7 @@ from connector.oauth.authorization_request import AuthorizationRequest
 from connector.oauth.id_token import check_id_token
 from connector.oauth.provider import Provider
 from connector.oauth.token_set import TokenSet
-from connector.redirect.parse import AuthorizationResponse
-from connector.redirect.result import CapturedUrl
+from connector.redirect.parse import AuthorizationResponse, CapturedUrl
 from connector.resources import Resources
 
 __all__ = [

@@ -1,6 +1,9 @@
 """Whatever a person copied → a checked authorization response. Pure: no settings, no network, no clock.
 
-In the order of use: `normalize` cleans the text, `mail_gateways` undoes link rewriting, `find` finds every
-response in it, `address` tells where each came from, `wrapping` joins a code that was wrapped, and `reading`
-decides what all of it means. `parse` is the entrance: `parse_redirect`.
+`parse_redirect` in `parse` is the way in. A whole address is read right there: its host by `address`, its
+code by `code`, which knows the formats. Any other text goes through `paste`: `normalize` cleans it,
+`mail_gateways` undoes link rewriting, `find` finds every response in it, `wrapping` joins a wrapped code.
+`dotnetopenauth` sees damage in a classic code. `refusals` has the words for what cannot be read.
+
+The code page's JavaScript (`connector/web/redirect`) does the same, from the same JSON tables.
 """

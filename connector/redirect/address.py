@@ -6,48 +6,40 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from connector.errors import ConnectorError, ProviderErrorPageError, SettingError, WrongAddressError
+from connector.errors import ConnectorError, SettingError
 
-__all__ = ["Landing", "landing_of", "wrong_address"]
+__all__ = ["RedirectTarget", "redirect_target", "wrong_address"]
 
 _REDIRECT_URI = (
-    r"(?i)[a-z][a-z0-9+.\-]*://(?:[^/?#@]*@)?(?P<host>\[[^\]]*\]|[^/?#:]+)(?::\d+)?(?P<path>[^?#]*)"
+    r"[A-Za-z][A-Za-z0-9+.\-]*://(?:[^/?#@]*@)?(?P<host>\[[^\]]*\]|[^/?#:]+)(?::[0-9]+)?(?P<path>[^?#]*)"
 )
 # A scheme, a label, or what a hurried deletion left of "https://".
-_SCHEME = r"(?i)[a-z]{0,5}:?//+|[a-z][a-z0-9+\-]{0,30}:(?!\d)/*"
-
-_START = "Open the link that asks for access again, press Allow access"
-# Host and beginning of the path → which page that is, and what comes first there. The first that fits.
-_PAGES = (
-    ("", "/oauth/authori[sz]e|/connect/authorize", "3Shape's Authorize page", "Press Allow access there"),
-    ("", "/user/applications", "3Shape's Applications page", _START),
-    (r"portal\.3shapecommunicate\.com", "", "the 3Shape Communicate portal", _START),
-    ("", "/account/login|/login", "a sign-in page", "Sign in there and press Allow access"),
-    (r"(.+\.)?3shapecommunicate\.com", "", "a page of 3Shape Communicate", _START),
-    (r"(.+\.)?3shape\.com", "", "a page of 3Shape", _START),
-    (r"(.+\.)?ormcodigital\.com", "/.*profile", "OrmcoDigital's My Profile page", _START),
-    (r"(.+\.)?ormcodigital\.com", "", "a page of OrmcoDigital", _START),
-)
+_SCHEME = r"[A-Za-z]{0,5}:?//+|[A-Za-z][A-Za-z0-9+\-]{0,30}:(?![0-9])/*"
 
 
-class Landing(NamedTuple):
+class RedirectTarget(NamedTuple):
     """The place that the provider sends the browser back to.
 
     Attributes:
-        hosts: its hosts, without "www.".
+        hosts: its hosts in their one form, without "www.".
         whole: its whole address.
     """
 
     hosts: frozenset[str]
     whole: str
 
+    def has_host(self, host: str) -> bool:
+        """Tell whether a host is one of this place, however it is written."""
+        return _canonical_host(host) in self.hosts
+
     def other_host(self, address: str) -> str | None:
         """Return the host of an address that is another place, or None."""
         host = _host_in(address)
-        here = not host or host.removeprefix("www.") in self.hosts
-        if here or ("://" not in address and ("." not in host or self.ends_with(address))):
+        if not host or self.has_host(host):
             return None
-        return host
+        # "com/?code=…" is what a hurried deletion leaves of the address.
+        is_host = "://" in address or "." in host or host.startswith("[") or host == "localhost"
+        return host if is_host and not ("://" not in address and self.ends_with(address)) else None
 
     def ends_with(self, address: str) -> bool:
         """Tell whether this is what a hurried deletion left of the whole address."""
@@ -55,7 +47,7 @@ class Landing(NamedTuple):
 
 
 @lru_cache(maxsize=32)
-def landing_of(redirect_uri: str, further_hosts: tuple[str, ...] = ()) -> Landing:
+def redirect_target(redirect_uri: str, further_hosts: tuple[str, ...] = ()) -> RedirectTarget:
     """Return the place that a redirect URI names.
 
     Raises:
@@ -67,35 +59,49 @@ def landing_of(redirect_uri: str, further_hosts: tuple[str, ...] = ()) -> Landin
             "the redirect URI is not an address with a host",
             hint="Set ORMCO_REDIRECT_URI or --redirect-uri to the registered one, such as https://ormco.com/",
         )
-    names = [name.lower().rstrip(".").removeprefix("www.") for name in (parts["host"], *further_hosts)]
-    return Landing(hosts=frozenset(names), whole=f"https://www.{names[0]}{parts['path'].lower() or '/'}")
+    hosts = frozenset(map(_canonical_host, (parts["host"], *further_hosts)))
+    path = parts["path"].lower() or "/"
+    return RedirectTarget(
+        hosts=hosts, whole=f"https://www.{parts['host'].lower().removeprefix('www.')}{path}"
+    )
 
 
 def wrong_address(address: str) -> ConnectorError:
-    """Return the error for an address that is another place, saying which page it is where that is known."""
-    from connector.redirect.mail_gateways import keeper_of
+    """Return the error for an address that is another place, naming the page if it is a known one."""
+    from connector.redirect.data import table
+    from connector.redirect.mail_gateways import opaque_link_service
+    from connector.redirect.refusals import refused
 
     host, path = _host_in(address), _path_in(address)
     if path.startswith("/home/error"):
-        return ProviderErrorPageError(
-            "this is 3Shape's own error page: it does not accept the application or its redirect URI",
-            hint="Check the client id and the redirect URI with `ormco doctor`, then ask for access again",
-        )
-    if keeper := keeper_of(host):
-        return WrongAddressError(
-            f"this link was rewritten by {keeper}, which does not put the real address into it",
-            hint="Open the page itself and copy the ENTIRE address from the browser's address bar",
-        )
-    for host_pattern, path_pattern, name, first in _PAGES:
-        if (not host_pattern or re.fullmatch(host_pattern, host)) and re.match(path_pattern, path):
-            return WrongAddressError(
-                f"this is the address of {name}; the code is in the address of the page after it",
-                hint=f"{first}, wait for Ormco's page, copy its ENTIRE address and paste that",
-            )
-    return WrongAddressError(
-        f"this is an address of {_shown(host)}, not of the place that the code is sent to",
-        hint=f"{_START}, wait for Ormco's page, copy its ENTIRE address and paste that",
-    )
+        return refused("provider_error_page")
+    if service := opaque_link_service(host):
+        return refused("opaque_link", service=service)
+    for page in table("pages"):
+        if re.fullmatch(page["host"], host) and re.match(page["path"], path):
+            return refused(page["reason"])
+    return refused("other_host", host=_shown(host))
+
+
+def _canonical_host(host: str) -> str:
+    """Return the one form of a host: lower case, punycode, without "www." and the root's dot."""
+    host = host.lower().rstrip(".")
+    if ":" in host:
+        from ipaddress import IPv6Address
+
+        try:
+            return IPv6Address(host.strip("[]")).packed.hex()
+        except ValueError:
+            return host
+    if not host.isascii():
+        import idna
+
+        try:
+            # As browsers do it (UTS 46).
+            host = idna.encode(host, uts46=True).decode().rstrip(".")
+        except idna.IDNAError:
+            return host
+    return host.removeprefix("www.")
 
 
 def _rest_of(address: str) -> str:
@@ -112,7 +118,7 @@ def _rest_of(address: str) -> str:
 
 def _host_in(address: str) -> str:
     authority = _rest_of(address).lstrip("/").partition("/")[0].rpartition("@")[2]
-    return re.sub(r":\d*$", "", authority).lower().rstrip(".")
+    return re.sub(r":[0-9]*$", "", authority).lower().rstrip(".")
 
 
 def _path_in(address: str) -> str:
@@ -121,5 +127,5 @@ def _path_in(address: str) -> str:
 
 def _shown(host: str) -> str:
     # Foreign text: it could hold a code, control characters, or look-alikes of letters.
-    name = re.sub(r"[^a-z0-9.:\-]", "?", host)
-    return name if len(name) <= 60 else "another place"
+    name = re.sub(r"[^a-z0-9.:\[\]\-]", "?", host)
+    return name if len(name) <= 60 else "…"

@@ -1,45 +1,47 @@
 """Undo a code's percent-encoding, recognise its format, and refuse one that is visibly not whole.
 
 Classic Communicate issues DotNetOpenAuth codes, which tell their own length. identity.3shape.com issues
-IdentityServer codes: 64 hex digits, with `-1` behind them or not, or 43 characters of base64url; nothing in
-them tells whether they are whole. A code of any other provider is taken as it is.
+IdentityServer codes: 64 hex digits, with `-1` after them or not, or 43 characters of base64url; nothing in
+them tells whether they are whole. A code of any other provider is opaque: it is taken as it is.
 """
 
 from __future__ import annotations
 
 import re
 
-from connector.errors import CodeDamagedError
 from connector.redirect import dotnetopenauth
 
 __all__ = [
     "LONGEST_CODE",
+    "LONGEST_OPAQUE_CODE",
     "MOST_LAYERS",
     "canonical_code",
     "check_code",
     "decode",
     "dialog_form",
+    "encodes",
     "percent_decode",
     "recognise",
-    "unusual_handle",
 ]
 
 LONGEST_CODE = 4096
+# A provider whose codes are opaque may put a whole token into one.
+LONGEST_OPAQUE_CODE = 16_384
 MOST_LAYERS = 8
 
 # A classic code that was cut inside its handle has no structure left; and nobody issues codes so short.
 _SHORTEST_CODE = 6
-_HINT = (
-    "Copy the ENTIRE address from the browser's address bar again and paste it; if it is gone, or about "
-    "three minutes old, ask for access again. This code was not sent to anyone"
-)
-_IDENTITY_SERVER = r"[0-9A-F]{64}(?:-\d{1,3})?|[0-9a-f]{64}(?:-\d{1,3})?|[A-Za-z0-9_\-]{43}"
-# RFC 6749 would allow these in a code. Nobody issues such codes, and in a pasted text they are accidents.
-_ACCIDENT = r"""[^!-~]|["'<>\\`]"""
+_IDENTITY_SERVER = r"[0-9A-F]{64}(?:-[0-9]{1,3})?|[0-9a-f]{64}(?:-[0-9]{1,3})?|[A-Za-z0-9_\-]{43}"
+# What a code may consist of (RFC 6749 appendix A.11), and what nobody issues, so that it is an accident.
+_NOT_IN_ANY_CODE = r"[^ -~]"
+_ACCIDENT = r"""[^!-~]|["%<>\\`]"""
+# A code of 64 hex digits, and something after it or inside it.
+_HEX_AND_MORE = r"(?:[0-9A-F]{64}|[0-9a-f]{64})(?=[^0-9A-Fa-f])"
+_HEX_AROUND = r"([0-9A-F]{1,63})[^0-9A-Fa-f][0-9A-F]{1,63}|([0-9a-f]{1,63})[^0-9A-Fa-f][0-9a-f]{1,63}"
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _ONE_ALPHABET = str.maketrans("+/", "-_")
 # White space inside an escape is a wrapped line. The literal "%" in front makes the search fast.
-_ESCAPES = re.compile(r"%\s*[0-9A-Fa-f]\s*[0-9A-Fa-f](?:%\s*[0-9A-Fa-f]\s*[0-9A-Fa-f])*")
+_ESCAPES = re.compile(r"%[ \n]*[0-9A-Fa-f][ \n]*[0-9A-Fa-f](?:%[ \n]*[0-9A-Fa-f][ \n]*[0-9A-Fa-f])*")
 
 
 def percent_decode(text: str) -> str:
@@ -50,7 +52,7 @@ def percent_decode(text: str) -> str:
         'KY-s%21IAAAA+'
     """
     # Not unquote_plus: "+" never stands for a space in a code.
-    return _ESCAPES.sub(_character, text) if "%" in text else text
+    return _ESCAPES.sub(_decoded_run, text) if "%" in text else text
 
 
 def decode(raw: str, code_format: str | None = None) -> tuple[str, int]:
@@ -71,10 +73,31 @@ def decode(raw: str, code_format: str | None = None) -> tuple[str, int]:
     """
     most = 1 if code_format == "opaque" else MOST_LAYERS
     for layers in range(most):
-        if "%" not in raw or (decoded := percent_decode(raw)) == raw:
+        if "%" not in raw or (decoded := _ESCAPES.sub(_decoded_run, raw)) == raw:
             return raw, layers
         raw = decoded
     return raw, most
+
+
+def encodes(raw: str, expected: str) -> bool:
+    """Tell, in constant time, whether a raw value is an expected one, percent-encoded any number of times."""
+    import hmac
+
+    found = False
+    for _ in range(MOST_LAYERS):
+        raw = percent_decode(raw)
+        found |= hmac.compare_digest(raw.encode("utf-8", "replace"), expected.encode("utf-8", "replace"))
+    return found
+
+
+def dialog_form(code: str) -> str:
+    """Return a code percent-encoded once: what OrmcoDigital's dialog takes, and the guide's steps end with.
+
+    Examples:
+        >>> dialog_form("KY-s!IAAAA")
+        'KY-s%21IAAAA'
+    """
+    return re.sub(r"[^A-Za-z0-9_.~\-]", _encoded_character, code)
 
 
 def canonical_code(code: str) -> str:
@@ -96,19 +119,9 @@ def canonical_code(code: str) -> str:
     return f"{handle}{bang}{payload}"
 
 
-def dialog_form(code: str) -> str:
-    """Return a code percent-encoded once: what OrmcoDigital's dialog takes, and the guide's steps end with.
-
-    Examples:
-        >>> dialog_form("KY-s!IAAAA")
-        'KY-s%21IAAAA'
-    """
-    return re.sub(r"[^A-Za-z0-9_.~\-]", lambda one: "".join(f"%{byte:02X}" for byte in one[0].encode()), code)
-
-
 def recognise(code: str) -> str:
     """Return the format of a decoded code, whole or not: dotnetopenauth, identityserver or unknown."""
-    if "!" in code or dotnetopenauth.looks_like(code):
+    if dotnetopenauth.looks_like(code) or ("!" in code and not dotnetopenauth.is_foreign(code)):
         return "dotnetopenauth"
     return "identityserver" if re.fullmatch(_IDENTITY_SERVER, code) else "unknown"
 
@@ -118,58 +131,53 @@ def check_code(code: str, code_format: str | None = None) -> tuple[str, bool | N
 
     Args:
         code: the code, all layers undone.
-        code_format: the provider's, where it is known.
+        code_format: the provider's, if it is known.
 
     Returns:
-        The format, and True for a whole code or None where the code cannot tell.
+        The format, and True for a whole code or None if the code cannot tell.
 
     Raises:
         connector.errors.CodeDamagedError: if it cannot be whole; it says what is missing or where it breaks.
     """
-    if len(code) > LONGEST_CODE:
-        fact = f"the code has more than {LONGEST_CODE} characters, which no code has; it was not read"
-        raise CodeDamagedError(fact, hint=_HINT, length=len(code))
-    if code_format in (None, "dotnetopenauth") and dotnetopenauth.is_whole(code):
+    opaque = code_format == "opaque"
+    longest = LONGEST_OPAQUE_CODE if opaque else LONGEST_CODE
+    may_be_classic = len(code) <= longest and code_format in (None, "dotnetopenauth")
+    if may_be_classic and dotnetopenauth.is_whole(code):
         return "dotnetopenauth", True
     found = code_format or recognise(code)
-    if found == "dotnetopenauth":
-        from connector.redirect.damage import examine
-
-        damage = examine(code)
-        raise CodeDamagedError(
-            damage.fact,
-            hint=_HINT,
-            length=len(code),
-            expected_length=damage.expected_length,
-            position=damage.position,
-        )
-    _check_characters(code, code_format)
-    return "unknown" if found == "opaque" else found, None
+    _refuse_damage(code, found, longest)
+    return "unknown" if opaque else found, None
 
 
-def _character(run: re.Match[str]) -> str:
+def _refuse_damage(code: str, code_format: str, longest: int) -> None:
+    from connector.redirect.refusals import damaged
+
+    if len(code) > longest:
+        raise damaged("code_too_long", code, longest=longest)
+    if code_format == "dotnetopenauth":
+        raise dotnetopenauth.damage_in(code)
+    opaque = code_format == "opaque"
+    wrong = re.search(_NOT_IN_ANY_CODE if opaque else _ACCIDENT, code)
+    if wrong:
+        raise damaged("forbidden_character", code, position=wrong.start())
+    position = None if opaque or re.fullmatch(_IDENTITY_SERVER, code) else _break_in_hex(code)
+    if position is not None:
+        raise damaged("foreign_at", code, position=position)
+    if len(code) < _SHORTEST_CODE and not opaque:
+        raise damaged("too_short", code)
+
+
+def _break_in_hex(code: str) -> int | None:
+    """Return where an IdentityServer code has a character too many, or None if it is no such code."""
+    if whole := re.match(_HEX_AND_MORE, code):
+        return whole.end()
+    parts = re.fullmatch(_HEX_AROUND, code) if len(code) == 65 else None
+    return len(parts[1] or parts[2]) if parts else None
+
+
+def _decoded_run(run: re.Match[str]) -> str:
     return bytes.fromhex("".join(run[0].replace("%", "").split())).decode("utf-8", "replace")
 
 
-def unusual_handle(code: str) -> str:
-    """Return what is unusual about a whole classic code, in words, or nothing.
-
-    A character that was lost or added before the `!` cannot be told from a longer handle.
-    """
-    length = code.find("!")
-    return "" if length == 4 else f'{length} characters stand before the "!" of the code, where 4 are usual'
-
-
-def _check_characters(code: str, code_format: str | None) -> None:
-    # No format has a "%" of its own, except one that we do not know.
-    accident = re.search(_ACCIDENT, code) or (None if code_format == "opaque" else re.search("%", code))
-    if accident:
-        position = accident.start()
-        fact = f"the code breaks at character {position + 1}, which cannot stand in a code"
-        raise CodeDamagedError(fact, hint=_HINT, length=len(code), position=position)
-    if len(code) < _SHORTEST_CODE and code_format != "opaque":
-        raise CodeDamagedError(
-            f"the code is cut short: only {len(code)} characters of it are there",
-            hint=_HINT,
-            length=len(code),
-        )
+def _encoded_character(character: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in character[0].encode("utf-8", "replace"))

@@ -1,81 +1,34 @@
 """Undo what mail gateways, calendars and chats make of a link: their own address with the real one inside.
 
 Only services that put the real address into their link can be undone without a network. Those that keep it on
-their own servers are known by name, so that a person can be told.
+their own servers are known by name, so that a person can be told. Both are listed in `mail_gateways.json`.
 """
 
 from __future__ import annotations
 
 import re
 from binascii import Error, a2b_base64
+from functools import lru_cache
 
 from connector.redirect.code import percent_decode
+from connector.redirect.data import table
 
-__all__ = ["BREAK", "keeper_of", "restore_links"]
+__all__ = ["BREAK", "opaque_link_service", "restore_links"]
 
 # Stands for what no address holds: a quote, a bracket, the edge of a restored link.
 BREAK = '"'
 
 _MOST_LINKS = 32
 
-# End of the host → the parameter that holds the address.
-_PARAMETERS = {
-    "safelinks.protection.outlook.com": "url",
-    "safelinks.protection.office365.us": "url",
-    "safelinks.protection.partner.outlook.cn": "url",
-    "outlook.office.com": "url",
-    "outlook.office365.com": "url",
-    "outlook.live.com": "url",
-    "teams.cdn.office.net": "url",
-    "teams.public.onecdn.static.microsoft": "url",
-    "linkprotect.cudasvc.com": "a",
-    "trendmicro.com": "url",
-    "clicktime.symantec.com": "u",
-    "fireeye.com": "u",
-    "scanmail.trustwave.com": "u",
-    "link.edgepilot.com": "u",
-    "urlsand.esvalabs.com": "u",
-    "protection.sophos.com": "u",
-    "urldefense.com": "u",
-    "urldefense.proofpoint.com": "u",
-    "facebook.com": "u",
-    "messenger.com": "u",
-    "instagram.com": "u",
-    "workplace.com": "u",
-    "l.wl.co": "u",
-    "slack-redir.net": "url",
-    "linkedin.com": "url",
-}
-# These put it into the path.
-_PATHS = ("secure-web.cisco.com", "protect.checkpoint.com", "url.avanan.click")
-# The links of these hold nothing but a reference.
-_KEEPERS = {
-    "mimecast.com": "Mimecast",
-    "mimecastprotect.com": "Mimecast",
-    "emailprotection.link": "Intermedia",
-    "hornetsecurity.com": "Hornetsecurity",
-    "mailcontrol.com": "Forcepoint",
-    "bit.ly": "Bitly",
-    "lnkd.in": "LinkedIn",
-    "t.co": "X",
-    "tinyurl.com": "TinyURL",
-}
-
 _GOOGLE = r"google(?:\.[a-z]{2,3}){1,2}"
-_HOSTS = "|".join([_GOOGLE, *map(re.escape, (*_PARAMETERS, *_PATHS))])
-# White space inside may be line wrapping, so a link reaches to the next link or to a break. One that stands
-# inside the address of an unknown service is left alone.
-_LINK = (
-    rf"(?i)(?<![\w.\-@/=:%])(?:https?://)?(?P<host>(?:[\w\-]+\.)*(?:{_HOSTS}))(?::\d+)?"
-    rf"(?P<tail>[/?](?:(?!\shttps?://)[^{BREAK}])*)"
-)
 _PLAIN = r"(?i)https?:|www\."
-_VALUE_END = r"[&#]\S*"
-_V3 = r"(?sa)/v3/__(?P<url>.+?)__;(?P<kept>[\w\-=\s]*)!\S*"
-_V3_MARK = r"(?a)\*(?:\*(?P<run>[\w\-]))?"
+_VALUE_END = r"[&#][^ \n]*"
+_V3 = r"(?s)/v3/__(?P<url>.+?)__;(?P<kept>[A-Za-z0-9_\-= \n]*)![^ \n]*"
+_V3_MARK = r"\*(?:\*([A-Za-z0-9_\-]))?"
 _V3_RUNS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-_UNDERSCORED = r"(?s)___(?P<url>.+?)___\S*"
+_UNDERSCORED = r"(?s)___(?P<url>.+?)___[^ \n]*"
 _LAST_IN_PATH = r"(?si)/(?P<url>https?(?::|%3A).*)"
+_HALF_ENCODED = r"(?i)^(https?)%3A/(?!%)"
 
 
 def restore_links(text: str) -> str:
@@ -86,20 +39,34 @@ def restore_links(text: str) -> str:
         '"https://ormco.com/?code=a%2521""'
     """
     lower = text.lower()
+    gateways = table("mail_gateways")
     # Most texts have no such link; the pattern is slow to find that out.
-    if not any(name in lower for name in ("google.", *_PARAMETERS, *_PATHS)):
+    if not any(name in lower for name in ("google.", *gateways["parameters"], *gateways["paths"])):
         return text
-    return re.sub(_LINK, _restore, text, count=_MOST_LINKS)
+    return re.sub(_links(), _restored, text, count=_MOST_LINKS)
 
 
-def keeper_of(host: str) -> str | None:
+def opaque_link_service(host: str) -> str | None:
     """Return the name of the service whose links do not hold the real address, or None."""
-    return next((name for end, name in _KEEPERS.items() if _is_at(host, end)), None)
+    services = table("mail_gateways")["opaque"].items()
+    return next((name for end, name in services if _is_at(host, end)), None)
 
 
-def _restore(link: re.Match[str]) -> str:
+@lru_cache(maxsize=1)
+def _links() -> re.Pattern[str]:
+    gateways = table("mail_gateways")
+    hosts = "|".join([_GOOGLE, *map(re.escape, (*gateways["parameters"], *gateways["paths"]))])
+    # White space inside may be line wrapping, so a link reaches to the next link or to a break. One that
+    # stands inside the address of an unknown service is left alone.
+    return re.compile(
+        rf"(?ai)(?<![\w.\-@/=:%])(?:https?://)?(?P<host>(?:[\w\-]+\.)*(?:{hosts}))(?::[0-9]+)?"
+        rf"(?P<tail>[/?](?:(?![ \n]https?://)[^{BREAK}])*)"
+    )
+
+
+def _restored(link: re.Match[str]) -> str:
     host, tail = link["host"].lower(), link["tail"]
-    if any(_is_at(host, end) for end in _PATHS):
+    if any(_is_at(host, end) for end in table("mail_gateways")["paths"]):
         inner = _from_path(tail)
     elif tail.startswith("/v3/"):
         inner = _from_proofpoint_v3(tail)
@@ -109,8 +76,9 @@ def _restore(link: re.Match[str]) -> str:
 
 
 def _from_parameter(host: str, tail: str) -> str | None:
-    name = next((name for end, name in _PARAMETERS.items() if _is_at(host, end)), "q|url")
-    found = re.search(rf"[?&](?:{name})=\s*", tail)
+    parameters = table("mail_gateways")["parameters"].items()
+    name = next((name for end, name in parameters if _is_at(host, end)), "q|url")
+    found = re.search(rf"[?&](?:{name})=[ \n]*", tail)
     if not found:
         return None
     value = tail[found.end() :]
@@ -133,7 +101,7 @@ def _from_proofpoint_v3(tail: str) -> str | None:
     kept = iter(_from_base64(found["kept"]))
 
     def give_back(mark: re.Match[str]) -> str:
-        number = _V3_RUNS.index(mark["run"]) + 2 if mark["run"] else 1
+        number = _V3_RUNS.index(mark[1]) + 2 if mark[1] else 1
         return "".join(next(kept, "") for _ in range(number))
 
     return re.sub(_V3_MARK, give_back, found["url"]) + BREAK + tail[found.end() :]
@@ -146,13 +114,12 @@ def _from_path(tail: str) -> str | None:
         inner, rest = found["url"], ""
     else:
         return None
-    if partly := re.match(r"(https?)%3A/(?!%)", inner, re.IGNORECASE):
-        inner = f"{partly[1]}:/{inner[partly.end() :]}"
+    inner = re.sub(_HALF_ENCODED, r"\1:/", inner)
     return (inner if re.match(_PLAIN, inner) else percent_decode(inner)) + BREAK + rest
 
 
 def _from_base64(value: str) -> str:
-    letters = re.sub(r"[\s=]", "", value).translate(str.maketrans("-_", "+/"))
+    letters = re.sub(r"[ \n=]", "", value).translate(str.maketrans("-_", "+/"))
     try:
         return a2b_base64(letters + "=" * (-len(letters) % 4)).decode("utf-8", "replace")
     except Error:

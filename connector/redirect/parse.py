@@ -1,7 +1,7 @@
 """Redirect URL, or whatever a person copied of it → a validated authorization response.
 
-Only form is judged here: whether a code was used before, or is too old, is not to be seen in a text. How a
-copied text is read is in the package `pasted`.
+Only form is judged here: whether a code was used before, or is too old, cannot be seen in a text. A whole
+address is read as an address, right here; every other text by the module `paste`.
 """
 
 from __future__ import annotations
@@ -9,21 +9,36 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from connector.errors import AuthorizationResponseError, CodeDamagedError, StateMismatchError
-from connector.redirect.address import Landing, landing_of
-from connector.redirect.code import check_code, decode, dialog_form, unusual_handle
-from connector.redirect.result import Reading
+from connector.errors import AuthorizationResponseError, CodeDamagedError
+from connector.redirect.code import check_code, decode, dialog_form, encodes, percent_decode, recognise
 
-__all__ = ["LONGEST_TEXT", "AuthorizationResponse", "parse_redirect", "text_too_long"]
+if TYPE_CHECKING:
+    from connector.redirect.address import RedirectTarget
+
+__all__ = ["LONGEST_TEXT", "AuthorizationResponse", "CapturedUrl", "parse_redirect", "text_too_long"]
 
 LONGEST_TEXT = 65_536
 
-# An address as browsers show it, in which nothing has to be guessed.
-_PLAIN = re.compile(
-    r"https?://([A-Za-z0-9.\-]+)(?::\d+)?(?:/[A-Za-z0-9/_\-]*)?"
-    r"\?([A-Za-z0-9%!_~&=:/+.\-]*[A-Za-z0-9%!_~\-])"
+# An address as browsers show it: every character that RFC 3986 allows in a path, a query and a fragment.
+_LEGAL = r"A-Za-z0-9\-._~%!$&'()*+,;=:@/"
+_ADDRESS = re.compile(
+    rf"[ \t\r\n]*[Hh][Tt][Tt][Pp][Ss]?://([A-Za-z0-9.\-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?(?:/[{_LEGAL}]*)?"
+    rf"(?:\?([{_LEGAL}?]*))?(?:#([{_LEGAL}?]*))?[ \t\r\n]*"
 )
+# Two addresses in a row, or one inside the other, are no plain address.
+_NESTED = re.compile(r"://|[?&](?:code|error|state)=", re.IGNORECASE)
+_AROUND = ".,;!?'()"
+
+
+class CapturedUrl(str):
+    """A redirect URL that our own browser brought back from the request that it was opened with.
+
+    Nobody else can have put it there, so it binds its request even without a state.
+    """
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +48,11 @@ class AuthorizationResponse:
     Attributes:
         code: fully decoded; whoever sends it encodes it once. Without damage, as far as that can be seen.
         format: dotnetopenauth, identityserver or unknown.
-        complete: True for a code that is whole, None where it cannot tell.
+        complete: True for a code that is whole, None if it cannot tell.
         layers: how often the code was percent-encoded.
-        state: decoded, or None where there is none.
+        state: decoded, or None if there is none.
         iss: the issuer (RFC 9207), or None.
-        scope: what was granted, or None where the answer does not say.
-        warning: what is unusual about the code, in words, or nothing.
+        scope: what was granted, or None if the response does not say.
     """
 
     code: str = field(repr=False)
@@ -48,7 +62,6 @@ class AuthorizationResponse:
     state: str | None = field(default=None, repr=False)
     iss: str | None = None
     scope: str | None = None
-    warning: str = ""
 
     @property
     def length(self) -> int:
@@ -59,6 +72,19 @@ class AuthorizationResponse:
     def dialog_code(self) -> str:
         """The code as OrmcoDigital's dialog takes it: percent-encoded once."""
         return dialog_form(self.code)
+
+    @property
+    def warning(self) -> str:
+        """What is unusual about the code, in words, or nothing.
+
+        A character that was lost or added before the `!` cannot be told from a longer handle.
+        """
+        handle = self.code.find("!")
+        if self.format != "dotnetopenauth" or handle == 4:
+            return ""
+        from connector.redirect.refusals import note
+
+        return note("unusual_handle", count=handle)
 
 
 def parse_redirect(
@@ -97,79 +123,99 @@ def parse_redirect(
     """
     if len(text) > LONGEST_TEXT:
         raise text_too_long()
-    landing = landing_of(redirect_uri, tuple(landing_hosts))
-    reading = _read_plain(text, landing, code_format) or _read_pasted(text, landing, code_format)
-    _require_match(reading, expected_state, issuer)
-    if not reading.code:
-        raise _error_in(reading)
-    return AuthorizationResponse(
-        code=reading.code,
-        format=reading.code_format,
-        complete=reading.complete,
-        layers=reading.layers,
-        state=expected_state or reading.value("state"),
-        iss=reading.value("iss"),
-        scope=(reading.value("scope") or "").replace("+", " ") or None,
-        warning=unusual_handle(reading.code) if reading.code_format == "dotnetopenauth" else "",
-    )
+    values = _parameters_in(text, redirect_uri, landing_hosts)
+    response = _read_address(values, code_format, expected_state) if values else None
+    if response is None or (issuer is not None and response.iss not in (None, issuer)):
+        from connector.redirect.address import redirect_target
+
+        target = redirect_target(redirect_uri, tuple(landing_hosts))
+        return _read_text(text, target, code_format, expected_state, issuer)
+    return response
 
 
-def text_too_long() -> AuthorizationResponseError:
-    """Return the error for a text that is longer than any answer."""
-    return AuthorizationResponseError(
-        f"the text has more than {LONGEST_TEXT:,} characters, so it was not read",
-        hint="Copy the address alone, and paste that",
-    )
-
-
-def _read_plain(text: str, landing: Landing, code_format: str | None) -> Reading | None:
-    """Read a whole and undamaged redirect URL; return None for anything else."""
-    address = _PLAIN.fullmatch(text.strip())
-    if address is None or address[1].lower().removeprefix("www.") not in landing.hosts:
+def _parameters_in(text: str, redirect_uri: str, further_hosts: Collection[str]) -> dict[str, str] | None:
+    """Return the raw parameters of a plain address of ours with a code, each of which is there once."""
+    address, target = _ADDRESS.fullmatch(text), _ADDRESS.fullmatch(redirect_uri)
+    if address is None or target is None:
         return None
-    parameters: dict[str, tuple[str, bool]] = {}
-    for part in address[2].split("&"):
+    hosts = {host.lower().removeprefix("www.") for host in (target[1], *further_hosts)}
+    values: dict[str, str] = {}
+    for part in f"{address[2] or ''}&{address[3] or ''}".split("&"):
         name, _, value = part.partition("=")
-        if name in parameters:
+        if name in values:
             return None
-        parameters[name] = (value, True)
-    if "code" not in parameters or "error" in parameters:
+        values |= {name: value} if name else {}
+    is_ours = address[1].lower().removeprefix("www.") in hosts and "code" in values and "error" not in values
+    if not is_ours or _NESTED.search(values["code"]):
         return None
-    code, layers = decode(parameters["code"][0], code_format)
+    return {"state": "", "iss": "", "scope": "", **values}
+
+
+def _read_address(
+    values: dict[str, str], code_format: str | None, expected_state: str | None
+) -> AuthorizationResponse | None:
+    """Read the parameters of an address, every character of them; return None if that needs more care."""
+    if expected_state is not None and not encodes(values["state"], expected_state):
+        return None
+    code, layers = decode(values["code"], code_format)
     try:
         found, complete = check_code(code, code_format)
     except CodeDamagedError:
         return None
-    return Reading(code=code, code_format=found, complete=complete, layers=layers, parameters=parameters)
+    if (complete is None or code.startswith("3D")) and _may_be_surrounded(code, values["state"], code_format):
+        return None
+    for name in ("state", "iss", "scope"):
+        for _ in range(max(1, layers) if "%" in values[name] else 0):
+            values[name] = percent_decode(values[name])
+    return AuthorizationResponse(
+        code=code,
+        format=found,
+        complete=complete,
+        layers=layers,
+        state=expected_state or values["state"] or None,
+        iss=values["iss"] or None,
+        scope=values["scope"].replace("+", " ") or None,
+    )
 
 
-def _read_pasted(text: str, landing: Landing, code_format: str | None) -> Reading:
-    from connector.redirect.reading import read
-
-    return read(text, landing, code_format)
-
-
-def _require_match(reading: Reading, expected_state: str | None, issuer: str | None) -> None:
-    if expected_state is not None:
-        if not reading.parameters.get("state", ("", True))[0]:
-            raise StateMismatchError(
-                "the answer has no state, so nobody can tell which request it belongs to",
-                hint="Paste the whole address, from https:// to its end, not the code alone",
-            )
-        if not reading.has_state(expected_state):
-            raise StateMismatchError(
-                "the answer belongs to another request than the one that is open",
-                hint="Use the address of the last attempt, or ask for access again",
-            )
-    if issuer is not None and reading.value("iss") not in (None, issuer):
-        raise StateMismatchError(
-            "the answer comes from another provider than the one that was asked",
-            hint="Ask for access again, and use the address that the browser ends on then",
-        )
+def _may_be_surrounded(code: str, state: str, code_format: str | None) -> bool:
+    """Tell whether an unchecked code may have something around it that a mail or a sentence added."""
+    if code[:2] == "3D" and (code_format != "opaque" or state[:2] == "3D"):
+        return recognise(code) != "identityserver"
+    if code_format == "opaque" or (code[0].isalnum() and code[-1].isalnum()):
+        return False
+    return recognise(code) == "unknown" != recognise(code.strip(_AROUND))
 
 
-def _error_in(reading: Reading) -> Exception:
-    from connector.redirect.authorization_error import authorization_error
+def _read_text(
+    text: str, target: RedirectTarget, code_format: str | None, expected_state: str | None, issuer: str | None
+) -> AuthorizationResponse:
+    """Read anything else that a person may have copied."""
+    from connector.redirect.paste import read_paste
+    from connector.redirect.refusals import provider_error, refused
 
-    description = reading.value("error_description") or ""
-    return authorization_error(reading.value("error") or "", description, reading.value("state"))
+    parsed = read_paste(text, target, code_format)
+    if expected_state is not None and not parsed.has_state(expected_state):
+        raise refused("state_of_another_request" if parsed.raw("state") else "state_missing")
+    if issuer is not None and parsed.value("iss") not in (None, issuer):
+        raise refused("other_issuer")
+    if not parsed.code:
+        description = parsed.value("error_description") or ""
+        raise provider_error(parsed.value("error") or "", description, parsed.value("state"))
+    return AuthorizationResponse(
+        code=parsed.code,
+        format=parsed.code_format,
+        complete=parsed.complete,
+        layers=parsed.layers,
+        state=expected_state or parsed.value("state"),
+        iss=parsed.value("iss"),
+        scope=(parsed.value("scope") or "").replace("+", " ") or None,
+    )
+
+
+def text_too_long() -> AuthorizationResponseError:
+    """Return the error for a text that is longer than any authorization response."""
+    from connector.redirect.refusals import described
+
+    _, message, hint = described("text_too_long", {"longest": f"{LONGEST_TEXT:,}"})
+    return AuthorizationResponseError(message, hint=hint)

@@ -1,4 +1,4 @@
-"""Which of the words behind `code=` belong to the code?
+"""Which of the words after `code=` belong to the code?
 
 A copied code may be broken by white space anywhere, and words of a sentence may follow it, which are made of
 the same letters. A classic code knows its own length, and that decides; a code that tells nothing is joined
@@ -10,60 +10,94 @@ from __future__ import annotations
 import re
 
 from connector.redirect import dotnetopenauth
-from connector.redirect.code import decode
+from connector.redirect.code import decode, percent_decode, recognise
 from connector.redirect.mail_gateways import BREAK
-from connector.redirect.normalize import tidy
+from connector.redirect.normalize import one_form
 
 __all__ = ["find_code", "has_sentence", "without_sentence"]
 
 # What may stand around a code without being a part of it.
 _TRIM = ".,;…"
-_WORD = re.compile(r"[A-Za-z]?[a-z]*|[A-Z]{4,}|[a-z]+-[a-z]+|\d{5,}|[\-_]+|[A-Za-z]+[.,;…]+")
-_PART = re.compile(r"[A-Za-z0-9_\-+/.~%]+=*")
-_HEX = re.compile(r"(?:[0-9A-F]{64}|[0-9a-f]{64})(?:-\d{1,3})?")
+_TRIM_AFTER = _TRIM + "'"
+_QUOTES_AND_BRACKETS = "[\"'()\\[\\]]"
+_EDGES = _TRIM + "\"'`<>(){}[]«»‹›‘’‚‛“”„‟"
+_WORD = r"[A-Za-z]?[a-z]*|[A-Z]{4,}|[a-z]+-[a-z]+|[0-9]{5,}|[\-_]+|[A-Za-z]+[.,;…]+"
+_PUNCTUATION = "()',;:!?…*$"
+_PART = r"[A-Za-z0-9_\-+/.~%!$&'()*,;:@=]+"
+_CLASSIC_PART = r"[A-Za-z0-9_\-+/.~%]+=*"
+_HEX = r"(?:[0-9A-F]{64}|[0-9a-f]{64})(?:-[0-9]{1,3})?"
+_BROKEN_ESCAPE = r"%[ \n]*([0-9A-Fa-f])[ \n]*([0-9A-Fa-f])"
 _LONGEST_HEX = 70
 _FULL_LINE = 16
 _SHORTEST_SENTENCE = 4
+_QUOTED_PRINTABLE = "3D"
 
 
-def find_code(value: str, code_format: str | None = None, *, more: bool = False) -> tuple[str, int]:
+def find_code(
+    value: str, code_format: str | None = None, *, more: bool = False, enclosed: bool = False
+) -> tuple[str, int]:
     """Return a code, all white space and layers undone, and the number of layers.
 
     Args:
-        value: what stands behind `code=`, cleaned, with its white space.
-        code_format: the provider's, where it is known.
+        value: what stands after `code=`, normalized, with its white space.
+        code_format: the provider's, if it is known.
         more: whether another parameter follows, so that all of it must be the code.
+        enclosed: whether quotes or brackets stand around the whole address, so that nothing is to trim.
     """
-    text, layers = decode(value, code_format)
-    words = _words(text)
-    if not words:
-        return "", layers
-    joined = "".join(words)
+    layers = decode(value, code_format)[1]
+    # A code of a known format has no quotes or brackets of its own; what follows them is other text.
+    known = [
+        word.strip(_EDGES) for word in _decoded_words(re.sub(_QUOTES_AND_BRACKETS, BREAK, value), layers)
+    ]
+    joined = "".join(known)
     if code_format in (None, "dotnetopenauth") and dotnetopenauth.looks_like(joined):
-        return joined if more else _classic(words, joined), layers
-    return _other(words, more=more), layers
+        return _without_mail_mark(joined if more else _classic(known, joined)), layers
+    found = _identity_server(known) or _other(_decoded_words(value, layers), more=more or enclosed)
+    return found if code_format == "opaque" else _without_mail_mark(found), layers
 
 
 def without_sentence(value: str) -> str:
-    """Return a decoded value that tells nothing about itself, without what follows it."""
-    return _other(_words(value), more=False)
+    """Return a parameter's value that tells nothing about itself, without the words that follow it."""
+    return _other(_words(value, ""), more=False)
 
 
 def has_sentence(text: str) -> bool:
     """Tell whether there are words of a sentence in a text, or no white space at all."""
     words = text.split()
-    if len(words) < 2 or _WORD.fullmatch(words[-1]):
+    if len(words) < 2 or _is_word(words[-1]):
         return True
-    return any(len(word) >= _SHORTEST_SENTENCE and _WORD.fullmatch(word) for word in words)
+    return any(len(word) >= _SHORTEST_SENTENCE and _is_word(word) for word in words)
 
 
-def _words(text: str) -> list[str]:
+def _words(text: str, trim: str = _TRIM) -> list[str]:
     """Split at white space, without what stands around a code."""
-    parts = [part for part in tidy(text).split(BREAK) if part.strip(_TRIM + " \n")]
+    parts = [part for part in text.split(BREAK) if part.strip(_TRIM + " \n")]
     words = parts[0].split() if parts else []
     if words:
-        words[0] = words[0].lstrip(_TRIM)
+        words[0] = words[0].lstrip(trim)
     return [word for word in words if word]
+
+
+def _decoded_words(value: str, layers: int) -> list[str]:
+    """Split a value at its white space, then decode its words, so that what was encoded stays in the code."""
+    words = _words(re.sub(_BROKEN_ESCAPE, r"%\1\2", value), "…")
+    for _ in range(layers):
+        words = [percent_decode(word) for word in words]
+    # Encoded line ends and marks come along when a wrapped address is opened.
+    return ["".join(one_form(word).split()) for word in words]
+
+
+def _is_word(text: str) -> bool:
+    return re.fullmatch(_WORD, text.strip(_PUNCTUATION)) is not None
+
+
+def _without_mail_mark(code: str) -> str:
+    """Take away the `3D` that quoted-printable puts after the `=`, if a code of a known format follows it."""
+    if not code.startswith(_QUOTED_PRINTABLE) or recognise(code) == "identityserver":
+        return code
+    rest = code.removeprefix(_QUOTED_PRINTABLE)
+    is_known = rest.find("!") == dotnetopenauth.USUAL_HANDLE or recognise(rest) == "identityserver"
+    return rest if is_known else code
 
 
 def _classic(words: list[str], joined: str) -> str:
@@ -74,7 +108,7 @@ def _classic(words: list[str], joined: str) -> str:
         return _run(words)
     size = 0
     for index, word in enumerate(words):
-        if index and not _PART.fullmatch(word.rstrip(_TRIM)):
+        if index and not re.fullmatch(_CLASSIC_PART, word.rstrip(_TRIM)):
             break
         if size + len(word.rstrip(_TRIM)) == length:
             if _is_sentence(words, index):
@@ -98,7 +132,7 @@ def _with_whole_handle(words: list[str]) -> list[str]:
 def _extra(words: list[str], index: int) -> str:
     """Return the single last part that follows a wrapped code and is no word: the code has grown by it."""
     rest = words[index + 1 :]
-    return rest[0].rstrip(_TRIM) if index and len(rest) == 1 and not _WORD.fullmatch(rest[0]) else ""
+    return rest[0].rstrip(_TRIM) if index and len(rest) == 1 and not _is_word(rest[0]) else ""
 
 
 def _twice(word: str, length: int) -> str | None:
@@ -111,14 +145,16 @@ def _emphasized(word: str) -> str | None:
     """Return a code that stands between underscores, Markdown's emphasis, without them."""
     marks = re.match(r"_{1,3}(?=.*_$)", word)
     inner = word[marks.end() : -marks.end()] if marks else ""
-    return inner if inner.find("!") == 4 and dotnetopenauth.is_whole(inner) else None
+    return (
+        inner if inner.find("!") == dotnetopenauth.USUAL_HANDLE and dotnetopenauth.is_whole(inner) else None
+    )
 
 
 def _run(words: list[str], below: int = 1 << 30) -> str:
     """Return the words that look like one code, up to and with the one that reaches a length."""
     run = words[0]
     for word in words[1:]:
-        if len(run) >= below or _WORD.fullmatch(word) or not _PART.fullmatch(word):
+        if len(run) >= below or re.fullmatch(_WORD, word) or not re.fullmatch(_CLASSIC_PART, word):
             break
         run += word
     return run.rstrip(_TRIM)
@@ -127,7 +163,7 @@ def _run(words: list[str], below: int = 1 << 30) -> str:
 def _is_sentence(words: list[str], index: int) -> bool:
     """Tell whether a code that fits exactly was completed by a word of a sentence."""
     begin = index + 1
-    while begin > 1 and _WORD.fullmatch(words[begin - 1]):
+    while begin > 1 and re.fullmatch(_WORD, words[begin - 1]):
         begin -= 1
     letters = "".join(words[begin : index + 1]).rstrip(_TRIM)
     following = words[index + 1 : index + 2]
@@ -136,31 +172,35 @@ def _is_sentence(words: list[str], index: int) -> bool:
     if len(letters) >= _SHORTEST_SENTENCE:
         lines = {len(word) for word in words[1:begin]}
         return not (len(lines) == 1 and lines.pop() >= _FULL_LINE)
-    return bool(letters and following and _WORD.fullmatch(following[0]))
+    return bool(letters and following and re.fullmatch(_WORD, following[0]))
 
 
-def _other(words: list[str], *, more: bool) -> str:
-    """Return a value that tells nothing about itself."""
-    if not words:
-        return ""
-    if more:
-        return "".join(words)
+def _identity_server(words: list[str]) -> str:
+    """Return the IdentityServer code that the words begin with, or nothing."""
     joined, found = "", ""
     for word in words:
         joined += word
         if len(joined) > _LONGEST_HEX:
             break
-        found = joined.rstrip(_TRIM) if _HEX.fullmatch(joined.rstrip(_TRIM)) else found
-    return found or "".join(words[: _end_of_value(words)]).rstrip(_TRIM)
+        trimmed = joined.rstrip(_TRIM_AFTER)
+        found = trimmed if re.fullmatch(_HEX, trimmed) else found
+    return found
+
+
+def _other(words: list[str], *, more: bool) -> str:
+    """Return a value that tells nothing about itself."""
+    if more or not words:
+        return "".join(words)
+    return "".join(words[: _end_of_value(words)]).rstrip(_TRIM_AFTER)
 
 
 def _end_of_value(words: list[str]) -> int:
     """Return how many parts belong to a value that tells nothing about itself: most must be no words."""
     end, strange = 1, 0
     for count, word in enumerate(words[1:], start=1):
-        if not _PART.fullmatch(word):
+        if not re.fullmatch(_PART, word):
             break
-        strange += not _WORD.fullmatch(word)
-        if not _WORD.fullmatch(word) and strange * 2 > count and (len(word) >= 4 or count == len(words) - 1):
+        strange += not _is_word(word)
+        if not _is_word(word) and strange * 2 > count and (len(word) >= 4 or count == len(words) - 1):
             end = count + 1
     return end

@@ -36,6 +36,9 @@ CODE = f"Ab-9{made_up_code(1)[4:]}"
 OTHER = made_up_code(2)
 HEX = random.Random(3).randbytes(32).hex().upper()
 OPAQUE = "Spl9lOBeZQQYbYS6WxSbIA"
+BARE = "M.C5_BAY.2.U(abc)def-123"
+# All that may stand in a query as it is (RFC 3986 §3.4), except what separates parameters.
+LEGAL = LETTERS + ".~!$'()*,;:@/?"
 STATE = "hT4_kq9-Zw2NfB7cLx0sVg"
 
 # What the rows of data/redirects.toml call them.
@@ -44,6 +47,7 @@ NAMED = {
     "other": OTHER,
     "hex": HEX,
     "opaque": OPAQUE,
+    "bare": BARE,
     "state": STATE,
     "payload": CODE[5:],
     "payload_v2": CODE[5:].replace("-", "-2D").replace("_", "-5F"),

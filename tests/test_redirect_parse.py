@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import doctest
+import random
 import time
+from urllib.parse import quote
 
 import pytest
 from hypothesis import example, given
@@ -11,19 +13,21 @@ from hypothesis import strategies as st
 
 from connector.errors import (
     AuthorizationResponseError,
+    CodeDamagedError,
     ConnectorError,
     ConsentDeniedError,
     SettingError,
     StateMismatchError,
     WrongAddressError,
 )
-from connector.redirect import mail_gateways, normalize
+from connector.redirect import data, mail_gateways, normalize, refusals
 from connector.redirect import parse as authorization_response
 from connector.redirect.parse import LONGEST_TEXT, AuthorizationResponse, parse_redirect
 from tests.support.codes import (
     CODE,
     FRAMES,
     HEX,
+    LEGAL,
     LETTERS,
     MARKS,
     OPAQUE,
@@ -37,6 +41,15 @@ from tests.support.codes import (
 from tests.support.redirects import ACCEPTED, REFUSED, Row
 
 URL = f"https://ormco.com/?code={encoded(CODE, 2)}"
+# Where a code of any characters stands, with nothing around it that could be a part of it.
+BARE_FRAMES = [
+    "https://ormco.com/?code={}",
+    "https://ormco.com/?code={}&state=zz9",
+    "https://ormco.com/?state=zz9&code={}",
+    "https://www.ormco.com/x#state=zz9&code={}",
+    "<https://ormco.com/?code={}>",
+    "I got https://ormco.com/?code={}&state=zz9 today",
+]
 layers_of_a_code = st.integers(0, 4)
 frames = st.sampled_from(sorted(FRAMES))
 wraps = st.sampled_from(sorted(WRAPS))
@@ -47,7 +60,7 @@ def parse(text: str, **options: str | None) -> AuthorizationResponse:
     return parse_redirect(text, redirect_uri="https://ormco.com/", **options)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("module", [authorization_response, mail_gateways, normalize])
+@pytest.mark.parametrize("module", [authorization_response, data, mail_gateways, normalize, refusals])
 def test_examples_in_the_documentation_are_true(module: object) -> None:
     """Every example gives what it says."""
     results = doctest.testmod(module)  # type: ignore[arg-type]
@@ -144,6 +157,41 @@ def test_a_plain_address_and_a_paste_read_the_same(code: str, layers: int, state
     plain = f"https://ormco.com/?{parameters}"
     assert parse(plain) == parse(f"<{plain}>")
     assert parse(plain).scope == "a b"
+
+
+@pytest.mark.parametrize("code_format", [None, "opaque"])
+def test_every_character_of_a_parameter_is_kept(code_format: str | None) -> None:
+    """What is legal in an address is a part of the code: it comes out whole, or is refused, never cut."""
+    random_numbers = random.Random(1)
+    refused = 0
+    for number in range(1500):
+        code = "".join(random_numbers.choices(LEGAL, k=random_numbers.randint(12, 60)))
+        address = BARE_FRAMES[number % len(BARE_FRAMES)].format(code)
+        try:
+            assert parse(address, code_format=code_format).code == code
+        except CodeDamagedError:  # it looks like a classic code
+            refused += 1
+    assert refused <= (0 if code_format else 30)
+
+
+@given(st.text(LEGAL, min_size=6, max_size=80), st.sampled_from("\x00\x01\x1b\x7f\x80é"), st.data())
+def test_an_encoded_character_that_no_code_has_is_damage(code: str, extra: str, data: st.DataObject) -> None:
+    """What is encoded in the parameter and belongs to no code is never passed over."""
+    at = data.draw(st.integers(0, len(code)))
+    damaged = f"{code[:at]}{quote(extra)}{code[at:]}"
+    for text in (f"https://ormco.com/?code={damaged}", f"see https://ormco.com/?code={damaged} thanks"):
+        with pytest.raises(AuthorizationResponseError):
+            parse(text)
+
+
+def test_an_opaque_code_may_be_long() -> None:
+    """A provider whose codes are opaque may issue codes of 16 KiB; they come whole, pasted or captured."""
+    code = "".join(random.Random(5).choices(LETTERS, k=16_384))
+    address = f"https://ormco.com/?code={code}&state=zz9"
+    for text in (address, f"I got <{address}>, thanks"):
+        assert parse(text, code_format="opaque").code == code
+    with pytest.raises(CodeDamagedError, match="16384"):
+        parse(address.replace("&", "x&"), code_format="opaque")
 
 
 def test_response_shows_no_secret() -> None:

@@ -1,0 +1,118 @@
+"""Cleaning a text that was copied: what is taken away, and how long that takes."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from connector.errors import ConnectorError
+from connector.redirect.normalize import normalize
+from connector.redirect.parse import LONGEST_TEXT, parse_redirect
+
+# What patterns stumble over, if they look again and again at the same characters.
+PIECES = [
+    *(
+        "~~x ",
+        "**x ",
+        "***a ",
+        "__a ",
+        "_?a ",
+        "*a",
+        "> ",
+        "\\",
+        "&#",
+        "&amp;",
+        "<br ",
+        "\x1b[0",
+        "=\n",
+        "=3D",
+    ),
+    *(
+        "a!",
+        "a! ",
+        "a ",
+        "a\n",
+        "! ",
+        "%2 ",
+        "%25",
+        "2 5 ",
+        "code=",
+        "code ",
+        "&state=a ",
+        "code=a!",
+        "?code=a(",
+    ),
+    *("https://", "https://a.", "a.", "a-a-", "www.google.com/url?q=", "urldefense.com/v3/__", "__;", "___"),
+    *("(", "[a](", "[1:", "'", "é(", "ab12CD34ef56GH78 ", "ab12CD34ef56GH7\n", "0", "F" * 64 + " ", "\u200b"),
+]
+
+
+def seconds(piece: str, length: int) -> float:
+    """Return how long it takes to refuse a text of one piece again and again: the shorter of two times."""
+    text = (f"a! {piece}" + piece * (length // len(piece)))[:length]
+    found = []
+    for _ in range(2):
+        begun = time.process_time()
+        with pytest.raises(ConnectorError):
+            parse_redirect(text, redirect_uri="https://ormco.com/")
+        found.append(time.process_time() - begun)
+    return min(found)
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_the_time_to_read_a_text_grows_as_the_text_does(piece: str) -> None:
+    """Eight times the text takes some eight times as long, not sixty-four times."""
+    short, long = seconds(piece, LONGEST_TEXT // 16), seconds(piece, LONGEST_TEXT // 2)
+    assert long < 30 * max(short, 0.001)
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("**a** b ~~c~~ ***d***.", "a b c d."),
+        ("**one two** three*", "one two three*"),
+        ("**a* b", "**a* b"),
+        ("_code=a_b_ _x_", "code=a_b _x_"),
+        ("_https://x.example/?code=a__", "https://x.example/?code=a_"),
+    ],
+)
+def test_emphasis_is_taken_away_in_pairs(text: str, cleaned: str) -> None:
+    """Marks of emphasis go where they open and close; others may be a part of the code."""
+    assert normalize(text) == (cleaned, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("(code=a(b)c)", '"code=a(b)c"'),
+        ("('code=a(b)', 'x')", '""code=a(b)", "x""'),
+        ("it's code=a'b", "it\"s code=a'b"),
+        ("code=a(b\nc)d (e)", 'code=a(b\nc)d "e"'),
+        ("http://[2001:db8::1]/?code=[a]", 'http://[2001:db8::1]/?code="a"'),
+    ],
+)
+def test_brackets_of_a_value_stay(text: str, cleaned: str) -> None:
+    """Brackets and apostrophes around an address are a break; those inside a code are its own."""
+    assert normalize(text) == (cleaned, 0)
+
+
+@pytest.mark.parametrize(
+    ("entity", "character"),
+    [
+        ("&#45;", "-"),
+        ("&#x2d;", "-"),
+        ("&excl;", "!"),
+        ("&hellip;", "…"),
+        ("&shy;", ""),
+        ("&nbsp;", " "),
+        ("&amp;#33;", "!"),
+        ("&nothing;", "&nothing;"),
+        ("&#0;", "\ufffd"),
+        ("&#150;", "–"),
+        ("&#147;", '"'),
+    ],
+)
+def test_entities_are_undone(entity: str, character: str) -> None:
+    """What HTML escapes comes back, by number and by name; a name that nobody knows stays."""
+    assert normalize(f"a{entity}b") == (f"a{character}b", 0)
