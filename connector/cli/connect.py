@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from connector.cli.account_question import ask_whose, given_anew
 from connector.cli.consent_modes import WAITING, ConsentCapture, mode_options
 from connector.cli.options import config_from, open_connector, practice_argument, settings_options
 from connector.cli.output import Checklist, emit, say, shown_time
@@ -52,13 +54,16 @@ def connect(practice: str, lab: bool | None, **options: Any) -> None:
     """
     config = config_from(options)
     with open_connector(config) as connector:
-        repair = connector.repair(
+        work = functools.partial(
+            connector.repair,
             practice,
             capture=ConsentCapture(connector, config, options),
             expected_account=options["expected_account"],
             allow_account_change=options["allow_account_change"],
             progress=Checklist(WAITING[options["mode"]]),
         )
+        expected = options["expected_account"]
+        repair = ask_whose(connector, practice, work, confirmed=given_anew, expected=expected)
         if repair.step != "consent":
             say(f"{practice} was connected already: {repair.found}.")
         show_connected(connector, config, repair.connection, lab=lab, as_json=options["as_json"])
@@ -90,11 +95,13 @@ def begin(practice: str, as_json: bool, **options: Any) -> None:
 
 @click.command(epilog="Example: xclip -o | ormco complete practice-42")
 @practice_argument
+@expected_account_option
 @settings_options
-def complete(practice: str, as_json: bool, **settings: Any) -> None:
+def complete(practice: str, expected_account: str | None, as_json: bool, **settings: Any) -> None:
     """Finish what `ormco begin` began: paste the whole address that the browser ended on.
 
-    Reads a line from a terminal, or everything from a pipe; never an argument, which others could see.
+    Reads a line from a terminal, or everything from a pipe; never an argument, which others could see. An
+    answer without a state can be anybody's: then you are asked whether its account is the right one.
     """
     from connector.cli import connection_format
     from connector.cli.terminal import read_paste
@@ -103,7 +110,10 @@ def complete(practice: str, as_json: bool, **settings: Any) -> None:
     with open_connector(config_from(settings)) as connector:
         say(_time_left(connector.open_requests(practice), Clock().utc_now()))
         answer = read_paste("Paste the whole address here, then press Enter: ")
-        connection = connector.complete(answer, practice_id=practice)
+        work = functools.partial(connector.complete, answer, practice_id=practice)
+        connection = ask_whose(
+            connector, practice, work, confirmed=lambda done: done, expected=expected_account
+        )
     emit(connection_format.as_json(connection), connection_format.summary(connection), as_json=as_json)
 
 

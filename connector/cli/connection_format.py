@@ -38,7 +38,7 @@ def as_json(connection: Connection) -> dict[str, Any]:
 
 def next_command(connection: Connection) -> str:
     """Return the command that brings a connection on, or "" if there is nothing to do."""
-    if connection.reason == "account_unread":
+    if connection.reason in ("account_unread", "account_unconfirmed"):
         return ormco_command("repair", connection.practice_id)
     command = {
         ConnectionState.DEGRADED: "repair",

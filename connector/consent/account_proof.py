@@ -18,6 +18,7 @@ from connector.errors import (
     GrantRefusedError,
     ProviderUnavailableError,
 )
+from connector.hints import ormco_command
 from connector.oauth.token_set import TokenSet
 from connector.refresh.asking import ask
 from connector.resources import Resources
@@ -162,8 +163,9 @@ def unconfirmed(grant: Grant) -> AccountUnconfirmedError:
     return AccountUnconfirmedError(
         f"access was given by {account or 'an account that could not be read yet'}, in an answer without a "
         f"state, which anybody can have sent: a person has to confirm that {practice_id} is to have it",
-        hint=f"It waits for ten minutes. Answer at a terminal: ormco repair {practice_id} Or begin again and "
-        f"name the account: ormco begin {practice_id} --expect-account EMAIL",
+        hint="It waits for ten minutes. To answer at a terminal: "
+        f"{ormco_command('repair', practice_id)} To name the account beforehand, begin again: "
+        f"{ormco_command('begin', practice_id, '--expect-account EMAIL')}",
         account=account,
     )
 

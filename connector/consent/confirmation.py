@@ -13,6 +13,7 @@ from dataclasses import replace
 from connector.connection import Connection, Grant, UnprovenGrant
 from connector.consent.account_proof import drop_unproven, prove, unconfirmed
 from connector.errors import AccountMismatchError, RequestExpiredError, StateMismatchError
+from connector.hints import ormco_command
 from connector.oauth.authorization_request import binding_digest
 from connector.resources import Resources
 
@@ -90,7 +91,7 @@ def _waiting(resources: Resources, grant: Grant, binding: str | None) -> Unprove
     if waiting is None or grant.confirm_by is None:
         raise StateMismatchError(
             f"no account waits to be confirmed for {grant.connection.practice_id}",
-            hint=f"Begin again: ormco begin {grant.connection.practice_id}",
+            hint=f"Begin again: {ormco_command('begin', grant.connection.practice_id)}",
         )
     if not hmac.compare_digest(waiting.binding or "", binding_digest(binding) or ""):
         raise StateMismatchError(
@@ -101,7 +102,7 @@ def _waiting(resources: Resources, grant: Grant, binding: str | None) -> Unprove
         drop_unproven(resources, grant, unconfirmed(grant))
         raise RequestExpiredError(
             "nobody confirmed the account within ten minutes, so the access it gave was revoked",
-            hint=f"Begin again: ormco begin {grant.connection.practice_id}",
+            hint=f"Begin again: {ormco_command('begin', grant.connection.practice_id)}",
         )
     return waiting
 

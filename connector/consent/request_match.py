@@ -8,6 +8,7 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from connector.errors import AuthorizationResponseError, ConnectorError, StateMismatchError
+from connector.hints import ormco_command
 from connector.oauth.authorization_request import AuthorizationRequest, binding_digest
 from connector.redirect.parse import AuthorizationResponse, parse_redirect
 from connector.resources import Resources
@@ -123,7 +124,8 @@ def _match_without_state(
         raise StateMismatchError(
             "the answer has no state, and the provider does not tell whose account it is from: "
             "anybody can have sent it",
-            hint=f"Connect in one go, in a browser that is opened for it: ormco connect {practice_id}",
+            hint="Connect in one go, in a browser that is opened for it: "
+            f"{ormco_command('connect', practice_id)}",
         )
     if captured is not None:
         return captured.request

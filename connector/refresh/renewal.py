@@ -23,6 +23,7 @@ from connector.errors import (
     StoreLockedError,
     StoreUnavailableError,
 )
+from connector.hints import ormco_command
 from connector.oauth.token_set import TokenSet
 from connector.refresh.asking import RefreshEndpoint, ask
 from connector.refresh.verdict import (
@@ -129,7 +130,7 @@ class Renewal:
         if tokens is None and grant.confirm_by is not None:
             raise AccountUnconfirmedError(
                 f"nobody has confirmed the account of {practice_id} yet",
-                hint=f"At a terminal: ormco repair {practice_id}",
+                hint=f"At a terminal: {ormco_command('repair', practice_id)}",
                 account=grant.unproven and grant.unproven.account,
             )
         if tokens is None:

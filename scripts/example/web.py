@@ -11,7 +11,7 @@ from security import protect
 from words import describe, event_words, sentence
 
 from connector import Config, Connection, Connector, ConnectorError
-from connector.errors import ConnectionNotFoundError
+from connector.errors import AccountUnconfirmedError, ConnectionNotFoundError
 from connector.revocation.removal import Removal, steps_by_hand
 
 __all__ = ["create_app"]
@@ -45,6 +45,8 @@ def create_app(config: Config, *, url: str, secret: bytes) -> Flask:
     app.add_url_rule("/connect-elsewhere", view_func=connect_elsewhere, methods=["POST"])
     app.add_url_rule("/connected", view_func=connected)
     app.add_url_rule("/paste", view_func=paste, methods=["POST"])
+    app.add_url_rule("/whose", view_func=ask_whose)
+    app.add_url_rule("/whose", "answer_whose", answer_whose, methods=["POST"])
     app.add_url_rule("/repair", view_func=repair, methods=["POST"])
     app.add_url_rule("/test", view_func=test, methods=["POST"])
     app.add_url_rule("/disconnect", view_func=ask_to_disconnect)
@@ -94,6 +96,27 @@ def connected() -> Response:
 def paste() -> Response:
     """Take whatever a person has copied."""
     return _complete(request.form.get("answer", ""))
+
+
+def ask_whose() -> str | Response:
+    """Show whose account it is that gave access, and ask whether it is the right one."""
+    if "account" not in session:
+        return _to_profile()
+    return render_template("whose.html", account=session["account"])
+
+
+def answer_whose() -> Response:
+    """Connect to the account that was shown, or give its access back."""
+    account = session.pop("account", {})
+    if request.form.get("right") != account.get("id"):
+        _connector().reject_account(g.person.practice_id, binding=session["secret"])
+        flash("Not connected: that was not your account.", "bad")
+        return _to_profile()
+    done = _connector().confirm_account(
+        g.person.practice_id, account_id=account["id"], binding=session["secret"]
+    )
+    flash(f"Connected to {done.account or 'your account'}.", "good")
+    return _to_profile()
 
 
 def repair() -> Response:
@@ -178,6 +201,10 @@ def _event(event: Any) -> dict[str, Any]:
 def _tell(error: ConnectorError) -> Any:
     if request.endpoint in ("profile", "events"):  # the page to which the others lead back
         return render_template("error.html", title="Not just now", text=sentence(error), hint=error.hint), 503
+    if isinstance(error, AccountUnconfirmedError) and error.account is not None:
+        # Anybody can send this browser here with a code of their own: only the person can tell.
+        session["account"] = {"id": error.account.id, "name": str(error.account)}
+        return redirect(url_for("ask_whose"), 303)
     flash(sentence(error), "bad")
     if error.hint:
         flash(error.hint, "hint")

@@ -19,6 +19,9 @@ class View:
 
 
 _NONE = View(mood="soft", title="Not connected", text="Connect 3Shape, and Ormco can receive your scans.")
+_NOT_YET = View(
+    mood="soft", title="Not connected yet", text="It is not certain yet whose account gave access."
+)
 _VIEWS = {
     ConnectionState.CONNECTED: View(mood="good", title="Connected", text="Your scans can be sent to Ormco."),
     ConnectionState.DEGRADED: View(
@@ -54,7 +57,10 @@ _KINDS = {
 
 def describe(connection: Connection | None) -> View:
     """Return how a connection is shown."""
-    return _NONE if connection is None else _VIEWS[connection.state]
+    if connection is None:
+        return _NONE
+    waits = connection.state is ConnectionState.DEGRADED and connection.connected_at is None
+    return _NOT_YET if waits else _VIEWS[connection.state]
 
 
 def event_words(event: Event) -> str:

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import requests
@@ -17,6 +18,7 @@ import requests
 from connector.browser import pages
 from connector.browser.installed import find_browser
 from connector.browser.launch import open_browser
+from tests.support.sandbox import RunningSandbox, SignIn, Visitor
 from tests.support.stores import fresh_url
 
 if TYPE_CHECKING:
@@ -205,6 +207,31 @@ def test_the_answer_of_another_session(
     assert "Begin again" in stranger.get_by_role("alert").last.inner_text()
     assert state(stranger) == "Not connected"
     assert "token:authorization_code" not in example.counters()
+
+
+def code_of_an_attacker(url: str, example: Example) -> str:
+    """Give access in a browser of somebody else's; return the address it would end on."""
+    sandbox = SimpleNamespace(url=example.sandbox, practice=SignIn(*example.practice))
+    return Visitor(cast(RunningSandbox, sandbox)).authorize(url)
+
+
+@pytest.mark.parametrize("button", ["Yes, connect", "No"])
+def test_a_strangers_code_is_shown_to_the_person(
+    session: Callable[..., Page], example: Example, button: str
+) -> None:
+    """A code that somebody has the browser open connects nobody before the person has seen the account."""
+    page = session()
+    with page.expect_request("**/oauth/authorise*") as asked:
+        page.get_by_role("button", name="Connect", exact=True).click()
+    page.goto(code_of_an_attacker(re.sub("&?state=[^&]*", "", asked.value.url), example))
+    page.get_by_role("heading", name=f"Connect as {example.practice[0]}?").wait_for()
+    page.goto(f"{example.url}/profile")
+    assert state(page) != "Connected"
+    page.goto(f"{example.url}/whose")
+    page.get_by_role("button", name=button).click()
+    told = "Connected to" if button != "No" else "Not connected: that was not your account."
+    assert message(page).startswith(told)
+    assert state(page) == ("Connected" if button != "No" else "Not connected")
 
 
 def test_cancel(session: Callable[..., Page], example: Example) -> None:
