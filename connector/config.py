@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
-from connector import ormco
 from connector.errors import SettingError
+from connector.oauth.presets import LABS, REDIRECT_URI
 from connector.redact import Secret
 
 if TYPE_CHECKING:
@@ -15,18 +15,42 @@ if TYPE_CHECKING:
 
 __all__ = ["Config", "Secret"]
 
+_LONGEST_TEXT = 4096
+_LONGEST_LEEWAY = 86400.0
+_YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """The settings; `from_env` names the variable of each.
+    """The settings.
 
-    Nothing is read or checked before it is needed: `status` asks for no client secret.
+    What no setting can be, such as a number for a text, is refused when a `Config` is made. The rest is
+    checked by the operation that needs it: `status` asks for no client secret.
+
+    Attributes:
+        provider: a preset, or the path of a TOML provider file.
+        client_id: of Ormco's registration at the provider.
+        client_secret: likewise.
+        redirect_uri: as registered, byte for byte.
+        scope: space-separated; the provider's own by default.
+        store: `sqlite:///path` or `postgresql://…`; by default SQLite in the user data folder.
+        store_keys: base64 of 32 bytes each, comma-separated; the first seals, all open.
+        username: of the practice at 3Shape, where no person signs in.
+        password: likewise.
+        digital_url: address of OrmcoDigital.
+        digital_username: of the practice there.
+        digital_password: likewise.
+        browser: path of a Chromium or Chrome.
+        actor: who acts, in the audit record; by default the user and the machine.
+        clock_leeway: seconds by which this machine's clock and the provider's may differ.
+        record_refreshes: whether a routine refresh is an audit event.
+        labs: region → e-mail address of Ormco's lab account.
     """
 
     provider: str = "communicate"
     client_id: str | None = None
     client_secret: Secret = field(default_factory=Secret)
-    redirect_uri: str = ormco.REDIRECT_URI
+    redirect_uri: str = REDIRECT_URI
     scope: str | None = None
     store: str | None = field(default=None, repr=False)  # it may have a password in it
     store_keys: Secret = field(default_factory=Secret)
@@ -36,56 +60,68 @@ class Config:
     digital_username: str | None = None
     digital_password: Secret = field(default_factory=Secret)
     browser: str | None = None
-    labs: Mapping[str, str] = field(default_factory=lambda: dict(ormco.LABS))
+    actor: str | None = None
+    clock_leeway: float = 300.0
+    record_refreshes: bool = False
+    labs: Mapping[str, str] = field(default_factory=lambda: dict(LABS))
+
+    def __post_init__(self) -> None:
+        findings = _Findings()
+        for item in fields(self):
+            if fault := _fault(str(item.type), getattr(self, item.name)):
+                findings.add(f"{item.name} ({_variable(item.name)}) {fault}", "Correct the setting.")
+        findings.refuse()
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Config:
         """Read the settings; an empty variable counts as not set.
 
         Args:
-            env: `os.environ` or any mapping with its names: ORMCO_PROVIDER, ORMCO_CLIENT_ID,
-                ORMCO_CLIENT_SECRET, ORMCO_REDIRECT_URI, ORMCO_SCOPE, ORMCO_STORE, ORMCO_STORE_KEYS,
-                ORMCO_3SHAPE_USERNAME, ORMCO_3SHAPE_PASSWORD, ORMCO_DIGITAL_URL, ORMCO_DIGITAL_USERNAME,
-                ORMCO_DIGITAL_PASSWORD, ORMCO_BROWSER; each secret also as …_FILE, the path of a file.
-                ORMCO_LAB_AMERICAS, ORMCO_LAB_ASIA_PACIFIC and ORMCO_LAB_EUROPE are the e-mail addresses of
-                Ormco's lab accounts, where they are not the known ones.
+            env: `os.environ`, or any mapping with `ORMCO_<SETTING>` for each setting, and with
+                ORMCO_3SHAPE_USERNAME, ORMCO_3SHAPE_PASSWORD and `ORMCO_LAB_<REGION>`. Each secret may also
+                be in a file, named by `…_FILE`.
+
+        Raises:
+            connector.errors.SettingError: a variable holds what its setting cannot be.
         """
 
         def text(name: str) -> str | None:
-            return (env.get(f"ORMCO_{name}") or "").strip() or None
+            return (env.get(name) or "").strip() or None
 
-        def secret(name: str, *, private: bool = False) -> Secret:
-            value = env.get(f"ORMCO_{name}") or None
-            return Secret(value, path=text(f"{name}_FILE"), name=f"ORMCO_{name}", private=private)
-
-        return cls(
-            provider=text("PROVIDER") or "communicate",
-            client_id=text("CLIENT_ID"),
-            client_secret=secret("CLIENT_SECRET"),
-            redirect_uri=text("REDIRECT_URI") or ormco.REDIRECT_URI,
-            scope=text("SCOPE"),
-            store=text("STORE"),
-            store_keys=secret("STORE_KEYS", private=True),
-            username=text("3SHAPE_USERNAME"),
-            password=secret("3SHAPE_PASSWORD"),
-            digital_url=text("DIGITAL_URL"),
-            digital_username=text("DIGITAL_USERNAME"),
-            digital_password=secret("DIGITAL_PASSWORD"),
-            browser=text("BROWSER"),
-            labs={
-                region: text(f"LAB_{region.replace('-', '_').upper()}") or email
-                for region, email in ormco.LABS.items()
-            },
-        )
+        values: dict[str, Any] = {}
+        for item in fields(cls):
+            name = _variable(item.name)
+            if item.type == "Secret":
+                values[item.name] = _secret(env.get(name) or "", text(f"{name}_FILE"), name)
+            elif (value := text(name)) is not None:
+                values[item.name] = _READERS.get(str(item.type), str)(value)
+        values["labs"] = {
+            region: text(f"ORMCO_LAB_{region.replace('-', '_').upper()}") or email
+            for region, email in LABS.items()
+        }
+        return cls(**values)
 
     @property
     def store_url(self) -> str:
-        """Where the store is: the setting, or SQLite in the platform's user data folder."""
+        """Where the store is: the setting, or SQLite in the platform's user data folder.
+
+        Raises:
+            connector.errors.SettingError: it is not set, and this user has no home folder.
+        """
         if self.store is not None:
             return self.store
         import platformdirs  # slow to load, and only the default needs it
 
-        return f"sqlite:///{platformdirs.user_data_path('ormco', appauthor=False).as_posix()}/connections.db"
+        try:
+            folder = platformdirs.user_data_path("ormco", appauthor=False)
+        except RuntimeError:
+            folder = None
+        if folder is None or not folder.is_absolute():
+            raise SettingError(
+                "this user has no home folder, so there is no default place for the store",
+                hint="Set ORMCO_STORE to sqlite:///path or postgresql://…",
+            )
+        return f"sqlite:///{folder.as_posix()}/connections.db"
 
     def load_provider(self) -> Provider:
         """Return the provider that is set, before any discovery.
@@ -93,9 +129,9 @@ class Config:
         Raises:
             connector.errors.SettingError: if there is no such preset, or its file is not right.
         """
-        from connector.oauth.provider import Provider
+        from connector.oauth.provider_file import load_provider
 
-        return Provider.load(self.provider)
+        return load_provider(self.provider)
 
     def registration(self, provider: Provider) -> ClientRegistration:
         """Return Ormco's registration at a provider.
@@ -134,14 +170,20 @@ class Config:
             client_id, secret = built_in.client_id, secret or built_in.client_secret
         if not client_id:
             findings.missing.append("ORMCO_CLIENT_ID")
-        if _needs_secret(provider) and not secret and not self.client_secret:
+        if provider.needs_secret and not secret and not self.client_secret:
             findings.missing.append("ORMCO_CLIENT_SECRET (or ORMCO_CLIENT_SECRET_FILE)")
         findings.read(lambda: require_secure(self.redirect_uri, "the redirect URI"))
+        scope = self.scope or provider.scope
+        if "openid" in (scope or "").split() and provider.issuer is None:
+            findings.add(
+                "openid is asked for, and the provider has no issuer to check the id_token against",
+                "Set issuer in the provider file, or leave openid out of ORMCO_SCOPE.",
+            )
         return ClientRegistration(
             client_id=client_id or "",
             client_secret=None if provider.client_auth == "none" else secret,
             redirect_uri=self.redirect_uri,
-            scope=self.scope or provider.scope,
+            scope=scope,
         )
 
 
@@ -150,28 +192,71 @@ class _Findings:
 
     def __init__(self) -> None:
         self.missing: list[str] = []
-        self._faults: list[SettingError] = []
+        self._faults: list[tuple[str, str]] = []
+
+    def add(self, fact: str, hint: str) -> None:
+        """Note what is wrong."""
+        self._faults.append((fact, hint))
 
     def read(self, reader: Callable[[], str | None]) -> str | None:
         """Return what a setting says; None, and a note, if it cannot be read."""
         try:
             return reader()
         except SettingError as exc:
-            self._faults.append(exc)
+            self.add(exc.message, exc.hint)
             return None
 
     def refuse(self) -> None:
         """Raise one error for everything that was noted."""
-        facts = [fault.message for fault in self._faults]
-        hints = [fault.hint for fault in self._faults]
         if self.missing:
-            facts.insert(0, f"not set: {', '.join(self.missing)}")
-            hints.insert(0, "Set what is missing in the environment; to try without: --provider sandbox.")
-        if facts:
+            fact = f"not set: {', '.join(self.missing)}"
+            self._faults.insert(0, (fact, "Set what is missing; to try without, use the provider sandbox."))
+        if self._faults:
+            facts, hints = zip(*self._faults, strict=True)
             raise SettingError("; ".join(facts), hint=" ".join(dict.fromkeys(hints)))
 
 
-def _needs_secret(provider: Provider) -> bool:
-    # A DotNetOpenAuth server grants codes to clients with a secret only.
-    classic = provider.client_auth is None and provider.code_format == "dotnetopenauth"
-    return classic or provider.client_auth not in (None, "none")
+def _variable(setting: str) -> str:
+    return f"ORMCO_{'3SHAPE_' * (setting in ('username', 'password'))}{setting.upper()}"
+
+
+def _secret(value: str, path: str | None, name: str) -> Secret:
+    value = value.strip("\r\n\ufeff")
+    if "PASSWORD" not in name:  # a password may begin or end with a space
+        value = value.strip()
+    # Whoever reads the sealing keys reads everything.
+    return Secret(value or None, path=path, name=name, private=name == "ORMCO_STORE_KEYS")
+
+
+def _seconds(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _flag(text: str) -> bool | str:
+    lowered = text.lower()
+    return lowered in _YES if lowered in (*_YES, *_NO) else text
+
+
+_READERS: Mapping[str, Callable[[str], Any]] = {"float": _seconds, "bool": _flag}
+
+
+def _fault(kind: str, value: Any) -> str | None:
+    """Return what is wrong with a setting's value, or None; nothing of the value is repeated."""
+    if kind == "Secret":
+        return None if isinstance(value, Secret) else 'is not a Secret: write Secret("…")'
+    if kind == "bool":
+        return None if isinstance(value, bool) else "is neither yes nor no"
+    if kind == "float":
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        right = is_number and 0 <= value <= _LONGEST_LEEWAY
+        return None if right else f"is not a number of seconds from 0 to {_LONGEST_LEEWAY:.0f}"
+    if kind.startswith("Mapping"):
+        texts = [*value, *value.values()] if isinstance(value, Mapping) else [value]
+        return next((fault for text in texts if (fault := _fault("str", text))), None)
+    if value is None and "None" in kind:
+        return None
+    right = isinstance(value, str) and 0 < len(value) <= _LONGEST_TEXT and value.isprintable()
+    return None if right else f"is not a printable text of up to {_LONGEST_TEXT} characters"

@@ -35,7 +35,7 @@ class Resources:
     def __init__(self, config: Config, *, clock: Clock | None = None, actor: str | None = None) -> None:
         self.config = config
         self.clock = clock or Clock()
-        self._actor = actor
+        self._actor = actor or config.actor
         self._lock = threading.RLock()
         self._store: Store | None = None
         self._provider: Provider | None = None

@@ -11,7 +11,8 @@ import responses
 from connector.communicate.account import account_url, read_account
 from connector.connection import Account
 from connector.errors import ProviderUnavailableError
-from connector.oauth.provider import PRESETS, Provider
+from connector.oauth.presets import PRESETS
+from connector.oauth.provider import Provider
 from tests.support.answers import answer, answering
 
 ME = "https://users.example.test/api/users/me"

@@ -13,10 +13,13 @@ import pytest
 
 from connector.errors import SettingError
 from connector.oauth.authorization_request import AuthorizationRequest, binding_digest
-from connector.oauth.provider import PRESETS, ClientRegistration, Provider
+from connector.oauth.presets import PRESETS
+from connector.oauth.provider import ClientRegistration, Provider
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-CLIENT = ClientRegistration(client_id="Ormco Test+1", client_secret="made-up", scope="openid api")
+CLIENT = ClientRegistration(
+    client_id="Ormco Test+1", client_secret="made-up", redirect_uri="https://ormco.com/", scope="openid api"
+)
 PROVIDER = Provider(
     name="test",
     authorization_endpoint="https://as.example.test/authorize",

@@ -8,7 +8,7 @@ from connector.communicate.regions import find_place, own_address, place_in
 from connector.communicate.users_api import Partner, UserAndPartners
 from connector.connection import Account
 from connector.errors import ProviderUnavailableError, SettingError
-from connector.oauth.provider import PRESETS
+from connector.oauth.presets import PRESETS
 
 PROVIDER = PRESETS["communicate"]
 LABS = {"americas": "insignia.support@ormco.com", "europe": "Insignia.SupportEurope@ormco.com"}

@@ -14,7 +14,8 @@ import pytest
 
 from connector.config import Config, Secret
 from connector.errors import SettingError
-from connector.oauth.provider import PRESETS, Provider
+from connector.oauth.presets import PRESETS
+from connector.oauth.provider import Provider
 
 CLASSIC, SANDBOX = PRESETS["communicate"], PRESETS["sandbox"]
 PUBLIC = Provider(name="public", issuer="https://as.example.test", client_auth="none")
@@ -50,12 +51,96 @@ def test_every_setting_has_its_variable() -> None:
     names = (
         *("PROVIDER", "CLIENT_ID", "CLIENT_SECRET", "REDIRECT_URI", "SCOPE", "STORE", "STORE_KEYS"),
         *("3SHAPE_USERNAME", "3SHAPE_PASSWORD", "DIGITAL_URL", "DIGITAL_USERNAME", "DIGITAL_PASSWORD"),
-        *("BROWSER", "LAB_AMERICAS", "LAB_ASIA_PACIFIC", "LAB_EUROPE"),
+        *("BROWSER", "ACTOR", "LAB_AMERICAS", "LAB_ASIA_PACIFIC", "LAB_EUROPE"),
     )
     config = Config.from_env({f"ORMCO_{name}": f" {name} " for name in names})
-    fields = [getattr(config, field.name) for field in dataclasses.fields(config) if field.name != "labs"]
-    read = [field.reveal() if isinstance(field, Secret) else field for field in fields]
+    others = ("labs", "clock_leeway", "record_refreshes")
+    values = [getattr(config, field.name) for field in dataclasses.fields(config) if field.name not in others]
+    read = [value.reveal() if isinstance(value, Secret) else value for value in values]
     assert tuple(text.strip() for text in [*read, *config.labs.values()]) == names
+
+
+def test_numbers_and_switches_are_read() -> None:
+    """Seconds and yes-or-no settings have their types; the defaults are five minutes and no."""
+    config = Config.from_env({"ORMCO_CLOCK_LEEWAY": "1800", "ORMCO_RECORD_REFRESHES": "Yes"})
+    assert (config.clock_leeway, config.record_refreshes) == (1800.0, True)
+    assert (Config().clock_leeway, Config().record_refreshes) == (300.0, False)
+    assert Config.from_env({"ORMCO_RECORD_REFRESHES": "0"}).record_refreshes is False
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("client_secret", "abc"),
+        ("client_secret", None),
+        ("password", b"abc"),
+        ("provider", None),
+        ("provider", Path("provider.toml")),
+        ("client_id", 17),
+        ("client_id", "Ormco\0Test"),
+        ("client_id", ""),
+        ("scope", "api\udcff"),
+        ("actor", "two\nlines"),
+        ("redirect_uri", "https://ormco.com/\r\n"),
+        ("store", "x" * 5000),
+        ("clock_leeway", "300"),
+        ("clock_leeway", True),
+        ("clock_leeway", float("nan")),
+        ("clock_leeway", -1),
+        ("record_refreshes", "yes"),
+        ("labs", None),
+        ("labs", ["lab@example.test"]),
+        ("labs", {"europe": None}),
+    ],
+)
+def test_what_a_setting_cannot_be_is_refused_at_once(field: str, value: object) -> None:
+    """A wrong type or an unprintable character is one of our errors when the settings are made, by name."""
+    with pytest.raises(SettingError, match=f"^{field} ") as caught:
+        Config(**{field: value})  # type: ignore[arg-type]
+    assert "abc" not in caught.value.message
+    assert caught.value.hint
+
+
+def test_all_that_settings_cannot_be_is_said_together() -> None:
+    """One error names every variable that is wrong."""
+    env = {"ORMCO_CLOCK_LEEWAY": "five", "ORMCO_RECORD_REFRESHES": "maybe", "ORMCO_SCOPE": "a\udcffb"}
+    with pytest.raises(SettingError) as caught:
+        Config.from_env(env)
+    assert [name for name in env if name not in caught.value.message] == []
+
+
+@pytest.mark.parametrize("value", ["made-up\r\n", " made-up ", "\ufeffmade-up\n"])
+def test_a_secret_is_trimmed_as_in_a_file(value: str, tmp_path: Path) -> None:
+    """A line end that a file or a shell left behind is no part of the secret."""
+    direct = Config.from_env({"ORMCO_CLIENT_SECRET": value})
+    filed = Config.from_env({"ORMCO_CLIENT_SECRET_FILE": secret_file(tmp_path, value.encode())})
+    assert direct.client_secret.reveal() == filed.client_secret.reveal() == "made-up"
+    assert Config.from_env({"ORMCO_3SHAPE_PASSWORD": " a b \r\n"}).password.reveal() == " a b "
+    assert not Config.from_env({"ORMCO_CLIENT_SECRET": "\r\n"}).client_secret
+
+
+def test_openid_needs_an_issuer() -> None:
+    """Where an id_token will come, somebody has to be known to have issued it: said before consent."""
+    endpoints = Provider(
+        name="x", authorization_endpoint="https://x.test/a", token_endpoint="https://x.test/t"
+    )
+    env = {"ORMCO_CLIENT_ID": "x", "ORMCO_SCOPE": "openid api"}
+    assert "no issuer" in complaint(env, endpoints)
+    assert Config.from_env(env).registration(OPEN).scope == "openid api"
+
+
+def test_nothing_needs_a_home_that_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a home folder, only the default place of the store is missing, and the error says so."""
+    for name in ("HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as for a user without an entry
+    assert Config(store="sqlite:///x.db").store_url == "sqlite:///x.db"
+    assert Config().load_provider() is CLASSIC
+    with pytest.raises(SettingError, match="no home folder") as caught:
+        Config().store_url  # noqa: B018
+    assert "ORMCO_STORE" in caught.value.hint
+    with pytest.raises(SettingError, match="ORMCO_CLIENT_SECRET_FILE"):
+        Config.from_env({"ORMCO_CLIENT_SECRET_FILE": "~/secret"}).client_secret.reveal()
 
 
 def test_ormcos_lab_accounts_are_known() -> None:

@@ -12,6 +12,7 @@ import responses
 from connector.errors import ProviderUnavailableError, SettingError
 from connector.oauth.discovery import discover, probe
 from connector.oauth.provider import Provider
+from connector.oauth.provider_file import load_provider
 from tests.support.answers import answer, answering, json_answer
 from tests.support.sandbox import RunningSandbox
 
@@ -150,7 +151,7 @@ def test_a_complete_provider_needs_no_document() -> None:
 
 def test_the_sandboxs_own_document_is_complete(identity: RunningSandbox) -> None:
     """The identity generation is discovered over a real connection."""
-    provider = discover(Provider.load(identity.provider_file))
+    provider = discover(load_provider(identity.provider_file))
     assert provider.complete
     assert provider.returns_iss
     assert provider.revocation_endpoint == f"{identity.url}/connect/revocation"

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from connector.errors import SettingError
-from connector.oauth.provider import PRESETS, ClientRegistration, Provider, is_loopback, require_secure
-from connector.oauth.provider_file import read_provider_file
+from connector.oauth.presets import LABS, PRESETS, REDIRECT_URI, region_at, region_named
+from connector.oauth.provider import ClientRegistration, Provider, is_loopback, require_secure
+from connector.oauth.provider_file import load_provider, read_provider_file
 from tests.support.sandbox import RunningSandbox
 
 CLASSIC = ("communicate", "communicate-staging")
@@ -20,7 +21,7 @@ IDENTITY = ("identity", "identity-staging")
 def test_the_presets_are_the_five_that_are_promised() -> None:
     """Production and staging of both generations, and the sandbox."""
     assert set(PRESETS) == {*CLASSIC, *IDENTITY, "sandbox"}
-    assert all(Provider.load(name) is provider for name, provider in PRESETS.items())
+    assert all(load_provider(name) is provider for name, provider in PRESETS.items())
     assert all(provider.name == name for name, provider in PRESETS.items())
 
 
@@ -69,7 +70,9 @@ def test_the_sandbox_preset_describes_the_sandbox(classic: RunningSandbox) -> No
     text = Path(classic.provider_file).read_text("utf-8").replace(classic.url, usual)
     Path(classic.provider_file).write_text(text, "utf-8")
     told = read_provider_file(classic.provider_file)
-    registered = ClientRegistration(client_id=classic.client_id, client_secret=classic.client_secret)
+    registered = ClientRegistration(
+        client_id=classic.client_id, client_secret=classic.client_secret, redirect_uri=REDIRECT_URI
+    )
     expected = replace(told, name="sandbox", client=registered, client_auth=None)
     assert PRESETS["sandbox"] == expected
 
@@ -77,7 +80,7 @@ def test_the_sandbox_preset_describes_the_sandbox(classic: RunningSandbox) -> No
 def test_a_name_that_is_no_preset_lists_them() -> None:
     """A misspelt preset is answered with the ones there are."""
     with pytest.raises(SettingError, match="'comunicate'") as caught:
-        Provider.load("comunicate")
+        load_provider("comunicate")
     assert "communicate-staging" in caught.value.hint
 
 
@@ -86,8 +89,8 @@ def test_a_file_is_found_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "mine").write_text('[provider]\nissuer = "https://as.example.test"\n')
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    assert Provider.load("~/mine").issuer == "https://as.example.test"
-    assert Provider.load(str(tmp_path / "mine")).issuer == "https://as.example.test"
+    assert load_provider("~/mine").issuer == "https://as.example.test"
+    assert load_provider(str(tmp_path / "mine")).issuer == "https://as.example.test"
 
 
 @pytest.mark.parametrize(
@@ -152,6 +155,39 @@ def test_loopback_is_known_by_its_host(url: str, here: bool) -> None:
 
 def test_a_registration_does_not_show_its_secret() -> None:
     """repr() of a registration, and of a provider with one, has no secret."""
-    client = ClientRegistration(client_id="id", client_secret="made-up")
+    client = ClientRegistration(client_id="id", client_secret="made-up", redirect_uri=REDIRECT_URI)
     assert "made-up" not in repr(client)
     assert "made-up" not in repr(Provider(name="x", client=client))
+
+
+def test_ormcos_labs_are_those_of_the_guide() -> None:
+    """One lab account in each region, and the address that the guide's browser ends on."""
+    assert LABS["americas"] == "insignia.support@ormco.com"
+    assert set(LABS) == set(PRESETS["communicate"].metadata_urls)
+    assert REDIRECT_URI == "https://ormco.com/"
+
+
+@pytest.mark.parametrize(
+    ("address", "region"),
+    [
+        ("www.3shapecommunicate.com", "europe"),
+        ("https://US.3shapecommunicate.com/api", "americas"),
+        ("as1.3shapecommunicate.com", "asia-pacific"),
+        ("https://staging-eumetadata.3shapecommunicate.com/api/", "europe"),
+        ("am15.3shapecommunicate.com", "americas"),
+        ("somewhere.example.test", None),
+        ("", None),
+    ],
+)
+def test_a_region_is_known_by_its_hosts(address: str, region: str | None) -> None:
+    """The regions' old and new hosts, with or without a scheme."""
+    assert region_at(address) == region
+
+
+@pytest.mark.parametrize(
+    ("name", "region"),
+    [("Europe", "europe"), ("North America", "americas"), ("ASIA", "asia-pacific"), ("?", None)],
+)
+def test_a_region_is_known_by_its_name(name: str, region: str | None) -> None:
+    """As the users API spells it."""
+    assert region_named(name) == region

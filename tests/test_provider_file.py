@@ -8,7 +8,7 @@ import pytest
 
 from connector.errors import SettingError
 from connector.oauth.provider import Provider
-from connector.oauth.provider_file import read_provider_file
+from connector.oauth.provider_file import load_provider, read_provider_file
 from tests.support.sandbox import RunningSandbox
 
 ENDPOINTS = """
@@ -33,6 +33,8 @@ client_auth = "client_secret_post"
 basic_encoding = "raw"
 scope = "openid api"
 landing_hosts = ["www.example.test"]
+download_hosts = ["files.example.test"]
+refresh_reuse_seconds = 60
 
 [provider.metadata_urls]
 europe = "https://eu.example.test"
@@ -101,6 +103,8 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         authorization_params={"prompt": "consent", "max_age": "0", "response_mode": "query"},
         scope="openid api",
         landing_hosts=("www.example.test",),
+        download_hosts=("files.example.test",),
+        refresh_reuse_seconds=60.0,
     )
 
 
@@ -120,6 +124,8 @@ def test_the_sandbox_describes_itself(generation: str, request: pytest.FixtureRe
 @pytest.mark.parametrize(
     ("line", "words"),
     [
+        ("refresh_reuse_seconds = -1", "refresh_reuse_seconds is not a number of seconds"),
+        ("refresh_reuse_seconds = nan", "refresh_reuse_seconds is not a number of seconds"),
         ('token_endpont = "https://as.example.test"', "'token_endpont' is not a key"),
         ('name = "mine"', "'name' is not a key"),
         ("returns_iss = true", "'returns_iss' is not a key"),
@@ -205,6 +211,6 @@ def test_a_file_that_is_not_there_or_not_text_is_told_apart(tmp_path: Path) -> N
     with pytest.raises(SettingError, match="not TOML in UTF-8"):
         read_provider_file(str(tmp_path / "provider.toml"))
     with pytest.raises(SettingError, match="No such file"):
-        Provider.load(str(tmp_path / "missing.toml"))
+        load_provider(str(tmp_path / "missing.toml"))
     with pytest.raises(SettingError, match="cannot be read"):
         read_provider_file(str(tmp_path))

@@ -15,7 +15,7 @@ import pytest
 
 from connector.cli import ormco
 from connector.cli.exit_statuses import EXIT_STATUSES
-from connector.oauth.provider import PRESETS
+from connector.oauth.presets import PRESETS
 from connector.oauth.provider_file import read_provider_file
 from tests.support.browsers import need_browser
 from tests.support.connecting import KEY

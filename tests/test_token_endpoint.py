@@ -27,7 +27,8 @@ from connector.errors import (
     SettingError,
 )
 from connector.oauth.http import Limits, Transport
-from connector.oauth.provider import PRESETS, ClientRegistration, Provider
+from connector.oauth.presets import PRESETS
+from connector.oauth.provider import ClientRegistration, Provider
 from connector.oauth.token_endpoint import TokenEndpoint
 from connector.oauth.token_set import TokenSet
 from tests.support.answers import Answer, Answers, answer, answering, dripping, json_answer
@@ -36,7 +37,9 @@ URL = "https://auth.example.test/oauth/token"
 CODE = "ab-1!IAAAAmadeUpC0deThat-is_long+enough"
 SECRET = "made-up: sécret/+=%&"
 TOKENS = {"access_token": "AT-made-up", "refresh_token": "RT-made-up!2", "expires_in": 3600}
-CLIENT = ClientRegistration(client_id="ormco/test client+1", client_secret=SECRET)
+CLIENT = ClientRegistration(
+    client_id="ormco/test client+1", client_secret=SECRET, redirect_uri="https://ormco.com/"
+)
 PORTAL = answer("<html>Sign in to the guest network</html>", Content_Type="text/html; charset=utf-8")
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -163,7 +166,7 @@ def test_a_public_client_sends_its_id_alone(
     """Without a secret only the client id is sent, and nothing of somebody's .netrc."""
     (tmp_path / "netrc").write_text("default login somebody password private\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    public = ClientRegistration(client_id="public")
+    public = replace(CLIENT, client_id="public", client_secret=None)
     with serving(json_answer(TOKENS), client=public, client_auth=client_auth) as (server, speaking):
         call(speaking)
     assert server.requests[0].form["client_id"] == "public"

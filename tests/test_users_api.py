@@ -15,7 +15,7 @@ from connector.errors import (
     LabConnectionNotFoundError,
     ProviderUnavailableError,
 )
-from connector.oauth.provider import PRESETS
+from connector.oauth.presets import PRESETS
 from tests.support.answers import Answers, answer, answering, json_answer
 
 LAB = "insignia.support@ormco.com"

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 from urllib.parse import urlsplit
 
 from connector.connection import Account
 from connector.errors import ProviderUnavailableError
 from connector.oauth.http import BearerAuth, call, json_object, open_session, retry_after
+from connector.oauth.presets import region_at, region_named
 from connector.oauth.provider import Provider
 from connector.redact import shown
 
 __all__ = ["account_from", "account_url", "read_account"]
-
-# `RegionUri` is a key, not a host to call: these are the names of the oldest portal.
-_REGION_HOSTS = {"www": "europe", "us": "americas", "as1": "asia-pacific"}
-_REGION_WORDS = (("europe", "europe"), ("america", "americas"), ("asia", "asia-pacific"))
-_REGION_LABEL = re.compile(r"(?:staging-)?(eu|am|as)(?:metadata|\d+)")
-_REGION_CODES = {"eu": "europe", "am": "americas", "as": "asia-pacific"}
 
 
 def account_url(provider: Provider) -> str | None:
@@ -66,23 +60,15 @@ def account_from(user: dict[str, Any]) -> Account | None:
         id=identifier,
         email=_text(fields.get("email")),
         name=_text(fields.get("name")) or _text(fields.get("preferred_username")),
-        region=_region(fields.get("region")) or _region_of_host(_text(fields.get("regionuri"))),
+        region=_region(fields.get("region")) or region_at(_text(fields.get("regionuri")) or ""),
     )
 
 
 def _region(region: object) -> str | None:
     if isinstance(region, dict):
         fields = _lowered(region)
-        return _region(fields.get("regionname")) or _region_of_host(_text(fields.get("url")))
-    name = (_text(region) or "").lower()
-    return next((known for word, known in _REGION_WORDS if word in name), None)
-
-
-def _region_of_host(address: str | None) -> str | None:
-    host = (address or "").lower().rpartition("://")[2]
-    label = host.partition("/")[0].partition(".")[0]
-    coded = _REGION_LABEL.fullmatch(label)
-    return _REGION_CODES[coded[1]] if coded else _REGION_HOSTS.get(label)
+        return _region(fields.get("regionname")) or region_at(_text(fields.get("url")) or "")
+    return region_named(_text(region) or "")
 
 
 def _lowered(table: dict[str, Any]) -> dict[str, Any]:

@@ -264,10 +264,16 @@ def _exchange(
     tokens = resources.endpoint.exchange(
         response.code, redirect_uri=request.redirect_uri, code_verifier=request.code_verifier
     )
-    now, client_id = resources.clock.utc_now(), resources.client.client_id
     try:
-        check_id_token(tokens, request, resources.provider, client_id=client_id, now=now)
-    except StateMismatchError:
+        check_id_token(
+            tokens,
+            request,
+            resources.provider,
+            client_id=resources.client.client_id,
+            now=resources.clock.utc_now(),
+            leeway=resources.config.clock_leeway,
+        )
+    except (StateMismatchError, SettingError):
         revoke_fresh(resources, tokens)
         raise
     # RFC 6749 §5.1: the scope is left out where it is what was asked for.

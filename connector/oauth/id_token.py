@@ -3,44 +3,89 @@
 from __future__ import annotations
 
 import hmac
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 
-from connector.errors import StateMismatchError
+from connector.errors import SettingError, StateMismatchError
 from connector.oauth.authorization_request import AuthorizationRequest
 from connector.oauth.provider import Provider
-from connector.oauth.token_set import TokenSet, jwt_claims
+from connector.oauth.token_set import TokenSet, finite, jwt_claims
 from connector.redact import fingerprint
 
 __all__ = ["check_id_token"]
 
-_LEEWAY = 300.0
+_START_AGAIN = "The tokens were not kept. Start again; if it happens twice, report it to Ormco support."
 
 
 def check_id_token(
-    tokens: TokenSet, request: AuthorizationRequest, provider: Provider, *, client_id: str, now: datetime
+    tokens: TokenSet,
+    request: AuthorizationRequest,
+    provider: Provider,
+    *,
+    client_id: str,
+    now: datetime,
+    leeway: float = 300.0,
 ) -> None:
     """Prove that an id_token answers this request (OpenID Connect Core §3.1.3.7).
 
-    It came from the token endpoint itself over TLS, which stands in for its signature (item 6 there).
+    Args:
+        tokens: as they were granted.
+        request: what they have to answer; without a nonce it asked for no id_token.
+        provider: its issuer is the only acceptable one.
+        client_id: the audience.
+        now: by this machine's clock.
+        leeway: seconds by which the two clocks may differ.
 
     Raises:
-        connector.errors.StateMismatchError: if it belongs to another request, client or issuer.
+        connector.errors.StateMismatchError: it is missing, or belongs to another request, client or issuer.
+        connector.errors.SettingError: it ended already, by this machine's clock.
     """
-    if request.nonce is None or (tokens.id_token is None and request.code_verifier is not None):
-        return  # not asked for; or not sent, and PKCE has bound the code to this request
-    claims = jwt_claims(tokens.id_token or "")
-    audience = claims.get("aud")
-    expiry = claims.get("exp")
+    if request.nonce is None:
+        return
+    if tokens.id_token is None:
+        raise StateMismatchError(
+            "the provider sent no id_token, although openid was asked for",
+            hint=f"Leave openid out of the scope if the provider does not know it. {_START_AGAIN}",
+        )
+    claims = jwt_claims(tokens.id_token)
+    end = finite(claims.get("exp"))
     checks = {
         "nonce": hmac.compare_digest(fingerprint(str(claims.get("nonce"))), fingerprint(request.nonce)),
-        "audience": client_id in (audience if isinstance(audience, list) else [audience])
-        and claims.get("azp") in (None, client_id),
-        "issuer": provider.issuer is None or claims.get("iss") == provider.issuer,
-        "expiry": isinstance(expiry, int | float) and expiry > now.timestamp() - _LEEWAY,
+        "audience": _is_for(client_id, claims),
+        "issuer": provider.issuer is not None and claims.get("iss") == provider.issuer,
+        "expiry": end is not None,
+        "signature": _is_vouched_for(tokens.id_token, provider),
     }
     wrong = [name for name, holds in checks.items() if not holds]
     if wrong:
         raise StateMismatchError(
             f"the provider's id_token does not answer this request (wrong: {', '.join(wrong)})",
-            hint="The tokens were not kept. Start again; if it happens twice, report it to Ormco support.",
+            hint=_START_AGAIN,
         )
+    late = now.timestamp() - (end or 0.0)
+    if late > leeway:
+        raise SettingError(
+            f"by this machine's clock ({now:%Y-%m-%d %H:%M} UTC), the provider's new id_token ended "
+            f"{timedelta(seconds=round(late))} (h:mm:ss) ago",
+            hint="Set this machine's clock, then start again. If the provider's clock is the wrong one, "
+            "allow for the difference with ORMCO_CLOCK_LEEWAY (seconds).",
+        )
+
+
+def _is_for(client_id: str, claims: Mapping[str, object]) -> bool:
+    """Return whether a client is the audience; of several, it has to be the one that asked (`azp`)."""
+    audience, party = claims.get("aud"), claims.get("azp")
+    audiences = audience if isinstance(audience, list) else [audience]
+    return client_id in audiences and (party == client_id or (party is None and len(audiences) == 1))
+
+
+def _is_vouched_for(token: str, provider: Provider) -> bool:
+    """Return whether what an id_token says is the provider's own word.
+
+    It came straight from the token endpoint, and TLS stands in for the check of its signature (item 6 there).
+    Without TLS, which only this machine's own servers are spared, it has to be signed at least.
+    """
+    over_tls = urlsplit(provider.token_endpoint or "").scheme == "https"
+    algorithm = jwt_claims(token, part=0).get("alg")
+    return over_tls or (isinstance(algorithm, str) and algorithm.lower() not in ("", "none"))

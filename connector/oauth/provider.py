@@ -1,26 +1,14 @@
-"""3Shape Communicate as authorization server: its addresses and its habits.
-
-The presets hold what is publicly known of 3Shape; a TOML file with a `[provider]` table describes any
-other server.
-"""
+"""An authorization server as a client sees it: its addresses, and how it differs from others."""
 
 from __future__ import annotations
 
-import os.path
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from connector.errors import SettingError
-from connector.ormco import REDIRECT_URI
 
-__all__ = [
-    "PRESETS",
-    "ClientRegistration",
-    "Provider",
-    "is_loopback",
-    "require_secure",
-]
+__all__ = ["ClientRegistration", "Provider", "is_loopback", "require_secure"]
 
 _LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -38,7 +26,7 @@ class ClientRegistration:
 
     client_id: str
     client_secret: str | None = field(default=None, repr=False)
-    redirect_uri: str = REDIRECT_URI
+    redirect_uri: str
     scope: str | None = None
 
 
@@ -60,6 +48,8 @@ class Provider:
         authorization_params: extra parameters of the authorization URL.
         scope: asked for unless the settings say otherwise; None where none is known.
         landing_hosts: further hosts on which the redirect may be pasted from.
+        download_hosts: further hosts that may be sent the bearer token, to fetch a case's files from.
+        refresh_reuse_seconds: how long after a refresh the old refresh token may be sent once more.
         returns_iss: whether discovery promises `iss` in the response (RFC 9207).
         client: a built-in registration (the sandbox's made-up one), or None.
     """
@@ -82,34 +72,21 @@ class Provider:
     authorization_params: Mapping[str, str] = field(default_factory=dict)
     scope: str | None = None
     landing_hosts: tuple[str, ...] = ()
+    download_hosts: tuple[str, ...] = ()
+    refresh_reuse_seconds: float = 0.0
     returns_iss: bool = False
     client: ClientRegistration | None = None
-
-    @classmethod
-    def load(cls, setting: str) -> Provider:
-        """Return a preset by name, or read a TOML file.
-
-        Args:
-            setting: the name of one of `PRESETS`, or the path of a TOML file.
-
-        Raises:
-            connector.errors.SettingError: if there is no such preset or file, or the file is not right.
-        """
-        if setting in PRESETS:
-            return PRESETS[setting]
-        if setting.endswith(".toml") or os.path.isfile(os.path.expanduser(setting)):
-            from connector.oauth.provider_file import read_provider_file  # it needs this module
-
-            return read_provider_file(os.path.expanduser(setting))
-        raise SettingError(
-            f"there is no provider {setting!r}",
-            hint=f"Use one of {', '.join(PRESETS)}, or the path of a TOML file with a [provider] table.",
-        )
 
     @property
     def complete(self) -> bool:
         """Whether nothing has to be discovered any more."""
         return self.authorization_endpoint is not None and self.token_endpoint is not None
+
+    @property
+    def needs_secret(self) -> bool:
+        """Whether a client needs a secret: a DotNetOpenAuth server grants codes to no others."""
+        classic = self.client_auth is None and self.code_format == "dotnetopenauth"
+        return classic or self.client_auth not in (None, "none")
 
     @property
     def tells_account(self) -> bool:
@@ -152,73 +129,3 @@ def _is_web_address(url: str) -> bool:
     # Parsers disagree on a backslash or white space, and so on the host.
     plain = url.isprintable() and not any(char in " \\" for char in url)
     return named and plain and parts.scheme in ("http", "https") and "@" not in parts.netloc
-
-
-# Production's alone: staging's is not known.
-_PORTAL = "https://portal.3shapecommunicate.com"
-
-
-def _classic(name: str, prefix: str, metadata_urls: Mapping[str, str]) -> Provider:
-    return Provider(
-        name=name,
-        authorization_endpoint=f"https://{prefix}auth.3shapecommunicate.com/oauth/authorise",
-        token_endpoint=f"https://{prefix}auth.3shapecommunicate.com/oauth/token",
-        users_url=f"https://{prefix}users.3shapecommunicate.com",
-        metadata_urls=metadata_urls,
-        applications_page=f"https://{prefix}users.3shapecommunicate.com/User/Applications",
-        portal_url=None if prefix else _PORTAL,
-        code_format="dotnetopenauth",
-        pkce=False,
-        returns_state=None,
-        basic_encoding="raw",
-    )
-
-
-_METADATA = {
-    "europe": "https://eumetadata.3shapecommunicate.com",
-    "americas": "https://ammetadata.3shapecommunicate.com",
-    "asia-pacific": "https://asmetadata.3shapecommunicate.com",
-}
-# No Asian staging is known.
-_STAGING_METADATA = {
-    "europe": "https://staging-eumetadata.3shapecommunicate.com",
-    "americas": "https://staging-ammetadata.3shapecommunicate.com",
-}
-
-
-def _identity(name: str, prefix: str, metadata_urls: Mapping[str, str]) -> Provider:
-    return Provider(
-        name=name,
-        issuer=f"https://{prefix}identity.3shape.com",
-        users_url=f"https://{prefix}users.3shapecommunicate.com",
-        metadata_urls=metadata_urls,
-        portal_url=None if prefix else _PORTAL,
-        code_format="identityserver",
-        # Seen with every public client of this server; what Ormco's registration may ask for is a setting.
-        scope="openid profile offline_access api",
-    )
-
-
-# The sandbox's registration is made up and public; it opens nothing but a sandbox.
-_SANDBOX = "http://127.0.0.1:8042"
-
-PRESETS: Mapping[str, Provider] = {
-    "communicate": _classic("communicate", "", _METADATA),
-    "communicate-staging": _classic("communicate-staging", "staging-", _STAGING_METADATA),
-    "identity": _identity("identity", "", _METADATA),
-    "identity-staging": _identity("identity-staging", "staging-", _STAGING_METADATA),
-    "sandbox": Provider(
-        name="sandbox",
-        authorization_endpoint=f"{_SANDBOX}/oauth/authorise",
-        token_endpoint=f"{_SANDBOX}/oauth/token",
-        users_url=_SANDBOX,
-        metadata_urls={region: f"{_SANDBOX}/metadata/{region}" for region in _METADATA},
-        applications_page=f"{_SANDBOX}/User/Applications",
-        portal_url=f"{_SANDBOX}/portal",
-        code_format="dotnetopenauth",
-        pkce=False,
-        returns_state=None,
-        basic_encoding="raw",
-        client=ClientRegistration(client_id="ormco-sandbox", client_secret="made-up:sandbox/secret+1"),  # noqa: S106
-    ),
-}

@@ -1,8 +1,9 @@
-"""A TOML provider file → `Provider`, every mistake in it named."""
+"""The provider setting: a preset's name, or a TOML file, every mistake in which is named."""
 
 from __future__ import annotations
 
 import difflib
+import os.path
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -12,9 +13,10 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from connector.errors import SettingError
+from connector.oauth.presets import PRESETS
 from connector.oauth.provider import Provider, require_secure
 
-__all__ = ["read_provider_file"]
+__all__ = ["load_provider", "read_provider_file"]
 
 _URLS = (
     "issuer",
@@ -45,7 +47,28 @@ _OWN_PARAMETERS = frozenset(
     }
 )
 _HOST = re.compile(r"[\w-]+(?:\.[\w-]+)*")
+_LONGEST_REUSE = 3600
 _RESPONSE_MODES = ("query", "fragment")
+
+
+def load_provider(setting: str) -> Provider:
+    """Return a preset by name, or read a TOML file.
+
+    Args:
+        setting: the name of one of `PRESETS`, or the path of a TOML file.
+
+    Raises:
+        connector.errors.SettingError: if there is no such preset or file, or the file is not right.
+    """
+    if setting in PRESETS:
+        return PRESETS[setting]
+    path = os.path.expanduser(setting)
+    if setting.endswith(".toml") or os.path.isfile(path):
+        return read_provider_file(path)
+    raise SettingError(
+        f"there is no provider {setting!r}",
+        hint=f"Use one of {', '.join(PRESETS)}, or the path of a TOML file with a [provider] table.",
+    )
 
 
 def read_provider_file(name: str) -> Provider:
@@ -135,6 +158,14 @@ def _flag_or_unknown(key: str, value: object) -> bool | None:
     return None if value == "unknown" else _flag(key, value)
 
 
+def _seconds(key: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LONGEST_REUSE:
+        raise SettingError(
+            f"{key} is not a number of seconds from 0 to {_LONGEST_REUSE}", hint=f"Write {key} = 60"
+        )
+    return float(value)
+
+
 def _choice(*choices: str) -> Callable[[str, object], str]:
     def read(key: str, value: object) -> str:
         if value not in choices:
@@ -186,4 +217,6 @@ _READERS: Mapping[str, Callable[[str, object], Any]] = {
     "returns_state": _flag_or_unknown,
     "authorization_params": _foreign_parameters,
     "landing_hosts": _hosts,
+    "download_hosts": _hosts,
+    "refresh_reuse_seconds": _seconds,
 }

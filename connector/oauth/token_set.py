@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-__all__ = ["ASSUMED_LIFETIME", "TokenSet", "jwt_claims"]
+__all__ = ["ASSUMED_LIFETIME", "TokenSet", "finite", "jwt_claims"]
 
 # For a provider that does not say how long its access tokens live.
 ASSUMED_LIFETIME = timedelta(hours=1)
@@ -66,13 +66,18 @@ class TokenSet:
         return self.received_at + ASSUMED_LIFETIME if self.expires_at is None else self.expires_at
 
 
-def jwt_claims(token: str) -> dict[str, object]:
-    """Return the claims of a JSON Web Token without checking its signature, or {} for any other token."""
+def jwt_claims(token: str, *, part: int = 1) -> dict[str, object]:
+    """Return the claims of a JSON Web Token without checking its signature, or {} for any other token.
+
+    Args:
+        token: in its compact form.
+        part: 0 for its header, 1 for its claims.
+    """
     parts = token.split(".")
     if len(parts) != 3:
         return {}
     try:
-        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        claims = json.loads(base64.urlsafe_b64decode(parts[part] + "=" * (-len(parts[part]) % 4)))
     except (binascii.Error, ValueError, RecursionError):
         return {}
     return claims if isinstance(claims, dict) else {}
@@ -101,8 +106,8 @@ def _scope_text(value: object) -> str | None:
 
 def _expiry(expires_in: object, access_token: str, received_at: datetime) -> datetime | None:
     claims = jwt_claims(access_token)
-    end, begin = _finite(claims.get("exp")), _finite(claims.get("iat"))
-    lifetimes = [_finite(expires_in)]
+    end, begin = finite(claims.get("exp")), finite(claims.get("iat"))
+    lifetimes = [finite(expires_in)]
     if end is not None and begin is not None and end > begin:
         lifetimes.append(end - begin)  # by the issuer's own clock
     known = [life for life in lifetimes if life is not None]
@@ -114,7 +119,7 @@ def _expiry(expires_in: object, access_token: str, received_at: datetime) -> dat
     return received_at + timedelta(seconds=min(max(min(known), 0.0), _LONGEST_LIFETIME))
 
 
-def _finite(value: object) -> float | None:
+def finite(value: object) -> float | None:
     """Return a number, also one that came as text; None for what is none (words, true, NaN, infinity)."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None

@@ -81,7 +81,9 @@ def endpoint_of(url: str, *, clock: Clock | None = None) -> Callable[[str], Toke
             provider = Provider(
                 name=name, authorization_endpoint=f"{url}/authorize", token_endpoint=f"{url}/token"
             )
-            client = ClientRegistration(client_id="test", client_secret="made-up")
+            client = ClientRegistration(
+                client_id="test", client_secret="made-up", redirect_uri="https://ormco.com/"
+            )
             made.append(TokenEndpoint(provider, client, clock=clock or Clock()))
         return made[0]
 
