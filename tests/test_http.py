@@ -358,6 +358,15 @@ def test_the_ca_bundle_of_the_environment_is_trusted(
         assert get(server.url).text == "trusted"
 
 
+def test_a_ca_bundle_does_not_disturb_plain_http(
+    certificate: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host of this machine is reached by http as before, where a bundle is set for the others."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[1]))
+    with answering(answer("plain")) as server:
+        assert get(server.url).text == "plain"
+
+
 def test_every_ca_bundle_that_is_set_is_trusted(
     certificate: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -136,7 +136,7 @@ class Transport(HTTPAdapter):
         """Trust what the settings name; where there are several, all of them."""
         super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
         bundles = set_values(CA_SETTINGS)
-        if verify is not False and verify in bundles:
+        if url.lower().startswith("https") and verify is not False and verify in bundles:
             conn.ca_cert_dir = next(filter(os.path.isdir, bundles), None)
             conn.conn_kw["ca_cert_data"] = "".join(map(_text, filter(os.path.isfile, bundles))) or None
 
