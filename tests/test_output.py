@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
-from connector.cli.output import emit, emit_error, report, say
+from connector.cli.output import emit, emit_error, fold, report, say
 from connector.errors import CodeDamagedError, NeedsRepairError, SettingError
 
 
@@ -15,7 +16,7 @@ def test_an_error_is_printed_with_its_hint(capsys: pytest.CaptureFixture[str]) -
     error = NeedsRepairError("the grant is dead", hint="Run: ormco repair practice-42")
     assert report(error, as_json=False) == 7
     printed = capsys.readouterr()
-    assert printed.err == "Error: the grant is dead.\nHint: Run: ormco repair practice-42.\n"
+    assert printed.err == "Error: the grant is dead.\nHint: Run: ormco repair practice-42\n"
     assert printed.out == ""
 
 
@@ -69,3 +70,18 @@ def test_messages_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     say("hello")
     emit_error("usage", "no such option", as_json=False)
     assert capsys.readouterr() == ("", "hello\n")
+
+
+def test_text_is_folded_between_words_and_commands_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a narrow terminal prose is folded; a command is one line, so that it can be copied."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    command = "ormco begin 'the practice' --expect-account a.b@c.example"
+    lines = fold(f"Say beforehand whose account it is, by name: {command}", sys.stderr).splitlines()
+    assert command in [line.strip() for line in lines]
+    assert max(len(line) for line in lines if command not in line) <= 40
+
+
+def test_text_in_a_pipe_is_not_folded() -> None:
+    """Programs get a message as one line."""
+    assert fold("word " * 100, sys.stderr) == "word " * 100

@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
-
-import click
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from connector.errors import AccountMismatchError, AccountUnconfirmedError, ConsentDeniedError
 
 if TYPE_CHECKING:
-    from connector.connection import Connection
+    from connector.connection import Account
     from connector.connector import Connector
-    from connector.repair import Repair
 
-__all__ = ["ask_whose", "given_anew"]
-
-_T = TypeVar("_T")
+__all__ = ["confirming"]
 
 
-def ask_whose(
-    connector: Connector,
-    practice_id: str,
-    work: Callable[[], _T],
-    *,
-    confirmed: Callable[[Connection], _T],
-    expected: str | None = None,
-) -> _T:
-    """Do some work; if it leads to an account that somebody has to confirm, ask.
+@contextmanager
+def confirming(connector: Connector, practice_id: str, expected: str | None = None) -> Iterator[None]:
+    """Have the account confirmed if the work inside leads to one that has to be.
 
     Args:
         connector: does the work.
         practice_id: whose connection.
-        work: may raise an `AccountUnconfirmedError`.
-        confirmed: makes the result of the work from the connection that is live after a yes.
         expected: e-mail address of the right account, if that is known; then nobody is asked.
 
     Raises:
@@ -43,19 +30,16 @@ def ask_whose(
         connector.errors.ConsentDeniedError: the answer is no; the grant is revoked.
     """
     try:
-        return work()
+        yield
+        return
     except AccountUnconfirmedError as exc:
         account = exc.account
-        if account is None:
-            raise
-        if expected is not None:
-            is_right = expected.casefold() == (account.email or "").casefold()
-        elif sys.stdin is not None and sys.stdin.isatty():
-            is_right = click.confirm(f"Connect {practice_id} as {account}?", err=True)
-        else:
+        is_right = None if account is None else _is_right(practice_id, account, expected)
+        if is_right is None:
             raise
     if is_right:
-        return confirmed(connector.confirm_account(practice_id, account_id=account.id))
+        connector.confirm_account(practice_id, account_id=account.id)
+        return
     connector.reject_account(practice_id)
     if expected is not None:
         raise AccountMismatchError(
@@ -65,8 +49,10 @@ def ask_whose(
     raise ConsentDeniedError(f"{practice_id} was not connected to {account}: the answer was no")
 
 
-def given_anew(connection: Connection) -> Repair:
-    """Return what a repair has come to once a person has confirmed the account."""
-    from connector.repair import Repair
+def _is_right(practice_id: str, account: Account, expected: str | None) -> bool | None:
+    """Return whether the account is the right one; None if nobody is there to be asked."""
+    from connector.cli.terminal import ask_person
 
-    return Repair(connection=connection, found="nobody had confirmed the account yet", step="consent")
+    if expected is not None:
+        return expected.casefold() == (account.email or "").casefold()
+    return ask_person(f"Connect {practice_id} as {account}?")

@@ -93,7 +93,7 @@ def _show(response: AuthorizationResponse) -> None:
     ends = shown_time(Clock().utc_now() + _LIFETIME, err=True)
     say(f"{mark('waiting')} A code lives about three minutes: this one until {ends} at the latest.")
     if response.code != response.dialog_code:
-        say(f"  The decoded code, for programs: {response.code}")
+        say(f"\nThe decoded code, for programs:\n{response.code}")
 
 
 def _refuse(arguments: tuple[str, ...]) -> None:

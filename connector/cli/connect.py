@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from connector.cli.account_question import ask_whose, given_anew
+from connector.cli.account_question import confirming
 from connector.cli.consent_modes import WAITING, ConsentCapture, mode_options
 from connector.cli.options import config_from, open_connector, practice_argument, settings_options
 from connector.cli.output import Checklist, emit, say, shown_time
@@ -17,7 +16,6 @@ from connector.hints import ormco_command
 
 if TYPE_CHECKING:
     from connector.config import Config
-    from connector.connection import Connection
     from connector.connector import Connector
     from connector.oauth.authorization_request import AuthorizationRequest
 
@@ -54,19 +52,17 @@ def connect(practice: str, lab: bool | None, **options: Any) -> None:
     """
     config = config_from(options)
     with open_connector(config) as connector:
-        work = functools.partial(
-            connector.repair,
-            practice,
-            capture=ConsentCapture(connector, config, options),
-            expected_account=options["expected_account"],
-            allow_account_change=options["allow_account_change"],
-            progress=Checklist(WAITING[options["mode"]]),
-        )
-        expected = options["expected_account"]
-        repair = ask_whose(connector, practice, work, confirmed=given_anew, expected=expected)
-        if repair.step != "consent":
-            say(f"{practice} was connected already: {repair.found}.")
-        show_connected(connector, config, repair.connection, lab=lab, as_json=options["as_json"])
+        with confirming(connector, practice, options["expected_account"]):
+            repair = connector.repair(
+                practice,
+                capture=ConsentCapture(connector, config, options),
+                expected_account=options["expected_account"],
+                allow_account_change=options["allow_account_change"],
+                progress=Checklist(WAITING[options["mode"]]),
+            )
+            if repair.step != "consent":
+                say(f"{practice} was connected already: {repair.found}.")
+        show_connected(connector, config, practice, lab=lab, as_json=options["as_json"])
 
 
 @click.command(epilog="Example: ormco begin practice-42   (then: ormco complete practice-42)")
@@ -110,22 +106,21 @@ def complete(practice: str, expected_account: str | None, as_json: bool, **setti
     with open_connector(config_from(settings)) as connector:
         say(_time_left(connector.open_requests(practice), Clock().utc_now()))
         answer = read_paste("Paste the whole address here, then press Enter: ")
-        work = functools.partial(connector.complete, answer, practice_id=practice)
-        connection = ask_whose(
-            connector, practice, work, confirmed=lambda done: done, expected=expected_account
-        )
+        with confirming(connector, practice, expected_account):
+            connector.complete(answer, practice_id=practice)
+        connection = connector.status(practice)
     emit(connection_format.as_json(connection), connection_format.summary(connection), as_json=as_json)
 
 
 def show_connected(
-    connector: Connector, config: Config, connection: Connection, *, lab: bool | None, as_json: bool
+    connector: Connector, config: Config, practice: str, *, lab: bool | None, as_json: bool
 ) -> None:
     """Ask Ormco's lab for a connection too, if that is wanted, and print the connection."""
     from connector.cli import connection_format
     from connector.cli.lab import connect_lab, wants_lab
 
-    has_api = config.load_provider().users_url is not None
-    if wants_lab(lab, connection.practice_id, has_api):
+    connection, has_api = connector.status(practice), config.load_provider().users_url is not None
+    if wants_lab(lab, practice, has_api):
         connection = connect_lab(connector, connection)
     emit(connection_format.as_json(connection), connection_format.summary(connection), as_json=as_json)
 

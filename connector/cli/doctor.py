@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import click
 
 from connector.cli.exit_statuses import UNEXPECTED, exit_status
 from connector.cli.options import config_from, open_connector, optional_practice, settings_options
-from connector.cli.output import emit, mark, say, write
+from connector.cli.output import emit, fold, mark, say, write
 
 if TYPE_CHECKING:
     from connector.doctor.check import Check
@@ -33,7 +34,7 @@ def doctor(practice: str | None, as_json: bool, **settings: Any) -> None:
         for check in connector.doctor(practice, only=ALL_CHECKS):
             checks.append(check)
             if not as_json:
-                write(_text(check))
+                write(fold(_text(check), sys.stdout))
     emit({"checks": [_as_json(check) for check in checks]}, "", as_json=as_json)
     say(_summary(checks))
     click.get_current_context().exit(_status(checks))

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from connector.errors import ConnectionNotFoundError, SettingError, StoreUnavailableError
+from connector.cli.next_steps import add_next_step, practice_ids
+from connector.errors import ConnectorError, SettingError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from connector.config import Config
@@ -39,7 +40,6 @@ _QUESTIONS = {
     "digital_password": ("OrmcoDigital password", True),
 }
 _MOST_COMPLETIONS = 100
-_MOST_COMPARED = 5_000  # connections whose names are compared with a misspelt one
 
 # Option → the setting it stands in for.
 _SETTINGS = {
@@ -105,7 +105,7 @@ def with_answers(config: Config, *names: str) -> Config:
 
 @contextmanager
 def open_connector(config: Config, *, must_exist: bool = False) -> Iterator[Connector]:
-    """Give a connector; for a practice that is not connected, name those that are spelt alike.
+    """Give a connector whose errors say which command comes next.
 
     Args:
         config: the settings.
@@ -122,9 +122,8 @@ def open_connector(config: Config, *, must_exist: bool = False) -> Iterator[Conn
     with Connector.from_config(config) as connector:
         try:
             yield connector
-        except ConnectionNotFoundError as exc:
-            if similar := _similar(connector, exc):
-                exc.hint = f"Did you mean {' or '.join(similar)}? {exc.hint}".rstrip()
+        except ConnectorError as exc:
+            add_next_step(connector, exc)
             raise
 
 
@@ -142,25 +141,11 @@ def complete_practice(context: click.Context, _parameter: click.Parameter, incom
     """Return the practices that begin with what is typed; nothing if the store cannot be read."""
     try:
         with open_connector(config_from(context.params)) as connector:
-            matching = (one for one in _practice_ids(connector) if one.startswith(incomplete))
+            matching = (one for one in practice_ids(connector) if one.startswith(incomplete))
             return list(islice(matching, _MOST_COMPLETIONS))
     except Exception:
         # A message would end up in the line that is being typed.
         return []
-
-
-def _similar(connector: Connector, error: ConnectionNotFoundError) -> list[str]:
-    from difflib import get_close_matches
-
-    wanted = str(click.get_current_context().params.get("practice") or "")
-    if wanted not in error.message:
-        return []
-    known = islice(_practice_ids(connector), _MOST_COMPARED)
-    return [practice for practice in get_close_matches(wanted, known) if practice != wanted]
-
-
-def _practice_ids(connector: Connector) -> Iterator[str]:
-    return (connection.practice_id for connection in connector.connections())
 
 
 def _require_store(config: Config) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import click
 
@@ -20,13 +21,19 @@ __all__ = [
     "color",
     "emit",
     "emit_error",
+    "fold",
     "mark",
     "report",
     "say",
     "shown_time",
+    "terminal_columns",
     "write",
 ]
 
+_COLUMNS = 80  # if a terminal does not tell
+# Up to the end of the sentence: a dot may be in a name or an address.
+_COMMAND = re.compile(r"\bormco [a-z](?:[^.;)]|\.(?=\S))*")
+_NO_BREAK = "\0"
 _FACTS = ("length", "expected_length", "position")
 # The streams replace each by an ASCII form where the terminal cannot show it (see `streams`).
 _MARKS = {
@@ -88,12 +95,41 @@ def emit(payload: Mapping[str, Any], text: str, *, as_json: bool) -> None:
 
         write(json.dumps({"version": 1, **payload}))
     elif text:
-        write(text)
+        write(fold(text, sys.stdout))
 
 
 def say(message: str = "") -> None:
     """Print a message for a person on stderr."""
-    write(message, err=True)
+    write(fold(message, sys.stderr), err=True)
+
+
+def fold(text: str, stream: TextIO) -> str:
+    """Return text with its lines folded to a terminal's width, between words; commands are left whole.
+
+    A command that was broken by a line's end would run half when it is pasted.
+    """
+    if not text or not stream.isatty():
+        return text
+    import textwrap
+
+    width = terminal_columns(stream)
+    lines = []
+    for line in text.split("\n"):
+        kept = _COMMAND.sub(lambda command: command[0].replace(" ", _NO_BREAK), line)
+        indent = " " * (len(line) - len(line.lstrip()))
+        folded = textwrap.wrap(
+            kept, width, subsequent_indent=f"{indent}  ", break_long_words=False, break_on_hyphens=False
+        )
+        lines += folded or [""]
+    return "\n".join(lines).replace(_NO_BREAK, " ")
+
+
+def terminal_columns(stream: TextIO) -> int:
+    """Return the width of the terminal that a stream is."""
+    try:
+        return int(os.environ.get("COLUMNS") or os.get_terminal_size(stream.fileno()).columns) or _COLUMNS
+    except (OSError, ValueError):
+        return _COLUMNS
 
 
 def report(error: BaseException, *, as_json: bool) -> int:
@@ -173,4 +209,6 @@ class Checklist:
 
 
 def _sentence(text: str) -> str:
-    return text if text.endswith((".", "?", "!")) else f"{text}."
+    # No dot behind a command: it would be pasted with it.
+    whole = text.endswith((".", "?", "!")) or re.search(r": ormco [a-z][^.]*(\.\S+)*$", text)
+    return text if whole else f"{text}."

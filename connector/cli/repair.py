@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import click
 
-from connector.cli.account_question import ask_whose, given_anew
+from connector.cli.account_question import confirming
 from connector.cli.connect import account_change_option, show_connected
 from connector.cli.consent_modes import WAITING, ConsentCapture, mode_options
 from connector.cli.options import config_from, open_connector, practice_argument, settings_options
@@ -42,18 +41,20 @@ def repair(practice: str, allow_account_change: bool, as_json: bool, **options: 
     config = config_from(options)
     with open_connector(config) as connector:
         connector.status(practice)  # a misspelt name must not connect a new practice
-        work = functools.partial(
-            connector.repair,
-            practice,
-            capture=ConsentCapture(connector, config, options),
-            allow_account_change=allow_account_change,
-            last_resort=LastResort(removal=removal_for(config, options), agree=agree),
-            progress=Checklist(WAITING[options["mode"]]),
-        )
-        result = ask_whose(connector, practice, work, confirmed=given_anew)
-    say(_DONE[result.step])
-    payload = {**connection_format.as_json(result.connection), "found": result.found, "step": result.step}
-    emit(payload, connection_format.summary(result.connection), as_json=as_json)
+        found = {"found": "an account to be confirmed", "step": "consent"}
+        with confirming(connector, practice):
+            result = connector.repair(
+                practice,
+                capture=ConsentCapture(connector, config, options),
+                allow_account_change=allow_account_change,
+                last_resort=LastResort(removal=removal_for(config, options), agree=agree),
+                progress=Checklist(WAITING[options["mode"]]),
+            )
+            found = {"found": result.found, "step": result.step}
+        connection = connector.status(practice)
+    say(_DONE[found["step"]])
+    payload = {**connection_format.as_json(connection), **found}
+    emit(payload, connection_format.summary(connection), as_json=as_json)
 
 
 @click.command(epilog="Example: ormco reconnect practice-42")
@@ -76,13 +77,12 @@ def reconnect(practice: str, yes: bool, allow_account_change: bool, **options: A
             name_consequences(what)
             ask("Take it back, and connect anew?", yes=yes)
             capture.check()  # a connection that cannot be made again is not cut off
-        work = functools.partial(
-            connector.reconnect,
-            practice,
-            capture=capture,
-            removal=removal,
-            allow_account_change=allow_account_change,
-            progress=Checklist(WAITING[options["mode"]]),
-        )
-        connection = ask_whose(connector, practice, work, confirmed=lambda done: done)
-        show_connected(connector, config, connection, lab=None, as_json=options["as_json"])
+        with confirming(connector, practice):
+            connector.reconnect(
+                practice,
+                capture=capture,
+                removal=removal,
+                allow_account_change=allow_account_change,
+                progress=Checklist(WAITING[options["mode"]]),
+            )
+        show_connected(connector, config, practice, lab=None, as_json=options["as_json"])

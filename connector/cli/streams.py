@@ -86,12 +86,13 @@ def prepare_streams() -> None:
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     if isinstance(sys.stderr, io.TextIOWrapper):
-        sys.stderr = _replaced(sys.stderr, _MessageStream)
+        sys.stderr = sys.__stderr__ = _replaced(sys.stderr, _MessageStream)  # type: ignore[misc]
     if sys.stdout is None:
         say("Error: standard output is closed. Nothing was done.")
         sys.exit(UNEXPECTED)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout = _replaced(sys.stdout, _ResultStream)
+        # Also the original: `shutil.get_terminal_size` asks that one.
+        sys.stdout = sys.__stdout__ = _replaced(sys.stdout, _ResultStream)  # type: ignore[misc]
 
 
 def output_broken() -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 
 import click
+
+from connector.cli.output import terminal_columns
 
 __all__ = ["table", "table_lines"]
 
@@ -37,7 +38,7 @@ def table_lines(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Itera
     remaining = iter(rows)
     sample = list(islice(remaining, _SAMPLE))
     widths = [max(map(_width, column)) for column in zip(headings, *sample, strict=True)]
-    columns = shutil.get_terminal_size().columns
+    columns = terminal_columns(sys.stdout)
     if sum(widths) + len(_GAP) * (len(widths) - 1) > columns:
         for row in chain(sample, remaining):
             yield _paragraph(headings, row, max(columns, _NARROWEST))

@@ -19,7 +19,7 @@ from connector.redirect.parse import LONGEST_TEXT, text_too_long
 if TYPE_CHECKING:
     from connector.clock import Deadline
 
-__all__ = ["read_file", "read_paste"]
+__all__ = ["ask_person", "read_file", "read_paste"]
 
 # A paste without brackets around it comes in pieces; a line's end is its end if nothing follows for so long.
 _QUIET = 0.15
@@ -58,11 +58,31 @@ def read_paste(prompt: str, *, timeout: float | None = None) -> str:
     if sys.platform == "win32":
         data = _read_console(deadline)
     else:
-        data = _read_terminal(sys.stdin.fileno(), deadline, brackets=shown)
+        brackets = shown and os.environ.get("TERM") != "dumb"
+        data = _read_terminal(sys.stdin.fileno(), deadline, brackets=brackets)
     text = _edited(_decoded(data))
     if shown:
         sys.stderr.write(f"\n({len(text)} characters read)\n")
     return text
+
+
+def ask_person(question: str) -> bool | None:
+    """Ask a yes-or-no question; None if nobody is at a terminal.
+
+    The answer is read from the terminal itself if stdin is a pipe (`xclip -o | ormco complete …`).
+    """
+    import click
+
+    if sys.stdin.isatty():
+        return click.confirm(question, err=True)
+    if not sys.stderr.isatty():
+        return None
+    try:
+        with open("CONIN$" if sys.platform == "win32" else "/dev/tty", encoding="utf-8") as terminal:
+            click.echo(f"{question} [y/N]: ", nl=False, err=True)
+            return terminal.readline().strip().lower() in ("y", "yes")
+    except OSError:
+        return None
 
 
 def read_file(path: str) -> str:

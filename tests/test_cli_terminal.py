@@ -1,0 +1,139 @@
+"""What a person at a real terminal sees."""
+
+from __future__ import annotations
+
+import base64
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from connector.cli import ormco
+from tests.support.codes import CODE, HEX, STATE, encoded
+from tests.support.connecting import settings
+from tests.support.sandbox import RunningSandbox, Visitor
+
+if sys.platform == "win32":
+    pytest.skip("a pseudo-terminal is a POSIX thing", allow_module_level=True)
+
+from tests.support.pseudo_terminal import Terminal
+
+URL = f"https://ormco.com/?code={encoded(CODE, 2)}&state={STATE}"
+DIALOG = CODE.replace("!", "%21")
+
+
+@pytest.fixture
+def env(classic: RunningSandbox, store_url: str) -> dict[str, str]:
+    return settings(classic, store_url)
+
+
+def connected(env: dict[str, str], sandbox: RunningSandbox, practice: str = "practice-42") -> dict[str, str]:
+    """The environment of a store with a practice connected."""
+    url = CliRunner().invoke(ormco, ["begin", "--", practice], env=env).stdout.strip()
+    answer = Visitor(sandbox).authorize(url)
+    assert CliRunner().invoke(ormco, ["complete", "--", practice], env=env, input=answer).exit_code == 0
+    return env
+
+
+def pasted(url: str = URL, *arguments: str, **env: str) -> Terminal:
+    """`ormco code` after a person has pasted an address."""
+    terminal = Terminal("code", *arguments, env=env)
+    terminal.sees("Paste the whole address")
+    terminal.types(f"{url}\n")
+    assert terminal.ends() == 0
+    return terminal
+
+
+def test_the_form_for_the_dialog_is_shown_and_copied() -> None:
+    """A person sees what the dialog takes, that it is whole and how long it lives; the terminal copies it."""
+    terminal = pasted()
+    assert f"\n{DIALOG}\n" in terminal.screen
+    assert "359 of 359 characters" in terminal.screen
+    assert "three minutes" in terminal.screen
+    copied = re.search(r"\x1b\]52;c;([^\x07]*)\x07", terminal.raw)
+    assert copied is not None
+    assert base64.b64decode(copied[1]).decode() == DIALOG
+
+
+def test_a_tool_of_the_platform_copies(tmp_path: Path) -> None:
+    """Where there is a display, its clipboard tool is used, and the terminal is not asked."""
+    tool = tmp_path / "xclip"
+    tool.write_text(f"#!/bin/sh\ncat > {tmp_path}/copied\n")
+    tool.chmod(0o755)
+    terminal = pasted(DISPLAY=":0", PATH=f"{tmp_path}:/usr/bin:/bin")
+    assert (tmp_path / "copied").read_text() == DIALOG
+    assert "copied to the clipboard" in terminal.screen
+    assert "\x1b]52" not in terminal.raw
+
+
+def test_a_code_that_cannot_be_checked_is_said_to_be_unchecked() -> None:
+    """A code of another format is shown with its length."""
+    assert f"{len(HEX)} characters, unchecked" in pasted(f"https://ormco.com/?code={HEX}").screen
+
+
+def test_an_option_still_chooses_what_is_printed() -> None:
+    """--for-dialog and --json print what they name, at a terminal too."""
+    assert pasted(URL, "--for-dialog").screen.splitlines()[-1] == DIALOG
+    assert pasted(URL, "--json").screen.splitlines()[-1].startswith('{"version": 1, "code"')
+
+
+@pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_no_colours_where_none_are_wanted(env: dict[str, str]) -> None:
+    """NO_COLOR and TERM=dumb leave plain text."""
+    assert "\x1b[3" not in pasted(**env).raw
+    assert "\x1b[3" in pasted().raw
+
+
+def test_a_dumb_terminal_gets_no_sequences() -> None:
+    """A terminal that knows no escape sequences is sent none."""
+    assert "\x1b" not in pasted(TERM="dumb").raw
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120, 200])
+def test_status_is_no_wider_than_the_terminal(
+    env: dict[str, str], classic: RunningSandbox, columns: int
+) -> None:
+    """At any width nothing is broken in the middle of a word, and nothing is cut."""
+    terminal = Terminal("status", env=connected(env, classic), columns=columns)
+    assert terminal.ends() == 0
+    assert max(map(len, terminal.screen.splitlines())) <= columns
+    assert "front.desk@maple-ortho.test" in terminal.screen
+
+
+@pytest.mark.parametrize(
+    ("options", "zone"), [([], r"\d\d:\d\d:\d\d (JST|\+0900)"), (["--utc"], r"T\d\d:\d\d:\d\dZ")]
+)
+def test_times_are_local_and_say_so(
+    env: dict[str, str], classic: RunningSandbox, options: list[str], zone: str
+) -> None:
+    """A person reads local time with its zone, or UTC on request."""
+    terminal = Terminal("status", *options, env={**connected(env, classic), "TZ": "Asia/Tokyo"}, columns=200)
+    assert terminal.ends() == 0
+    assert re.search(zone, terminal.screen)
+
+
+def test_a_question_reaches_the_person_beside_a_pipe(env: dict[str, str], classic: RunningSandbox) -> None:
+    """Whoever pipes the answer in is asked on the terminal whose account it is."""
+    url = CliRunner().invoke(ormco, ["begin", "practice-42"], env=env).stdout.strip()
+    answer = re.sub(r"[&?]state=[^&]*", "", Visitor(classic).authorize(url))
+    piped = f"echo '{answer}' | {sys.executable} -m connector complete practice-42"
+    terminal = Terminal(env=env, command=["bash", "-c", piped])
+    terminal.sees("Connect practice-42 as front.desk@maple-ortho.test?")
+    terminal.types("y\n")
+    assert terminal.ends() == 0
+    assert "\tconnected\t" in CliRunner().invoke(ormco, ["status"], env=env).stdout
+
+
+@pytest.mark.parametrize("practice", ["a; touch broken", "it's", "-rf", "$(touch broken)"])
+def test_a_printed_command_can_be_pasted(env: dict[str, str], practice: str, tmp_path: Path) -> None:
+    """A practice id is any text; the command that is printed runs `ormco` with it and nothing else."""
+    result = CliRunner().invoke(ormco, ["begin", "--", practice], env=env)
+    command = re.search(r"(ormco complete .*)", result.stderr)
+    assert command is not None
+    assert shlex.split(command[1])[-1] == practice
+    subprocess.run(["bash", "-c", f"ormco() {{ :; }}; {command[1]}"], cwd=tmp_path, check=True)
+    assert not (tmp_path / "broken").exists()
