@@ -210,13 +210,14 @@ def test_an_outage_keeps_the_tokens(
     connector: Connector, sandbox: RunningSandbox, env: dict[str, str]
 ) -> None:
     """Status 5, the tokens kept, and the same command goes on afterwards."""
-    sandbox.set_scenarios("text-500")
+    sandbox.set_scenarios("rate-limited")
     result = run(env, "revoke", PRACTICE, "--confirm-done", "--json")
     assert result.exit_code == 5
     assert f"ormco revoke {PRACTICE}" in payload(result)["error"]["hint"]
     assert connector.status(PRACTICE).state is ConnectionState.REVOKING
     sandbox.set_scenarios("revoked")
-    assert run(env, "revoke", PRACTICE, "--yes").exit_code == 0
+    result = run(env, "revoke", PRACTICE, "--yes")
+    assert result.exit_code == 0, result.output
 
 
 def test_reconnect_by_paste(identity: RunningSandbox, store_url: str) -> None:

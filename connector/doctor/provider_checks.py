@@ -12,8 +12,6 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from urllib.parse import parse_qs, urljoin, urlsplit
 
-from requests.exceptions import RequestException
-
 from connector.clock import Clock, Deadline
 from connector.communicate.client import origin
 from connector.doctor.check import Check, failed, fine, start, warning
@@ -26,7 +24,7 @@ from connector.errors import (
     SettingError,
 )
 from connector.oauth.authorization_request import AuthorizationRequest
-from connector.oauth.http import failure, open_session, retry_after
+from connector.oauth.http import call, open_session, retry_after
 from connector.oauth.provider import Provider
 from connector.redact import shown
 from connector.resources import Resources
@@ -147,9 +145,9 @@ def _reach(url: str, clock: Clock) -> _Answer:
     with open_session() as session:
         before = clock.time()
         try:
-            response = session.head(url)
-        except RequestException as exc:
-            return _Answer(error=_named(exc, url))
+            response = call(session, "HEAD", url)
+        except ProviderUnavailableError as exc:
+            return _Answer(error=exc)
         now = (before + clock.time()) / 2
     if response.status_code in _GATEWAY:
         error = ProviderUnavailableError(
@@ -159,16 +157,6 @@ def _reach(url: str, clock: Clock) -> _Answer:
         )
         return _Answer(error=error)
     return _Answer(skew=_skew(response.headers.get("Date"), now))
-
-
-def _named(exc: RequestException, url: str) -> ProviderUnavailableError:
-    """Return what went wrong, with the name server's part in it told apart."""
-    if "NameResolution" in repr(exc):
-        host = urlsplit(url).hostname
-        return ProviderUnavailableError(
-            f"the name {host} cannot be resolved", hint="Check this machine's network and its name server."
-        )
-    return failure(exc, url)
 
 
 def _skew(date: str | None, now: float) -> float | None:
@@ -197,9 +185,9 @@ def _refusal(url: str, redirect_uri: str, clock: Clock) -> ConnectorError | None
         session.headers["Accept"] = "text/html"
         for _ in range(_MOST_REDIRECTS):
             try:
-                response = session.get(url)
-            except RequestException as exc:
-                return failure(exc, url)
+                response = call(session, "GET", url)
+            except ProviderUnavailableError as exc:
+                return exc
             if response.status_code >= 500:
                 return ProviderUnavailableError(
                     f"{urlsplit(url).netloc} answers a request for consent with {response.status_code}",
