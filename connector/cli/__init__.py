@@ -12,6 +12,7 @@ import click
 
 from connector.cli.groups import LazyGroup
 from connector.cli.streams import prepare_streams
+from connector.process import forbid_core_dumps
 
 __all__ = ["main", "ormco"]
 
@@ -60,6 +61,7 @@ def ormco() -> None:
 
 def main() -> None:
     """Run the command line."""
+    forbid_core_dumps()
     prepare_streams()
     # Like Ctrl-C, so that a browser and a half-open request are cleaned up.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 
+from connector.process import child_environment
+
 __all__ = ["copy"]
 
 _SECONDS = 3.0
@@ -54,6 +56,7 @@ def _run(command: list[str], text: str) -> bool:
             input=text.encode(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env=child_environment(os.environ),
             timeout=_SECONDS,
         )
     except (OSError, subprocess.TimeoutExpired):
