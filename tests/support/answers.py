@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
+import requests
+
 Answer = bytes | Callable[[socket.socket], None]
 TIMEOUT = 20
 
@@ -126,3 +128,13 @@ def dripping(head: bytes) -> Answer:
             time.sleep(0.01)
 
     return drip
+
+
+def as_response(given: bytes, url: str = "https://auth.example.test/oauth/token") -> requests.Response:
+    """Return a whole answer as the transport returns it, without a server in between."""
+    head, _, body = given.partition(b"\r\n\r\n")
+    status, *lines = head.decode("latin-1").split("\r\n")
+    response = requests.Response()
+    response.url, response.status_code, response._content = url, int(status.split()[1]), body
+    response.headers.update(dict(line.split(": ", 1) for line in lines))
+    return response
