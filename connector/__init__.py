@@ -9,15 +9,17 @@ if TYPE_CHECKING:
     from connector.config import Config
     from connector.connection import Account, Connection, ConnectionState, Event, LabConnection
     from connector.connector import Connector
-    from connector.errors import ConnectorError
+    from connector.errors import Action, ConnectorError
     from connector.oauth.authorization_request import AuthorizationRequest
     from connector.oauth.provider import ClientRegistration, Provider
+    from connector.redact import Secret
     from connector.redirect.parse import AuthorizationResponse, parse_redirect
     from connector.repair import Repair
 
 # Resolved on first use (PEP 562): `import connector` loads nothing heavy.
 _MODULES = {
     "Account": "connection",
+    "Action": "errors",
     "AuthorizationRequest": "oauth.authorization_request",
     "AuthorizationResponse": "redirect.parse",
     "ClientRegistration": "oauth.provider",
@@ -30,11 +32,13 @@ _MODULES = {
     "LabConnection": "connection",
     "Provider": "oauth.provider",
     "Repair": "repair",
+    "Secret": "redact",
     "parse_redirect": "redirect.parse",
 }
 
 __all__ = [
     "Account",
+    "Action",
     "AuthorizationRequest",
     "AuthorizationResponse",
     "ClientRegistration",
@@ -47,6 +51,7 @@ __all__ = [
     "LabConnection",
     "Provider",
     "Repair",
+    "Secret",
     "parse_redirect",
 ]
 

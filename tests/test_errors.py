@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import connector.errors
 from connector.cli.exit_statuses import EXIT_STATUSES, exit_status
@@ -71,3 +74,40 @@ def test_every_error_says_what_a_program_can_do() -> None:
     assert StoreLockedError("busy", retry_after=3.0).action == "wait"
     error = ProviderUnavailableError("down", action=Action.FIX_SETTINGS, practice_id="practice-42")
     assert (error.action, error.practice_id, error.retry_after) == ("fix_settings", "practice-42", None)
+
+
+# Parts whose hints still name commands.
+PENDING = {
+    "browser",
+    "communicate",
+    "connection",
+    "consent",
+    "doctor",
+    "redirect",
+    "refresh",
+    "repair",
+    "resources",
+    "revocation",
+    "store",
+}
+# What is seen by a person at a terminal or in a browser alone.
+FOR_PEOPLE = {"cli", "hints", "sandbox", "testing", "web"}
+
+
+def hints() -> Iterator[tuple[Path, str]]:
+    """Every text that is given as a hint outside the commands, with its module."""
+    package = Path(connector.errors.__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        part = path.relative_to(package).parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))) if part not in PENDING | FOR_PEOPLE else ():
+            if isinstance(node, ast.keyword) and node.arg == "hint":
+                for text in ast.walk(node.value):
+                    if isinstance(text, ast.Constant) and isinstance(text.value, str):
+                        yield path, text.value
+
+
+def test_hints_are_in_library_words() -> None:
+    """Programs read them, too: `connector/cli/next_steps.py` adds the commands."""
+    found = list(hints())
+    assert len(found) > 20
+    assert [each for each in found if re.search(r"\bormco [a-z]|(?<![\w-])--[a-z]", each[1])] == []

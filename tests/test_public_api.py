@@ -25,6 +25,7 @@ def test_public_names() -> None:
     """The package offers exactly these names, and each is there."""
     assert connector.__all__ == [
         "Account",
+        "Action",
         "AuthorizationRequest",
         "AuthorizationResponse",
         "ClientRegistration",
@@ -37,6 +38,7 @@ def test_public_names() -> None:
         "LabConnection",
         "Provider",
         "Repair",
+        "Secret",
         "parse_redirect",
     ]
     for name in connector.__all__:
