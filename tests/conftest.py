@@ -48,18 +48,25 @@ def port_8042(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         yield 8042
 
 
-@pytest.fixture
-def classic() -> Iterator[RunningSandbox]:
-    """A sandbox of the classic generation."""
-    with running_sandbox("classic") as sandbox:
-        yield sandbox
+@pytest.fixture(scope="session")
+def sandboxes() -> Iterator[dict[str, RunningSandbox]]:
+    """A running sandbox of each generation for all tests of this worker."""
+    with running_sandbox("classic") as classic, running_sandbox("identity") as identity:
+        yield {"classic": classic, "identity": identity}
 
 
 @pytest.fixture
-def identity() -> Iterator[RunningSandbox]:
-    """A sandbox of the identity generation."""
-    with running_sandbox("identity") as sandbox:
-        yield sandbox
+def classic(sandboxes: dict[str, RunningSandbox]) -> RunningSandbox:
+    """A sandbox of the classic generation in which nothing has happened yet."""
+    sandboxes["classic"].sandbox.reset()
+    return sandboxes["classic"]
+
+
+@pytest.fixture
+def identity(sandboxes: dict[str, RunningSandbox]) -> RunningSandbox:
+    """A sandbox of the identity generation in which nothing has happened yet."""
+    sandboxes["identity"].sandbox.reset()
+    return sandboxes["identity"]
 
 
 @pytest.fixture

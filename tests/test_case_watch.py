@@ -107,7 +107,7 @@ def test_nothing_comes_twice_without_need(workflow, connector):
 
 def test_watch_begins_now(workflow, connector, monkeypatch):
     """Without a moment to begin at, what was before the first look is not told; what is after it is."""
-    monkeypatch.setattr("connector.sandbox.case_book.time.time", lambda: 1_700_000_000.0)
+    monkeypatch.setattr("connector.sandbox.case_store.time.time", lambda: 1_700_000_000.0)
     workflow.send(count=3)
     monkeypatch.undo()
     assert look(connector, plan=WatchPlan(once=True)) == []
@@ -117,7 +117,7 @@ def test_watch_begins_now(workflow, connector, monkeypatch):
 
 def test_old_case_is_told_from_where_the_watch_began(workflow, connector, monkeypatch):
     """Of a case that is older than the watch, only what is new is told, and read with its history."""
-    monkeypatch.setattr("connector.sandbox.case_book.time.time", lambda: 1_700_000_000.0)
+    monkeypatch.setattr("connector.sandbox.case_store.time.time", lambda: 1_700_000_000.0)
     (case_id,) = workflow.send()
     workflow.act(case_id, "receive", "accept", "request-approval", "reject")
     monkeypatch.undo()

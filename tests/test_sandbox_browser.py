@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, WebError, expect, sync_playwright
 
 from tests.support.browsers import need_browser
-from tests.support.sandbox import running_sandbox
+from tests.support.oauth_calls import PKCE
+from tests.support.sandbox import RunningSandbox, SignIn
 
 # Only loopback exists for this browser: the landing site is never looked up.
 ARGS = ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
@@ -19,7 +21,7 @@ UNNAMED = """() => [...document.querySelectorAll("a, button, input:not([type=hid
 
 
 @pytest.fixture(scope="module")
-def chromium():
+def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=need_browser(), args=ARGS)
         yield browser
@@ -27,140 +29,148 @@ def chromium():
 
 
 @pytest.fixture
-def page(chromium):
+def page(chromium: Browser) -> Iterator[Page]:
     """A page of a fresh browser context; anything it complains about fails the test."""
-    complaints = []
+    complaints: list[str] = []
+
+    def note_error(error: WebError) -> None:
+        complaints.append(str(error.error))
+
+    def note_message(message: ConsoleMessage) -> None:
+        complaints.append(message.text)
+
     with chromium.new_context() as context:
         page = context.new_page()
-        context.on("weberror", lambda error: complaints.append(str(error.error)))
-        context.on("console", lambda message: complaints.append(message.text))
+        context.on("weberror", note_error)
+        context.on("console", note_message)
         yield page
-    # Who types before Chromium has put the focus anywhere is told so, which is no complaint.
+    # Typing before Chromium has put the focus anywhere makes it say so, which is no complaint.
     harmless = ("ERR_NAME_NOT_RESOLVED", "Autofocus processing was blocked")
     assert [text for text in complaints if not any(words in text for words in harmless)] == []
 
 
-def sign_in(page, who):
+def sign_in(page: Page, who: SignIn) -> None:
     page.get_by_label("Email").fill(who.username)
     page.get_by_label("Password").fill(who.password)
     page.get_by_role("button", name="Log in").click()
 
 
-def allow(page):
+def allow(page: Page) -> str:
     """Press Allow access and return the address that the browser was sent to, byte for byte."""
-    with page.expect_request(lambda request: urlsplit(request.url).hostname == "ormco.com") as request:
+    with page.expect_request(
+        lambda request: urlsplit(request.url).hostname == "ormco.com" and request.frame == page.main_frame
+    ) as request:
         page.get_by_role("button", name="Allow access").click()
     return request.value.url
 
 
-def assert_everything_has_a_name(page):
+def assert_everything_has_a_name(page: Page) -> None:
     assert page.evaluate(UNNAMED) == []
     assert page.get_by_role("main").count() == 1
 
 
-@pytest.mark.parametrize("generation", ["classic", "identity"])
-@pytest.mark.parametrize("scenario", ["landing-down", "redirect-chain"])
-def test_consent(page, generation, scenario):
-    """Login and Authorize lead to the redirect URI, also after several redirects."""
-    challenge = {"code_challenge": "x" * 43, "code_challenge_method": "S256"}
-    with running_sandbox(generation, scenarios=[scenario]) as sandbox:
-        page.goto(sandbox.authorization_url(**challenge))
-        assert_everything_has_a_name(page)
-        sign_in(page, sandbox.practice)
-        expect(page.get_by_role("heading", name="Authorize")).to_be_visible()
-        expect(page.get_by_role("link", name="Home")).to_be_visible()
-        assert_everything_has_a_name(page)
-        assert ("%2521" in allow(page)) == (generation == "classic")
+@pytest.mark.parametrize(
+    ("generation", "scenario"),
+    [("classic", "landing-down"), ("identity", "redirect-chain"), ("classic", "landing-frame")],
+)
+def test_consent(page: Page, request: pytest.FixtureRequest, generation: str, scenario: str) -> None:
+    """Login and Authorize lead to the redirect URI, also after redirects and beside frames."""
+    sandbox: RunningSandbox = request.getfixturevalue(generation)
+    sandbox.set_scenarios(scenario)
+    page.goto(sandbox.authorization_url(**PKCE))
+    assert_everything_has_a_name(page)
+    sign_in(page, sandbox.practice)
+    expect(page.get_by_role("heading", name="Authorize")).to_be_visible()
+    expect(page.get_by_role("link", name="Home")).to_be_visible()
+    assert_everything_has_a_name(page)
+    assert ("%2521" in allow(page)) == (generation == "classic")
 
 
-def test_popup(page):
+def test_popup(page: Page, classic: RunningSandbox) -> None:
     """The login opens a window; consent and redirect happen in it, and the page says where to go on."""
-    with running_sandbox(scenarios=["popup"]) as sandbox:
-        page.goto(sandbox.authorization_url())
-        with page.expect_popup() as opened:
-            sign_in(page, sandbox.practice)
-        popup = opened.value
-        expect(page.get_by_text("Continue in the window that has opened.")).to_be_visible()
-        assert "%2521" in allow(popup)
+    classic.set_scenarios("popup")
+    page.goto(classic.authorization_url())
+    with page.expect_popup() as opened:
+        sign_in(page, classic.practice)
+    popup = opened.value
+    expect(page.get_by_text("Continue in the window that has opened.")).to_be_visible()
+    assert "%2521" in allow(popup)
 
 
-def test_popup_for_somebody_who_is_signed_in(page):
+def test_popup_for_somebody_who_is_signed_in(page: Page, classic: RunningSandbox) -> None:
     """Without a login, a button opens the window."""
-    with running_sandbox(scenarios=["popup"]) as sandbox:
-        page.goto(sandbox.portal_url)
-        sign_in(page, sandbox.practice)
-        expect(page.get_by_role("heading", name="Connections")).to_be_visible()
-        page.goto(sandbox.authorization_url())
-        with page.expect_popup() as opened:
-            page.get_by_role("link", name="Continue").click()
-        assert "%2521" in allow(opened.value)
+    classic.set_scenarios("popup")
+    page.goto(classic.portal_url)
+    sign_in(page, classic.practice)
+    expect(page.get_by_role("heading", name="Connections")).to_be_visible()
+    page.goto(classic.authorization_url())
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name="Continue").click()
+    assert "%2521" in allow(opened.value)
 
 
-def test_applications(page):
+def test_applications(page: Page, classic: RunningSandbox) -> None:
     """The square icon next to Ormco asks, and Delete removes it."""
-    with running_sandbox() as sandbox:
-        page.goto(sandbox.authorization_url())
-        sign_in(page, sandbox.practice)
-        allow(page)
-        page = page.context.new_page()  # the other one is still busy failing to reach the landing site
-        page.goto(sandbox.applications_page)
-        assert_everything_has_a_name(page)
-        page.get_by_role("button", name="Remove Ormco").click()
-        dialog = page.get_by_role("alertdialog", name="Delete Ormco?")
-        dialog.get_by_role("link", name="Cancel").click()
-        page.get_by_role("button", name="Remove Ormco").click()
-        dialog.get_by_role("button", name="Delete").click()
-        expect(page.get_by_text("You have not authorized any application.")).to_be_visible()
+    page.goto(classic.authorization_url())
+    sign_in(page, classic.practice)
+    allow(page)
+    page = page.context.new_page()  # the other one is still busy failing to reach the landing site
+    page.goto(classic.applications_page)
+    assert_everything_has_a_name(page)
+    page.get_by_role("button", name="Remove Ormco").click()
+    dialog = page.get_by_role("alertdialog", name="Delete Ormco?")
+    dialog.get_by_role("link", name="Cancel").click()
+    page.get_by_role("button", name="Remove Ormco").click()
+    dialog.get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("You have not authorized any application.")).to_be_visible()
 
 
-def test_connections(page):
+def test_connections(page: Page, classic: RunningSandbox) -> None:
     """Add Connection, Find, select; the row waits, becomes active, and the red cross removes it."""
-    with running_sandbox(approval_seconds=1) as sandbox:
-        page.goto(sandbox.portal_url)
-        sign_in(page, sandbox.practice)
-        page.get_by_role("link", name="Add Connection").click()
-        page.get_by_label("Fill in email or name").fill("insignia.support@ormco.com")
-        expect(page.get_by_label("Show me Labs")).to_be_checked()
-        page.get_by_role("button", name="Find").click()
-        expect(page.get_by_role("heading", name="Search results")).to_be_visible()
-        assert_everything_has_a_name(page)
-        page.get_by_role("button", name="Insignia.Support@ormco.com").click()
-        row = page.get_by_role("listitem", name="Ormco Corporation")
-        expect(row.get_by_text("Request sent, waiting for approval")).to_be_visible()
-        page.wait_for_timeout(1100)
-        page.reload()
-        expect(row.get_by_text("Active")).to_be_visible()
-        row.get_by_role("button", name="Remove Ormco Corporation").click()
-        page.get_by_role("alertdialog").get_by_role("button", name="Remove").click()
-        expect(page.get_by_text("You have no connections yet.")).to_be_visible()
+    classic.control(approval_seconds=None)
+    page.goto(classic.portal_url)
+    sign_in(page, classic.practice)
+    page.get_by_role("link", name="Add Connection").click()
+    page.get_by_label("Fill in email or name").fill("insignia.support@ormco.com")
+    expect(page.get_by_label("Show me Labs")).to_be_checked()
+    page.get_by_role("button", name="Find").click()
+    expect(page.get_by_role("heading", name="Search results")).to_be_visible()
+    assert_everything_has_a_name(page)
+    page.get_by_role("button", name="Insignia.Support@ormco.com").click()
+    row = page.get_by_role("listitem", name="Ormco Corporation")
+    expect(row.get_by_text("Request sent, waiting for approval")).to_be_visible()
+    classic.control(approval_seconds=0)
+    page.reload()
+    expect(row.get_by_text("Active")).to_be_visible()
+    row.get_by_role("button", name="Remove Ormco Corporation").click()
+    page.get_by_role("alertdialog").get_by_role("button", name="Remove").click()
+    expect(page.get_by_text("You have no connections yet.")).to_be_visible()
 
 
-@pytest.mark.parametrize("generation", ["classic", "identity"])
-def test_ormcodigital_as_in_the_guide(page, generation):
+def test_ormcodigital_as_in_the_guide(page: Page, classic: RunningSandbox) -> None:
     """Steps 1 to 10: a wrong form is refused in the dialog, the right one is saved by Update."""
-    with running_sandbox(generation) as sandbox:
-        page.goto(sandbox.ormcodigital_url)
-        page.get_by_label("Username").fill(sandbox.practice.username)
-        page.get_by_label("Password").fill(sandbox.practice.password)
-        page.get_by_role("button", name="Log In").click()
-        page.get_by_text("My Account").click()
-        page.get_by_role("link", name="My Profile").click()
-        expect(page.get_by_role("button", name="Connect 3 Shape to Insignia")).to_be_hidden()
-        page.get_by_role("combobox", name="Intraoral Scanner").select_option("3Shape Trios")
-        page.get_by_role("button", name="Connect 3 Shape to Insignia").click()
-        dialog = page.get_by_role("dialog", name="Enter Authorization Code")
-        with page.expect_popup() as opened:
-            dialog.get_by_role("link", name="here").click()
-        sign_in(opened.value, sandbox.practice)
-        url = allow(opened.value)
-        dialog.get_by_label("Enter Code :").fill(url)
-        dialog.get_by_role("button", name="Ok").click()
-        dialog.get_by_role("alert").wait_for()
-        code = url.partition("code=")[2].partition("&")[0].replace("%2521", "%21")
-        dialog.get_by_label("Enter Code :").fill(code)
-        dialog.get_by_role("button", name="Ok").click()
-        page.get_by_text("Select Update to save it.").wait_for()
-        assert_everything_has_a_name(page)
-        page.get_by_role("button", name="Update").click()
-        expect(page.get_by_text("Your profile has been updated.")).to_be_visible()
-        expect(page.get_by_text("3Shape is connected to Insignia.")).to_be_visible()
+    page.goto(classic.ormcodigital_url)
+    page.get_by_label("Username").fill(classic.practice.username)
+    page.get_by_label("Password").fill(classic.practice.password)
+    page.get_by_role("button", name="Log In").click()
+    page.get_by_text("My Account").click()
+    page.get_by_role("link", name="My Profile").click()
+    expect(page.get_by_role("button", name="Connect 3 Shape to Insignia")).to_be_hidden()
+    page.get_by_role("combobox", name="Intraoral Scanner").select_option("3Shape Trios")
+    page.get_by_role("button", name="Connect 3 Shape to Insignia").click()
+    dialog = page.get_by_role("dialog", name="Enter Authorization Code")
+    with page.expect_popup() as opened:
+        dialog.get_by_role("link", name="here").click()
+    sign_in(opened.value, classic.practice)
+    url = allow(opened.value)
+    dialog.get_by_label("Enter Code :").fill(url)
+    dialog.get_by_role("button", name="Ok").click()
+    dialog.get_by_role("alert").wait_for()
+    code = url.partition("code=")[2].partition("&")[0].replace("%2521", "%21")
+    dialog.get_by_label("Enter Code :").fill(code)
+    dialog.get_by_role("button", name="Ok").click()
+    page.get_by_text("Select Update to save it.").wait_for()
+    assert_everything_has_a_name(page)
+    page.get_by_role("button", name="Update").click()
+    expect(page.get_by_text("Your profile has been updated.")).to_be_visible()
+    expect(page.get_by_text("3Shape is connected to Insignia.")).to_be_visible()

@@ -2,50 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 import pytest
 import requests
 
 from connector.sandbox import SCENARIOS
 from connector.sandbox.accounts import LABS_OF_ORMCO
-from connector.sandbox.case_scenarios import CASE_SCENARIOS
-from tests.support.cases import Workflow
-from tests.support.sandbox import TIMEOUT, SignIn, Visitor
+from connector.sandbox.scenarios import CASE_SCENARIOS
+from tests.support.cases import MetadataApi, Workflow
+from tests.support.sandbox import TIMEOUT, RunningSandbox, SignIn, Visitor
 
 LAB = LABS_OF_ORMCO["americas"]
 LAB_SIGN_IN = SignIn(username=LAB.email, password=LAB.password)
 
 
 @pytest.fixture
-def workflow(classic):
+def workflow(classic: RunningSandbox) -> Workflow:
     return Workflow(classic)
 
 
-class Api:
-    """The metadata API, as one account."""
-
-    def __init__(self, sandbox, who=None, region="americas"):
-        who = who or sandbox.practice
-        form = {"grant_type": "password", "username": who.username, "password": who.password}
-        auth = (sandbox.client_id, sandbox.client_secret)
-        answer = requests.post(f"{sandbox.url}/oauth/token", data=form, auth=auth, timeout=TIMEOUT).json()
-        self.http = requests.Session()
-        self.http.headers["Authorization"] = f"Bearer {answer['access_token']}"
-        self.root = f"{sandbox.url}/metadata/{region}/api/"
-
-    def __call__(self, path, method="GET", **options):
-        return self.http.request(method, self.root + path, timeout=TIMEOUT, **options)
-
-
-def pair(api, case_id):
+def pair(api: MetadataApi, case_id: str) -> tuple[str, str | None]:
     case = api(f"cases/{case_id}").json()
     return case["State"], case["StateFlag"]
 
 
-def test_workflow_of_the_article(classic, workflow):
+def test_workflow_of_the_article(classic: RunningSandbox, workflow: Workflow) -> None:
     """Each step leaves the status of the article; a new design after a rejection leaves it as it is."""
-    api = Api(classic)
+    api = MetadataApi(classic)
     (case_id,) = workflow.send()
     story = [pair(api, case_id)]
     for action in ("receive", "accept", "request-approval", "reject", "resend", "approve"):
@@ -60,21 +45,24 @@ def test_workflow_of_the_article(classic, workflow):
     assert hashes[0] == hashes[1] != hashes[2] == hashes[3]
 
 
-def test_side_cannot_do_what_is_not_its_turn(classic, workflow):
+def test_side_cannot_do_what_is_not_its_turn(classic: RunningSandbox, workflow: Workflow) -> None:
     """A step that is not possible is refused, and changes nothing."""
     (case_id,) = workflow.send()
     for action, status in (("accept", 400), ("approve", 400), ("fly", 400)):
         url = f"{classic.url}/sandbox/cases/{case_id}/{action}"
         assert requests.post(url, json={}, timeout=TIMEOUT).status_code == status
-    assert requests.post(f"{classic.url}/sandbox/cases/none/receive", timeout=TIMEOUT).status_code == 404
-    assert pair(Api(classic), case_id) == ("Scanned", "Sent")
+    assert (
+        requests.post(f"{classic.url}/sandbox/cases/none/receive", json={}, timeout=TIMEOUT).status_code
+        == 404
+    )
+    assert pair(MetadataApi(classic), case_id) == ("Scanned", "Sent")
 
 
-def test_list_is_paged_newest_first(classic, workflow):
+def test_list_is_paged_newest_first(classic: RunningSandbox, workflow: Workflow) -> None:
     """Ten a page, the last touched first, with the count of all; `page` is required."""
     cases = workflow.send(count=11)
     workflow.act(cases[0], "receive")
-    api = Api(classic)
+    api = MetadataApi(classic)
     first, second, third = (api(f"cases?page={number}").json() for number in range(3))
     assert [case["Id"] for case in first["Cases"]] == [cases[0], *reversed(cases[2:])]
     assert ([case["Id"] for case in second["Cases"]], second["Count"]) == ([cases[1]], 11)
@@ -82,20 +70,20 @@ def test_list_is_paged_newest_first(classic, workflow):
     assert api("cases").status_code == 400
 
 
-def test_updated_cases_are_not_paged(classic, workflow):
+def test_updated_cases_are_not_paged(classic: RunningSandbox, workflow: Workflow) -> None:
     """All that was updated since a moment comes at once; `from` is required."""
     workflow.send(count=12)
-    api = Api(classic)
+    api = MetadataApi(classic)
     assert len(api("updatedcases?from=2020-01-01").json()) == 12
     assert api("updatedcases?from=2100-01-01T00:00:00Z").json() == []
     assert api("updatedcases").status_code == 400
     assert api("updatedcases?from=tomorrow").status_code == 400
 
 
-def test_refusals_are_400_with_a_sentence(classic, workflow):
+def test_refusals_are_400_with_a_sentence(classic: RunningSandbox, workflow: Workflow) -> None:
     """Missing and forbidden differ by their text alone."""
     (case_id,) = workflow.send()
-    own, other = Api(classic), Api(classic, classic.other_practice, "europe")
+    own, other = MetadataApi(classic), MetadataApi(classic, classic.other_practice, "europe")
     assert own("cases/17").json() == {"Message": "No case with Id 17 could be found"}
     assert own(f"cases/{case_id}/version/9").status_code == 400
     assert own(f"cases/{case_id}/attachments/xyz").status_code == 400
@@ -106,34 +94,36 @@ def test_refusals_are_400_with_a_sentence(classic, workflow):
     )
 
 
-def test_wrong_region_knows_nothing_and_does_not_say_so(classic, workflow):
+def test_wrong_region_knows_nothing_and_does_not_say_so(classic: RunningSandbox, workflow: Workflow) -> None:
     """Another region's server answers with an empty list: the trap of a fixed region."""
     workflow.send()
-    assert Api(classic, region="europe")("cases?page=0").json() == {"Cases": [], "Count": 0}
+    assert MetadataApi(classic, region="europe")("cases?page=0").json() == {"Cases": [], "Count": 0}
 
 
-def test_both_sides_see_the_case(classic, workflow):
+def test_both_sides_see_the_case(classic: RunningSandbox, workflow: Workflow) -> None:
     """The lab's own account sees what practices sent it; another practice sees nothing."""
     (case_id,) = workflow.send()
-    assert [case["Id"] for case in Api(classic, LAB_SIGN_IN)("cases?page=0").json()["Cases"]] == [case_id]
-    other = Api(classic, classic.other_practice, "europe")
+    assert [case["Id"] for case in MetadataApi(classic, LAB_SIGN_IN)("cases?page=0").json()["Cases"]] == [
+        case_id
+    ]
+    other = MetadataApi(classic, classic.other_practice, "europe")
     assert other("cases?page=0").json()["Count"] == 0
 
 
-def test_state_is_changed_by_the_api(classic, workflow):
+def test_state_is_changed_by_the_api(classic: RunningSandbox, workflow: Workflow) -> None:
     """`approved` and `rejected` are taken, with an empty answer; nothing else is."""
     (case_id,) = workflow.send()
     workflow.act(case_id, "receive", "accept", "request-approval")
-    api = Api(classic)
+    api = MetadataApi(classic)
     answer = api(f"cases/{case_id}/state/rejected", "PUT")
     assert (answer.status_code, answer.content, pair(api, case_id)) == (200, b"", ("Designed", "Rejected"))
     assert api(f"cases/{case_id}/state/Approved", "PUT").json() == {"Message": "Unsupported state: Approved"}
 
 
-def test_dates_come_in_three_forms(classic, workflow):
+def test_dates_come_in_three_forms(classic: RunningSandbox, workflow: Workflow) -> None:
     """With and without zone, and with fractions of a second."""
     workflow.send(count=3)
-    dates = [case["UpdatedOn"] for case in Api(classic)("cases?page=0").json()["Cases"]]
+    dates = [case["UpdatedOn"] for case in MetadataApi(classic)("cases?page=0").json()["Cases"]]
     assert {(date.endswith("Z"), "." in date) for date in dates} == {
         (True, False),
         (False, False),
@@ -141,33 +131,16 @@ def test_dates_come_in_three_forms(classic, workflow):
     }
 
 
-def test_files_are_sent_by_parts(classic, workflow):
-    """A file comes whole or from a byte on; STL files are for the lab."""
-    (case_id,) = workflow.send()
-    workflow.act(case_id, "receive", "accept", "design")
-    api, lab = Api(classic), Api(classic, LAB_SIGN_IN)
-    case = api(f"cases/{case_id}").json()
-    scan, design = case["Scans"][0]["Hash"], case["Designs"][0]["Hash"]
-    whole = api(f"cases/{case_id}/attachments/{scan}")
-    assert hashlib.sha1(whole.content, usedforsecurity=False).hexdigest() == scan
-    part = api(f"cases/{case_id}/attachments/{scan}", headers={"Range": "bytes=5000-"})
-    assert (part.status_code, part.headers["Content-Range"]) == (206, "bytes 5000-5999/6000")
-    assert whole.content.endswith(part.content)
-    assert api(f"cases/{case_id}/attachments/{scan}", headers={"Range": "bytes=6000-"}).status_code == 416
-    assert "permission" in api(f"cases/{case_id}/attachments/{design}").json()["Message"]
-    assert lab(f"cases/{case_id}/attachments/{design}").status_code == 200
-
-
 @pytest.mark.parametrize("scenario", sorted(CASE_SCENARIOS))
-def test_scenarios_are_listed_and_can_be_set(classic, scenario):
+def test_scenarios_are_listed_and_can_be_set(classic: RunningSandbox, scenario: str) -> None:
     """Each oddity has a name and a line of description among the sandbox's scenarios."""
     assert SCENARIOS[scenario] == CASE_SCENARIOS[scenario]
     classic.set_scenarios(scenario)
 
 
-def test_expired_token_is_500_where_told_so(classic):
-    """The metadata API answers 500 to a dead token, as one of 3Shape's was seen to."""
-    api = Api(classic)
+def test_expired_token_is_500_if_told_so(classic: RunningSandbox) -> None:
+    """The metadata API answers 500 to an expired token, as one of 3Shape's does."""
+    api = MetadataApi(classic)
     api.http.headers["Authorization"] = "Bearer ended"
     assert api("cases?page=0").status_code == 401
     classic.set_scenarios("expired-500")
@@ -175,10 +148,10 @@ def test_expired_token_is_500_where_told_so(classic):
     assert (answer.status_code, answer.text) == (500, "An error has occurred.")
 
 
-def test_list_moves_where_told_so(classic, workflow):
+def test_list_moves_if_told_so(classic: RunningSandbox, workflow: Workflow) -> None:
     """Cases jump to the top, or vanish, between two pages."""
     cases = workflow.send(count=25)
-    api = Api(classic)
+    api = MetadataApi(classic)
     classic.set_scenarios("cases-move")
     api("cases?page=0")
     assert api("cases?page=0").json()["Cases"][0]["Id"] == cases[0]
@@ -191,44 +164,21 @@ def test_list_moves_where_told_so(classic, workflow):
     ("scenario", "servers"),
     [("no-servers", None), ("other-servers", "metadata/europe"), ("foreign-servers", "elsewhere.test")],
 )
-def test_servers_lie_where_told_so(classic, scenario, servers):
+def test_servers_lie_if_told_so(classic: RunningSandbox, scenario: str, servers: str | None) -> None:
     """`/api/servers` is missing, or names another region or host."""
     classic.set_scenarios(scenario)
-    answer = Api(classic)("servers")
+    answer = MetadataApi(classic)("servers")
     assert answer.status_code == 404 if servers is None else servers in answer.json()[0]
 
 
-def test_control_takes_json_alone(classic):
-    """A form, which any web page could send here, is refused; so is nonsense."""
-    url = f"{classic.url}/sandbox/cases"
-    assert requests.post(url, data={"count": "1"}, timeout=TIMEOUT).status_code == 415
-    for body in (
-        {"count": 0},
-        {"count": True},
-        {"practice": "nobody@x.test"},
-        {"lab": classic.practice.username},
-        {"attachments": [{"name": 7}]},
-        {"attachments": [{"name": "a", "content": "!"}]},
-        {"patient": "x"},
-        [],
-    ):
-        assert requests.post(url, json=body, timeout=TIMEOUT).status_code == 400
-    assert (
-        requests.post(
-            f"{classic.url}/sandbox/practices", json={"region": "mars"}, timeout=TIMEOUT
-        ).status_code
-        == 400
-    )
-
-
-def test_status_nobody_knows(classic, workflow):
+def test_status_nobody_knows(classic: RunningSandbox, workflow: Workflow) -> None:
     """Whatever status can be set, to see what a client makes of it."""
     (case_id,) = workflow.send()
     workflow.act(case_id, "status", state="Shipped", state_flag=None)
-    assert pair(Api(classic), case_id) == ("Shipped", None)
+    assert pair(MetadataApi(classic), case_id) == ("Shipped", None)
 
 
-def test_pages_play_the_workflow(classic, workflow):
+def test_pages_play_the_workflow(classic: RunningSandbox, workflow: Workflow) -> None:
     """In the portal, clinic and lab see the case, its status, and the buttons of their turn alone."""
     clinic, lab = Visitor(classic), Visitor(classic)
     workflow.send()
@@ -252,9 +202,40 @@ def test_pages_play_the_workflow(classic, workflow):
     assert lab.submit(lab.open(f"{cases}/{case_id}"), action="approve").status_code == 400
 
 
-def test_pages_are_for_the_sides_of_a_case(classic, workflow):
+def test_pages_are_for_the_sides_of_a_case(classic: RunningSandbox, workflow: Workflow) -> None:
     """Another practice does not find the case in the portal."""
     (case_id,) = workflow.send()
     stranger = Visitor(classic)
     stranger.sign_in(f"{classic.portal_url}/cases", classic.other_practice)
     assert stranger.open(f"{classic.portal_url}/cases/{case_id}").status_code == 404
+
+
+def test_broken_case_breaks_alone(classic: RunningSandbox, workflow: Workflow) -> None:
+    """The first case is listed and answers 500; the others can be read."""
+    first, second = workflow.send(count=2)
+    classic.set_scenarios("broken-case")
+    api = MetadataApi(classic)
+    assert api("cases?page=0").json()["Count"] == 2
+    assert [api(f"cases/{first}{path}").status_code for path in ("", "/version/1")] == [500, 500]
+    assert [api(f"cases/{second}{path}").status_code for path in ("", "/version/1")] == [200, 200]
+
+
+def test_date_header_can_be_wrong(classic: RunningSandbox) -> None:
+    """With the scenario wrong-date, the APIs' clock is a day ahead."""
+    api = MetadataApi(classic)
+    right = parsedate_to_datetime(api("cases?page=0").headers["Date"])
+    classic.set_scenarios("wrong-date")
+    answer = api("cases?page=0")
+    assert answer.headers["Date"].count(":") == 2
+    ahead = parsedate_to_datetime(answer.headers["Date"]) - right
+    assert timedelta(hours=23) < ahead < timedelta(hours=25)
+
+
+def test_late_updates_are_dated_back(classic: RunningSandbox, workflow: Workflow) -> None:
+    """A case that appears now says that it was updated `late_seconds` ago."""
+    classic.control(scenarios=["late-updates"], late_seconds=7200)
+    workflow.send()
+    since = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+    api = MetadataApi(classic)
+    assert api("updatedcases", params={"from": since}).json() == []
+    assert len(api("updatedcases?from=2020-01-01").json()) == 1

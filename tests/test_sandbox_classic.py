@@ -5,64 +5,39 @@ from __future__ import annotations
 import base64
 import re
 import threading
-from urllib.parse import parse_qs, parse_qsl, quote, unquote, urlsplit
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 import requests
+from time_machine import TimeMachineFixture
 
-from tests.support.sandbox import TIMEOUT, SignIn, Visitor, running_sandbox
+from tests.support.oauth_calls import (
+    code_of,
+    connected,
+    exchange,
+    fresh_code,
+    me,
+    refresh,
+    refusal,
+    token_call,
+)
+from tests.support.sandbox import TIMEOUT, RunningSandbox, SignIn, Visitor, running_sandbox
 
 
 @pytest.fixture
-def sandbox():
-    with running_sandbox() as running:
-        yield running
+def sandbox(classic: RunningSandbox) -> RunningSandbox:
+    return classic
 
 
-def code_of(redirect_url):
-    return unquote(parse_qs(urlsplit(redirect_url).query)["code"][0])
-
-
-def fresh_code(sandbox, **params):
-    return code_of(Visitor(sandbox).authorize(sandbox.authorization_url(**params)))
-
-
-def token_call(sandbox, *, auth=None, **form):
-    auth = auth or (sandbox.client_id, sandbox.client_secret)
-    return requests.post(f"{sandbox.url}/oauth/token", data=form, auth=auth, timeout=TIMEOUT)
-
-
-def exchange(sandbox, code, **changes):
-    form = {"grant_type": "authorization_code", "code": code, "redirect_uri": sandbox.redirect_uri}
-    return token_call(sandbox, **(form | changes))
-
-
-def refresh(sandbox, token, **changes):
-    return token_call(sandbox, grant_type="refresh_token", refresh_token=token["refresh_token"], **changes)
-
-
-def connected(sandbox, **params):
-    answer = exchange(sandbox, fresh_code(sandbox, **params))
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-def me(sandbox, token):
-    headers = {"Authorization": f"Bearer {token['access_token']}"}
-    return requests.get(f"{sandbox.url}/api/users/me", headers=headers, timeout=TIMEOUT)
-
-
-def refusal(answer):
-    return answer.status_code, answer.json()["error"]
-
-
-def test_redirect_carries_the_code_encoded_twice(sandbox):
+def test_redirect_carries_the_code_encoded_twice(sandbox: RunningSandbox) -> None:
     """The redirect goes to the registered address, "!" in the code stands there as %2521."""
     location = Visitor(sandbox).authorize(sandbox.authorization_url())
     assert re.fullmatch(r"https://ormco\.com/\?code=[\w-]{4}%2521[\w-]{354}", location, re.ASCII)
 
 
-def test_code_is_shaped_like_dotnetopenauth(sandbox):
+def test_code_is_shaped_like_dotnetopenauth(sandbox: RunningSandbox) -> None:
     """The code is handle, "!", then a 32-byte signature and a 225-byte body, each behind its length."""
     handle, payload = fresh_code(sandbox).split("!")
     data = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
@@ -71,13 +46,13 @@ def test_code_is_shaped_like_dotnetopenauth(sandbox):
     assert data[40] == 1
 
 
-def test_state_is_echoed(sandbox):
+def test_state_is_echoed(sandbox: RunningSandbox) -> None:
     """A state that was sent comes back, and only then."""
     location = Visitor(sandbox).authorize(sandbox.authorization_url(state="a b&c=%21/é"))
     assert dict(parse_qsl(urlsplit(location).query))["state"] == "a b&c=%21/é"
 
 
-def test_cancel_answers_access_denied(sandbox):
+def test_cancel_answers_access_denied(sandbox: RunningSandbox) -> None:
     """Cancel goes back with error=access_denied and the state."""
     url = sandbox.authorization_url(state="s1")
     query = dict(parse_qsl(urlsplit(Visitor(sandbox).authorize(url, decision="cancel")).query))
@@ -85,7 +60,7 @@ def test_cancel_answers_access_denied(sandbox):
     assert "code" not in query
 
 
-def test_consent_page_has_the_words_of_the_guide(sandbox):
+def test_consent_page_has_the_words_of_the_guide(sandbox: RunningSandbox) -> None:
     """The page says what the guide shows, naming the application."""
     page = Visitor(sandbox).sign_in(sandbox.authorization_url())
     text = re.sub(r"<[^>]+>", "", page.text)
@@ -103,20 +78,20 @@ def test_consent_page_has_the_words_of_the_guide(sandbox):
         {"redirect_uri": "https://evil.test/"},
     ],
 )
-def test_unregistered_request_ends_on_an_error_page(sandbox, change):
+def test_unregistered_request_ends_on_an_error_page(sandbox: RunningSandbox, change: dict[str, str]) -> None:
     """An unknown application or address is never sent back to."""
     answer = requests.get(sandbox.authorization_url(**change), allow_redirects=False, timeout=TIMEOUT)
     assert answer.status_code == 400
     assert "Location" not in answer.headers
 
 
-def test_missing_redirect_uri_ends_on_an_error_page(sandbox):
+def test_missing_redirect_uri_ends_on_an_error_page(sandbox: RunningSandbox) -> None:
     """The redirect URI has to be sent."""
     url = f"{sandbox.url}/oauth/authorise?client_id={sandbox.client_id}&response_type=code"
     assert requests.get(url, timeout=TIMEOUT).status_code == 400
 
 
-def test_further_redirect_uris_can_be_registered():
+def test_further_redirect_uris_can_be_registered() -> None:
     """A web application's own loopback address works when it is registered."""
     own = "http://127.0.0.1:9/callback?x=1"
     with running_sandbox(redirect_uris=[own]) as sandbox:
@@ -125,7 +100,7 @@ def test_further_redirect_uris_can_be_registered():
         assert exchange(sandbox, code_of(code_url), redirect_uri=own).status_code == 200
 
 
-def test_exchange_answers_a_token_set(sandbox):
+def test_exchange_answers_a_token_set(sandbox: RunningSandbox) -> None:
     """The exchange answers 200 with a bearer token, an hour and a refresh token."""
     token = connected(sandbox, scope="cases")
     assert token["access_token"].startswith("AAEAA")
@@ -134,16 +109,17 @@ def test_exchange_answers_a_token_set(sandbox):
     assert (token["token_type"], token["expires_in"], token["scope"]) == ("bearer", 3600, "cases")
 
 
-def test_code_works_once(sandbox):
+def test_code_works_once(sandbox: RunningSandbox) -> None:
     """A second exchange of a code is an invalid request, as DotNetOpenAuth says."""
     code = fresh_code(sandbox)
     assert exchange(sandbox, code).status_code == 200
     assert refusal(exchange(sandbox, code)) == (400, "invalid_request")
 
 
-def test_code_works_once_for_many_at_once(sandbox):
+def test_code_works_once_for_many_at_once(sandbox: RunningSandbox) -> None:
     """Of many exchanges of one code at the same time, one succeeds."""
-    code, statuses = fresh_code(sandbox), []
+    code = fresh_code(sandbox)
+    statuses: list[int] = []
     calls = [
         threading.Thread(target=lambda: statuses.append(exchange(sandbox, code).status_code))
         for _ in range(8)
@@ -155,7 +131,7 @@ def test_code_works_once_for_many_at_once(sandbox):
     assert sorted(statuses) == [200] + [400] * 7
 
 
-def test_code_dies_after_three_minutes(sandbox, time_machine):
+def test_code_dies_after_three_minutes(sandbox: RunningSandbox, time_machine: TimeMachineFixture) -> None:
     """A code that is older than three minutes is refused."""
     time_machine.move_to("2030-01-01T12:00:00Z")
     young, old = fresh_code(sandbox), fresh_code(sandbox)
@@ -173,7 +149,9 @@ def test_code_dies_after_three_minutes(sandbox, time_machine):
         ({"auth": ("ormco-sandbox", "wrong")}, (401, "invalid_client")),
     ],
 )
-def test_failed_exchange_burns_the_code(sandbox, spoil, expected):
+def test_failed_exchange_burns_the_code(
+    sandbox: RunningSandbox, spoil: dict[str, Any], expected: tuple[int, str]
+) -> None:
     """After any failed exchange the code is spent."""
     code = fresh_code(sandbox)
     assert refusal(exchange(sandbox, code, **spoil)) == expected
@@ -181,28 +159,28 @@ def test_failed_exchange_burns_the_code(sandbox, spoil, expected):
 
 
 @pytest.mark.parametrize("damage", [lambda code: code[:-1], quote, str.swapcase, lambda code: code + "."])
-def test_damaged_code_is_an_invalid_request(sandbox, damage):
+def test_damaged_code_is_an_invalid_request(sandbox: RunningSandbox, damage: Callable[[str], str]) -> None:
     """Anything but the code itself is refused, and the code stays good."""
     code = fresh_code(sandbox)
     assert refusal(exchange(sandbox, damage(code))) == (400, "invalid_request")
     assert exchange(sandbox, code).status_code == 200
 
 
-def test_wrong_secret_is_challenged(sandbox):
+def test_wrong_secret_is_challenged(sandbox: RunningSandbox) -> None:
     """A wrong secret in a Basic header is answered 401 with WWW-Authenticate."""
     answer = exchange(sandbox, fresh_code(sandbox), auth=(sandbox.client_id, "wrong"))
     assert refusal(answer) == (401, "invalid_client")
     assert answer.headers["WWW-Authenticate"].startswith("Basic")
 
 
-def test_basic_credentials_are_read_raw(sandbox):
+def test_basic_credentials_are_read_raw(sandbox: RunningSandbox) -> None:
     """A percent-encoded secret is a wrong one: this server does not decode."""
     encoded = (sandbox.client_id, quote(sandbox.client_secret, safe=""))
     assert encoded[1] != sandbox.client_secret
     assert refusal(exchange(sandbox, fresh_code(sandbox), auth=encoded)) == (401, "invalid_client")
 
 
-def test_refresh_rotates(sandbox):
+def test_refresh_rotates(sandbox: RunningSandbox) -> None:
     """A refresh answers a new pair; the old refresh token is then an invalid grant."""
     first = connected(sandbox)
     second = refresh(sandbox, first).json()
@@ -211,20 +189,20 @@ def test_refresh_rotates(sandbox):
     assert refresh(sandbox, second).status_code == 200
 
 
-def test_refresh_needs_the_right_secret(sandbox):
+def test_refresh_needs_the_right_secret(sandbox: RunningSandbox) -> None:
     """A refresh with a wrong secret is refused and does not cost the refresh token."""
     token = connected(sandbox)
     assert refusal(refresh(sandbox, token, auth=(sandbox.client_id, "wrong"))) == (401, "invalid_client")
     assert refresh(sandbox, token).status_code == 200
 
 
-def test_refresh_cannot_widen_the_scope(sandbox):
+def test_refresh_cannot_widen_the_scope(sandbox: RunningSandbox) -> None:
     """A refresh that asks for more than was granted is refused."""
     token = connected(sandbox, scope="cases")
     assert refusal(refresh(sandbox, token, scope="cases users")) == (400, "invalid_scope")
 
 
-def test_token_information(sandbox):
+def test_token_information(sandbox: RunningSandbox) -> None:
     """Both paths tell whose the token is and how long it lives."""
     params = {"access_token": connected(sandbox)["access_token"]}
     for path in ("/oauth/token", "/api/tokeninfo"):
@@ -236,13 +214,13 @@ def test_token_information(sandbox):
         )
 
 
-def test_token_information_of_a_bad_token(sandbox):
+def test_token_information_of_a_bad_token(sandbox: RunningSandbox) -> None:
     """A bad token is answered 500 with a sentence."""
     answer = requests.get(f"{sandbox.url}/api/tokeninfo?access_token=x", timeout=TIMEOUT)
     assert (answer.status_code, answer.text) == (500, "An error has occurred.")
 
 
-def test_users_me_is_the_whole_user_object(sandbox):
+def test_users_me_is_the_whole_user_object(sandbox: RunningSandbox) -> None:
     """The token's account is told with its region and connections."""
     user = me(sandbox, connected(sandbox)).json()
     assert user["Email"] == sandbox.practice.username
@@ -255,14 +233,14 @@ def test_users_me_is_the_whole_user_object(sandbox):
     ("header", "challenge"),
     [("Bearer x", 'Bearer error="invalid_token"'), ("Basic eDp5", "Bearer"), ("", "Bearer")],
 )
-def test_users_me_without_a_good_token(sandbox, header, challenge):
+def test_users_me_without_a_good_token(sandbox: RunningSandbox, header: str, challenge: str) -> None:
     """A bad bearer is answered 401 with a Bearer challenge."""
     headers = {"Authorization": header}
     answer = requests.get(f"{sandbox.url}/api/users/me", headers=headers, timeout=TIMEOUT)
     assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, challenge)
 
 
-def test_access_token_ends(sandbox, time_machine):
+def test_access_token_ends(sandbox: RunningSandbox, time_machine: TimeMachineFixture) -> None:
     """After its lifetime an access token is refused."""
     time_machine.move_to("2030-01-01T12:00:00Z")
     token = connected(sandbox)
@@ -271,7 +249,7 @@ def test_access_token_ends(sandbox, time_machine):
     assert me(sandbox, token).status_code == 401
 
 
-def test_removed_application_is_dead(sandbox):
+def test_removed_application_is_dead(sandbox: RunningSandbox) -> None:
     """The square icon and its confirmation end every grant of the application."""
     tokens = [connected(sandbox), connected(sandbox)]
     person = Visitor(sandbox)
@@ -285,7 +263,7 @@ def test_removed_application_is_dead(sandbox):
         assert me(sandbox, token).status_code == 401
 
 
-def test_code_of_a_removed_application_is_an_invalid_grant(sandbox):
+def test_code_of_a_removed_application_is_an_invalid_grant(sandbox: RunningSandbox) -> None:
     """A code whose authorization was removed before the exchange says so."""
     code, person = fresh_code(sandbox), Visitor(sandbox)
     person.sign_in(sandbox.applications_page)
@@ -294,7 +272,7 @@ def test_code_of_a_removed_application_is_an_invalid_grant(sandbox):
     assert refusal(exchange(sandbox, code)) == (400, "invalid_grant")
 
 
-def test_applications_are_the_account_s_own(sandbox):
+def test_applications_are_the_account_s_own(sandbox: RunningSandbox) -> None:
     """Another account neither sees nor removes the application."""
     token, person = connected(sandbox), Visitor(sandbox)
     page = person.sign_in(sandbox.applications_page, sandbox.other_practice)
@@ -302,7 +280,7 @@ def test_applications_are_the_account_s_own(sandbox):
     assert refresh(sandbox, token).status_code == 200
 
 
-def test_wrong_password_stays_on_the_login_page(sandbox):
+def test_wrong_password_stays_on_the_login_page(sandbox: RunningSandbox) -> None:
     """A wrong password is said on the page, and nobody is signed in."""
     person = Visitor(sandbox)
     page = person.sign_in(sandbox.authorization_url(), SignIn(sandbox.practice.username, "wrong"))
@@ -313,20 +291,20 @@ def test_wrong_password_stays_on_the_login_page(sandbox):
 @pytest.mark.parametrize(
     "away", ["https://evil.test/", "//evil.test/", "/\\evil.test", "javascript:alert(1)"]
 )
-def test_login_leads_nowhere_else(sandbox, away):
+def test_login_leads_nowhere_else(sandbox: RunningSandbox, away: str) -> None:
     """The login page is no open redirect."""
     url = f"{sandbox.url}/Account/Login?ReturnUrl={quote(away, safe='')}"
     page = Visitor(sandbox).sign_in(url)
     assert page.url == f"{sandbox.url}/portal/connections"
 
 
-def test_password_grant_with_a_wrong_password_is_an_empty_401(sandbox):
+def test_password_grant_with_a_wrong_password_is_an_empty_401(sandbox: RunningSandbox) -> None:
     """The documented oddity: no body, no JSON."""
     answer = token_call(sandbox, grant_type="password", username=sandbox.lab.username, password="wrong")
     assert (answer.status_code, answer.content) == (401, b"")
 
 
-def test_password_grant_of_the_lab(sandbox):
+def test_password_grant_of_the_lab(sandbox: RunningSandbox) -> None:
     """A lab gets a token of its own by name and password."""
     answer = token_call(
         sandbox, grant_type="password", username=sandbox.lab.username, password=sandbox.lab.password
@@ -334,19 +312,19 @@ def test_password_grant_of_the_lab(sandbox):
     assert me(sandbox, answer.json()).json()["Roles"] == ["Lab"]
 
 
-def test_unknown_grant_type_is_refused(sandbox):
+def test_unknown_grant_type_is_refused(sandbox: RunningSandbox) -> None:
     """A grant that the server does not have is named as such."""
     assert refusal(token_call(sandbox, grant_type="client_credentials")) == (400, "unsupported_grant_type")
 
 
-def test_missing_case_is_a_400(sandbox):
+def test_missing_case_is_a_400(sandbox: RunningSandbox) -> None:
     """A case that is not there is answered 400 with the documented sentence."""
     headers = {"Authorization": f"Bearer {connected(sandbox)['access_token']}"}
     answer = requests.get(f"{sandbox.url}/metadata/americas/api/cases/17", headers=headers, timeout=TIMEOUT)
     assert (answer.status_code, answer.json()["Message"]) == (400, "No case with Id 17 could be found")
 
 
-def test_calls_are_counted(sandbox):
+def test_calls_are_counted(sandbox: RunningSandbox) -> None:
     """The control page counts token calls by grant type, without any secret."""
     token = connected(sandbox)
     refresh(sandbox, token)
@@ -356,7 +334,7 @@ def test_calls_are_counted(sandbox):
     assert token["access_token"] not in shown
 
 
-def test_unsupported_response_type_goes_back(sandbox):
+def test_unsupported_response_type_goes_back(sandbox: RunningSandbox) -> None:
     """A mistake of a known application goes back to it as an error."""
     url = sandbox.authorization_url(response_type="token", state="s1")
     answer = requests.get(url, allow_redirects=False, timeout=TIMEOUT)
@@ -365,22 +343,21 @@ def test_unsupported_response_type_goes_back(sandbox):
 
 
 @pytest.mark.parametrize("header", ["Basic", "Basic !", "Basic /w==", "Bearer b3JtY28tc2FuZGJveDp4"])
-def test_malformed_credentials_are_wrong_ones(sandbox, header):
+def test_malformed_credentials_are_wrong_ones(sandbox: RunningSandbox, header: str) -> None:
     """Whatever stands in the header, the answer is invalid_client."""
     form = {"grant_type": "authorization_code", "code": "x"}
     url, headers = f"{sandbox.url}/oauth/token", {"Authorization": header}
     assert refusal(requests.post(url, data=form, headers=headers, timeout=TIMEOUT)) == (401, "invalid_client")
 
 
-def test_logging_out_ends_the_session(sandbox):
+def test_logging_out_ends_the_session(sandbox: RunningSandbox) -> None:
     """After Log out the next authorization asks to log in again."""
     person = Visitor(sandbox)
     page = person.sign_in(sandbox.portal_url)
-    token = re.search(r'name="form_token" value="([^"]+)"', page.text)[1]
-    person.session.post(f"{sandbox.url}/Account/Logout", data={"form_token": token}, timeout=TIMEOUT)
+    person.press(page, "/Account/Logout")
     assert "Log in to your account" in person.open(sandbox.authorization_url()).text
 
 
-def test_start_page_leads_to_the_portal(sandbox):
+def test_start_page_leads_to_the_portal(sandbox: RunningSandbox) -> None:
     """The origin itself is a good place to begin."""
     assert "Log in to your account" in requests.get(sandbox.url, timeout=TIMEOUT).text

@@ -3,47 +3,51 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qs, unquote, urlsplit
+from collections.abc import Callable
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
 import requests
 
-from tests.support.sandbox import TIMEOUT, SignIn, Visitor, running_sandbox
+from tests.support.sandbox import TIMEOUT, RunningSandbox, SignIn, Visitor
 
 
 @pytest.fixture(params=["classic", "identity"])
-def sandbox(request):
-    with running_sandbox(request.param) as running:
-        yield running
+def sandbox(request: pytest.FixtureRequest) -> RunningSandbox:
+    found: RunningSandbox = request.getfixturevalue(request.param)
+    return found
 
 
 class Practice(Visitor):
     """Somebody of the practice on My Profile."""
 
-    def __init__(self, sandbox):
+    def __init__(self, sandbox: RunningSandbox) -> None:
         super().__init__(sandbox)
         who = sandbox.practice
         self.page = self.submit(
             self.open(sandbox.ormcodigital_url), username=who.username, password=who.password
         )
 
-    def dialog_code(self):
+    def link(self) -> str:
+        """The address of "here" in the dialog."""
+        found = re.search(r'First click <a href="([^"]+)"', self.page.text)
+        assert found
+        return found[1].replace("&amp;", "&")
+
+    def dialog_code(self) -> str:
         """Click "here", authorize, and take the code out of the URL as the guide says."""
-        link = re.search(r'First click <a href="([^"]+)"', self.page.text)[1].replace("&amp;", "&")
-        code = re.search(r"[?&]code=([^&]*)", self.authorize(link))[1]
-        return code.replace("%2521", "%21")
+        answer = self.sandbox.sandbox.consent_url(self.link())
+        return answer.partition("?code=")[2].partition("&")[0].replace("%2521", "%21")
 
-    def ok(self, code):
-        token = re.search(r'name="form_token" value="([^"]+)"', self.page.text)[1]
-        url = f"{self.sandbox.ormcodigital_url}/account/code"
-        form = {"code": code, "form_token": token}
-        return self.session.post(url, data=form, timeout=TIMEOUT).json()["accepted"]
+    def ok(self, code: str) -> bool:
+        answer = self.press(self.page, "/ormcodigital/account/code", code=code)
+        return bool(answer.json()["accepted"])
 
-    def update(self, code):
+    def update(self, code: str) -> requests.Response:
         return self.submit(self.page, code=code, source="scanner", scanner="3Shape Trios")
 
 
-def test_profile_asks_to_log_in(sandbox):
+def test_profile_asks_to_log_in(sandbox: RunningSandbox) -> None:
     """Without a session there is the login page; a wrong password stays on it."""
     person = Visitor(sandbox)
     page = person.open(f"{sandbox.ormcodigital_url}/account/profile")
@@ -52,7 +56,7 @@ def test_profile_asks_to_log_in(sandbox):
     assert "The username or password is not correct." in page.text
 
 
-def test_profile_has_the_words_of_the_guide(sandbox):
+def test_profile_has_the_words_of_the_guide(sandbox: RunningSandbox) -> None:
     """My Profile and the dialog say what the guide's pictures show."""
     text = re.sub(r"<[^>]+>", "", Practice(sandbox).page.text)
     for words in (
@@ -67,7 +71,7 @@ def test_profile_has_the_words_of_the_guide(sandbox):
         assert words in text
 
 
-def test_guide_from_step_4_to_10(sandbox):
+def test_guide_from_step_4_to_10(sandbox: RunningSandbox) -> None:
     """Authorize, Ok and Update: the profile is saved and connected, and the code is spent."""
     practice = Practice(sandbox)
     code = practice.dialog_code()
@@ -78,7 +82,7 @@ def test_guide_from_step_4_to_10(sandbox):
     assert sandbox.counters()["token:authorization_code"] == 1
 
 
-def test_ok_alone_saves_nothing(sandbox):
+def test_ok_alone_saves_nothing(sandbox: RunningSandbox) -> None:
     """Without Update nothing is saved and no code is spent."""
     practice = Practice(sandbox)
     practice.ok(practice.dialog_code())
@@ -100,16 +104,15 @@ def test_ok_alone_saves_nothing(sandbox):
         lambda code: "",
     ],
 )
-def test_dialog_accepts_one_form_only(spoil):
+def test_dialog_accepts_one_form_only(classic: RunningSandbox, spoil: Callable[[str], str]) -> None:
     """Anything but the form that the guide's manual steps end with is refused."""
-    with running_sandbox() as sandbox:
-        practice = Practice(sandbox)
-        code = practice.dialog_code()
-        assert practice.ok(spoil(code)) is False
-        assert practice.ok(code) is True
+    practice = Practice(classic)
+    code = practice.dialog_code()
+    assert practice.ok(spoil(code)) is False
+    assert practice.ok(code) is True
 
 
-def test_update_with_a_spent_code_says_so(sandbox):
+def test_update_with_a_spent_code_says_so(sandbox: RunningSandbox) -> None:
     """A code that the provider refuses is told on the page, and the profile is not connected."""
     practice = Practice(sandbox)
     code = practice.dialog_code()
@@ -119,7 +122,7 @@ def test_update_with_a_spent_code_says_so(sandbox):
     assert "Your profile has been updated." not in page
 
 
-def test_update_during_an_outage_of_the_provider(sandbox):
+def test_update_during_an_outage_of_the_provider(sandbox: RunningSandbox) -> None:
     """OrmcoDigital stays up and tells that it did not work."""
     practice = Practice(sandbox)
     code = practice.dialog_code()
@@ -127,7 +130,7 @@ def test_update_during_an_outage_of_the_provider(sandbox):
     assert "3Shape did not accept the authorization code." in practice.update(code).text
 
 
-def test_accounts_of_labs_are_not_practices(sandbox):
+def test_accounts_of_labs_are_not_practices(sandbox: RunningSandbox) -> None:
     """A lab cannot sign in to OrmcoDigital."""
     person = Visitor(sandbox)
     lab: SignIn = sandbox.lab
@@ -135,22 +138,18 @@ def test_accounts_of_labs_are_not_practices(sandbox):
     assert "The username or password is not correct." in page.text
 
 
-def test_classic_link_is_the_guide_s():
+def test_classic_link_is_the_guide_s(classic: RunningSandbox) -> None:
     """The link leads to the British authorise address with Ormco's home page as redirect URI."""
-    with running_sandbox() as sandbox:
-        link = re.search(r'First click <a href="([^"]+)"', Practice(sandbox).page.text)[1]
-        parts = urlsplit(link.replace("&amp;", "&"))
-        query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+    parts = urlsplit(Practice(classic).link())
     assert parts.path == "/oauth/authorise"
-    assert query == {
-        "client_id": sandbox.client_id,
+    assert dict(parse_qsl(parts.query)) == {
+        "client_id": classic.client_id,
         "redirect_uri": "https://ormco.com/",
         "response_type": "code",
     }
 
 
-def test_code_check_needs_a_session():
+def test_code_check_needs_a_session(classic: RunningSandbox) -> None:
     """Nobody else can ask the dialog's question."""
-    with running_sandbox() as sandbox:
-        url = f"{sandbox.ormcodigital_url}/account/code"
-        assert requests.post(url, data={"code": "x"}, timeout=TIMEOUT).status_code == 400
+    url = f"{classic.ormcodigital_url}/account/code"
+    assert requests.post(url, data={"code": "x"}, timeout=TIMEOUT).status_code == 400

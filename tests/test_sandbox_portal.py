@@ -3,55 +3,57 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 import requests
 
 from connector.sandbox.accounts import LABS_OF_ORMCO
-from tests.support.sandbox import TIMEOUT, Visitor, running_sandbox
+from tests.support.sandbox import TIMEOUT, RunningSandbox, SignIn, Visitor
 
 AMERICAS = LABS_OF_ORMCO["americas"]
 EUROPE = LABS_OF_ORMCO["europe"]
 
 
 @pytest.fixture
-def sandbox():
-    with running_sandbox(approval_seconds=None) as running:
-        yield running
+def sandbox(classic: RunningSandbox) -> RunningSandbox:
+    classic.control(approval_seconds=None)
+    return classic
 
 
 class Api:
     """The users API with one account's token."""
 
-    def __init__(self, sandbox, who):
+    def __init__(self, sandbox: RunningSandbox, who: SignIn) -> None:
         self.sandbox = sandbox
         form = {"grant_type": "password", "username": who.username, "password": who.password}
         auth = (sandbox.client_id, sandbox.client_secret)
         token = requests.post(f"{sandbox.url}/oauth/token", data=form, auth=auth, timeout=TIMEOUT).json()
         self.headers = {"Authorization": f"Bearer {token['access_token']}"}
-        self.me = self.call("GET", "me").json()["Id"]
+        self.me: str = self.call("GET", "me").json()["Id"]
 
-    def call(self, method, path):
+    def call(self, method: str, path: str) -> requests.Response:
         url = f"{self.sandbox.url}/api/users/{path}"
         return requests.request(method, url, headers=self.headers, timeout=TIMEOUT)
 
-    def request(self, account):
+    def request(self, account: str) -> requests.Response:
         return self.call("POST", f"{self.me}/requestconnection/{account}")
 
-    def connections(self):
-        return self.call("GET", "me").json()["Connections"]
+    def connections(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self.call("GET", "me").json()["Connections"]
+        return rows
 
 
-def text_of(page):
+def text_of(page: requests.Response) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.text))
 
 
-def find(person, words, show="Lab"):
+def find(person: Visitor, words: str, show: str = "Lab") -> requests.Response:
     params = {"search": words, "show": show}
     return person.session.get(f"{person.sandbox.portal_url}/connections/add", params=params, timeout=TIMEOUT)
 
 
-def test_portal_asks_to_log_in(sandbox):
+def test_portal_asks_to_log_in(sandbox: RunningSandbox) -> None:
     """The portal opens with the login page in the guide's words, then shows Connections."""
     person = Visitor(sandbox)
     page = text_of(person.open(sandbox.portal_url))
@@ -60,7 +62,7 @@ def test_portal_asks_to_log_in(sandbox):
     assert "You have no connections yet." in text_of(person.sign_in(sandbox.portal_url))
 
 
-def test_add_connection_as_in_the_guide(sandbox):
+def test_add_connection_as_in_the_guide(sandbox: RunningSandbox) -> None:
     """Search, select, and the row says that the request waits."""
     person = Visitor(sandbox)
     assert "Add Connection" in person.sign_in(sandbox.portal_url).text
@@ -71,7 +73,7 @@ def test_add_connection_as_in_the_guide(sandbox):
     assert "Request sent, waiting for approval" in row
 
 
-def test_search_finds_neighbours_of_the_right_lab(sandbox):
+def test_search_finds_neighbours_of_the_right_lab(sandbox: RunningSandbox) -> None:
     """As in the guide's picture, the e-mail address of one region finds the others' too."""
     person = Visitor(sandbox)
     person.sign_in(sandbox.portal_url)
@@ -82,36 +84,36 @@ def test_search_finds_neighbours_of_the_right_lab(sandbox):
     assert "Nobody was found." in find(person, "insignia", show="Clinic").text
 
 
-def test_lab_approves_by_itself_after_a_while():
+def test_lab_approves_by_itself_after_a_while(sandbox: RunningSandbox) -> None:
     """After `approval_seconds` the row is Active."""
-    with running_sandbox(approval_seconds=0) as sandbox:
-        person = Visitor(sandbox)
-        person.sign_in(sandbox.portal_url)
-        page = text_of(person.submit(find(person, "ormco"), user=AMERICAS.id))
-        assert "Active" in page
-        assert "waiting" not in page
+    sandbox.control(approval_seconds=0)
+    person = Visitor(sandbox)
+    person.sign_in(sandbox.portal_url)
+    page = text_of(person.submit(find(person, "ormco"), user=AMERICAS.id))
+    assert "Active" in page
+    assert "waiting" not in page
 
 
-def test_approval_can_be_changed_while_it_waits(sandbox):
+def test_approval_can_be_changed_while_it_waits(sandbox: RunningSandbox) -> None:
     """The control sets the delay for requests that were sent before, too."""
     api = Api(sandbox, sandbox.practice)
     api.request(AMERICAS.id)
     assert [row["ConnectionAccepted"] for row in api.connections()] == [False]
-    requests.post(sandbox.control_url, json={"approval_seconds": 0}, timeout=TIMEOUT)
+    sandbox.control(approval_seconds=0)
     assert [row["ConnectionAccepted"] for row in api.connections()] == [True]
 
 
-def test_pending_lab_never_approves_by_itself():
-    """With the scenario pending-lab, only the lab's own hand approves."""
-    with running_sandbox(approval_seconds=0, scenarios=["pending-lab"]) as sandbox:
-        api, lab = Api(sandbox, sandbox.practice), Api(sandbox, sandbox.lab)
-        connection = api.request(AMERICAS.id).json()
-        assert api.connections()[0]["ConnectionAccepted"] is False
-        assert lab.call("POST", f"{lab.me}/connection/{connection['Id']}/approve").status_code == 200
-        assert api.connections()[0]["ConnectionAccepted"] is True
+def test_pending_lab_never_approves_by_itself(sandbox: RunningSandbox) -> None:
+    """With the scenario pending-lab, a connection waits until the lab itself approves it."""
+    sandbox.control(approval_seconds=0, scenarios=["pending-lab"])
+    api, lab = Api(sandbox, sandbox.practice), Api(sandbox, sandbox.lab)
+    connection = api.request(AMERICAS.id).json()
+    assert api.connections()[0]["ConnectionAccepted"] is False
+    assert lab.call("POST", f"{lab.me}/connection/{connection['Id']}/approve").status_code == 200
+    assert api.connections()[0]["ConnectionAccepted"] is True
 
 
-def test_red_cross_removes_after_a_question(sandbox):
+def test_red_cross_removes_after_a_question(sandbox: RunningSandbox) -> None:
     """The red cross asks, then the row is gone on both sides."""
     person, api = Visitor(sandbox), Api(sandbox, sandbox.practice)
     connection = api.request(AMERICAS.id).json()["Id"]
@@ -119,24 +121,20 @@ def test_red_cross_removes_after_a_question(sandbox):
     assert 'aria-label="Remove Ormco Corporation"' in page.text
     asked = person.open(f"{sandbox.portal_url}/connections?remove={connection}")
     assert 'role="alertdialog"' in asked.text
-    url = f"{sandbox.portal_url}/connections/{connection}/remove"
-    token = re.search(r'name="form_token" value="([^"]+)"', asked.text)[1]
-    person.session.post(url, data={"form_token": token}, timeout=TIMEOUT).raise_for_status()
+    person.press(asked, f"/portal/connections/{connection}/remove").raise_for_status()
     assert api.connections() == Api(sandbox, sandbox.lab).connections() == []
 
 
-def test_lab_accepts_in_the_portal(sandbox):
+def test_lab_accepts_in_the_portal(sandbox: RunningSandbox) -> None:
     """The lab sees the practice's request, accepts it, and both are active."""
     connection = Api(sandbox, sandbox.practice).request(AMERICAS.id).json()["Id"]
     lab = Visitor(sandbox)
     page = lab.sign_in(sandbox.portal_url, sandbox.lab)
     assert "Request received, waiting for your approval" in text_of(page)
-    token = re.search(r'name="form_token" value="([^"]+)"', page.text)[1]
-    url = f"{sandbox.portal_url}/connections/{connection}/approve"
-    assert "Active" in text_of(lab.session.post(url, data={"form_token": token}, timeout=TIMEOUT))
+    assert "Active" in text_of(lab.press(page, f"/portal/connections/{connection}/approve"))
 
 
-def test_connection_object_names_both_sides(sandbox):
+def test_connection_object_names_both_sides(sandbox: RunningSandbox) -> None:
     """The API's connection has the documented keys."""
     api = Api(sandbox, sandbox.practice)
     connection = api.request(AMERICAS.id).json()
@@ -149,7 +147,7 @@ def test_connection_object_names_both_sides(sandbox):
 KEYS_OF_A_SIDE = ("User", "UserId", "UserEmail", "UserName", "UserType")
 
 
-def test_incoming_request_is_approved_by_the_practice(sandbox):
+def test_incoming_request_is_approved_by_the_practice(sandbox: RunningSandbox) -> None:
     """A lab may ask first; then the practice is the side that approves."""
     lab, practice = Api(sandbox, sandbox.lab), Api(sandbox, sandbox.practice)
     connection = lab.request(practice.me).json()["Id"]
@@ -158,7 +156,7 @@ def test_incoming_request_is_approved_by_the_practice(sandbox):
     assert practice.connections()[0]["ConnectionAccepted"] is True
 
 
-def test_either_side_may_delete(sandbox):
+def test_either_side_may_delete(sandbox: RunningSandbox) -> None:
     """The lab rejects what it was asked; the practice can ask again."""
     lab, practice = Api(sandbox, sandbox.lab), Api(sandbox, sandbox.practice)
     connection = practice.request(lab.me).json()["Id"]
@@ -177,7 +175,7 @@ def test_either_side_may_delete(sandbox):
         "{me}/connection/no-such-connection/approve",
     ],
 )
-def test_refusals_of_the_connections_api(sandbox, path):
+def test_refusals_of_the_connections_api(sandbox: RunningSandbox, path: str) -> None:
     """What cannot be is answered 400 with a sentence."""
     api = Api(sandbox, sandbox.practice)
     api.request(AMERICAS.id)
@@ -185,7 +183,7 @@ def test_refusals_of_the_connections_api(sandbox, path):
     assert (answer.status_code, list(answer.json())) == (400, ["Message"])
 
 
-def test_strangers_see_less_of_a_user(sandbox):
+def test_strangers_see_less_of_a_user(sandbox: RunningSandbox) -> None:
     """Another user is found by id and e-mail address in any case, without connections."""
     api = Api(sandbox, sandbox.practice)
     by_mail = api.call("GET", "insignia.support@ORMCO.com").json()
@@ -193,7 +191,7 @@ def test_strangers_see_less_of_a_user(sandbox):
     assert "Connections" not in by_mail
 
 
-def test_search_of_the_api(sandbox):
+def test_search_of_the_api(sandbox: RunningSandbox) -> None:
     """Each word begins a name, e-mail address or city; short words fail."""
     api = Api(sandbox, sandbox.practice)
     found = api.call("GET", "search?searchString=ormco glend").json()
@@ -202,7 +200,7 @@ def test_search_of_the_api(sandbox):
     assert api.call("GET", "search?searchString=corporation zzz").json() == []
 
 
-def test_servers_name_the_account_s_region(sandbox):
+def test_servers_name_the_account_s_region(sandbox: RunningSandbox) -> None:
     """The region's base address ends in /api/ and is one of the provider file's."""
     api = Api(sandbox, sandbox.other_practice)
     url = f"{sandbox.url}/metadata/americas/api/servers"

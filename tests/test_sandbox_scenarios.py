@@ -2,56 +2,32 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
+import html
+import re
+import socket
+from urllib.parse import urlsplit
 
 import pytest
 import requests
+from time_machine import TimeMachineFixture
 
-from tests.support.sandbox import TIMEOUT, Visitor, running_sandbox
+from tests.support.oauth_calls import code_of, connected, exchange, me, query_of, redirect_url, refresh
+from tests.support.sandbox import TIMEOUT, RunningSandbox, Visitor, running_sandbox
 
 
 @pytest.fixture
-def sandbox():
-    with running_sandbox() as running:
-        yield running
+def sandbox(classic: RunningSandbox) -> RunningSandbox:
+    return classic
 
 
-def redirect_url(sandbox, **params):
-    return Visitor(sandbox).authorize(sandbox.authorization_url(**params))
-
-
-def token_call(sandbox, **form):
-    auth = (sandbox.client_id, sandbox.client_secret)
-    return requests.post(f"{sandbox.url}/oauth/token", data=form, auth=auth, timeout=TIMEOUT)
-
-
-def exchange(sandbox, location):
-    code = unquote(parse_qs(urlsplit(location).query)["code"][0])
-    form = {"code": code, "redirect_uri": sandbox.redirect_uri}
-    return token_call(sandbox, grant_type="authorization_code", **form)
-
-
-def connected(sandbox, **params):
-    return exchange(sandbox, redirect_url(sandbox, **params)).json()
-
-
-def refresh(sandbox, token):
-    return token_call(sandbox, grant_type="refresh_token", refresh_token=token["refresh_token"])
-
-
-def me(sandbox, token):
-    headers = {"Authorization": f"Bearer {token['access_token']}"}
-    return requests.get(f"{sandbox.url}/api/users/me", headers=headers, timeout=TIMEOUT)
-
-
-def test_deny(sandbox):
+def test_deny(sandbox: RunningSandbox) -> None:
     """Whatever is pressed, the answer is access_denied."""
     sandbox.set_scenarios("deny")
-    query = dict(parse_qsl(urlsplit(redirect_url(sandbox, state="s")).query))
+    query = query_of(redirect_url(sandbox, state="s"))
     assert (query["error"], query["state"]) == ("access_denied", "s")
 
 
-def test_popup(sandbox):
+def test_popup(sandbox: RunningSandbox) -> None:
     """The login form sends its answer to a new window, and that window shows the Authorize page."""
     sandbox.set_scenarios("popup")
     person = Visitor(sandbox)
@@ -64,7 +40,7 @@ def test_popup(sandbox):
     assert "One more step" in again.text
 
 
-def test_redirect_chain(sandbox):
+def test_redirect_chain(sandbox: RunningSandbox) -> None:
     """303, 302 and 307 lead to the redirect URI, each once."""
     sandbox.set_scenarios("redirect-chain")
     person = Visitor(sandbox)
@@ -75,21 +51,22 @@ def test_redirect_chain(sandbox):
         last = sandbox.url + answer.headers["Location"]
         answer = person.session.get(last, allow_redirects=False, timeout=TIMEOUT)
     assert [*statuses, answer.status_code] == [303, 302, 302, 307]
-    assert exchange(sandbox, answer.headers["Location"]).status_code == 200
+    assert exchange(sandbox, code_of(answer.headers["Location"])).status_code == 200
     assert person.open(last).status_code == 404
 
 
 @pytest.mark.parametrize(
     ("generation", "path"), [("classic", "/oauth/authorise"), ("identity", "/home/error")]
 )
-def test_error_page(generation, path):
+def test_error_page(sandboxes: dict[str, RunningSandbox], generation: str, path: str) -> None:
     """The provider's own page is the end."""
-    with running_sandbox(generation, scenarios=["error-page"]) as sandbox:
-        page = requests.get(sandbox.authorization_url(), timeout=TIMEOUT)
-        assert (urlsplit(page.url).path, ">Error</h1>" in page.text) == (path, True)
+    sandbox = sandboxes[generation]
+    sandbox.set_scenarios("error-page")
+    page = requests.get(sandbox.authorization_url(), timeout=TIMEOUT)
+    assert (urlsplit(page.url).path, ">Error</h1>" in page.text) == (path, True)
 
 
-def test_outage(sandbox):
+def test_outage(sandbox: RunningSandbox) -> None:
     """Everything of the provider's answers 502 with HTML; OrmcoDigital and the control stay up."""
     token = connected(sandbox)
     sandbox.set_scenarios("outage")
@@ -103,13 +80,13 @@ def test_outage(sandbox):
     assert refresh(sandbox, token).status_code == 200
 
 
-def test_outage_of_identity_takes_discovery_down():
+def test_outage_of_identity_takes_discovery_down(identity: RunningSandbox) -> None:
     """The discovery document is part of the provider."""
-    with running_sandbox("identity", scenarios=["outage"]) as sandbox:
-        url = f"{sandbox.url}/.well-known/openid-configuration"
-        assert requests.get(url, timeout=TIMEOUT).status_code == 502
-        sandbox.set_scenarios("text-500")
-        assert requests.get(url, timeout=TIMEOUT).status_code == 200
+    url = f"{identity.url}/.well-known/openid-configuration"
+    identity.set_scenarios("outage")
+    assert requests.get(url, timeout=TIMEOUT).status_code == 502
+    identity.set_scenarios("text-500")
+    assert requests.get(url, timeout=TIMEOUT).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -121,38 +98,38 @@ def test_outage_of_identity_takes_discovery_down():
         ("rate-limited", 429, "application/json", "{"),
     ],
 )
-def test_bad_answers(sandbox, scenario, status, kind, beginning):
+def test_bad_answers(sandbox: RunningSandbox, scenario: str, status: int, kind: str, beginning: str) -> None:
     """Consent works, then token endpoint and APIs answer badly; nothing is spent by it."""
     token = connected(sandbox)
     sandbox.set_scenarios(scenario)
     location = redirect_url(sandbox)
-    for answer in (exchange(sandbox, location), refresh(sandbox, token), me(sandbox, token)):
+    for answer in (exchange(sandbox, code_of(location)), refresh(sandbox, token), me(sandbox, token)):
         assert (answer.status_code, answer.headers["Content-Type"].partition(";")[0]) == (status, kind)
         assert answer.text.startswith(beginning)
         assert ("Retry-After" in answer.headers) == (status == 429)
     assert scenario != "empty-401" or answer.content == b""
     sandbox.set_scenarios()
-    assert exchange(sandbox, location).status_code == refresh(sandbox, token).status_code == 200
+    assert exchange(sandbox, code_of(location)).status_code == refresh(sandbox, token).status_code == 200
 
 
-def test_slow(sandbox):
+def test_slow(sandbox: RunningSandbox) -> None:
     """The token endpoint takes its time; pages do not, and the answer is right."""
-    requests.post(sandbox.control_url, json={"scenarios": ["slow"], "slow_seconds": 1}, timeout=TIMEOUT)
+    sandbox.control(scenarios=["slow"], slow_seconds=0.5)
     location = redirect_url(sandbox)
     with pytest.raises(requests.ReadTimeout):
-        requests.post(f"{sandbox.url}/oauth/token", timeout=0.5)
-    assert exchange(sandbox, location).status_code == 200
+        requests.post(f"{sandbox.url}/oauth/token", timeout=0.1)
+    assert exchange(sandbox, code_of(location)).status_code == 200
 
 
-def test_stop_does_not_wait_for_slow_answers(sandbox):
+def test_stop_does_not_wait_for_slow_answers() -> None:
     """A sandbox that is stopped drops the call that is waiting."""
     with running_sandbox() as slow:
-        requests.post(slow.control_url, json={"scenarios": ["slow"], "slow_seconds": 500}, timeout=TIMEOUT)
+        slow.control(scenarios=["slow"], slow_seconds=500)
         with pytest.raises(requests.ReadTimeout):
             requests.post(f"{slow.url}/oauth/token", timeout=0.2)
 
 
-def test_lost_answer(sandbox):
+def test_lost_answer(sandbox: RunningSandbox) -> None:
     """The refresh is done, the answer is not sent, and the old refresh token is spent."""
     token = connected(sandbox)
     sandbox.set_scenarios("lost-answer")
@@ -163,15 +140,15 @@ def test_lost_answer(sandbox):
     assert me(sandbox, token).status_code == 200
 
 
-def test_cut_answer(sandbox):
+def test_cut_answer(sandbox: RunningSandbox) -> None:
     """Half of the answer comes, then the connection ends."""
     sandbox.set_scenarios("cut-answer")
     location = redirect_url(sandbox)
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
-        exchange(sandbox, location)
+        exchange(sandbox, code_of(location))
 
 
-def test_no_rotation(sandbox):
+def test_no_rotation(sandbox: RunningSandbox) -> None:
     """A refresh answers without a refresh token, and the old one goes on."""
     token = connected(sandbox)
     sandbox.set_scenarios("no-rotation")
@@ -180,7 +157,7 @@ def test_no_rotation(sandbox):
         assert (answer.status_code, "refresh_token" in answer.json()) == (200, False)
 
 
-def test_reuse_revokes(sandbox):
+def test_reuse_revokes(sandbox: RunningSandbox) -> None:
     """An old refresh token, sent again, kills the new one."""
     sandbox.set_scenarios("reuse-revokes")
     first = connected(sandbox)
@@ -189,7 +166,7 @@ def test_reuse_revokes(sandbox):
     assert refresh(sandbox, second).json()["error"] == "invalid_grant"
 
 
-def test_no_refresh_token(sandbox):
+def test_no_refresh_token(sandbox: RunningSandbox) -> None:
     """The exchange answers an access token alone."""
     sandbox.set_scenarios("no-refresh-token")
     token = connected(sandbox)
@@ -197,7 +174,7 @@ def test_no_refresh_token(sandbox):
     assert "refresh_token" not in token
 
 
-def test_scope_shrinks(sandbox):
+def test_scope_shrinks(sandbox: RunningSandbox) -> None:
     """Less is granted than asked for; a refresh takes no more away."""
     sandbox.set_scenarios("scope-shrinks")
     token = connected(sandbox, scope="cases users")
@@ -205,7 +182,7 @@ def test_scope_shrinks(sandbox):
     assert refresh(sandbox, token).json()["scope"] == "cases"
 
 
-def test_short_lived(sandbox, time_machine):
+def test_short_lived(sandbox: RunningSandbox, time_machine: TimeMachineFixture) -> None:
     """Access tokens end after five seconds."""
     sandbox.set_scenarios("short-lived")
     time_machine.move_to("2030-01-01T12:00:00Z")
@@ -215,7 +192,7 @@ def test_short_lived(sandbox, time_machine):
     assert me(sandbox, token).status_code == 401
 
 
-def test_revoked_while_it_runs(sandbox):
+def test_revoked_while_it_runs(sandbox: RunningSandbox) -> None:
     """Setting it removes every grant for good."""
     token = connected(sandbox)
     sandbox.set_scenarios("revoked")
@@ -224,7 +201,7 @@ def test_revoked_while_it_runs(sandbox):
     assert me(sandbox, token).status_code == 401
 
 
-def test_revoked_from_the_start(sandbox):
+def test_revoked_from_the_start(sandbox: RunningSandbox) -> None:
     """A connection can be made, and its first refresh finds the grant removed."""
     sandbox.set_scenarios("revoked")
     token = connected(sandbox)
@@ -232,30 +209,72 @@ def test_revoked_from_the_start(sandbox):
     assert refresh(sandbox, token).json()["error"] == "invalid_grant"
 
 
-def test_other_account(sandbox):
+def test_other_account(sandbox: RunningSandbox) -> None:
     """Whoever signs in, the token is the other practice's."""
     sandbox.set_scenarios("other-account")
     assert me(sandbox, connected(sandbox)).json()["Email"] == sandbox.other_practice.username
 
 
-def test_page_changed(sandbox):
+def test_page_changed(sandbox: RunningSandbox) -> None:
     """The Authorize page has none of the words it should have, and still works."""
     sandbox.set_scenarios("page-changed")
     page = Visitor(sandbox).sign_in(sandbox.authorization_url())
     assert not [words for words in ("Allow access", ">Cancel<", "Ormco", ">Authorize<") if words in page.text]
-    assert exchange(sandbox, redirect_url(sandbox)).status_code == 200
+    assert exchange(sandbox, code_of(redirect_url(sandbox))).status_code == 200
 
 
-def test_no_cancel(sandbox):
+def test_no_cancel(sandbox: RunningSandbox) -> None:
     """The Authorize page has no Cancel button."""
     sandbox.set_scenarios("no-cancel")
     page = Visitor(sandbox).sign_in(sandbox.authorization_url())
     assert ("Allow access" in page.text, "Cancel" in page.text) == (True, False)
 
 
-def test_scenarios_combine(sandbox):
+def test_scenarios_combine(sandbox: RunningSandbox) -> None:
     """Several scenarios hold at once."""
     sandbox.set_scenarios("other-account", "short-lived", "no-refresh-token", "redirect-chain")
     token = connected(sandbox)
     assert (token["expires_in"], "refresh_token" in token) == (5, False)
     assert me(sandbox, token).json()["Email"] == sandbox.other_practice.username
+
+
+def test_landing_frame(sandbox: RunningSandbox) -> None:
+    """Frames of the Authorize page load the landing host with errors and codes, one inside another."""
+    sandbox.set_scenarios("landing-frame")
+    page = Visitor(sandbox).sign_in(sandbox.authorization_url())
+    frames = [html.unescape(found) for found in re.findall(r'<iframe src="([^"]+)"', page.text)]
+    assert frames[:2] == ["https://ormco.com/?error=login_required", "https://ormco.com/?code=ATTACKERCODE"]
+    assert "frame-src 'self' https://ormco.com" in page.headers["Content-Security-Policy"]
+    inner = requests.get(sandbox.url + frames[-1], timeout=TIMEOUT)
+    assert '<iframe src="https://ormco.com/?code=ATTACKERCODE' in inner.text
+    assert "frame-ancestors 'self'" in inner.headers["Content-Security-Policy"]
+
+
+def test_html_token(sandbox: RunningSandbox) -> None:
+    """The token endpoint alone answers 200 with HTML, and spends nothing."""
+    token = connected(sandbox)
+    sandbox.set_scenarios("html-token")
+    answer = refresh(sandbox, token)
+    assert (answer.status_code, answer.text[:15]) == (200, "<!doctype html>")
+    assert me(sandbox, token).status_code == 200
+
+
+def test_endless_401(sandbox: RunningSandbox) -> None:
+    """The APIs refuse every access token, a fresh one too; refreshing works."""
+    sandbox.set_scenarios("endless-401")
+    fresh = refresh(sandbox, connected(sandbox))
+    assert fresh.status_code == 200
+    answer = me(sandbox, fresh.json())
+    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, 'Bearer error="invalid_token"')
+
+
+def test_early_hints(sandbox: RunningSandbox) -> None:
+    """A 103 comes before the answer itself, of pages and endpoints alike, but not of the control."""
+    sandbox.set_scenarios("early-hints")
+    for path, hinted in (("/Account/Login", True), ("/api/users/me", True), ("/sandbox/control", False)):
+        with socket.create_connection(("127.0.0.1", urlsplit(sandbox.url).port or 0), 20) as connection:
+            host = urlsplit(sandbox.url).netloc
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert answer.startswith(b"HTTP/1.1 103 Early Hints\r\nLink: ") is hinted
+        assert answer.count(b"HTTP/1.1 ") == 1 + hinted

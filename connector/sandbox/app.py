@@ -1,92 +1,96 @@
-"""The sandbox as one Flask application: every host of 3Shape's, and OrmcoDigital, on one origin."""
+"""The sandbox as one Flask application on a loopback port: every host of 3Shape's, and OrmcoDigital."""
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import socket
 from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, render_template, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from connector.sandbox import (
-    applications,
     case_control,
-    case_pages,
-    cases,
-    classic,
     control,
+    downloads,
     faults,
-    identity,
-    login,
+    metadata_api,
+    oauth_endpoints,
     ormcodigital,
     portal,
     sessions,
     users_api,
 )
-from connector.sandbox.grants import authorization_server
-from connector.sandbox.sessions import endpoint_kind, the_world
-from connector.sandbox.world import World
+from connector.sandbox.accounts import TooManyAttemptsError
+from connector.sandbox.authorization_server import authorization_server
+from connector.sandbox.sessions import endpoint_kind, state
+from connector.sandbox.state import State
 
-__all__ = ["create_app"]
+__all__ = ["Listener", "create_app"]
 
 _MAX_BODY = 1024 * 1024
+_IDLE_SECONDS = 60
+_EARLY_HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </static/style.css>; rel=preload; as=style\r\n\r\n"
 _CONTENT_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
+    "base-uri 'none'"
 )
 
 
 class _SandboxApp(Flask):
-    """Answers one request at a time: the world has one lock, held while a view runs."""
-
-    world: World
+    """Answers one request at a time: the state has one lock, held while a view runs."""
 
     def dispatch_request(self) -> Any:
-        """Run the view under the lock; waiting and failing on purpose happens before it."""
-        with self.world.lock:
+        """Run the view under the lock; deliberate waits and failures come before it."""
+        with state.lock:
             return super().dispatch_request()
 
 
-def create_app(world: World) -> Flask:
-    """Return the web application of a world."""
+def create_app(sandbox_state: State) -> Flask:
+    """Return the web application of a sandbox."""
     app = _SandboxApp("connector.sandbox")
-    app.world = world
-    port = urlsplit(world.base_url).port
     app.config.update(
         SECRET_KEY=secrets.token_bytes(32),
         # Cookies do not know ports: two sandboxes in one browser need two names.
-        SESSION_COOKIE_NAME=f"sandbox-{port}",
+        SESSION_COOKIE_NAME=f"sandbox-{urlsplit(sandbox_state.base_url).port}",
+        SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         MAX_CONTENT_LENGTH=_MAX_BODY,
     )
-    app.extensions["world"] = world
-    app.extensions["authorization_server"] = authorization_server(app, world)
-    generation = classic if world.generation == "classic" else identity
-    for part in (login, generation, applications, users_api, portal, ormcodigital, control):
+    app.context_processor(sessions.template_values)
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.extensions["state"] = sandbox_state
+    app.extensions["authorization_server"] = authorization_server(app, sandbox_state)
+    for part in (sessions, users_api, metadata_api, downloads, portal, ormcodigital, control, case_control):
         app.register_blueprint(part.blueprint)
-    for part in (cases, case_pages, case_control):
-        app.register_blueprint(part.blueprint)
-    app.before_request(_refuse_strange_hosts)
-    app.before_request(faults.fail_on_purpose)
-    app.before_request(sessions.check_form)
-    app.after_request(faults.lose_answer)
+    app.register_blueprint(oauth_endpoints.shared)
+    app.register_blueprint(getattr(oauth_endpoints, sandbox_state.generation))
+    for check in (_refuse_strange_hosts, control.check_caller, faults.fail_on_purpose, sessions.check_form):
+        app.before_request(check)
+    app.after_request(faults.spoil_answer)
     app.after_request(_add_headers)
     app.register_error_handler(HTTPException, _error_page)
-    app.context_processor(sessions.template_values)
+    app.register_error_handler(TooManyAttemptsError, _too_many_attempts)
     return app
 
 
 def _refuse_strange_hosts() -> None:
-    port = urlsplit(the_world().base_url).port
-    # Any other name is that of a web page elsewhere, made to point here (DNS rebinding).
-    if request.headers.get("Host") not in (f"127.0.0.1:{port}", f"localhost:{port}"):
+    own = urlsplit(state.base_url)
+    # Any other name belongs to a web page elsewhere that was made to point here (DNS rebinding).
+    if request.headers.get("Host") not in (own.netloc, f"localhost:{own.port}"):
         abort(400, "This is not the address of the sandbox.")
 
 
 def _add_headers(response: Response) -> Response:
+    framing = "'self'" if request.endpoint == "consent.frame" else "'none'"
+    policy = f"{_CONTENT_POLICY}; frame-ancestors {framing}"
+    if state.on("landing-frame"):
+        policy += f"; frame-src 'self' {oauth_endpoints.landing_origin()}"
     response.headers.setdefault("Cache-Control", "no-store")
-    response.headers["Content-Security-Policy"] = _CONTENT_POLICY
+    response.headers["Content-Security-Policy"] = policy
     response.headers["Referrer-Policy"] = "same-origin"
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response
@@ -95,6 +99,72 @@ def _add_headers(response: Response) -> Response:
 def _error_page(error: HTTPException) -> Any:
     if error.response is not None:
         return error
+    if endpoint_kind() == "page":
+        return render_template("error.html", title=error.name, detail=error.description), error.code
+    headers = [header for header in error.get_headers() if header[0] == "Content-Range"]
+    return {"Message": error.description}, error.code, headers
+
+
+def _too_many_attempts(error: TooManyAttemptsError) -> Any:
+    status, headers = 429, {"Retry-After": f"{error.seconds:.0f}"}
     if endpoint_kind() != "page":
-        return {"Message": error.description}, error.code
-    return render_template("error.html", title=error.name, detail=error.description), error.code
+        return {"Message": str(error)}, status, headers
+    return render_template("error.html", title="Too many attempts", detail=f"{error}."), status, headers
+
+
+class _Handler(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = _IDLE_SECONDS
+
+    def send_response(self, code: int, message: str | None = None) -> None:
+        """Send the status line, after an interim response if a scenario asked for one."""
+        if self._asked("sandbox.early_hints"):
+            self.wfile.write(_EARLY_HINTS)
+        super().send_response(code, message)
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """Return the value of the Date header."""
+        return self._asked("sandbox.date") or super().date_time_string(timestamp)
+
+    def _asked(self, name: str) -> Any:
+        # A malformed request has no environment.
+        return getattr(self, "environ", {}).get(name)
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Log nothing: request lines hold codes and, at the token information call, tokens."""
+
+    def log_error(self, format: str, *args: Any) -> None:
+        """Log nothing: a malformed request line is still a request line."""
+
+
+class Listener(ThreadedWSGIServer):
+    """A server on a socket that is already bound, so that a port in use is an error and not an exit."""
+
+    def __init__(self, sandbox_state: State, bound: socket.socket) -> None:
+        self.state = sandbox_state
+        self.sandbox_app = create_app(sandbox_state)
+        self._open: set[socket.socket] = set()
+        host, port = bound.getsockname()
+        super().__init__(host, port, self.sandbox_app, handler=_Handler, fd=bound.fileno())
+
+    def serve_forever(self, poll_interval: float = 0.05) -> None:
+        """Answer requests until `close`."""
+        super().serve_forever(poll_interval)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer one connection in a thread of its own."""
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close one connection."""
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def close(self) -> None:
+        """Stop, and cut the connections that are still open: clients keep theirs alive."""
+        self.state.stopping.set()
+        self.shutdown()
+        for connection in tuple(self._open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)

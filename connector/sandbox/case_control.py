@@ -1,4 +1,4 @@
-"""Plays both sides of cases by command: JSON in, JSON out, no token asked."""
+"""The control of cases: plays both sides by command, with JSON and without a token."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
-from flask import Blueprint, abort, request
+from flask import Blueprint, abort
 
 from connector.sandbox.accounts import LABS_OF_ORMCO, PRACTICE, REGIONS, Account
-from connector.sandbox.case_book import ACTIONS, SandboxCase
 from connector.sandbox.case_files import HOSTILE_NAMES, CaseFile, new_attachment
-from connector.sandbox.sessions import machine, the_world
+from connector.sandbox.case_store import ACTIONS, SandboxCase
+from connector.sandbox.control import json_body
+from connector.sandbox.sessions import machine, state
 
 __all__ = ["blueprint", "send_case"]
 
@@ -25,21 +26,21 @@ _NAMES = ("Ada", "Ben", "Cleo", "Dan", "Eve"), ("Example", "Made-Up", "Nobody", 
 
 
 @blueprint.get("/sandbox/cases")
-@machine("open")
+@machine("control")
 def show() -> dict[str, Any]:
-    """Answer with all cases: their status, and what either side can do."""
-    return {"cases": [_summary(case) for case in the_world().cases.everything()]}
+    """Return all cases: their status, and the actions of either side."""
+    return {"cases": [_summary(case) for case in state.cases.everything()]}
 
 
 @blueprint.post("/sandbox/cases")
-@machine("open")
+@machine("control")
 def send() -> dict[str, Any]:
     """Let a practice send cases to Ormco's lab of its region, or to another.
 
     Keys, all optional: `practice` and `lab` (e-mail addresses), `count`, `patient` ([first, last]), and
     `attachments`, a list of {`name`, `file_type`, and `content` in base64 or `size`}.
     """
-    body = _body()
+    body = json_body()
     clinic = _account_of(body.get("practice", PRACTICE.email))
     lab = _account_of(body.get("lab", LABS_OF_ORMCO[clinic.region.key].email))
     if clinic.is_lab or not lab.is_lab:
@@ -54,44 +55,44 @@ def send() -> dict[str, Any]:
 
 
 @blueprint.post("/sandbox/cases/<case_id>/<action>")
-@machine("open")
+@machine("control")
 def act(case_id: str, action: str) -> dict[str, Any]:
-    """Let a side do something; `status` with {`state`, `state_flag`} sets whatever status."""
-    book, case, body = the_world().cases, _case(case_id), _body()
+    """Carry out an action of a side; `status` with {`state`, `state_flag`} sets any status."""
+    case, body = _case(case_id), json_body()
     if action == "status":
-        state, flag = body.get("state"), body.get("state_flag")
-        if not isinstance(state, str) or not (flag is None or isinstance(flag, str)):
+        word, flag = body.get("state"), body.get("state_flag")
+        if not isinstance(word, str) or not (flag is None or isinstance(flag, str)):
             abort(400, "state and state_flag are not texts.")
-        book.update(case, state, flag, did="status", role=None, designs=body.get("designs") is True)
+        state.cases.update(case, (word, flag), did="status", role=None, designs=body.get("designs") is True)
         return _summary(case)
     if action not in ACTIONS:
         abort(400, f"There is no action {action!r}; there are {', '.join(ACTIONS)} and status.")
     try:
-        book.act(case, action, ACTIONS[action].role or "Clinic")
+        state.cases.act(case, action, ACTIONS[action].role or "Clinic")
     except ValueError as impossible:
         abort(400, f"{impossible}.")
     return _summary(case)
 
 
 @blueprint.delete("/sandbox/cases/<case_id>")
-@machine("open")
+@machine("control")
 def remove(case_id: str) -> dict[str, Any]:
-    """Take a case out."""
-    the_world().cases.remove(_case(case_id))
+    """Delete a case."""
+    state.cases.remove(_case(case_id))
     return {"removed": case_id}
 
 
 @blueprint.post("/sandbox/practices")
-@machine("open")
+@machine("control")
 def add_practices() -> dict[str, Any]:
     """Make more practices: `count` of them in `region`, connected with Ormco's lab there."""
-    world, body = the_world(), _body()
+    body = json_body()
     region = body.get("region", PRACTICE.region.key)
     if region not in REGIONS:
         abort(400, f"There is no region {region!r}.")
     added = []
     for _ in range(_count(body)):
-        number = len(world.accounts) + 1
+        number = len(state.accounts) + 1
         account = replace(
             PRACTICE,
             id=str(uuid.uuid5(uuid.NAMESPACE_URL, f"sandbox-practice-{number}")),
@@ -99,7 +100,7 @@ def add_practices() -> dict[str, Any]:
             name=f"Practice {number}",
             region=REGIONS[region],
         )
-        world.accounts = {**world.accounts, account.id: account}
+        state.accounts = {**state.accounts, account.id: account}
         _connect(account, LABS_OF_ORMCO[region])
         added.append({"id": account.id, "username": account.email, "password": account.password})
     return {"practices": added}
@@ -109,18 +110,17 @@ def send_case(
     clinic: Account, lab: Account, *, files: list[CaseFile] | None = None, patient: list[str] | None = None
 ) -> SandboxCase:
     """Send one case, with made-up names where none are given."""
-    world = the_world()
-    serial = world.cases.count
+    serial = state.cases.count
     first, last = (
         (str(name) for name in patient) if patient else (names[serial % len(names)] for names in _NAMES)
     )
     hostile = [new_attachment(name, f"{name!r} {serial}".encode()) for name in HOSTILE_NAMES]
-    own = [*(files or []), *(hostile if world.on("hostile-names") else [])]
-    return world.cases.send(clinic, lab, patient=(first, last), files=own)
+    own = [*(files or []), *(hostile if state.on("hostile-names") else [])]
+    return state.cases.send(clinic, lab, patient=(first, last), files=own)
 
 
 def _connect(clinic: Account, lab: Account) -> None:
-    rows = the_world().lab_connections
+    rows = state.lab_connections
     row = rows.between(clinic, lab) or rows.request(clinic, lab)
     row.accepted = True
 
@@ -136,22 +136,13 @@ def _summary(case: SandboxCase) -> dict[str, Any]:
     }
 
 
-def _body() -> dict[str, Any]:
-    # JSON alone: a web page elsewhere can send a form here, but not this type.
-    if not request.is_json and request.content_length:
-        abort(415, "Send JSON.")
-    body = request.get_json() if request.content_length else {}
-    return body if isinstance(body, dict) else abort(400, "Send a JSON object.")
-
-
 def _case(case_id: str) -> SandboxCase:
-    return the_world().cases.get(case_id) or abort(404, "There is no such case.")
+    return state.cases.get(case_id) or abort(404, "There is no such case.")
 
 
 def _account_of(email: object) -> Account:
-    wanted = email.lower() if isinstance(email, str) else None
-    found = (account for account in the_world().accounts.values() if account.email.lower() == wanted)
-    return next(found, None) or abort(400, "There is no such account.")
+    found = state.account_by_email(email) if isinstance(email, str) else None
+    return found or abort(400, "There is no such account.")
 
 
 def _count(body: dict[str, Any]) -> int:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-__all__ = ["HOSTILE_NAMES", "CaseFile", "first_attachments", "new_attachment", "new_design", "new_scans"]
+__all__ = ["HOSTILE_NAMES", "CaseFile", "attachments", "new_attachment", "new_design", "new_scans"]
 
 HOSTILE_NAMES = (
     "../../../evil.txt",
@@ -32,8 +32,6 @@ HOSTILE_NAMES = (
     "ü" * 200 + ".ply",
 )
 
-_serial = itertools.count(1)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseFile:
@@ -42,7 +40,7 @@ class CaseFile:
     Attributes:
         kind: "Scans", "Designs" or "Attachments", as the API's lists are called.
         part: a scan's jaw, or the type of the others.
-        seed: what its content is made of, so that thousands of cases need no room.
+        seed: the source of its content, so that thousands of cases need no memory for it.
         given: its content, if it was given.
     """
 
@@ -60,63 +58,52 @@ class CaseFile:
         """The file itself."""
         return _made_up(self.seed, self.size) if self.given is None else self.given
 
+    def changed(self) -> CaseFile:
+        """Return the same file with other content of the same size."""
+        return replace(self, seed=f"{self.seed} changed", size=len(self.content), given=None)
+
     @property
     def sha1(self) -> str:
-        """What the API calls its Hash."""
+        """Its Hash in the API."""
         return _sha1_of_made_up(self.seed, self.size) if self.given is None else _sha1(self.given)
 
 
 def new_scans(seed: str) -> tuple[CaseFile, ...]:
     """Return the scans of both jaws."""
     return tuple(
-        CaseFile(
-            id=f"scan-{jaw}",
-            kind="Scans",
-            name=None,
-            file_type="dcm",
-            part=jaw,
-            seed=f"{seed} {jaw}",
-            size=6000,
-        )
-        for jaw in ("upper", "lower")
+        _file("Scans", f"scan-{jaw}", "dcm", jaw, f"{seed} {jaw}", 6000) for jaw in ("upper", "lower")
     )
 
 
-def new_design(seed: str) -> tuple[CaseFile, ...]:
-    """Return a design that no case had before."""
-    number = next(_serial)
-    return (
-        CaseFile(
-            id=f"design-{number}",
-            kind="Designs",
-            name=None,
-            file_type="stl",
-            part="DigitalModel",
-            seed=f"{seed} design {number}",
-            size=4000,
-        ),
-    )
+def new_design(seed: str, number: int) -> CaseFile:
+    """Return the design that comes with a version."""
+    return _file("Designs", f"design-{number}", "stl", "DigitalModel", f"{seed} design {number}", 4000)
 
 
-def first_attachments(seed: str) -> tuple[CaseFile, ...]:
-    """Return what every case has: the order form and a model."""
-    return (
-        replace(new_attachment("PrintableOrderForm.html"), seed=f"{seed} form", size=900),
-        replace(new_attachment("model.ply"), seed=f"{seed} model", size=40_000),
+def attachments(seed: str, more: Iterable[CaseFile] = ()) -> tuple[CaseFile, ...]:
+    """Return the attachments of a new case: the order form, a model, and more."""
+    form = replace(new_attachment("PrintableOrderForm.html"), seed=f"{seed} form", size=900)
+    model = replace(new_attachment("model.ply"), seed=f"{seed} model", size=40_000)
+    return tuple(
+        replace(file, id=f"attachment-{number}") for number, file in enumerate((form, model, *more), start=1)
     )
 
 
 def new_attachment(name: str, content: bytes | None = None, file_type: str | None = None) -> CaseFile:
-    """Return an attachment."""
+    """Return an attachment without an id yet."""
     ending = name.rpartition(".")[2].lower()
     return CaseFile(
-        id=f"attachment-{next(_serial)}",
+        id="",
         kind="Attachments",
         name=name,
         file_type=file_type or (ending if ending.isalnum() else "bin"),
         part="OrderForm" if name.endswith(".html") else "Other",
         given=content,
     )
+
+
+def _file(kind: str, file_id: str, file_type: str, part: str, seed: str, size: int) -> CaseFile:
+    return CaseFile(id=file_id, kind=kind, name=None, file_type=file_type, part=part, seed=seed, size=size)
 
 
 def _made_up(seed: str, size: int) -> bytes:

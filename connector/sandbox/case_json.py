@@ -3,33 +3,45 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from connector.sandbox.accounts import Account
-from connector.sandbox.case_book import SandboxCase, Version
 from connector.sandbox.case_files import CaseFile
+from connector.sandbox.case_store import SandboxCase, Version
+from connector.sandbox.sessions import state
 
-__all__ = ["case_object"]
+__all__ = ["case_object", "metadata_url"]
 
 _NO_DATE = "1753-01-01T00:00:00Z"
 _FOREIGN = "https://files.elsewhere.test"
 
 
-def case_object(
-    case: SandboxCase, version: Version, *, base: str, on: Callable[[str], bool]
-) -> dict[str, Any]:
-    """Return one version of a case.
+def metadata_url(region: str) -> str:
+    """Return the base address of the metadata API of a region."""
+    return f"{state.base_url}/metadata/{region}/api/"
 
-    Args:
-        case: which.
-        version: its version.
-        base: address of the metadata API, ending in "/api/".
-        on: tells whether a scenario is set.
-    """
-    whole: dict[str, Any] = {
-        "Id": case.id,
+
+def case_object(case: SandboxCase, version: Version) -> dict[str, Any]:
+    """Return one version of a case."""
+    whole = {
+        **_order(case),
+        **_dates(case, version),
         "Version": version.number,
+        "State": version.state,
+        "StateFlag": version.flag,
+        "Href": f"{_host(case)}cases/{case.id}",
+        "Actors": [_actor(case.clinic), _actor(case.lab)],
+        "ModelElements": [],
+        "Comments": list(version.comments),
+    }
+    for kind in ("Attachments", "Scans", "Designs"):
+        whole[kind] = [_file(case, version, file) for file in version.files if file.kind == kind]
+    return _odd(whole) if state.on("odd-values") else whole
+
+
+def _order(case: SandboxCase) -> dict[str, Any]:
+    return {
+        "Id": case.id,
         "PatientName": f"{case.first_name} {case.last_name}",
         "Patient": {
             "FirstName": case.first_name,
@@ -37,14 +49,7 @@ def case_object(
             "ExternalId": f"EXT-{case.serial:05}",
             "PatientRefNo": f"REF-{case.serial:05}",
         },
-        "Created": _date(case.created, case.serial),
-        "UpdatedOn": _date(version.at, case.serial + version.number),
-        "ReceivedOn": _date(case.created, case.serial + 1),
         "CreatorId": case.clinic.id,
-        "State": version.state,
-        "StateFlag": version.flag,
-        "DeliveryDate": _NO_DATE if case.serial % 2 else _date(case.created + 14 * 86400, case.serial),
-        "Href": f"{_host(base, on)}cases/{case.id}",
         "OperatorId": f"{case.clinic.first_name} {case.clinic.last_name}",
         "ScanSource": "TRIOS",
         "Application": "TRIOS",
@@ -52,16 +57,16 @@ def case_object(
         "ThreeShapeOrderNo": f"{1417500000 + case.serial}_20260718_1655_08",
         "ManufacturingProductionTag": None,
         "Model3D": None,
-        "Actors": [_actor(case.clinic, on), _actor(case.lab, on)],
-        "ModelElements": [],
-        "Comments": list(version.comments),
     }
-    for kind in ("Attachments", "Scans", "Designs"):
-        listed = [file for file in version.files if file.kind == kind]
-        whole[kind] = [_file(case, version, file, _host(base, on)) for file in listed]
-    if on("no-updated-on"):
-        del whole["UpdatedOn"], whole["ReceivedOn"]
-    return _odd(whole) if on("odd-values") else whole
+
+
+def _dates(case: SandboxCase, version: Version) -> dict[str, Any]:
+    delivery = _NO_DATE if case.serial % 2 else _date(case.created + 14 * 86400, case.serial)
+    dates = {"Created": _date(case.created, case.serial), "DeliveryDate": delivery}
+    if not state.on("no-updated-on"):
+        dates["UpdatedOn"] = _date(version.at, case.serial + version.number)
+        dates["ReceivedOn"] = _date(case.created, case.serial + 1)
+    return dates
 
 
 def _date(at: float, form: int) -> str:
@@ -70,12 +75,12 @@ def _date(at: float, form: int) -> str:
     return (f"{text}Z", text, f"{text}.{int(at * 1000) % 1000:03}Z")[form % 3]
 
 
-def _host(base: str, on: Callable[[str], bool]) -> str:
-    return f"{_FOREIGN}/api/" if on("foreign-hrefs") else base
+def _host(case: SandboxCase) -> str:
+    return f"{_FOREIGN}/api/" if state.on("foreign-hrefs") else metadata_url(case.clinic.region.key)
 
 
-def _actor(account: Account, on: Callable[[str], bool]) -> dict[str, Any]:
-    bare = on("bare-actors")
+def _actor(account: Account) -> dict[str, Any]:
+    bare = state.on("bare-actors")
     return {
         "Id": account.id,
         "Roles": [account.role],
@@ -84,29 +89,22 @@ def _actor(account: Account, on: Callable[[str], bool]) -> dict[str, Any]:
     }
 
 
-def _file(case: SandboxCase, version: Version, file: CaseFile, base: str) -> dict[str, Any]:
+def _file(case: SandboxCase, version: Version, file: CaseFile) -> dict[str, Any]:
+    known = None if state.on("no-hash") or state.on("changing-file") else file.sha1
     whole: dict[str, Any] = {
         "Id": file.id,
-        "Hash": file.sha1,
+        "Hash": known,
         "FileType": file.file_type,
-        "Href": f"{base}cases/{case.id}/attachments/{file.sha1}",
-    }
-    if file.kind == "Scans":
-        return {
-            **whole,
-            "ScanTimestamp": _date(case.created, 2),
-            "JawType": file.part,
-            "Type": "Preparation",
-        }
-    if file.kind == "Designs":
-        return {**whole, "Type": file.part}
-    return {
-        **whole,
-        "Name": file.name,
-        "Created": _date(case.created, 0),
-        "Updated": _date(version.at, 1),
+        "Href": f"{_host(case)}cases/{case.id}/attachments/{known or file.id}",
         "Type": file.part,
     }
+    if file.kind == "Scans":
+        scanned = {"ScanTimestamp": _date(case.created, 2), "JawType": file.part, "Type": "Preparation"}
+        return whole | scanned
+    if file.kind == "Attachments":
+        dates = {"Created": _date(case.created, 0), "Updated": _date(version.at, 1)}
+        return whole | dates | {"Name": file.name}
+    return whole
 
 
 def _odd(whole: dict[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,12 @@
-"""The applications that are registered with the sandbox. Authlib reads them through these names."""
+"""The applications registered with the sandbox, and the provider file that describes it to them."""
 
 from __future__ import annotations
 
+import re
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from connector.sandbox.accounts import REGIONS
 
 __all__ = [
     "CLIENT_ID",
@@ -11,6 +14,7 @@ __all__ = [
     "PUBLIC_CLIENT_ID",
     "Client",
     "client_secret",
+    "provider_toml",
     "registered_clients",
 ]
 
@@ -35,7 +39,7 @@ IDENTITY_SCOPES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """One registered application."""
+    """One registered application. Authlib reads it through these names."""
 
     client_id: str
     secret: str | None = field(default=None, repr=False)
@@ -87,11 +91,11 @@ def client_secret(generation: str) -> str:
     return _SECRETS[generation]
 
 
-def registered_clients(generation: str, redirect_uris: tuple[str, ...]) -> dict[str, Client]:
-    """Return the clients of a generation by id: Ormco, and for identity a public one too."""
+def registered_clients(generation: str, client_id: str, redirect_uris: tuple[str, ...]) -> dict[str, Client]:
+    """Return the clients of a generation by id: Ormco first, and for identity a public one too."""
     code_and_refresh = frozenset({"authorization_code", "refresh_token"})
     ormco = Client(
-        client_id=CLIENT_ID,
+        client_id=client_id,
         secret=client_secret(generation),
         name="Ormco",
         redirect_uris=redirect_uris,
@@ -99,12 +103,56 @@ def registered_clients(generation: str, redirect_uris: tuple[str, ...]) -> dict[
         grant_types=code_and_refresh | {"password"} if generation == "classic" else code_and_refresh,
     )
     if generation == "classic":
-        return {CLIENT_ID: ormco}
-    public = Client(
-        client_id=PUBLIC_CLIENT_ID,
-        name="Ormco",
-        redirect_uris=redirect_uris,
-        scopes=IDENTITY_SCOPES,
-        grant_types=code_and_refresh,
-    )
-    return {CLIENT_ID: ormco, PUBLIC_CLIENT_ID: public}
+        return {client_id: ormco}
+    public = replace(ormco, client_id=PUBLIC_CLIENT_ID, secret=None)
+    return {client_id: ormco, PUBLIC_CLIENT_ID: public}
+
+
+def provider_toml(generation: str, base_url: str, scope: str | None) -> str:
+    """Return the text of a provider file for a sandbox.
+
+    Args:
+        generation: "classic" or "identity".
+        base_url: the sandbox's origin.
+        scope: what a client asks for; None: the generation's usual scopes.
+
+    Raises:
+        ValueError: the generation has no such scope.
+    """
+    own = _classic(base_url) if generation == "classic" else _identity(base_url)
+    if scope is None:
+        scope = "" if generation == "classic" else " ".join(IDENTITY_SCOPES[:4])
+    unknown = sorted(set(scope.split()) - set(IDENTITY_SCOPES))
+    if (unknown and generation == "identity") or not re.fullmatch(r"[ !#-\[\]-~]*", scope):
+        raise ValueError(f"there is no scope {' '.join(unknown)!r}")
+    shared = [
+        *([f'scope = "{scope}"'] if scope else []),
+        f'users_url = "{base_url}"',
+        f'applications_page = "{base_url}/User/Applications"',
+        f'portal_url = "{base_url}/portal"',
+        "",
+        "[provider.metadata_urls]",
+        *(f'{region} = "{base_url}/metadata/{region}"' for region in REGIONS),
+    ]
+    return "\n".join(["[provider]", *own, *shared, ""])
+
+
+def _classic(base_url: str) -> list[str]:
+    return [
+        f'authorization_endpoint = "{base_url}/oauth/authorise"',
+        f'token_endpoint = "{base_url}/oauth/token"',
+        'code_format = "dotnetopenauth"',
+        "pkce = false",
+        'returns_state = "unknown"',
+        'client_auth = "client_secret_basic"',
+        'basic_encoding = "raw"',
+    ]
+
+
+def _identity(base_url: str) -> list[str]:
+    return [
+        f'issuer = "{base_url}"',
+        'code_format = "identityserver"',
+        "pkce = true",
+        "returns_state = true",
+    ]

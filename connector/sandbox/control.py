@@ -1,46 +1,129 @@
-"""Shows and sets what the sandbox does, and counts what was asked of it."""
+"""The control: settings, scenarios, counters, and a consent without a browser."""
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
-from flask import Blueprint, abort, request
+from flask import Blueprint, abort, current_app, request
+from werkzeug.test import Client, TestResponse
 
+from connector.sandbox.accounts import PRACTICE, Account
 from connector.sandbox.scenarios import SCENARIOS
-from connector.sandbox.sessions import machine, the_world
-from connector.sandbox.world import World
+from connector.sandbox.sessions import endpoint_kind, machine, state
 
-__all__ = ["blueprint"]
+__all__ = ["blueprint", "check_caller", "json_body"]
 
 blueprint = Blueprint("control", __name__)
 
-_KEYS = {"scenarios", "approval_seconds", "slow_seconds"}
+_SECONDS = ("approval_seconds", "slow_seconds", "late_seconds")
+_KEYS = {"scenarios", "reset", *_SECONDS}
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_MOST_REDIRECTS = 10
+
+
+def check_caller() -> None:
+    """Refuse a control call that a web page elsewhere could have sent: no JSON, or a foreign Origin."""
+    if endpoint_kind() != "control":
+        return
+    origin = request.headers.get("Origin")
+    if origin is not None and urlsplit(origin).hostname not in _LOOPBACK:
+        abort(403, "The sandbox is controlled from this machine only.")
+    if request.method == "POST" and not request.is_json:
+        abort(415, "Send JSON.")
+
+
+def json_body() -> dict[str, Any]:
+    """Return the JSON object of the request."""
+    body = request.get_json()
+    return body if isinstance(body, dict) else abort(400, "Send a JSON object.")
 
 
 @blueprint.get("/sandbox/control")
-@machine("open")
+@machine("control")
 def show() -> dict[str, Any]:
-    """Answer with the settings and counters; never with a code or token."""
-    return _settings(the_world())
+    """Return the settings and counters; never a code or token."""
+    return {
+        "generation": state.generation,
+        "scenarios": sorted(state.scenarios),
+        "approval_seconds": state.lab_connections.approval_seconds,
+        "slow_seconds": state.slow_seconds,
+        "late_seconds": state.late_seconds,
+        "counters": dict(sorted(state.counters.items())),
+    }
 
 
 @blueprint.post("/sandbox/control")
-@machine("open")
+@machine("control")
 def change() -> dict[str, Any]:
-    """Set what is named in the JSON body, all of it or nothing."""
-    # JSON alone: a web page elsewhere can send a form here, but not this type.
-    body = request.get_json() if request.is_json else abort(415, "Send JSON.")
-    if not isinstance(body, dict) or not body.keys() <= _KEYS:
+    """Set what the JSON body names, all of it or nothing; `reset` first forgets what happened so far."""
+    body = json_body()
+    if not body.keys() <= _KEYS:
         abort(400, f"Known keys: {', '.join(sorted(_KEYS))}.")
-    world = the_world()
-    seconds = {name: _seconds(name, body[name]) for name in _KEYS - {"scenarios"} if name in body}
-    if "scenarios" in body:
-        world.set_scenarios(_names(body["scenarios"]))
+    seconds = {name: _seconds(name, body[name]) for name in _SECONDS if name in body}
+    names = _names(body["scenarios"]) if "scenarios" in body else None
+    if body.get("reset", False) not in (True, False):
+        abort(400, "reset is not true or false.")
+    if body.get("reset"):
+        state.reset()
+    if names is not None:
+        state.set_scenarios(names)
     if "approval_seconds" in seconds:
-        world.lab_connections.approval_seconds = seconds["approval_seconds"]
-    if slow_seconds := seconds.get("slow_seconds"):
-        world.slow_seconds = slow_seconds
-    return _settings(world)
+        state.lab_connections.approval_seconds = seconds["approval_seconds"]
+    if (slow := seconds.get("slow_seconds")) is not None:
+        state.slow_seconds = slow
+    if (late := seconds.get("late_seconds")) is not None:
+        state.set_late_seconds(late)
+    return show()
+
+
+@blueprint.post("/sandbox/consent")
+@machine("control")
+def consent() -> dict[str, str]:
+    """Go through an authorization request as a person does in a browser, and return the redirect URL.
+
+    Keys: `authorization_url`; optional: `username` (an e-mail address, otherwise the practice) and `decision`
+    ("allow" or "cancel"). The scenarios apply. 409 if the provider does not redirect.
+    """
+    body = json_body()
+    url, decision = body.get("authorization_url"), body.get("decision", "allow")
+    if not isinstance(url, str) or not url.startswith(f"{state.base_url}/"):
+        abort(400, "authorization_url is not an address of this sandbox.")
+    if decision not in ("allow", "cancel"):
+        abort(400, 'decision is not "allow" or "cancel".')
+    account = state.account_by_email(str(body.get("username", PRACTICE.email)))
+    if account is None:
+        abort(400, "There is no such account.")
+    page = _consent_page(url, account, decision)
+    if "Location" not in page.headers:
+        abort(409, f"The provider does not redirect: it answers {page.status} at {page.request.path}.")
+    return {"redirect_url": page.headers["Location"]}
+
+
+def _consent_page(url: str, account: Account, decision: str) -> TestResponse:
+    """Open an authorization URL as somebody who is signed in, and press a button there."""
+    key, form_token = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+    state.add_session(key, {"communicate": state.seen_as(account).id, "form_token": form_token})
+    browser = current_app.test_client()
+    with browser.session_transaction(base_url=state.base_url) as session:
+        session["id"] = key
+    page = _follow(browser, browser.get(url))
+    if page.status_code == 200:
+        form = {"decision": decision, "form_token": form_token}
+        page = _follow(browser, browser.post(urljoin(state.base_url, page.request.full_path), data=form))
+    del state.sessions[key]
+    return page
+
+
+def _follow(browser: Client, page: TestResponse) -> TestResponse:
+    """Follow redirects while they stay in the sandbox."""
+    for _ in range(_MOST_REDIRECTS):
+        address = urljoin(f"{state.base_url}/", page.headers.get("Location", ""))
+        if "Location" not in page.headers or not address.startswith(f"{state.base_url}/"):
+            break
+        page = browser.get(address)
+    return page
 
 
 def _names(value: object) -> list[str]:
@@ -56,14 +139,3 @@ def _seconds(name: str, value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 10**6:
         abort(400, f"{name} is not a number of seconds.")
     return value
-
-
-def _settings(world: World) -> dict[str, Any]:
-    counters = dict(sorted(world.counters.items()))
-    return {
-        "generation": world.generation,
-        "scenarios": sorted(world.scenarios),
-        "approval_seconds": world.lab_connections.approval_seconds,
-        "slow_seconds": world.slow_seconds,
-        "counters": counters,
-    }

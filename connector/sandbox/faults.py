@@ -3,65 +3,80 @@
 from __future__ import annotations
 
 import socket
+import time
+from email.utils import formatdate
 from typing import Any
 
 from flask import Response, make_response, render_template, request
 
-from connector.sandbox.sessions import endpoint_kind, the_world
-from connector.sandbox.world import World
+from connector.sandbox.sessions import endpoint_kind, state
 
-__all__ = ["fail_on_purpose", "lose_answer"]
+__all__ = ["fail_on_purpose", "spoil_answer"]
 
 _RETRY_AFTER = "2"
-_NOT_OF_THE_PROVIDER = ("control", "ormcodigital")
+_DAY = 86400
+_API_KINDS = ("token", "revocation", "api")
+
+
+def _is_provider() -> bool:
+    return (
+        request.blueprint not in ("control", "case_control", "ormcodigital") and request.endpoint != "static"
+    )
 
 
 def fail_on_purpose() -> Any:
-    """Answer in place of the view where a scenario says so.
+    """Answer in place of the view if a scenario says so.
 
-    An outage takes everything of 3Shape's down, pages included. The other faults leave people's pages
-    alone, so that a flow gets as far as the call that matters.
+    An outage stops everything of 3Shape's, pages included. The other faults leave people's pages alone,
+    so that a flow gets as far as the call that matters.
     """
-    world, kind = the_world(), endpoint_kind()
-    if request.blueprint in _NOT_OF_THE_PROVIDER or request.endpoint == "static":
+    kind = endpoint_kind()
+    if not _is_provider():
         return None
-    if world.on("outage"):
+    if state.on("outage"):
         return render_template("bad_gateway.html"), 502
-    if kind in ("page", "open"):
+    if kind not in _API_KINDS:
         return None
-    if world.on("slow"):
-        world.stopping.wait(world.slow_seconds)
-    return _bad_answer(world)
+    if state.on("slow"):
+        state.stopping.wait(state.slow_seconds)
+    return _bad_answer(kind)
 
 
-def _bad_answer(world: World) -> Any:
-    if world.on("captive-portal"):
+def _bad_answer(kind: str) -> Any:
+    if state.on("captive-portal") or (state.on("html-token") and kind == "token"):
         return render_template("captive_portal.html")
-    if world.on("rate-limited"):
+    if state.on("rate-limited"):
         return make_response({"error": "temporarily_unavailable"}, 429, {"Retry-After": _RETRY_AFTER})
-    if world.on("empty-401"):
+    if state.on("empty-401"):
         return make_response("", 401, {"Content-Type": "text/plain"})
-    if world.on("text-500"):
+    if state.on("text-500"):
         return make_response("An error has occurred.", 500, {"Content-Type": "text/plain"})
+    if state.on("endless-401") and kind == "api":
+        headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+        return make_response({"Message": "Authorization has been denied for this request."}, 401, headers)
     return None
 
 
-def lose_answer(response: Response) -> Response:
-    """Drop the connection after the token endpoint has done its work, where a scenario says so."""
-    if endpoint_kind() != "token" or response.status_code != 200:
-        return response
-    world = the_world()
-    if world.on("lost-answer") and request.form.get("grant_type") == "refresh_token":
-        _hang_up()
-    elif world.on("cut-answer"):
+def spoil_answer(response: Response) -> Response:
+    """Change or drop the answer of a view that has done its work, if a scenario says so."""
+    kind = endpoint_kind()
+    # Neither Flask nor WSGI can send an interim response or replace the Date: the listener does it.
+    if state.on("wrong-date") and kind == "api":
+        request.environ["sandbox.date"] = formatdate(time.time() + _DAY, usegmt=True)
+    if state.on("early-hints") and _is_provider():
+        request.environ["sandbox.early_hints"] = True
+    if kind == "token" and response.status_code == 200:
+        _lose_answer(response)
+    return response
+
+
+def _lose_answer(response: Response) -> None:
+    if state.on("lost-answer") and request.form.get("grant_type") == "refresh_token":
+        connection = request.environ.get("werkzeug.socket")
+        if connection is not None:
+            connection.shutdown(socket.SHUT_RDWR)
+    elif state.on("cut-answer"):
         body = response.get_data()
         response.set_data(body[: len(body) // 2])
         response.headers["Content-Length"] = str(len(body))
         response.headers["Connection"] = "close"
-    return response
-
-
-def _hang_up() -> None:
-    connection = request.environ.get("werkzeug.socket")
-    if connection is not None:
-        connection.shutdown(socket.SHUT_RDWR)

@@ -1,35 +1,64 @@
-"""What the sandbox can be told to do differently, by name."""
+"""The scenarios: what the sandbox can do differently, by name."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from connector.sandbox.case_scenarios import CASE_SCENARIOS
+__all__ = ["CASE_SCENARIOS", "SCENARIOS", "check_scenarios"]
 
-__all__ = ["SCENARIOS", "check_scenarios"]
+CASE_SCENARIOS = {
+    "expired-500": "the metadata API answers 500, not 401, to an expired token",
+    "broken-case": "the first case in the sandbox is listed, but always answers 500 when it is read",
+    "wrong-date": "the Date header of the APIs is one day ahead",
+    "late-updates": "cases and updates made now are dated `late_seconds` back: they become visible late",
+    "cases-move": "while the list is read page by page, older cases are updated and jump to its top",
+    "cases-vanish": "while the list is read page by page, cases leave it",
+    "bare-actors": "the actors of a case have an id and roles, but no e-mail address and no name",
+    "odd-values": "cases have unknown fields, states and types, and fields of the wrong type",
+    "no-updated-on": "cases have no UpdatedOn and no ReceivedOn, as in 2016",
+    "versions-gone": "earlier versions of a case are missing",
+    "no-servers": "/api/servers does not exist",
+    "other-servers": "/api/servers names another region than the account's",
+    "foreign-servers": "/api/servers names a host that is not the provider's",
+    "foreign-hrefs": "the Href of a file leads to a host that is not the provider's",
+    "hostile-names": "attachments of cases sent from now on have names that try to leave the folder",
+    "no-hash": "files have no SHA-1",
+    "changing-file": "files have no SHA-1, and a file's content changes after its first download",
+    "cut-download": "a download stops in the middle; asked for the rest, it goes on and stops again",
+    "slow-download": "a download sends one byte every `slow_seconds`",
+    "short-range": "asked for the rest of a file, the API sends a part of the rest",
+    "no-range": "a download always begins at the first byte, whatever part is asked for",
+    "damaged-download": "a byte of every download is wrong",
+    "download-redirect": "a download is answered 302 to another origin, which refuses a bearer token",
+    "no-stl": "the lab's own account may not read STL files either",
+}
 
-SCENARIOS: dict[str, str] = {
+SCENARIOS = {
     "deny": "whatever is pressed on the Authorize page, the answer is error=access_denied",
     "popup": "the Authorize page opens in a window of its own",
     "redirect-chain": "three redirects (303, 302, 307) before the one to the redirect URI",
+    "landing-frame": "the Authorize page has frames that load the landing host with a code and with errors",
     "error-page": "the provider shows an error page of its own and never returns",
-    "landing-down": "nothing changes here: the landing site is not part of the sandbox and never answers",
+    "landing-down": "nothing changes: the landing site is not part of the sandbox and never answers",
     "slow": "the token endpoint and the APIs answer after `slow_seconds`",
     "outage": "every page and endpoint of the provider answers 502 with HTML; OrmcoDigital stays up",
-    "empty-401": "the token endpoint and the APIs answer 401 with no body",
+    "empty-401": "the token endpoint and the APIs answer 401 without a body",
     "text-500": "the token endpoint and the APIs answer 500 with a line of text",
-    "captive-portal": "the token endpoint and the APIs answer 200 with somebody's HTML login page",
+    "captive-portal": "the token endpoint and the APIs answer 200 with an HTML login page of a guest network",
+    "html-token": "the token endpoint alone answers 200 with HTML",
+    "endless-401": "the APIs refuse every access token with 401; the token endpoint works",
     "rate-limited": "the token endpoint and the APIs answer 429 with Retry-After",
+    "early-hints": "every answer of the provider comes after a 103 Early Hints",
     "lost-answer": "a refresh rotates the refresh token, then the connection is dropped",
     "cut-answer": "every answer of the token endpoint stops in the middle of its JSON",
-    "no-rotation": "a refresh answers without a refresh token; the old one stays good",
+    "no-rotation": "a refresh answers without a refresh token; the old one stays valid",
     "reuse-revokes": "an old refresh token that is sent again ends the whole grant",
     "no-refresh-token": "the exchange answers without a refresh token",
     "scope-shrinks": "less scope is granted than was asked for",
     "short-lived": "access tokens live five seconds",
     "revoked": "the practice removed the application: every refresh answers invalid_grant",
     "pending-lab": "the lab never approves by itself",
-    "other-account": "whoever signs in gets the other practice's account",
+    "other-account": "everybody who signs in gets the other practice's account",
     "page-changed": "the Authorize page has other words",
     "no-cancel": "the Authorize page has no Cancel button",
     **CASE_SCENARIOS,
@@ -40,7 +69,7 @@ def check_scenarios(names: Iterable[str]) -> frozenset[str]:
     """Return the names as a set.
 
     Raises:
-        ValueError: if there is no scenario of such a name.
+        ValueError: a name is unknown.
     """
     chosen = frozenset(names)
     if unknown := sorted(chosen - SCENARIOS.keys()):

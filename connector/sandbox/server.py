@@ -7,23 +7,31 @@ import socket
 import tempfile
 import threading
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from connector.sandbox.accounts import LABS_OF_ORMCO, OTHER_PRACTICE, PRACTICE, Account
-from connector.sandbox.clients import CLIENT_ID, PUBLIC_CLIENT_ID, client_secret
-from connector.sandbox.provider_file import provider_toml
+from connector.sandbox.clients import CLIENT_ID, PUBLIC_CLIENT_ID, client_secret, provider_toml
+from connector.sandbox.scenarios import check_scenarios
 
 if TYPE_CHECKING:
-    from connector.sandbox.listener import Listener
-    from connector.sandbox.world import World
+    from connector.sandbox.app import Listener
 
 __all__ = ["Sandbox"]
 
 _GENERATIONS = ("classic", "identity")
 _LOOPBACK = "127.0.0.1"
 _REDIRECT_URI = "https://ormco.com/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    listener: Listener
+    thread: threading.Thread
+    folder: Path
 
 
 class Sandbox:
@@ -36,11 +44,15 @@ class Sandbox:
         generation: "classic" or "identity".
         port: the port to listen on; 0 for a free one.
         scenarios: names of `connector.sandbox.SCENARIOS`.
-        redirect_uris: registered beside `https://ormco.com/`, each compared byte for byte.
+        redirect_uris: registered beside `https://ormco.com/`, each compared byte for byte; the first becomes
+            the description's `redirect_uri`.
+        client_id: Ormco's client id.
+        scope: the scope in the provider file; None: the generation's usual one.
         approval_seconds: how long Ormco's lab takes to approve a connection; None: until someone does.
 
     Raises:
-        ValueError: if there is no such generation or scenario.
+        ValueError: there is no such generation, scenario or scope, or a redirect URI is not an absolute
+            address.
     """
 
     #: a client without a secret, which only the identity generation knows
@@ -53,73 +65,74 @@ class Sandbox:
         port: int = 0,
         scenarios: Iterable[str] = (),
         redirect_uris: Iterable[str] = (),
+        client_id: str = CLIENT_ID,
+        scope: str | None = None,
         approval_seconds: float | None = 5,
     ) -> None:
-        from connector.sandbox.scenarios import check_scenarios
-
         if generation not in _GENERATIONS:
             raise ValueError(f"there is no generation {generation!r}")
         self.generation = generation
         self._port = port
         self._scenarios = check_scenarios(scenarios)
-        self._redirect_uris = (_REDIRECT_URI, *redirect_uris)
+        self._redirect_uris = tuple(map(_checked_uri, redirect_uris))
+        self._client_id = client_id
+        self._scope = scope
         self._approval_seconds = approval_seconds
-        self._listener: Listener | None = None
-        self._folder: Path | None = None
-        self._thread: threading.Thread | None = None
+        provider_toml(generation, "", scope)  # refuses an unknown scope now
+        self._run: _Run | None = None
 
     def start(self) -> Sandbox:
         """Listen and serve.
 
         Raises:
-            OSError: if the port is taken.
+            OSError: the port is in use.
         """
-        from connector.sandbox.app import create_app
-        from connector.sandbox.listener import Listener
-        from connector.sandbox.world import World
+        from connector.sandbox.app import Listener
+        from connector.sandbox.state import State
 
-        if self._listener is not None:
+        if self._run is not None:
             return self
         with socket.create_server((_LOOPBACK, self._port)) as bound:
-            world = World(
+            state = State(
                 self.generation,
                 base_url=f"http://{_LOOPBACK}:{bound.getsockname()[1]}",
-                redirect_uris=self._redirect_uris,
+                client_id=self._client_id,
+                redirect_uris=(_REDIRECT_URI, *self._redirect_uris),
                 scenarios=self._scenarios,
                 approval_seconds=self._approval_seconds,
             )
-            self._listener = Listener(world, create_app(world), bound)
-        self._folder = Path(tempfile.mkdtemp(prefix="ormco-sandbox-"))
-        toml = provider_toml(self.generation, world.base_url)
-        (self._folder / "provider.toml").write_text(toml, encoding="utf-8")
-        self._thread = threading.Thread(target=self._listener.serve_forever, name="sandbox", daemon=True)
-        self._thread.start()
+            listener = Listener(state, bound)
+        folder = Path(tempfile.mkdtemp(prefix="ormco-sandbox-"))
+        toml = provider_toml(self.generation, state.base_url, self._scope)
+        (folder / "provider.toml").write_text(toml, "utf-8")
+        thread = threading.Thread(target=listener.serve_forever, name="sandbox", daemon=True)
+        thread.start()
+        self._run = _Run(listener=listener, thread=thread, folder=folder)
         return self
 
     def stop(self) -> None:
         """Stop serving, cut every connection and forget everything."""
-        if self._listener is not None and self._thread is not None:
-            self._listener.close()
-            self._thread.join()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-        self._listener = self._thread = self._folder = None
+        if self._run is not None:
+            self._run.listener.close()
+            self._run.thread.join()
+            shutil.rmtree(self._run.folder, ignore_errors=True)
+        self._run = None
 
     @property
     def url(self) -> str:
         """The sandbox's origin."""
-        return self._world.base_url
+        return self._running.listener.state.base_url
 
     @property
     def description(self) -> dict[str, Any]:
-        """What a client or a person needs to use this sandbox, ready for JSON."""
-        url, folder = self.url, self._folder
+        """Everything that a client or a person needs to use this sandbox, ready for JSON."""
+        url = self.url
         return {
             "generation": self.generation,
-            "provider_file": str(folder / "provider.toml") if folder else None,
-            "client_id": CLIENT_ID,
+            "provider_file": str(self._running.folder / "provider.toml"),
+            "client_id": self._client_id,
             "client_secret": client_secret(self.generation),
-            "redirect_uri": _REDIRECT_URI,
+            "redirect_uri": next(iter(self._redirect_uris), _REDIRECT_URI),
             "practice": _sign_in_data(PRACTICE),
             "other_practice": _sign_in_data(OTHER_PRACTICE),
             "lab": _sign_in_data(LABS_OF_ORMCO[PRACTICE.region.key]),
@@ -133,16 +146,63 @@ class Sandbox:
         """Replace the scenarios while it runs.
 
         Raises:
-            ValueError: if there is no scenario of such a name.
+            ValueError: there is no such scenario.
         """
-        with self._world.lock:
-            self._world.set_scenarios(names)
+        self._control("control", {"scenarios": names})
+
+    def reset(self) -> None:
+        """Forget everything that happened, and return to the settings of the start."""
+        self._control("control", {"reset": True})
+
+    def consent_url(
+        self, authorization_url: str, *, username: str | None = None, decision: str = "allow"
+    ) -> str:
+        """Go through an authorization request without a browser, and return the redirect URL.
+
+        Args:
+            authorization_url: of this sandbox.
+            username: the e-mail address of the account that signs in; None: the practice.
+            decision: "allow" or "cancel".
+
+        Raises:
+            ValueError: the provider does not redirect, for example because of a scenario.
+        """
+        body = {"authorization_url": authorization_url, "decision": decision}
+        answer = self._control("consent", body | ({"username": username} if username else {}))
+        return str(answer["redirect_url"])
+
+    def new_case(self, **options: Any) -> str:
+        """Send a case from the practice to Ormco's lab, and return its id.
+
+        Args:
+            **options: the keys of POST /sandbox/cases: `practice`, `lab`, `patient`, `attachments`.
+
+        Raises:
+            ValueError: an option is wrong.
+        """
+        return str(self._control("cases", options)["cases"][0])
+
+    def act_on_case(self, case_id: str, action: str, **options: Any) -> dict[str, Any]:
+        """Carry out an action, such as "receive" or "approve", and return the case's status.
+
+        Raises:
+            ValueError: there is no such case or action, or it is not possible now.
+        """
+        return self._control(f"cases/{case_id}/{action}", options)
+
+    def _control(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        client = self._running.listener.sandbox_app.test_client(use_cookies=False)
+        response = client.post(f"{self.url}/sandbox/{path}", json=body)
+        answer: dict[str, Any] = response.get_json()
+        if response.status_code != 200:
+            raise ValueError(answer["Message"])
+        return answer
 
     @property
-    def _world(self) -> World:
-        if self._listener is None:
+    def _running(self) -> _Run:
+        if self._run is None:
             raise RuntimeError("the sandbox is not running")
-        return self._listener.world
+        return self._run
 
     def __enter__(self) -> Sandbox:
         return self.start()
@@ -151,6 +211,13 @@ class Sandbox:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _checked_uri(uri: str) -> str:
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "#" in uri:
+        raise ValueError(f"{uri!r} is not an absolute http or https address without a fragment")
+    return uri
 
 
 def _sign_in_data(account: Account) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Who is signed in, forms that only our own pages can send, and what kind of endpoint a view is."""
+"""Sessions and sign-in: who uses a browser, forms that only our own pages can send, and the login page."""
 
 from __future__ import annotations
 
@@ -7,36 +7,48 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
-from flask import Response, abort, current_app, redirect, request, session, url_for
+from flask import (
+    Blueprint,
+    Response,
+    abort,
+    current_app,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
+from werkzeug.local import LocalProxy
 
 from connector.sandbox.accounts import Account
-from connector.sandbox.world import World
+from connector.sandbox.state import State
 
 __all__ = [
+    "blueprint",
+    "browser_session",
     "check_form",
+    "current_path",
     "endpoint_kind",
-    "here",
-    "local_address",
     "machine",
+    "renew_session",
     "sign_in_first",
     "signed_in",
+    "state",
     "template_values",
-    "the_world",
 ]
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-
-def the_world() -> World:
-    """Return the state of the sandbox that answers this request."""
-    return cast(World, current_app.extensions["world"])
+#: the state of the sandbox that answers this request
+state = cast(State, LocalProxy(lambda: current_app.extensions["state"]))
+blueprint = Blueprint("login", __name__)
 
 
 def machine(kind: str) -> Callable[[View], View]:
-    """Mark a view that programs call: no form token is asked, and faults apply by its kind.
+    """Mark a view that programs call: it needs no form token, and faults apply by its kind.
 
     Args:
-        kind: "token", "api", or "open" for one that only an outage takes down.
+        kind: "token", "revocation", "api", "open" (only an outage stops it) or "control".
     """
 
     def mark(view: View) -> View:
@@ -47,50 +59,97 @@ def machine(kind: str) -> Callable[[View], View]:
 
 
 def endpoint_kind() -> str:
-    """Return the kind of the view that will answer, "page" for people's."""
+    """Return the kind of the view that answers this request; "page" for those that people use."""
     view = current_app.view_functions.get(request.endpoint or "")
     return getattr(view, "sandbox_kind", "page")
 
 
+def browser_session() -> dict[str, str]:
+    """Return the session of this browser.
+
+    Its values are kept here and not in the cookie, so that a cookie that was copied is worthless after
+    logging out.
+    """
+    values = state.sessions.get(session.get("id", ""))
+    if values is None:
+        values = {}
+        session["id"] = secrets.token_urlsafe(32)
+        state.add_session(session["id"], values)
+    return values
+
+
+def renew_session(**changes: str | None) -> None:
+    """Change the session and give it a new id; the old id ends. A value of None is removed."""
+    values = {**browser_session(), **changes}
+    del state.sessions[session["id"]]
+    session["id"] = secrets.token_urlsafe(32)
+    state.add_session(session["id"], {key: value for key, value in values.items() if value is not None})
+
+
 def signed_in(site: str = "communicate") -> Account | None:
-    """Return who is signed in at a site."""
-    return the_world().accounts.get(session.get(site, ""))
+    """Return the account that is signed in at a site."""
+    return state.accounts.get(state.sessions.get(session.get("id", ""), {}).get(site, ""))
 
 
-def here() -> str:
+def current_path() -> str:
     """Return this request's path and query."""
     return request.full_path.rstrip("?")
 
 
 def sign_in_first(*, popup: bool = False) -> Response:
-    """Return the redirect to the provider's login page, which leads back here."""
-    back = here() + ("&window=consent" if popup else "")
+    """Return the redirect to the login page, which leads back to the current address."""
+    back = current_path() + ("&window=consent" if popup else "")
     return cast(Response, redirect(url_for("login.sign_in", ReturnUrl=back, popup="1" if popup else None)))
 
 
-def local_address(address: str | None, otherwise: str) -> str:
-    """Return an address if it is a path of this origin: nobody is sent elsewhere after signing in."""
-    if not address or "\\" in address or not address.startswith("/") or address.startswith("//"):
-        return otherwise
-    parts = urlsplit(address)
-    return otherwise if parts.scheme or parts.netloc else address
+@blueprint.get("/")
+def start() -> Any:
+    """Lead to the portal."""
+    return redirect(url_for("portal.home"))
+
+
+@blueprint.route("/Account/Login", methods=["GET", "POST"])
+def sign_in() -> Any:
+    """Ask for e-mail address and password, then return to the address where the person came from."""
+    email = request.form.get("Email", "")
+    if request.method == "POST":
+        account = state.sign_in(email, request.form.get("Password", ""))
+        if account:
+            renew_session(communicate=state.seen_as(account).id)
+            state.counters["sign_ins"] += 1
+            return redirect(_local_address(request.args.get("ReturnUrl"), url_for("portal.home")), 302)
+    popup = request.args.get("popup") is not None
+    return render_template("login.html", failed=request.method == "POST", popup=popup, email=email)
+
+
+@blueprint.post("/Account/Logout")
+def sign_out() -> Any:
+    """End the session at the provider."""
+    renew_session(communicate=None)
+    return redirect(url_for("login.sign_in"))
 
 
 def check_form() -> None:
     """Refuse a form that none of our pages has made (CSRF)."""
     if request.method != "POST" or endpoint_kind() != "page":
         return
-    sent, held = request.form.get("form_token", ""), session.get("form_token", "")
+    sent, held = request.form.get("form_token", ""), browser_session().get("form_token", "")
     if not held or not secrets.compare_digest(sent.encode(), held.encode()):
         abort(400, "This page is out of date. Go back, reload it and try again.")
 
 
-def _form_token() -> str:
-    if "form_token" not in session:
-        session["form_token"] = secrets.token_urlsafe(32)
-    return cast(str, session["form_token"])
-
-
 def template_values() -> dict[str, Any]:
-    """Return what every template may use."""
+    """Return the values that every template may use."""
     return {"form_token": _form_token, "account": signed_in()}
+
+
+def _form_token() -> str:
+    return browser_session().setdefault("form_token", secrets.token_urlsafe(32))
+
+
+def _local_address(address: str | None, otherwise: str) -> str:
+    """Return an address if it is a path of this origin: the login page is no open redirect."""
+    if not address or "\\" in address or not address.startswith("/") or address.startswith("//"):
+        return otherwise
+    parts = urlsplit(address)
+    return otherwise if parts.scheme or parts.netloc else address

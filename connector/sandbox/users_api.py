@@ -1,4 +1,4 @@
-"""The users API: who a token belongs to, other users, and lab connections."""
+"""The users API: the account of a bearer token, other users, and lab connections."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any, NoReturn
 from flask import Blueprint, abort, make_response, request
 
 from connector.sandbox.accounts import Account
-from connector.sandbox.bearer import bearer_account
 from connector.sandbox.lab_connections import LabConnection
-from connector.sandbox.sessions import machine, the_world
+from connector.sandbox.sessions import machine, state
+from connector.sandbox.tokens import account_of_jwt
 
-__all__ = ["blueprint", "find_users"]
+__all__ = ["bearer_account", "blueprint", "find_users", "refuse"]
 
 blueprint = Blueprint("users_api", __name__)
 
@@ -19,11 +19,43 @@ _SHORTEST_WORD = 3
 _MOST_FOUND = 20
 
 
+def bearer_account(scope: str | None = "api") -> Account:
+    """Return the account of the request's bearer token, or answer 401 (403 if its scope is too small).
+
+    Args:
+        scope: what an identity token must carry; classic tokens open everything.
+    """
+    kind, _, value = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() != "bearer" or not value:
+        _deny(401, "Bearer")
+    if state.generation == "classic":
+        issued = state.access_tokens.get(value)
+        if issued is None or not issued.is_valid:
+            _deny(401, 'Bearer error="invalid_token"')
+        return issued.grant.account
+    found = account_of_jwt(state, value)
+    if found is None:
+        _deny(401, 'Bearer error="invalid_token"')
+    if scope and scope not in found[1]:
+        _deny(403, 'Bearer error="insufficient_scope"')
+    return found[0]
+
+
+def _deny(status: int, challenge: str) -> NoReturn:
+    body = {"Message": "Authorization has been denied for this request."}
+    abort(make_response(body, status, {"WWW-Authenticate": challenge}))
+
+
+def refuse(message: str) -> NoReturn:
+    """Answer 400 with a sentence, never 403 or 404: the documents show refusals like that."""
+    abort(make_response({"Message": message}, 400))
+
+
 @blueprint.get("/api/users/me")
 @machine("api")
 def me() -> dict[str, Any]:
     """Answer with the whole user object of the token's account."""
-    the_world().counters["api:users/me"] += 1
+    state.counters["api:users/me"] += 1
     return _own_object(bearer_account())
 
 
@@ -42,7 +74,7 @@ def search() -> list[dict[str, Any]]:
     bearer_account()
     text = request.args.get("searchString", "")
     if not text.split() or any(len(word) < _SHORTEST_WORD for word in text.split()):
-        _refuse("The search string is too short.")
+        refuse("The search string is too short.")
     return [_public_object(found) for found in find_users(text)]
 
 
@@ -51,11 +83,11 @@ def search() -> list[dict[str, Any]]:
 def request_connection(user: str, remote: str) -> dict[str, Any]:
     """Ask another account for a connection, in the name of the token's account."""
     inviter, invited = _self(user), _user(remote)
-    rows = the_world().lab_connections
+    rows = state.lab_connections
     if inviter is invited or inviter.role == invited.role:
-        _refuse("A connection joins a clinic and a lab.")
+        refuse("A connection joins a clinic and a lab.")
     if rows.between(inviter, invited):
-        _refuse("The connection already exists.")
+        refuse("The connection already exists.")
     return _connection_object(rows.request(inviter, invited))
 
 
@@ -66,7 +98,7 @@ def approve(user: str, connection_id: str) -> Any:
     account = _self(user)
     row = _row(account, connection_id)
     if row.invited is not account:
-        _refuse("You don't have permission to approve this connection.")
+        refuse("You don't have permission to approve this connection.")
     row.accepted = True
     return make_response("", 200)
 
@@ -76,7 +108,7 @@ def approve(user: str, connection_id: str) -> Any:
 def remove(user: str, connection_id: str) -> Any:
     """Reject, withdraw or delete a connection, from either side."""
     account = _self(user)
-    the_world().lab_connections.remove(_row(account, connection_id))
+    state.lab_connections.remove(_row(account, connection_id))
     return make_response("", 200)
 
 
@@ -88,32 +120,28 @@ def find_users(text: str) -> list[Account]:
         beginnings = f"{account.name} {account.city}".lower().split()
         return any(part.startswith(word) for part in (*beginnings, account.email.lower()))
 
-    found = (a for a in the_world().accounts.values() if all(matches(a, word) for word in words))
+    found = (a for a in state.accounts.values() if all(matches(a, word) for word in words))
     return list(found)[:_MOST_FOUND]
 
 
-def _refuse(message: str) -> NoReturn:
-    # The documents show refusals as 400 with a sentence; callers tell them apart by it.
-    abort(make_response({"Message": message}, 400))
-
-
 def _user(name: str) -> Account:
-    for account in the_world().accounts.values():
-        if name.lower() in (account.id, account.email.lower()):
-            return account
-    _refuse(f"No user with Id {name} could be found")
+    return state.accounts.get(name.lower()) or state.account_by_email(name) or _unknown(name)
+
+
+def _unknown(name: str) -> NoReturn:
+    refuse(f"No user with Id {name} could be found")
 
 
 def _self(user: str) -> Account:
     account = bearer_account()
     if user.lower() != account.id:
-        _refuse("You don't have permission to act for this user.")
+        refuse("You don't have permission to act for this user.")
     return account
 
 
 def _row(account: Account, connection_id: str) -> LabConnection:
-    row = the_world().lab_connections.get(account, connection_id)
-    return row or _refuse(f"No connection with Id {connection_id} could be found")
+    row = state.lab_connections.get(account, connection_id)
+    return row or refuse(f"No connection with Id {connection_id} could be found")
 
 
 def _public_object(account: Account) -> dict[str, Any]:
@@ -132,16 +160,23 @@ def _public_object(account: Account) -> dict[str, Any]:
     }
 
 
+# Keys of the user object for which the sandbox has no value.
+_EMPTY = {
+    **dict.fromkeys(("MobilePhoneNumber", "State", "Website", "NotificationSettings")),
+    **dict.fromkeys(("ContactName", "ContactEmail", "ContactPhoneNumber")),
+    **dict.fromkeys(("ContactConsentGiven", "NewsletterConsentGiven"), False),
+}
+
+
 def _own_object(account: Account) -> dict[str, Any]:
-    rows = the_world().lab_connections.of(account)
+    rows = state.lab_connections.of(account)
     return {
         **_public_object(account),
+        **_EMPTY,
         "FirstName": account.first_name,
         "LastName": account.last_name,
         "IsApproved": True,
-        "MobilePhoneNumber": None,
         "ClientVersion": 1,
-        "State": None,
         "Region": {
             "Id": account.region.id,
             "RegionName": account.region.name,
@@ -154,13 +189,6 @@ def _own_object(account: Account) -> dict[str, Any]:
         "Dongles": [],
         "Tags": [],
         "Logo": {"Href": None, "IsAvailable": False},
-        "ContactName": None,
-        "ContactEmail": None,
-        "ContactPhoneNumber": None,
-        "ContactConsentGiven": False,
-        "NewsletterConsentGiven": False,
-        "Website": None,
-        "NotificationSettings": None,
     }
 
 

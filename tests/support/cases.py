@@ -58,12 +58,31 @@ class Workflow:
         return answer
 
 
-def refresh_token_of(sandbox: RunningSandbox, who: SignIn) -> str:
-    """A refresh token of an account, without the detour of a browser."""
+class MetadataApi:
+    """The metadata API with one account's token, called without the product."""
+
+    def __init__(self, sandbox: RunningSandbox, who: SignIn | None = None, region: str = "americas") -> None:
+        who = who or sandbox.practice
+        self.http = requests.Session()
+        self.http.headers["Authorization"] = f"Bearer {tokens_of(sandbox, who)['access_token']}"
+        self.root = f"{sandbox.url}/metadata/{region}/api/"
+
+    def __call__(self, path: str, method: str = "GET", **options: Any) -> requests.Response:
+        return self.http.request(method, self.root + path, timeout=TIMEOUT, **options)
+
+
+def tokens_of(sandbox: RunningSandbox, who: SignIn) -> dict[str, Any]:
+    """Tokens of an account, without the detour of a browser."""
     form = {"grant_type": "password", "username": who.username, "password": who.password}
     auth = (sandbox.client_id, sandbox.client_secret)
     answer = requests.post(f"{sandbox.url}/oauth/token", data=form, auth=auth, timeout=TIMEOUT)
-    token: str = answer.json()["refresh_token"]
+    tokens: dict[str, Any] = answer.json()
+    return tokens
+
+
+def refresh_token_of(sandbox: RunningSandbox, who: SignIn) -> str:
+    """A refresh token of an account, without the detour of a browser."""
+    token: str = tokens_of(sandbox, who)["refresh_token"]
     return token
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 
 import requests
 
@@ -47,14 +48,20 @@ class RunningSandbox:
         for name, value in self.description.items():
             setattr(self, name, SignIn(**value) if isinstance(value, dict) else value)
 
+    def control(self, **changes: Any) -> dict[str, Any]:
+        """Show the settings and counters of the sandbox, after changing some."""
+        if changes:
+            requests.post(self.control_url, json=changes, timeout=TIMEOUT).raise_for_status()
+        answer: dict[str, Any] = requests.get(self.control_url, timeout=TIMEOUT).json()
+        return answer
+
     def set_scenarios(self, *names: str) -> None:
         """Replace the scenarios; none: everything works."""
         self.sandbox.set_scenarios(*names)
 
     def counters(self) -> dict[str, int]:
         """What was asked of the sandbox so far, such as `token:refresh_token`."""
-        answer: dict[str, Any] = requests.get(self.control_url, timeout=TIMEOUT).json()
-        counters: dict[str, int] = answer["counters"]
+        counters: dict[str, int] = self.control()["counters"]
         return counters
 
     def authorization_url(self, **params: str) -> str:
@@ -91,6 +98,13 @@ class _Form(HTMLParser):
             self.action, self.fields = self._open
 
 
+def form_token(page: requests.Response) -> str:
+    """The token that the forms of a page carry."""
+    found = re.search(r'name="form_token" value="([^"]+)"', page.text)
+    assert found, f"there is no form on {page.url}"
+    return found[1]
+
+
 class Visitor:
     """A person with a browser, but without the browser: follows links and submits forms by HTTP."""
 
@@ -107,9 +121,14 @@ class Visitor:
         form = _Form(next(iter(fields)))
         form.feed(page.text)
         assert "form_token" in form.fields, f"there is no such form on {page.url}"
-        url = requests.compat.urljoin(page.url, form.action or page.url)
+        url = urljoin(page.url, form.action or page.url)
         data = form.fields | fields
         return self.session.post(url, data=data, timeout=TIMEOUT, allow_redirects=follow)
+
+    def press(self, page: requests.Response, action: str, **fields: str) -> requests.Response:
+        """Send the form of a page that goes to an address, or a form that its script sends."""
+        url, data = self.sandbox.url + action, {"form_token": form_token(page), **fields}
+        return self.session.post(url, data=data, timeout=TIMEOUT)
 
     def sign_in(self, url: str, who: SignIn | None = None) -> requests.Response:
         """Open a page of 3Shape's that asks to log in, log in, and return what comes then."""

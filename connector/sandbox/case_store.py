@@ -1,4 +1,4 @@
-"""The cases of all practices and labs, each with its versions, and what either side can do to one."""
+"""The cases of all practices and labs, each with its versions, and the actions of either side."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from connector.sandbox.accounts import Account
-from connector.sandbox.case_files import CaseFile, first_attachments, new_design, new_scans
+from connector.sandbox.case_files import CaseFile, attachments, new_design, new_scans
 
-__all__ = ["ACTIONS", "Action", "CaseBook", "SandboxCase", "Version"]
+__all__ = ["ACTIONS", "Action", "CaseStore", "SandboxCase", "Version"]
 
 CLINIC, LAB = "Clinic", "Lab"
 
@@ -23,11 +23,11 @@ class Action:
     """Something that one side can do.
 
     Attributes:
-        role: whose it is; None: either side's.
-        button: what they press.
-        start: the statuses in which they can.
-        leads: the status it leads to; None: it stays.
-        designs: whether a new design comes with it.
+        role: the side, "Clinic" or "Lab"; None: either.
+        button: the words on its button.
+        start: the statuses in which it is possible.
+        leads: the status after it; None: unchanged.
+        designs: whether it adds a new design.
     """
 
     role: str | None
@@ -37,59 +37,40 @@ class Action:
     designs: bool = False
 
 
+def _action(
+    role: str | None,
+    button: str,
+    start: Iterable[_Pair],
+    leads: _Pair | None,
+    *,
+    designs: bool = False,
+) -> Action:
+    return Action(role=role, button=button, start=frozenset(start), leads=leads, designs=designs)
+
+
+_TO_DESIGN = _DESIGNED - {("Designed", "Rejected")} | {("Scanned", "Approved")}
+
 ACTIONS: Mapping[str, Action] = {
-    "receive": Action(
-        role=LAB,
-        button="Refresh TRIOS Inbox",
-        start=frozenset({("Scanned", "Sent")}),
-        leads=("Scanned", "Received"),
-    ),
-    "accept": Action(
-        role=LAB,
-        button="Accept order",
-        start=frozenset({("Scanned", "Received")}),
-        leads=("Scanned", "Approved"),
-    ),
-    "design": Action(
-        role=LAB,
-        button="Send update to Customer",
-        start=_DESIGNED - {("Designed", "Rejected")} | {("Scanned", "Approved")},
-        leads=("Designed", "Approved"),
+    "receive": _action(LAB, "Refresh TRIOS Inbox", [("Scanned", "Sent")], ("Scanned", "Received")),
+    "accept": _action(LAB, "Accept order", [("Scanned", "Received")], ("Scanned", "Approved")),
+    "design": _action(LAB, "Send update to Customer", _TO_DESIGN, ("Designed", "Approved"), designs=True),
+    "request-approval": _action(
+        LAB,
+        "Send update to Customer (Request approval)",
+        _TO_DESIGN,
+        ("Designed", "Sent"),
         designs=True,
     ),
-    "request-approval": Action(
-        role=LAB,
-        button="Send update to Customer (Request approval)",
-        start=_DESIGNED - {("Designed", "Rejected")} | {("Scanned", "Approved")},
-        leads=("Designed", "Sent"),
-        designs=True,
-    ),
-    # After a rejection the new design leaves the status as it is: that is how the real one behaves.
-    "resend": Action(
-        role=LAB,
-        button="Send update to Customer",
-        start=frozenset({("Designed", "Rejected")}),
-        leads=None,
-        designs=True,
-    ),
-    "reject": Action(role=CLINIC, button="Reject", start=_DESIGNED, leads=("Designed", "Rejected")),
-    "approve": Action(
-        role=CLINIC,
-        button="Approve",
-        start=frozenset({("Designed", "Sent"), ("Designed", "Rejected")}),
-        leads=("Designed", "Approved"),
-    ),
-    "manufacture": Action(
-        role=LAB,
-        button="Manufacture",
-        start=frozenset({("Designed", "Approved")}),
-        leads=("Manufactured", None),
-    ),
-    "comment": Action(
-        role=None,
-        button="Add comment",
-        start=_DESIGNED | {("Scanned", flag) for flag in ("Sent", "Received", "Approved")},
-        leads=None,
+    # After a rejection the new design leaves the status as it is: the real portal behaves like that.
+    "resend": _action(LAB, "Send update to Customer", [("Designed", "Rejected")], None, designs=True),
+    "reject": _action(CLINIC, "Reject", _DESIGNED, ("Designed", "Rejected")),
+    "approve": _action(CLINIC, "Approve", _DESIGNED - {("Designed", "Approved")}, ("Designed", "Approved")),
+    "manufacture": _action(LAB, "Manufacture", [("Designed", "Approved")], ("Manufactured", None)),
+    "comment": _action(
+        None,
+        "Add comment",
+        _DESIGNED | {("Scanned", flag) for flag in ("Sent", "Received", "Approved")},
+        None,
     ),
 }
 
@@ -108,8 +89,13 @@ class Version:
     comments: tuple[str, ...] = ()
 
     @property
+    def status(self) -> _Pair:
+        """Its state and flag."""
+        return self.state, self.flag
+
+    @property
     def label(self) -> str:
-        """What the portal shows."""
+        """The status as the portal shows it."""
         return f"{self.state} {self.flag.lower()}" if self.flag else self.state
 
 
@@ -140,19 +126,20 @@ class SandboxCase:
         return next((version for version in self.versions if version.number == number), None)
 
     def actions(self, role: str) -> dict[str, Action]:
-        """Return what a side can do now."""
-        pair = (self.newest.state, self.newest.flag)
-        return {
-            name: action
-            for name, action in ACTIONS.items()
-            if action.role in (role, None) and pair in action.start
-        }
+        """Return the actions that are possible for a side now."""
+        possible = (pair for pair in ACTIONS.items() if self.newest.status in pair[1].start)
+        return {name: action for name, action in possible if action.role in (role, None)}
 
 
-class CaseBook:
-    """All cases."""
+class CaseStore:
+    """All cases.
+
+    Attributes:
+        late: how many seconds back new cases and updates are dated.
+    """
 
     def __init__(self) -> None:
+        self.late = 0.0
         self._cases: dict[str, SandboxCase] = {}
         self._of: dict[str, dict[str, SandboxCase]] = {}
         self._serial = 0
@@ -171,51 +158,52 @@ class CaseBook:
             first_name=patient[0],
             last_name=patient[1],
         )
-        own = new_scans(case_id) + first_attachments(case_id) + tuple(files)
+        own = new_scans(case_id) + attachments(case_id, files)
         self._cases[case_id] = case
         for side in (clinic, lab):
             self._of.setdefault(side.id, {})[case_id] = case
-        first = Version(
-            number=1, at=time.time(), state="Scanned", flag="Sent", did="send", role=CLINIC, files=own
+        sent = time.time() - self.late
+        case.versions.append(
+            Version(number=1, at=sent, state="Scanned", flag="Sent", did="send", role=CLINIC, files=own)
         )
-        case.versions.append(first)
         return case
 
     def act(self, case: SandboxCase, name: str, role: str) -> Version:
-        """Let a side do something.
+        """Carry out an action of a side.
 
         Raises:
-            ValueError: if it cannot do that now.
+            ValueError: it is not possible now.
         """
         action = case.actions(role).get(name)
         if action is None:
             raise ValueError(f"{role} cannot {name} a case that is {case.newest.label}")
-        state, flag = action.leads or (case.newest.state, case.newest.flag)
-        return self.update(case, state, flag, did=name, role=role, designs=action.designs)
+        return self.update(
+            case, action.leads or case.newest.status, did=name, role=role, designs=action.designs
+        )
 
     def update(
         self,
         case: SandboxCase,
-        state: str,
-        flag: str | None,
+        status: _Pair,
         *,
         did: str,
         role: str | None,
         designs: bool = False,
     ) -> Version:
-        """Add a version under whatever status."""
+        """Add a version with any status."""
         old = case.newest
         files = old.files
         if designs:
-            files = tuple(file for file in files if file.kind != "Designs") + new_design(case.id)
+            others = (file for file in files if file.kind != "Designs")
+            files = (*others, new_design(case.id, old.number + 1))
         comments = (*old.comments, f"Comment {len(old.comments) + 1}") if did == "comment" else old.comments
         version = replace(
             old,
             number=old.number + 1,
             # Two updates never have the same time, so that they have an order.
-            at=max(time.time(), old.at + 0.001),
-            state=state,
-            flag=flag,
+            at=max(time.time() - self.late, old.at + 0.001),
+            state=status[0],
+            flag=status[1],
             did=did,
             role=role,
             files=files,
@@ -225,7 +213,7 @@ class CaseBook:
         return version
 
     def remove(self, case: SandboxCase) -> None:
-        """Take a case out, as if nobody had ever sent it."""
+        """Delete a case, as if nobody had ever sent it."""
         del self._cases[case.id]
         for side in (case.clinic, case.lab):
             del self._of[side.id][case.id]
@@ -235,12 +223,17 @@ class CaseBook:
         return self._cases.get(case_id.lower())
 
     def of(self, account: Account) -> list[SandboxCase]:
-        """Return the cases that an account is a side of, the last touched first."""
+        """Return the cases that an account is a side of, the last updated first."""
         return sorted(
             self._of.get(account.id, {}).values(),
             key=lambda case: (case.newest.at, case.serial),
             reverse=True,
         )
+
+    @property
+    def first(self) -> SandboxCase | None:
+        """The case that was sent before all others."""
+        return next(iter(self._cases.values()), None)
 
     @property
     def count(self) -> int:

@@ -7,6 +7,7 @@ import binascii
 import logging
 import secrets
 import time
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -30,9 +31,8 @@ from flask import Flask, Response, g
 
 from connector.sandbox.accounts import Account
 from connector.sandbox.clients import Client
-from connector.sandbox.databag import new_data_bag
-from connector.sandbox.tokens import TokenGenerator, public_claims, signing_key
-from connector.sandbox.world import Code, IssuedToken, World
+from connector.sandbox.state import Code, IssuedToken, State
+from connector.sandbox.tokens import TokenGenerator, new_data_bag, new_handle, public_claims, signing_key
 
 __all__ = ["SignInRefusedError", "authorization_server"]
 
@@ -50,40 +50,39 @@ class SignInRefusedError(OAuth2Error):  # type: ignore[misc]
         return 401, "", []
 
 
-def authorization_server(app: Flask, world: World) -> AuthorizationServer:
-    """Return the authorization server of a world's generation."""
-
-    def save_token(token: dict[str, Any], request: Any) -> None:
-        source = request.authorization_code or request.refresh_token
-        grant = source.grant if source else world.add_grant(request.client, request.user, token["scope"])
-        world.add_token(
-            IssuedToken(
-                access_token=token["access_token"],
-                refresh_token=token.get("refresh_token"),
-                grant=grant,
-                scope=token["scope"],
-                lifetime=token["expires_in"],
-            )
-        )
-
-    server = AuthorizationServer(app, query_client=world.clients.get, save_token=save_token)
-    server.world = world
-    server.register_token_generator("default", TokenGenerator(world))
+def authorization_server(app: Flask, state: State) -> AuthorizationServer:
+    """Return the authorization server of a sandbox."""
+    server = AuthorizationServer(app, query_client=state.clients.get, save_token=partial(_save_token, state))
+    server.state = state
+    server.code_handle = new_handle()
+    server.register_token_generator("default", TokenGenerator(state))
     server.register_grant(_RefreshTokenGrant)
-    if world.generation == "classic":
+    if state.generation == "classic":
         server.register_client_auth_method("client_secret_basic", _raw_basic)
         server.register_grant(_ClassicCodeGrant)
         server.register_grant(_PasswordGrant)
     else:
-        server.register_grant(_IdentityCodeGrant, [_S256(required=True), _OpenID(world)])
+        server.register_grant(_IdentityCodeGrant, [_S256(required=True), _OpenID(state)])
         server.register_endpoint(_Revocation)
         server.register_hook("after_create_authorization_response", _add_issuer)
     return server
 
 
+def _save_token(state: State, token: dict[str, Any], request: Any) -> None:
+    source = request.authorization_code or request.refresh_token
+    issued = IssuedToken(
+        access_token=token["access_token"],
+        refresh_token=token.get("refresh_token"),
+        grant=source.grant if source else state.add_grant(request.client, request.user, token["scope"]),
+        scope=token["scope"],
+        lifetime=token["expires_in"],
+    )
+    state.add_token(issued)
+
+
 def _add_issuer(server: AuthorizationServer, response: Response) -> None:
     # RFC 9207 §2: in every authorization response, refusals included.
-    response.location = f"{response.location}&iss={quote(server.world.base_url, safe='')}"
+    response.location = f"{response.location}&iss={quote(server.state.base_url, safe='')}"
 
 
 def _raw_basic(query_client: Any, request: Any) -> Client | None:
@@ -98,13 +97,13 @@ def _raw_basic(query_client: Any, request: Any) -> Client | None:
 
 
 class _CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
-    """What both generations' code grants share. A code is spent before anything else is looked at."""
+    """The code grant of both generations. A code is spent before anything else is checked."""
 
     def save_authorization_code(self, code: str, request: Any) -> None:
-        world: World = self.server.world
-        world.codes[code] = Code(
+        state: State = self.server.state
+        state.codes[code] = Code(
             value=code,
-            grant=world.add_grant(request.client, request.user, request.scope),
+            grant=state.add_grant(request.client, request.user, request.scope),
             redirect_uri=request.payload.redirect_uri,
             code_challenge=request.payload.data.get("code_challenge"),
             code_challenge_method=request.payload.data.get("code_challenge_method"),
@@ -132,13 +131,13 @@ class _ClassicCodeGrant(_CodeGrant):
     TOKEN_ENDPOINT_AUTH_METHODS = ("client_secret_basic", "client_secret_post")
 
     def generate_authorization_code(self) -> str:
-        return new_data_bag(self.server.world.code_handle)
+        return new_data_bag(self.server.code_handle)
 
     def create_authorization_response(
         self, redirect_uri: str, grant_user: Account | None
     ) -> tuple[int, str, list[tuple[str, str]]]:
         status, body, headers = super().create_authorization_response(redirect_uri, grant_user)
-        handle = self.server.world.code_handle
+        handle = self.server.code_handle
         # Seen with the real provider: the code is percent-encoded once more, "!" arrives as "%2521".
         location = dict(headers)["Location"].replace(f"code={handle}%21", f"code={handle}%2521")
         return status, body, [("Location", location)]
@@ -179,9 +178,9 @@ class _S256(CodeChallenge):  # type: ignore[misc]
 
 
 class _OpenID(OpenIDCode):  # type: ignore[misc]
-    def __init__(self, world: World) -> None:
+    def __init__(self, state: State) -> None:
         super().__init__()
-        self._world = world
+        self._state = state
 
     def exists_nonce(self, nonce: str, request: Any) -> bool:
         return False  # IdentityServer leaves it to the client to notice a nonce that comes twice
@@ -193,7 +192,7 @@ class _OpenID(OpenIDCode):  # type: ignore[misc]
         return {"alg": "RS256", "kid": signing_key().kid}
 
     def get_client_claims(self, client: Client) -> dict[str, Any]:
-        return {"iss": self._world.base_url, "aud": client.client_id, "nbf": int(time.time())}
+        return {"iss": self._state.base_url, "aud": client.client_id, "nbf": int(time.time())}
 
     def generate_user_info(self, user: Account, scope: str) -> dict[str, Any]:
         return public_claims(user) if "profile" in scope.split() else {"sub": user.id}
@@ -204,11 +203,11 @@ class _RefreshTokenGrant(RefreshTokenGrant):  # type: ignore[misc]
     INCLUDE_NEW_REFRESH_TOKEN = True
 
     def authenticate_refresh_token(self, refresh_token: str) -> IssuedToken | None:
-        world: World = self.server.world
-        token = world.refresh_tokens.get(refresh_token)
+        state: State = self.server.state
+        token = state.refresh_tokens.get(refresh_token)
         if token is None:
             return None
-        if world.on("revoked") or (token.spent and world.on("reuse-revokes")):
+        if state.on("revoked") or (token.spent and state.on("reuse-revokes")):
             token.grant.revoked = True
         return None if token.spent or token.grant.revoked else token
 
@@ -216,14 +215,14 @@ class _RefreshTokenGrant(RefreshTokenGrant):  # type: ignore[misc]
         return refresh_token.grant.account
 
     def revoke_old_credential(self, refresh_token: IssuedToken) -> None:
-        refresh_token.spent = not self.server.world.on("no-rotation")
+        refresh_token.spent = not self.server.state.on("no-rotation")
 
 
 class _PasswordGrant(ResourceOwnerPasswordCredentialsGrant):  # type: ignore[misc]
     """Documented by 3Shape for a lab's own account; no connector should use it."""
 
     def authenticate_user(self, username: str, password: str) -> Account:
-        account: Account | None = self.server.world.sign_in(username, password)
+        account: Account | None = self.server.state.sign_in(username, password)
         if account is None:
             raise SignInRefusedError
         return account
@@ -239,8 +238,8 @@ class _Revocation(RevocationEndpoint):  # type: ignore[misc]
     CLIENT_AUTH_METHODS = ("client_secret_basic", "client_secret_post", "none")
 
     def query_token(self, token_string: str, token_type_hint: str | None) -> IssuedToken | None:
-        world: World = self.server.world
-        return world.refresh_tokens.get(token_string)
+        state: State = self.server.state
+        return state.refresh_tokens.get(token_string)
 
     def revoke_token(self, token: IssuedToken, request: Any) -> None:
         token.grant.revoked = True

@@ -1,30 +1,29 @@
-"""Everything the sandbox knows: in memory, behind one lock, gone when it stops."""
+"""The state of one sandbox: in memory, behind one lock, gone when it stops."""
 
 from __future__ import annotations
 
-import secrets
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from connector.sandbox.accounts import ACCOUNTS, OTHER_PRACTICE, Account
-from connector.sandbox.case_book import CaseBook
-from connector.sandbox.clients import Client, registered_clients
-from connector.sandbox.databag import new_handle
+from connector.sandbox.accounts import ACCOUNTS, OTHER_PRACTICE, Account, Passwords
+from connector.sandbox.case_store import CaseStore
+from connector.sandbox.clients import CLIENT_ID, Client, registered_clients
 from connector.sandbox.lab_connections import LabConnections
 from connector.sandbox.scenarios import check_scenarios
 
-__all__ = ["Code", "Grant", "IssuedToken", "Profile", "World"]
+__all__ = ["Code", "Grant", "IssuedToken", "Profile", "State"]
 
-CODE_LIFETIME = 180  # DotNetOpenAuth's default of three minutes; IdentityServer's is five
+CODE_LIFETIME = 180  # seconds; DotNetOpenAuth's default. IdentityServer's is five minutes.
 _GRANT_TYPES = frozenset({"authorization_code", "refresh_token", "password"})
+_MOST_SESSIONS = 10_000
 
 
 @dataclass(slots=True, kw_only=True)
 class Grant:
-    """What one practice allowed one application, once."""
+    """One practice's permission for one application."""
 
     client: Client
     account: Account
@@ -58,7 +57,7 @@ class Code:
         return self.grant.scope
 
     def get_nonce(self) -> str | None:
-        """Return the nonce that belongs into the id_token."""
+        """Return the nonce that belongs in the id_token."""
         return self.nonce
 
     def get_auth_time(self) -> int:
@@ -75,7 +74,7 @@ class Code:
 
 @dataclass(slots=True, kw_only=True)
 class IssuedToken:
-    """One answer of the token endpoint. Authlib reads it through these names."""
+    """One token response. Authlib reads it through these names."""
 
     access_token: str = field(repr=False)
     refresh_token: str | None = field(default=None, repr=False)
@@ -84,6 +83,11 @@ class IssuedToken:
     lifetime: int
     issued: float = field(default_factory=time.time)
     spent: bool = False
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether an API accepts the access token."""
+        return not self.is_expired() and not self.is_revoked()
 
     def check_client(self, client: Client) -> bool:
         """Return whether the token was issued to this client."""
@@ -94,7 +98,7 @@ class IssuedToken:
         return self.scope
 
     def is_expired(self) -> bool:
-        """Return whether the access token is past its end."""
+        """Return whether the access token has expired."""
         return time.time() >= self.issued + self.lifetime
 
     def is_revoked(self) -> bool:
@@ -104,20 +108,21 @@ class IssuedToken:
 
 @dataclass(slots=True, kw_only=True)
 class Profile:
-    """What OrmcoDigital stores of a practice."""
+    """OrmcoDigital's settings of a practice."""
 
     source: str = "scanner"
     scanner: str = ""
     connected: bool = False
 
 
-class World:
-    """The state of one sandbox.
+class State:
+    """Everything one sandbox knows.
 
     Args:
         generation: "classic" or "identity".
         base_url: the sandbox's own origin.
-        redirect_uris: what the clients may redirect to, the default first.
+        client_id: of Ormco.
+        redirect_uris: the registered redirect URIs, the default first.
         scenarios: the scenarios to begin with.
         approval_seconds: how long the lab takes to approve a request; None: until somebody does.
     """
@@ -127,6 +132,7 @@ class World:
         generation: str,
         *,
         base_url: str,
+        client_id: str = CLIENT_ID,
         redirect_uris: Iterable[str],
         scenarios: Iterable[str] = (),
         approval_seconds: float | None = 5,
@@ -135,22 +141,31 @@ class World:
         self.stopping = threading.Event()
         self.generation = generation
         self.base_url = base_url
-        self.clients = registered_clients(generation, tuple(redirect_uris))
+        self.clients = registered_clients(generation, client_id, tuple(redirect_uris))
+        self.ormco = self.clients[client_id]
+        self._first_scenarios = check_scenarios(scenarios)
+        self._first_approval_seconds = approval_seconds
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything that happened, and return to the settings of the start."""
         self.accounts = ACCOUNTS
         self.slow_seconds = 3.0
-        self.code_handle = new_handle()
-        self.refresh_handle = new_handle()
+        self.late_seconds = 4500.0
         self.codes: dict[str, Code] = {}
         self.access_tokens: dict[str, IssuedToken] = {}
         self.refresh_tokens: dict[str, IssuedToken] = {}
         self.grants: list[Grant] = []
+        self.sessions: dict[str, dict[str, str]] = {}
+        self.passwords = Passwords()
         self.pending_redirects: dict[str, str] = {}
-        self.lab_connections = LabConnections(approval_seconds=approval_seconds)
-        self.cases = CaseBook()
+        self.downloaded: set[tuple[str, str]] = set()
+        self.lab_connections = LabConnections(approval_seconds=self._first_approval_seconds)
+        self.cases = CaseStore()
         self.profiles: dict[str, Profile] = {}
         self.counters: Counter[str] = Counter()
         self.scenarios: frozenset[str] = frozenset()
-        self.set_scenarios(scenarios)
+        self.set_scenarios(self._first_scenarios)
 
     def on(self, scenario: str) -> bool:
         """Return whether a scenario is set."""
@@ -160,30 +175,47 @@ class World:
         """Replace the scenarios.
 
         Raises:
-            ValueError: if there is no scenario of such a name.
+            ValueError: a name is unknown.
         """
         self.scenarios = check_scenarios(names)
         self.lab_connections.held = self.on("pending-lab")
+        self.set_late_seconds(self.late_seconds)
         if self.on("revoked"):
             for grant in self.grants:
                 grant.revoked = True
+
+    def set_late_seconds(self, seconds: float) -> None:
+        """Set how far back the scenario late-updates dates what happens."""
+        self.late_seconds = seconds
+        self.cases.late = seconds if self.on("late-updates") else 0.0
 
     def count_token_call(self, grant_type: str) -> None:
         """Count a call of the token endpoint by its grant type."""
         self.counters[f"token:{grant_type if grant_type in _GRANT_TYPES else 'other'}"] += 1
 
-    def sign_in(self, email: str, password: str) -> Account | None:
-        """Return the account of this e-mail address and password, or None."""
-        for account in self.accounts.values():
-            if account.email.lower() == email.strip().lower():
-                right = secrets.compare_digest(account.password.encode(), password.encode())
-                return account if right else None
-        return None
+    def account_by_email(self, email: str) -> Account | None:
+        """Return the account with this e-mail address, in any case."""
+        wanted = email.strip().lower()
+        return next((each for each in self.accounts.values() if each.email.lower() == wanted), None)
 
-    def sign_in_to_communicate(self, email: str, password: str) -> Account | None:
-        """Return who is signed in at the provider after this."""
-        account = self.sign_in(email, password)
-        return OTHER_PRACTICE if account and self.on("other-account") else account
+    def sign_in(self, email: str, password: str) -> Account | None:
+        """Return the account with this e-mail address and password, or None.
+
+        Raises:
+            TooManyAttemptsError: too many wrong passwords were tried; even the right one is refused now.
+        """
+        account = self.account_by_email(email)
+        return account if account and self.passwords.check(account, password) else None
+
+    def seen_as(self, account: Account) -> Account:
+        """Return the account that the provider takes somebody for who signed in."""
+        return OTHER_PRACTICE if self.on("other-account") else account
+
+    def add_session(self, key: str, values: dict[str, str]) -> None:
+        """Remember a browser's session; the oldest are forgotten when there are too many."""
+        while len(self.sessions) >= _MOST_SESSIONS:
+            del self.sessions[next(iter(self.sessions))]
+        self.sessions[key] = values
 
     def add_grant(self, client: Client, account: Account, scope: str) -> Grant:
         """Record that a practice allowed access."""
@@ -192,7 +224,7 @@ class World:
         return grant
 
     def take_code(self, value: str) -> Code | None:
-        """Return a code and spend it, whatever comes of the exchange."""
+        """Return a code and spend it, even if the exchange then fails."""
         return self.codes.pop(value, None)
 
     def add_token(self, token: IssuedToken) -> None:
@@ -202,11 +234,11 @@ class World:
             self.refresh_tokens[token.refresh_token] = token
 
     def live_grants(self, account: Account) -> list[Grant]:
-        """Return what an account has allowed and not removed."""
+        """Return the grants that an account has given and not removed."""
         return [grant for grant in self.grants if grant.account is account and not grant.revoked]
 
     def remove_application(self, account: Account, client_id: str) -> None:
-        """Do what the square icon on the Applications page does."""
+        """Revoke an account's grants to an application."""
         for grant in self.live_grants(account):
             if grant.client.client_id == client_id:
                 grant.revoked = True

@@ -1,0 +1,82 @@
+"""Signing in to the sandbox's pages: sessions that end on the server, forms, and wrong passwords."""
+
+from __future__ import annotations
+
+import pytest
+import requests
+from time_machine import TimeMachineFixture
+
+from tests.support.oauth_calls import token_call
+from tests.support.sandbox import TIMEOUT, RunningSandbox, SignIn, Visitor
+
+WRONG = "wrong"
+
+
+def test_cookie_is_for_the_browser_alone(classic: RunningSandbox) -> None:
+    """The session cookie is HttpOnly and SameSite."""
+    cookie = requests.get(f"{classic.url}/Account/Login", timeout=TIMEOUT).headers["Set-Cookie"]
+    assert {"HttpOnly", "SameSite=Lax"} <= set(cookie.split("; "))
+
+
+@pytest.mark.parametrize(
+    ("page", "action"), [("portal", "/Account/Logout"), ("ormcodigital", "/ormcodigital/logout")]
+)
+def test_log_out_ends_the_session_on_the_server(classic: RunningSandbox, page: str, action: str) -> None:
+    """A cookie that was copied before logging out opens nothing afterwards."""
+    person, thief = Visitor(classic), Visitor(classic)
+    who = classic.practice
+    if page == "portal":
+        opened = person.sign_in(classic.portal_url)
+    else:
+        login = person.open(classic.ormcodigital_url)
+        opened = person.submit(login, username=who.username, password=who.password)
+    assert "Log out" in opened.text
+    thief.session.cookies.update(person.session.cookies)
+    person.press(opened, action)
+    assert "Log out" not in thief.open(opened.url).text
+
+
+def test_signing_in_changes_the_session(classic: RunningSandbox) -> None:
+    """A session that somebody else began is not signed in with it (session fixation)."""
+    person, other = Visitor(classic), Visitor(classic)
+    person.open(classic.portal_url)
+    other.session.cookies.update(person.session.cookies)
+    person.sign_in(classic.portal_url)
+    assert "Log in to your account" in other.open(classic.portal_url).text
+
+
+@pytest.mark.parametrize(
+    "path", ["/Account/Login", "/User/Applications", "/ormcodigital/login", "/portal/login"]
+)
+def test_forms_need_their_token(classic: RunningSandbox, path: str) -> None:
+    """A form that no page of the sandbox has made is refused."""
+    answer = requests.post(classic.url + path, data={"Email": classic.practice.username}, timeout=TIMEOUT)
+    assert answer.status_code == 400
+
+
+def sign_in(sandbox: RunningSandbox, password: str) -> requests.Response:
+    return Visitor(sandbox).sign_in(sandbox.portal_url, SignIn(sandbox.practice.username, password))
+
+
+def test_wrong_passwords_are_slowed_down(classic: RunningSandbox, time_machine: TimeMachineFixture) -> None:
+    """After five wrong passwords even the right one has to wait; each further wrong one waits longer."""
+    time_machine.move_to("2030-01-01T12:00:00Z", tick=False)
+    assert [sign_in(classic, WRONG).status_code for _ in range(5)] == [200] * 5
+    refused = sign_in(classic, classic.practice.password)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")
+    time_machine.shift(1.1)
+    sign_in(classic, WRONG)
+    assert sign_in(classic, WRONG).headers["Retry-After"] == "2"
+    time_machine.shift(2.1)
+    assert "Connections" in sign_in(classic, classic.practice.password).text
+
+
+def test_wrong_passwords_of_one_account_are_nobody_else_s(classic: RunningSandbox) -> None:
+    """Another account signs in, and the token endpoint counts the same attempts."""
+    for _ in range(5):
+        sign_in(classic, WRONG)
+    page = Visitor(classic).sign_in(classic.portal_url, classic.other_practice)
+    assert "Connections" in page.text
+    who = classic.practice
+    refused = token_call(classic, grant_type="password", username=who.username, password=who.password)
+    assert refused.status_code == 429
