@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from connector.sandbox import Sandbox
 from connector.store import Store
-from tests.support.sandbox import RunningSandbox, running_sandbox
+from tests.support.sandbox import RunningSandbox
 from tests.support.stores import fresh_url, store_at
 from tests.support.token_server import TokenServer
 
@@ -49,24 +50,31 @@ def port_8042(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 @pytest.fixture(scope="session")
-def sandboxes() -> Iterator[dict[str, RunningSandbox]]:
+def _sandboxes() -> Iterator[dict[str, Sandbox]]:
     """A running sandbox of each generation for all tests of this worker."""
-    with running_sandbox("classic") as classic, running_sandbox("identity") as identity:
+    with Sandbox("classic") as classic, Sandbox("identity") as identity:
         yield {"classic": classic, "identity": identity}
 
 
 @pytest.fixture
-def classic(sandboxes: dict[str, RunningSandbox]) -> RunningSandbox:
+def classic(_sandboxes: dict[str, Sandbox]) -> RunningSandbox:
     """A sandbox of the classic generation in which nothing has happened yet."""
-    sandboxes["classic"].sandbox.reset()
-    return sandboxes["classic"]
+    _sandboxes["classic"].reset()
+    return RunningSandbox(_sandboxes["classic"])
 
 
 @pytest.fixture
-def identity(sandboxes: dict[str, RunningSandbox]) -> RunningSandbox:
+def identity(_sandboxes: dict[str, Sandbox]) -> RunningSandbox:
     """A sandbox of the identity generation in which nothing has happened yet."""
-    sandboxes["identity"].sandbox.reset()
-    return sandboxes["identity"]
+    _sandboxes["identity"].reset()
+    return RunningSandbox(_sandboxes["identity"])
+
+
+@pytest.fixture(params=["classic", "identity"])
+def sandbox(request: pytest.FixtureRequest) -> RunningSandbox:
+    """A sandbox of each generation in which nothing has happened yet."""
+    found: RunningSandbox = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,15 +12,15 @@ from connector import Config, Connector
 from connector.cli import ormco
 from tests.support.connecting import connect, settings
 from tests.support.lab import EMAILS, UsersApi
-from tests.support.sandbox import RunningSandbox, running_sandbox
+from tests.support.sandbox import RunningSandbox
 
 LAB = EMAILS["americas"]
 
 
 @pytest.fixture
-def sandbox() -> Iterator[RunningSandbox]:
-    with running_sandbox(approval_seconds=None) as running:
-        yield running
+def sandbox(classic: RunningSandbox) -> RunningSandbox:
+    classic.control(approval_seconds=None)
+    return classic
 
 
 @pytest.fixture

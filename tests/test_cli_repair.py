@@ -20,19 +20,13 @@ from connector.cli import ormco
 from connector.errors import ConnectorError
 from tests.support.applications import PageVisitor
 from tests.support.connecting import connect, settings
-from tests.support.sandbox import RunningSandbox, Visitor, running_sandbox
+from tests.support.sandbox import RunningSandbox, Visitor
 
 PRACTICE = "practice-42"
 CONNECTION_KEYS = [
     *("version", "practice", "state", "since", "reason", "provider", "account", "scope", "renewable"),
     *("expires_at", "connected_at", "refreshed_at", "token_generation", "lab", "last_error", "next"),
 ]
-
-
-@pytest.fixture(params=["classic", "identity"])
-def sandbox(request: pytest.FixtureRequest) -> Iterator[RunningSandbox]:
-    with running_sandbox(request.param) as sandbox:
-        yield sandbox
 
 
 @pytest.fixture

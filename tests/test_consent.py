@@ -29,19 +29,13 @@ from connector.errors import (
     StoreUnavailableError,
 )
 from tests.support.connecting import connect, settings
-from tests.support.sandbox import RunningSandbox, Visitor, running_sandbox
+from tests.support.sandbox import RunningSandbox, Visitor
 
 
 @pytest.fixture
 def connector(classic: RunningSandbox, store_url: str) -> Iterator[Connector]:
     with Connector.from_config(Config.from_env(settings(classic, store_url))) as connector:
         yield connector
-
-
-@pytest.fixture(params=["classic", "identity"])
-def sandbox(request: pytest.FixtureRequest) -> Iterator[RunningSandbox]:
-    with running_sandbox(request.param) as sandbox:
-        yield sandbox
 
 
 def without(url: str, name: str) -> str:

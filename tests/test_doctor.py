@@ -21,15 +21,9 @@ from connector.errors import ConnectorError
 from connector.resources import Resources
 from connector.revocation.removal import Removal
 from tests.support.connecting import connect, settings
-from tests.support.sandbox import RunningSandbox, running_sandbox
+from tests.support.sandbox import RunningSandbox
 
 PRACTICE = "practice-42"
-
-
-@pytest.fixture(params=["classic", "identity"])
-def sandbox(request: pytest.FixtureRequest) -> Iterator[RunningSandbox]:
-    with running_sandbox(request.param) as sandbox:
-        yield sandbox
 
 
 @pytest.fixture(autouse=True)

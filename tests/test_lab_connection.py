@@ -25,24 +25,25 @@ from tests.support.answers import answering, json_answer
 from tests.support.clock import ManualClock
 from tests.support.connecting import connect, settings
 from tests.support.lab import EMAILS, UsersApi, lab_of
-from tests.support.sandbox import RunningSandbox, running_sandbox
+from tests.support.sandbox import RunningSandbox
 
 PRACTICE = "practice-42"
 LAB = EMAILS["americas"]
 
 
 @pytest.fixture(params=["classic", "identity"])
-def sandbox(request: pytest.FixtureRequest) -> Iterator[RunningSandbox]:
+def sandbox(request: pytest.FixtureRequest) -> RunningSandbox:
     """A sandbox whose lab approves nothing by itself."""
-    with running_sandbox(request.param, approval_seconds=None) as running:
-        yield running
+    running: RunningSandbox = request.getfixturevalue(request.param)
+    running.control(approval_seconds=None)
+    return running
 
 
 @pytest.fixture
-def patient() -> Iterator[RunningSandbox]:
+def patient(classic: RunningSandbox) -> RunningSandbox:
     """The same, of the classic generation only."""
-    with running_sandbox(approval_seconds=None) as running:
-        yield running
+    classic.control(approval_seconds=None)
+    return classic
 
 
 class Naps(ManualClock):

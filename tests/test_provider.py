@@ -64,12 +64,12 @@ def test_staging_never_names_a_host_of_production(name: str) -> None:
     assert all(host.startswith("staging-") is name.endswith("staging") for host in hosts)
 
 
-def test_the_sandbox_preset_describes_the_sandbox(classic: RunningSandbox) -> None:
+def test_the_sandbox_preset_describes_the_sandbox(classic: RunningSandbox, tmp_path: Path) -> None:
     """The preset is what the sandbox says of itself, at its usual address."""
     usual = f"http://127.0.0.1:{urlsplit(PRESETS['sandbox'].token_endpoint or '').port}"
     text = Path(classic.provider_file).read_text("utf-8").replace(classic.url, usual)
-    Path(classic.provider_file).write_text(text, "utf-8")
-    told = read_provider_file(classic.provider_file)
+    (tmp_path / "usual.toml").write_text(text, "utf-8")
+    told = read_provider_file(str(tmp_path / "usual.toml"))
     registered = ClientRegistration(
         client_id=classic.client_id, client_secret=classic.client_secret, redirect_uri=REDIRECT_URI
     )

@@ -27,15 +27,9 @@ from connector.repair import LastResort
 from connector.revocation.removal import Consequences, Removal
 from tests.support.applications import PageVisitor, no_capture, visitor_capture, without_users
 from tests.support.connecting import connect, settings
-from tests.support.sandbox import RunningSandbox, running_sandbox
+from tests.support.sandbox import RunningSandbox
 
 PRACTICE = "practice-42"
-
-
-@pytest.fixture(params=["classic", "identity"])
-def sandbox(request: pytest.FixtureRequest) -> Iterator[RunningSandbox]:
-    with running_sandbox(request.param) as sandbox:
-        yield sandbox
 
 
 @pytest.fixture
@@ -94,8 +88,7 @@ def test_an_access_token_the_provider_refuses_is_refreshed(classic: RunningSandb
     """An access token that ended before its time is found out by using it."""
     with opened(settings(classic, store_url)) as connector:
         connect(connector, classic)
-        with classic.sandbox._world.lock:
-            classic.sandbox._world.access_tokens.clear()
+        classic.control(end_access_tokens=True)
         repair = connector.repair(PRACTICE, capture=no_capture)
     assert (repair.step, repair.found) == ("refresh", "the access token was not accepted any more")
 
@@ -343,14 +336,7 @@ def test_the_diagnosis_is_told_before_anybody_is_asked(connector: Connector, san
 
 def codes_refused(sandbox: RunningSandbox, *, until_removed: bool) -> None:
     """Have the provider refuse every fresh code, for ever or until Ormco is removed on its page."""
-    world = sandbox.sandbox._world
-    take = world.take_code
-
-    def refuse(value: str) -> object:
-        code = take(value)
-        return code if until_removed and world.counters["applications_removed"] else None
-
-    world.take_code = refuse  # type: ignore[method-assign, assignment]
+    sandbox.set_scenarios("stale-grant" if until_removed else "refused-codes")
 
 
 def last_resort(sandbox: RunningSandbox, asked: list[Consequences], *, answer: bool) -> LastResort:

@@ -26,19 +26,12 @@ from connector.errors import (
 )
 from connector.revocation import Revocation
 from connector.revocation.removal import Removal
-from connector.sandbox.accounts import PRACTICE as PRACTICE_ACCOUNT
 from tests.support.applications import PageVisitor, without_users
 from tests.support.clock import ManualClock
 from tests.support.connecting import connect, settings
-from tests.support.sandbox import RunningSandbox, Visitor, running_sandbox
+from tests.support.sandbox import RunningSandbox, Visitor
 
 PRACTICE = "practice-42"
-
-
-@pytest.fixture(params=["classic", "identity"])
-def sandbox(request: pytest.FixtureRequest) -> Iterator[RunningSandbox]:
-    with running_sandbox(request.param) as sandbox:
-        yield sandbox
 
 
 @pytest.fixture
@@ -462,4 +455,4 @@ def test_killed_at_any_step_the_same_command_goes_on(
                 connector.access_token(PRACTICE)
         assert connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(sandbox))).wiped
         assert connector.status(PRACTICE).state is ConnectionState.REVOKED
-    assert sandbox.sandbox._world.live_grants(PRACTICE_ACCOUNT) == []
+    assert sandbox.control()["grants"][sandbox.practice.username] == 0

@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from tests.support.cases import MetadataApi
-from tests.support.oauth_calls import code_of, connected, exchange, query_of, refresh
+from tests.support.oauth_calls import code_of, connected, exchange, me, query_of, refresh
 from tests.support.sandbox import TIMEOUT, RunningSandbox, Visitor
 
 CALLS = ("/sandbox/control", "/sandbox/consent", "/sandbox/cases", "/sandbox/practices")
@@ -115,6 +115,15 @@ def test_reset_forgets_everything(classic: RunningSandbox) -> None:
     assert "Log in to your account" in person.open(classic.portal_url).text
     assert MetadataApi(classic)("cases?page=0").json()["Count"] == 0
     assert classic.sandbox.new_case() == first
+
+
+def test_access_tokens_end_and_grants_are_counted(classic: RunningSandbox) -> None:
+    """An access token can be ended before its time; its grant lives on, and is counted."""
+    token = connected(classic)
+    shown = classic.control(end_access_tokens=True)
+    assert shown["grants"][classic.practice.username] == 1
+    assert me(classic, token).status_code == 401
+    assert refresh(classic, token).status_code == 200
 
 
 def consent(sandbox: RunningSandbox, **body: Any) -> requests.Response:

@@ -12,12 +12,6 @@ import requests
 from tests.support.sandbox import TIMEOUT, RunningSandbox, SignIn, Visitor
 
 
-@pytest.fixture(params=["classic", "identity"])
-def sandbox(request: pytest.FixtureRequest) -> RunningSandbox:
-    found: RunningSandbox = request.getfixturevalue(request.param)
-    return found
-
-
 class Practice(Visitor):
     """Somebody of the practice on My Profile."""
 

@@ -58,9 +58,9 @@ def test_redirect_chain(sandbox: RunningSandbox) -> None:
 @pytest.mark.parametrize(
     ("generation", "path"), [("classic", "/oauth/authorise"), ("identity", "/home/error")]
 )
-def test_error_page(sandboxes: dict[str, RunningSandbox], generation: str, path: str) -> None:
+def test_error_page(request: pytest.FixtureRequest, generation: str, path: str) -> None:
     """The provider's own page is the end."""
-    sandbox = sandboxes[generation]
+    sandbox: RunningSandbox = request.getfixturevalue(generation)
     sandbox.set_scenarios("error-page")
     page = requests.get(sandbox.authorization_url(), timeout=TIMEOUT)
     assert (urlsplit(page.url).path, ">Error</h1>" in page.text) == (path, True)
@@ -278,3 +278,24 @@ def test_early_hints(sandbox: RunningSandbox) -> None:
             answer = b"".join(iter(lambda: connection.recv(65536), b""))
         assert answer.startswith(b"HTTP/1.1 103 Early Hints\r\nLink: ") is hinted
         assert answer.count(b"HTTP/1.1 ") == 1 + hinted
+
+
+def test_refused_codes(sandbox: RunningSandbox) -> None:
+    """A good code is refused, and spent."""
+    code = code_of(redirect_url(sandbox))
+    sandbox.set_scenarios("refused-codes")
+    assert exchange(sandbox, code).json()["error"] == "invalid_request"
+    sandbox.set_scenarios()
+    assert exchange(sandbox, code).json()["error"] == "invalid_request"
+
+
+def test_stale_grant(sandbox: RunningSandbox) -> None:
+    """Codes are refused until the application was removed on its page."""
+    connected(sandbox)
+    sandbox.set_scenarios("stale-grant")
+    assert exchange(sandbox, code_of(redirect_url(sandbox))).status_code == 400
+    person = Visitor(sandbox)
+    person.sign_in(sandbox.applications_page)
+    asked = person.open(f"{sandbox.applications_page}?remove={sandbox.client_id}")
+    person.submit(asked, application=sandbox.client_id)
+    assert exchange(sandbox, code_of(redirect_url(sandbox))).status_code == 200

@@ -18,7 +18,8 @@ __all__ = ["blueprint", "check_caller", "json_body"]
 blueprint = Blueprint("control", __name__)
 
 _SECONDS = ("approval_seconds", "slow_seconds", "late_seconds")
-_KEYS = {"scenarios", "reset", *_SECONDS}
+_ORDERS = ("reset", "end_access_tokens")
+_KEYS = {"scenarios", *_ORDERS, *_SECONDS}
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _MOST_REDIRECTS = 10
 
@@ -50,6 +51,7 @@ def show() -> dict[str, Any]:
         "approval_seconds": state.lab_connections.approval_seconds,
         "slow_seconds": state.slow_seconds,
         "late_seconds": state.late_seconds,
+        "grants": {one.email: len(state.live_grants(one)) for one in state.accounts.values()},
         "counters": dict(sorted(state.counters.items())),
     }
 
@@ -57,25 +59,41 @@ def show() -> dict[str, Any]:
 @blueprint.post("/sandbox/control")
 @machine("control")
 def change() -> dict[str, Any]:
-    """Set what the JSON body names, all of it or nothing; `reset` first forgets what happened so far."""
+    """Set what the JSON body names, all of it or nothing.
+
+    `reset` first forgets what happened so far; `end_access_tokens` ends the access tokens of classic.
+    """
     body = json_body()
     if not body.keys() <= _KEYS:
         abort(400, f"Known keys: {', '.join(sorted(_KEYS))}.")
+    if not all(isinstance(body.get(order, False), bool) for order in _ORDERS):
+        abort(400, f"{' and '.join(_ORDERS)} are true or false.")
     seconds = {name: _seconds(name, body[name]) for name in _SECONDS if name in body}
     names = _names(body["scenarios"]) if "scenarios" in body else None
-    if body.get("reset", False) not in (True, False):
-        abort(400, "reset is not true or false.")
     if body.get("reset"):
         state.reset()
+    if body.get("end_access_tokens"):
+        state.access_tokens.clear()
     if names is not None:
         state.set_scenarios(names)
-    if "approval_seconds" in seconds:
-        state.lab_connections.approval_seconds = seconds["approval_seconds"]
-    if (slow := seconds.get("slow_seconds")) is not None:
-        state.slow_seconds = slow
-    if (late := seconds.get("late_seconds")) is not None:
-        state.set_late_seconds(late)
+    for name, value in seconds.items():
+        _SET[name](value)
     return show()
+
+
+def _set_approval(seconds: float | None) -> None:
+    state.lab_connections.approval_seconds = seconds
+
+
+def _set_slow(seconds: float | None) -> None:
+    state.slow_seconds = seconds or 0.0
+
+
+def _set_late(seconds: float | None) -> None:
+    state.set_late_seconds(seconds or 0.0)
+
+
+_SET = {"approval_seconds": _set_approval, "slow_seconds": _set_slow, "late_seconds": _set_late}
 
 
 @blueprint.post("/sandbox/consent")

@@ -53,6 +53,8 @@ SCENARIOS = {
     "cut-answer": "every answer of the token endpoint stops in the middle of its JSON",
     "no-rotation": "a refresh answers without a refresh token; the old one stays valid",
     "reuse-revokes": "an old refresh token that is sent again ends the whole grant",
+    "refused-codes": "every code is refused",
+    "stale-grant": "every code is refused until the practice removes the application on its page",
     "no-refresh-token": "the exchange answers without a refresh token",
     "scope-shrinks": "less scope is granted than was asked for",
     "short-lived": "access tokens live five seconds",

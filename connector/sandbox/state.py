@@ -225,7 +225,10 @@ class State:
 
     def take_code(self, value: str) -> Code | None:
         """Return a code and spend it, even if the exchange then fails."""
-        return self.codes.pop(value, None)
+        code = self.codes.pop(value, None)
+        removed = self.counters["applications_removed"] > 0
+        refused = self.on("refused-codes") or (self.on("stale-grant") and not removed)
+        return None if refused else code
 
     def add_token(self, token: IssuedToken) -> None:
         """Make a token known to the APIs and to the token endpoint."""
