@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from connector.cli.options import settings_options
 from connector.cli.output import emit, say
 from connector.errors import ExtraMissingError, SettingError
 
@@ -31,20 +32,7 @@ __all__ = ["sandbox"]
 )
 @click.option("--scenario", "scenarios", multiple=True, metavar="NAME", help="Make it misbehave; repeatable.")
 @click.option("--list-scenarios", is_flag=True, help="List the scenarios and end.")
-@click.option(
-    "--redirect-uri",
-    "redirect_uris",
-    multiple=True,
-    envvar="ORMCO_REDIRECT_URI",
-    metavar="URI",
-    help="Register it beside https://ormco.com/; repeatable.  [ORMCO_REDIRECT_URI]",
-)
-@click.option("--client-id", metavar="ID", help="Ormco's client id (ormco-sandbox).")
-@click.option("--scope", metavar="SCOPES", help="The scope in the provider file.")
-@click.option("--provider", metavar="NAME", help='Only "sandbox": the sandbox is a provider itself.')
-@click.option("--store", metavar="URL", help="Refused: the sandbox has no store.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON; the sandbox does so anyway.")
-@click.option("--verbose", is_flag=True, expose_value=False, help="Show a traceback of an error.")
+@settings_options
 def sandbox(list_scenarios: bool, as_json: bool, **options: Any) -> None:
     """Run 3Shape Communicate, its portal and OrmcoDigital on this machine, in the foreground.
 
@@ -69,6 +57,17 @@ def sandbox(list_scenarios: bool, as_json: bool, **options: Any) -> None:
         say("Serving until Ctrl-C …")
         while True:
             time.sleep(3600)
+
+
+# As everywhere, but repeatable: a sandbox can have several.
+_REDIRECT_URIS = click.Option(
+    ["--redirect-uri", "redirect_uris"],
+    multiple=True,
+    envvar="ORMCO_REDIRECT_URI",
+    metavar="URI",
+    help="Register it beside https://ormco.com/; repeatable.  [ORMCO_REDIRECT_URI]",
+)
+sandbox.params = [_REDIRECT_URIS if param.name == "redirect_uri" else param for param in sandbox.params]
 
 
 def _started(options: Mapping[str, Any]) -> Any:
