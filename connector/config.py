@@ -139,7 +139,7 @@ class Config:
         Raises:
             connector.errors.SettingError: naming everything that is missing or contradictory.
         """
-        findings = _Findings()
+        findings = _Findings(provider)
         client = self._registration(provider, findings)
         findings.refuse()
         return client
@@ -150,7 +150,7 @@ class Config:
         Raises:
             connector.errors.SettingError: naming all that is missing, of the client registration too.
         """
-        findings = _Findings()
+        findings = _Findings(provider)
         self._registration(provider, findings)
         password = findings.read(self.password.reveal)
         if not self.username:
@@ -190,7 +190,10 @@ class Config:
 class _Findings:
     """What is missing or wrong among the settings, so that it is reported all at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, provider: Provider | None = None) -> None:
+        # Plain http is for this machine alone, so this is the sandbox already.
+        address = (provider.issuer or provider.authorization_endpoint or "") if provider else ""
+        self._is_sandbox = address.startswith("http://")
         self.missing: list[str] = []
         self._faults: list[tuple[str, str]] = []
 
@@ -210,7 +213,9 @@ class _Findings:
         """Raise one error for everything that was noted."""
         if self.missing:
             fact = f"not set: {', '.join(self.missing)}"
-            self._faults.insert(0, (fact, "Set what is missing; to try without, use the provider sandbox."))
+            hint = "Set what is missing"
+            hint += "." if self._is_sandbox else "; to try without, use the provider sandbox."
+            self._faults.insert(0, (fact, hint))
         if self._faults:
             facts, hints = zip(*self._faults, strict=True)
             raise SettingError("; ".join(facts), hint=" ".join(dict.fromkeys(hints)))

@@ -159,6 +159,25 @@ def test_refresh_counts_what_it_did(connected: dict[str, str], classic: RunningS
     assert classic.counters().get("token:refresh_token", 0) == 0
 
 
+@pytest.mark.parametrize(("share", "status"), [("0.1", 5), ("1", 0)])
+def test_refresh_fails_with_too_many_failures(
+    connected: dict[str, str], classic: RunningSandbox, share: str, status: int
+) -> None:
+    """A timer's log and a monitor see that a run did not do what it is for."""
+    classic.set_scenarios("revoked")
+    with time_machine.travel(timedelta(minutes=50), tick=True):
+        result = run(connected, "refresh", "--max-failed", share)
+    assert result.exit_code == status
+    assert "0 refreshed, 1 failed" in result.stdout
+
+
+def test_a_fresh_token_is_said_to_be_not_due(connected: dict[str, str]) -> None:
+    """A token before half of its life is left alone; nobody else is at it, and nobody is blamed."""
+    result = run(connected, "refresh", "--due-within", "4000")
+    assert "1 not due yet" in result.stdout
+    assert "left to others" not in result.stdout
+
+
 def test_keys_new_is_a_key(env: dict[str, str]) -> None:
     """What it prints can stand in ORMCO_STORE_KEYS."""
     assert len(base64.b64decode(run(env, "keys", "new").stdout)) == 32

@@ -137,3 +137,36 @@ def test_a_printed_command_can_be_pasted(env: dict[str, str], practice: str, tmp
     assert shlex.split(command[1])[-1] == practice
     subprocess.run(["bash", "-c", f"ormco() {{ :; }}; {command[1]}"], cwd=tmp_path, check=True)
     assert not (tmp_path / "broken").exists()
+
+
+def test_missing_settings_are_asked_for(env: dict[str, str]) -> None:
+    """At a terminal `profile connect` asks for what is not set, and shows no password."""
+    terminal = Terminal("profile", "connect", "--headless", env={**env, "ORMCO_BROWSER": "/nowhere"})
+    for question, answer in [
+        ("Address of OrmcoDigital", "http://127.0.0.1:9/"),
+        ("OrmcoDigital user name", "alex"),
+        ("OrmcoDigital password", "made-up-1"),
+        ("3Shape Communicate user name", "front.desk@maple-ortho.test"),
+        ("3Shape Communicate password", "made-up-2"),
+    ]:
+        terminal.sees(f"{question}")
+        terminal.types(f"{answer}\n")
+    assert terminal.ends() == 10
+    assert "there is no program at '/nowhere'" in terminal.screen
+    assert "made-up" not in terminal.raw
+
+
+def test_what_is_set_is_not_asked_for(env: dict[str, str]) -> None:
+    """In a window only the address is needed, and a person signs in."""
+    terminal = Terminal("profile", "connect", env={**env, "ORMCO_BROWSER": "/nowhere"})
+    terminal.sees("Address of OrmcoDigital (https://…): ")
+    terminal.types("http://127.0.0.1:9/\n")
+    assert terminal.ends() == 10
+    assert "password" not in terminal.screen
+
+
+def test_nothing_is_asked_without_a_terminal(env: dict[str, str]) -> None:
+    """Without a terminal nothing is asked, and what is missing is named at once."""
+    result = CliRunner().invoke(ormco, ["profile", "connect", "--headless"], env=env)
+    assert result.exit_code == 10
+    assert "ORMCO_DIGITAL_URL, ORMCO_DIGITAL_USERNAME, ORMCO_DIGITAL_PASSWORD" in result.stderr

@@ -283,6 +283,15 @@ def test_the_settings_do_not_show_their_secrets(tmp_path: Path) -> None:
     assert repr([Secret(), Secret("x"), Secret(path="x")]) == "[Secret(not set), Secret(set), Secret(a file)]"
 
 
+@pytest.mark.parametrize(("provider", "suggested"), [("communicate", True), ("sandbox", False)])
+def test_the_sandbox_is_suggested_to_others_only(provider: str, suggested: bool) -> None:
+    """Whoever uses the sandbox already is not told to."""
+    config = Config(provider=provider)
+    with pytest.raises(SettingError) as caught:
+        config.credentials(config.load_provider())
+    assert ("sandbox" in caught.value.hint) is suggested
+
+
 @pytest.mark.parametrize("module", ["config", "oauth.provider", "errors", "cli.output", "cli"])
 def test_the_light_modules_load_nothing_heavy(module: str) -> None:
     """Settings, providers, errors and the command's frame start without HTTP, cryptography or a browser."""

@@ -10,9 +10,12 @@ from connector.cli.options import config_from, open_connector, settings_options
 from connector.cli.output import emit, say
 
 if TYPE_CHECKING:
-    from connector.refresh.due import Done
+    from connector.refresh.due import Done, Summary
 
 __all__ = ["refresh"]
+
+_KEYS = ("total", "refreshed", "skipped", "failed", "gave_up")
+_FAILED = 5  # as for a provider that is unavailable
 
 
 @click.command(
@@ -26,13 +29,22 @@ __all__ = ["refresh"]
     help="Refresh access tokens that end within this time (900).",
 )
 @click.option(
+    "--max-failed",
+    type=click.FloatRange(0, 1),
+    default=0.1,
+    metavar="SHARE",
+    help="End with status 5 if a greater share of them failed (0.1).",
+)
+@click.option(
     "--at-once", type=click.IntRange(1, 64), default=8, metavar="N", help="Token calls at a time (8)."
 )
 @click.option(
     "--per-second", type=click.FloatRange(0.1), default=50, metavar="N", help="Token calls a second (50)."
 )
 @settings_options
-def refresh(due_within: float, at_once: int, per_second: float, as_json: bool, **settings: Any) -> None:
+def refresh(
+    due_within: float, max_failed: float, at_once: int, per_second: float, as_json: bool, **settings: Any
+) -> None:
     """Refresh every connection whose access token ends soon.
 
     Several runs share the work and do none of it twice; one that was stopped is continued by the next. What
@@ -40,17 +52,21 @@ def refresh(due_within: float, at_once: int, per_second: float, as_json: bool, *
     """
     from connector.refresh.due import Pace
 
-    with open_connector(config_from(settings)) as connector:
+    with open_connector(config_from(settings), must_exist=True) as connector:
         summary = connector.refresh_due(
             within=due_within, pace=Pace(at_once=at_once, per_second=per_second), progress=_say
         )
-    payload = {
-        name: getattr(summary, name) for name in ("total", "refreshed", "skipped", "failed", "gave_up")
-    }
-    text = f"{summary.refreshed} refreshed, {summary.skipped} left to others, {summary.failed} failed."
-    emit(payload, text, as_json=as_json)
+    emit({name: getattr(summary, name) for name in _KEYS}, _text(summary), as_json=as_json)
     if summary.gave_up:
         say("The provider failed again and again, so the rest was left for the next run.")
+    tried = summary.refreshed + summary.failed
+    if summary.gave_up or summary.failed > max_failed * tried:
+        click.get_current_context().exit(_FAILED)
+
+
+def _text(summary: Summary) -> str:
+    text = f"{summary.refreshed} refreshed, {summary.failed} failed"
+    return f"{text}, {summary.skipped} not due yet or done by another run." if summary.skipped else f"{text}."
 
 
 def _say(done: Done) -> None:
