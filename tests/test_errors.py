@@ -82,7 +82,6 @@ PENDING = {
     "communicate",
     "connection",
     "consent",
-    "doctor",
     "redirect",
     "refresh",
     "repair",
@@ -91,7 +90,7 @@ PENDING = {
     "store",
 }
 # What is seen by a person at a terminal or in a browser alone.
-FOR_PEOPLE = {"cli", "hints", "sandbox", "testing", "web"}
+FOR_PEOPLE = {"cli", "doctor", "hints", "sandbox", "testing", "web"}
 
 
 def hints() -> Iterator[tuple[Path, str]]:
