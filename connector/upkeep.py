@@ -12,7 +12,7 @@ from connector.resources import Resources
 
 if TYPE_CHECKING:
     from connector.communicate.cases import Cases
-    from connector.communicate.lab_connection import OrmcoLab
+    from connector.communicate.lab import OrmcoLab
     from connector.connection import Grant
     from connector.consent import Capture, Progress
     from connector.doctor.check import Check
@@ -150,7 +150,7 @@ class Upkeep:
     @cached_property
     def lab(self) -> OrmcoLab:
         """Ormco as a lab in the practices' Communicate accounts: `request`, `status`, `approve`."""
-        from connector.communicate.lab_connection import OrmcoLab
+        from connector.communicate.lab import OrmcoLab
 
         return OrmcoLab(self._resources, self._token)
 

@@ -1,161 +1,248 @@
-"""Reading lists of cases: by pages that move, none lost and none twice."""
+"""The metadata API's errors: told apart by their text, tokens renewed once, nothing of a patient in words."""
 
 from __future__ import annotations
 
-import random
-from datetime import UTC, datetime, timedelta
-from urllib.parse import urlsplit
+from datetime import UTC, datetime
 
 import pytest
+import responses
 
 from connector.clock import Clock
-from connector.communicate.case_reader import CaseReader
-from connector.communicate.regions import Place
-from connector.errors import CaseNotFoundError, ProviderUnavailableError
+from connector.communicate.case_reader import CaseReader, Labs
+from connector.communicate.client import ApiClient, TokenRefresher
+from connector.communicate.models import read_case
+from connector.communicate.regions import ApiRegion
+from connector.errors import CaseNotFoundError, ClientRefusedError, NeedsRepairError, ProviderUnavailableError
 
-BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
-PLACE = Place(
-    region="europe",
-    api_url="https://eu.test/api/",
-    lab_ids=frozenset({"lab"}),
-    lab_emails=frozenset({"lab@x.test"}),
+NOON = datetime(2026, 3, 3, 12, tzinfo=UTC)
+URL = "https://eumetadata.3shapecommunicate.com/api/cases/1"
+
+
+class Tokens:
+    """Hands out token-1, and the next when it has to be refreshed."""
+
+    def __init__(self):
+        self.number = 1
+        self.refreshed = 0
+        self.failure = None
+
+    def __call__(self, refreshed):
+        if refreshed and self.failure:
+            raise self.failure
+        self.number += refreshed
+        self.refreshed += refreshed
+        return f"token-{self.number}"
+
+
+@pytest.fixture
+def tokens():
+    return Tokens()
+
+
+@pytest.fixture
+def reader(tokens):
+    api = ApiClient(TokenRefresher(tokens), origins=[URL], clock=Clock())
+    region = ApiRegion(name="europe", api_url=URL.removesuffix("cases/1"))
+    return CaseReader(api, region, Labs(emails={"lab@x.test"}, find_ids=lambda: {"lab-1"}))
+
+
+@pytest.fixture
+def server():
+    with responses.RequestsMock() as server:
+        yield server
+
+
+def test_500_to_an_old_token_renews_it_once(reader, tokens, server):
+    """A 500 is met with one forced refresh, since some hosts answer so to a token that has ended."""
+    server.get(URL, status=500, body="An error has occurred.")
+    server.get(
+        URL, json={"Id": "1"}, match=[responses.matchers.header_matcher({"Authorization": "Bearer token-2"})]
+    )
+    assert reader.get("1").id == "1"
+    assert tokens.refreshed == 1
+
+
+def test_500_to_a_fresh_token_is_the_server_s_own(reader, tokens, server):
+    """A 500 that stays is taken as it is, and later ones renew nothing until the token is another."""
+    server.get(URL, status=500, body="An error has occurred.")
+    for _ in range(3):
+        with pytest.raises(ProviderUnavailableError, match="answered with 500"):
+            reader.get("1")
+    assert tokens.refreshed == 1
+    tokens.number += 1
+    with pytest.raises(ProviderUnavailableError):
+        reader.get("1")
+    assert tokens.refreshed == 2
+
+
+def test_500_while_the_provider_is_down(reader, tokens, server):
+    """A refresh that cannot be had leaves the 500 as it is; a dead grant is said instead."""
+    server.get(URL, status=500)
+    tokens.failure = ProviderUnavailableError("down")
+    with pytest.raises(ProviderUnavailableError, match="answered with 500"):
+        reader.get("1")
+    tokens.failure = NeedsRepairError("dead")
+    with pytest.raises(NeedsRepairError):
+        reader.get("1")
+
+
+def test_401_is_renewed(reader, tokens, server):
+    """A 401 is answered once with a refreshed token; one that stays renews nothing more."""
+    server.get(URL, status=401)
+    for _ in range(3):
+        with pytest.raises(ProviderUnavailableError, match="401 to a fresh token"):
+            reader.get("1")
+    assert tokens.refreshed == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (400, {"Message": "No case with Id 7 could be found"}, "knows nothing"),
+        (400, {"message": "Comment not found"}, "knows nothing"),
+        (404, {}, "knows nothing"),
+        (400, {"Message": "You don't have permission to access case 7"}, "does not show"),
+        (400, {"Message": "You don't have permission to access this resource."}, "does not show"),
+        (403, {"Message": "No permission for you"}, "does not show"),
+    ],
 )
+def test_refusals_are_told_apart_by_their_text(reader, server, status, body, words):
+    """Missing and forbidden are both 400: the sentence tells which."""
+    server.get(URL, status=status, json=body)
+    with pytest.raises(CaseNotFoundError, match=words):
+        reader.get("1")
 
 
-class FakeApi:
-    """A list of cases, the last updated first; `stir` is called after every page."""
-
-    def __init__(self, count, stir=lambda api: None, page_size=10):
-        self.clock = Clock()
-        self.cases = {}
-        self.ticks = 0
-        self.pages = 0
-        self.page_size = page_size
-        self.stir = stir
-        self.server_time = None
-        for number in range(count):
-            self.touch(f"case-{number}")
-
-    def touch(self, case_id):
-        self.ticks += 1
-        version = self.cases.pop(case_id, {"Version": 0})["Version"] + 1
-        updated = (BEGIN + timedelta(seconds=self.ticks)).isoformat()
-        self.cases[case_id] = {"Id": case_id, "Version": version, "UpdatedOn": updated}
-
-    def get(self, url, params=None):
-        path = urlsplit(url).path
-        newest_first = list(reversed(self.cases.values()))
-        self.server_time = BEGIN + timedelta(seconds=self.ticks)
-        if path == "/api/updatedcases":
-            since = datetime.fromisoformat(params["from"])
-            return [case for case in newest_first if datetime.fromisoformat(case["UpdatedOn"]) >= since]
-        start = params["page"] * self.page_size
-        answer = {"Cases": newest_first[start : start + self.page_size], "Count": len(newest_first)}
-        self.pages += 1
-        self.stir(self)
-        return answer
+@pytest.mark.parametrize(
+    "body", ["", "<html>Bad Request</html>", '{"Message": "Mr Secret has a cold"}', '{"Message": 7}']
+)
+def test_other_refusals_are_not_shown(reader, server, body):
+    """A 400 for another reason is an error without the provider's words, which may name a person."""
+    server.get(URL, status=400, body=body)
+    with pytest.raises(ProviderUnavailableError) as refused:
+        reader.get("1")
+    assert "Secret" not in str(refused.value) + refused.value.hint
 
 
-def read_all(api):
-    return {case.id: case.version for case in CaseReader(api, PLACE).all()}
-
-
-def test_all_pages_are_read():
-    """Every case of every page is there, the newest first."""
-    api = FakeApi(34)
-    cases = CaseReader(api, PLACE).all()
-    assert [case.id for case in cases] == [f"case-{number}" for number in reversed(range(34))]
-    assert api.pages == 4
-
-
-@pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 20])
-def test_ends_of_the_list(count):
-    """A list that ends with a page, and an empty one, end."""
-    assert len(read_all(FakeApi(count))) == count
-
-
-def test_size_of_a_page_is_not_assumed():
-    """A server with pages of another size loses nothing."""
-    assert len(read_all(FakeApi(34, page_size=7))) == 34
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_nothing_is_lost_or_twice_while_cases_change(seed):
-    """Whatever is updated, sent or removed between two pages: what was there at both ends is read, once."""
-    chance = random.Random(seed)
-    api = FakeApi(chance.randrange(5, 60))
-    before = set(api.cases)
-
-    def stir(api):
-        if api.pages > 12:
-            return
-        for _ in range(chance.randrange(3)):
-            action = chance.choice(["touch", "touch", "send", "remove"])
-            if action == "send":
-                api.touch(f"new-{api.ticks}")
-            elif len(api.cases) > 1:
-                case_id = chance.choice(sorted(api.cases))
-                if action == "touch":
-                    api.touch(case_id)
-                else:
-                    del api.cases[case_id]
-
-    api.stir = stir
-    cases = CaseReader(api, PLACE).all()
-    found = [case.id for case in cases]
-    assert len(found) == len(set(found))
-    assert before & set(api.cases) <= set(found)
-
-
-def test_what_jumps_to_the_top_is_found():
-    """A case that is updated before its page is read moves to a page that was read, and is not lost."""
-    api = FakeApi(25, stir=lambda api: api.pages == 1 and api.touch("case-0"))
-    assert read_all(api)["case-0"] == 2
-
-
-def test_what_slips_to_a_page_already_read_is_found():
-    """When cases leave the list, those behind them are not lost."""
-    api = FakeApi(25, stir=lambda api: api.pages == 1 and api.cases.pop("case-24"))
-    assert set(read_all(api)) >= {f"case-{number}" for number in range(24)}
-
-
-def test_server_that_ignores_the_page_is_not_believed():
-    """A list that gives fewer cases than it counts is an error, not a short list."""
-    api = FakeApi(25)
-    first, updated = api.get("https://eu.test/api/cases", {"page": 0}), []
-    api.get = lambda url, params=None: updated if url.endswith("/updatedcases") else first
-    with pytest.raises(ProviderUnavailableError, match="fewer cases"):
-        read_all(api)
-
-
-def test_endless_list_ends():
-    """A list without a count that never gets empty is given up."""
-    api = FakeApi(10)
-    page = {"Cases": list(api.cases.values())}
-    api.get = lambda url, params=None: page
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, "<html>Welcome to the hotel</html>"),
+        (200, ""),
+        (200, "{"),
+        (302, ""),
+        (502, "<html>"),
+        (204, ""),
+    ],
+)
+def test_answers_that_are_not_the_api_s(reader, server, status, body):
+    """A captive portal, a redirect and a gateway are outages, not cases."""
+    server.get(
+        URL, status=status, body=body, headers={"Location": "https://evil.test/"} if status == 302 else {}
+    )
     with pytest.raises(ProviderUnavailableError):
-        read_all(api)
+        reader.get("1")
+    assert [call.request.url for call in server.calls] == [URL]
 
 
-@pytest.mark.parametrize("answer", [None, [], {}, {"Cases": {}}, "text"])
-def test_answer_that_is_no_list(answer):
+def test_retry_after_is_passed_on(reader, server):
+    """Whoever has to wait is told how long."""
+    server.get(URL, status=429, headers={"Retry-After": "7"})
+    with pytest.raises(ProviderUnavailableError) as limited:
+        reader.get("1")
+    assert limited.value.retry_after == 7
+
+
+def test_scope_that_is_too_small(reader, server):
+    """A token without the scope for cases is a matter of settings."""
+    server.get(URL, status=403, headers={"WWW-Authenticate": 'Bearer error="insufficient_scope"'})
+    with pytest.raises(ClientRefusedError):
+        reader.get("1")
+
+
+def test_connection_that_was_just_closed_is_tried_again(reader, server):
+    """One cut of a kept-alive connection is no outage; two are."""
+    from requests.exceptions import ConnectionError as Cut
+
+    server.get(URL, body=Cut("reset"))
+    server.get(URL, json={"Id": "1"})
+    assert reader.get("1").id == "1"
+    server.get(URL, body=Cut("reset"))
+    server.get(URL, body=Cut("reset"))
+    with pytest.raises(ProviderUnavailableError):
+        reader.get("1")
+
+
+def test_server_s_time_is_known(reader, server):
+    """The server's own time is that of its last answer."""
+    server.get(URL, json={"Id": "1"}, headers={"Date": "Tue, 03 Mar 2026 12:00:00 GMT"})
+    reader.get("1")
+    assert reader.api.server_time.isoformat() == "2026-03-03T12:00:00+00:00"
+
+
+@pytest.mark.parametrize("answer", ["null", "[]", "{}", '{"Cases": {}}', '"text"'])
+def test_answer_that_is_no_list(reader, server, answer):
     """What is not a page of cases is the server's fault, and said so."""
-    api = FakeApi(1)
-    api.get = lambda url, params=None: answer
-    with pytest.raises(ProviderUnavailableError):
-        read_all(api)
-
-
-def test_newest_reads_no_more_than_needed():
-    """A look at the top costs one page."""
-    api = FakeApi(60)
-    newest = CaseReader(api, PLACE).newest()
-    assert [next(newest).id for _ in range(3)] == ["case-59", "case-58", "case-57"]
-    assert api.pages == 1
+    server.get(f"{reader.region.api_url}cases", body=answer)
+    with pytest.raises(ProviderUnavailableError, match="not a case"):
+        reader.page(0, None, None)
+    if answer != "[]":
+        server.get(f"{reader.region.api_url}updatedcases", body=answer)
+        with pytest.raises(ProviderUnavailableError, match="not a case"):
+            reader.updated(NOON)
 
 
 @pytest.mark.parametrize("case_id", ["", "..", "a/b", "a?b", "a b", "%2e", "é"])
-def test_ids_that_would_be_another_address(case_id):
+def test_ids_that_would_be_another_address(reader, case_id):
     """An id that is none is refused before it becomes part of an address."""
     with pytest.raises(CaseNotFoundError):
-        CaseReader(FakeApi(0), PLACE).get(case_id)
+        reader.get(case_id)
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+def test_now_is_never_ahead_of_either_clock(reader, server, ahead):
+    """The provider's time counts if it is behind ours; a wrong one from the future does not."""
+    date = "Tue, 03 Mar 2099 12:00:00 GMT" if ahead else "Tue, 03 Mar 2026 12:00:00 GMT"
+    server.get(URL, json={"Id": "1"}, headers={"Date": date})
+    reader.get("1")
+    assert (reader.now() == NOON) is not ahead
+    assert reader.now() <= datetime.now(UTC)
+
+
+PRACTICE = {"Id": "p", "Email": "front@practice.test"}
+
+
+@pytest.mark.parametrize(
+    ("actors", "creator", "shared", "asked"),
+    [
+        ([PRACTICE, {"Id": "L", "Email": "Lab@x.test"}], "p", True, 0),
+        ([PRACTICE, {"Id": "other", "Email": "other@lab.test"}], "p", False, 0),
+        ([PRACTICE, {"Id": "LAB-1", "Email": ""}], "p", True, 1),
+        ([PRACTICE, {"Id": "other"}], "p", False, 1),
+        ([PRACTICE], "lab-1", True, 1),
+        ([], None, False, 0),
+    ],
+)
+def test_lab_is_known_by_address_or_id(actors, creator, shared, asked):
+    """The users API is asked for the labs' ids only if an address cannot decide, and once."""
+    calls = []
+    labs = Labs(emails={"lab@x.test"}, find_ids=lambda: calls.append(1) or {"lab-1"})
+    case = read_case({"Id": "c", "Actors": actors, "CreatorId": creator})
+    assert [labs.take_part_in(case) for _ in range(2)] == [shared] * 2
+    assert len(calls) == asked
+
+
+def test_region_is_confirmed_if_nothing_is_found(tokens, server):
+    """A wrong region answers like an empty one: once, the present one is found out and asked instead."""
+    asked = []
+    other = ApiRegion(name="americas", api_url="https://am.test/api/")
+    api = ApiClient(TokenRefresher(tokens), origins=[URL, other.api_url], clock=Clock())
+    region = ApiRegion(name="europe", api_url=URL.removesuffix("cases/1"))
+    labs = Labs(emails=set(), find_ids=set)
+    reader = CaseReader(api, region, labs, resolve=lambda: asked.append(1) or other)
+    server.get(f"{region.api_url}updatedcases", json=[])
+    server.get(f"{other.api_url}updatedcases", json=[{"Id": "7"}])
+    assert [case.id for case in reader.updated(NOON)] == ["7"]
+    server.replace("GET", f"{other.api_url}updatedcases", json=[])
+    assert reader.updated(NOON) == []
+    assert (len(asked), reader.region.name) == (1, "americas")

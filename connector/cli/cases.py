@@ -3,25 +3,48 @@
 from __future__ import annotations
 
 import re
+import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from connector.cli.case_options import moment_option, patient_option, reading_options
 from connector.cli.exit_statuses import exit_status
 from connector.cli.groups import SuggestingGroup
 from connector.cli.options import config_from, open_connector, practice_argument, settings_options
-from connector.cli.output import emit, say
+from connector.cli.output import emit, emit_error, mark, say
 from connector.cli.table import table
+from connector.cli.when import Past, When
+from connector.errors import ConnectorError
+
+if TYPE_CHECKING:
+    from connector.communicate.history import CaseEvent
 
 __all__ = ["cases"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def reading_options(command: Command) -> Command:
+    """Add what every command that reads cases takes: --all-cases and --region."""
+    region = click.option(
+        "--region", metavar="NAME", help="Where the cases are, if that cannot be found out."
+    )
+    return click.option(
+        "--all-cases", is_flag=True, help="Also cases without Ormco's lab among their actors."
+    )(region(command))
+
+
+patient_option = click.option(
+    "--show-patient", is_flag=True, help="Show health data: names, order numbers, comments, attachment names."
+)
 
 
 @click.group(cls=SuggestingGroup)
 def cases() -> None:
-    """Follow the practices' cases: where each stands, who did what, who has to act next.
+    """Follow the practices' cases: the status of each, who did what, who has to act next.
 
     Only cases with Ormco's lab among their actors are read, and nothing that names a patient is shown, unless
     it is asked for.
@@ -34,41 +57,31 @@ def cases() -> None:
     short_help="List cases and who has to act next.",
 )
 @practice_argument
-@moment_option("--since", "Only from then on: 2026-01-31, 7d, 12h.")
-@moment_option("--until", "Only up to then.")
+@click.option("--since", type=Past(), metavar="WHEN", help="Only from then on: 2026-01-31, 7d, 12h.")
+@click.option("--until", type=When(), metavar="WHEN", help="Only up to then.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="At most so many, the newest first.")
-@click.option("--waits-for", type=click.Choice(["clinic", "lab"]), help="Only where this side has to act.")
+@click.option("--waits-for", type=click.Choice(["clinic", "lab"]), help="Only if this side has to act.")
 @reading_options
 @patient_option
 @settings_options
 def list_cases(
-    practice: str,
-    since: datetime | None,
-    until: datetime | None,
-    limit: int | None,
-    waits_for: str | None,
-    all_cases: bool,
-    region: str | None,
-    show_patient: bool,
-    as_json: bool,
-    **settings: Any,
+    practice: str, limit: int | None, waits_for: str | None, show_patient: bool, as_json: bool, **options: Any
 ) -> None:
     """List a practice's cases, the newest first: status, next actor, age."""
-    from connector.cli.case_words import case_json, list_row
+    from connector.cli.case_format import case_json, list_row
 
-    with open_connector(config_from(settings)) as connector:
-        most = limit if waits_for is None else None
-        listed = connector.cases.list(
-            practice, since=since, until=until, limit=most, all_cases=all_cases, region=region
-        )
+    reading = {name: options.pop(name) for name in ("since", "until", "all_cases", "region")}
+    with open_connector(config_from(options)) as connector:
+        listed = connector.cases.list(practice, limit=limit if waits_for is None else None, **reading)
     found = [one for one in listed if waits_for is None or waits_for in one.next.waits_for][:limit]
+    for one in found:
+        if one.problem is not None:
+            say(f"{mark('warning')} {one.case.id}: by its label alone: {one.problem.message}.")
     payload = {"practice": practice, "cases": [case_json(one, show_patient=show_patient) for one in found]}
     headings = ("CASE", "STATUS", "NEXT", "AGE", "VERSION", *(("PATIENT", "ORDER") if show_patient else ()))
     rows = [list_row(one, datetime.now(UTC), show_patient=show_patient) for one in found]
-    nothing = (
-        "No cases." if all_cases else "No cases with Ormco's lab; for the practice's others: --all-cases"
-    )
-    emit(payload, table(headings, rows) if rows else nothing, as_json=as_json)
+    others = "" if reading["all_cases"] else " with Ormco's lab; for the practice's others: --all-cases"
+    emit(payload, table(headings, rows) if rows else f"No cases{others or '.'}", as_json=as_json)
 
 
 @cases.command(
@@ -89,16 +102,15 @@ def show(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Show where a case stands, who did what when, and what each side can do next."""
-    from connector.cli.case_words import case_json, event_json, heading, timeline, what_next
+    """Show a case's status, who did what when, and what each side can do next."""
+    from connector.cli.case_format import case_json, event_json, event_rows, heading, what_next
 
     with open_connector(config_from(settings)) as connector:
         found, events = connector.cases.show(practice, case, all_cases=all_cases, region=region)
-    payload = case_json(found, show_patient=show_patient) | {
-        "history": [event_json(event) for event in events]
-    }
+    history = [event_json(event) for event in events]
     text = heading(found, datetime.now(UTC), show_patient=show_patient)
-    rows = table(("VERSION", "WHEN", "WHO", "STATUS", "WHAT"), timeline(list(events)))
+    rows = table(("VERSION", "WHEN", "WHO", "STATUS", "WHAT"), event_rows(events))
+    payload = case_json(found, show_patient=show_patient) | {"history": history}
     emit(payload, f"{text}\n\n{rows}\n\n{what_next(found.next)}", as_json=as_json)
 
 
@@ -107,47 +119,101 @@ def show(
     short_help="Print what happens to cases, as it happens.",
 )
 @click.argument("practices", nargs=-1, metavar="[PRACTICE]...")
+@click.option("--all", "everyone", is_flag=True, help="Every connected practice, new ones as they come.")
+@click.option("--since", type=Past(), metavar="WHEN", help="Where a new watch begins (now).")
+@click.option("--name", default="default", metavar="NAME", help="Each name is a watch that gets every event.")
+@click.option("--reset", is_flag=True, help="Forget how far this watch has come, and begin anew.")
 @click.option(
-    "--all", "everyone", is_flag=True, help="Follow every connected practice, new ones as they come."
-)
-@moment_option("--since", "Where a new watch begins (now).")
-@click.option(
-    "--name", default="default", metavar="NAME", help="Each watch of its own name gets every event (default)."
-)
-@click.option(
-    "--interval",
-    type=click.FloatRange(1, 86400),
-    default=30,
-    metavar="SECONDS",
-    help="Between two looks at a practice (30).",
+    "--interval", type=click.FloatRange(1, 86400), default=30, metavar="SECONDS", help="Between looks (30)."
 )
 @click.option(
-    "--workers", type=click.IntRange(1, 32), default=8, metavar="N", help="Practices looked at at a time (8)."
+    "--overlap", type=float, default=86400, metavar="SECONDS", help="Looked at again each time (86400)."
 )
+@click.option("--workers", type=click.IntRange(1, 64), default=8, metavar="N", help="Looks at a time (8).")
 @click.option("--once", is_flag=True, help="Look once at each practice, and end.")
 @reading_options
 @settings_options
-def watch(practices: tuple[str, ...], everyone: bool, as_json: bool, **options: Any) -> None:
+def watch(practices: tuple[str, ...], everyone: bool, reset: bool, as_json: bool, **options: Any) -> None:
     """Print an event for each thing that clinic or lab does to a case, one line each.
 
-    Goes on where it was when it was stopped or killed, on whatever machine uses the same store. An event may
-    come a second time then: its id tells.
+    Goes on where it was when it was stopped or killed, on any machine that uses the same store; several
+    processes with the same name share the practices. An event may come a second time: its id tells.
     """
-    from connector.cli.case_watch import Printer, plan_of
+    from connector.communicate.watch_plan import WatchPlan
 
     if everyone == bool(practices):
         raise click.UsageError("Name the practices, or give --all.")
-    plan = plan_of(options)
+    names = ("name", "since", "interval", "overlap", "workers", "once", "all_cases", "region")
+    plan = WatchPlan(**{name: options.pop(name) for name in names})
+    named = None if everyone else practices
     printer = Printer(as_json=as_json)
     with open_connector(config_from(options)) as connector:
-        connector.cases.watch(
-            None if everyone else practices,
-            printer.event,
-            plan=plan,
-            stop=printer.stop,
-            on_problem=printer.problem,
-        )
-    printer.end()
+        if reset:
+            connector.cases.reset_watch(plan.name, practice_ids=named)
+        try:
+            report = connector.cases.watch(
+                named,
+                printer.event,
+                plan=plan,
+                stop=printer.stop,
+                on_problem=printer.problem,
+                on_lag=printer.lag,
+            )
+        finally:
+            printer.end()
+    # Of practices that were named, each one counts; of all, that any could be followed.
+    failed = list(report.problems.values()) if named or not report.looks else []
+    click.get_current_context().exit(exit_status(failed[0]) if failed else 0)
+
+
+class Printer:
+    """Prints events on stdout and problems on stderr, whole lines from any thread.
+
+    Attributes:
+        stop: set when nobody reads any more.
+    """
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.stop = threading.Event()
+        self._as_json = as_json
+        self._guard = threading.Lock()
+        self._broken: OSError | None = None
+
+    def event(self, event: CaseEvent) -> None:
+        """Print an event; it counts as delivered once it has left this process."""
+        from connector.cli.case_format import event_json, event_line
+
+        with self._guard:
+            try:
+                emit(event_json(event), event_line(event), as_json=self._as_json)
+            except OSError as exc:
+                self._broken = exc
+                self.stop.set()
+                raise
+
+    def problem(self, practice_id: str, error: Exception | None) -> None:
+        """Print what is wrong with a practice, or that it is right again."""
+        if self.stop.is_set():
+            return
+        kind, message, hint = "unexpected", f"something unexpected happened ({type(error).__name__})", ""
+        if isinstance(error, ConnectorError):
+            kind, message, hint = error.kind, error.message, error.hint
+        with self._guard:
+            if error is None:
+                say(f"{practice_id}: is right again.")
+                return
+            say(f"{click.style(practice_id, bold=True)}: {message}. {hint}".rstrip())
+            emit_error(kind, message, hint=hint, as_json=self._as_json, practice=practice_id)
+
+    def lag(self, seconds: float) -> None:
+        """Say that the looks come later than planned."""
+        with self._guard:
+            say(f"Each practice is looked at every {seconds:.0f} s: use more --workers, or more processes.")
+
+    def end(self) -> None:
+        """Raise what ended the watch, if that was a reader who went away."""
+        if self._broken is not None:
+            raise self._broken from None
 
 
 @cases.command(
@@ -180,43 +246,30 @@ def download(
     folder: Path | None,
     kinds: tuple[str, ...],
     case_version: int | None,
-    all_cases: bool,
-    region: str | None,
     show_patient: bool,
     as_json: bool,
-    **settings: Any,
+    **options: Any,
 ) -> None:
     """Download scans, designs and attachments; what was cut is gone on with, what is there is kept.
 
-    STL files are fetched as the lab's own account, the connection lab:REGION, where there is one.
+    STL files are fetched as the lab's own account, the connection lab:REGION, if there is one.
     """
-    from connector.cli.case_downloads import ProgressLine, download_line
-    from connector.cli.case_words import download_json
+    from connector.cli.case_format import ProgressLine, download_json, download_line
 
     target = folder or Path(re.sub(r"[^A-Za-z0-9-]", "_", case))
-    progress = ProgressLine()
-    with open_connector(config_from(settings)) as connector:
-        running = connector.cases.download(
-            practice,
-            case,
-            target,
-            kinds=kinds or ("scan", "design", "attachment"),
-            version=case_version,
-            all_cases=all_cases,
-            region=region,
-            progress=progress,
-        )
-        done = []
-        for one in running:
+    reading = {name: options.pop(name) for name in ("all_cases", "region")}
+    progress, done = ProgressLine(), []
+    if kinds:
+        reading["kinds"] = kinds
+    with open_connector(config_from(options)) as connector:
+        for one in connector.cases.download(
+            practice, case, target, version=case_version, progress=progress, **reading
+        ):
             progress.clear()
             say(download_line(one, show_patient=show_patient))
             done.append(one)
-    payload = {
-        "practice": practice,
-        "case": case,
-        "folder": str(target),
-        "files": [download_json(one, show_patient=show_patient) for one in done],
-    }
+    files = [download_json(one, show_patient=show_patient) for one in done]
     had = sum(one.error is None for one in done)
+    payload = {"practice": practice, "case": case, "folder": str(target), "files": files}
     emit(payload, f"{had} of {len(done)} files are in {target}", as_json=as_json)
     click.get_current_context().exit(next((exit_status(one.error) for one in done if one.error), 0))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -11,11 +12,12 @@ import click
 from connector.cli.groups import SuggestingGroup
 from connector.cli.options import config_from, open_connector, practice_argument, settings_options
 from connector.cli.output import emit, say
-from connector.errors import ConnectorError
+from connector.errors import ConnectorError, LabConnectionNotFoundError, StillWaitingError
+from connector.hints import ormco_command
 
 if TYPE_CHECKING:
     from connector.communicate.lab_report import LabReport
-    from connector.communicate.users_api import Partner
+    from connector.communicate.users import AccountConnection
     from connector.connection import Connection
     from connector.connector import Connector
 
@@ -69,7 +71,7 @@ def request(practice: str, region: str | None, wait: float, as_json: bool, **set
 
     What is there already is left alone. Where the lab has asked the practice, that is accepted.
     """
-    with open_connector(config_from(settings)) as connector:
+    with open_connector(config_from(settings)) as connector, _commands_in_hints(practice, "status"):
         report = connector.lab.request(practice, region=region, wait=wait, waiting=_say_waiting)
     _show(report, as_json=as_json)
 
@@ -83,7 +85,7 @@ def request(practice: str, region: str | None, wait: float, as_json: bool, **set
 @settings_options
 def status(practice: str, region: str | None, wait: float, as_json: bool, **settings: Any) -> None:
     """Show how the practice's connection with Ormco's lab stands: none, requested or active."""
-    with open_connector(config_from(settings)) as connector:
+    with open_connector(config_from(settings)) as connector, _commands_in_hints(practice, "status"):
         report = connector.lab.status(practice, region=region, wait=wait, waiting=_say_waiting)
     _show(report, as_json=as_json)
 
@@ -107,7 +109,7 @@ def approve(practice: str, everybody: bool, wait: float, as_json: bool, **settin
         raise click.UsageError("--wait goes with a practice, not with a lab.")
     if everybody and not practice.startswith(_LAB_PREFIX):
         raise click.UsageError("--all goes with a lab: ormco lab approve lab:europe --all")
-    with open_connector(config_from(settings)) as connector:
+    with open_connector(config_from(settings)) as connector, _commands_in_hints(practice, "approve"):
         if practice.startswith(_LAB_PREFIX):
             _approve_waiting(connector, practice, everybody=everybody, as_json=as_json)
         else:
@@ -148,20 +150,35 @@ def connect_lab(connector: Connector, connection: Connection) -> Connection:
     return connector.status(practice)
 
 
+@contextmanager
+def _commands_in_hints(practice: str, command: str) -> Iterator[None]:
+    """Name the command that goes on, if the lab connection is not there yet."""
+    try:
+        yield
+    except StillWaitingError as exc:
+        exc.hint = (
+            f"Wait on, it can take 24 hours: {ormco_command(f'lab {command}', practice, f'--wait {_DAY}')}"
+        )
+        raise
+    except LabConnectionNotFoundError as exc:
+        exc.hint = f"{exc.hint} ({ormco_command('lab request', practice)})"
+        raise
+
+
 def _approve_waiting(connector: Connector, lab_id: str, *, everybody: bool, as_json: bool) -> None:
     waiting = connector.lab.requests(lab_id)
     if waiting and not everybody and not _is_terminal():
         raise click.UsageError(f"{len(waiting)} wait at {lab_id}. To accept all of them: --all")
     accepted = []
-    for partner in waiting:
-        if everybody or click.confirm(f"Accept {partner}?", err=True):
-            connector.lab.accept(lab_id, partner)
-            say(f"{click.style('✓', fg='green')} {partner}")
-            accepted.append(partner)
+    for request in waiting:
+        if everybody or click.confirm(f"Accept {request}?", err=True):
+            connector.lab.accept(lab_id, request)
+            say(f"{click.style('✓', fg='green')} {request}")
+            accepted.append(request)
     payload = {
         "lab": lab_id,
-        "accepted": [_partner_json(partner) for partner in accepted],
-        "waiting": [_partner_json(partner) for partner in waiting if partner not in accepted],
+        "accepted": [_request_json(request) for request in accepted],
+        "waiting": [_request_json(request) for request in waiting if request not in accepted],
     }
     text = f"{len(accepted)} of {len(waiting)} accepted." if waiting else f"Nobody waits at {lab_id}."
     emit(payload, text, as_json=as_json)
@@ -171,8 +188,8 @@ def _is_terminal() -> bool:
     return sys.stdin.isatty()
 
 
-def _partner_json(partner: Partner) -> dict[str, str]:
-    return {"id": partner.id, "email": partner.email, "name": partner.name}
+def _request_json(request: AccountConnection) -> dict[str, str]:
+    return {"id": request.id, "email": request.email, "name": request.name}
 
 
 def _show(report: LabReport, *, as_json: bool) -> None:

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 
-from connector.communicate.case import Case
-from connector.communicate.case_reader import CaseReader
-from connector.communicate.client import AuthorizedSession
-from connector.communicate.lab_access import LAB_PREFIX
-from connector.communicate.metadata import MetadataApi, Renewal
-from connector.communicate.regions import find_place, place_in
-from connector.communicate.users_api import UsersApi
-from connector.connection import Connection, ConnectionState
+from connector.communicate.case_reader import CaseReader, Labs
+from connector.communicate.client import ApiClient, TokenRefresher
+from connector.communicate.lab_report import LAB_PREFIX
+from connector.communicate.models import Case
+from connector.communicate.regions import ApiRegion, api_region, resolve_region
+from connector.communicate.users import UsersApi
+from connector.connection import Connection
 from connector.errors import CaseNotFoundError, SettingError
 from connector.oauth.http import LARGE_LISTS, Transport
+from connector.oauth.provider import Provider
 from connector.resources import Resources
 
 __all__ = ["CaseAccess"]
 
 # A practice may be given another region or lab connection while a watch goes on.
-_PLACE_SECONDS = 3600.0
-_CUT_OFF = frozenset({ConnectionState.REVOKING, ConnectionState.REVOKED})
+_READER_SECONDS = 86400.0
+_MOST_READERS = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +50,9 @@ class CaseAccess:
 
     def _start(self) -> None:
         self._process = os.getpid()
-        self._transport = Transport(LARGE_LISTS)
         self._guard = threading.Lock()
-        self._opened: dict[str, _Opened] = {}
-        self._renewals: dict[str, Renewal] = {}
+        self._transport = Transport(LARGE_LISTS)
+        self._opened: OrderedDict[tuple[str, str | None], _Opened] = OrderedDict()
 
     def close(self) -> None:
         """Close the connections that are kept alive; the next call opens new ones."""
@@ -60,41 +60,41 @@ class CaseAccess:
         self._opened.clear()
 
     def reader(self, practice_id: str, region: str | None = None) -> CaseReader:
-        """Return what reads a practice's cases; where they are is found out once an hour.
+        """Return what reads a practice's cases; it is kept for a day.
 
         Args:
             practice_id: whose connection.
             region: where its cases are, if a person says so.
 
         Raises:
-            connector.errors.ConnectorError: there is no connection, or no telling where its cases are.
+            connector.errors.ConnectorError: there is no connection, or its region cannot be found out.
         """
         if self._process != os.getpid():  # a forked child shares no TLS connection with its parent
             self._start()
         connection = self._connection(practice_id)
-        if region is not None:
-            return self._open(connection, region)
         account = connection.account.id if connection.account else None
-        now = self._resources.clock.monotonic()
+        now, key = self._resources.clock.monotonic(), (practice_id, region)
         with self._guard:
-            opened = self._opened.get(practice_id)
+            opened = self._opened.get(key)
         if opened and opened.account == account and now < opened.until:
             return opened.reader
-        reader = self._open(connection, None)
+        reader = self._open(connection, region)
         with self._guard:
-            self._opened[practice_id] = _Opened(reader=reader, account=account, until=now + _PLACE_SECONDS)
+            self._opened[key] = _Opened(reader=reader, account=account, until=now + _READER_SECONDS)
+            while len(self._opened) > _MOST_READERS:
+                self._opened.popitem(last=False)
         return reader
 
     def lab_reader(self, practice_id: str, region: str) -> CaseReader | None:
-        """Return what speaks as Ormco's own lab account of a region, or None where none is connected."""
+        """Return what speaks as Ormco's own lab account of a region, or None if none is connected."""
         lab_id = f"{LAB_PREFIX}{region}"
         if lab_id == practice_id or self._resources.store.connection(lab_id) is None:
             return None
         reader = self.reader(lab_id)
-        if reader.place.region != region:
+        if reader.region.name != region:
             raise SettingError(
-                f"the account of {lab_id} is in {reader.place.region}",
-                hint=f"Connect it anew as the lab of that region: ormco connect {lab_id}",
+                f"the account of {lab_id} is in {reader.region.name}",
+                hint=f"Connect {lab_id} again, with the account of the lab of that region.",
             )
         return reader
 
@@ -108,17 +108,9 @@ class CaseAccess:
         if not all_cases and not reader.is_shared(case):
             raise CaseNotFoundError(
                 "Ormco's lab is not among the actors of that case",
-                hint="It is the practice's own. To read it all the same: --all-cases.",
+                hint="It is the practice's own. To read it all the same: --all-cases, or all_cases=True.",
             )
         return case
-
-    def practices(self) -> Iterator[str]:
-        """Yield every practice that is not revoked; Ormco's own labs would bring each event twice."""
-        provider = self._resources.provider.name
-        for connection in self._resources.store.connections():
-            is_lab = connection.practice_id.startswith(LAB_PREFIX)
-            if connection.provider == provider and not is_lab and connection.state not in _CUT_OFF:
-                yield connection.practice_id
 
     @property
     def origins(self) -> Collection[str]:
@@ -126,30 +118,43 @@ class CaseAccess:
         provider = self._resources.provider
         return [url for url in (provider.users_url, *provider.metadata_urls.values()) if url is not None]
 
-    def _open(self, connection: Connection, region: str | None) -> CaseReader:
-        provider, config, clock = self._resources.provider, self._resources.config, self._resources.clock
-        practice_id = connection.practice_id
-        with self._guard:
-            # Kept for as long as this process lives: a token is not renewed at every look into an outage.
-            fresh = Renewal(partial(self._token, practice_id), clock=clock)
-            renewal = self._renewals.setdefault(practice_id, fresh)
-        session = AuthorizedSession(renewal.token, origins=self.origins)
-        # One pool of connections for all practices; cookies and tokens are each practice's own.
-        session.mount("https://", self._transport)
-        session.mount("http://", self._transport)
-        api = MetadataApi(session, renewal, clock=clock)
-        me = UsersApi(provider, renewal.token, clock=clock).me() if provider.users_url else None
-        if region is not None:
-            place = place_in(region, provider, me=me, labs=config.labs)
-        else:
-            place = find_place(api, provider, me=me, stored=connection.account, labs=config.labs)
-        return CaseReader(api, place)
+    def _open(self, connection: Connection, named: str | None) -> CaseReader:
+        provider, clock = self._resources.provider, self._resources.clock
+        token = partial(self._token, connection.practice_id)
+        refresher = TokenRefresher(token, clock=clock)
+        api = ApiClient(refresher, origins=self.origins, clock=clock, transport=self._transport)
+        users = UsersApi(provider, token, clock=clock) if provider.users_url else None
+        stored = connection.account.region if connection.account else None
+        emails = frozenset(email.casefold() for email in self._resources.config.labs.values())
+        labs = Labs(emails=emails, find_ids=partial(_lab_ids, users, emails))
+        if named is not None:
+            return CaseReader(api, api_region(named, provider), labs)
+        resolve = partial(_present_region, api, provider, users, stored)
+        region = api_region(stored, provider) if stored is not None else resolve()
+        return CaseReader(api, region, labs, resolve=resolve)
 
     def _connection(self, practice_id: str) -> Connection:
         connection, provider = self._resources.store.existing(practice_id), self._resources.provider
         if connection.provider != provider.name:
             raise SettingError(
                 f"{practice_id} is connected at {connection.provider}, not at {provider.name}",
-                hint=f"Use --provider {connection.provider}.",
+                hint=f"Use the provider {connection.provider}.",
             )
         return connection
+
+
+def _present_region(
+    api: ApiClient, provider: Provider, users: UsersApi | None, stored: str | None
+) -> ApiRegion:
+    """Return the region of an account as the provider has it now."""
+    region = users.me().account.region if users else None
+    return resolve_region(api, provider, region or stored)
+
+
+def _lab_ids(users: UsersApi | None, emails: Collection[str]) -> frozenset[str]:
+    """Return the Communicate ids of Ormco's labs as an account knows them, case folded."""
+    if users is None:
+        return frozenset()
+    me = users.me()
+    known = [(me.account.id, me.account.email or ""), *((each.id, each.email) for each in me.connections)]
+    return frozenset(id_.casefold() for id_, email in known if id_ and email.casefold() in emails)

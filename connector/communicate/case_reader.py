@@ -1,33 +1,74 @@
-"""Reads the cases of one account: one, its versions, the list, and what was updated."""
+"""Reads the cases of one account: one case, its versions, the list, and what was updated."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
-from connector.communicate.case import Case
-from connector.communicate.case_json import is_case_id, read_case
-from connector.communicate.metadata import MetadataApi, query_moment
-from connector.communicate.regions import Place
-from connector.errors import CaseNotFoundError, ProviderUnavailableError
+import requests
 
-__all__ = ["CaseReader"]
+from connector.clock import Clock, isoformat
+from connector.communicate.client import (
+    ApiClient,
+    read_json,
+    read_refusal,
+    unavailable,
+    unexpected_response,
+)
+from connector.communicate.models import Case, is_case_id, read_case
+from connector.communicate.regions import ApiRegion
+from connector.errors import CaseNotFoundError, ClientRefusedError, ConnectorError, ProviderUnavailableError
 
-_PASSES = 4
-# So many pages without a case that was not there before are no list that moves, but one that does not end.
-_STALE_PAGES = 20
-# Clocks differ, and an update may show up a moment after it was made.
-_OVERLAP = timedelta(minutes=10)
+__all__ = ["CasePage", "CaseReader", "Labs", "age_key", "merge", "refusal"]
+
+_T = TypeVar("_T")
 _OLDEST = datetime(1900, 1, 1, tzinfo=UTC)
+_CONFIRM_SECONDS = 86400.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Labs:
+    """Ormco's labs as an account knows them.
+
+    Attributes:
+        emails: their addresses, case folded.
+        find_ids: returns their Communicate ids, case folded; asks the users API.
+    """
+
+    emails: Collection[str]
+    find_ids: Callable[[], Collection[str]]
+    _ids: Collection[str] | None = None
+
+    def take_part_in(self, case: Case) -> bool:
+        """Return whether one of them is an actor of a case or sent it."""
+        if case.involves((), self.emails):
+            return True
+        ids = {actor.id.casefold() for actor in case.actors}
+        if all(actor.email for actor in case.actors) and (case.creator_id or "").casefold() in ids | {""}:
+            return False  # every party has an address, and none is a lab's: nobody has to be asked
+        if self._ids is None:
+            self._ids = self.find_ids()
+        return case.involves(self._ids, ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Page:
+class CasePage:
+    """A page of the list of cases.
+
+    Attributes:
+        size: how many entries it has, readable or not.
+        count: how many the whole list has, by its own count, or None.
+    """
+
     cases: list[Case]
     size: int
     count: int | None
+
+    def __bool__(self) -> bool:
+        """Return whether there is any entry."""
+        return self.size > 0
 
 
 class CaseReader:
@@ -35,36 +76,54 @@ class CaseReader:
 
     Args:
         api: speaks as the account.
-        place: where its cases are.
+        region: where its cases are.
+        labs: Ormco's labs.
+        resolve: finds the account's present region. A wrong region answers like an empty one, so this is
+            called, at most once a day, when nothing was found; None if a person has named the region.
     """
 
-    def __init__(self, api: MetadataApi, place: Place) -> None:
+    def __init__(
+        self, api: ApiClient, region: ApiRegion, labs: Labs, *, resolve: Callable[[], ApiRegion] | None = None
+    ) -> None:
         self.api = api
-        self.place = place
+        self.region = region
+        self._labs = labs
+        self._resolve = resolve
+        self._confirm_at = float("-inf")
 
     def now(self) -> datetime:
-        """Return the provider's own time, as of its last answer."""
-        return self.api.server_time or self.api.clock.utc_now()
+        """Return the present time: the provider's as of its last answer, unless that is ahead of ours."""
+        ours = self.api.clock.utc_now()
+        return min(self.api.server_time or ours, ours)
 
     def is_shared(self, case: Case) -> bool:
-        """Return whether Ormco's lab is one of a case's sides."""
-        return case.involves(self.place.lab_ids, self.place.lab_emails)
+        """Return whether Ormco's lab takes part in a case."""
+        return self._labs.take_part_in(case)
 
     def get(self, case_id: str, version: int | None = None) -> Case:
-        """Return the newest version of a case, or the one that is named.
+        """Return the newest version of a case, or the one with this number.
 
         Raises:
-            connector.errors.CaseNotFoundError: there is none, or not for this account.
+            connector.errors.CaseNotFoundError: there is none, or this account may not see it.
         """
-        case = read_case(
-            self.api.get(self._url(case_id) + ("" if version is None else f"/version/{version}"))
-        )
+        if not is_case_id(case_id):
+            raise CaseNotFoundError(
+                "that is not the id of a case", hint="List the practice's cases for their ids."
+            )
+        path = f"cases/{case_id}" + ("" if version is None else f"/version/{version}")
+        try:
+            answer = self._get(path)
+        except CaseNotFoundError:
+            if version is not None or not self._has_moved():
+                raise
+            answer = self._get(path)
+        case = read_case(answer)
         if case is None or case.id != case_id.lower():
-            raise _odd(self.place)
+            raise self.unexpected()
         return case
 
     def find(self, case_id: str, version: int) -> Case | None:
-        """Return one version of a case, or None where it is not to be had."""
+        """Return one version of a case, or None if there is none or this account may not see it."""
         try:
             return self.get(case_id, version)
         except CaseNotFoundError:
@@ -72,143 +131,96 @@ class CaseReader:
 
     def updated(self, since: datetime, until: datetime | None = None) -> list[Case]:
         """Return the newest version of each case that was updated in a span of time, the oldest first."""
-        params = {"from": query_moment(since)} | ({"to": query_moment(until)} if until else {})
-        answer = self.api.get(f"{self.place.api_url}updatedcases", params)
+        return self._found(lambda: self._updated(since, until))
+
+    def _found(self, ask: Callable[[], _T]) -> _T:
+        """Return what is found; if that is nothing, make sure that it was looked for in the right region."""
+        answer = ask()
+        return ask() if not answer and self._has_moved() else answer
+
+    def _has_moved(self) -> bool:
+        now = self.api.clock.monotonic()
+        if self._resolve is None or now < self._confirm_at:
+            return False
+        before, self.region = self.region, self._resolve()
+        self._confirm_at = now + _CONFIRM_SECONDS
+        return self.region != before
+
+    def _updated(self, since: datetime, until: datetime | None) -> list[Case]:
+        params = {"from": isoformat(since) or ""} | ({"to": isoformat(until) or ""} if until else {})
+        answer = self._get("updatedcases", params)
         if isinstance(answer, dict):
             answer = answer.get("Cases")
         if not isinstance(answer, list):
-            raise _odd(self.place)
+            raise self.unexpected()
         newest: dict[str, Case] = {}
-        _merge(newest, [case for item in answer if (case := read_case(item))])
-        return sorted(newest.values(), key=_age_key)
+        merge(newest, (case for item in answer if (case := read_case(item))))
+        return sorted(newest.values(), key=age_key)
 
-    def newest(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[Case]:
-        """Yield cases, the newest first, none twice, reading no more pages than are asked for.
+    def page(self, number: int, since: datetime | None, until: datetime | None) -> CasePage:
+        """Return a page of the list, the newest cases first; the first page is number 0."""
+        if number == 0:
+            return self._found(lambda: self._page(number, since, until))
+        return self._page(number, since, until)
 
-        What jumps up from below while it is read is not looked for: that is what `all` does.
-        """
-        seen: set[str] = set()
-        for page in self._pages(since, until):
-            yield from (case for case in page.cases if case.id not in seen)
-            seen.update(case.id for case in page.cases)
-
-    def all(self, since: datetime | None = None, until: datetime | None = None) -> list[Case]:
-        """Return the newest version of every case, the newest first.
-
-        The list is read by pages of ten and moves while it is read. None is lost and none is there twice:
-        what moves down is recognised, what jumps up is asked for as an update, and where something has left
-        the list, it is read again.
-
-        Raises:
-            connector.errors.ProviderUnavailableError: it does not end, or gives less than it counts.
-        """
-        found: dict[str, Case] = {}
-        for _ in range(_PASSES):
-            reading = _Reading()
-            for page in self._pages(since, until):
-                reading.add(page, self.api.server_time)
-            if reading.steady:
-                return sorted(reading.cases.values(), key=_age_key, reverse=True)
-            _merge(found, reading.cases.values())
-            jumped = self.updated(reading.started - _OVERLAP)
-            _merge(found, (case for case in jumped if _within(case, since, until)))
-            if not reading.shrunk and len(found) >= reading.expected:
-                break
-        else:
-            if len(found) < reading.expected:
-                raise _odd(self.place, "fewer cases than it counts")
-        return sorted(found.values(), key=_age_key, reverse=True)
-
-    def _pages(self, since: datetime | None, until: datetime | None) -> Iterator[_Page]:
-        read = stale = number = 0
-        seen: set[str] = set()
-        while stale < _STALE_PAGES:
-            page = self._page(number, since, until)
-            read += page.size
-            number += 1
-            yield page
-            if page.size == 0 or (page.count is not None and read >= page.count):
-                return
-            new = {case.id for case in page.cases} - seen
-            seen |= new
-            stale = 0 if new else stale + 1
-        raise _odd(self.place, "a list of cases that does not end")
-
-    def _page(self, number: int, since: datetime | None, until: datetime | None) -> _Page:
+    def _page(self, number: int, since: datetime | None, until: datetime | None) -> CasePage:
         params: dict[str, str | int] = {"page": number}
-        params |= {"from": query_moment(since)} if since else {}
-        params |= {"to": query_moment(until)} if until else {}
-        answer = self.api.get(f"{self.place.api_url}cases", params)
+        params |= {"from": isoformat(since) or ""} if since else {}
+        params |= {"to": isoformat(until) or ""} if until else {}
+        answer = self._get("cases", params)
         items = answer.get("Cases") if isinstance(answer, dict) else None
         if not isinstance(items, list):
-            raise _odd(self.place)
+            raise self.unexpected()
         count = answer.get("Count")
-        return _Page(
-            cases=[case for item in items if (case := read_case(item))],
-            size=len(items),
-            count=count if isinstance(count, int) and not isinstance(count, bool) and count >= 0 else None,
-        )
+        known = isinstance(count, int) and not isinstance(count, bool) and count >= 0
+        cases = [case for item in items if (case := read_case(item))]
+        return CasePage(cases=cases, size=len(items), count=count if known else None)
 
-    def _url(self, case_id: str) -> str:
-        if not is_case_id(case_id):
-            raise CaseNotFoundError(
-                "that is not the id of a case", hint="See them: ormco cases list PRACTICE."
+    def _get(self, path: str, params: dict[str, str | int] | dict[str, str] | None = None) -> Any:
+        url = self.region.api_url + path
+        response = self.api.send("GET", url, params)
+        if response.status_code != 200:
+            raise refusal(response, self.api.clock)
+        return read_json(response)
+
+    def unexpected(self, what: str = "something that is not a case") -> ProviderUnavailableError:
+        """Return the error for an answer that nobody can use."""
+        return unexpected_response(self.region.api_url, what)
+
+
+def refusal(response: requests.Response, clock: Clock) -> ConnectorError:
+    """Return the error for an answer of the metadata API that is no success, and close the answer.
+
+    Refusals are told apart by what they say: missing and forbidden are both 400.
+    """
+    status, text = response.status_code, read_refusal(response).lower()
+    if status in (400, 403, 404):
+        if "permission" in text:
+            return CaseNotFoundError(
+                "the provider does not show this to the account",
+                hint="Only the parties of a case see it. STL files are for the region's own lab account.",
             )
-        return f"{self.place.api_url}cases/{case_id}"
+        if status == 404 or "could be found" in text or "not found" in text or text.startswith("no "):
+            return CaseNotFoundError(
+                "the provider knows nothing of that id",
+                hint="Check the id of the case and the practice's region.",
+            )
+    if status in (401, 403) and "insufficient_scope" in response.headers.get("WWW-Authenticate", ""):
+        return ClientRefusedError(
+            "the token does not open cases: its scope is too small",
+            hint="Set ORMCO_SCOPE to one with the scope api, and connect the practice again.",
+        )
+    return unavailable(response, clock)
 
 
-class _Reading:
-    """One pass over all pages, and what moved meanwhile."""
-
-    def __init__(self) -> None:
-        self.cases: dict[str, Case] = {}
-        self.started = _OLDEST
-        self._counts: list[int] = []
-        self._read = self._unreadable = 0
-
-    def add(self, page: _Page, server_time: datetime | None) -> None:
-        if self._read == 0 and server_time is not None:
-            self.started = server_time
-        self._read += page.size
-        self._unreadable += page.size - len(page.cases)
-        self._counts += [] if page.count is None else [page.count]
-        _merge(self.cases, page.cases)
-
-    @property
-    def expected(self) -> int:
-        """How many cases there are at least, by the list's own count."""
-        return max(self._counts[-1] - self._unreadable, 0) if self._counts else 0
-
-    @property
-    def steady(self) -> bool:
-        """Whether nothing was there twice and the count stayed, and was right."""
-        once = len(self.cases) + self._unreadable == self._read
-        return once and (not self._counts or set(self._counts) == {self._read})
-
-    @property
-    def shrunk(self) -> bool:
-        """Whether the list got shorter, so that something may have slipped to a page already read."""
-        return any(later < earlier for earlier, later in pairwise(self._counts))
-
-
-def _merge(found: dict[str, Case], cases: Iterable[Case]) -> None:
+def merge(found: dict[str, Case], cases: Iterable[Case]) -> None:
+    """Add cases to those that were found, keeping the newest version of each."""
     for case in cases:
         known = found.get(case.id)
         if known is None or known.version <= case.version:
             found[case.id] = case
 
 
-def _within(case: Case, since: datetime | None, until: datetime | None) -> bool:
-    at = case.at
-    return at is None or ((since is None or at >= since) and (until is None or at <= until))
-
-
-def _age_key(case: Case) -> tuple[datetime, str]:
+def age_key(case: Case) -> tuple[datetime, str]:
+    """Return what cases are sorted by: when they were last changed."""
     return case.at or _OLDEST, case.id
-
-
-def _odd(place: Place, what: str = "something that is not a case") -> ProviderUnavailableError:
-    return ProviderUnavailableError(
-        f"the metadata API of {place.region} answered with {what}",
-        hint="Try again; if it stays so, check the provider's metadata_urls.",
-    )

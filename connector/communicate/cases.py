@@ -1,4 +1,4 @@
-"""The cases of connected practices: read, followed and downloaded with each one's own token."""
+"""The cases of connected practices: read, followed and downloaded with each practice's own token."""
 
 from __future__ import annotations
 
@@ -7,30 +7,35 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from connector.communicate.case import Case
 from connector.communicate.case_access import CaseAccess
-from connector.communicate.case_history import (
+from connector.communicate.case_list import aware, check_time, list_all, list_newest
+from connector.communicate.case_reader import CaseReader
+from connector.communicate.history import (
     CaseEvent,
-    CaseStanding,
-    Through,
+    CaseSummary,
+    Source,
     events_between,
-    standing_of,
+    status_of,
     versions_of,
 )
+from connector.communicate.models import Case
+from connector.errors import ProviderUnavailableError
 from connector.resources import Resources
 
 if TYPE_CHECKING:
-    from connector.communicate.attachments import Download
+    from connector.communicate.download import Download, Target
     from connector.communicate.transfer import Progress
-    from connector.communicate.watch import Handler, WatchPlan
-    from connector.communicate.watch_rota import Problem, WatchReport
+    from connector.communicate.watch import Handler
+    from connector.communicate.watch_plan import WatchPlan, WatchReport
+    from connector.communicate.watch_scheduler import Lag, Problem
 
 __all__ = ["KINDS", "Cases"]
 
 KINDS = ("scan", "design", "attachment")
+
+_MOST_FAILURES = 3
 
 
 class Cases:
@@ -60,28 +65,27 @@ class Cases:
         limit: int | None = None,
         all_cases: bool = False,
         region: str | None = None,
-    ) -> Sequence[CaseStanding]:
-        """Return a practice's cases, the newest first, and where each stands.
+    ) -> Sequence[CaseSummary]:
+        """Return a practice's cases, the newest first, with their status.
 
         Args:
             practice_id: whose connection to use.
             since: only cases from then on.
             until: only cases up to then.
-            limit: how many at the most; None: all, of which none is missed while the list moves.
+            limit: how many at most; None: all, of which none is missed while the list moves.
             all_cases: also those without Ormco's lab among their actors.
-            region: where to look, if that cannot be found out.
+            region: where the cases are, if that cannot be found out.
 
         Raises:
-            connector.errors.SettingError: it cannot be told in which region the cases are.
+            connector.errors.SettingError: a time is not usable, or the region cannot be found out.
             connector.errors.ProviderUnavailableError: the metadata API fails.
         """
+        since = check_time(since, self._resources.clock.utc_now(), "the beginning of the list")
+        until = aware(until)
         reader = self._access.reader(practice_id, region)
-        cases = reader.all(since, until) if limit is None else reader.newest(since, until)
+        cases = list_all(reader, since, until) if limit is None else list_newest(reader, since, until)
         shared = (case for case in cases if all_cases or reader.is_shared(case))
-        return [
-            CaseStanding(case=case, standing=standing_of(case, reader.find), region=reader.place.region)
-            for case in islice(shared, limit)
-        ]
+        return list(_summaries(reader, islice(shared, limit)))
 
     def get(
         self,
@@ -92,7 +96,7 @@ class Cases:
         all_cases: bool = False,
         region: str | None = None,
     ) -> Case:
-        """Return one case: its newest version, or the one that is named.
+        """Return one case: its newest version, or the one with this number.
 
         Raises:
             connector.errors.CaseNotFoundError: there is none, or it is not shared with Ormco's lab.
@@ -103,38 +107,25 @@ class Cases:
     def versions(
         self, practice_id: str, case_id: str, *, all_cases: bool = False, region: str | None = None
     ) -> Sequence[Case]:
-        """Return every version of a case that is to be had, the oldest first.
-
-        Raises:
-            connector.errors.CaseNotFoundError: there is none, or it is not shared with Ormco's lab.
-        """
+        """Return every version of a case that this account may see, the oldest first; raises as `get`."""
         reader = self._access.reader(practice_id, region)
         return versions_of(self._access.shared(reader, case_id, None, all_cases=all_cases), reader.find)
 
     def history(
         self, practice_id: str, case_id: str, *, all_cases: bool = False, region: str | None = None
     ) -> Sequence[CaseEvent]:
-        """Return what was done to a case and by whom, the oldest first.
-
-        Raises:
-            connector.errors.CaseNotFoundError: there is none, or it is not shared with Ormco's lab.
-        """
+        """Return what was done to a case and by whom, the oldest first; raises as `get`."""
         return self.show(practice_id, case_id, all_cases=all_cases, region=region)[1]
 
     def show(
         self, practice_id: str, case_id: str, *, all_cases: bool = False, region: str | None = None
-    ) -> tuple[CaseStanding, Sequence[CaseEvent]]:
-        """Return a case and where it stands, together with its history.
-
-        Raises:
-            connector.errors.CaseNotFoundError: there is none, or it is not shared with Ormco's lab.
-        """
+    ) -> tuple[CaseSummary, Sequence[CaseEvent]]:
+        """Return a case with its status, and its history; raises as `get`."""
         reader = self._access.reader(practice_id, region)
         newest = self._access.shared(reader, case_id, None, all_cases=all_cases)
-        through = Through(practice_id=practice_id, region=reader.place.region)
-        events = [seen.event for seen in events_between(None, newest, reader.find, through=through)]
-        standing = CaseStanding(case=newest, standing=events[-1].standing, region=reader.place.region)
-        return standing, events
+        source = Source(practice_id=practice_id, region=reader.region.name)
+        events = [seen.event for seen in events_between(None, newest, reader.find, source=source)]
+        return CaseSummary(case=newest, status=events[-1].status, region=reader.region.name), events
 
     def watch(
         self,
@@ -144,11 +135,13 @@ class Cases:
         plan: WatchPlan | None = None,
         stop: threading.Event | None = None,
         on_problem: Problem = lambda practice_id, error: None,
+        on_lag: Lag = lambda seconds: None,
     ) -> WatchReport:
         """Deliver what happens to cases: each event at least once, those of a case in order.
 
-        A watch that is killed and started again, on any machine with the same store, goes on where it was. It
-        returns when `stop` is set, when the plan says once, or when no practice is left that it could follow.
+        Any number of processes share a watch of one name on one store. One that is killed and started again,
+        on any machine, goes on where it was. It returns when `stop` is set, when the plan says once, or when
+        no practice is left that it could follow.
 
         Args:
             practice_ids: whom to follow; None: every connected practice, new ones as they come.
@@ -156,42 +149,64 @@ class Cases:
                 time. If it raises, it gets the event again; `event.id` tells what it has had before.
             plan: how to go about it.
             stop: ends the watch from elsewhere.
-            on_problem: told what is wrong with a practice when that changes; with None, that it is right
-                again. One practice's trouble does not stop the others.
+            on_problem: called with a practice and what is wrong with it when that changes; with None when it
+                is right again. One practice's trouble does not stop the others, nor one case's.
+            on_lag: called with the seconds that really lie between two looks when that becomes far more than
+                planned: more workers or more processes are needed.
 
         Raises:
+            connector.errors.SettingError: the plan begins in the future.
             connector.errors.ConnectorError: none of the practices that were named can be followed.
             connector.errors.StoreError: the store failed.
         """
-        from connector.communicate.watch import PracticeWatch, WatchPlan
-        from connector.communicate.watch_rota import Rota
+        from connector.communicate.watch import PracticeWatch
+        from connector.communicate.watch_plan import WatchPlan
+        from connector.communicate.watch_scheduler import WatchScheduler
+        from connector.store.watch_claims import WatchClaim, WatchScope
 
-        chosen = plan or WatchPlan()
-        named = None if practice_ids is None else list(dict.fromkeys(practice_ids))
-        rota = Rota(
-            self._access.practices if named is None else lambda: named,
-            lambda practice_id: PracticeWatch(
-                practice_id,
+        resources = self._resources
+        chosen = (plan or WatchPlan()).begun_by(resources.clock.utc_now())
+        named = None if practice_ids is None else tuple(dict.fromkeys(practice_ids))
+
+        def open_watch(claim: WatchClaim) -> PracticeWatch:
+            return PracticeWatch(
+                claim.practice_id,
                 plan=chosen,
-                reader=partial(self._access.reader, practice_id, chosen.region),
-                store=self._resources.store,
+                reader=partial(self._access.reader, claim.practice_id, chosen.region),
+                records=resources.store.watches,
                 handler=handler,
-            ),
+                reverse=claim.failures % 2 == 1,
+            )
+
+        scope = WatchScope(watch=chosen.name, provider=resources.provider.name, practice_ids=named)
+        report = WatchScheduler(
+            resources.store,
+            scope,
+            open_watch,
             plan=chosen,
-            lasting=named is None,
-            clock=self._resources.clock,
+            clock=resources.clock,
             on_problem=on_problem,
-        )
-        report = rota.run(stop or threading.Event())
+            on_lag=on_lag,
+        ).run(stop or threading.Event())
         if named and len(report.problems) == len(named):
             raise report.problems[named[0]]
         return report
+
+    def reset_watch(self, name: str = "default", *, practice_ids: Iterable[str] | None = None) -> None:
+        """Forget how far a watch has come: its next look begins anew.
+
+        Args:
+            name: the watch.
+            practice_ids: only with these practices; None: with all.
+        """
+        named = None if practice_ids is None else tuple(practice_ids)
+        self._resources.store.watches.reset(name, named)
 
     def download(
         self,
         practice_id: str,
         case_id: str,
-        folder: Path,
+        target: Target,
         *,
         kinds: Collection[str] = KINDS,
         version: int | None = None,
@@ -199,15 +214,17 @@ class Cases:
         region: str | None = None,
         progress: Progress = lambda file, done, size: None,
     ) -> Iterator[Download]:
-        """Download a case's files, yielding each as it is there, or why it could not be had.
+        """Download a case's files, yielding each when it is there, or why it cannot be had.
 
-        What an earlier attempt has left unfinished is finished; what is there already is not fetched again.
+        A file that an earlier attempt left unfinished is finished if the server vouches that it is the same;
+        what is in the folder already is not fetched again.
 
         Args:
             practice_id: whose connection to use; STL files are asked for as the lab's own account, the
-                connection `lab:REGION`, where there is one.
+                connection `lab:REGION`, if there is one.
             case_id: the case.
-            folder: made if need be.
+            target: a folder, made if need be; or a function that is called with each file and returns what
+                to write it to, a binary file object or any object with `write(bytes)`.
             kinds: of "scan", "design", "attachment".
             version: which version of the case; None: the newest.
             all_cases: also if Ormco's lab is not among its actors.
@@ -218,14 +235,39 @@ class Cases:
             connector.errors.CaseNotFoundError: there is no such case.
             connector.errors.SettingError: the folder cannot be written.
         """
-        from connector.communicate.attachments import Downloader
+        from connector.communicate.download import Downloader
 
         reader = self._access.reader(practice_id, region)
         case = self._access.shared(reader, case_id, version, all_cases=all_cases)
         downloader = Downloader(
             reader,
-            lab=partial(self._access.lab_reader, practice_id, reader.place.region),
+            lab=partial(self._access.lab_reader, practice_id, reader.region.name),
             origins=self._access.origins,
+            hosts=self._resources.provider.download_hosts,
             progress=progress,
         )
-        return downloader.run(case, [file for file in case.files if file.kind in kinds], folder)
+        return downloader.run(case, [file for file in case.files if file.kind in kinds], target)
+
+
+def _summaries(reader: CaseReader, cases: Iterable[Case]) -> Iterator[CaseSummary]:
+    """Read each case's status; one whose versions cannot be read now gets what its label alone says."""
+    failed: list[ProviderUnavailableError] = []
+
+    def find(case_id: str, version: int) -> Case | None:
+        if len(failed) >= _MOST_FAILURES:  # in a row: it is the server, not the cases
+            raise failed[-1]
+        try:
+            found = reader.find(case_id, version)
+        except ProviderUnavailableError as error:
+            failed.append(error)
+            raise
+        failed.clear()
+        return found
+
+    for case in cases:
+        problem = None
+        try:
+            status = status_of(case, find)
+        except ProviderUnavailableError as error:
+            status, problem = status_of(case, lambda case_id, version: None), error
+        yield CaseSummary(case=case, status=status, region=reader.region.name, problem=problem)

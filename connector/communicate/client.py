@@ -1,17 +1,44 @@
-"""A `requests.Session` that stays authorized as one practice."""
+"""HTTP as one practice: a `requests.Session` for callers, and a client for the users and metadata APIs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import json
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from requests.auth import AuthBase
+from requests.exceptions import RequestException
 
-from connector.oauth.http import LARGE_LISTS, BearerAuth, Transport
+from connector.clock import Clock
+from connector.errors import ProviderUnavailableError
+from connector.oauth.http import (
+    LARGE_LISTS,
+    BearerAuth,
+    Transport,
+    call,
+    json_value,
+    open_session,
+    retry_after,
+)
+from connector.redact import fingerprint
 
-__all__ = ["AuthorizedSession", "origin"]
+__all__ = [
+    "ApiClient",
+    "AuthorizedSession",
+    "TokenRefresher",
+    "origin",
+    "read_json",
+    "read_refusal",
+    "unavailable",
+    "unexpected_response",
+]
+
+_REFRESH_SECONDS = 600.0
+_LONGEST_SENTENCE = 4096
 
 
 def origin(url: str) -> str:
@@ -51,12 +78,12 @@ class _PracticeAuth(AuthBase):
         # The prepared address, not the caller's: in https://evil.example\@users… the parsers see two hosts.
         if origin(request.url or "") in self._origins:
             BearerAuth(self._token(False))(request)
-            renewal = _Renewal(self._token, request.headers["Authorization"])
-            request.register_hook("response", renewal)  # type: ignore[no-untyped-call]
+            retry = _RetryAfter401(self._token, request.headers["Authorization"])
+            request.register_hook("response", retry)  # type: ignore[no-untyped-call]
         return request
 
 
-class _Renewal:
+class _RetryAfter401:
     """A response hook that sends a request once more, with a refreshed token, after a 401."""
 
     def __init__(self, token: Callable[[bool], str], sent: str | bytes) -> None:
@@ -76,3 +103,175 @@ class _Renewal:
         answer: requests.Response = response.connection.send(again, **kwargs)
         answer.history.append(response)
         return answer
+
+
+class TokenRefresher:
+    """One practice's token, and the memory of having refreshed it because an API refused it.
+
+    The metadata API was seen to answer 500 to a token that has ended. So a 500 or 401 refreshes the token
+    once; another one soon after, to the new token, is the API's own fault and refreshes nothing.
+
+    Args:
+        token: returns the access token; called with True to have it refreshed first.
+        clock: the time.
+    """
+
+    def __init__(self, token: Callable[[bool], str], *, clock: Clock | None = None) -> None:
+        self._token = token
+        self._clock = clock or Clock()
+        self._refreshed: str | None = None
+        self._refreshed_at = float("-inf")
+
+    def __call__(self) -> str:
+        """Return the access token."""
+        return self._token(False)
+
+    def refresh(self, refused: str) -> str | None:
+        """Return another token than the refused one, or None if there is none now."""
+        token = self._token(False)
+        if token != refused:
+            return token
+        now = self._clock.monotonic()
+        if fingerprint(token) == self._refreshed and now - self._refreshed_at < _REFRESH_SECONDS:
+            return None
+        try:
+            token = self._token(True)
+        except ProviderUnavailableError:
+            return None
+        self._refreshed, self._refreshed_at = fingerprint(token), now
+        return token if token != refused else None
+
+
+class ApiClient:
+    """Asks the users API or a region's metadata API as one account; follows no redirect.
+
+    Args:
+        token: the account's token.
+        origins: the only origins that are sent the token.
+        clock: the time.
+        transport: may be shared by many accounts.
+    """
+
+    def __init__(
+        self,
+        token: TokenRefresher,
+        *,
+        origins: Collection[str],
+        clock: Clock,
+        transport: Transport | None = None,
+    ) -> None:
+        self.origins = frozenset(origin(url) for url in origins)
+        self.clock = clock
+        self.server_time: datetime | None = None
+        self._token = token
+        self._session = open_session(transport or Transport(LARGE_LISTS))
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        params: Mapping[str, str | int] | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        stream: bool = False,
+    ) -> requests.Response:
+        """Return the answer to a request, whatever its status.
+
+        A token that is refused is refreshed once, and the request is sent again: after a 401, which says that
+        nothing was done, and after a 500 to a GET.
+
+        Args:
+            method: the HTTP method.
+            url: the address.
+            params: its query.
+            headers: further headers.
+            stream: leave the body unread; the caller closes the answer.
+
+        Raises:
+            connector.errors.ProviderUnavailableError: no answer came.
+            connector.errors.GrantError: no token can be had.
+        """
+        options = {"params": params, "headers": dict(headers or {}), "stream": stream}
+        token = self._token()
+        response = call(self._session, method, url, auth=_OriginAuth(token, self.origins), **options)
+        if response.status_code == 401 or (response.status_code == 500 and method == "GET"):
+            fresh = self._token.refresh(token)
+            if fresh is not None:
+                response.close()
+                response = call(self._session, method, url, auth=_OriginAuth(fresh, self.origins), **options)
+        self.server_time = _date(response)
+        return response
+
+    def stream_unauthorized(self, url: str, *, headers: Mapping[str, str]) -> requests.Response:
+        """Return the streamed answer of an address that is sent no token."""
+        return call(self._session, "GET", url, headers=dict(headers), stream=True)
+
+
+class _OriginAuth(BearerAuth):
+    """A bearer token that is refused to any other origin, as the address looks when it is sent."""
+
+    def __init__(self, token: str, origins: Collection[str]) -> None:
+        super().__init__(token)
+        self._origins = origins
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        url = request.url or ""
+        if origin(url) not in self._origins:
+            raise unexpected_response(url, "an address that is not the provider's own")
+        return super().__call__(request)
+
+
+def read_json(response: requests.Response) -> Any:
+    """Return the JSON of an answer.
+
+    Raises:
+        connector.errors.ProviderUnavailableError: it is no JSON, or far too much.
+    """
+    try:
+        return json_value(response)
+    except ValueError:
+        raise unexpected_response(response.url, "something that is not JSON") from None
+
+
+def read_refusal(response: requests.Response) -> str:
+    """Return the sentence of a refusal, or "", and close it; it may name a person, so it is never logged."""
+    try:
+        body = next(response.iter_content(_LONGEST_SENTENCE), b"")
+    except RequestException:
+        body = b""
+    finally:
+        response.close()
+    text = body.decode("utf-8", "replace").strip()
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return "" if "<" in text else text
+    if isinstance(value, dict):
+        value = next((value[key] for key in value if key.lower() == "message"), "")
+    return value if isinstance(value, str) else ""
+
+
+def unexpected_response(url: str, what: str, *, wait: float | None = None) -> ProviderUnavailableError:
+    """Return the error for an answer that nobody can use."""
+    return ProviderUnavailableError(
+        f"{urlsplit(url).netloc} answered with {what}",
+        hint="Try again in a few minutes; if it stays so, check the provider's addresses and any proxy.",
+        retry_after=wait,
+        answered=True,
+    )
+
+
+def unavailable(response: requests.Response, clock: Clock) -> ProviderUnavailableError:
+    """Return the error for a status that is neither success nor a refusal with a reason."""
+    status = response.status_code
+    what = f"{status} to a fresh token" if status == 401 else str(status)
+    return unexpected_response(response.url, what, wait=retry_after(response, clock.time()))
+
+
+def _date(response: requests.Response) -> datetime | None:
+    """Return the server's own time, to the second."""
+    try:
+        time = parsedate_to_datetime(response.headers.get("Date", ""))
+        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    except (ValueError, TypeError, OverflowError):
+        return None

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Collection
 
-from connector.communicate.case import CaseFile
+from connector.communicate.models import CaseFile
 
 __all__ = ["name_of", "numbered", "safe_name", "same_name"]
 

@@ -1,40 +1,46 @@
-"""How a lab connection stands, in values and in words."""
+"""The state of a lab connection, in values and in words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from connector.communicate.users_api import Partner, UserAndPartners
-from connector.connection import LabConnection
+from connector.communicate.users import AccountConnection, User
+from connector.connection import Account, LabConnection
+from connector.errors import AccountMismatchError, SettingError
 from connector.oauth.provider import Provider
 
 __all__ = [
     "ACTIVE",
+    "LAB_PREFIX",
     "NONE",
     "REQUESTED",
     "LabReport",
-    "best",
+    "best_connection",
+    "check_lab_account",
+    "lab_email",
+    "lab_region",
     "lab_side_report",
     "portal_steps",
     "practice_side_report",
 ]
 
+LAB_PREFIX = "lab:"
 NONE, REQUESTED, ACTIVE = "none", "requested", "active"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabReport:
-    """What was found of a lab connection, and what was done about it.
+    """The state of a lab connection, and what was done about it.
 
     Attributes:
-        practice_id: whose.
+        practice_id: the practice.
         lab: its state now, and the address of Ormco's lab for this practice.
-        region: the region that lab is for.
+        region: the region of that lab.
         waiting_on: "lab" or "practice" while one of them has to accept, else None.
         step: what was done: "request", "approve" or "none".
-        found: how it stands, in words.
-        others: Ormco's labs of other regions that the account has to do with.
+        found: its state, in words.
+        others: connections with Ormco's labs of other regions.
     """
 
     practice_id: str
@@ -52,7 +58,7 @@ class LabReport:
 
     @property
     def warning(self) -> str:
-        """What is wrong beside it, in words: labs of other regions; or nothing."""
+        """A warning about labs of other regions, or ""."""
         if not self.others:
             return ""
         emails = " and ".join(str(other.email) for other in self.others)
@@ -64,7 +70,7 @@ class LabReport:
 
 
 def practice_side_report(
-    me: UserAndPartners,
+    me: User,
     practice_id: str,
     region: str,
     labs: Mapping[str, str],
@@ -74,47 +80,51 @@ def practice_side_report(
 
     Args:
         me: the practice's account.
-        practice_id: whose it is.
+        practice_id: the practice.
         region: the region of the lab it should have.
         labs: region → address of Ormco's lab.
-        before: how it stood when it was last looked at.
+        before: its state when it was last read.
     """
     email = labs[region]
-    partner = best(me, email)
+    connection = best_connection(me, email)
     others = {other for other in labs.values() if other.casefold() != email.casefold()}
     return LabReport(
         practice_id=practice_id,
-        lab=LabConnection(state=_state(partner), email=email),
+        lab=LabConnection(state=_state(connection), email=email),
         region=region,
-        waiting_on=None if partner is None or partner.accepted else "practice" if partner.asked_us else "lab",
-        found=_words(partner, email, before),
+        waiting_on=None
+        if connection is None or connection.accepted
+        else "practice"
+        if connection.asked_us
+        else "lab",
+        found=_words(connection, email, before),
         others=tuple(
             LabConnection(state=_state(found), email=found.email)
             for other in sorted(others)
-            if (found := best(me, other)) is not None
+            if (found := best_connection(me, other)) is not None
         ),
     )
 
 
-def best(me: UserAndPartners, email: str) -> Partner | None:
+def best_connection(me: User, email: str) -> AccountConnection | None:
     """Return an account's connection with an address: the accepted one, else what only needs our yes."""
-    found = [partner for partner in me.partners if partner.has_address(email)]
-    return max(found, key=lambda partner: (partner.accepted, partner.asked_us), default=None)
+    found = [connection for connection in me.connections if connection.has_address(email)]
+    return max(found, key=lambda connection: (connection.accepted, connection.asked_us), default=None)
 
 
 def lab_side_report(
-    partner: Partner | None, practice_id: str, region: str, email: str, step: str
+    connection: AccountConnection | None, practice_id: str, region: str, email: str, step: str
 ) -> LabReport:
     """Read a practice's lab connection from the lab's account.
 
     Args:
-        partner: the practice, seen from the lab; None where neither has asked.
+        connection: the practice, seen from the lab; None where neither has asked.
         practice_id: the practice.
         region: the lab's.
         email: the lab's.
         step: what was done.
     """
-    state = _state(partner)
+    state = _state(connection)
     words = {
         NONE: f"{practice_id} has not asked {email} for a connection",
         REQUESTED: f"{email} has asked for the connection itself, and {practice_id} has not accepted it yet",
@@ -130,21 +140,66 @@ def lab_side_report(
     )
 
 
-def portal_steps(provider: Provider, practice_id: str, email: str) -> str:
-    """Return the guide's steps 1-4 of "Getting Connected", for where the API does not help."""
+def lab_email(labs: Mapping[str, str], lab_id: str) -> str:
+    """Return the address of the lab `lab:REGION`.
+
+    Raises:
+        connector.errors.SettingError: it is none of Ormco's labs.
+    """
+    region = lab_id.removeprefix(LAB_PREFIX)
+    if not lab_id.startswith(LAB_PREFIX) or region not in labs:
+        raise SettingError(
+            f"{lab_id} is none of Ormco's labs",
+            hint=f"They are {', '.join(LAB_PREFIX + name for name in sorted(labs))}.",
+        )
+    return labs[region]
+
+
+def lab_region(labs: Mapping[str, str], account: Account, named: str | None = None) -> str:
+    """Return the region whose lab is an account's own, or the one that a person has named.
+
+    Raises:
+        connector.errors.SettingError: the account's region is not known, or has no lab.
+    """
+    region = named or account.region
+    if region is None or region not in labs:
+        where = f"in {region}" if region else "in a region that is not known"
+        raise SettingError(
+            f"the account {account} is {where}, so it is not clear which of Ormco's labs is its own",
+            hint=f"Name it, by the practice's location: --region {'|'.join(sorted(labs))}",
+        )
+    return region
+
+
+def check_lab_account(me: User, lab_id: str, email: str) -> User:
+    """Return a lab's account if it is the one of its region.
+
+    Raises:
+        connector.errors.AccountMismatchError: it is another account.
+    """
+    if (me.account.email or "").casefold() != email.casefold():
+        raise AccountMismatchError(
+            f"{lab_id} is connected to {me.account}, not to {email}",
+            hint=f"Forget {lab_id}, then connect it again and sign in as {email}.",
+        )
+    return me
+
+
+def portal_steps(provider: Provider, email: str) -> str:
+    """Return the guide's steps 1-4 of "Getting Connected", for when the API does not help."""
     portal = f" ({provider.portal_url})" if provider.portal_url else ""
     return (
         f'Do it by hand: log in to the practice\'s 3Shape Communicate account{portal}; under "Connections", '
         f'select "Add Connection"; type {email} and select "Find"; in the search results select "Ormco '
-        f'Corporation" with exactly this address. Then: ormco lab status {practice_id} --wait 86400'
+        f'Corporation" with exactly this address. Then wait for the lab to accept.'
     )
 
 
-def _words(partner: Partner | None, email: str, before: LabConnection | None) -> str:
-    if partner is not None:
-        if partner.accepted:
+def _words(connection: AccountConnection | None, email: str, before: LabConnection | None) -> str:
+    if connection is not None:
+        if connection.accepted:
             return f"Ormco's lab {email} is active"
-        if partner.asked_us:
+        if connection.asked_us:
             return (
                 f"Ormco's lab {email} has asked for the connection, and the practice has not accepted it yet"
             )
@@ -156,5 +211,5 @@ def _words(partner: Partner | None, email: str, before: LabConnection | None) ->
     }.get(known, f"Ormco's lab {email} is not among the account's connections")
 
 
-def _state(partner: Partner | None) -> str:
-    return NONE if partner is None else ACTIVE if partner.accepted else REQUESTED
+def _state(connection: AccountConnection | None) -> str:
+    return NONE if connection is None else ACTIVE if connection.accepted else REQUESTED

@@ -1,180 +1,198 @@
-"""One file on its way: resumed where it was cut, verified, and never readable by others."""
+"""Fetches one file: whole, resumed only if the server vouches that it is the same, within a time limit."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from pathlib import Path
-from typing import BinaryIO, Self
+from collections.abc import Callable, Collection
+from typing import BinaryIO
+from urllib.parse import urljoin, urlsplit
 
 import requests
-from requests.exceptions import ReadTimeout, RequestException
-from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-from connector.communicate.case import CaseFile
-from connector.communicate.metadata import MetadataApi
-from connector.errors import ProviderUnavailableError
-from connector.oauth.http import failure
+from connector.clock import Deadline
+from connector.communicate.case_reader import refusal
+from connector.communicate.client import ApiClient, origin, unexpected_response
+from connector.communicate.models import CaseFile
+from connector.errors import ProviderUnavailableError, SettingError
+from connector.oauth.http import stream
 
 __all__ = ["Progress", "Transfer"]
 
 _CHUNK = 1 << 17
-_SMALL_CHUNK = 1 << 12
 _FUTILE_ATTEMPTS = 6
 _LARGEST = 1 << 35
 _LONGEST_SECONDS = 6 * 3600.0
 _LONGEST_PAUSE = 60.0
+_MOST_REDIRECTS = 3
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _RANGE = re.compile(r"bytes (?:(\d{1,15})-\d{1,15}|\*)/(\d{1,15}|\*)")
 
 # Called with the file, the bytes that are there, and the bytes it has, or None.
-Progress = Callable[[CaseFile, int, int | None], None]
+Progress = Callable[[CaseFile, int, int | None], object]
 
 
 class Transfer:
-    """Fetches one file into its unfinished form; a context manager that closes it.
+    """Fetches one file into an open one.
 
     Args:
-        part: where the unfinished file is; what an earlier attempt left is used if its content is known.
+        out: what to write to, readable and seekable; what it holds already is taken for the beginning of the
+            file, which needs a SHA-1 to be checked by in the end.
         file: which file.
+        hosts: hosts beside the provider's own that a redirect may lead to, such as a cloud's storage. They
+            are never sent the token.
         progress: told how far it is.
     """
 
-    def __init__(self, part: Path, file: CaseFile, progress: Progress) -> None:
-        self._part = part
+    def __init__(
+        self, out: BinaryIO, file: CaseFile, *, hosts: Collection[str] = (), progress: Progress
+    ) -> None:
+        self._out = out
         self._wanted = file
+        self._hosts = frozenset(host.lower() for host in hosts)
         self._progress = progress
-        self._file: BinaryIO | None = None
         self._digest = hashlib.sha1(usedforsecurity=False)
         self._total: int | None = None
+        self._validator: str | None = None
         self.size = 0
+        self._resume()
 
-    def run(self, api: MetadataApi, url: str) -> None:
+    @property
+    def sha1(self) -> str:
+        """SHA-1 of what is there, in hex."""
+        return self._digest.hexdigest()
+
+    def run(self, api: ApiClient, url: str) -> None:
         """Fetch the file, going on where it was cut for as long as that brings something.
 
         Raises:
             connector.errors.ConnectorError: it cannot be had, or is damaged.
+            OSError: it cannot be written.
         """
-        self._open()
         deadline = api.clock.deadline(_LONGEST_SECONDS)
         futile = damaged = 0
         while damaged < 2:
             before = self.size
             try:
-                self._receive(api, url)
+                self._receive(api, url, deadline)
             except ProviderUnavailableError as error:
                 futile = 0 if self.size > before else futile + 1
                 pause = error.retry_after or 0.1 * 2**futile
                 if futile >= _FUTILE_ATTEMPTS or pause > _LONGEST_PAUSE or not deadline.pause(pause):
                     raise
                 continue
-            if self._wanted.sha1 in (None, self._digest.hexdigest()):
-                self._finish()
+            if self._wanted.sha1 in (None, self.sha1):
                 return
             # Once more from the start: what was left of an earlier attempt may be to blame.
             damaged += 1
             self._restart()
         raise ProviderUnavailableError(
-            "a file arrived damaged twice: its SHA-1 is not the one the provider tells",
+            "a file arrived damaged twice: its SHA-1 is not the one the provider states",
             hint="Nothing of it was kept. Try again later; if it stays so, ask 3Shape's support.",
         )
 
-    def _open(self) -> None:
-        if self._file is not None:
-            self._restart()
-            return
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
-        self._file = os.fdopen(os.open(self._part, flags, 0o600), "r+b")
-        with suppress(AttributeError, OSError):  # one that somebody else made may be open to all
-            os.fchmod(self._file.fileno(), 0o600)
+    def _resume(self) -> None:
+        """Take over what an earlier attempt left, if its content can be checked in the end."""
+        self._out.seek(0)
         if self._wanted.sha1 is None:
             self._restart()
             return
-        while chunk := self._file.read(_CHUNK):
+        while chunk := self._out.read(_CHUNK):
             self._digest.update(chunk)
             self.size += len(chunk)
 
-    def _receive(self, api: MetadataApi, url: str) -> None:
-        headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
-        if self.size:
-            headers["Range"] = f"bytes={self.size}-"
-        response = api.open(url, headers=headers, accept=(200, 206, 416))
+    def _receive(self, api: ApiClient, url: str, deadline: Deadline) -> None:
+        response = self._open(api, url)
         try:
-            for chunk in self._begin(response, url):
+            self._begin(response)
+            for chunk in stream(response) if response.status_code != 416 else ():
                 self._write(chunk)
+                if deadline.passed:  # which also ends the attempts: there is no time for another
+                    raise unexpected_response(
+                        url, f"a file that takes over {_LONGEST_SECONDS / 3600:.0f} hours"
+                    )
                 if self.size > _LARGEST:
-                    raise _odd(url, "a file that does not end")
+                    raise unexpected_response(url, "a file that does not end")
+            if self._total is not None and self.size != self._total:
+                raise unexpected_response(url, f"{self.size} of {self._total} bytes")
         finally:
             response.close()
 
-    def _begin(self, response: requests.Response, url: str) -> Iterator[bytes]:
-        """Go to where the answer goes on; return the bytes that follow."""
+    def _open(self, api: ApiClient, url: str) -> requests.Response:
+        """Ask for the file, or for the rest of it; follow redirects to hosts that are allowed."""
+        headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+        if self.size:
+            headers["Range"] = f"bytes={self.size}-"
+            # Without it, a file that changed meanwhile would be continued with another one's bytes.
+            headers |= {"If-Range": self._validator} if self._validator else {}
+        response = api.send("GET", url, headers=headers, stream=True)
+        for _ in range(_MOST_REDIRECTS):
+            if response.status_code not in _REDIRECTS:
+                break
+            response.close()
+            url = self._redirected(api, url, response.headers.get("Location", ""))
+            response = api.stream_unauthorized(url, headers=headers)
+        if response.status_code not in (200, 206, 416):
+            raise refusal(response, api.clock)
+        return response
+
+    def _redirected(self, api: ApiClient, url: str, location: str) -> str:
+        target = urljoin(url, location)
+        host = urlsplit(target).hostname or ""
+        if host not in self._hosts and origin(target) not in api.origins:
+            raise SettingError(
+                f"the provider sends the download to {host or 'nowhere'}, which is none of its own hosts",
+                hint="If that is where 3Shape keeps its files, add it to the provider's download_hosts.",
+            )
+        return target
+
+    def _begin(self, response: requests.Response) -> None:
+        """Go to where the answer goes on."""
+        validator = _validator(response)
         if response.status_code == 200:
             self._restart()
-            self._total = _number(response.headers.get("Content-Length"))
-            return _body(response, url)
+            self._total, self._validator = _number(response.headers.get("Content-Length")), validator
+            return
         found = _RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
-        start, self._total = map(_number, found.groups()) if found else (None, None)
-        if response.status_code == 416 and self._total == self.size:
-            return iter(())  # nothing is missing
-        if response.status_code == 416 or start != self.size:
+        start, total = map(_number, found.groups()) if found else (None, None)
+        if response.status_code == 416 and total == self.size:
+            start = self.size  # nothing is missing
+        elif response.status_code == 416:
+            start = None
+        if start != self.size or not self._is_same_file(total, validator):
             self._restart()
-            raise _odd(url, "another part of the file than was asked for")
-        return _body(response, url)
+            raise unexpected_response(response.url, "another part, or another file, than was asked for")
+        self._total = total if total is not None else self._total
+
+    def _is_same_file(self, total: int | None, validator: str | None) -> bool:
+        """Return whether the rest belongs to what is there, as far as the server and a SHA-1 can prove it."""
+        if self._total is not None and total is not None and total != self._total:
+            return False
+        if self._wanted.sha1 is not None or self.size == 0:
+            return True
+        return validator is not None and validator == self._validator and total is not None
 
     def _write(self, chunk: bytes) -> None:
-        if self._file is not None:
-            self._file.write(chunk)
+        self._out.write(chunk)
         self._digest.update(chunk)
         self.size += len(chunk)
         self._progress(self._wanted, self.size, self._total)
 
     def _restart(self) -> None:
-        if self._file is not None:
-            self._file.seek(0)
-            self._file.truncate()
+        self._out.seek(0)
+        self._out.truncate()
         self._digest = hashlib.sha1(usedforsecurity=False)
         self.size = 0
-
-    def _finish(self) -> None:
-        if self._file is not None:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-        # What was fetched of a file with a known content is left for the next attempt.
-        if exc[0] is not None and (self._wanted.sha1 is None or self.size == 0):
-            self._part.unlink(missing_ok=True)
+        self._total = self._validator = None
 
 
-def _body(response: requests.Response, url: str) -> Iterator[bytes]:
-    """Yield bytes as they come: a read of a whole chunk would lose what came of it before a cut."""
-    read = getattr(response.raw, "read1", None)
-    size = _CHUNK if read else _SMALL_CHUNK  # urllib3 1 has no read1
-    while True:
-        try:
-            chunk = (read or response.raw.read)(size, decode_content=True)
-        except ReadTimeoutError:
-            raise failure(ReadTimeout(), url) from None
-        except (HTTPError, OSError) as exc:
-            raise failure(RequestException(exc), url) from None
-        if not chunk:
-            return
-        yield chunk
+def _validator(response: requests.Response) -> str | None:
+    """Return what `If-Range` takes: a strong ETag, or the date of the last change (RFC 9110 §13.1.5)."""
+    etag = response.headers.get("ETag", "")
+    if etag.startswith('"'):
+        return etag
+    return response.headers.get("Last-Modified") or None
 
 
 def _number(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdigit() else None
-
-
-def _odd(url: str, what: str) -> ProviderUnavailableError:
-    host = url.split("/")[2]
-    return ProviderUnavailableError(f"{host} sent {what}", hint="Try again in a few minutes.")

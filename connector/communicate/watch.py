@@ -1,4 +1,4 @@
-"""Follows the cases of one practice: every event at least once, in order, across restarts."""
+"""Follows the cases of one practice: every event at least once, in order per case, across restarts."""
 
 from __future__ import annotations
 
@@ -6,60 +6,48 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import Enum
 
-from connector.communicate.case import Case
-from connector.communicate.case_changes import Snapshot
-from connector.communicate.case_history import CaseEvent, Seen, Through, events_between
 from connector.communicate.case_reader import CaseReader
-from connector.communicate.case_status import Standing
-from connector.store.cursors import WatchCursor, WatchedCase
-from connector.store.store import Store
+from connector.communicate.history import CaseEvent, SeenEvent, Source, events_between, snapshot_of
+from connector.communicate.models import Case
+from connector.communicate.status import CaseStatus, Snapshot
+from connector.communicate.watch_plan import WatchPlan
+from connector.errors import ProviderUnavailableError, SettingError
+from connector.store.cursors import WatchCursor, WatchedCase, WatchRecords
 
-__all__ = ["Handler", "HandlerFailedError", "PracticeWatch", "Turn", "WatchPlan"]
+__all__ = ["ClaimLostError", "Handler", "HandlerFailedError", "PollResult", "PracticeWatch"]
 
 # Called with an event; if it raises, it gets the event again.
 Handler = Callable[[CaseEvent], None]
 
-# Clocks differ, and an update may show up a while after it was made; what was delivered is recognised.
-_OVERLAP = timedelta(hours=1)
 # A cursor that is a little old costs a few known cases after a restart, and saves a write at every look.
 _CURSOR_AGE = timedelta(minutes=5)
-
-
-class Turn(Enum):
-    """How a turn ended."""
-
-    DONE = "done"
-    MORE = "more"  # there is more to do
-    BUSY = "busy"  # another process has this practice just now
+# A case that can never be read holds the cursor back no longer than this.
+_LONGEST_HOLD = timedelta(days=30)
+_CLOCK_ERROR = timedelta(days=2)
+# Cases in a row that got no answer at all: it is not the cases.
+_SIGN_OF_OUTAGE = 3
 
 
 class HandlerFailedError(Exception):
-    """The handler raised; the events it did not take are delivered again."""
+    """The handler raised; the events that it did not take are delivered again."""
+
+
+class ClaimLostError(Exception):
+    """Another process looks at the practice by now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WatchPlan:
-    """How a watch goes about it.
+class PollResult:
+    """How a look at a practice ended.
 
     Attributes:
-        name: each watch of a name of its own has cursors of its own, and gets every event.
-        since: where to begin with practices that it never saw; None: now.
-        all_cases: also cases without Ormco's lab among their actors.
-        region: where the cases are, if that cannot be found out.
-        interval: seconds between two looks at a practice.
-        workers: how many practices are looked at at the same time.
-        once: end when every practice has been looked at.
+        more: whether there is more to deliver.
+        problem: why some case could not be read; the others were delivered.
     """
 
-    name: str = "default"
-    since: datetime | None = None
-    all_cases: bool = False
-    region: str | None = None
-    interval: float = 30.0
-    workers: int = 8
-    once: bool = False
+    more: bool = False
+    problem: Exception | None = None
 
 
 class PracticeWatch:
@@ -69,8 +57,10 @@ class PracticeWatch:
         practice_id: whose cases.
         plan: how to go about it.
         reader: returns what reads the practice's cases.
-        store: keeps the cursors.
+        records: the cursors.
         handler: takes the events.
+        reverse: take the cases in reverse. After a look that failed, so that cases which never answer do not
+            hold back those behind them for ever.
     """
 
     def __init__(
@@ -79,105 +69,165 @@ class PracticeWatch:
         *,
         plan: WatchPlan,
         reader: Callable[[], CaseReader],
-        store: Store,
+        records: WatchRecords,
         handler: Handler,
+        reverse: bool = False,
     ) -> None:
         self.practice_id = practice_id
         self.delivered = 0
         self._plan = plan
         self._open_reader = reader
-        self._store = store
-        self._lock = f"watch {plan.name} {practice_id}"
+        self._records = records
         self._handler = handler
+        self._reverse = reverse
         self._waiting: deque[Case] | None = None
-        self._failure: Exception | None = None
+        self._known: dict[str, WatchedCase] = {}
+        self._failed: list[tuple[Case, Exception]] = []
 
-    def turn(self, enough: Callable[[], bool]) -> Turn:
-        """Ask what was updated and deliver it, until all is done, or it is enough for now.
+    def poll(self, is_enough: Callable[[], bool], keep_claim: Callable[[], None]) -> PollResult:
+        """Ask what was updated and deliver it, until all is done or it is enough for now.
+
+        However slow the provider is, at least one event is delivered before it is enough.
+
+        Args:
+            is_enough: whether other practices should have their turn.
+            keep_claim: called often; raises `ClaimLostError` if another process has the practice.
 
         Raises:
             HandlerFailedError: the handler refused an event; those of other cases were delivered.
             connector.errors.ConnectorError: the provider, the connection or the store failed.
         """
-        if not self._store.try_lock(self._lock):
-            return Turn.BUSY
         try:
             if self._waiting is None:
                 self._begin()
-            return self._deliver(enough)
-        except Exception:
+            more = not self._deliver(is_enough, keep_claim)
+        except BaseException:
             self._waiting = None
             raise
-        finally:
-            self._store.unlock(self._lock)
+        return PollResult(more=True) if more else self._end()
 
     def _begin(self) -> None:
-        """Ask what was updated since the last time; a watch that has not begun yet begins here."""
+        """Ask what was updated since the last look; a watch that has not begun yet begins here."""
         reader = self._reader = self._open_reader()
-        cursor = self._store.watches.cursor(self._plan.name, self.practice_id)
-        since = cursor.read_from if cursor else self._plan.since
-        cases = reader.updated((since or reader.now()) - _OVERLAP)
-        self._asked_at = reader.now()
+        name, now = self._plan.name, reader.now()
+        cursor = self._records.cursor(name, self.practice_id)
+        if cursor is not None and cursor.began_at > now + _CLOCK_ERROR:
+            raise _begins_in_the_future(name, cursor.began_at)
+        since = cursor.read_from if cursor else self._plan.since or now
+        cases = reader.updated(min(since, now) - timedelta(seconds=self._plan.overlap))
         if cursor is None:
-            begun = since or self._asked_at
+            # A clock that is ahead, theirs or ours, must not let it begin later than now.
+            begun = self._plan.since or min(now, reader.now())
             cursor = WatchCursor(began_at=begun, read_from=begun)
-            self._store.watches.put_cursor(self._plan.name, self.practice_id, cursor)
-        self._cursor = cursor
-        self._failure = None
-        self._waiting = deque(case for case in cases if self._plan.all_cases or reader.is_shared(case))
+            self._records.put_cursor(name, self.practice_id, cursor)
+        self._cursor = replace(cursor, read_from=min(cursor.read_from, max(now, cursor.began_at)))
+        self._failed = []
+        shared = [case for case in cases if self._plan.all_cases or reader.is_shared(case)]
+        self._known = self._records.cases(name, self.practice_id, [case.id for case in shared])
+        fresh = [case for case in shared if _is_new(self._known.get(case.id), case)]
+        self._waiting = deque(reversed(fresh) if self._reverse else fresh)
+        self._newest = max((case.updated for case in cases if case.updated), default=None)
+        if cases and self._newest is None:
+            self._newest = now  # a server that never says when
 
-    def _deliver(self, enough: Callable[[], bool]) -> Turn:
+    def _deliver(self, is_enough: Callable[[], bool], keep_claim: Callable[[], None]) -> bool:
+        """Deliver what waits; return whether that was all."""
+        before, unanswered = self.delivered, 0
+
+        def may_stop() -> bool:
+            keep_claim()
+            return self.delivered > before and is_enough()
+
         while self._waiting:
+            case = self._waiting[0]
             try:
-                if not self._deliver_case(self._waiting[0], enough):
-                    return Turn.MORE
-            except HandlerFailedError as failure:
-                self._failure = failure  # the other cases have not deserved to wait
+                if not self._deliver_case(case, may_stop):
+                    return False
+                unanswered = 0
+            except (ProviderUnavailableError, HandlerFailedError) as error:
+                # The other cases have not deserved to wait.
+                self._failed.append((case, error))
+                answered = not isinstance(error, ProviderUnavailableError) or error.answered
+                unanswered = 0 if answered else unanswered + 1
+                if unanswered >= _SIGN_OF_OUTAGE:
+                    raise
             self._waiting.popleft()
-        self._waiting = None
-        if self._failure is not None:
-            raise self._failure
-        if self._asked_at - self._cursor.read_from >= _CURSOR_AGE:
-            cursor = replace(self._cursor, read_from=self._asked_at)
-            self._store.watches.put_cursor(self._plan.name, self.practice_id, cursor)
-        return Turn.DONE
+        return True
 
-    def _deliver_case(self, case: Case, enough: Callable[[], bool]) -> bool:
+    def _deliver_case(self, case: Case, may_stop: Callable[[], bool]) -> bool:
         """Deliver what happened to a case; return whether that was all."""
-        known = self._store.watches.cases(self._plan.name, self.practice_id, [case.id]).get(case.id)
-        if known is not None and known.version >= case.version:
-            return True
-        through = Through(practice_id=self.practice_id, region=self._reader.place.region)
-        before = None if known is None else _snapshot(known)
-        since = self._cursor.began_at
-        for seen in events_between(before, case, self._reader.find, through=through, since=since):
-            if enough():
+
+        def find(case_id: str, version: int) -> Case | None:
+            may_stop()  # keeps the claim while many versions are read
+            return self._reader.find(case_id, version)
+
+        known = self._known.get(case.id)
+        source = Source(practice_id=self.practice_id, region=self._reader.region.name)
+        since = max(self._cursor.began_at, self._cursor.read_from - timedelta(days=self._plan.keep_days))
+        for seen in events_between(_snapshot(known), case, find, source=source, since=since):
+            if may_stop():
                 return False
             try:
                 self._handler(seen.event)
             except Exception as error:
                 raise HandlerFailedError(f"the handler raised {type(error).__name__}") from error
             # Only now, and at once: whatever kills this process, the next one goes on from here.
-            self._store.watches.put_case(self._plan.name, self.practice_id, _watched(seen))
+            self._known[case.id] = _watched(seen)
+            self._records.put_case(self._plan.name, self.practice_id, self._known[case.id])
             self.delivered += 1
         return True
 
+    def _end(self) -> PollResult:
+        """Move the cursor as far as everything has been delivered."""
+        self._waiting = None
+        refused = next((error for _, error in self._failed if isinstance(error, HandlerFailedError)), None)
+        if refused is not None:
+            raise refused
+        self._move_cursor()
+        return PollResult(problem=_problem(self._failed))
 
-def _snapshot(known: WatchedCase) -> Snapshot:
+    def _move_cursor(self) -> None:
+        # Never ahead of the newest update that was seen: a server's clock may be wrong, once or always.
+        newest = self._newest and min(self._newest, self._reader.now())
+        if newest is None:
+            return
+        held = [case.updated or self._cursor.read_from for case, _ in self._failed]
+        read_from = max(min([newest, *held]), newest - _LONGEST_HOLD)
+        if read_from - self._cursor.read_from >= _CURSOR_AGE:
+            self._cursor = replace(self._cursor, read_from=read_from)
+            self._records.put_cursor(self._plan.name, self.practice_id, self._cursor)
+
+
+def _is_new(known: WatchedCase | None, case: Case) -> bool:
+    """Return whether a case has something that was not delivered yet."""
+    if known is None or case.version > known.version:
+        return True
+    now = snapshot_of(case)
+    before = (known.state, known.state_flag, known.designs)
+    if case.version == known.version > 0:
+        return before != (now.state, now.state_flag, now.designs)
+    # No readable version: nothing but its content can tell.
+    return case.version == 0 and known.content != now.content
+
+
+def _snapshot(known: WatchedCase | None) -> Snapshot | None:
+    if known is None:
+        return None
     try:
-        standing = Standing(known.standing)
+        status = CaseStatus(known.standing)
     except ValueError:  # a newer version of this package has written it
-        standing = Standing.OTHER
+        status = CaseStatus.OTHER
     return Snapshot(
         version=known.version,
         state=known.state,
         state_flag=known.state_flag,
         designs=known.designs,
-        standing=standing,
+        content=known.content,
+        status=status,
     )
 
 
-def _watched(seen: Seen) -> WatchedCase:
+def _watched(seen: SeenEvent) -> WatchedCase:
     snapshot = seen.snapshot
     return WatchedCase(
         case_id=seen.event.case_id,
@@ -185,5 +235,25 @@ def _watched(seen: Seen) -> WatchedCase:
         state=snapshot.state,
         state_flag=snapshot.state_flag,
         designs=snapshot.designs,
-        standing=snapshot.standing.value,
+        standing=snapshot.status.value,
+        content=snapshot.content,
+    )
+
+
+def _problem(failed: list[tuple[Case, Exception]]) -> Exception | None:
+    if not failed:
+        return None
+    case, error = failed[0]
+    more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
+    return ProviderUnavailableError(
+        f"the case {case.id}{more} cannot be read now: {error}",
+        hint="It is tried again at every look; the other cases go on.",
+        answered=True,
+    )
+
+
+def _begins_in_the_future(name: str, began_at: datetime) -> SettingError:
+    return SettingError(
+        f"the watch {name!r} begins in the future ({began_at:%Y-%m-%d %H:%M} UTC)",
+        hint="Reset it, and let it begin now or earlier.",
     )

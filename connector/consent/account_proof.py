@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from connector.communicate.account import read_account
+from connector.communicate.users import read_account
 from connector.connection import Account, Connection, ConnectionState, Event, Grant, UnprovenGrant
 from connector.errors import (
     AccountMismatchError,
@@ -103,7 +103,7 @@ def _read(resources: Resources, grant: Grant) -> tuple[Grant, Account | None]:
         grant = _refreshed(resources, grant, unproven)
     if not provider.tells_account or grant.unproven is None:
         return grant, None
-    return grant, read_account(provider, grant.unproven.tokens.access_token, now=clock.time())
+    return grant, read_account(provider, grant.unproven.tokens.access_token, clock=clock)
 
 
 def _refreshed(resources: Resources, grant: Grant, unproven: UnprovenGrant) -> Grant:

@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from connector.clock import isoformat
-from connector.communicate.account import read_account
-from connector.communicate.token_probe import TokenVerdict, probe_token
+from connector.communicate.users import TokenVerdict, probe_token, read_account
 from connector.connection import Account, Connection, ConnectionState
 from connector.consent import check_provider
 from connector.doctor.check import Check, failed, fine, warning
@@ -47,13 +46,13 @@ def use(resources: Resources, refresher: Callable[[], Refresher], practice_id: s
     """Have an access token handed out as its users do, and show it to the provider."""
     access_token = refresher().access_token(practice_id)
     connection = resources.store.existing(practice_id)
-    verdict = probe_token(resources.provider, access_token, now=resources.clock.time())
+    verdict = probe_token(resources.provider, access_token, clock=resources.clock)
     if verdict is TokenVerdict.REFUSED:
         error = NeedsRepairError("the access token is refused", hint=ormco_command("repair", practice_id))
         return [failed("grant", error)]
     checks = [_grant(connection, verdict)]
     if resources.provider.tells_account:
-        account = read_account(resources.provider, access_token, now=resources.clock.time())
+        account = read_account(resources.provider, access_token, clock=resources.clock)
         checks += [_account(connection, account), _region(resources, account, connection)]
     return checks + _lab(connection)
 

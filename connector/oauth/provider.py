@@ -48,7 +48,7 @@ class Provider:
         authorization_params: extra parameters of the authorization URL.
         scope: asked for unless the settings say otherwise; None where none is known.
         landing_hosts: further hosts on which the redirect may be pasted from.
-        download_hosts: further hosts that may be sent the bearer token, to fetch a case's files from.
+        download_hosts: further hosts that a download of a case may be redirected to, without the token.
         refresh_reuse_seconds: how long after a refresh the old refresh token may be sent once more.
         returns_iss: whether discovery promises `iss` in the response (RFC 9207).
         client: a built-in registration (the sandbox's made-up one), or None.

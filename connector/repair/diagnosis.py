@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from connector.communicate.token_probe import TokenVerdict, probe_token
+from connector.communicate.users import TokenVerdict, probe_token
 from connector.connection import Connection, ConnectionState, Event, Grant
 from connector.consent import LOCK_TIMEOUT
 from connector.consent.account_proof import prove
@@ -165,7 +165,7 @@ def _accepted(resources: Resources, practice_id: str, *, new: bool = False) -> b
 
 
 def _verdict(resources: Resources, access_token: str) -> TokenVerdict:
-    return probe_token(resources.provider, access_token, now=resources.clock.time())
+    return probe_token(resources.provider, access_token, clock=resources.clock)
 
 
 def _second_chance(resources: Resources, refresher: Refresher, connection: Connection) -> Diagnosis:

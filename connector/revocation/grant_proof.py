@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from connector.communicate.token_probe import TokenVerdict, probe_token
+from connector.communicate.users import TokenVerdict, probe_token
 from connector.connection import Event, Grant
 from connector.errors import ConnectorError, GrantRefusedError, ProviderUnavailableError
 from connector.oauth.token_set import TokenSet
@@ -88,7 +88,7 @@ def _lives(resources: Resources, tokens: TokenSet) -> bool:
     if tokens.good_until <= resources.clock.utc_now():
         return False
     try:
-        verdict = probe_token(resources.provider, tokens.access_token, now=resources.clock.time())
+        verdict = probe_token(resources.provider, tokens.access_token, clock=resources.clock)
     except ProviderUnavailableError:
         return True
     return verdict in (TokenVerdict.ACCEPTED, TokenVerdict.UNASKED)

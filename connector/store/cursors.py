@@ -19,6 +19,7 @@ _T = TypeVar("_T")
 _TABLES = ("ormco_watches", "ormco_watched_cases", "ormco_watch_claims")
 _CASE_COLUMNS = ("case_id", "version", "state", "state_flag", "designs", "standing", "content")
 _CHUNK = 400
+_PORTION = 5000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,15 +121,23 @@ class WatchRecords:
             f"INSERT INTO ormco_watched_cases (watch, practice_id, {', '.join(_CASE_COLUMNS)}, told_at) "  # noqa: S608
             f"VALUES ({'?, ' * (len(_CASE_COLUMNS) + 2)}{self._db.dialect.now}) "
             f"ON CONFLICT (practice_id, watch, case_id) DO UPDATE SET {updates} "
-            "WHERE excluded.version >= ormco_watched_cases.version"
+            "WHERE excluded.version >= ormco_watched_cases.version OR excluded.version = 0"
         )
         values = [getattr(case, column) for column in _CASE_COLUMNS]
         self._db.apply([(sql, (watch, practice_id, *values))])
 
-    def prune(self, watch: str, practice_id: str, before: datetime) -> int:
-        """Forget the cases whose last event was delivered before a time; return how many."""
-        sql = "DELETE FROM ormco_watched_cases WHERE watch = ? AND practice_id = ? AND told_at < ?"
-        return self._db.apply([(sql, (watch, practice_id, before.timestamp()))])[0]
+    def prune(self, watch: str, keep_seconds: float) -> int:
+        """Forget the cases whose last event was delivered longer ago than this; return how many."""
+        # In portions: a long transaction would run into the database's time limit, and hold up others.
+        sql = (
+            "DELETE FROM ormco_watched_cases WHERE watch = ? AND (practice_id, watch, case_id) IN "  # noqa: S608
+            "(SELECT practice_id, watch, case_id FROM ormco_watched_cases "
+            f"WHERE watch = ? AND told_at < {self._db.dialect.now} - ? LIMIT {_PORTION})"
+        )
+        count = portion = 0
+        while (portion := self._db.apply([(sql, (watch, watch, keep_seconds))])[0]) == _PORTION:
+            count += portion
+        return count + portion
 
     def reset(self, watch: str, practice_ids: Sequence[str] | None) -> None:
         """Forget a watch, of these practices or of all: its next look begins anew."""

@@ -136,6 +136,7 @@ _M003 = (
     "ALTER TABLE ormco_watched_cases ADD COLUMN content TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE ormco_watched_cases ADD COLUMN told_at {real}",
     "UPDATE ormco_watched_cases SET told_at = {now}",
+    "CREATE INDEX ormco_watched_cases_age ON ormco_watched_cases (watch, told_at)",
     """CREATE TABLE ormco_watch_claims (
         watch {key} NOT NULL,
         practice_id {key} NOT NULL,

@@ -133,6 +133,9 @@ class WatchClaims:
                 f"AND (claimed_until IS NULL OR claimed_until < {self._now} OR claimed_by = ?) "
                 f"ORDER BY due_at LIMIT ?{self._db.dialect.skip_locked}"
             )
+            # A look without a lock first: most of the time nothing is due.
+            if self._db.one(f"SELECT 1 FROM ormco_watch_claims WHERE {condition} LIMIT 1", args) is None:  # noqa: S608
+                continue
             rows = self._db.write(
                 _claiming(sql, (*args, owner, limit - len(claimed)), self._mark(scope, owner, lease))
             )

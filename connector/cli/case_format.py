@@ -1,39 +1,70 @@
-"""Cases and their events as JSON and as words; what names a patient only on request."""
+"""Cases, their events and downloads as JSON and as words; what names a patient only on request."""
 
 from __future__ import annotations
 
+import sys
+import time
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from connector.cli.output import age
+from connector.cli.output import age, mark, shown_time, write
 from connector.clock import isoformat
 from connector.redact import shown
 
 if TYPE_CHECKING:
-    from connector.communicate.attachments import Download
-    from connector.communicate.case import Case
-    from connector.communicate.case_history import CaseEvent, CaseStanding
-    from connector.communicate.case_status import Next
+    from connector.communicate.download import Download
+    from connector.communicate.history import CaseEvent, CaseSummary
+    from connector.communicate.models import Case, CaseFile
+    from connector.communicate.status import Next
+    from connector.errors import ConnectorError
 
 __all__ = [
+    "ProgressLine",
     "case_json",
     "download_json",
+    "download_line",
     "event_json",
     "event_line",
+    "event_rows",
     "heading",
     "list_row",
-    "timeline",
     "what_next",
 ]
 
+_EVERY_SECONDS = 0.1
 _NO_STEP = {
     "updated": "the case was updated under the same status",
-    "status_changed": "the status changed; the history does not tell who did it",
+    "status_changed": "the status changed; the history does not say who did it",
 }
 
 
-def case_json(found: CaseStanding, *, show_patient: bool) -> dict[str, Any]:
+class ProgressLine:
+    """One line on a terminal's stderr that says how far a file is; nothing if there is no terminal."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._last = 0.0
+        self._shown = False
+
+    def __call__(self, file: CaseFile, done: int, size: int | None) -> None:
+        """Show how many bytes are there."""
+        now = time.monotonic()
+        if not self._terminal or now - self._last < _EVERY_SECONDS:
+            return
+        self._last, self._shown = now, True
+        share = f" of {_bytes(size)} ({100 * done // size} %)" if size else ""
+        write(f"\r\x1b[K… {_what(file)}: {_bytes(done)}{share}", err=True, newline=False)
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self._shown:
+            write("\r\x1b[K", err=True, newline=False)
+            self._shown = False
+
+
+def case_json(found: CaseSummary, *, show_patient: bool) -> dict[str, Any]:
     """Return what `--json` prints of a case."""
     case = found.case
     kinds = Counter(file.kind for file in case.files)
@@ -43,12 +74,13 @@ def case_json(found: CaseStanding, *, show_patient: bool) -> dict[str, Any]:
         "label": shown(case.label),
         "state": case.state,
         "state_flag": case.state_flag,
-        "standing": found.standing.value,
+        "standing": found.status.value,
         **_next_json(found.next),
         "region": found.region,
         "created": isoformat(case.created),
         "updated": isoformat(case.updated),
         "files": {f"{kind}s": kinds[kind] for kind in ("scan", "design", "attachment")},
+        "problem": _error_json(found.problem),
         "patient": _patient_json(case) if show_patient else None,
     }
 
@@ -69,14 +101,14 @@ def event_json(event: CaseEvent) -> dict[str, Any]:
         "previous_label": event.previous_label,
         "state": event.state,
         "state_flag": event.state_flag,
-        "standing": event.standing.value,
+        "standing": event.status.value,
         **_next_json(event.next),
     }
 
 
 def download_json(download: Download, *, show_patient: bool) -> dict[str, Any]:
     """Return what `--json` prints of a downloaded file."""
-    file, error = download.file, download.error
+    file = download.file
     # An attachment's own name may be the patient's; those of scans and designs are ours.
     path = str(download.path) if download.path and (show_patient or file.name is None) else None
     return {
@@ -88,46 +120,49 @@ def download_json(download: Download, *, show_patient: bool) -> dict[str, Any]:
         "bytes": download.size,
         "sha1": file.sha1,
         "verified": download.verified,
-        "error": error and {"kind": error.kind, "message": error.message, "hint": error.hint},
+        "error": _error_json(download.error),
     }
 
 
-def list_row(found: CaseStanding, now: datetime, *, show_patient: bool) -> tuple[str, ...]:
+def download_line(download: Download, *, show_patient: bool) -> str:
+    """Return what became of a file; an attachment's own name only on request."""
+    file, error = download.file, download.error
+    name = f" {shown(file.name)}" if show_patient and file.name else ""
+    if error is not None:
+        return f"{mark('failed')} {_what(file)}{name}: {error.message}. {error.hint}".rstrip()
+    proof = "its SHA-1 is right" if download.verified else "the provider states no SHA-1 to check it by"
+    return f"{mark('ok')} {_what(file)}{name}: {_bytes(download.size)}, {proof}"
+
+
+def list_row(found: CaseSummary, now: datetime, *, show_patient: bool) -> tuple[str, ...]:
     """Return a case as a row of the table."""
     case = found.case
-    row = (
-        case.id,
-        shown(case.label, 40),
-        found.next.waits_for or "-",
-        age(case.at, now) if case.at else "-",
-        str(case.version),
-    )
+    at = age(case.at, now) if case.at else "-"
+    row = (case.id, shown(case.label, 40), found.next.waits_for or "-", at, str(case.version))
     if not show_patient:
         return row
     return (*row, shown(case.patient_name) or "-", shown(next(iter(case.order_numbers.values()), "-")))
 
 
-def heading(found: CaseStanding, now: datetime, *, show_patient: bool) -> str:
+def heading(found: CaseSummary, now: datetime, *, show_patient: bool) -> str:
     """Return what a case is, in a few lines."""
     case = found.case
     since = f", for {age(case.at, now)}" if case.at else ""
     kinds = Counter(file.kind for file in case.files)
-    files = (
-        ", ".join(f"{kinds[kind]} {kind}{'' if kinds[kind] == 1 else 's'}" for kind in kinds) or "no files"
-    )
+    files = ", ".join(f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in kinds.items())
     lines = [
         f"Case {case.id} in {found.region}",
-        f"{shown(case.label)}{since}; version {case.version}; {files}",
+        f"{shown(case.label)}{since}; version {case.version}; {files or 'no files'}",
     ]
     if show_patient:
         lines += [f"{name}: {shown(str(value))}" for name, value in _patient_lines(case)]
     return "\n".join(lines)
 
 
-def timeline(events: list[CaseEvent]) -> list[tuple[str, ...]]:
+def event_rows(events: Sequence[CaseEvent]) -> list[tuple[str, ...]]:
     """Return a case's history as rows: version, when, who, label, what."""
     return [
-        (str(event.case_version), isoformat(event.at) or "-", event.actor or "-", event.label, _does(event))
+        (str(event.case_version), shown_time(event.at), event.actor or "-", event.label, _does(event))
         for event in events
     ]
 
@@ -136,23 +171,18 @@ def event_line(event: CaseEvent) -> str:
     """Return an event in one line."""
     who = f"{event.actor} {_does(event)}" if event.actor else _does(event)
     waits = f" (next: {event.next.waits_for})" if event.next.waits_for else ""
-    at = isoformat(event.at) or "-"
-    return f"{at}  {event.practice_id}  {event.case_id}  v{event.case_version}  {event.label}: {who}{waits}"
+    case = f"{event.practice_id}  {event.case_id}  v{event.case_version}"
+    return f"{shown_time(event.at)}  {case}  {event.label}: {who}{waits}"
 
 
 def what_next(following: Next) -> str:
     """Return what each side can do, a line each."""
-    lines = [f"Next: {following.waits_for or 'not known'}"]
-    lines += [
-        f"  {side} can: {text}"
-        for side, text in (("clinic", following.clinic), ("lab", following.lab))
-        if text
-    ]
-    return "\n".join(lines)
+    can = [f"  {side} can: {text}" for side in ("clinic", "lab") if (text := getattr(following, side))]
+    return "\n".join([f"Next: {following.waits_for or 'not known'}", *can])
 
 
 def _does(event: CaseEvent) -> str:
-    from connector.communicate.case_status import STEPS
+    from connector.communicate.status import STEPS
 
     does = {step.number: step.does for step in STEPS}
     return does.get(event.step or "") or _NO_STEP.get(event.event, event.event)
@@ -163,6 +193,10 @@ def _next_json(following: Next) -> dict[str, Any]:
         "next_actor": following.waits_for or None,
         "next": {"clinic": following.clinic or None, "lab": following.lab or None},
     }
+
+
+def _error_json(error: ConnectorError | None) -> dict[str, str] | None:
+    return None if error is None else {"kind": error.kind, "message": error.message, "hint": error.hint}
 
 
 def _patient_json(case: Case) -> dict[str, Any]:
@@ -190,3 +224,15 @@ def _patient_lines(case: Case) -> list[tuple[str, object]]:
         *(("Attachment", file.name) for file in case.files if file.kind == "attachment"),
     ]
     return [(name, value) for name, value in lines if value]
+
+
+def _what(file: CaseFile) -> str:
+    key = (file.sha1 or file.id or "")[:8]
+    return shown(" ".join(part for part in (file.kind, file.part, file.file_type, key) if part), 60)
+
+
+def _bytes(size: int) -> str:
+    for unit, length in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size >= length:
+            return f"{size / length:.1f} {unit}"
+    return f"{size} B"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from connector.clock import Clock
-from connector.communicate.users_api import UsersApi
+from connector.communicate.users import UsersApi
 from connector.errors import (
     ClientRefusedError,
     ConnectorError,
@@ -63,7 +63,7 @@ ROWS: list[tuple[dict[str, Any], tuple[str, str, bool, bool]]] = [
 def test_partner_of_a_connection(row: dict[str, Any], seen: tuple[str, str, bool, bool]) -> None:
     """The other side is found in every spelling and on either side of a connection."""
     with answering(json_answer(ME | {"Connections": [row | {"Id": "c-1"}, {"odd": 1}, None]})) as server:
-        (partner,) = api(server).me().partners
+        (partner,) = api(server).me().connections
     assert (partner.id, partner.email, partner.accepted, partner.asked_us) == seen
 
 
@@ -72,7 +72,7 @@ def test_odd_account(body: object) -> None:
     """What is not a user is not taken for one; one without connections has none."""
     with answering(json_answer(body)) as server:
         if isinstance(body, dict) and body.get("Id"):
-            assert api(server).me().partners == ()
+            assert api(server).me().connections == ()
             return
         with pytest.raises(ProviderUnavailableError, match="not a user"):
             api(server).me()

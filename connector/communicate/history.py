@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 
-from connector.communicate.case import Case
-from connector.communicate.case_changes import Change, Snapshot, read_change
-from connector.communicate.case_status import NEXT, REJECTED, STEPS, Next, Side, Standing
+from connector.communicate.models import Case
+from connector.communicate.status import (
+    NEXT,
+    REJECTED,
+    STEPS,
+    CaseStatus,
+    Change,
+    Next,
+    Side,
+    Snapshot,
+    read_change,
+)
+from connector.errors import ConnectorError
 from connector.redact import shown
 
 __all__ = [
     "CaseEvent",
-    "CaseStanding",
+    "CaseSummary",
     "FindVersion",
-    "Seen",
-    "Through",
+    "SeenEvent",
+    "Source",
     "events_between",
     "snapshot_of",
-    "standing_of",
+    "status_of",
     "versions_of",
 ]
 
@@ -28,6 +39,7 @@ _MOST_VERSIONS = 100
 _FIRST = 1
 _LONGEST_WORD = 60
 
+# Returns one version of a case by id and number, or None if it cannot be read.
 FindVersion = Callable[[str, int], Case | None]
 
 
@@ -36,20 +48,21 @@ class CaseEvent:
     """One thing that somebody did to a case; holds nothing about the patient.
 
     Attributes:
-        practice_id: through whose connection it was seen.
-        region: in which region.
+        id: the same whenever this event is delivered, so that a second delivery is recognised.
+        practice_id: the practice through whose connection it was seen.
+        region: the region it was read in.
         case_id: the case.
-        case_version: the version of the case that came of it.
-        event: a step's event of `case_status.STEPS`, "updated" or "status_changed".
-        actor: who did it, "clinic" or "lab", or None where it cannot be told.
+        case_version: the version of the case that it made; 0 if the provider numbers none.
+        event: a step's event of `status.STEPS`, "updated" or "status_changed".
+        actor: who did it, "clinic" or "lab", or None if the history does not say.
         step: the step's number in the article, or None.
         label: the portal's label after it, `previous_label` before it.
-        state: as the provider wrote it.
-        state_flag: as the provider wrote it.
-        standing: where the case stands after it.
-        at: when, or None where the provider does not tell.
+        state, state_flag: as the provider wrote them.
+        status: the case's status after it.
+        at: when, or None if the provider does not say.
     """
 
+    id: str
     practice_id: str
     region: str
     case_id: str
@@ -61,51 +74,48 @@ class CaseEvent:
     previous_label: str | None
     state: str | None
     state_flag: str | None
-    standing: Standing
+    status: CaseStatus
     at: datetime | None
 
     @property
-    def id(self) -> str:
-        """The same whenever this event is delivered: what is delivered twice is recognised by it."""
-        return f"{self.case_id}:{self.case_version}"
-
-    @property
     def next(self) -> Next:
         """What each side can do now."""
-        return NEXT[self.standing]
+        return NEXT[self.status]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CaseStanding:
-    """A case, and where it stands.
+class CaseSummary:
+    """A case and its status.
 
     Attributes:
         case: its newest version.
-        standing: finer than its label.
-        region: where it was read.
+        status: finer than its label.
+        region: the region it was read in.
+        problem: why its earlier versions could not be read, so that its label alone decided; or None.
     """
 
     case: Case
-    standing: Standing
+    status: CaseStatus
     region: str
+    problem: ConnectorError | None = None
 
     @property
     def next(self) -> Next:
         """What each side can do now."""
-        return NEXT[self.standing]
+        return NEXT[self.status]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Through:
-    """Through whose connection a case is seen, and in which region."""
+class Source:
+    """The connection through which a case is seen, and its region."""
 
     practice_id: str
     region: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """An event, and the version to go on from."""
+class SeenEvent:
+    """An event, and the version that the next one is compared with."""
 
     event: CaseEvent
     snapshot: Snapshot
@@ -118,23 +128,24 @@ def snapshot_of(case: Case) -> Snapshot:
         state=case.state and shown(case.state, _LONGEST_WORD),
         state_flag=case.state_flag and shown(case.state_flag, _LONGEST_WORD),
         designs=case.designs,
+        content=case.content,
     )
 
 
-def standing_of(case: Case, find: FindVersion) -> Standing:
-    """Tell where a case stands, asking for earlier versions only where its label leaves open who has to act.
+def status_of(case: Case, find: FindVersion) -> CaseStatus:
+    """Return a case's status; earlier versions are read only if its label leaves open who has to act.
 
     Args:
         case: its newest version.
-        find: returns one version of a case, or None where it is not to be had.
+        find: returns one version of a case, or None if it cannot be read.
     """
-    standing = read_change(None, snapshot_of(case), gap=case.version > _FIRST).after.standing
-    if standing in REJECTED and case.version > _FIRST:
+    status = read_change(None, snapshot_of(case), gap=case.version != _FIRST).after.status
+    if status in REJECTED and case.version > _FIRST:
         before: Snapshot | None = None
         for version in _back(case, find, lambda earlier: earlier.label != case.label):
             before = _change(before, version).after
-        standing = before.standing if before else standing
-    return standing
+        status = before.status if before else status
+    return status
 
 
 def events_between(
@@ -142,35 +153,39 @@ def events_between(
     newest: Case,
     find: FindVersion,
     *,
-    through: Through,
+    source: Source,
     since: datetime | None = None,
-) -> Iterator[Seen]:
+) -> Iterator[SeenEvent]:
     """Yield what happened to a case up to its newest version, the oldest first.
+
+    Versions after a known one are read one at a time, so that each event can be delivered before the next
+    version is asked for.
 
     Args:
         before: the last version that is known, or None for a case that was never seen.
         newest: its newest version.
-        find: returns one version of a case, or None where it is not to be had.
-        through: through whose connection it is seen.
+        find: returns one version of a case, or None if it cannot be read.
+        source: the connection through which it is seen.
         since: of a case that was never seen, only what happened from then on; None: all.
     """
+    versions: Iterable[Case]
     if before is not None:
         first = max(before.version + 1, newest.version - _MOST_VERSIONS)
         between = (find(newest.id, number) for number in range(first, newest.version))
-        versions = [*(case for case in between if case is not None), newest]
+        versions = chain((case for case in between if case is not None), (newest,))
     else:
         versions = _back(newest, find, lambda case: not _is_since(case, since))
     everything = before is not None or since is None
     for case in versions:
         change = _change(before, case)
-        # A server that does not tell when had a reason to name the newest version.
+        # A server that does not say when had a reason to name the newest version.
         if everything or (_is_since(case, since) if case.updated else case is newest):
-            yield Seen(event=_event(before, case, change, through), snapshot=change.after)
+            yield SeenEvent(event=_event(before, case, change, source), snapshot=change.after)
         before = change.after
 
 
 def versions_of(newest: Case, find: FindVersion) -> list[Case]:
-    """Return every version of a case that is to be had, the oldest first."""
+    """Return every version of a case that can be read, the oldest first."""
     return _back(newest, find, lambda case: False)
 
 
@@ -188,17 +203,21 @@ def _back(newest: Case, find: FindVersion, enough: Callable[[Case], bool]) -> li
 
 def _change(before: Snapshot | None, case: Case) -> Change:
     expected = before.version + 1 if before else _FIRST
-    return read_change(before, snapshot_of(case), gap=case.version > expected)
+    # Versions without a number: nobody can say what was between them.
+    return read_change(before, snapshot_of(case), gap=case.version > expected or case.version < _FIRST)
 
 
 def _is_since(case: Case, since: datetime | None) -> bool:
     return since is None or case.updated is None or case.updated >= since
 
 
-def _event(before: Snapshot | None, case: Case, change: Change, through: Through) -> CaseEvent:
+def _event(before: Snapshot | None, case: Case, change: Change, source: Source) -> CaseEvent:
+    # A version that does not rise is told apart by its content.
+    rises = case.version > (before.version if before else 0)
     return CaseEvent(
-        practice_id=through.practice_id,
-        region=through.region,
+        id=f"{case.id}:{case.version}" if rises else f"{case.id}:{case.version}-{case.content[:12]}",
+        practice_id=source.practice_id,
+        region=source.region,
         case_id=case.id,
         case_version=case.version,
         event=change.event,
@@ -208,6 +227,6 @@ def _event(before: Snapshot | None, case: Case, change: Change, through: Through
         previous_label=before.label if before else None,
         state=case.state,
         state_flag=case.state_flag,
-        standing=change.after.standing,
+        status=change.after.status,
         at=case.at,
     )

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connector.communicate.watch import HandlerFailedError, WatchPlan
-from connector.communicate.watch_rota import Rota
+from connector.communicate.watch import HandlerFailedError
+from connector.communicate.watch_plan import WatchPlan
 from connector.errors import ConnectionNotFoundError, NeedsRepairError, ProviderUnavailableError
 from connector.sandbox.accounts import LABS_OF_ORMCO
 from tests.support.cases import Workflow, connected
@@ -316,15 +316,12 @@ def test_forgotten_practice_begins_anew(classic, workflow, tmp_path):
 
 def test_busy_practice_does_not_starve_the_others(monkeypatch, classic, workflow, tmp_path):
     """With one thread, a practice with much to deliver gives way to the others after a while."""
-    monkeypatch.setattr("connector.communicate.watch_rota._TURN_SECONDS", 0.0)
+    monkeypatch.setattr("connector.communicate.watch_scheduler._TURN_SECONDS", 0.0)
     busy, quiet = workflow.add_practices(count=2)
     workflow.send(practice=busy.username, count=30)
     workflow.send(practice=quiet.username)
     with connected(classic, tmp_path, a_busy=busy, b_quiet=quiet) as connector:
         plan = WatchPlan(once=True, since=LONG_AGO, workers=1)
-        # A turn without any time delivers nothing: give it one event at least.
-        given = iter([False, True] * 1000)
-        monkeypatch.setattr(Rota, "_is_enough", lambda self, deadline: next(given))
         events = look(connector, "a_busy", "b_quiet", plan=plan)
     assert len(events) == 31
     assert [event.practice_id for event in events].index("b_quiet") < 5

@@ -6,13 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connector.communicate.case import Case, CaseFile
-from connector.communicate.case_changes import Snapshot
-from connector.communicate.case_history import Through, events_between, standing_of, versions_of
-from connector.communicate.case_status import Standing
+from connector.communicate.history import Source, events_between, status_of, versions_of
+from connector.communicate.models import Case, CaseFile
+from connector.communicate.status import CaseStatus, Snapshot
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
-THROUGH = Through(practice_id="maple", region="europe")
+SOURCE = Source(practice_id="maple", region="europe")
 STORY = [
     *("Scanned sent", "Scanned received", "Scanned approved"),
     *("Designed sent/a", "Designed rejected/a", "Designed rejected/b", "Designed approved/b"),
@@ -48,7 +47,7 @@ class Versions:
         return None if number in self.gone else self.all.get(number)
 
     def events(self, before=None, since=None):
-        seen = events_between(before, self.newest, self.find, through=THROUGH, since=since)
+        seen = events_between(before, self.newest, self.find, source=SOURCE, since=since)
         return [one.event for one in seen]
 
 
@@ -76,7 +75,7 @@ def test_only_what_is_new():
     versions = Versions(STORY)
     before = Snapshot(version=5, state="Designed", state_flag="Rejected", designs=versions.all[5].designs)
     before = Snapshot(
-        version=5, state="Designed", state_flag="Rejected", designs=before.designs, standing=Standing.REJECTED
+        version=5, state="Designed", state_flag="Rejected", designs=before.designs, status=CaseStatus.REJECTED
     )
     assert names(versions.events(before)) == ["design_resent", "design_approved"]
     assert versions.asked == 1
@@ -95,32 +94,32 @@ def test_gap_makes_unsure():
     """Where a version in between is gone, an ambiguous label is not read as if it were known."""
     versions = Versions([*STORY[:3], "Designed sent/a", "Designed approved/a"], gone=[4])
     last = versions.events()[-1]
-    assert (last.event, last.actor, last.standing) == ("status_changed", None, Standing.SENT_OR_APPROVED)
+    assert (last.event, last.actor, last.status) == ("status_changed", None, CaseStatus.SENT_OR_APPROVED)
 
 
 def test_history_without_any_earlier_version():
     """The newest version alone is told as what it is."""
     (event,) = Versions(STORY[:6], gone=range(6)).events()
-    assert (event.event, event.standing, event.case_version) == (
+    assert (event.event, event.status, event.case_version) == (
         "design_rejected",
-        Standing.REJECTED_OR_RESENT,
+        CaseStatus.REJECTED_OR_RESENT,
         6,
     )
 
 
 @pytest.mark.parametrize(
-    ("length", "standing", "asked"),
+    ("length", "status", "asked"),
     [
-        (3, Standing.ACCEPTED, 0),
-        (4, Standing.APPROVAL_REQUESTED, 0),
-        (5, Standing.REJECTED, 1),
-        (6, Standing.RESENT, 2),
+        (3, CaseStatus.ACCEPTED, 0),
+        (4, CaseStatus.APPROVAL_REQUESTED, 0),
+        (5, CaseStatus.REJECTED, 1),
+        (6, CaseStatus.RESENT, 2),
     ],
 )
-def test_standing_asks_only_where_the_label_is_not_enough(length, standing, asked):
+def test_status_asks_only_where_the_label_is_not_enough(length, status, asked):
     """A rejected case is looked into for a new design; other labels cost nothing."""
     versions = Versions(STORY[:length])
-    assert standing_of(versions.newest, versions.find) is standing
+    assert status_of(versions.newest, versions.find) is status
     assert versions.asked == asked
 
 
@@ -134,6 +133,6 @@ def test_thousands_of_versions_are_not_read():
 def test_odd_words_of_the_provider_are_made_fit_for_terminals():
     """A status with control characters, or without an end, is cut and cleaned."""
     case = Case(id="c", version=1, state="Foo\x1b[2J\n" + "x" * 500, state_flag="Bar\x00")
-    (seen,) = events_between(None, case, lambda case_id, number: None, through=THROUGH)
+    (seen,) = events_between(None, case, lambda case_id, number: None, source=SOURCE)
     assert seen.event.label.isprintable()
     assert len(seen.event.label) < 130

@@ -6,8 +6,7 @@ import re
 
 import pytest
 
-from connector.communicate.case_changes import Snapshot, read_change
-from connector.communicate.case_status import NEXT, STEPS, Side, Standing, label_of
+from connector.communicate.status import NEXT, STEPS, CaseStatus, Side, Snapshot, label_of, read_change
 
 ARTICLE = {  # number: (who, the portal's label afterwards)
     "1": (Side.CLINIC, "Scanned sent"),
@@ -58,7 +57,7 @@ def test_workflow_without_approval():
         ("case_accepted", Side.LAB, "3"),
         ("design_sent", Side.LAB, "5"),
     ]
-    assert changes[-1].after.standing is Standing.DESIGN_SENT
+    assert changes[-1].after.status is CaseStatus.DESIGN_SENT
 
 
 def test_workflow_with_approval():
@@ -76,7 +75,7 @@ def test_workflow_with_approval():
         ("design_resent", Side.LAB, "9"),
         ("design_approved", Side.CLINIC, "10"),
     ]
-    assert [NEXT[change.after.standing].waits_for for change in changes] == ["clinic", "lab", "clinic", "lab"]
+    assert [NEXT[change.after.status].waits_for for change in changes] == ["clinic", "lab", "clinic", "lab"]
 
 
 def test_new_design_after_a_rejection_is_seen_though_the_label_stays():
@@ -85,7 +84,7 @@ def test_new_design_after_a_rejection_is_seen_though_the_label_stays():
     other = play("Designed sent/a", "Designed rejected/a", "Designed rejected/a")[-1]
     assert (resent.event, resent.side) == ("design_resent", Side.LAB)
     assert (other.event, other.side) == ("updated", None)
-    assert NEXT[other.after.standing].waits_for == "lab"
+    assert NEXT[other.after.status].waits_for == "lab"
 
 
 def test_designed_approved_is_read_with_its_history():
@@ -98,8 +97,8 @@ def test_designed_approved_is_read_with_its_history():
 def test_second_rejection_cannot_be_told_from_an_update():
     """Rejecting a new design changes nothing that is seen, so either side may have to act."""
     last = play("Designed sent/a", "Designed rejected/a", "Designed rejected/b", "Designed rejected/b")[-1]
-    assert (last.event, last.side, last.after.standing) == ("updated", None, Standing.REJECTED_OR_RESENT)
-    assert NEXT[last.after.standing].waits_for == "clinic or lab"
+    assert (last.event, last.side, last.after.status) == ("updated", None, CaseStatus.REJECTED_OR_RESENT)
+    assert NEXT[last.after.status].waits_for == "clinic or lab"
 
 
 def test_label_alone_leaves_open_who_acted():
@@ -107,8 +106,8 @@ def test_label_alone_leaves_open_who_acted():
     approved = read_change(None, version(5, "Designed approved", "a"), gap=True)
     rejected = read_change(None, version(5, "Designed rejected", "a"), gap=True)
     assert (approved.event, approved.side) == ("status_changed", None)
-    assert approved.after.standing is Standing.SENT_OR_APPROVED
-    assert (rejected.event, rejected.after.standing) == ("design_rejected", Standing.REJECTED_OR_RESENT)
+    assert approved.after.status is CaseStatus.SENT_OR_APPROVED
+    assert (rejected.event, rejected.after.status) == ("design_rejected", CaseStatus.REJECTED_OR_RESENT)
 
 
 def test_missing_versions_in_between_are_not_guessed():
@@ -124,7 +123,7 @@ def test_missing_versions_in_between_are_not_guessed():
 def test_unknown_status_passes_through(labels):
     """A pair that the article does not have is passed on as it is, with nobody blamed."""
     last = play("Scanned sent", *labels)[-1]
-    assert (last.event, last.side, last.after.standing) == ("status_changed", None, Standing.OTHER)
+    assert (last.event, last.side, last.after.status) == ("status_changed", None, CaseStatus.OTHER)
     assert last.after.label == labels[-1]
 
 
@@ -154,10 +153,10 @@ def test_lab_sends_another_design_under_the_same_label():
     assert events("Designed sent/a", "Designed sent/b")[-1] == "approval_requested"
 
 
-def test_every_standing_says_what_comes_next():
-    """There is no standing without a word on what each side can do."""
-    assert set(NEXT) == set(Standing)
-    assert all(following.lab for standing, following in NEXT.items() if standing is not Standing.OTHER)
+def test_every_status_says_what_comes_next():
+    """There is no status without a word on what each side can do."""
+    assert set(NEXT) == set(CaseStatus)
+    assert all(following.lab for status, following in NEXT.items() if status is not CaseStatus.OTHER)
 
 
 @pytest.mark.parametrize(

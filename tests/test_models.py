@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.communicate.case_json import read_case, read_moment
+from connector.communicate.models import read_case, read_timestamp
 
 NOON = datetime(2026, 2, 3, 12, 30, tzinfo=UTC)
 
@@ -35,7 +35,7 @@ NOON = datetime(2026, 2, 3, 12, 30, tzinfo=UTC)
 )
 def test_dates_in_every_form(text, moment):
     """The three forms that were seen are read as UTC; "no date" and nonsense are None."""
-    assert read_moment(text) == moment
+    assert read_timestamp(text) == moment
 
 
 def test_smallest_case():

@@ -1,0 +1,139 @@
+"""Lists cases page by page, while the list moves: none is lost and none is there twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+from connector.communicate.case_reader import CasePage, CaseReader, age_key, merge
+from connector.communicate.models import Case
+from connector.errors import SettingError
+
+__all__ = ["aware", "check_time", "list_all", "list_newest"]
+
+_PASSES = 4
+# So many pages without a case that was not there before: the list does not move, it does not end.
+_STALE_PAGES = 20
+# Clocks differ, and an update may show up a moment after it was made.
+_OVERLAP = timedelta(minutes=10)
+_FIRST_YEAR = 1900
+_OLDEST = datetime(_FIRST_YEAR, 1, 1, tzinfo=UTC)
+
+
+def list_newest(
+    reader: CaseReader, since: datetime | None = None, until: datetime | None = None
+) -> Iterator[Case]:
+    """Yield cases, the newest first, none twice, reading no more pages than are asked for.
+
+    A case that jumps up from below while the list is read is not looked for: that is what `list_all` does.
+    """
+    seen: set[str] = set()
+    for page in _pages(reader, since, until):
+        yield from (case for case in page.cases if case.id not in seen)
+        seen.update(case.id for case in page.cases)
+
+
+def list_all(reader: CaseReader, since: datetime | None = None, until: datetime | None = None) -> list[Case]:
+    """Return the newest version of every case, the newest first.
+
+    What moves down while the list is read is recognised, what jumps up is asked for as an update, and if
+    something has left the list, it is read again.
+
+    Raises:
+        connector.errors.ProviderUnavailableError: it does not end, or has fewer cases than it counts.
+    """
+    found: dict[str, Case] = {}
+    for _ in range(_PASSES):
+        reading = _Reading()
+        for page in _pages(reader, since, until):
+            reading.add(page, reader.now())
+        if reading.steady:
+            return sorted(reading.cases.values(), key=age_key, reverse=True)
+        merge(found, reading.cases.values())
+        jumped = reader.updated(reading.started - _OVERLAP)
+        merge(found, (case for case in jumped if _within(case, since, until)))
+        if not reading.shrunk and len(found) >= reading.expected:
+            break
+    else:
+        if len(found) < reading.expected:
+            raise reader.unexpected("fewer cases than it counts")
+    return sorted(found.values(), key=age_key, reverse=True)
+
+
+def check_time(time: datetime | None, now: datetime, what: str) -> datetime | None:
+    """Return a time in UTC; one without a zone is taken for UTC.
+
+    Raises:
+        connector.errors.SettingError: it is in the future, or before 1900.
+    """
+    time = aware(time)
+    if time is None:
+        return None
+    if time.year < _FIRST_YEAR:
+        raise SettingError(f"{what} is in the year {time.year}", hint=f"Give a date from {_FIRST_YEAR} on.")
+    if time > now:
+        raise SettingError(
+            f"{what} is in the future ({time:%Y-%m-%d %H:%M} UTC)", hint="Give a time that has passed."
+        )
+    return time
+
+
+def aware(time: datetime | None) -> datetime | None:
+    """Return a time with a zone; one without is taken for UTC."""
+    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
+
+
+def _pages(reader: CaseReader, since: datetime | None, until: datetime | None) -> Iterator[CasePage]:
+    read = stale = number = 0
+    seen: set[str] = set()
+    while stale < _STALE_PAGES:
+        page = reader.page(number, since, until)
+        read += page.size
+        number += 1
+        yield page
+        if page.size == 0 or (page.count is not None and read >= page.count):
+            return
+        new = {case.id for case in page.cases} - seen
+        seen |= new
+        stale = 0 if new else stale + 1
+    raise reader.unexpected("a list of cases that does not end")
+
+
+class _Reading:
+    """One pass over all pages, and what moved meanwhile."""
+
+    def __init__(self) -> None:
+        self.cases: dict[str, Case] = {}
+        self.started = _OLDEST
+        self._counts: list[int] = []
+        self._read = self._unreadable = 0
+
+    def add(self, page: CasePage, now: datetime) -> None:
+        if not self._read:
+            self.started = now
+        self._read += page.size
+        self._unreadable += page.size - len(page.cases)
+        self._counts += [] if page.count is None else [page.count]
+        merge(self.cases, page.cases)
+
+    @property
+    def expected(self) -> int:
+        """How many cases there are at least, by the list's own count."""
+        return max(self._counts[-1] - self._unreadable, 0) if self._counts else 0
+
+    @property
+    def steady(self) -> bool:
+        """Whether nothing was there twice and the count stayed, and was right."""
+        once = len(self.cases) + self._unreadable == self._read
+        return once and (not self._counts or set(self._counts) == {self._read})
+
+    @property
+    def shrunk(self) -> bool:
+        """Whether the list got shorter, so that something may have slipped to a page already read."""
+        return any(later < earlier for earlier, later in pairwise(self._counts))
+
+
+def _within(case: Case, since: datetime | None, until: datetime | None) -> bool:
+    at = case.at
+    return at is None or ((since is None or at >= since) and (until is None or at <= until))

@@ -1,0 +1,215 @@
+"""Downloads of a case's files into a folder or to a caller: each whole, none over another."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from connector.communicate.case_reader import CaseReader
+from connector.communicate.file_names import name_of, numbered
+from connector.communicate.models import Case, CaseFile
+from connector.communicate.part_files import open_part, publish, sync_folder
+from connector.communicate.regions import own_address
+from connector.communicate.transfer import Progress, Transfer
+from connector.errors import CaseNotFoundError, ConnectorError, SettingError
+from connector.own_files import make_own_folder
+
+__all__ = ["Download", "Downloader", "Target", "Writable"]
+
+_CHUNK = 1 << 17
+_FILE_KEY = re.compile(r"[A-Za-z0-9-]{1,100}")
+
+
+class Writable(Protocol):
+    """What a file can be written to."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take some bytes."""
+
+
+# A folder, or what returns the place for each file's bytes.
+Target = Path | Callable[[CaseFile], Writable]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """What became of one file.
+
+    Attributes:
+        file: the file.
+        path: where it is now; None if it was written elsewhere, or could not be had. Its name may name the
+            patient.
+        size: bytes.
+        verified: whether the provider states its SHA-1, and it is right.
+        error: why it could not be had, or None.
+    """
+
+    file: CaseFile
+    path: Path | None = field(default=None, repr=False)
+    size: int = 0
+    verified: bool = False
+    error: ConnectorError | None = None
+
+
+class Downloader:
+    """Downloads files of one case.
+
+    Args:
+        reader: speaks as the practice.
+        lab: returns what speaks as Ormco's own lab account of the region, or None if none is connected.
+        origins: the provider's own origins.
+        hosts: further hosts that a redirect may lead to.
+        progress: told how far it is.
+    """
+
+    def __init__(
+        self,
+        reader: CaseReader,
+        *,
+        lab: Callable[[], CaseReader | None],
+        origins: Iterable[str],
+        hosts: Collection[str] = (),
+        progress: Progress = lambda file, done, size: None,
+    ) -> None:
+        self._reader = reader
+        self._lab = lab
+        self._origins = tuple(origins)
+        self._hosts = hosts
+        self._progress = progress
+
+    def run(self, case: Case, files: Iterable[CaseFile], target: Target) -> Iterator[Download]:
+        """Download files one after the other; one that cannot be had does not stop the others.
+
+        Raises:
+            connector.errors.SettingError: the folder cannot be made.
+        """
+        if isinstance(target, Path):
+            _make_folder(target)
+        taken: list[str] = []
+        for file in files:
+            try:
+                if isinstance(target, Path):
+                    download = self._save(case, file, target, taken)
+                else:
+                    download = self._hand_over(case, file, target)
+            except ConnectorError as error:
+                download = Download(file=file, error=error)
+            except OSError as error:
+                # Also a full disk: what was saved before is kept, and a smaller file may fit.
+                where = target if isinstance(target, Path) else "the target"
+                download = Download(file=file, error=_unwritable(where, error))
+            taken += [download.path.name] if download.path else []
+            yield download
+
+    def _save(self, case: Case, file: CaseFile, folder: Path, taken: list[str]) -> Download:
+        name = numbered(name_of(file), taken)
+        present = _present(folder, name, file.sha1, taken) if file.sha1 else None
+        if present is not None:
+            return Download(file=file, path=present, size=present.stat().st_size, verified=True)
+        with open_part(folder, f".{(file.sha1 or 'file')[:12]}-{name}", keep=file.sha1 is not None) as part:
+            transfer = self._transfer(case, file, part.file)
+            part.flush()
+            # What has no stated SHA-1 is known again by its content.
+            present = None if file.sha1 else _present(folder, name, transfer.sha1, taken)
+            path = present or publish(part, folder, name, taken)
+        sync_folder(folder)
+        return Download(file=file, path=path, size=transfer.size, verified=file.sha1 is not None)
+
+    def _hand_over(self, case: Case, file: CaseFile, place: Callable[[CaseFile], Writable]) -> Download:
+        """Write a file to a place of the caller's; nothing is written before it is whole and verified."""
+        with tempfile.TemporaryFile() as whole:
+            transfer = self._transfer(case, file, whole)
+            whole.seek(0)
+            out = place(file)
+            while chunk := whole.read(_CHUNK):
+                out.write(chunk)
+        return Download(file=file, size=transfer.size, verified=file.sha1 is not None)
+
+    def _transfer(self, case: Case, file: CaseFile, out: BinaryIO) -> Transfer:
+        """Ask as the practice, and as the lab's own account for what only that is given."""
+        transfer = Transfer(out, file, hosts=self._hosts, progress=self._progress)
+        lab = self._lab() if file.file_type == "stl" else None
+        if lab is None:
+            try:
+                transfer.run(self._reader.api, self._address(self._reader, case, file))
+                return transfer
+            except CaseNotFoundError:
+                lab = self._lab()
+                if lab is None and file.file_type != "stl":
+                    raise
+        if lab is None:
+            raise _needs_lab(self._reader.region.name)
+        try:
+            transfer.run(lab.api, self._address(lab, case, file))
+        except CaseNotFoundError:
+            raise _not_for_lab(lab.region.name) from None
+        return transfer
+
+    def _address(self, reader: CaseReader, case: Case, file: CaseFile) -> str:
+        """Return where a file is; a host that is not the provider's own is never asked."""
+        base = reader.region.api_url
+        named = own_address(file.href, base, self._origins)
+        if named is not None:
+            return named
+        key = file.sha1 or file.id or ""
+        if not _FILE_KEY.fullmatch(key):
+            raise CaseNotFoundError(
+                "a file's address is not on one of the provider's own hosts", hint="It was not asked for."
+            )
+        return f"{base}cases/{case.id}/attachments/{key}"
+
+
+def _present(folder: Path, name: str, sha1: str, taken: Collection[str]) -> Path | None:
+    """Return the file if an earlier download has put it into the folder, whole."""
+    tried: list[str] = []
+    path = folder / name
+    while path.is_file() and not path.is_symlink():
+        if path.name not in taken and _sha1_of(path) == sha1:
+            return path
+        tried.append(path.name)
+        path = folder / numbered(name, tried)
+    return None
+
+
+def _sha1_of(path: Path) -> str:
+    with path.open("rb") as content:
+        # By the provider's choice; it is there against damage, not against an attacker.
+        return hashlib.file_digest(content, lambda: hashlib.sha1(usedforsecurity=False)).hexdigest()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        make_own_folder(folder)
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+
+
+def _unwritable(where: object, error: OSError) -> SettingError:
+    what = f"the folder {str(where)!r}" if isinstance(where, Path) else str(where)
+    return SettingError(
+        f"{what} cannot be used: {error.strerror or type(error).__name__}",
+        hint="Choose another one, on a disk with room.",
+    )
+
+
+def _needs_lab(region: str) -> CaseNotFoundError:
+    return CaseNotFoundError(
+        f"STL files are given to the lab's own account alone, and none is connected for {region}",
+        hint=f"Connect it: the connection lab:{region}.",
+    )
+
+
+def _not_for_lab(region: str) -> CaseNotFoundError:
+    return CaseNotFoundError(
+        f"the lab's own account (lab:{region}) is not given this file either",
+        hint="STL files need a special permission from 3Shape; the lab has to be a party of the case.",
+    )

@@ -1,0 +1,304 @@
+"""Ormco as a lab in a practice's Communicate account: requested, accepted, watched until it is active."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from connector.communicate.lab_report import (
+    ACTIVE,
+    LAB_PREFIX,
+    NONE,
+    LabReport,
+    best_connection,
+    check_lab_account,
+    lab_email,
+    lab_region,
+    lab_side_report,
+    portal_steps,
+    practice_side_report,
+)
+from connector.communicate.users import AccountConnection, User, UsersApi
+from connector.connection import Account, Event, LabConnection
+from connector.errors import (
+    ClientRefusedError,
+    LabConnectionNotFoundError,
+    ProviderUnavailableError,
+    SettingError,
+    StillWaitingError,
+    StoreLockedError,
+)
+from connector.resources import Resources
+
+__all__ = ["LAB_PREFIX", "OrmcoLab", "Waiting"]
+
+# Called with the state that is being waited on, before the wait.
+Waiting = Callable[[LabReport], object]
+
+_LOG = logging.getLogger("connector")
+_FIRST_PAUSE = 2.0
+_LONGEST_PAUSE = 300.0
+_GROWTH = 1.5
+_LOCK_TIMEOUT = 60.0
+
+
+class OrmcoLab:
+    """Ormco's labs, and the practices' connections with them.
+
+    The labs' own side acts through ordinary connections named `lab:americas`, `lab:asia-pacific` and
+    `lab:europe`.
+
+    Args:
+        resources: what to work with.
+        token: called as `token(practice_id, refreshed)`, returns an access token, refreshed first if asked.
+    """
+
+    def __init__(self, resources: Resources, token: Callable[[str, bool], str]) -> None:
+        self._resources = resources
+        self._token = token
+        self._labs = resources.config.labs
+
+    def status(
+        self,
+        practice_id: str,
+        *,
+        region: str | None = None,
+        wait: float = 0,
+        waiting: Waiting = lambda report: None,
+    ) -> LabReport:
+        """Read a practice's lab connection.
+
+        Args:
+            practice_id: the practice.
+            region: of the lab; by default the account's own.
+            wait: seconds to wait for the lab to accept, which can take 24 hours.
+            waiting: called with what is being waited for, before the wait.
+
+        Raises:
+            connector.errors.StillWaitingError: the wait ended before the lab accepted.
+            connector.errors.LabConnectionNotFoundError: there is nothing to wait for.
+            connector.errors.ConnectorError: as `Connector.access_token`; or the API cannot be asked.
+        """
+        api = self._practice_api(practice_id)
+        report = self._read(api, practice_id, region)
+        if wait > 0:
+            _require_request(report)
+        return self._wait(report, wait, waiting, lambda: self._read(api, practice_id, region))
+
+    def request(
+        self,
+        practice_id: str,
+        *,
+        region: str | None = None,
+        wait: float = 0,
+        waiting: Waiting = lambda report: None,
+    ) -> LabReport:
+        """Request a connection with Ormco's lab unless there is one; accept it if the lab has asked.
+
+        Arguments and errors are those of `status`. The request stays, however the wait ends.
+        """
+        api = self._practice_api(practice_id)
+        me = api.me()
+        email = self._labs[lab_region(self._labs, me.account, region)]
+        found, step = best_connection(me, email), "none"
+        if found is None:
+            self._request(api, me.account, practice_id, email)
+            step = "request"
+        elif found.asked_us and not found.accepted:
+            self._approve(api, me.account, found)
+            step = "approve"
+        # Read again: only the provider knows what came of it.
+        report = self._read(api, practice_id, region, step)
+        return replace(
+            self._wait(report, wait, waiting, lambda: self._read(api, practice_id, region)), step=step
+        )
+
+    def approve(
+        self, practice_id: str, *, wait: float = 0, waiting: Waiting = lambda report: None
+    ) -> LabReport:
+        """Accept a practice's request as the lab of its region.
+
+        Args:
+            practice_id: a practice that is stored here.
+            wait: seconds to wait for its request.
+            waiting: called with what is being waited for, before the wait.
+
+        Raises:
+            connector.errors.LabConnectionNotFoundError: it has not asked.
+            connector.errors.StillWaitingError: it has not asked within the wait.
+            connector.errors.ConnectorError: as `status`.
+        """
+        account = self._resources.store.existing(practice_id).account
+        if account is None:
+            raise SettingError(
+                f"the Communicate account of {practice_id} is not known", hint="Repair the connection first."
+            )
+        api = self._api(LAB_PREFIX + lab_region(self._labs, account))
+        report = self._accept_from(api, practice_id, account)
+        if wait <= 0:
+            _require_request(report)
+        accept = partial(self._accept_from, api, practice_id, account)
+        return self._wait(report, wait, waiting, accept, required=False)
+
+    def requests(self, lab_id: str) -> list[AccountConnection]:
+        """Return the requests that wait for a lab to accept them.
+
+        Args:
+            lab_id: `lab:americas`, `lab:asia-pacific` or `lab:europe`.
+        """
+        _, me = self._lab_account(lab_id)
+        return [each for each in me.connections if each.asked_us and not each.accepted]
+
+    def accept(self, lab_id: str, request: AccountConnection) -> None:
+        """Accept one of the requests that `requests` has returned."""
+        resources = self._resources
+        api, me = self._lab_account(lab_id)
+        self._approve(api, me.account, request)
+        lab = LabConnection(state=ACTIVE, email=lab_email(self._labs, lab_id))
+        for practice_id in resources.store.practices_of_account(resources.provider.name, request.id):
+            self._store(practice_id, lab, "approve")
+        now, detail = resources.clock.utc_now(), {"step": "approve", "account": request.id}
+        resources.store.append_event(
+            Event(at=now, kind="lab", outcome=ACTIVE, practice_id=lab_id, detail=detail)
+        )
+
+    def _api(self, practice_id: str) -> UsersApi:
+        connection, provider = self._resources.store.existing(practice_id), self._resources.provider
+        if connection.provider != provider.name:
+            # The token of one provider is worth nothing at the hosts of another.
+            raise SettingError(
+                f"{practice_id} is connected at {connection.provider}, not at {provider.name}",
+                hint=f"Use the provider {connection.provider}.",
+            )
+        if provider.users_url is None:
+            raise SettingError(
+                f"{provider.name} has no users API, so lab connections cannot be reached",
+                hint="Set users_url in the provider file, or make the lab connection in the portal.",
+            )
+        return UsersApi(provider, partial(self._token, practice_id), clock=self._resources.clock)
+
+    def _practice_api(self, practice_id: str) -> UsersApi:
+        if practice_id.startswith(LAB_PREFIX):
+            raise SettingError(
+                f"{practice_id} is a lab's own side, not a practice", hint="A lab can only accept requests."
+            )
+        return self._api(practice_id)
+
+    def _lab_account(self, lab_id: str) -> tuple[UsersApi, User]:
+        email = lab_email(self._labs, lab_id)
+        api = self._api(lab_id)
+        return api, check_lab_account(api.me(), lab_id, email)
+
+    def _read(self, api: UsersApi, practice_id: str, region: str | None, step: str = "none") -> LabReport:
+        """Read a practice's lab connection from its account, and store it."""
+        before = self._resources.store.existing(practice_id).lab
+        me = api.me()
+        own = lab_region(self._labs, me.account, region)
+        report = practice_side_report(me, practice_id, own, self._labs, before)
+        self._store(practice_id, report.lab, step)
+        return replace(report, step=step)
+
+    def _request(self, api: UsersApi, account: Account, practice_id: str, email: str) -> None:
+        by_hand = portal_steps(self._resources.provider, email)
+        lab_id = api.lab_id(email)
+        if lab_id is None:
+            raise LabConnectionNotFoundError(
+                f"the users API knows no lab with the address {email}",
+                hint=f"If Ormco's lab has another address, set ORMCO_LAB_… to it. {by_hand}",
+            )
+        try:
+            api.request_connection(account.id, lab_id)
+        except (LabConnectionNotFoundError, ClientRefusedError) as exc:
+            # Somebody may have been faster, here or in the portal.
+            if best_connection(api.me(), email) is None:
+                raise type(exc)(exc.message, hint=by_hand) from None
+
+    def _approve(self, api: UsersApi, account: Account, request: AccountConnection) -> None:
+        try:
+            api.approve(account.id, request.connection_id)
+        except (LabConnectionNotFoundError, ClientRefusedError) as exc:
+            by_hand = 'Do it by hand: log in to the account in the portal and accept it under "Connections".'
+            raise type(exc)(exc.message, hint=by_hand) from None
+
+    def _accept_from(self, api: UsersApi, practice_id: str, account: Account) -> LabReport:
+        """Accept a practice's request, if there is one by now."""
+        region = lab_region(self._labs, account)
+        me = check_lab_account(api.me(), LAB_PREFIX + region, self._labs[region])
+        found = next((each for each in me.connections if each.is_account(account)), None)
+        step = "none"
+        if found is not None and found.asked_us and not found.accepted:
+            self._approve(api, me.account, found)
+            found, step = replace(found, accepted=True), "approve"
+        report = lab_side_report(found, practice_id, region, self._labs[region], step)
+        self._store(practice_id, report.lab, step)
+        return report
+
+    def _store(self, practice_id: str, lab: LabConnection, step: str) -> None:
+        """Store a practice's lab connection, if anything is new."""
+        store, clock = self._resources.store, self._resources.clock
+        if step == "none" and store.existing(practice_id).lab == lab:
+            return
+        with store.lock(practice_id, deadline=clock.deadline(_LOCK_TIMEOUT)):
+            grant = store.get(practice_id)
+            if grant is None:  # forgotten meanwhile
+                return
+            connection = replace(grant.connection, lab=lab)
+            detail = {"step": step, "email": lab.email or ""}
+            now, state = clock.utc_now(), connection.state
+            event = Event(
+                at=now, kind="lab", outcome=lab.state, practice_id=practice_id, state=state, detail=detail
+            )
+            generation = connection.token_generation
+            store.put(replace(grant, connection=connection), expected_generation=generation, events=[event])
+
+    def _wait(
+        self,
+        report: LabReport,
+        seconds: float,
+        waiting: Waiting,
+        read: Callable[[], LabReport],
+        *,
+        required: bool = True,
+    ) -> LabReport:
+        """Read again and again, at growing intervals, until the lab connection is active.
+
+        Args:
+            report: how it is now.
+            seconds: how long; 0 not to wait.
+            waiting: called before the wait.
+            read: reads it.
+            required: give up if the request is gone.
+
+        Raises:
+            connector.errors.StillWaitingError: it is not active in the end.
+        """
+        if seconds <= 0 or report.is_active:
+            return report
+        waiting(report)
+        deadline, pause = self._resources.clock.deadline(seconds), _FIRST_PAUSE
+        while not deadline.passed:
+            # Jitter, so that practices that were connected together do not ask together.
+            deadline.pause(pause * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
+            pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+            try:
+                report = read()
+            except (ProviderUnavailableError, StoreLockedError) as exc:
+                # A day's wait outlives an outage.
+                _LOG.warning("%s; the wait for %s goes on", exc.message, report.lab.email)
+                pause = max(pause, getattr(exc, "retry_after", None) or 0.0)
+            if required:
+                _require_request(report)
+            if report.is_active:
+                return report
+        raise StillWaitingError(
+            f"{report.found}; the wait has ended", hint="It can take 24 hours: wait again, up to a day."
+        )
+
+
+def _require_request(report: LabReport) -> None:
+    """Refuse to wait if no request exists."""
+    if report.lab.state == NONE:
+        raise LabConnectionNotFoundError(report.found, hint="Request the lab connection first.")

@@ -1,0 +1,266 @@
+"""Cases of 3Shape Communicate, and how to read one from the metadata API's JSON.
+
+Reading is tolerant: whatever is missing, odd or new in a case, the rest of it is read.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from connector.communicate.status import label_of
+
+__all__ = ["Case", "CaseActor", "CaseFile", "Patient", "is_case_id", "read_case", "read_timestamp"]
+
+# Ids become parts of addresses, of file names and of the store's rows.
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_SHA1 = re.compile(r"[0-9a-f]{40}")
+# "No date" is 1753-01-01 (the first that SQL Server has), sometimes .NET's year 1.
+_FIRST_YEAR = 1900
+_KINDS = ("scan", "design", "attachment")
+_ORDER_NUMBERS = ("OrderNo", "ThreeShapeOrderNo", "ManufacturingProductionTag")
+_PATIENT_KEYS = {
+    "first_name": "firstname",
+    "last_name": "lastname",
+    "external_id": "externalid",
+    "reference": "patientrefno",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseActor:
+    """One party of a case; `id` is its Communicate id, `roles` are such as "Clinic" or "Lab"."""
+
+    id: str
+    roles: tuple[str, ...] = ()
+    email: str | None = field(default=None, repr=False)
+    name: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseFile:
+    """A scan, a design or an attachment of a case.
+
+    Attributes:
+        kind: "scan", "design" or "attachment".
+        name: an attachment's own name, which may name the patient; scans and designs have none.
+        sha1: SHA-1 of the content as 40 lower-case hex digits, or None if the provider does not state it.
+        file_type: the usual ending of its name, without the dot.
+        part: what it shows: the jaw of a scan, the type of the others.
+        href: where the provider says it is; only the provider's own hosts may be asked.
+    """
+
+    kind: str
+    id: str | None = None
+    name: str | None = field(default=None, repr=False)
+    sha1: str | None = None
+    file_type: str | None = None
+    part: str | None = None
+    href: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patient:
+    """The patient of a case: health data, which is never stored or logged, and shown only on request."""
+
+    name: str | None = field(default=None, repr=False)
+    first_name: str | None = field(default=None, repr=False)
+    last_name: str | None = field(default=None, repr=False)
+    external_id: str | None = field(default=None, repr=False)
+    reference: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One version of a case.
+
+    Attributes:
+        id: the same for all versions.
+        version: rises with each update; 0 if the provider states none that can be read.
+        state, state_flag: as the provider wrote them, such as "Designed" and "Sent".
+        updated: when this version was made, or None if the provider does not say.
+        order_numbers: by the provider's key; health data, as are `operator` (a name) and `comments`.
+        files: scans, designs and attachments, in this order.
+        fields: everything the provider sent, health data included.
+    """
+
+    id: str
+    version: int = 0
+    state: str | None = None
+    state_flag: str | None = None
+    created: datetime | None = None
+    updated: datetime | None = None
+    received: datetime | None = None
+    delivery: datetime | None = None
+    creator_id: str | None = None
+    actors: tuple[CaseActor, ...] = field(default=(), repr=False)
+    files: tuple[CaseFile, ...] = field(default=(), repr=False)
+    patient: Patient = field(default_factory=Patient, repr=False)
+    order_numbers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    operator: str | None = field(default=None, repr=False)
+    comments: Sequence[Any] = field(default=(), repr=False)
+    fields: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def label(self) -> str:
+        """The portal's label, such as "Scanned sent"."""
+        return label_of(self.state, self.state_flag)
+
+    @property
+    def patient_name(self) -> str:
+        """The patient in one line; health data."""
+        parts = " ".join(part for part in (self.patient.first_name, self.patient.last_name) if part)
+        return self.patient.name or parts
+
+    @property
+    def at(self) -> datetime | None:
+        """When it was last changed, as far as the provider says."""
+        return self.updated or self.created
+
+    @property
+    def designs(self) -> str:
+        """A digest of the set of designs, "" if there are none; it tells a new design from the old one."""
+        names = {_file_key(file) for file in self.files if file.kind == "design"}
+        return _digest(sorted(names)) if names else ""
+
+    @property
+    def content(self) -> str:
+        """A digest of what an update changes; it tells two versions apart that have no number."""
+        files = sorted(f"{file.kind} {_file_key(file)}" for file in self.files)
+        updated = self.updated.isoformat() if self.updated else ""
+        return _digest([str(self.version), self.label, updated, str(len(self.comments)), *files])
+
+    def involves(self, ids: Collection[str], emails: Collection[str]) -> bool:
+        """Return whether one of these accounts (case folded) is an actor or sent the case."""
+        known = {self.creator_id or "", *(actor.id for actor in self.actors)}
+        addresses = {actor.email or "" for actor in self.actors}
+        return any(one.casefold() in ids for one in known) or any(
+            one.casefold() in emails for one in addresses
+        )
+
+
+def read_case(value: object) -> Case | None:
+    """Read a case object; None if it is no object with a usable id."""
+    fields = _fields(value)
+    identifier = _text(fields.get("id"))
+    if identifier is None or not is_case_id(identifier):
+        return None
+    files = (_file(kind, item) for kind in _KINDS for item in _list(fields.get(f"{kind}s")))
+    order_numbers = {key: _text(fields.get(key.lower())) for key in _ORDER_NUMBERS}
+    return Case(
+        id=identifier.lower(),
+        version=_number(fields.get("version")),
+        state=_text(fields.get("state")),
+        state_flag=_text(fields.get("stateflag")),
+        created=read_timestamp(fields.get("created")),
+        updated=read_timestamp(fields.get("updatedon")),
+        received=read_timestamp(fields.get("receivedon")),
+        delivery=read_timestamp(fields.get("deliverydate")),
+        creator_id=_text(fields.get("creatorid")),
+        actors=tuple(actor for item in _list(fields.get("actors")) if (actor := _actor(item))),
+        files=tuple(file for file in files if file),
+        patient=_patient(fields),
+        order_numbers={key: text for key, text in order_numbers.items() if text},
+        operator=_text(fields.get("operatorid")),
+        comments=_list(fields.get("comments")),
+        fields=value if isinstance(value, dict) else {},
+    )
+
+
+def is_case_id(text: str) -> bool:
+    """Return whether a text can be the id of a case."""
+    return _ID.fullmatch(text) is not None
+
+
+def read_timestamp(value: object) -> datetime | None:
+    """Read a date as the provider writes it: with "Z", without a zone, with fractions of a second.
+
+    Returns the time in UTC; None for "no date", and for text that is not a date.
+
+    Examples:
+        >>> read_timestamp("2026-02-03T13:38:24")
+        datetime.datetime(2026, 2, 3, 13, 38, 24, tzinfo=datetime.timezone.utc)
+        >>> read_timestamp("1753-01-01T00:00:00Z")
+    """
+    text = _text(value)
+    if text is None:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return time if time.year >= _FIRST_YEAR else None
+
+
+def _actor(item: object) -> CaseActor | None:
+    fields = _fields(item)
+    identifier, email = _text(fields.get("id")), _text(fields.get("email"))
+    if identifier is None and email is None:
+        return None
+    roles = tuple(role for role in _list(fields.get("roles")) if isinstance(role, str))
+    return CaseActor(id=identifier or "", roles=roles, email=email, name=_text(fields.get("name")))
+
+
+def _file(kind: str, item: object) -> CaseFile | None:
+    fields = _fields(item)
+    file = CaseFile(
+        kind=kind,
+        id=_text(fields.get("id")),
+        name=_text(fields.get("name")),
+        sha1=_sha1(_text(fields.get("hash"))),
+        file_type=(_text(fields.get("filetype")) or "").lstrip(".").lower() or None,
+        part=_text(fields.get("jawtype")) or _text(fields.get("type")),
+        href=_text(fields.get("href")),
+    )
+    return file if file.id or file.sha1 or file.href else None
+
+
+def _patient(fields: Mapping[str, Any]) -> Patient:
+    inner = _fields(fields.get("patient"))
+    known = {name: _text(inner.get(key)) for name, key in _PATIENT_KEYS.items()}
+    return Patient(name=_text(fields.get("patientname")), **known)
+
+
+def _sha1(text: str | None) -> str | None:
+    """Read a SHA-1 in hex or, as .NET likes to write bytes, in base64."""
+    if text is None or _SHA1.fullmatch(text.lower()):
+        return text and text.lower()
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except ValueError:
+        return None
+    return raw.hex() if len(raw) == hashlib.sha1(usedforsecurity=False).digest_size else None
+
+
+def _file_key(file: CaseFile) -> str:
+    return file.sha1 or file.id or file.href or ""
+
+
+def _digest(parts: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _fields(value: object) -> dict[str, Any]:
+    # Keys in lower case: the two generations of the API do not agree on capitals.
+    return {str(key).lower(): item for key, item in value.items()} if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    return value.strip() or None if isinstance(value, str) else None
+
+
+def _number(value: object) -> int:
+    text = _text(value)
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 18 else 0

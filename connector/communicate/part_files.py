@@ -1,0 +1,146 @@
+"""Unfinished downloads in a folder: each is written by one process, and gets its name when it is whole.
+
+A part file that an earlier attempt left is gone on with only if it is this user's own, has one name, and no
+other process has it open. Otherwise another part file is made beside it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import BinaryIO
+
+from connector.communicate.file_names import numbered
+from connector.own_files import create_own_file, open_own_file
+
+try:
+    import fcntl
+except ImportError:  # Windows: a file that is open cannot be opened to write by another process
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["PartFile", "open_part", "publish", "sync_folder"]
+
+_MOST_PARTS = 100
+_NO_LINKS = frozenset(
+    {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL, errno.EMLINK}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartFile:
+    """An unfinished download that this process alone has."""
+
+    path: Path
+    file: BinaryIO
+
+    def flush(self) -> None:
+        """Put everything that was written on the disk."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+
+
+@contextmanager
+def open_part(folder: Path, name: str, *, keep: bool) -> Iterator[PartFile]:
+    """Open an unfinished download, and close it in the end.
+
+    Args:
+        folder: where it is.
+        name: what it is called, without ".part".
+        keep: leave it for a later attempt if this one fails.
+
+    Raises:
+        OSError: none can be opened.
+    """
+    path, file = _open(folder, name)
+    try:
+        with file:
+            yield PartFile(path=path, file=file)
+    except BaseException as error:
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if not keep or full or _size(path) == 0:
+            path.unlink(missing_ok=True)
+        raise
+    path.unlink(missing_ok=True)
+
+
+def publish(part: PartFile, folder: Path, name: str, taken: Collection[str]) -> Path:
+    """Give a whole file its name, or the next free one; no file of that name is ever replaced."""
+    names = [*taken]
+    while True:
+        path = folder / numbered(name, [*names, *os.listdir(folder)])
+        try:
+            _link(part.path, path)
+        except FileExistsError:  # another process was faster
+            names.append(path.name)
+            continue
+        return path
+
+
+def sync_folder(folder: Path) -> None:
+    """Put the folder's names on the disk."""
+    with suppress(OSError):  # Windows opens no folders
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _open(folder: Path, name: str) -> tuple[Path, BinaryIO]:
+    """Open the first part file of this name that this process can have alone."""
+    for number in count(1):
+        path = folder / (f"{name}.part" if number == 1 else f"{name}.{number}.part")
+        is_new = True
+        try:
+            handle = create_own_file(path)
+        except FileExistsError:
+            if number > _MOST_PARTS:
+                raise
+            try:
+                handle, is_new = open_own_file(path, write=True), False
+            except OSError:  # planted by somebody, or gone by now: it is left alone
+                continue
+        if _is_alone(handle, path, is_new=is_new):
+            return path, os.fdopen(handle, "r+b")
+        os.close(handle)
+    raise AssertionError("unreachable")
+
+
+def _is_alone(handle: int, path: Path, *, is_new: bool) -> bool:
+    """Lock a part file; return whether no other process has it, and it still has this name."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # no locks on this disk: only what was made just now is surely nobody else's
+        return is_new
+    with suppress(OSError):
+        # Its last owner may have finished it, and taken its name away, since it was opened.
+        return os.path.samestat(os.fstat(handle), os.lstat(path))
+    return False
+
+
+def _link(part: Path, path: Path) -> None:
+    try:
+        os.link(part, path, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # A disk without links: an empty file keeps the name until the whole one takes its place.
+        os.close(create_own_file(path))
+        os.replace(part, path)
+
+
+def _size(path: Path) -> int:
+    with suppress(OSError):
+        return path.stat().st_size
+    return 0

@@ -1,0 +1,262 @@
+"""Case status: what clinic and lab did to a case, and who has to act next.
+
+The provider has two fields, `State` and `StateFlag`; side by side they are the portal's label. The label
+alone does not say what the status is: a new design after a rejection leaves it unchanged, and "Designed
+approved" is both a design that was sent without asking and one that the dentist approved. The version before
+tells, and whether the designs are still the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+__all__ = [
+    "NEXT",
+    "REJECTED",
+    "STEPS",
+    "CaseStatus",
+    "Change",
+    "Next",
+    "Side",
+    "Snapshot",
+    "label_of",
+    "read_change",
+]
+
+UPDATED = "updated"  # a new version under the same status
+STATUS_CHANGED = "status_changed"  # to a status whose history does not say who did it
+
+
+class Side(StrEnum):
+    """Who acts on a case."""
+
+    CLINIC = "clinic"
+    LAB = "lab"
+
+
+class CaseStatus(StrEnum):
+    """The status of a case: finer than its label."""
+
+    SENT = "sent"
+    RECEIVED = "received"
+    ACCEPTED = "accepted"
+    DESIGN_SENT = "design_sent"  # without asking for approval
+    APPROVAL_REQUESTED = "approval_requested"
+    REJECTED = "rejected"
+    RESENT = "resent"  # a new design after a rejection; the label still says rejected
+    APPROVED = "approved"  # by the dentist
+    SENT_OR_APPROVED = "sent_or_approved"  # "Designed approved", and no earlier version says which
+    REJECTED_OR_RESENT = "rejected_or_resent"  # "Designed rejected", and no earlier version says which
+    OTHER = "other"  # a status that the article does not name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of the article on status updates.
+
+    Attributes:
+        number: its place among the article's eleven; "5a" is step 5 with "Request approval".
+        side: who takes it.
+        does: what they do, in the article's words.
+        label: the portal's label afterwards.
+        event: the event's name, or None for a step that leaves no trace in the portal.
+        status: the case's status afterwards.
+        before: the status it needs before; None: any other status.
+        new_design: whether the designs change with it; None: either way.
+    """
+
+    number: str
+    side: Side
+    does: str
+    label: str
+    event: str | None = None
+    status: CaseStatus = CaseStatus.OTHER
+    before: frozenset[CaseStatus] | None = None
+    new_design: bool | None = None
+
+
+REJECTED = frozenset({CaseStatus.REJECTED, CaseStatus.RESENT, CaseStatus.REJECTED_OR_RESENT})
+_DESIGNED = REJECTED | {
+    CaseStatus.DESIGN_SENT,
+    CaseStatus.APPROVAL_REQUESTED,
+    CaseStatus.APPROVED,
+    CaseStatus.SENT_OR_APPROVED,
+}
+_CLINIC, _LAB = Side.CLINIC, Side.LAB
+
+# fmt: off
+# The article, line by line; a change is the first step that fits. "5a" is the label of a design that waits
+# for the dentist, which the article leaves out.
+STEPS: tuple[Step, ...] = (
+    Step(number="1", side=_CLINIC, does="scans a TRIOS order and sends it to the lab",
+         label="Scanned sent", event="case_sent", status=CaseStatus.SENT),
+    Step(number="2", side=_LAB, does="refreshes the TRIOS Inbox and receives the order",
+         label="Scanned received", event="case_received", status=CaseStatus.RECEIVED),
+    Step(number="3", side=_LAB, does="accepts the order in the TRIOS Inbox",
+         label="Scanned approved", event="case_accepted", status=CaseStatus.ACCEPTED),
+    Step(number="4", side=_CLINIC, does="refreshes the order in TRIOS and sees that it was accepted",
+         label="Scanned approved"),
+    Step(number="5", side=_LAB, does="designs and sends it with \"Send update to Customer\"",
+         label="Designed approved", event="design_sent", status=CaseStatus.DESIGN_SENT, new_design=True),
+    Step(number="5a", side=_LAB, does="designs and sends it with \"Request approval\"",
+         label="Designed sent", event="approval_requested", status=CaseStatus.APPROVAL_REQUESTED),
+    Step(number="6", side=_CLINIC, does="sees the design in TRIOS and on the portal",
+         label="Designed approved"),
+    Step(number="7", side=_CLINIC, does="presses \"Reject\" in TRIOS, since the design is incorrect",
+         label="Designed rejected", event="design_rejected", status=CaseStatus.REJECTED,
+         before=frozenset(CaseStatus) - REJECTED),
+    Step(number="8", side=_LAB, does="presses \"Send and Receive\"; Dental Manager shows Rejected",
+         label="Designed rejected"),
+    Step(number="9", side=_LAB, does="redesigns and sends it with \"Send update to Customer\"",
+         label="Designed rejected", event="design_resent", status=CaseStatus.RESENT,
+         before=REJECTED, new_design=True),
+    Step(number="10", side=_CLINIC, does="sees the new design and presses \"Approve\" in TRIOS",
+         label="Designed approved", event="design_approved", status=CaseStatus.APPROVED,
+         before=_DESIGNED, new_design=False),
+    Step(number="11", side=_LAB, does="presses \"Send and Receive\" and can manufacture",
+         label="Designed approved"),
+)
+# fmt: on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Next:
+    """What each side can do in a status.
+
+    Attributes:
+        waits_for: who has to act: "clinic", "lab", "clinic or lab" if the history does not say, or "".
+    """
+
+    waits_for: str
+    clinic: str = ""
+    lab: str = ""
+
+
+_LOOK_AT_DESIGN = "look at the design in TRIOS or on the portal"
+_DECIDE = "press Approve or Reject in TRIOS"
+_REDESIGN = "press Send and Receive, redesign, then Send update to Customer"
+_MANUFACTURE = "press Send and Receive, then manufacture"
+_DESIGN = "design, then Send update to Customer (with or without Request approval)"
+
+# fmt: off
+NEXT: Mapping[CaseStatus, Next] = {
+    CaseStatus.SENT: Next(
+        waits_for="lab", clinic="see it in the portal", lab="refresh the TRIOS Inbox in Dental System"),
+    CaseStatus.RECEIVED: Next(waits_for="lab", lab="accept the order in the TRIOS Inbox"),
+    CaseStatus.ACCEPTED: Next(
+        waits_for="lab", clinic="refresh the order in TRIOS to see that it was accepted", lab=_DESIGN),
+    CaseStatus.DESIGN_SENT: Next(
+        waits_for="lab", clinic=_LOOK_AT_DESIGN, lab="manufacture: no approval was asked"),
+    CaseStatus.APPROVAL_REQUESTED: Next(waits_for="clinic", clinic=_DECIDE, lab="wait for the dentist"),
+    CaseStatus.REJECTED: Next(waits_for="lab", clinic="wait for a new design", lab=_REDESIGN),
+    CaseStatus.RESENT: Next(
+        waits_for="clinic", clinic=f"look at the new design and {_DECIDE}", lab="wait for the dentist"),
+    CaseStatus.APPROVED: Next(waits_for="lab", clinic=_LOOK_AT_DESIGN, lab=_MANUFACTURE),
+    CaseStatus.SENT_OR_APPROVED: Next(waits_for="lab", clinic=_LOOK_AT_DESIGN, lab=_MANUFACTURE),
+    CaseStatus.REJECTED_OR_RESENT: Next(
+        waits_for="clinic or lab", clinic="look whether there is a new design to approve or reject",
+        lab="press Send and Receive to see whether a new design is wanted"),
+    CaseStatus.OTHER: Next(waits_for=""),
+}
+# fmt: on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """One version of a case as far as its status goes; holds nothing about a patient.
+
+    Attributes:
+        designs: digest of its designs, "" if there are none.
+        status: what `read_change` made of it; OTHER before that.
+        content: digest of the whole version.
+    """
+
+    version: int
+    state: str | None
+    state_flag: str | None
+    designs: str
+    status: CaseStatus = CaseStatus.OTHER
+    content: str = ""
+
+    @property
+    def label(self) -> str:
+        """The portal's label."""
+        return label_of(self.state, self.state_flag)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What happened between two versions.
+
+    Attributes:
+        event: a step's event, "updated" or "status_changed".
+        side: who did it, or None if the history does not say.
+        step: the article's number, or None.
+        after: the newer version, with its status.
+    """
+
+    event: str
+    side: Side | None
+    step: str | None
+    after: Snapshot
+
+
+def read_change(before: Snapshot | None, after: Snapshot, *, gap: bool = False) -> Change:
+    """Find out what happened between two versions.
+
+    Args:
+        before: the version before, with its status; None if there is none, or it cannot be read.
+        after: the newer version.
+        gap: whether versions in between, or all before, cannot be read.
+    """
+    new_design = _has_new_design(before, after)
+    same_label = before is not None and before.label.lower() == after.label.lower()
+    if before is not None and same_label and not (before.status in _DESIGNED and new_design):
+        return _change(UPDATED, after, _unchanged(before, gap=gap))
+    step = next((step for step in STEPS if step.event and _fits(step, before, after, new_design)), None)
+    if step is None:
+        return _change(STATUS_CHANGED, after, CaseStatus.OTHER)
+    if gap and step.status is CaseStatus.DESIGN_SENT:
+        # It may have been sent for approval, and approved, in a version that cannot be read.
+        return _change(STATUS_CHANGED, after, CaseStatus.SENT_OR_APPROVED)
+    unsure = gap and step.status in REJECTED
+    return _change(step.event or "", after, CaseStatus.REJECTED_OR_RESENT if unsure else step.status, step)
+
+
+def label_of(state: str | None, state_flag: str | None) -> str:
+    """Return the portal's label of a pair; an unknown pair is shown in the same form.
+
+    Examples:
+        >>> label_of("Scanned", "Sent"), label_of("Manufactured", None)
+        ('Scanned sent', 'Manufactured')
+    """
+    return " ".join(part for part in (state or "", (state_flag or "").lower()) if part) or "-"
+
+
+def _fits(step: Step, before: Snapshot | None, after: Snapshot, new_design: bool) -> bool:
+    status = CaseStatus.OTHER if before is None else before.status
+    return (
+        after.label.lower() == step.label.lower()
+        and (step.before is None or status in step.before)
+        and step.new_design in (None, new_design)
+    )
+
+
+def _has_new_design(before: Snapshot | None, after: Snapshot) -> bool:
+    if before is None or before.status not in _DESIGNED:
+        return True  # a case that was not designed before got its design with this, listed or not
+    return after.designs not in ("", before.designs)
+
+
+def _unchanged(before: Snapshot, *, gap: bool) -> CaseStatus:
+    # Another rejection of a new design changes neither the label nor the designs.
+    if before.status is CaseStatus.RESENT or (gap and before.status in REJECTED):
+        return CaseStatus.REJECTED_OR_RESENT
+    return before.status
+
+
+def _change(event: str, after: Snapshot, status: CaseStatus, step: Step | None = None) -> Change:
+    side, number = (step.side, step.number) if step else (None, None)
+    return Change(event=event, side=side, step=number, after=replace(after, status=status))

@@ -1,0 +1,271 @@
+"""The users API: the account behind a token, its connections, and other accounts; or OpenID userinfo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import requests
+
+from connector.clock import Clock
+from connector.communicate.client import (
+    ApiClient,
+    TokenRefresher,
+    read_json,
+    read_refusal,
+    unavailable,
+    unexpected_response,
+)
+from connector.communicate.regions import lowered, read_region
+from connector.connection import Account
+from connector.errors import ClientRefusedError, ConnectorError, LabConnectionNotFoundError
+from connector.oauth.http import retry_after
+from connector.oauth.provider import Provider
+from connector.redact import shown
+
+__all__ = [
+    "AccountConnection",
+    "TokenVerdict",
+    "User",
+    "UsersApi",
+    "account_from",
+    "account_url",
+    "probe_token",
+    "read_account",
+]
+
+_MOST_CHARACTERS = 512  # an OpenID `sub` has up to 255; cut short, two accounts could look like one
+
+
+class TokenVerdict(StrEnum):
+    """What an API makes of an access token."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    DOUBTFUL = "doubtful"  # 500, which some of 3Shape's hosts answer to a token that has ended
+    UNASKED = "unasked"  # the provider has no API to ask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountConnection:
+    """One entry of an account's Connections, seen from that account.
+
+    Attributes:
+        connection_id: the entry's own id.
+        id, email, name: the other side's, or "".
+        accepted: whether the side that was asked has accepted.
+        asked_us: whether the other side asked; if not, this account did.
+    """
+
+    connection_id: str
+    id: str
+    email: str
+    name: str
+    accepted: bool
+    asked_us: bool
+
+    def __str__(self) -> str:
+        """Return what a person knows the other side by."""
+        both = f"{self.name} <{self.email}>" if self.name and self.email else ""
+        return both or self.email or self.name or self.id
+
+    def has_address(self, email: str) -> bool:
+        """Return whether the other side has this address, compared without case."""
+        return _same(self.email, email)
+
+    def is_account(self, account: Account) -> bool:
+        """Return whether the other side is this account."""
+        return _same(self.id, account.id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """An account and its connections, pending ones included."""
+
+    account: Account
+    connections: tuple[AccountConnection, ...] = ()
+
+
+class UsersApi:
+    """Asks the users API as one account.
+
+    Args:
+        provider: one with a users API or OpenID userinfo.
+        token: returns the account's access token; called with True to have it refreshed first.
+        clock: the time.
+    """
+
+    def __init__(self, provider: Provider, token: Callable[[bool], str], *, clock: Clock) -> None:
+        self._url = account_url(provider) or ""
+        self._root = self._url.removesuffix("/me")
+        self._api = ApiClient(TokenRefresher(token, clock=clock), origins=[self._url], clock=clock)
+
+    def me(self) -> User:
+        """Return the account itself.
+
+        Raises:
+            connector.errors.ProviderUnavailableError: it cannot be read now.
+        """
+        response = self._api.send("GET", self._url)
+        if response.status_code != 200:
+            raise unavailable(response, self._api.clock)
+        answer = read_json(response)
+        fields = lowered(answer) if isinstance(answer, dict) else {}
+        account, rows = account_from(fields), fields.get("connections")
+        if account is None:
+            raise unexpected_response(self._url, "something that is not a user")
+        entries = [lowered(row) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+        connections = (_connection(each, account) for each in entries if each.get("id"))
+        return User(account=account, connections=tuple(connections))
+
+    def verdict(self) -> TokenVerdict:
+        """Return what the API makes of the token, without reading anything out.
+
+        Raises:
+            connector.errors.ProviderUnavailableError: it gives no answer of its own.
+        """
+        response = self._api.send("GET", self._url)
+        status, kind = response.status_code, response.headers.get("Content-Type", "")
+        verdicts = {
+            200: TokenVerdict.ACCEPTED,
+            401: TokenVerdict.REFUSED,
+            403: TokenVerdict.ACCEPTED,  # it is known; it may only not do this
+            500: TokenVerdict.DOUBTFUL,
+        }
+        if status not in verdicts or (status == 200 and "html" in kind):
+            wait = retry_after(response, self._api.clock.time())
+            raise unexpected_response(self._url, f"no usable answer ({status})", wait=wait)
+        return verdicts[status]
+
+    def lab_id(self, email: str) -> str | None:
+        """Return the Communicate id of the lab that has exactly this address, or None.
+
+        Several of Ormco's labs have the same name: a name never decides.
+        """
+        # Some servers take ".com" at the end of a path for a file name: then the search finds it.
+        for path, params in ((f"/{quote(email, safe='@')}", None), ("/search", {"searchString": email})):
+            try:
+                found = self._get(path, params)
+            except LabConnectionNotFoundError:
+                continue
+            for user in found if isinstance(found, list) else [found]:
+                fields = lowered(user) if isinstance(user, dict) else {}
+                if fields.get("id") and _same(fields.get("email"), email) and _may_be_lab(fields):
+                    return str(fields["id"])
+        return None
+
+    def request_connection(self, account_id: str, lab_id: str) -> None:
+        """Ask a lab for a connection.
+
+        Raises:
+            connector.errors.LabConnectionNotFoundError: the API refuses.
+            connector.errors.ClientRefusedError: the token may not do this.
+            connector.errors.ProviderUnavailableError: it is not known whether the request was made.
+        """
+        self._post(f"/{quote(account_id, safe='')}/requestconnection/{quote(lab_id, safe='')}")
+
+    def approve(self, account_id: str, connection_id: str) -> None:
+        """Accept a connection that another account has asked this one for; raises as `request_connection`."""
+        self._post(f"/{quote(account_id, safe='')}/connection/{quote(connection_id, safe='')}/approve")
+
+    def _get(self, path: str, params: Mapping[str, str | int] | None = None) -> Any:
+        response = self._api.send("GET", self._root + path, params)
+        if response.status_code != 200:
+            raise self._refusal(response)
+        return read_json(response)
+
+    def _post(self, path: str) -> None:
+        response = self._api.send("POST", self._root + path)
+        if response.status_code not in (200, 201, 204):
+            raise self._refusal(response)
+
+    def _refusal(self, response: requests.Response) -> ConnectorError:
+        status, host = response.status_code, urlsplit(self._root).netloc
+        if status in (401, 429) or not 400 <= status < 500:
+            return unavailable(response, self._api.clock)
+        words = shown(read_refusal(response), 160) or f"status {status}"
+        if status == 403:
+            return ClientRefusedError(f"{host} does not allow this: {words}")
+        return LabConnectionNotFoundError(f"{host} refused: {words}")
+
+
+def account_url(provider: Provider) -> str | None:
+    """Return the address that names the account behind a token, or None if the provider has none."""
+    if provider.users_url is None:
+        return provider.userinfo_endpoint
+    base = provider.users_url.rstrip("/")
+    return base.removesuffix("/users").removesuffix("/api") + "/api/users/me"
+
+
+def read_account(provider: Provider, access_token: str, *, clock: Clock) -> Account:
+    """Read the account behind an access token from the users API, or from OpenID userinfo.
+
+    Raises:
+        connector.errors.ProviderUnavailableError: it cannot be read now.
+    """
+    return UsersApi(provider, lambda _: access_token, clock=clock).me().account
+
+
+def probe_token(provider: Provider, access_token: str, *, clock: Clock) -> TokenVerdict:
+    """Show an access token to the API that names its account.
+
+    Raises:
+        connector.errors.ProviderUnavailableError: the API gives no answer of its own.
+    """
+    if account_url(provider) is None:
+        return TokenVerdict.UNASKED
+    return UsersApi(provider, lambda _: access_token, clock=clock).verdict()
+
+
+def account_from(user: dict[str, Any]) -> Account | None:
+    """Read a Communicate user object, or OpenID claims; None without an id."""
+    fields = lowered(user)
+    identifier = _text(fields.get("id")) or _text(fields.get("sub"))
+    if identifier is None:
+        return None
+    return Account(
+        id=identifier,
+        email=_text(fields.get("email")),
+        name=_text(fields.get("name")) or _text(fields.get("preferred_username")),
+        region=read_region(fields),
+    )
+
+
+def _connection(entry: dict[str, Any], account: Account) -> AccountConnection:
+    inviter = entry.get("inviteruserid")
+    by_address = _same(entry.get("inviteruseremail"), account.email or "")
+    we_asked = _same(inviter, account.id) if inviter else by_address
+    side = "remote" if we_asked else "inviter"
+    nested = entry.get(f"{side}user")
+    user = lowered(nested) if isinstance(nested, dict) else {}
+
+    def text(name: str) -> str:
+        return shown(str(entry.get(f"{side}user{name}") or user.get(name) or ""), _MOST_CHARACTERS)
+
+    return AccountConnection(
+        connection_id=str(entry["id"]),
+        id=text("id"),
+        email=text("email"),
+        name=text("name"),
+        accepted=entry.get("connectionaccepted") is True,
+        asked_us=not we_asked,
+    )
+
+
+def _same(value: object, text: str) -> bool:
+    return bool(value) and str(value).casefold() == text.casefold()
+
+
+def _may_be_lab(user: dict[str, Any]) -> bool:
+    """Return whether an account is a lab, as far as strangers can see."""
+    roles = user.get("roles")
+    return not isinstance(roles, list) or not roles or "lab" in [str(role).lower() for role in roles]
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    return shown(value, _MOST_CHARACTERS) or None if isinstance(value, str) else None

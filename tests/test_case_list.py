@@ -1,0 +1,157 @@
+"""Reading lists of cases: by pages that move, none lost and none twice."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from connector.communicate.case_list import check_time, list_all, list_newest
+from connector.communicate.case_reader import CasePage
+from connector.communicate.models import read_case
+from connector.errors import ProviderUnavailableError, SettingError
+
+BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+class FakeReader:
+    """A list of cases, the last updated first; `stir` is called after every page."""
+
+    def __init__(self, count, stir=lambda reader: None, page_size=10):
+        self.cases = {}
+        self.ticks = 0
+        self.pages = 0
+        self.page_size = page_size
+        self.stir = stir
+        for number in range(count):
+            self.touch(f"case-{number}")
+
+    def touch(self, case_id):
+        self.ticks += 1
+        version = self.cases.pop(case_id, {"Version": 0})["Version"] + 1
+        updated = (BEGIN + timedelta(seconds=self.ticks)).isoformat()
+        self.cases[case_id] = {"Id": case_id, "Version": version, "UpdatedOn": updated}
+
+    def now(self):
+        return BEGIN + timedelta(seconds=self.ticks)
+
+    def page(self, number, since, until):
+        start = number * self.page_size
+        newest_first = [read_case(case) for case in reversed(self.cases.values())]
+        cases = newest_first[start : start + self.page_size]
+        page = CasePage(cases=cases, size=len(cases), count=len(newest_first))
+        self.pages += 1
+        self.stir(self)
+        return page
+
+    def updated(self, since):
+        return [case for case in map(read_case, self.cases.values()) if case.updated >= since]
+
+    def unexpected(self, what):
+        return ProviderUnavailableError(what)
+
+
+def read_all(reader):
+    return {case.id: case.version for case in list_all(reader)}
+
+
+def test_all_pages_are_read():
+    """Every case of every page is there, the newest first."""
+    reader = FakeReader(34)
+    cases = list_all(reader)
+    assert [case.id for case in cases] == [f"case-{number}" for number in reversed(range(34))]
+    assert reader.pages == 4
+
+
+@pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 20])
+def test_ends_of_the_list(count):
+    """A list that ends with a page, and an empty one, end."""
+    assert len(read_all(FakeReader(count))) == count
+
+
+def test_size_of_a_page_is_not_assumed():
+    """A server with pages of another size loses nothing."""
+    assert len(read_all(FakeReader(34, page_size=7))) == 34
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_nothing_is_lost_or_twice_while_cases_change(seed):
+    """Whatever is updated, sent or removed between two pages: what was there at both ends is read, once."""
+    chance = random.Random(seed)
+    reader = FakeReader(chance.randrange(5, 60))
+    before = set(reader.cases)
+
+    def stir(reader):
+        if reader.pages > 12:
+            return
+        for _ in range(chance.randrange(3)):
+            action = chance.choice(["touch", "touch", "send", "remove"])
+            if action == "send":
+                reader.touch(f"new-{reader.ticks}")
+            elif len(reader.cases) > 1:
+                case_id = chance.choice(sorted(reader.cases))
+                if action == "touch":
+                    reader.touch(case_id)
+                else:
+                    del reader.cases[case_id]
+
+    reader.stir = stir
+    cases = list_all(reader)
+    found = [case.id for case in cases]
+    assert len(found) == len(set(found))
+    assert before & set(reader.cases) <= set(found)
+
+
+def test_what_jumps_to_the_top_is_found():
+    """A case that is updated before its page is read moves to a page that was read, and is not lost."""
+    reader = FakeReader(25, stir=lambda reader: reader.pages == 1 and reader.touch("case-0"))
+    assert read_all(reader)["case-0"] == 2
+
+
+def test_what_slips_to_a_page_already_read_is_found():
+    """When cases leave the list, those behind them are not lost."""
+    reader = FakeReader(25, stir=lambda reader: reader.pages == 1 and reader.cases.pop("case-24"))
+    assert set(read_all(reader)) >= {f"case-{number}" for number in range(24)}
+
+
+def test_server_that_ignores_the_page_is_not_believed():
+    """A list that gives fewer cases than it counts is an error, not a short list."""
+    reader = FakeReader(25)
+    first = reader.page(0, None, None)
+    reader.page = lambda number, since, until: first
+    reader.updated = lambda since: []
+    with pytest.raises(ProviderUnavailableError, match="fewer cases"):
+        read_all(reader)
+
+
+def test_endless_list_ends():
+    """A list without a count that never gets empty is given up."""
+    reader = FakeReader(10)
+    page = replace(reader.page(0, None, None), count=None)
+    reader.page = lambda number, since, until: page
+    with pytest.raises(ProviderUnavailableError, match="does not end"):
+        read_all(reader)
+
+
+@pytest.mark.parametrize(
+    ("time", "words"),
+    [(BEGIN, None), (datetime(1, 1, 1, tzinfo=UTC), "year 1"), (datetime(2999, 1, 1, tzinfo=UTC), "future")],
+)
+def test_time_to_begin_at(time, words):
+    """A list or a watch begins at a time that has passed; one without a zone is UTC."""
+    now = BEGIN + timedelta(days=1)
+    if words is None:
+        assert check_time(time.replace(tzinfo=None), now, "it") == BEGIN
+        return
+    with pytest.raises(SettingError, match=words):
+        check_time(time, now, "it")
+
+
+def test_newest_reads_no_more_than_needed():
+    """A look at the top costs one page."""
+    reader = FakeReader(60)
+    newest = list_newest(reader)
+    assert [next(newest).id for _ in range(3)] == ["case-59", "case-58", "case-57"]
+    assert reader.pages == 1

@@ -1,0 +1,109 @@
+"""The region of an account: found out, never guessed, and no token to a strange host."""
+
+from __future__ import annotations
+
+import pytest
+import responses
+
+from connector.clock import Clock
+from connector.communicate.client import ApiClient, TokenRefresher
+from connector.communicate.regions import api_region, own_address, resolve_region
+from connector.errors import ProviderUnavailableError, SettingError
+from connector.oauth.presets import PRESETS
+from connector.oauth.provider import Provider
+
+PROVIDER = PRESETS["communicate"]
+EUROPE, AMERICAS = (
+    "https://eumetadata.3shapecommunicate.com/api/",
+    "https://ammetadata.3shapecommunicate.com/api/",
+)
+
+
+def resolve(stated, provider=PROVIDER, **answer):
+    """Resolve a region whose `/api/servers` answers so."""
+    token = TokenRefresher(lambda refreshed: "AT")
+    api = ApiClient(token, origins=provider.metadata_urls.values(), clock=Clock())
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        for base in provider.metadata_urls.values():
+            mock.get(f"{base}/api/servers", **answer)
+        return resolve_region(api, provider, stated)
+
+
+def test_account_and_servers_agree():
+    """The region of the account is taken if its servers say the same."""
+    region = resolve("europe", json=[EUROPE])
+    assert (region.name, region.api_url) == ("europe", EUROPE)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [{"json": value} for value in ([], None, "x", {"a": 1}, [7], ["https://elsewhere.test/api/"])]
+    + [{"status": 404}, {"status": 502}, {"body": "<html>"}],
+)
+def test_account_stands_if_servers_say_nothing(answer):
+    """Servers that are missing, odd or not the provider's count for nothing."""
+    assert resolve("americas", **answer).name == "americas"
+
+
+def test_servers_tell_what_the_account_does_not():
+    """Without a region of the account, its servers name it."""
+    assert resolve(None, json=[AMERICAS]).name == "americas"
+
+
+@pytest.mark.parametrize("servers", [[], [EUROPE, AMERICAS], ["https://elsewhere.test/api/"]])
+def test_region_is_never_guessed(servers):
+    """If nothing names the region, or too much does, a person has to."""
+    with pytest.raises(SettingError, match="cannot be found out") as refused:
+        resolve(None, json=servers)
+    assert "--region" in refused.value.hint
+
+
+def test_contradiction_is_an_error():
+    """An account in one region with servers in another is not read in either."""
+    with pytest.raises(SettingError, match="europe, but its servers are those of americas"):
+        resolve("europe", json=[AMERICAS])
+
+
+def test_outage_is_not_taken_for_an_answer():
+    """If only the servers could name the region, their outage is an outage."""
+    with pytest.raises(ProviderUnavailableError):
+        resolve(None, status=502)
+
+
+def test_region_without_address():
+    """Staging has no Asian host: that is said, and no other is asked."""
+    with pytest.raises(SettingError, match="asia-pacific"):
+        resolve("asia-pacific", PRESETS["communicate-staging"], json=[])
+    with pytest.raises(SettingError, match="no region 'atlantis'"):
+        api_region("atlantis", PROVIDER)
+    with pytest.raises(SettingError, match="no metadata addresses"):
+        api_region("europe", Provider(name="own"))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://evil.test/x",
+        "http://eumetadata.3shapecommunicate.com/x",
+        "https://eumetadata.3shapecommunicate.com:8443/x",
+        "https://eumetadata.3shapecommunicate.com@evil.test/x",
+        "https://user:pw@eumetadata.3shapecommunicate.com/x",
+        "https://evil.test\\@eumetadata.3shapecommunicate.com/x",
+        "//evil.test/x",
+        "https://eumetadata.3shapecommunicate.com.evil.test/x",
+        "https://eumetadata.3shapecommunicate.com\n.evil.test/x",
+        "https://[::1",
+        "javascript:alert(1)",
+        "",
+        None,
+    ],
+)
+def test_foreign_addresses_are_never_asked(address):
+    """An address counts only if scheme, host and port are the provider's own, for every parser."""
+    assert own_address(address, EUROPE, [EUROPE]) is None
+
+
+def test_own_addresses():
+    """Absolute or relative, an address on the provider's own host is used."""
+    assert own_address("cases/1", EUROPE, [EUROPE]) == f"{EUROPE}cases/1"
+    assert own_address(f"{AMERICAS}x", EUROPE, [EUROPE, AMERICAS]) == f"{AMERICAS}x"
