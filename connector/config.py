@@ -17,7 +17,7 @@ __all__ = ["Config", "Secret"]
 
 _LONGEST_TEXT = 4096
 _LONGEST_LEEWAY = 86400.0
-_YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+_FLAGS = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "false", "no", "off"), False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,17 +29,13 @@ class Config:
 
     Attributes:
         provider: a preset, or the path of a TOML provider file.
-        client_id: of Ormco's registration at the provider.
-        client_secret: likewise.
+        client_id, client_secret: of Ormco's registration at the provider.
         redirect_uri: as registered, byte for byte.
         scope: space-separated; the provider's own by default.
         store: `sqlite:///path` or `postgresql://…`; by default SQLite in the user data folder.
         store_keys: base64 of 32 bytes each, comma-separated; the first seals, all open.
-        username: of the practice at 3Shape, where no person signs in.
-        password: likewise.
-        digital_url: address of OrmcoDigital.
-        digital_username: of the practice there.
-        digital_password: likewise.
+        username, password: of the practice at 3Shape, where no person signs in.
+        digital_url, digital_username, digital_password: OrmcoDigital, and the practice's account there.
         browser: path of a Chromium or Chrome.
         actor: who acts, in the audit record; by default the user and the machine.
         clock_leeway: seconds by which this machine's clock and the provider's may differ.
@@ -68,8 +64,10 @@ class Config:
     def __post_init__(self) -> None:
         findings = _Findings()
         for item in fields(self):
-            if fault := _fault(str(item.type), getattr(self, item.name)):
-                findings.add(f"{item.name} ({_variable(item.name)}) {fault}", "Correct the setting.")
+            is_right, fault = _CHECKS[str(item.type)]
+            if not is_right(getattr(self, item.name)):
+                fact = f"{item.name} ({_variable(item.name)}) {fault}"
+                findings.faults.append((fact, "Correct the setting."))
         findings.refuse()
 
     @classmethod
@@ -84,21 +82,16 @@ class Config:
         Raises:
             connector.errors.SettingError: a variable holds what its setting cannot be.
         """
-
-        def text(name: str) -> str | None:
-            return (env.get(name) or "").strip() or None
-
-        values: dict[str, Any] = {}
+        labs = {region: f"ORMCO_LAB_{region.replace('-', '_').upper()}" for region in LABS}
+        values: dict[str, Any] = {
+            "labs": {region: _text(env, name) or LABS[region] for region, name in labs.items()}
+        }
         for item in fields(cls):
             name = _variable(item.name)
             if item.type == "Secret":
-                values[item.name] = _secret(env.get(name) or "", text(f"{name}_FILE"), name)
-            elif (value := text(name)) is not None:
-                values[item.name] = _READERS.get(str(item.type), str)(value)
-        values["labs"] = {
-            region: text(f"ORMCO_LAB_{region.replace('-', '_').upper()}") or email
-            for region, email in LABS.items()
-        }
+                values[item.name] = _secret(env, name)
+            elif (text := _text(env, name)) is not None:
+                values[item.name] = _READERS.get(str(item.type), str)(text)
         return cls(**values)
 
     @property
@@ -175,10 +168,9 @@ class Config:
         findings.read(lambda: require_secure(self.redirect_uri, "the redirect URI"))
         scope = self.scope or provider.scope
         if "openid" in (scope or "").split() and provider.issuer is None:
-            findings.add(
-                "openid is asked for, and the provider has no issuer to check the id_token against",
-                "Set issuer in the provider file, or leave openid out of ORMCO_SCOPE.",
-            )
+            fact = "openid is asked for, and the provider has no issuer to check the id_token against"
+            hint = "Set issuer in the provider file, or leave openid out of ORMCO_SCOPE."
+            findings.faults.append((fact, hint))
         return ClientRegistration(
             client_id=client_id or "",
             client_secret=None if provider.client_auth == "none" else secret,
@@ -195,18 +187,14 @@ class _Findings:
         address = (provider.issuer or provider.authorization_endpoint or "") if provider else ""
         self._is_sandbox = address.startswith("http://")
         self.missing: list[str] = []
-        self._faults: list[tuple[str, str]] = []
-
-    def add(self, fact: str, hint: str) -> None:
-        """Note what is wrong."""
-        self._faults.append((fact, hint))
+        self.faults: list[tuple[str, str]] = []  # what is wrong, and what to do
 
     def read(self, reader: Callable[[], str | None]) -> str | None:
         """Return what a setting says; None, and a note, if it cannot be read."""
         try:
             return reader()
         except SettingError as exc:
-            self.add(exc.message, exc.hint)
+            self.faults.append((exc.message, exc.hint))
             return None
 
     def refuse(self) -> None:
@@ -215,9 +203,9 @@ class _Findings:
             fact = f"not set: {', '.join(self.missing)}"
             hint = "Set what is missing"
             hint += "." if self._is_sandbox else "; to try without, use the provider sandbox."
-            self._faults.insert(0, (fact, hint))
-        if self._faults:
-            facts, hints = zip(*self._faults, strict=True)
+            self.faults.insert(0, (fact, hint))
+        if self.faults:
+            facts, hints = zip(*self.faults, strict=True)
             raise SettingError("; ".join(facts), hint=" ".join(dict.fromkeys(hints)))
 
 
@@ -225,8 +213,12 @@ def _variable(setting: str) -> str:
     return f"ORMCO_{'3SHAPE_' * (setting in ('username', 'password'))}{setting.upper()}"
 
 
-def _secret(value: str, path: str | None, name: str) -> Secret:
-    value = value.strip("\r\n\ufeff")
+def _text(env: Mapping[str, str], name: str) -> str | None:
+    return (env.get(name) or "").strip() or None
+
+
+def _secret(env: Mapping[str, str], name: str) -> Secret:
+    value, path = (env.get(name) or "").strip("\r\n\ufeff"), _text(env, f"{name}_FILE")
     if "PASSWORD" not in name:  # a password may begin or end with a space
         value = value.strip()
     # Whoever reads the sealing keys reads everything.
@@ -240,28 +232,29 @@ def _seconds(text: str) -> float | str:
         return text
 
 
-def _flag(text: str) -> bool | str:
-    lowered = text.lower()
-    return lowered in _YES if lowered in (*_YES, *_NO) else text
+def _is_seconds(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= _LONGEST_LEEWAY
 
 
-_READERS: Mapping[str, Callable[[str], Any]] = {"float": _seconds, "bool": _flag}
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST_TEXT and value.isprintable()
 
 
-def _fault(kind: str, value: Any) -> str | None:
-    """Return what is wrong with a setting's value, or None; nothing of the value is repeated."""
-    if kind == "Secret":
-        return None if isinstance(value, Secret) else 'is not a Secret: write Secret("…")'
-    if kind == "bool":
-        return None if isinstance(value, bool) else "is neither yes nor no"
-    if kind == "float":
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        right = is_number and 0 <= value <= _LONGEST_LEEWAY
-        return None if right else f"is not a number of seconds from 0 to {_LONGEST_LEEWAY:.0f}"
-    if kind.startswith("Mapping"):
-        texts = [*value, *value.values()] if isinstance(value, Mapping) else [value]
-        return next((fault for text in texts if (fault := _fault("str", text))), None)
-    if value is None and "None" in kind:
-        return None
-    right = isinstance(value, str) and 0 < len(value) <= _LONGEST_TEXT and value.isprintable()
-    return None if right else f"is not a printable text of up to {_LONGEST_TEXT} characters"
+def _is_table(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(map(_is_text, [*value, *value.values()]))
+
+
+# By the types that settings are declared with.
+_READERS: Mapping[str, Callable[[str], Any]] = {
+    "float": _seconds,
+    "bool": lambda text: _FLAGS.get(text.lower(), text),
+}
+_A_TEXT = f"is not a printable text of up to {_LONGEST_TEXT} characters"
+_CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "Secret": (lambda value: isinstance(value, Secret), 'is not a Secret: write Secret("…")'),
+    "bool": (lambda value: isinstance(value, bool), "is neither yes nor no"),
+    "float": (_is_seconds, f"is not a number of seconds from 0 to {_LONGEST_LEEWAY:.0f}"),
+    "str": (_is_text, _A_TEXT),
+    "str | None": (lambda value: value is None or _is_text(value), _A_TEXT),
+    "Mapping[str, str]": (_is_table, "is not a table of printable texts"),
+}

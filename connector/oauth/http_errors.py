@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from urllib.parse import urlsplit
 
 from requests.exceptions import (
@@ -19,11 +17,9 @@ from urllib3.exceptions import LocationParseError, NameResolutionError, ReadTime
 
 from connector.errors import Action, ProviderUnavailableError
 from connector.oauth.http_connection import Exchange
+from connector.oauth.http_environment import authority_settings, proxy_setting
 
-__all__ = ["CA_SETTINGS", "UnusableError", "failure", "is_http_proxy", "request_error", "set_values"]
-
-CA_SETTINGS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
-_PROXY_SETTINGS = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+__all__ = ["UnusableError", "failure", "request_error"]
 
 
 def failure(exc: RequestException, url: str) -> ProviderUnavailableError:
@@ -45,10 +41,14 @@ class UnusableError(RequestException):
 
 def _words(exc: RequestException, *, sent: bool) -> tuple[str, str, Action | None]:
     if isinstance(exc, SSLError):
-        return "no trusted TLS connection", _ca_advice(), Action.FIX_SETTINGS
+        hint = (
+            "Check this machine's clock. If a proxy or a private certificate authority vouches for the host, "
+            f"{authority_settings()} has to name a file (PEM) with its certificate."
+        )
+        return "no trusted TLS connection", hint, Action.FIX_SETTINGS
     if isinstance(exc, ProxyError | InvalidProxyURL):
-        name = next(filter(os.environ.get, _PROXY_SETTINGS), "the system's proxy setting")
-        return "the proxy cannot be used", f"Check {name}, and that the proxy is up.", Action.FIX_SETTINGS
+        hint = f"Check {proxy_setting()}, and that the proxy is up."
+        return "the proxy cannot be used", hint, Action.FIX_SETTINGS
     if isinstance(exc, Timeout):
         return "no answer in time", "Try again in a few minutes.", None
     if isinstance(exc, UnusableError):
@@ -57,29 +57,6 @@ def _words(exc: RequestException, *, sent: bool) -> tuple[str, str, Action | Non
         what = "its name is not known" if _is_unresolved(exc) else "cannot be reached"
         return what, "Check the network, the address in the provider's settings, and any proxy.", None
     return "the connection was cut before a whole answer came", "Try again.", None
-
-
-def _ca_advice() -> str:
-    names = " or ".join(name for name in CA_SETTINGS if os.environ.get(name)) or "SSL_CERT_FILE"
-    return (
-        "Check this machine's clock. If a proxy in between or a private certificate authority vouches for "
-        f"the host, {names} has to name a file (PEM) with its certificate."
-    )
-
-
-def set_values(names: tuple[str, ...]) -> list[str]:
-    """Return the values of those variables of the environment that are set."""
-    return [value for name in names if (value := os.environ.get(name))]
-
-
-def is_http_proxy(proxy: str) -> bool:
-    """Return whether a proxy's address can be used; a host alone can, and no SOCKS proxy."""
-    try:
-        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-    return usable and not re.search(r"\s", proxy)
 
 
 def _is_unresolved(exc: RequestException) -> bool:

@@ -167,7 +167,7 @@ class TokenEndpoint:
         try:
             request = self._form(url)
             request.prepare_body(urlencode(_revealed({**form, **self._auth_fields})), files=None)
-            return self._session.send(request, **self._transport.environment(url))
+            return self._session.send(request, proxies=self._transport.way(url).proxies)
         except RequestException as exc:
             error = failure(exc, url)
         raise error
