@@ -145,13 +145,13 @@ class Config:
         """
         findings = _Findings(provider)
         self._registration(provider, findings)
-        password = findings.read(self.password.reveal)
+        password = Secret(findings.read(self.password.reveal))
         if not self.username:
             findings.missing.append("ORMCO_3SHAPE_USERNAME")
         if not self.password:
             findings.missing.append("ORMCO_3SHAPE_PASSWORD (or ORMCO_3SHAPE_PASSWORD_FILE)")
         findings.refuse()
-        return self.username or "", password or ""
+        return self.username or "", password.reveal() or ""
 
     def _registration(self, provider: Provider, findings: _Findings) -> ClientRegistration:
         """Return the settings, else the provider's built-in registration; note what is not right."""
@@ -251,7 +251,10 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
 }
 _A_TEXT = f"is not a printable text of up to {_LONGEST_TEXT} characters"
 _CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "Secret": (lambda value: isinstance(value, Secret), 'is not a Secret: write Secret("…")'),
+    "Secret": (
+        lambda value: isinstance(value, Secret) and value.is_text,
+        'is not a Secret of printable text: write Secret("…")',
+    ),
     "bool": (lambda value: isinstance(value, bool), "is neither yes nor no"),
     "float": (_is_seconds, f"is not a number of seconds from 0 to {_LONGEST_LEEWAY:.0f}"),
     "str": (_is_text, _A_TEXT),

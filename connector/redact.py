@@ -46,6 +46,11 @@ class Secret:
         source = "a file" if self._path else "set" if self._value is not None else "not set"
         return f"Secret({source})"
 
+    @property
+    def is_text(self) -> bool:
+        """Whether it is text that can be sent; one in a file is not read here."""
+        return self._value is None or _is_text(self._value)
+
     def reveal(self) -> str | None:
         """Return the value, reading its file only now; None if it is not set.
 
@@ -98,18 +103,25 @@ def _read(path: str, *, private: bool) -> tuple[str, str]:
 
     limit = _LONGEST_SECRET_FILE + 1
     try:
-        found = Path(path).expanduser()  # RuntimeError where nobody has a home
+        found = Path(path).expanduser()
         if private:
             data = read_named_file(found, limit=limit)
         else:
             with found.open("rb") as file:
                 data = file.read(limit)
         text = data.decode("utf-8-sig").strip()
-    except (OSError, RuntimeError, ValueError) as exc:
+    except RuntimeError:
+        return "", "this user has no home folder"
+    except (OSError, ValueError) as exc:
         return "", (isinstance(exc, OSError) and exc.strerror) or "it is not UTF-8 text"
     if not 0 < len(text) <= _LONGEST_SECRET_FILE:
         return "", "it is empty" if not text else "it is far too long"
-    return text, ""
+    return (text, "") if _is_text(text) else ("", "it has control characters")
+
+
+def _is_text(value: object) -> bool:
+    # Sealing keys may be on several lines.
+    return isinstance(value, str) and "".join(value.split()).isprintable()
 
 
 def _is_serious(record: logging.LogRecord) -> bool:

@@ -16,6 +16,7 @@ from connector.config import Config, Secret
 from connector.errors import SettingError
 from connector.oauth.presets import PRESETS
 from connector.oauth.provider import Provider
+from tests.support.frames import secrets_in_frames
 
 CLASSIC, SANDBOX = PRESETS["communicate"], PRESETS["sandbox"]
 PUBLIC = Provider(name="public", issuer="https://as.example.test", client_auth="none")
@@ -74,6 +75,9 @@ def test_numbers_and_switches_are_read() -> None:
         ("client_secret", "abc"),
         ("client_secret", None),
         ("password", b"abc"),
+        ("client_secret", Secret("a\0b")),
+        ("store_keys", Secret("a\udcffb")),
+        ("password", Secret(b"abc")),  # type: ignore[arg-type]
         ("provider", None),
         ("provider", Path("provider.toml")),
         ("client_id", 17),
@@ -249,7 +253,13 @@ def test_a_secret_file_is_read_when_it_is_needed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(b"", "empty"), (b" \n", "empty"), (b"\xff\xfe", "not UTF-8"), (b"x" * 70_000, "too long")],
+    [
+        (b"", "empty"),
+        (b" \n", "empty"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"x" * 70_000, "too long"),
+        (b"a\0b", "control characters"),
+    ],
 )
 def test_a_secret_file_without_a_secret_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
     """An empty, binary or endless file is not taken for a secret; the variable is named."""
@@ -266,6 +276,14 @@ def test_a_secret_file_that_cannot_be_read_is_named(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SettingError, match="ORMCO_STORE_KEYS_FILE"):
         Config.from_env({"ORMCO_STORE_KEYS_FILE": path}).store_keys.reveal()
+
+
+def test_no_frame_holds_a_password_when_another_setting_is_missing() -> None:
+    """A reporter that collects local variables finds no secret that was read before something else failed."""
+    config = Config.from_env({"ORMCO_3SHAPE_PASSWORD": "made-up", "ORMCO_CLIENT_SECRET": "made-up"})
+    with pytest.raises(SettingError) as caught:
+        config.credentials(CLASSIC)
+    assert secrets_in_frames(caught.value, "made-up") == []
 
 
 def test_a_secret_set_twice_is_contradictory(tmp_path: Path) -> None:

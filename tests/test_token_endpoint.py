@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import logging
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -31,6 +30,7 @@ from connector.oauth.provider import ClientRegistration, Provider
 from connector.oauth.token_endpoint import TokenEndpoint
 from connector.oauth.token_set import TokenSet
 from tests.support.answers import Answer, Answers, answer, answering, dripping, json_answer
+from tests.support.frames import secrets_in_frames
 
 URL = "https://auth.example.test/oauth/token"
 CODE = "ab-1!IAAAAmadeUpC0deThat-is_long+enough"
@@ -379,20 +379,6 @@ def test_an_empty_secret_is_none() -> None:
     assert server.requests[0].form["client_id"] == CLIENT.client_id
 
 
-def secrets_in_frames(error: BaseException | None) -> list[str]:
-    """What a reporter that collects local variables, such as Sentry, would send of an error."""
-    found = []
-    while error is not None:
-        for frame, _ in traceback.walk_tb(error.__traceback__):
-            if "connector" in frame.f_code.co_filename and "tests" not in frame.f_code.co_filename:
-                found += [
-                    f"{frame.f_code.co_qualname}: {name} = {value!r}"
-                    for name, value in frame.f_locals.items()
-                ]
-        error = error.__cause__ or error.__context__
-    return [line for line in found if "made-up" in line or CODE in line or "sécret" in line]
-
-
 @pytest.mark.parametrize("what", ["exchange", "refresh", "revoke"])
 @pytest.mark.parametrize(
     "given",
@@ -411,5 +397,5 @@ def test_no_local_variable_holds_a_secret_when_an_error_is_raised(
     """A code, token or secret that was read is in no frame of ours that an error hangs on."""
     error = outcome(given, what, client_auth=client_auth)
     assert error is None or isinstance(error, ConnectorError)
-    assert secrets_in_frames(error) == []
+    assert secrets_in_frames(error, CODE, "made-up", "sécret") == []
     assert error is None or error.__cause__ is error.__context__ is None

@@ -64,7 +64,9 @@ def provider_error(name: str, description: str = "", state: str | None = None) -
         description: the value of `error_description`. Only its ordinary words are repeated.
         state: of the request that it answers, so that the request can be closed.
     """
-    reason = name if name in table("refusals")["provider_errors"] else "other_error"
+    reason = table("refusals")["error_aliases"].get(name, name)
+    if reason not in table("refusals")["provider_errors"]:
+        reason = "other_error"
     if not re.fullmatch(r"[a-z_]{1,40}", name):
         reason = "unreadable_error"
     error_class, message, hint = described(reason, {"error": name})
