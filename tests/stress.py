@@ -1,11 +1,17 @@
-"""The full counts: 64 processes × 16 threads, 20 times, and a thousand kills. Run by scripts/stress."""
+"""The full counts: 64 processes × 16 threads, a thousand kills, 10,000 pastes. Run by scripts/stress."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from playwright.sync_api import sync_playwright
 
 from connector.store import Store
+from tests.support.browsers import need_browser
+from tests.support.code_pages import Parser, page_parser, read_by_python
 from tests.support.kills import kill_at_random
+from tests.support.pastes import pastes
 from tests.support.processes import results, workers
 from tests.support.stores import grant_for
 from tests.support.token_server import TokenServer
@@ -14,6 +20,7 @@ from tests.support.work import ask
 pytestmark = [pytest.mark.stress, pytest.mark.timeout(3600)]
 
 PROCESSES, THREADS, RUNS, KILLS = 64, 16, 20, 1000
+BATCHES, PASTES = 200, 50
 
 
 def test_stampede(url: str, store: Store, server: TokenServer) -> None:
@@ -39,3 +46,23 @@ def test_kills(url: str, store: Store, server: TokenServer) -> None:
     assert tally.lost == []
     assert tally.refreshed > KILLS / 10
     assert tally.marked + tally.dead > 0
+
+
+def test_pastes_on_the_code_page() -> None:
+    """Of 10,000 random pastes each has the same verdict, code and words on the page and in Python."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=need_browser(), args=["--no-sandbox"])
+        with page_parser(browser) as parse:
+            _compare_pastes(parse)
+        browser.close()
+
+
+def _compare_pastes(parse: Parser) -> None:
+    @settings(
+        max_examples=BATCHES, suppress_health_check=list(HealthCheck), deadline=None, phases=[Phase.generate]
+    )
+    @given(st.lists(pastes(), min_size=PASTES, max_size=PASTES))
+    def compare(texts: list[str]) -> None:
+        assert parse(texts) == [read_by_python(text) for text in texts]
+
+    compare()

@@ -19,6 +19,7 @@ LAYERS = [
     {"repair"},
     {"doctor"},
     {"upkeep", "connector"},
+    {"web"},
     {"cli", "testing", "__init__", "__main__"},
 ]
 # Parts that stand for different outside things never import each other.

@@ -22,6 +22,7 @@ _COMMANDS = {
     "begin": ("connect", "Print a link that asks the practice for access."),
     "complete": ("connect", "Take the address the browser ended on."),
     "code": ("code", "Get the code out of whatever was copied."),
+    "page": ("page", "Write the code page, or the landing page, as an HTML file."),
     "status": ("status", "Show the connections and what they need."),
     "token": ("token", "Print a valid access token."),
     "repair": ("repair", "Find out what is wrong with a connection, and repair it."),

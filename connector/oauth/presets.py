@@ -6,11 +6,10 @@ import re
 from collections.abc import Mapping
 
 from connector.oauth.provider import ClientRegistration, Provider
+from connector.redirect.parse import REDIRECT_URI
 
 __all__ = ["LABS", "PRESETS", "REDIRECT_URI", "region_at", "region_named"]
 
-# The guide, step 8 of Getting Connected: where the browser is sent with the code.
-REDIRECT_URI = "https://ormco.com/"
 
 # Step 3: Ormco's lab account in each region.
 LABS: Mapping[str, str] = {

@@ -17,22 +17,22 @@ MOST_RESPONSES = 32
 
 _MOST_WRAPS = 12
 _MOST_PARAMETERS = 64
-_NAMED = re.compile(r"(?i)(?:(?<![A-Za-z0-9_.\-])|(?<=%3F)|(?<=%26)|(?<=%23))(code|error)[ \n]*=")
+_NAMED = re.compile(r"(?ai)(?:(?<![A-Za-z0-9_.\-])|(?<=%3F)|(?<=%26)|(?<=%23))(code|error)[ \n]*=")
 _BANG = r"(?:!+|%[ \n]*(?:2[ \n]*5[ \n]*){0,8}2[ \n]*1)"
 _BARE = rf"[ \n]*{_BANG}[ \n]*(?:(?:[Ii][ \n]*)?[Aa][ \n]*[Aa]|[A-Za-z0-9_\-]{{20}})"
 _CLASSIC = rf"(?<![A-Za-z0-9_.\-])([A-Za-z0-9_.\-]{{1,64}})(?={_BARE})"
 _HEX = r"(?<![A-Za-z0-9_\-])(?:[0-9A-F]{64}|[0-9a-f]{64})(?=(?:-[0-9]{1,3})?(?![A-Za-z0-9_\-]))"
-_LINK = r"(?i)(?<![=/:?&#])https?://"
+_LINK = r"(?ai)(?<![=/:?&#])https?://"
 _KNOWN_HOST = r"www\.|(?:[\w\-]+\.)*(?:3shape|3shapecommunicate|ormco|ormcodigital)\.com"
 _ANY_LINK = rf"(?ai)https?://[^ \n?#]+|(?<![\w.@\-])(?:{_KNOWN_HOST})[^ \n?#]*"
 # White space, and after it another response: the same text once more, or another one.
 _NEXT_RESPONSE = (
-    r"(?i)(?<![&?])[ \n](?:[^ \n&]*(?<![A-Za-z0-9_])code[ \n]*="
+    r"(?ai)(?<![&?])[ \n](?:[^ \n&]*(?<![A-Za-z0-9_])code[ \n]*="
     rf"|(?:[^ \n&]*[?#/])?(?:o?de)?=?[A-Za-z0-9_\-]{{4}}{_BANG}IAA)"
 )
 _PARAMETER = r"[&#][ \n]*([A-Za-z_](?:[ \n]?[A-Za-z0-9_.\-]){0,40})[ \n]?="
 _END = r"[&#]"
-_LEFTOVER = r"(?i)(?:^|(?<=[?&#/]))(?:c?o?d?e)?=$"
+_LEFTOVER = r"(?ai)(?:^|(?<=[?&#/]))(?:c?o?d?e)?=$"
 _LABEL = r"(?:^|[\s\S]*[^A-Za-z0-9_])[A-Za-z]+:"
 _WHOLE_HEX = r"(?:[0-9A-F]{64}|[0-9a-f]{64})(?:-[0-9]{1,3})?"
 # Nobody types such a word.
@@ -125,7 +125,7 @@ def _bare(segment: str, mark: re.Match[str], previous: str, target: RedirectTarg
     start, handle = _whole_handle(segment, mark)
     before = segment[:start]
     # "code=" without its "=".
-    start += 4 if re.fullmatch(r"(?i)code[A-Za-z0-9_\-]{4}", handle) else 0
+    start += 4 if re.fullmatch(r"(?ai)code[A-Za-z0-9_\-]{4}", handle) else 0
     value, parameters = _split(segment[start:])
     address, stray = _front_of_bare(_front(before), target)
     return FoundResponse(
@@ -151,8 +151,10 @@ def _whole_handle(segment: str, mark: re.Match[str]) -> tuple[int, str]:
 def _may_end_here(before: str, previous: str) -> bool:
     """Tell whether a short handle may begin here, or what stands before it is the rest of the handle."""
     if not before:
-        return re.search(r"[A-Za-z0-9_\-]$", previous) is None
-    return re.search(r"(?i)(?:^|[ \n])(?:[A-Za-z]+[.,;:=]?[ \n]+|(?:c?o?d?e)?=)$", before[-200:]) is not None
+        return re.search(r"[A-Za-z0-9_\-]\Z", previous) is None
+    return (
+        re.search(r"(?ai)(?:^|[ \n])(?:[A-Za-z]+[.,;:=]?[ \n]+|(?:c?o?d?e)?=)\Z", before[-200:]) is not None
+    )
 
 
 def _front_of_bare(front: str, target: RedirectTarget) -> tuple[str, bool]:

@@ -21,14 +21,14 @@ BREAK = '"'
 _MOST_LINKS = 32
 
 _GOOGLE = r"google(?:\.[a-z]{2,3}){1,2}"
-_PLAIN = r"(?i)https?:|www\."
+_PLAIN = r"(?ai)https?:|www\."
 _VALUE_END = r"[&#][^ \n]*"
 _V3 = r"(?s)/v3/__(?P<url>.+?)__;(?P<kept>[A-Za-z0-9_\-= \n]*)![^ \n]*"
 _V3_MARK = r"\*(?:\*([A-Za-z0-9_\-]))?"
 _V3_RUNS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _UNDERSCORED = r"(?s)___(?P<url>.+?)___[^ \n]*"
-_LAST_IN_PATH = r"(?si)/(?P<url>https?(?::|%3A).*)"
-_HALF_ENCODED = r"(?i)^(https?)%3A/(?!%)"
+_LAST_IN_PATH = r"(?asi)/(?P<url>https?(?::|%3A).*)"
+_HALF_ENCODED = r"(?ai)^(https?)%3A/(?!%)"
 
 
 def restore_links(text: str) -> str:
@@ -119,7 +119,7 @@ def _from_path(tail: str) -> str | None:
 
 
 def _from_base64(value: str) -> str:
-    letters = re.sub(r"[ \n=]", "", value).translate(str.maketrans("-_", "+/"))
+    letters = re.sub(r"[^A-Za-z0-9+/]", "", value.translate(str.maketrans("-_", "+/")))
     try:
         return a2b_base64(letters + "=" * (-len(letters) % 4)).decode("utf-8", "replace")
     except Error:

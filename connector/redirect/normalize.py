@@ -24,13 +24,13 @@ _TRIM = BREAK + ".,;…'"
 
 _ENTITY = r"&(?:#([0-9]{1,7})|#[xX]([0-9a-fA-F]{1,6})|([A-Za-z][A-Za-z0-9]{1,31}));"
 _ANSI = r"\x1b\[[0-9;?]*[@-~]"
-_BREAK_TAG = r"(?i)<(w?)br *\/?>"
+_BREAK_TAG = r"(?ai)<(w?)br *\/?>"
 _ESCAPED = r"\\([!#%&*+.=?_~\-])"
 _QUOTE_MARKS = r"(?m)^[ \t]*>[> \t]*"
 
-_HAS_CODE = r"(?i)code=|(?:!|%(?:25){0,8}21)IAA"
+_HAS_CODE = r"(?ai)code=|(?:!|%(?:25){0,8}21)IAA"
 _SOFT_BREAK = r"=[ \t]*\n"
-_SOFT_BREAK_IN_CODE = r"(?<=[A-Za-z0-9_%!\-]{16})=[ \t]*\n(?=[A-Za-z0-9_%\-])"
+_SOFT_BREAK_IN_CODE = r"([A-Za-z0-9_%!\-]{16})=[ \t]*\n(?=[A-Za-z0-9_%\-])"
 _NOT_MAIL_ENCODED = r"=(?![0-9A-Fa-f]{2})"
 _MAIL_NAME = r"([A-Za-z0-9_]+)=3[Dd]"
 _USUAL_CODE = r"=3[Dd](?:[A-Za-z0-9_\-]{4}(?:!|%(?:25){0,8}21)|(?:[0-9A-F]{64}|[0-9a-f]{64})(?![0-9A-Fa-f]))"
@@ -40,12 +40,12 @@ _ENCODED_PARAMETER = r"(?ai)(?:\b|%(?:25){0,8}(?:3F|26|23))(?:code|error)%(?:25)
 # A control character that was encoded is no white space: it stays with the code, whose damage it shows.
 _BEFORE_CONTROL = r"[ \t-\r]+(?=[\x00-\x08\x0e-\x1f\x7f])"
 _IPV6_OR_BRACKET = r"//\[[^\[\] \n]*\]|\[[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\]|[\[\]]"
-_VALUE = r"(?i)(?:code|state)(?:=|%(?:25){0,8}3D)"
+_VALUE = r"(?ai)(?:code|state)(?:=|%(?:25){0,8}3D)"
 _WORD_ENDS = rf"([ \n{BREAK}]+)"
 _EMPHASIS = r"(\*{1,3}|~~)(?![*~])"
 _EMPHASIS_END = r"(?<![*~])(\*{1,3}|~~)(?=[.,;…]*$)"
 # A bare code may begin with an underscore of its own.
-_UNDERSCORED = r"(?i)^(_{1,3})((?:https?:|\?|code=).*)\1([.,;…]*)$"
+_UNDERSCORED = r"(?ai)^(_{1,3})((?:https?:|\?|code=).*)\1([.,;…]*)$"
 
 
 def normalize(text: str) -> tuple[str, int]:
@@ -123,7 +123,7 @@ def _from_mail(text: str) -> str:
             words[index] = _from_quoted_printable(words[index])
         if encoded:
             return one_form("".join(words))
-    return re.sub(_SOFT_BREAK_IN_CODE, "", text) if has_soft_breaks else text
+    return re.sub(_SOFT_BREAK_IN_CODE, r"\1", text) if has_soft_breaks else text
 
 
 def _is_mail(word: str, has_soft_breaks: bool) -> bool:

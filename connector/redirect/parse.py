@@ -17,8 +17,17 @@ from connector.redirect.code import check_code, decode, dialog_form, encodes, pe
 if TYPE_CHECKING:
     from connector.redirect.address import RedirectTarget
 
-__all__ = ["LONGEST_TEXT", "AuthorizationResponse", "CapturedUrl", "parse_redirect", "text_too_long"]
+__all__ = [
+    "LONGEST_TEXT",
+    "REDIRECT_URI",
+    "AuthorizationResponse",
+    "CapturedUrl",
+    "parse_redirect",
+    "text_too_long",
+]
 
+# The guide, step 8 of Getting Connected: where the browser is sent with the code.
+REDIRECT_URI = "https://ormco.com/"
 LONGEST_TEXT = 65_536
 
 # An address as browsers show it: every character that RFC 3986 allows in a path, a query and a fragment.
@@ -28,7 +37,7 @@ _ADDRESS = re.compile(
     rf"(?:\?([{_LEGAL}?]*))?(?:#([{_LEGAL}?]*))?[ \t\r\n]*"
 )
 # Two addresses in a row, or one inside the other, are no plain address.
-_NESTED = re.compile(r"://|[?&](?:code|error|state)=", re.IGNORECASE)
+_NESTED = re.compile(r"(?ai)://|[?&](?:code|error|state)=")
 _AROUND = ".,;!?'()"
 
 
@@ -145,7 +154,9 @@ def _parameters_in(text: str, redirect_uri: str, further_hosts: Collection[str])
         if name in values:
             return None
         values |= {name: value} if name else {}
-    is_ours = address[1].lower().removeprefix("www.") in hosts and "code" in values and "error" not in values
+    is_ours = (
+        address[1].lower().removeprefix("www.") in hosts and values.get("code") and "error" not in values
+    )
     if not is_ours or _NESTED.search(values["code"]):
         return None
     return {"state": "", "iss": "", "scope": "", **values}

@@ -52,8 +52,10 @@ def find_code(
     joined = "".join(known)
     if code_format in (None, "dotnetopenauth") and dotnetopenauth.looks_like(joined):
         return _without_mail_mark(joined if more else _classic(known, joined)), layers
-    found = _identity_server(known) or _other(_decoded_words(value, layers), more=more or enclosed)
-    return found if code_format == "opaque" else _without_mail_mark(found), layers
+    found = _other(_decoded_words(value, layers), more=more or enclosed)
+    if code_format == "opaque":
+        return found, layers
+    return _without_mail_mark(_identity_server([joined] if more else known) or found), layers
 
 
 def without_sentence(value: str) -> str:

@@ -1,0 +1,90 @@
+// Is an address the one that the provider sends the browser back to? And if not, which page is it?
+
+const REDIRECT_URI = /^[A-Za-z][A-Za-z0-9+.-]*:\/\/(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:]+)(?::[0-9]+)?([^?#]*)/;
+const SCHEME = /^(?:[A-Za-z]{0,5}:?\/\/+|[A-Za-z][A-Za-z0-9+-]{0,30}:(?![0-9])\/*)/;
+
+class RedirectTarget {
+  constructor(redirectUri, furtherHosts = []) {
+    const [, host, path] = REDIRECT_URI.exec(redirectUri);
+    this.hosts = new Set([host, ...furtherHosts].map(canonicalHost));
+    this.whole = `https://www.${removePrefix(host.toLowerCase(), "www.")}${path.toLowerCase() || "/"}`;
+  }
+
+  hasHost(host) {
+    return this.hosts.has(canonicalHost(host));
+  }
+
+  // The host of an address that is another place, or null.
+  otherHost(address) {
+    const host = hostIn(address);
+    if (!host || this.hasHost(host)) return null;
+    const hasScheme = address.includes("://");
+    const isHost = hasScheme || host.includes(".") || host.startsWith("[") || host === "localhost";
+    return isHost && !(!hasScheme && this.endsWith(address)) ? host : null;
+  }
+
+  // Is this what a hurried deletion left of the whole address?
+  endsWith(address) {
+    return this.whole.endsWith(address.toLowerCase());
+  }
+}
+
+function wrongAddress(address) {
+  const host = hostIn(address);
+  const path = pathIn(address);
+  if (path.startsWith("/home/error")) return new Refusal("provider_error_page");
+  const service = opaqueLinkService(host);
+  if (service) return new Refusal("opaque_link", { service });
+  for (const page of TABLES.pages) {
+    if (matchesWhole(new RegExp(page.host), host) && matchAtStart(new RegExp(page.path), path)) {
+      return new Refusal(page.reason);
+    }
+  }
+  return new Refusal("other_host", { host: shownHost(host) });
+}
+
+// The one form of a host: lower case, punycode, without "www." and the root's dot.
+function canonicalHost(host) {
+  host = trimEnd(host.toLowerCase(), ".");
+  if (host.includes(":")) return hostOfUrl(`[${trim(host, "[]")}]`) ?? host;
+  if (/[^\x00-\x7f]/.test(host) && !/[^\w.\-\u0080-\uffff]/.test(host)) {
+    const ascii = hostOfUrl(host);
+    if (ascii === null) return host;
+    host = trimEnd(ascii, ".");
+  }
+  return removePrefix(host, "www.");
+}
+
+function hostOfUrl(host) {
+  try {
+    return new URL(`http://${host}/`).hostname;
+  } catch {
+    return null;
+  }
+}
+
+// What follows the scheme, or nothing for a path without a host.
+function restOf(address) {
+  // To a browser a backslash is a slash.
+  address = trimStart(address.replace(/\\/g, "/"), ".,;…*~_");
+  if (address.includes("://")) return partition(address, "://")[2];
+  if (address.startsWith("/") && !address.startsWith("//")) return "";
+  const scheme = SCHEME.exec(address);
+  return scheme ? address.slice(scheme[0].length) : address;
+}
+
+function hostIn(address) {
+  const authority = partition(trimStart(restOf(address), "/"), "/")[0];
+  const host = authority.slice(authority.lastIndexOf("@") + 1).replace(/:[0-9]*$/, "");
+  return trimEnd(host.toLowerCase(), ".");
+}
+
+function pathIn(address) {
+  return `/${partition(trimStart(restOf(address), "/"), "/")[2].toLowerCase()}`;
+}
+
+// Foreign text: it could hold a code, control characters, or look-alikes of letters.
+function shownHost(host) {
+  const name = host.replace(/[^a-z0-9.:[\]-]/g, "?");
+  return name.length <= 60 ? name : "…";
+}

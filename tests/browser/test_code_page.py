@@ -1,0 +1,330 @@
+"""The code page and the landing page, in a real browser."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from connector.web.code_page import code_page, landing_page
+from tests.support.code_pages import REDIRECT_URI, Parser, page_parser, read_by_python
+from tests.support.codes import CODE, OPAQUE, encoded
+from tests.support.pastes import pastes
+from tests.support.redirects import ACCEPTED, REFUSED, Row
+
+URL = f"https://ormco.com/?code={encoded(CODE, 2)}&state=zz9"
+DIALOG_CODE = encoded(CODE, 1)
+
+
+@pytest.fixture(scope="module")
+def chromium(browser: str) -> Iterator[Browser]:
+    """One browser for all tests here."""
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(chromium: Browser, tmp_path: Path) -> Iterator[Page]:
+    """The code page, opened from the disk, where nothing may be contacted; nothing on it may fail."""
+    file = tmp_path / "code.html"
+    file.write_text(code_page(REDIRECT_URI), "utf-8")
+    failures: list[str] = []
+    with chromium.new_context(locale="en-US") as context:
+        page = context.new_page()
+        page.on("pageerror", lambda error: failures.append(str(error)))
+        page.on("console", lambda message: failures.append(message.text))
+        page.on(
+            "request", lambda request: failures.append(request.url) if request.url != file.as_uri() else None
+        )
+        page.goto(file.as_uri())
+        yield page
+        assert failures == []
+
+
+def shown(page: Page) -> tuple[str | None, str | None, str]:
+    """The state, the kind and the code that the page shows."""
+    body = page.locator("body")
+    code = page.locator("#code").text_content() or ""
+    return body.get_attribute("data-state"), body.get_attribute("data-kind"), code
+
+
+@pytest.fixture(scope="module")
+def parser(chromium: Browser) -> Iterator[Parser]:
+    """The page's parser, for many texts at once."""
+    with page_parser(chromium) as parse:
+        yield parse
+
+
+@pytest.fixture(scope="module")
+def golden(parser: Parser) -> dict[str, list[Any]]:
+    """What the page makes of each text of the golden table."""
+    texts = [row.values[0].text for row in (*ACCEPTED, *REFUSED)]
+    return dict(zip(texts, parser(texts), strict=True))
+
+
+@pytest.mark.parametrize("row", ACCEPTED)
+def test_golden_paste_gives_the_same_code(row: Row, golden: dict[str, list[Any]]) -> None:
+    """Whatever is pasted, the page finds the code that `parse_redirect` finds."""
+    assert golden[row.text] == read_by_python(row.text)
+    assert golden[row.text][0] == row.code
+
+
+@pytest.mark.parametrize("row", REFUSED)
+def test_golden_paste_is_refused_alike(row: Row, golden: dict[str, list[Any]]) -> None:
+    """What cannot be used is refused for the same reason, in the same words."""
+    assert golden[row.text] == read_by_python(row.text)
+    assert golden[row.text][0] == row.error
+
+
+@settings(max_examples=10, suppress_health_check=list(HealthCheck), deadline=None, phases=[Phase.generate])
+@given(st.lists(pastes(), min_size=20, max_size=40))
+def test_random_pastes_are_read_alike(parser: Parser, texts: list[str]) -> None:
+    """Any paste has the same verdict, code and words on the page and in Python."""
+    assert parser(texts) == [read_by_python(text) for text in texts]
+
+
+def test_page_shows_the_code_at_once(page: Page) -> None:
+    """A paste is read as it comes, and the dialog's form of its code is there to copy."""
+    assert shown(page) == ("empty", None, "")
+    page.fill("#paste", f"Hi, this is what I got: <{URL}> Thanks")
+    assert shown(page) == ("ok", None, DIALOG_CODE)
+    assert "359 of 359 characters" in page.inner_text("#message")
+    assert page.locator("#copy").is_enabled()
+
+
+def test_page_says_what_is_wrong(page: Page) -> None:
+    """A damaged code is refused with its reason and what to do, and cannot be copied."""
+    page.fill("#paste", URL.partition("&")[0][:-14])
+    assert shown(page) == ("refused", "code_damaged", "")
+    assert "14 of its 359 characters are missing." in page.inner_text("#message")
+    assert "Copy the ENTIRE address" in page.inner_text("#message")
+    assert page.locator("#copy").is_disabled()
+
+
+def test_page_marks_a_code_that_cannot_be_checked(page: Page) -> None:
+    """A code of an unknown format is shown, and that nobody can tell whether it is whole."""
+    page.fill("#paste", f"https://ormco.com/?code={OPAQUE}")
+    assert shown(page) == ("unchecked", None, OPAQUE)
+    page.fill("#paste", "")
+    assert shown(page) == ("empty", None, "")
+
+
+def test_page_warns_of_an_unusual_code(page: Page) -> None:
+    """A code whose handle is not as long as usual is pointed out."""
+    page.fill("#paste", f"https://ormco.com/?code={CODE[1:]}")
+    assert shown(page)[0] == "ok"
+    assert "3 characters stand before" in page.inner_text("#message")
+
+
+@pytest.mark.parametrize("has_clipboard", [True, False])
+def test_copy_works_from_a_file(page: Page, has_clipboard: bool) -> None:
+    """*Copy* works on a page from the disk, also in a browser that has no clipboard for such pages."""
+    if not has_clipboard:
+        page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    page.fill("#paste", URL)
+    page.click("#copy")
+    page.wait_for_function("document.getElementById('copied').textContent.startsWith('Copied')")
+    page.fill("#paste", "")
+    page.focus("#paste")
+    page.keyboard.press("Control+V")
+    assert page.input_value("#paste") == DIALOG_CODE
+
+
+def test_page_works_by_keyboard_alone(page: Page) -> None:
+    """From the paste to the copied code with Tab and Enter."""
+    page.evaluate("text => navigator.clipboard.writeText(text)", URL)
+    assert page.evaluate("document.activeElement.id") == "paste"
+    page.keyboard.press("Control+V")
+    for expected in ("code", "copy"):
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id") == expected
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.getElementById('copied').textContent.startsWith('Copied')")
+    page.fill("#paste", "")
+    page.focus("#paste")
+    page.keyboard.press("Control+V")
+    assert page.input_value("#paste") == DIALOG_CODE
+
+
+def test_age_is_counted_from_the_paste(page: Page) -> None:
+    """The page says how long ago the paste was, and after three minutes that the code is too old."""
+    page.clock.install()
+    page.reload()
+    page.fill("#paste", URL)
+    assert "0:00 min ago" in page.inner_text("#age")
+    page.clock.run_for(65_000)
+    assert "1:0" in page.inner_text("#age")
+    page.clock.run_for(120_000)
+    assert "probably expired" in page.inner_text("#age")
+    assert page.get_attribute("#age", "role") == "alert"
+
+
+def test_clear_leaves_nothing(page: Page) -> None:
+    """*Clear* empties the page; so does leaving it, for whoever comes back."""
+    page.fill("#paste", URL)
+    page.click("#clear")
+    assert shown(page) == ("empty", None, "")
+    page.fill("#paste", URL)
+    address = page.url
+    page.goto("about:blank")
+    page.goto(address)
+    assert (page.input_value("#paste"), *shown(page)) == ("", "empty", None, "")
+
+
+@pytest.mark.parametrize(
+    ("language", "says"),
+    [("de", "abgeschnitten"), ("fr", "tronqué"), ("es", "cortado"), ("it", "tagliato"), ("en", "cut short")],
+)
+def test_page_speaks_the_chosen_language(page: Page, language: str, says: str) -> None:
+    """All of the page is in the chosen language, what was pasted included; nothing of it is missing."""
+    page.fill("#paste", URL.partition("&")[0][:-14])
+    page.select_option("#language", language)
+    assert page.get_attribute("html", "lang") == language
+    assert says in page.inner_text("#message")
+    assert "undefined" not in page.inner_text("body")
+
+
+def test_language_is_the_browsers(chromium: Browser) -> None:
+    """The page begins in the language of the browser, or in English."""
+    for locale, expected in (("fr-CA", "fr"), ("da-DK", "en")):
+        with chromium.new_context(locale=locale) as context:
+            page = context.new_page()
+            page.set_content(code_page(REDIRECT_URI))
+            assert page.get_attribute("html", "lang") == expected
+
+
+@pytest.mark.parametrize("width", [320, 360, 768, 1440])
+def test_page_fits_its_window(page: Page, width: int) -> None:
+    """Nothing has to be scrolled sideways: on a telephone, on a desk, and at 200 % zoom."""
+    page.set_viewport_size({"width": width, "height": 800})
+    for text in ("", URL, URL[:-40]):
+        page.fill("#paste", text)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_every_control_has_a_name(page: Page) -> None:
+    """A screen reader has a name for every control, and hears what was found."""
+    page.fill("#paste", URL)
+    for role, name in (("textbox", "What you copied"), ("button", "Copy"), ("combobox", "Language")):
+        assert page.get_by_role(role, name=name, exact=True).count() == 1  # type: ignore[arg-type]
+    assert page.locator("#message").get_attribute("role") == "status"
+    assert page.locator("#code").get_attribute("aria-labelledby") == "code-label"
+
+
+def test_nothing_is_stored(page: Page) -> None:
+    """The page keeps nothing: no cookie, no storage, no cache."""
+    page.fill("#paste", URL)
+    assert page.context.storage_state() == {"cookies": [], "origins": []}
+    assert page.evaluate("[localStorage.length, sessionStorage.length]") == [0, 0]
+
+
+class _Site(BaseHTTPRequestHandler):
+    """A site with the landing page, which notes what it is asked for."""
+
+    asked: list[tuple[str, str | None]]
+    html: bytes
+
+    def do_GET(self) -> None:
+        self.asked.append((self.path, self.headers.get("Referer")))
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.end_headers()
+        self.wfile.write(self.html)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def site() -> Iterator[tuple[str, list[tuple[str, str | None]]]]:
+    """The address of the landing page, and what its server was asked for."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Site)
+    _Site.asked = []
+    _Site.html = landing_page(REDIRECT_URI).encode()
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/", _Site.asked
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def visitor(chromium: Browser) -> Iterator[Page]:
+    """Somebody who comes to the landing page."""
+    with chromium.new_context(locale="en-US") as context:
+        yield context.new_page()
+
+
+@pytest.mark.parametrize("mark", ["?", "#"])
+def test_landing_page_shows_the_code_of_its_address(
+    visitor: Page, site: tuple[str, list[tuple[str, str | None]]], mark: str
+) -> None:
+    """The code is shown, and is neither in the address bar nor in the history any more."""
+    address, asked = site
+    visitor.goto(f"{address}{mark}code={encoded(CODE, 2)}&state=zz9")
+    assert shown(visitor) == ("ok", None, DIALOG_CODE)
+    assert visitor.url == address
+    assert visitor.evaluate("document.activeElement.id") == "copy"
+    visitor.goto(f"{address}next")
+    visitor.go_back()
+    assert (visitor.url, shown(visitor)) == (address, ("empty", None, ""))
+    assert [referrer for _, referrer in asked] == [None] * len(asked)
+    assert [path for path, _ in asked[1:]] == ["/next", "/"][: len(asked) - 1]
+
+
+def test_landing_page_says_that_access_was_not_allowed(
+    visitor: Page, site: tuple[str, list[tuple[str, str | None]]]
+) -> None:
+    """After *Cancel* the page says so; without an answer in its address it says what it is for."""
+    visitor.goto(f"{site[0]}?error=access_denied&state=zz9")
+    assert shown(visitor) == ("refused", "consent_denied", "")
+    assert "Cancel was pressed" in visitor.inner_text("#message")
+    visitor.goto(site[0])
+    assert shown(visitor) == ("empty", None, "")
+    assert "after “Allow access”" in visitor.inner_text("#message")
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        "fetch(address)",
+        "new Promise((_, no) => Object.assign(new Image(), {onerror: no, src: address}))",
+        "new Promise((_, no) => { const script = document.createElement('script'); script.text = 'ran = 1';"
+        " document.body.append(script); window.ran ? 0 : no(); })",
+        "new Promise((_, no) => new WebSocket(address.replace('http', 'ws')).onerror = no)",
+        "new Promise((_, no) => { navigator.sendBeacon(address); setTimeout(no, 300); })",
+        "new Promise((_, no) => { const form = document.createElement('form'); form.action = address;"
+        " document.body.append(form); form.submit(); setTimeout(no, 300); })",
+    ],
+)
+def test_policy_lets_nothing_out(
+    visitor: Page, site: tuple[str, list[tuple[str, str | None]]], act: str
+) -> None:
+    """Whatever would run on the page can neither load nor send anything."""
+    visitor.set_content(code_page(REDIRECT_URI))
+    script = f"address => {act}.then(() => 'done', () => 'blocked')"
+    assert visitor.evaluate(script, f"{site[0]}leak") == "blocked"
+    assert site[1] == []
+
+
+def test_landing_page_reads_pastes_too(visitor: Page, site: tuple[str, list[tuple[str, str | None]]]) -> None:
+    """Whoever has copied the address before it was gone can paste it."""
+    visitor.goto(site[0])
+    visitor.fill("#paste", URL)
+    assert shown(visitor) == ("ok", None, DIALOG_CODE)
+
+
+def test_parser_keeps_nothing_from_one_text_to_the_next(parser: Parser, golden: dict[str, list[Any]]) -> None:
+    """Each text is read as if it were the first."""
+    texts = list(golden)
+    random.Random(1).shuffle(texts)
+    assert parser(texts) == [golden[text] for text in texts]

@@ -1,0 +1,51 @@
+"""The code page's parser in a browser, beside `parse_redirect`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from connector.errors import ConnectorError
+from connector.redirect.parse import parse_redirect
+from connector.web.code_page import parser_script
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+__all__ = ["REDIRECT_URI", "Parser", "page_parser", "read_by_python"]
+
+REDIRECT_URI = "https://ormco.com/"
+# Texts → for each what was found in it, or the kind and the words of its refusal.
+Parser = Callable[[list[str]], list[Any]]
+
+_EXPORTS = "Object.assign(window, {parseRedirect, Refusal, inWords});"
+_READ_ALL = """texts => texts.map(text => {
+  try {
+    const {code, format, complete, layers, state, dialogCode} = parseRedirect(text, {redirectUri: "%s"});
+    return [code, format, complete, layers, state, dialogCode];
+  } catch (refusal) {
+    if (!(refusal instanceof Refusal)) throw refusal;
+    return [refusal.kind, inWords(refusal, "en").fact];
+  }
+})"""
+
+
+@contextmanager
+def page_parser(browser: Browser) -> Iterator[Parser]:
+    """Run the page's parser in a browser; one call for many texts."""
+    with browser.new_context() as context:
+        page = context.new_page()
+        script = f'"use strict";\n{parser_script()}\n{_EXPORTS}'
+        page.evaluate(f"window.eval({json.dumps(script)})")
+        yield lambda texts: list(page.evaluate(_READ_ALL % REDIRECT_URI, texts))
+
+
+def read_by_python(text: str) -> list[Any]:
+    """Return what `parse_redirect` makes of a text, as the page's parser says it."""
+    try:
+        found = parse_redirect(text, redirect_uri=REDIRECT_URI)
+    except ConnectorError as error:
+        return [error.kind, error.message]
+    return [found.code, found.format, found.complete, found.layers, found.state, found.dialog_code]

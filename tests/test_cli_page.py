@@ -1,0 +1,45 @@
+"""`ormco page`: the pages as files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from connector.cli import ormco
+from connector.web.code_page import code_page, landing_page
+
+
+def run(*arguments: str, env: dict[str, str] | None = None) -> Result:
+    """Run `ormco page`."""
+    return CliRunner().invoke(ormco, ["page", *arguments], env=env)
+
+
+def test_page_is_printed() -> None:
+    """Without a file the page goes to standard output, and nothing else does."""
+    assert run().stdout == code_page("https://ormco.com/") + "\n"
+    assert run("--landing").stdout == landing_page("https://ormco.com/") + "\n"
+
+
+def test_page_is_written(tmp_path: Path) -> None:
+    """--output writes a file; with --json its path is printed as an object."""
+    path = tmp_path / "code.html"
+    result = run("--json", "--output", str(path))
+    assert json.loads(result.stdout) == {"version": 1, "output": str(path)}
+    assert path.read_text("utf-8") == code_page("https://ormco.com/")
+
+
+def test_page_is_for_a_redirect_uri() -> None:
+    """The redirect URI is the option's, else the environment's; one without a host is refused."""
+    env = {"ORMCO_REDIRECT_URI": "https://lab.example/"}
+    assert run("--redirect-uri", "https://x.example/").stdout == code_page("https://x.example/") + "\n"
+    assert run(env=env).stdout == code_page("https://lab.example/") + "\n"
+    assert run("--redirect-uri", "nonsense").exit_code == 10
+
+
+def test_page_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """A folder that is not there is said in words."""
+    result = run("--output", str(tmp_path / "nothing" / "code.html"))
+    assert result.exit_code == 10
+    assert "cannot be written" in result.stderr
