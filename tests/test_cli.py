@@ -14,7 +14,8 @@ from connector.cli.output import emit
 
 def commands() -> list[tuple[str, click.Command]]:
     """Every command with its full name, groups resolved."""
-    found, waiting = [], [("", ormco)]
+    found: list[tuple[str, click.Command]] = []
+    waiting: list[tuple[str, click.Group]] = [("", ormco)]
     while waiting:
         prefix, group = waiting.pop()
         context = click.Context(group)

@@ -92,7 +92,7 @@ def test_an_endpoint_that_is_not_encrypted_is_refused() -> None:
 def test_a_document_without_an_endpoint_is_refused(name: str, value: object) -> None:
     """Both endpoints are needed, from the file or the document."""
     with pytest.raises(SettingError, match="lacks"):
-        discovered(**{name: value})
+        discovered(PROVIDER, **{name: value})
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 import requests
 import urllib3.util.connection
@@ -185,7 +186,7 @@ def test_environment_is_not_read_for_each_request(monkeypatch: pytest.MonkeyPatc
     asked = []
     real = requests.Session.merge_environment_settings
 
-    def merge(self: requests.Session, url: str, *args: object) -> object:
+    def merge(self: requests.Session, url: str, *args: Any) -> object:
         asked.append(url)
         return real(self, url, *args)
 
@@ -372,7 +373,7 @@ def test_every_ca_bundle_that_is_set_is_trusted(
 ) -> None:
     """A machine may name its own bundle for everybody, and a user another one for this program."""
     context, bundle = certificate
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", requests.certs.where())
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
     with answering(answer("trusted"), context=context) as server:
         assert get(server.url).text == "trusted"

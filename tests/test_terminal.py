@@ -50,7 +50,8 @@ class Person:
             stdin=self._inside,
             stdout=subprocess.PIPE,
             stderr=self._inside,
-            preexec_fn=lambda: (os.setsid(), _take_terminal()),
+            start_new_session=True,
+            preexec_fn=_take_terminal,
         )
         self.screen = b""
         self.sees(b"\x1b[?2004h")
@@ -206,7 +207,8 @@ class FakeInput(io.TextIOWrapper):
     """Standard input that is a pipe, or says that it is a terminal."""
 
     def __init__(self, data: bytes, *, terminal: bool = False) -> None:
-        super().__init__(io.BytesIO(data))
+        self.given = io.BytesIO(data)
+        super().__init__(self.given)
         self._terminal = terminal
 
     def isatty(self) -> bool:
@@ -241,7 +243,7 @@ def test_an_endless_pipe_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(sys, "stdin", pipe)
     with pytest.raises(AuthorizationResponseError, match="not read"):
         read_paste("not shown")
-    assert pipe.buffer.tell() == LONGEST_TEXT + 1
+    assert pipe.given.tell() == LONGEST_TEXT + 1
 
 
 def test_no_input_at_all_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import random
 import re
 import string
 import struct
+from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
 from hypothesis import strategies as st
@@ -110,7 +111,7 @@ FRAMES = {
     "bare": "{}",
 }
 # What copying adds around or inside.
-WRAPS = {
+WRAPS: Mapping[str, Callable[[str], str]] = {
     "nothing": lambda text: text,
     "spaces": lambda text: f"  {text}\r\n",
     "quotes": lambda text: f'"{text}"',

@@ -33,7 +33,8 @@ class UsersApi:
 
     def me(self) -> dict[str, Any]:
         """The account."""
-        return self.call("GET", "/me")
+        user: dict[str, Any] = self.call("GET", "/me")
+        return user
 
     def ask(self, email: str) -> None:
         """Ask another account for a connection."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,10 +30,11 @@ class Row:
 
 
 def _rows(kind: str) -> list[object]:
-    rows = [
-        Row(**{key: filled(value) if isinstance(value, str) else value for key, value in row.items()})
+    values: list[dict[str, Any]] = [
+        {key: filled(value) if isinstance(value, str) else value for key, value in row.items()}
         for row in _TABLE[kind]
     ]
+    rows = [Row(**row) for row in values]
     return [pytest.param(row, id=row.what) for row in rows]
 
 
