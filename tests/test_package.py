@@ -1,0 +1,211 @@
+"""What is installed: imports are declared, versions pinned and looked up, and the wheel works alone."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import venv
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import packages_distributions, requires
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parent.parent
+SCRIPTS = ROOT / "scripts"
+# Tests have a home folder of their own, and what was installed is cached in the real one.
+CACHED = dict(os.environ)
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+# The parts of the package that need an extra.
+EXTRAS = {
+    "browser": {"browser"},
+    "sandbox": {"sandbox"},
+    "testing": {"browser", "sandbox", "testing"},
+    "store": {"keyring", "postgres"},
+}
+
+
+def name_of(requirement: str) -> str:
+    """The distribution that a requirement is for, in one spelling."""
+    return re.split(r"[\[<>=;! ]", requirement)[0].lower().replace("_", "-")
+
+
+def declared(part: str) -> set[str]:
+    """What a part of the package may import: what is always there, and what its extras bring."""
+    texts = list(PROJECT["dependencies"])
+    for extra in EXTRAS.get(part, ()):
+        texts += PROJECT["optional-dependencies"][extra]
+    return {name_of(text) for text in texts}
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+    return found - sys.stdlib_module_names - {"connector"}
+
+
+def test_every_import_is_declared() -> None:
+    """No module relies on a library that only comes along with another one."""
+    distributions = packages_distributions()
+    missing = []
+    for path in sorted((ROOT / "connector").rglob("*.py")):
+        part = path.relative_to(ROOT / "connector").parts[0]
+        for name in imports(path):
+            known = {found.lower().replace("_", "-") for found in distributions.get(name, [name])}
+            if not known & declared(part):
+                missing.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert missing == []
+
+
+def pins(file: str) -> dict[str, str]:
+    text = (SCRIPTS / file).read_text("utf-8")
+    return dict(re.findall(r"(?m)^([\w.-]+)==([^\s;\\]+)", text))
+
+
+def test_everything_that_is_installed_is_pinned_by_its_hash() -> None:
+    """Whatever the installation fetches is known beforehand, uv and pip included."""
+    lines = (SCRIPTS / "requirements.txt").read_text("utf-8").replace("\\\n", " ").splitlines()
+    assert [line for line in lines if "--hash=sha256:" not in line] == []
+    extras = PROJECT["optional-dependencies"].values()
+    wanted = {name_of(text) for texts in (PROJECT["dependencies"], *extras) for text in texts}
+    assert wanted - {"ormco-connector"} <= pins("requirements.txt").keys()
+
+
+def test_servers_get_what_the_tests_run_with() -> None:
+    """The constraints for servers are the versions that were tested, and the bill of materials names them."""
+    servers = pins("constraints.txt")
+    assert servers.items() <= pins("requirements.txt").items()
+    bill = json.loads(subprocess.run([SCRIPTS / "sbom"], capture_output=True, check=True).stdout)
+    named = {found["name"]: found["version"] for found in bill["components"]}
+    assert (bill["bomFormat"], named) == ("CycloneDX", servers)
+
+
+class FakeAdvisories(BaseHTTPRequestHandler):
+    """Knows an advisory of one version of one library."""
+
+    known = ("requests", "2.33")
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["queries"]
+        hits = [(query["package"]["name"], query["version"]) == self.known for query in asked]
+        self._answer({"results": [{"vulns": [{"id": "GHSA-made-up"}]} if hit else {} for hit in hits]})
+
+    def do_GET(self) -> None:
+        self._answer({"id": "GHSA-made-up", "aliases": ["CVE-1999-0001"]})
+
+    def _answer(self, body: object) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(body).encode())
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def advisories(known: tuple[str, str]) -> Iterator[str]:
+    handler = type("Known", (FakeAdvisories,), {"known": known})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def audit(url: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "OSV_URL": url}
+    return subprocess.run([SCRIPTS / "audit"], capture_output=True, text=True, env=env, check=False)
+
+
+def test_an_advisory_of_an_allowed_version_is_found() -> None:
+    """A lower bound below an advisory is named with it, and so is a pin; a sound set is said to be sound."""
+    floor = next(text.partition(">=")[2] for text in PROJECT["dependencies"] if text.startswith("requests>="))
+    for version in (floor, pins("requirements.txt")["requests"]):
+        with advisories(("requests", version)) as url:
+            found = audit(url)
+        assert found.returncode == 1
+        assert found.stderr == f"requests {version}: CVE-1999-0001 GHSA-made-up\n"
+    with advisories(("requests", "1")) as url:
+        assert audit(url).returncode == 0
+
+
+def test_an_audit_without_a_network_is_no_failure() -> None:
+    """Where nobody can be asked, that is said, and nothing else is held up."""
+    found = audit("http://127.0.0.1:1")
+    assert (found.returncode, "not looked up" in found.stderr) == (0, True)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from the source distribution beside it, as a release is."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--no-isolation", "-o", folder, ROOT]
+    subprocess.run(command, capture_output=True, check=True)
+    return next(folder.glob("*.whl"))
+
+
+def test_the_distributions_are_well_formed(wheel: Path) -> None:
+    """An index would take them: their metadata and the README render."""
+    files = [*wheel.parent.iterdir()]
+    found = subprocess.run([sys.executable, "-m", "twine", "check", "--strict", *files], capture_output=True)
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_the_wheel_has_every_file_of_the_package(wheel: Path) -> None:
+    """Pages, styles and the marker for type checkers come along, and nothing beside the package."""
+    inside = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    tracked = subprocess.run(
+        ["git", "ls-files", "connector"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if tracked.returncode:
+        pytest.skip("not a checkout")
+    present = {name for name in tracked.stdout.split() if (ROOT / name).exists()}
+    assert present <= inside
+    assert "connector/py.typed" in inside
+
+
+def needed_by(requirements: list[str]) -> set[str]:
+    """The distributions that requirements bring here, by what is installed of each."""
+    found: set[str] = set()
+    waiting = [Requirement(text) for text in requirements]
+    while waiting:
+        requirement = waiting.pop()
+        applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if applies and (name := name_of(requirement.name)) not in found:
+            found.add(name)
+            waiting += [Requirement(text) for text in requires(name) or ()]
+    return found
+
+
+def test_the_wheel_works_alone(wheel: Path, tmp_path: Path) -> None:
+    """In an empty environment, with its dependencies and no extra, the command runs."""
+    lines = (SCRIPTS / "requirements.txt").read_text("utf-8").replace("\\\n", " ").splitlines()
+    wanted = needed_by(PROJECT["dependencies"])
+    (tmp_path / "pins.txt").write_text("\n".join(line for line in lines if name_of(line) in wanted))
+    venv.create(tmp_path / "env", with_pip=False)
+    install = [Path(sys.executable).with_name("uv"), "pip", "install", "--offline", "--no-deps", "-qp"]
+    for what in (["--require-hashes", "-r", tmp_path / "pins.txt"], [wheel]):
+        done = subprocess.run([*install, tmp_path / "env", *what], capture_output=True, text=True, env=CACHED)
+        if "from the cache" in done.stderr:
+            pytest.skip("uv has not installed the dependencies here, so there is nothing to take them from")
+        assert done.returncode == 0, done.stderr
+    ormco = tmp_path / "env" / ("Scripts" if os.name == "nt" else "bin") / "ormco"
+    run = subprocess.run(
+        [ormco, "code", "--json"], input="ormco.com/?code=9F2C41", capture_output=True, text=True
+    )
+    assert json.loads(run.stdout)["code"] == "9F2C41"
+    said = subprocess.run([ormco, "--version"], capture_output=True, text=True).stdout
+    assert said.strip() == f"ormco, version {PROJECT['version']}"
