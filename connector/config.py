@@ -103,13 +103,10 @@ class Config:
         """
         if self.store is not None:
             return self.store
-        import platformdirs  # slow to load, and only the default needs it
+        from connector.own_files import platform_folder
 
-        try:
-            folder = platformdirs.user_data_path("ormco", appauthor=False)
-        except RuntimeError:
-            folder = None
-        if folder is None or not folder.is_absolute():
+        folder = platform_folder("data")
+        if folder is None:
             raise SettingError(
                 "this user has no home folder, so there is no default place for the store",
                 hint="Set ORMCO_STORE to sqlite:///path or postgresql://…",

@@ -22,6 +22,7 @@ __all__ = [
     "create_own_file",
     "make_own_folder",
     "open_own_file",
+    "platform_folder",
     "read_named_file",
     "read_own_file",
 ]
@@ -32,6 +33,22 @@ _BINARY: int = getattr(os, "O_BINARY", 0)
 _NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
 _GUARDED: int = _BINARY | _NO_FOLLOW | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _OTHERS = 0o077
+
+
+def platform_folder(kind: str) -> Path | None:
+    """Return this user's folder for data or configuration, or None for a user without a home.
+
+    Args:
+        kind: "data" or "config".
+    """
+    import platformdirs  # takes longer to import than all the rest
+
+    find = platformdirs.user_data_path if kind == "data" else platformdirs.user_config_path
+    try:
+        folder = find("ormco", appauthor=False)
+    except RuntimeError:
+        return None
+    return folder if folder.is_absolute() else None
 
 
 def create_own_file(path: Path) -> int:

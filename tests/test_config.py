@@ -13,9 +13,10 @@ import platformdirs
 import pytest
 
 from connector.config import Config, Secret
-from connector.errors import SettingError
+from connector.errors import SealingKeyError, SettingError
 from connector.oauth.presets import PRESETS
 from connector.oauth.provider import Provider
+from connector.store.keys import key_file
 from tests.support.frames import secrets_in_frames
 
 CLASSIC, SANDBOX = PRESETS["communicate"], PRESETS["sandbox"]
@@ -145,6 +146,9 @@ def test_nothing_needs_a_home_that_is_not_used(monkeypatch: pytest.MonkeyPatch) 
     assert "ORMCO_STORE" in caught.value.hint
     with pytest.raises(SettingError, match="ORMCO_CLIENT_SECRET_FILE"):
         Config.from_env({"ORMCO_CLIENT_SECRET_FILE": "~/secret"}).client_secret.reveal()
+    with pytest.raises(SealingKeyError) as refused:
+        key_file("0" * 16)
+    assert "ORMCO_STORE_KEYS" in refused.value.hint
 
 
 def test_ormcos_lab_accounts_are_known() -> None:

@@ -54,7 +54,7 @@ def find_browser(setting: str | None = None, *, headless: bool = False) -> Brows
 
 
 def _from_setting(setting: str) -> Browser:
-    path = Path(setting).expanduser()
+    path = _home() / setting[2:] if setting.startswith("~/") else Path(setting)
     if path.suffix == ".app" and path.is_dir():
         path = path / "Contents" / "MacOS" / path.stem
     found = shutil.which(path) if path.name == setting or _is_program(path) else None
@@ -86,7 +86,7 @@ def _candidates(headless: bool) -> Iterator[tuple[str, Path]]:
 def _on_this_system() -> Iterator[tuple[str, Path]]:
     if sys.platform == "darwin":
         for name in ("Google Chrome", "Microsoft Edge", "Chromium"):
-            for folder in (Path("/Applications"), Path.home() / "Applications"):
+            for folder in (Path("/Applications"), _home() / "Applications"):
                 yield name, folder / f"{name}.app" / "Contents" / "MacOS" / name
     elif sys.platform == "win32":
         yield from _on_windows()
@@ -143,10 +143,18 @@ def _playwright_folder() -> Path:
     if chosen and chosen != "0":
         return Path(chosen)
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "ms-playwright"
+        return Path(os.environ.get("LOCALAPPDATA", _home() / "AppData" / "Local")) / "ms-playwright"
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "ms-playwright"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ms-playwright"
+        return _home() / "Library" / "Caches" / "ms-playwright"
+    return Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache") / "ms-playwright"
+
+
+def _home() -> Path:
+    """Return this user's home folder; for a user without one, a place where nothing is."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path(os.devnull)
 
 
 def _revision(build: Path) -> int:
@@ -155,7 +163,7 @@ def _revision(build: Path) -> int:
 
 
 def _is_program(path: Path) -> bool:
-    return path.is_file() and os.access(path, os.X_OK)
+    return os.path.isfile(path) and os.access(path, os.X_OK)  # also where this user may not look
 
 
 def _is_snap(path: Path) -> bool:

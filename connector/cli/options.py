@@ -149,10 +149,8 @@ def complete_practice(context: click.Context, _parameter: click.Parameter, incom
 
 
 def _require_store(config: Config) -> None:
-    from pathlib import Path
-
     scheme, _, path = (config.store or "").partition(":///")
-    if scheme == "sqlite" and not Path(path).expanduser().exists():
+    if scheme == "sqlite" and not os.path.exists(os.path.expanduser(path)):
         raise StoreUnavailableError(
             f"there is no store at {path}",
             hint="Check ORMCO_STORE or --store; a store is made when the first practice is connected.",

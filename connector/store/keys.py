@@ -17,7 +17,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from connector.errors import SealingKeyError, StoreDamagedError
-from connector.own_files import check_own_folder, create_own_file, make_own_folder, read_own_file
+from connector.own_files import (
+    check_own_folder,
+    create_own_file,
+    make_own_folder,
+    platform_folder,
+    read_own_file,
+)
 
 __all__ = [
     "ENVIRONMENT",
@@ -71,14 +77,19 @@ def key_file(store_id: str) -> Path:
 
     Raises:
         connector.errors.StoreDamagedError: if that is no store's id, but could be a path.
+        connector.errors.SealingKeyError: this user has no home folder.
     """
     if not re.fullmatch("[0-9a-f]{16}", store_id):
         raise StoreDamagedError(
             "the store's own id is not what it was made with", hint="Restore the store from a backup."
         )
-    import platformdirs  # takes longer to import than all the rest; only needed where a file is made or lost
-
-    return Path(platformdirs.user_config_dir("ormco", appauthor=False)) / "keys" / f"{store_id}.key"
+    folder = platform_folder("config")
+    if folder is None:
+        raise SealingKeyError(
+            "this user has no home folder, so there is no place for a key file",
+            hint="Set ORMCO_STORE_KEYS or ORMCO_STORE_KEYS_FILE.",
+        )
+    return folder / "keys" / f"{store_id}.key"
 
 
 def make_key(store_id: str) -> str:
