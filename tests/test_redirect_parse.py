@@ -266,21 +266,6 @@ def test_error_tells_which_request_it_ends(text: str, state: str | None) -> None
     assert caught.value.state == state
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [
-        ("user_cancelled_login", "consent_denied"),
-        ("user_cancelled_authorize", "consent_denied"),
-        ("deleted_client", "client_refused"),
-    ],
-)
-def test_error_by_another_name_means_the_same(name: str, kind: str) -> None:
-    """Some servers have names of their own for a refusal by the person, or of the client."""
-    with pytest.raises(ConnectorError) as caught:
-        parse(f"https://ormco.com/?error={name}&state={STATE}")
-    assert caught.value.kind == kind
-
-
 def test_error_has_to_belong_to_the_request_too() -> None:
     """A forged refusal does not end a request."""
     text = f"https://ormco.com/?error=access_denied&state={STATE}"

@@ -16,7 +16,9 @@ function damaged(reason, code, { expected, position, ...values } = {}) {
 
 // The error that the provider sent instead of a code (RFC 6749 section 4.1.2.1).
 function providerError(name, description) {
-  let reason = TABLES.refusals.provider_errors.includes(name) ? name : "other_error";
+  const aliases = TABLES.refusals.error_aliases;
+  const known = Object.hasOwn(aliases, name) ? aliases[name] : name;
+  let reason = TABLES.refusals.provider_errors.includes(known) ? known : "other_error";
   if (!/^[a-z_]{1,40}$/.test(name)) reason = "unreadable_error";
   return new Refusal(reason, { error: name, said: ordinaryWords(description) });
 }
