@@ -15,6 +15,7 @@ from typing import Any
 import certifi
 import pytest
 import requests
+import responses
 import urllib3.util.connection
 from requests.exceptions import InvalidSchema, RequestException
 
@@ -179,6 +180,16 @@ def test_cookies_are_not_kept() -> None:
         session.get(server.url)
         session.get(server.url)
     assert ["Cookie" in request.headers for request in server.requests] == [False, False]
+
+
+def test_connections_that_are_cut_are_not_tried_without_end() -> None:
+    """A transport in which every connection is cut at once is asked a limited number of times."""
+    url = "https://cut.example.test/"
+    with responses.RequestsMock() as mock, open_session() as session:
+        mock.get(url, body=requests.ConnectionError("cut"))
+        with pytest.raises(RequestException):
+            session.get(url)
+        assert len(mock.calls) < 100
 
 
 def test_environment_is_not_read_for_each_request(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,10 +142,13 @@ class Transport(HTTPAdapter):
         self, request: requests.PreparedRequest, exchange: Exchange, **way: Any
     ) -> requests.Response:
         """Send a request; again if it read and nothing came: the server had closed the kept connection."""
+        # Each kept connection may have been closed meanwhile; then comes a new one, and it is not tried again.
+        retries = _CONNECTIONS if request.method in ("GET", "HEAD") else 0
         while True:
             exchange.sent, exchange.reused = False, True
             try:
                 return super().send(request, stream=True, **way)
             except requests.ConnectionError:
-                if request.method not in ("GET", "HEAD") or not exchange.reused or exchange.passed:
+                if not retries or not exchange.reused or exchange.passed:
                     raise
+                retries -= 1
