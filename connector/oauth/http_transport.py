@@ -142,7 +142,7 @@ class Transport(HTTPAdapter):
         self, request: requests.PreparedRequest, exchange: Exchange, **way: Any
     ) -> requests.Response:
         """Send a request; again if it read and nothing came: the server had closed the kept connection."""
-        # Each kept connection may have been closed meanwhile; then comes a new one, and it is not tried again.
+        # Each kept connection may have been closed meanwhile; a new one is not tried again.
         retries = _CONNECTIONS if request.method in ("GET", "HEAD") else 0
         while True:
             exchange.sent, exchange.reused = False, True
