@@ -7,6 +7,7 @@ import ipaddress
 import os
 import socket
 import ssl
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -471,6 +472,19 @@ def test_all_addresses_of_a_host_share_one_deadline(monkeypatch: pytest.MonkeyPa
     with open_session(Transport(Limits(seconds=0.3))) as session, pytest.raises(RequestException) as caught:
         session.get(ELSEWHERE, timeout=0.1)
     assert (failure(caught.value, ELSEWHERE).sent, len(attempts)) == (False, 3)
+
+
+def test_a_resolver_that_does_not_answer_ends_with_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's look-up of a name has no time limit of its own."""
+    answered = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: answered.wait())
+    try:
+        with pytest.raises(RequestException) as caught:
+            get(ELSEWHERE, Limits(seconds=0.2))
+    finally:
+        answered.set()
+    error = failure(caught.value, ELSEWHERE)
+    assert ("in time" in error.message, error.sent) == (True, False)
 
 
 def test_nothing_is_sent_after_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,11 +8,14 @@ the headers for the end of the headers, and `103 Early Hints` for the answer.
 from __future__ import annotations
 
 import io
+import re
 import socket
+import threading
 import time
 from contextvars import ContextVar
 from http import HTTPStatus
 from http.client import HTTPResponse, RemoteDisconnected
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import urllib3.util.connection
@@ -68,6 +71,7 @@ class Exchange:
         return min(left, self._silence if longest is None else longest)
 
 
+_NUMERIC = re.compile(r"[\d.]+|.*:.*")
 # The call that this thread is making: urllib3 has no way to hand it from the adapter to the connection.
 CURRENT: ContextVar[Exchange] = ContextVar("CURRENT")
 
@@ -167,11 +171,12 @@ class _Connection(HTTPConnection):
         raise NewConnectionError(self, str(problem)) from problem
 
     def _addresses(self) -> list[tuple[str, int]]:
-        family = urllib3.util.connection.allowed_gai_family()
         try:
-            found = socket.getaddrinfo(self._dns_host, self.port, family, socket.SOCK_STREAM)
+            found = _look_up(self._dns_host, self.port, CURRENT.get().allow(self.timeout))
         except socket.gaierror as exc:
             raise NameResolutionError(self.host, self, exc) from exc
+        except TimeoutError as exc:
+            raise ConnectTimeoutError(self, "no name server answers") from exc
         except UnicodeError:
             raise LocationParseError(self.host) from None
         return [(str(address[0]), int(address[1])) for *_, address in found]
@@ -179,3 +184,30 @@ class _Connection(HTTPConnection):
 
 class _SecureConnection(_Connection, HTTPSConnection):
     pass
+
+
+def _look_up(host: str, port: int, seconds: float) -> Any:
+    """Return a host's addresses; in a thread, for the system's resolver takes as long as it likes.
+
+    Raises:
+        TimeoutError: it takes too long; the thread is left to end by itself.
+    """
+    family = urllib3.util.connection.allowed_gai_family()
+    if _NUMERIC.fullmatch(host):
+        return socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
+    results: SimpleQueue[Any] = SimpleQueue()
+
+    def look_up() -> None:
+        try:
+            results.put(socket.getaddrinfo(host, port, family, socket.SOCK_STREAM))
+        except Exception as exc:
+            results.put(exc)
+
+    threading.Thread(target=look_up, name="look-up", daemon=True).start()
+    try:
+        found = results.get(timeout=seconds)
+    except Empty:
+        raise TimeoutError("no name server answers") from None
+    if isinstance(found, Exception):
+        raise found
+    return found
