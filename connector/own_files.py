@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "check_owner",
     "create_own_file",
     "make_own_folder",
+    "make_private_folder",
     "open_own_file",
     "platform_folder",
     "read_named_file",
@@ -138,6 +140,23 @@ def make_own_folder(path: Path) -> None:
     while not missing[-1].exists() and missing[-1].parent != missing[-1]:
         missing.append(missing[-1].parent)
     check_own_folder(missing.pop())
+    _make(missing)
+
+
+def make_private_folder(path: Path) -> None:
+    """Create what is missing of a folder, for this user alone, under any umask; take what is there as it is.
+
+    For what a person chooses a folder for, and that is no secret.
+
+    Raises:
+        OSError: if one cannot be created.
+    """
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    _make(missing)
+
+
+def _make(missing: Sequence[Path]) -> None:
+    """Create folders, the last one first."""
     for folder in reversed(missing):
         try:
             os.mkdir(folder, 0o700)

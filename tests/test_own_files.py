@@ -15,6 +15,7 @@ from connector.own_files import (
     check_owner,
     create_own_file,
     make_own_folder,
+    make_private_folder,
     open_own_file,
     read_own_file,
 )
@@ -99,10 +100,14 @@ def test_read_is_bounded(tmp_path: Path) -> None:
     assert read_own_file(own_file(tmp_path / "file", b"12345"), limit=3) == b"123"
 
 
-def test_folders_are_private_all_the_way_down(tmp_path: Path, umask: int) -> None:
-    """Every folder that is made is its owner's alone, under any umask."""
+@pytest.mark.parametrize("make", [make_own_folder, make_private_folder])
+def test_folders_are_private_all_the_way_down(
+    tmp_path: Path, umask: int, make: Callable[[Path], None]
+) -> None:
+    """Every folder that is made is its owner's alone, under any umask; making it again changes nothing."""
     tmp_path.chmod(0o700)
-    make_own_folder(tmp_path / "a" / "b" / "c")
+    for _ in range(2):
+        make(tmp_path / "a" / "b" / "c")
     assert [mode(tmp_path / name) for name in ("a", "a/b", "a/b/c")] == [0o700] * 3
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from connector.errors import SealingKeyError, StoreDamagedError, StoreError, Sto
 from connector.store import Store
 from connector.store.keys import key_file, parse_keys
 from connector.store.sealing import KeyRing, place
+from connector.store.sqlite_errors import translate
 from tests.support.stores import KEY, OTHER_KEY, fresh_url, grant_for, store_at
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="owners and links are POSIX's")
@@ -229,6 +231,18 @@ def test_a_planted_link_that_leads_nowhere_makes_nothing(tmp_path: Path, suffix:
         use_both(store)
     assert not (tmp_path / "nowhere").exists()
     store.close()
+
+
+@posix
+def test_looking_for_room_writes_through_no_link(tmp_path: Path) -> None:
+    """What a link beside the store leads to stays as it is when an error is looked into."""
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "store.db-probe").symlink_to("precious")
+    failed = sqlite3.OperationalError("disk I/O error")
+    failed.sqlite_errorcode = sqlite3.SQLITE_IOERR
+    translate(failed, tmp_path / "store.db")
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["precious", "store.db-probe"]
 
 
 def test_rotation_with_both_sources_keeps_its_own_keys_only(tmp_path: Path) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
+import secrets
 import sqlite3
 from pathlib import Path
 
 from connector.errors import StoreDamagedError, StoreError, StoreLockedError, StoreUnavailableError
+from connector.own_files import create_own_file
 
 __all__ = ["is_busy", "is_full", "translate", "unavailable"]
 
@@ -63,9 +66,11 @@ def _primary(exc: sqlite3.Error) -> int:
 
 def _is_full(path: Path) -> bool:
     """Return whether a write fails for want of room: some systems report that as an I/O error."""
-    probe = path.with_name(f"{path.name}-probe")
+    # A name that nobody can have taken before, with a link to something else.
+    probe = path.with_name(f"{path.name}-{secrets.token_hex(8)}")
     try:
-        probe.write_bytes(b"\0" * 8192)
+        with os.fdopen(create_own_file(probe), "wb") as file:
+            file.write(b"\0" * 8192)
     except OSError as exc:
         return exc.errno in (errno.ENOSPC, errno.EDQUOT)
     finally:

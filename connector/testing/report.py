@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from connector.own_files import make_private_folder
 from connector.testing.screenshot import save_private
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Reporter:
         cache = getattr(self._config, "cache", None)
         if chosen or cache is None:
             folder = Path(chosen or "consent-results").absolute()
-            folder.mkdir(parents=True, exist_ok=True)
+            make_private_folder(folder)
         else:
             folder = cache.mkdir("consent")
         return folder / f"{self._name}-{ending}"

@@ -9,6 +9,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from connector.own_files import make_private_folder
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
@@ -49,7 +51,7 @@ def masked_screenshot(page: Page, *, personal: Collection[str] = ()) -> bytes:
 
 def save_private(content: bytes, path: Path) -> None:
     """Write a file that only its owner can read; one that is there already is replaced."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private_folder(path.parent)
     # Made anew, with mode 0600: what an old file or a link there allows others does not count.
     file, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-")
     with os.fdopen(file, "wb") as opened:
