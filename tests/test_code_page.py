@@ -13,7 +13,8 @@ import pytest
 
 from connector.redirect.data import table
 from connector.web import code_page as builder
-from connector.web.code_page import code_page, landing_page, parser_script, words
+from connector.web.code_page import code_page, landing_page, parser_script
+from connector.web.words import words
 
 LANGUAGES = ["en", "de", "fr", "es", "it"]
 WEB = Path(builder.__file__).parent

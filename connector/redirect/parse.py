@@ -36,6 +36,8 @@ _ADDRESS = re.compile(
     rf"[ \t\r\n]*[Hh][Tt][Tt][Pp][Ss]?://([A-Za-z0-9.\-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?(?:/[{_LEGAL}]*)?"
     rf"(?:\?([{_LEGAL}?]*))?(?:#([{_LEGAL}?]*))?[ \t\r\n]*"
 )
+# "&amp;state=…" is HTML, not a parameter of that name.
+_ENTITY = re.compile(r"&(?:#|[A-Za-z][A-Za-z0-9]*;)")
 # Two addresses in a row, or one inside the other, are no plain address.
 _NESTED = re.compile(r"(?ai)://|[?&](?:code|error|state)=")
 _AROUND = ".,;!?'()"
@@ -145,7 +147,7 @@ def parse_redirect(
 def _parameters_in(text: str, redirect_uri: str, further_hosts: Collection[str]) -> dict[str, str] | None:
     """Return the raw parameters of a plain address of ours with a code, each of which is there once."""
     address, target = _ADDRESS.fullmatch(text), _ADDRESS.fullmatch(redirect_uri)
-    if address is None or target is None:
+    if address is None or target is None or _ENTITY.search(text):
         return None
     hosts = {host.lower().removeprefix("www.") for host in (target[1], *further_hosts)}
     values: dict[str, str] = {}

@@ -15,8 +15,9 @@ from pathlib import Path
 from string import Template
 
 from connector.redirect.data import table
+from connector.web.words import words
 
-__all__ = ["code_page", "landing_page", "parser_script", "words"]
+__all__ = ["code_page", "landing_page", "parser_script"]
 
 _FOLDER = Path(__file__).parent
 _TABLES = ("characters", "mail_gateways", "pages", "refusals")
@@ -63,12 +64,6 @@ def parser_script() -> str:
     tables["refusals"] = {key: value for key, value in tables["refusals"].items() if key != "commands"}
     modules = [(_FOLDER / "redirect" / f"{name}.js").read_text("utf-8") for name in _MODULES]
     return "\n".join([f"const TABLES = {_as_script(tables)};", *modules])
-
-
-def words() -> dict[str, dict[str, str]]:
-    """Return the words of all pages: language → name → text, with names of values in braces."""
-    table_of_words: dict[str, dict[str, str]] = json.loads((_FOLDER / "words.json").read_text("utf-8"))
-    return table_of_words
 
 
 def _page(page: str, redirect_uri: str, landing_hosts: Collection[str]) -> str:

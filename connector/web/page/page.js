@@ -161,6 +161,8 @@ function start() {
   if (IS_LANDING) {
     window.addEventListener("hashchange", readOwnAddress);
     readOwnAddress();
+  } else {
+    byId("paste").focus();
   }
   speak();
 }

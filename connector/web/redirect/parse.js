@@ -7,6 +7,8 @@ const PLAIN_ADDRESS = new RegExp(
   `^[ \\t\\r\\n]*[Hh][Tt][Tt][Pp][Ss]?://([A-Za-z0-9.\\-]+|\\[[0-9A-Fa-f:.]+\\])(?::[0-9]+)?(?:/[${LEGAL}]*)?` +
     `(?:\\?([${LEGAL}?]*))?(?:#([${LEGAL}?]*))?[ \\t\\r\\n]*$`,
 );
+// "&amp;state=…" is HTML, not a parameter of that name.
+const HTML_ENTITY = /&(?:#|[A-Za-z][A-Za-z0-9]*;)/;
 // Two addresses in a row, or one inside the other, are no plain address.
 const NESTED = /:\/\/|[?&](?:code|error|state)=/i;
 const AROUND = ".,;!?'()";
@@ -29,7 +31,7 @@ function parseRedirect(text, { redirectUri, landingHosts = [], codeFormat = null
 function parametersIn(text, redirectUri, furtherHosts) {
   const address = PLAIN_ADDRESS.exec(text);
   const target = PLAIN_ADDRESS.exec(redirectUri);
-  if (!address || !target) return null;
+  if (!address || !target || HTML_ENTITY.test(text)) return null;
   const bareHost = (host) => removePrefix(host.toLowerCase(), "www.");
   const values = new Map();
   for (const part of `${address[2] ?? ""}&${address[3] ?? ""}`.split("&")) {
