@@ -79,10 +79,8 @@ def test_every_error_says_what_a_program_can_do() -> None:
 # Parts whose hints still name commands.
 PENDING = {
     "browser",
-    "communicate",
     "connection",
     "consent",
-    "redirect",
     "refresh",
     "repair",
     "resources",

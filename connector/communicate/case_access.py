@@ -108,7 +108,7 @@ class CaseAccess:
         if not all_cases and not reader.is_shared(case):
             raise CaseNotFoundError(
                 "Ormco's lab is not among the actors of that case",
-                hint="It is the practice's own. To read it all the same: --all-cases, or all_cases=True.",
+                hint="It is the practice's own. To read it all the same, ask for all cases.",
             )
         return case
 

@@ -166,7 +166,7 @@ def lab_region(labs: Mapping[str, str], account: Account, named: str | None = No
         where = f"in {region}" if region else "in a region that is not known"
         raise SettingError(
             f"the account {account} is {where}, so it is not clear which of Ormco's labs is its own",
-            hint=f"Name it, by the practice's location: --region {'|'.join(sorted(labs))}",
+            hint=f"Name the region, by the practice's location: {', '.join(sorted(labs))}",
         )
     return region
 

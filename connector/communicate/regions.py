@@ -79,12 +79,12 @@ def resolve_region(api: ApiClient, provider: Provider, stated: str | None) -> Ap
     if stated is None:
         raise SettingError(
             "it cannot be found out in which region the account's cases are",
-            hint=f"Name it with --region or region=: {', '.join(sorted(provider.metadata_urls))}.",
+            hint=f"Name the region: {', '.join(sorted(provider.metadata_urls))}.",
         )
     if servers and stated not in servers:
         raise SettingError(
             f"the account is in {stated}, but its servers are those of {', '.join(sorted(servers))}",
-            hint="Name the right one with --region or region=.",
+            hint="Name the region that is right.",
         )
     return region
 

@@ -57,7 +57,7 @@ def redirect_target(redirect_uri: str, further_hosts: tuple[str, ...] = ()) -> R
     if not parts:
         raise SettingError(
             "the redirect URI is not an address with a host",
-            hint="Set ORMCO_REDIRECT_URI or --redirect-uri to the registered one, such as https://ormco.com/",
+            hint="Set ORMCO_REDIRECT_URI to the registered one, such as https://ormco.com/",
         )
     hosts = frozenset(map(_canonical_host, (parts["host"], *further_hosts)))
     path = parts["path"].lower() or "/"

@@ -90,7 +90,7 @@ def described(reason: str, values: dict[str, object]) -> tuple[type[Any], str, s
     entry = refusals["reasons"][reason]
     words = refusals["words"]["en"]
     error_class = getattr(errors, "".join(word.title() for word in entry["kind"].split("_")) + "Error")
-    # Hints with commands are for programs and terminals; the pages send people to support instead.
+    # Hints about settings are for programs and terminals; the pages send people to support instead.
     hint = refusals["commands"].get(entry["hint"]) or words["hints"][entry["hint"]]
     return error_class, words["facts"][reason].format(**values), hint
 
