@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from connector.cli import ormco
-from tests.browser.conftest import browser  # noqa: F401 - a fixture
+from tests.browser.conftest import browser, one_browser, shared_browser  # noqa: F401 - fixtures
 from tests.support.sandbox import RunningSandbox
 
 Check = Callable[..., Result]
@@ -20,7 +20,7 @@ STEPS = ["provider", "page", "sign_in", "words", "allow", "redirect", "code"]
 
 
 @pytest.fixture
-def check(browser: str) -> Check:  # noqa: F811
+def check(browser: str, one_browser: None) -> Check:  # noqa: F811
     """Run the command with the settings of a sandbox, without a client secret."""
 
     def run(sandbox: RunningSandbox, *options: str, **environment: str) -> Result:

@@ -14,7 +14,7 @@ import pytest
 
 from connector.browser.installed import find_browser
 from connector.browser.launch import open_browser
-from connector.testing.screenshot import masked_screenshot
+from connector.testing.report import masked_screenshot
 from tests.browser.conftest import browser  # noqa: F401 - a fixture
 
 Project = Callable[..., subprocess.CompletedProcess[str]]

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-import threading
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Collection
+from contextlib import suppress
+from typing import TYPE_CHECKING, Literal
 
-from connector.browser.installed import find_browser
-from connector.browser.launch import require_playwright
-from connector.browser.own_thread import run_in_browser
+from connector.browser import pages
+from connector.browser.browser_thread import BrowserThread
+from connector.browser.launch import ready_browser
 from connector.clock import Clock
+from connector.errors import AccountMismatchError, ConnectorError, PageChangedError
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext
+    from playwright.sync_api import Page
+
+    from connector.browser.session import BrowserSession
 
 __all__ = ["remove_application"]
 
+_NAME = "Ormco"
 _SLOW = 120.0  # s beyond the person's time for pages that take theirs
-_PATIENCE = 20.0  # s for the page to show what is expected of it, where nobody can help
+_ACTION = 5_000  # ms for one icon or button
+_SETTLE = 1.5  # s that the list has to be without the name: it may be filled in after the page has come
+_AGAIN = 5.0  # s before something is pressed a second time
+_EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+
+Shown = Literal["asked", "listed", "unlisted", "elsewhere"]
 
 
 def remove_application(
@@ -26,19 +37,21 @@ def remove_application(
     credentials: tuple[str, str] | None = None,
     headless: bool = False,
     timeout: float = 600,
+    patience: float = 20,
     browser: str | None = None,
 ) -> bool:
     """Remove Ormco on the Applications page: sign in, the square icon next to it, confirm, seen gone.
 
-    A person signs in, unless there are credentials. The rest is done for them; where the page is not as it is
+    A person signs in, unless there are credentials. The rest is done for them; if the page is not as it is
     known they can do that too, and its end is seen.
 
     Args:
         url: the Applications page.
         account: e-mail address of the account that has to be signed in, if it is known.
-        credentials: user name and password, to sign in where no person does.
+        credentials: user name and password, to sign in when no person does.
         headless: without a window.
         timeout: seconds until the wait for a person ends.
+        patience: seconds for the page to show what is expected of it when nobody can help.
         browser: path of the browser; None to look for one.
 
     Returns:
@@ -51,21 +64,134 @@ def remove_application(
         connector.errors.PageChangedError: if the page is not as expected, and nobody is there to help.
         connector.errors.SettingError: if the credentials are not accepted.
         connector.errors.ProviderUnavailableError: if a page could not be loaded.
-        connector.errors.BrowserUnavailableError: if there is no browser, or it does not start.
+        connector.errors.BrowserUnavailableError: if there is no browser, or it does not start or crashes.
         connector.errors.ExtraMissingError: without Playwright.
     """
-    require_playwright()
-    from connector.browser.applications_visit import ApplicationsVisit, require_account
-
     if credentials is not None and "@" in credentials[0]:
-        require_account(account, {credentials[0]})
-    chosen = find_browser(browser, headless=headless)
+        _require_account(account, {credentials[0]})
+    chosen = ready_browser(browser, headless=headless)
+    from connector.browser.session import Words
 
-    def remove(context: BrowserContext, cancelled: threading.Event) -> bool:
-        visit = ApplicationsVisit(context, cancelled, account=account, deadline=Clock().deadline(timeout))
-        visit.open(url)
+    def remove(session: BrowserSession) -> bool:
+        session.open(url)
         if credentials is not None:
-            visit.sign_in(*credentials)
-        return visit.remove(patience=_PATIENCE if credentials is not None else timeout)
+            _sign_in(session, credentials)
+        removal = _Removal(session, account, patience if credentials is not None else timeout)
+        return removal.carry_out()
 
-    return run_in_browser(remove, browser=chosen, timeout=timeout + _SLOW, headless=headless, english=True)
+    words = Words(
+        closed=f"before {_NAME} was seen to be removed",
+        close_hint="Start again, and leave the window open until it closes by itself.",
+        nobody=f"{_NAME} was not removed in time: nobody signed in or pressed what is needed",
+    )
+    with BrowserThread(
+        remove, browser=chosen, headless=headless, timeout=timeout, slack=_SLOW, words=words
+    ) as thread:
+        removed: bool = thread.wait(thread.result)
+        return removed
+
+
+def _sign_in(session: BrowserSession, credentials: tuple[str, str]) -> None:
+    from playwright.sync_api import Error as PlaywrightError
+
+    try:
+        pages.sign_in(session.page, *credentials, destination=pages.applications_heading)
+    except (PlaywrightError, ConnectorError):
+        session.check(at_once=True)
+        raise
+
+
+class _Removal:
+    """From a page that is signed in to, or will be, to the moment at which Ormco is not listed any more."""
+
+    def __init__(self, session: BrowserSession, account: str | None, patience: float) -> None:
+        self._session = session
+        self._account = account
+        self._patience = patience
+        self._listed = False
+        self._icon_pressed = False
+        self._seen: Shown | None = None
+        self._since = 0.0
+        self._pressed = Clock().deadline(0)
+        # Some sites ask with a dialog of the browser's own; what a person asks for beside is not for us.
+        session.context.on(
+            "dialog", lambda dialog: dialog.accept() if self._icon_pressed else dialog.dismiss()
+        )
+
+    def carry_out(self) -> bool:
+        """Press the icon and confirm, until Ormco is not listed any more; return whether it ever was."""
+        self._session.wait_until(self._is_gone)
+        return self._listed
+
+    def _is_gone(self) -> bool:
+        shown, page = self._look()
+        now = Clock().monotonic()
+        if shown != self._seen:
+            self._seen, self._since = shown, now
+        if shown == "unlisted" and now - self._since > _SETTLE:
+            return True
+        self._listed = self._listed or shown == "listed"
+        if page is not None and shown in ("listed", "asked") and self._pressed.passed:
+            self._press(page, shown)
+            self._pressed = Clock().deadline(_AGAIN)
+        if now - self._since > self._patience:
+            raise _changed(f"no {_MISSING.get(shown, 'end')}")
+        return False
+
+    def _look(self) -> tuple[Shown, Page | None]:
+        """Return what the newest page that can tell shows."""
+        from playwright.sync_api import Error as PlaywrightError
+
+        for page in reversed(self._session.context.pages):
+            # A page that is just being left shows nothing.
+            with suppress(PlaywrightError):
+                if pages.confirm_button(page).count():
+                    return "asked", page
+                if pages.applications_heading(page).locator("visible=true").count():
+                    self._check_account(page)
+                    return "listed" if pages.application_name(page, _NAME).count() else "unlisted", page
+        return "elsewhere", None
+
+    def _press(self, page: Page, shown: Shown) -> None:
+        """Press what is next, if it is there; a person may do it instead."""
+        from playwright.sync_api import Error as PlaywrightError
+
+        if shown == "asked" and not self._icon_pressed:
+            return  # the dialog is about something else
+        button = pages.confirm_button(page) if shown == "asked" else pages.application_icon(page, _NAME)
+        with suppress(PlaywrightError):
+            if button.count() > 1:
+                return  # a wrong one would remove something else
+            if button.count():
+                self._icon_pressed = True
+                button.click(timeout=_ACTION)
+
+    def _check_account(self, page: Page) -> None:
+        text = page.locator("body").inner_text(timeout=_ACTION)
+        shown = {email for email in _EMAIL.findall(text) if "3shape" not in email.lower()}
+        if shown:
+            _require_account(self._account, shown)
+
+
+def _require_account(expected: str | None, shown: Collection[str]) -> None:
+    """Refuse another account than the one whose access is to be taken back."""
+    if expected is not None and expected.casefold() not in {each.casefold() for each in shown}:
+        raise AccountMismatchError(
+            f"{' or '.join(sorted(shown))} is signed in, but the connection is to {expected}; "
+            "nothing was removed",
+            hint=f"Start again, and sign in as {expected}.",
+        )
+
+
+_MISSING = {
+    "elsewhere": 'heading "Applications"',
+    "listed": f"single icon next to {_NAME}",
+    "asked": "list without it after confirming, or more than one button that confirms",
+}
+
+
+def _changed(missing: str) -> PageChangedError:
+    return PageChangedError(
+        f"the Applications page has {missing}",
+        hint="Use the visible browser, or remove it by hand and say that it is done.",
+    )

@@ -1,40 +1,32 @@
-"""Open the authorization URL in a fresh browser and bring back the redirect URL.
-
-The browser has a thread of its own. So Ctrl-C reaches the caller at any moment and not the middle of a
-browser call, and it makes no difference whether an event loop runs in the caller's thread.
-"""
+"""Open the authorization URL in a fresh browser and bring back the redirect URL."""
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, wait
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from connector.browser import endings
-from connector.browser.installed import Browser, find_browser
-from connector.browser.landing import Landing
-from connector.browser.launch import open_browser, require_playwright
-from connector.browser.redirect_place import RedirectPlace
-from connector.clock import Clock
+from connector.browser.browser_thread import BrowserThread
+from connector.browser.launch import ready_browser
+from connector.browser.redirect_target import RedirectTarget
+from connector.browser.result_page import ResultPage
 from connector.errors import ConnectorError, ConsentDeniedError
 from connector.redirect.parse import CapturedUrl
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-__all__ = ["capture_redirect", "open_capture"]
+    from connector.browser.session import BrowserSession
 
+__all__ = ["bring_redirect", "capture_redirect", "open_capture"]
+
+_LOADING = 10_000.0  # ms
 _GLANCE = 1.5  # s for a person to see that access is allowed
 _READ = 4.0  # s for a person to read how it ended
-_PROMPTLY = 2.0  # s for a browser to close that was asked to
-_CLOSING = 10.0  # s for what is left of it to be swept up
-_START = 60.0  # s for a browser to start
-_LONGEST_EXCHANGE = 600.0  # s for the caller to make use of the answer
+_LONGEST_EXCHANGE = 600.0  # s for the caller to make use of the response
+
+Farewell = tuple[ResultPage, str] | None
 
 
 def capture_redirect(
@@ -71,10 +63,14 @@ def capture_redirect(
         connector.errors.BrowserUnavailableError: if there is no browser, or it does not start or crashes.
         connector.errors.ExtraMissingError: without Playwright.
     """
-    errand = _errand(url, redirect_uri, person=person, headless=headless, timeout=timeout, browser=browser)
-    with _Courier(errand) as courier:
-        redirect_url = courier.redirect_url()
-        courier.leave(None)
+    arguments: dict[str, Any] = {
+        "person": person,
+        "headless": headless,
+        "timeout": timeout,
+        "browser": browser,
+    }
+    with _captured(url, redirect_uri, **arguments) as (redirect_url, leave):
+        leave(None)
         return redirect_url
 
 
@@ -107,115 +103,93 @@ def open_capture(
     Raises:
         connector.errors.ConnectorError: as `capture_redirect` does.
     """
-    errand = _errand(url, redirect_uri, person=person, headless=headless, timeout=timeout, browser=browser)
-    with _Courier(errand) as courier:
-        redirect_url = courier.redirect_url()
+    arguments: dict[str, Any] = {
+        "person": person,
+        "headless": headless,
+        "timeout": timeout,
+        "browser": browser,
+    }
+    with _captured(url, redirect_uri, **arguments) as (redirect_url, leave):
         try:
             yield redirect_url
         except ConnectorError as exc:
             denied = isinstance(exc, ConsentDeniedError)
-            courier.leave(None if denied else (Landing.FAILED, _sentence(exc.message)))
+            leave(None if denied else (ResultPage.FAILED, _sentence(exc.message)))
             raise
-        courier.leave((Landing.CONNECTED, ""))
+        leave((ResultPage.CONNECTED, ""))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Errand:
-    url: str
-    place: RedirectPlace
-    person: Callable[[Page], object] | None
-    headless: bool
-    timeout: float
-    browser: Browser
+def bring_redirect(session: BrowserSession, url: str, person: Callable[[Page], object] | None) -> str:
+    """Open the authorization URL and return the redirect URL, in the browser's own thread.
+
+    Args:
+        session: with a target.
+        url: the authorization URL.
+        person: acts in the page when no human does.
+    """
+    session.open(url)
+    if person is not None and session.response is None:
+        _let_act(session, person)
+    session.wait_until(lambda: session.response)
+    return session.response or ""
 
 
-def _errand(url: str, redirect_uri: str, *, browser: str | None, headless: bool, **rest: Any) -> _Errand:
-    require_playwright()
-    return _Errand(
-        url=url,
-        place=RedirectPlace.from_urls(redirect_uri, url),
-        headless=headless,
-        browser=find_browser(browser, headless=headless),
-        **rest,
-    )
+def _let_act(session: BrowserSession, person: Callable[[Page], object]) -> None:
+    from playwright.sync_api import Error as PlaywrightError
+
+    page = session.page
+    session.context.set_default_timeout(1000 * max(1.0, min(30.0, session.deadline.left)))
+    try:
+        # Closing a page in the middle of its loading makes Chromium hang.
+        page.wait_for_load_state(timeout=_LOADING)
+    except PlaywrightError:
+        session.check()
+    try:
+        if session.response is None:
+            person(page)
+    except (PlaywrightError, ConnectorError):
+        # The redirect takes the page away from whoever still acts in it.
+        if not session.wait_until(lambda: session.response, 0.5):
+            session.check(at_once=True)
+            raise
 
 
-class _Courier:
-    """Runs an errand in a thread of its own; inside `with`, which ends with the browser gone."""
+@contextmanager
+def _captured(
+    url: str,
+    redirect_uri: str,
+    *,
+    person: Callable[[Page], object] | None,
+    headless: bool,
+    timeout: float,
+    browser: str | None,
+) -> Iterator[tuple[str, Callable[[Farewell], None]]]:
+    response: Future[str] = Future()
+    farewell: Future[Farewell] = Future()
 
-    def __init__(self, errand: _Errand) -> None:
-        self._errand = errand
-        self._answer: Future[str] = Future()
-        self._farewell: Future[tuple[Landing, str] | None] = Future()
-        self._cancelled = threading.Event()
-        self._browser_process: int | None = None
-        # A daemon: a second Ctrl-C ends the program, and with it the driver and the browser.
-        self._thread = threading.Thread(target=self._run, name="ormco-browser", daemon=True)
+    def work(session: BrowserSession) -> None:
+        found = bring_redirect(session, url, person)
+        interceptor: Any = session.interceptor
+        session.stay(2.0, until=lambda: interceptor.shown)
+        response.set_result(found)
+        if headless:
+            return
+        session.stay(_LONGEST_EXCHANGE, until=farewell.done)
+        words = farewell.result(timeout=0)
+        if words is not None:
+            interceptor.show(*words)
+        session.stay(_READ if words else _GLANCE)
 
-    def __enter__(self) -> _Courier:
-        self._thread.start()
-        return self
+    def leave(words: Farewell) -> None:
+        farewell.set_result(words)
+        thread.join()
 
-    def __exit__(self, *_exc: object) -> None:
-        self._cancelled.set()
-        self._thread.join(_PROMPTLY)
-        if self._thread.is_alive():
-            # Inside a browser call the thread does not see it; without its browser the call ends.
-            self._kill_browser()
-            self._thread.join(_CLOSING)
-
-    def redirect_url(self) -> str:
-        """Wait for the redirect, and return it."""
-        deadline = Clock().deadline(_START + self._errand.timeout)
-        # In small steps: on Windows, Ctrl-C does not end a wait without an end.
-        while not wait([self._answer], timeout=0.2).done:
-            if deadline.passed:
-                raise endings.nobody_acted(self._errand.timeout)
-        return CapturedUrl(self._answer.result())
-
-    def leave(self, words: tuple[Landing, str] | None) -> None:
-        """Say how it ended, if there is more to say than before; then close the window when it was read."""
-        self._farewell.set_result(words)
-        while self._thread.is_alive():
-            self._thread.join(0.2)
-
-    def _kill_browser(self) -> None:
-        if self._browser_process is not None:
-            with suppress(OSError):
-                os.kill(self._browser_process, getattr(signal, "SIGKILL", signal.SIGTERM))
-
-    def _run(self) -> None:
-        try:
-            self._carry()
-        except BaseException as exc:
-            # After the answer, nothing that happens to the window matters any more.
-            if not self._answer.done():
-                self._answer.set_exception(exc)
-
-    def _carry(self) -> None:
-        from connector.browser.trap import RedirectTrap
-        from connector.browser.visit import Visit
-
-        errand = self._errand
-        with open_browser(
-            errand.browser,
-            headless=errand.headless,
-            english=errand.person is not None,
-            unreachable=errand.place.resolver_rules,
-        ) as context:
-            trap = RedirectTrap(context, errand.place)
-            self._browser_process = trap.browser_process
-            visit = Visit(context, trap, timeout=errand.timeout, cancelled=self._cancelled)
-            answer = visit.redirect_url(errand.url, errand.person)
-            visit.stay(2.0, until=lambda: trap.shown)
-            self._answer.set_result(answer)
-            if errand.headless:
-                return
-            visit.stay(_LONGEST_EXCHANGE, until=self._farewell.done)
-            words = self._farewell.result(timeout=0)
-            if words is not None:
-                trap.show(*words)
-            visit.stay(_READ if words else _GLANCE)
+    target = RedirectTarget.from_urls(redirect_uri, url)
+    chosen = ready_browser(browser, headless=headless)
+    with BrowserThread(
+        work, browser=chosen, headless=headless, english=person is not None, target=target, timeout=timeout
+    ) as thread:
+        yield CapturedUrl(thread.wait(response)), leave
 
 
 def _sentence(message: str) -> str:

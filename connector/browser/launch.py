@@ -1,28 +1,29 @@
-"""Find a Chromium, and start it with a throw-away profile."""
+"""Start a browser with a temporary profile, and see beforehand whether it can be started."""
 
 from __future__ import annotations
 
 import json
-import logging
 import os
+import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from inspect import signature
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from connector.browser.display import require_display
 from connector.browser.environment import browser_environment
 from connector.browser.installed import Browser, find_browser
-from connector.browser.throwaway import throw_away_folder
+from connector.browser.sandboxing import is_switched_off, sandboxed
+from connector.browser.temporary_profile import temporary_folder
 from connector.errors import BrowserUnavailableError, ExtraMissingError
+from connector.process import child_environment
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Playwright
 
-__all__ = ["Browser", "find_browser", "open_browser", "require_playwright"]
-
-_log = logging.getLogger(__name__)
+__all__ = ["check_browser", "context_options", "open_browser", "ready_browser", "start_playwright"]
 
 _SWITCHES = (
     "--disable-background-networking",
@@ -33,7 +34,7 @@ _SWITCHES = (
     "--no-default-browser-check",
     "--no-first-run",
     "--no-pings",
-    "--test-type",  # or the window warns of the host rules, and of a missing sandbox
+    "--test-type",  # or the window warns of the host rules
     "--window-size=1100,900",
 )
 _PREFERENCES = {
@@ -47,11 +48,66 @@ _PREFERENCES = {
     "signin": {"allowed": False},
     "translate": {"enabled": False},
 }
+_STARTING = threading.Lock()
+
+
+def ready_browser(setting: str | None = None, *, headless: bool = False) -> Browser:
+    """Return the browser to use, without starting it.
+
+    Args:
+        setting: the path of a program (`ORMCO_BROWSER`), or its name; None to look for one.
+        headless: without a window.
+
+    Raises:
+        connector.errors.BrowserUnavailableError: if there is no browser, or no display for its window.
+        connector.errors.ExtraMissingError: without Playwright.
+    """
+    _require_playwright()
+    browser = find_browser(setting, headless=headless)
+    if not headless:
+        require_display()
+    return browser
+
+
+def check_browser(setting: str | None = None, *, headless: bool = False) -> Browser:
+    """See whether a browser could be opened, before anybody is asked for anything.
+
+    Args:
+        setting: the path of a program (`ORMCO_BROWSER`), or its name; None to look for one.
+        headless: without a window.
+
+    Raises:
+        connector.errors.BrowserUnavailableError: if there is no browser, it is broken, or has no display.
+        connector.errors.ExtraMissingError: without Playwright.
+    """
+    browser = ready_browser(setting, headless=headless)
+    if sys.platform == "win32":  # there, asking for the version opens a window
+        return browser
+    try:
+        answer = subprocess.run(
+            [browser.path, "--version"],
+            env=child_environment(os.environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
+        works = answer.returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        works = False
+    if not works:
+        raise _not_started(browser, "")
+    return browser
 
 
 @contextmanager
 def open_browser(
-    browser: Browser, *, headless: bool, english: bool = False, unreachable: str = ""
+    browser: Browser,
+    *,
+    headless: bool,
+    english: bool = False,
+    unreachable: str = "",
+    playwright: Playwright | None = None,
 ) -> Iterator[BrowserContext]:
     """Start a browser that knows nothing and forgets everything; close it and sweep up afterwards.
 
@@ -60,111 +116,140 @@ def open_browser(
         headless: without a window.
         english: ask for pages in English, for whoever finds its way by their words.
         unreachable: host rules (`MAP host ~NOTFOUND`) for what must not be reached.
+        playwright: one that runs in this thread already; None to start one.
 
     Raises:
         connector.errors.BrowserUnavailableError: if it does not start.
         connector.errors.ExtraMissingError: without Playwright.
     """
-    _require_display(headless)
-    start_playwright = require_playwright()
-    switches = [*_SWITCHES, *([f"--host-resolver-rules={unreachable}"] if unreachable else [])]
-    with throw_away_folder() as folder, start_playwright() as playwright:
-        options = _options(browser, folder, headless=headless, english=english) | {"args": switches}
-        # Newer versions of Playwright can keep their own folder there too, for a sweep after a kill.
-        if "artifacts_dir" in signature(playwright.chromium.launch_persistent_context).parameters:
-            options["artifacts_dir"] = _made(folder / "artifacts")
-        context = _launch(playwright, browser, options)
+    from playwright.sync_api import Error as PlaywrightError
+
+    with ExitStack() as stack:
+        folder = stack.enter_context(temporary_folder())
+        playwright = playwright or stack.enter_context(start_playwright(folder))
+        context = _launch(playwright, browser, folder, headless, english, unreachable)
         try:
             yield context
         finally:
-            _close(context)
+            # It may be closed already, by a person or by a crash.
+            with suppress(PlaywrightError):
+                context.close()
 
 
-def require_playwright() -> Any:
-    """Return Playwright's `sync_playwright`.
+@contextmanager
+def start_playwright(folder: Path) -> Iterator[Playwright]:
+    """Start the program that drives the browser, without the secrets in this process's environment.
+
+    Args:
+        folder: for its temporary files.
 
     Raises:
-        connector.errors.ExtraMissingError: if it is not installed.
+        connector.errors.ExtraMissingError: without Playwright.
     """
+    _require_playwright()
+    from playwright.sync_api import sync_playwright
+
+    with _driver_environment(browser_environment(os.environ, folder)):
+        starting = sync_playwright()
+        playwright = starting.__enter__()
     try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        raise ExtraMissingError(
-            "Playwright, which drives the browser, is not installed",
-            hint="Install it: pip install 'ormco-connector[browser]' (or go without a browser: --paste)",
-        ) from None
-    return sync_playwright
+        yield playwright
+    finally:
+        starting.__exit__(None, None, None)
 
 
-def _require_display(headless: bool) -> None:
-    if headless or not sys.platform.startswith(("linux", "freebsd")):
-        return
-    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        raise _no_display()
-
-
-def _no_display() -> BrowserUnavailableError:
-    return BrowserUnavailableError(
-        "there is no display for a browser window",
-        hint="Use --paste and open the link on another computer, or --headless with the credentials in the"
-        " environment.",
-    )
-
-
-def _options(browser: Browser, folder: Path, *, headless: bool, english: bool) -> dict[str, Any]:
-    preferences = _made(folder / "profile" / "Default") / "Preferences"
-    preferences.write_text(json.dumps(_PREFERENCES), encoding="utf-8")
-    options: dict[str, Any] = {
-        "user_data_dir": folder / "profile",
-        "executable_path": browser.path,
-        "headless": headless,
-        "env": browser_environment(os.environ, folder),
+def context_options(*, english: bool) -> dict[str, Any]:
+    """Return Playwright's options for a page that looks and behaves like anybody's."""
+    plain: dict[str, Any] = {
         "accept_downloads": False,
-        # The driver shares the terminal's Ctrl-C; closing in order is for the process that was interrupted.
-        "handle_sigint": False,
-        # A person is not told that software tests their browser.
-        "ignore_default_args": ["--enable-automation"],
         "color_scheme": "null",
         "reduced_motion": "null",
         "forced_colors": "null",
-        "chromium_sandbox": not (hasattr(os, "geteuid") and os.geteuid() == 0),
     }
-    if not headless:
-        options["no_viewport"] = True
-    if english:
-        options["locale"] = "en-US"
-    return options
+    return plain | ({"locale": "en-US"} if english else {})
 
 
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True)
-    return folder
+def _require_playwright() -> None:
+    try:
+        import playwright.sync_api  # noqa: F401
+    except ImportError:
+        raise ExtraMissingError(
+            "a browser needs Playwright, which is not installed",
+            hint="Install it: pip install 'ormco-connector[browser]' (or go without a browser, by a paste)",
+        ) from None
 
 
-def _launch(playwright: Playwright, browser: Browser, options: dict[str, Any]) -> BrowserContext:
+@contextmanager
+def _driver_environment(environment: dict[str, str]) -> Iterator[None]:
+    """Have the driver that this thread starts get these variables alone.
+
+    Playwright hands the whole environment to its driver and has no option for it; changing `os.environ`
+    instead would take the settings away from all other threads.
+    """
+    transport = _transport_module()
+    with _STARTING:
+        usual, thread = transport.get_driver_env, threading.get_ident()
+
+        def driver_env() -> dict[str, str]:
+            found: dict[str, str] = usual()
+            if threading.get_ident() != thread:
+                return found
+            return environment | {name: value for name, value in found.items() if name.startswith("PW_")}
+
+        transport.get_driver_env = driver_env
+        try:
+            yield
+        finally:
+            transport.get_driver_env = usual
+
+
+def _transport_module() -> Any:
+    for name in ("playwright._impl.transport", "playwright._impl._transport"):
+        if hasattr(sys.modules.get(name), "get_driver_env"):
+            return sys.modules[name]
+    raise BrowserUnavailableError(
+        "this version of Playwright would hand the settings' secrets to its driver",
+        hint="Install a version that this package was tested with.",
+    )
+
+
+def _launch(
+    playwright: Playwright, browser: Browser, folder: Path, headless: bool, english: bool, unreachable: str
+) -> BrowserContext:
     from playwright.sync_api import Error as PlaywrightError
 
+    profile, temporary = folder / "profile", folder / "tmp"
+    profile.mkdir(mode=0o700)
+    (profile / "Default").mkdir()
+    temporary.mkdir(mode=0o700)
+    (profile / "Default" / "Preferences").write_text(json.dumps(_PREFERENCES), encoding="utf-8")
+    options = context_options(english=english) | ({} if headless else {"no_viewport": True})
     try:
-        return playwright.chromium.launch_persistent_context(**options)
+        return playwright.chromium.launch_persistent_context(
+            profile,
+            executable_path=sandboxed(browser, folder),
+            chromium_sandbox=not is_switched_off(),
+            headless=headless,
+            env=browser_environment(os.environ, temporary),  # type: ignore[arg-type]
+            # The driver shares the terminal's Ctrl-C; who was interrupted is who closes in order.
+            handle_sigint=False,
+            # A person is not told that software tests their browser.
+            ignore_default_args=["--enable-automation"],
+            args=[*_SWITCHES, *([f"--host-resolver-rules={unreachable}"] if unreachable else [])],
+            **options,
+        )
     except PlaywrightError as exc:
-        if options["chromium_sandbox"] and "sandbox" in exc.message.lower():
-            _log.warning("%s cannot use its sandbox on this system; it is started without", browser.name)
-            return _launch(playwright, browser, options | {"chromium_sandbox": False})
         raise _not_started(browser, exc.message) from None
 
 
 def _not_started(browser: Browser, report: str) -> BrowserUnavailableError:
-    if any(words in report for words in ("Missing X server", "cannot open display", "ozone_platform")):
-        return _no_display()
+    if "sandbox" in report.lower() and not is_switched_off():
+        return BrowserUnavailableError(
+            f"{browser.name} ({browser.path}) cannot use its sandbox on this system",
+            hint="Allow it unprivileged user namespaces; or, in a container that nothing else runs in, set"
+            " ORMCO_BROWSER_SANDBOX=off: then a page that breaks out of the browser can do what you can.",
+        )
     return BrowserUnavailableError(
         f"{browser.name} ({browser.path}) did not start",
-        hint="Try it by hand; set ORMCO_BROWSER to another Chrome or Chromium; or go without: --paste",
+        hint="Try it by hand; set ORMCO_BROWSER to another Chrome or Chromium; or go without, by a paste.",
     )
-
-
-def _close(context: BrowserContext) -> None:
-    from playwright.sync_api import Error as PlaywrightError
-
-    # It may be closed already, by a person or by a crash.
-    with suppress(PlaywrightError):
-        context.close()

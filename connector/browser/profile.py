@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from connector.browser import profile_endings
-from connector.browser.installed import find_browser
-from connector.browser.launch import require_playwright
-from connector.browser.own_thread import run_in_browser
-from connector.browser.redirect_place import RedirectPlace
+from connector.browser import profile_errors
+from connector.browser.browser_thread import BrowserThread
+from connector.browser.launch import ready_browser
+from connector.browser.redirect_target import RedirectTarget
 from connector.errors import BrowserUnavailableError
 from connector.oauth.provider import require_secure
 from connector.redirect.parse import parse_redirect
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext
-
     from connector.browser.profile_steps import ProfileSteps
-    from connector.browser.profile_visit import ProfileVisit
+    from connector.browser.session import BrowserSession
 
 __all__ = ["ProfileUpdate", "SignIns", "connect_profile"]
 
@@ -64,6 +60,7 @@ def connect_profile(
     sign_ins: SignIns = SignIns(),
     headless: bool = False,
     timeout: float = 600,
+    patience: float = 20,
     browser: str | None = None,
     told: Callable[[str], object] = lambda step: None,
 ) -> ProfileUpdate:
@@ -77,6 +74,7 @@ def connect_profile(
         sign_ins: for where no person signs in.
         headless: without a window.
         timeout: seconds until the wait for a person ends.
+        patience: seconds for a page to show what comes next in the guide.
         browser: path of the browser; None to look for one.
         told: told each step as it is done ("method", "dialog", "consent", "code", "ok", "update", "checked"),
             and what a person is asked to do by hand ("by hand: ...").
@@ -92,49 +90,38 @@ def connect_profile(
         connector.errors.BrowserUnavailableError: there is no browser, or it does not start.
     """
     require_secure(digital_url, "ORMCO_DIGITAL_URL")
-    place = RedirectPlace.from_urls(redirect_uri, digital_url)
+    target = RedirectTarget.from_urls(redirect_uri, digital_url)
 
-    def work(context: BrowserContext, cancelled: threading.Event) -> ProfileUpdate:
+    def work(session: BrowserSession) -> ProfileUpdate:
+        from connector.browser.profile_page import ProfilePage
         from connector.browser.profile_steps import ProfileSteps
-        from connector.browser.profile_visit import ProfileVisit
-        from connector.browser.trap import RedirectTrap
 
-        trap = RedirectTrap(context, place)
-        visit = ProfileVisit(context, cancelled, person=not headless, timeout=timeout, told=told)
-        steps = ProfileSteps(visit, trap, place, credentials=sign_ins.digital)
-        with visit.in_words():
-            update = _follow(visit, steps, digital_url, redirect_uri, sign_ins.communicate)
+        page = ProfilePage(session, person=not headless, patience=patience, timeout=timeout, told=told)
+        with page.in_words():
+            session.open(digital_url)
+            update = _follow(ProfileSteps(page, target, sign_ins.digital), redirect_uri, sign_ins.communicate)
             if not headless:
-                visit.until(lambda: False, _READ)
+                session.stay(_READ)
             return update
 
     try:
-        require_playwright()
-        return run_in_browser(
-            work,
-            browser=find_browser(browser, headless=headless),
-            timeout=timeout + _SLOW,
-            headless=headless,
-            english=True,
-            unreachable=place.resolver_rules,
-        )
+        chosen = ready_browser(browser, headless=headless)
+        words = profile_errors.words()
+        with BrowserThread(
+            work, browser=chosen, headless=headless, target=target, timeout=timeout, slack=_SLOW, words=words
+        ) as thread:
+            update: ProfileUpdate = thread.wait(thread.result)
+            return update
     except BrowserUnavailableError as exc:
-        raise profile_endings.no_browser(exc) from None
+        raise profile_errors.no_browser(exc) from None
 
 
-def _follow(
-    visit: ProfileVisit,
-    steps: ProfileSteps,
-    digital_url: str,
-    redirect_uri: str,
-    allow: tuple[str, str] | None,
-) -> ProfileUpdate:
-    visit.open(digital_url)
+def _follow(steps: ProfileSteps, redirect_uri: str, allow: tuple[str, str] | None) -> ProfileUpdate:
     steps.open_dialog()
-    visit.told("dialog")
-    answer = parse_redirect(steps.authorize(allow), redirect_uri=redirect_uri)
-    visit.told("code")
-    steps.enter(answer.dialog_code)
+    steps.told("dialog")
+    response = parse_redirect(steps.authorize(allow), redirect_uri=redirect_uri)
+    steps.told("code")
+    steps.enter(response.dialog_code)
     said = steps.update()
     connected = steps.check()
-    return ProfileUpdate(said=said, confirmed=bool(said) or connected, code_format=answer.format)
+    return ProfileUpdate(said=said, confirmed=bool(said) or connected, code_format=response.format)

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Error as PlaywrightError
 
-from connector.browser import profile_endings
-from connector.browser.pages import entrance, ormcodigital, sign_in_and_allow
-from connector.browser.pages.screen import ACTION, Screen, changed, password_field, username_field
-from connector.browser.profile_visit import Answers, ProfileVisit, texts, visible
-from connector.browser.redirect_place import RedirectPlace
-from connector.browser.trap import RedirectTrap
+from connector.browser import profile_errors
+from connector.browser.pages import first_page, ormcodigital, sign_in_and_allow
+from connector.browser.pages.screen import (
+    ACTION,
+    Screen,
+    changed,
+    password_field,
+    texts,
+    username_field,
+    visible,
+)
+from connector.browser.profile_page import Answers, ProfilePage
+from connector.browser.redirect_target import RedirectTarget
 from connector.errors import ConnectorError
 
 if TYPE_CHECKING:
@@ -32,18 +40,16 @@ class ProfileSteps:
     """Takes the guide's steps on OrmcoDigital's pages.
 
     Args:
-        visit: the browser, at OrmcoDigital.
-        trap: what catches the code.
-        place: where 3Shape sends it.
-        credentials: user name and password at OrmcoDigital, or None where a person signs in.
+        page: the browser, at OrmcoDigital.
+        target: where 3Shape sends the code.
+        credentials: user name and password at OrmcoDigital, or None if a person signs in.
     """
 
-    def __init__(
-        self, visit: ProfileVisit, trap: RedirectTrap, place: RedirectPlace, *, credentials: Credentials
-    ) -> None:
-        self._visit = visit
-        self._trap = trap
-        self._place = place
+    def __init__(self, page: ProfilePage, target: RedirectTarget, credentials: Credentials) -> None:
+        self.told = page.told
+        self._profile = page
+        self._session = page.session
+        self._target = target
         self._credentials = credentials
         self._sent: set[str] = set()
         self._profile_url = ""
@@ -51,7 +57,7 @@ class ProfileSteps:
     def open_dialog(self) -> None:
         """Sign in, go to My Profile, choose "3Shape Trios", and open the dialog (steps 1-3)."""
         self._sent.clear()
-        page = self._visit.reach(ormcodigital.code_dialog, self._towards_dialog, self._missing)
+        page = self._profile.reach(ormcodigital.code_dialog, self._towards_dialog, self._missing)
         self._profile_url = page.url
 
     def authorize(self, allow: Credentials) -> str:
@@ -63,56 +69,58 @@ class ProfileSteps:
         Returns:
             The redirect URL, raw.
         """
-        visit, page = self._visit, self._visit.page
-        visit.waiting_for = "nobody allowed or refused access"
-        if self._trap.answer is None:
-            link = ormcodigital.here_link(page).first
+        session, page = self._session, self._session.page
+        session.words = replace(session.words, nobody="nobody allowed or refused access")
+        if session.response is None:
+            link = self._only(ormcodigital.here_link(page), 'single link "here" in the dialog')
             self._check(link.evaluate("e => e.href || ''", timeout=ACTION))
             link.click(timeout=ACTION)
-            visit.told("consent")
+            self.told("consent")
         if allow is not None:
             self._allow(page, allow)
-        while self._trap.answer is None:
-            visit.go_on(waiting=True)
-            visit.tick()
-        return self._trap.answer
+        session.wait_until(lambda: session.response)
+        return session.response or ""
 
     def enter(self, dialog_code: str) -> None:
         """Put the code into the dialog, and press *Ok* (steps 6-9)."""
-        visit, page = self._visit, self._visit.page
+        profile, page = self._profile, self._session.page
         dialog = ormcodigital.code_dialog(page)
         if not visible(dialog):  # the consent took its place
-            visit.open(self._profile_url)
+            self._open_profile()
             self.open_dialog()
         page.bring_to_front()
-        with visit.listening() as answers:
+        ok = self._only(ormcodigital.ok_button(page), 'single button "Ok" in the dialog')
+        with profile.listening() as answers:
             ormcodigital.code_field(page).fill(dialog_code, timeout=ACTION)
-            ormcodigital.ok_button(page).first.click(timeout=ACTION)
-            self._await_answer(answers, lambda: not visible(dialog) or bool(visit.alert or _problems(dialog)))
+            ok.click(timeout=ACTION)
+            self._await_answer(
+                answers, lambda: not visible(dialog) or bool(profile.alert or _problems(dialog))
+            )
         if visible(dialog) and answers.failure:
-            raise profile_endings.failed("the code", answers.failure)
-        if visible(dialog) or ormcodigital.is_problem(visit.alert):
-            raise profile_endings.dialog_refused(visit.alert or " ".join(_problems(dialog)))
-        visit.told("ok")
+            raise profile_errors.failed("the code", answers.failure)
+        if visible(dialog) or ormcodigital.is_problem(profile.alert):
+            raise profile_errors.dialog_refused(profile.alert or " ".join(_problems(dialog)))
+        self.told("ok")
 
     def update(self) -> str:
         """Press *Update* (step 10); return what the page says then, or nothing."""
-        visit, page = self._visit, self._visit.page
+        profile, page = self._profile, self._session.page
         before = {*_problems(page), *texts(ormcodigital.notices(page))}
 
         def news() -> list[str]:
             said = [*texts(ormcodigital.notices(page)), *_problems(page)]
-            return [visit.alert] if visit.alert else [text for text in said if text not in before]
+            return [profile.alert] if profile.alert else [text for text in said if text not in before]
 
-        with visit.listening() as answers:
-            ormcodigital.update_button(page).locator("visible=true").first.click(timeout=ACTION)
+        update = self._only(ormcodigital.update_button(page), 'single button "Update"')
+        with profile.listening() as answers:
+            update.click(timeout=ACTION)
             self._await_answer(answers, lambda: bool(news()))
         for text in news():
             if ormcodigital.is_good_news(text):
-                visit.told("update")
+                self.told("update")
                 return text
         self._raise_unless_sent(page, news(), answers)
-        visit.told("update")
+        self.told("update")
         return ""
 
     def check(self) -> bool:
@@ -121,42 +129,54 @@ class ProfileSteps:
         Returns:
             Whether it also says that 3Shape is connected; not every profile does.
         """
-        self._visit.open(self._profile_url)
-        page = self._visit.reach(ormcodigital.method_list, self._towards_profile, self._missing)
+        self._open_profile()
+        page = self._profile.reach(ormcodigital.method_list, self._towards_profile, self._missing)
         method = ormcodigital.chosen_method(page)
         if not ormcodigital.is_method(method):
-            raise profile_endings.not_saved(method)
-        self._visit.told("checked")
+            raise profile_errors.not_saved(method)
+        self.told("checked")
         return visible(ormcodigital.connected_words(page))
 
     def _await_answer(self, answers: Answers, shown: Callable[[], bool]) -> None:
         """Wait until something shows, or nothing does although the server has answered, or was not asked."""
-        visit = self._visit
-        visit.until(lambda: answers.asked or shown(), _SETTLE)
+        wait = self._session.wait_until
+        wait(lambda: answers.asked or shown(), _SETTLE)
         if answers.asked:
-            visit.until(lambda: bool(answers.statuses) or shown(), _ANSWER)
-        visit.until(lambda: bool(answers.failure) or shown(), _SETTLE)
+            wait(lambda: answers.statuses or shown(), _ANSWER)
+        wait(lambda: answers.failure or shown(), _SETTLE)
+
+    def _open_profile(self) -> None:
+        """Load My Profile again; a script of the page before may move on just then, which is waited for."""
+        self._session.wait_until(lambda: False, 0.3)
+        self._session.open(self._profile_url)
+
+    def _only(self, found: Locator, what: str) -> Locator:
+        """Return the one match: which of several would be a guess."""
+        seen = found.locator("visible=true")
+        if seen.count() > 1:
+            raise profile_errors.not_as_known(what)
+        return seen
 
     def _raise_unless_sent(self, page: Page, news: list[str], answers: Answers) -> None:
         """Raise what the page says against it, or what shows that nothing was saved."""
         if bad := [text for text in news if ormcodigital.is_problem(text)]:
-            raise profile_endings.update_refused(" ".join(bad))
+            raise profile_errors.update_refused(" ".join(bad))
         if answers.failure:
-            raise profile_endings.failed("Update", answers.failure)
+            raise profile_errors.failed("Update", answers.failure)
         if visible(password_field(page)) and not visible(ormcodigital.method_list(page)):
-            raise profile_endings.session_ended()
+            raise profile_errors.session_ended()
         if not answers.statuses:
             invalid = ormcodigital.invalid_words(page)
             raise (
-                profile_endings.update_refused(invalid)
+                profile_errors.update_refused(invalid)
                 if invalid
-                else profile_endings.not_as_known('answer to "Update"')
+                else profile_errors.not_as_known('answer to "Update"')
             )
 
     def _towards_dialog(self, page: Page) -> str:
         if visible(ormcodigital.method_list(page)):
             if ormcodigital.choose_method(page):
-                self._visit.told("method")
+                self.told("method")
                 return "method"
             if not visible(ormcodigital.connect_button(page)):
                 return ""
@@ -184,7 +204,7 @@ class ProfileSteps:
         kind = "password" if field.count() else "username"
         if kind in self._sent:
             if kind == "password" and (_problems(page) or not field.first.input_value(timeout=ACTION)):
-                raise profile_endings.sign_in_refused()
+                raise profile_errors.sign_in_refused()
             return ""
         name = username_field(page).locator("visible=true")
         if name.count() and name.first.is_editable(timeout=ACTION):
@@ -197,19 +217,19 @@ class ProfileSteps:
         return kind
 
     def _allow(self, page: Page, allow: tuple[str, str]) -> None:
-        visit, dialog = self._visit, ormcodigital.code_dialog(page)
-        visit.until(lambda: visit.tabs > 1 or not visible(dialog), _STEP)
+        session, dialog = self._session, ormcodigital.code_dialog(page)
+        session.wait_until(lambda: len(session.context.pages) > 1 or not visible(dialog), _STEP)
         # The link may open a tab, or lead away from the profile.
-        beside = page if visit.tabs > 1 else None
+        beside = page if len(session.context.pages) > 1 else None
         screen = Screen(page.context, beside=beside)
-        visit.until(lambda: self._trap.answer is not None or screen.first(entrance) is not None, _STEP)
+        session.wait_until(lambda: session.response or screen.first(first_page) is not None, _STEP)
         try:
             sign_in_and_allow(*allow, beside=beside)(page)
         except (PlaywrightError, ConnectorError) as exc:
             # The redirect takes the page away from whoever still acts in it.
-            if visit.until(lambda: self._trap.answer is not None, 1.0):
+            if session.wait_until(lambda: session.response, 1.0):
                 return
-            visit.go_on(at_once=True)
+            session.check(at_once=True)
             if isinstance(exc, ConnectorError):
                 raise
             raise changed(screen, '"Allow access" that can be pressed') from None
@@ -217,11 +237,11 @@ class ProfileSteps:
     def _check(self, address: str) -> None:
         """Make sure that the code will come where it is caught."""
         for redirect_uri in parse_qs(urlsplit(address).query).get("redirect_uri", []):
-            if not self._place.holds(redirect_uri):
-                raise profile_endings.elsewhere(redirect_uri)
+            if not self._target.covers(redirect_uri):
+                raise profile_errors.elsewhere(redirect_uri)
 
     def _missing(self) -> str:
-        page = self._visit.page
+        page = self._session.page
         if not visible(ormcodigital.method_list(page)):
             what = f'My Profile with "{ormcodigital.METHOD}" under "Submission Method"'
         elif not visible(ormcodigital.connect_button(page)):

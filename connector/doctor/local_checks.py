@@ -81,7 +81,8 @@ def browser(resources: Resources) -> list[Check]:
 
 def browser_start(resources: Resources) -> list[Check]:
     """Start the browser, without a window, and close it."""
-    from connector.browser.launch import find_browser, open_browser
+    from connector.browser import find_browser
+    from connector.browser.launch import open_browser
 
     setting, started = resources.config.browser, Clock().monotonic()
     try:

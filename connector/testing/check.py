@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from connector.browser.browser_thread import BrowserThread
+from connector.browser.launch import ready_browser
+from connector.browser.redirect_target import RedirectTarget
 from connector.clock import Clock
 from connector.config import Config
 from connector.errors import ConnectorError, PageChangedError, SettingError
@@ -15,10 +19,12 @@ from connector.oauth.authorization_request import AuthorizationRequest
 from connector.oauth.provider import Provider
 from connector.redirect.parse import parse_redirect
 from connector.resources import Resources
-from connector.testing.consent import Consent, PracticeAccount, Settings
+from connector.testing.consent import Consent, PracticeAccount, client_id_of, new_request
 from connector.testing.expected_page import Difference, page_changed
-from connector.testing.request import client_id_of, new_request
-from connector.testing.screenshot import save_private
+from connector.testing.report import save_private
+
+if TYPE_CHECKING:
+    from connector.browser.session import BrowserSession
 
 __all__ = ["Check", "CheckStep", "check_consent"]
 
@@ -81,15 +87,21 @@ def check_consent(
     Raises:
         connector.errors.SettingError: settings are missing: all of them are named.
     """
-    account = _account(config)
-    settings = Settings(browser=config.browser, headless=headless, timeout=timeout)
-    run = _Run(config, Consent(account, settings=settings), screenshots)
+    run = _Run(config, _account(config), screenshots)
     try:
-        run.go()
+        request, provider = run.request()
+        target = RedirectTarget.from_urls(request.redirect_uri, request.url)
+        chosen = ready_browser(config.browser, headless=headless)
+        with BrowserThread(
+            lambda session: run.go(session, request, provider),
+            browser=chosen,
+            headless=headless,
+            target=target,
+            timeout=timeout,
+        ) as thread:
+            thread.wait(thread.result)
     except ConnectorError as exc:
-        run.end(exc)
-    finally:
-        run.consent.close()
+        run.fail(exc)
     return run.check()
 
 
@@ -112,9 +124,9 @@ def _account(config: Config) -> PracticeAccount:
 class _Run:
     """One check under way."""
 
-    def __init__(self, config: Config, consent: Consent, folder: Path | None) -> None:
-        self.consent = consent
+    def __init__(self, config: Config, account: PracticeAccount, folder: Path | None) -> None:
         self._config = config
+        self._account = account
         self._folder = folder
         self._clock = Clock()
         self._begun = self._clock.monotonic()
@@ -123,22 +135,34 @@ class _Run:
         self._screenshots: list[Path] = []
         self._error: ConnectorError | None = None
 
-    def go(self) -> None:
+    def request(self) -> tuple[AuthorizationRequest, Provider]:
+        """Take the first step: the provider is known."""
         provider: Provider = self._step("provider", lambda: Resources(self._config).provider)
-        request = new_request(self._config, provider)
-        self._step("page", lambda: self.consent.open(request))
-        self._save("sign-in", self.consent.screenshot)
-        self._step("sign_in", self.consent.sign_in)
-        if not self.consent.redirected:
-            self._save("authorize", self.consent.screenshot)
-            self._step("words", self._compare)
-        self._step("allow", lambda: self.consent.allow(check=False))
-        answer = self._step("redirect", lambda: self.consent.redirect_url)
-        self._step("code", lambda: _read_code(answer, request, provider))
+        return new_request(self._config, provider), provider
 
-    def end(self, error: ConnectorError) -> None:
+    def go(self, session: BrowserSession, request: AuthorizationRequest, provider: Provider) -> None:
+        """Take the steps in the browser, in its own thread."""
+        consent = Consent(self._account, open_session=lambda target: nullcontext(session))
+        try:
+            self._step("page", lambda: consent.open(request))
+            self._save("sign-in", consent.screenshot)
+            self._step("sign_in", consent.sign_in)
+            if not consent.redirected:
+                self._save("authorize", consent.screenshot)
+                self._step("words", lambda: self._compare(consent))
+            self._step("allow", lambda: consent.allow(check=False))
+            response = self._step("redirect", lambda: consent.redirect_url)
+            self._step("code", lambda: _read_code(response, request, provider))
+        except ConnectorError as exc:
+            self._look_at_the_end(consent, exc)
+            raise
+
+    def fail(self, error: ConnectorError) -> None:
+        """Note the error that the check ended with."""
         self._error = error
-        evidence = self.consent.evidence()
+
+    def _look_at_the_end(self, consent: Consent, error: ConnectorError) -> None:
+        evidence = consent.evidence()
         if evidence is None:
             return
         if isinstance(error, PageChangedError) and evidence.difference:
@@ -164,8 +188,8 @@ class _Run:
             error=error,
         )
 
-    def _compare(self) -> None:
-        self._difference = self.consent.difference()
+    def _compare(self, consent: Consent) -> None:
+        self._difference = consent.difference()
 
     def _step(self, name: str, act: Callable[[], _T]) -> _T:
         begun, result = self._clock.monotonic(), "failed"

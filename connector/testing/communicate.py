@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from connector.config import Config
-from connector.errors import ExtraMissingError, SettingError
-from connector.testing.consent import PracticeAccount
-from connector.testing.request import client_id_of
+from connector.errors import ExtraMissingError, ProviderErrorPageError, SettingError
+from connector.testing.consent import PracticeAccount, client_id_of
 
 if TYPE_CHECKING:
     from connector.sandbox import Sandbox
@@ -22,7 +21,7 @@ __all__ = ["Communicate", "is_sandbox", "open_communicate"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Communicate:
-    """3Shape Communicate as the tests reach it. What this one does not have is None.
+    """3Shape Communicate as the tests reach it. What it does not have is None.
 
     Attributes:
         settings: as in the environment: ORMCO_PROVIDER and so on, with the secrets, but no ORMCO_STORE.
@@ -69,7 +68,7 @@ class Communicate:
         return [name for name, value in needed.items() if not (value or self.settings.get(name))]
 
     def config(self, *, store: str) -> Config:
-        """Return the settings of a connector; a test is skipped here where the client secret is missing.
+        """Return the settings of a connector; a test is skipped here if the client secret is missing.
 
         Args:
             store: its store, such as f"sqlite:///{tmp_path}/connections.db"; never the one of the machine.
@@ -85,7 +84,7 @@ class Communicate:
 
     @contextmanager
     def scenarios(self, *names: str) -> Iterator[None]:
-        """Let the sandbox misbehave until the block ends; a test is skipped here where there is no sandbox.
+        """Let the sandbox misbehave until the block ends; a test is skipped here if there is no sandbox.
 
         Args:
             names: of `ormco sandbox --list-scenarios`.
@@ -98,6 +97,51 @@ class Communicate:
         finally:
             self.sandbox.set_scenarios()
 
+    def consent_url(self, authorization_url: str, *, username: str | None = None, allow: bool = True) -> str:
+        """Give consent, or refuse it, without a browser; a test is skipped here if there is no sandbox.
+
+        Works anywhere, in an `async` test too:
+
+        ```python
+        request = connector.begin("practice-42")
+        connector.complete(communicate.consent_url(request.url), practice_id="practice-42")
+        ```
+
+        Args:
+            authorization_url: of `Connector.begin`, or of the application's own redirect to 3Shape.
+            username: e-mail address of the account that gives it; None for the practice.
+            allow: whether access is allowed; if not, the URL has `error=access_denied`.
+
+        Returns:
+            The redirect URL, raw.
+
+        Raises:
+            connector.errors.ProviderErrorPageError: no redirect came of it; the message says what came.
+        """
+        sandbox: Any = self.sandbox
+        if sandbox is None:
+            _skip("consent without a browser needs the sandbox")
+        decision = "allow" if allow else "cancel"
+        try:
+            return str(sandbox.consent_url(authorization_url, username=username, decision=decision))
+        except ValueError as exc:
+            words = str(exc)
+        raise ProviderErrorPageError(f"the sandbox did not redirect: {words}")
+
+    def new_case(self, **options: Any) -> str:
+        """Send a case from the practice to Ormco's lab; a test is skipped here if there is no sandbox.
+
+        Args:
+            options: `practice` and `lab` (e-mail addresses), `patient` (first and last name), `attachments`.
+
+        Returns:
+            The case's id.
+        """
+        sandbox: Any = self.sandbox
+        if sandbox is None:
+            _skip("a case of a test's own needs the sandbox")
+        return str(sandbox.new_case(**options))
+
 
 def is_sandbox(env: Mapping[str, str]) -> bool:
     """Return whether the environment leaves the tests to a sandbox of their own."""
@@ -105,12 +149,15 @@ def is_sandbox(env: Mapping[str, str]) -> bool:
 
 
 @contextmanager
-def open_communicate(env: Mapping[str, str], *, generation: str = "classic") -> Iterator[Communicate]:
+def open_communicate(
+    env: Mapping[str, str], *, generation: str = "classic", redirect_uris: Sequence[str] = ()
+) -> Iterator[Communicate]:
     """Start a sandbox on a free port, unless the environment names another provider.
 
     Args:
         env: `os.environ`, as for `Config.from_env`.
         generation: of the sandbox.
+        redirect_uris: the application's own, for the sandbox to know; the first one is the setting.
 
     Raises:
         connector.errors.ConfigurationError: the settings are not right, or the sandbox's parts are missing.
@@ -118,26 +165,27 @@ def open_communicate(env: Mapping[str, str], *, generation: str = "classic") -> 
     if not is_sandbox(env):
         yield _from_environment(env)
         return
-    redirect_uri = env.get("ORMCO_REDIRECT_URI", "").strip()
+    own = env.get("ORMCO_REDIRECT_URI", "").strip()
+    uris = list(redirect_uris) or ([own] if own else [])
     try:
         from connector.sandbox import Sandbox
 
-        sandbox = Sandbox(generation, redirect_uris=[redirect_uri] if redirect_uri else []).start()
+        sandbox = Sandbox(generation, redirect_uris=uris).start()
     except ModuleNotFoundError as exc:
         raise ExtraMissingError(
             f"the sandbox needs {exc.name}", hint="Install it: pip install 'ormco-connector[testing]'"
         ) from None
     with sandbox:
-        yield _of_sandbox(sandbox, redirect_uri, env)
+        yield _of_sandbox(sandbox, uris, env)
 
 
-def _of_sandbox(sandbox: Sandbox, redirect_uri: str, env: Mapping[str, str]) -> Communicate:
+def _of_sandbox(sandbox: Sandbox, redirect_uris: Sequence[str], env: Mapping[str, str]) -> Communicate:
     found: dict[str, Any] = sandbox.description
     settings = {
         "ORMCO_PROVIDER": found["provider_file"],
         "ORMCO_CLIENT_ID": found["client_id"],
         "ORMCO_CLIENT_SECRET": found["client_secret"],
-        "ORMCO_REDIRECT_URI": redirect_uri or found["redirect_uri"],
+        "ORMCO_REDIRECT_URI": redirect_uris[0] if redirect_uris else found["redirect_uri"],
         "ORMCO_3SHAPE_USERNAME": found["practice"]["username"],
         "ORMCO_3SHAPE_PASSWORD": found["practice"]["password"],
         "ORMCO_DIGITAL_URL": found["ormcodigital_url"],

@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from connector.browser import find_browser, pages
-from connector.browser.launch import require_playwright
-from connector.errors import PageChangedError, SettingError
+from connector.browser import pages
+from connector.browser.redirect_target import RedirectTarget
+from connector.clock import Clock
+from connector.config import Config
+from connector.errors import ConnectorError, PageChangedError, SettingError
 from connector.oauth.authorization_request import AuthorizationRequest
-from connector.oauth.provider import is_loopback
-from connector.testing.browser_thread import BrowserThread, Errand, bare
-from connector.testing.evidence import Evidence, look_at
+from connector.oauth.provider import ClientRegistration, Provider, require_secure
+from connector.resources import Resources
 from connector.testing.expected_page import Difference, compare, page_changed
-from connector.testing.remote import remote
-from connector.testing.screenshot import masked_screenshot
+from connector.testing.report import Evidence, look_at, masked_screenshot
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-__all__ = ["Consent", "PracticeAccount", "Settings"]
+    from connector.browser.session import BrowserSession
+    from connector.testing.browser import ConsentBrowser
+
+__all__ = ["Consent", "PracticeAccount", "client_id_of", "new_request"]
 
 # pytest then shows the test's own line, and no arguments of ours, such as a password.
 __tracebackhide__ = True
 
 _T = TypeVar("_T")
+_NOBODY = "consent-test"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,45 +42,33 @@ class PracticeAccount:
     password: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """How a consent's browser is run.
-
-    Attributes:
-        browser: path of the browser; None to look for one.
-        headless: without a window.
-        timeout: seconds until the redirect has to be there.
-        trace: where to save a full trace, of a provider on this machine only; None for none.
-    """
-
-    browser: str | None = None
-    headless: bool = True
-    timeout: float = 120
-    trace: Path | None = None
-
-
 class Consent:
     """A browser at the provider, and a test, or a monitor, in the place of the person who gives consent.
 
-    Each `open` starts a fresh browser that knows nothing. The redirect is caught in it and goes nowhere.
+    Each `open` begins with a profile that knows nothing. The redirect is caught and goes nowhere.
 
     Args:
         account: who signs in, unless `sign_in` is told otherwise.
+        open_session: opens a browser for a redirect target.
         new_request: makes the request that `open` opens if it is given none.
-        settings: how to run the browser.
+        browser: the test session's; None if the caller is in the browser's own thread.
     """
 
     def __init__(
         self,
         account: PracticeAccount,
         *,
+        open_session: Callable[[RedirectTarget], AbstractContextManager[BrowserSession]],
         new_request: Callable[[], AuthorizationRequest] | None = None,
-        settings: Settings | None = None,
+        browser: ConsentBrowser | None = None,
     ) -> None:
         self._account = account
+        self._open_session = open_session
         self._new_request = new_request
-        self._settings = settings or Settings()
-        self._thread: BrowserThread | None = None
+        self._browser = browser
+        self._running = ExitStack()
+        self._session: BrowserSession | None = None
+        self._error: BaseException | None = None
         self._personal: frozenset[str] = frozenset()
         self._failure: Evidence | None = None
         #: what was done so far, in words
@@ -97,10 +88,13 @@ class Consent:
             if self._new_request is None:
                 raise SettingError("there is no request to open", hint="Call consent.open(request).")
             request = self._new_request()
-        errand = self._errand(request)
-        self._failure, self.steps = None, []
-        self._thread = BrowserThread(errand, on_failure=self._keep_evidence)
-        self._thread.open()
+        url = request if isinstance(request, str) else request.url
+        redirect_uri = _redirect_uri_in(url) if isinstance(request, str) else request.redirect_uri
+        target = RedirectTarget.from_urls(redirect_uri, url)
+        self._error, self._failure, self.steps = None, None, []
+        with self._in_use():
+            session = self._session = self._running.enter_context(self._open_session(target))
+            self._guarded(lambda: session.open(url))
         self.steps.append("opened the authorization request")
 
     def sign_in(self, account: PracticeAccount | None = None) -> None:
@@ -118,11 +112,11 @@ class Consent:
             difference = self._failure and self._failure.difference
             if not difference:
                 raise
-            raise bare(page_changed(difference)) from None
+            raise _bare(page_changed(difference)) from None
         self.steps.append("signed in")
 
     def allow(self, *, check: bool = True) -> None:
-        """Press *Allow access*; where the provider has not asked, there is nothing to press.
+        """Press *Allow access*; if the provider has not asked, there is nothing to press.
 
         Args:
             check: first compare the page with the guide's.
@@ -146,7 +140,10 @@ class Consent:
     @property
     def redirected(self) -> bool:
         """Whether the provider has sent the browser back."""
-        return self._open_thread.redirected
+        session = self._opened()
+        with self._in_use():
+            session.stay(0.05, until=lambda: session.response is not None)
+        return session.response is not None
 
     @property
     def redirect_url(self) -> str:
@@ -155,68 +152,58 @@ class Consent:
         Raises:
             connector.errors.ConnectorError: it does not; says what it does instead.
         """
-        address = self._open_thread.redirect_url()
+        session = self._opened()
+        with self._in_use():
+            self._guarded(lambda: session.wait_until(lambda: session.response))
         if self.steps[-1:] != ["was sent back"]:
             self.steps.append("was sent back")
-        return address
+        return session.response or ""
 
     @property
     def page(self) -> Page:
-        """The newest page of the browser: Playwright's synchronous `Page`, usable from any thread.
-
-        It works with Playwright's `expect`, whatever event loop runs in the test's own thread.
-        """
-        thread = self._open_thread
-        page = thread.run(lambda page: page)
-        return cast("Page", remote(lambda: page, lambda act: thread.run(lambda newest: act())))
+        """The newest page of the browser: Playwright's own synchronous `Page`, for the test's thread."""
+        session = self._opened()
+        if self._browser is not None:
+            self._browser.show_loop()
+        return session.context.pages[-1]
 
     def difference(self) -> Difference:
         """Compare the page at hand with the guide's Authorize page, in words and roles."""
-        return self._open_thread.run(compare)
+        session = self._opened()
+        with self._in_use():
+            return compare(session.context.pages[-1])
 
     def screenshot(self) -> bytes:
         """Return a PNG of the page at hand, with everything personal covered."""
-        return self._open_thread.run(lambda page: masked_screenshot(page, personal=self._personal))
+        session = self._opened()
+        with self._in_use():
+            return masked_screenshot(session.context.pages[-1], personal=self._personal)
 
     def evidence(self) -> Evidence | None:
         """Return what the page looked like when a step failed, else what it looks like now; None without."""
-        if self._failure is None and self._thread is not None:
-            with suppress(Exception):
-                if not self._thread.redirected:
-                    return self._thread.run(self._look)
+        if self._failure is None and self._session is not None and self._session.response is None:
+            with self._in_use():
+                self._keep_evidence()
         return self._failure
 
     def close(self) -> None:
-        """Close the browser."""
-        if self._thread is not None:
-            self._thread.close()
-            self._thread = None
+        """Close the profile, and all its pages."""
+        with self._in_use():
+            self._running.close()
+        self._session = None
 
-    @property
-    def _open_thread(self) -> BrowserThread:
-        if self._thread is None:
+    def _in_use(self) -> AbstractContextManager[None]:
+        return self._browser.in_use() if self._browser is not None else nullcontext()
+
+    def _opened(self) -> BrowserSession:
+        if self._error is not None:
+            raise self._error
+        if self._session is None:
             raise SettingError("no authorization request is open", hint="Call consent.open(request) first.")
-        return self._thread
-
-    def _errand(self, request: AuthorizationRequest | str) -> Errand:
-        require_playwright()
-        url = request if isinstance(request, str) else request.url
-        redirect_uri = _redirect_uri_in(url) if isinstance(request, str) else request.redirect_uri
-        settings = self._settings
-        return Errand(
-            url=url,
-            redirect_uri=redirect_uri,
-            browser=find_browser(settings.browser, headless=settings.headless),
-            headless=settings.headless,
-            timeout=settings.timeout,
-            trace=settings.trace if is_loopback(url) else None,
-        )
-
-    def _step(self, act: Callable[[Page], _T]) -> _T | None:
-        return self._open_thread.step(act)
+        return self._session
 
     def _press(self, press: Callable[[Page], None], name: str, *, check: bool) -> None:
-        if self._open_thread.redirected:
+        if self.redirected:
             self.steps.append(f"did not press {name}: the provider has not asked")
             return
 
@@ -228,12 +215,65 @@ class Consent:
         self._step(act)
         self.steps.append(f"pressed {name}")
 
-    def _keep_evidence(self, page: Page) -> None:
-        with suppress(Exception):
-            self._failure = self._look(page)
+    def _step(self, act: Callable[[Page], object]) -> None:
+        """Do something with the newest page, unless the redirect comes while it is under way."""
+        from playwright.sync_api import Error as PlaywrightError
 
-    def _look(self, page: Page) -> Evidence:
-        return look_at(page, personal=self._personal)
+        session = self._opened()
+
+        def step() -> None:
+            try:
+                act(session.context.pages[-1])
+            except (PlaywrightError, ConnectorError):
+                # The redirect takes the page away from whoever still acts in it.
+                if not session.wait_until(lambda: session.response, 0.5):
+                    session.check(at_once=True)
+                    raise
+
+        with self._in_use():
+            self._guarded(step)
+
+    def _guarded(self, act: Callable[[], object]) -> None:
+        """Do something; if it fails, keep what the page looks like, and fail without arguments of ours."""
+        try:
+            act()
+            return
+        except Exception as exc:
+            self._keep_evidence()
+            error = self._error = _bare(exc)
+        raise error
+
+    def _keep_evidence(self) -> None:
+        with suppress(Exception):
+            if self._session is not None:
+                self._failure = look_at(self._session.context.pages[-1], personal=self._personal)
+
+
+def client_id_of(config: Config, provider: Provider) -> str | None:
+    """Return the client id that is set, or the provider's built-in one, or None."""
+    return config.client_id or (provider.client.client_id if provider.client else None)
+
+
+def new_request(config: Config, provider: Provider | None = None) -> AuthorizationRequest:
+    """Make a request as Ormco's application would, for a consent whose code is not exchanged.
+
+    Nothing of it is stored, and no client secret is needed.
+
+    Args:
+        config: the settings.
+        provider: theirs, if it is discovered already.
+
+    Raises:
+        connector.errors.ConfigurationError: the provider or the redirect URI is not right.
+        connector.errors.ProviderUnavailableError: the provider has to be discovered and cannot be.
+    """
+    provider = provider or Resources(config).provider
+    client = ClientRegistration(
+        client_id=client_id_of(config, provider) or "",
+        redirect_uri=require_secure(config.redirect_uri, "the redirect URI"),
+        scope=config.scope or provider.scope,
+    )
+    return AuthorizationRequest.new(_NOBODY, provider=provider, client=client, now=Clock().utc_now())
 
 
 def _redirect_uri_in(url: str) -> str:
@@ -244,3 +284,11 @@ def _redirect_uri_in(url: str) -> str:
             hint="Open a request of Connector.begin, or a whole authorization URL.",
         )
     return values[0]
+
+
+def _bare(error: BaseException) -> BaseException:
+    """Return an error with its hint but not the way it came, where a report shows arguments: the password."""
+    error.__cause__ = error.__context__ = None
+    if isinstance(error, ConnectorError) and error.hint and not hasattr(error, "__notes__"):
+        error.add_note(f"Hint: {error.hint}")
+    return error.with_traceback(None)

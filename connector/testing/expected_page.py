@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from connector.errors import PageChangedError
-from connector.testing.screenshot import PERSONAL
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-__all__ = ["Difference", "compare", "page_changed", "without_personal_data"]
+__all__ = ["PERSONAL", "Difference", "compare", "page_changed", "without_personal_data"]
 
 # Guide, Getting Connected on OrmcoDigital, step 5.
 _BUTTONS = ("Allow access", "Cancel")
@@ -24,6 +23,13 @@ _SENTENCE = (
     " personal health information pertaining to patients."
 )
 
+# Where other people's words stand: a page that is not the expected one may be a list of cases, with names and
+# with pictures of teeth; and a page's head shows who is signed in.
+PERSONAL = (
+    "table, [role=table], [role=grid], [role=treegrid], [role=list], [role=listbox], ul, ol, dl,"
+    " :is(header, nav, [role=banner], [role=navigation], .navbar, .header, #header):not(main *),"
+    " img, picture, canvas, video, iframe, object, embed"
+)
 _EMAIL = re.compile(r"[^\s<>\"“”()]+@[^\s<>\"“”()]+")
 _LOOKALIKE = 0.5  # of difflib: a sentence that may stand in the guide's place
 _MOST = 12  # of each role

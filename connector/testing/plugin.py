@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from connector.testing.browser import ConsentBrowser
     from connector.testing.communicate import Communicate
     from connector.testing.consent import Consent, PracticeAccount
     from connector.testing.report import Reporter
 
-__all__ = ["communicate", "consent", "practice_account"]
+__all__ = ["communicate", "communicate_redirect_uris", "consent", "practice_account"]
 
 _REPORTER: pytest.StashKey[Reporter] = pytest.StashKey()
 _PRODUCTION = ("communicate", "identity")
@@ -89,7 +90,13 @@ def pytest_runtest_makereport(
 
 
 @pytest.fixture(scope="session")
-def communicate(pytestconfig: pytest.Config) -> Iterator[Communicate]:
+def communicate_redirect_uris() -> list[str]:
+    """Your application's own redirect URIs; override this fixture to name them. None: Ormco's."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def communicate(pytestconfig: pytest.Config, communicate_redirect_uris: list[str]) -> Iterator[Communicate]:
     """3Shape Communicate: a sandbox for this test session, or what ORMCO_PROVIDER names; its addresses."""
     from connector.testing.communicate import open_communicate
 
@@ -100,7 +107,10 @@ def communicate(pytestconfig: pytest.Config) -> Iterator[Communicate]:
             f" set it to {provider}-staging, or unset it for the sandbox",
             pytrace=False,
         )
-    with open_communicate(os.environ, generation=pytestconfig.getoption("--consent-generation")) as found:
+    generation = pytestconfig.getoption("--consent-generation")
+    with open_communicate(
+        os.environ, generation=generation, redirect_uris=communicate_redirect_uris
+    ) as found:
         yield found
 
 
@@ -112,32 +122,44 @@ def practice_account(communicate: Communicate) -> PracticeAccount:
     return communicate.practice
 
 
+@pytest.fixture(scope="session")
+def _consent_browser(request: pytest.FixtureRequest) -> Iterator[ConsentBrowser]:
+    """The browser of this test session, in pytest-playwright's Playwright if that is there."""
+    from connector.testing.browser import ConsentBrowser
+
+    try:
+        playwright = request.getfixturevalue("playwright")
+    except pytest.FixtureLookupError:
+        playwright = None
+    browser = ConsentBrowser(
+        path=os.environ.get("ORMCO_BROWSER") or None,
+        headless=not request.config.getoption("--consent-headed"),
+        playwright=playwright,
+    )
+    yield browser
+    browser.stop()
+
+
 @pytest.fixture
 def consent(
     request: pytest.FixtureRequest,
     communicate: Communicate,
     practice_account: PracticeAccount,
+    _consent_browser: ConsentBrowser,
 ) -> Iterator[Consent]:
     """A browser to take through consent: `open`, `sign_in`, `allow`, `cancel`, `redirect_url`, `page`."""
     from connector.config import Config
-    from connector.testing.consent import Consent, Settings
-    from connector.testing.remote import expect_takes_remotes
+    from connector.testing.consent import Consent, new_request
     from connector.testing.report import Reporter
-    from connector.testing.request import new_request
 
-    option = request.config.getoption
     reporter = Reporter(request.node.name, request.config)
-    settings = Settings(
-        browser=os.environ.get("ORMCO_BROWSER") or None,
-        headless=not option("--consent-headed"),
-        trace=reporter.path("trace.zip") if option("--consent-trace") else None,
-    )
+    trace = reporter.path("trace.zip") if request.config.getoption("--consent-trace") else None
     found = reporter.consent = Consent(
         practice_account,
+        open_session=lambda target: _consent_browser.session(target, trace=trace),
         new_request=lambda: new_request(Config.from_env(communicate.settings)),
-        settings=settings,
+        browser=_consent_browser,
     )
     request.node.stash[_REPORTER] = reporter
-    with expect_takes_remotes():
-        yield found
-        found.close()
+    yield found
+    found.close()

@@ -1,20 +1,97 @@
-"""What a failed consent test says of the page: what was done, how it differs, a masked screenshot."""
+"""What a page looks like, fit to be shown around; and what a failed consent test reports of it."""
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from connector.own_files import make_private_folder
-from connector.testing.screenshot import save_private
+from connector.testing.expected_page import PERSONAL, Difference, compare, without_personal_data
 
 if TYPE_CHECKING:
     import pytest
+    from playwright.sync_api import Page
 
     from connector.testing.consent import Consent
 
-__all__ = ["Reporter"]
+__all__ = ["Evidence", "Reporter", "look_at", "masked_screenshot", "save_private"]
+
+_COLOUR = "#b9c3cc"
+_FIELDS = (
+    "input:not([type=submit], [type=button], [type=reset], [type=checkbox], [type=radio]), textarea, select,"
+    " [contenteditable]:not([contenteditable=false])"
+)
+_EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
+_LONGEST_WAIT = 10_000  # ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What the page looked like; fit to be shown around.
+
+    Attributes:
+        place: its address without query, and its title.
+        difference: from the guide's Authorize page; None for a sign-in page.
+        screenshot: a masked PNG, or None where there was none to be had.
+    """
+
+    place: str
+    difference: Difference | None
+    screenshot: bytes | None = field(repr=False)
+
+
+def look_at(page: Page, *, personal: Collection[str] = ()) -> Evidence:
+    """Return what a page looks like, in its own thread.
+
+    Args:
+        page: the provider's.
+        personal: words to cover wherever they stand.
+    """
+    parts = urlsplit(page.url)
+    title = without_personal_data(page.title())
+    evidence = Evidence(
+        place=f"{parts.scheme}://{parts.netloc}{parts.path} “{title}”",
+        # A password field has no role.
+        difference=None if page.locator("input[type=password]").count() else compare(page),
+        screenshot=None,
+    )
+    with suppress(Exception):
+        return replace(evidence, screenshot=masked_screenshot(page, personal=personal))
+    return evidence
+
+
+def masked_screenshot(page: Page, *, personal: Collection[str] = ()) -> bytes:
+    """Return a PNG of the page: fields, e-mail addresses, lists, tables and pictures are covered.
+
+    Args:
+        page: in its own thread.
+        personal: further words to cover wherever they stand, such as the account's user name.
+    """
+    texts = [_EMAIL, *(re.compile(re.escape(word), re.IGNORECASE) for word in personal if len(word) > 2)]
+    return page.screenshot(
+        full_page=True,
+        animations="disabled",
+        mask=[page.locator(_FIELDS), page.locator(PERSONAL), *(page.get_by_text(text) for text in texts)],
+        mask_color=_COLOUR,
+        timeout=_LONGEST_WAIT,
+    )
+
+
+def save_private(content: bytes, path: Path) -> None:
+    """Write a file that only its owner can read; one that is there already is replaced."""
+    make_private_folder(path.parent)
+    # Made anew, with mode 0600: what an old file or a link there allows others does not count.
+    file, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-")
+    with os.fdopen(file, "wb") as opened:
+        opened.write(content)
+    os.replace(temporary, path)
 
 
 class Reporter:

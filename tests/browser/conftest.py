@@ -12,14 +12,41 @@ from pathlib import Path
 import pytest
 
 from connector.browser import capture_redirect
+from connector.browser.session import BrowserSession
 from tests.support.authorization_pages import AuthorizationPages, Trap, landing_trap, serve_pages
-from tests.support.browsers import need_browser
+from tests.support.browsers import SharedBrowser, need_browser
 
 
 @pytest.fixture(scope="session")
 def browser() -> str:
     """The path of a browser; without one the test is skipped, and fails where tests are for good."""
     return need_browser()
+
+
+@pytest.fixture(scope="session")
+def shared_browser(browser: str) -> Iterator[SharedBrowser]:
+    """One browser for all tests of this process that do not prove how it is started."""
+    shared = SharedBrowser(browser)
+    yield shared
+    shared.close()
+
+
+@pytest.fixture
+def one_browser(shared_browser: SharedBrowser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the product work in the shared browser, in a fresh profile."""
+    for module in ("browser.capture", "browser.applications", "browser.profile", "testing.check"):
+        monkeypatch.setattr(f"connector.{module}.BrowserThread", shared_browser.thread)
+    monkeypatch.setattr(shared_browser, "prepare", lambda session: None)
+
+
+@pytest.fixture
+def closing(shared_browser: SharedBrowser, one_browser: None) -> None:
+    """Have somebody close the window as soon as a page has come."""
+
+    def close_when_loaded(session: BrowserSession) -> None:
+        session.context.pages[0].on("load", lambda page: page.close())
+
+    shared_browser.prepare = close_when_loaded
 
 
 @pytest.fixture
@@ -38,8 +65,14 @@ def trap() -> Iterator[Trap]:
 
 
 @pytest.fixture
-def capture(browser: str) -> Callable[..., str]:
-    """`capture_redirect`, in the browser at hand, without a window."""
+def capture(browser: str, one_browser: None) -> Callable[..., str]:
+    """`capture_redirect`, in the shared browser, without a window."""
+    return partial(capture_redirect, headless=True, timeout=60, browser=browser)
+
+
+@pytest.fixture
+def capture_alone(browser: str) -> Callable[..., str]:
+    """`capture_redirect`, in a browser of its own, without a window."""
     return partial(capture_redirect, headless=True, timeout=60, browser=browser)
 
 
@@ -47,6 +80,7 @@ def capture(browser: str) -> Callable[..., str]:
 def temporary_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty folder for temporary files, here and in child processes; its path is short, for sockets."""
     folder = Path(tempfile.mkdtemp(prefix="t-"))
+    folder.chmod(0o711)  # root starts browsers as another user
     monkeypatch.setenv("TMPDIR", str(folder))
     monkeypatch.setenv("TEMP", str(folder))
     monkeypatch.setattr(tempfile, "tempdir", str(folder))

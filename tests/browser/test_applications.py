@@ -13,16 +13,11 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from connector import Config, ConnectionState, Connector
-from connector.browser import find_browser
 from connector.browser.applications import remove_application
-from connector.browser.applications_visit import ApplicationsVisit
-from connector.browser.own_thread import run_in_browser
-from connector.clock import Clock
 from connector.errors import (
     AccountMismatchError,
     NobodyActedError,
@@ -34,15 +29,12 @@ from connector.errors import (
 from tests.support.connecting import connect, settings
 from tests.support.sandbox import RunningSandbox, Visitor
 
-if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext
-
 PRACTICE = "practice-42"
 Remove = Callable[..., bool]
 
 
 @pytest.fixture
-def remove(browser: str, classic: RunningSandbox) -> Remove:
+def remove(browser: str, one_browser: None, classic: RunningSandbox) -> Remove:
     """Remove Ormco without a window, signed in as the sandbox's practice."""
     credentials = (classic.practice.username, classic.practice.password)
     return partial(
@@ -91,7 +83,7 @@ def test_an_outage_and_a_wrong_password_are_told_apart(
         remove_application("http://127.0.0.1:9/", headless=True, browser=browser)
 
 
-def test_nobody_signs_in(classic: RunningSandbox, browser: str) -> None:
+def test_nobody_signs_in(classic: RunningSandbox, browser: str, one_browser: None) -> None:
     """The wait for a person ends, and nothing was removed."""
     with pytest.raises(NobodyActedError, match="not removed in time"):
         remove_application(classic.applications_page, headless=True, timeout=2, browser=browser)
@@ -142,7 +134,7 @@ def applications_page(row: str) -> Iterator[tuple[str, list[str]]]:
 
 
 @pytest.mark.parametrize("make", ["native", "late"])
-def test_pages_of_another_make(make: str, browser: str) -> None:
+def test_pages_of_another_make(make: str, browser: str, one_browser: None) -> None:
     """Ormco is found by its name and its icon by its place; applications named alike are left alone."""
     with applications_page(PAGES[make]) as (url, asked):
         assert remove_application(url, headless=True, timeout=30, browser=browser)
@@ -150,29 +142,22 @@ def test_pages_of_another_make(make: str, browser: str) -> None:
         assert "/wrong" not in asked
 
 
-def test_a_page_without_the_icon(browser: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_without_the_icon(browser: str, one_browser: None) -> None:
     """Where there is nothing to press it is said what is missing, and nothing else is pressed."""
-    monkeypatch.setattr("connector.browser.applications._PATIENCE", 2.0)
     with applications_page(PAGES["bare"]) as (url, asked):
         with pytest.raises(PageChangedError, match="icon next to Ormco") as failure:
-            remove_application(url, credentials=("a", "b"), headless=True, browser=browser)
-        assert "--confirm-done" in failure.value.hint
+            remove_application(url, credentials=("a", "b"), headless=True, patience=2, browser=browser)
+        assert "by hand" in failure.value.hint
         assert "/wrong" not in asked
 
 
-def test_a_closed_window_is_told(browser: str) -> None:
+def test_a_closed_window_is_told(browser: str, closing: None) -> None:
     """Where the window goes, nothing was removed, and the same command can be run again."""
-
-    def work(context: BrowserContext, cancelled: threading.Event) -> bool:
-        visit = ApplicationsVisit(context, cancelled, account=None, deadline=Clock().deadline(30))
-        visit.open(url)
-        page = context.pages[0]
-        page.wait_for_load_state()  # closing a page in the middle of its loading makes Chromium hang
-        page.close()
-        return visit.remove(patience=30)
-
-    with applications_page(PAGES["bare"]) as (url, _), pytest.raises(WindowClosedError, match="before Ormco"):
-        run_in_browser(work, browser=find_browser(browser), timeout=60, headless=True)
+    with (
+        applications_page(PAGES["bare"]) as (url, _),
+        pytest.raises(WindowClosedError, match="before Ormco"),
+    ):
+        remove_application(url, headless=True, browser=browser)
 
 
 @pytest.mark.usefixtures("display")

@@ -165,12 +165,12 @@ def test_password_is_not_taken_for_the_answer(
     assert "hush" not in capture(pages.authorize("307"), redirect_uri=foreign(trap), person=allow)
 
 
-def test_under_a_running_event_loop(capture: Capture, pages: AuthorizationPages, trap: Trap) -> None:
+def test_under_a_running_event_loop(capture_alone: Capture, pages: AuthorizationPages, trap: Trap) -> None:
     """It works in a thread in which an event loop runs, as beside pytest-playwright."""
     pages.target = f"{foreign(trap)}?{CODE}"
 
     async def call() -> str:
-        return capture(pages.authorize("302"), redirect_uri=foreign(trap))
+        return capture_alone(pages.authorize("302"), redirect_uri=foreign(trap))
 
     assert asyncio.run(call()) == pages.target
 
@@ -182,17 +182,17 @@ def test_redirect_uri_no_browser_can_reach(capture: Capture, pages: Authorizatio
 
 
 def test_nothing_is_left(
-    capture: Capture, pages: AuthorizationPages, trap: Trap, temporary_folder: Path
+    capture_alone: Capture, pages: AuthorizationPages, trap: Trap, temporary_folder: Path
 ) -> None:
     """Afterwards there is no profile, no other file and no thread."""
     pages.target = f"{foreign(trap)}?{CODE}"
-    capture(pages.authorize("302"), redirect_uri=foreign(trap))
+    capture_alone(pages.authorize("302"), redirect_uri=foreign(trap))
     assert list(temporary_folder.iterdir()) == []
     assert "ormco-browser" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_secrets_do_not_reach_the_browser(
-    capture: Capture, pages: AuthorizationPages, trap: Trap, monkeypatch: pytest.MonkeyPatch
+    capture_alone: Capture, pages: AuthorizationPages, trap: Trap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither the environment nor the command line of the browser holds a secret or the request."""
     if not Path("/proc/self/environ").exists():
@@ -209,7 +209,7 @@ def test_secrets_do_not_reach_the_browser(
             )
         allow(page)
 
-    capture(pages.authorize("authorize"), redirect_uri=foreign(trap), person=person)
+    capture_alone(pages.authorize("authorize"), redirect_uri=foreign(trap), person=person)
     assert any("PATH=" in text for text in seen)
     assert not [text for text in seen if "made-up" in text or "/authorize" in text]
 

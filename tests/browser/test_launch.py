@@ -17,12 +17,14 @@ import pytest
 from connector.browser import capture_redirect, find_browser
 from connector.browser.environment import browser_environment
 from connector.browser.installed import Browser
-from connector.browser.landing import Landing, landing_page
 from connector.browser.launch import open_browser
-from connector.browser.redirect_place import RedirectPlace
-from connector.browser.throwaway import sweep_leftovers, throw_away_folder
-from connector.browser.trap import RedirectTrap
+from connector.browser.redirect_target import RedirectTarget
+from connector.browser.result_page import ResultPage
+from connector.browser.session import BrowserSession
+from connector.browser.temporary_profile import sweep_leftovers
+from connector.browser.temporary_profile import temporary_folder as private_folder
 from connector.errors import BrowserUnavailableError, ExtraMissingError
+from tests.support.authorization_pages import browser_processes
 
 posix = pytest.mark.skipif(sys.platform != "linux", reason="the places are those of Linux")
 
@@ -162,29 +164,55 @@ def test_profile_is_private_and_knows_nothing(browser: str, temporary_folder: Pa
         preferences = json.loads((folder / "profile" / "Default" / "Preferences").read_text("utf-8"))
         assert context.cookies() == []
         assert preferences["credentials_enable_service"] is False
-        assert os.name != "posix" or stat.S_IMODE(folder.stat().st_mode) == 0o700
+        for private in (folder / "profile", folder / "tmp"):
+            assert os.name != "posix" or stat.S_IMODE(private.stat().st_mode) == 0o700
     assert list(temporary_folder.iterdir()) == []
 
 
 @posix
-@pytest.mark.skipif(
-    not hasattr(os, "getuid") or os.getuid() != 0, reason="Chromium refuses its sandbox to root only"
-)
-def test_system_without_a_sandbox(
-    browser: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Where the browser cannot use its sandbox it is started without, and a warning says so."""
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+def test_sandbox_is_on_for_everybody(browser: str) -> None:
+    """Chromium's sandbox is on, for root too, who starts it as a user that nobody else is."""
+    with open_browser(Browser(name="Chromium", path=browser), headless=True) as context:
+        processes = [Path(f"/proc/{each}") for each in browser_processes(context.pages[0])]
+        commands = [(each / "cmdline").read_text() for each in processes]
+        users = {each.stat().st_uid for each in processes}
+    assert not [command for command in commands if "--no-sandbox" in command]
+    assert os.getuid() != 0 or 0 not in users
+
+
+@posix
+def test_sandbox_that_is_impossible(browser: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the sandbox cannot be had the browser is not started; a setting that says so switches it off."""
+    if os.getuid() != 0:
+        pytest.skip("only root is refused it everywhere")
+    tmp_path.chmod(0o700)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(BrowserUnavailableError, match="only as another user") as caught:
+        open_browser(Browser(name="Chromium", path=browser), headless=True).__enter__()
+    assert "ORMCO_BROWSER_SANDBOX=off" in caught.value.hint
+    monkeypatch.setenv("ORMCO_BROWSER_SANDBOX", "off")
     with open_browser(Browser(name="Chromium", path=browser), headless=True) as context:
         assert len(context.pages) == 1
-    assert "cannot use its sandbox" in caplog.text
+
+
+@posix
+def test_driver_gets_no_secret(browser: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program that drives the browser has neither the client secret nor a password in its environment."""
+    monkeypatch.setenv("ORMCO_CLIENT_SECRET", "made-up-secret")
+    monkeypatch.setenv("SOME_PASSWORD", "made-up-secret")
+    with open_browser(Browser(name="Chromium", path=browser), headless=True):
+        children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+        pids = {pid for each in children for pid in each.read_text().split()}
+        environments = [Path(f"/proc/{pid}/environ").read_text() for pid in pids]
+    assert environments
+    assert "made-up-secret" not in "".join(environments)
 
 
 def test_folder_of_a_killed_process_is_swept(temporary_folder: Path) -> None:
     """A folder goes when its process is dead, however it died, and not before."""
     code = (
-        "import os, sys; from connector.browser.throwaway import throw_away_folder\n"
-        "with throw_away_folder() as folder:\n"
+        "import os, sys; from connector.browser.temporary_profile import temporary_folder\n"
+        "with temporary_folder() as folder:\n"
         "    (folder / 'profile').mkdir(); print('made', flush=True); sys.stdin.read(); os._exit(9)\n"
     )
     command = [sys.executable, "-c", code]
@@ -214,7 +242,7 @@ def test_folder_goes_after_an_error(temporary_folder: Path) -> None:
     """The folder is removed also when what was done in it failed."""
 
     def fail() -> None:
-        with throw_away_folder() as folder:
+        with private_folder() as folder:
             (folder / "file").write_text("")
             raise LookupError
 
@@ -225,7 +253,7 @@ def test_folder_goes_after_an_error(temporary_folder: Path) -> None:
 
 def test_folder_removed_by_somebody_else(temporary_folder: Path) -> None:
     """A folder that is gone already is no error."""
-    with throw_away_folder() as folder:
+    with private_folder() as folder:
         shutil.rmtree(folder)
     assert list(temporary_folder.iterdir()) == []
 
@@ -234,24 +262,25 @@ def test_folder_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """A temporary folder that is not there is told in words."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     with pytest.raises(BrowserUnavailableError, match="no folder for the browser"):
-        throw_away_folder().__enter__()
+        private_folder().__enter__()
 
 
-def test_landing_page_shows_text_as_text() -> None:
+def test_result_page_shows_text_as_text() -> None:
     """Words from elsewhere cannot become part of the page."""
-    page = landing_page(Landing.FAILED, "<script>alert(1)</script>").decode()
+    page = ResultPage.FAILED.html("<script>alert(1)</script>").decode()
     assert "&lt;script&gt;" in page
     assert "<script" not in page
 
 
-def test_landing_page_says_what_is_true_now(browser: str) -> None:
+def test_result_page_says_what_is_true_now(browser: str) -> None:
     """The page of ours follows what happens, with one heading, a title and a language."""
-    place = RedirectPlace.from_urls("https://landing.test/", "https://auth.test/")
+    target = RedirectTarget.from_urls("https://landing.test/", "https://auth.test/")
     with open_browser(Browser(name="Chromium", path=browser), headless=True) as context:
-        trap, page = RedirectTrap(context, place), context.pages[0]
+        interceptor, page = BrowserSession(context, target=target).interceptor, context.pages[0]
+        assert interceptor is not None
         page.goto("https://landing.test/?code=made-up")
-        for landing in Landing:
-            trap.show(landing, "One more sentence.")
-            assert page.get_by_role("heading").all_inner_texts() == [page.title()] == [landing.value[1]]
+        for result in ResultPage:
+            interceptor.show(result, "One more sentence.")
+            assert page.get_by_role("heading").all_inner_texts() == [page.title()] == [result.value[1]]
             assert page.get_by_text("One more sentence.").is_visible()
             assert (page.url, page.locator("html").get_attribute("lang")) == ("https://landing.test/", "en")

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from connector.browser.own_thread import run_in_browser
+from connector.browser.browser_thread import BrowserThread
 from connector.browser.profile import ProfileUpdate, SignIns, connect_profile
+from connector.browser.session import BrowserSession
 from connector.cli import ormco
 from connector.errors import (
     BrowserUnavailableError,
@@ -41,9 +42,9 @@ Connect = Callable[..., ProfileUpdate]
 
 
 @pytest.fixture
-def connect(browser: str) -> Connect:
-    """`connect_profile`, in the browser at hand, without a window."""
-    return partial(connect_profile, headless=True, timeout=120, browser=browser)
+def connect(browser: str, one_browser: None) -> Connect:
+    """`connect_profile`, in the shared browser, without a window."""
+    return partial(connect_profile, headless=True, timeout=120, patience=5, browser=browser)
 
 
 def sign_ins(sandbox: RunningSandbox) -> SignIns:
@@ -203,43 +204,24 @@ def test_person_signs_in_and_allows(
     """In a window a person signs in to both sites and allows access; the rest is done for them."""
     person = PERSON % (classic.practice.username, classic.practice.password)
 
-    def with_person(work: Callable[..., ProfileUpdate], **options: Any) -> ProfileUpdate:
-        def act(context: Any, cancelled: Any) -> ProfileUpdate:
-            context.add_init_script(person)
-            return work(context, cancelled)
+    def with_person(work: Callable[[BrowserSession], Any], **options: Any) -> BrowserThread[Any]:
+        def act(session: BrowserSession) -> Any:
+            session.context.add_init_script(person)
+            return work(session)
 
-        return run_in_browser(act, **options)
+        return BrowserThread(act, **options)
 
-    monkeypatch.setattr("connector.browser.profile.run_in_browser", with_person)
+    monkeypatch.setattr("connector.browser.profile.BrowserThread", with_person)
     update = connect_profile(classic.ormcodigital_url, redirect_uri=classic.redirect_uri, browser=browser)
     assert update.confirmed
 
 
-def test_window_is_closed(connect: Connect, classic: RunningSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_window_is_closed(connect: Connect, closing: None) -> None:
     """Closing the window ends it in words, and nothing is saved."""
-    opened: list[Any] = []
-
-    def noted(work: Callable[..., ProfileUpdate], **options: Any) -> ProfileUpdate:
-        return run_in_browser(lambda *args: (opened.append(args[0]), work(*args))[1], **options)
-
-    def close(step: str) -> None:
-        if step == "consent":
-            context = opened[0]
-            while len(context.pages) < 2:  # 3Shape's tab comes a moment after the click
-                context.pages[0].wait_for_timeout(50)
-            for page in context.pages:
-                page.wait_for_load_state()  # closing a page in the middle of its loading makes Chromium hang
-                page.close()
-
-    monkeypatch.setattr("connector.browser.profile.run_in_browser", noted)
-    with pytest.raises(WindowClosedError, match="before the profile was saved"):
-        connect(
-            classic.ormcodigital_url,
-            redirect_uri=classic.redirect_uri,
-            sign_ins=sign_ins(classic),
-            told=close,
-        )
-    assert "3Shape is connected" not in profile(classic)
+    with serve_profile() as pages:
+        with pytest.raises(WindowClosedError, match="before the profile was saved"):
+            connect(pages.url, redirect_uri=REDIRECT_URI)
+    assert pages.entered == []
 
 
 def environment(sandbox: RunningSandbox) -> dict[str, str]:

@@ -26,11 +26,23 @@ _AUTHORIZE = f'<h1>Authorize</h1>{_ALLOW}<form action="/denied"><button>Cancel</
 
 @dataclass
 class AuthorizationPages:
-    """What the server knows: where it listens, where it sends the browser, what it was asked."""
+    """What the server knows: where it listens, where it sends the browser, what it was asked.
+
+    Attributes:
+        more: pages of a test's own: path → HTML.
+        answers: answers of a test's own: path → status, headers.
+    """
 
     url: str
     target: str = ""
     asked: list[str] = field(default_factory=list)
+    more: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, tuple[int, dict[str, str]]] = field(default_factory=dict)
+
+    def authorize_with(self, html: str) -> str:
+        """Return the address of an Authorize page with more in it."""
+        self.more["more"] = _AUTHORIZE + html
+        return self.authorize("more")
 
     def authorize(self, page: str) -> str:
         return f"{self.url}/{page}"
@@ -99,9 +111,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.pages.asked.append(self.path)
-        target = self.pages.target
         path = urlsplit(self.path).path.removeprefix("/")
-        pages = {
+        if path in self.pages.answers:
+            status, headers = self.pages.answers[path]
+            self.answer(status, "<h1>Whatever</h1>", more=headers)
+        elif path in (pages := self.html_pages()):
+            self.answer(200, pages[path])
+        else:
+            self.answer_path(path)
+
+    def html_pages(self) -> dict[str, str]:
+        target = self.pages.target
+        return {
             "post-303-302": f'<form method=post action="/decide/303">{BUTTON}</form>',
             "307": f'<form method=post action="/decide/307"><input name=password value=hush>{BUTTON}</form>',
             "script": f"<button onclick=\"location.href='{target}'\">Allow access</button>",
@@ -115,15 +136,17 @@ class _Handler(BaseHTTPRequestHandler):
             "sign-in-first": _sign_in(EMAIL_FIELD, action="/sign-in-second", button="Continue", method="get"),
             "sign-in-second": _sign_in(PASSWORD_FIELD, button="Sign in"),
             "changed": _sign_in(EMAIL_FIELD + PASSWORD_FIELD, action="/decide/changed"),
+            **self.pages.more,
         }
+
+    def answer_path(self, path: str) -> None:
+        target = self.pages.target
         if path in ("302", "chain/0"):
             self.answer(302, location=target)
         elif path == "denied":
             self.answer(302, location=target.partition("?")[0] + "?error=access_denied&state=s%7E1")
         elif path.startswith("chain/"):
             self.answer(302, location=f"/chain/{int(path.removeprefix('chain/')) - 1}")
-        elif path in pages:
-            self.answer(200, pages[path])
         elif path.startswith("status/"):
             self.answer(int(path.removeprefix("status/")), "<h1>Bad  request</h1> redirect_uri", retry="7")
         elif path == "home/error":
@@ -147,10 +170,18 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.answer(303, location="/302")
 
-    def answer(self, status: int, body: str = "", *, location: str = "", retry: str = "") -> None:
+    def answer(
+        self,
+        status: int,
+        body: str = "",
+        *,
+        location: str = "",
+        retry: str = "",
+        more: dict[str, str] | None = None,
+    ) -> None:
         content = f"<!doctype html><title>Provider</title>{body}".encode()
         self.send_response(status)
-        headers = {"Location": location, "Retry-After": retry, "Content-Type": "text/html"}
+        headers = {"Location": location, "Retry-After": retry, "Content-Type": "text/html", **(more or {})}
         for name, value in headers.items():
             if value:
                 self.send_header(name, value)

@@ -1,15 +1,27 @@
-"""The browser that tests use."""
+"""The browser that tests use, and one that they share."""
 
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from connector.browser import find_browser
+from connector.browser import Browser, find_browser
+from connector.browser.launch import context_options, open_browser
 from connector.errors import BrowserUnavailableError
 
-__all__ = ["need_browser"]
+if TYPE_CHECKING:
+    from connector.browser.session import BrowserSession
+
+__all__ = ["SharedBrowser", "need_browser"]
+
+# What no test may reach; a browser of the product's own cuts off the one redirect URI that it is given.
+_UNREACHABLE = ("ormco.com", "www.ormco.com", "landing.test", "www.landing.test", "*landing.localhost")
 
 
 def _installed() -> str | None:
@@ -29,3 +41,94 @@ def need_browser() -> str:
         missing = "no Chromium: install Chrome, or run 'playwright install chromium', or set ORMCO_BROWSER"
         pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
     return _BROWSER
+
+
+class SharedBrowser:
+    """One browser in a thread of its own, for all tests of a process that do not prove how it is started.
+
+    Its `thread` stands in for `BrowserThread`: the same work, in a fresh profile of the browser that runs.
+
+    Attributes:
+        prepare: called with each session before the work, in the browser's thread.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.prepare: Callable[[BrowserSession], object] = lambda session: None
+        self._path = path
+        self._thread = ThreadPoolExecutor(1, "shared-browser")
+        self._running = ExitStack()
+        self._browser: Any = None
+
+    def close(self) -> None:
+        """End the browser and its thread."""
+        self._thread.submit(self._running.close).result()
+        self._thread.shutdown()
+
+    def run(self, work: Callable[[BrowserSession], Any], **session: Any) -> Any:
+        """Work in a fresh profile and return what came of it."""
+        return self._thread.submit(self._work, work, True, session).result()
+
+    def thread(
+        self,
+        work: Callable[[BrowserSession], Any],
+        *,
+        browser: Browser,
+        headless: bool,
+        english: bool = True,
+        slack: float = 0.0,
+        **session: Any,
+    ) -> SharedThread:
+        """Return what does such work when it is entered."""
+        return SharedThread(self._thread, lambda more: self._work(work, english, session | more))
+
+    def _work(self, work: Callable[[BrowserSession], Any], english: bool, session: dict[str, Any]) -> Any:
+        from connector.browser.session import BrowserSession
+
+        context = self._started().new_context(**context_options(english=english))
+        try:
+            context.new_page()
+            opened = BrowserSession(context, **session)
+            try:
+                self.prepare(opened)
+                return work(opened)
+            finally:
+                opened.close()
+        finally:
+            context.close()
+
+    def _started(self) -> Any:
+        if self._browser is None or not self._browser.is_connected():
+            self._running.close()
+            opening = open_browser(
+                Browser(name="Chromium", path=self._path),
+                headless=True,
+                unreachable=", ".join(f"MAP {host} ~NOTFOUND" for host in _UNREACHABLE),
+            )
+            self._browser = self._running.enter_context(opening).browser
+        return self._browser
+
+
+class SharedThread:
+    """What `SharedBrowser.thread` gives in place of a `BrowserThread`."""
+
+    def __init__(self, executor: ThreadPoolExecutor, work: Callable[[dict[str, Any]], Any]) -> None:
+        self.result: Future[Any] = Future()
+        self._executor, self._work = executor, work
+        self._cancelled = threading.Event()
+
+    def __enter__(self) -> SharedThread:
+        self.result = self._executor.submit(self._work, {"cancelled": self._cancelled})
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._cancelled.set()
+        self.join()
+
+    def wait(self, future: Future[Any]) -> Any:
+        """Wait for something that the work sets, or for its end without it."""
+        wait([future, self.result], return_when=FIRST_COMPLETED)
+        return future.result() if future.done() else self.result.result()
+
+    def join(self) -> None:
+        """Wait until the work has ended, however it does."""
+        self.result.exception()

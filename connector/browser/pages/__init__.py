@@ -9,7 +9,7 @@ from connector.browser.pages.communicate import (
     applications_heading,
     cancel,
     confirm_button,
-    entrance,
+    first_page,
     sign_in,
     sign_in_and_allow,
 )
@@ -21,7 +21,7 @@ __all__ = [
     "applications_heading",
     "cancel",
     "confirm_button",
-    "entrance",
+    "first_page",
     "sign_in",
     "sign_in_and_allow",
 ]

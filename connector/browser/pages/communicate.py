@@ -29,7 +29,7 @@ __all__ = [
     "applications_heading",
     "cancel",
     "confirm_button",
-    "entrance",
+    "first_page",
     "sign_in",
     "sign_in_and_allow",
 ]
@@ -40,7 +40,7 @@ _SIGN_IN = re.compile(r"^\s*(log ?in|sign ?in|continue|next)\s*$", re.IGNORECASE
 _REFUSAL = re.compile(
     r"incorrect|invalid|wrong|not (correct|valid|recogni[sz]ed)|n[o']t match|failed", re.IGNORECASE
 )
-_LANDING = "[data-ormco-landing]"
+_RESULT = "[data-ormco-landing]"
 _ICON = f"{PRESSABLE}, input[type=image], [onclick]"
 _DIALOG = "[role=alertdialog], [role=dialog], dialog[open], .modal"
 _CONFIRM = re.compile(r"^\s*(delete|remove|revoke|confirm|yes|ok)\b", re.IGNORECASE)
@@ -92,8 +92,8 @@ def sign_in(
     screen, destination = Screen(page.context, beside=beside), destination or pressable(_ALLOW)
     sent, deadline = "", Clock().deadline(_STEP)
     while not deadline.passed:
-        if screen.first(_landing) or screen.first(destination):
-            return not screen.first(_landing)
+        if screen.first(_result_page) or screen.first(destination):
+            return not screen.first(_result_page)
         step = _take_step(screen, username, password, sent)
         if step != sent:
             sent, deadline = step, Clock().deadline(_NEXT_PAGE if step == "left" else _STEP)
@@ -101,7 +101,7 @@ def sign_in(
     raise changed(screen, f'"{_ALLOW}" after sign-in' if sent else 'sign-in fields "Email" and "Password"')
 
 
-def entrance(page: Page) -> Locator:
+def first_page(page: Page) -> Locator:
     """Return what shows that 3Shape's first page has come: a sign-in, or the *Authorize* page."""
     return password_field(page).or_(username_field(page)).or_(pressable(_ALLOW)(page))
 
@@ -190,8 +190,13 @@ def _is_refused(screen: Screen, field: Locator | None) -> bool:
 
 
 def _send(screen: Screen, field: Locator) -> None:
+    # The form's own button: a page may have another "Log in" or "Next" elsewhere.
+    form = field.locator("xpath=ancestor::form[1]")
+    own = form.get_by_role("button", name=_SIGN_IN).locator("visible=true")
     button = screen.first(lambda page: page.get_by_role("button", name=_SIGN_IN))
-    if button is not None:
+    if own.count():
+        own.first.click(timeout=ACTION)
+    elif button is not None and not form.count():
         button.click(timeout=ACTION)
     else:
         field.press("Enter", timeout=ACTION)
@@ -201,11 +206,14 @@ def _press(page: Page, name: str) -> None:
     screen, deadline = Screen(page.context), Clock().deadline(_STEP)
     while not deadline.passed:
         if button := screen.first(pressable(name)):
+            # Which of several would be a guess, and one of them may be for something else.
+            if pressable(name)(button.page).locator("visible=true").count() > 1:
+                raise changed(screen, f'single "{name}"')
             button.click(timeout=ACTION)
             return
         screen.wait()
     raise changed(screen, f'"{name}"')
 
 
-def _landing(page: Page) -> Locator:
-    return page.locator(_LANDING)
+def _result_page(page: Page) -> Locator:
+    return page.locator(_RESULT)

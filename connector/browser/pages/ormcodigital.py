@@ -43,6 +43,8 @@ _SOURCE = re.compile(r"^\s*intraoral scanner\s*$", re.IGNORECASE)
 # The guide writes it with a space and without.
 _CONNECT = re.compile(r"^\s*connect\s+3\s?shape\s+to\s+insignia\s*$", re.IGNORECASE)
 _DIALOG_TITLE = re.compile(r"enter\s+authorization\s+code", re.IGNORECASE)
+_OK = re.compile(r"^\s*ok\s*$", re.IGNORECASE)
+_UPDATE = re.compile(r"^\s*update\s*$", re.IGNORECASE)
 _HERE = re.compile(r"^\s*(click\s+)?here\s*$", re.IGNORECASE)
 _SIGN_IN = re.compile(r"^\s*(log ?in|sign ?in|continue|next)\s*$", re.IGNORECASE)
 _PROBLEM = re.compile(
@@ -94,8 +96,9 @@ def code_dialog(page: Page) -> Locator:
 
 
 def here_link(page: Page) -> Locator:
-    """Return the link of the dialog that asks 3Shape for a code."""
-    return code_dialog(page).get_by_role("link", name=_HERE)
+    """Return the link of the dialog that asks 3Shape for a code; of several, the one with a redirect URI."""
+    links = code_dialog(page).get_by_role("link", name=_HERE)
+    return links if links.count() < 2 else links.and_(page.locator("[href*='redirect_uri=']"))
 
 
 def code_field(page: Page) -> Locator:
@@ -106,13 +109,20 @@ def code_field(page: Page) -> Locator:
 
 
 def ok_button(page: Page) -> Locator:
-    """Return "Ok" of the dialog."""
-    return code_dialog(page).get_by_role("button", name=re.compile(r"^\s*ok\s*$", re.IGNORECASE))
+    """Return "Ok" of the dialog; of several, what stands nearest around the field for the code."""
+    found = code_dialog(page).get_by_role("button", name=_OK)
+    if found.count() < 2:
+        return found
+    around = code_field(page).locator("xpath=ancestor::*").filter(has=page.get_by_role("button", name=_OK))
+    return around.last.get_by_role("button", name=_OK)
 
 
 def update_button(page: Page) -> Locator:
-    """Return "Update", which saves the profile."""
-    return page.get_by_role("button", name=re.compile(r"^\s*update\s*$", re.IGNORECASE))
+    """Return "Update", which saves the profile; of several, the one in the same form as the scanner."""
+    found = page.get_by_role("button", name=_UPDATE)
+    if found.count() < 2:
+        return found
+    return page.locator("form").filter(has=method_list(page)).get_by_role("button", name=_UPDATE)
 
 
 def problems(root: Page | Locator) -> Locator:

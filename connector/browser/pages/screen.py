@@ -12,10 +12,22 @@ from connector.errors import PageChangedError
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Locator, Page
 
-__all__ = ["ACTION", "PRESSABLE", "Screen", "changed", "password_field", "pressable", "username_field"]
+__all__ = [
+    "ACTION",
+    "LONGEST_WORDS",
+    "PRESSABLE",
+    "Screen",
+    "changed",
+    "password_field",
+    "pressable",
+    "texts",
+    "username_field",
+    "visible",
+]
 
 PRESSABLE = "button, [role=button], a[href], input[type=submit], input[type=button]"
 ACTION = 5_000  # ms for one field or button
+LONGEST_WORDS = 200
 
 _TICK = 100  # ms
 _USERNAME = re.compile(r"e-?mail|user ?name", re.IGNORECASE)
@@ -52,14 +64,41 @@ class Screen:
 
     def wait(self) -> None:
         """Let the pages go on for a moment."""
-        for page in self._context.pages[-1:]:
-            page.wait_for_timeout(_TICK)
+        from playwright.sync_api import Error as PlaywrightError
+
+        failure = None
+        for page in reversed(self._context.pages):
+            try:
+                page.wait_for_timeout(_TICK)
+                return
+            except PlaywrightError as exc:  # it is closed, or has crashed; the one before it can wait
+                failure = exc
+        raise failure or changed(self, "open window")
 
     def words(self) -> list[str]:
         """Return what can be pressed, in the words of the pages."""
         found = [each for page in reversed(self.pages) for each in page.locator(PRESSABLE).all()]
         names = (each.evaluate("e => e.ariaLabel || e.innerText || e.value || ''") for each in found[:20])
         return [f'"{" ".join(name.split())[:40]}"' for name in names if name.strip()]
+
+
+def visible(locator: Locator) -> bool:
+    """Return whether something is on the page and can be seen."""
+    from playwright.sync_api import Error as PlaywrightError
+
+    with suppress(PlaywrightError):
+        return locator.locator("visible=true").count() > 0
+    return False
+
+
+def texts(locator: Locator) -> list[str]:
+    """Return what a person reads there, one line each."""
+    from playwright.sync_api import Error as PlaywrightError
+
+    with suppress(PlaywrightError):
+        found = [" ".join(text.split()) for text in locator.locator("visible=true").all_inner_texts()]
+        return [text for text in found if 0 < len(text) <= LONGEST_WORDS]
+    return []
 
 
 def pressable(name: str) -> Callable[[Page], Locator]:
@@ -84,5 +123,5 @@ def changed(screen: Screen, missing: str) -> PageChangedError:
     words = ", ".join(screen.words()) or "nothing to press"
     return PageChangedError(
         f"the provider's page has no {missing}; it has: {words}",
-        hint="Use the visible browser (without --headless); the page may have changed, or ask for more.",
+        hint="Use the visible browser; the page may have changed, or ask for more.",
     )

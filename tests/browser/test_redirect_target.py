@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from connector.browser.redirect_place import RedirectPlace, answer_url
+from connector.browser.redirect_target import RedirectTarget, response_url
 from connector.errors import SettingError
 
 PROVIDER = "https://auth.example.test/oauth/authorise?redirect_uri=https://landing.test/"
 
 
-def place(redirect_uri: str, provider: str = PROVIDER) -> RedirectPlace:
-    return RedirectPlace.from_urls(redirect_uri, provider)
+def place(redirect_uri: str, provider: str = PROVIDER) -> RedirectTarget:
+    return RedirectTarget.from_urls(redirect_uri, provider)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_unreachable_hosts(redirect_uri: str, provider: str, rules: str) -> None
 )
 def test_requests_that_are_held(url: str, held: bool) -> None:
     """Every address of the landing host is held, and none that only looks like it."""
-    assert place("https://landing.test/").holds(url) is held
+    assert place("https://landing.test/").covers(url) is held
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_requests_that_are_held(url: str, held: bool) -> None:
 )
 def test_requests_on_the_providers_own_host(url: str, held: bool) -> None:
     """Where the provider serves the redirect URI itself, only that path is held."""
-    assert place("http://127.0.0.1:8042/callback", "http://127.0.0.1:8042/authorize").holds(url) is held
+    assert place("http://127.0.0.1:8042/callback", "http://127.0.0.1:8042/authorize").covers(url) is held
 
 
 def test_patterns_of_a_shared_place_are_literal() -> None:
@@ -85,9 +85,9 @@ def test_patterns_of_a_shared_place_are_literal() -> None:
         ("https://l.test/#code=a", "", None, "https://l.test/#code=a"),
     ],
 )
-def test_answer_url(url: str, form: str, location: str | None, answer: str) -> None:
+def test_response_url(url: str, form: str, location: str | None, answer: str) -> None:
     """The header's own bytes win where they are the same address; a form becomes a query."""
-    assert answer_url(url, form, location) == answer
+    assert response_url(url, form, location) == answer
 
 
 @pytest.mark.parametrize(

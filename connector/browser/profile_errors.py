@@ -1,55 +1,54 @@
-"""The ways a visit to OrmcoDigital's My Profile ends without the connection, in words."""
+"""The ways in which connecting OrmcoDigital's My Profile fails, in words."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from connector.errors import (
     CodeRefusedError,
     ConnectorError,
-    NobodyActedError,
     PageChangedError,
     ProviderErrorPageError,
     ProviderUnavailableError,
     RequestExpiredError,
     SettingError,
-    WindowClosedError,
 )
 
+if TYPE_CHECKING:
+    from connector.browser.session import Words
+
 __all__ = [
-    "dead_end",
     "dialog_refused",
     "elsewhere",
     "failed",
     "no_browser",
-    "nobody_acted",
     "not_as_known",
     "not_saved",
     "session_ended",
     "sign_in_refused",
     "update_refused",
-    "window_closed",
+    "words",
 ]
 
-_AGAIN = "Start again: ormco profile connect"
+_AGAIN = "Start again"
 _BY_HAND = (
-    "Do it by hand, by the guide's steps 1 to 10; `ormco code --for-dialog` makes of the copied address what "
-    "the dialog takes."
+    "Do it by hand, by the guide's steps 1 to 10; the command `ormco code --for-dialog` makes of the copied"
+    " address what the dialog takes."
 )
 
 
-def window_closed() -> WindowClosedError:
-    """A person closed the window."""
-    return WindowClosedError(
-        "the browser window was closed before the profile was saved",
-        hint=f"{_AGAIN}, and leave the window open until it closes by itself.",
-    )
+def words() -> Words:
+    """Return what a session at OrmcoDigital calls its ends."""
+    from connector.browser.session import Words
 
-
-def nobody_acted(seconds: float, waiting_for: str) -> NobodyActedError:
-    """The time ran out."""
-    duration = f"{seconds:g} seconds" if seconds < 120 else f"{seconds / 60:g} minutes"
-    return NobodyActedError(
-        f"{waiting_for} within {duration}; the profile is as it was",
-        hint="Start again when somebody with the passwords is there; --timeout gives more time.",
+    return Words(
+        closed="before the profile was saved",
+        close_hint="Start again, and leave the window open until it closes by itself.",
+        nobody="nobody signed in to OrmcoDigital",
+        hints={
+            ProviderErrorPageError: "Open ORMCO_DIGITAL_URL in a browser of your own to check it. If the page"
+            " is 3Shape's, OrmcoDigital's own link led there: tell Ormco's support.",
+        },
     )
 
 
@@ -70,8 +69,8 @@ def no_browser(error: ConnectorError) -> ConnectorError:
     """There is none, or it does not start."""
     return type(error)(
         error.message,
-        hint="Install Chrome or Chromium, or set ORMCO_BROWSER; where there is no display, use --headless, "
-        f"with the credentials in the environment. {_BY_HAND}",
+        hint="Install Chrome or Chromium, or set ORMCO_BROWSER; without a display, run without a window, with"
+        f" the credentials in the environment. {_BY_HAND}",
     )
 
 
@@ -83,23 +82,12 @@ def elsewhere(redirect_uri: str) -> SettingError:
     )
 
 
-def dead_end(error: ConnectorError) -> ConnectorError:
-    """A page that leads nowhere, OrmcoDigital's own or one that its link led to."""
-    if isinstance(error, ProviderErrorPageError):
-        return ProviderErrorPageError(
-            error.message,
-            hint="Open ORMCO_DIGITAL_URL in a browser of your own to check it. If the page is 3Shape's, "
-            "OrmcoDigital's own link led there: tell Ormco's support.",
-        )
-    return ProviderUnavailableError(error.message, hint=f"Wait a little. {_AGAIN}")
-
-
 def dialog_refused(words: str) -> CodeRefusedError:
     """*Ok* did not take the code."""
     said = f': "{words}"' if words else "; it stays open and says nothing"
     return CodeRefusedError(
         f"the dialog did not take the code{said}",
-        hint=f"{_AGAIN} (a code is good for about three minutes). If it happens again, tell Ormco's support.",
+        hint=f"{_AGAIN}: a code is good for about three minutes. If it happens again, tell Ormco's support.",
     )
 
 
@@ -117,11 +105,11 @@ def failed(what: str, status: int) -> ConnectorError:
         return session_ended()
     if status < 500:
         return ProviderErrorPageError(
-            f"OrmcoDigital refused {what} (status {status}); the profile is not saved", hint=_AGAIN
+            f"OrmcoDigital refused {what} (status {status}); the profile is not saved", hint=f"{_AGAIN}."
         )
     return ProviderUnavailableError(
         f"OrmcoDigital failed at {what} (status {status}); the profile is not saved",
-        hint=f"Wait a little. {_AGAIN}",
+        hint=f"Wait a little. {_AGAIN}.",
     )
 
 
@@ -129,8 +117,8 @@ def update_refused(words: str) -> ConnectorError:
     """*Update* was pressed, and the page says why that was in vain."""
     message = f'OrmcoDigital did not save the profile: "{words}"'
     if any(word in words.lower() for word in ("code", "authoriz", "3shape", "3 shape")):
-        return CodeRefusedError(message, hint=f"{_AGAIN} (a code is good for about three minutes, once)")
-    return ProviderErrorPageError(message, hint=f"Put that right on My Profile, and select Update. {_AGAIN}")
+        return CodeRefusedError(message, hint=f"{_AGAIN}: a code is good for about three minutes, once.")
+    return ProviderErrorPageError(message, hint=f"Put that right on My Profile, and select Update. {_AGAIN}.")
 
 
 def not_saved(method: str) -> PageChangedError:

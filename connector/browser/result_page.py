@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import html
 from enum import Enum
-from functools import cache
 from importlib.resources import files
 from string import Template
 
-__all__ = ["HEADERS", "Landing", "landing_page"]
+__all__ = ["HEADERS", "ResultPage"]
 
 HEADERS = {
     "Content-Type": "text/html; charset=utf-8",
@@ -24,8 +23,8 @@ HEADERS = {
 _CLOSE = "You can close this window."
 
 
-class Landing(Enum):
-    """What is true when the page is shown: its mood, title, text, and what the person can do."""
+class ResultPage(Enum):
+    """What the page says: its kind, title, text, and what the person can do next."""
 
     ALLOWED = (
         "wait",
@@ -53,19 +52,13 @@ class Landing(Enum):
         "Go back to the page before to go on.",
     )
 
+    def html(self, detail: str = "") -> bytes:
+        """Return the page as UTF-8 HTML.
 
-def landing_page(landing: Landing, detail: str = "") -> bytes:
-    """Return the page as UTF-8 HTML.
-
-    Args:
-        landing: what is true now.
-        detail: one more sentence, as plain text; nothing secret.
-    """
-    mood, title, text, after = landing.value
-    words = {"mood": mood, "title": title, "text": text, "detail": detail, "next": after}
-    return _template().substitute({name: html.escape(word) for name, word in words.items()}).encode()
-
-
-@cache
-def _template() -> Template:
-    return Template(files("connector.browser").joinpath("landing.html").read_text("utf-8"))
+        Args:
+            detail: one more sentence, as plain text; nothing secret.
+        """
+        kind, title, text, after = self.value
+        words = {"kind": kind, "title": title, "text": text, "detail": detail, "next": after}
+        template = Template(files("connector.browser").joinpath("result_page.html").read_text("utf-8"))
+        return template.substitute({name: html.escape(word) for name, word in words.items()}).encode()

@@ -81,7 +81,7 @@ def test_window_closed(capture: Capture, pages: AuthorizationPages) -> None:
 
 
 @pytest.mark.parametrize("command", ["Browser.crash", "Page.crash"])
-def test_browser_crashes(command: str, capture: Capture, pages: AuthorizationPages) -> None:
+def test_browser_crashes(command: str, capture_alone: Capture, pages: AuthorizationPages) -> None:
     """A crash of the browser or of its page is not taken for a closed window."""
 
     def person(page: Page) -> None:
@@ -94,7 +94,7 @@ def test_browser_crashes(command: str, capture: Capture, pages: AuthorizationPag
                 page.goto("chrome://crash")
 
     with pytest.raises(BrowserUnavailableError, match="ended unexpectedly"):
-        capture(pages.authorize("authorize"), redirect_uri="https://landing.test/", person=person)
+        capture_alone(pages.authorize("authorize"), redirect_uri="https://landing.test/", person=person)
 
 
 def test_error_of_the_person_comes_through(capture: Capture, pages: AuthorizationPages) -> None:

@@ -1,0 +1,114 @@
+"""A thread of its own for a browser.
+
+So Ctrl-C reaches the caller at any moment and not the middle of a browser call, and it makes no difference
+whether an event loop runs in the caller's thread.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from connector.browser.installed import Browser
+from connector.browser.launch import open_browser
+from connector.browser.redirect_target import RedirectTarget
+from connector.clock import Clock
+from connector.errors import BrowserUnavailableError
+
+if TYPE_CHECKING:
+    from connector.browser.session import BrowserSession
+
+__all__ = ["BrowserThread"]
+
+_T = TypeVar("_T")
+_START = 60.0  # s for a browser to start
+_PROMPTLY = 2.0  # s for a browser to close that was asked to
+_CLOSING = 10.0  # s for what is left of it to be swept up
+
+
+class BrowserThread(Generic[_T]):
+    """Opens a fresh browser and works in it; inside `with`, which ends with the browser gone.
+
+    Args:
+        work: called with the browser's session, in the browser's thread.
+        browser: from `find_browser`.
+        headless: without a window.
+        english: ask for pages in English.
+        target: where the redirect that is to be caught goes, if there is one.
+        slack: seconds beyond the session's own time after which the work has ended, or never will.
+        session: further arguments of `BrowserSession`; `timeout` is one.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[BrowserSession], _T],
+        *,
+        browser: Browser,
+        headless: bool,
+        english: bool = True,
+        target: RedirectTarget | None = None,
+        slack: float = 0.0,
+        **session: Any,
+    ) -> None:
+        self.result: Future[_T] = Future()
+        self._work, self._target, self._session = work, target, session
+        self._browser = {"browser": browser, "headless": headless, "english": english}
+        self._seconds = _START + session["timeout"] + slack
+        self._cancelled = threading.Event()
+        self._process: int | None = None
+        # A daemon: a second Ctrl-C ends the program, and with it the driver and the browser.
+        self._thread = threading.Thread(target=self._run, name="ormco-browser", daemon=True)
+
+    def __enter__(self) -> BrowserThread[_T]:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._cancelled.set()
+        self._thread.join(_PROMPTLY)
+        if self._thread.is_alive():
+            # Inside a browser call the thread does not see it; without its browser the call ends.
+            if self._process is not None:
+                with suppress(OSError):
+                    os.kill(self._process, getattr(signal, "SIGKILL", signal.SIGTERM))
+            self._thread.join(_CLOSING)
+
+    def wait(self, future: Future[Any]) -> Any:
+        """Wait for something that the work sets, or for its end without it.
+
+        Raises:
+            connector.errors.ConnectorError: as the work does.
+        """
+        deadline = Clock().deadline(self._seconds)
+        # In small steps: on Windows, Ctrl-C does not end a wait without an end.
+        while not wait([future, self.result], timeout=0.2, return_when=FIRST_COMPLETED).done:
+            if deadline.passed:
+                raise BrowserUnavailableError(
+                    "the browser does not answer", hint="End it by hand, and start again."
+                )
+        return future.result() if future.done() else self.result.result()
+
+    def join(self) -> None:
+        """Wait until the work has ended, however it does."""
+        while self._thread.is_alive():
+            self._thread.join(0.2)
+
+    def _run(self) -> None:
+        try:
+            rules = self._target.resolver_rules if self._target else ""
+            with open_browser(**self._browser, unreachable=rules) as context:  # type: ignore[arg-type]
+                from connector.browser.session import BrowserSession
+
+                session = BrowserSession(
+                    context, target=self._target, cancelled=self._cancelled, **self._session
+                )
+                self._process = session.process
+                result = self._work(session)
+            self.result.set_result(result)
+        except BaseException as exc:
+            self.result.set_exception(exc)

@@ -1,0 +1,149 @@
+"""Catch the redirect inside the browser and answer it there.
+
+A page's own routes never see the target of a redirect, so this uses DevTools' `Fetch` on the whole browser,
+popups and new tabs included. DevTools is Chromium's; other browsers are not supported.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
+
+from playwright.sync_api import Error as PlaywrightError
+
+from connector.browser.page_targets import PageTargets
+from connector.browser.redirect_target import (
+    RedirectTarget,
+    has_response,
+    response_url,
+    response_values,
+    same_address,
+)
+from connector.browser.result_page import HEADERS, ResultPage
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext, CDPSession, Response
+
+__all__ = ["RedirectInterceptor"]
+
+
+class RedirectInterceptor:
+    """Holds back every request to the landing site from one browser, and shows a page of ours instead.
+
+    Only the main frame of a page of this consent can bring the authorization response. A frame, or a window
+    that an advertisement opened, can put any address there, with a code of its own: such requests are
+    answered here like the others, and mean nothing.
+
+    Args:
+        context: the browser.
+        target: where the provider sends the browser back to.
+        devtools: a session with the whole browser.
+        page_targets: the pages of that browser.
+
+    Attributes:
+        response: the redirect URL, raw, once the provider has sent the browser there.
+        shown: whether the page of ours has been shown since.
+    """
+
+    def __init__(
+        self,
+        context: BrowserContext,
+        target: RedirectTarget,
+        *,
+        devtools: CDPSession,
+        page_targets: PageTargets,
+    ) -> None:
+        self.response: str | None = None
+        self.shown = False
+        self._context = context
+        self._target = target
+        self._page_targets = page_targets
+        self._page = b""
+        self._location: str | None = None
+        self._devtools = devtools
+        context.on("response", self._note_location)
+        devtools.on("Fetch.requestPaused", self._on_paused)
+        devtools.send("Fetch.enable", {"patterns": [{"urlPattern": each} for each in target.patterns]})
+
+    def show(self, page: ResultPage, detail: str = "") -> None:
+        """Change what the page of ours says, in the window in which the redirect ended, if it is open."""
+        self._page = page.html(detail)
+        for each in self._context.pages:
+            if same_address(each.url, self._target.url):
+                each.goto(self._target.url, wait_until="load", timeout=5_000)
+                return
+
+    def _note_location(self, response: Response) -> None:
+        if 300 <= response.status < 400:
+            location = response.headers.get("location", "")
+            # What a server sends need not be an address.
+            with suppress(ValueError):
+                if self._target.covers(urljoin(response.url, location)):
+                    self._location = location
+
+    def _on_paused(self, event: dict[str, Any]) -> None:
+        # A page that closes in the middle takes its requests along.
+        with suppress(PlaywrightError):
+            self._decide(event)
+
+    def _decide(self, event: dict[str, Any]) -> None:
+        request = event["request"]
+        url, form = request["url"] + request.get("urlFragment", ""), request.get("postData", "")
+        if not self._target.covers(url):
+            self._go_on(event)
+        elif event["resourceType"] != "Document" or not self._page_targets.is_page(event.get("frameId")):
+            self._answer_part(event, url, form)
+        elif self.response is not None and not has_response(url):
+            self._fulfill(event, 200, HEADERS, self._page)
+            self.shown = True
+        elif self._target.is_response(url, form) and self._is_of_this_consent(event):
+            self._keep(response_url(url, form, self._location))
+            # Once more round: so the code is in no address bar, no history and no referrer.
+            self._fulfill(event, 303, {"Location": self._target.url, **HEADERS})
+        elif self._target.shared and not has_response(url, form):
+            self._go_on(event)
+        else:
+            self._fulfill(event, 200, HEADERS, ResultPage.ELSEWHERE.html())
+
+    def _answer_part(self, event: dict[str, Any], url: str, form: str) -> None:
+        """Answer a frame, an image or a script with nothing; the provider's own may go on without a code."""
+        if self._target.shared and not has_response(url, form):
+            self._go_on(event)
+        else:
+            self._fulfill(event, 204, {})
+
+    def _is_of_this_consent(self, event: dict[str, Any]) -> bool:
+        """Return whether a page belongs to the flow, and has been at another place before this one."""
+        pages, page = self._page_targets, event["frameId"]
+        if pages.is_first(page):
+            return True
+        was_sent_on = "redirectedRequestId" in event or pages.host(page) not in (None, *self._target.hosts)
+        return pages.is_of_the_flow(page) and was_sent_on
+
+    def _keep(self, response: str) -> None:
+        if self.response is None:
+            self.response = response
+            self._page = _first_words(response).html()
+
+    def _go_on(self, event: dict[str, Any]) -> None:
+        self._devtools.send("Fetch.continueRequest", {"requestId": event["requestId"]})
+
+    def _fulfill(
+        self, event: dict[str, Any], status: int, headers: dict[str, str], body: bytes = b""
+    ) -> None:
+        answer = {
+            "requestId": event["requestId"],
+            "responseCode": status,
+            "responseHeaders": [{"name": name, "value": value} for name, value in headers.items()],
+            "body": b64encode(body).decode("ascii"),
+        }
+        self._devtools.send("Fetch.fulfillRequest", answer)
+
+
+def _first_words(redirect_url: str) -> ResultPage:
+    values = response_values(redirect_url)
+    if "access_denied" in values.get("error", []):
+        return ResultPage.DENIED
+    return ResultPage.ALLOWED if "code" in values and "error" not in values else ResultPage.FAILED

@@ -1,0 +1,151 @@
+"""OrmcoDigital's page in the browser: got to, listened to, and what went wrong with it in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Error as PlaywrightError
+
+from connector.browser import profile_errors
+from connector.browser.pages.screen import LONGEST_WORDS, visible
+from connector.clock import Clock
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Dialog, Locator, Page, Request, Response
+
+    from connector.browser.session import BrowserSession
+
+__all__ = ["Answers", "ProfilePage"]
+
+_AGAIN = 1.5  # s before something is pressed a second time
+
+
+@dataclass(slots=True)
+class Answers:
+    """What the server was asked, and answered, while something was done on a page."""
+
+    asked: bool = False
+    statuses: list[int] = field(default_factory=list)
+
+    @property
+    def failure(self) -> int | None:
+        """The first status that is an error."""
+        return next((status for status in self.statuses if status >= 400), None)
+
+
+class ProfilePage:
+    """OrmcoDigital in the first page of a browser.
+
+    Args:
+        session: the browser.
+        person: whether somebody sits before the window.
+        patience: seconds for the next thing of the guide to show.
+        timeout: seconds that a person has for a step done by hand.
+        told: told what is done, and what a person is asked to do.
+
+    Attributes:
+        alert: what the page said last in a dialog of the browser's own.
+    """
+
+    def __init__(
+        self,
+        session: BrowserSession,
+        *,
+        person: bool,
+        patience: float,
+        timeout: float,
+        told: Callable[[str], object],
+    ) -> None:
+        self.session = session
+        self.told = told
+        self.alert = ""
+        self._person = person
+        self._patience = patience
+        self._timeout = timeout
+        session.context.on("dialog", self._accept)
+
+    def reach(
+        self, shown: Callable[[Page], Locator], towards: Callable[[Page], str], missing: Callable[[], str]
+    ) -> Page:
+        """Return OrmcoDigital's page once it shows something; do what leads there until it does.
+
+        Args:
+            shown: finds it.
+            towards: does what comes next on a page; returns a name for it, "" if there is nothing to do, or
+                "person" if somebody has to act.
+            missing: what is not there, in words.
+        """
+        clock, done = Clock(), set[str]()
+        patience, again = clock.deadline(self._patience), clock.deadline(0)
+
+        def is_there() -> bool:
+            nonlocal patience, again
+            if visible(shown(self.session.page)):
+                return True
+            step = self._take(towards) if again.passed else ""
+            if step and step not in done:
+                patience = clock.deadline(self._patience)
+            if step and step != "person":
+                done.add(step)
+                again = clock.deadline(_AGAIN)
+            if patience.passed:
+                self._ask_for_help(missing())
+                patience = clock.deadline(self._timeout)
+            return False
+
+        self.session.wait_until(is_there)
+        return self.session.page
+
+    @contextmanager
+    def listening(self) -> Iterator[Answers]:
+        """Note what the server answers to OrmcoDigital's page, and the browser's own dialogs."""
+        page, answers, self.alert = self.session.page, Answers(), ""
+
+        def counts(request: Request) -> bool:
+            # What a page asks for by itself in the background has nothing to do with it.
+            asked = request.resource_type == "document" or request.method != "GET"
+            return asked and urlsplit(request.url).netloc == urlsplit(page.url).netloc
+
+        def note_request(request: Request) -> None:
+            answers.asked = answers.asked or counts(request)
+
+        def note_response(response: Response) -> None:
+            if counts(response.request) and not 300 <= response.status < 400:
+                answers.statuses.append(response.status)
+
+        page.on("request", note_request)
+        page.on("response", note_response)
+        try:
+            yield answers
+        finally:
+            page.remove_listener("request", note_request)
+            page.remove_listener("response", note_response)
+
+    @contextmanager
+    def in_words(self) -> Iterator[None]:
+        """Put words in place of the browser's own errors, which quote what was to be filled in."""
+        try:
+            yield
+        except PlaywrightError:
+            self.session.stay(0.3)  # what is known of a crash comes a moment later
+            self.session.check(at_once=True)
+            raise profile_errors.not_as_known("field or button that can be used at this step") from None
+
+    def _take(self, towards: Callable[[Page], str]) -> str:
+        # A page that is just being left has nothing to press.
+        with suppress(PlaywrightError):
+            return towards(self.session.page)
+        return ""
+
+    def _ask_for_help(self, missing: str) -> None:
+        if not self._person:
+            raise profile_errors.not_as_known(missing)
+        self.told(f"by hand: {missing}")
+
+    def _accept(self, dialog: Dialog) -> None:
+        self.alert = " ".join(dialog.message.split())[:LONGEST_WORDS]
+        dialog.accept()

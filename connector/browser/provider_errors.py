@@ -1,0 +1,268 @@
+"""Pages from which no way leads back to us: the provider's error pages, an outage, or no page at all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Error as PlaywrightError
+
+from connector.clock import Clock, Deadline
+from connector.errors import ConnectorError, ProviderErrorPageError, ProviderUnavailableError
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext, Page, Request, Response
+
+__all__ = ["ProviderErrors", "not_loaded"]
+
+_GRACE = 2.0  # s for a page to move on by itself, or for a person to reload it
+_FORM = "input:not([type=hidden]), select, textarea, button"
+_IDENTIFIER = re.compile(r"\S{24,}")
+_AGAIN = "Check the network connection and ORMCO_PROVIDER, then start again."
+_TRY_IN_A_BROWSER = "Open the address in a browser of your own to see it; check ORMCO_PROVIDER."
+# Chromium's names of failures, by their beginnings: what happened, and what to do.
+_FAILURES = {
+    "ERR_CERT_DATE_INVALID": (
+        "its certificate is not valid today",
+        "Check the date and time of this computer; if they are right, the site itself has to be mended.",
+    ),
+    "ERR_CERT": (
+        "its certificate is not trusted",
+        "If a proxy or a virus scanner looks into encrypted connections here, its certificate has to be"
+        " installed in the system; otherwise somebody may be listening: do not go on.",
+    ),
+    "ERR_SSL": ("no secure connection could be made", _AGAIN),
+    "ERR_INVALID_AUTH_CREDENTIALS": (
+        "it asks for a user name and password in a dialog of the browser (HTTP authentication)",
+        "3Shape's pages never do: a proxy or gateway stands before them, or ORMCO_PROVIDER is another site.",
+    ),
+    "ERR_PROXY_AUTH": ("the proxy asks for a user name and password", "Ask whoever runs the network here."),
+    "ERR_NAME_NOT_RESOLVED": ("there is no address for this name", _AGAIN),
+    "ERR_TOO_MANY_REDIRECTS": ("it redirects in a circle", _TRY_IN_A_BROWSER),
+}
+# These leave the page as it was, or are mended by going back or reloading.
+_HARMLESS = ("ERR_ABORTED", "ERR_CACHE_MISS", "ERR_BLOCKED_BY_CLIENT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Failure:
+    request: Request
+    status: int = 0
+    network: str = ""
+    content: str = ""
+    retry_after: float | None = None
+    ripe: Deadline
+
+    @property
+    def url(self) -> str:
+        return self.request.url
+
+    @property
+    def is_error_page(self) -> bool:
+        """Whether the address alone says so: identity's error page."""
+        return urlsplit(self.url).path.lower().rstrip("/").endswith("/home/error")
+
+    @property
+    def is_outage(self) -> bool:
+        return self.status >= 500 or self.status == 429
+
+
+class ProviderErrors:
+    """Watches what the browser's pages themselves are answered (not their images, scripts and frames).
+
+    What fails on the first page ends the flow. Later only what the provider itself fails at does: a person
+    may follow a link to a site that is down, open a second tab, or go back, and go on from there.
+    """
+
+    def __init__(self, context: BrowserContext) -> None:
+        self._context = context
+        self._hosts: set[str | None] = set()
+        self._newest: dict[Request, _Failure | None] = {}
+        self._authorization: Request | None = None
+        self._opening = False
+        context.on("response", self._on_response)
+        context.on("requestfailed", self._on_failure)
+
+    def start(self, url: str) -> None:
+        """Take this address, and where it redirects to, for the provider's; whatever fails ends the flow."""
+        self._opening = True
+        self._hosts.add(urlsplit(url).hostname)
+
+    def settle(self) -> None:
+        """From here on only the provider's own failures end the flow."""
+        self._opening = False
+
+    @property
+    def suspected(self) -> bool:
+        """Whether a page of the flow looks like a dead end, and is being given time."""
+        return any(self._ends_the_flow(failure) for _, failure in self._failures())
+
+    def is_flow_page(self, page: Page) -> bool:
+        """Return whether a page is the first one, or the one that asks for access."""
+        # Another site may open the provider's pages in a tab of their own.
+        authorization = self._authorization and _page_of(self._authorization)
+        return page in self._context.pages[:1] or page == authorization
+
+    def raise_if_any(self, *, at_once: bool = False) -> None:
+        """Raise if a page of the flow leads nowhere.
+
+        Args:
+            at_once: do not give it time to move on; for whoever could not go on from it.
+        """
+        for page, failure in self._failures():
+            if at_once or (self._ends_the_flow(failure) and failure.ripe.passed):
+                self._newest.pop(failure.request, None)
+                _raise_for(failure, page)
+
+    def _failures(self) -> list[tuple[Page, _Failure]]:
+        """Return the flow's pages whose newest document failed."""
+        newest = {}
+        for request, failure in list(self._newest.items()):
+            page = _page_of(request)
+            if page is not None:  # a new tab is known only after its first request
+                newest[page] = (request, failure)
+        self._newest = {
+            request: failure
+            for request, failure in self._newest.items()
+            if _page_of(request) is None or (request, failure) in newest.values()
+        }
+        return [
+            (page, failure) for page, (_, failure) in newest.items() if failure and self.is_flow_page(page)
+        ]
+
+    def _ends_the_flow(self, failure: _Failure) -> bool:
+        # After the first page, a file or an empty answer leaves a person where they were.
+        return self._opening or (not failure.content and urlsplit(failure.url).hostname in self._hosts)
+
+    def _on_response(self, response: Response) -> None:
+        request = response.request
+        if not self._note(request) or 300 <= response.status < 400:
+            return
+        headers, failure = response.headers, None
+        problem = _Failure(
+            request=request,
+            status=response.status,
+            content=_no_page(response.status, headers),
+            retry_after=_seconds(headers.get("retry-after", "")),
+            ripe=Clock().deadline(_GRACE),
+        )
+        if problem.is_error_page or problem.content or response.status >= 400:
+            failure = problem
+        self._newest[request] = failure
+
+    def _on_failure(self, request: Request) -> None:
+        failure = (request.failure or "no connection").removeprefix("net::")
+        if self._note(request) and not failure.startswith(_HARMLESS):
+            self._newest[request] = _Failure(request=request, network=failure, ripe=Clock().deadline(_GRACE))
+
+    def _note(self, request: Request) -> bool:
+        """Note where the flow goes; return whether a request is to fill a page, and not a part of one."""
+        if not _fills_page(request):
+            return False
+        if "redirect_uri=" in request.url:
+            self._authorization = request
+            self._hosts.add(urlsplit(request.url).hostname)
+        before = request.redirected_from
+        if before is not None and urlsplit(before.url).hostname in self._hosts:
+            self._hosts.add(urlsplit(request.url).hostname)
+        return True
+
+
+def not_loaded(url: str, report: str) -> ProviderUnavailableError:
+    """Return the error for a page that did not come.
+
+    Args:
+        url: its address.
+        report: Playwright's words, which may hold the whole address; or Chromium's name of the failure.
+    """
+    name = (report.partition("net::")[2].split() or [report if report.startswith("ERR_") else ""])[0]
+    host = urlsplit(url).hostname or "the provider"
+    if "Download is starting" in report:
+        return _not_a_page(host, "a file to download")
+    for beginning, (words, hint) in _FAILURES.items():
+        if name.startswith(beginning):
+            return ProviderUnavailableError(
+                f"the browser could not load the page of {host}: {words} ({name})", hint=hint
+            )
+    reason = name or "no answer in time"
+    return ProviderUnavailableError(f"the browser could not load the page of {host}: {reason}", hint=_AGAIN)
+
+
+def _raise_for(failure: _Failure, page: Page) -> None:
+    """Raise what a page that led nowhere means; nothing, if a person can go on from it."""
+    host = urlsplit(failure.url).hostname or "the provider"
+    if failure.network:
+        raise not_loaded(failure.url, failure.network)
+    if failure.is_outage and not failure.is_error_page:
+        raise ProviderUnavailableError(
+            f"{host} answered with status {failure.status} instead of a page",
+            hint="Wait a little, then start again.",
+            retry_after=failure.retry_after,
+        )
+    if failure.content:
+        raise _not_a_page(host, failure.content)
+    # A sign-in page that comes with status 401 after a wrong password is no dead end.
+    if failure.is_error_page or not _has_form(page):
+        raise _error_page(host, _heading(page) or f"status {failure.status}")
+
+
+def _error_page(host: str, heading: str) -> ConnectorError:
+    return ProviderErrorPageError(
+        f"{host} showed an error page: {heading}",
+        hint="Mostly the client id or the redirect URI is not registered there: check ORMCO_CLIENT_ID,"
+        " ORMCO_REDIRECT_URI and ORMCO_PROVIDER.",
+    )
+
+
+def _not_a_page(host: str, what: str) -> ProviderUnavailableError:
+    return ProviderUnavailableError(f"{host} answered with {what} instead of a page", hint=_TRY_IN_A_BROWSER)
+
+
+def _no_page(status: int, headers: Mapping[str, str]) -> str:
+    """Return what came instead of a page, in words, or nothing."""
+    if status in (204, 205):
+        return f"nothing (status {status})"
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if headers.get("content-disposition", "").strip().lower().startswith("attachment"):
+        return "a file to download"
+    if status >= 400 or not kind or "html" in kind or "xml" in kind:
+        return ""
+    return f"a file ({kind[:60]})"
+
+
+def _seconds(retry_after: str) -> float | None:
+    return float(retry_after) if retry_after.isdecimal() else None
+
+
+def _fills_page(request: Request) -> bool:
+    if not request.is_navigation_request():
+        return False
+    with suppress(PlaywrightError):
+        return request.frame.parent_frame is None
+    return True  # the first request of a new tab comes before its page
+
+
+def _page_of(request: Request) -> Page | None:
+    with suppress(PlaywrightError):
+        return request.frame.page
+    return None
+
+
+def _has_form(page: Page) -> bool:
+    with suppress(PlaywrightError):
+        return page.locator(_FORM).filter(visible=True).count() > 0
+    return True
+
+
+def _heading(page: Page) -> str:
+    """Return what the page calls itself: one short line, without anything that looks like an identifier."""
+    with suppress(PlaywrightError):
+        for locator in (page.get_by_role("heading"), page.locator("title")):
+            text = (locator.first.text_content(timeout=1_000) or "") if locator.count() else ""
+            if text.strip():
+                return _IDENTIFIER.sub("…", " ".join(text.split()))[:120]
+    return ""

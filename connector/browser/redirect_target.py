@@ -1,0 +1,162 @@
+"""The redirect URI as a browser sees it, and which of its requests go there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+
+from connector.errors import SettingError
+from connector.oauth.provider import is_loopback
+
+__all__ = ["RedirectTarget", "has_response", "response_url", "response_values", "same_address"]
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedirectTarget:
+    """The redirect URI, as seen from a browser that must not get there.
+
+    Attributes:
+        url: the redirect URI without its query, as a browser writes it.
+        hosts: the host; and its twin with or without `www.`, unless something else answers at either.
+        port: the only port that is blocked, or None for all of them.
+        path: the path of the redirect URI.
+        shared: whether the provider itself is reached at the same host and port.
+    """
+
+    url: str
+    hosts: tuple[str, ...]
+    port: int | None
+    path: str
+    shared: bool
+
+    @classmethod
+    def from_urls(cls, redirect_uri: str, authorization_url: str) -> RedirectTarget:
+        """Read the redirect URI; the authorization URL tells what has to stay reachable.
+
+        Raises:
+            connector.errors.SettingError: if a browser cannot be sent to the redirect URI.
+        """
+        target = _web_address(redirect_uri)
+        (host, port), (provider, provider_port) = _origin(target), _origin(urlsplit(authorization_url))
+        # Another server of this machine may be part of the provider: then only the one port is foreign.
+        one_port = is_loopback(redirect_uri) or host == provider
+        usual = {port, provider_port} <= set(_DEFAULT_PORTS.values())
+        netloc = host if _DEFAULT_PORTS[target.scheme] == port else f"{host}:{port}"
+        return cls(
+            url=f"{target.scheme}://{netloc}{target.path or '/'}",
+            hosts=(host,) if one_port else tuple(_twins(host, provider)),
+            port=port if one_port else None,
+            path=target.path or "/",
+            shared=host == provider and (port == provider_port or usual),
+        )
+
+    @property
+    def resolver_rules(self) -> str:
+        """The value of `--host-resolver-rules` that makes it unreachable; empty if the provider shares it."""
+        if self.shared:
+            return ""
+        suffix = "" if self.port is None else f":{self.port}"
+        return ", ".join(f"MAP {host}{suffix} ~NOTFOUND" for host in self.hosts)
+
+    @property
+    def patterns(self) -> list[str]:
+        """The address patterns of DevTools' `Fetch` that cover it; they may cover a little more."""
+        path = self.path.translate({ord(sign): f"\\{sign}" for sign in "\\*?"}) if self.shared else "/"
+        if self.port is None:
+            rests = ["/*", ":*"]
+        else:
+            rests = [f"{path}*" if self.port in _DEFAULT_PORTS.values() else f":{self.port}{path}*"]
+        # The scheme is spelled out: "*://host/*" would also match an address that only quotes this one.
+        return [
+            f"{scheme}://{host}{rest}" for scheme in _DEFAULT_PORTS for host in self.hosts for rest in rests
+        ]
+
+    def covers(self, url: str) -> bool:
+        """Return whether a request to this address would reach the landing site."""
+        target = urlsplit(url)
+        host, port = _origin(target)
+        if host not in self.hosts:
+            return False
+        return self._has_path(target) if self.shared else self.port in (None, port)
+
+    def is_response(self, url: str, form: str = "") -> bool:
+        """Return whether a document requested from here brings the authorization response.
+
+        Args:
+            url: the address, its fragment included.
+            form: the body of a POST.
+        """
+        return has_response(url, form) or (not self.shared and self._has_path(urlsplit(url)))
+
+    def _has_path(self, target: SplitResult) -> bool:
+        return unquote(target.path or "/") == unquote(self.path)
+
+
+def response_url(url: str, form: str = "", location: str | None = None) -> str:
+    """Return the redirect URL, raw.
+
+    Args:
+        url: the address of the request, its fragment included.
+        form: the body of a POST; read only if the address itself holds no response, because after a 307 it
+            is the form of the page before, with the password.
+        location: the header that led here, if any: exact to the byte, unlike Chromium's `%27` for `'`.
+    """
+    if not has_response(url) and has_response("", form):
+        # In a form "+" stands for a space; in an address it is itself.
+        return url + ("&" if "?" in url else "?") + form.replace("+", "%20")
+    if location and location.isascii() and "://" in location and same_address(location, url):
+        return location
+    return url
+
+
+def same_address(one: str, other: str) -> bool:
+    """Return whether two spellings are the same address, whatever the scheme and the percent-encoding."""
+    targets = [urlsplit(one), urlsplit(other)]
+    first, second = (
+        [_origin(each)[0], *map(unquote, (each.path or "/", each.query, each.fragment))] for each in targets
+    )
+    return first == second
+
+
+def response_values(url: str, form: str = "") -> dict[str, list[str]]:
+    """Return the parameters of an address, from its query and fragment, and of a form."""
+    target = urlsplit(url)
+    return parse_qs("&".join((target.query, target.fragment, form)), keep_blank_values=True)
+
+
+def has_response(url: str, form: str = "") -> bool:
+    """Return whether there is a code or an error in an address or a form."""
+    return not {"code", "error"}.isdisjoint(response_values(url, form))
+
+
+def _web_address(redirect_uri: str) -> SplitResult:
+    with suppress(ValueError):
+        target = urlsplit(redirect_uri)
+        if target.scheme in _DEFAULT_PORTS and target.hostname and target.port != 0:
+            return target
+    raise SettingError(
+        "the redirect URI is not an http or https address, so no browser can be sent there",
+        hint="Check ORMCO_REDIRECT_URI against the client's registration.",
+    )
+
+
+def _twins(host: str, provider: str) -> Iterator[str]:
+    yield host
+    twin = host.removeprefix("www.") if host.startswith("www.") else f"www.{host}"
+    if twin != provider and not host.replace(".", "").isdigit():
+        yield twin
+
+
+def _origin(target: SplitResult) -> tuple[str, int]:
+    """Return host and port, as a browser writes them."""
+    host = target.hostname or ""
+    if ":" in host:
+        host = f"[{host}]"
+    else:
+        with suppress(UnicodeError):
+            host = host.encode("idna").decode("ascii")
+    return host, target.port or _DEFAULT_PORTS.get(target.scheme, 0)

@@ -1,0 +1,255 @@
+"""One browser at work: the waiting, and every way in which it ends early."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from playwright.sync_api import Error as PlaywrightError
+
+from connector.browser.intercept import RedirectInterceptor
+from connector.browser.page_targets import PageTargets
+from connector.browser.provider_errors import ProviderErrors, not_loaded
+from connector.browser.redirect_target import RedirectTarget
+from connector.clock import Clock
+from connector.errors import BrowserUnavailableError, ConnectorError, NobodyActedError, WindowClosedError
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext, Page
+
+__all__ = ["BrowserSession", "Cancelled", "Words", "crashed"]
+
+_TICK = 0.05  # s
+_FIRST_PAGE = 60.0  # s
+_LOST = 1.0  # s without any answer from the browser until it counts as gone
+
+
+class Cancelled(Exception):  # noqa: N818 - no error: the caller has gone away
+    """The work was called off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """What a session calls the ends that a person brings about.
+
+    Attributes:
+        closed: the window was closed …
+        close_hint: and what to do.
+        nobody: nobody did … within the time.
+        hints: for errors of pages, in place of those that speak of the provider.
+    """
+
+    closed: str
+    close_hint: str
+    nobody: str
+    hints: Mapping[type[ConnectorError], str] = field(default_factory=dict)
+
+
+CONSENT = Words(
+    closed="before access was allowed",
+    close_hint="Start again, and leave the window open until it says that access is allowed.",
+    nobody="nobody allowed or refused access",
+)
+
+
+class BrowserSession:
+    """A browser, seen from the thread that started it.
+
+    Playwright runs its event handlers only inside its own calls, so whoever waits has to wait here.
+
+    Args:
+        context: the browser, with its first page open.
+        target: where the redirect that is to be caught goes, if there is one.
+        timeout: seconds until a person has had time enough.
+        cancelled: set from another thread to end the session.
+        words: for the ends that a person brings about.
+
+    Attributes:
+        interceptor: catches the redirect; only with a target.
+        errors: sees the pages that lead nowhere.
+        deadline: when a person has had time enough.
+    """
+
+    def __init__(
+        self,
+        context: BrowserContext,
+        *,
+        target: RedirectTarget | None = None,
+        timeout: float = math.inf,
+        cancelled: threading.Event | None = None,
+        words: Words = CONSENT,
+    ) -> None:
+        self.context = context
+        self.words = words
+        self.deadline = Clock().deadline(timeout)
+        self._timeout = timeout
+        self._cancelled = cancelled or threading.Event()
+        self._crashed: set[Page] = set()
+        self._lost_at: float | None = None
+        if context.browser is None:
+            raise BrowserUnavailableError(
+                "this version of Playwright gives no access to the whole browser",
+                hint="Update Playwright to a current version.",
+            )
+        self._devtools = context.browser.new_browser_cdp_session()
+        self._page_targets = PageTargets(context, self._devtools)
+        self.errors = ProviderErrors(context)
+        self.interceptor: RedirectInterceptor | None = None
+        if target is not None:
+            self.interceptor = RedirectInterceptor(
+                context, target, devtools=self._devtools, page_targets=self._page_targets
+            )
+        for page in context.pages:
+            self._watch(page)
+        context.on("page", self._watch)
+
+    @property
+    def process(self) -> int | None:
+        """The id of the browser's own process."""
+        processes = self._devtools.send("SystemInfo.getProcessInfo")["processInfo"]
+        return next((int(each["id"]) for each in processes if each["type"] == "browser"), None)
+
+    @property
+    def response(self) -> str | None:
+        """The redirect URL, raw, once it has been caught."""
+        return self.interceptor.response if self.interceptor else None
+
+    @property
+    def page(self) -> Page:
+        """The first page."""
+        self.check()
+        return self.context.pages[0]
+
+    def open(self, url: str) -> None:
+        """Load a page and bring it to the front.
+
+        Raises:
+            connector.errors.ConnectorError: if it does not come, or is not what a page should be.
+        """
+        self.errors.start(url)
+        self._go(url)
+        self.wait_until(lambda: self.response is not None or not self.errors.suspected)
+        self.errors.settle()
+
+    def _go(self, url: str) -> None:
+        page, report = self.page, ""
+        try:
+            # A new window has its address bar in focus: what a person types belongs into the page.
+            page.bring_to_front()
+            page.goto(url, wait_until="commit", timeout=1000 * min(_FIRST_PAGE, self.deadline.left or 1))
+        except PlaywrightError as exc:
+            report = exc.message
+        if not report or self.response is not None or self.deadline.passed:
+            return
+        self.check()
+        # It was sent on to another page, or what came instead of a page is known by its own answer.
+        if "ERR_ABORTED" not in report and "interrupted by another navigation" not in report:
+            raise not_loaded(url, report)
+
+    def check(self, *, at_once: bool = False) -> None:
+        """Raise if there is nothing to go on with.
+
+        Args:
+            at_once: give a page that leads nowhere no time to move on.
+        """
+        if self._cancelled.is_set():
+            raise Cancelled
+        self._raise_if_gone()
+        try:
+            self.errors.raise_if_any(at_once=at_once)
+        except ConnectorError as exc:
+            exc.hint = self.words.hints.get(type(exc), exc.hint)
+            raise
+
+    def wait_until(self, condition: Callable[[], object], seconds: float | None = None) -> bool:
+        """Wait until something is so.
+
+        Args:
+            condition: looked at again and again.
+            seconds: how long to wait; None to wait for a person, whose time ends with an error.
+
+        Returns:
+            Whether it is so.
+
+        Raises:
+            connector.errors.ConnectorError: if there is nothing to go on with, or nobody acted.
+        """
+        deadline = self.deadline if seconds is None else Clock().deadline(seconds)
+        while not condition():
+            self.check()
+            if deadline.passed:
+                if seconds is None:
+                    raise self.nobody_acted()
+                return False
+            self.pause(min(_TICK, deadline.left))
+        return True
+
+    def stay(self, seconds: float, *, until: Callable[[], bool] = lambda: False) -> None:
+        """Keep the window for so long, or until something is so or the window is closed."""
+        deadline = Clock().deadline(seconds)
+        while self.context.pages and self._lost_at is None and not self._cancelled.is_set():
+            if until() or deadline.passed:
+                return
+            self.pause(min(_TICK, deadline.left))
+
+    def pause(self, seconds: float) -> None:
+        """Let the pages go on for a moment."""
+        for page in reversed(self.context.pages):
+            if page not in self._crashed:
+                # A page that is just being closed cannot wait; the one before it can.
+                with suppress(PlaywrightError):
+                    page.wait_for_timeout(1000 * seconds)
+                    self._lost_at = None
+                    return
+        # Without its driver, the browser seems to be there for ever, and each call fails at once.
+        Clock().sleep(seconds)
+        self._lost_at = self._lost_at or Clock().monotonic()
+
+    def nobody_acted(self) -> NobodyActedError:
+        """Return the error for time that ran out."""
+        seconds = self._timeout
+        duration = f"{seconds:g} seconds" if seconds < 120 else f"{seconds / 60:g} minutes"
+        return NobodyActedError(
+            f"{self.words.nobody} within {duration}",
+            hint="Start again when somebody with the account's password is there; a longer time can be set.",
+        )
+
+    def close(self) -> None:
+        """Stop watching; the browser itself belongs to whoever opened it."""
+        with suppress(PlaywrightError):
+            self._devtools.detach()
+
+    def _raise_if_gone(self) -> None:
+        pages = self.context.pages
+        if self._lost_at is not None and Clock().monotonic() - self._lost_at > _LOST:
+            raise crashed()
+        if pages:
+            # Not an advertisement's window: what the person cannot go on without.
+            if self._crashed.issuperset(pages) or any(map(self.errors.is_flow_page, self._crashed)):
+                raise crashed()
+            return
+        # One page may have followed another; and what is known of their end comes a moment later.
+        with suppress(Exception):
+            self.context.wait_for_event("close", timeout=300)
+        if not self.context.pages:
+            raise crashed() if self._page_targets else self._window_closed()
+
+    def _window_closed(self) -> WindowClosedError:
+        return WindowClosedError(
+            f"the browser window was closed {self.words.closed}", hint=self.words.close_hint
+        )
+
+    def _watch(self, page: Page) -> None:
+        page.on("crash", lambda crashed: self._crashed.add(crashed))
+
+
+def crashed() -> BrowserUnavailableError:
+    """Return the error for a browser, its page or its driver that went away by itself."""
+    return BrowserUnavailableError(
+        "the browser ended unexpectedly",
+        hint="Start again; if it happens again, set ORMCO_BROWSER to another Chrome, or go without one.",
+    )

@@ -1,0 +1,132 @@
+"""The browser of a test session: one for all tests, in their own thread, with a fresh profile for each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from connector.browser.launch import context_options, open_browser, ready_browser
+from connector.browser.redirect_target import RedirectTarget
+from connector.errors import SettingError
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext, Playwright
+
+    from connector.browser.session import BrowserSession
+
+__all__ = ["ConsentBrowser"]
+
+# pytest then shows the test's own line, and no arguments of ours, such as a password.
+__tracebackhide__ = True
+
+
+class ConsentBrowser:
+    """Starts a browser when it is first needed, and gives each consent a profile that knows nothing.
+
+    Playwright's synchronous objects belong to one thread, here the test's, and in it they show a running
+    event loop to everybody else: `asyncio.run` would fail in every later test. So that loop shows only while
+    it is used.
+
+    Args:
+        path: of the browser; None to look for one.
+        headless: without a window.
+        playwright: one that runs in this thread already, such as pytest-playwright's; None to start one.
+    """
+
+    def __init__(
+        self, *, path: str | None = None, headless: bool = True, playwright: Playwright | None = None
+    ) -> None:
+        self._path = path
+        self._headless = headless
+        self._playwright = playwright
+        self._running = ExitStack()
+        self._context: BrowserContext | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._rules: set[str] = set()
+
+    @contextmanager
+    def session(
+        self, target: RedirectTarget, *, timeout: float = 120, trace: Path | None = None
+    ) -> Iterator[BrowserSession]:
+        """Open a fresh profile.
+
+        Args:
+            target: where the redirect that is to be caught goes.
+            timeout: seconds until the redirect has to be there.
+            trace: where to save Playwright's trace, which holds all that was typed and shown; None for none.
+        """
+        from connector.browser.session import BrowserSession
+
+        browser = self._started(target).browser
+        assert browser is not None  # noqa: S101 - of a browser that we started
+        context = browser.new_context(**context_options(english=True))
+        try:
+            context.new_page()
+            if trace is not None:
+                context.tracing.start(screenshots=True, snapshots=True)
+            session = BrowserSession(context, target=target, timeout=timeout)
+            yield session
+            session.close()
+        finally:
+            with suppress(Exception):  # the browser may be gone
+                if trace is not None:
+                    context.tracing.stop(path=trace)
+                context.close()
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Let Playwright's event loop be the running one, and afterwards the one that was."""
+        if self._playwright is not None:
+            yield
+            return
+        outer = asyncio._get_running_loop()
+        outer = None if outer is self._loop else outer
+        task = asyncio.current_task(outer) if outer is not None else None
+        if outer is not None and task is not None:
+            asyncio.tasks._leave_task(outer, task)
+        asyncio._set_running_loop(self._loop)
+        try:
+            yield
+        finally:
+            self._loop = asyncio._get_running_loop() or self._loop
+            asyncio._set_running_loop(outer)
+            if outer is not None and task is not None:
+                asyncio.tasks._enter_task(outer, task)
+
+    def show_loop(self) -> None:
+        """Leave Playwright's event loop the running one, for whoever uses its objects directly.
+
+        Raises:
+            connector.errors.SettingError: another event loop runs in this thread.
+        """
+        if self._playwright is None:
+            if asyncio._get_running_loop() not in (None, self._loop):
+                raise SettingError(
+                    "the page cannot be used while an event loop runs in the same thread",
+                    hint="Use it outside the asynchronous part; the steps of the fixture work inside, too.",
+                )
+            asyncio._set_running_loop(self._loop)
+
+    def stop(self) -> None:
+        """Close the browser; it is started again when it is needed."""
+        with self.in_use():
+            self._running.close()
+            asyncio._set_running_loop(None)
+        self._context = self._loop = None
+
+    def _started(self, target: RedirectTarget) -> BrowserContext:
+        rules = set(filter(None, target.resolver_rules.split(", ")))
+        if self._context is None or not rules <= self._rules:
+            self._running.close()
+            self._rules |= rules
+            opening = open_browser(
+                ready_browser(self._path, headless=self._headless),
+                headless=self._headless,
+                unreachable=", ".join(sorted(self._rules)),
+                playwright=self._playwright,
+            )
+            self._context = self._running.enter_context(opening)
+        return self._context

@@ -1,0 +1,105 @@
+"""What a page of the provider's may have in it, and who can bring the authorization response."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.authorization_pages import CODE, AuthorizationPages, Trap, allow, foreign
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+Capture = Callable[..., str]
+
+# {0} is the landing site. Each of these would bring an answer of somebody else's.
+FRAMES = {
+    "an error": "<iframe src='{0}?error=login_required'></iframe>",
+    "a code": "<iframe src='{0}?code=ATTACKERCODE&state=s'></iframe>",
+    "any path": "<iframe src='{0}any/where?error=1'></iframe>",
+    "no parameter": "<iframe src='{0}'></iframe>",
+    "a frame in a frame": "<iframe srcdoc=\"<iframe src='{0}?code=ATTACKERCODE'></iframe>\"></iframe>",
+    "redirected by the provider": "<iframe src='/302'></iframe>",
+    "a posted form": "<iframe name=f></iframe><form id=x method=post target=f action='{0}'>"
+    "<input name=code value=ATTACKERCODE></form><script>x.submit()</script>",
+    "object and embed": "<object data='{0}?code=A' type='text/html'></object>"
+    "<embed src='{0}?code=A' type='text/html'>",
+    "a script's frame": "<script>f = document.body.appendChild(document.createElement('iframe'));"
+    "f.contentWindow.location = '{0}?error=1'</script>",
+}
+PARTS = {
+    "requests of scripts": "<script>fetch('{0}?code=A', {{mode: 'no-cors'}}).catch(() => 0);"
+    "navigator.sendBeacon('{0}?code=A', 'x'); new EventSource('{0}?code=A')</script>",
+    "workers": "<script>new Worker(URL.createObjectURL(new Blob(["
+    "`fetch('{0}?code=A', {{mode: 'no-cors'}}).catch(() => 0)`])))</script>",
+    "a service worker": "<script>navigator.serviceWorker.register('/sw.js')</script>",
+    "a web socket": "<script>try {{ new WebSocket('{0}?code=A'.replace('http', 'ws')) }} catch {{}}</script>",
+    "prefetched": "<link rel=prefetch as=document href='{0}?code=A'><link rel=prerender href='{0}?code=A'>"
+    "<link rel=preload as=fetch href='{0}?code=A'><link rel=manifest href='{0}?code=A'>"
+    "<link rel=dns-prefetch href='{0}'>",
+    "speculated": '<script type=speculationrules>{{"prefetch": [{{"urls": ["{0}?code=A"]}}],'
+    '"prerender": [{{"urls": ["{0}?code=A"]}}]}}</script>',
+}
+WINDOWS = {
+    "of an advertisement": "<iframe srcdoc=\"<script>open('{0}?code=ATTACKERCODE')</script>\"></iframe>",
+    "of a frame, by the provider": "<iframe srcdoc=\"<script>open('/302')</script>\"></iframe>",
+    "of a frame, and what that opens": "<iframe src=/advertisement></iframe>",
+    "straight to the landing site": "<script>open('{0}?error=login_required')</script>",
+    "without an opener": "<script>open('{0}?code=ATTACKERCODE', '_blank', 'noopener')</script>",
+}
+
+
+def hostile(table: dict[str, str]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("html", list(table.values()), ids=list(table))
+
+
+@hostile(FRAMES | PARTS | WINDOWS)
+def test_only_the_pages_of_this_consent_bring_the_response(
+    html: str, capture: Capture, pages: AuthorizationPages, trap: Trap
+) -> None:
+    """Frames, windows of advertisements and whatever else a page asks for mean nothing, and do not leave."""
+    pages.target = f"{foreign(trap)}?{CODE}"
+    pages.more["advertisement"] = f"<script>open('/window')</script>{foreign(trap)}"
+    pages.more["window"] = f"<script>open('{foreign(trap)}?error=1')</script>"
+    pages.answers["sw.js"] = (200, {"Content-Type": "text/javascript"})
+
+    def person(page: Page) -> None:
+        page.wait_for_timeout(700)  # whatever is in the page has its time
+        page.bring_to_front()
+        page.evaluate("history.replaceState(null, '', '/allowed')")
+        allow(page)
+
+    url = pages.authorize_with(html.format(foreign(trap)))
+    response = capture(url, redirect_uri=foreign(trap), person=person)
+    assert response == pages.target
+
+
+@pytest.mark.parametrize("html", ["<iframe src='{0}'></iframe>", "<script>open('{0}')</script>"])
+def test_code_in_a_frame_does_not_reach_a_provider_that_serves_the_redirect_uri(
+    html: str, capture: Capture, pages: AuthorizationPages
+) -> None:
+    """Where the provider serves the redirect URI itself, its frames work; none gets there with a code."""
+    redirect_uri = f"{pages.url}/callback"
+    pages.target = f"{redirect_uri}?{CODE}"
+    pages.more["callback"] = "a frame of the provider's own"
+    frames = html.format("/callback?code=ATTACKERCODE") + "<iframe src='/callback?session=1'></iframe>"
+
+    def person(page: Page) -> None:
+        page.wait_for_timeout(700)
+        page.bring_to_front()
+        allow(page)
+
+    assert capture(pages.authorize_with(frames), redirect_uri=redirect_uri, person=person) == pages.target
+    assert "/callback?session=1" in pages.asked
+    assert not [path for path in pages.asked if "code=" in path]
+
+
+def test_window_of_the_provider_is_followed(capture: Capture, pages: AuthorizationPages, trap: Trap) -> None:
+    """A window that the page itself opened at the provider brings the response, however late it moves on."""
+    pages.target = f"{foreign(trap)}?{CODE}"
+    pages.more["later"] = f"<script>setTimeout(() => location = '{pages.target}', 300)</script>"
+    pages.more["start"] = "<button onclick=\"window.open('/later')\">Allow access</button>"
+    url = pages.authorize("start")
+    assert capture(url, redirect_uri=foreign(trap), person=allow) == pages.target
