@@ -55,7 +55,7 @@ def test_region_is_never_guessed(servers):
     """If nothing names the region, or too much does, a person has to."""
     with pytest.raises(SettingError, match="cannot be found out") as refused:
         resolve(None, json=servers)
-    assert "--region" in refused.value.hint
+    assert "Name the region" in refused.value.hint
 
 
 def test_contradiction_is_an_error():
