@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from tests.support.sandbox import RunningSandbox
 from tests.support.stores import fresh_url, store_at
 from tests.support.token_server import TokenServer
 
+# A parent that ignores Ctrl-C (nohup, a shell's background job) hands that on to every process started here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # Time says something of the machine alone: the first example of a new checkout makes tables of Unicode.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")

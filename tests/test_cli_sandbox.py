@@ -64,19 +64,6 @@ def test_settings_are_what_the_line_says(start: Start) -> None:
         assert requests.get(url, params=params, timeout=TIMEOUT).status_code == 200
 
 
-def test_redirect_uri_of_the_environment_is_registered(start: Start) -> None:
-    """ORMCO_REDIRECT_URI counts here as everywhere."""
-    found = description(start(ORMCO_REDIRECT_URI="http://127.0.0.1:5000/connected"))
-    assert found["redirect_uri"] == "http://127.0.0.1:5000/connected"
-
-
-def test_scope_is_in_the_provider_file(start: Start) -> None:
-    """What is asked for by default can be chosen."""
-    found = description(start("--generation", "identity", "--scope", "openid api"))
-    with open(found["provider_file"], encoding="utf-8") as file:
-        assert 'scope = "openid api"' in file.read()
-
-
 def test_terminal_gets_lines_for_a_shell(start: Start) -> None:
     """At a terminal, stderr has `export` lines, which a shell reads as the settings of the JSON line."""
     pty = pytest.importorskip("pty", reason="a terminal is simulated with a pty")
@@ -96,9 +83,9 @@ def test_terminal_gets_lines_for_a_shell(start: Start) -> None:
 
 
 def test_without_a_terminal_there_is_one_line_alone(start: Start) -> None:
-    """A program reads one line of JSON; stderr repeats no secret."""
-    process = start()
-    description(process)
+    """A program reads one line of JSON, with what the environment sets; stderr repeats no secret."""
+    process = start(ORMCO_REDIRECT_URI="http://127.0.0.1:5000/connected")
+    assert description(process)["redirect_uri"] == "http://127.0.0.1:5000/connected"
     process.send_signal(signal.SIGTERM)
     output, errors = process.communicate()
     assert output == ""

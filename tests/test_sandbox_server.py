@@ -76,6 +76,14 @@ def test_provider_file_of_identity_names_the_issuer() -> None:
     assert provider["code_format"] == "identityserver"
 
 
+def test_scope_in_the_provider_file_can_be_chosen() -> None:
+    """Clients ask for this scope by default; one that the generation lacks is refused."""
+    with running_sandbox("identity", scope="openid api") as sandbox:
+        assert 'scope = "openid api"' in Path(sandbox.provider_file).read_text("utf-8")
+    with pytest.raises(ValueError, match="no scope 'everything'"):
+        Sandbox("identity", scope="openid everything")
+
+
 def test_stop_leaves_nothing_behind() -> None:
     """After the end, the provider file is gone and the port is closed."""
     with running_sandbox() as sandbox:
