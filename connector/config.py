@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from connector.errors import SettingError
+from connector.findings import Findings
 from connector.oauth.presets import LABS, REDIRECT_URI
 from connector.redact import Secret
 
@@ -62,7 +63,7 @@ class Config:
     labs: Mapping[str, str] = field(default_factory=lambda: dict(LABS))
 
     def __post_init__(self) -> None:
-        findings = _Findings()
+        findings = Findings()
         for item in fields(self):
             is_right, fault = _CHECKS[str(item.type)]
             if not is_right(getattr(self, item.name)):
@@ -129,7 +130,7 @@ class Config:
         Raises:
             connector.errors.SettingError: naming everything that is missing or contradictory.
         """
-        findings = _Findings(provider)
+        findings = Findings(is_sandbox=provider.is_local)
         client = self._registration(provider, findings)
         findings.refuse()
         return client
@@ -140,7 +141,7 @@ class Config:
         Raises:
             connector.errors.SettingError: naming all that is missing, of the client registration too.
         """
-        findings = _Findings(provider)
+        findings = Findings(is_sandbox=provider.is_local)
         self._registration(provider, findings)
         password = Secret(findings.read(self.password.reveal))
         if not self.username:
@@ -150,7 +151,7 @@ class Config:
         findings.refuse()
         return self.username or "", password.reveal() or ""
 
-    def _registration(self, provider: Provider, findings: _Findings) -> ClientRegistration:
+    def _registration(self, provider: Provider, findings: Findings) -> ClientRegistration:
         """Return the settings, else the provider's built-in registration; note what is not right."""
         from connector.oauth.provider import ClientRegistration, require_secure
 
@@ -174,36 +175,6 @@ class Config:
             redirect_uri=self.redirect_uri,
             scope=scope,
         )
-
-
-class _Findings:
-    """What is missing or wrong among the settings, so that it is reported all at once."""
-
-    def __init__(self, provider: Provider | None = None) -> None:
-        # Plain http is for this machine alone, so this is the sandbox already.
-        address = (provider.issuer or provider.authorization_endpoint or "") if provider else ""
-        self._is_sandbox = address.startswith("http://")
-        self.missing: list[str] = []
-        self.faults: list[tuple[str, str]] = []  # what is wrong, and what to do
-
-    def read(self, reader: Callable[[], str | None]) -> str | None:
-        """Return what a setting says; None, and a note, if it cannot be read."""
-        try:
-            return reader()
-        except SettingError as exc:
-            self.faults.append((exc.message, exc.hint))
-            return None
-
-    def refuse(self) -> None:
-        """Raise one error for everything that was noted."""
-        if self.missing:
-            fact = f"not set: {', '.join(self.missing)}"
-            hint = "Set what is missing"
-            hint += "." if self._is_sandbox else "; to try without, use the provider sandbox."
-            self.faults.insert(0, (fact, hint))
-        if self.faults:
-            facts, hints = zip(*self.faults, strict=True)
-            raise SettingError("; ".join(facts), hint=" ".join(dict.fromkeys(hints)))
 
 
 def _variable(setting: str) -> str:

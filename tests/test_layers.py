@@ -8,7 +8,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "connector"
 
 LAYERS = [
-    {"errors", "clock", "hints", "ormco", "own_files", "process", "redact"},
+    {"errors", "findings", "clock", "hints", "own_files", "process", "redact"},
     {"redirect"},
     {"oauth", "connection", "config"},
     {"store", "browser"},

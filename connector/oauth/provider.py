@@ -83,6 +83,11 @@ class Provider:
         return self.authorization_endpoint is not None and self.token_endpoint is not None
 
     @property
+    def is_local(self) -> bool:
+        """Whether it is on this machine, as the sandbox is."""
+        return is_loopback(self.issuer or self.authorization_endpoint or "")
+
+    @property
     def needs_secret(self) -> bool:
         """Whether a client needs a secret: a DotNetOpenAuth server grants codes to no others."""
         classic = self.client_auth is None and self.code_format == "dotnetopenauth"
