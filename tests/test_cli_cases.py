@@ -107,6 +107,11 @@ def test_show_tells_who_did_what(workflow, env):
         (("show", "maple", "17"), 6, "knows nothing of that id"),
         (("list", "nobody"), 6, "no connection is stored"),
         (("list", "maple", "--region", "mars"), 10, "no region 'mars'"),
+        (("list", "maple", "--since", "2999-01-01"), 2, "in the future"),
+        (("watch", "maple", "--since", "2999-01-01"), 2, "in the future"),
+        (("watch", "maple", "--since", "0001-01-01"), 2, "before 1900"),
+        (("watch", "maple", "nobody", "--once"), 6, "no connection is stored for nobody"),
+        (("watch", "nobody", "--once"), 6, "no connection is stored for nobody"),
         (("watch",), 2, "Name the practices, or give --all"),
         (("watch", "maple", "--all"), 2, "Name the practices, or give --all"),
     ],
@@ -273,6 +278,28 @@ def test_reader_that_goes_away_loses_nothing(workflow, env):
     assert (process.wait(60), process.stderr.read()) == (0, b"")
     process.stderr.close()
     assert len(objects(run("watch", "maple", "--once", "--json"))) == 3
+
+
+def test_watch_that_is_reset_begins_anew(workflow, env):
+    """--reset forgets how far a watch of this name has come; others go on."""
+    workflow.send()
+    watch = ("watch", "maple", "--once", "--since", "1d", "--json")
+    assert [len(objects(run(*watch))) for _ in range(2)] == [1, 0]
+    assert len(objects(run(*watch, "--reset"))) == 1
+    assert len(objects(run(*watch, "--name", "other"))) == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_full_output_is_one_error(workflow, env):
+    """A stream that cannot be written ends the watch with one error, and what was not taken comes again."""
+    workflow.send(count=2)
+    command = [sys.executable, "-m", "connector", "cases", "watch", "maple", "--since", "1d", "--json"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command, env={**os.environ, **env}, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr.count("Error:"), "Traceback" in done.stderr) == (1, 1, False)
+    assert len(objects(run("watch", "maple", "--once", "--json"))) == 2
 
 
 def test_watch_names_whom_it_cannot_follow(classic, workflow, env):

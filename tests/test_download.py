@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
+import io
 import os
 import stat
 import sys
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from connector.communicate.client import ApiClient, TokenRefresher
+from connector.communicate.download import Downloader
 from connector.communicate.file_names import numbered, safe_name, same_name
+from connector.communicate.models import CaseFile, read_case
+from connector.communicate.part_files import PartFile
+from connector.communicate.regions import ApiRegion
 from connector.errors import CaseNotFoundError, ProviderUnavailableError, SettingError
 from connector.sandbox.accounts import LABS_OF_ORMCO
+from tests.support.answers import answer, answering
 from tests.support.cases import Workflow, connected
+from tests.support.clock import ManualClock
 from tests.support.sandbox import SignIn
 
 LAB = LABS_OF_ORMCO["americas"]
@@ -203,6 +214,83 @@ def test_planted_link_is_not_followed(workflow, connector, tmp_path):
     files = download(connector, case_id, out)
     assert all(file.verified and not file.path.is_symlink() for file in files)
     assert victim.read_bytes() == b"untouched"
+
+
+class FakeFiles:
+    """A reader whose files come from a server of canned answers."""
+
+    def __init__(self, url):
+        self.api = ApiClient(TokenRefresher(lambda _: "AT"), origins=[url], clock=ManualClock())
+        self.region = ApiRegion(name="europe", api_url=f"{url}/api/")
+
+
+@contextmanager
+def downloading(*answers):
+    """Run downloads of files from a server with these answers."""
+    with answering(*answers) as server:
+        reader = FakeFiles(server.url)
+        downloader = Downloader(reader, lab=lambda: None, origins=[server.url])
+        case = read_case({"Id": "c"})
+        yield lambda files, target: list(downloader.run(case, files, target))
+
+
+def plain(name, **fields):
+    return CaseFile(kind="attachment", id=name.partition(".")[0], name=name, **fields)
+
+
+def test_rerun_without_sha1_is_recognised(tmp_path):
+    """A file that is there already is known again by its content; a changed one gets a number."""
+    with downloading(answer(b"first"), answer(b"first"), answer(b"second")) as run:
+        paths = [run([plain("note.txt")], tmp_path)[0].path.name for _ in range(3)]
+    assert paths == ["note.txt", "note.txt", "note (2).txt"]
+    assert sorted(os.listdir(tmp_path)) == ["note (2).txt", "note.txt"]
+
+
+def test_several_at_once_into_one_folder(tmp_path):
+    """Whatever runs beside it, each download reports a file that holds what was fetched."""
+    contents = [os.urandom(50_000) for _ in range(3)]
+
+    def fetch(content):
+        with downloading(answer(content)) as run:
+            (done,) = run([plain("scan.bin")], tmp_path)
+            return done.path, content
+
+    with ThreadPoolExecutor(3) as pool:
+        for path, content in pool.map(fetch, contents * 2):
+            assert path.read_bytes() == content
+    assert not [name for name in os.listdir(tmp_path) if name.endswith(".part")]
+
+
+def test_full_disk_does_not_hide_what_was_saved(tmp_path, monkeypatch):
+    """A file that cannot be written is an error of its own; those before and after it are reported."""
+    flushed = PartFile.flush
+
+    def flush(part):
+        if b"big" in part.path.name.encode():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        flushed(part)
+
+    monkeypatch.setattr(PartFile, "flush", flush)
+    with downloading(answer(b"small"), answer(b"x" * 1000), answer(b"last")) as run:
+        done = run([plain("a.txt"), plain("big.txt"), plain("c.txt")], tmp_path)
+    assert [one.error is None for one in done] == [True, False, True]
+    assert "No space left" in done[1].error.message
+    assert sorted(os.listdir(tmp_path)) == ["a.txt", "c.txt"]
+
+
+def test_download_into_an_object(tmp_path):
+    """A file can be handed to whatever has `write`; it is whole and verified before its first byte."""
+    whole = b"content" * 1000
+    sha1 = hashlib.sha1(whole, usedforsecurity=False).hexdigest()
+    places = {}
+    files = [plain("good.bin", sha1=sha1), plain("bad.bin", sha1="0" * 40)]
+    with downloading(answer(whole)) as run:
+        done = run(files, lambda file: places.setdefault(file.name, io.BytesIO()))
+    assert [(one.path, one.verified, one.error is None) for one in done] == [
+        (None, True, True),
+        (None, False, False),
+    ]
+    assert {name: place.getvalue() for name, place in places.items()} == {"good.bin": whole}
 
 
 NAMES = st.text(st.characters(codec=None), max_size=300) | st.sampled_from(

@@ -71,12 +71,14 @@ class Transfer:
         """
         deadline = api.clock.deadline(_LONGEST_SECONDS)
         futile = damaged = 0
+        farthest = self.size
         while damaged < 2:
-            before = self.size
             try:
                 self._receive(api, url, deadline)
             except ProviderUnavailableError as error:
-                futile = 0 if self.size > before else futile + 1
+                # Only what was never reached before is progress: a server may begin again and again.
+                futile = 0 if self.size > farthest else futile + 1
+                farthest = max(farthest, self.size)
                 pause = error.retry_after or 0.1 * 2**futile
                 if futile >= _FUTILE_ATTEMPTS or pause > _LONGEST_PAUSE or not deadline.pause(pause):
                     raise
@@ -85,6 +87,7 @@ class Transfer:
                 return
             # Once more from the start: what was left of an earlier attempt may be to blame.
             damaged += 1
+            farthest = 0
             self._restart()
         raise ProviderUnavailableError(
             "a file arrived damaged twice: its SHA-1 is not the one the provider states",

@@ -1,0 +1,116 @@
+"""Unfinished downloads: one writer each, resumed only if they are one's own, never over another file."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+
+import pytest
+
+from connector.communicate.part_files import open_part, publish
+
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="needs links and file locks")
+
+
+def save(folder, content, *, name="a.txt", taken=()):
+    with open_part(folder, ".key-a.txt", keep=True) as part:
+        part.file.seek(0)
+        part.file.write(content)
+        part.flush()
+        return publish(part, folder, name, taken)
+
+
+def leave(folder, content, *, keep=True, error=None):
+    """Let an attempt fail after it has written something."""
+    with pytest.raises(OSError), open_part(folder, ".key-a.txt", keep=keep) as part:  # noqa: PT011, PT012
+        part.file.write(content)
+        raise error or OSError(errno.EIO, "broken")
+
+
+def test_whole_file_gets_its_name(tmp_path):
+    """A file appears under its name when it is whole, readable by its owner alone, and nothing else stays."""
+    path = save(tmp_path, b"whole")
+    assert (path.name, path.read_bytes()) == ("a.txt", b"whole")
+    assert os.listdir(tmp_path) == ["a.txt"]
+    if sys.platform != "win32":
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_no_file_is_replaced(tmp_path):
+    """A name that is taken, here or in the folder, gets a number."""
+    (tmp_path / "a.txt").write_bytes(b"somebody's own")
+    assert save(tmp_path, b"new", taken=["a (2).txt"]).name == "a (3).txt"
+    assert (tmp_path / "a.txt").read_bytes() == b"somebody's own"
+
+
+def test_name_taken_meanwhile_is_not_replaced(tmp_path, monkeypatch):
+    """If another process takes the name at the last moment, the next one is used."""
+    (tmp_path / "a.txt").write_bytes(b"faster")
+    monkeypatch.setattr("connector.communicate.part_files.os.listdir", lambda folder: [])
+    assert save(tmp_path, b"new").name == "a (2).txt"
+    assert (tmp_path / "a.txt").read_bytes() == b"faster"
+
+
+def test_left_part_is_gone_on_with(tmp_path):
+    """What a failed attempt has written is there for the next one, unless nothing could check it."""
+    leave(tmp_path, b"half")
+    with open_part(tmp_path, ".key-a.txt", keep=True) as part:
+        assert part.file.read() == b"half"
+    leave(tmp_path, b"half", keep=False)
+    assert os.listdir(tmp_path) == []
+
+
+def test_full_disk_keeps_no_part(tmp_path):
+    """On a full disk the unfinished file makes room for the others."""
+    leave(tmp_path, b"half", error=OSError(errno.ENOSPC, "No space left on device"))
+    assert os.listdir(tmp_path) == []
+
+
+@posix_only
+def test_two_at_once_have_a_part_each(tmp_path):
+    """While one process writes a part file, another gets one of its own."""
+    with open_part(tmp_path, ".key-a.txt", keep=True) as first:
+        first.file.write(b"first")
+        with open_part(tmp_path, ".key-a.txt", keep=True) as second:
+            second.file.write(b"second")
+            second.flush()
+            assert first.path != second.path
+            assert publish(second, tmp_path, "a.txt", ()).read_bytes() == b"second"
+        first.flush()
+        assert publish(first, tmp_path, "a.txt", ()).read_bytes() == b"first"
+    assert sorted(os.listdir(tmp_path)) == ["a (2).txt", "a.txt"]
+
+
+@posix_only
+@pytest.mark.parametrize("plant", ["link", "hard link", "open to others", "pipe", "folder"])
+def test_planted_part_is_left_alone(tmp_path, plant):
+    """What somebody else may read, or leads elsewhere, is neither written nor removed."""
+    victim, part = tmp_path / "victim", tmp_path / ".key-a.txt.part"
+    victim.write_bytes(b"untouched")
+    victim.chmod(0o644)
+    planting = {
+        "link": lambda: part.symlink_to(victim),
+        "hard link": lambda: part.hardlink_to(victim),
+        "open to others": lambda: (part.write_bytes(b""), part.chmod(0o666)),
+        "pipe": lambda: os.mkfifo(part),
+        "folder": part.mkdir,
+    }
+    planting[plant]()
+    assert save(tmp_path, b"secret").read_bytes() == b"secret"
+    assert victim.read_bytes() == b"untouched"
+    assert os.path.lexists(part)
+
+
+@posix_only
+def test_disk_without_links(tmp_path, monkeypatch):
+    """Where files cannot have two names, a file still replaces none."""
+
+    def refuse(*args, **kwargs):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("connector.communicate.part_files.os.link", refuse)
+    (tmp_path / "a.txt").write_bytes(b"somebody's own")
+    assert save(tmp_path, b"new").name == "a (2).txt"
+    assert sorted(os.listdir(tmp_path)) == ["a (2).txt", "a.txt"]

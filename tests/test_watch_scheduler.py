@@ -1,0 +1,185 @@
+"""Whose turn it is: each practice once an interval, by whichever process has room, trouble told once."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from connector.clock import Clock
+from connector.communicate.watch import PollResult
+from connector.communicate.watch_plan import WatchPlan
+from connector.communicate.watch_scheduler import WatchScheduler
+from connector.communicate.watch_timing import Lateness, backoff
+from connector.errors import (
+    CaseNotFoundError,
+    ConnectionNotFoundError,
+    NeedsRepairError,
+    ProviderUnavailableError,
+)
+from connector.store.watch_claims import WatchScope
+from tests.support.stores import grant_for, store_at
+
+
+class FakeWatch:
+    """A practice whose looks end as the script says; after it, well."""
+
+    def __init__(self, practice_id, looks, script):
+        self.practice_id = practice_id
+        self.delivered = 0
+        self._looks = looks
+        self._script = script
+
+    def poll(self, is_enough, keep_claim):
+        keep_claim()
+        self._looks.append(self.practice_id)
+        step = next(self._script, None)
+        if isinstance(step, Exception):
+            raise step
+        self.delivered += 1
+        return step or PollResult()
+
+
+def connect(store, *practice_ids):
+    for practice_id in practice_ids:
+        store.put(grant_for(practice_id), expected_generation=None)
+
+
+def schedule(store, names=None, *, script=(), looks=None, stop=None, told=None, lags=None, **plan):
+    """Run a scheduler to its end, over practices whose looks follow the script."""
+    script, looks = iter(script), [] if looks is None else looks
+    told, lags = [] if told is None else told, [] if lags is None else lags
+    scheduler = WatchScheduler(
+        store,
+        WatchScope(watch="default", provider="test", practice_ids=names),
+        lambda claim: FakeWatch(claim.practice_id, looks, script),
+        plan=WatchPlan(**{"interval": 0.02, "workers": 2, **plan}),
+        clock=Clock(),
+        on_problem=lambda practice_id, error: told.append((practice_id, error)),
+        on_lag=lags.append,
+    )
+    return scheduler.run(stop or threading.Event())
+
+
+def test_once_looks_at_everybody_once(store):
+    """One round takes every connected practice, due or not, and ends."""
+    connect(store, "maple", "linden", "lab:europe")
+    for _ in range(2):
+        looks = []
+        report = schedule(store, once=True, interval=3600, looks=looks)
+        assert (sorted(looks), report.looks) == (["linden", "maple"], 2)
+
+
+def test_processes_share_a_round(store, url):
+    """Whatever the number of processes, each practice is looked at once between them."""
+    practices = [f"p-{number:03}" for number in range(60)]
+    connect(store, *practices)
+    looks, stores = [], [store_at(url) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        reports = list(pool.map(lambda own: schedule(own, once=True, interval=3600, looks=looks), stores))
+    for own in stores:
+        own.close()
+    # A process that begins a round when another has ended its own looks again; none looks twice itself.
+    counts = Counter(looks)
+    assert set(counts) == set(practices)
+    assert sum(report.looks for report in reports) == len(looks)
+
+
+def test_practice_is_looked_at_again_and_again(store):
+    """A watch goes on until it is stopped, at its interval."""
+    connect(store, "maple")
+    stop, looks = threading.Event(), []
+
+    class Looks(list):
+        def append(self, practice_id):
+            looks.append(practice_id)
+            if len(looks) == 5:
+                stop.set()
+
+    schedule(store, ("maple",), stop=stop, looks=Looks())
+    assert looks == ["maple"] * 5
+
+
+def test_trouble_is_told_when_it_changes(store):
+    """A failure is told once however long it lasts, and so is its end."""
+    connect(store, "maple", "linden")
+    down, stop = ProviderUnavailableError("down"), threading.Event()
+    told = []
+
+    class Told(list):
+        def append(self, item):
+            told.append(item)
+            if item[1] is None:
+                stop.set()
+
+    script = [down, down, down, down, None, None]
+    schedule(store, ("maple",), script=script, stop=stop, told=Told())
+    assert [(practice, error) for practice, error in told] == [("maple", down), ("maple", None)]
+
+
+def test_case_that_cannot_be_read_is_a_problem_but_no_backoff(store):
+    """The practice is named, and looked at again after the usual interval."""
+    connect(store, "maple")
+    broken = CaseNotFoundError("the case c cannot be read")
+    report = schedule(store, script=[PollResult(problem=broken)], once=True, interval=3600)
+    assert report.problems == {"maple": broken}
+    (claim,) = store.watch_claims.claim(
+        WatchScope(watch="default", provider="test"), limit=1, lease=60, not_looked_since=1e12
+    )
+    assert (claim.failures, claim.problem, claim.late > -3600) == (1, "CaseNotFoundError", True)
+
+
+def test_named_practice_that_does_not_exist(store):
+    """The others are followed; the one without a connection is a problem of its own."""
+    connect(store, "maple")
+    report = schedule(store, ("maple", "nobody"), once=True)
+    assert report.looks == 1
+    assert isinstance(report.problems["nobody"], ConnectionNotFoundError)
+
+
+def test_named_practices_that_cannot_be_followed_end_the_watch(store):
+    """If nothing is left that a person has named, the watch ends by itself."""
+    connect(store, "maple")
+    report = schedule(store, ("maple",), script=[NeedsRepairError("dead")])
+    assert isinstance(report.problems["maple"], NeedsRepairError)
+
+
+def test_unfinished_work_is_given_back(store):
+    """A watch that is stopped leaves no claim behind: the next process goes on at once."""
+    connect(store, *(f"p-{number}" for number in range(20)))
+    stop = threading.Event()
+    stop.set()
+    schedule(store, stop=stop)
+    schedule(store, once=True, interval=3600, looks=(looks := []))
+    assert len(looks) == 20
+
+
+def test_lag_is_told_once():
+    """Looks that come far later than planned are reported with the interval that really passes."""
+    lags = []
+    late = Lateness(interval=10.0, now=0.0, on_lag=lags.append)
+    for second in range(1, 60):
+        late.add(40.0, now=float(second))
+        late.report(float(second))
+    assert len(lags) == 1
+    assert lags[0] > 15.0
+    assert late.mean == 40.0
+
+
+def test_lateness_from_before_does_not_count():
+    """What was overdue when the process began is no sign of too few workers."""
+    lags = []
+    late = Lateness(interval=10.0, now=0.0, on_lag=lags.append)
+    late.add(86400.0, now=1.0)
+    late.report(11.0)
+    assert (lags, late.mean) == ([], 1.0)
+
+
+@pytest.mark.parametrize(("failures", "least", "most"), [(1, 22, 38), (4, 180, 300), (9, 900, 900)])
+def test_backoff_grows(failures, least, most):
+    """A provider that fails is asked ever more seldom, every quarter of an hour at least."""
+    assert least <= backoff(ProviderUnavailableError("down"), failures, 30.0) <= most
+    assert backoff(ProviderUnavailableError("busy", retry_after=70.0), 1, 30.0) == 70.0
+    assert backoff(NeedsRepairError("dead"), failures, 30.0) == 30.0
