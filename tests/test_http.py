@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import ipaddress
 import os
 import socket
 import ssl
 import threading
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from connector.oauth.http import (
     stream,
 )
 from tests.support.answers import Answer, answer, answering, dripping, json_answer
+from tests.support.tls import server_context
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC).timestamp()
 GIGABYTE_OF_ZEROS = gzip.compress(bytes(1 << 24), 9) * 64
@@ -55,31 +55,7 @@ def body(text: str | bytes, **headers: str) -> requests.Response:
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
     """A server's TLS context for 127.0.0.1, and the certificate that vouches for it."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
-    built = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(datetime.now(UTC) - timedelta(days=1))
-        .not_valid_after(datetime.now(UTC) + timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
-        )
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(
-        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ) + built.public_bytes(pem)
-    (tmp_path / "server.pem").write_bytes(private)
-    (tmp_path / "ca.pem").write_bytes(built.public_bytes(pem))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "server.pem")
-    return context, tmp_path / "ca.pem"
+    return server_context(tmp_path)
 
 
 def test_a_whole_answer_arrives() -> None:

@@ -6,10 +6,12 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Error as PlaywrightError
 
 from connector.browser import capture_redirect
 from connector.browser.session import BrowserSession
@@ -47,6 +49,23 @@ def closing(shared_browser: SharedBrowser, one_browser: None) -> None:
         session.context.pages[0].on("load", lambda page: page.close())
 
     shared_browser.prepare = close_when_loaded
+
+
+@pytest.fixture
+def crashing(shared_browser: SharedBrowser, one_browser: None) -> None:
+    """Have the renderer of the first page crash as soon as the page has come."""
+
+    def crash_when_loaded(session: BrowserSession) -> None:
+        page = session.context.pages[0]
+
+        def crash(response: object) -> None:
+            devtools = session.context.new_cdp_session(page)
+            with suppress(PlaywrightError):  # it never answers
+                devtools.send("Page.crash")
+
+        page.once("load", crash)
+
+    shared_browser.prepare = crash_when_loaded
 
 
 @pytest.fixture

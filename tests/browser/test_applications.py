@@ -20,6 +20,7 @@ from connector import Config, ConnectionState, Connector
 from connector.browser.applications import remove_application
 from connector.errors import (
     AccountMismatchError,
+    BrowserUnavailableError,
     NobodyActedError,
     PageChangedError,
     ProviderUnavailableError,
@@ -158,6 +159,25 @@ def test_a_closed_window_is_told(browser: str, closing: None) -> None:
         pytest.raises(WindowClosedError, match="before Ormco"),
     ):
         remove_application(url, headless=True, browser=browser)
+
+
+def test_a_crash_is_told(browser: str, crashing: None) -> None:
+    """A page that crashes is told at once, not when a person's time is over."""
+    with applications_page(PAGES["bare"]) as (url, _), pytest.raises(BrowserUnavailableError, match="ended"):
+        remove_application(url, headless=True, browser=browser)
+
+
+TWO_BUTTONS = """<tr><td>Ormco</td><td><span role=button onclick="d.showModal()">&#9633;</span></td></tr>
+    <dialog id=d>Really? <button onclick="location = '/wrong'">Remove all</button>
+    <button onclick="location = '/gone'">Remove</button></dialog>"""
+
+
+def test_a_second_button_that_confirms(browser: str, one_browser: None) -> None:
+    """Which of two buttons confirms would be a guess: neither is pressed, and the error says so."""
+    with applications_page(TWO_BUTTONS) as (url, asked):
+        with pytest.raises(PageChangedError, match="more than one button"):
+            remove_application(url, credentials=("a", "b"), headless=True, patience=2, browser=browser)
+    assert "/wrong" not in asked
 
 
 @pytest.mark.usefixtures("display")

@@ -147,6 +147,7 @@ BROKEN: list[tuple[dict[str, Any], type[ConnectorError], str]] = [
     ({"update": ALERT.format("Zip is not valid.")}, ProviderErrorPageError, '"Zip is not valid."'),
     ({"update": 500}, ProviderUnavailableError, "failed at Update"),
     ({"update": SIGN_IN}, RequestExpiredError, "session at OrmcoDigital ended"),
+    ({"beside": "<button onclick='d.remove()'>Ok</button>"}, PageChangedError, 'single button "Ok"'),
     ({"disabled": "disabled"}, PageChangedError, "no field or button that can be used"),
     ({"update": None}, PageChangedError, 'no answer to "Update"'),
     ({"forgets": True}, PageChangedError, "it was not saved"),
@@ -222,6 +223,20 @@ def test_window_is_closed(connect: Connect, closing: None) -> None:
         with pytest.raises(WindowClosedError, match="before the profile was saved"):
             connect(pages.url, redirect_uri=REDIRECT_URI)
     assert pages.entered == []
+
+
+def test_crash_is_told(connect: Connect, crashing: None) -> None:
+    """A page of OrmcoDigital that crashes is told at once, and nothing is saved."""
+    with serve_profile() as pages, pytest.raises(BrowserUnavailableError, match="ended unexpectedly"):
+        connect(pages.url, redirect_uri=REDIRECT_URI)
+    assert pages.entered == []
+
+
+def test_second_ok_button(connect: Connect) -> None:
+    """Of two buttons *Ok* the one beside the field for the code is pressed."""
+    with serve_profile(hint="<p>We use cookies. <button onclick='d.remove()'>Ok</button></p>") as pages:
+        connect(pages.url, redirect_uri=REDIRECT_URI, sign_ins=ANYBODY)
+    assert pages.entered == [CODE]
 
 
 def environment(sandbox: RunningSandbox) -> dict[str, str]:

@@ -1,10 +1,14 @@
-"""The ways a visit to the provider ends without the redirect."""
+"""The ways in which a browser at the provider ends without the redirect, and those in which it goes on."""
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +22,8 @@ from connector.errors import (
     ProviderUnavailableError,
     WindowClosedError,
 )
-from tests.support.authorization_pages import CODE, AuthorizationPages, Trap, foreign
+from tests.support.authorization_pages import CODE, AuthorizationPages, Trap, allow, foreign, serve_pages
+from tests.support.tls import server_context
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -106,3 +111,85 @@ def test_error_of_the_person_comes_through(capture: Capture, pages: Authorizatio
 
     with pytest.raises(LookupError, match="a mistake in the test"):
         capture(pages.authorize("authorize"), redirect_uri="https://landing.test/", person=person)
+
+
+NO_PAGES = {
+    "a download": ({"Content-Disposition": "attachment; filename=a.bin"}, 200, "a file to download"),
+    "another kind of file": ({"Content-Type": "application/json"}, 200, r"a file \(application/json\)"),
+    "nothing": ({}, 204, r"nothing \(status 204\)"),
+    "a password dialog": ({"WWW-Authenticate": "Basic realm=x"}, 401, "in a dialog of the browser"),
+    "redirects in a circle": ({"Location": "/odd"}, 302, "redirects in a circle"),
+}
+
+
+@pytest.mark.parametrize(("headers", "status", "words"), list(NO_PAGES.values()), ids=list(NO_PAGES))
+def test_what_comes_instead_of_a_page_is_told(
+    headers: dict[str, str], status: int, words: str, capture: Capture, pages: AuthorizationPages
+) -> None:
+    """A download, a password dialog and the like are told as what they are, not as a bad network."""
+    pages.answers["odd"] = (status, headers)
+    with pytest.raises(ProviderUnavailableError, match=words):
+        capture(pages.authorize("odd"), redirect_uri="https://landing.test/")
+
+
+def test_certificate_that_is_not_trusted(capture: Capture, tmp_path: Path) -> None:
+    """A certificate error says so, with what may be behind it."""
+    context, _ = server_context(tmp_path)
+    with serve_pages(context) as pages, pytest.raises(ProviderUnavailableError) as caught:
+        capture(pages.authorize("authorize"), redirect_uri="https://landing.test/")
+    assert "its certificate is not trusted (ERR_CERT_AUTHORITY_INVALID)" in caught.value.message
+    assert "proxy" in caught.value.hint
+
+
+def test_driver_that_dies(capture_alone: Capture, pages: AuthorizationPages) -> None:
+    """When the program that drives the browser dies it is told at once, not when the time is over."""
+    before = drivers()
+    died: list[float] = []
+
+    def person(page: Page) -> None:
+        (driver,) = drivers() - before
+        os.kill(driver, signal.SIGKILL)
+        died.append(time.monotonic())
+
+    with pytest.raises(BrowserUnavailableError, match="ended unexpectedly"):
+        capture_alone(pages.authorize("authorize"), redirect_uri="https://landing.test/", person=person)
+    assert time.monotonic() - died[0] < 30  # of the 60 that a person has
+
+
+def drivers() -> set[int]:
+    children = Path("/proc/self/task").glob("*/children")
+    return {int(pid) for each in children for pid in each.read_text().split()}
+
+
+ELSEWHERE = {
+    "a link to a site that is down": "page.goto('http://127.0.0.1:9/')",
+    "a page that is missing at another site": "page.goto(other)",
+    "a second tab": "page.context.new_page().goto('http://127.0.0.1:9/')",
+    "a second tab with an outage": "page.context.new_page().goto(here + '/status/502')",
+    "a window that crashes": "page.context.new_page().goto('chrome://crash')",
+    "a file to download": "page.goto(here + '/file')",
+}
+
+
+@pytest.mark.parametrize("step", list(ELSEWHERE.values()), ids=list(ELSEWHERE))
+def test_failure_elsewhere_does_not_end_it(
+    step: str, capture: Capture, pages: AuthorizationPages, trap: Trap
+) -> None:
+    """A person may go to a page that fails, and come back: only the provider's own failure ends the flow."""
+    pages.target = f"{foreign(trap)}?{CODE}"
+    pages.answers["file"] = (200, {"Content-Disposition": "attachment"})
+    with serve_pages() as other:
+        names = {"other": f"http://localhost:{other.url.rpartition(':')[2]}/status/500", "here": pages.url}
+
+        def person(page: Page) -> None:
+            with suppress(PlaywrightError):
+                eval(step, {"page": page, **names})
+            page.wait_for_timeout(2_500)  # longer than a page that fails is given
+
+        def comes_back(page: Page) -> None:
+            person(page)
+            page.goto(pages.authorize("authorize"))
+            allow(page)
+
+        url = pages.authorize("authorize")
+        assert capture(url, redirect_uri=foreign(trap), person=comes_back) == pages.target

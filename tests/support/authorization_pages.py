@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,11 +50,14 @@ class AuthorizationPages:
 
 
 @contextmanager
-def serve_pages() -> Iterator[AuthorizationPages]:
-    """Run the server on a free loopback port."""
+def serve_pages(tls: ssl.SSLContext | None = None) -> Iterator[AuthorizationPages]:
+    """Run the server on a free loopback port, over TLS if there is a context for it."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
-    pages = AuthorizationPages(url=f"http://127.0.0.1:{server.server_port}")
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    scheme = "http" if tls is None else "https"
+    pages = AuthorizationPages(url=f"{scheme}://127.0.0.1:{server.server_port}")
     server.pages = pages  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()

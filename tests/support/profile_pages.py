@@ -26,6 +26,8 @@ class ProfilePages:
         button: the words of the button that opens the dialog.
         redirect_uri: where 3Shape is asked to send the code.
         extra: a further field of the profile.
+        hint: HTML in the dialog, away from the field for the code.
+        beside: HTML between that field and *Ok*.
         disabled: "disabled" for an *Ok* that cannot be pressed.
         method: the Submission Method that is saved.
         entered: the codes that *Update* came with.
@@ -39,6 +41,8 @@ class ProfilePages:
     button: str = "Connect 3 Shape to Insignia"
     redirect_uri: str = REDIRECT_URI
     extra: str = ""
+    hint: str = ""
+    beside: str = ""
     disabled: str = ""
     method: str = ""
     entered: list[str] = field(default_factory=list)
@@ -56,8 +60,8 @@ class ProfilePages:
             <input type=hidden name=code id=entered><button>Update</button></form>
             <div class=modal id=d style="display: none"><h2>Enter Authorization Code</h2>
             <p>First click <a href="{link}" target="{self.target}">here</a> to generate the code.</p>
-            <label>Enter Code : <input id=c></label>
-            <button {self.disabled} onclick="entered.value = c.value; {self.ok}">Ok</button>
+            {self.hint}<div><label>Enter Code : <input id=c></label>{self.beside}
+            <button {self.disabled} onclick="entered.value = c.value; {self.ok}">Ok</button></div>
             <p role=alert id=problem></p></div>"""
 
 
