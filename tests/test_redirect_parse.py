@@ -208,6 +208,15 @@ def test_response_has_both_forms_of_the_code() -> None:
     assert response.dialog_code == CODE.replace("!", "%21")
 
 
+@pytest.mark.parametrize(("lost", "warning"), [(0, ""), (1, '3 characters stand before the "!"')])
+def test_an_unusual_handle_is_a_warning(lost: int, warning: str) -> None:
+    """A handle of another length may be another server's way: it is pointed out, and no reason to refuse."""
+    response = parse(f"https://ormco.com/?code={encoded(CODE[lost:], 2)}")
+    assert response.warning.startswith(warning)
+    assert bool(response.warning) is bool(warning)
+    assert parse(f"https://ormco.com/?code={HEX}").warning == ""
+
+
 def test_state_has_to_be_the_expected_one() -> None:
     """A response to another request is refused."""
     assert parse(f"{URL}&state={STATE}", expected_state=STATE).state == STATE

@@ -26,7 +26,7 @@ _PUNCTUATION = "()',;:!?…*$"
 _PART = r"[A-Za-z0-9_\-+/.~%!$&'()*,;:@=]+"
 _CLASSIC_PART = r"[A-Za-z0-9_\-+/.~%]+=*"
 _HEX = r"(?:[0-9A-F]{64}|[0-9a-f]{64})(?:-[0-9]{1,3})?"
-_BROKEN_ESCAPE = r"%[ \n]*([0-9A-Fa-f])[ \n]*([0-9A-Fa-f])"
+_ESCAPE = r"%(?:[ \n]*2[ \n]*5){0,8}[ \n]*[0-9A-Fa-f][ \n]*[0-9A-Fa-f]"
 _LONGEST_HEX = 70
 _FULL_LINE = 16
 _SHORTEST_SENTENCE = 4
@@ -82,7 +82,8 @@ def _words(text: str, trim: str = _TRIM) -> list[str]:
 
 def _decoded_words(value: str, layers: int) -> list[str]:
     """Split a value at its white space, then decode its words, so that what was encoded stays in the code."""
-    words = _words(re.sub(_BROKEN_ESCAPE, r"%\1\2", value), "…")
+    joined = re.sub(_ESCAPE, lambda escape: "".join(escape[0].split()), value) if "%" in value else value
+    words = _words(joined, "…")
     for _ in range(layers):
         words = [percent_decode(word) for word in words]
     # Encoded line ends and marks come along when a wrapped address is opened.

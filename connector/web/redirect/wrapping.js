@@ -8,7 +8,7 @@ const WORD = /^(?:[A-Za-z]?[a-z]*|[A-Z]{4,}|[a-z]+-[a-z]+|[0-9]{5,}|[-_]+|[A-Za-
 const PUNCTUATION = "()',;:!?…*$";
 const PART = /^[A-Za-z0-9_\-+/.~%!$&'()*,;:@=]+$/;
 const CLASSIC_PART = /^[A-Za-z0-9_\-+/.~%]+=*$/;
-const BROKEN_ESCAPE = /%[ \n]*([0-9A-Fa-f])[ \n]*([0-9A-Fa-f])/g;
+const ESCAPE = /%(?:[ \n]*2[ \n]*5){0,8}[ \n]*[0-9A-Fa-f][ \n]*[0-9A-Fa-f]/g;
 const LONGEST_HEX = 70;
 const FULL_LINE = 16;
 const SHORTEST_SENTENCE = 4;
@@ -48,7 +48,8 @@ function wordsOf(text, around) {
 
 // Split at white space, then decode the words, so that what was encoded stays in the code.
 function decodedWords(value, layers) {
-  let words = wordsOf(value.replace(BROKEN_ESCAPE, "%$1$2"), "…");
+  const joined = value.replace(ESCAPE, (escape) => splitWords(escape).join(""));
+  let words = wordsOf(joined, "…");
   for (let layer = 0; layer < layers; layer += 1) words = words.map(percentDecode);
   // Encoded line ends and marks come along when a wrapped address is opened.
   return words.map((word) => splitWords(oneForm(word)).join(""));
