@@ -25,7 +25,7 @@ from tests.support.answers import answering, json_answer
 from tests.support.clock import ManualClock
 from tests.support.connecting import connect, settings
 from tests.support.lab import EMAILS, UsersApi, lab_of
-from tests.support.sandbox import RunningSandbox
+from tests.support.sandbox import RunningSandbox, running_sandbox
 
 PRACTICE = "practice-42"
 LAB = EMAILS["americas"]
@@ -96,6 +96,13 @@ def test_from_nothing_to_active(patient: RunningSandbox, store_url: str) -> None
         assert lab_events(connector) == [("none", "none"), ("requested", "request"), ("active", "none")]
     practice = UsersApi(patient, patient.practice).me()
     assert [row["RemoteUserEmail"] for row in practice["Connections"]] == ["Insignia.Support@ormco.com"]
+
+
+def test_answer_to_a_request_is_read_from_the_provider(store_url: str) -> None:
+    """After a request the state is read again: a lab that accepts at once is active, and stored so."""
+    with running_sandbox(approval_seconds=0) as eager, connected(eager, store_url) as connector:
+        assert summary(connector.lab.request(PRACTICE)) == ("active", None, "request")
+        assert connector.status(PRACTICE).lab == LabConnection(state="active", email=LAB)
 
 
 def test_lab_of_the_accounts_own_region(patient: RunningSandbox, store_url: str) -> None:

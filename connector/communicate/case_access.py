@@ -8,18 +8,21 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
+from connector.clock import Clock
 from connector.communicate.case_reader import CaseReader, Labs
 from connector.communicate.client import ApiClient, TokenRefresher
-from connector.communicate.lab_report import LAB_PREFIX
 from connector.communicate.models import Case
 from connector.communicate.regions import ApiRegion, api_region, resolve_region
-from connector.communicate.users import UsersApi
 from connector.connection import Connection
 from connector.errors import CaseNotFoundError, SettingError
 from connector.oauth.http import LARGE_LISTS, Transport
 from connector.oauth.provider import Provider
 from connector.resources import Resources
+
+if TYPE_CHECKING:
+    from connector.communicate.users import User
 
 __all__ = ["CaseAccess"]
 
@@ -87,7 +90,7 @@ class CaseAccess:
 
     def lab_reader(self, practice_id: str, region: str) -> CaseReader | None:
         """Return what speaks as Ormco's own lab account of a region, or None if none is connected."""
-        lab_id = f"{LAB_PREFIX}{region}"
+        lab_id = f"lab:{region}"
         if lab_id == practice_id or self._resources.store.connection(lab_id) is None:
             return None
         reader = self.reader(lab_id)
@@ -123,13 +126,14 @@ class CaseAccess:
         token = partial(self._token, connection.practice_id)
         refresher = TokenRefresher(token, clock=clock)
         api = ApiClient(refresher, origins=self.origins, clock=clock, transport=self._transport)
-        users = UsersApi(provider, token, clock=clock) if provider.users_url else None
+        # Most cases need neither the labs' ids nor another region: then nobody asks the users API.
+        read_user = partial(_read_user, provider, token, clock)
         stored = connection.account.region if connection.account else None
         emails = frozenset(email.casefold() for email in self._resources.config.labs.values())
-        labs = Labs(emails=emails, find_ids=partial(_lab_ids, users, emails))
+        labs = Labs(emails=emails, find_ids=partial(_lab_ids, read_user, emails))
         if named is not None:
             return CaseReader(api, api_region(named, provider), labs)
-        resolve = partial(_present_region, api, provider, users, stored)
+        resolve = partial(_present_region, api, provider, read_user, stored)
         region = api_region(stored, provider) if stored is not None else resolve()
         return CaseReader(api, region, labs, resolve=resolve)
 
@@ -143,18 +147,24 @@ class CaseAccess:
         return connection
 
 
+def _read_user(provider: Provider, token: Callable[[bool], str], clock: Clock) -> User | None:
+    from connector.communicate.users import UsersApi
+
+    return UsersApi(provider, token, clock=clock).me() if provider.users_url else None
+
+
 def _present_region(
-    api: ApiClient, provider: Provider, users: UsersApi | None, stored: str | None
+    api: ApiClient, provider: Provider, read_user: Callable[[], User | None], stored: str | None
 ) -> ApiRegion:
     """Return the region of an account as the provider has it now."""
-    region = users.me().account.region if users else None
-    return resolve_region(api, provider, region or stored)
+    me = read_user()
+    return resolve_region(api, provider, (me and me.account.region) or stored)
 
 
-def _lab_ids(users: UsersApi | None, emails: Collection[str]) -> frozenset[str]:
+def _lab_ids(read_user: Callable[[], User | None], emails: Collection[str]) -> frozenset[str]:
     """Return the Communicate ids of Ormco's labs as an account knows them, case folded."""
-    if users is None:
+    me = read_user()
+    if me is None:
         return frozenset()
-    me = users.me()
     known = [(me.account.id, me.account.email or ""), *((each.id, each.email) for each in me.connections)]
     return frozenset(id_.casefold() for id_, email in known if id_ and email.casefold() in emails)
