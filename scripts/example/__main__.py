@@ -11,6 +11,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from people import PEOPLE
 from workers import run_workers
@@ -30,9 +31,10 @@ def main() -> None:
         url = (options.url or f"http://127.0.0.1:{bound.getsockname()[1]}").rstrip("/")
         if not os.environ.get("ORMCO_PROVIDER"):
             stack.enter_context(_sandbox(url))
-        _introduce(url)
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ormco-example-sessions-"))
+        _introduce(url, bound.getsockname()[1])
         try:
-            run_workers(bound, url=url, secret=secrets.token_bytes(32), count=options.workers)
+            run_workers(bound, url=url, sessions=Path(folder, "sessions.db"), count=options.workers)
         except KeyboardInterrupt:
             print()
 
@@ -58,8 +60,10 @@ def _sandbox(url: str) -> Iterator[None]:
         yield
 
 
-def _introduce(url: str) -> None:
+def _introduce(url: str, port: int) -> None:
     print(f"The example: {url}")
+    if not url.endswith(f":{port}"):
+        print(f"  behind a proxy that sends its Host to http://127.0.0.1:{port}")
     for name, person in PEOPLE.items():
         print(f"  sign in here as {name}, password {person.password}")
     print("Ctrl-C ends it.", flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 from flask import Flask, Response, current_app, flash, g, redirect, render_template, request, session, url_for
@@ -23,16 +24,16 @@ class _ConsentNeeded(Exception):  # noqa: N818 - the way on, not an error
     """Only the practice can repair the connection, in its own browser."""
 
 
-def create_app(config: Config, *, url: str, secret: bytes) -> Flask:
+def create_app(config: Config, *, url: str, sessions: Path) -> Flask:
     """Return the application.
 
     Args:
         config: the connector's settings.
         url: the address that people use; `<url>/connected` has to be registered as a redirect URI.
-        secret: what session cookies are signed with.
+        sessions: the file that all worker processes keep sessions in.
     """
     app = Flask(__name__)
-    protect(app, url=url, secret=secret)
+    protect(app, url=url, sessions=sessions)
     app.extensions["config"] = config
     app.extensions["url"] = url
     # One store and two registered redirect URIs: this application's own, and the setting's: Ormco's page,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import subprocess
@@ -34,7 +35,7 @@ class Example:
     """The running example: where it is, the sandbox behind it, and its access log."""
 
     def __init__(self, lines: list[str], log: Path) -> None:
-        text = "\n".join(lines)
+        self.text = text = "\n".join(lines)
         self.url = _found(r"The example: (\S+)", text)
         self.sandbox = _found(r"3Shape, imitated: (\S+)/portal", text)
         self.practice = (
@@ -60,13 +61,13 @@ def _found(pattern: str, text: str) -> str:
 
 
 @contextmanager
-def running_example(tmp_path: Path, **environment: str) -> Iterator[Example]:
+def running_example(tmp_path: Path, *arguments: str, **environment: str) -> Iterator[Example]:
     """Start it with two workers on a free port; stop it as a service manager would."""
     log = tmp_path / "example.log"
     with (
         log.open("w") as stderr,
         subprocess.Popen(
-            [sys.executable, str(EXAMPLE), "--port", "0", "--workers", "2"],
+            [sys.executable, str(EXAMPLE), "--port", "0", "--workers", "2", *arguments],
             env=os.environ | environment,
             stdout=subprocess.PIPE,
             stderr=stderr,
@@ -310,7 +311,10 @@ def test_what_others_send(example: Example) -> None:
 
     for path in ("/connect", "/paste", "/repair", "/disconnect", "/logout", "/login"):
         assert send("POST", path, data={"user": "alex", "password": "example-alex"}).status_code == 400
-    assert send("GET", "/login", headers={"Host": "evil.example"}).status_code == 400
+    host = example.url.partition("://")[2]
+    for name in ("evil.example", f"evil.example:{host.partition(':')[2]}", "127.0.0.1", "127.0.0.1:1", "a b"):
+        assert send("GET", "/login", headers={"Host": name}).status_code == 400
+    assert send("GET", "/login", headers={"Host": host}).status_code == 200
     stranger = send("GET", "/connected?code=made-up-code&state=x")
     assert (stranger.status_code, stranger.headers["Location"]) == (303, "/login")
     assert send("GET", "/events").status_code == 303
@@ -328,3 +332,63 @@ def test_what_others_send(example: Example) -> None:
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
     assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
     assert "made-up-code" not in example.log
+
+
+def signed_in(url: str, user: tuple[str, str] = ALEX) -> requests.Session:
+    """A session that is signed in, without a browser."""
+    browsing = requests.Session()
+    page = browsing.get(f"{url}/login", timeout=TIMEOUT)
+    fields = {"user": user[0], "password": user[1], "form_token": form_token(page)}
+    browsing.post(page.url, data=fields, timeout=TIMEOUT, allow_redirects=False)
+    return browsing
+
+
+def form_token(page: requests.Response) -> str:
+    return _found(r'name="form_token" value="([^"]+)"', page.text)
+
+
+def test_signing_out_ends_the_session_on_the_server(example: Example) -> None:
+    """A cookie that somebody has kept opens nothing afterwards, whichever worker is asked."""
+    browsing = signed_in(example.url)
+    kept = dict(browsing.cookies)
+    page = browsing.get(f"{example.url}/profile", timeout=TIMEOUT)
+    browsing.post(f"{example.url}/logout", data={"form_token": form_token(page)}, timeout=TIMEOUT)
+    for _ in range(4):
+        again = requests.get(f"{example.url}/profile", cookies=kept, timeout=TIMEOUT, allow_redirects=False)
+        assert (again.status_code, again.headers["Location"]) == (303, "/login")
+
+
+def test_a_cookie_holds_nothing_to_read(example: Example) -> None:
+    """It is a random number that changes with the sign-in; what it stands for stays on the server."""
+    with requests.Session() as browsing:
+        browsing.get(f"{example.url}/login", timeout=TIMEOUT)
+        before = list(browsing.cookies.values())
+    after = list(signed_in(example.url).cookies.values())
+    assert [len(value) for value in before + after] == [43, 43]
+    assert before != after
+    for value in after:
+        assert b"alex" not in base64.urlsafe_b64decode(f"{value}=")
+
+
+def test_guessing_passwords_gets_slower(example: Example) -> None:
+    """After three wrong ones even the right one has to wait; others are not held up."""
+    for _ in range(4):
+        signed_in(example.url, ("alex", "wrong"))
+    refused = signed_in(example.url).get(f"{example.url}/profile", timeout=TIMEOUT)
+    assert refused.url == f"{example.url}/login"
+    assert (
+        signed_in(example.url, ROBIN).get(f"{example.url}/profile", timeout=TIMEOUT).url.endswith("/profile")
+    )
+
+
+def test_behind_tls_cookies_are_the_hosts_own(tmp_path: Path) -> None:
+    """With an https address, the cookie is this host's alone and browsers are told to stay with TLS."""
+    arguments = ["--url", "https://app.example.test"]
+    with running_example(tmp_path, *arguments) as example:
+        local = _found(r"sends its Host to (\S+)", example.text)
+        page = requests.get(f"{local}/login", headers={"Host": "app.example.test"}, timeout=TIMEOUT)
+    cookie = page.headers["Set-Cookie"]
+    assert cookie.startswith("__Host-example=")
+    assert {"Secure", "HttpOnly", "Path=/"} <= set(cookie.split("; "))
+    assert "Domain" not in cookie
+    assert page.headers["Strict-Transport-Security"].startswith("max-age=")
