@@ -8,18 +8,34 @@ from datetime import datetime
 from enum import StrEnum
 
 from connector.errors import ConnectionNotFoundError
-from connector.oauth.token_set import TokenSet
 
 __all__ = [
+    "AccessToken",
     "Account",
+    "AccountPolicy",
     "Connection",
     "ConnectionState",
     "Event",
-    "Grant",
     "LabConnection",
-    "UnprovenGrant",
     "not_found",
 ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessToken:
+    """A bearer token for the provider's APIs.
+
+    Attributes:
+        value: the token itself.
+        expires_at: when to stop using it.
+        refresh_at: when it is refreshed ahead of its end.
+        token_type: "Bearer".
+    """
+
+    value: str = field(repr=False)
+    expires_at: datetime
+    refresh_at: datetime
+    token_type: str = "Bearer"  # noqa: S105 - no secret
 
 
 class ConnectionState(StrEnum):
@@ -80,6 +96,7 @@ class Connection:
         connected_at: when consent was last given.
         refreshed_at: when the present token set arrived.
         token_generation: rises by one with each new token set.
+        refresh_count: how often the tokens were refreshed.
         lab: the lab connection as last seen.
         last_error: the last failure in words, or None.
     """
@@ -96,60 +113,27 @@ class Connection:
     connected_at: datetime | None = None
     refreshed_at: datetime | None = None
     token_generation: int = 0
+    refresh_count: int = 0
     lab: LabConnection | None = None
     last_error: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnprovenGrant:
-    """Tokens whose account could not be read yet; never handed out before it has been.
+class AccountPolicy:
+    """Which account may stand behind a new grant.
 
     Attributes:
-        tokens: what was granted.
-        expected_account: e-mail address the account has to have, or None.
-        allow_account_change: whether it may differ from the connection's present account.
-        sent: whether their refresh token is being sent; still True afterwards, the answer may be lost.
+        expected_account: e-mail address the account has to have, or None for any.
+        allow_account_change: whether it may differ from before, or already be another practice's.
         to_confirm: whether the answer had no state and came from outside, so that anybody can have sent it:
             a person has to see the account first.
         binding: digest of the session secret of whoever may confirm the account, or None.
-        account: the account, once it was read and waits to be confirmed.
     """
 
-    tokens: TokenSet = field(repr=False)
     expected_account: str | None = None
     allow_account_change: bool = False
-    sent: bool = False
     to_confirm: bool = False
     binding: str | None = None
-    account: Account | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grant:
-    """A connection with its secrets and the bookkeeping of its refreshes, as the store holds it.
-
-    Attributes:
-        connection: what may be shown.
-        tokens: the present token set, or None (revoked, or none proved yet).
-        unproven: newer tokens that wait for their account to be read.
-        refresh_sent_at: set while a refresh is under way; still set afterwards, its answer may be lost.
-        refresh_owner: the process that sent that refresh.
-        failures: failed refreshes in a row.
-        retry_at: no refresh before this moment.
-        confirm_by: when unproven tokens are revoked that nobody has confirmed; None if none wait for that.
-        stored: the store's own note of what it was read from; kept by `dataclasses.replace`, it tells the
-            store what has changed, and whether anything else was written since. None where it was never read.
-    """
-
-    connection: Connection
-    tokens: TokenSet | None = field(default=None, repr=False)
-    unproven: UnprovenGrant | None = field(default=None, repr=False)
-    refresh_sent_at: datetime | None = None
-    refresh_owner: str | None = None
-    failures: int = 0
-    retry_at: datetime | None = None
-    confirm_by: datetime | None = None
-    stored: object = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from connector.clock import Clock
 from connector.config import Config
-from connector.connection import Connection, Event
+from connector.connection import AccessToken, AccountPolicy, Connection, Event
 from connector.resources import Resources
 from connector.upkeep import Upkeep
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from connector.consent import Capture, Progress
     from connector.oauth.authorization_request import AuthorizationRequest
-    from connector.refresh.due import Done, Pace, Summary
+    from connector.refresh.bulk import Done, Pace, Summary
 
 __all__ = ["Connector"]
 
@@ -64,8 +64,8 @@ class Connector(Upkeep):
         """
         from connector import consent
 
-        terms = consent.Terms(expected_account=expected_account, allow_account_change=allow_account_change)
-        return consent.begin(self._resources, practice_id, binding=binding, terms=terms)
+        policy = AccountPolicy(expected_account=expected_account, allow_account_change=allow_account_change)
+        return consent.begin(self._resources, practice_id, binding=binding, policy=policy)
 
     def complete(self, redirect_url: str, *, practice_id: str, binding: str | None = None) -> Connection:
         """Complete what `begin` began, in this process or another.
@@ -121,7 +121,7 @@ class Connector(Upkeep):
 
     def open_requests(self, practice_id: str) -> list[AuthorizationRequest]:
         """Return the requests of a practice that wait for an answer and are not too old."""
-        return self._resources.store.open_requests(practice_id)
+        return self._resources.store.requests.open_for(practice_id)
 
     def connect(
         self,
@@ -153,22 +153,43 @@ class Connector(Upkeep):
             progress=progress,
         ).connection
 
-    def access_token(self, practice_id: str, *, min_ttl: float = 60) -> str:
+    def token(self, practice_id: str, *, min_ttl: float = 60, rejected: str | None = None) -> AccessToken:
         """Return an access token that is valid now, refreshed if need be.
 
         Args:
             practice_id: whose connection.
             min_ttl: seconds it has to live on, at most half of its life.
+            rejected: a token that an API has answered 401 to: it is renewed if it is still the present one,
+                once for all who were refused.
 
         Raises:
             connector.errors.ConnectionNotFoundError: the practice is not connected.
             connector.errors.NeedsRepairError: the grant is dead.
             connector.errors.RevokedError: the connection was revoked.
-            connector.errors.ProviderUnavailableError: it ended, and the provider is down.
+            connector.errors.ProviderUnavailableError: it ended, and the provider is down; or an API rejects a
+                token that was just renewed for that.
         """
-        # From here on the refresher answers by itself: this is called for every request of an app server.
-        self.access_token = self._refresher.access_token  # type: ignore[method-assign]
-        return self._refresher.access_token(practice_id, min_ttl=min_ttl)
+        return self._tokens.token(practice_id, min_ttl=min_ttl, rejected=rejected)
+
+    def access_token(self, practice_id: str, *, min_ttl: float = 60, rejected: str | None = None) -> str:
+        """Return the value of `token`.
+
+        Raises:
+            connector.errors.ConnectorError: as `token` does.
+        """
+        return self._tokens.access_token(practice_id, min_ttl=min_ttl, rejected=rejected)
+
+    def refresh(self, practice_id: str, *, force: bool = False) -> Connection:
+        """Refresh a connection whose access token is near its end.
+
+        Args:
+            practice_id: whose connection.
+            force: renew a token that is still good as well, without waiting for a backoff.
+
+        Raises:
+            connector.errors.ConnectorError: as `token` does.
+        """
+        return self._tokens.refresh(practice_id, force=force)
 
     def session(self, practice_id: str) -> requests.Session:
         """Return a `requests.Session` that stays authorized as the practice.
@@ -197,12 +218,10 @@ class Connector(Upkeep):
             progress: told of each connection, in some thread.
         """
         from connector.consent.confirmation import end_overdue
-        from connector.refresh.due import refresh_due
+        from connector.refresh.bulk import refresh_due
 
         end_overdue(self._resources)
-        return refresh_due(
-            self._refresher, self._resources.store, within=within, pace=pace, progress=progress
-        )
+        return refresh_due(self._tokens, self._resources.store, within=within, pace=pace, progress=progress)
 
     def adopt(
         self, practice_id: str, refresh_token: str, *, expected_account: str | None = None
@@ -219,11 +238,13 @@ class Connector(Upkeep):
             connector.errors.AccountMismatchError: it belongs to another account.
             connector.errors.ProviderUnavailableError: not now; the token is kept and tried again.
         """
-        from connector.consent import Terms
         from connector.consent.adoption import adopt
 
         return adopt(
-            self._resources, practice_id, refresh_token, terms=Terms(expected_account=expected_account)
+            self._resources,
+            practice_id,
+            refresh_token,
+            policy=AccountPolicy(expected_account=expected_account),
         )
 
     def status(self, practice_id: str) -> Connection:
@@ -246,7 +267,7 @@ class Connector(Upkeep):
             practice_id: only this practice's.
             limit: how many at the most.
         """
-        return self._resources.store.events(after=after, practice_id=practice_id, limit=limit)
+        return self._resources.store.audit.events(after=after, practice_id=practice_id, limit=limit)
 
     def subscribe(self, subscriber: Callable[[Event], object]) -> Callable[[], None]:
         """Have a function called with every event of this process, right after it is stored.
@@ -254,7 +275,7 @@ class Connector(Upkeep):
         Returns:
             A function that ends it. Events of other processes are read with `events`.
         """
-        return self._resources.store.subscribe(subscriber)
+        return self._resources.store.audit.subscribe(subscriber)
 
     def rotate_keys(self, *, progress: Callable[[int], object] = lambda done: None) -> int:
         """Seal everything in the store with a new key, while others go on; return how many values.
@@ -265,12 +286,16 @@ class Connector(Upkeep):
         return self._resources.store.rotate_keys(progress=progress)
 
     def close(self) -> None:
-        """Wait for refreshes under way, and close what was opened."""
-        if "_refresher" in vars(self):
-            self._refresher.close()
+        """Close what was opened; a refresh in the background goes on, and its tokens are stored.
+
+        The connector gives no tokens any more.
+        """
         if "cases" in vars(self):
             self.cases.close()
-        self._resources.close()
+        if "_tokens" in vars(self):
+            self._tokens.close(then=self._resources.close)
+        else:
+            self._resources.close()
 
     def __enter__(self) -> Self:
         return self

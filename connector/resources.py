@@ -16,6 +16,7 @@ from connector.oauth.provider import ClientRegistration, Provider
 
 if TYPE_CHECKING:
     from connector.oauth.token_endpoint import TokenEndpoint
+    from connector.refresh.rotate import Rotator
     from connector.store.store import Store
 
 __all__ = ["Resources"]
@@ -40,6 +41,7 @@ class Resources:
         self._store: Store | None = None
         self._provider: Provider | None = None
         self._endpoint: TokenEndpoint | None = None
+        self._rotator: Rotator | None = None
         self._reached_at = float("-inf")
         if hasattr(os, "register_at_fork"):  # not on Windows
             forget = weakref.WeakMethod(self._forget_sockets)
@@ -68,6 +70,7 @@ class Resources:
                     keys=self.config.store_keys.reveal(),
                     clock=self.clock,
                     actor=self.actor,
+                    record_refreshes=self.config.record_refreshes,
                 )
             return self._store
 
@@ -118,6 +121,16 @@ class Resources:
                 hint="Set ORMCO_PROVIDER, or --provider, to what it was made with.",
             )
         return self.endpoint
+
+    @property
+    def rotator(self) -> Rotator:
+        """What sends refresh tokens; one for all, because it may hold new tokens that wait to be stored."""
+        with self._lock:
+            if self._rotator is None:
+                from connector.refresh.rotate import Rotator
+
+                self._rotator = Rotator(self.store, self.endpoint_of, self.clock)
+            return self._rotator
 
     def check_reachable(self) -> None:
         """Prove that the provider answers, at most once a minute.

@@ -7,16 +7,15 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from connector.connection import Connection, Event
+from connector.connection import AccountPolicy, Connection, Event
 from connector.resources import Resources
 
 if TYPE_CHECKING:
     from connector.communicate.cases import Cases
     from connector.communicate.lab import OrmcoLab
-    from connector.connection import Grant
     from connector.consent import Capture, Progress
     from connector.doctor.check import Check
-    from connector.refresh import Refresher
+    from connector.refresh import AccessTokens
     from connector.repair import LastResort, Repair
     from connector.revocation import Revocation
     from connector.revocation.removal import Consequences, Removal
@@ -61,9 +60,9 @@ class Upkeep:
         from connector import consent
         from connector.repair import repair
 
-        terms = consent.Terms(expected_account=expected_account, allow_account_change=allow_account_change)
-        attempt = consent.Attempt(capture=capture or self._capture, terms=terms, progress=progress)
-        return repair(self._resources, self._refresher, practice_id, attempt=attempt, last_resort=last_resort)
+        policy = AccountPolicy(expected_account=expected_account, allow_account_change=allow_account_change)
+        options = consent.ConsentOptions(capture=capture or self._capture, policy=policy, progress=progress)
+        return repair(self._resources, self._tokens, practice_id, options=options, last_resort=last_resort)
 
     def consequences(self, practice_id: str) -> Consequences | None:
         """Return what `revoke` will cut off, to be shown before; None where nothing is left to cut off.
@@ -118,9 +117,9 @@ class Upkeep:
         from connector import consent
         from connector.repair import reconnect
 
-        terms = consent.Terms(allow_account_change=allow_account_change)
-        attempt = consent.Attempt(capture=capture or self._capture, terms=terms, progress=progress)
-        return reconnect(self._resources, practice_id, attempt=attempt, removal=removal or self._removal())
+        policy = AccountPolicy(allow_account_change=allow_account_change)
+        options = consent.ConsentOptions(capture=capture or self._capture, policy=policy, progress=progress)
+        return reconnect(self._resources, practice_id, options=options, removal=removal or self._removal())
 
     def forget(self, practice_id: str) -> None:
         """Delete all that is stored of a practice, without asking the provider to revoke anything.
@@ -131,7 +130,7 @@ class Upkeep:
         self._resources.store.existing(practice_id)
         now = self._resources.clock.utc_now()
         event = Event(at=now, kind="forget", outcome="ok", practice_id=practice_id)
-        self._resources.store.delete(practice_id, event)
+        self._resources.store.forget(practice_id, event)
 
     def doctor(
         self, practice_id: str | None = None, *, only: Collection[str] | None = None
@@ -145,7 +144,7 @@ class Upkeep:
         """
         from connector.doctor import examine
 
-        return examine(self._resources, lambda: self._refresher, practice_id, only=only)
+        return examine(self._resources, lambda: self._tokens, practice_id, only=only)
 
     @cached_property
     def lab(self) -> OrmcoLab:
@@ -162,22 +161,22 @@ class Upkeep:
         return Cases(self._resources, self._token)
 
     @cached_property
-    def _refresher(self) -> Refresher:
-        from connector.refresh import Refresher
+    def _tokens(self) -> AccessTokens:
+        from connector.refresh import AccessTokens
 
         resources = self._resources
 
-        def prove(grant: Grant) -> Grant:
-            from connector.consent import account_proof
+        def verify(practice_id: str) -> None:
+            from connector.consent.account import verify_account
 
-            return account_proof.prove(resources, grant)
+            verify_account(resources, practice_id)
 
-        return Refresher(resources.store, resources.endpoint_of, resources.clock, prove=prove)
+        return AccessTokens(resources.store, resources.rotator, resources.clock, verify=verify)
 
     def _token(self, practice_id: str, refreshed: bool) -> str:
         if refreshed:
-            self._refresher.refresh(practice_id, force=True)
-        return self._refresher.access_token(practice_id)
+            self._tokens.refresh(practice_id, force=True)
+        return self._tokens.access_token(practice_id)
 
     def _capture(self, url: str, *, redirect_uri: str) -> AbstractContextManager[str]:
         from connector.browser import open_capture

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from connector.sandbox import Sandbox
 from connector.store import Store
 from tests.support.sandbox import RunningSandbox
-from tests.support.stores import fresh_url, store_at
+from tests.support.stores import KINDS, fresh_url, store_at
 from tests.support.token_server import TokenServer
 
 # A parent that ignores Ctrl-C (nohup, a shell's background job) hands that on to every process started here.
@@ -86,7 +86,7 @@ def store_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'connections.db'}"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=KINDS)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty store of each kind."""
     return fresh_url(request.param, tmp_path)

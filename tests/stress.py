@@ -13,7 +13,7 @@ from tests.support.code_pages import Parser, page_parser, read_by_python
 from tests.support.kills import kill_at_random
 from tests.support.pastes import pastes
 from tests.support.processes import results, workers
-from tests.support.stores import grant_for
+from tests.support.stores import put
 from tests.support.token_server import TokenServer
 from tests.support.work import ask
 
@@ -28,7 +28,7 @@ def test_stampede(url: str, store: Store, server: TokenServer) -> None:
     server.set(latency=0.25)
     for run in range(RUNS):
         name = f"p{run}"
-        store.put(grant_for(name, age=3700), expected_generation=None)
+        put(store, name, age=3700)
         server.set(calls=0)
         with workers(PROCESSES, ask, url, server.url, name, THREADS) as running:
             found = results(running)

@@ -121,7 +121,7 @@ def test_account_that_cannot_be_read_after_the_refresh(
 
     with connector:
         with monkeypatch.context() as patch:
-            patch.setattr("connector.consent.account_proof.read_account", is_down)
+            patch.setattr("connector.consent.account.read_account", is_down)
             with pytest.raises(ProviderUnavailableError, match="down"):
                 connector.adopt("practice-42", refresh_token)
             with pytest.raises(ProviderUnavailableError, match="could not be read yet"):

@@ -38,6 +38,13 @@ def connector(classic: RunningSandbox, url: str) -> Iterator[Connector]:
 
 
 @pytest.fixture
+def embedded(classic: RunningSandbox, store_url: str) -> Iterator[Connector]:
+    """A connector whose database has this machine's clock, which a test can move."""
+    with connector_at(classic, store_url) as connector:
+        yield connector
+
+
+@pytest.fixture
 def attacker(classic: RunningSandbox) -> SignIn:
     """Somebody with a Communicate account of their own, and the address of the application's callback."""
     return classic.other_practice
@@ -75,19 +82,19 @@ def test_a_strangers_code_connects_nobody(
 
 
 def test_a_strangers_code_leaves_the_connection_as_it_is(
-    connector: Connector, classic: RunningSandbox, attacker: SignIn
+    embedded: Connector, classic: RunningSandbox, attacker: SignIn
 ) -> None:
     """The practice's own tokens are handed out and refreshed, whatever waits beside them."""
-    own = connected(connector, classic)
-    connector.begin(PRACTICE, binding=SESSION, allow_account_change=True)
+    own = connected(embedded, classic)
+    embedded.begin(PRACTICE, binding=SESSION, allow_account_change=True)
     with pytest.raises(AccountUnconfirmedError):
-        connector.complete(strange_answer(classic, attacker), practice_id=PRACTICE, binding=SESSION)
-    assert connector.access_token(PRACTICE) == own
-    assert [found.practice_id for found in connector.connections(needs_attention=True)] == [PRACTICE]
+        embedded.complete(strange_answer(classic, attacker), practice_id=PRACTICE, binding=SESSION)
+    assert embedded.access_token(PRACTICE) == own
+    assert [found.practice_id for found in embedded.connections(needs_attention=True)] == [PRACTICE]
     with time_machine.travel(timedelta(minutes=61), tick=True):
-        assert connector.access_token(PRACTICE) != own
-        assert connector.session(PRACTICE).get(f"{classic.url}/api/users/me").ok
-    account = connector.status(PRACTICE).account
+        assert embedded.access_token(PRACTICE) != own
+        assert embedded.session(PRACTICE).get(f"{classic.url}/api/users/me").ok
+    account = embedded.status(PRACTICE).account
     assert account is not None
     assert account.email == classic.practice.username
 
@@ -146,20 +153,20 @@ def test_a_no_forgets_the_grant(connector: Connector, classic: RunningSandbox, a
 
 
 @pytest.mark.parametrize("act", ["confirm", "begin", "refresh_due", "repair"])
-def test_ten_minutes_end_it(connector: Connector, classic: RunningSandbox, act: str) -> None:
+def test_ten_minutes_end_it(embedded: Connector, classic: RunningSandbox, act: str) -> None:
     """A grant that nobody confirms is dropped after ten minutes, whoever comes next."""
-    error = handed_in(connector, classic, classic.practice)
+    error = handed_in(embedded, classic, classic.practice)
     with time_machine.travel(timedelta(minutes=10, seconds=1), tick=True):
         if act == "confirm":
             with pytest.raises(RequestExpiredError):
-                connector.confirm_account(PRACTICE, account_id=error.account.id, binding=SESSION)
+                embedded.confirm_account(PRACTICE, account_id=error.account.id, binding=SESSION)
         elif act == "repair":
             with pytest.raises(ConsentDeniedError):
-                connector.repair(PRACTICE, capture=declining)
+                embedded.repair(PRACTICE, capture=declining)
         else:
-            connector.begin("practice-7") if act == "begin" else connector.refresh_due()
+            embedded.begin("practice-7") if act == "begin" else embedded.refresh_due()
         with pytest.raises(ConnectionNotFoundError):
-            connector.status(PRACTICE)
+            embedded.status(PRACTICE)
 
 
 def declining(url: str, *, redirect_uri: str) -> str:

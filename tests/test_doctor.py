@@ -22,6 +22,7 @@ from connector.resources import Resources
 from connector.revocation.removal import Removal
 from tests.support.connecting import connect, settings
 from tests.support.sandbox import RunningSandbox
+from tests.support.stores import value_of
 
 PRACTICE = "practice-42"
 
@@ -207,7 +208,7 @@ def test_the_secret_is_proved_without_risking_a_grant(sandbox: RunningSandbox, s
     (check,) = provider_checks.client_secret(Resources(Config.from_env(wrong)))
     assert check.result == "failed"
     with opened(settings(sandbox, store_url)) as connector:
-        assert connector._refresher.refresh(PRACTICE, force=True).token_generation == 2
+        assert connector._tokens.refresh(PRACTICE, force=True).token_generation == 2
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")
@@ -271,7 +272,7 @@ def test_a_dead_grant_fails_with_the_command(sandbox: RunningSandbox, store_url:
         connect(connector, sandbox)
         sandbox.set_scenarios("revoked")
         with pytest.raises(ConnectorError):
-            connector._refresher.refresh(PRACTICE, force=True)
+            connector._tokens.refresh(PRACTICE, force=True)
         checks = list(connector.doctor(PRACTICE))
         assert status(checks) == 7
         assert the("connection", checks).cure.endswith(f"ormco repair {PRACTICE}")
@@ -338,11 +339,8 @@ def test_no_secret_is_shown(sandbox: RunningSandbox, store_url: str) -> None:
     env = settings(sandbox, store_url)
     with opened(env) as connector:
         connect(connector, sandbox)
-        grant = connector._resources.store.get(PRACTICE)
-        assert grant is not None
-        assert grant.tokens is not None
-        hidden = [env["ORMCO_CLIENT_SECRET"], env["ORMCO_STORE_KEYS"], grant.tokens.access_token]
-        hidden.append(str(grant.tokens.refresh_token))
+        hidden = [env["ORMCO_CLIENT_SECRET"], env["ORMCO_STORE_KEYS"]]
+        hidden += map(str, value_of(connector._resources.store, PRACTICE))
         for scenario in ("", "outage", "error-page", "revoked"):
             sandbox.set_scenarios(*filter(None, [scenario]))
             text = str([(check, check.error and check.error.hint) for check in connector.doctor(PRACTICE)])

@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import keyring
@@ -17,7 +16,7 @@ from keyring.backend import KeyringBackend
 from connector.errors import SealingKeyError, StoreDamagedError
 from connector.store import Store, new_key
 from connector.store.keys import key_file, parse_keys
-from tests.support.stores import KEY, OTHER_KEY, fresh_url, grant_for, store_at
+from tests.support.stores import KEY, OTHER_KEY, fresh_url, put, row_of, store_at, value_of
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -61,7 +60,7 @@ def filled(url: str, keys: str | None) -> Store:
     store = store_at(url, keys=keys)
     for name in ("p", "q"):
         if store.connection(name) is None:
-            store.put(grant_for(name), expected_generation=None)
+            put(store, name)
     return store
 
 
@@ -81,16 +80,16 @@ def test_malformed_keys(text: str) -> None:
 def test_wrong_key_changes_nothing(url: str) -> None:
     """With another key than the store's, everything that needs it is refused and nothing is written."""
     store = filled(url, KEY)
-    before = store._all("SELECT * FROM ormco_connections", ())
+    before = store.database.all("SELECT * FROM ormco_connections", ())
     wrong = store_at(url, keys=OTHER_KEY)
     for attempt in (
         wrong.check,
-        lambda: wrong.get("p"),
-        lambda: wrong.put(grant_for("new"), expected_generation=None),
+        lambda: value_of(wrong, "p"),
+        lambda: put(wrong, "new"),
     ):
         with pytest.raises(SealingKeyError, match="not with"):
             attempt()
-    assert store._all("SELECT * FROM ormco_connections", ()) == before
+    assert store.database.all("SELECT * FROM ormco_connections", ()) == before
     assert wrong.connection("p") is not None
     wrong.close()
     store.close()
@@ -117,7 +116,7 @@ def test_key_file_is_made_and_found_again(url: str) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     again = store_at(url, keys=None)
-    assert again.get("p") is not None
+    assert value_of(again, "p")[0] == "at-p-0"
     again.close()
 
 
@@ -129,7 +128,7 @@ def test_key_file_that_is_gone(url: str) -> None:
     path.unlink()
     store = store_at(url, keys=None)
     with pytest.raises(SealingKeyError, match="cannot be read"):
-        store.get("p")
+        value_of(store, "p")
     store.close()
     assert not path.exists()
 
@@ -141,7 +140,7 @@ def test_first_starts_agree_on_one_key(url: str) -> None:
 
     def begin(number: int) -> None:
         try:
-            stores[number].put(grant_for(f"p{number}"), expected_generation=None)
+            put(stores[number], f"p{number}")
         except Exception as exc:
             errors.append(exc)
 
@@ -152,7 +151,7 @@ def test_first_starts_agree_on_one_key(url: str) -> None:
         thread.join()
     assert errors == []
     for store in stores:
-        assert all(store.get(f"p{number}") for number in range(6))
+        assert all(value_of(store, f"p{number}")[0] for number in range(6))
         store.close()
 
 
@@ -160,14 +159,14 @@ def test_keyring_is_preferred(url: str, fake_keyring: FakeKeyring) -> None:
     """A keyring that answers keeps the key, and it is asked again the next time."""
     filled(url, None).close()
     store = store_at(url, keys=None)
-    assert store.get("p") is not None
+    assert value_of(store, "p")[0] == "at-p-0"
     assert store.facts()["key_source"] == "keyring"
     assert len(fake_keyring.entries) == 1
     fake_keyring.entries.clear()
     store.close()
     store = store_at(url, keys=None)
     with pytest.raises(SealingKeyError, match="does not hold"):
-        store.get("p")
+        value_of(store, "p")
     store.close()
 
 
@@ -178,11 +177,11 @@ def test_keyring_that_hangs(url: str, fake_keyring: FakeKeyring, monkeypatch: py
     store = filled(url, None)
     assert store.facts()["key_source"] == "file"
     store.close()
-    store._write(lambda execute: execute("UPDATE ormco_store SET key_source = 'keyring'", ()))
+    store.database.apply([("UPDATE ormco_store SET key_source = 'keyring', key_proof = NULL", ())])
     store.close()
     store = store_at(url, keys=None)
     with pytest.raises(SealingKeyError, match="does not answer"):
-        store.get("p")
+        value_of(store, "p")
     store.close()
 
 
@@ -204,10 +203,10 @@ def test_rotate_to_the_first_of_the_setting(url: str) -> None:
     assert store.rotate_keys(progress=done.append) == 4
     assert done[-1] == 4
     assert store.rotate_keys() == 0
-    assert [entry.outcome for entry in store.events() if entry.kind == "keys"] == ["ok", "ok"]
+    assert [entry.outcome for entry in store.audit.events() if entry.kind == "keys"] == ["ok", "ok"]
     store.close()
     store = store_at(url, keys=OTHER_KEY)
-    assert store.get("p") is not None
+    assert value_of(store, "p")[0] == "at-p-0"
     store.close()
 
 
@@ -219,7 +218,7 @@ def test_rotate_without_the_old_key(url: str) -> None:
         store.rotate_keys()
     store.close()
     store = store_at(url, keys=KEY)
-    assert store.get("p") is not None
+    assert value_of(store, "p")[0] == "at-p-0"
     store.close()
 
 
@@ -231,12 +230,12 @@ def test_rotate_within_the_source(url: str, kind: str, request: pytest.FixtureRe
     store = filled(url, None)
     before = store.facts()
     other = store_at(url, keys=None)
-    assert other.get("p") is not None
+    assert value_of(other, "p")[0] == "at-p-0"
     assert store.rotate_keys() == 4
     assert store.facts()["key_id"] != before["key_id"]
     assert store.facts()["key_source"] == kind
-    assert other.access("p") is not None
-    assert other.get("q") is not None
+    assert value_of(other, "p")[1] == "rt-p-0"
+    assert value_of(other, "q")[0] == "at-q-0"
     other.close()
     store.close()
 
@@ -247,7 +246,7 @@ def test_rotate_out_of_the_file(url: str) -> None:
     store = store_at(url, keys=KEY)
     assert store.rotate_keys() == 4
     assert store.facts()["key_source"] == "environment"
-    assert store.get("p") is not None
+    assert value_of(store, "p")[0] == "at-p-0"
     store.close()
 
 
@@ -259,25 +258,22 @@ def test_rotate_is_finished_by_the_next(url: str) -> None:
     keys = Path(store.facts()["key_place"]).read_text().count(",")
     assert store.rotate_keys() == 0
     assert Path(store.facts()["key_place"]).read_text().count(",") == keys == 1
-    assert store.get("p") is not None
+    assert value_of(store, "p")[0] == "at-p-0"
     store.close()
 
 
 def test_rotate_passes_over_what_does_not_open(url: str) -> None:
     """A damaged value does not keep the others from their new key, and is reported."""
     store = filled(url, KEY)
-    store._write(
-        lambda execute: execute(
-            "UPDATE ormco_connections SET access_token = token_rest WHERE practice_id = 'p'", ()
-        )
-    )
+    damage = "UPDATE ormco_connections SET access_sealed = refresh_sealed WHERE practice_id = 'p'"
+    store.database.apply([(damage, ())])
     store.close()
     store = store_at(url, keys=f"{OTHER_KEY},{KEY}")
     with pytest.raises(StoreDamagedError, match="those of p"):
         store.rotate_keys()
     store.close()
     store = store_at(url, keys=OTHER_KEY)
-    assert store.get("q") is not None
+    assert value_of(store, "q")[0] == "at-q-0"
     store.close()
 
 
@@ -290,12 +286,11 @@ def test_rotate_while_others_work(url: str) -> None:
     def work() -> None:
         other = store_at(url, keys=None)
         try:
-            grant = other.get("p")
-            assert grant is not None
             while not stop.is_set():
-                grant = other.put(replace(grant, failures=grant.failures + 1), expected_generation=1)
-                assert other.get("q") is not None
-                assert other.get("p") == grant
+                row = row_of(other, "p")
+                assert other.grants.change(row, {"failures": row.failures + 1})
+                assert value_of(other, "q")[0] == "at-q-0"
+                assert row_of(other, "p").failures == row.failures + 1
         except Exception as exc:
             errors.append(exc)
         finally:
@@ -309,5 +304,5 @@ def test_rotate_while_others_work(url: str) -> None:
     stop.set()
     thread.join()
     assert errors == []
-    assert store.get("p") is not None
+    assert value_of(store, "p")[0] == "at-p-0"
     store.close()

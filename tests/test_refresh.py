@@ -6,14 +6,14 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from connector.connection import ConnectionState, Event, Grant, UnprovenGrant
+from connector.connection import ConnectionState, Event
 from connector.errors import (
     AccountMismatchError,
     ClientRefusedError,
@@ -24,10 +24,23 @@ from connector.errors import (
     RevokedError,
     StoreUnavailableError,
 )
-from connector.refresh import Refresher
-from connector.store import Store
+from connector.oauth.token_set import TokenSet
+from connector.refresh import AccessTokens
+from connector.refresh.rotate import Rotator
+from connector.store import UNVERIFIED, Row, Store
+from connector.store.grants import FromNow
 from tests.support.clock import ManualClock
-from tests.support.stores import endpoint_of, fresh_url, grant_for, refresher_on, store_at
+from tests.support.stores import (
+    endpoint_of,
+    fresh_url,
+    put,
+    put_unverified,
+    row_of,
+    store_at,
+    token_set,
+    tokens_on,
+    value_of,
+)
 from tests.support.token_server import TokenServer
 
 
@@ -58,19 +71,22 @@ def store(tmp_path: Path, clock: ManualClock) -> Iterator[Store]:
 
 
 @pytest.fixture
-def refresher(store: Store, server: TokenServer) -> Iterator[Refresher]:
-    refresher = refresher_on(store, server.url)
-    yield refresher
-    refresher.close()
+def tokens(store: Store, server: TokenServer) -> Iterator[AccessTokens]:
+    tokens = tokens_on(store, server.url)
+    yield tokens
+    tokens.close()
 
 
-def put(store: Store, *, age: float = 0.0, lifetime: float = 3600.0, **changes: object) -> Grant:
-    grant = grant_for("p", now=store.clock.utc_now(), age=age, lifetime=lifetime)
-    return store.put(replace(grant, **changes), expected_generation=None)  # type: ignore[arg-type]
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait until something has come about in another thread."""
+    ends = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < ends
+        time.sleep(0.01)
 
 
 def kinds(store: Store) -> list[str]:
-    return [f"{event.kind}/{event.outcome}" for event in store.events()]
+    return [f"{event.kind}/{event.outcome}" for event in store.audit.events()]
 
 
 def state_of(store: Store) -> tuple[str, str | None]:
@@ -79,36 +95,33 @@ def state_of(store: Store) -> tuple[str, str | None]:
     return connection.state.value, connection.reason
 
 
-def test_good_token_is_handed_out(store: Store, refresher: Refresher, server: TokenServer) -> None:
+def test_good_token_is_handed_out(store: Store, tokens: AccessTokens, server: TokenServer) -> None:
     """A token that lives long enough comes from the store, without a call."""
-    put(store)
-    assert refresher.access_token("p") == "at-p-0"
+    put(store, "p")
+    assert tokens.access_token("p") == "at-p-0"
     assert server.counts()["calls"] == 0
 
 
 def test_good_token_needs_no_endpoint(store: Store) -> None:
     """Nothing that speaks HTTP is made for a token that is still good."""
-    put(store)
+    put(store, "p")
     made: list[str] = []
-    refresher = Refresher(store, made.append, store.clock)  # type: ignore[arg-type]
-    assert refresher.access_token("p") == "at-p-0"
+    tokens = AccessTokens(store, Rotator(store, made.append, store.clock), store.clock)  # type: ignore[arg-type]
+    assert tokens.access_token("p") == "at-p-0"
     assert made == []
 
 
-def test_ended_token_is_refreshed(store: Store, refresher: Refresher, clock: ManualClock) -> None:
+def test_ended_token_is_refreshed(store: Store, tokens: AccessTokens, clock: ManualClock) -> None:
     """A token that has ended is replaced; connection, audit record and expiry tell of it."""
-    put(store, age=3700)
-    assert refresher.access_token("p") == "at-p-1"
+    put(store, "p", age=3700)
+    assert tokens.access_token("p") == "at-p-1"
     connection = store.connection("p")
     assert connection is not None
     assert connection.expires_at == clock.utc_now() + timedelta(seconds=3600)
     assert connection.token_generation == 2
-    assert kinds(store) == ["refresh/ok"]
-    grant = store.get("p")
-    assert grant is not None
-    assert grant.tokens is not None
-    assert grant.tokens.refresh_token == "rt-p-1"
-    assert grant.refresh_sent_at is None
+    assert kinds(store) == []
+    assert value_of(store, "p") == ("at-p-1", "rt-p-1")
+    assert (row_of(store, "p").refresh_by, row_of(store, "p").refresh_sends) == (None, 0)
 
 
 @pytest.mark.parametrize(
@@ -121,74 +134,74 @@ def test_ended_token_is_refreshed(store: Store, refresher: Refresher, clock: Man
         (1900, 3600, "at-p-1"),
     ],
 )
-def test_min_ttl(store: Store, refresher: Refresher, age: float, min_ttl: float, expected: str) -> None:
+def test_min_ttl(store: Store, tokens: AccessTokens, age: float, min_ttl: float, expected: str) -> None:
     """A token has as long to live as is asked for, at most half of its life."""
-    put(store, age=age)
-    assert refresher.access_token("p", min_ttl=min_ttl) == expected
+    put(store, "p", age=age)
+    assert tokens.access_token("p", min_ttl=min_ttl) == expected
 
 
-def test_min_ttl_of_short_lived_tokens(store: Store, refresher: Refresher, server: TokenServer) -> None:
+def test_min_ttl_of_short_lived_tokens(store: Store, tokens: AccessTokens, server: TokenServer) -> None:
     """A token that was just refreshed is returned as it is, however short its life."""
     server.set(expires_in=1)
-    put(store, age=3700)
-    assert refresher.access_token("p", min_ttl=3600) == "at-p-1"
-    assert refresher.access_token("p", min_ttl=3600) == "at-p-1"
+    put(store, "p", age=3700)
+    assert tokens.access_token("p", min_ttl=3600) == "at-p-1"
+    assert tokens.access_token("p", min_ttl=3600) == "at-p-1"
     assert server.counts()["calls"] == 1
 
 
 def test_refresh_without_rotation_keeps_the_refresh_token(
-    store: Store, refresher: Refresher, server: TokenServer, clock: ManualClock
+    store: Store, tokens: AccessTokens, server: TokenServer, clock: ManualClock
 ) -> None:
     """Where an answer brings no refresh token, the old one goes on."""
     server.set(rotate=False)
-    put(store, age=3700)
-    assert refresher.access_token("p") == "at-p-1"
+    put(store, "p", age=3700)
+    assert tokens.access_token("p") == "at-p-1"
     clock.advance(3700)
-    assert refresher.access_token("p") == "at-p-2"
+    assert tokens.access_token("p") == "at-p-2"
 
 
-def test_threads_share_one_call(store: Store, refresher: Refresher, server: TokenServer) -> None:
+def test_threads_share_one_call(store: Store, tokens: AccessTokens, server: TokenServer) -> None:
     """Sixteen threads that find the same token ended make one call and get the same answer."""
     server.set(latency=0.1)
-    put(store, age=3700)
-    tokens: list[str] = []
-    threads = [threading.Thread(target=lambda: tokens.append(refresher.access_token("p"))) for _ in range(16)]
+    put(store, "p", age=3700)
+    found: list[str] = []
+    threads = [threading.Thread(target=lambda: found.append(tokens.access_token("p"))) for _ in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert tokens == ["at-p-1"] * 16
+    assert found == ["at-p-1"] * 16
     assert server.counts()["calls"] == 1
 
 
-def test_forced_by_many_is_one_call(store: Store, refresher: Refresher, server: TokenServer) -> None:
+def test_forced_by_many_is_one_call(store: Store, tokens: AccessTokens, server: TokenServer) -> None:
     """Threads that were all refused the same token by the API force one refresh, and none gets it again."""
     server.set(latency=0.2)
-    put(store)
-    assert refresher.access_token("p") == "at-p-0"
-    threads = [threading.Thread(target=lambda: refresher.refresh("p", force=True)) for _ in range(8)]
+    put(store, "p")
+    assert tokens.access_token("p") == "at-p-0"
+    threads = [threading.Thread(target=lambda: tokens.refresh("p", force=True)) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert server.counts()["calls"] == 1
-    assert refresher.access_token("p") == "at-p-1"
+    assert tokens.access_token("p") == "at-p-1"
 
 
 def test_refresh_in_good_time(
-    store: Store, refresher: Refresher, clock: ManualClock, server: TokenServer
+    store: Store, tokens: AccessTokens, clock: ManualClock, server: TokenServer
 ) -> None:
     """An unforced refresh leaves a token with most of its life ahead alone."""
-    put(store)
-    assert refresher.refresh("p").token_generation == 1
+    put(store, "p")
+    assert tokens.refresh("p").token_generation == 1
     clock.advance(3500)
-    assert refresher.refresh("p").token_generation == 2
+    assert tokens.refresh("p").token_generation == 2
 
 
-def test_unknown_practice(refresher: Refresher) -> None:
+def test_unknown_practice(tokens: AccessTokens) -> None:
     """A practice without a connection is told how to get one."""
     with pytest.raises(ConnectionNotFoundError) as caught:
-        refresher.access_token("p")
+        tokens.access_token("p")
     assert "ormco connect p" in caught.value.hint
 
 
@@ -202,55 +215,53 @@ def test_unknown_practice(refresher: Refresher) -> None:
 )
 def test_dead_connection_makes_no_call(
     store: Store,
-    refresher: Refresher,
+    tokens: AccessTokens,
     server: TokenServer,
     state: ConnectionState,
     error: type[ConnectorError],
 ) -> None:
     """A connection that is over hands out nothing and asks for nothing, whatever time its token has left."""
-    grant = put(store)
-    store.put(replace(grant, connection=replace(grant.connection, state=state)), expected_generation=1)
-    for attempt in (lambda: refresher.access_token("p"), lambda: refresher.refresh("p", force=True)):
+    put(store, "p", state=state.value)
+    for attempt in (lambda: tokens.access_token("p"), lambda: tokens.refresh("p", force=True)):
         with pytest.raises(error, match="p "):
             attempt()
     assert server.counts()["calls"] == 0
 
 
 def test_revocation_elsewhere_reaches_the_cache(
-    store: Store, refresher: Refresher, clock: ManualClock
+    store: Store, tokens: AccessTokens, clock: ManualClock
 ) -> None:
     """What another process revokes is not handed out from memory for longer than a moment."""
-    grant = put(store)
-    refresher.access_token("p")
-    revoked = replace(grant.connection, state=ConnectionState.REVOKED)
-    store.put(replace(grant, connection=revoked, tokens=None), expected_generation=1)
+    row = put(store, "p")
+    tokens.access_token("p")
+    assert store.grants.change(row, {"state": "revoked", "access_sealed": None, "refresh_sealed": None})
     clock.advance(2)
     with pytest.raises(RevokedError):
-        refresher.access_token("p")
+        tokens.access_token("p")
 
 
-def test_clock_that_is_set_back(store: Store, refresher: Refresher, clock: ManualClock) -> None:
+def test_clock_that_is_set_back(store: Store, tokens: AccessTokens, clock: ManualClock) -> None:
     """A clock that is set back does not make the memory good for longer."""
-    grant = put(store)
-    refresher.access_token("p")
-    store.delete("p", Event(at=grant.connection.since, kind="forget", outcome="ok", practice_id="p"))
+    put(store, "p")
+    tokens.access_token("p")
+    store.forget("p", Event(at=clock.utc_now(), kind="forget", outcome="ok", practice_id="p"))
     clock.advance(-600)
     with pytest.raises(ConnectionNotFoundError):
-        refresher.access_token("p")
+        tokens.access_token("p")
 
 
 @pytest.mark.parametrize(
     "fault", ["400:invalid_grant", "401:invalid_grant", "403:invalid_grant", "500:invalid_grant"]
 )
 def test_invalid_grant_is_dead_at_once(
-    store: Store, refresher: Refresher, server: TokenServer, fault: str
+    store: Store, tokens: AccessTokens, server: TokenServer, fault: str
 ) -> None:
     """`invalid_grant` ends the connection whatever the status, with one call and none ever after."""
     server.set(faults=[fault])
-    put(store, age=3700)
+    put(store, "p", age=3700)
     for _ in range(2):
         with pytest.raises(NeedsRepairError) as caught:
-            refresher.access_token("p")
+            tokens.access_token("p")
         assert "ormco repair p" in caught.value.hint
     assert server.counts()["calls"] == 1
     assert state_of(store) == ("needs_repair", "grant_refused")
@@ -259,32 +270,32 @@ def test_invalid_grant_is_dead_at_once(
 
 @pytest.mark.parametrize("fault", ["400:invalid_request", "400", "401"])
 def test_ambiguous_refusal_is_tried_once_more(
-    store: Store, refresher: Refresher, server: TokenServer, clock: ManualClock, fault: str
+    store: Store, tokens: AccessTokens, server: TokenServer, clock: ManualClock, fault: str
 ) -> None:
     """A refusal that may mean something else is retried after a pause, and is believed the second time."""
     server.set(faults=[fault])
-    put(store, age=3700)
-    assert refresher.access_token("p") == "at-p-1"
+    put(store, "p", age=3700)
+    assert tokens.access_token("p") == "at-p-1"
     assert max(clock.naps) >= 1
     clock.advance(3700)
     server.set(faults=[fault, fault], calls=0)
     with pytest.raises(NeedsRepairError):
-        refresher.access_token("p")
+        tokens.access_token("p")
     assert server.counts()["calls"] == 2
 
 
 @pytest.mark.parametrize("fault", ["400:invalid_client", "401:invalid_client", "403:unauthorized_client"])
 def test_refused_client_is_configuration(
-    store: Store, refresher: Refresher, server: TokenServer, clock: ManualClock, fault: str
+    store: Store, tokens: AccessTokens, server: TokenServer, clock: ManualClock, fault: str
 ) -> None:
     """A refused client is not a dead grant: put right, the connection goes on."""
     server.set(faults=[fault])
-    put(store, age=3700)
+    put(store, "p", age=3700)
     with pytest.raises(ClientRefusedError):
-        refresher.access_token("p")
-    assert state_of(store) == ("degraded", "client_refused")
+        tokens.access_token("p")
+    assert state_of(store) == ("connected", None)
     clock.advance(2)
-    assert refresher.access_token("p") == "at-p-1"
+    assert tokens.access_token("p") == "at-p-1"
     assert state_of(store) == ("connected", None)
 
 
@@ -296,194 +307,186 @@ def test_refused_client_is_configuration(
     ],
 )
 def test_outage_passes(
-    store: Store, refresher: Refresher, server: TokenServer, clock: ManualClock, fault: str, reason: str
+    store: Store, tokens: AccessTokens, server: TokenServer, clock: ManualClock, fault: str, reason: str
 ) -> None:
     """An outage is one event, no call before its time, and over when the provider is back."""
     server.set(faults=[fault, fault])
-    put(store, age=3700)
+    put(store, "p", age=3700)
     for _ in range(3):
         with pytest.raises(ProviderUnavailableError):
-            refresher.access_token("p")
+            tokens.access_token("p")
     assert server.counts()["calls"] == 1
     assert state_of(store) == ("degraded", reason)
     clock.advance(2)
     with pytest.raises(ProviderUnavailableError):
-        refresher.access_token("p")
+        tokens.access_token("p")
     assert kinds(store) == ["refresh/provider_unavailable"]
     clock.advance(5)
-    assert refresher.access_token("p") == "at-p-1"
+    assert tokens.access_token("p") == "at-p-1"
     assert state_of(store) == ("connected", None)
 
 
 def test_retry_after_is_kept(
-    store: Store, refresher: Refresher, server: TokenServer, clock: ManualClock
+    store: Store, tokens: AccessTokens, server: TokenServer, clock: ManualClock
 ) -> None:
-    """A provider that names a time is not asked before it, by force or otherwise."""
+    """A provider that names a time is not asked before it, unless a person asks."""
     server.set(faults=["429:40"])
-    put(store, age=3700)
+    put(store, "p", age=3700)
     with pytest.raises(ProviderUnavailableError) as caught:
-        refresher.access_token("p")
+        tokens.access_token("p")
     assert caught.value.retry_after == 40
     clock.advance(38)
     with pytest.raises(ProviderUnavailableError):
-        refresher.refresh("p", force=True)
+        tokens.access_token("p")
     assert server.counts()["calls"] == 1
-    clock.advance(3)
-    assert refresher.access_token("p") == "at-p-1"
+    assert tokens.refresh("p", force=True).token_generation == 2
 
 
 def test_degraded_hands_out_what_is_good(
-    store: Store, refresher: Refresher, server: TokenServer, caplog: pytest.LogCaptureFixture
+    store: Store, tokens: AccessTokens, server: TokenServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """While the provider is down, a token with time left is handed out with a warning."""
     server.set(faults=["503"] * 9)
-    put(store, age=3570)
+    put(store, "p", age=3570)
     with caplog.at_level(logging.WARNING, "connector"):
-        assert refresher.access_token("p") == "at-p-0"
+        assert tokens.access_token("p") == "at-p-0"
     assert "still good" in caplog.text
     assert "at-p-0" not in caplog.text
 
 
 @pytest.mark.parametrize("fault", ["lost", "cut"])
 def test_answer_that_is_lost(
-    store: Store, refresher: Refresher, server: TokenServer, clock: ManualClock, fault: str
+    store: Store, tokens: AccessTokens, server: TokenServer, clock: ManualClock, fault: str
 ) -> None:
     """After a lost answer the old token serves to its end, then one attempt decides."""
     server.set(faults=[fault])
-    put(store, age=3550)
-    assert refresher.access_token("p") == "at-p-0"
+    put(store, "p", age=3550)
+    assert tokens.access_token("p") == "at-p-0"
     assert state_of(store) == ("degraded", "answer_lost")
     clock.advance(30)
-    assert refresher.access_token("p") == "at-p-0"
+    assert tokens.access_token("p") == "at-p-0"
     assert server.counts()["calls"] == 1
     clock.advance(60)
     if fault == "lost":
         with pytest.raises(NeedsRepairError, match="answer_lost"):
-            refresher.access_token("p")
+            tokens.access_token("p")
         assert state_of(store) == ("needs_repair", "answer_lost")
     else:
-        assert refresher.access_token("p") == "at-p-1"
+        assert tokens.access_token("p") == "at-p-1"
         assert state_of(store) == ("connected", None)
     assert server.counts()["calls"] == 2
 
 
 def test_provider_that_cannot_be_reached(store: Store, clock: ManualClock) -> None:
     """A request that never left is no lost answer."""
-    put(store, age=3700)
-    refresher = refresher_on(store, "http://127.0.0.1:9")
+    put(store, "p", age=3700)
+    tokens = tokens_on(store, "http://127.0.0.1:9")
     with pytest.raises(ProviderUnavailableError):
-        refresher.access_token("p")
+        tokens.access_token("p")
     assert state_of(store) == ("degraded", "provider_unavailable")
-    grant = store.get("p")
-    assert grant is not None
-    assert grant.refresh_sent_at is None
+    assert not row_of(store, "p").answer_may_be_lost
+    assert row_of(store, "p").retry_at is None
 
 
-def test_not_renewable(store: Store, refresher: Refresher, clock: ManualClock, server: TokenServer) -> None:
+def test_not_renewable(store: Store, tokens: AccessTokens, clock: ManualClock, server: TokenServer) -> None:
     """Without a refresh token the connection serves to the end of its access token, then needs repair."""
-    grant = grant_for("p", now=clock.utc_now(), age=3500)
-    assert grant.tokens is not None
-    connection = replace(grant.connection, renewable=False)
-    store.put(
-        replace(grant, tokens=replace(grant.tokens, refresh_token=None), connection=connection),
-        expected_generation=None,
-    )
-    assert refresher.access_token("p", min_ttl=200) == "at-p-0"
+    only_access = replace(token_set("p", clock=clock, age=3500), refresh_token=None)
+    put(store, "p", tokens=only_access)
+    assert tokens.access_token("p", min_ttl=200) == "at-p-0"
     assert state_of(store) == ("connected", None)
     clock.advance(101)
     with pytest.raises(NeedsRepairError):
-        refresher.access_token("p")
+        tokens.access_token("p")
     assert state_of(store) == ("needs_repair", "not_renewable")
     assert server.counts()["calls"] == 0
 
 
-def test_sibling_was_faster(store: Store, refresher: Refresher, server: TokenServer) -> None:
+def test_sibling_was_faster(store: Store, server: TokenServer) -> None:
     """Where the refresh token was an old one, the newer tokens of a sibling are adopted."""
-    grant = put(store, age=3700)
-    assert grant.tokens is not None
+    put(store, "p", age=3700)
 
     class Sibling:
-        def refresh(self, refresh_token: str) -> object:
+        def refresh(self, refresh_token: str) -> TokenSet:
             newer = endpoint_of(server.url)("test").refresh(refresh_token)
-            present = store.get("p")
-            assert present is not None
-            connection = replace(present.connection, token_generation=2)
-            store.put(replace(present, connection=connection, tokens=newer), expected_generation=1)
+            assert store.grants.settle(row_of(store, "p"), newer)
             return endpoint_of(server.url)("test").refresh(refresh_token)
 
     server.set(on_reuse="refuse")
-    late = Refresher(store, lambda name: Sibling(), store.clock)  # type: ignore[arg-type, return-value]
+    late = AccessTokens(store, Rotator(store, lambda name: Sibling(), store.clock), store.clock)
     assert late.access_token("p") == "at-p-1"
     assert state_of(store)[0] == "connected"
 
 
-def test_unproven_tokens_are_not_handed_out(store: Store, server: TokenServer) -> None:
-    """Tokens whose account is not known are proved first, and only then handed out."""
-    fresh = grant_for("fresh", now=store.clock.utc_now()).tokens
-    assert fresh is not None
-    grant = put(store, age=3700, tokens=None, unproven=UnprovenGrant(tokens=fresh))
-    assert Refresher(store, endpoint_of(server.url), store.clock)._store is store
+def verifying(store: Store) -> Callable[[str], object]:
+    """Return what makes unverified tokens live, whoever's they are."""
+
+    def verify(practice_id: str) -> object:
+        rows = store.grants.rows(practice_id)
+        assert rows.unverified is not None
+        return store.grants.promote(rows.unverified, rows.live, {"account_shared": 0}, [])
+
+    return verify
+
+
+def test_unverified_tokens_are_not_handed_out(store: Store, server: TokenServer) -> None:
+    """Tokens whose account is not known are verified first, and only then handed out."""
+    put_unverified(store, "p", tokens=token_set("fresh", clock=store.clock))
     with pytest.raises(ProviderUnavailableError, match="account"):
-        refresher_on(store, server.url).access_token("p")
-
-    def prove(grant: Grant) -> Grant:
-        assert grant.unproven is not None
-        connection = replace(grant.connection, token_generation=2)
-        proved = replace(grant, connection=connection, tokens=grant.unproven.tokens, unproven=None)
-        return store.put(proved, expected_generation=1)
-
-    proving = Refresher(store, endpoint_of(server.url), store.clock, prove=prove)
-    assert proving.access_token("p") == "at-fresh-0"
-    assert grant.tokens is None
+        tokens_on(store, server.url).access_token("p")
+    assert tokens_on(store, server.url, verify=verifying(store)).access_token("p") == "at-fresh-0"
 
 
-def test_unproven_tokens_of_another_account(store: Store, server: TokenServer) -> None:
+def test_unverified_tokens_replace_the_live_ones(store: Store, server: TokenServer) -> None:
+    """Where there are newer tokens, they are verified before an old one is handed out."""
+    put(store, "p")
+    put_unverified(store, "p", tokens=token_set("fresh", clock=store.clock))
+    assert tokens_on(store, server.url, verify=verifying(store)).access_token("p") == "at-fresh-0"
+
+
+def test_unverified_tokens_of_another_account(store: Store, server: TokenServer) -> None:
     """Where the new tokens turn out to be another account's, the old ones go on."""
-    fresh = grant_for("fresh", now=store.clock.utc_now()).tokens
-    assert fresh is not None
-    put(store, unproven=UnprovenGrant(tokens=fresh))
+    put(store, "p")
+    new = put_unverified(store, "p", tokens=token_set("fresh", clock=store.clock))
 
-    def prove(grant: Grant) -> Grant:
-        store.put(replace(grant, unproven=None), expected_generation=1)
+    def verify(practice_id: str) -> object:
+        store.grants.drop(new, [])
         raise AccountMismatchError("another account")
 
-    refresher = Refresher(store, endpoint_of(server.url), store.clock, prove=prove)
-    assert refresher.access_token("p") == "at-p-0"
+    assert tokens_on(store, server.url, verify=verify).access_token("p") == "at-p-0"
     assert server.counts()["calls"] == 0
 
 
 def test_account_that_cannot_be_read_now(store: Store, server: TokenServer, clock: ManualClock) -> None:
     """While the account cannot be read, the old tokens are handed out and the new ones wait."""
-    fresh = grant_for("fresh", now=clock.utc_now()).tokens
-    assert fresh is not None
-    put(store, unproven=UnprovenGrant(tokens=fresh))
+    put(store, "p")
+    put_unverified(store, "p", tokens=token_set("fresh", clock=clock))
     tried: list[int] = []
 
-    def prove(grant: Grant) -> Grant:
+    def verify(practice_id: str) -> object:
         tried.append(1)
+        new = store.grants.row("p", UNVERIFIED)
+        assert new is not None
+        store.grants.change(new, {"retry_at": FromNow(3)})
         raise ProviderUnavailableError("down", answered=True)
 
-    refresher = Refresher(store, endpoint_of(server.url), clock, prove=prove)
-    assert [refresher.access_token("p") for _ in range(3)] == ["at-p-0"] * 3
+    tokens = tokens_on(store, server.url, verify=verify)
+    assert [tokens.access_token("p") for _ in range(3)] == ["at-p-0"] * 3
     assert len(tried) == 1
     clock.advance(5)
-    assert refresher.access_token("p") == "at-p-0"
+    assert tokens.access_token("p") == "at-p-0"
     assert len(tried) == 2
-    grant = store.get("p")
-    assert grant is not None
-    assert grant.unproven is not None
-    assert grant.connection.token_generation == 1
+    assert value_of(store, "p", slot=UNVERIFIED)[0] == "at-fresh-0"
+    assert row_of(store, "p").generation == 1
 
 
 def test_ahead_of_time_in_the_background(store: Store, server: TokenServer, clock: ManualClock) -> None:
     """Near its end a token is renewed in the background, while the caller has the old one at once."""
-    refresher = refresher_on(store, server.url, ahead=True)
-    put(store, age=3300)
-    assert refresher.access_token("p") == "at-p-0"
-    refresher.close()
-    assert store.connection("p").token_generation == 2  # type: ignore[union-attr]
+    tokens = tokens_on(store, server.url, proactive=True)
+    put(store, "p", age=3300)
+    assert tokens.access_token("p") == "at-p-0"
+    wait_until(lambda: row_of(store, "p").generation == 2)
     clock.advance(2)
-    assert refresher.access_token("p") == "at-p-1"
+    assert tokens.access_token("p") == "at-p-1"
     assert server.counts()["calls"] == 1
 
 
@@ -492,56 +495,49 @@ def test_ahead_of_time_failure_is_silent(
 ) -> None:
     """A refresh ahead of time that fails disturbs nobody, and is not repeated at once."""
     server.set(faults=["503"] * 9)
-    refresher = refresher_on(store, server.url, ahead=True)
-    put(store, age=3300)
-    assert refresher.access_token("p") == "at-p-0"
-    refresher.close()
-    assert refresher.access_token("p") == "at-p-0"
-    refresher.close()
+    tokens = tokens_on(store, server.url, proactive=True)
+    put(store, "p", age=3300)
+    assert tokens.access_token("p") == "at-p-0"
+    wait_until(lambda: "could not be refreshed ahead of time" in caplog.text)
+    assert tokens.access_token("p") == "at-p-0"
     assert server.counts()["calls"] == 1
     assert "could not be refreshed ahead of time" in caplog.text
 
 
+def failing_settle(store: Store, monkeypatch: pytest.MonkeyPatch, failures: int) -> list[int]:
+    """Let a store be away for some attempts to store new tokens."""
+    left, real = [1] * failures, store.grants.settle
+
+    def settle(row: Row, tokens: TokenSet, **options: bool) -> Row | None:
+        if left:
+            left.pop()
+            raise StoreUnavailableError("away")
+        return real(row, tokens, **options)
+
+    monkeypatch.setattr(store.grants, "settle", settle)
+    return left
+
+
 def test_save_that_fails_is_repeated(
-    store: Store, refresher: Refresher, monkeypatch: pytest.MonkeyPatch
+    store: Store, tokens: AccessTokens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """New tokens that cannot be stored at once are kept and stored as soon as that is possible."""
-    put(store, age=3700)
-    failing = [1, 1, 1]
-    real = store.put
-
-    def failing_put(grant: Grant, **kwargs: object) -> Grant:
-        if failing and failing.pop(0):
-            raise StoreUnavailableError("away")
-        return real(grant, **kwargs)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(store, "put", failing_put)
-    assert refresher.access_token("p") == "at-p-1"
-    assert failing == []
+    put(store, "p", age=3700)
+    left = failing_settle(store, monkeypatch, 3)
+    assert tokens.access_token("p") == "at-p-1"
+    assert left == []
 
 
-@pytest.mark.parametrize("intent", ["kept", "lost in a failover"])
 def test_save_that_cannot_be_done_now(
-    intent: str, store: Store, refresher: Refresher, monkeypatch: pytest.MonkeyPatch, server: TokenServer
+    store: Store, tokens: AccessTokens, monkeypatch: pytest.MonkeyPatch, server: TokenServer
 ) -> None:
     """When the store stays away, the next call stores the tokens before it does anything else."""
-    put(store, age=3700)
-    real = store.put
-
-    def failing_put(grant: Grant, **kwargs: object) -> Grant:
-        if grant.connection.token_generation > 1:
-            raise StoreUnavailableError("away")
-        return real(grant, **kwargs)  # type: ignore[arg-type]
-
+    put(store, "p", age=3700)
     with monkeypatch.context() as patched:
-        patched.setattr(store, "put", failing_put)
+        failing_settle(store, patched, 1000)
         with pytest.raises(StoreUnavailableError):
-            refresher.access_token("p")
-    if intent != "kept":
-        sent = store.get("p")
-        assert sent is not None
-        store.put(replace(sent, refresh_sent_at=None, refresh_owner=None), expected_generation=1)
-    assert refresher.access_token("p") == "at-p-1"
+            tokens.access_token("p")
+    assert tokens.access_token("p") == "at-p-1"
     assert server.counts()["calls"] == 1
 
 
@@ -549,30 +545,27 @@ def test_interrupted_call_is_told_of(store: Store) -> None:
     """Ctrl-C during the call leaves the record that its answer is not known, and nobody to wait for."""
 
     class Interrupted:
-        def refresh(self, refresh_token: str) -> object:
+        def refresh(self, refresh_token: str) -> TokenSet:
             raise KeyboardInterrupt
 
-    put(store, age=3700)
-    refresher = Refresher(store, lambda name: Interrupted(), store.clock)  # type: ignore[arg-type, return-value]
+    put(store, "p", age=3700)
+    tokens = AccessTokens(store, Rotator(store, lambda name: Interrupted(), store.clock), store.clock)
     with pytest.raises(KeyboardInterrupt):
-        refresher.access_token("p")
-    grant = store.get("p")
-    assert grant is not None
-    assert grant.refresh_sent_at is not None
-    assert grant.refresh_owner is None
-    assert store.try_lock("p")
+        tokens.access_token("p")
+    assert row_of(store, "p").answer_may_be_lost
+    assert row_of(store, "p").refresh_by is None
 
 
-def test_no_secret_in_errors_and_events(store: Store, refresher: Refresher, server: TokenServer) -> None:
+def test_no_secret_in_errors_and_events(store: Store, tokens: AccessTokens, server: TokenServer) -> None:
     """Neither errors nor the audit record hold a token."""
     server.set(faults=["502", "400:invalid_grant"])
-    put(store, age=3700)
+    put(store, "p", age=3700)
     words = ""
     for _ in range(2):
         with pytest.raises(ConnectorError) as caught:
-            refresher.refresh("p", force=True)
+            tokens.refresh("p", force=True)
         words += f"{caught.value} {caught.value.hint}"
-    words += repr(store.events()) + repr(store.connection("p")) + repr(store.get("p"))
+    words += repr(store.audit.events()) + repr(store.connection("p")) + repr(row_of(store, "p"))
     assert "at-p-" not in words
     assert "rt-p-" not in words
 
@@ -582,17 +575,17 @@ def test_no_secret_in_errors_and_events(store: Store, refresher: Refresher, serv
 def test_fork_while_a_thread_refreshes(tmp_path: Path, server: TokenServer) -> None:
     """A child that is forked in the middle of a refresh neither hangs nor hands out anything else."""
     store = store_at(fresh_url("sqlite", tmp_path))
-    refresher = refresher_on(store, server.url)
+    tokens = tokens_on(store, server.url)
     server.set(latency=0.5)
-    put(store, age=3700)
-    thread = threading.Thread(target=refresher.access_token, args=("p",))
+    put(store, "p", age=3700)
+    thread = threading.Thread(target=tokens.access_token, args=("p",))
     thread.start()
     time.sleep(0.2)
     child = os.fork()
     if child == 0:
         code = 1
         try:
-            code = 0 if refresher.access_token("p") == "at-p-1" else 2
+            code = 0 if tokens.access_token("p") == "at-p-1" else 2
         finally:
             os._exit(code)
     thread.join()

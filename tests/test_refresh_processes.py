@@ -5,20 +5,16 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
-from connector.clock import Clock
-from connector.connection import ConnectionState
 from connector.errors import NeedsRepairError
 from connector.store import Store
-from tests.support.clock import ManualClock
+from connector.store.grants import FromNow
 from tests.support.kills import kill_at_random
 from tests.support.postgres import PostgresServer, find_binaries, shared_server
 from tests.support.processes import go, results, workers
-from tests.support.stores import grant_for, refresher_on, store_at
+from tests.support.stores import put, row_of, store_at, tokens_on
 from tests.support.token_server import TokenServer
 from tests.support.work import STEPS, ask, crash
 
@@ -27,7 +23,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSI
 
 def test_one_call_for_all(url: str, store: Store, server: TokenServer) -> None:
     """Many processes with many threads on one ended token make one call, and all get its answer."""
-    store.put(grant_for("p", age=3700), expected_generation=None)
+    put(store, "p", age=3700)
     server.set(latency=0.1)
     with workers(6, ask, url, server.url, "p", 4) as running:
         found = results(running)
@@ -40,7 +36,7 @@ def test_one_call_for_all(url: str, store: Store, server: TokenServer) -> None:
 def test_different_practices_do_not_wait_for_each_other(url: str, store: Store, server: TokenServer) -> None:
     """The token calls of different practices are under way at the same time."""
     for number in range(6):
-        store.put(grant_for(f"p{number}", age=3700), expected_generation=None)
+        put(store, f"p{number}", age=3700)
     server.set(latency=0.5)
     with workers(6, ask, url, server.url, "p{}", 1) as running:
         found = results(running)
@@ -52,39 +48,31 @@ def test_different_practices_do_not_wait_for_each_other(url: str, store: Store, 
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_at_a_step(url: str, store: Store, server: TokenServer, step: str, failures: int) -> None:
     """Wherever a refresh is killed, the store tells what is known, and the next one acts on it."""
-    earlier = Clock().utc_now() - timedelta(seconds=1) if failures else None
-    grant = replace(grant_for("p", age=3700), failures=failures, retry_at=earlier)
-    store.put(grant, expected_generation=None)
+    put(store, "p", age=3700, failures=failures, retry_at=FromNow(-1) if failures else None)
     with workers(1, crash, url, server.url, "p", step) as running:
         go(running)
         running[0].process.join(60)
         assert running[0].process.exitcode == -9
-    refresher = refresher_on(store, server.url)
-    if step in ("after the answer", "inside the commit"):
+    tokens = tokens_on(store, server.url)
+    if step in ("after the answer", "inside the settle"):
         with pytest.raises(NeedsRepairError, match="answer_lost"):
-            refresher.access_token("p")
-        assert [event.outcome for event in store.events()] == ["answer_lost"]
+            tokens.access_token("p")
+        assert [event.outcome for event in store.audit.events()] == ["answer_lost"]
     else:
-        assert refresher.access_token("p") == "at-p-1"
+        assert tokens.access_token("p") == "at-p-1"
         assert server.counts()["reuses"] == 0
 
 
 def test_killed_while_the_old_token_serves(url: str, store: Store, server: TokenServer) -> None:
     """After a kill the old token is handed out to its end, with no call that could end it sooner."""
-    clock = ManualClock()
-    store.put(grant_for("p", age=3700), expected_generation=None)
+    put(store, "p", age=3500)
     with workers(1, crash, url, server.url, "p", "after the answer") as running:
         go(running)
         running[0].process.join(60)
-    clock.advance(-200)  # an hour's token that ended 100 s ago has 100 s to live, 200 s earlier
-    earlier = store_at(url, clock=clock)
-    refresher = refresher_on(earlier, server.url)
-    assert refresher.access_token("p", min_ttl=300) == "at-p-0"
+    assert tokens_on(store, server.url).access_token("p", min_ttl=300) == "at-p-0"
     assert server.counts()["calls"] == 1
-    connection = store.connection("p")
-    assert connection is not None
-    assert (connection.state, connection.reason) == (ConnectionState.DEGRADED, "answer_lost")
-    earlier.close()
+    row = row_of(store, "p")
+    assert (row.state, row.reason) == ("degraded", "answer_lost")
 
 
 def test_killed_at_random(url: str, store: Store, server: TokenServer) -> None:
@@ -96,26 +84,17 @@ def test_killed_at_random(url: str, store: Store, server: TokenServer) -> None:
 
 def test_stalled_owner_saves_its_pair(url: str, store: Store, server: TokenServer) -> None:
     """A refresh that is saved after others have given the old token up brings the connection back."""
-    grant = store.put(grant_for("p", age=3700), expected_generation=None)
+    put(store, "p", age=3700)
     server.set(latency=0.6)
     done: list[str] = []
-    thread = threading.Thread(target=lambda: done.append(refresher_on(store, server.url).access_token("p")))
+    thread = threading.Thread(target=lambda: done.append(tokens_on(store, server.url).access_token("p")))
     thread.start()
     time.sleep(0.3)
-    present = store.get("p")
-    assert present is not None
-    marked = replace(
-        present.connection,
-        state=ConnectionState.NEEDS_REPAIR,
-        reason="answer_lost",
-        since=grant.connection.since,
-    )
-    store.put(replace(present, connection=marked, refresh_sent_at=None), expected_generation=1)
+    given_up = {"state": "needs_repair", "reason": "answer_lost", "refresh_by": None, "refresh_until": None}
+    assert store.grants.change(row_of(store, "p"), given_up)
     thread.join()
     assert done == ["at-p-1"]
-    connection = store.connection("p")
-    assert connection is not None
-    assert connection.state is ConnectionState.CONNECTED
+    assert row_of(store, "p").state == "connected"
 
 
 def test_database_restarts_during_the_call(server: TokenServer) -> None:
@@ -127,7 +106,7 @@ def test_database_restarts_during_the_call(server: TokenServer) -> None:
     with PostgresServer(binaries) as database:
         url = database.create_database()
         store = store_at(url)
-        store.put(grant_for("p", age=3700), expected_generation=None)
+        put(store, "p", age=3700)
         with workers(4, ask, url, server.url, "p", 2) as running:
             threading.Timer(0.4, database.stop, ("immediate",)).start()
             threading.Timer(0.9, database.start).start()

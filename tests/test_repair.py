@@ -52,16 +52,16 @@ def refreshes(sandbox: RunningSandbox) -> int:
 
 
 def refresh_token(connector: Connector) -> str | None:
-    grant = connector._resources.store.get(PRACTICE)
-    assert grant is not None
-    return grant.tokens.refresh_token if grant.tokens else None
+    row = connector._resources.store.grants.row(PRACTICE)
+    assert row is not None
+    return connector._resources.store.grants.refresh_token(row)
 
 
 def kill_grant(connector: Connector, sandbox: RunningSandbox) -> None:
     """Have the practice remove the application, and the connection notice it."""
     sandbox.set_scenarios("revoked")
     with pytest.raises(ConnectorError):
-        connector._refresher.refresh(PRACTICE, force=True)
+        connector._tokens.refresh(PRACTICE, force=True)
     sandbox.set_scenarios()
     assert connector.status(PRACTICE).state is ConnectionState.NEEDS_REPAIR
 
@@ -98,7 +98,7 @@ def test_a_degraded_connection_is_refreshed(connector: Connector, sandbox: Runni
     connect(connector, sandbox)
     sandbox.set_scenarios("text-500")
     with pytest.raises(ProviderUnavailableError):
-        connector._refresher.refresh(PRACTICE, force=True)
+        connector._tokens.refresh(PRACTICE, force=True)
     assert connector.status(PRACTICE).state is ConnectionState.DEGRADED
     sandbox.set_scenarios()
     repair = connector.repair(PRACTICE, capture=no_capture)
@@ -140,7 +140,7 @@ def test_what_was_taken_for_dead_gets_a_second_chance(connector: Connector, sand
     connect(connector, sandbox)
     sandbox.set_scenarios("empty-401")
     with pytest.raises(ConnectorError):
-        connector._refresher.refresh(PRACTICE, force=True)
+        connector._tokens.refresh(PRACTICE, force=True)
     assert connector.status(PRACTICE).state is ConnectionState.NEEDS_REPAIR
     sandbox.set_scenarios()
     repair = connector.repair(PRACTICE, capture=no_capture)

@@ -26,6 +26,7 @@ from connector.errors import (
 )
 from connector.revocation import Revocation
 from connector.revocation.removal import Removal
+from connector.store.process import this_process
 from tests.support.applications import PageVisitor, without_users
 from tests.support.clock import ManualClock
 from tests.support.connecting import connect, settings
@@ -54,9 +55,9 @@ def refreshes(sandbox: RunningSandbox) -> int:
 
 
 def refresh_token(connector: Connector) -> str | None:
-    grant = connector._resources.store.get(PRACTICE)
-    assert grant is not None
-    return grant.tokens.refresh_token if grant.tokens else None
+    row = connector._resources.store.grants.row(PRACTICE)
+    assert row is not None
+    return connector._resources.store.grants.refresh_token(row)
 
 
 def outcomes(connector: Connector) -> list[str]:
@@ -117,7 +118,7 @@ def test_a_connection_that_needs_repair_can_be_revoked(connector: Connector, san
     connect(connector, sandbox)
     sandbox.set_scenarios("revoked")
     with pytest.raises(ConnectorError):
-        connector._refresher.refresh(PRACTICE, force=True)
+        connector._tokens.refresh(PRACTICE, force=True)
     assert connector.status(PRACTICE).state is ConnectionState.NEEDS_REPAIR
     assert connector.revoke(PRACTICE, removal=Removal(remove=never)).proved
 
@@ -300,9 +301,10 @@ def test_tokens_whose_account_was_never_read_are_revoked(
             connect(connector, sandbox)
         assert connector.status(PRACTICE).reason == "account_unread"
         assert connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(sandbox))).wiped
-        grant = connector._resources.store.get(PRACTICE)
-        assert grant is not None
-        assert (grant.tokens, grant.unproven) == (None, None)
+        rows = connector._resources.store.grants.rows(PRACTICE)
+        assert [(row.slot, row.access_sealed, row.refresh_sealed) for row in rows.all] == [
+            ("live", None, None)
+        ]
 
 
 def test_what_will_be_cut_off_is_named(connector: Connector, sandbox: RunningSandbox) -> None:
@@ -331,7 +333,7 @@ def test_revoking_while_others_refresh(
         with opened(env) as other:
             while not stop.is_set():
                 try:
-                    other._refresher.refresh(PRACTICE, force=True)
+                    other._tokens.refresh(PRACTICE, force=True)
                 except RevokedError:
                     continue
                 except Exception as exc:
@@ -433,9 +435,16 @@ def kill_at(connector: Connector, number: int, *, after: bool) -> None:
 
         return run
 
-    store, endpoint = connector._resources.store, connector._resources.endpoint
-    for thing, name in ((store, "put"), (endpoint, "refresh"), (endpoint, "revoke")):
+    database, endpoint = connector._resources.store.database.db, connector._resources.endpoint
+    for thing, name in ((database, "apply"), (endpoint, "refresh"), (endpoint, "revoke")):
         setattr(thing, name, dying(getattr(thing, name)))
+
+
+def end_process(connector: Connector) -> None:
+    """Let the process that holds a lease be one that has ended, as it would have."""
+    database, dead = connector._resources.store.database, this_process().rsplit(" ", 2)[0] + " 999999999 1"
+    update = "UPDATE ormco_connections SET refresh_by = ? WHERE refresh_by IS NOT NULL"
+    database.transact(lambda execute: execute(update, (dead,)))
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -449,6 +458,7 @@ def test_killed_at_any_step_the_same_command_goes_on(
         kill_at(connector, number, after=after)
         with suppress(Killed):
             connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(sandbox)))
+        end_process(connector)
     with opened(env) as connector:
         if number > 1 or after:
             with pytest.raises(RevokedError):

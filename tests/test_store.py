@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from connector.clock import Clock
-from connector.connection import Account, ConnectionState, Event, Grant, LabConnection, UnprovenGrant
-from connector.errors import SettingError, StoreUnavailableError
+from connector.connection import Account, AccountPolicy, Event, LabConnection
+from connector.errors import SettingError, StoreLockedError, StoreUnavailableError
 from connector.oauth.authorization_request import AuthorizationRequest
-from connector.store import FencedError, Store
+from connector.store import Store
+from connector.store.grants import FromNow
+from connector.store.row import check_practice_id
 from tests.support.clock import ManualClock
-from tests.support.stores import fresh_url, grant_for, store_at
+from tests.support.stores import put, put_unverified, row_of, store_at, token_set, value_of
 
 NOW = datetime(2026, 11, 22, 9, 30, 0, 123456, tzinfo=UTC)
 HOSTILE = [
@@ -29,11 +31,6 @@ HOSTILE = [
     "🦷",
     "A" * 200,
 ]
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return fresh_url(request.param, tmp_path)
 
 
 @pytest.fixture
@@ -52,10 +49,6 @@ def event(kind: str, practice_id: str | None = None, **detail: str) -> Event:
     return Event(at=NOW, kind=kind, outcome="ok", practice_id=practice_id, detail=detail)
 
 
-def put_new(store: Store, practice_id: str, **changes: object) -> Grant:
-    return store.put(replace(grant_for(practice_id, now=NOW), **changes), expected_generation=None)
-
-
 def request_for(practice_id: str, state: str, created_at: datetime = NOW) -> AuthorizationRequest:
     return AuthorizationRequest(
         practice_id=practice_id,
@@ -72,250 +65,166 @@ def request_for(practice_id: str, state: str, created_at: datetime = NOW) -> Aut
 
 def test_get_nothing_stored(store: Store) -> None:
     """An empty store answers every question without making anything."""
-    assert store.get("p") is None
+    assert store.grants.rows("p").all == []
     assert store.connection("p") is None
-    assert store.access("p") is None
     assert list(store.connections()) == []
-    assert store.events() == []
-    assert store.due(NOW, 10) == []
+    assert store.audit.events() == []
+    assert store.due(900) == []
+    assert store.summary().states == {}
 
 
 @pytest.mark.parametrize("practice_id", HOSTILE)
 def test_put_round_trip(store: Store, practice_id: str) -> None:
-    """What is stored comes back equal, down to the microsecond, whatever the practice is called."""
+    """What is stored comes back equal, whatever the practice is called."""
     account = Account(id="u-1", email="dr@example.invalid", name="Dr. Müller", region="europe")
-    grant = grant_for(practice_id, now=NOW)
-    grant = replace(
-        grant,
-        connection=replace(
-            grant.connection, account=account, lab=LabConnection(state="active", email="lab@x")
-        ),
-        unproven=UnprovenGrant(
-            tokens=grant_for("other", now=NOW).tokens, expected_account="dr@example.invalid"
-        ),
-        failures=3,
-        retry_at=NOW + timedelta(seconds=5),
-        refresh_sent_at=NOW,
-        refresh_owner="host 1 2",
-    )
-    stored = store.put(grant, expected_generation=None)
-    assert store.get(practice_id) == stored
-    assert stored == grant
-    assert store.connection(practice_id) == grant.connection
+    tokens = replace(token_set("p", clock=store.clock), scope="api offline_access")
+    put(store, practice_id, tokens=tokens, account=account, lab_state="active", lab_email="lab@x")
+    connection = store.existing(practice_id)
+    assert connection.practice_id == practice_id
+    assert (connection.account, connection.scope) == (account, "api offline_access")
+    assert connection.lab == LabConnection(state="active", email="lab@x")
+    assert connection.expires_at is not None
+    assert connection.refreshed_at is not None
+    assert connection.expires_at - connection.refreshed_at == timedelta(hours=1)
+    assert value_of(store, practice_id) == ("at-p-0", "rt-p-0")
 
 
 def test_put_keeps_secrets_sealed(url: str, store: Store, tmp_path: Path) -> None:
     """No token stands in the database in a form that can be read."""
-    put_new(store, "practice-42")
-    store.put_request(request_for("practice-42", "state-9"))
-    rows = store._all("SELECT access_token, token_rest FROM ormco_connections", ())
-    rows += store._all("SELECT sealed, state_digest FROM ormco_requests", ())
+    put(store, "practice-42")
+    put_unverified(store, "practice-43", policy=AccountPolicy(expected_account="dr@example.invalid"))
+    store.requests.put(request_for("practice-42", "state-9"))
+    rows = store.database.all(
+        "SELECT access_sealed, refresh_sealed, policy_sealed FROM ormco_connections", ()
+    )
+    rows += store.database.all("SELECT sealed, state_digest FROM ormco_requests", ())
     text = repr(rows).encode() + b"".join(path.read_bytes() for path in tmp_path.rglob("store.db*"))
-    for secret in (b"at-practice-42-0", b"rt-practice-42-0", b"state-9", b"verifier-1"):
+    for secret in (b"at-practice-42-0", b"rt-practice-43-0", b"state-9", b"verifier-1", b"dr@example"):
         assert secret not in text
 
 
-def test_access_reads_only_what_is_needed(store: Store) -> None:
-    """The short way to an access token tells what decides whether it may be handed out."""
-    put_new(store, "p")
-    access = store.access("p")
-    assert access is not None
-    assert access.token == "at-p-0"
-    assert (access.state, access.generation, access.good_until) == ("connected", 1, NOW.timestamp() + 3600)
-    assert access.renewable
-    assert not access.unproven
-
-
-@pytest.mark.parametrize("practice_id", ["", "a\nb", "a\0b", "\ud800", "a" * 201, "zero\u200bwidth"])
-def test_put_refuses_ids_that_cannot_be_seen(store: Store, practice_id: str) -> None:
+@pytest.mark.parametrize("practice_id", ["", "a\nb", "a\0b", "\ud800", "a" * 201, "zero\u200bwidth", " a"])
+def test_ids_that_cannot_be_seen(store: Store, practice_id: str) -> None:
     """An id that is empty, endless or not printable is refused, and asking for it finds nothing."""
     with pytest.raises(SettingError):
-        put_new(store, practice_id)
-    assert store.get(practice_id) is None
-    assert store.access(practice_id) is None
+        check_practice_id(practice_id)
+    assert store.grants.rows(practice_id).all == []
+    assert store.connection(practice_id) is None
 
 
-def test_put_new_only_once(store: Store) -> None:
-    """A connection that must not exist yet is not written over."""
-    put_new(store, "p")
-    with pytest.raises(FencedError):
-        put_new(store, "p", tokens=None)
-    assert store.get("p") is not None
-
-
-def test_put_older_tokens_are_fenced(store: Store) -> None:
-    """A writer that started from older tokens than those stored changes nothing."""
-    old = put_new(store, "p")
-    newer = replace(old, connection=replace(old.connection, token_generation=2))
-    stored = store.put(newer, expected_generation=1)
-    with pytest.raises(FencedError):
-        store.put(newer, expected_generation=1, events=[event("refresh", "p")])
-    assert store.get("p") == stored
-    assert store.events() == []
-
-
-def test_put_late_new_tokens_are_saved(store: Store) -> None:
-    """A stalled owner that wakes with the newest pair saves it, whatever others made of the old one."""
-    read = put_new(store, "p")
-    marked = replace(
-        read,
-        connection=replace(
-            read.connection,
-            state=ConnectionState.NEEDS_REPAIR,
-            reason="answer_lost",
-            lab=LabConnection(state="active"),
-        ),
-    )
-    store.put(marked, expected_generation=1)
-    late = replace(read, connection=replace(read.connection, token_generation=2))
-    store.put(late, expected_generation=1)
-    connection = store.connection("p")
-    assert connection is not None
-    assert (connection.state, connection.token_generation) == (ConnectionState.CONNECTED, 2)
-    assert connection.lab == LabConnection(state="active")
-
-
-def test_put_late_mark_is_fenced(store: Store) -> None:
-    """A stalled writer without new tokens does not undo what was recorded meanwhile."""
-    read = put_new(store, "p")
-    store.put(replace(read, refresh_sent_at=NOW), expected_generation=1)
-    with pytest.raises(FencedError):
-        store.put(replace(read, failures=1), expected_generation=1)
-    stored = store.get("p")
-    assert stored is not None
-    assert stored.refresh_sent_at == NOW
-
-
-@pytest.mark.parametrize(
-    ("state", "after"), [(ConnectionState.REVOKING, "rt-new"), (ConnectionState.REVOKED, None)]
-)
-def test_put_late_tokens_after_revoke(store: Store, state: ConnectionState, after: str | None) -> None:
-    """A late pair never undoes a revocation; while that is not proved, the pair to revoke is the newest."""
-    read = put_new(store, "p")
-    tokens = None if state is ConnectionState.REVOKED else read.tokens
-    store.put(
-        replace(read, connection=replace(read.connection, state=state), tokens=tokens), expected_generation=1
-    )
-    assert read.tokens is not None
-    late = replace(
-        read,
-        connection=replace(read.connection, token_generation=2),
-        tokens=replace(read.tokens, refresh_token="rt-new"),
-    )
-    if after is None:
-        with pytest.raises(FencedError):
-            store.put(late, expected_generation=1)
-    else:
-        store.put(late, expected_generation=1)
-    stored = store.get("p")
-    assert stored is not None
-    assert stored.connection.state is state
-    assert (stored.tokens and stored.tokens.refresh_token) == after
-
-
-def test_put_nothing_comes_back_after_forget(store: Store) -> None:
-    """A writer that was held up does not bring a forgotten practice back, not even into its successor."""
-    read = put_new(store, "p")
-    late = replace(read, connection=replace(read.connection, token_generation=2))
-    store.delete("p", event("forget", "p"))
-    with pytest.raises(FencedError):
-        store.put(late, expected_generation=1)
-    again = grant_for("p", now=NOW + timedelta(seconds=1))
-    store.put(again, expected_generation=None)
-    with pytest.raises(FencedError):
-        store.put(late, expected_generation=1)
-
-
-def test_put_with_events_is_one_transaction(store: Store) -> None:
+def test_event_that_cannot_be_stored(store: Store) -> None:
     """An event that cannot be stored keeps the change it belongs to out as well."""
-    read = put_new(store, "p")
+    row = put(store, "p")
     impossible = replace(event("refresh", "p"), kind=None)  # type: ignore[arg-type]
     with pytest.raises(StoreUnavailableError):
-        store.put(
-            replace(read, failures=1), expected_generation=1, events=[event("refresh", "p"), impossible]
-        )
-    assert store.get("p") == read
-    assert store.events() == []
+        store.grants.change(row, {"failures": 1}, [event("refresh", "p"), impossible])
+    assert row_of(store, "p").version == row.version
+    assert store.audit.events() == []
 
 
 def test_connections_in_order(store: Store) -> None:
     """All connections come by practice id, over any number of pages; attention shows the troubled ones."""
     for name in ("b", "a", "Z", "é"):
-        put_new(store, name)
-    sick = grant_for("c", now=NOW)
-    sick = replace(sick, connection=replace(sick.connection, state=ConnectionState.DEGRADED))
-    store.put(sick, expected_generation=None)
+        put(store, name)
+    put_unverified(store, "b")
+    put(store, "c", state="needs_repair")
     assert [found.practice_id for found in store.connections()] == ["Z", "a", "b", "c", "é"]
-    assert [found.practice_id for found in store.connections(needs_attention=True)] == ["c"]
+    assert [found.practice_id for found in store.connections(needs_attention=True)] == ["b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "needs"),
+    [
+        ({"state": "degraded"}, False),
+        ({"state": "degraded", "since": FromNow(-3599)}, False),
+        ({"state": "degraded", "since": FromNow(-3601)}, True),
+        ({"state": "degraded", "expires_at": FromNow(-1)}, True),
+        ({"state": "revoking"}, True),
+        ({"state": "needs_repair"}, True),
+        ({"state": "revoked"}, False),
+        ({"state": "connected", "expires_at": FromNow(-1)}, False),
+    ],
+)
+def test_what_needs_attention(store: Store, columns: dict[str, object], needs: bool) -> None:
+    """What is broken, unfinished, or failing for an hour or without a token, is for a person to look at."""
+    put(store, "p", **columns)
+    assert [found.practice_id for found in store.connections(needs_attention=True)] == ["p"] * needs
+    assert store.summary().needs_attention == needs
 
 
 def test_connections_need_no_key(url: str, store: Store) -> None:
     """Status is shown without the sealing key."""
-    put_new(store, "p")
+    put(store, "p")
     keyless = store_at(url, keys=None)
     assert keyless.connection("p") == store.connection("p")
     assert len(list(keyless.connections())) == 1
+    assert keyless.summary().states == {"connected": 1}
     keyless.close()
 
 
 def test_practices_of_account(store: Store) -> None:
     """The practices behind one account are found."""
-    grant = grant_for("p", now=NOW)
-    account = Account(id="u-1")
-    store.put(replace(grant, connection=replace(grant.connection, account=account)), expected_generation=None)
+    put(store, "p", account=Account(id="u-1"))
     assert store.practices_of_account("test", "u-1") == ["p"]
     assert store.practices_of_account("test", "u-2") == []
 
 
-def test_due_most_urgent_first(store: Store, clock: ManualClock) -> None:
-    """What ends soon is due, page by page; what cannot be renewed, is dead or waits for its time is not."""
-    for name, age in (("late", 3500), ("later", 3000), ("dead", 3400), ("waits", 3400)):
-        grant = grant_for(name, now=NOW, age=age)
-        if name == "dead":
-            grant = replace(grant, connection=replace(grant.connection, state=ConnectionState.NEEDS_REPAIR))
-        if name == "waits":
-            grant = replace(grant, retry_at=NOW + timedelta(seconds=30))
-        store.put(grant, expected_generation=None)
-    before = NOW + timedelta(seconds=900)
-    first = store.due(before, 1)
-    assert [name for _, name in first] == ["late"]
-    assert [name for _, name in store.due(before, 9, after=first[-1])] == ["later"]
-    assert store.count_due(before) == 2
-    clock.advance(31)
-    assert store.count_due(before) == 3
+def test_due_most_urgent_first(store: Store) -> None:
+    """What ends soon is due; what cannot be renewed, is dead or waits for its time is not."""
+    for name, age in (("later", 3000), ("late", 3500), ("dead", 3400), ("waits", 3400), ("ended", 4000)):
+        put(store, name, age=age)
+    store.grants.change(row_of(store, "dead"), {"state": "needs_repair", "due_at": None})
+    store.grants.change(row_of(store, "waits"), {"retry_at": FromNow(30), "failures": 2})
+    put(store, "not renewable", tokens=replace(token_set("n", age=3500), refresh_token=None))
+    assert [found.practice_id for found in store.due(900)] == ["ended", "late", "later"]
+    store.grants.change(row_of(store, "waits"), {"retry_at": FromNow(-1)})
+    assert [(found.practice_id, found.failures) for found in store.due(300)][1:] == [
+        ("waits", 2),
+        ("late", 0),
+    ]
+    assert store.summary().overdue == 1
+    assert 399 < store.summary().lag < 460
+
+
+def test_due_of_tokens_that_live_for_weeks(store: Store) -> None:
+    """A token that is said to live longer than a day is looked at again within an hour."""
+    put(store, "p", lifetime=3_600_000)
+    put(store, "q", lifetime=80_000)
+    assert store.due(3590) == []
+    assert [found.practice_id for found in store.due(3610)] == ["p"]
 
 
 def test_events_in_order(store: Store) -> None:
     """The record is read in order, from any point, for one practice or all, from either end."""
     for number in range(5):
-        store.append_event(event("begin", f"p{number % 2}", number=str(number)))
-    found = store.events()
+        store.audit.append(event("begin", f"p{number % 2}", number=str(number)))
+    found = store.audit.events()
     assert [entry.detail["number"] for entry in found] == list("01234")
     assert found[0].actor == "tests"
-    assert store.events(after=found[2].sequence) == found[3:]
-    assert store.events(practice_id="p1", limit=1) == [found[1]]
-    assert store.events(last=True, limit=2) == found[3:]
+    assert store.audit.events(after=found[2].sequence) == found[3:]
+    assert store.audit.events(practice_id="p1", limit=1) == [found[1]]
+    assert store.audit.events(last=True, limit=2) == found[3:]
 
 
 @pytest.mark.parametrize("change", ["DELETE FROM ormco_events", "UPDATE ormco_events SET actor = 'nobody'"])
 def test_events_stay(store: Store, change: str) -> None:
     """The audit record cannot be changed, not even by who has the database."""
-    store.append_event(event("begin", "p"))
-    before = store.events()
+    store.audit.append(event("begin", "p"))
+    before = store.audit.events()
     with pytest.raises(StoreUnavailableError, match="append-only"):
-        store._write(lambda execute: execute(change, ()))
-    assert store.events() == before
+        store.database.apply([(change, ())])
+    assert store.audit.events() == before
 
 
 def test_delete_keeps_the_line_without_details(store: Store) -> None:
     """Forgetting a practice leaves that it was there, and nothing else."""
-    put_new(store, "p")
-    store.put_request(request_for("p", "state-1"))
-    store.append_event(event("complete", "p", email="dr@example.invalid"))
-    store.delete("p", event("forget", "p"))
-    assert store.get("p") is None
-    assert store.find_request("state-1") is None
-    assert [(entry.kind, dict(entry.detail)) for entry in store.events()] == [
+    put(store, "p")
+    store.requests.put(request_for("p", "state-1"))
+    store.audit.append(event("complete", "p", email="dr@example.invalid"))
+    store.forget("p", event("forget", "p"))
+    assert store.connection("p") is None
+    assert store.requests.find("state-1") is None
+    assert [(entry.kind, dict(entry.detail)) for entry in store.audit.events()] == [
         ("complete", {}),
         ("forget", {}),
     ]
@@ -324,44 +233,45 @@ def test_delete_keeps_the_line_without_details(store: Store) -> None:
 def test_subscribe_hears_what_was_stored(store: Store) -> None:
     """Subscribers hear of each event once it is stored; one that fails disturbs nobody."""
     heard: list[str] = []
-    store.subscribe(lambda entry: 1 / 0)
-    end = store.subscribe(lambda entry: heard.append(f"{entry.kind} by {entry.actor}"))
-    store.append_event(event("begin", "p"))
-    store.put(grant_for("p", now=NOW), expected_generation=None, events=[event("complete", "p")])
+    store.audit.subscribe(lambda entry: 1 / 0)
+    end = store.audit.subscribe(lambda entry: heard.append(f"{entry.kind} by {entry.actor}"))
+    store.audit.append(event("begin", "p"))
+    put(store, "p", events=(event("complete", "p"),))
     end()
-    store.append_event(event("lab", "p"))
+    store.audit.append(event("lab", "p"))
     assert heard == ["begin by tests", "complete by tests"]
 
 
 def test_request_is_taken_once(store: Store) -> None:
     """A request is found by its state until somebody has taken it."""
     request = request_for("p", "state-1")
-    store.put_request(request)
-    assert store.find_request("state-1") == request
-    assert store.open_requests("p") == [request]
-    assert store.take_request("state-1") is True
-    assert store.take_request("state-1") is False
-    assert store.find_request("state-1") is None
-    assert store.open_requests("p") == []
-    assert store.take_request("never heard of") is False
+    store.requests.put(request)
+    assert store.requests.find("state-1") == request
+    assert store.requests.open_for("p") == [request]
+    assert store.requests.take("state-1") is True
+    assert store.requests.take("state-1") is False
+    assert store.requests.find("state-1") is None
+    assert store.requests.open_for("p") == []
+    assert store.requests.take("never heard of") is False
 
 
 def test_requests_die_and_are_swept(store: Store, clock: ManualClock) -> None:
     """A dead request can still be told from an unknown one for a while, and is then gone."""
-    store.put_request(request_for("p", "state-1"))
+    store.requests.put(request_for("p", "state-1"))
     clock.advance(601)
-    assert store.open_requests("p") == []
-    assert store.find_request("state-1") is not None
+    assert store.requests.open_for("p") == []
+    assert store.requests.find("state-1") is not None
     clock.advance(3600)
-    store.put_request(request_for("p", "state-2", clock.utc_now()))
-    assert store.find_request("state-1") is None
+    store.requests.put(request_for("p", "state-2", clock.utc_now()))
+    assert store.requests.find("state-1") is None
 
 
 def test_spend_code_once(store: Store, clock: ManualClock) -> None:
     """A code is spent once, by one of many; the record outlives any code's life."""
     winners: list[bool] = []
     threads = [
-        threading.Thread(target=lambda: winners.append(store.spend_code("KY-s!IAAA"))) for _ in range(8)
+        threading.Thread(target=lambda: winners.append(store.requests.spend_code("KY-s!IAAA")))
+        for _ in range(8)
     ]
     for thread in threads:
         thread.start()
@@ -369,11 +279,11 @@ def test_spend_code_once(store: Store, clock: ManualClock) -> None:
         thread.join()
     assert sorted(winners) == [False] * 7 + [True]
     clock.advance(86400)
-    assert store.spend_code("another") is True
-    assert store.spend_code("KY-s!IAAA") is False
+    assert store.requests.spend_code("another") is True
+    assert store.requests.spend_code("KY-s!IAAA") is False
     clock.advance(8 * 86400)
-    store.spend_code("a third")
-    assert store._all("SELECT COUNT(*) FROM ormco_spent_codes", ()) == [(1,)]
+    store.requests.spend_code("a third")
+    assert store.database.all("SELECT COUNT(*) FROM ormco_spent_codes", ()) == [(1,)]
 
 
 def test_check_leaves_a_usable_store(store: Store) -> None:
@@ -392,10 +302,11 @@ def test_many_threads_share_one_store(url: str) -> None:
 
     def work(name: str) -> None:
         try:
-            grant = store.put(grant_for(name), expected_generation=None, events=[event("complete", name)])
-            for _ in range(10):
-                grant = store.put(replace(grant, failures=grant.failures + 1), expected_generation=1)
-                assert store.get(name) == grant
+            put(store, name, events=(event("complete", name),))
+            for number in range(10):
+                row = row_of(store, name)
+                assert store.grants.change(row, {"failures": number + 1})
+                assert row_of(store, name).failures == number + 1
         except BaseException as exc:
             errors.append(exc)
 
@@ -405,6 +316,49 @@ def test_many_threads_share_one_store(url: str) -> None:
     for thread in threads:
         thread.join()
     assert errors == []
-    assert [store.get(f"p{number}").failures for number in range(16)] == [10] * 16  # type: ignore[union-attr]
-    assert len(store.events()) == 16
+    assert [row_of(store, f"p{number}").failures for number in range(16)] == [10] * 16
+    assert [found.sequence for found in store.audit.events()] == list(range(1, 17))
     store.close()
+
+
+def test_lease_is_for_one_process(store: Store, url: str, clock: ManualClock) -> None:
+    """What one process at a time may do is refused to the others until it is done, or its time is over."""
+    other = store_at(url, clock=clock)
+    with store.database.lease("something", 60):
+        with pytest.raises(StoreLockedError, match="something"), other.database.lease("something", 60):
+            pass
+        with other.database.lease("something else", -1):
+            with other.database.lease("something else", 60):
+                pass
+    with other.database.lease("something", 60):
+        pass
+    other.close()
+
+
+def test_prune_ends_what_is_old(store: Store) -> None:
+    """Old events can be deleted, and only those that were pruned; the record says so, and goes on."""
+    for number in range(4):
+        store.audit.append(replace(event("begin", f"p{number}"), at=NOW + timedelta(days=number)))
+    last = store.audit.events()[-1].sequence
+    assert store.audit.prune(NOW + timedelta(days=2), at=NOW) == 2
+    found = store.audit.events()
+    assert [entry.kind for entry in found] == ["begin", "begin", "audit"]
+    assert found[-1].detail["deleted"] == "2"
+    assert found[-1].sequence > last
+    with pytest.raises(StoreUnavailableError, match="append-only"):
+        store.database.apply([("DELETE FROM ormco_events", ())])
+    assert store.audit.events(since=NOW + timedelta(days=3)) == found[1:2]
+
+
+def test_subscriber_hears_the_sequence_and_may_call(store: Store) -> None:
+    """A subscriber gets the sequence that a reader gets, and may use the store itself."""
+    heard: list[int] = []
+
+    def hear(entry: Event) -> None:
+        heard.append(entry.sequence)
+        if entry.kind == "begin":
+            store.audit.append(event("lab", "p"))
+
+    store.audit.subscribe(hear)
+    store.audit.append(event("begin", "p"))
+    assert sorted(heard) == [entry.sequence for entry in store.audit.events()]

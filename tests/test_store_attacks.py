@@ -12,10 +12,11 @@ import pytest
 
 from connector.errors import SealingKeyError, StoreDamagedError, StoreError, StoreUnavailableError
 from connector.store import Store
+from connector.store.grants import sealed_data
 from connector.store.keys import key_file, parse_keys
-from connector.store.sealing import KeyRing, place
+from connector.store.sealing import KeyRing
 from connector.store.sqlite_errors import translate
-from tests.support.stores import KEY, OTHER_KEY, fresh_url, grant_for, store_at
+from tests.support.stores import KEY, OTHER_KEY, fresh_url, put, row_of, store_at, value_of
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="owners and links are POSIX's")
 needs_root = pytest.mark.skipif(
@@ -28,7 +29,7 @@ EVIL = KeyRing(parse_keys(EVIL_KEY, origin="the attack"))
 
 def execute(store: Store, sql: str, *args: object) -> None:
     """Do what whoever may write to the database can do."""
-    store._write(lambda run: run(sql, args))
+    store.database.apply([(sql, args)])
 
 
 def name_a_key_of_ones_own(store: Store, folder: Path) -> None:
@@ -46,10 +47,10 @@ def name_a_key_of_ones_own(store: Store, folder: Path) -> None:
 def opened(url: str, keys: str | None, *, fill: bool = True) -> Store:
     store = store_at(url, keys=keys)
     if fill:
-        store.put(grant_for("p"), expected_generation=None)
+        put(store, "p")
     else:
         store.facts()
-        store._db.open()
+        store.database.open()
     return store
 
 
@@ -66,7 +67,7 @@ def test_a_key_that_the_database_names_seals_nothing(
     for attempt in (
         again.check,
         again.rotate_keys,
-        lambda: again.put(grant_for("q"), expected_generation=None),
+        lambda: put(again, "q"),
     ):
         with pytest.raises(SealingKeyError):
             attempt()
@@ -77,15 +78,17 @@ def test_a_key_that_the_database_names_seals_nothing(
 def test_a_planted_row_is_not_laundered(url: str, tmp_path: Path, keys: str | None) -> None:
     """A rotation of the keys seals no value anew that was sealed with somebody else's key."""
     store = opened(url, keys)
-    evil = EVIL.seal("an attacker's token", at=place("ormco_connections", "access_token"), row="p")
-    execute(store, "UPDATE ormco_connections SET access_token = ?", evil)
+    row = row_of(store, "p")
+    store_id = store.keys.store_id
+    evil = EVIL.seal("an attacker's token", sealed_data(store_id, row, "access_sealed"))
+    execute(store, "UPDATE ormco_connections SET access_sealed = ?", evil)
     name_a_key_of_ones_own(store, tmp_path)
     store.close()
     again = store_at(url, keys=keys)
-    for attempt in (again.rotate_keys, lambda: again.access("p")):
+    for attempt in (again.rotate_keys, lambda: value_of(again, "p")):
         with pytest.raises(StoreError):
             attempt()
-    row = again._one("SELECT access_token FROM ormco_connections WHERE practice_id = 'p'", ())
+    row = again.database.one("SELECT access_sealed FROM ormco_connections WHERE practice_id = 'p'", ())
     assert bytes(row[0]) == evil
     again.close()
 
@@ -106,7 +109,7 @@ def test_a_changed_record_of_the_key_is_refused(url: str, change: str) -> None:
     store.close()
     again = store_at(url, keys=KEY)
     with pytest.raises(SealingKeyError, match="does not vouch"):
-        again.get("p")
+        value_of(again, "p")
     with pytest.raises(SealingKeyError):
         again.rotate_keys()
     again.close()
@@ -121,7 +124,7 @@ def test_a_store_id_that_is_a_path_leads_nowhere(url: str, tmp_path: Path) -> No
     store.close()
     again = store_at(url, keys=None)
     with pytest.raises(StoreDamagedError, match="own id"):
-        again.get("p")
+        value_of(again, "p")
     again.close()
 
 
@@ -131,9 +134,9 @@ def test_a_record_without_proof_gets_one(url: str) -> None:
     execute(store, "UPDATE ormco_store SET key_proof = NULL")
     store.close()
     again = store_at(url, keys=KEY)
-    assert again.get("p") is not None
+    assert value_of(again, "p") is not None
     again.check()
-    assert again._one("SELECT key_proof FROM ormco_store", ())[0] is not None
+    assert again.database.one("SELECT key_proof FROM ormco_store", ())[0] is not None
     again.close()
 
 
@@ -153,7 +156,7 @@ def test_a_key_file_that_is_not_ones_own(url: str, tmp_path: Path, kind: str) ->
         os.mkfifo(path, 0o600) if kind == "pipe" else path.symlink_to(tmp_path / "moved")
     again = store_at(url, keys=None)
     with pytest.raises(SealingKeyError, match=r"not a regular file|can read it|every user"):
-        again.get("p")
+        value_of(again, "p")
     again.close()
 
 
@@ -191,21 +194,15 @@ def test_what_another_user_made_beforehand_is_no_store(tmp_path: Path, plant: Ca
     path.parent.chmod(0o1777)
     plant(path)
     store = store_at(f"sqlite:///{path}")
-    for attempt in (store.check, lambda: store.get("p"), store.facts):
+    for attempt in (store.check, lambda: store.connection("p"), store.facts):
         with pytest.raises(StoreUnavailableError, match="another user"):
             attempt()
     assert not path.with_name("elsewhere").exists()
     store.close()
 
 
-def use_both(store: Store) -> None:
-    """Use the reserve and the locks."""
-    store.check()
-    store.try_lock("p")
-
-
 @posix
-@pytest.mark.parametrize("suffix", ["-reserve", "-locks"])
+@pytest.mark.parametrize("suffix", ["-reserve"])
 @pytest.mark.parametrize("hard", [True, False], ids=["hard link", "symbolic link"])
 def test_a_planted_link_is_not_written_through(tmp_path: Path, suffix: str, hard: bool) -> None:
     """What a link under the name of a file beside the store leads to stays as it is."""
@@ -216,19 +213,19 @@ def test_a_planted_link_is_not_written_through(tmp_path: Path, suffix: str, hard
     planted.hardlink_to(target) if hard else planted.symlink_to(target)
     store = store_at(f"sqlite:///{tmp_path / 'store.db'}")
     with pytest.raises(StoreUnavailableError, match=r"regular file|second name"):
-        use_both(store)
+        store.check()
     assert target.read_text() == "precious"
     store.close()
 
 
 @posix
-@pytest.mark.parametrize("suffix", ["-reserve", "-locks"])
+@pytest.mark.parametrize("suffix", ["-reserve"])
 def test_a_planted_link_that_leads_nowhere_makes_nothing(tmp_path: Path, suffix: str) -> None:
     """No file is made where a planted link leads to."""
     (tmp_path / f"store.db{suffix}").symlink_to(tmp_path / "nowhere")
     store = store_at(f"sqlite:///{tmp_path / 'store.db'}")
     with pytest.raises(StoreUnavailableError):
-        use_both(store)
+        store.check()
     assert not (tmp_path / "nowhere").exists()
     store.close()
 
@@ -251,5 +248,5 @@ def test_rotation_with_both_sources_keeps_its_own_keys_only(tmp_path: Path) -> N
     opened(url, None).close()
     store = store_at(url, keys=OTHER_KEY)
     assert store.rotate_keys() == 2
-    assert store.get("p") is not None
+    assert value_of(store, "p")[0] == "at-p-0"
     store.close()

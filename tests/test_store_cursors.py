@@ -9,7 +9,7 @@ import pytest
 
 from connector.connection import Event
 from connector.store.cursors import WatchCursor, WatchedCase
-from tests.support.stores import fresh_url, grant_for, store_at
+from tests.support.stores import fresh_url, put, store_at
 
 NOW = datetime(2026, 11, 22, 9, 30, 0, 123456, tzinfo=UTC)
 CURSOR = WatchCursor(began_at=NOW, read_from=NOW)
@@ -68,10 +68,10 @@ def test_case_never_goes_back(store):
 def test_forgetting_a_practice_forgets_its_cursors(store):
     """What is deleted of a practice includes how far it was followed; the others stay."""
     for practice_id in ("maple", "linden"):
-        store.put(grant_for(practice_id), expected_generation=None)
+        put(store, practice_id)
         store.watches.put_cursor("default", practice_id, CURSOR)
         store.watches.put_case("default", practice_id, CASE)
-    store.delete("maple", Event(at=NOW, kind="forget", outcome="ok", practice_id="maple"))
+    store.forget("maple", Event(at=NOW, kind="forget", outcome="ok", practice_id="maple"))
     assert store.watches.cursor("default", "maple") is None
     assert store.watches.cases("default", "maple", ["c-1"]) == {}
     assert store.watches.cursor("default", "linden") == CURSOR

@@ -7,25 +7,26 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
 from urllib.parse import quote, unquote
 
 import psycopg
 import pytest
 
 from connector.connection import Event
-from connector.errors import ExtraMissingError, SettingError, StoreError, StoreUnavailableError
+from connector.errors import (
+    ExtraMissingError,
+    SettingError,
+    StoreDamagedError,
+    StoreError,
+    StoreUnavailableError,
+)
 from connector.store import Store
-from connector.store.job_queue import Job
-from connector.store.postgres import PostgresDatabase
+from tests.support.clock import ManualClock
 from tests.support.postgres import PostgresServer, find_binaries, shared_server
-from tests.support.processes import workers
 from tests.support.socket_proxy import SocketProxy
-from tests.support.stores import grant_for, store_at
-from tests.support.work import hold_lock
+from tests.support.stores import put, put_unverified, row_of, store_at, token_set, tokens_on, value_of
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 SESSIONS = (
@@ -59,19 +60,17 @@ def begin(number: int) -> Event:
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 def test_server_restarts(own_server: PostgresServer, mode: str) -> None:
-    """Reads, writes and locks go on through a restart or a crash of the server."""
+    """Reads, writes and leases go on through a restart or a crash of the server."""
     store = store_at(own_server.create_database())
-    grant = store.put(grant_for("p"), expected_generation=None)
-    assert store.try_lock("p")
+    claimed = store.grants.claim(put(store, "p"), 60)
+    assert claimed is not None
     own_server.stop(mode)
     starting = threading.Timer(0.5, own_server.start)
     starting.start()
-    grant = store.put(replace(grant, failures=1), expected_generation=1)
+    assert store.grants.change(claimed, {"failures": 1})
     starting.join()
-    assert store.get("p") == grant
-    other = store_at(own_server.url(store.facts()["path"].rpartition("/")[2]))
-    assert not other.try_lock("p")
-    other.close()
+    assert row_of(store, "p").failures == 1
+    assert row_of(store, "p").is_leased
     store.close()
 
 
@@ -84,7 +83,7 @@ def test_writers_go_on_through_a_restart(own_server: PostgresServer) -> None:
     def work(number: int) -> None:
         try:
             for step in range(20):
-                store.append_event(begin(100 * number + step))
+                store.audit.append(begin(100 * number + step))
         except Exception as exc:
             errors.append(exc)
 
@@ -96,134 +95,123 @@ def test_writers_go_on_through_a_restart(own_server: PostgresServer) -> None:
     for thread in threads:
         thread.join()
     assert errors == []
-    numbers = sorted(int(event.detail["number"]) for event in store.events())
+    numbers = sorted(int(event.detail["number"]) for event in store.audit.events())
     assert numbers == sorted(100 * number + step for number in range(8) for step in range(20))
     store.close()
 
 
-def test_server_that_stays_away(own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that does not come back is an error that names it, after a time."""
-    monkeypatch.setattr("connector.store.postgres._RESTART_SECONDS", 0.3)
+@pytest.mark.parametrize("how", ["stopped", "frozen"])
+def test_server_that_stays_away(own_server: PostgresServer, how: str) -> None:
+    """A server that does not answer is an error that names it, within five seconds."""
     store = store_at(own_server.create_database())
-    store.check()
-    own_server.stop()
-    with pytest.raises(StoreUnavailableError, match="PostgreSQL"):
-        store.get("p")
-    own_server.start()
-    assert store.get("p") is None
+    put(store, "p")
+    own_server.stop() if how == "stopped" else own_server.freeze()
+    for attempt in (lambda: store.connection("p"), lambda: put(store, "q")):
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailableError, match="PostgreSQL"):
+            attempt()
+        assert time.monotonic() - began < 6
+    own_server.start() if how == "stopped" else own_server.thaw()
+    assert store.connection("p") is not None
     store.close()
 
 
-@pytest.mark.parametrize("write", ["put", "take", "spend", "event"])
+@pytest.mark.parametrize("how", ["stopped", "frozen"])
+def test_token_in_memory_while_the_server_is_away(
+    own_server: PostgresServer, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A token that this process holds is handed out at once, with a warning; a rejected one is not."""
+    clock = ManualClock()
+    store = store_at(own_server.create_database(), clock=clock)
+    put(store, "p")
+    tokens = tokens_on(store, "http://127.0.0.1:9")
+    assert tokens.access_token("p") == "at-p-0"
+    own_server.stop() if how == "stopped" else own_server.freeze()
+    for _ in range(5):
+        clock.advance(1.5)
+        began = time.monotonic()
+        assert tokens.access_token("p") == "at-p-0"
+        assert time.monotonic() - began < 3
+    assert "the token in memory is used" in caplog.text
+    with pytest.raises(StoreUnavailableError):
+        tokens.access_token("p", rejected="at-p-0")
+    clock.advance(3600)
+    with pytest.raises(StoreUnavailableError):
+        tokens.access_token("p")
+    if how == "frozen":
+        own_server.thaw()
+    store.close()
+
+
+def test_one_slow_query_holds_up_nobody(store: Store, url: str) -> None:
+    """While a practice's row is kept by somebody, others' calls go on, and its own ends in time."""
+    for name in ("p", "q"):
+        put(store, name)
+    with psycopg.connect(url) as slow:
+        slow.execute(b"SELECT * FROM ormco_connections WHERE practice_id = 'p' FOR UPDATE")
+        row, errors = row_of(store, "p"), []
+
+        def change() -> None:
+            try:
+                store.grants.change(row, {"failures": 1})
+            except StoreError as exc:
+                errors.append(exc)
+
+        waiting = threading.Thread(target=change)
+        waiting.start()
+        time.sleep(0.2)
+        began = time.monotonic()
+        assert store.grants.change(row_of(store, "q"), {"failures": 1})
+        assert value_of(store, "p")[0] == "at-p-0"
+        assert time.monotonic() - began < 1
+        waiting.join(30)
+    assert len(errors) == 1
+    assert row_of(store, "p").failures == 0
+
+
+@pytest.mark.parametrize("write", ["claim", "settle", "promote", "take", "spend", "event"])
 def test_commit_whose_answer_is_lost(url: str, tmp_path: Path, write: str) -> None:
     """A commit that went through unseen is recognised: neither repeated nor taken for another's."""
     folder = Path(unquote(url.rpartition("host=")[2]))
     with SocketProxy(tmp_path, next(folder.glob(".s.PGSQL.*[0-9]"))) as proxy:
         store = store_at(f"{url.rpartition('host=')[0]}host={quote(str(tmp_path), safe='')}")
-        grant = store.put(grant_for("p"), expected_generation=None)
-        proxy.cut_after(b"UPDATE ormco_connections" if write == "put" else b"COMMIT")
-        if write == "put":
-            newer = replace(grant, connection=replace(grant.connection, token_generation=2))
-            stored = store.put(newer, expected_generation=1, events=[begin(1)])
-            assert store.get("p") == stored
+        row, new = put(store, "p", state="degraded"), put_unverified(store, "p")
+        proxy.cut_after({"claim": b"UPDATE ormco_connections"}.get(write, b"COMMIT"))
+        if write == "claim":
+            assert store.grants.claim(row, 60)
+        elif write == "settle":
+            store.grants.settle(row, token_set("p", number=1))
+            assert value_of(store, "p") == ("at-p-1", "rt-p-1")
+        elif write == "promote":
+            assert store.grants.promote(new, row, {"account_shared": 0}, [begin(1)])
         elif write == "spend":
-            assert store.spend_code("KY-s!IAAA") is True
-            assert store.spend_code("KY-s!IAAA") is False
+            assert store.requests.spend_code("KY-s!IAAA") is True
+            assert store.requests.spend_code("KY-s!IAAA") is False
         elif write == "event":
-            store.append_event(begin(1))
+            store.audit.append(begin(1))
         else:
-            assert store.take_request("unknown") is False
+            assert store.requests.take("unknown") is False
         assert proxy.cuts == 1
-        assert len(store.events()) == (write in ("put", "event"))
+        assert len(store.audit.events()) == (write in ("settle", "promote", "event"))
         store.close()
-
-
-def test_lock_is_taken_again_after_a_lost_session(
-    store: Store, url: str, admin: psycopg.Connection[tuple[object, ...]]
-) -> None:
-    """When the server ends a session, its locks are taken again with the next one."""
-    assert store.try_lock("p")
-    admin.execute(f"SELECT pg_terminate_backend(pid) FROM ({SESSIONS}) AS ours".encode())
-    assert store.get("p") is None
-    other = store_at(url)
-    assert not other.try_lock("p")
-    store.unlock("p")
-    assert other.try_lock("p")
-    other.close()
-
-
-def test_lock_is_free_though_the_query_behind_it_failed(store: Store, url: str) -> None:
-    """A lock that was taken in the same round trip as a query that failed does not stay taken."""
-    store.check()
-    with pytest.raises(StoreError):
-        store._db.lock_and_fetch("p", "SELECT 1 / ?::int", (0,))
-    other = store_at(url)
-    assert other.try_lock("p")
-    other.unlock("p")
-    other.close()
-    assert store.try_lock("p")
-    store.unlock("p")
-
-
-def test_query_that_fails_fails_alone(store: Store) -> None:
-    """Of what several threads ask for in one round trip, only what cannot be answered is an error."""
-    store.put(grant_for("p"), expected_generation=None)
-    database = cast(PostgresDatabase, store._db)
-    good, bad, last = (
-        Job[list[list[tuple[object, ...]]]](lambda execute: [], statements=[(sql, (1,))])
-        for sql in (
-            "SELECT ?::int",
-            "SELECT 1 / (1 - ?::int)",
-            "SELECT practice_id FROM ormco_connections LIMIT ?",
-        )
-    )
-    writing = Job[list[int]](
-        lambda execute: [],
-        statements=[("UPDATE ormco_connections SET failures = 7 WHERE generation = ?", (1,))],
-        read=lambda cursor: cursor.rowcount,
-    )
-    database._work_off([good, bad, last, writing])
-    assert (good.results, last.results) == ([[[(1,)]]], [[[("p",)]]])
-    assert isinstance(bad.error, StoreError)
-    assert writing.results == [[1]]
-
-
-def test_owner_that_lost_its_lock_is_waited_for(url: str, store: Store) -> None:
-    """A refresh that its owner may still be at is not begun by another until it is known to be gone."""
-    store.put(grant_for("p"), expected_generation=None)
-    with workers(1, hold_lock, url, "another") as running:
-        now = store.clock.utc_now()
-        owner = f"{store_owner().rsplit(' ', 2)[0]} {running[0].pid} -"
-        grant = replace(grant_for("p"), refresh_sent_at=now, refresh_owner=owner)
-        assert store.may_be_under_way(grant)
-        assert store.may_be_under_way(replace(grant, refresh_owner="another-host 1 2"))
-        assert not store.may_be_under_way(replace(grant, refresh_owner=None))
-        assert not store.may_be_under_way(replace(grant, refresh_sent_at=NOW))
-        running[0].kill()
-        assert not store.may_be_under_way(grant)
-
-
-def store_owner() -> str:
-    from connector.store import this_process
-
-    return this_process()
 
 
 def test_events_that_commit_late_are_not_missed(
     store: Store, url: str, admin: psycopg.Connection[tuple[object, ...]]
 ) -> None:
-    """An event whose transaction began first and ended last comes last, and no reader misses it."""
-    store.append_event(begin(1))
+    """Events are numbered in the order in which they are committed: a writer waits for one that is at it."""
+    store.audit.append(begin(1))
+    heard: list[int] = []
     with psycopg.connect(url) as slow:
-        slow.execute(
-            b"INSERT INTO ormco_events (nonce, at, kind, outcome, actor, detail) "
-            b"VALUES (1, 0, 'slow', 'ok', 'somebody', '{}')"
-        )
-        store.append_event(begin(2))
-        first = store.events()
+        slow.execute(b"UPDATE ormco_event_counter SET last = last + 1")
+        writing = threading.Thread(target=lambda: store.audit.append(begin(2)))
+        writing.start()
+        time.sleep(0.3)
+        heard += [event.sequence for event in store.audit.events()]
         slow.commit()
-    assert [event.kind for event in first] == ["begin", "begin"]
-    assert [event.kind for event in store.events(after=first[-1].sequence)] == ["slow"]
+    writing.join(30)
+    heard += [event.sequence for event in store.audit.events(after=heard[-1])]
+    assert heard == [1, 3]
 
 
 def test_readers_of_events_agree(url: str, store: Store) -> None:
@@ -247,7 +235,7 @@ def _read_all(url: str, done: threading.Event, seen: list[str]) -> None:
     store, last, finished = store_at(url), 0, False
     while not finished:
         finished = done.is_set()
-        while events := store.events(after=last, limit=7):
+        while events := store.audit.events(after=last, limit=7):
             seen += [event.detail["number"] for event in events]
             last = events[-1].sequence
     store.close()
@@ -256,30 +244,67 @@ def _read_all(url: str, done: threading.Event, seen: list[str]) -> None:
 def _write_some(url: str, writer: int) -> None:
     store = store_at(url)
     for step in range(30):
-        store.append_event(begin(100 * writer + step))
+        store.audit.append(begin(100 * writer + step))
     store.close()
 
 
-def test_one_connection_a_process(store: Store, admin: psycopg.Connection[tuple[object, ...]]) -> None:
-    """However many threads read, write and wait for locks, the process has one database connection."""
-    assert store.try_lock("p")
-    deadline = store.clock.deadline(1.0)
+def test_few_sessions_a_process(store: Store, admin: psycopg.Connection[tuple[object, ...]]) -> None:
+    """However many threads read and write, the process has few sessions, and holds none while it waits."""
+    put(store, "p")
 
-    def wait() -> None:
+    def work() -> None:
         for _ in range(5):
-            store.get("p")
-            store.append_event(begin(1))
-        if not store.try_lock("p"):
-            deadline.pause(0.3)
+            row_of(store, "p")
+            store.audit.append(begin(1))
 
-    threads = [threading.Thread(target=wait) for _ in range(16)]
+    threads = [threading.Thread(target=work) for _ in range(24)]
     for thread in threads:
         thread.start()
     most = 0
     while any(thread.is_alive() for thread in threads):
         most = max(most, len(admin.execute(SESSIONS.encode()).fetchall()))
         time.sleep(0.01)
-    assert most == 1
+    assert 1 <= most <= 8
+    busy = f"SELECT count(*) FROM pg_stat_activity WHERE pid IN ({SESSIONS}) AND state <> 'idle'"
+    assert admin.execute(busy.encode()).fetchall() == [(0,)]
+
+
+def test_durable_whatever_the_server_says(own_server: PostgresServer) -> None:
+    """A commit is synced even where the server is set to tell of it before."""
+    own_server.sql("postgres", "ALTER SYSTEM SET synchronous_commit = off")
+    own_server.stop()
+    own_server.start()
+    store = store_at(own_server.create_database())
+    put(store, "p")
+    for number in range(20):
+        assert store.grants.change(row_of(store, "p"), {"failures": number})
+    own_server.stop("immediate")
+    own_server.start()
+    assert row_of(store, "p").failures == 19
+    store.close()
+
+
+def test_another_store_in_its_place(
+    store: Store, url: str, admin: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    """A schema that hides the store behind another one is an error, not a second, empty store."""
+    put(store, "p")
+    store.close()
+    admin.execute(b"CREATE SCHEMA ormco")
+    other = store_at(f"{url}&options=-csearch_path%3Dormco")
+    other.check()
+    other.close()
+    with pytest.raises(StoreDamagedError, match="another store"):
+        store.connection("p")
+
+
+@pytest.mark.parametrize("scheme", ["postgresql+psycopg", "postgresql+asyncpg", "postgres"])
+def test_other_spellings_of_the_address(store: Store, url: str, scheme: str) -> None:
+    """SQLAlchemy's addresses name the driver too."""
+    put(store, "p")
+    other = store_at(f"{scheme}://{url.partition('://')[2]}")
+    assert other.connection("p") is not None
+    other.close()
 
 
 def test_server_without_room(own_server: PostgresServer) -> None:
@@ -310,7 +335,7 @@ def test_server_that_cannot_be_used(
     url: str, monkeypatch: pytest.MonkeyPatch, change: object, error: type[Exception], words: str
 ) -> None:
     """A server that is not there, or an address that is none, is an error without the password."""
-    monkeypatch.setattr("connector.store.postgres._FIRST_SECONDS", 0.1)
+    monkeypatch.setattr("connector.store.postgres._CALL_SECONDS", 0.1)
     store = store_at(change(url))  # type: ignore[operator]
     with pytest.raises(error, match=words) as caught:
         store.check()
@@ -322,12 +347,14 @@ def test_tables_that_are_gone(store: Store, admin: psycopg.Connection[tuple[obje
     """Tables that somebody dropped are not made anew in silence."""
     admin.execute(b"DROP TABLE ormco_connections")
     with pytest.raises(Exception, match="lacks a table"):
-        store.get("p")
+        store.connection("p")
 
 
 def test_driver_is_not_installed(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the driver the error says what to install."""
     monkeypatch.setitem(sys.modules, "psycopg", None)
+    monkeypatch.delitem(sys.modules, "connector.store.postgres_sessions", raising=False)
+    monkeypatch.delattr("connector.store.postgres_sessions", raising=False)
     with pytest.raises(ExtraMissingError) as caught:
         store_at(url).check()
     assert "ormco-connector[postgres]" in caught.value.hint

@@ -25,7 +25,7 @@ from connector.errors import (
 from connector.store import Store, open_store
 from connector.store.sqlite_facts import network_share
 from tests.support.processes import ROOT
-from tests.support.stores import KEY, grant_for, store_at
+from tests.support.stores import KEY, put, store_at, value_of
 
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
 
@@ -38,7 +38,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def store(path: Path) -> Iterator[Store]:
     store = store_at(f"sqlite:///{path}")
-    store.put(grant_for("p"), expected_generation=None)
+    put(store, "p")
     yield store
     store.close()
 
@@ -46,7 +46,7 @@ def store(path: Path) -> Iterator[Store]:
 def test_open_store_does_nothing(path: Path) -> None:
     """Neither opening nor asking makes a file; the first write does."""
     store = store_at(f"sqlite:///{path}")
-    assert store.get("p") is None
+    assert store.connection("p") is None
     assert store.facts()["exists"] == "no"
     assert not path.parent.exists()
     store.check()
@@ -116,7 +116,7 @@ def test_damaged_file(path: Path, store: Store) -> None:
     store.close()
     content = b"this is no database" * 500
     path.write_bytes(content)
-    for attempt in (store.check, lambda: store.get("p"), lambda: list(store.connections())):
+    for attempt in (store.check, lambda: store.connection("p"), lambda: list(store.connections())):
         with pytest.raises(StoreDamagedError):
             attempt()
     assert path.read_bytes() == content
@@ -129,29 +129,27 @@ def test_damaged_page(path: Path, store: Store) -> None:
     content[4096:] = b"\xff" * (len(content) - 4096)
     path.write_bytes(content)
     with pytest.raises(StoreDamagedError):
-        store.get("p")
+        store.connection("p")
 
 
 def test_row_that_cannot_be_right(store: Store) -> None:
     """A value that somebody wrote into the row by hand does not come out as if it were true."""
-    store._write(lambda execute: execute("UPDATE ormco_connections SET state = 'fine'", ()))
-    for attempt in (lambda: store.get("p"), lambda: store.connection("p")):
+    store.database.apply([("UPDATE ormco_connections SET state = 'fine'", ())])
+    for attempt in (lambda: value_of(store, "p"), lambda: store.connection("p")):
         with pytest.raises(StoreDamagedError):
             attempt()
 
 
 def test_tokens_of_another_practice(store: Store) -> None:
     """Tokens that were moved into another practice's row are not handed out."""
-    store.put(grant_for("q"), expected_generation=None)
-    store._write(
-        lambda execute: execute(
-            "UPDATE ormco_connections SET access_token = (SELECT access_token FROM ormco_connections "
-            "WHERE practice_id = 'q') WHERE practice_id = 'p'",
-            (),
-        )
+    put(store, "q")
+    swap = (
+        "UPDATE ormco_connections SET access_sealed = (SELECT access_sealed FROM ormco_connections "
+        "WHERE practice_id = 'q') WHERE practice_id = 'p'"
     )
+    store.database.apply([(swap, ())])
     with pytest.raises(StoreDamagedError):
-        store.access("p")
+        value_of(store, "p")
 
 
 def test_another_programs_database(path: Path) -> None:
@@ -185,7 +183,7 @@ def test_busy_for_too_long(path: Path, store: Store, monkeypatch: pytest.MonkeyP
     try:
         with pytest.raises(StoreLockedError):
             store.check()
-        assert store.get("p") is not None
+        assert value_of(store, "p")[0] == "at-p-0"
     finally:
         db.close()
     store.check()
@@ -195,7 +193,7 @@ def test_close_leaves_one_database_file(path: Path, store: Store) -> None:
     """After the last close everything is in the one file, and the store opens again."""
     store.close()
     assert not path.with_name("store.db-wal").exists()
-    assert store.get("p") is not None
+    assert value_of(store, "p")[0] == "at-p-0"
 
 
 def test_interrupted_write_leaves_nothing(store: Store) -> None:
@@ -205,7 +203,7 @@ def test_interrupted_write_leaves_nothing(store: Store) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        store._write(interrupted)
+        store.database.transact(interrupted)
     waiting = threading.Thread(target=store.check)
     waiting.start()
     waiting.join(30)
@@ -245,6 +243,12 @@ def test_full_disk_is_noticed_before_the_token_is_spent(tmp_path: Path) -> None:
 def test_disk_that_fills_up_during_the_call(tmp_path: Path) -> None:
     """A disk that fills up while the answer is on its way does not cost the new tokens."""
     assert _on_a_small_disk(tmp_path, "during") == "at-p-1, 1 calls, connected"
+
+
+@posix
+def test_status_on_a_full_disk(tmp_path: Path) -> None:
+    """What is stored can be looked at while the disk is full."""
+    assert _on_a_small_disk(tmp_path, "status") == "connected, {'connected': 1}"
 
 
 @posix

@@ -11,7 +11,7 @@ import pytest
 
 from connector.connection import ConnectionState
 from connector.store.watch_claims import WatchOutcome, WatchScope
-from tests.support.stores import grant_for, store_at
+from tests.support.stores import put, store_at
 
 EVERYBODY = WatchScope(watch="default", provider="test")
 LEASE = 60.0
@@ -19,9 +19,7 @@ LEASE = 60.0
 
 def connect(store, *practice_ids, state=ConnectionState.CONNECTED):
     for practice_id in practice_ids:
-        grant = grant_for(practice_id)
-        connection = replace(grant.connection, state=state)
-        store.put(replace(grant, connection=connection), expected_generation=None)
+        put(store, practice_id, state=state.value)
 
 
 def claim(store, scope=EVERYBODY, limit=100, lease=LEASE, **options):

@@ -329,14 +329,9 @@ def test_busy_practice_does_not_starve_the_others(monkeypatch, classic, workflow
 
 def kill(connector, practice_id):
     """Let a connection's grant be dead, as a refused refresh leaves it."""
-    from dataclasses import replace
-
-    from connector.connection import ConnectionState
-
-    store = connector._resources.store
-    grant = store.get(practice_id)
-    connection = replace(grant.connection, state=ConnectionState.NEEDS_REPAIR, reason="grant_refused")
-    store.put(replace(grant, connection=connection), expected_generation=connection.token_generation)
+    grants = connector._resources.store.grants
+    dead = {"state": "needs_repair", "reason": "grant_refused", "due_at": None}
+    assert grants.change(grants.row(practice_id), dead)
 
 
 def wait_until(true):

@@ -20,7 +20,7 @@ from connector.errors import (
     ProviderUnavailableError,
 )
 from connector.store.watch_claims import WatchScope
-from tests.support.stores import grant_for, store_at
+from tests.support.stores import put, store_at
 
 
 class FakeWatch:
@@ -44,7 +44,7 @@ class FakeWatch:
 
 def connect(store, *practice_ids):
     for practice_id in practice_ids:
-        store.put(grant_for(practice_id), expected_generation=None)
+        put(store, practice_id)
 
 
 def schedule(store, names=None, *, script=(), looks=None, stop=None, told=None, lags=None, **plan):

@@ -10,7 +10,7 @@ from connector.cli.options import config_from, open_connector, settings_options
 from connector.cli.output import emit, say
 
 if TYPE_CHECKING:
-    from connector.refresh.due import Done, Summary
+    from connector.refresh.bulk import Done, Summary
 
 __all__ = ["refresh"]
 
@@ -50,7 +50,7 @@ def refresh(
     Several runs share the work and do none of it twice; one that was stopped is continued by the next. What
     could not be refreshed shows in `ormco status --needs-attention`.
     """
-    from connector.refresh.due import Pace
+    from connector.refresh.bulk import Pace
 
     with open_connector(config_from(settings), must_exist=True) as connector:
         summary = connector.refresh_due(

@@ -44,11 +44,10 @@ def token(practice: str, min_ttl: float, as_json: bool, **settings: Any) -> None
 def _stored(config: Config, practice: str, min_ttl: float) -> str | None:
     """Return a token with which nothing has to be done: to load what could be done takes longer than that."""
     from connector.clock import Clock
-    from connector.store import open_access
+    from connector.store import open_store
 
-    clock = Clock()
-    with closing(open_access(config.store_url, keys=config.store_keys.reveal(), clock=clock)) as records:
-        access = records.access(practice)
-        if access is None or access.state != "connected" or not access.serves(clock.time(), min_ttl):
+    with closing(open_store(config.store_url, keys=config.store_keys.reveal(), clock=Clock())) as store:
+        row = store.grants.rows(practice).live
+        if row is None or row.state != "connected" or not row.lasts(min_ttl):
             return None
-        return access.token
+        return store.grants.access_token(row)

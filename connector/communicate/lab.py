@@ -42,7 +42,6 @@ _LOG = logging.getLogger("connector")
 _FIRST_PAUSE = 2.0
 _LONGEST_PAUSE = 300.0
 _GROWTH = 1.5
-_LOCK_TIMEOUT = 60.0
 
 
 class OrmcoLab:
@@ -161,7 +160,7 @@ class OrmcoLab:
         for practice_id in resources.store.practices_of_account(resources.provider.name, request.id):
             self._store(practice_id, lab, "approve")
         now, detail = resources.clock.utc_now(), {"step": "approve", "account": request.id}
-        resources.store.append_event(
+        resources.store.audit.append(
             Event(at=now, kind="lab", outcome=ACTIVE, practice_id=lab_id, detail=detail)
         )
 
@@ -241,18 +240,14 @@ class OrmcoLab:
         store, clock = self._resources.store, self._resources.clock
         if step == "none" and store.existing(practice_id).lab == lab:
             return
-        with store.lock(practice_id, deadline=clock.deadline(_LOCK_TIMEOUT)):
-            grant = store.get(practice_id)
-            if grant is None:  # forgotten meanwhile
-                return
-            connection = replace(grant.connection, lab=lab)
-            detail = {"step": step, "email": lab.email or ""}
-            now, state = clock.utc_now(), connection.state
-            event = Event(
-                at=now, kind="lab", outcome=lab.state, practice_id=practice_id, state=state, detail=detail
-            )
-            generation = connection.token_generation
-            store.put(replace(grant, connection=connection), expected_generation=generation, events=[event])
+        event = Event(
+            at=clock.utc_now(),
+            kind="lab",
+            outcome=lab.state,
+            practice_id=practice_id,
+            detail={"step": step, "email": lab.email or ""},
+        )
+        store.set_lab(practice_id, lab, event)
 
     def _wait(
         self,

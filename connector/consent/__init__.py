@@ -1,13 +1,11 @@
-"""Consent: from the link that is sent to the stored connection whose account is proved."""
+"""Consent: from the link that is sent to the stored connection whose account is verified."""
 
 from __future__ import annotations
 
 from connector.consent.flow import (
-    LOCK_TIMEOUT,
-    Attempt,
     Capture,
+    ConsentOptions,
     Progress,
-    Terms,
     begin,
     check_practice_id,
     check_provider,
@@ -16,11 +14,9 @@ from connector.consent.flow import (
 )
 
 __all__ = [
-    "LOCK_TIMEOUT",
-    "Attempt",
     "Capture",
+    "ConsentOptions",
     "Progress",
-    "Terms",
     "begin",
     "check_practice_id",
     "check_provider",

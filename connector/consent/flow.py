@@ -7,29 +7,32 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from connector.connection import Connection, ConnectionState, Event, UnprovenGrant
-from connector.consent.account_proof import keep_unproven, prove, revoke_fresh
+from connector.connection import AccountPolicy, Connection, ConnectionState, Event
+from connector.consent.account import keep_unverified, revoke_fresh, verify_account
 from connector.consent.confirmation import end_overdue
 from connector.consent.request_match import Captured, no_such_request, read_answer
 from connector.errors import (
     CodeSpentError,
+    ConfigurationError,
     ConnectorError,
+    ProviderUnavailableError,
     RequestExpiredError,
     SettingError,
     StateMismatchError,
 )
+from connector.hints import ormco_command
 from connector.oauth.authorization_request import AuthorizationRequest
 from connector.oauth.id_token import check_id_token
 from connector.oauth.provider import Provider
 from connector.oauth.token_set import TokenSet
 from connector.redirect.parse import AuthorizationResponse, CapturedUrl
 from connector.resources import Resources
+from connector.store.row import check_practice_id
 
 __all__ = [
-    "Attempt",
     "Capture",
+    "ConsentOptions",
     "Progress",
-    "Terms",
     "begin",
     "check_practice_id",
     "check_provider",
@@ -45,36 +48,21 @@ Progress = Callable[[str], None]
 # How long codes live: DotNetOpenAuth's and IdentityServer's defaults, RFC 6749 §4.1.2's advice for others.
 _CODE_LIFETIMES = {"dotnetopenauth": timedelta(minutes=3), "identityserver": timedelta(minutes=5)}
 _OTHER_CODE_LIFETIME = timedelta(minutes=10)
-_LONGEST_PRACTICE_ID = 200
-LOCK_TIMEOUT = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """Which account may stand behind the connection that consent leads to.
-
-    Attributes:
-        expected_account: its e-mail address, or None for any.
-        allow_account_change: whether it may differ from before, or already be another practice's.
-    """
-
-    expected_account: str | None = None
-    allow_account_change: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class ConsentOptions:
     """How to get consent in one go.
 
     Attributes:
         capture: opens the authorization URL and returns the redirect URL.
-        terms: which account is acceptable.
+        policy: which account is acceptable.
         progress: told the name of each step as it is done: "settings", "store", "provider", "consent",
             "code", "tokens", "account".
     """
 
     capture: Capture
-    terms: Terms = field(default_factory=Terms)
+    policy: AccountPolicy = field(default_factory=AccountPolicy)
     progress: Progress = lambda step: None
 
 
@@ -83,7 +71,7 @@ def begin(
     practice_id: str,
     *,
     binding: str | None = None,
-    terms: Terms | None = None,
+    policy: AccountPolicy | None = None,
     progress: Progress = lambda step: None,
 ) -> AuthorizationRequest:
     """Make a request for consent, after proving that nothing foreseeable can spoil its answer.
@@ -92,7 +80,7 @@ def begin(
         resources: what to work with.
         practice_id: whose connection it is for.
         binding: the caller's own session secret; `complete` has to be given the same.
-        terms: which account is acceptable.
+        policy: which account is acceptable.
         progress: told the name of each step as it is done.
 
     Raises:
@@ -100,7 +88,9 @@ def begin(
         connector.errors.StoreError: the answer could not be stored.
         connector.errors.ProviderUnavailableError: the provider does not answer.
     """
-    request = _prepare(resources, practice_id, binding=binding, terms=terms or Terms(), progress=progress)
+    request = _prepare(
+        resources, practice_id, binding=binding, policy=policy or AccountPolicy(), progress=progress
+    )
     _open(resources, request)
     return request
 
@@ -144,66 +134,53 @@ def complete(
     progress("code")
     store = resources.store
     store.check()
-    # Held from before the code is spent, so that nothing stands between the tokens and the store.
-    with store.lock(practice_id, deadline=resources.clock.deadline(LOCK_TIMEOUT)):
-        _check_age(resources, request, captured)
-        if not store.spend_code(response.code):
-            raise _spent()
-        if not store.take_request(request.state):
-            raise no_such_request(practice_id)
-        try:
-            tokens = _exchange(resources, response, request)
-        except ConnectorError as exc:
-            _record(resources, "complete", exc.kind, practice_id)
-            raise
-        unproven = UnprovenGrant(
-            tokens=tokens,
-            expected_account=request.expected_account,
-            allow_account_change=request.allow_account_change,
-            to_confirm=response.state is None and not (captured and captured.by_own_browser),
-            binding=request.binding,
-        )
-        grant = keep_unproven(resources, practice_id, unproven)
-        progress("tokens")
-        connection = prove(resources, grant).connection
-        progress("account")
-        return connection
+    _check_age(resources, request, captured)
+    if not store.requests.spend_code(response.code):
+        raise _spent()
+    if not store.requests.take(request.state):
+        raise no_such_request(practice_id)
+    try:
+        tokens = _exchange(resources, response, request)
+    except ConnectorError as exc:
+        if isinstance(exc, ProviderUnavailableError | ConfigurationError) and not getattr(exc, "sent", True):
+            # It never left, so that the code is still good for another attempt.
+            store.requests.give_back_code(response.code)
+            store.requests.give_back(request.state)
+        _record(resources, "complete", exc.kind, practice_id)
+        raise
+    policy = AccountPolicy(
+        expected_account=request.expected_account,
+        allow_account_change=request.allow_account_change,
+        to_confirm=response.state is None and not (captured and captured.by_own_browser),
+        binding=request.binding,
+    )
+    keep_unverified(resources, practice_id, tokens, policy)
+    progress("tokens")
+    connection = verify_account(resources, practice_id)
+    progress("account")
+    return connection
 
 
-def connect(resources: Resources, practice_id: str, attempt: Attempt) -> Connection:
+def connect(resources: Resources, practice_id: str, options: ConsentOptions) -> Connection:
     """Get consent through a capture and store the connection; an attempt that fails leaves no open request.
 
     Raises:
         connector.errors.ConnectorError: as `begin`, `complete` and the capture do.
     """
-    request = _prepare(resources, practice_id, terms=attempt.terms, progress=attempt.progress)
+    request = _prepare(resources, practice_id, policy=options.policy, progress=options.progress)
     try:
         _open(resources, request)
-        capture = attempt.capture(request.url, redirect_uri=request.redirect_uri)
+        capture = options.capture(request.url, redirect_uri=request.redirect_uri)
         with nullcontext(capture) if isinstance(capture, str) else capture as answer:
             own = isinstance(answer, CapturedUrl)
             captured = Captured(request=request, at=resources.clock.utc_now(), by_own_browser=own)
-            attempt.progress("consent")
+            options.progress("consent")
             return complete(
-                resources, answer, practice_id=practice_id, captured=captured, progress=attempt.progress
+                resources, answer, practice_id=practice_id, captured=captured, progress=options.progress
             )
     except BaseException:
-        resources.store.take_request(request.state)
+        resources.store.requests.take(request.state)
         raise
-
-
-def check_practice_id(practice_id: str) -> None:
-    """Refuse what cannot be a practice's id.
-
-    Raises:
-        connector.errors.SettingError: if it is empty, very long or not printable.
-    """
-    fine = practice_id.strip() == practice_id != "" and practice_id.isprintable()
-    if not fine or len(practice_id) > _LONGEST_PRACTICE_ID:
-        raise SettingError(
-            "that is not a practice id",
-            hint=f"Use up to {_LONGEST_PRACTICE_ID} visible characters, such as practice-42.",
-        )
 
 
 def check_provider(connection: Connection | None, provider: Provider) -> None:
@@ -218,7 +195,7 @@ def check_provider(connection: Connection | None, provider: Provider) -> None:
         raise SettingError(
             f"{connection.practice_id} is connected at {connection.provider}, not at {provider.name}",
             hint="Use the provider setting it was made with. To start anew at the other: "
-            f"ormco forget {connection.practice_id}",
+            f"{ormco_command('forget', connection.practice_id)}",
         )
 
 
@@ -227,7 +204,7 @@ def _prepare(
     practice_id: str,
     *,
     binding: str | None = None,
-    terms: Terms,
+    policy: AccountPolicy,
     progress: Progress,
 ) -> AuthorizationRequest:
     """Prove what can be proved beforehand, and make a request that is not stored yet."""
@@ -249,12 +226,12 @@ def _prepare(
         binding=binding,
     )
     return replace(
-        request, expected_account=terms.expected_account, allow_account_change=terms.allow_account_change
+        request, expected_account=policy.expected_account, allow_account_change=policy.allow_account_change
     )
 
 
 def _open(resources: Resources, request: AuthorizationRequest) -> None:
-    resources.store.put_request(request)
+    resources.store.requests.put(request)
     _record(resources, "begin", "ok", request.practice_id)
 
 
@@ -274,7 +251,7 @@ def _exchange(
             leeway=resources.config.clock_leeway,
         )
     except (StateMismatchError, SettingError):
-        revoke_fresh(resources, tokens)
+        revoke_fresh(resources, tokens.refresh_token, tokens.access_token)
         raise
     # RFC 6749 §5.1: the scope is left out where it is what was asked for.
     return tokens if tokens.scope is not None else replace(tokens, scope=request.scope)
@@ -292,7 +269,8 @@ def _check_age(resources: Resources, request: AuthorizationRequest, captured: Ca
 
 def _too_late(what: str, practice_id: str) -> RequestExpiredError:
     return RequestExpiredError(
-        f"{what}; nothing was sent to the provider", hint=f"Begin again: ormco connect {practice_id}"
+        f"{what}; nothing was sent to the provider",
+        hint=f"Begin again: {ormco_command('connect', practice_id)}",
     )
 
 
@@ -304,6 +282,6 @@ def _spent() -> CodeSpentError:
 
 
 def _record(resources: Resources, kind: str, outcome: str, practice_id: str) -> None:
-    resources.store.append_event(
+    resources.store.audit.append(
         Event(at=resources.clock.utc_now(), kind=kind, outcome=outcome, practice_id=practice_id)
     )

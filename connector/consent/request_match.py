@@ -47,7 +47,7 @@ def read_answer(
         connector.errors.ConsentDeniedError: the practice said no.
     """
     provider, store = resources.provider, resources.store
-    opened = [captured.request] if captured else store.open_requests(practice_id)
+    opened = [captured.request] if captured else store.requests.open_for(practice_id)
     opened = [request for request in opened if request.binding == binding_digest(binding)]
     hosts = {urlsplit(request.redirect_uri).hostname or "" for request in opened}
     try:
@@ -61,7 +61,7 @@ def read_answer(
     except ConnectorError as exc:
         if exc.state is not None:  # the provider answered with an error: this request is over
             request = _match(resources, exc.state, practice_id, binding, opened)
-            store.take_request(request.state)
+            store.requests.take(request.state)
         raise
     request = _match(resources, response.state, practice_id, binding, opened, captured)
     if response.iss is None and provider.returns_iss:
@@ -83,7 +83,7 @@ def _match(
     """Find the request that an answer belongs to, or refuse the answer."""
     if state is None:
         return _match_without_state(resources, practice_id, opened, captured)
-    request = resources.store.find_request(state)
+    request = resources.store.requests.find(state)
     if request is None:
         raise no_such_request(practice_id)
     matches = (
@@ -95,10 +95,11 @@ def _match(
     if not all(matches):
         raise StateMismatchError(
             "the answer belongs to a request of another practice, session or provider",
-            hint=f"Nothing was sent to the provider. Begin again for this one: ormco begin {practice_id}",
+            hint="Nothing was sent to the provider. Begin again for this one: "
+            f"{ormco_command('begin', practice_id)}",
         )
     # Nobody but the provider can have put it there: it is random, and single use.
-    resources.store.note_returned_state(request.provider)
+    resources.store.requests.note_returned_state(request.provider)
     return request
 
 
@@ -106,7 +107,7 @@ def _returns_state(resources: Resources) -> bool:
     """Return whether an answer without state is not the provider's: by its setting, or by what it did."""
     provider = resources.provider
     if provider.returns_state is None:
-        return resources.store.returned_state(provider.name)
+        return resources.store.requests.returned_state(provider.name)
     return provider.returns_state
 
 
@@ -143,5 +144,5 @@ def no_such_request(practice_id: str) -> StateMismatchError:
     """Return the error for an answer to no open request."""
     return StateMismatchError(
         "no open request belongs to this answer: it was answered already, is too old, or was begun elsewhere",
-        hint=f"Begin again and use the address of the new attempt: ormco begin {practice_id}",
+        hint=f"Begin again and use the address of the new attempt: {ormco_command('begin', practice_id)}",
     )

@@ -12,8 +12,8 @@ from connector.consent import check_provider
 from connector.doctor.check import Check, failed, fine, warning
 from connector.errors import AccountMismatchError, NeedsRepairError
 from connector.hints import ormco_command
-from connector.refresh import Refresher
-from connector.refresh.verdict import require_alive
+from connector.refresh import AccessTokens
+from connector.refresh.outcome import require_alive
 from connector.resources import Resources
 
 __all__ = ["all_connections", "state", "use"]
@@ -42,9 +42,9 @@ def state(resources: Resources, practice_id: str) -> list[Check]:
     return [fine("connection", f"connected since {since}")]
 
 
-def use(resources: Resources, refresher: Callable[[], Refresher], practice_id: str) -> list[Check]:
+def use(resources: Resources, tokens: Callable[[], AccessTokens], practice_id: str) -> list[Check]:
     """Have an access token handed out as its users do, and show it to the provider."""
-    access_token = refresher().access_token(practice_id)
+    access_token = tokens().access_token(practice_id)
     connection = resources.store.existing(practice_id)
     verdict = probe_token(resources.provider, access_token, clock=resources.clock)
     if verdict is TokenVerdict.REFUSED:

@@ -9,7 +9,7 @@ from functools import partial
 from connector.doctor import connection_checks, local_checks, provider_checks
 from connector.doctor.check import Check, Result, failed, start
 from connector.errors import ConnectorError
-from connector.refresh import Refresher
+from connector.refresh import AccessTokens
 from connector.resources import Resources
 
 __all__ = ["ALL_CHECKS", "Check", "Result", "examine"]
@@ -40,7 +40,7 @@ _ONLY_IF_ASKED = frozenset({"browser_start", "client_secret"})
 
 def examine(
     resources: Resources,
-    refresher: Callable[[], Refresher],
+    tokens: Callable[[], AccessTokens],
     practice_id: str | None,
     *,
     only: Collection[str] | None = None,
@@ -49,7 +49,7 @@ def examine(
 
     Args:
         resources: what to look at; nothing has to be set for it.
-        refresher: gives access tokens; made when a connection is looked at.
+        tokens: gives access tokens; made when a connection is looked at.
         practice_id: whose connection; None: a glance at all of them.
         only: names of the checks to run, of `ALL_CHECKS`; None: all but those that start a browser
             ("browser_start") or call the token endpoint ("client_secret").
@@ -61,7 +61,7 @@ def examine(
     if unknown := wanted - ALL_CHECKS:
         raise ValueError(f"no such check: {', '.join(sorted(unknown))}; there are {', '.join(_NEEDS)}")
     failures: set[str] = set()
-    for name, look in _looks(resources, refresher, practice_id).items():
+    for name, look in _looks(resources, tokens, practice_id).items():
         if name in wanted and failures.isdisjoint(_NEEDS[name]):
             for check in _bounded(name, look):
                 if check.result is Result.FAILED:
@@ -70,7 +70,7 @@ def examine(
 
 
 def _looks(
-    resources: Resources, refresher: Callable[[], Refresher], practice_id: str | None
+    resources: Resources, tokens: Callable[[], AccessTokens], practice_id: str | None
 ) -> Mapping[str, _Look]:
     looks: dict[str, _Look] = {
         "settings": partial(local_checks.settings, resources),
@@ -87,7 +87,7 @@ def _looks(
         return looks | {"connections": partial(connection_checks.all_connections, resources)}
     return looks | {
         "connection": partial(connection_checks.state, resources, practice_id),
-        "grant": partial(connection_checks.use, resources, refresher, practice_id),
+        "grant": partial(connection_checks.use, resources, tokens, practice_id),
     }
 
 

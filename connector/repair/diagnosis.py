@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from connector.communicate.users import TokenVerdict, probe_token
-from connector.connection import Connection, ConnectionState, Event, Grant
-from connector.consent import LOCK_TIMEOUT
-from connector.consent.account_proof import prove
+from connector.connection import Connection, ConnectionState, Event
+from connector.consent.account import drop_unverified, verify_account
 from connector.consent.confirmation import end_overdue
 from connector.errors import GrantRefusedError, NeedsRepairError, ProviderUnavailableError
-from connector.refresh import Refresher
-from connector.refresh.verdict import dead, require_alive
+from connector.hints import ormco_command
+from connector.refresh import AccessTokens
+from connector.refresh.outcome import require_alive
 from connector.resources import Resources
-from connector.revocation.grant_proof import Finding, examine
+from connector.revocation.proof import Finding, prove
+from connector.store.grants import FromNow
+from connector.store.row import UNVERIFIED
 
-__all__ = ["Diagnosis", "Step", "diagnose", "prove_account", "unproven_refused"]
-
-
-_SETTLED = {ConnectionState.REVOKED, ConnectionState.NEEDS_REPAIR}
+__all__ = ["Diagnosis", "Step", "diagnose", "is_unverified_refused", "settle_account"]
 
 
 class Step(StrEnum):
@@ -45,7 +44,7 @@ class Diagnosis:
     step: Step
 
 
-def diagnose(resources: Resources, refresher: Refresher, practice_id: str) -> Diagnosis:
+def diagnose(resources: Resources, tokens: AccessTokens, practice_id: str) -> Diagnosis:
     """Use a connection as its users do; refresh it or read its account where that is all it needs.
 
     Raises:
@@ -56,77 +55,81 @@ def diagnose(resources: Resources, refresher: Refresher, practice_id: str) -> Di
         connector.errors.ClientRefusedError: the settings are wrong, not the connection.
     """
     end_overdue(resources)
-    grant = resources.store.get(practice_id)
-    if grant is None:
+    rows = resources.store.grants.rows(practice_id)
+    if rows.main is None:
         return Diagnosis(found="there was no connection yet", step=Step.CONSENT)
-    if grant.connection.state is ConnectionState.REVOKING:
-        require_alive(grant.connection)
-    if grant.unproven is not None:
-        if prove_account(resources, practice_id):
+    connection = rows.main.connection
+    if connection.state is ConnectionState.REVOKING:
+        require_alive(connection)
+    if rows.unverified is not None and rows.unverified.state == ConnectionState.DEGRADED:
+        if settle_account(resources, practice_id):
             return Diagnosis(
                 found="the account behind the newest tokens had not been read", step=Step.ACCOUNT
             )
-        return diagnose(resources, refresher, practice_id)
-    if grant.connection.state is ConnectionState.REVOKED:
+        return diagnose(resources, tokens, practice_id)
+    if connection.state is ConnectionState.REVOKED:
         return Diagnosis(found="the connection was revoked", step=Step.CONSENT)
-    if grant.connection.state is ConnectionState.NEEDS_REPAIR:
-        return _second_chance(resources, refresher, grant.connection)
-    return _use(resources, refresher, grant.connection)
+    if connection.state is ConnectionState.NEEDS_REPAIR:
+        return _second_chance(resources, tokens, connection)
+    return _use(resources, tokens, connection)
 
 
-def prove_account(resources: Resources, practice_id: str) -> bool:
-    """Read the account behind a connection's unproven tokens; return False if those are dead, and drop them.
+def settle_account(resources: Resources, practice_id: str) -> bool:
+    """Read the account behind unverified tokens; return False if those are dead, and drop them.
 
     Raises:
         connector.errors.AccountMismatchError: it is another account than it has to be.
         connector.errors.ProviderUnavailableError: it cannot be read now; the tokens are kept.
     """
-    with resources.store.lock(practice_id, deadline=resources.clock.deadline(LOCK_TIMEOUT)):
-        grant = resources.store.get(practice_id)
-        if grant is None or grant.unproven is None:
-            return True  # somebody else has been at it meanwhile
-        try:
-            prove(resources, grant)
-        except GrantRefusedError:
-            _drop_unproven(resources, practice_id)
-            return False
-        except ProviderUnavailableError:
-            if not unproven_refused(resources, practice_id):
-                raise
-            found = examine(
-                resources, resources.store.get(practice_id) or grant, _event(resources, practice_id)
-            )
-            if found.finding is Finding.ALIVE:
-                prove(resources, found.grant)
-                return True
-            _drop_unproven(resources, practice_id)
-            return False
-        return True
-
-
-def unproven_refused(resources: Resources, practice_id: str) -> bool:
-    """Return whether the newest tokens, whose account is not known yet, are refused by the API."""
-    grant = resources.store.get(practice_id)
-    if grant is None or grant.unproven is None:
+    try:
+        verify_account(resources, practice_id)
+    except GrantRefusedError as exc:
+        _drop(resources, practice_id, exc)
         return False
-    return _verdict(resources, grant.unproven.tokens.access_token) is TokenVerdict.REFUSED
+    except ProviderUnavailableError:
+        if not is_unverified_refused(resources, practice_id):
+            raise
+        if prove(resources, practice_id, UNVERIFIED).finding is Finding.ALIVE:
+            verify_account(resources, practice_id)
+            return True
+        _drop(resources, practice_id, GrantRefusedError("the granted tokens ended", certain=True))
+        return False
+    return True
 
 
-def _drop_unproven(resources: Resources, practice_id: str) -> None:
-    grant = resources.store.get(practice_id)
-    if grant is None:
+def is_unverified_refused(resources: Resources, practice_id: str) -> bool:
+    """Return whether the newest tokens, whose account is not known yet, are refused by the API."""
+    row = resources.store.grants.rows(practice_id).unverified
+    if row is None or row.access_sealed is None:
+        return False
+    return _verdict(resources, resources.store.grants.access_token(row) or "") is TokenVerdict.REFUSED
+
+
+def _drop(resources: Resources, practice_id: str, refusal: GrantRefusedError) -> None:
+    """Forget dead tokens; if there are no others, the connection needs repair."""
+    rows = resources.store.grants.rows(practice_id)
+    if rows.unverified is None:
         return
-    after, events = replace(grant, unproven=None, confirm_by=None), list[Event]()
-    if grant.tokens is None and grant.connection.state not in _SETTLED:
-        message = "the granted tokens ended before their account could be read"
-        after, events = dead(after, "grant_refused", message, resources.clock.utc_now())
-    resources.store.put(after, expected_generation=grant.connection.token_generation, events=events)
+    if rows.live is not None:
+        drop_unverified(resources, rows.unverified, refusal)
+        return
+    state = ConnectionState.NEEDS_REPAIR
+    event = Event(
+        at=resources.clock.utc_now(),
+        kind="refresh",
+        outcome="grant_refused",
+        practice_id=practice_id,
+        state=state,
+    )
+    words = "the granted tokens ended before their account could be read"
+    changes = {"state": state.value, "since": FromNow(), "reason": "grant_refused", "last_error": words}
+    resources.store.grants.change(rows.unverified, changes, [event])
 
 
-def _use(resources: Resources, refresher: Refresher, before: Connection) -> Diagnosis:
+def _use(resources: Resources, tokens: AccessTokens, before: Connection) -> Diagnosis:
     """Have an access token handed out, and show it to the provider's API."""
     try:
-        found = _work(resources, refresher, before.practice_id)
+        found = _work(resources, tokens, before.practice_id)
     except NeedsRepairError:
         return _why_dead(resources.store.connection(before.practice_id) or before)
     after = resources.store.connection(before.practice_id) or before
@@ -137,60 +140,48 @@ def _use(resources: Resources, refresher: Refresher, before: Connection) -> Diag
     return Diagnosis(found=found or before.last_error or "the access token had ended", step=Step.REFRESH)
 
 
-def _work(resources: Resources, refresher: Refresher, practice_id: str) -> str:
+def _work(resources: Resources, tokens: AccessTokens, practice_id: str) -> str:
     """Do what brings a working access token; return what was found on the way, or ""."""
-    refresher.access_token(practice_id)
-    if _state(resources, practice_id) is ConnectionState.DEGRADED:
-        refresher.refresh(practice_id, force=True)
-    if _accepted(resources, practice_id):
+    state = resources.store.existing(practice_id).state
+    if state is ConnectionState.DEGRADED:
+        tokens.refresh(practice_id, force=True)
+    else:
+        tokens.access_token(practice_id)
+    if _present_verdict(resources, practice_id) in _GOOD:
         return ""
-    refresher.refresh(practice_id, force=True)
-    return (
-        "the access token was not accepted any more" if _accepted(resources, practice_id) else _STILL_REFUSED
-    )
+    # A doubtful one as well: some of 3Shape's hosts answer 500 to a token that has ended.
+    tokens.refresh(practice_id, force=True)
+    verdict = _present_verdict(resources, practice_id)
+    if verdict is TokenVerdict.DOUBTFUL:
+        raise ProviderUnavailableError(
+            "the provider's API fails, with a new access token too; the connection itself was refreshed",
+            hint="Nobody has to give access again. Try again in a few minutes: "
+            f"{ormco_command('repair', practice_id)}",
+        )
+    return "the access token was not accepted any more" if verdict in _GOOD else _STILL_REFUSED
 
 
+_GOOD = (TokenVerdict.ACCEPTED, TokenVerdict.UNASKED)
 _STILL_REFUSED = "not even a new access token is accepted"
 
 
-def _accepted(resources: Resources, practice_id: str, *, new: bool = False) -> bool:
-    access = resources.store.access(practice_id)
-    verdict = _verdict(resources, access.token or "" if access else "")
-    if verdict is TokenVerdict.DOUBTFUL and new:
-        raise ProviderUnavailableError(
-            "the provider's API fails, with a new access token too",
-            hint=f"Try again in a few minutes: ormco repair {practice_id}",
-        )
-    return verdict in (TokenVerdict.ACCEPTED, TokenVerdict.UNASKED)
+def _present_verdict(resources: Resources, practice_id: str) -> TokenVerdict:
+    """Ask the provider's API what it thinks of the present access token."""
+    row = resources.store.grants.row(practice_id)
+    return _verdict(resources, "" if row is None else resources.store.grants.access_token(row) or "")
 
 
 def _verdict(resources: Resources, access_token: str) -> TokenVerdict:
     return probe_token(resources.provider, access_token, clock=resources.clock)
 
 
-def _second_chance(resources: Resources, refresher: Refresher, connection: Connection) -> Diagnosis:
+def _second_chance(resources: Resources, tokens: AccessTokens, connection: Connection) -> Diagnosis:
     """Try a grant that was given up once more: what was taken for a refusal may have been an outage."""
-    practice_id = connection.practice_id
-    with resources.store.lock(practice_id, deadline=resources.clock.deadline(LOCK_TIMEOUT)):
-        grant = resources.store.get(practice_id)
-        is_dead = grant is not None and grant.connection.state is ConnectionState.NEEDS_REPAIR
-        if grant is not None and is_dead and not _revive(resources, grant):
-            return _why_dead(grant.connection)
-    if not is_dead:  # somebody else has mended it meanwhile
-        return diagnose(resources, refresher, practice_id)
+    proof = prove(resources, connection.practice_id)
+    if proof.finding is not Finding.ALIVE:
+        return _why_dead(connection)
     found = "the provider accepts the refresh token again, which it had refused"
     return Diagnosis(found=found, step=Step.REFRESH)
-
-
-def _revive(resources: Resources, grant: Grant) -> bool:
-    found = examine(resources, grant, _event(resources, grant.connection.practice_id))
-    if found.finding is not Finding.ALIVE:
-        return False
-    now = resources.clock.utc_now()
-    alive = replace(found.grant.connection, state=ConnectionState.CONNECTED, since=now, reason=None)
-    grant = replace(found.grant, connection=alive)
-    resources.store.put(grant, expected_generation=alive.token_generation)
-    return True
 
 
 def _why_dead(connection: Connection) -> Diagnosis:
@@ -201,12 +192,3 @@ def _why_dead(connection: Connection) -> Diagnosis:
     }
     found = words.get(connection.reason or "", connection.last_error or "the grant is dead")
     return Diagnosis(found=found, step=Step.CONSENT)
-
-
-def _state(resources: Resources, practice_id: str) -> ConnectionState | None:
-    connection = resources.store.connection(practice_id)
-    return None if connection is None else connection.state
-
-
-def _event(resources: Resources, practice_id: str) -> Event:
-    return Event(at=resources.clock.utc_now(), kind="refresh", outcome="ok", practice_id=practice_id)

@@ -6,15 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from connector import consent
-from connector.connection import Connection, ConnectionState, Event, Grant
+from connector.connection import Connection, ConnectionState, Event
 from connector.errors import (
     CodeRefusedError,
     ConnectionNotFoundError,
     ConnectorError,
     ProviderUnavailableError,
 )
-from connector.refresh import Refresher
-from connector.repair.diagnosis import Step, diagnose, prove_account, unproven_refused
+from connector.hints import ormco_command
+from connector.refresh import AccessTokens
+from connector.repair.diagnosis import Step, diagnose, is_unverified_refused, settle_account
 from connector.resources import Resources
 from connector.revocation import revoke
 from connector.revocation.removal import Consequences, Removal, consequences
@@ -57,10 +58,10 @@ class LastResort:
 
 def repair(
     resources: Resources,
-    refresher: Refresher,
+    tokens: AccessTokens,
     practice_id: str,
     *,
-    attempt: consent.Attempt,
+    options: consent.ConsentOptions,
     last_resort: LastResort | None = None,
 ) -> Repair:
     """Diagnose first; ask for consent again only where nothing less works.
@@ -69,9 +70,9 @@ def repair(
 
     Args:
         resources: what to work with.
-        refresher: gives access tokens.
+        tokens: gives access tokens.
         practice_id: the practice; one without a connection is connected.
-        attempt: how to get consent if it comes to that, and which account is acceptable; its `progress` is
+        options: how to get consent if it comes to that, and which account is acceptable; its `progress` is
             told "found: …" as well.
         last_resort: how to start anew if consent alone does not help; None: leave that to `reconnect`.
 
@@ -82,12 +83,12 @@ def repair(
     """
     before = resources.store.connection(practice_id)
     consent.check_provider(before, resources.config.load_provider())
-    diagnosis = diagnose(resources, refresher, practice_id)
+    diagnosis = diagnose(resources, tokens, practice_id)
     if before is not None:
-        attempt.progress(f"found: {diagnosis.found}")
+        options.progress(f"found: {diagnosis.found}")
     step = diagnosis.step
     if step is Step.CONSENT:
-        step = _ask_again(resources, practice_id, attempt, last_resort)
+        step = _ask_again(resources, practice_id, options, last_resort)
     connection = resources.store.existing(practice_id)
     if before is not None and step is not Step.NONE:
         _record(resources, connection, found=diagnosis.found, step=step)
@@ -95,14 +96,14 @@ def repair(
 
 
 def reconnect(
-    resources: Resources, practice_id: str, *, attempt: consent.Attempt, removal: Removal
+    resources: Resources, practice_id: str, *, options: consent.ConsentOptions, removal: Removal
 ) -> Connection:
     """Revoke a connection, then connect it from the start; one that stopped in the middle goes on.
 
     Args:
         resources: what to work with.
         practice_id: whose connection.
-        attempt: how to get consent, and which account is acceptable.
+        options: how to get consent, and which account is acceptable.
         removal: how to remove Ormco where no endpoint does it.
 
     Raises:
@@ -110,26 +111,28 @@ def reconnect(
         connector.errors.GrantStillHonouredError: the old grant is not dead; nothing was connected.
         connector.errors.ConnectorError: as `revoke` and `consent.connect` do.
     """
-    grant = resources.store.existing_grant(practice_id)
+    connection = resources.store.existing(practice_id)
     # What could spoil the second half is looked for before the first cuts anything off.
     resources.config.registration(resources.config.load_provider())
     resources.store.check()
     resources.check_reachable()
-    if _was_interrupted_after_consent(grant) and prove_account(resources, practice_id):
-        return resources.store.connection(practice_id) or grant.connection
+    was_interrupted = connection.state is ConnectionState.REVOKED and has_unverified(resources, practice_id)
+    if was_interrupted and settle_account(resources, practice_id):
+        return resources.store.existing(practice_id)
     revoke(resources, practice_id, replace(removal, thorough=True))
-    return consent.connect(resources, practice_id, attempt)
+    return consent.connect(resources, practice_id, options)
 
 
-def _was_interrupted_after_consent(grant: Grant) -> bool:
-    return grant.connection.state is ConnectionState.REVOKED and grant.unproven is not None
+def has_unverified(resources: Resources, practice_id: str) -> bool:
+    """Return whether a new grant waits beside what was revoked: a reconnection stopped after the consent."""
+    return resources.store.grants.rows(practice_id).unverified is not None
 
 
 def _ask_again(
-    resources: Resources, practice_id: str, attempt: consent.Attempt, last_resort: LastResort | None
+    resources: Resources, practice_id: str, options: consent.ConsentOptions, last_resort: LastResort | None
 ) -> Step:
     try:
-        consent.connect(resources, practice_id, attempt)
+        consent.connect(resources, practice_id, options)
         return Step.CONSENT
     except (CodeRefusedError, ProviderUnavailableError) as exc:
         if not _is_still_refused(resources, practice_id, exc):
@@ -137,11 +140,11 @@ def _ask_again(
         if last_resort is None or not _agrees(resources, practice_id, last_resort):
             exc.hint = (
                 "An older grant may stand in the way. Remove it and connect from the start: "
-                f"ormco reconnect {practice_id}"
+                f"{ormco_command('reconnect', practice_id)}"
             )
             raise
     try:
-        reconnect(resources, practice_id, attempt=attempt, removal=last_resort.removal)
+        reconnect(resources, practice_id, options=options, removal=last_resort.removal)
     except (CodeRefusedError, ProviderUnavailableError) as exc:
         if _is_still_refused(resources, practice_id, exc):
             exc.hint = _WHOM_TO_CALL
@@ -159,11 +162,11 @@ def _agrees(resources: Resources, practice_id: str, last_resort: LastResort) -> 
 
 def _is_still_refused(resources: Resources, practice_id: str, exc: ConnectorError) -> bool:
     """Return whether consent was given and the provider will have none of what came of it."""
-    return isinstance(exc, CodeRefusedError) or unproven_refused(resources, practice_id)
+    return isinstance(exc, CodeRefusedError) or is_unverified_refused(resources, practice_id)
 
 
 def _record(resources: Resources, connection: Connection, *, found: str, step: Step) -> None:
-    resources.store.append_event(
+    resources.store.audit.append(
         Event(
             at=resources.clock.utc_now(),
             kind="repair",

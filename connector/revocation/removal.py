@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from connector.connection import Account, Connection, ConnectionState, Grant
+from connector.connection import Account, Connection, ConnectionState
 from connector.consent import Progress, check_provider
-from connector.errors import BrowserUnavailableError, ExtraMissingError, GrantStillHonouredError
+from connector.errors import (
+    BrowserUnavailableError,
+    ExtraMissingError,
+    GrantStillHonouredError,
+    ProviderUnavailableError,
+)
+from connector.hints import ormco_command
 from connector.oauth.provider import Provider
 from connector.resources import Resources
-from connector.revocation.grant_proof import token_sets
+from connector.store.row import Rows
 
 __all__ = [
     "Consequences",
@@ -71,26 +77,35 @@ def consequences(resources: Resources, practice_id: str) -> Consequences | None:
 
     Raises:
         connector.errors.ConnectionNotFoundError: if nothing is stored of the practice.
-        connector.errors.ProviderUnavailableError: if the provider has to be discovered and cannot be.
         connector.errors.SettingError: if it was connected at another provider.
     """
-    grant = resources.store.existing_grant(practice_id)
-    if is_over(grant):
+    rows = resources.store.grants.rows(practice_id)
+    connection = resources.store.existing(practice_id)
+    if is_over(rows):
         return None
-    check_provider(grant.connection, resources.config.load_provider())
-    account = grant.connection.account
-    others = resources.store.practices_of_account(grant.connection.provider, account.id) if account else []
+    check_provider(connection, resources.config.load_provider())
+    account = connection.account
+    others = resources.store.practices_of_account(connection.provider, account.id) if account else []
     return Consequences(
         practice_id=practice_id,
         account=account,
         others=tuple(other for other in others if other != practice_id),
-        whole_application=resources.provider.revocation_endpoint is None,
+        whole_application=_is_whole_application(resources),
     )
 
 
-def is_over(grant: Grant) -> bool:
+def _is_whole_application(resources: Resources) -> bool:
+    """Return whether "Ormco" as such is to be removed; so while the provider cannot be asked."""
+    try:
+        return resources.provider.revocation_endpoint is None
+    except ProviderUnavailableError:
+        return True
+
+
+def is_over(rows: Rows) -> bool:
     """Return whether nothing is left that could be revoked."""
-    return grant.connection.state is ConnectionState.REVOKED and not token_sets(grant)
+    held = any(row.access_sealed is not None or row.refresh_sealed is not None for row in rows.all)
+    return rows.main is not None and rows.main.state == ConnectionState.REVOKED and not held
 
 
 def steps_by_hand(page: str | None, account: str | None) -> list[str]:
@@ -110,7 +125,8 @@ def by_hand(provider: Provider, connection: Connection) -> str:
     account = connection.account.email if connection.account else None
     steps = enumerate(steps_by_hand(provider.applications_page, account), 1)
     words = " ".join(f"{number}. {step}" for number, step in steps)
-    return f"Remove it by hand: {words} Then: ormco revoke {connection.practice_id} --confirm-done"
+    command = ormco_command("revoke", connection.practice_id, "--confirm-done")
+    return f"Remove it by hand: {words} Then: {command}"
 
 
 def remove_from_page(provider: Provider, connection: Connection, removal: Removal) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from connector.clock import isoformat
-from connector.connection import Connection, ConnectionState, Event, Grant
-from connector.consent import LOCK_TIMEOUT, check_provider
-from connector.consent.account_proof import drop_unproven, unconfirmed
+from connector.connection import Connection, ConnectionState, Event
+from connector.consent import check_provider
+from connector.consent.account import drop_unverified, unconfirmed
 from connector.errors import (
     ClientRefusedError,
     ConnectionNotFoundError,
@@ -19,9 +19,12 @@ from connector.errors import (
     RevokedError,
     StoreError,
 )
+from connector.hints import ormco_command
 from connector.resources import Resources
-from connector.revocation.grant_proof import Finding, access_token_end, examine, token_sets
+from connector.revocation.proof import Finding, access_token_end, prove
 from connector.revocation.removal import Removal, by_hand, is_over, remove_from_page
+from connector.store.grants import FromNow
+from connector.store.row import LIVE, Row, Rows
 
 __all__ = ["Revocation", "revoke"]
 
@@ -69,72 +72,98 @@ def revoke(resources: Resources, practice_id: str, removal: Removal) -> Revocati
     except (ConnectionNotFoundError, StoreError):
         raise
     except ConnectorError as exc:
-        resources.store.append_event(_event(resources, practice_id, exc.kind))
+        resources.store.audit.append(_event(resources, practice_id, exc.kind))
         if isinstance(exc, ProviderUnavailableError):
-            exc.hint = f"{exc.hint} The tokens are kept; then go on: ormco revoke {practice_id}".strip()
+            exc.hint = (
+                f"{exc.hint} The tokens are kept; then go on: {ormco_command('revoke', practice_id)}".strip()
+            )
         raise
 
 
 def _revoke(resources: Resources, practice_id: str, removal: Removal) -> Revocation:
-    deadline = resources.clock.deadline
-    with resources.store.lock(practice_id, deadline=deadline(LOCK_TIMEOUT)):
-        grant = _get(resources, practice_id)
-        if grant.confirm_by is not None:
-            # It may be a stranger's, whom nothing that is done to this practice's account cuts off.
-            grant = drop_unproven(resources, grant, unconfirmed(grant)) or _get(resources, practice_id)
-        if is_over(grant):
-            return Revocation(connection=grant.connection, method="already_gone")
-        grant = _record_wish(resources, grant, removal)
-        if removal.done:
-            return _conclude(resources, grant, removal, "by_hand")
-        if _tell_endpoint(resources, grant, removal):
-            return _conclude(resources, grant, removal, "endpoint")
-        if not removal.thorough and (gone := _conclude_if_gone(resources, grant, removal)):
-            return gone
-    # Without the lock: a person may take their time, and nobody else may use the tokens any more.
-    remove_from_page(resources.provider, grant.connection, removal)
-    with resources.store.lock(practice_id, deadline=deadline(LOCK_TIMEOUT)):
-        grant = _get(resources, practice_id)
-        if is_over(grant):
-            return Revocation(connection=grant.connection, method=removal.method)
-        if grant.connection.state is not ConnectionState.REVOKING:
-            raise RevokedError(
-                f"{practice_id} was connected anew while it was being revoked",
-                hint=f"Look at it: ormco status {practice_id}",
-            )
-        return _conclude(resources, grant, removal, removal.method)
+    rows = _get(resources, practice_id)
+    if rows.unverified is not None and rows.unverified.confirm_by is not None:
+        # It may be a stranger's, whom nothing that is done to this practice's account cuts off.
+        drop_unverified(resources, rows.unverified, unconfirmed(rows.unverified))
+        rows = _get(resources, practice_id)
+    if is_over(rows):
+        return Revocation(connection=_connection(rows), method="already_gone")
+    rows = _record_wish(resources, practice_id, removal)
+    if removal.done:
+        return _conclude(resources, practice_id, removal, "by_hand")
+    if _tell_endpoint(resources, rows, removal):
+        return _conclude(resources, practice_id, removal, "endpoint")
+    if not removal.thorough and (gone := _conclude_if_gone(resources, practice_id, removal)):
+        return gone
+    # A person may take their time, and nobody else may use the tokens any more.
+    remove_from_page(resources.provider, _connection(rows), removal)
+    rows = _get(resources, practice_id)
+    if is_over(rows):
+        return Revocation(connection=_connection(rows), method=removal.method)
+    if _connection(rows).state is not ConnectionState.REVOKING:
+        raise _connected_anew(practice_id)
+    return _conclude(resources, practice_id, removal, removal.method)
 
 
-def _get(resources: Resources, practice_id: str) -> Grant:
-    grant = resources.store.existing_grant(practice_id)
-    check_provider(grant.connection, resources.config.load_provider())
-    return grant
+def _get(resources: Resources, practice_id: str) -> Rows:
+    rows = resources.store.grants.rows(practice_id)
+    if rows.main is None:
+        resources.store.existing(practice_id)  # raises
+    check_provider(_connection(rows), resources.config.load_provider())
+    return rows
 
 
-def _record_wish(resources: Resources, grant: Grant, removal: Removal) -> Grant:
-    if grant.connection.state is not ConnectionState.REVOKING:
-        connection = replace(
-            grant.connection,
-            state=ConnectionState.REVOKING,
-            since=resources.clock.utc_now(),
-            reason="revocation_unproved",
-        )
-        event = _event(resources, connection.practice_id, "begun", state=connection.state)
-        grant = _put(resources, replace(grant, connection=connection), event)
+def _connection(rows: Rows) -> Connection:
+    if rows.main is None:
+        raise RevokedError("the connection was forgotten meanwhile")
+    return rows.main.connection
+
+
+def _connected_anew(practice_id: str) -> RevokedError:
+    return RevokedError(
+        f"{practice_id} was connected anew while it was being revoked",
+        hint=f"Look at it: {ormco_command('status', practice_id)}",
+    )
+
+
+def _record_wish(resources: Resources, practice_id: str, removal: Removal) -> Rows:
+    """Record that the connection is to be revoked; from then on nobody is given a token of it."""
+    changes = {
+        "state": ConnectionState.REVOKING.value,
+        "since": FromNow(),
+        "reason": "revocation_unproved",
+        "due_at": None,
+    }
+    while True:
+        rows = _get(resources, practice_id)
+        row = next((row for row in rows.all if row.state != ConnectionState.REVOKING and _holds(row)), None)
+        if row is None:
+            break
+        # The event goes with the row that the connection is known by.
+        events = [_event(resources, practice_id, "begun", state=ConnectionState.REVOKING)]
+        resources.store.grants.change(row, changes, events if row is rows.main else ())
     removal.progress("recorded")
-    return grant
+    return rows
 
 
-def _tell_endpoint(resources: Resources, grant: Grant, removal: Removal) -> bool:
+def _holds(row: Row) -> bool:
+    return row.state != ConnectionState.REVOKED or row.access_sealed is not None
+
+
+def _tell_endpoint(resources: Resources, rows: Rows, removal: Removal) -> bool:
     """Revoke at the revocation endpoint; return whether there is one that takes it."""
     if resources.provider.revocation_endpoint is None:
         return False
+    grants = resources.store.grants
     try:
-        for tokens in token_sets(grant):
-            if tokens.refresh_token is not None:
-                resources.endpoint.revoke(tokens.refresh_token, hint="refresh_token")
+        for row in rows.all:
+            if (refresh_token := grants.refresh_token(row)) is not None:
+                resources.endpoint.revoke(refresh_token, hint="refresh_token")
+            del refresh_token
             # Some servers end only what they are given.
-            resources.endpoint.revoke(tokens.access_token, hint="access_token")
+            if (access_token := grants.access_token(row)) is not None:
+                resources.endpoint.revoke(access_token, hint="access_token")
+            del access_token
     except ClientRefusedError:
         # Public clients may be refused there.
         removal.progress("endpoint_refused")
@@ -143,67 +172,85 @@ def _tell_endpoint(resources: Resources, grant: Grant, removal: Removal) -> bool
     return True
 
 
-def _conclude_if_gone(resources: Resources, grant: Grant, removal: Removal) -> Revocation | None:
-    """Spare a person the way to the page where the practice has removed Ormco already."""
-    event = _event(resources, grant.connection.practice_id, "ok", kind="refresh")
-    found = examine(resources, grant, event)
-    if found.finding is not Finding.DEAD or not found.conclusive or not _is_renewable(grant):
+def _conclude_if_gone(resources: Resources, practice_id: str, removal: Removal) -> Revocation | None:
+    """Spare a person the way to the page if the practice has removed Ormco already."""
+    proof = prove(resources, practice_id)
+    if proof.finding is not Finding.DEAD or not proof.conclusive or not proof.is_renewable:
         return None
     removal.progress("proved")
-    return _wipe(resources, found.grant, removal, "already_gone")
+    return _wipe(resources, proof.rows, removal, "already_gone")
 
 
-def _conclude(resources: Resources, grant: Grant, removal: Removal, method: str) -> Revocation:
-    practice_id = grant.connection.practice_id
-    event = _event(resources, practice_id, "grant_still_honoured", state=ConnectionState.REVOKING)
-    found = examine(resources, grant, event)
-    if found.finding is Finding.ALIVE:
+def _conclude(resources: Resources, practice_id: str, removal: Removal, method: str) -> Revocation:
+    proof = prove(resources, practice_id)
+    connection = _connection(proof.rows)
+    if proof.finding is Finding.ALIVE:
+        if connection.state is not ConnectionState.REVOKING:
+            raise _connected_anew(practice_id)
+        resources.store.audit.append(
+            _event(resources, practice_id, "grant_still_honoured", state=ConnectionState.REVOKING)
+        )
         raise GrantStillHonouredError(
             f"the provider still honours the grant of {practice_id}: a refresh succeeded {_AFTER[method]}; "
             "the newest tokens are kept",
-            hint=by_hand(resources.provider, grant.connection),
+            hint=by_hand(resources.provider, connection),
         )
-    if method == "by_hand" and not (found.conclusive and _is_renewable(grant)):
-        _doubt(resources, found.grant)
+    if method == "by_hand" and not (proof.conclusive and proof.is_renewable):
+        _doubt(resources, proof.rows)
     removal.progress("proved")
-    return _wipe(resources, found.grant, removal, method)
+    return _wipe(resources, proof.rows, removal, method)
 
 
-def _doubt(resources: Resources, grant: Grant) -> None:
-    """Do not take a person's word while the access token is accepted, where that alone can be asked."""
-    until, practice_id = access_token_end(resources, grant), grant.connection.practice_id
+def _doubt(resources: Resources, rows: Rows) -> None:
+    """Do not take a person's word while the access token is accepted, if that alone can be asked."""
+    until, connection = access_token_end(resources, rows), _connection(rows)
     if until is not None:
         raise GrantStillHonouredError(
-            f"the provider still accepts the access token of {practice_id}, which ends at {isoformat(until)}",
-            hint=by_hand(resources.provider, grant.connection),
+            f"the provider still accepts the access token of {connection.practice_id}, which ends at "
+            f"{isoformat(until)}",
+            hint=by_hand(resources.provider, connection),
         )
 
 
-def _wipe(resources: Resources, grant: Grant, removal: Removal, method: str) -> Revocation:
-    until = access_token_end(resources, grant)
-    connection = replace(
-        grant.connection,
-        state=ConnectionState.REVOKED,
-        since=resources.clock.utc_now(),
-        reason=None,
-        renewable=False,
-        expires_at=None,
-        last_error=None,
-    )
+def _wipe(resources: Resources, rows: Rows, removal: Removal, method: str) -> Revocation:
+    until, practice_id = access_token_end(resources, rows), _connection(rows).practice_id
     detail = {"method": method} | ({"access_token_until": isoformat(until) or ""} if until else {})
-    event = _event(resources, connection.practice_id, "ok", state=connection.state, detail=detail)
-    grant = _put(resources, Grant(connection=connection, stored=grant.stored), event)
+    event = _event(resources, practice_id, "ok", state=ConnectionState.REVOKED, detail=detail)
+    while rows.main is not None and not is_over(rows):
+        if rows.main.state != ConnectionState.REVOKING:
+            raise _connected_anew(practice_id)
+        if rows.live is not None and rows.unverified is not None:
+            resources.store.grants.drop(rows.unverified, [])
+        else:
+            resources.store.grants.change(rows.main, _WIPED, [event])
+        rows = resources.store.grants.rows(practice_id)
     removal.progress("wiped")
-    return Revocation(connection=grant.connection, method=method, access_token_until=until)
+    return Revocation(connection=_connection(rows), method=method, access_token_until=until)
 
 
-def _is_renewable(grant: Grant) -> bool:
-    return any(tokens.refresh_token for tokens in token_sets(grant))
-
-
-def _put(resources: Resources, grant: Grant, event: Event) -> Grant:
-    generation = grant.connection.token_generation
-    return resources.store.put(grant, expected_generation=generation, events=[event])
+_WIPED = {
+    "slot": LIVE,
+    "state": ConnectionState.REVOKED.value,
+    "since": FromNow(),
+    "renewable": 0,
+    "refresh_sends": 0,
+    **dict.fromkeys(
+        (
+            "reason",
+            "expires_at",
+            "last_error",
+            "access_sealed",
+            "refresh_sealed",
+            "policy_sealed",
+            "confirm_by",
+            "due_at",
+            "retry_at",
+            "refresh_by",
+            "refresh_since",
+            "refresh_until",
+        )
+    ),
+}
 
 
 def _event(
@@ -211,13 +258,12 @@ def _event(
     practice_id: str,
     outcome: str,
     *,
-    kind: str = "revoke",
     state: ConnectionState | None = None,
     detail: Mapping[str, str] | None = None,
 ) -> Event:
     return Event(
         at=resources.clock.utc_now(),
-        kind=kind,
+        kind="revoke",
         outcome=outcome,
         practice_id=practice_id,
         state=state,

@@ -11,34 +11,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from connector.clock import Clock
-    from connector.store.access import Access, AccessRecords
     from connector.store.database import Database
-    from connector.store.fence import FencedError
     from connector.store.keys import new_key
-    from connector.store.locking import next_look
-    from connector.store.owner import this_process
+    from connector.store.row import LIVE, UNVERIFIED, Row, Rows
     from connector.store.store import Store
 
 # Resolved on first use (PEP 562): a program that prints a token and ends needs the least of them.
 _MODULES = {
-    "Access": "access",
-    "FencedError": "fence",
+    "LIVE": "row",
+    "Row": "row",
+    "Rows": "row",
     "Store": "store",
+    "UNVERIFIED": "row",
     "new_key": "keys",
-    "next_look": "locking",
-    "this_process": "owner",
 }
 
-__all__ = [
-    "Access",
-    "FencedError",
-    "Store",
-    "new_key",
-    "next_look",
-    "open_access",
-    "open_store",
-    "this_process",
-]
+__all__ = ["LIVE", "UNVERIFIED", "Row", "Rows", "Store", "new_key", "open_store"]
 
 
 def __getattr__(name: str) -> Any:
@@ -47,15 +35,18 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
-def open_store(url: str, *, keys: str | None, clock: Clock, actor: str = "") -> Store:
+def open_store(
+    url: str, *, keys: str | None, clock: Clock, actor: str = "", record_refreshes: bool = False
+) -> Store:
     """Return the store at a URL; nothing is opened or made before its first call.
 
     Args:
-        url: `sqlite:///path`, where the path may be relative, begin with `~` or with a drive letter, or
+        url: `sqlite:///path`, whose path may be relative, begin with `~` or with a drive letter, or
             `postgresql://…`.
-        keys: the sealing keys as ORMCO_STORE_KEYS has them, or None where it is not set.
+        keys: the sealing keys as ORMCO_STORE_KEYS has them, or None if it is not set.
         clock: the time.
         actor: who acts, for the audit record.
+        record_refreshes: whether a routine refresh is an event of the audit record.
 
     Raises:
         connector.errors.SettingError: if it is no such URL.
@@ -63,14 +54,8 @@ def open_store(url: str, *, keys: str | None, clock: Clock, actor: str = "") -> 
     """
     from connector.store.store import Store
 
-    return Store(_database(url, clock), keys=keys, clock=clock, actor=actor)
-
-
-def open_access(url: str, *, keys: str | None, clock: Clock) -> AccessRecords:
-    """Return the part of a store that reads access tokens; loads in a third of the whole store's time."""
-    from connector.store.access import AccessRecords
-
-    return AccessRecords(_database(url, clock), keys=keys, clock=clock)
+    database = _database(url, clock)
+    return Store(database, keys=keys, clock=clock, actor=actor, record_refreshes=record_refreshes)
 
 
 def _database(url: str, clock: Clock) -> Database:
@@ -79,10 +64,11 @@ def _database(url: str, clock: Clock) -> Database:
         from connector.store.sqlite import SqliteDatabase
 
         return SqliteDatabase(_path(rest[1:]), clock=clock)
-    if separator and scheme in ("postgresql", "postgres"):
+    # SQLAlchemy's spelling names the driver as well.
+    if separator and scheme.partition("+")[0] in ("postgresql", "postgres"):
         from connector.store.postgres import PostgresDatabase
 
-        return PostgresDatabase(url, clock=clock)
+        return PostgresDatabase(f"postgresql://{rest}", clock=clock)
     raise SettingError(
         f"the store's address begins with {scheme + '://' if separator else 'no scheme'}, which is not known",
         hint="Set ORMCO_STORE to sqlite:///path/of/a/file or postgresql://user@host/database.",

@@ -1,37 +1,160 @@
-"""The audit record: appended to, read in the order of the commits, never changed."""
+"""The audit record: appended to, read in the order of the commits, never changed but to end what is old."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from connector.clock import from_timestamp
 from connector.connection import ConnectionState, Event
-from connector.store.database import Execute
-from connector.store.vault import Vault, new_mark
+from connector.store.database import Statement
+from connector.store.lazy_database import LazyDatabase
+from connector.store.row import new_mark
 
-__all__ = ["EVENT_COLUMNS", "AuditRecords", "EventRow", "insert_events"]
+__all__ = ["AuditLog", "Guard"]
 
-EVENT_COLUMNS = "nonce, at, kind, outcome, practice_id, actor, state, detail"
-EventRow = tuple[object, ...]
 _COLUMNS = "sequence, at, kind, outcome, practice_id, actor, state, detail"
+_INSERTED = "sequence, nonce, at, kind, outcome, practice_id, actor, state, detail"
+_PRUNED_AT_ONCE = 5000
+
+Subscriber = Callable[[Event], object]
 
 
-class AuditRecords(Vault):
-    """The part of the store that remembers what was done."""
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A condition under which events are recorded: that the change they belong to was made.
 
-    _subscribers: tuple[Callable[[Event], object], ...] = ()
+    Attributes:
+        sql: the condition.
+        args: its parameters.
+    """
 
-    def append_event(self, event: Event) -> None:
-        """Add an entry that goes with no other change."""
-        rows = self._event_rows([event])
-        self._write(lambda execute: insert_events(execute, rows))
-        self._tell([event])
+    sql: str = "1 = 1"
+    args: Sequence[object] = ()
 
-    def subscribe(self, subscriber: Callable[[Event], object]) -> Callable[[], None]:
+
+_ALWAYS = Guard()
+
+
+class AuditLog:
+    """What was done, when, by whom.
+
+    Events are numbered as they are written: the counter's row stays locked until the commit, so that the
+    order of the numbers is the order of the commits, and a reader never has to write.
+
+    Args:
+        database: where it is kept.
+        actor: who acts, if an event does not say.
+    """
+
+    def __init__(self, database: LazyDatabase, *, actor: str = "") -> None:
+        self._database = database
+        self._actor = actor
+        self._subscribers: tuple[Subscriber, ...] = ()
+        self._deferred = threading.local()
+
+    def append(self, event: Event) -> None:
+        """Add an event that goes with no other change."""
+        named = self.named([event])
+        self._database.apply(self.statements(named, _ALWAYS))
+        self.tell(named)
+
+    def named(self, events: Sequence[Event]) -> list[tuple[int, Event]]:
+        """Give events their actor, and a random number by which each is known before it has a place."""
+        return [(new_mark(), replace(event, actor=event.actor or self._actor)) for event in events]
+
+    def statements(self, named: Sequence[tuple[int, Event]], guard: Guard) -> list[Statement]:
+        """Return what records events if a condition holds; it may run a second time."""
+        found: list[Statement] = []
+        for nonce, event in named:
+            found.append(
+                (f"UPDATE ormco_event_counter SET last = last + 1 WHERE {guard.sql}", guard.args)  # noqa: S608
+            )
+            values = (
+                nonce,
+                event.at.timestamp(),
+                event.kind,
+                event.outcome,
+                event.practice_id,
+                event.actor,
+                event.state and event.state.value,
+                json.dumps(dict(event.detail), sort_keys=True),
+            )
+            found.append(
+                (
+                    f"INSERT INTO ormco_events ({_INSERTED}) SELECT counter.last, ?, ?, ?, ?, ?, ?, ?, ? "  # noqa: S608
+                    f"FROM ormco_event_counter counter WHERE {guard.sql} ON CONFLICT (nonce) DO NOTHING",
+                    (*values, *guard.args),
+                )
+            )
+        return found
+
+    def events(
+        self,
+        *,
+        after: int = 0,
+        practice_id: str | None = None,
+        limit: int = 1000,
+        last: bool = False,
+        since: datetime | None = None,
+    ) -> list[Event]:
+        """Return events in the order in which they were committed, by whatever process.
+
+        An event with a smaller `sequence` never appears after one with a greater has been seen.
+
+        Args:
+            after: the `sequence` of the last event that was seen.
+            practice_id: only this practice's.
+            limit: how many at most.
+            last: the last ones rather than the first.
+            since: only those from this time on.
+        """
+        where, args = "sequence > ?", [after]  # type: tuple[str, list[object]]
+        for condition, value in (("practice_id = ?", practice_id), ("at >= ?", since and since.timestamp())):
+            if value is not None:
+                where, args = f"{where} AND {condition}", [*args, value]
+        rows = self._database.all(
+            f"SELECT {_COLUMNS} FROM ormco_events WHERE {where} "  # noqa: S608 - no value in it
+            f"ORDER BY sequence {'DESC' if last else 'ASC'} LIMIT ?",
+            (*args, limit),
+        )
+        return [_to_event(row) for row in (reversed(rows) if last else rows)]
+
+    def prune(self, before: datetime, *, at: datetime) -> int:
+        """Delete the events before a time, and record that; return how many they were.
+
+        Args:
+            before: the time.
+            at: now.
+        """
+        limit, done = before.timestamp(), 0
+        self._database.apply(
+            [
+                (
+                    "UPDATE ormco_event_counter SET pruned_before = ? "
+                    "WHERE pruned_before IS NULL OR pruned_before < ?",
+                    (limit, limit),
+                )
+            ]
+        )
+        # In batches: one transaction over years of events would hold up every writer of the record.
+        delete = (
+            "DELETE FROM ormco_events WHERE sequence IN "
+            "(SELECT sequence FROM ormco_events WHERE at < ? ORDER BY sequence LIMIT ?)"
+        )
+        while count := self._database.apply([(delete, (limit, _PRUNED_AT_ONCE))])[0]:
+            done += count
+        detail = {"before": before.isoformat(), "deleted": str(done)}
+        self.append(Event(at=at, kind="audit", outcome="pruned", detail=detail))
+        return done
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Have every event of this process told, once it is stored, in the thread that stored it.
 
         Args:
@@ -47,63 +170,39 @@ class AuditRecords(Vault):
 
         return end
 
-    def _tell(self, events: Sequence[Event]) -> None:
-        for event in events:
-            for subscriber in self._subscribers:
-                try:
-                    subscriber(replace(event, actor=event.actor or self._actor))
-                except Exception:
-                    logging.getLogger("connector").exception("a subscriber to events failed")
+    def tell(self, named: Sequence[tuple[int, Event]]) -> None:
+        """Tell subscribers of events that are stored; in a `deferred` block, when it ends."""
+        if not named or not self._subscribers:
+            return
+        waiting = getattr(self._deferred, "waiting", None)
+        if waiting is not None:
+            waiting.extend(named)
+            return
+        for nonce, event in named:
+            row = self._database.one("SELECT sequence FROM ormco_events WHERE nonce = ?", (nonce,))
+            if row is not None:
+                self._tell(replace(event, sequence=row[0]))
 
-    def events(
-        self, *, after: int = 0, practice_id: str | None = None, limit: int = 1000, last: bool = False
-    ) -> list[Event]:
-        """Return entries in the order in which they were committed, by whatever process.
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Tell of events when the block has ended: a subscriber may call what the block holds a lock for."""
+        if getattr(self._deferred, "waiting", None) is not None:
+            yield
+            return
+        waiting: list[tuple[int, Event]] = []
+        self._deferred.waiting = waiting
+        try:
+            yield
+        finally:
+            self._deferred.waiting = None
+            self.tell(waiting)
 
-        An entry with a smaller `sequence` never appears after one with a greater has been seen.
-
-        Args:
-            after: the `sequence` of the last entry that was seen.
-            practice_id: only this practice's.
-            limit: how many at most.
-            last: the last ones rather than the first.
-        """
-        if not self._ready and not self._open_existing():
-            return []
-        self._db.settle_events()
-        where = "sequence > ?" if practice_id is None else "sequence > ? AND practice_id = ?"
-        args = (after, limit) if practice_id is None else (after, practice_id, limit)
-        rows = self._all(
-            f"SELECT {_COLUMNS} FROM ormco_events WHERE {where} "  # noqa: S608 - no value in it
-            f"ORDER BY sequence {'DESC' if last else 'ASC'} LIMIT ?",
-            args,
-        )
-        return [_to_event(row) for row in (reversed(rows) if last else rows)]
-
-    def _event_rows(self, events: Sequence[Event]) -> list[EventRow]:
-        return [
-            (
-                new_mark(),
-                event.at.timestamp(),
-                event.kind,
-                event.outcome,
-                event.practice_id,
-                event.actor or self._actor,
-                event.state and event.state.value,
-                json.dumps(dict(event.detail), sort_keys=True),
-            )
-            for event in events
-        ]
-
-
-def insert_events(execute: Execute, rows: Sequence[EventRow]) -> None:
-    """Add entries inside the caller's transaction."""
-    for row in rows:
-        execute(
-            f"INSERT INTO ormco_events ({EVENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608
-            "ON CONFLICT DO NOTHING",
-            row,
-        )
+    def _tell(self, event: Event) -> None:
+        for subscriber in self._subscribers:
+            try:
+                subscriber(event)
+            except Exception:
+                logging.getLogger("connector").exception("a subscriber to events failed")
 
 
 def _to_event(row: Sequence[Any]) -> Event:

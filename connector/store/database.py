@@ -1,4 +1,4 @@
-"""What the store needs of a database."""
+"""What the store needs of a database; `sqlite` and `postgres` implement it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-__all__ = ["Cursor", "Database", "Dialect", "Execute", "Statement"]
+from connector.errors import StoreError
+
+__all__ = ["Cursor", "Database", "Dialect", "Execute", "NotUniqueError", "Statement"]
 
 _T = TypeVar("_T")
+
+
+class NotUniqueError(StoreError):
+    """Another row has what only one may have; nothing was changed."""
 
 
 class Cursor(Protocol):
@@ -37,26 +43,30 @@ class Dialect:
 
     Attributes:
         types: words of the schema that are filled in.
+        now: the database's time in seconds since 1970; the same within one statement.
         for_update: what makes a SELECT inside a transaction keep its rows.
         skip_locked: the same, leaving out rows that another transaction keeps.
-        now: the database's time in seconds since 1970; the same within one statement.
-        changes_two_tables_at_once: whether one statement can write to two tables (a data-modifying WITH).
-        last_steps: statements that end the first migration: they keep the audit record from being changed.
+        first_steps: statements that end the first migration: they keep the audit record from being changed.
+        grant_steps: statements that end the migration to one row per grant.
+        concurrent_indexes: whether an index can be built while others write, outside of a transaction.
     """
 
     types: Mapping[str, str]
+    now: str
     for_update: str
     skip_locked: str
-    now: str
-    changes_two_tables_at_once: bool
-    last_steps: Sequence[str]
+    first_steps: Sequence[str]
+    grant_steps: Sequence[str]
+    concurrent_indexes: bool
 
 
 class Database(Protocol):
-    """One place where rows are kept, shared by threads, processes and perhaps machines."""
+    """One place where rows are kept, shared by threads, processes and perhaps machines.
+
+    No call keeps a session, a lock or a transaction after it has returned.
+    """
 
     dialect: Dialect
-    locks_prove_death: bool  # whether a lock that is free means that its last owner has done with it
 
     def exists(self) -> bool:
         """Return whether there is anything to read; never creates anything."""
@@ -64,64 +74,36 @@ class Database(Protocol):
     def open(self) -> None:
         """Make it ready to be used, creating and migrating it if need be."""
 
-    def fetch_one(self, sql: str, args: Sequence[object]) -> Any:
-        """Return the first row of a query, or None."""
+    def fetch(self, sql: str, args: Sequence[object], *, timeout: float | None = None) -> list[Any]:
+        """Return the rows of a query.
 
-    def fetch_all(self, sql: str, args: Sequence[object]) -> list[Any]:
-        """Return the rows of a query."""
-
-    def write(self, work: Callable[[Execute], _T]) -> _T:
-        """Run work in a transaction and return once it is durable.
-
-        The work may be run again after a lost connection, when nobody can tell whether it was committed: it
-        has to recognise its own traces. Where it raises, it does so before its first change.
+        Args:
+            sql: the query.
+            args: its parameters.
+            timeout: seconds to wait for a database that is away, if less than usual.
         """
 
     def apply(self, statements: Sequence[Statement]) -> list[int]:
-        """Run statements in a transaction, and return how many rows each changed once that is durable.
+        """Run statements in one durable transaction; return how many rows each changed.
 
-        They too may be run again: the first has to change nothing then, and the others depend on it.
+        After a lost connection they may run a second time: then the first has to change nothing, and the
+        others depend on a mark that the first has left.
         """
 
-    def settle_events(self) -> None:
-        """Give every committed event its place in the record."""
+    def transact(self, work: Callable[[Execute], _T]) -> _T:
+        """Run work in one durable transaction.
+
+        It may run a second time too. If it raises an error of ours, it does so before its first change.
+        """
 
     def make_room(self) -> None:
-        """Make sure that what a refresh brings can be written even on a disk that is getting full."""
-
-    def try_lock(self, name: str) -> bool:
-        """Take a lock if nobody in any process has it; it ends with its owner."""
-
-    def lock_and_fetch(self, name: str, sql: str, args: Sequence[object]) -> tuple[bool, Any]:
-        """Take a lock as `try_lock` does; return whether it is taken, and the row a query finds after."""
-
-    def lock_and_change(
-        self, name: str, update: str, args: Sequence[object], *, columns: str
-    ) -> tuple[bool, Any]:
-        """Take a lock as `try_lock` does, and with it change a row, durably, if one statement can do that.
-
-        Args:
-            name: of the lock.
-            update: an UPDATE of one row, with `{ours}` in place of "if the lock is taken". It may be run
-                again, and has to recognise its own traces then, even if the lock cannot be taken again.
-            args: for its marks.
-            columns: what to return of the row; the first is never NULL.
-
-        Returns:
-            Whether the lock is taken, and the columns as they are now; None where no row was changed.
-        """
-
-    def unlock(self, name: str) -> None:
-        """Give a lock back."""
-
-    def holder(self, name: str) -> str | None:
-        """Return who has a lock, in words, if that can be told."""
+        """Make sure that the answer to a refresh can be written, even on a disk that is getting full."""
 
     def facts(self) -> dict[str, str]:
         """Return what a person who looks after it wants to know."""
 
     def close(self) -> None:
-        """Close all handles."""
+        """Close all handles; the next call opens it again."""
 
     def forget_handles(self) -> None:
         """Start anew in a forked child, without touching the handles of its parent."""

@@ -1,15 +1,12 @@
-"""The schema, step by step, for both databases; each step with its record in one transaction."""
+"""The first steps of the schema, which stores of earlier releases have taken; `schema` has the rest."""
 
 from __future__ import annotations
 
 import secrets
-import time
-from collections.abc import Callable
 
-from connector.errors import StoreUnavailableError
 from connector.store.database import Dialect, Execute
 
-__all__ = ["is_current", "migrate"]
+__all__ = ["FIRST_STEPS"]
 
 
 def m001_first(execute: Execute, dialect: Dialect) -> None:
@@ -20,7 +17,7 @@ def m001_first(execute: Execute, dialect: Dialect) -> None:
     """
     for statement in _M001:
         execute(statement.format(**dialect.types), ())
-    for statement in dialect.last_steps:
+    for statement in dialect.first_steps:
         execute(statement, ())
     execute("INSERT INTO ormco_store (id, store_id) VALUES (1, ?)", (secrets.token_hex(8),))
 
@@ -168,37 +165,5 @@ _M004 = (
     "ALTER TABLE ormco_store ADD COLUMN key_proof TEXT",
 )
 
-_STEPS: tuple[Callable[[Execute, Dialect], None], ...] = (
-    m001_first,
-    m002_watches,
-    m003_watch_claims,
-    m004_confirmation,
-)
 
-
-def migrate(execute: Execute, dialect: Dialect) -> None:
-    """Bring the schema up to date, inside the caller's transaction."""
-    execute(
-        "CREATE TABLE IF NOT EXISTS ormco_schema (version INTEGER PRIMARY KEY, applied_at "
-        f"{dialect.types['real']} NOT NULL)",
-        (),
-    )
-    present = execute("SELECT COALESCE(MAX(version), 0) FROM ormco_schema", ()).fetchone()[0]
-    is_current(present)
-    for version, step in enumerate(_STEPS[present:], present + 1):
-        step(execute, dialect)
-        execute("INSERT INTO ormco_schema (version, applied_at) VALUES (?, ?)", (version, time.time()))
-
-
-def is_current(version: int) -> bool:
-    """Return whether a schema is the newest one.
-
-    Raises:
-        connector.errors.StoreUnavailableError: if only a newer version of this package understands it.
-    """
-    if version > len(_STEPS):
-        raise StoreUnavailableError(
-            f"a newer version wrote the store (its schema is {version}, this version knows {len(_STEPS)})",
-            hint="Update ormco-connector on this machine; nothing was changed.",
-        )
-    return version == len(_STEPS)
+FIRST_STEPS = (m001_first, m002_watches, m003_watch_claims, m004_confirmation)

@@ -1,40 +1,78 @@
-"""The store for many app servers: PostgreSQL, over one database connection a process.
+"""The store for many app servers: PostgreSQL, over a small pool of sessions.
 
-A lock is an advisory lock of that connection: it ends with its owner, whatever becomes of it, and costs a
-waiter nothing but a query now and then. It therefore needs a connection of its own to the server: directly,
-or through a pooler in session mode, not in transaction mode.
+Nothing of a session is relied on between two calls, so that a pooler in transaction mode (PgBouncer) may
+stand in between: no prepared statements, no session settings, no advisory locks.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from functools import lru_cache
+from contextlib import closing
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from connector.clock import Clock
-from connector.errors import ConnectorError
-from connector.store.database import Execute, Statement
-from connector.store.job_queue import Job, JobQueue
-from connector.store.migrations import is_current, migrate
-from connector.store.owner import this_process
-from connector.store.postgres_driver import Cursors, driver, translated
-from connector.store.postgres_errors import address, is_final, is_passing, translate
-from connector.store.postgres_locks import SessionLocks, lock_number
-from connector.store.postgres_schema import DIALECT, SESSION
+from connector.clock import Clock, Deadline
+from connector.errors import ExtraMissingError, StoreDamagedError, StoreError
+from connector.store.database import Dialect, Execute, Statement
+from connector.store.schema import is_current, migrate
 
 if TYPE_CHECKING:
     import psycopg
+    from psycopg_pool import ConnectionPool
 
 __all__ = ["PostgresDatabase"]
 
 _T = TypeVar("_T")
-_FIRST_SECONDS = 3.0
-_RESTART_SECONDS = 30.0
-_LOCK_SQL = "SELECT pg_try_advisory_lock(?)"
-_EVENTS_LOCK = lock_number("the order of events")
-_SCHEMA_LOCK = lock_number("the schema")
+# A call that needs the database gives up after so long, whatever is wrong with the way to it.
+_CALL_SECONDS = 5.0
+_CONNECT_SECONDS = 3.0
+_LARGEST_POOL = 8
+_REAL = Clock()  # a server takes its time, whatever the time of day is said to be
+_MIGRATION_LOCK = 0x6F726D636F  # an advisory lock of the transaction that migrates, not of a session
+
+_APPEND_ONLY = "BEGIN RAISE EXCEPTION 'the audit record is append-only'; END"
+_DIALECT = Dialect(
+    types={
+        "key": 'TEXT COLLATE "C"',
+        "blob": "BYTEA",
+        "real": "DOUBLE PRECISION",
+        "unique_nonce": "UNIQUE",
+        "event_position": "id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, sequence BIGINT UNIQUE",
+        # Room in each page for the next version of its rows: a refresh then touches no index (HOT).
+        "row_space": " WITH (fillfactor = 60)",
+    },
+    now="extract(epoch FROM statement_timestamp())::float8",
+    for_update=" FOR UPDATE",
+    skip_locked=" FOR UPDATE SKIP LOCKED",
+    first_steps=(
+        "CREATE INDEX ormco_events_unsettled ON ormco_events (id) WHERE sequence IS NULL",
+        f"CREATE FUNCTION ormco_append_only() RETURNS trigger LANGUAGE plpgsql AS $${_APPEND_ONLY}$$",
+        "CREATE TRIGGER ormco_events_stay BEFORE DELETE ON ormco_events "
+        "FOR EACH ROW EXECUTE FUNCTION ormco_append_only()",
+        "CREATE TRIGGER ormco_events_unchanged BEFORE UPDATE OF id, nonce, at, kind, outcome, practice_id, "
+        "actor, state ON ormco_events FOR EACH ROW EXECUTE FUNCTION ormco_append_only()",
+        "CREATE TRIGGER ormco_events_in_order BEFORE UPDATE OF sequence ON ormco_events "
+        "FOR EACH ROW WHEN (OLD.sequence IS NOT NULL) EXECUTE FUNCTION ormco_append_only()",
+    ),
+    grant_steps=(
+        "UPDATE ormco_events SET sequence = placed.sequence FROM (SELECT id, row_number() OVER (ORDER BY id) "
+        "+ (SELECT last FROM ormco_event_counter) AS sequence FROM ormco_events WHERE sequence IS NULL) "
+        "AS placed WHERE ormco_events.id = placed.id",
+        "UPDATE ormco_event_counter SET last = "
+        "COALESCE((SELECT MAX(sequence) FROM ormco_events), ormco_event_counter.last)",
+        "DROP INDEX ormco_events_unsettled",
+        "ALTER TABLE ormco_events ALTER COLUMN sequence SET NOT NULL",
+        "ALTER TABLE ormco_event_counter SET (fillfactor = 10)",
+        "DROP TRIGGER ormco_events_stay ON ormco_events",
+        "CREATE FUNCTION ormco_not_pruned() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN "
+        "IF OLD.at < (SELECT pruned_before FROM ormco_event_counter) THEN RETURN OLD; END IF; "
+        "RAISE EXCEPTION 'the audit record is append-only'; END$$",
+        "CREATE TRIGGER ormco_events_stay BEFORE DELETE ON ormco_events "
+        "FOR EACH ROW EXECUTE FUNCTION ormco_not_pruned()",
+    ),
+    concurrent_indexes=True,
+)
 
 
 class PostgresDatabase:
@@ -45,22 +83,19 @@ class PostgresDatabase:
         clock: for waits.
     """
 
-    dialect = DIALECT
-    locks_prove_death = False  # a restart of the server ends the locks of the living
+    dialect = _DIALECT
 
     def __init__(self, url: str, *, clock: Clock) -> None:
         self._url = url
         self._clock = clock
+        self._store_id: str | None = None
+        self._refusal: StoreError | None = None
+        self._must_ask_for_sync = False
         self._start()
 
     def _start(self) -> None:
-        self._db: psycopg.Connection[Any] | None = None
-        self._cursors: Cursors | None = None
-        self._guard = threading.RLock()
-        self._queue = JobQueue(self._work_off)
-        self._locks = SessionLocks()
-        self._was_open = False
-        self._down_since: float | None = None
+        self._pool: ConnectionPool[Any] | None = None
+        self._opening = threading.Lock()  # one thread migrates and makes the pool; the others use it
 
     def exists(self) -> bool:
         """Return True: a server is there or is an error."""
@@ -68,257 +103,182 @@ class PostgresDatabase:
 
     def open(self) -> None:
         """Connect, and bring the schema up to date."""
-        if not self._was_open:
-            self._run(lambda db: None)
-
-    def fetch_one(self, sql: str, args: Sequence[object]) -> Any:
-        """Return the first row of a query, or None."""
-        rows = self.fetch_all(sql, args)
-        return rows[0] if rows else None
-
-    def fetch_all(self, sql: str, args: Sequence[object]) -> list[Any]:
-        """Return the rows of a query."""
-        return self._queue.ask([(sql, args)])[0]
-
-    def write(self, work: Callable[[Execute], _T]) -> _T:
-        """Run work in a transaction, together with other threads', and return once it is durable."""
-        return self._queue.run(work)
-
-    def apply(self, statements: Sequence[Statement]) -> list[int]:
-        """Run statements likewise, without waiting for the answer to one before the next is sent."""
-        return self._queue.apply(statements)
-
-    def settle_events(self) -> None:
-        """Give committed events their places, one process at a time."""
-        if self.fetch_one("SELECT 1 FROM ormco_events WHERE sequence IS NULL LIMIT 1", ()) is None:
+        if self._pool is not None:
             return
-
-        def settle(db: psycopg.Connection[Any]) -> None:
-            with db.transaction():
-                db.execute(b"SELECT pg_advisory_xact_lock(%s)", (_EVENTS_LOCK,))
-                db.execute(
-                    "UPDATE ormco_events SET sequence = placed.sequence FROM (SELECT id, row_number() OVER "
-                    "(ORDER BY id) + COALESCE((SELECT MAX(sequence) FROM ormco_events), 0) AS sequence "
-                    "FROM ormco_events WHERE sequence IS NULL) AS placed WHERE ormco_events.id = placed.id"
+        with self._opening:
+            if self._pool is None:
+                sessions = _sessions()
+                self._first_session(sessions)
+                self._pool = sessions.open_pool(
+                    self._url, largest=_LARGEST_POOL, check=self._check_session, connect=_CONNECT_SECONDS
                 )
 
-        self._run(settle)
+    def fetch(self, sql: str, args: Sequence[object], *, timeout: float | None = None) -> list[Any]:
+        """Return the rows of a query."""
+        return self._run(lambda db: db.execute(_marked(sql), args or None).fetchall(), timeout)
+
+    def apply(self, statements: Sequence[Statement]) -> list[int]:
+        """Run statements in one transaction and one round trip."""
+        if len(statements) == 1 and not self._must_ask_for_sync:
+            sql, args = statements[0]
+            return self._run(lambda db: [db.execute(_marked(sql), args or None).rowcount])
+
+        def work(db: psycopg.Connection[Any]) -> list[int]:
+            with db.pipeline(), db.transaction():
+                self._ask_for_sync(db)
+                cursors = [db.execute(_marked(sql), args or None) for sql, args in statements]
+            return [cursor.rowcount for cursor in cursors]
+
+        return self._run(work)
+
+    def transact(self, work: Callable[[Execute], _T]) -> _T:
+        """Run work in one transaction."""
+
+        def run(db: psycopg.Connection[Any]) -> _T:
+            with db.transaction():
+                self._ask_for_sync(db)
+                return work(lambda sql, args: db.execute(_marked(sql), args or None))
+
+        return self._run(run)
+
+    def _ask_for_sync(self, db: psycopg.Connection[Any]) -> None:
+        """Have a commit synced whatever the server's default: per transaction, because of poolers."""
+        if self._must_ask_for_sync:
+            db.execute(b"SET LOCAL synchronous_commit TO on")
 
     def make_room(self) -> None:
-        """Do nothing: the intent of a refresh has just shown that the server can write."""
-
-    def try_lock(self, name: str) -> bool:
-        """Take a lock if no thread of any process has it."""
-        return self._lock_and_ask(name, [])[0]
-
-    def lock_and_fetch(self, name: str, sql: str, args: Sequence[object]) -> tuple[bool, Any]:
-        """Take a lock if it is free, and return the row that a query finds in either case."""
-        is_ours, answers = self._lock_and_ask(name, [(sql, args)])
-        rows = answers[-1] if answers else []
-        return is_ours, rows[0] if rows else None
-
-    def lock_and_change(
-        self, name: str, update: str, args: Sequence[object], *, columns: str
-    ) -> tuple[bool, Any]:
-        """Take a lock if it is free, and with it change a row, durably."""
-        is_ours, answers = self._lock_and_ask(name, [], take=_lock_and_change_sql(update, columns), args=args)
-        row = answers[0][0][1:] if is_ours else (None,)
-        return is_ours, None if row[0] is None else row
-
-    def _lock_and_ask(
-        self, name: str, queries: Sequence[Statement], *, take: str = _LOCK_SQL, args: Sequence[object] = ()
-    ) -> tuple[bool, list[list[Any]]]:
-        number = lock_number(name)
-        if not self._locks.reserve(number):
-            return False, [[], *self._queue.ask(queries)] if queries else []
-        try:
-            answers = self._queue.ask([(take, (number, *args)), *queries], lock=number)
-        except BaseException:
-            self._let_go(number)
-            raise
-        is_ours = answers[0][0][0]
-        if not is_ours:
-            self._locks.release(number)
-        return is_ours, answers
-
-    def unlock(self, name: str) -> None:
-        """Give a lock back; without a connection it is free already."""
-        number = lock_number(name)
-        if number in self._locks:
-            self._let_go(number)
-
-    def _let_go(self, number: int) -> None:
-        if self._locks.release(number):
-            self._give_back(number)
-
-    def _give_back(self, number: int) -> None:
-        if self._db is not None:
-            self._queue.post([("SELECT pg_advisory_unlock(?)", (number,))])
-
-    def holder(self, name: str) -> str | None:
-        """Return the process that has a lock, as it calls itself."""
-        number = lock_number(name) & (2**64 - 1)
-        row = self.fetch_one(
-            "SELECT application_name FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE granted "
-            "AND locktype = 'advisory' AND classid = ?::bigint::oid AND objid = ?::bigint::oid",
-            (number >> 32, number & 0xFFFFFFFF),
-        )
-        return None if row is None else str(row[0])
+        """Do nothing: the claim of a refresh has just shown that the server can write."""
 
     def facts(self) -> dict[str, str]:
-        """Return which server it is, without the password."""
-        found = {"database": "PostgreSQL", "path": address(self._url)}
-        version, pid = self.fetch_one("SELECT current_setting('server_version'), pg_backend_pid()", ())
-        with self._guard:
-            pooled = self._db is not None and self._db.info.backend_pid != pid
-        if pooled:
-            found["pooler"] = "yes"
-        return found | {"server_version": version}
+        """Return which server it is, without the password, and whether there is a pooler in between."""
+        sessions = _sessions()
+        found = {"database": "PostgreSQL", "path": sessions.address(self._url)}
+
+        def ask(db: psycopg.Connection[Any]) -> dict[str, str]:
+            row = db.execute(b"SELECT current_setting('server_version'), pg_backend_pid()").fetchone() or (
+                "",
+                0,
+            )
+            pooled = {"pooler": "yes"} if row[1] != db.info.backend_pid else {}
+            return {"server_version": row[0], **pooled}
+
+        return found | self._run(ask)
 
     def close(self) -> None:
-        """Close the connection."""
-        with self._guard:
-            self._drop()
-            self._was_open = False
+        """Close the pool; the next call opens it again."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close(timeout=1.0)
 
     def forget_handles(self) -> None:
-        """Start anew in a forked child; closing the parent's connection there would end it for both."""
-        _LEFT_TO_THE_PARENT.append(self._db)
+        """Start anew in a forked child; closing the parent's sessions there would end them for both."""
+        _LEFT_TO_THE_PARENT.append(self._pool)
         self._start()
 
-    def _work_off(self, jobs: Sequence[Job[Any]]) -> None:
-        self._send([job for job in jobs if job.statements])
-        self._transact([job for job in jobs if not job.statements])
+    def _run(self, work: Callable[[psycopg.Connection[Any]], _T], timeout: float | None = None) -> _T:
+        """Run work that may be run again, on any session; a restart of the server is waited for."""
+        self.open()
+        sessions = _sessions()
+        deadline, pause = _REAL.deadline(_CALL_SECONDS if timeout is None else timeout), 0.0
+        while True:
+            try:
+                return self._attempt(work, sessions, deadline)
+            except sessions.LOST as exc:
+                error = sessions.translate(exc, self._url)
+                if sessions.is_final(exc) or not deadline.pause(pause):
+                    raise error from None
+            pause = min(0.05 + pause * 1.5, 1.0)
 
-    def _send(self, jobs: Sequence[Job[Any]]) -> None:
-        """Run statements in one go, or each job alone where one fails: an error is for its own job."""
-        if not jobs:
-            return
+    def _attempt(
+        self, work: Callable[[psycopg.Connection[Any]], _T], sessions: Any, deadline: Deadline
+    ) -> _T:
+        pool = self._pool
+        if pool is None:  # closed meanwhile
+            self.open()
+            return self._attempt(work, sessions, deadline)
         try:
-            self._run(lambda db: self._run_statements(db, jobs))
-        except Exception as exc:
-            is_away = self._db is None and isinstance(exc, ConnectorError)
-            if is_away or len(jobs) == 1:
-                _fail(jobs, exc)
-            else:
-                for job in jobs:
-                    self._send([job])
-
-    def _run_statements(self, db: psycopg.Connection[Any], jobs: Sequence[Job[Any]]) -> None:
-        try:
-            self._cursors_of(db).run(jobs)
-        except driver().Error:
-            # What was taken of which nobody has heard; they end with the session, if that has ended.
-            for job in jobs:
-                if job.lock is not None:
-                    with suppress(driver().Error):
-                        db.execute(b"SELECT pg_advisory_unlock(%s)", (job.lock,))
+            left = max(deadline.left, 0.01)
+            with pool.connection(timeout=left) as db, sessions.within(db, deadline):
+                return work(db)
+        except sessions.NO_SESSION:
+            if self._refusal is not None:
+                raise self._refusal from None
             raise
-        for job in jobs:
-            if job.lock is not None and job.results[0][0][0][0] and not self._locks.take(job.lock, job):
-                self._give_back(job.lock)
 
-    def _transact(self, jobs: Sequence[Job[Any]]) -> None:
-        if not jobs:
-            return
-        try:
-            self._run(lambda db: self._run_work(db, jobs))
-        except Exception as exc:
-            _fail(jobs, exc)
+    def _first_session(self, sessions: Any) -> None:
+        """Bring the schema up to date, on a session of its own whose errors say what is wrong."""
+        deadline, pause = _REAL.deadline(_CALL_SECONDS), 0.05
+        while True:
+            try:
+                with closing(sessions.connect(self._url, _CONNECT_SECONDS)) as db:
+                    self._prepare(db)
+                    return
+            except sessions.LOST as exc:
+                error = sessions.translate(exc, self._url)
+                if sessions.is_final(exc) or not deadline.pause(pause):
+                    raise error from None
+            pause = min(pause * 1.5, 1.0)
 
-    def _run_work(self, db: psycopg.Connection[Any], jobs: Sequence[Job[Any]]) -> None:
-        with db.transaction():
-            for job in jobs:
-                job.run(lambda sql, args: db.execute(translated(sql), args or None))
+    def _prepare(self, db: psycopg.Connection[Any]) -> None:
+        def execute(sql: str, args: Sequence[object]) -> Any:
+            return db.execute(_marked(sql), args or None)
 
-    def _cursors_of(self, db: psycopg.Connection[Any]) -> Cursors:
-        if self._cursors is None or self._cursors.db is not db:
-            self._cursors = Cursors(db)
-        return self._cursors
-
-    def _run(self, work: Callable[[psycopg.Connection[Any]], _T]) -> _T:
-        """Run work that may be run again, through a restart of the server if need be."""
-        error = driver().Error
-        with self._guard:
-            while True:
-                try:
-                    result = work(self._db or self._connect())
-                except error as exc:
-                    self._wait_after(exc)
-                except ConnectorError:
-                    raise
-                except BaseException:
-                    self._drop()  # an interrupted query would get in the way of the next
-                    raise
-                else:
-                    self._down_since = None
-                    return result
-
-    def _wait_after(self, exc: psycopg.Error) -> None:
-        """Wait before another try, or raise what the error means."""
-        connected = self._db is not None and not self._db.closed
-        if not connected:
-            self._drop()
-        if is_final(exc, connected=connected):
-            raise translate(exc, self._url) from None
-        now = self._clock.monotonic()
-        since = self._down_since = now if self._down_since is None else self._down_since
-        if now - since > (_RESTART_SECONDS if self._was_open or is_passing(exc) else _FIRST_SECONDS):
-            raise translate(exc, self._url) from None
-        self._clock.sleep(min(0.05 + (now - since) * 0.2, 1.0))
-
-    def _connect(self) -> psycopg.Connection[Any]:
-        db: psycopg.Connection[Any] = driver().connect(
-            self._url,
-            autocommit=True,
-            connect_timeout=10,
-            application_name=f"ormco {this_process()}"[:63],
-            keepalives_idle=15,
-            keepalives_interval=5,
-            keepalives_count=3,
-        )
-        try:
-            db.execute(SESSION)
-            self._check_schema(db)
-            self._db = db
-            # The locks ended with the last connection. Who took one since then sees our work in the row.
-            for number in self._locks.held:
-                db.execute(b"SELECT pg_try_advisory_lock(%s)", (number,))
-        except BaseException:
-            self._db = None
-            db.close()
-            raise
-        self._was_open = True
-        return db
-
-    def _check_schema(self, db: psycopg.Connection[Any]) -> None:
-        version = 0
-        if db.execute(b"SELECT to_regclass('ormco_schema') IS NOT NULL").fetchone() == (True,):
-            version = db.execute(b"SELECT COALESCE(MAX(version), 0) FROM ormco_schema").fetchall()[0][0]
-        if not is_current(version):
+        def transact(work: Callable[[Execute], None]) -> None:
             with db.transaction():
-                db.execute(b"SELECT pg_advisory_xact_lock(%s)", (_SCHEMA_LOCK,))
-                migrate(lambda sql, args: db.execute(translated(sql), args or None), self.dialect)
+                # What is done to the schema takes as long as it takes.
+                db.execute(b"SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+                db.execute(b"SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
+                work(execute)
 
-    def _drop(self) -> None:
-        if self._db is not None:
-            self._db.close()
-            self._db = None
+        exists = db.execute(b"SELECT to_regclass('ormco_schema') IS NOT NULL").fetchone() == (True,)
+        if not exists or not is_current(execute):
+            migrate(transact, execute, self.dialect, self._clock)
+        self._check_session(db)
+
+    def _check_session(self, db: psycopg.Connection[Any]) -> None:
+        """Make sure that a session finds the same store as those before it.
+
+        A schema that comes first on the search path may hide it behind another store of the same tables.
+        """
+        sql = b"SELECT store_id, current_setting('synchronous_commit') FROM ormco_store"
+        store_id, sync = db.execute(sql).fetchone() or (None, "on")
+        self._refusal = None
+        self._must_ask_for_sync = sync == "off"
+        if self._store_id is None:
+            self._store_id = store_id
+        if store_id != self._store_id:
+            self._refusal = StoreDamagedError(
+                f"another store has taken the place of {self._store_id} in {_sessions().address(self._url)}",
+                hint="A schema that comes first on the search path hides it: look at search_path, and remove "
+                "the other tables.",
+            )
+            raise self._refusal
 
 
-@lru_cache
-def _lock_and_change_sql(update: str, columns: str) -> str:
-    # The snapshot may be older than the lock: what was committed in between, the UPDATE sees by itself.
-    return (
-        f"WITH taken AS MATERIALIZED ({_LOCK_SQL} AS ours), "  # noqa: S608 - the store's own statements
-        f"changed AS ({update.format(ours='(SELECT ours FROM taken)')} RETURNING {columns}) "
-        "SELECT taken.ours OR EXISTS (SELECT FROM changed), changed.* FROM taken LEFT JOIN changed ON TRUE"
-    )
+def _sessions() -> ModuleType:
+    """Return what speaks to the driver, which is imported when it is needed.
+
+    Raises:
+        connector.errors.ExtraMissingError: if it is not installed.
+    """
+    try:
+        from connector.store import postgres_sessions
+    except ImportError:
+        raise ExtraMissingError(
+            "PostgreSQL's driver is not installed", hint="Install it: pip install 'ormco-connector[postgres]'"
+        ) from None
+    return postgres_sessions
 
 
-def _fail(jobs: Sequence[Job[Any]], error: Exception) -> None:
-    for job in jobs:
-        job.error = error
+def _marked(sql: str) -> bytes:
+    """Return a statement with the driver's own marks for parameters."""
+    marked = _MARKED.get(sql)
+    if marked is None:
+        if len(_MARKED) > 500:
+            _MARKED.clear()
+        marked = _MARKED[sql] = sql.replace("?", "%s").encode()
+    return marked
 
 
+_MARKED: dict[str, bytes] = {}
 _LEFT_TO_THE_PARENT: list[object] = []

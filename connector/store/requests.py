@@ -12,55 +12,66 @@ from connector.errors import StoreDamagedError
 from connector.oauth.authorization_request import AuthorizationRequest
 from connector.redirect.code import canonical_code
 from connector.store.database import Execute
-from connector.store.sealing import place
-from connector.store.vault import Vault, new_mark
+from connector.store.lazy_database import LazyDatabase
+from connector.store.row import new_mark
+from connector.store.sealing import KeyRing, associated_data, first_associated_data, is_first_version
+from connector.store.store_keys import StoreKeys
 
-__all__ = ["RequestRecords"]
+__all__ = ["REQUESTS_TABLE", "RequestRecords", "request_data"]
 
-_AT = place("ormco_requests", "sealed")
+REQUESTS_TABLE = "ormco_requests"
 # Dead after ten minutes; kept for a while, so that "too late" can be told from "never heard of".
 _KEPT_SECONDS = 3600.0
 _CODE_SECONDS = 7 * 86400.0
 
 
-class RequestRecords(Vault):
-    """The part of the store that single use rests on."""
+class RequestRecords:
+    """What single use rests on.
 
-    def put_request(self, request: AuthorizationRequest) -> None:
+    Args:
+        database: where they are kept.
+        keys: what they are sealed with.
+    """
+
+    def __init__(self, database: LazyDatabase, keys: StoreKeys) -> None:
+        self._database = database
+        self._keys = keys
+
+    def put(self, request: AuthorizationRequest) -> None:
         """Keep a request until it is taken; sweep those that have long been dead."""
-        digest, now = _digest(request.state), self.clock.time()
+        digest, now = _digest(request.state), self._database.clock.time()
         text = json.dumps({**asdict(request), "created_at": request.created_at.isoformat()})
-        sealed = self._keys().seal(text, at=_AT, row=digest)
-        values = (digest, request.practice_id, request.expires_at.timestamp(), sealed)
+        sealed = self._keys.ring().seal(text, request_data(self._keys.store_id, digest))
+        del text  # it holds the state, and reporters collect local variables
+        self._database.apply(
+            [
+                (
+                    "INSERT INTO ormco_requests (state_digest, practice_id, expires_at, sealed) "
+                    "VALUES (?, ?, ?, ?) ON CONFLICT (state_digest) DO NOTHING",
+                    (digest, request.practice_id, request.expires_at.timestamp(), sealed),
+                ),
+                ("DELETE FROM ormco_requests WHERE expires_at < ?", (now - _KEPT_SECONDS,)),
+            ]
+        )
 
-        def work(execute: Execute) -> None:
-            execute("DELETE FROM ormco_requests WHERE expires_at < ?", (now - _KEPT_SECONDS,))
-            execute(
-                "INSERT INTO ormco_requests (state_digest, practice_id, expires_at, sealed) "
-                "VALUES (?, ?, ?, ?) ON CONFLICT (state_digest) DO NOTHING",
-                values,
-            )
-
-        self._write(work)
-
-    def find_request(self, state: str) -> AuthorizationRequest | None:
+    def find(self, state: str) -> AuthorizationRequest | None:
         """Return the request with this state, even when it is dead, unless it was taken."""
         digest = _digest(state)
-        row = self._one(
+        row = self._database.one(
             "SELECT sealed FROM ormco_requests WHERE state_digest = ? AND taken_by IS NULL", (digest,)
         )
-        return None if row is None else self._open_request(digest, row[0])
+        return None if row is None else self._opened(digest, row[0])
 
-    def open_requests(self, practice_id: str) -> list[AuthorizationRequest]:
+    def open_for(self, practice_id: str) -> list[AuthorizationRequest]:
         """Return the requests of a practice that still wait for their answer, the newest first."""
-        rows = self._all(
+        rows = self._database.all(
             "SELECT state_digest, sealed FROM ormco_requests WHERE practice_id = ? AND taken_by IS NULL "
             "AND expires_at > ? ORDER BY expires_at DESC",
-            (practice_id, self.clock.time()),
+            (practice_id, self._database.clock.time()),
         )
-        return [self._open_request(digest, sealed) for digest, sealed in rows]
+        return [self._opened(digest, sealed) for digest, sealed in rows]
 
-    def take_request(self, state: str) -> bool:
+    def take(self, state: str) -> bool:
         """Use a request up; of several that try, one is told True."""
         digest, mark = _digest(state), new_mark()
 
@@ -72,14 +83,14 @@ class RequestRecords(Vault):
             row = execute("SELECT taken_by FROM ormco_requests WHERE state_digest = ?", (digest,)).fetchone()
             return row is not None and row[0] == mark
 
-        return self._write(work)
+        return self._database.transact(work)
 
     def spend_code(self, code: str) -> bool:
         """Record that a code is about to be sent; False if any process has recorded it before.
 
         An equal code that is spelt otherwise is the same code.
         """
-        digest, mark, now = _digest(canonical_code(code)), new_mark(), self.clock.time()
+        digest, mark, now = _digest(canonical_code(code)), new_mark(), self._database.clock.time()
 
         def work(execute: Execute) -> bool:
             execute("DELETE FROM ormco_spent_codes WHERE spent_at < ?", (now - _CODE_SECONDS,))
@@ -91,29 +102,41 @@ class RequestRecords(Vault):
             row = execute("SELECT spent_by FROM ormco_spent_codes WHERE digest = ?", (digest,)).fetchone()
             return bool(row[0] == mark)
 
-        return self._write(work)
+        return self._database.transact(work)
+
+    def give_back_code(self, code: str) -> None:
+        """Record that a code was not sent after all, so that it can still be used."""
+        self._database.apply(
+            [("DELETE FROM ormco_spent_codes WHERE digest = ?", (_digest(canonical_code(code)),))]
+        )
+
+    def give_back(self, state: str) -> None:
+        """Let a request that was taken be answered once more, because nothing was sent."""
+        self._database.apply(
+            [("UPDATE ormco_requests SET taken_by = NULL WHERE state_digest = ?", (_digest(state),))]
+        )
 
     def returned_state(self, provider: str) -> bool:
         """Return whether a provider is known to return the state, because it has done so once."""
-        return self._one("SELECT 1 FROM ormco_providers WHERE provider = ?", (provider,)) is not None
+        sql = "SELECT 1 FROM ormco_providers WHERE provider = ?"
+        return self._database.one(sql, (provider,)) is not None
 
     def note_returned_state(self, provider: str) -> None:
         """Remember, for everybody on this store, that a provider returns the state."""
         if self.returned_state(provider):
             return
-        values = (provider, self.clock.time())
-        self._write(
-            lambda execute: execute(
-                "INSERT INTO ormco_providers (provider, returned_state_at) VALUES (?, ?) "
-                "ON CONFLICT (provider) DO NOTHING",
-                values,
-            )
+        sql = (
+            "INSERT INTO ormco_providers (provider, returned_state_at) VALUES (?, ?) "
+            "ON CONFLICT (provider) DO NOTHING"
         )
+        self._database.apply([(sql, (provider, self._database.clock.time()))])
 
-    def _open_request(self, digest: str, sealed: bytes) -> AuthorizationRequest:
-        text = self._opened(lambda ring: ring.open(sealed, at=_AT, row=digest))
+    def _opened(self, digest: str, sealed: bytes) -> AuthorizationRequest:
+        def read(ring: KeyRing) -> str:
+            return ring.open(sealed, self._data(digest, sealed), row="a request")
+
         try:
-            values: dict[str, Any] = json.loads(text)
+            values: dict[str, Any] = json.loads(self._keys.opened(read))
             return AuthorizationRequest(
                 **{**values, "created_at": datetime.fromisoformat(values["created_at"])}
             )
@@ -122,6 +145,17 @@ class RequestRecords(Vault):
                 "a stored authorization request cannot be read",
                 hint="Begin again: `ormco begin` or `ormco connect`.",
             ) from exc
+
+    def _data(self, digest: str, sealed: bytes) -> bytes:
+        store_id = self._keys.store_id
+        if is_first_version(sealed) and self._keys.accepts_first:
+            return first_associated_data(REQUESTS_TABLE, "sealed", digest)
+        return request_data(store_id, digest)
+
+
+def request_data(store_id: str, digest: str) -> bytes:
+    """Return what a sealed request is bound to."""
+    return associated_data(store_id, REQUESTS_TABLE, "sealed", digest)
 
 
 def _digest(secret: str) -> str:

@@ -2,77 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 from connector.connection import Event
-from connector.errors import SealingKeyError, StoreDamagedError, StoreError, StoreLockedError
+from connector.errors import SealingKeyError, StoreDamagedError, StoreError
 from connector.store import keys as key_sources
-from connector.store.audit import AuditRecords, insert_events
-from connector.store.database import Execute
-from connector.store.rows import SEALED_COLUMNS, TABLE
-from connector.store.sealing import KeyRing, key_id, place, sealed_with
-from connector.store.vault import check_proof
+from connector.store.audit import AuditLog, Guard
+from connector.store.database import Statement
+from connector.store.grants import GrantRecords, sealed_data
+from connector.store.lazy_database import LazyDatabase
+from connector.store.requests import REQUESTS_TABLE, request_data
+from connector.store.row import SEALED_COLUMNS, TABLE, Row
+from connector.store.sealing import (
+    KeyRing,
+    first_associated_data,
+    is_first_version,
+    is_sealed_by,
+    key_id,
+)
+from connector.store.store_keys import KeyRecord, StoreKeys
 
-__all__ = ["KeyRecords"]
+__all__ = ["KeyRotation"]
 
-_LOCK = "the rotation of keys"
+_LEASE = "the rotation of keys"
+_LEASE_SECONDS = 3600.0
 _PAGE = 200
 # Older ones stay in the file or keyring, so that backups open; a keyring's entry must not grow for ever.
 _KEPT_KEYS = 8
-_TABLES = ((TABLE, "practice_id", SEALED_COLUMNS), ("ormco_requests", "state_digest", ("sealed",)))
 
 
-class KeyRecords(AuditRecords):
-    """The part of the store that changes its own keys."""
+class KeyRotation:
+    """Seals anew whatever does not have the newest form and key.
 
-    def rotate_keys(self, *, progress: Callable[[int], object] = lambda done: None) -> int:
+    Args:
+        database: where the values are.
+        keys: the keys of the store.
+        grants: reads rows, and brings them into today's form.
+        audit: told that it was done.
+    """
+
+    def __init__(
+        self, database: LazyDatabase, keys: StoreKeys, grants: GrantRecords, audit: AuditLog
+    ) -> None:
+        self._database = database
+        self._keys = keys
+        self._grants = grants
+        self._audit = audit
+        self._broken: set[str] = set()
+
+    def rotate(self, *, progress: Callable[[int], object]) -> int:
         """Seal everything with a new key: the first of ORMCO_STORE_KEYS, or a fresh one in the key's source.
 
-        Others may read and write meanwhile. A run that was interrupted is finished by the next.
-
-        Args:
-            progress: called with the number of values that are done.
-
-        Returns:
-            How many values were sealed anew.
-
-        Raises:
-            connector.errors.SealingKeyError: if a key is missing; nothing was changed.
-            connector.errors.StoreDamagedError: if some values do not open; all others have the new key.
+        A run that was interrupted is finished by the next.
         """
-        self._keys_if_given_elsewhere()
-        if not self._db.try_lock(_LOCK):
-            raise StoreLockedError(
-                "another process is already changing the sealing keys", hint="Wait until it is done."
-            )
-        try:
-            return self._rotate(progress)
-        finally:
-            self._db.unlock(_LOCK)
-
-    def _keys_if_given_elsewhere(self) -> None:
-        """Make sure a store without a key has one; one that is sealed with other keys is moved below."""
-        self._db.open()
-        if self._key_record()[1] is None:
-            self._keys()
-
-    def _rotate(self, progress: Callable[[int], object]) -> int:
-        source, ring = self._new_ring()
-        with self._ring_guard:
-            self._ring = ring
-        done, broken = 0, set[str]()
-        while changed := self._seal_anew(ring, broken, _from(done, progress)):
-            done += changed
-        self._record_keys(source, ring, done, broken)
-        if broken:
-            raise StoreDamagedError(
-                f"{len(broken)} stored values do not open, among them those of {min(broken)}; "
-                "all others are sealed with the new key",
-                hint="Restore them from a backup, or `ormco forget` those practices and connect them again.",
-            )
+        self._database.open()
+        if self._keys.record().source is None:
+            self._keys.ring()
+        with self._database.lease(_LEASE, _LEASE_SECONDS):
+            source, ring = self._new_ring()
+            self._keys.use(ring)
+            done = self._seal_all(ring, progress)
+            self._record(ring, source, done)
+        self._refuse_broken()
         return done
+
+    def end_first_form(self) -> None:
+        """Seal anew what early releases have sealed, and record that nothing of it is left."""
+        ring, record = self._keys.ring(), self._keys.record()
+        with self._database.lease(_LEASE, _LEASE_SECONDS):
+            self._seal_all(ring, lambda done: None)
+            if self._broken or record.key_id is None:
+                return
+            proof = ring.vouch(record.key_id, store_id=record.store_id, source=record.source or "", sealing=2)
+            self._database.apply(
+                [
+                    (
+                        "UPDATE ormco_store SET sealing = 2, key_proof = ? "
+                        "WHERE key_id = ? AND key_source = ?",
+                        (proof, record.key_id, record.source),
+                    )
+                ]
+            )
+        self._keys.forget()
 
     def _new_ring(self) -> tuple[str, KeyRing]:
         """Return the source, and the ring with the new key first.
@@ -80,97 +91,117 @@ class KeyRecords(AuditRecords):
         Its keys are those that were given, and those in the file or keyring entry of this store's id: none
         that the database names, or rows that somebody has planted would be sealed anew as if they were ours.
         """
-        store_id, source, recorded, proof = self._key_record()
+        record = self._keys.record()
         stored = []
-        if source in (key_sources.FILE, key_sources.KEYRING):
-            stored = key_sources.load_keys(source, store_id)
-        if self._given_keys is not None:
-            given = key_sources.parse_keys(self._given_keys, origin="ORMCO_STORE_KEYS")
-            new, keys = key_sources.ENVIRONMENT, [*given, *stored]
+        if record.source in (key_sources.FILE, key_sources.KEYRING):
+            stored = key_sources.load_keys(record.source, record.store_id)
+        if self._keys.given is not None:
+            given = key_sources.parse_keys(self._keys.given, origin="ORMCO_STORE_KEYS")
+            source, keys = key_sources.ENVIRONMENT, [*given, *stored]
         elif not stored:
-            self._load_keys()  # raises: the environment's keys are not set
-            raise AssertionError
+            self._keys.forget()
+            return "", self._keys.ring()  # raises: the environment's keys are not set
         else:
-            new, keys = source or "", stored
+            source, keys = record.source or "", stored
         ring = KeyRing(keys)
-        if recorded not in ring.ids:
+        if record.key_id not in ring.ids:
             raise SealingKeyError(
-                f"the key {recorded} that this store is sealed with is missing",
+                f"the key {record.key_id} that this store is sealed with is missing",
                 hint="Put it into ORMCO_STORE_KEYS, after the new key; nothing was changed.",
             )
-        check_proof(ring, recorded, proof, store_id=store_id, source=source or "")
+        record.check(ring)
         # Otherwise an earlier run was interrupted: go on with its key.
-        if new != key_sources.ENVIRONMENT and key_id(stored[0]) == recorded:
+        if source != key_sources.ENVIRONMENT and key_id(stored[0]) == record.key_id:
             keys = [key_sources.parse_keys(key_sources.new_key(), origin="")[0], *stored][:_KEPT_KEYS]
-            key_sources.save_keys(new, store_id, keys)
+            key_sources.save_keys(source, record.store_id, keys)
             ring = KeyRing(keys)
-        return new, ring
+        return source, ring
 
-    def _seal_anew(self, ring: KeyRing, broken: set[str], progress: Callable[[int], object]) -> int:
-        """Go through all tables once; return how many values were changed."""
+    def _seal_all(self, ring: KeyRing, progress: Callable[[int], object]) -> int:
+        """Go through everything until nothing is left to do; others may write with the old key meanwhile."""
         done = 0
-        for table, row_key, columns in _TABLES:
-            last = ""
-            sql = (
-                f"SELECT {row_key}, {', '.join(columns)} FROM {table} WHERE {row_key} > ? "  # noqa: S608
-                f"ORDER BY {row_key} LIMIT ?"
-            )
-            while rows := self._all(sql, (last, _PAGE)):
-                changes = [
-                    (table, row_key, row[0], column, old, new)
-                    for row in rows
-                    for column, old in zip(columns, row[1:], strict=True)
-                    if (new := _sealed_anew(ring, table, column, row[0], old, broken)) is not None
-                ]
-                if changes:
-                    done += self._write(partial(_replace, changes))
-                    progress(done)
-                last = rows[-1][0]
+        store_id = self._keys.record().store_id
+        while changed := self._seal_once(ring, store_id, lambda more, before=done: progress(before + more)):  # type: ignore[misc]
+            done += changed
         return done
 
-    def _record_keys(self, source: str, ring: KeyRing, done: int, broken: set[str]) -> None:
+    def _seal_once(self, ring: KeyRing, store_id: str, progress: Callable[[int], object]) -> int:
+        done = 0
+        for changes in self._changes(ring, store_id):
+            done += sum(self._database.apply(changes))
+            progress(done)
+        return done
+
+    def _changes(self, ring: KeyRing, store_id: str) -> Iterator[list[Statement]]:
+        """Yield the statements that put new values where the old ones still are, some rows at a time."""
+        columns = ", ".join(field for field in Row.__dataclass_fields__ if field != "now")
+        select = f"SELECT {columns}, {self._database.dialect.now} FROM {TABLE}"  # noqa: S608
+        last: tuple[str, str] = ("", "")
+        page = f"{select} WHERE (practice_id, slot) > (?, ?) ORDER BY practice_id, slot LIMIT ?"
+        while found := self._database.all(page, (*last, _PAGE)):
+            rows = [Row(*values) for values in found]
+            last = (rows[-1].practice_id, rows[-1].slot)
+            if changes := [each for row in rows for each in self._row_changes(row, ring, store_id)]:
+                yield changes
+        rest = self._database.all("SELECT state_digest, sealed FROM ormco_requests ORDER BY state_digest", ())
+        for digest, sealed in rest:
+            if more := self._request_changes(digest, sealed, ring, store_id):
+                yield list(more)
+
+    def _row_changes(self, row: Row, ring: KeyRing, store_id: str) -> list[Statement]:
+        try:
+            row = self._grants.in_newest_form(row)
+            return [
+                (
+                    f"UPDATE {TABLE} SET {column} = ? WHERE practice_id = ? AND slot = ? AND {column} = ?",  # noqa: S608
+                    (new, row.practice_id, row.slot, old),
+                )
+                for column in SEALED_COLUMNS
+                if (old := getattr(row, column)) is not None and not is_sealed_by(old, ring)
+                for new in [_sealed_anew(ring, old, sealed_data(store_id, row, column), row.practice_id)]
+            ]
+        except StoreError:
+            self._broken.add(row.practice_id)
+            return []
+
+    def _request_changes(self, digest: str, old: bytes, ring: KeyRing, store_id: str) -> Sequence[Statement]:
+        if is_sealed_by(old, ring):
+            return []
+        data = request_data(store_id, digest)
+        before = first_associated_data(REQUESTS_TABLE, "sealed", digest) if is_first_version(old) else data
+        try:
+            new = ring.seal(ring.open(old, before, row="a request"), data)
+        except StoreError:
+            self._broken.add("a request")
+            return []
+        sql = "UPDATE ormco_requests SET sealed = ? WHERE state_digest = ? AND sealed = ?"
+        return [(sql, (new, digest, old))]
+
+    def _record(self, ring: KeyRing, source: str, done: int) -> None:
         event = Event(
-            at=self.clock.utc_now(),
+            at=self._database.clock.utc_now(),
             kind="keys",
-            outcome="unreadable" if broken else "ok",
+            outcome="unreadable" if self._broken else "ok",
             detail={"key_id": ring.ids[0], "source": source, "sealed_anew": str(done)},
         )
-        rows = self._event_rows([event])
-        proof = ring.vouch(ring.ids[0], store_id=self._key_record()[0], source=source)
+        record: KeyRecord = self._keys.record()
+        sealing = record.sealing if self._broken else 2
+        proof = ring.vouch(ring.ids[0], store_id=record.store_id, source=source, sealing=sealing)
+        named = self._audit.named([event])
+        update = "UPDATE ormco_store SET key_source = ?, key_id = ?, key_proof = ?, sealing = ?"
+        self._database.apply(
+            [(update, (source, ring.ids[0], proof, sealing)), *self._audit.statements(named, Guard())]
+        )
+        self._audit.tell(named)
 
-        def work(execute: Execute) -> None:
-            execute(
-                "UPDATE ormco_store SET key_source = ?, key_id = ?, key_proof = ?",
-                (source, ring.ids[0], proof),
+    def _refuse_broken(self) -> None:
+        if self._broken:
+            raise StoreDamagedError(
+                f"{len(self._broken)} stored values do not open, among them those of {min(self._broken)}; "
+                "all others are sealed with the new key",
+                hint="Restore them from a backup, or `ormco forget` those practices and connect them again.",
             )
-            insert_events(execute, rows)
-
-        self._write(work)
-        self._tell([event])
 
 
-def _from(done: int, progress: Callable[[int], object]) -> Callable[[int], object]:
-    return lambda more: progress(done + more)
-
-
-def _sealed_anew(
-    ring: KeyRing, table: str, column: str, row: str, old: bytes | None, broken: set[str]
-) -> bytes | None:
-    """Return a value under the new key, or None where it has that key, is empty or does not open."""
-    if old is None or sealed_with(old) == ring.ids[0]:
-        return None
-    at = place(table, column)
-    try:
-        return ring.seal(ring.open(old, at=at, row=row), at=at, row=row)
-    except StoreError:
-        broken.add(row)
-        return None
-
-
-def _replace(changes: Sequence[tuple[Any, ...]], execute: Execute) -> int:
-    """Put the new values where the old ones still stand: what was written meanwhile is newer."""
-    done = 0
-    for table, row_key, row, column, old, new in changes:
-        sql = f"UPDATE {table} SET {column} = ? WHERE {row_key} = ? AND {column} = ?"  # noqa: S608
-        done += execute(sql, (new, row, old)).rowcount
-    return done
+def _sealed_anew(ring: KeyRing, old: bytes, data: bytes, practice_id: str) -> bytes:
+    return ring.seal(ring.open(old, data, row=practice_id), data)

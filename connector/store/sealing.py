@@ -1,7 +1,8 @@
-"""Authenticated encryption of what is stored: AES-256-GCM, bound to the place where the value stands.
+"""Authenticated encryption of what is stored: AES-256-GCM, bound to the place and the row it belongs to.
 
 A sealed value is `version (1 byte) · key id (8) · nonce (12) · ciphertext and tag`. The additional data are
-version, key id, table, column and row, so that a value moved to another row or column does not open.
+version, key id, and what `associated_data` makes of the store's id, table, column, row and further facts. So
+a value from another row, column, generation or store does not open, nor one beside which a fact was edited.
 Nonces are random: one key is good for 2^32 values (NIST SP 800-38D §8.3), which is a century of hourly
 refreshes for a thousand practices.
 """
@@ -17,9 +18,17 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from connector.errors import SealingKeyError, StoreDamagedError
 
-__all__ = ["KeyRing", "UnknownKeyError", "key_id", "place", "sealed_with"]
+__all__ = [
+    "KeyRing",
+    "UnknownKeyError",
+    "associated_data",
+    "first_associated_data",
+    "is_first_version",
+    "is_sealed_by",
+    "key_id",
+]
 
-_VERSION = b"\x01"
+_VERSION, _FIRST_VERSION = b"\x02", b"\x01"
 _ID_BYTES = 8
 _HEADER = 1 + _ID_BYTES
 _NONCE = 12
@@ -41,9 +50,14 @@ class KeyRing:
     def __init__(self, keys: Sequence[bytes]) -> None:
         self.ids = tuple(key_id(key) for key in keys)
         # One step of HKDF-Expand (RFC 5869): the key itself only ever derives.
-        self._ciphers = {
-            _VERSION + bytes.fromhex(name): AESGCM(hmac.digest(key, b"ormco store: seal\x01", "sha256"))
+        ciphers = {
+            bytes.fromhex(name): AESGCM(hmac.digest(key, b"ormco store: seal\x01", "sha256"))
             for name, key in zip(self.ids, keys, strict=True)
+        }
+        self._ciphers = {
+            version + name: cipher
+            for name, cipher in ciphers.items()
+            for version in (_VERSION, _FIRST_VERSION)
         }
         self._header = _VERSION + bytes.fromhex(self.ids[0])
         self._voices = {
@@ -51,45 +65,57 @@ class KeyRing:
             for name, key in zip(self.ids, keys, strict=True)
         }
 
-    def vouch(self, name: str, *, store_id: str, source: str) -> str:
+    def vouch(self, name: str, *, store_id: str, source: str, sealing: int) -> str:
         """Return what proves that the holder of a key has recorded it for this store and source.
 
         Args:
             name: the key's id; one of `ids`.
             store_id: the store's own id.
             source: where the key comes from.
+            sealing: the earliest form of sealed values that this store may still hold.
         """
-        record = f"{store_id}\0{source}\0{name}".encode()
-        return hmac.digest(self._voices[name], record, "sha256").hex()
+        record = f"{store_id}\0{source}\0{name}" + ("" if sealing < 2 else f"\0{sealing}")
+        return hmac.digest(self._voices[name], record.encode(), "sha256").hex()
 
-    def seal(self, text: str, *, at: bytes, row: str) -> bytes:
-        """Seal a text for one place.
+    def seal(self, text: str, data: bytes) -> bytes:
+        """Seal a text.
 
         Args:
             text: what is to be kept secret.
-            at: table and column, as `place` gives them.
-            row: the row's key.
+            data: what it is bound to, from `associated_data`.
         """
-        nonce = os.urandom(_NONCE)
-        header = self._header
-        sealed = self._ciphers[header].encrypt(nonce, text.encode(), header + at + row.encode())
-        return header + nonce + sealed
+        nonce, header = os.urandom(_NONCE), self._header
+        return header + nonce + self._ciphers[header].encrypt(nonce, text.encode(), header + data)
 
-    def open(self, sealed: bytes, *, at: bytes, row: str) -> str:
-        """Open what `seal` made for the same place.
+    def open(self, sealed: bytes, data: bytes, *, row: str) -> str:
+        """Open what `seal` made with the same associated data.
+
+        Args:
+            sealed: the value.
+            data: what it has to be bound to.
+            row: whose it is, for the error.
 
         Raises:
             UnknownKeyError: if none of the keys is the one it was sealed with.
             connector.errors.StoreDamagedError: if it was changed, or belongs to another place.
         """
-        header = sealed[:_HEADER]
-        cipher = self._ciphers.get(header)
+        cipher = self._ciphers.get(sealed[:_HEADER])
         if cipher is None:
             raise _cannot_open(sealed)
         try:
-            return cipher.decrypt(sealed[_HEADER:_BODY], sealed[_BODY:], header + at + row.encode()).decode()
+            return cipher.decrypt(sealed[_HEADER:_BODY], sealed[_BODY:], sealed[:_HEADER] + data).decode()
         except (InvalidTag, ValueError):
             raise _damaged(row) from None
+
+
+def is_first_version(sealed: bytes) -> bool:
+    """Return whether a value is bound to table, column and row alone, as the first releases sealed it."""
+    return sealed[:1] == _FIRST_VERSION
+
+
+def is_sealed_by(sealed: bytes, ring: KeyRing) -> bool:
+    """Return whether a value has the newest form, and the key that the ring seals with."""
+    return sealed[:_HEADER] == _VERSION + bytes.fromhex(ring.ids[0])
 
 
 def key_id(key: bytes) -> str:
@@ -97,26 +123,27 @@ def key_id(key: bytes) -> str:
     return hmac.digest(key, b"ormco store: key id\x01", "sha256")[:_ID_BYTES].hex()
 
 
-def place(table: str, column: str) -> bytes:
-    """Return the part of the additional data that all values of one column share."""
-    return f"{table}\0{column}\0".encode()
+def associated_data(*parts: str | int | None) -> bytes:
+    """Return parts in a form in which no two lists of parts are the same."""
+    texts = ["-" if part is None else f"{len(str(part))}:{part}" for part in parts]
+    return "".join(texts).encode("utf-8", "surrogatepass")
 
 
-def sealed_with(sealed: bytes) -> str:
-    """Return the id of the key a value was sealed with."""
-    return sealed[1:_HEADER].hex()
+def first_associated_data(table: str, column: str, row: str) -> bytes:
+    """Return what the first releases bound a value to."""
+    return f"{table}\0{column}\0{row}".encode()
 
 
 def _cannot_open(sealed: bytes) -> SealingKeyError | StoreDamagedError:
     if len(sealed) < _HEADER + _NONCE + _TAG:
         return StoreDamagedError("a sealed value in the store is cut short", hint=_RESTORE)
-    if sealed[:1] != _VERSION:
+    if sealed[:1] not in (_VERSION, _FIRST_VERSION):
         return StoreDamagedError(
             "a sealed value in the store has a form that this version does not know",
             hint="Use the newest ormco-connector; if it says the same, restore the store from a backup.",
         )
     return UnknownKeyError(
-        f"the store holds values sealed with the key {sealed_with(sealed)}, which is not at hand",
+        f"the store holds values sealed with the key {sealed[1:_HEADER].hex()}, which is not at hand",
         hint="Set ORMCO_STORE_KEYS to the keys this store was made with, the older ones after the first; "
         "nothing was changed.",
     )
@@ -124,7 +151,7 @@ def _cannot_open(sealed: bytes) -> SealingKeyError | StoreDamagedError:
 
 def _damaged(row: str) -> StoreDamagedError:
     return StoreDamagedError(
-        f"a sealed value of {row} was changed, or moved there from another row",
+        f"a sealed value of {row} was changed, or belongs to another row or an earlier time",
         hint=f"{_RESTORE} Nothing was changed.",
     )
 

@@ -11,22 +11,50 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from connector.clock import Clock
-from connector.errors import StoreDamagedError
+from connector.errors import StoreDamagedError, StoreError
 from connector.own_files import check_own_folder, check_owner, create_own_file, make_own_folder
-from connector.store.database import Execute, Statement
-from connector.store.file_locks import FileLocks
-from connector.store.job_queue import Job, JobQueue
-from connector.store.migrations import is_current, migrate
+from connector.store.database import Dialect, Execute, Statement
+from connector.store.group_commit import GroupCommit, Job
 from connector.store.reserve import Reserve
+from connector.store.schema import is_current, migrate
 from connector.store.sqlite_errors import is_busy, is_full, translate, unavailable
-from connector.store.sqlite_schema import DIALECT
 
 __all__ = ["SqliteDatabase"]
 
 _T = TypeVar("_T")
 _BUSY_SECONDS = 30.0
-_HAS_RETURNING = sqlite3.sqlite_version_info >= (3, 35)
 _NO_WAL = "its file system has no shared memory, as a network share has none"
+
+_REFUSE = "BEGIN SELECT RAISE(ABORT, 'the audit record is append-only'); END"
+_DIALECT = Dialect(
+    types={
+        "key": "TEXT",
+        "blob": "BLOB",
+        "real": "REAL",
+        "unique_nonce": "",
+        "event_position": "sequence INTEGER PRIMARY KEY AUTOINCREMENT",
+        "row_space": "",
+    },
+    now="ormco_now()",
+    for_update="",
+    skip_locked="",
+    first_steps=(
+        f"CREATE TRIGGER ormco_events_stay BEFORE DELETE ON ormco_events {_REFUSE}",
+        "CREATE TRIGGER ormco_events_unchanged BEFORE UPDATE OF sequence, nonce, at, kind, outcome, "
+        f"practice_id, actor, state ON ormco_events {_REFUSE}",
+    ),
+    grant_steps=(
+        "DROP TRIGGER ormco_events_stay",
+        "CREATE TRIGGER ormco_events_stay BEFORE DELETE ON ormco_events "  # noqa: S608
+        f"WHEN OLD.at >= COALESCE((SELECT pruned_before FROM ormco_event_counter), 0) {_REFUSE}",
+        "CREATE UNIQUE INDEX ormco_events_nonce ON ormco_events (nonce)",
+        # A process of an earlier version may still add events, which SQLite numbers by itself.
+        "CREATE TRIGGER ormco_events_numbered AFTER INSERT ON ormco_events "
+        "WHEN NEW.sequence > (SELECT last FROM ormco_event_counter) "
+        "BEGIN UPDATE ormco_event_counter SET last = NEW.sequence; END",
+    ),
+    concurrent_indexes=False,
+)
 
 
 class SqliteDatabase:
@@ -34,11 +62,10 @@ class SqliteDatabase:
 
     Args:
         path: the file, absolute.
-        clock: for waits.
+        clock: for waits, and the database's time, which is this machine's.
     """
 
-    dialect = DIALECT
-    locks_prove_death = True
+    dialect = _DIALECT
 
     def __init__(self, path: Path, *, clock: Clock) -> None:
         self._path = path
@@ -48,10 +75,11 @@ class SqliteDatabase:
     def _start(self) -> None:
         self._readers: list[sqlite3.Connection] = []
         self._writer: sqlite3.Connection | None = None
-        self._queue = JobQueue(self._commit)
-        self._opening = threading.Lock()
+        self._commits = GroupCommit(self._commit)
+        self._opening = (
+            threading.Lock()
+        )  # one thread makes the file and migrates it; the others use the result
         self._is_open = False
-        self._locks = FileLocks(self._path.with_name(f"{self._path.name}-locks"))
         self._reserve = Reserve(self._path.with_name(f"{self._path.name}-reserve"))
 
     def exists(self) -> bool:
@@ -70,25 +98,21 @@ class SqliteDatabase:
         if self._is_open:
             return
         with self._opening:
-            if not self._is_open:
-                self._make_file()
-                self._check_place()
+            if self._is_open:
+                return
+            self._make_file()
+            self._check_place()
+            try:
                 self._readers.append(self._prepare())
-                self._check_place()  # what was planted meanwhile
-                self._is_open = True
+            except StoreError as exc:
+                # On a full disk even a reader has no room for SQLite's index of the log.
+                if not is_full(exc) or not self._reserve.give_up():
+                    raise
+                self._readers.append(self._prepare())
+            self._check_place()  # what was planted meanwhile
+            self._is_open = True
 
-    def fetch_one(self, sql: str, args: Sequence[object]) -> Any:
-        """Return the first row of a query, or None."""
-        db = self._reader()
-        try:
-            row = db.execute(sql, args).fetchone()
-        except sqlite3.Error as exc:
-            db.close()
-            raise translate(exc, self._path) from exc
-        self._readers.append(db)
-        return row
-
-    def fetch_all(self, sql: str, args: Sequence[object]) -> list[Any]:
+    def fetch(self, sql: str, args: Sequence[object], *, timeout: float | None = None) -> list[Any]:
         """Return the rows of a query."""
         db = self._reader()
         try:
@@ -96,19 +120,23 @@ class SqliteDatabase:
         except sqlite3.Error as exc:
             db.close()
             raise translate(exc, self._path) from exc
+        except BaseException:
+            db.close()
+            raise
         self._readers.append(db)
         return rows
 
-    def write(self, work: Callable[[Execute], _T]) -> _T:
-        """Run work in a transaction, together with other threads', and return once it is on the disk."""
-        return self._queue.run(work)
-
     def apply(self, statements: Sequence[Statement]) -> list[int]:
-        """Run statements likewise."""
-        return self._queue.apply(statements)
+        """Run statements in a transaction, together with other threads'; return once it is on the disk."""
 
-    def settle_events(self) -> None:
-        """Do nothing: their places are given as they are written."""
+        def work(execute: Execute) -> list[int]:
+            return [execute(sql, args).rowcount for sql, args in statements]
+
+        return self._commits.run(Job(work, single=len(statements) == 1))
+
+    def transact(self, work: Callable[[Execute], _T]) -> _T:
+        """Run work likewise."""
+        return self._commits.run(Job(work))
 
     def make_room(self) -> None:
         """Keep room that can be given up when a write finds the disk full."""
@@ -116,47 +144,6 @@ class SqliteDatabase:
             self._reserve.keep()
         except OSError as exc:
             raise unavailable(self._path, exc.strerror or str(exc)) from None
-
-    def try_lock(self, name: str) -> bool:
-        """Take a lock if no thread of any process has it."""
-        self.open()
-        try:
-            return self._locks.try_lock(name)
-        except OSError as exc:
-            raise unavailable(self._path, f"its lock file: {exc.strerror}") from None
-
-    def lock_and_fetch(self, name: str, sql: str, args: Sequence[object]) -> tuple[bool, Any]:
-        """Take a lock if it is free, and return the row that a query finds in either case."""
-        is_ours = self.try_lock(name)
-        try:
-            return is_ours, self.fetch_one(sql, args)
-        except BaseException:
-            if is_ours:
-                self.unlock(name)
-            raise
-
-    def lock_and_change(
-        self, name: str, update: str, args: Sequence[object], *, columns: str
-    ) -> tuple[bool, Any]:
-        """Take a lock if it is free, and with it change a row; SQLite before 3.35 changes nothing here."""
-        is_ours = self.try_lock(name)
-        if not is_ours or not _HAS_RETURNING:
-            return is_ours, None
-        try:
-            sql = f"{update.format(ours='TRUE')} RETURNING {columns}"
-            rows = self._queue.ask([(sql, args)])[0]
-        except BaseException:
-            self.unlock(name)
-            raise
-        return True, rows[0] if rows else None
-
-    def unlock(self, name: str) -> None:
-        """Give a lock back."""
-        self._locks.unlock(name)
-
-    def holder(self, name: str) -> str | None:
-        """Return the process that has a lock."""
-        return self._locks.holder(name)
 
     def facts(self) -> dict[str, str]:
         """Return where the file is, who may read it, and how much room is left."""
@@ -170,7 +157,6 @@ class SqliteDatabase:
         for db in [*readers, *([self._writer] if self._writer else [])]:
             db.close()
         self._writer, self._is_open = None, False
-        self._locks.close()
 
     def forget_handles(self) -> None:
         """Start anew in a forked child; SQLite's handles must not even be closed there."""
@@ -180,7 +166,7 @@ class SqliteDatabase:
         self._start()
 
     def _make_file(self) -> None:
-        """Make the file where there is none, readable by its owner alone.
+        """Make the file if there is none, readable by its owner alone.
 
         A file that is there is left alone: closing a handle of it would drop the locks that SQLite holds
         through any other handle of this process.
@@ -214,6 +200,7 @@ class SqliteDatabase:
             db = sqlite3.connect(
                 self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
+            db.create_function("ormco_now", 0, self._clock.time)
             db.execute("PRAGMA synchronous = FULL")
         except sqlite3.Error as exc:
             raise translate(exc, self._path) from exc
@@ -237,14 +224,23 @@ class SqliteDatabase:
             raise StoreDamagedError(
                 f"{self._path} is another program's database", hint="Set ORMCO_STORE to a file of its own."
             )
-        version = db.execute("SELECT MAX(version) FROM ormco_schema").fetchone()[0] if tables else 0
-        if not is_current(version):
-            # Of several first starts, all but one may find it busy, whatever the time-out.
-            if self._patiently(lambda: db.execute("PRAGMA journal_mode = WAL").fetchone()[0]) != "wal":
-                raise unavailable(self._path, _NO_WAL)
-            self._begin(db)
-            migrate(db.execute, self.dialect)
-            db.execute("COMMIT")
+        if tables and is_current(db.execute):
+            return
+        # Of several first starts, all but one may find it busy, whatever the time-out.
+        if self._patiently(lambda: db.execute("PRAGMA journal_mode = WAL").fetchone()[0]) != "wal":
+            raise unavailable(self._path, _NO_WAL)
+
+        def transact(work: Callable[[Execute], None]) -> None:
+            self._patiently(lambda: db.execute("BEGIN IMMEDIATE"))
+            try:
+                work(db.execute)
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+
+        migrate(transact, db.execute, self.dialect, self._clock)
 
     def _connect_writer(self) -> sqlite3.Connection:
         db = self._connect()
@@ -257,7 +253,7 @@ class SqliteDatabase:
             if self._writer is None:
                 self._writer = self._connect_writer()
             try:
-                self._transact(self._writer, jobs)
+                self._run(self._writer, jobs)
                 return
             except sqlite3.Error as exc:
                 self._abandon()
@@ -268,17 +264,14 @@ class SqliteDatabase:
                 self._abandon()
                 raise
 
-    def _transact(self, db: sqlite3.Connection, jobs: Sequence[Job[Any]]) -> None:
-        if len(jobs) == 1 and len(jobs[0].statements) == 1:  # a transaction by itself
+    def _run(self, db: sqlite3.Connection, jobs: Sequence[Job[Any]]) -> None:
+        if len(jobs) == 1 and jobs[0].single:
             self._patiently(lambda: jobs[0].run(db.execute))
             return
-        self._begin(db)
+        self._patiently(lambda: db.execute("BEGIN IMMEDIATE"))
         for job in jobs:
             job.run(db.execute)
         db.execute("COMMIT")
-
-    def _begin(self, db: sqlite3.Connection) -> None:
-        self._patiently(lambda: db.execute("BEGIN IMMEDIATE"))
 
     def _patiently(self, start: Callable[[], _T]) -> _T:
         """Wait for the write lock; SQLite's own waits grow to 100 ms and leave the lock idle meanwhile."""
@@ -300,4 +293,5 @@ class SqliteDatabase:
 
 
 _LEFT_TO_THE_PARENT: list[object] = []
+# No two threads of a process make the file, each with a handle that the other's close would cost its locks.
 _making = threading.Lock()

@@ -10,11 +10,13 @@ from pathlib import Path
 
 from connector.errors import StoreDamagedError, StoreError, StoreLockedError, StoreUnavailableError
 from connector.own_files import create_own_file
+from connector.store.database import NotUniqueError
 
 __all__ = ["is_busy", "is_full", "translate", "unavailable"]
 
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_UNIQUE = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
 _FULL = "the disk is full"
 _WORDS = {
     sqlite3.SQLITE_FULL: _FULL,
@@ -43,6 +45,8 @@ def translate(exc: sqlite3.Error, path: Path) -> StoreError:
             f"the store {path} is kept busy by another process",
             hint="End the program that has it open for writing (a backup? an editor?), then try again.",
         )
+    if getattr(exc, "sqlite_errorcode", 0) in _UNIQUE:
+        return NotUniqueError(f"the store {path} has such a row already")
     if code in _DAMAGED:
         return StoreDamagedError(
             f"the store {path} is damaged ({exc})",

@@ -1,72 +1,108 @@
-"""The store: connections, their tokens, and the locks under which those change."""
+"""The store: what is kept of connections, for one process; any number of processes may have it open."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Any
 
-from connector.connection import Connection, Event, Grant, not_found
-from connector.errors import StoreError
-from connector.store.access import AccessRecords
-from connector.store.audit import insert_events
+from connector.clock import Clock
+from connector.connection import Connection, Event, LabConnection, not_found
+from connector.errors import StoreLockedError
+from connector.store.audit import AuditLog, Guard
 from connector.store.cursors import WatchDatabase, WatchRecords, delete_cursors
-from connector.store.database import Execute
+from connector.store.database import Database, Execute
+from connector.store.grants import GrantRecords
 from connector.store.keys import FILE, key_file
-from connector.store.locking import LockRecords
-from connector.store.owner import this_process
+from connector.store.lazy_database import LazyDatabase
 from connector.store.requests import RequestRecords
-from connector.store.rotation import KeyRecords
-from connector.store.rows import (
-    CONNECTION_COLUMNS,
-    GRANT_COLUMNS,
-    to_connection,
-    to_grant,
-)
-from connector.store.vault import new_mark
+from connector.store.row import COLUMNS, LIVE, TABLE, Row, Rows, is_practice_id
+from connector.store.store_keys import StoreKeys
 from connector.store.watch_claims import WatchClaims
-from connector.store.writing import GrantRecords
 
-__all__ = ["Store"]
+__all__ = ["DueGrant", "Store", "Summary"]
 
 _PAGE = 500
-_GRANT_SQL = f"SELECT {GRANT_COLUMNS} FROM ormco_connections WHERE practice_id = ?"  # noqa: S608
-
-_CLAIM_SQL = (
-    "UPDATE ormco_connections SET refresh_sent_at = ?, refresh_owner = ?, revision = ? WHERE practice_id = ? "
-    "AND generation = ? AND state = 'connected' AND due_at IS NOT NULL "
-    "AND (unproven IS NULL OR confirm_by IS NOT NULL) "
-    "AND retry_at IS NULL AND (refresh_sent_at IS NULL AND {ours} OR revision = ?)"
-)
-_WITHDRAW_SQL = (
-    "UPDATE ormco_connections SET refresh_sent_at = NULL, refresh_owner = NULL "
-    "WHERE practice_id = ? AND revision = ?"
-)
+_DEGRADED_SECONDS = 3600.0
 
 
-class Store(AccessRecords, RequestRecords, LockRecords, KeyRecords, GrantRecords):
-    """Everything that is kept, for one process; any number of processes may have it open.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueGrant:
+    """A connection whose tokens are to be refreshed.
 
-    Every change of a connection is made by whoever holds its lock; the fence in `put` is for those that lost
-    it without knowing.
+    Attributes:
+        failures: refreshes that failed in a row.
+        due_in: seconds until its access token ends; negative if it has ended.
     """
 
-    @property
-    def watches(self) -> WatchRecords:
-        """How far the watches on cases have come."""
-        return WatchRecords(self._watch_database)
+    practice_id: str
+    failures: int
+    due_in: float
 
-    @property
-    def watch_claims(self) -> WatchClaims:
-        """Which process looks at a practice next, for a watch that many share."""
-        return WatchClaims(self._watch_database)
 
-    @property
-    def _watch_database(self) -> WatchDatabase:
-        return WatchDatabase(
-            dialect=self._db.dialect, one=self._one, all=self._all, write=self._write, apply=self._apply
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """How all connections are, for a monitor.
+
+    Attributes:
+        states: how many there are in each state.
+        needs_attention: how many somebody has to look after.
+        unconfirmed: practices whose new account a person has to confirm.
+        overdue: connections whose access token has ended, and can be refreshed.
+        lag: seconds since the oldest of those ended; 0 if there is none.
+    """
+
+    states: dict[str, int]
+    needs_attention: int
+    unconfirmed: int
+    overdue: int
+    lag: float
+
+
+class Store:
+    """Connections, open requests, the audit record and the cursors of watches.
+
+    Args:
+        database: where everything is.
+        keys: the value of ORMCO_STORE_KEYS, or None if it is not set.
+        clock: the time.
+        actor: who acts, for the audit record.
+        record_refreshes: whether a routine refresh is an event of the audit record.
+
+    Attributes:
+        grants: the rows of connections, with their secrets.
+        requests: open authorization requests, and codes that were used.
+        audit: the audit record.
+        keys: the sealing keys.
+        watches: how far the watches on cases have come.
+        watch_claims: which process looks at a practice next, for a watch that many share.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        keys: str | None,
+        clock: Clock,
+        actor: str = "",
+        record_refreshes: bool = False,
+    ) -> None:
+        self.clock = clock
+        self.database = LazyDatabase(database, clock=clock)
+        self.keys = StoreKeys(self.database, given=keys)
+        self.audit = AuditLog(self.database, actor=actor)
+        self.requests = RequestRecords(self.database, self.keys)
+        self.grants = GrantRecords(self.database, self.keys, self.audit, record_refreshes=record_refreshes)
+        watches = WatchDatabase(
+            dialect=database.dialect,
+            one=self.database.one,
+            all=self.database.all,
+            write=self.database.transact,
+            apply=self.database.apply,
         )
+        self.watches = WatchRecords(watches)
+        self.watch_claims = WatchClaims(watches)
 
     def check(self) -> None:
         """Prove that the store can be written and its key is right, before anything is spent.
@@ -74,70 +110,42 @@ class Store(AccessRecords, RequestRecords, LockRecords, KeyRecords, GrantRecords
         Raises:
             connector.errors.StoreError: if not.
         """
-        self._keys()
-        self._prove_key()
-        now = self.clock.time()
-        self._write(lambda execute: execute("UPDATE ormco_store SET checked_at = ?", (now,)))
-        self._db.make_room()
+        self.keys.ring()
+        sql = f"UPDATE ormco_store SET checked_at = {self.database.dialect.now}"  # noqa: S608
+        self.database.apply([(sql, ())])
+        self.keys.vouch()
+        if self.keys.accepts_first:
+            with suppress(StoreLockedError):  # another process is at it, and what it has not done yet opens
+                self.seal_anew()
+        self.database.db.make_room()
 
-    def make_room(self) -> None:
-        """Make sure that the next token set can be written even if the disk is getting full.
-
-        Raises:
-            connector.errors.StoreUnavailableError: if there is no room already.
-        """
-        self._db.open()
-        self._db.make_room()
-
-    def get(self, practice_id: str) -> Grant | None:
-        """Return a practice's connection with its secrets."""
-        row = self._one(_GRANT_SQL, (practice_id,)) if practice_id.isprintable() else None
-        return None if row is None else self._opened(lambda ring: to_grant(row, ring))
-
-    def lock_and_get(self, practice_id: str) -> tuple[bool, Grant | None]:
-        """Take a practice's lock as `try_lock` does; return whether it is taken, and the connection after."""
-        is_ours, row = self._db.lock_and_fetch(practice_id, _GRANT_SQL, (practice_id,))
-        return is_ours, self._grant_under_lock(practice_id, is_ours, row)
-
-    def claim(self, practice_id: str, generation: int) -> tuple[bool, Grant | None]:
-        """Take a practice's lock as `try_lock` does, and record the intent to refresh its tokens.
+    def rotate_keys(self, *, progress: Callable[[int], object] = lambda done: None) -> int:
+        """Seal everything with a new key, while others read and write; return how many values.
 
         Args:
-            practice_id: whose.
-            generation: of the tokens that are to be refreshed.
+            progress: called with the number of values that are done.
 
-        Returns:
-            Whether the lock is taken; and the connection with the intent. It is None, and nothing is
-            recorded, where somebody has to look first: there are newer tokens, or unproven ones, or no
-            refresh token; an earlier attempt failed, or its answer is not known; or it is not connected.
+        Raises:
+            connector.errors.SealingKeyError: if a key is missing; nothing was changed.
+            connector.errors.StoreDamagedError: if some values do not open; all others have the new key.
         """
-        self.make_room()
-        mark = new_mark()
-        args = (self.clock.time(), this_process(), mark, practice_id, generation, mark)
-        is_ours, row = self._db.lock_and_change(practice_id, _CLAIM_SQL, args, columns=GRANT_COLUMNS)
-        try:
-            return is_ours, self._grant_under_lock(practice_id, is_ours, row)
-        except Exception:
-            with suppress(StoreError):
-                self._write(lambda execute: execute(_WITHDRAW_SQL, (practice_id, mark)))
-            raise
+        from connector.store.rotation import KeyRotation
 
-    def _grant_under_lock(self, practice_id: str, is_ours: bool, row: Any) -> Grant | None:
-        """Read a row that came with a lock; where that fails the lock is given back."""
-        if row is None:
-            return None
-        try:
-            return self._opened(lambda ring: to_grant(row, ring))
-        except BaseException:
-            if is_ours:
-                self.unlock(practice_id)
-            raise
+        return KeyRotation(self.database, self.keys, self.grants, self.audit).rotate(progress=progress)
+
+    def seal_anew(self) -> None:
+        """Seal anew what early releases have sealed, so that nothing of their form is accepted any more."""
+        from connector.store.rotation import KeyRotation
+
+        KeyRotation(self.database, self.keys, self.grants, self.audit).end_first_form()
 
     def connection(self, practice_id: str) -> Connection | None:
         """Return a practice's connection; needs no key."""
-        sql = f"SELECT {CONNECTION_COLUMNS} FROM ormco_connections WHERE practice_id = ?"  # noqa: S608
-        row = self._one(sql, (practice_id,)) if practice_id.isprintable() else None
-        return None if row is None else to_connection(row)
+        if not is_practice_id(practice_id):
+            return None
+        found = self.database.all(f"{self._select} WHERE practice_id = ?", (practice_id,))
+        row = Rows.of([Row(*values) for values in found]).main
+        return None if row is None else row.connection
 
     def existing(self, practice_id: str) -> Connection:
         """Return a practice's connection; needs no key.
@@ -150,109 +158,116 @@ class Store(AccessRecords, RequestRecords, LockRecords, KeyRecords, GrantRecords
             raise not_found(practice_id)
         return connection
 
-    def existing_grant(self, practice_id: str) -> Grant:
-        """Return a practice's connection with its secrets.
-
-        Raises:
-            connector.errors.ConnectionNotFoundError: if it has none.
-        """
-        grant = self.get(practice_id)
-        if grant is None:
-            raise not_found(practice_id)
-        return grant
-
     def connections(self, *, needs_attention: bool = False) -> Iterator[Connection]:
         """Yield all connections by practice id; needs no key.
 
         Args:
             needs_attention: only those that somebody has to look after.
         """
-        sick = "AND (state NOT IN ('connected', 'revoked') OR confirm_by IS NOT NULL) "
-        attention = sick if needs_attention else ""
+        which = f" AND practice_id IN (SELECT practice_id FROM {TABLE} WHERE {self._attention})"  # noqa: S608
         sql = (
-            f"SELECT {CONNECTION_COLUMNS} FROM ormco_connections WHERE practice_id > ? {attention}"  # noqa: S608
-            "ORDER BY practice_id LIMIT ?"
+            f"{self._select} WHERE practice_id > ?{which if needs_attention else ''} "
+            "ORDER BY practice_id, slot LIMIT ?"
         )
         last = ""
-        while rows := self._all(sql, (last, _PAGE)):
-            yield from map(to_connection, rows)
-            last = rows[-1][0]
+        while found := self.database.all(sql, (last, _PAGE)):
+            for values in found:
+                if values[0] != last:
+                    yield Row(*values).connection
+                last = values[0]
 
     def practices_of_account(self, provider: str, account_id: str) -> list[str]:
         """Return the practices that are connected to one account."""
-        rows = self._all(
-            "SELECT practice_id FROM ormco_connections WHERE provider = ? AND account_id = ? "
-            "ORDER BY practice_id",
-            (provider, account_id),
+        rows = self.database.all(
+            f"SELECT practice_id FROM {TABLE} WHERE provider = ? AND account_id = ? AND slot = ? "  # noqa: S608
+            "AND state <> 'revoked' ORDER BY practice_id",
+            (provider, account_id, LIVE),
         )
         return [row[0] for row in rows]
 
-    def unconfirmed(self, before: datetime) -> list[str]:
-        """Return the practices whose new account should have been confirmed before a moment."""
-        rows = self._all(
-            "SELECT practice_id FROM ormco_connections WHERE confirm_by <= ? ORDER BY practice_id LIMIT ?",
-            (before.timestamp(), _PAGE),
+    def due(self, within: float) -> list[DueGrant]:
+        """Return what has to be refreshed within so many seconds, the most urgent first."""
+        now = self.database.dialect.now
+        rows = self.database.all(
+            f"SELECT practice_id, failures, due_at - {now} FROM {TABLE} WHERE due_at <= {now} + ? "  # noqa: S608
+            f"AND (retry_at IS NULL OR retry_at <= {now}) ORDER BY due_at, practice_id",
+            (within,),
         )
-        return [row[0] for row in rows]
+        return [DueGrant(practice_id=row[0], failures=row[1], due_in=row[2]) for row in rows]
 
-    def delete(self, practice_id: str, event: Event) -> None:
-        """Forget a practice: its connection, its open requests, and the details of its audit entries.
+    def summary(self) -> Summary:
+        """Count the connections by state, and tell how late refreshes are; needs no key."""
+        now = self.database.dialect.now
+        by_state = f"SELECT state, COUNT(*) FROM {TABLE} WHERE slot = 'live' GROUP BY state"  # noqa: S608
+        attention = f"SELECT COUNT(DISTINCT practice_id) FROM {TABLE} WHERE {self._attention}"  # noqa: S608
+        late = f"SELECT COUNT(*), {now} - MIN(due_at) FROM {TABLE} WHERE due_at < {now}"  # noqa: S608
+        overdue, lag = self.database.one(late, ()) or (0, None)
+        unconfirmed = f"SELECT COUNT(*) FROM {TABLE} WHERE confirm_by IS NOT NULL"  # noqa: S608
+        return Summary(
+            states=dict(self.database.all(by_state, ())),
+            needs_attention=(self.database.one(attention, ()) or (0,))[0],
+            unconfirmed=(self.database.one(unconfirmed, ()) or (0,))[0],
+            overdue=overdue,
+            lag=lag or 0.0,
+        )
+
+    def set_lab(self, practice_id: str, lab: LabConnection, event: Event) -> None:
+        """Record how a practice's lab connection is; nothing happens if the practice was forgotten."""
+        named = self.audit.named([event])
+        exists = Guard(f"EXISTS (SELECT 1 FROM {TABLE} one WHERE one.practice_id = ?)", (practice_id,))  # noqa: S608
+        update = f"UPDATE {TABLE} SET lab_state = ?, lab_email = ? WHERE practice_id = ?"  # noqa: S608
+        args = (lab.state, lab.email, practice_id)
+        if self.database.apply([(update, args), *self.audit.statements(named, exists)])[0]:
+            self.audit.tell(named)
+
+    def forget(self, practice_id: str, event: Event) -> None:
+        """Delete all that is kept of a practice, but for the lines of the audit record, without details.
 
         Args:
             practice_id: whose.
             event: what the audit record keeps of it.
         """
-        rows = self._event_rows([event])
+        named = self.audit.named([event])
 
         def work(execute: Execute) -> None:
-            execute("DELETE FROM ormco_connections WHERE practice_id = ?", (practice_id,))
+            execute(f"DELETE FROM {TABLE} WHERE practice_id = ?", (practice_id,))  # noqa: S608
             execute("DELETE FROM ormco_requests WHERE practice_id = ?", (practice_id,))
             delete_cursors(execute, practice_id)
             execute("UPDATE ormco_events SET detail = '{}' WHERE practice_id = ?", (practice_id,))
-            insert_events(execute, rows)
+            for statement in self.audit.statements(named, Guard()):
+                execute(*statement)
 
-        self._write(work)
-        self._tell([event])
-
-    def due(
-        self, before: datetime, limit: int, *, after: tuple[float, str] = (0.0, "")
-    ) -> list[tuple[float, str]]:
-        """Return what has to be refreshed before a moment, the most urgent first.
-
-        Args:
-            before: the moment.
-            limit: how many at most.
-            after: the last of the page before; (0.0, "") for the first page.
-
-        Returns:
-            When each is due, in seconds since 1970, and its practice.
-        """
-        rows = self._all(
-            "SELECT due_at, practice_id FROM ormco_connections WHERE due_at <= ? "
-            "AND (due_at, practice_id) > (?, ?) AND (retry_at IS NULL OR retry_at <= ?) "
-            "ORDER BY due_at, practice_id LIMIT ?",
-            (before.timestamp(), *after, self.clock.time(), limit),
-        )
-        return [(row[0], row[1]) for row in rows]
-
-    def count_due(self, before: datetime) -> int:
-        """Return how many connections `due` would return in all."""
-        sql = (
-            "SELECT COUNT(*) FROM ormco_connections WHERE due_at <= ? AND (retry_at IS NULL OR retry_at <= ?)"
-        )
-        row = self._one(sql, (before.timestamp(), self.clock.time()))
-        return 0 if row is None else int(row[0])
+        self.database.transact(work)
+        self.audit.tell(named)
 
     def facts(self) -> dict[str, str]:
         """Return what a person who looks after the store wants to know; needs no key."""
-        found = self._db.facts()
-        if not self._ready and not self._open_existing():
+        found = self.database.db.facts()
+        if not self.database.exists():
             return found | {"exists": "no"}
-        store_id, source, key, _ = self._key_record()
-        version = self._one("SELECT MAX(version) FROM ormco_schema", ())[0]
-        found |= {"exists": "yes", "schema_version": str(version), "store_id": store_id}
+        record = self.keys.record()
+        version = self.database.one("SELECT MAX(version) FROM ormco_schema", ())[0]
+        found |= {"exists": "yes", "schema_version": str(version), "store_id": record.store_id}
         return found | {
-            "key_source": source or "not chosen yet",
-            "key_place": str(key_file(store_id)) if source == FILE else "",
-            "key_id": key or "",
+            "key_source": record.source or "not chosen yet",
+            "key_place": str(key_file(record.store_id)) if record.source == FILE else "",
+            "key_id": record.key_id or "",
         }
+
+    def close(self) -> None:
+        """Close the database; the next call opens it again."""
+        self.database.close()
+
+    @property
+    def _select(self) -> str:
+        return f"SELECT {', '.join(COLUMNS)}, {self.database.dialect.now} FROM {TABLE}"  # noqa: S608
+
+    @property
+    def _attention(self) -> str:
+        """The one definition of what somebody has to look after."""
+        now: Any = self.database.dialect.now
+        return (
+            "state IN ('needs_repair', 'revoking') OR slot = 'unverified' OR (state = 'degraded' AND "
+            f"(since <= {now} - {_DEGRADED_SECONDS} "
+            f"OR COALESCE(expires_at, refreshed_at + 3600, 0) <= {now}))"
+        )

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 
 from connector.store.cursors import WatchDatabase, marks
 from connector.store.database import Execute
-from connector.store.owner import is_gone, this_process
+from connector.store.process import is_gone, this_process
 
 __all__ = ["WatchClaim", "WatchClaims", "WatchOutcome", "WatchScope"]
 
 _CHUNK = 400
-_CAN_BE_WATCHED = "provider = ? AND state NOT IN ('revoking', 'revoked')"
+_CAN_BE_WATCHED = "slot = 'live' AND provider = ? AND state NOT IN ('revoking', 'revoked')"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,10 +22,13 @@ def main(store: str, key_file: str, practice: str) -> None:
     cipher = AESGCM(hmac.digest(key, b"ormco store: seal\x01", "sha256"))
     db = sqlite3.connect(store)
     row = db.execute(
-        "SELECT access_token, good_until FROM ormco_connections WHERE practice_id = ?", (practice,)
+        "SELECT access_sealed, expires_at, generation, state, account_id, provider, store_id "
+        "FROM ormco_connections, ormco_store WHERE practice_id = ? AND slot = 'live'",
+        (practice,),
     ).fetchone()
-    place = b"ormco_connections\0access_token\0"
-    click.echo(cipher.decrypt(row[0][9:21], row[0][21:], row[0][:9] + place + practice.encode()).decode())
+    facts = (row[6], "ormco_connections", "access_sealed", practice, "live", *row[2:6])
+    bound = "".join("-" if fact is None else f"{len(str(fact))}:{fact}" for fact in facts).encode()
+    click.echo(cipher.decrypt(row[0][9:21], row[0][21:], row[0][:9] + bound).decode())
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from scripts.benchmarks.row import Row, interleaved
-from tests.support.stores import KEY, grant_for, store_at
+from tests.support.stores import KEY, put, store_at
 
 __all__ = ["measure"]
 
@@ -30,7 +30,7 @@ def measure(*, rounds: int) -> Iterator[Row]:
         key_file.write_text(KEY)
         key_file.chmod(0o600)
         store = store_at(url)
-        store.put(grant_for("p"), expected_generation=None)
+        put(store, "p")
         store.close()
         bare = [sys.executable, str(_BARE), f"{folder}/store.db", str(key_file), "p"]
         ours = [str(_ORMCO), "token", "p", "--store", url]

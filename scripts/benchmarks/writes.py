@@ -15,12 +15,11 @@ from pathlib import Path
 
 import requests
 
-from connector.connection import Grant
 from scripts.benchmarks import yardsticks
 from scripts.benchmarks.row import Row, each, interleaved
 from tests.support.postgres import PostgresServer
 from tests.support.processes import Worker, results, workers
-from tests.support.stores import grant_for, refresher_on, store_at
+from tests.support.stores import put, store_at, token_set, tokens_on
 from tests.support.token_server import TokenServer
 from tests.support.work import ask
 
@@ -63,9 +62,8 @@ class _Bench:
     def durable_writes(self) -> Row:
         store = store_at(self._url("SQLite"))
         store.check()
-        grants = [store.put(grant_for("p"), expected_generation=None)]
-        assert grants[0].tokens is not None
-        pairs = [replace(grants[0].tokens, access_token=secrets.token_urlsafe(32)) for _ in range(100)]
+        rows = [put(store, "p")]
+        pairs = [replace(token_set("p"), access_token=secrets.token_urlsafe(32)) for _ in range(100)]
         tokens = cycle(pairs)
         handle = os.open(self._folder / "file", os.O_CREAT | os.O_RDWR)
         content = os.urandom(_SEALED_SIZE)
@@ -77,10 +75,12 @@ class _Bench:
         def ours(count: int) -> float:
             seconds = 0.0
             for _ in range(count):
-                grant = replace(grants[0], tokens=next(tokens))
+                pair = next(tokens)
                 started = time.perf_counter()
-                grants[0] = store.put(grant, expected_generation=1)
+                stored = store.grants.settle(rows[0], pair)
                 seconds += time.perf_counter() - started
+                assert stored is not None
+                rows[0] = stored
             return seconds / count
 
         # As in a store that has been in use for a while: its log has its size, and is written over.
@@ -147,9 +147,9 @@ class _Bench:
         def ours() -> float:
             store = store_at(self._filled(kind, names))
             self._server.set(latency=0.05)
-            refresher = refresher_on(store, self._server.url)
-            refresher.access_token(names[0])
-            seconds = _in_threads(32, names[1:], lambda: refresher.access_token)
+            handed_out = tokens_on(store, self._server.url)
+            handed_out.access_token(names[0])
+            seconds = _in_threads(32, names[1:], lambda: handed_out.access_token)
             store.close()
             return seconds
 
@@ -181,10 +181,7 @@ class _Bench:
         store = store_at(url)
         store.check()
 
-        def put(name: str) -> Grant:
-            return store.put(grant_for(name, age=3700), expected_generation=None)
-
-        _in_threads(32, names, lambda: put)
+        _in_threads(32, names, lambda: lambda name: put(store, name, age=3700))
         store.close()
         self._server.set(newest={}, dead=[], latency=0.25)
         return url

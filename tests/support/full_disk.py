@@ -1,4 +1,4 @@
-"""Refresh on a disk that is full: arguments are a folder on a small file system, and "before" or "during"."""
+"""Refresh on a full disk: arguments are a folder on a small file system, and "before", "during", "status"."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 from connector.clock import Clock
 from connector.errors import ConnectorError
 from connector.oauth.token_set import TokenSet
-from connector.refresh import Refresher
-from tests.support.stores import endpoint_of, grant_for, store_at
+from connector.refresh import AccessTokens
+from connector.refresh.rotate import RefreshEndpoint, Rotator
+from tests.support.stores import endpoint_of, put, row_of, store_at
 from tests.support.token_server import TokenServer
 
 
@@ -39,23 +40,26 @@ class _Filling:
 def main(folder: Path, scenario: str) -> str:
     store = store_at(f"sqlite:///{folder}/store.db")
     store.check()
-    store.put(grant_for("p", age=3700), expected_generation=None)
+    put(store, "p", age=3700)
+    if scenario == "status":
+        store.close()
+        _fill(folder)
+        return f"{row_of(store, 'p').state}, {store.summary().states}"
     with TokenServer() as server:
+        endpoint: RefreshEndpoint = endpoint_of(server.url)("test")
         if scenario == "before":
             store.close()
             (folder / "store.db-reserve").unlink()  # as if somebody had cleaned up
             _fill(folder)
-            refresher = Refresher(store, endpoint_of(server.url), Clock())
         else:
-            refresher = Refresher(store, lambda name: _Filling(folder, server.url), Clock())
+            endpoint = _Filling(folder, server.url)
+        tokens = AccessTokens(store, Rotator(store, lambda name: endpoint, Clock()), Clock())
         try:
-            result = refresher.access_token("p")
+            result = tokens.access_token("p")
         except ConnectorError as exc:
             result = type(exc).__name__
         (folder / "ballast").unlink()
-        connection = store.connection("p")
-        assert connection is not None
-        return f"{result}, {server.counts()['calls']} calls, {connection.state}"
+        return f"{result}, {server.counts()['calls']} calls, {row_of(store, 'p').state}"
 
 
 if __name__ == "__main__":

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from connector.connection import ConnectionState, Grant
+from connector.connection import ConnectionState
 from connector.store import Store
 from tests.support.processes import workers
-from tests.support.stores import grant_for
+from tests.support.stores import put, row_of, token_set, value_of
 from tests.support.token_server import TokenServer
 from tests.support.work import refresh_for_ever
 
@@ -43,7 +43,7 @@ def kill_at_random(
     store.check()
     for number in range(practices):
         if store.connection(f"p{number}") is None:
-            store.put(grant_for(f"p{number}"), expected_generation=None)
+            put(store, f"p{number}")
     while tally.kills < kills:
         with workers(processes, refresh_for_ever, url, server.url, practices) as running:
             for process in running:
@@ -58,27 +58,15 @@ def kill_at_random(
 def _look(store: Store, server: TokenServer, practices: int, tally: Tally) -> None:
     newest = server.counts()["newest"]
     for number in range(practices):
-        grant = store.get(f"p{number}")
-        assert grant is not None
-        assert grant.tokens is not None
-        assert grant.tokens.refresh_token is not None
-        _, name, refreshes = grant.tokens.refresh_token.split("-")
-        if grant.connection.state is ConnectionState.NEEDS_REPAIR:
+        row, (_, refresh_token) = row_of(store, f"p{number}"), value_of(store, f"p{number}")
+        assert refresh_token is not None
+        _, name, refreshes = refresh_token.split("-")
+        if row.state == ConnectionState.NEEDS_REPAIR:
             tally.dead += 1
-            assert grant.connection.reason == "answer_lost", grant.connection
-            _start_again(store, grant, f"p{number}.{tally.dead}")
-        elif grant.refresh_sent_at is not None:
+            assert row.reason == "answer_lost", row
+            # Fresh consent, under a name that no late call can spoil.
+            put(store, f"p{number}", tokens=token_set(f"p{number}.{tally.dead}"))
+        elif row.refresh_sends:
             tally.marked += 1
         elif int(refreshes) != newest.get(name, 0):
-            tally.lost.append(f"{name}: {grant.connection}")
-
-
-def _start_again(store: Store, grant: Grant, name: str) -> None:
-    """Give a dead practice fresh consent, under a name that no late call can spoil."""
-    connection = replace(
-        grant.connection,
-        state=ConnectionState.CONNECTED,
-        token_generation=grant.connection.token_generation + 1,
-    )
-    fresh = replace(grant, connection=connection, tokens=grant_for(name).tokens)
-    store.put(fresh, expected_generation=grant.connection.token_generation)
+            tally.lost.append(f"{name}: {row}")

@@ -6,6 +6,7 @@ import atexit
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -76,6 +77,20 @@ class PostgresServer:
         """Stop the server: "fast" ends all sessions, "immediate" is a crash."""
         if (self._data / "postmaster.pid").exists():
             self._run("pg_ctl", "-D", self._data, "-m", mode, "-w", "stop")
+
+    def freeze(self) -> None:
+        """Stop all of the server's processes where they are; what they were sent stays unanswered."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let them go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        main = int((self._data / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+        for pid in (main, *map(int, children)):
+            os.kill(pid, number)
 
     def create_database(self) -> str:
         """Return the URL of a fresh, empty database."""

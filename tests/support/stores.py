@@ -1,79 +1,155 @@
-"""Stores and grants for tests, and the parts that a refresh needs, as they are in use."""
+"""Stores and connections for tests, and the parts that a refresh needs, as they are in use."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from connector.clock import Clock
-from connector.connection import Connection, ConnectionState, Grant
+from connector.connection import Account, AccountPolicy, Event
 from connector.oauth.provider import ClientRegistration, Provider
 from connector.oauth.token_endpoint import TokenEndpoint
 from connector.oauth.token_set import TokenSet
-from connector.refresh import Refresher
-from connector.store import Store, open_store
+from connector.refresh import AccessTokens
+from connector.refresh.rotate import Rotator
+from connector.store import UNVERIFIED, Row, Store, open_store
+from connector.store.grants import account_columns
 
-__all__ = ["KEY", "OTHER_KEY", "endpoint_of", "fresh_url", "grant_for", "refresher_on", "store_at"]
+__all__ = [
+    "KEY",
+    "KINDS",
+    "OTHER_KEY",
+    "endpoint_of",
+    "fresh_url",
+    "put",
+    "put_unverified",
+    "row_of",
+    "store_at",
+    "token_set",
+    "tokens_on",
+    "value_of",
+]
 
 # Made up; 32 bytes each.
 KEY = "b3JtY28tdGVzdC1rZXktbnVtYmVyLW9uZS0wMDAwMDE="
 OTHER_KEY = "b3JtY28tdGVzdC1rZXktbnVtYmVyLXR3by0wMDAwMDI="
+KINDS = ("sqlite", "postgresql", "pgbouncer")
 
 
-def store_at(url: str, *, keys: str | None = KEY, clock: Clock | None = None) -> Store:
+def store_at(
+    url: str, *, keys: str | None = KEY, clock: Clock | None = None, record_refreshes: bool = False
+) -> Store:
     """Return a store with a known key."""
-    return open_store(url, keys=keys, clock=clock or Clock(), actor="tests")
+    return open_store(
+        url, keys=keys, clock=clock or Clock(), actor="tests", record_refreshes=record_refreshes
+    )
 
 
 def fresh_url(kind: str, folder: Path) -> str:
     """Return the URL of an empty store.
 
     Args:
-        kind: "sqlite" or "postgresql".
+        kind: one of `KINDS`.
         folder: where a SQLite file may be made.
     """
     if kind == "sqlite":
         return f"sqlite:///{folder}/stores/store.db"
-    from tests.support.postgres import shared_server  # imports pytest, which other processes do without
+    from tests.support.pgbouncer import shared_pooler  # imports pytest, which other processes do without
+    from tests.support.postgres import shared_server
 
-    return shared_server().create_database()
+    url = shared_server().create_database()
+    if kind != "pgbouncer":
+        return url
+    return shared_pooler(url.partition("?")[2].removeprefix("host=")).url(url)
 
 
-def grant_for(
-    practice_id: str, *, now: datetime | None = None, lifetime: float = 3600.0, age: float = 0.0
-) -> Grant:
-    """Return a connected grant whose tokens the token server knows, unrefreshed so far.
+def token_set(
+    name: str, *, clock: Clock | None = None, age: float = 0.0, lifetime: float = 3600.0, number: int = 0
+) -> TokenSet:
+    """Return tokens that the token server knows.
 
     Args:
-        practice_id: whose.
-        now: the present moment.
+        name: of the grant.
+        clock: the time.
+        age: seconds ago that they were received.
         lifetime: seconds an access token lives.
-        age: seconds ago that it was received.
+        number: how often they were refreshed.
     """
-    received = (now or Clock().utc_now()) - timedelta(seconds=age)
-    tokens = TokenSet(
-        access_token=f"at-{practice_id}-0",
-        refresh_token=f"rt-{practice_id}-0",
+    received = (clock or Clock()).utc_now() - timedelta(seconds=age)
+    return TokenSet(
+        access_token=f"at-{name}-{number}",
+        refresh_token=f"rt-{name}-{number}",
         received_at=received,
         expires_at=received + timedelta(seconds=lifetime),
     )
-    connection = Connection(
-        practice_id=practice_id,
-        provider="test",
-        state=ConnectionState.CONNECTED,
-        since=received,
-        renewable=True,
-        expires_at=tokens.expires_at,
-        connected_at=received,
-        refreshed_at=received,
-        token_generation=1,
-    )
-    return Grant(connection=connection, tokens=tokens)
+
+
+def put_unverified(
+    store: Store,
+    practice_id: str,
+    *,
+    tokens: TokenSet | None = None,
+    policy: AccountPolicy | None = None,
+    **columns: object,
+) -> Row:
+    """Store a new grant whose account is not known yet."""
+    fresh = tokens or token_set(practice_id, clock=store.clock)
+    return store.grants.put_unverified(practice_id, "test", fresh, policy or AccountPolicy(), columns)
+
+
+def put(
+    store: Store,
+    practice_id: str,
+    *,
+    age: float = 0.0,
+    lifetime: float = 3600.0,
+    tokens: TokenSet | None = None,
+    account: Account | None = None,
+    events: tuple[Event, ...] = (),
+    **columns: object,
+) -> Row:
+    """Store a connected practice.
+
+    Args:
+        store: where.
+        practice_id: whose.
+        age: seconds ago that its tokens were received.
+        lifetime: seconds an access token lives.
+        tokens: them, if they are not the usual ones.
+        account: the account behind them.
+        events: what the audit record says of it.
+        columns: what else stands in the row.
+    """
+    fresh = tokens or token_set(practice_id, clock=store.clock, age=age, lifetime=lifetime)
+    new = put_unverified(store, practice_id, tokens=fresh)
+    live = store.grants.row(practice_id)
+    row = store.grants.promote(new, live, {**account_columns(account), "account_shared": 0}, events)
+    assert row is not None
+    if columns:
+        changed = store.grants.change(row, columns)
+        assert changed is not None
+        row = store.grants.row(practice_id)
+        assert row is not None
+    return row
+
+
+def row_of(store: Store, practice_id: str) -> Row:
+    """Return what is stored of a connected practice."""
+    row = store.grants.row(practice_id)
+    assert row is not None
+    return row
+
+
+def value_of(store: Store, practice_id: str, *, slot: str = "live") -> tuple[str | None, str | None]:
+    """Return a practice's access token and refresh token."""
+    row = store.grants.row(practice_id, UNVERIFIED if slot == UNVERIFIED else "live")
+    assert row is not None
+    return store.grants.access_token(row), store.grants.refresh_token(row)
 
 
 def endpoint_of(url: str, *, clock: Clock | None = None) -> Callable[[str], TokenEndpoint]:
-    """Return what gives a refresher its token endpoint: one, made when it is first needed."""
+    """Return what gives a refresh its token endpoint: one, made when it is first needed."""
     made: list[TokenEndpoint] = []
 
     def endpoint(name: str) -> TokenEndpoint:
@@ -90,6 +166,15 @@ def endpoint_of(url: str, *, clock: Clock | None = None) -> Callable[[str], Toke
     return endpoint
 
 
-def refresher_on(store: Store, url: str, *, ahead: bool = False) -> Refresher:
-    """Return a refresher that talks to a token server."""
-    return Refresher(store, endpoint_of(url, clock=store.clock), store.clock, ahead=ahead)
+def tokens_on(
+    store: Store,
+    url: str,
+    *,
+    proactive: bool = False,
+    verify: Callable[[str], object] | None = None,
+    reuse_seconds: float = 0.0,
+) -> AccessTokens:
+    """Return what hands out tokens, and talks to a token server."""
+    endpoint = endpoint_of(url, clock=store.clock)
+    rotator = Rotator(store, endpoint, store.clock, reuse_seconds=lambda: reuse_seconds)
+    return AccessTokens(store, rotator, store.clock, proactive=proactive, verify=verify)

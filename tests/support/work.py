@@ -7,40 +7,30 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
 import connector.oauth.token_endpoint  # noqa: F401 - its import is no part of what is measured
 from connector.clock import Clock
-from connector.connection import Event, Grant
 from connector.errors import GrantError, ProviderUnavailableError
 from connector.oauth.token_set import TokenSet
-from connector.refresh import Refresher
-from connector.store import Store
-from connector.store.database import Statement
-from tests.support.stores import endpoint_of, refresher_on, store_at
+from connector.refresh import AccessTokens
+from connector.refresh.rotate import Rotator
+from connector.store import Row, Store
+from connector.store.database import Database, Execute, Statement
+from tests.support.stores import endpoint_of, store_at, tokens_on
 
-__all__ = ["STEPS", "ask", "crash", "hold_lock", "refresh_for_ever"]
+__all__ = ["STEPS", "ask", "crash", "refresh_for_ever"]
 
 STEPS = (
-    "before the intent",
-    "inside the intent",
-    "after the intent",
+    "before the claim",
+    "inside the claim",
+    "after the claim",
     "after the answer",
-    "inside the commit",
-    "after the commit",
+    "inside the settle",
+    "after the settle",
 )
-
-
-def hold_lock(line: Connection, url: str, practice_id: str, number: int) -> None:
-    """Take a lock, say so, and keep it until told otherwise."""
-    store = store_at(url)
-    with store.lock(practice_id, deadline=Clock().deadline(30)):
-        line.send("ready")
-        line.recv()
-    line.send("unlocked")
-    line.recv()
 
 
 def ask(line: Connection, url: str, server: str, practice_id: str, threads: int, number: int) -> None:
@@ -56,13 +46,13 @@ def ask(line: Connection, url: str, server: str, practice_id: str, threads: int,
     """
     store = store_at(url)
     store.check()
-    refresher = refresher_on(store, server)
+    handed_out = tokens_on(store, server)
     tokens: list[str] = []
     errors: list[str] = []
 
     def one() -> None:
         try:
-            tokens.append(refresher.access_token(practice_id.format(number)))
+            tokens.append(handed_out.access_token(practice_id.format(number)))
         except Exception as exc:
             errors.append(f"{type(exc).__name__}: {exc}")
 
@@ -81,11 +71,11 @@ def refresh_for_ever(line: Connection, url: str, server: str, practices: int, nu
     """Refresh some practices again and again, until killed."""
     store = store_at(url)
     store.check()
-    refresher = refresher_on(store, server)
+    handed_out = tokens_on(store, server)
     line.send("ready")
     while True:
         try:
-            refresher.refresh(f"p{random.randrange(practices)}", force=True)
+            handed_out.refresh(f"p{random.randrange(practices)}", force=True)
         except (GrantError, ProviderUnavailableError):
             time.sleep(0.005)
 
@@ -96,7 +86,8 @@ def crash(line: Connection, url: str, server: str, practice_id: str, step: str, 
     doomed = _Doomed(step, store, server)
     line.send("ready")
     line.recv()
-    Refresher(store, lambda name: doomed, Clock()).access_token(practice_id)
+    rotator = Rotator(store, lambda name: doomed, Clock())
+    AccessTokens(store, rotator, Clock()).access_token(practice_id, min_ttl=300)
 
 
 class _Doomed:
@@ -105,54 +96,53 @@ class _Doomed:
     def __init__(self, step: str, store: Store, url: str) -> None:
         self._step = step
         self._endpoint = endpoint_of(url)("test")
-        self._store, self._put, self._claim = store, store.put, store.claim
-        self._write, self._lock_and_change = store._db.write, store._db.lock_and_change
         self._what = ""
-        store.put = self.put  # type: ignore[method-assign]
-        store.claim = self.claim  # type: ignore[method-assign]
-        store._db.lock_and_change = self.lock_and_change  # type: ignore[method-assign]
-        store._db.write = self.write  # type: ignore[method-assign]
-        store._db.apply = self.apply  # type: ignore[method-assign]
+        grants = store.grants
+        self._claim, self._settle = grants.claim, grants.settle
+        grants.claim = self.claim  # type: ignore[method-assign]
+        grants.settle = self.settle  # type: ignore[method-assign]
+        store.database.db = _DoomedDatabase(store.database.db, self._reach_inside)
 
     def _reach(self, step: str) -> None:
         if step == self._step:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def claim(self, practice_id: str, generation: int) -> tuple[bool, Grant | None]:
-        self._what = "intent"
-        self._reach("before the intent")
-        is_ours, grant = self._claim(practice_id, generation)
-        if grant is not None:
-            self._reach("after the intent")
-        return is_ours, grant
+    def _reach_inside(self) -> None:
+        self._reach(f"inside the {self._what}")
 
-    def lock_and_change(
-        self, name: str, update: str, args: Sequence[object], *, columns: str
-    ) -> tuple[bool, Any]:
-        if self._step == "inside the intent":
-            assert self._store._db.try_lock(name)
-            self.apply([(update.format(ours="TRUE"), args)])
-        return self._lock_and_change(name, update, args, columns=columns)
+    def claim(self, row: Row, seconds: float) -> Row | None:
+        self._what = "claim"
+        self._reach("before the claim")
+        claimed = self._claim(row, seconds)
+        self._reach("after the claim")
+        return claimed
 
-    def put(self, grant: Grant, *, expected_generation: int | None, events: Sequence[Event] = ()) -> Grant:
-        self._what = "intent" if grant.refresh_sent_at is not None else "commit"
-        self._reach(f"before the {self._what}")
-        stored = self._put(grant, expected_generation=expected_generation, events=events)
-        self._reach(f"after the {self._what}")
+    def settle(self, row: Row, tokens: TokenSet, **options: bool) -> Row | None:
+        self._what = "settle"
+        stored = self._settle(row, tokens, **options)
+        self._reach("after the settle")
         return stored
-
-    def write(self, work: Any) -> Any:
-        def doomed(execute: Any) -> Any:
-            result = work(execute)
-            self._reach(f"inside the {self._what}")
-            return result
-
-        return self._write(doomed)
-
-    def apply(self, statements: Sequence[Statement]) -> list[int]:
-        return self.write(lambda execute: [execute(*statement).rowcount for statement in statements])
 
     def refresh(self, refresh_token: str) -> TokenSet:
         tokens = self._endpoint.refresh(refresh_token)
         self._reach("after the answer")
         return tokens
+
+
+class _DoomedDatabase:
+    """A database whose transactions are told of before they are committed."""
+
+    def __init__(self, db: Database, before_commit: Callable[[], None]) -> None:
+        self._db = db
+        self._before_commit = before_commit
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._db, name)
+
+    def apply(self, statements: Sequence[Statement]) -> list[int]:
+        def work(execute: Execute) -> list[int]:
+            counts = [execute(*statement).rowcount for statement in statements]
+            self._before_commit()
+            return counts
+
+        return self._db.transact(work)

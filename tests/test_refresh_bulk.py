@@ -8,10 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from connector.connection import ConnectionState
-from connector.refresh.due import Done, Pace, refresh_due
+from connector.refresh.bulk import Done, Pace, refresh_due
 from connector.store import Store
-from tests.support.stores import grant_for, refresher_on, store_at
+from tests.support.stores import put, store_at, tokens_on
 from tests.support.token_server import TokenServer
 
 FAST = Pace(at_once=4, per_second=10_000)
@@ -26,29 +25,27 @@ def store(url: str) -> Iterator[Store]:
 
 def fill(store: Store, count: int, *, age: float = 3500) -> None:
     for number in range(count):
-        store.put(grant_for(f"p{number}", age=age), expected_generation=None)
+        put(store, f"p{number}", age=age)
 
 
 def test_only_what_is_due(store: Store, server: TokenServer) -> None:
     """What ends within the time is refreshed, and nothing else."""
     fill(store, 3)
-    store.put(grant_for("fresh"), expected_generation=None)
-    dead = grant_for("dead", age=3500)
-    dead = replace(dead, connection=replace(dead.connection, state=ConnectionState.NEEDS_REPAIR))
-    store.put(dead, expected_generation=None)
-    summary = refresh_due(refresher_on(store, server.url), store, within=600, pace=FAST)
+    put(store, "fresh")
+    put(store, "dead", age=3500, state="needs_repair", due_at=None)
+    summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST)
     assert (summary.total, summary.refreshed, summary.failed) == (3, 3, 0)
     assert server.counts()["calls"] == 3
-    assert refresh_due(refresher_on(store, server.url), store, within=600, pace=FAST).total == 0
+    assert refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST).total == 0
 
 
 def test_looking_further_ahead_than_tokens_live(store: Store, server: TokenServer) -> None:
     """A run ends, and refreshes each connection once, though its new token ends within the time as well."""
     fill(store, 3)
-    store.put(grant_for("fresh"), expected_generation=None)
-    summary = refresh_due(refresher_on(store, server.url), store, within=86_400, pace=FAST)
+    put(store, "fresh")
+    summary = refresh_due(tokens_on(store, server.url), store, within=86_400, pace=FAST)
     assert (summary.refreshed, summary.skipped) == (3, 1)
-    assert refresh_due(refresher_on(store, server.url), store, within=86_400, pace=FAST).refreshed == 0
+    assert refresh_due(tokens_on(store, server.url), store, within=86_400, pace=FAST).refreshed == 0
     assert server.counts()["calls"] == 3
 
 
@@ -60,7 +57,7 @@ def test_runs_share_the_work(url: str, store: Store, server: TokenServer) -> Non
 
     def run() -> None:
         own = store_at(url)
-        summary = refresh_due(refresher_on(own, server.url), own, within=600, pace=FAST)
+        summary = refresh_due(tokens_on(own, server.url), own, within=600, pace=FAST)
         refreshed.append(summary.refreshed)
         assert summary.failed == 0
         own.close()
@@ -80,7 +77,7 @@ def test_progress_counts_to_the_end(store: Store, server: TokenServer) -> None:
     fill(store, 6)
     told: list[Done] = []
     server.set(faults=["400:invalid_grant"])
-    refresh_due(refresher_on(store, server.url), store, within=600, pace=FAST, progress=told.append)
+    refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST, progress=told.append)
     assert {done.practice_id for done in told} == {f"p{number}" for number in range(6)}
     assert max(done.number for done in told) == 6
     assert sorted(done.outcome for done in told) == ["needs_repair"] + ["refreshed"] * 5
@@ -96,10 +93,10 @@ def test_run_that_was_cut_short_is_continued(store: Store, server: TokenServer) 
 
     with pytest.raises(KeyboardInterrupt):
         refresh_due(
-            refresher_on(store, server.url), store, within=600, pace=replace(FAST, at_once=1), progress=stop
+            tokens_on(store, server.url), store, within=600, pace=replace(FAST, at_once=1), progress=stop
         )
     done = server.counts()["calls"]
-    summary = refresh_due(refresher_on(store, server.url), store, within=600, pace=FAST)
+    summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST)
     assert summary.refreshed == 12 - done
     assert server.counts()["calls"] == 12
 
@@ -108,7 +105,7 @@ def test_not_more_at_once_than_allowed(store: Store, server: TokenServer) -> Non
     """The provider never has more calls under way than the pace allows."""
     fill(store, 12)
     server.set(latency=0.05)
-    refresh_due(refresher_on(store, server.url), store, within=600, pace=replace(FAST, at_once=3))
+    refresh_due(tokens_on(store, server.url), store, within=600, pace=replace(FAST, at_once=3))
     assert 1 < server.counts()["most_under_way"] <= 3
 
 
@@ -116,7 +113,7 @@ def test_not_faster_than_allowed(store: Store, server: TokenServer) -> None:
     """Token calls are spread over time."""
     fill(store, 6)
     started = store.clock.monotonic()
-    refresh_due(refresher_on(store, server.url), store, within=600, pace=Pace(at_once=6, per_second=20))
+    refresh_due(tokens_on(store, server.url), store, within=600, pace=Pace(at_once=6, per_second=20))
     assert store.clock.monotonic() - started >= 0.25
 
 
@@ -124,7 +121,7 @@ def test_outage_ends_the_run(store: Store, server: TokenServer) -> None:
     """A provider that only fails is left alone after a while, and nothing is marked dead."""
     fill(store, 60)
     server.set(faults=["503"] * 100)
-    summary = refresh_due(refresher_on(store, server.url), store, within=600, pace=FAST)
+    summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST)
     assert summary.gave_up
     assert server.counts()["calls"] < 30
     assert {found.state.value for found in store.connections()} == {"connected", "degraded"}

@@ -1,0 +1,271 @@
+"""Whose tokens are these? Nothing is handed out before the account behind it is known and right."""
+
+from __future__ import annotations
+
+from connector.communicate.users import read_account
+from connector.connection import Account, AccountPolicy, Connection, ConnectionState, Event
+from connector.errors import (
+    AccountMismatchError,
+    AccountUnconfirmedError,
+    ConnectorError,
+    GrantRefusedError,
+    ProviderUnavailableError,
+    StoreLockedError,
+    StoreUnavailableError,
+)
+from connector.hints import ormco_command
+from connector.oauth.token_set import TokenSet
+from connector.refresh.outcome import ANSWER_LOST
+from connector.refresh.schedule import LONGEST_BACKOFF, WAIT_SECONDS, backoff, poll_delay
+from connector.resources import Resources
+from connector.store.database import NotUniqueError
+from connector.store.grants import FromNow, account_columns
+from connector.store.row import Row, Rows
+
+__all__ = ["drop_unverified", "keep_unverified", "revoke_fresh", "unconfirmed", "verify_account"]
+
+# How long a person has to say whether an account is the right one.
+_CONFIRMABLE_SECONDS = 600.0
+_SAVE_SECONDS = 60.0
+
+
+def keep_unverified(resources: Resources, practice_id: str, tokens: TokenSet, policy: AccountPolicy) -> Row:
+    """Store tokens beside what the practice has, before anything else can go wrong.
+
+    Args:
+        resources: what to work with.
+        practice_id: whose connection they are for.
+        tokens: what was granted.
+        policy: which account is acceptable.
+    """
+    before = resources.store.grants.rows(practice_id).unverified
+    if before is not None and before.confirm_by is not None:
+        drop_unverified(resources, before, unconfirmed(before))  # nobody is asked about two at once
+    changes = {
+        "reason": "account_unconfirmed" if policy.to_confirm else "account_unread",
+        "confirm_by": FromNow(_CONFIRMABLE_SECONDS) if policy.to_confirm else None,
+        "with_secret": int(resources.client.client_secret is not None),
+    }
+    deadline = resources.clock.deadline(_SAVE_SECONDS)
+    while True:  # nobody else has these tokens, and the code that brought them is spent
+        try:
+            return resources.store.grants.put_unverified(
+                practice_id, resources.provider.name, tokens, policy, changes
+            )
+        except (StoreUnavailableError, StoreLockedError):
+            if not deadline.pause(1.0):
+                raise
+
+
+def verify_account(resources: Resources, practice_id: str, *, confirmed: str | None = None) -> Connection:
+    """Read the account behind a practice's unverified tokens; make them the connection's own.
+
+    Args:
+        resources: what to work with.
+        practice_id: whose.
+        confirmed: id of the account that a person has confirmed.
+
+    Raises:
+        connector.errors.AccountMismatchError: it is another account; the tokens are dropped, and revoked if
+            the provider can do that.
+        connector.errors.AccountUnconfirmedError: a person has to confirm the account first; all is kept.
+        connector.errors.GrantRefusedError: the tokens had to be refreshed, and are dead; they are dropped.
+        connector.errors.ProviderUnavailableError: the account cannot be read now; the tokens are kept.
+    """
+    deadline, waited = resources.clock.deadline(WAIT_SECONDS), 0.0
+    while True:
+        rows = resources.store.grants.rows(practice_id)
+        if rows.unverified is None:
+            return resources.store.existing(practice_id)
+        # None: something has changed meanwhile, so it is decided again.
+        verified = _verify(resources, rows, rows.unverified, confirmed)
+        if verified is not None:
+            return verified.connection
+        pause = poll_delay(waited)
+        waited += pause
+        if not deadline.pause(pause):
+            raise StoreLockedError(
+                f"{practice_id} is being worked on by another process, which does not finish",
+                hint="Wait for it to end, then try again.",
+            )
+
+
+def _verify(resources: Resources, rows: Rows, row: Row, confirmed: str | None) -> Row | None:
+    grants, policy = resources.store.grants, resources.store.grants.policy(row)
+    try:
+        fresh = _with_valid_token(resources, row)
+        if fresh is None:
+            return None
+        row, account = fresh, _account(resources, fresh)
+    except GrantRefusedError as exc:
+        _refused(resources, rows, row, exc)
+        raise
+    refusal = _refusal(resources, rows.live, row, policy, account)
+    if refusal is not None:
+        drop_unverified(resources, row, refusal)
+        raise refusal
+    if _is_to_be_confirmed(rows.live, policy, account, confirmed):
+        seen = row if row.account_id is not None else grants.change(row, account_columns(account))
+        if seen is None:
+            return None
+        raise unconfirmed(seen)
+    return _promote(resources, rows.live, row, policy, account)
+
+
+def _with_valid_token(resources: Resources, row: Row) -> Row | None:
+    """Refresh tokens that have ended while they waited; None if the row has changed meanwhile."""
+    if row.account_id is not None or row.lasts():
+        return row
+    return resources.rotator.rotate(row, force=True)
+
+
+def _account(resources: Resources, row: Row) -> Account | None:
+    provider, store = resources.provider, resources.store
+    if row.account_id is not None or not provider.tells_account:
+        return row.account
+    try:
+        return read_account(provider, store.grants.access_token(row) or "", clock=resources.clock)
+    except ProviderUnavailableError as exc:
+        wait = min(exc.retry_after or 0.0, LONGEST_BACKOFF)
+        pause = max(wait, backoff(row.failures) if row.failures else 0.0)
+        changes = {"failures": row.failures + 1, "retry_at": FromNow(pause), "last_error": exc.message}
+        store.grants.change(row, changes)
+        raise ProviderUnavailableError(
+            f"the account behind the tokens could not be read: {exc.message}",
+            hint="The tokens are kept, and handed out as soon as it can be read: try again later.",
+            retry_after=exc.retry_after,
+            sent=exc.sent,
+            answered=exc.answered,
+        ) from None
+
+
+def _refusal(
+    resources: Resources, live: Row | None, row: Row, policy: AccountPolicy, account: Account | None
+) -> AccountMismatchError | None:
+    if account is None:
+        return None
+    practice_id, expected = row.practice_id, policy.expected_account
+    if expected is not None and expected.casefold() != (account.email or "").casefold():
+        return _mismatch(
+            f"access was given by {account}, not by {expected}", "Sign in as the expected account."
+        )
+    before = None if live is None else live.account
+    if policy.allow_account_change or (
+        live is not None and live.account_shared and live.account_id == account.id
+    ):
+        return None
+    if before is not None and before.id != account.id:
+        return _mismatch(
+            f"access was given by {account}, but {practice_id} is connected to {before}",
+            "Sign in as the same account as before; --allow-account-change if the practice has a new one.",
+        )
+    if others := _others(resources, row, account):
+        return _mismatch(
+            f"the account {account} is already connected to {', '.join(sorted(others))}",
+            "Check which practice it belongs to; --allow-account-change connects it to both.",
+        )
+    return None
+
+
+def _others(resources: Resources, row: Row, account: Account) -> set[str]:
+    return set(resources.store.practices_of_account(row.provider, account.id)) - {row.practice_id}
+
+
+def _mismatch(what: str, hint: str) -> AccountMismatchError:
+    return AccountMismatchError(f"{what}; the connection is as it was", hint=hint)
+
+
+def _is_to_be_confirmed(
+    live: Row | None, policy: AccountPolicy, account: Account | None, confirmed: str | None
+) -> bool:
+    """Return whether anybody can have sent these tokens, and nobody has vouched for their account."""
+    if not policy.to_confirm or policy.expected_account is not None:
+        return False
+    known = {confirmed, None if live is None else live.account_id} - {None}
+    return account is None or account.id not in known
+
+
+def unconfirmed(row: Row) -> AccountUnconfirmedError:
+    """Return the error for a grant whose account waits to be confirmed."""
+    practice_id, account = row.practice_id, row.account
+    return AccountUnconfirmedError(
+        f"access was given by {account or 'an account that could not be read yet'}, in an answer without a "
+        "state, which anybody can have sent: a person has to confirm that "
+        f"{practice_id} is to have it",
+        hint="It waits for ten minutes. To answer at a terminal: "
+        f"{ormco_command('repair', practice_id)} To name the account beforehand, begin again: "
+        f"{ormco_command('begin', practice_id, '--expect-account EMAIL')}",
+        account=account,
+    )
+
+
+def _promote(
+    resources: Resources, live: Row | None, row: Row, policy: AccountPolicy, account: Account | None
+) -> Row | None:
+    now, practice_id = resources.clock.utc_now(), row.practice_id
+    others = _others(resources, row, account) if account is not None else set()
+    was_shared = live is not None and live.account_id == row.account_id and bool(live.account_shared)
+    changes = account_columns(account) | {
+        "account_shared": int(bool(others) and (policy.allow_account_change or was_shared))
+    }
+    is_change = live is not None and live.account_id is not None and account is not None
+    kinds = ["complete"]
+    if is_change and live is not None and account is not None and live.account_id != account.id:
+        kinds.append("account_change")
+    state = ConnectionState.CONNECTED
+    events = [Event(at=now, kind=kind, outcome="ok", practice_id=practice_id, state=state) for kind in kinds]
+    try:
+        return resources.store.grants.promote(row, live, changes, events)
+    except NotUniqueError:
+        return None  # another practice was connected to this account at the same time: that is found next
+
+
+def _refused(resources: Resources, rows: Rows, row: Row, refusal: GrantRefusedError) -> None:
+    """Forget tokens that are dead; those that died of a lost answer leave a connection that needs repair."""
+    present = resources.store.grants.rows(row.practice_id).unverified or row
+    if not row.answer_may_be_lost:
+        drop_unverified(resources, present, refusal)
+        return
+    state = ConnectionState.NEEDS_REPAIR
+    event = Event(
+        at=resources.clock.utc_now(),
+        kind="complete",
+        outcome=ANSWER_LOST,
+        practice_id=row.practice_id,
+        state=state if rows.live is None else ConnectionState(rows.live.state),
+    )
+    if rows.live is not None:
+        resources.store.grants.drop(present, [event])
+        return
+    changes = {"state": state.value, "since": FromNow(), "reason": ANSWER_LOST, "last_error": refusal.message}
+    resources.store.grants.change(present, changes, [event])
+
+
+def drop_unverified(resources: Resources, row: Row, refusal: ConnectorError) -> None:
+    """Forget tokens that are dead or not wanted; those that are not wanted are revoked first."""
+    revoked = "dead"
+    if not isinstance(refusal, GrantRefusedError):
+        grants = resources.store.grants
+        revoked = revoke_fresh(resources, grants.refresh_token(row), grants.access_token(row))
+    event = Event(
+        at=resources.clock.utc_now(),
+        kind="complete",
+        outcome=refusal.kind,
+        practice_id=row.practice_id,
+        detail={"fresh_tokens_revoked": revoked},
+    )
+    resources.store.grants.drop(row, [event])
+
+
+def revoke_fresh(resources: Resources, refresh_token: str | None, access_token: str | None) -> str:
+    """Revoke tokens that are not going to be kept, if the provider can; return "yes", or why not."""
+    try:
+        if resources.provider.revocation_endpoint is None:
+            return "no endpoint"
+        if refresh_token is not None:
+            resources.endpoint.revoke(refresh_token, hint="refresh_token")
+        if access_token is not None:
+            resources.endpoint.revoke(access_token, hint="access_token")
+    except ConnectorError as exc:
+        return exc.kind
+    return "yes"

@@ -1,0 +1,46 @@
+"""One thread of a process at a time for each practice."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["KeyedLock"]
+
+
+class KeyedLock:
+    """Locks by name, made when they are needed and gone when nobody waits for them.
+
+    A lock keeps the threads of one process from claiming the same row one after the other: all but one would
+    lose, read the row again, and poll. It protects no data; without it everything is right, but slower.
+    """
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._locks: dict[str, _Lock] = {}
+
+    @contextmanager
+    def hold(self, name: str, timeout: float) -> Iterator[bool | None]:
+        """Wait for a lock; yield whether it was free at once, or None if it did not become free in time."""
+        with self._guard:
+            entry = self._locks.setdefault(name, _Lock())
+            was_free = not entry.waiters
+            entry.waiters += 1
+        is_ours = False
+        try:
+            is_ours = entry.lock.acquire(timeout=timeout)
+            yield was_free if is_ours else None
+        finally:
+            if is_ours:
+                entry.lock.release()
+            with self._guard:
+                entry.waiters -= 1
+                if not entry.waiters:
+                    del self._locks[name]
+
+
+class _Lock:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.waiters = 0

@@ -1,0 +1,42 @@
+"""What the state of a connection means for whoever wants a token of it."""
+
+from __future__ import annotations
+
+from connector.connection import Connection, ConnectionState
+from connector.errors import NeedsRepairError, RevokedError
+from connector.hints import ormco_command
+
+__all__ = ["ANSWER_LOST", "RATE_LIMITED", "needs_repair", "require_alive"]
+
+ANSWER_LOST = "answer_lost"
+RATE_LIMITED = "rate_limited"
+
+
+def require_alive(connection: Connection) -> None:
+    """Refuse a connection that gives no tokens any more.
+
+    Raises:
+        connector.errors.NeedsRepairError: its grant is dead.
+        connector.errors.RevokedError: it was revoked, or is being revoked.
+    """
+    practice_id = connection.practice_id
+    if connection.state is ConnectionState.NEEDS_REPAIR:
+        raise needs_repair(practice_id, connection.reason)
+    if connection.state is ConnectionState.REVOKED:
+        raise RevokedError(
+            f"the connection of {practice_id} was revoked",
+            hint=f"Connect it again: {ormco_command('connect', practice_id)}",
+        )
+    if connection.state is ConnectionState.REVOKING:
+        raise RevokedError(
+            f"the connection of {practice_id} is being revoked",
+            hint=f"Finish it: {ormco_command('revoke', practice_id, '--confirm-done')}",
+        )
+
+
+def needs_repair(practice_id: str, reason: str | None) -> NeedsRepairError:
+    """Return the error for a dead grant."""
+    return NeedsRepairError(
+        f"the connection of {practice_id} needs repair ({reason or 'no reason is recorded'})",
+        hint=f"Have the practice give access again: {ormco_command('repair', practice_id)}",
+    )

@@ -1,0 +1,92 @@
+"""Several threads' transactions in one commit: one sync of the disk for all that wait."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+from connector.errors import ConnectorError
+from connector.store.database import Execute
+
+__all__ = ["GroupCommit", "Job"]
+
+_T = TypeVar("_T")
+_LARGEST_BATCH = 64
+
+
+class Job(Generic[_T]):
+    """One thread's work inside a transaction, and what came of it.
+
+    Args:
+        work: called with what runs a statement; may be called again.
+        single: whether it is one statement, which is a transaction by itself.
+    """
+
+    def __init__(self, work: Callable[[Execute], _T], *, single: bool = False) -> None:
+        self._work = work
+        self.single = single
+        self.is_done = False
+        self.error: Exception | None = None
+        self._results: list[_T] = []
+
+    def run(self, execute: Execute) -> None:
+        """Do the work; an error of ours is this job's alone, and changes nothing."""
+        self._results, self.error = [], None
+        try:
+            self._results.append(self._work(execute))
+        except ConnectorError as exc:
+            self.error = exc
+
+    def result(self) -> _T:
+        """Return the result, or raise the error."""
+        if self.error is not None:
+            raise self.error
+        return self._results[0]
+
+
+class GroupCommit:
+    """Lets whichever thread has the lock commit for all that wait for it.
+
+    The lock protects the database's one writer. SQLite has no more than one at a time anyway, so that what
+    piles up behind it can as well share one sync.
+
+    Args:
+        commit: runs jobs in one transaction, durably; raises if that failed as a whole.
+    """
+
+    def __init__(self, commit: Callable[[Sequence[Job[Any]]], None]) -> None:
+        self._commit = commit
+        self._lock = threading.Lock()
+        self._waiting: deque[Job[Any]] = deque()
+
+    def run(self, job: Job[_T]) -> _T:
+        """Return the job's result once it is durable."""
+        self._waiting.append(job)
+        try:
+            with self._lock:
+                while not job.is_done:
+                    size = min(len(self._waiting), _LARGEST_BATCH)
+                    self._work_off([self._waiting.popleft() for _ in range(size)])
+        except BaseException:
+            if job in self._waiting:
+                self._waiting.remove(job)
+            raise
+        return job.result()
+
+    def _work_off(self, batch: list[Job[Any]]) -> None:
+        try:
+            self._commit(batch)
+        except Exception as exc:
+            if len(batch) > 1:  # an error is for the job that caused it
+                for job in batch:
+                    self._work_off([job])
+                return
+            batch[0].error = exc
+        except BaseException:
+            # Ctrl-C in this thread is no result for the others: they commit for themselves.
+            self._waiting.extendleft(reversed([job for job in batch if not job.is_done]))
+            raise
+        for job in batch:
+            job.is_done = True

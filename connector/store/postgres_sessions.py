@@ -1,0 +1,154 @@
+"""Sessions of PostgreSQL, each call of which has a deadline, and what their errors mean here."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
+
+from connector.clock import Deadline
+from connector.errors import SettingError, StoreDamagedError, StoreError, StoreUnavailableError
+from connector.store.database import NotUniqueError
+
+__all__ = ["LOST", "NO_SESSION", "address", "connect", "is_final", "open_pool", "translate", "within"]
+
+LOST = (psycopg.Error,)
+NO_SESSION = (PoolTimeout, PoolClosed)
+
+# Serialization failure, deadlock; too many connections; shutting down, crashed, starting up.
+_AGAIN = {"40001", "40P01", "53300", "57P01", "57P02", "57P03", "57014"}
+_LOST_CLASS = "08"
+_UNIQUE = "23505"
+_MISSING = {"42P01", "42703"}  # no such table, no such column
+# libpq gives no code for what happens before a session exists, only the server's words.
+_PASSING = ("too many clients", "connection slots", "starting up", "shutting down", "recovery mode")
+_FINAL = ("authentication failed", "does not exist", "pg_hba.conf", "no password supplied", "invalid")
+
+
+class _Session(psycopg.Connection[Any]):
+    """A session that waits for the server no longer than a deadline."""
+
+    deadline: Deadline | None = None
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """Wait for the server."""
+        if self.deadline is not None:
+            timeout = max(self.deadline.left, 0.001)
+        try:
+            return super().wait(gen, interval=interval, timeout=timeout)
+        except psycopg.OperationalError as exc:
+            if self.deadline is None or not self.deadline.passed or exc.sqlstate is not None:
+                raise
+            # The query may go on in the server: it must not come to its end after we have given up.
+            self._try_cancel(timeout=0.2)
+            self.pgconn.finish()
+            raise psycopg.OperationalError("the server does not answer in time") from None
+
+
+def connect(url: str, seconds: float) -> psycopg.Connection[Any]:
+    """Open a session.
+
+    Args:
+        url: the server's.
+        seconds: to wait for it.
+    """
+    return _Session.connect(url, **_settings(seconds))
+
+
+def open_pool(
+    url: str, *, largest: int, check: Callable[[psycopg.Connection[Any]], None], connect: float
+) -> ConnectionPool[Any]:
+    """Return a pool of sessions.
+
+    Args:
+        url: the server's.
+        largest: how many at most.
+        check: called with each new session; raises if it is not to be used.
+        connect: seconds to wait for the server.
+    """
+    # Its own messages quote the server's; what is wrong is said by the call that has no session.
+    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
+    return ConnectionPool(
+        url,
+        connection_class=_Session,
+        kwargs=_settings(connect),
+        min_size=1,
+        max_size=largest,
+        max_idle=60.0,
+        reconnect_timeout=5.0,
+        configure=check,
+        open=True,
+    )
+
+
+@contextmanager
+def within(db: Any, deadline: Deadline) -> Iterator[None]:
+    """Let a session's calls take no longer than a deadline."""
+    db.deadline = deadline
+    try:
+        yield
+    finally:
+        db.deadline = None
+
+
+def is_final(exc: psycopg.Error) -> bool:
+    """Return whether trying again is of no use."""
+    if exc.sqlstate is not None:
+        return exc.sqlstate not in _AGAIN and not exc.sqlstate.startswith(_LOST_CLASS)
+    if isinstance(exc, psycopg.ProgrammingError):
+        return True
+    text = str(exc)
+    return any(words in text for words in _FINAL) and not any(words in text for words in _PASSING)
+
+
+def translate(exc: psycopg.Error, url: str) -> StoreError | SettingError:
+    """Return the error of ours; the driver's own text may quote the password of a malformed address."""
+    if isinstance(exc, psycopg.ProgrammingError) and exc.sqlstate is None:
+        return SettingError(
+            "the store's PostgreSQL address cannot be read",
+            hint="It has the form postgresql://user@host:5432/database; percent-encode special characters.",
+        )
+    where = f"the store in PostgreSQL at {address(url)}"
+    if exc.sqlstate == _UNIQUE:
+        return NotUniqueError(f"{where} has such a row already")
+    if exc.sqlstate in _MISSING:
+        return StoreDamagedError(
+            f"{where} lacks a table ({exc.diag.message_primary})", hint="Restore the database from a backup."
+        )
+    words = exc.diag.message_primary or " ".join(str(exc).split())[:300]
+    if isinstance(exc, NO_SESSION):
+        words = "no session can be opened in time"
+    return StoreUnavailableError(
+        f"{where} cannot be used: {words}",
+        hint="Check that the server runs, that ORMCO_STORE names it, and that its user may write there.",
+    )
+
+
+def address(url: str) -> str:
+    """Return which server and database a URL names, without user and password."""
+    try:
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2] or "the default host"
+    except ValueError:
+        return "an address that cannot be read"
+    return f"{host}{parts.path}"
+
+
+def _settings(seconds: float) -> dict[str, Any]:
+    from connector.store.process import this_process
+
+    return {
+        "autocommit": True,
+        # Prepared statements belong to a session, and a pooler in transaction mode has none to offer.
+        "prepare_threshold": None,
+        "connect_timeout": max(2, int(seconds)),
+        "application_name": f"ormco {this_process()}"[:63],
+        "keepalives_idle": 15,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+    }

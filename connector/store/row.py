@@ -1,0 +1,273 @@
+"""One grant as it is stored: the connection's facts, its sealed tokens, and who is refreshing them."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from connector.clock import from_timestamp
+from connector.connection import Account, AccountPolicy, Connection, ConnectionState, LabConnection
+from connector.errors import SettingError, StoreDamagedError
+from connector.store.process import is_gone
+
+__all__ = [
+    "COLUMNS",
+    "LIVE",
+    "SEALED_COLUMNS",
+    "TABLE",
+    "UNVERIFIED",
+    "Row",
+    "Rows",
+    "check_practice_id",
+    "damaged",
+    "dump_policy",
+    "is_practice_id",
+    "load_policy",
+    "new_mark",
+]
+
+TABLE = "ormco_connections"
+LIVE, UNVERIFIED = "live", "unverified"
+SEALED_COLUMNS = ("access_sealed", "refresh_sealed", "policy_sealed")
+
+# How long an access token is believed to live if the provider does not say.
+ASSUMED_LIFETIME = 3600.0
+# A clock may be corrected by so much; what was stored later than that in the future is not believed.
+_CLOCK_TOLERANCE = 60.0
+_LONGEST_LEASE = 600.0
+_LONGEST_BACKOFF = 400.0
+_LONGEST_PRACTICE_ID = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the connections' table. Times are the database's, in seconds since 1970.
+
+    Attributes:
+        slot: `LIVE`, or `UNVERIFIED` for a new grant whose account is not known, or not confirmed, yet.
+        version: a random mark of the last write; a change succeeds only on the row that was read.
+        generation: rises with each token set; a new pair is stored only in place of the tokens that were
+            sent.
+        account_shared: whether other practices may be connected to the same account.
+        with_secret: whether the client had a secret when the grant was made; None: not known.
+        refresh_by: who is refreshing, or None.
+        refresh_since: when the refresh token was sent first, or is about to be.
+        refresh_until: when the refresh has to be over.
+        refresh_sends: how often the refresh token may have been sent without an answer being stored.
+        refresh_count: refreshes since the connection was made.
+        rejected_generation: the token set that was made because an API had rejected the one before.
+        confirm_by: when an unconfirmed grant is revoked.
+        now: when the row was read.
+    """
+
+    practice_id: str
+    slot: str
+    version: int
+    generation: int
+    state: str
+    since: float
+    expires_at: float | None
+    refreshed_at: float | None
+    due_at: float | None
+    retry_at: float | None
+    confirm_by: float | None
+    failures: int
+    refresh_by: str | None
+    refresh_since: float | None
+    refresh_until: float | None
+    refresh_sends: int
+    refresh_count: int
+    rejected_generation: int | None
+    renewable: int
+    with_secret: int | None
+    provider: str
+    account_id: str | None
+    account_email: str | None
+    account_name: str | None
+    account_region: str | None
+    account_shared: int
+    reason: str | None
+    last_error: str | None
+    scope: str | None
+    connected_at: float | None
+    lab_state: str | None
+    lab_email: str | None
+    access_sealed: bytes | None = field(repr=False)
+    refresh_sealed: bytes | None = field(repr=False)
+    policy_sealed: bytes | None = field(repr=False)
+    now: float
+
+    @property
+    def is_leased(self) -> bool:
+        """Whether somebody is refreshing: the lease has not ended, and its owner is not known to be dead."""
+        if self.refresh_by is None or self.refresh_until is None or is_gone(self.refresh_by):
+            return False
+        since = self.refresh_since or self.now
+        return (
+            since <= self.now + _CLOCK_TOLERANCE and self.now < self.refresh_until < self.now + _LONGEST_LEASE
+        )
+
+    @property
+    def answer_may_be_lost(self) -> bool:
+        """Whether the refresh token may have been used up by a call whose answer was never stored."""
+        return self.refresh_sends > 0 and not self.is_leased
+
+    @property
+    def valid_until(self) -> float:
+        """When to stop using the access token; 0 if there is none, or its times cannot be right."""
+        if self.access_sealed is None or self.refreshed_at is None:
+            return 0.0
+        if self.refreshed_at > self.now + _CLOCK_TOLERANCE:  # a clock was wrong then
+            return 0.0
+        return self.refreshed_at + ASSUMED_LIFETIME if self.expires_at is None else self.expires_at
+
+    @property
+    def lifetime(self) -> float:
+        """Seconds that the access token lives in all."""
+        return max(0.0, self.valid_until - (self.refreshed_at or 0.0))
+
+    def lasts(self, min_ttl: float = 0.0) -> bool:
+        """Return whether the access token lives on for so many seconds, at most half of its life."""
+        return self.valid_until - self.now > min(max(min_ttl, 0.0), self.lifetime / 2)
+
+    @property
+    def retry_in(self) -> float:
+        """Seconds until the next attempt to refresh may be made."""
+        left = (self.retry_at or 0.0) - self.now
+        return left if 0.0 < left < _LONGEST_BACKOFF else 0.0
+
+    @property
+    def account(self) -> Account | None:
+        """The account behind the tokens."""
+        if self.account_id is None:
+            return None
+        return Account(
+            id=self.account_id, email=self.account_email, name=self.account_name, region=self.account_region
+        )
+
+    @property
+    def connection(self) -> Connection:
+        """What may be shown.
+
+        Raises:
+            connector.errors.StoreDamagedError: if a value cannot be right.
+        """
+        try:
+            return _connection(self)
+        except (ValueError, TypeError, OverflowError, OSError) as exc:
+            raise damaged(self.practice_id) from exc
+
+
+COLUMNS = tuple(each.name for each in fields(Row) if each.name != "now")
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What is stored of a practice.
+
+    Attributes:
+        live: the grant whose tokens are handed out.
+        unverified: a newer one that is to take its place.
+    """
+
+    live: Row | None = None
+    unverified: Row | None = None
+
+    @classmethod
+    def of(cls, found: Sequence[Row]) -> Rows:
+        """Return the rows of one practice by their slots."""
+        slots = {row.slot: row for row in found}
+        return cls(slots.get(LIVE), slots.get(UNVERIFIED))
+
+    @property
+    def all(self) -> list[Row]:
+        """Those that there are."""
+        return [row for row in (self.live, self.unverified) if row is not None]
+
+    @property
+    def main(self) -> Row | None:
+        """The row by which the practice is known."""
+        return self.live or self.unverified
+
+
+def is_practice_id(practice_id: str) -> bool:
+    """Return whether a text can be a practice's id."""
+    return practice_id.isprintable() and 0 < len(practice_id) <= _LONGEST_PRACTICE_ID
+
+
+def check_practice_id(practice_id: str) -> None:
+    """Refuse what cannot be a practice's id.
+
+    Raises:
+        connector.errors.SettingError: if it is empty, very long, not printable, or has white space around it.
+    """
+    if not is_practice_id(practice_id) or practice_id.strip() != practice_id:
+        raise SettingError(
+            "that is not a practice id",
+            hint=f"Use up to {_LONGEST_PRACTICE_ID} visible characters, such as practice-42.",
+        )
+
+
+def damaged(practice_id: object) -> StoreDamagedError:
+    """Return the error for a row that cannot be right."""
+    return StoreDamagedError(
+        f"what is stored of {practice_id} cannot be right",
+        hint="Restore the store from a backup, or `ormco forget` the practice and connect it again.",
+    )
+
+
+def dump_policy(policy: AccountPolicy) -> str:
+    """Return which account is acceptable, as it is sealed."""
+    return json.dumps(
+        {
+            "expected_account": policy.expected_account,
+            "allow_account_change": policy.allow_account_change,
+            "to_confirm": policy.to_confirm,
+            "binding": policy.binding,
+        }
+    )
+
+
+def load_policy(text: str) -> AccountPolicy:
+    """Read what `dump_policy` wrote."""
+    return AccountPolicy(**json.loads(text))
+
+
+def new_mark() -> int:
+    """Return a number by which a write recognises itself."""
+    return _MARKS.getrandbits(62) + 1
+
+
+def _connection(row: Row) -> Connection:
+    lab_state = row.lab_state
+    return Connection(
+        practice_id=row.practice_id,
+        provider=row.provider,
+        state=ConnectionState(row.state),
+        since=from_timestamp(row.since),
+        reason=row.reason,
+        account=row.account if row.slot == LIVE else None,
+        scope=row.scope,
+        renewable=bool(row.renewable),
+        expires_at=_datetime(row.expires_at),
+        connected_at=_datetime(row.connected_at),
+        refreshed_at=_datetime(row.refreshed_at),
+        token_generation=row.generation if row.slot == LIVE else 0,
+        refresh_count=row.refresh_count,
+        lab=None if lab_state is None else LabConnection(state=lab_state, email=row.lab_email),
+        last_error=row.last_error,
+    )
+
+
+def _datetime(seconds: float | None) -> Any:
+    return None if seconds is None else from_timestamp(seconds)
+
+
+# Of its own: a program may seed the common one, and then all its processes would draw the same numbers.
+_MARKS = random.Random()  # noqa: S311 - no secret
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_MARKS.seed)

@@ -1,0 +1,287 @@
+"""The schema and how it is brought up to date, for both databases.
+
+Each step and its record are one transaction. A step that an earlier release can live with says so in
+`compatible_from`, so that a deploy may run two releases side by side; an earlier release refuses any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from connector.clock import Clock
+from connector.errors import StoreLockedError, StoreUnavailableError
+from connector.store.database import Dialect, Execute
+from connector.store.migrations import FIRST_STEPS
+from connector.store.process import is_gone, this_process
+
+__all__ = ["Step", "is_current", "migrate", "steps"]
+
+Transact = Callable[[Callable[[Execute], None]], None]
+
+# Longer than a token call of the releases whose refreshes are waited for, with its retry.
+_LONGEST_OLD_CALL = 90.0
+_LONGEST_BUILD = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One change of the schema: either a transaction, or an index.
+
+    Attributes:
+        change: makes it, inside a transaction that may take as long as it needs.
+        prepare: called before, outside of the transaction; may wait.
+        index: name and columns of an index to build while others read and write; until it is there, the store
+            is used without.
+        compatible_from: the earliest schema whose release can go on working after it; None: this one.
+    """
+
+    change: Callable[[Execute, Dialect], None] = lambda execute, dialect: None
+    prepare: Callable[[Transact, Dialect, Clock], None] | None = None
+    index: tuple[str, str] | None = None
+    compatible_from: int | None = None
+
+
+def migrate(transact: Transact, execute: Execute, dialect: Dialect, clock: Clock) -> None:
+    """Bring the schema up to date.
+
+    Args:
+        transact: runs work in a transaction that only one process at a time can be in.
+        execute: runs a statement outside of any transaction.
+        dialect: how the database says it.
+        clock: for waits.
+    """
+    record = f"version INTEGER PRIMARY KEY, applied_at {dialect.types['real']} NOT NULL"
+    transact(lambda run: _run(run, f"CREATE TABLE IF NOT EXISTS ormco_schema ({record})"))
+    for number, step in enumerate(steps(), 1):
+        if _version(execute) >= number:
+            continue
+        if step.prepare is not None:
+            step.prepare(transact, dialect, clock)
+        if step.index is not None and not _build_index(execute, dialect, *step.index):
+            return  # another process is at it
+        transact(lambda run, number=number, step=step: _take(run, number, step, dialect))  # type: ignore[misc]
+
+
+def is_current(execute: Execute) -> bool:
+    """Return whether a schema is one that this release can work with.
+
+    Raises:
+        connector.errors.StoreUnavailableError: if only a newer release can.
+    """
+    newest, known = _newest(execute), len(steps())
+    if not newest or newest[0] <= known:
+        return bool(newest) and newest[0] == known
+    if len(newest) > 2 and newest[2] is not None and newest[2] <= known:
+        return True
+    raise StoreUnavailableError(
+        f"a newer version wrote the store (its schema is {newest[0]}, this version knows {known})",
+        hint="Update ormco-connector on this machine; nothing was changed.",
+    )
+
+
+def _newest(execute: Execute) -> Sequence[int]:
+    # All columns: those of an earlier release are fewer.
+    return execute("SELECT * FROM ormco_schema ORDER BY version DESC LIMIT 1", ()).fetchone() or ()
+
+
+def _version(execute: Execute) -> int:
+    newest = _newest(execute)
+    return newest[0] if newest else 0
+
+
+def _take(execute: Execute, number: int, step: Step, dialect: Dialect) -> None:
+    if _version(execute) >= number:  # another process was faster
+        return
+    step.change(execute, dialect)
+    columns, marks = "version, applied_at", f"?, {dialect.now}"
+    if number > len(FIRST_STEPS):
+        columns, marks = f"{columns}, compatible_from", f"{marks}, ?"
+        execute(f"INSERT INTO ormco_schema ({columns}) VALUES ({marks})", (number, step.compatible_from))  # noqa: S608
+    else:
+        execute(f"INSERT INTO ormco_schema ({columns}) VALUES ({marks})", (number,))  # noqa: S608
+
+
+def _run(execute: Execute, *statements: str) -> None:
+    for statement in statements:
+        execute(statement, ())
+
+
+def _build_index(execute: Execute, dialect: Dialect, name: str, columns: str) -> bool:
+    """Build an index, unless another process does; return whether it is there."""
+    if not dialect.concurrent_indexes:
+        execute(f"CREATE INDEX IF NOT EXISTS {name} ON {columns}", ())
+        return True
+    lease, owner = f"the index {name}", this_process()
+    for (holder,) in execute("SELECT owner FROM ormco_leases WHERE name = ?", (lease,)).fetchall():
+        if is_gone(holder):
+            execute("DELETE FROM ormco_leases WHERE name = ? AND owner = ?", (lease, holder))
+    taken = execute(
+        f"INSERT INTO ormco_leases (name, owner, until) VALUES (?, ?, {dialect.now} + ?) "  # noqa: S608
+        "ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until "
+        f"WHERE ormco_leases.until < {dialect.now}",
+        (lease, owner, _LONGEST_BUILD),
+    )
+    if not taken.rowcount:
+        return False
+    # What an interrupted build has left is there by name, and of no use.
+    sql = "SELECT 1 FROM pg_index WHERE indexrelid = to_regclass(?) AND NOT indisvalid"
+    if execute(sql, (name,)).fetchone():
+        execute(f"DROP INDEX CONCURRENTLY {name}", ())
+    execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {columns}", ())
+    execute("DELETE FROM ormco_leases WHERE name = ?", (lease,))
+    return True
+
+
+def _end_refreshes(transact: Transact, dialect: Dialect, clock: Clock) -> None:
+    """Let no process of an earlier release begin a refresh, and wait for those that are under way.
+
+    Such a process would have nowhere to store its new tokens once the table is another one.
+    """
+    deadline = clock.deadline(_LONGEST_OLD_CALL + 10.0)
+    owners: list[str] = []
+    while True:
+        transact(lambda run: owners.extend(_stop_refreshes(run, dialect)))
+        if all(map(is_gone, owners)):
+            return
+        owners.clear()
+        if not deadline.pause(0.1):
+            raise StoreLockedError(
+                "processes of an earlier version go on refreshing while the store is being upgraded",
+                hint="End them, then try again.",
+            )
+
+
+def _stop_refreshes(execute: Execute, dialect: Dialect) -> list[str]:
+    """Refuse new refreshes; return who is at one."""
+    if _version(execute) != len(FIRST_STEPS):  # another process has taken the step meanwhile
+        return []
+    _run(execute, *_STOP[dialect.concurrent_indexes])
+    sql = (
+        "SELECT refresh_owner FROM ormco_connections WHERE refresh_owner IS NOT NULL "  # noqa: S608
+        f"AND refresh_sent_at > {dialect.now} - ?"
+    )
+    return [row[0] for row in execute(sql, (_LONGEST_OLD_CALL,)).fetchall()]
+
+
+_WORDS = "the store is being upgraded: update ormco-connector on this machine"
+_STOP = {
+    False: (
+        "CREATE TRIGGER IF NOT EXISTS ormco_upgrade BEFORE UPDATE OF refresh_sent_at ON ormco_connections "
+        "WHEN NEW.refresh_sent_at IS NOT NULL AND NEW.refresh_sent_at IS NOT OLD.refresh_sent_at "
+        f"BEGIN SELECT RAISE(ABORT, '{_WORDS}'); END",
+    ),
+    True: (
+        "CREATE OR REPLACE FUNCTION ormco_upgrade() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$BEGIN RAISE EXCEPTION '{_WORDS}'; END$$",
+        "DROP TRIGGER IF EXISTS ormco_upgrade ON ormco_connections",
+        "CREATE TRIGGER ormco_upgrade BEFORE UPDATE OF refresh_sent_at ON ormco_connections "
+        "FOR EACH ROW WHEN (NEW.refresh_sent_at IS NOT NULL "
+        "AND NEW.refresh_sent_at IS DISTINCT FROM OLD.refresh_sent_at) "
+        "EXECUTE FUNCTION ormco_upgrade()",
+    ),
+}
+
+
+def m005_grants(execute: Execute, dialect: Dialect) -> None:
+    """Have one row for each grant: the live one of a practice, and a new one whose account is not verified.
+
+    What is sealed stays as it is, because no key is needed here; the store seals it anew when it has its key.
+    """
+    for statement in _M005:
+        execute(statement.format(now=dialect.now, **dialect.types), ())
+    for statement in dialect.grant_steps:
+        execute(statement, ())
+
+
+_M005 = (
+    "ALTER TABLE ormco_schema ADD COLUMN compatible_from INTEGER",
+    "ALTER TABLE ormco_store ADD COLUMN sealing INTEGER",
+    "ALTER TABLE ormco_connections RENAME TO ormco_connections_before",
+    *(f"DROP INDEX ormco_connections_{name}" for name in ("due", "account", "attention", "confirm")),
+    # `version` is a random mark of the last write; `generation` rises with each token set. `refresh_by` and
+    # `refresh_until` are the lease, `refresh_sends` says how often the refresh token may have been sent.
+    """CREATE TABLE ormco_connections (
+        practice_id {key} NOT NULL,
+        slot TEXT NOT NULL,
+        version BIGINT NOT NULL,
+        generation BIGINT NOT NULL,
+        state TEXT NOT NULL,
+        since {real} NOT NULL,
+        expires_at {real},
+        refreshed_at {real},
+        due_at {real},
+        retry_at {real},
+        confirm_by {real},
+        failures INTEGER NOT NULL DEFAULT 0,
+        refresh_by TEXT,
+        refresh_since {real},
+        refresh_until {real},
+        refresh_sends INTEGER NOT NULL DEFAULT 0,
+        refresh_count BIGINT NOT NULL DEFAULT 0,
+        rejected_generation BIGINT,
+        renewable INTEGER NOT NULL,
+        with_secret INTEGER,
+        provider TEXT NOT NULL,
+        account_id TEXT,
+        account_email TEXT,
+        account_name TEXT,
+        account_region TEXT,
+        account_shared INTEGER NOT NULL DEFAULT 0,
+        reason TEXT,
+        last_error TEXT,
+        scope TEXT,
+        connected_at {real},
+        lab_state TEXT,
+        lab_email TEXT,
+        access_sealed {blob},
+        refresh_sealed {blob},
+        policy_sealed {blob},
+        PRIMARY KEY (practice_id, slot)
+    ){row_space}""",
+    """INSERT INTO ormco_connections (practice_id, slot, version, generation, state, since, expires_at,
+        refreshed_at, due_at, retry_at, failures, refresh_by, refresh_since, refresh_until, refresh_sends,
+        renewable, provider, account_id, account_email, account_name, account_region, account_shared, reason,
+        last_error, scope, connected_at, lab_state, lab_email, access_sealed, refresh_sealed)
+    SELECT practice_id, 'live', revision, generation, state, since, expires_at,
+        refreshed_at, due_at, CASE WHEN refresh_sent_at IS NULL THEN retry_at END, failures, refresh_owner,
+        refresh_sent_at, refresh_sent_at + 90, CASE WHEN refresh_sent_at IS NULL THEN 0 ELSE 1 END,
+        renewable, provider, account_id, account_email, account_name, account_region,
+        CASE WHEN EXISTS (SELECT 1 FROM ormco_connections_before other WHERE other.provider = one.provider
+            AND other.account_id = one.account_id AND other.practice_id <> one.practice_id) THEN 1 ELSE 0 END,
+        reason, last_error, scope, connected_at, lab_state, lab_email, access_token, token_rest
+    FROM ormco_connections_before one
+    WHERE access_token IS NOT NULL OR unproven IS NULL OR connected_at IS NOT NULL""",
+    """INSERT INTO ormco_connections (practice_id, slot, version, generation, state, since, retry_at,
+        confirm_by, failures, renewable, provider, reason, last_error, policy_sealed)
+    SELECT practice_id, 'unverified', revision, 1,
+        CASE WHEN access_token IS NULL AND connected_at IS NULL THEN state ELSE 'degraded' END, since,
+        retry_at, confirm_by, failures, 1, provider, CASE WHEN confirm_by IS NULL THEN 'account_unread' ELSE
+        'account_unconfirmed' END, NULL, unproven
+    FROM ormco_connections_before WHERE unproven IS NOT NULL""",
+    "DROP TABLE ormco_connections_before",
+    # None of the indexed columns changes at a refresh.
+    "CREATE UNIQUE INDEX ormco_connections_one_account ON ormco_connections (provider, account_id) "
+    "WHERE slot = 'live' AND account_id IS NOT NULL AND account_shared = 0 AND state <> 'revoked'",
+    "CREATE INDEX ormco_connections_account ON ormco_connections (provider, account_id) "
+    "WHERE account_id IS NOT NULL",
+    "CREATE INDEX ormco_connections_confirm ON ormco_connections (confirm_by) WHERE confirm_by IS NOT NULL",
+    "UPDATE ormco_store SET sealing = 2 WHERE NOT EXISTS (SELECT 1 FROM ormco_connections) "
+    "AND NOT EXISTS (SELECT 1 FROM ormco_requests)",
+    "CREATE TABLE ormco_leases (name TEXT PRIMARY KEY, owner TEXT NOT NULL, until {real} NOT NULL)",
+    "CREATE TABLE ormco_event_counter (id INTEGER PRIMARY KEY CHECK (id = 1), last BIGINT NOT NULL, "
+    "pruned_before {real})",
+    "INSERT INTO ormco_event_counter (id, last) SELECT 1, COALESCE(MAX(sequence), 0) FROM ormco_events",
+)
+
+
+_STEPS: tuple[Step, ...] = (
+    *(Step(change=change) for change in FIRST_STEPS),
+    Step(change=m005_grants, prepare=_end_refreshes),
+    Step(index=("ormco_connections_state", "ormco_connections (state, practice_id)"), compatible_from=5),
+)
+
+
+def steps() -> Sequence[Step]:
+    """Return all steps, in order; the schema's version is their number."""
+    return _STEPS

@@ -1,0 +1,92 @@
+"""A real PgBouncer in transaction mode, in front of this test run's PostgreSQL server."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import Self
+from urllib.parse import quote, unquote
+
+import pytest
+
+__all__ = ["Pooler", "shared_pooler"]
+
+
+class Pooler:
+    """One PgBouncer on a Unix socket in a folder of its own.
+
+    Args:
+        program: of PgBouncer.
+        server: folder of the server's socket.
+        user: to run it as, or None for this one.
+        sessions: of the server for each database: few, so that clients have to share them.
+    """
+
+    def __init__(self, program: str, server: str, *, user: str | None, sessions: int = 3) -> None:
+        self._program = program
+        self._server = server
+        self._user = user
+        self._sessions = sessions
+        self._folder = Path(tempfile.mkdtemp(prefix="ormco-pgb-", dir="/tmp"))
+
+    def __enter__(self) -> Self:
+        settings = {
+            "unix_socket_dir": self._folder,
+            "listen_port": 6432,
+            "auth_type": "any",
+            "pool_mode": "transaction",
+            "default_pool_size": self._sessions,
+            "max_client_conn": 500,
+            "ignore_startup_parameters": "extra_float_digits",
+            "logfile": self._folder / "log",
+        }
+        lines = [f"{name} = {value}" for name, value in settings.items()]
+        database = f"[databases]\n* = host={self._server} user=ormco\n[pgbouncer]\n"
+        config = self._folder / "pgbouncer.ini"
+        config.write_text(database + "\n".join(lines) + "\n")
+        if self._user is not None:
+            shutil.chown(self._folder, self._user)
+        self._process = subprocess.Popen(
+            [self._program, "-q", config], user=self._user, stdin=subprocess.DEVNULL, cwd="/"
+        )
+        ends = time.monotonic() + 30
+        while not (self._folder / ".s.PGSQL.6432").exists():
+            assert time.monotonic() < ends, "PgBouncer does not start"
+            time.sleep(0.02)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def url(self, server_url: str) -> str:
+        """Return the URL of a server's database, through the pooler."""
+        return f"{server_url.partition('?')[0]}?host={quote(str(self._folder), safe='')}&port=6432"
+
+
+@lru_cache(maxsize=1)
+def shared_pooler(socket_folder: str) -> Pooler:
+    """Return this test run's pooler, started when it is first needed and stopped at the end.
+
+    Without PgBouncer the test is skipped, loudly; in CI that is a failure.
+
+    Args:
+        socket_folder: of the server, percent-encoded.
+    """
+    program = shutil.which("pgbouncer") or next(iter(Path("/usr/sbin").glob("pgbouncer")), None)
+    if program is None:
+        why = "PgBouncer is not installed: apt-get install pgbouncer"
+        if os.environ.get("CI"):
+            pytest.fail(why)
+        pytest.skip(why)
+    user = "postgres" if os.getuid() == 0 else None
+    pooler = Pooler(str(program), unquote(socket_folder), user=user)
+    atexit.register(pooler.__exit__)
+    return pooler.__enter__()

@@ -1,0 +1,329 @@
+"""The rows of grants: claimed once, settled whatever has become of them, changed only as they were read."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from connector.connection import Account, AccountPolicy, ConnectionState, Event
+from connector.errors import StoreDamagedError
+from connector.store import UNVERIFIED, Row, Store
+from connector.store.database import NotUniqueError
+from connector.store.grants import FromNow, account_columns
+from tests.support.stores import put, put_unverified, row_of, store_at, token_set, value_of
+
+LEASE = 60.0
+
+
+def event(store: Store, kind: str = "revoke") -> Event:
+    return Event(at=store.clock.utc_now(), kind=kind, outcome="ok", practice_id="p")
+
+
+def kinds(store: Store) -> list[str]:
+    return [entry.kind for entry in store.audit.events()]
+
+
+def test_claim_is_for_one(store: Store) -> None:
+    """Of all that have read the same row, one gets the lease; the others find somebody at it."""
+    row = put(store, "p")
+    claims = [store.grants.claim(row, LEASE) for _ in range(3)]
+    assert [claim is not None for claim in claims] == [True, False, False]
+    assert row_of(store, "p").is_leased
+    assert not row_of(store, "p").answer_may_be_lost
+
+
+def test_claim_by_threads_at_once(store: Store) -> None:
+    """However many try at the same moment, one has it."""
+    row = put(store, "p")
+    claims: list[Row | None] = []
+    threads = [
+        threading.Thread(target=lambda: claims.append(store.grants.claim(row, LEASE))) for _ in range(12)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(claim is not None for claim in claims) == 1
+
+
+def test_lease_that_has_ended(store: Store) -> None:
+    """A lease that ended without a settle says that the answer may be lost, and can be claimed."""
+    claimed = store.grants.claim(put(store, "p"), -1.0)
+    assert claimed is not None
+    row = row_of(store, "p")
+    assert not row.is_leased
+    assert row.answer_may_be_lost
+    again = store.grants.claim(row, LEASE)
+    assert again is not None
+    assert again.refresh_sends == 2
+    assert again.refresh_since == row.refresh_since
+
+
+def test_lease_of_a_dead_process(store: Store) -> None:
+    """A lease ends with its owner, if that can be told from here."""
+    claimed = store.grants.claim(put(store, "p"), LEASE)
+    assert claimed is not None
+    host = (claimed.refresh_by or "").rsplit(" ", 2)[0]
+    store.grants.change(claimed, {"refresh_by": f"{host} 999999999 1"})
+    assert not row_of(store, "p").is_leased
+    store.grants.change(row_of(store, "p"), {"refresh_by": "another-host 999999999 1"})
+    assert row_of(store, "p").is_leased
+
+
+@pytest.mark.parametrize("ahead", [86_400.0, 86_400.0 * 365 * 80])
+def test_times_from_a_wrong_clock(store: Store, ahead: float) -> None:
+    """What was stored while a clock was ahead is not believed once it is right: token, lease and backoff."""
+    row = put(store, "p", refreshed_at=FromNow(ahead), expires_at=FromNow(ahead + 3600))
+    assert not row.lasts()
+    waiting = store.grants.change(row, {"retry_at": FromNow(ahead)})
+    assert waiting is not None
+    assert waiting.retry_in == 0
+    leased = {
+        "refresh_by": "another 1 2",
+        "refresh_since": FromNow(ahead),
+        "refresh_until": FromNow(ahead + 60),
+    }
+    assert store.grants.change(waiting, leased)
+    assert not row_of(store, "p").is_leased
+
+
+def test_settle_replaces_the_tokens_that_were_sent(store: Store) -> None:
+    """New tokens are stored, counted, and end the lease; a routine refresh is no event."""
+    claimed = store.grants.claim(put(store, "p", age=3000), LEASE)
+    assert claimed is not None
+    assert store.grants.settle(claimed, token_set("p", number=1))
+    row = row_of(store, "p")
+    assert value_of(store, "p") == ("at-p-1", "rt-p-1")
+    assert (row.generation, row.refresh_count, row.refresh_by, row.refresh_sends) == (2, 1, None, 0)
+    assert row.lasts(3000)
+    assert kinds(store) == []
+
+
+def test_settle_is_an_event_where_that_is_set(url: str) -> None:
+    """A setting records every refresh."""
+    store = store_at(url, record_refreshes=True)
+    store.grants.settle(put(store, "p"), token_set("p", number=1))
+    assert kinds(store) == ["refresh"]
+    store.close()
+
+
+@pytest.mark.parametrize("state", ["degraded", "needs_repair"])
+def test_settle_ends_a_failure(store: Store, state: str) -> None:
+    """New tokens bring a connection back, whatever it was taken for meanwhile; that is an event."""
+    claimed = store.grants.claim(put(store, "p"), LEASE)
+    assert claimed is not None
+    assert store.grants.change(claimed, {"state": state, "reason": "answer_lost"})
+    assert store.grants.settle(claimed, token_set("p", number=1))
+    assert (row_of(store, "p").state, row_of(store, "p").reason) == ("connected", None)
+    assert kinds(store) == ["refresh"]
+
+
+def test_settle_leaves_the_wish_to_revoke(store: Store) -> None:
+    """While a connection is being revoked, the pair that has to go is the newest, and nobody is given it."""
+    claimed = store.grants.claim(put(store, "p"), LEASE)
+    assert claimed is not None
+    assert store.grants.change(claimed, {"state": "revoking"})
+    assert store.grants.settle(claimed, token_set("p", number=1))
+    assert row_of(store, "p").state == "revoking"
+    assert value_of(store, "p") == ("at-p-1", "rt-p-1")
+
+
+def test_settle_of_a_grant_that_is_not_verified(store: Store) -> None:
+    """New tokens of a grant that waits for its account leave it waiting, on the terms it came with."""
+    new = put_unverified(store, "p", policy=AccountPolicy(expected_account="dr@practice.test"))
+    assert store.grants.settle(new, token_set("p", number=1))
+    assert value_of(store, "p", slot=UNVERIFIED) == ("at-p-1", "rt-p-1")
+    waiting = store.grants.row("p", UNVERIFIED)
+    assert waiting is not None
+    assert waiting.state == "degraded"
+    assert store.grants.policy(waiting).expected_account == "dr@practice.test"
+
+
+def revoked(store: Store) -> None:
+    gone = {"state": "revoked", "access_sealed": None, "refresh_sealed": None}
+    assert store.grants.change(row_of(store, "p"), gone)
+
+
+def refreshed(store: Store) -> None:
+    assert store.grants.settle(row_of(store, "p"), token_set("p", number=7))
+
+
+def connected_anew(store: Store) -> None:
+    put(store, "p", tokens=token_set("p", number=7))
+
+
+def forgotten_and_connected(store: Store) -> None:
+    store.forget("p", event(store, "forget"))
+    put(store, "p", tokens=token_set("p", number=7))
+
+
+@pytest.mark.parametrize("newer", [refreshed, connected_anew, forgotten_and_connected])
+def test_settle_does_not_replace_newer_tokens(store: Store, newer: Callable[[Store], None]) -> None:
+    """Tokens that come late do not take the place of newer ones, nor of another grant's."""
+    claimed = store.grants.claim(put(store, "p"), LEASE)
+    assert claimed is not None
+    newer(store)
+    assert store.grants.settle(claimed, token_set("p", number=1)) is None
+    assert value_of(store, "p") == ("at-p-7", "rt-p-7")
+
+
+def test_settle_brings_nothing_back(store: Store) -> None:
+    """Tokens that come late undo no revocation, and bring no forgotten practice back."""
+    claimed = store.grants.claim(put(store, "p"), LEASE)
+    assert claimed is not None
+    revoked(store)
+    assert store.grants.settle(claimed, token_set("p", number=1)) is None
+    assert value_of(store, "p") == (None, None)
+    store.forget("p", event(store, "forget"))
+    assert store.grants.settle(claimed, token_set("p", number=1)) is None
+    assert store.connection("p") is None
+
+
+def test_settle_keeps_the_lab(store: Store) -> None:
+    """What others record of the lab connection meanwhile stays."""
+    claimed = store.grants.claim(put(store, "p"), LEASE)
+    assert claimed is not None
+    put_lab = {"lab_state": "active", "lab_email": "lab@ormco.test"}
+    assert store.grants.change(claimed, put_lab)
+    assert store.grants.settle(claimed, token_set("p", number=1))
+    assert row_of(store, "p").lab_state == "active"
+
+
+@pytest.mark.parametrize(("lost", "sends"), [(False, 0), (True, 1)])
+def test_end_lease(store: Store, lost: bool, sends: int) -> None:
+    """A call that brought nothing ends its lease, and leaves whether the refresh token may be used up."""
+    claimed = store.grants.claim(put(store, "p"), LEASE)
+    assert claimed is not None
+    failed = {"failures": 1, "retry_at": FromNow(5), "state": "degraded"}
+    assert store.grants.end_lease(claimed, failed, lost=lost)
+    row = row_of(store, "p")
+    assert (row.refresh_by, row.refresh_sends, row.failures, row.state) == (None, sends, 1, "degraded")
+    assert row.answer_may_be_lost is lost
+    assert 0 < row.retry_in <= 5
+
+
+def test_end_lease_does_not_undo_what_others_decided(store: Store) -> None:
+    """A failure that is recorded late leaves the wish to revoke, newer tokens and another's lease alone."""
+    claimed = store.grants.claim(put(store, "p"), LEASE)
+    assert claimed is not None
+    store.grants.change(claimed, {"state": "revoking"})
+    store.grants.end_lease(claimed, {"state": "degraded"}, lost=False, events=[event(store)])
+    assert (row_of(store, "p").state, row_of(store, "p").refresh_by) == ("revoking", None)
+    assert kinds(store) == []
+    refreshed(store)
+    assert store.grants.end_lease(claimed, {"state": "degraded"}, lost=False) is None
+
+
+def test_change_only_of_what_was_read(store: Store) -> None:
+    """A decision that was made from an older row is not written, nor are its events."""
+    row = put(store, "p")
+    assert store.grants.change(row, {"reason": "first"}, [event(store, "lab")])
+    assert store.grants.change(row, {"reason": "second"}, [event(store)]) is None
+    assert row_of(store, "p").reason == "first"
+    assert kinds(store) == ["lab"]
+
+
+def test_state_account_and_provider_are_sealed_in(store: Store) -> None:
+    """A row in which somebody edited what its tokens are bound to does not open."""
+    for column, value in (
+        ("state", "degraded"),
+        ("account_id", "another"),
+        ("provider", "another"),
+        ("generation", 7),
+        ("practice_id", "q"),
+        ("slot", UNVERIFIED),
+    ):
+        row = replace(put(store, "p"), **{column: value})  # type: ignore[arg-type]
+        with pytest.raises(StoreDamagedError):
+            store.grants.access_token(row)
+        with pytest.raises(StoreDamagedError):
+            store.grants.refresh_token(row)
+
+
+def test_tokens_of_another_store_or_time(url: str, store: Store) -> None:
+    """Sealed values of an earlier token set, or of another store with the same key, do not open."""
+    older = put(store, "p")
+    store.grants.settle(older, token_set("p", number=1))
+    replayed = replace(row_of(store, "p"), access_sealed=older.access_sealed)
+    with pytest.raises(StoreDamagedError):
+        store.grants.access_token(replayed)
+    store.database.apply([("UPDATE ormco_store SET store_id = 'another', key_proof = NULL", ())])
+    other = store_at(url)
+    with pytest.raises(StoreDamagedError):
+        other.grants.access_token(row_of(other, "p"))
+    other.close()
+
+
+def test_promote_makes_a_new_grant_live(store: Store) -> None:
+    """The new tokens take the place of the old ones in one step; the practice's history goes on."""
+    put(store, "p", lab_state="active")
+    new = put_unverified(store, "p", tokens=token_set("p", number=5), policy=AccountPolicy(to_confirm=True))
+    assert store.grants.policy(new).to_confirm
+    account = Account(id="u-1", email="dr@practice.test", region="europe")
+    changes = account_columns(account) | {"account_shared": 0}
+    promoted = store.grants.promote(new, row_of(store, "p"), changes, [event(store, "complete")])
+    assert promoted is not None
+    assert (promoted.generation, promoted.account, promoted.lab_state) == (2, account, "active")
+    assert value_of(store, "p") == ("at-p-5", "rt-p-5")
+    assert store.grants.row("p", UNVERIFIED) is None
+    assert kinds(store) == ["complete"]
+
+
+def test_promote_only_what_was_read(store: Store) -> None:
+    """If either row has changed meanwhile, nothing is promoted, and nothing is lost."""
+    live = put(store, "p")
+    new = put_unverified(store, "p")
+    refreshed(store)
+    assert store.grants.promote(new, live, {"account_shared": 0}, [event(store)]) is None
+    newer = put_unverified(store, "p", tokens=token_set("p", number=9))
+    assert store.grants.promote(new, row_of(store, "p"), {"account_shared": 0}, [event(store)]) is None
+    assert store.grants.promote(new, None, {"account_shared": 0}, [event(store)]) is None
+    assert value_of(store, "p") == ("at-p-7", "rt-p-7")
+    waiting = store.grants.row("p", UNVERIFIED)
+    assert waiting is not None
+    assert waiting.version == newer.version
+    assert kinds(store) == []
+
+
+def test_one_account_is_one_practices(store: Store) -> None:
+    """Of practices that are connected to one account at the same moment, one is, unless that is allowed."""
+    account = Account(id="u-1")
+    new = [put_unverified(store, name) for name in ("p", "q", "r")]
+    alone = account_columns(account) | {"account_shared": 0}
+    assert store.grants.promote(new[0], None, alone, [])
+    with pytest.raises(NotUniqueError):
+        store.grants.promote(new[1], None, alone, [])
+    assert store.grants.promote(new[2], None, alone | {"account_shared": 1}, [])
+    assert store.practices_of_account("test", "u-1") == ["p", "r"]
+    revoked(store)
+    assert store.grants.promote(new[1], None, alone, [])
+
+
+def test_drop_only_what_was_read(store: Store) -> None:
+    """A new grant is dropped with its event, unless a newer one has taken its place."""
+    old = put_unverified(store, "p")
+    new = put_unverified(store, "p", tokens=token_set("p", number=1))
+    assert not store.grants.drop(old, [event(store)])
+    assert store.grants.drop(new, [event(store, "complete")])
+    assert kinds(store) == ["complete"]
+    assert store.connection("p") is None
+
+
+def test_unverified_grant_is_what_is_known_of_a_practice(store: Store) -> None:
+    """A practice whose first grant waits for its account is listed, and needs attention."""
+    put_unverified(store, "p", reason="account_unread")
+    connection = store.connection("p")
+    assert connection is not None
+    assert (connection.state, connection.reason) == (ConnectionState.DEGRADED, "account_unread")
+    assert [found.practice_id for found in store.connections(needs_attention=True)] == ["p"]
+
+
+def test_overdue_confirmations(store: Store) -> None:
+    """Grants that nobody has confirmed in time are found."""
+    put_unverified(store, "p", confirm_by=FromNow(-1))
+    put_unverified(store, "q", confirm_by=FromNow(60))
+    assert store.grants.overdue() == ["p"]
+    assert store.summary().unconfirmed == 2

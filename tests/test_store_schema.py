@@ -1,0 +1,322 @@
+"""The schema, from an empty database and from every earlier version."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from connector.errors import StoreDamagedError, StoreUnavailableError
+from connector.store import UNVERIFIED, Store, schema
+from connector.store.database import Dialect, Execute
+from connector.store.grants import FromNow
+from connector.store.schema import Step
+from tests.support.clock import ManualClock
+from tests.support.old_stores import LIVE_TOKENS, MADE_AT, old_store
+from tests.support.processes import ROOT
+from tests.support.stores import KEY, KINDS, fresh_url, put, row_of, store_at, value_of
+
+KNOWN = len(schema.steps())
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def url(kind: str, tmp_path: Path) -> str:
+    return fresh_url(kind, tmp_path)
+
+
+def run(store: Store, sql: str, *args: object) -> None:
+    store.database.apply([(sql, args)])
+
+
+def versions(store: Store) -> list[int]:
+    return [row[0] for row in store.database.all("SELECT version FROM ormco_schema ORDER BY version", ())]
+
+
+def with_steps(monkeypatch: pytest.MonkeyPatch, *more: Step) -> None:
+    monkeypatch.setattr(schema, "_STEPS", (*schema.steps(), *more))
+
+
+def add_note(execute: Execute, dialect: Dialect) -> None:
+    execute("ALTER TABLE ormco_connections ADD COLUMN note TEXT", ())
+
+
+def test_each_step_is_recorded(url: str) -> None:
+    """An empty database gets the newest schema, with a record of each step."""
+    store = store_at(url)
+    store.check()
+    assert versions(store) == list(range(1, KNOWN + 1))
+    store.close()
+
+
+def test_newer_schema_is_refused(url: str) -> None:
+    """A schema from the future that this release cannot live with is left alone."""
+    store = store_at(url)
+    store.check()
+    run(store, "INSERT INTO ormco_schema (version, applied_at) VALUES (99, 0)")
+    store.close()
+    for attempt in (store.check, lambda: store.connection("p"), lambda: put(store, "p")):
+        with pytest.raises(StoreUnavailableError, match="newer version"):
+            attempt()
+    store.close()
+
+
+@pytest.mark.parametrize(("compatible_from", "works"), [(KNOWN, True), (1, True), (KNOWN + 1, False)])
+def test_two_releases_side_by_side(url: str, compatible_from: int, works: bool) -> None:
+    """A release goes on working on a newer schema that says so, and is refused by any other."""
+    store = store_at(url)
+    put(store, "p")
+    sql = "INSERT INTO ormco_schema (version, applied_at, compatible_from) VALUES (?, 0, ?)"
+    run(store, sql, KNOWN + 1, compatible_from)
+    older = store_at(url)
+    if works:
+        assert value_of(older, "p")[0] == "at-p-0"
+        assert older.grants.claim(row_of(older, "p"), 60)
+    else:
+        with pytest.raises(StoreUnavailableError, match="newer version"):
+            value_of(older, "p")
+    older.close()
+    store.close()
+
+
+def test_older_schema_is_upgraded(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store of an earlier version is brought up to date when it is opened, its content kept."""
+    store = store_at(url)
+    before = put(store, "p")
+    store.close()
+    with_steps(monkeypatch, Step(change=add_note), Step(index=("ormco_notes", "ormco_connections (note)")))
+    assert row_of(store, "p").version == before.version
+    assert store.database.all("SELECT note FROM ormco_connections", ()) == [(None,)]
+    assert store.facts()["schema_version"] == str(KNOWN + 2)
+    store.close()
+
+
+def test_step_that_fails_leaves_nothing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that fails in its middle is undone as a whole, and runs again the next time."""
+    store = store_at(url)
+    put(store, "p")
+    store.close()
+    failing = [True]
+
+    def change(execute: Execute, dialect: Dialect) -> None:
+        add_note(execute, dialect)
+        if failing:
+            execute("SELECT * FROM nowhere", ())
+
+    with_steps(monkeypatch, Step(change=change))
+    with pytest.raises(StoreUnavailableError if "sqlite" in url else StoreDamagedError, match="nowhere"):
+        store.connection("p")
+    store.close()
+    failing.clear()
+    assert value_of(store, "p")[0] == "at-p-0"
+    store.close()
+
+
+def test_step_may_take_longer_than_any_call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A step of the schema has no time limit, whatever the server's own is."""
+    url = fresh_url("postgresql", tmp_path)
+    store = store_at(url)
+    store.check()
+    database = url.partition("?")[0].rpartition("/")[2]
+    run(store, f"ALTER DATABASE {database} SET statement_timeout = '200ms'")
+    store.close()
+    with_steps(monkeypatch, Step(change=lambda execute, dialect: execute("SELECT pg_sleep(1)", ()) and None))
+    slow = store_at(url)
+    slow.check()
+    assert versions(slow)[-1] == KNOWN + 1
+    slow.close()
+
+
+def test_index_whose_build_was_interrupted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What an interrupted build has left is removed, and the index is built."""
+    store = store_at(fresh_url("postgresql", tmp_path))
+    store.check()
+    run(store, "CREATE INDEX ormco_half ON ormco_connections (reason)")
+    run(store, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ormco_half'::regclass")
+    run(store, "INSERT INTO ormco_leases VALUES ('the index ormco_half', 'elsewhere 1 2', 0)")
+    store.close()
+    with_steps(monkeypatch, Step(index=("ormco_half", "ormco_connections (reason)")))
+    store.check()
+    valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'ormco_half'::regclass"
+    assert store.database.all(valid, ()) == [(True,)]
+    store.close()
+
+
+def test_upgrades_at_the_same_time(kind: str, tmp_path: Path) -> None:
+    """Processes that start together on an old store make one new one."""
+    url = old_store(kind, tmp_path)
+    stores = [store_at(url, clock=ManualClock(MADE_AT)) for _ in range(6)]
+    errors: list[Exception] = []
+
+    def begin(store: Store) -> None:
+        try:
+            store.check()
+        except Exception as exc:
+            errors.append(exc)
+
+    threads = [threading.Thread(target=begin, args=(store,)) for store in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert [value_of(store, "connected")[0] for store in stores] == ["at-connected-0"] * 6
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture
+def upgraded(kind: str, tmp_path: Path) -> Store:
+    return store_at(old_store(kind, tmp_path), clock=ManualClock(MADE_AT))
+
+
+def test_upgrade_keeps_every_connection(upgraded: Store) -> None:
+    """What earlier releases have stored of each practice is there, in the state it was in."""
+    found = {each.practice_id: (each.state.value, each.reason) for each in upgraded.connections()}
+    assert found == {
+        "both": ("connected", None),
+        "connected": ("connected", None),
+        "degraded": ("degraded", "provider_unavailable"),
+        "lost": ("degraded", "answer_lost"),
+        "needs-repair": ("needs_repair", "grant_refused"),
+        "not-renewable": ("connected", None),
+        "revoked": ("revoked", None),
+        "revoking": ("revoking", "revocation_unproved"),
+        "twin-1": ("connected", None),
+        "twin-2": ("connected", None),
+        "under-way": ("connected", None),
+        "unread": ("degraded", "account_unread"),
+    }
+    account = upgraded.existing("connected").account
+    assert account is not None
+    assert (account.email, account.region) == ("connected@practice.test", "europe")
+    assert upgraded.existing("connected").token_generation == 7
+    upgraded.close()
+
+
+@pytest.mark.parametrize("checked", [False, True], ids=["read", "sealed anew"])
+def test_upgrade_keeps_every_token(upgraded: Store, checked: bool) -> None:
+    """Tokens open before and after they are sealed anew, and so does what waited for its account."""
+    if checked:
+        upgraded.check()
+    for practice_id in LIVE_TOKENS:
+        assert value_of(upgraded, practice_id) == (f"at-{practice_id}-0", f"rt-{practice_id}-0")
+    assert value_of(upgraded, "not-renewable") == ("at-not-renewable-0", None)
+    assert value_of(upgraded, "unread", slot=UNVERIFIED) == ("at-unread-0", "rt-unread-0")
+    assert value_of(upgraded, "both", slot=UNVERIFIED)[0] == "at-both-newer-0"
+    waiting = upgraded.grants.row("both", UNVERIFIED)
+    assert waiting is not None
+    assert upgraded.grants.policy(waiting).allow_account_change
+    lost = [name for name in LIVE_TOKENS if row_of(upgraded, name).answer_may_be_lost]
+    assert lost == ["lost", "under-way"]
+    upgraded.close()
+
+
+@pytest.mark.parametrize("checked", [False, True], ids=["read", "sealed anew"])
+def test_upgrade_keeps_requests_cursors_and_events(upgraded: Store, checked: bool) -> None:
+    """An open request can be answered, a watch goes on, a code is spent, and the record goes on."""
+    if checked:
+        upgraded.check()
+    request = upgraded.requests.find("state-1")
+    assert request is not None
+    assert request.code_verifier == "verifier-1"
+    assert not upgraded.requests.spend_code("KY-s!IAAA")
+    assert upgraded.watches.cursor("backend", "connected") is not None
+    assert list(upgraded.watches.cases("backend", "connected", ["case-1"])) == ["case-1"]
+    events = upgraded.audit.events()
+    assert [event.sequence for event in events] == list(range(1, 9))
+    put(upgraded, "new")
+    upgraded.forget("new", events[0])
+    assert upgraded.audit.events()[-1].sequence == 9
+    upgraded.close()
+
+
+def test_old_seals_are_accepted_until_none_is_left(upgraded: Store) -> None:
+    """Once everything is sealed anew, a value that an earlier release has sealed does not open any more."""
+    select = "SELECT access_sealed FROM ormco_connections WHERE practice_id = 'connected'"
+    old = upgraded.database.one(select, ())[0]
+    upgraded.check()
+    run(upgraded, "UPDATE ormco_connections SET access_sealed = ? WHERE practice_id = 'connected'", old)
+    with pytest.raises(StoreDamagedError):
+        value_of(upgraded, "connected")
+    upgraded.close()
+
+
+def old_release(folder: Path, script: str) -> Sequence[str]:
+    """Return the command that runs a script with the release of commit c4d305c."""
+    if not (folder / "connector").exists():
+        archive = subprocess.run(
+            ["git", "archive", "c4d305c", "connector"], cwd=ROOT, capture_output=True, check=False
+        )
+        if archive.returncode:
+            pytest.skip("this checkout has no history: the earlier release cannot be run")
+        subprocess.run(["tar", "x", "-C", folder], input=archive.stdout, check=True)
+    return [sys.executable, "-c", script]
+
+
+OLD_PROCESS = """
+import sys, time
+from connector.clock import Clock
+from connector.errors import ConnectorError
+from connector.refresh import Refresher
+from connector.store import open_store
+from connector.token_set import TokenSet
+url, key = sys.argv[1:]
+store = open_store(url, keys=key, clock=Clock(), actor="old")
+class Endpoint:
+    def refresh(self, refresh_token):
+        print("sent", flush=True)
+        sys.stdin.readline()
+        return TokenSet(access_token="at-new", refresh_token="rt-new", received_at=Clock().utc_now())
+refresher = Refresher(store, lambda name: Endpoint(), Clock(), ahead=False)
+try:
+    print(refresher.access_token("under-way" if len(sys.argv) > 3 else "connected"), flush=True)
+    time.sleep(1)
+    refresher.refresh("twin-1", force=True)
+except ConnectorError as exc:
+    print(type(exc).__name__, exc.message, flush=True)
+"""
+
+
+def test_process_of_an_earlier_release(kind: str, tmp_path: Path) -> None:
+    """A refresh of an earlier release that is under way is waited for, and its tokens are kept; its next
+    one fails with words, before anything is sent.
+    """
+    url = old_store(kind, tmp_path)
+    if kind == "pgbouncer":
+        pytest.skip("earlier releases do not work through PgBouncer")
+    folder = tmp_path / "old"
+    folder.mkdir()
+    old = subprocess.Popen(
+        [*old_release(folder, OLD_PROCESS), url, KEY],
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert old.stdin is not None
+    assert old.stdout is not None
+    assert old.stdout.readline() == "sent\n"
+    store = store_at(url)
+    upgrading = threading.Thread(target=store.check)
+    upgrading.start()
+    time.sleep(0.5)
+    old.stdin.write("go on\n")
+    old.stdin.flush()
+    upgrading.join(60)
+    assert value_of(store, "connected") == ("at-new", "rt-new")
+    rest, _ = old.communicate(timeout=60)
+    assert rest.splitlines()[0] == "at-new"
+    assert "sent" not in rest
+    assert rest.splitlines()[1].startswith("Store"), rest
+    assert store.grants.change(row_of(store, "connected"), {"retry_at": FromNow()})
+    store.close()
