@@ -30,15 +30,24 @@ class Connector(Upkeep):
     """
 
     @classmethod
-    def from_config(cls, config: Config, *, clock: Clock | None = None, actor: str | None = None) -> Self:
+    def from_config(
+        cls,
+        config: Config,
+        *,
+        clock: Clock | None = None,
+        actor: str | None = None,
+        proactive: bool = True,
+    ) -> Self:
         """Make a connector; no file, network or browser is touched before its first call.
 
         Args:
             config: the settings.
             clock: the time, for tests.
             actor: who acts, for the audit record; by default the user and the machine.
+            proactive: refresh tokens in the background when their end is near; a program that runs once need
+                not.
         """
-        return cls(Resources(config, clock=clock, actor=actor))
+        return cls(Resources(config, clock=clock, actor=actor), proactive=proactive)
 
     def begin(
         self,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from connector.clock import Clock
 from connector.config import Config
-from connector.errors import SettingError
+from connector.errors import SettingError, StoreUnavailableError
 from connector.oauth.provider import ClientRegistration, Provider
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Resources:
         self._provider: Provider | None = None
         self._endpoint: TokenEndpoint | None = None
         self._rotator: Rotator | None = None
+        self._is_closed = False
         self._reached_at = float("-inf")
         if hasattr(os, "register_at_fork"):  # not on Windows
             forget = weakref.WeakMethod(self._forget_sockets)
@@ -60,8 +61,14 @@ class Resources:
 
     @property
     def store(self) -> Store:
-        """The store; nothing is opened before its first call."""
+        """The store; nothing is opened before its first call.
+
+        Raises:
+            connector.errors.StoreUnavailableError: the connector was closed.
+        """
         with self._lock:
+            if self._is_closed:
+                raise StoreUnavailableError("this connector was closed", hint="Make a new one.")
             if self._store is None:
                 from connector.store import open_store
 
@@ -129,7 +136,12 @@ class Resources:
             if self._rotator is None:
                 from connector.refresh.rotate import Rotator
 
-                self._rotator = Rotator(self.store, self.endpoint_of, self.clock)
+                self._rotator = Rotator(
+                    self.store,
+                    self.endpoint_of,
+                    self.clock,
+                    reuse_seconds=lambda: self.config.load_provider().refresh_reuse_seconds,
+                )
             return self._rotator
 
     def check_reachable(self) -> None:
@@ -148,8 +160,9 @@ class Resources:
             self._reached_at = self.clock.monotonic()
 
     def close(self) -> None:
-        """Close what was opened."""
+        """Close what was opened; nothing can be done with it any more."""
         with self._lock:
+            self._is_closed = True
             if self._endpoint is not None:
                 self._endpoint.close()
             if self._store is not None:

@@ -26,8 +26,9 @@ __all__ = ["Upkeep"]
 class Upkeep:
     """Repair, revoke, reconnect, forget, and the doctor."""
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: Resources, *, proactive: bool = True) -> None:
         self._resources = resources
+        self._proactive = proactive
 
     def repair(
         self,
@@ -171,12 +172,16 @@ class Upkeep:
 
             verify_account(resources, practice_id)
 
-        return AccessTokens(resources.store, resources.rotator, resources.clock, verify=verify)
+        return AccessTokens(
+            resources.store,
+            resources.rotator,
+            resources.clock,
+            verify=verify,
+            proactive=self._proactive,
+        )
 
-    def _token(self, practice_id: str, refreshed: bool) -> str:
-        if refreshed:
-            self._tokens.refresh(practice_id, force=True)
-        return self._tokens.access_token(practice_id)
+    def _token(self, practice_id: str, rejected: str | None) -> str:
+        return self._tokens.access_token(practice_id, rejected=rejected)
 
     def _capture(self, url: str, *, redirect_uri: str) -> AbstractContextManager[str]:
         from connector.browser import open_capture

@@ -119,7 +119,7 @@ def open_connector(config: Config, *, must_exist: bool = False) -> Iterator[Conn
 
     if must_exist:
         _require_store(config)
-    with Connector.from_config(config) as connector:
+    with Connector.from_config(config, proactive=False) as connector:
         try:
             yield connector
         except ConnectorError as exc:

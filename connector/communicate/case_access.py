@@ -43,10 +43,10 @@ class CaseAccess:
 
     Args:
         resources: what to work with.
-        token: called as `token(practice_id, refreshed)`, returns an access token, refreshed first if asked.
+        token: called as `token(practice_id, rejected)`, returns another access token than the rejected one.
     """
 
-    def __init__(self, resources: Resources, token: Callable[[str, bool], str]) -> None:
+    def __init__(self, resources: Resources, token: Callable[[str, str | None], str]) -> None:
         self._resources = resources
         self._token = token
         self._start()
@@ -124,7 +124,7 @@ class CaseAccess:
     def _open(self, connection: Connection, named: str | None) -> CaseReader:
         provider, clock = self._resources.provider, self._resources.clock
         token = partial(self._token, connection.practice_id)
-        refresher = TokenRefresher(token, clock=clock)
+        refresher = TokenRefresher(token)
         api = ApiClient(refresher, origins=self.origins, clock=clock, transport=self._transport)
         # Most cases need neither the labs' ids nor another region: then nobody asks the users API.
         read_user = partial(_read_user, provider, token, clock)
@@ -147,7 +147,7 @@ class CaseAccess:
         return connection
 
 
-def _read_user(provider: Provider, token: Callable[[bool], str], clock: Clock) -> User | None:
+def _read_user(provider: Provider, token: Callable[[str | None], str], clock: Clock) -> User | None:
     from connector.communicate.users import UsersApi
 
     return UsersApi(provider, token, clock=clock).me() if provider.users_url else None

@@ -24,7 +24,6 @@ from connector.oauth.http import (
     open_session,
     retry_after,
 )
-from connector.redact import fingerprint
 
 __all__ = [
     "ApiClient",
@@ -37,7 +36,6 @@ __all__ = [
     "unexpected_response",
 ]
 
-_REFRESH_SECONDS = 600.0
 _LONGEST_SENTENCE = 4096
 
 
@@ -54,11 +52,11 @@ class AuthorizedSession(requests.Session):
     A 401 is answered once with a refreshed token. Redirects are followed without the token.
 
     Args:
-        token: returns a valid access token; called with True to have it refreshed first.
+        token: returns a valid access token; called with one that was rejected to get another.
         origins: addresses whose origins may see the token.
     """
 
-    def __init__(self, token: Callable[[bool], str], *, origins: Collection[str]) -> None:
+    def __init__(self, token: Callable[[str | None], str], *, origins: Collection[str]) -> None:
         super().__init__()
         self.auth = _PracticeAuth(token, frozenset(origin(url) for url in origins))
         self.mount("https://", Transport(LARGE_LISTS))
@@ -70,14 +68,14 @@ class AuthorizedSession(requests.Session):
 
 
 class _PracticeAuth(AuthBase):
-    def __init__(self, token: Callable[[bool], str], origins: frozenset[str]) -> None:
+    def __init__(self, token: Callable[[str | None], str], origins: frozenset[str]) -> None:
         self._token = token
         self._origins = origins
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         # The prepared address, not the caller's: in https://evil.example\@users… the parsers see two hosts.
         if origin(request.url or "") in self._origins:
-            BearerAuth(self._token(False))(request)
+            BearerAuth(self._token(None))(request)
             retry = _RetryAfter401(self._token, request.headers["Authorization"])
             request.register_hook("response", retry)  # type: ignore[no-untyped-call]
         return request
@@ -86,7 +84,7 @@ class _PracticeAuth(AuthBase):
 class _RetryAfter401:
     """A response hook that sends a request once more, with a refreshed token, after a 401."""
 
-    def __init__(self, token: Callable[[bool], str], sent: str | bytes) -> None:
+    def __init__(self, token: Callable[[str | None], str], sent: str | bytes) -> None:
         self._token = token
         self._sent = sent
 
@@ -99,46 +97,36 @@ class _RetryAfter401:
         if response.status_code != 401 or not ours or not repeatable:
             return response
         response.close()
-        again = BearerAuth(self._token(True))(request.copy())
+        rejected = str(self._sent).removeprefix("Bearer ")
+        again = BearerAuth(self._token(rejected))(request.copy())
         answer: requests.Response = response.connection.send(again, **kwargs)
         answer.history.append(response)
         return answer
 
 
 class TokenRefresher:
-    """One practice's token, and the memory of having refreshed it because an API refused it.
+    """One practice's token, and another one if an API refuses it.
 
-    The metadata API was seen to answer 500 to a token that has ended. So a 500 or 401 refreshes the token
-    once; another one soon after, to the new token, is the API's own fault and refreshes nothing.
+    The metadata API was seen to answer 500 to a token that has ended. So a 500 or 401 has the token renewed
+    once; another one soon after, to the new token, is the API's own fault and renews nothing.
 
     Args:
-        token: returns the access token; called with True to have it refreshed first.
-        clock: the time.
+        token: returns the access token; called with one that was rejected to get another.
     """
 
-    def __init__(self, token: Callable[[bool], str], *, clock: Clock | None = None) -> None:
+    def __init__(self, token: Callable[[str | None], str]) -> None:
         self._token = token
-        self._clock = clock or Clock()
-        self._refreshed: str | None = None
-        self._refreshed_at = float("-inf")
 
     def __call__(self) -> str:
         """Return the access token."""
-        return self._token(False)
+        return self._token(None)
 
     def refresh(self, refused: str) -> str | None:
         """Return another token than the refused one, or None if there is none now."""
-        token = self._token(False)
-        if token != refused:
-            return token
-        now = self._clock.monotonic()
-        if fingerprint(token) == self._refreshed and now - self._refreshed_at < _REFRESH_SECONDS:
-            return None
         try:
-            token = self._token(True)
+            token = self._token(refused)
         except ProviderUnavailableError:
             return None
-        self._refreshed, self._refreshed_at = fingerprint(token), now
         return token if token != refused else None
 
 

@@ -52,10 +52,10 @@ class OrmcoLab:
 
     Args:
         resources: what to work with.
-        token: called as `token(practice_id, refreshed)`, returns an access token, refreshed first if asked.
+        token: called as `token(practice_id, rejected)`, returns another access token than the rejected one.
     """
 
-    def __init__(self, resources: Resources, token: Callable[[str, bool], str]) -> None:
+    def __init__(self, resources: Resources, token: Callable[[str, str | None], str]) -> None:
         self._resources = resources
         self._token = token
         self._labs = resources.config.labs

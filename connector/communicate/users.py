@@ -94,14 +94,14 @@ class UsersApi:
 
     Args:
         provider: one with a users API or OpenID userinfo.
-        token: returns the account's access token; called with True to have it refreshed first.
+        token: returns the account's access token; called with one that was rejected to get another.
         clock: the time.
     """
 
-    def __init__(self, provider: Provider, token: Callable[[bool], str], *, clock: Clock) -> None:
+    def __init__(self, provider: Provider, token: Callable[[str | None], str], *, clock: Clock) -> None:
         self._url = account_url(provider) or ""
         self._root = self._url.removesuffix("/me")
-        self._api = ApiClient(TokenRefresher(token, clock=clock), origins=[self._url], clock=clock)
+        self._api = ApiClient(TokenRefresher(token), origins=[self._url], clock=clock)
 
     def me(self) -> User:
         """Return the account itself.

@@ -157,6 +157,7 @@ class AccessTokens:
         Raises:
             connector.errors.ConnectorError: as `token` does.
         """
+        self._refuse_if_closed()
         rows = self._usable(practice_id, self._store.grants.rows(practice_id))
         near = rows.live is None or self._now() >= self._remember(practice_id, rows.live).refresh_at
         if force or near or self._awaits_account(rows):
@@ -209,6 +210,10 @@ class AccessTokens:
     # --- what is stored
     # --------------------------------------------------------------------------------------
 
+    def _refuse_if_closed(self) -> None:
+        if self._is_closed:
+            raise StoreUnavailableError("this connector was closed", hint="Make a new one.")
+
     def _usable(self, practice_id: str, rows: Rows) -> Rows:
         """Return the rows of a practice, if tokens may be had of it.
 
@@ -237,8 +242,7 @@ class AccessTokens:
         return row.state == ConnectionState.DEGRADED and not row.retry_in
 
     def _looked_up(self, practice_id: str, min_ttl: float, rejected: str | None) -> _Cached:
-        if self._is_closed:
-            raise StoreUnavailableError("this connector was closed", hint="Make a new one.")
+        self._refuse_if_closed()
         cached = self._cache.get(practice_id)
         may_serve = cached is not None and rejected is None and self._now() < cached.expires_at
         try:

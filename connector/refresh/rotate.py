@@ -19,11 +19,13 @@ from connector.errors import (
     ConnectorError,
     GrantRefusedError,
     ProviderUnavailableError,
+    SettingError,
     StoreLockedError,
     StoreUnavailableError,
 )
 from connector.hints import ormco_command
 from connector.oauth.token_set import TokenSet
+from connector.redact import Secret
 from connector.refresh.outcome import ANSWER_LOST, RATE_LIMITED, needs_repair
 from connector.refresh.schedule import (
     DOUBT_SECONDS,
@@ -111,7 +113,7 @@ class Rotator:
         if row.is_leased:
             return None
         self._require_turn(row, force=force)
-        refresh_token = self._refresh_token(row)
+        refresh_token = Secret(self._refresh_token(row))
         endpoint = self._endpoint_of(row)  # what is wrong with the settings is found before the claim
         claimed_at = self._clock.monotonic(), self._clock.time()
         claimed = self._store.grants.claim(row, LEASE_SECONDS)
@@ -128,8 +130,6 @@ class Rotator:
         except BaseException:
             self._store.grants.end_lease(claimed, lost=True)  # nobody needs to wait for this process
             raise
-        finally:
-            del refresh_token
         self._troubles.pop(key, None)
         self._unsaved[key] = claimed, tokens, rejected
         return self._save(key)
@@ -204,7 +204,13 @@ class Rotator:
 
     def _endpoint_of(self, row: Row) -> RefreshEndpoint:
         try:
-            return self._endpoint(row.provider)
+            endpoint = self._endpoint(row.provider)
+            if row.with_secret and not getattr(endpoint, "has_secret", True):
+                raise SettingError(
+                    f"the grant of {row.practice_id} was made with a client secret, and none is set",
+                    hint="Set ORMCO_CLIENT_SECRET, or ORMCO_CLIENT_SECRET_FILE; nothing was sent.",
+                )
+            return endpoint
         except ConnectorError as exc:
             self._note_trouble(row, exc)
             raise
@@ -217,9 +223,9 @@ class Rotator:
                 f"this process was stopped for {slept:.0f} seconds", hint="Try again.", sent=False
             )
 
-    def _call(self, endpoint: RefreshEndpoint, refresh_token: str, claimed: Row) -> TokenSet:
+    def _call(self, endpoint: RefreshEndpoint, refresh_token: Secret, claimed: Row) -> TokenSet:
         try:
-            return endpoint.refresh(refresh_token)
+            return endpoint.refresh(refresh_token.reveal() or "")
         except GrantRefusedError as exc:
             if exc.certain or claimed.state not in _ALIVE:
                 raise
@@ -228,7 +234,7 @@ class Rotator:
         present = self._store.grants.row(claimed.practice_id, claimed.slot)
         if present is None or present.generation != claimed.generation:
             raise GrantRefusedError("the refresh token is not the newest any more", certain=True)
-        return endpoint.refresh(refresh_token)
+        return endpoint.refresh(refresh_token.reveal() or "")
 
     def _refused(self, claimed: Row, exc: GrantRefusedError, *, was_lost: bool) -> Row:
         present = self._store.grants.row(claimed.practice_id, claimed.slot)

@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from connector.clock import Clock
-from connector.connection import Connection, Event, LabConnection, not_found
-from connector.errors import StoreLockedError
+from connector.clock import Clock, from_timestamp
+from connector.connection import Connection, ConnectionState, Event, LabConnection, not_found
+from connector.errors import StoreDamagedError, StoreLockedError
 from connector.store.audit import AuditLog, Guard
 from connector.store.cursors import WatchDatabase, WatchRecords, delete_cursors
 from connector.store.database import Database, Execute
@@ -58,6 +58,21 @@ class Summary:
     unconfirmed: int
     overdue: int
     lag: float
+
+
+def _shown(row: Row) -> Connection:
+    """Return what may be shown of a row; one that cannot be right is shown as such, and hides no other."""
+    try:
+        return row.connection
+    except StoreDamagedError as exc:
+        return Connection(
+            practice_id=row.practice_id,
+            provider=str(row.provider),
+            state=ConnectionState.NEEDS_REPAIR,
+            since=from_timestamp(0),
+            reason="damaged",
+            last_error=exc.message,
+        )
 
 
 class Store:
@@ -173,7 +188,7 @@ class Store:
         while found := self.database.all(sql, (last, _PAGE)):
             for values in found:
                 if values[0] != last:
-                    yield Row(*values).connection
+                    yield _shown(Row(*values))
                 last = values[0]
 
     def practices_of_account(self, provider: str, account_id: str) -> list[str]:

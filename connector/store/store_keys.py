@@ -106,7 +106,10 @@ class StoreKeys:
             return read(self.ring())
         except UnknownKeyError:
             self.forget()
+        try:
             return read(self.ring())
+        except UnknownKeyError as exc:
+            raise SealingKeyError(exc.message, hint=exc.hint) from None
 
     def use(self, ring: KeyRing) -> None:
         """Use other keys from now on."""

@@ -1,0 +1,400 @@
+"""Claim, call, settle: who is held back by a failure, and who is not; what is sent, and how often."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from connector.connection import Event
+from connector.errors import (
+    ClientRefusedError,
+    ConnectorError,
+    GrantRefusedError,
+    NeedsRepairError,
+    ProviderUnavailableError,
+    SettingError,
+    StoreUnavailableError,
+)
+from connector.oauth.http import CALL_SECONDS as HTTP_SECONDS
+from connector.oauth.token_set import TokenSet
+from connector.refresh import AccessTokens, schedule
+from connector.refresh.rotate import Rotator
+from connector.store import Store
+from tests.support.clock import ManualClock
+from tests.support.stores import fresh_url, put, row_of, store_at, token_set, tokens_on, value_of
+from tests.support.token_server import TokenServer
+
+
+class FakeEndpoint:
+    """Answers what a test wants, and counts what it was sent.
+
+    Args:
+        answers: one for each call: an error to raise, or None for new tokens.
+    """
+
+    def __init__(self, store: Store, *answers: Exception | None) -> None:
+        self._store = store
+        self._answers = list(answers)
+        self.sent: list[str] = []
+        self.has_secret = True
+        self.during: Callable[[], object] = lambda: None
+
+    def refresh(self, refresh_token: str) -> TokenSet:
+        self.sent.append(refresh_token)
+        self.during()
+        answer = self._answers.pop(0) if self._answers else None
+        if answer is not None:
+            raise answer
+        return token_set("p", clock=self._store.clock, number=len(self.sent))
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: ManualClock) -> Iterator[Store]:
+    store = store_at(fresh_url("sqlite", tmp_path), clock=clock)
+    yield store
+    store.close()
+
+
+def handing_out(store: Store, endpoint: FakeEndpoint, **options: float) -> AccessTokens:
+    """Return what hands out tokens that come from an endpoint."""
+    reuse = options.get("reuse_seconds", 0.0)
+    rotator = Rotator(store, lambda name: endpoint, store.clock, reuse_seconds=lambda: reuse)
+    return AccessTokens(store, rotator, store.clock, proactive=False)
+
+
+def lost() -> ProviderUnavailableError:
+    return ProviderUnavailableError("no whole answer", sent=True, answered=False)
+
+
+def test_lease_outlives_every_call() -> None:
+    """A lease is longer than all that its owner may still send, and follows from the limits of a call."""
+    # The look-up of a name is beyond any limit but the operating system's.
+    assert schedule.CALL_SECONDS >= HTTP_SECONDS + 20
+    assert schedule.LEASE_SECONDS > 2 * schedule.CALL_SECONDS + schedule.DOUBT_SECONDS + schedule.SEND_WITHIN
+    assert schedule.WAIT_SECONDS > schedule.LEASE_SECONDS
+
+
+def test_lease_of_another_is_waited_for(store: Store) -> None:
+    """Nothing is sent while another process may be at it, whoever asks."""
+    endpoint = FakeEndpoint(store)
+    claimed = store.grants.claim(put(store, "p", age=3700), 100.0)
+    assert claimed is not None
+    elsewhere = store.grants.change(claimed, {"refresh_by": "another-host 1 2"})
+    assert elsewhere is not None
+    rotator = Rotator(store, lambda name: endpoint, store.clock)
+    assert rotator.rotate(elsewhere, force=True) is None
+    assert endpoint.sent == []
+    assert handing_out(store, endpoint).access_token("p") == "at-p-1"  # when the lease has ended
+    assert len(endpoint.sent) == 1
+
+
+def test_stopped_process_does_not_send(store: Store, clock: ManualClock) -> None:
+    """A process that slept between claim and call sends nothing: another may have taken over."""
+    put(store, "p", age=3700)
+    endpoint = FakeEndpoint(store)
+    real = store.grants.claim
+
+    def slow(row: object, seconds: float) -> object:
+        claimed = real(row, seconds)  # type: ignore[arg-type]
+        clock.advance(schedule.SEND_WITHIN + 1)
+        return claimed
+
+    store.grants.claim = slow  # type: ignore[method-assign, assignment]
+    with pytest.raises(ProviderUnavailableError, match="stopped"):
+        handing_out(store, endpoint).access_token("p")
+    assert endpoint.sent == []
+    assert not row_of(store, "p").answer_may_be_lost
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        ClientRefusedError("the old secret"),
+        SettingError("the wrong proxy"),
+        ProviderUnavailableError("no way", sent=False),
+    ],
+    ids=["secret", "settings", "never sent"],
+)
+def test_trouble_of_one_process_holds_back_no_other(store: Store, trouble: ConnectorError) -> None:
+    """What is wrong in one process stops that process from asking again at once, and no other."""
+    put(store, "p", age=3700)
+    endpoint = FakeEndpoint(store, trouble, trouble)
+    broken = handing_out(store, endpoint)
+    for _ in range(3):
+        with pytest.raises(type(trouble)):
+            broken.access_token("p")
+    assert len(endpoint.sent) == 1
+    row = row_of(store, "p")
+    assert (row.retry_at, row.failures, row.refresh_by, row.refresh_sends) == (None, 0, None, 0)
+    assert handing_out(store, FakeEndpoint(store)).access_token("p") == "at-p-1"
+    assert broken.access_token("p") == "at-p-1"
+
+
+def test_trouble_with_the_settings_leaves_the_row_alone(store: Store) -> None:
+    """A refused client is nothing that is known of the connection."""
+    put(store, "p", age=3700)
+    with pytest.raises(ClientRefusedError):
+        handing_out(store, FakeEndpoint(store, ClientRefusedError("no"))).access_token("p")
+    assert (row_of(store, "p").state, row_of(store, "p").reason) == ("connected", None)
+    assert store.audit.events() == []
+
+
+def test_settings_are_found_wrong_before_anything_is_recorded(store: Store) -> None:
+    """A token endpoint that cannot be made leaves the row as it was read."""
+    version = put(store, "p", age=3700).version
+
+    def no_endpoint(name: str) -> FakeEndpoint:
+        raise SettingError("no such provider")
+
+    rotator = Rotator(store, no_endpoint, store.clock)
+    with pytest.raises(SettingError):
+        AccessTokens(store, rotator, store.clock).access_token("p")
+    assert row_of(store, "p").version == version
+
+
+def test_secret_that_is_not_set_any_more(store: Store) -> None:
+    """A grant that was made with a client secret is not refreshed without one, and nothing is sent."""
+    put(store, "p", age=3700, with_secret=1)
+    endpoint = FakeEndpoint(store)
+    endpoint.has_secret = False
+    with pytest.raises(SettingError, match="client secret"):
+        handing_out(store, endpoint).access_token("p")
+    assert endpoint.sent == []
+    assert row_of(store, "p").state == "connected"
+
+
+@pytest.mark.parametrize(("asked", "kept"), [(86_400.0, 300.0), (301.0, 300.0), (120.0, 120.0)])
+def test_retry_after_of_a_day(store: Store, clock: ManualClock, asked: float, kept: float) -> None:
+    """A provider may ask for five minutes of patience, and a person need not wait at all."""
+    put(store, "p", age=3700)
+    busy = ProviderUnavailableError("busy", retry_after=asked, answered=True)
+    endpoint = FakeEndpoint(store, busy, busy)
+    tokens = handing_out(store, endpoint)
+    with pytest.raises(ProviderUnavailableError):
+        tokens.access_token("p")
+    clock.advance(kept - 2)
+    with pytest.raises(ProviderUnavailableError):
+        tokens.access_token("p")
+    assert len(endpoint.sent) == 1
+    with pytest.raises(ProviderUnavailableError):
+        tokens.refresh("p", force=True)
+    assert len(endpoint.sent) == 2
+    clock.advance(kept + 2)
+    assert tokens.access_token("p") == "at-p-3"
+
+
+@pytest.mark.parametrize(("age", "left"), [(3500, 100), (3585, 15)])
+def test_lost_answer_is_tried_at_the_end(store: Store, clock: ManualClock, age: float, left: float) -> None:
+    """After a lost answer the old token serves until ten seconds before its end, then one attempt is made."""
+    put(store, "p", age=age)
+    endpoint = FakeEndpoint(store, lost())
+    tokens = handing_out(store, endpoint)
+    assert tokens.access_token("p", min_ttl=300) == "at-p-0"
+    clock.advance(left - 11)
+    assert tokens.access_token("p", min_ttl=300) == "at-p-0"
+    assert endpoint.sent == ["rt-p-0"]
+    clock.advance(2)
+    assert tokens.access_token("p", min_ttl=300) == "at-p-2"
+    assert endpoint.sent == ["rt-p-0", "rt-p-0"]
+
+
+@pytest.mark.parametrize(
+    ("reuse", "sent"),
+    [(0.0, ["rt-p-0"]), (30.0, ["rt-p-0", "rt-p-0"])],
+    ids=["not taken twice", "taken twice"],
+)
+def test_provider_that_takes_a_token_twice(store: Store, reuse: float, sent: list[str]) -> None:
+    """Within the time in which the provider takes a used token again, it is tried once, at once."""
+    put(store, "p", age=3000)
+    endpoint = FakeEndpoint(store, lost(), lost(), lost())
+    tokens = handing_out(store, endpoint, reuse_seconds=reuse)
+    for _ in range(3):
+        assert tokens.access_token("p", min_ttl=1000) == "at-p-0"
+    assert endpoint.sent == sent
+
+
+def test_token_taken_twice_brings_the_connection_back(store: Store) -> None:
+    """A second answer within that time is as good as the first."""
+    put(store, "p", age=3000)
+    tokens = handing_out(store, FakeEndpoint(store, lost()), reuse_seconds=30.0)
+    assert tokens.access_token("p", min_ttl=1000) == "at-p-0"
+    assert tokens.access_token("p", min_ttl=1000) == "at-p-2"
+    assert (row_of(store, "p").state, row_of(store, "p").refresh_sends) == ("connected", 0)
+
+
+def test_time_to_take_a_token_twice_is_over(store: Store, clock: ManualClock) -> None:
+    """Later, another attempt could end the grant: the old token is used to its end first."""
+    put(store, "p", age=3000)
+    endpoint = FakeEndpoint(store, lost())
+    tokens = handing_out(store, endpoint, reuse_seconds=30.0)
+    assert tokens.access_token("p", min_ttl=1000) == "at-p-0"
+    clock.advance(31)
+    assert tokens.access_token("p", min_ttl=1000) == "at-p-0"
+    assert len(endpoint.sent) == 1
+
+
+def test_refusal_after_a_lost_answer_says_so(store: Store, clock: ManualClock) -> None:
+    """A grant that died of a lost answer is told from one that the practice has ended."""
+    put(store, "p", age=3590)
+    endpoint = FakeEndpoint(store, lost(), GrantRefusedError("refused", certain=True))
+    tokens = handing_out(store, endpoint)
+    assert tokens.access_token("p") == "at-p-0"
+    clock.advance(20)
+    with pytest.raises(NeedsRepairError, match="answer_lost"):
+        tokens.access_token("p")
+
+
+def test_doubtful_refusal_is_not_sent_again_if_there_are_newer_tokens(store: Store) -> None:
+    """Before a refresh token is sent a second time, somebody else's newer one is looked for."""
+    put(store, "p", age=3700)
+    endpoint = FakeEndpoint(store, GrantRefusedError("perhaps", certain=False))
+    endpoint.during = lambda: store.grants.settle(
+        row_of(store, "p"), token_set("p", clock=store.clock, number=9)
+    )
+    assert handing_out(store, endpoint).access_token("p") == "at-p-9"
+    assert endpoint.sent == ["rt-p-0"]
+
+
+def test_rejected_token_is_renewed_once(store: Store) -> None:
+    """However many were told 401, early or late, the token is renewed once; a renewed one is not again."""
+    put(store, "p")
+    endpoint = FakeEndpoint(store)
+    tokens = handing_out(store, endpoint)
+    assert tokens.access_token("p") == "at-p-0"
+    found: list[str] = []
+    ask = [
+        threading.Thread(target=lambda: found.append(tokens.access_token("p", rejected="at-p-0")))
+        for _ in range(8)
+    ]
+    for thread in ask:
+        thread.start()
+    for thread in ask:
+        thread.join()
+    assert found == ["at-p-1"] * 8
+    assert handing_out(store, endpoint).access_token("p", rejected="at-p-0") == "at-p-1"  # another process
+    for _ in range(5):
+        with pytest.raises(ProviderUnavailableError, match="just renewed"):
+            tokens.access_token("p", rejected="at-p-1")
+    assert len(endpoint.sent) == 1
+
+
+def test_token_that_is_rejected_much_later(store: Store, clock: ManualClock) -> None:
+    """A token that served for a while and is rejected then may be renewed again."""
+    put(store, "p")
+    endpoint = FakeEndpoint(store)
+    tokens = handing_out(store, endpoint)
+    assert tokens.access_token("p", rejected="at-p-0") == "at-p-1"
+    clock.advance(1800)
+    assert tokens.access_token("p", rejected="at-p-1") == "at-p-2"
+
+
+@pytest.mark.parametrize("lifetime", [0.0, -5.0])
+def test_token_that_has_ended_when_it_comes(store: Store, lifetime: float) -> None:
+    """A token without any life is returned to who asked, and due at once for the next."""
+    put(store, "p", age=3700)
+    endpoint = FakeEndpoint(store)
+    real = endpoint.refresh
+    endpoint.refresh = lambda token: _living(real(token), lifetime)  # type: ignore[method-assign]
+    tokens = handing_out(store, endpoint)
+    assert [tokens.access_token("p") for _ in range(2)] == ["at-p-1", "at-p-2"]
+
+
+def _living(tokens: TokenSet, lifetime: float) -> TokenSet:
+    from dataclasses import replace
+    from datetime import timedelta
+
+    return replace(tokens, expires_at=tokens.received_at + timedelta(seconds=lifetime))
+
+
+def test_token_that_lives_for_weeks_is_refreshed_every_hour(store: Store, clock: ManualClock) -> None:
+    """A life of 3,600,000 seconds is perhaps one of milliseconds."""
+    put(store, "p", lifetime=3_600_000)
+    endpoint = FakeEndpoint(store)
+    tokens = handing_out(store, endpoint)
+    assert tokens.refresh("p").token_generation == 1
+    clock.advance(3601)
+    assert tokens.refresh("p").token_generation == 2
+
+
+def test_subscriber_may_ask_for_the_same_practice(store: Store) -> None:
+    """What hears of a repair or a failure may ask for a token of that very practice."""
+    put(store, "p", age=3700, state="degraded")
+    tokens = handing_out(store, FakeEndpoint(store))
+    heard: list[tuple[int, str]] = []
+
+    def hear(event: Event) -> None:
+        heard.append((event.sequence, tokens.access_token("p", min_ttl=10)))
+
+    store.audit.subscribe(hear)
+    asking = threading.Thread(target=tokens.access_token, args=("p",), daemon=True)
+    asking.start()
+    asking.join(30)
+    assert not asking.is_alive()
+    assert heard == [(store.audit.events()[-1].sequence, "at-p-1")]
+
+
+def test_nothing_after_close(store: Store) -> None:
+    """What was closed hands out nothing, from memory neither."""
+    put(store, "p")
+    tokens = handing_out(store, FakeEndpoint(store))
+    assert tokens.access_token("p") == "at-p-0"
+    tokens.close()
+    for attempt in (tokens.access_token, tokens.token, tokens.refresh):
+        with pytest.raises(StoreUnavailableError, match="closed"):
+            attempt("p")
+
+
+@pytest.fixture
+def server() -> Iterator[TokenServer]:
+    with TokenServer() as server:
+        yield server
+
+
+def test_close_while_a_refresh_is_under_way(tmp_path: Path, server: TokenServer) -> None:
+    """Closing does not wait for a refresh in the background, which stores its tokens all the same."""
+    store = store_at(fresh_url("sqlite", tmp_path))
+    put(store, "p", age=3300)
+    server.set(latency=1.0)
+    tokens = tokens_on(store, server.url, proactive=True)
+    assert tokens.access_token("p") == "at-p-0"
+    while not server.counts()["under_way"]:
+        time.sleep(0.01)
+    closed = threading.Event()
+    tokens.close(then=closed.set)
+    assert not closed.is_set()
+    assert closed.wait(30)
+    assert value_of(store, "p") == ("at-p-1", "rt-p-1")
+    store.close()
+
+
+def test_background_failures_are_told_of(
+    tmp_path: Path, server: TokenServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A refresh in the background that fails is logged with practice and kind, louder from the third on."""
+    clock = ManualClock()
+    store = store_at(fresh_url("sqlite", tmp_path), clock=clock)
+    put(store, "p", age=3300)
+    server.set(faults=["503"] * 3)
+    tokens = tokens_on(store, server.url, proactive=True)
+    for number in range(1, 4):
+        assert tokens.access_token("p") == "at-p-0"
+        while server.counts()["calls"] < number or len(failed(caplog)) < number:
+            time.sleep(0.01)
+        clock.advance(10)
+    assert [record.levelno for record in failed(caplog)] == [logging.WARNING] * 2 + [logging.ERROR]
+    assert {(record.practice_id, record.kind) for record in failed(caplog)} == {("p", "provider_unavailable")}  # type: ignore[attr-defined]
+    store.close()
+
+
+def failed(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    return [record for record in caplog.records if "ahead of time" in record.message]
