@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 import time
+import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -280,6 +281,18 @@ def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> 
     assert retry_after(body("", Retry_After=value), NOW) == seconds
 
 
+def test_no_more_is_unpacked_than_an_answer_may_have() -> None:
+    """32 KiB on the wire that hold 32 MiB never take more memory than the limit and a little."""
+    with answering(answer(gzip.compress(bytes(1 << 25)), Content_Encoding="gzip")) as server:
+        tracemalloc.start()
+        try:
+            with pytest.raises(RequestException, match="too large"):
+                get(server.url)
+            assert tracemalloc.get_traced_memory()[1] < 1 << 23
+        finally:
+            tracemalloc.stop()
+
+
 @pytest.mark.parametrize("coding", ["gzip, gzip", "gzip,gzip", "deflate, gzip", "br", "zstd", "deflate"])
 @pytest.mark.parametrize("stream", [False, True])
 def test_only_one_layer_of_gzip_is_unpacked(coding: str, stream: bool) -> None:
@@ -447,7 +460,8 @@ def test_all_addresses_of_a_host_share_one_deadline(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(urllib3.util.connection, "create_connection", silent)
     with open_session(Transport(Limits(seconds=0.3))) as session, pytest.raises(RequestException) as caught:
         session.get(ELSEWHERE, timeout=0.1)
-    assert (failure(caught.value, ELSEWHERE).sent, len(attempts)) == (False, 3)
+    assert failure(caught.value, ELSEWHERE).sent is False
+    assert len(attempts) < 10
 
 
 def test_a_resolver_that_does_not_answer_ends_with_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
