@@ -135,6 +135,16 @@ def test_without_a_document_the_provider_is_unavailable(given: dict[str, Any]) -
     assert error.hint
 
 
+@pytest.mark.parametrize(
+    "given", [b"", b"HTTP/1.1 200 OK\r\nContent-Le", answer(status=502), answer("<html>")]
+)
+def test_what_needs_the_document_was_not_sent(given: bytes) -> None:
+    """A refresh whose endpoint cannot be discovered has sent no token, however the discovery failed."""
+    with answering(given) as server, pytest.raises(ProviderUnavailableError) as caught:
+        discover(Provider(name="mine", issuer=server.url))
+    assert caught.value.sent is False
+
+
 def test_a_busy_provider_says_when_to_come_back() -> None:
     """Retry-After of a discovery document is passed on."""
     assert unavailable(status=503, headers={"Retry-After": "9"}).retry_after == 9

@@ -192,7 +192,7 @@ def test_an_answer_that_may_be_lost_is_told_from_one_that_came(name: str, answer
 DEAD_NAMES = [
     *("invalid_grant", "access_denied", "invalid_token", "expired_token", "token_expired", "token_revoked"),
     *("bad_refresh_token", "invalid_refresh_token", "refresh_token_expired", "refresh_token_reused"),
-    *("InvalidGrant", "INVALID_GRANT", "invalid-grant", "InvalidGrantException", "token_not_found"),
+    *("InvalidGrant", "INVALID_GRANT", "invalid-grant", "AccessDeniedException", "token_not_found"),
     *("unknown_refresh_token", "inactive_token", "old_refresh_token", "authorization_revoked"),
 ]
 DOUBTFUL_NAMES = ["invalid_request", "interaction_required", "login_required", "something_new", "unknown"]
