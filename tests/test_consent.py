@@ -238,7 +238,7 @@ def test_an_unread_account_keeps_the_tokens(sandbox: RunningSandbox, store_url: 
     provider_file = Path(sandbox.provider_file).with_name("broken.toml")
     provider_file.write_text(broken)
     with Connector.from_config(Config.from_env(env | {"ORMCO_PROVIDER": str(provider_file)})) as connector:
-        with pytest.raises(ProviderUnavailableError, match="account"):
+        with pytest.raises(ProviderUnavailableError, match="answered with 404"):
             connect(connector, sandbox)
         assert connector.status("practice-42").state is ConnectionState.DEGRADED
         with pytest.raises(ProviderUnavailableError):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from connector.clock import Clock
-from connector.communicate.users import UsersApi
+from connector.communicate.users import UsersApi, probe_token, read_account
 from connector.errors import (
     ClientRefusedError,
     ConnectorError,
@@ -16,7 +16,9 @@ from connector.errors import (
     ProviderUnavailableError,
 )
 from connector.oauth.presets import PRESETS
+from connector.oauth.provider import Provider
 from tests.support.answers import Answers, answer, answering, json_answer
+from tests.support.frames import secrets_in_frames
 
 LAB = "insignia.support@ormco.com"
 ME = {"Id": "ME-1", "Email": "front.desk@practice.test", "Connections": []}
@@ -154,3 +156,17 @@ def test_html_is_no_answer() -> None:
     with answering(answer("<html>Welcome</html>")) as server:
         with pytest.raises(ProviderUnavailableError, match="not JSON"):
             api(server).me()
+
+
+@pytest.mark.parametrize(
+    ("call", "given"),
+    [
+        *((read_account, given) for given in (b"", answer(status=401), answer("x", 500), json_answer({}))),
+        *((probe_token, given) for given in (b"", answer(status=429), answer(status=503))),
+    ],
+)
+def test_no_local_variable_holds_the_token_when_an_error_is_raised(call: Any, given: bytes) -> None:
+    """A reporter that collects local variables does not get the token that was shown to the API."""
+    with answering(given) as server, pytest.raises(ConnectorError) as caught:
+        call(Provider(name="test", users_url=server.url), "AT-made-up", clock=Clock())
+    assert secrets_in_frames(caught.value, "AT-made-up") == []

@@ -24,6 +24,7 @@ from connector.oauth.http import (
     open_session,
     retry_after,
 )
+from connector.redact import Secret
 
 __all__ = [
     "ApiClient",
@@ -117,17 +118,17 @@ class TokenRefresher:
     def __init__(self, token: Callable[[str | None], str]) -> None:
         self._token = token
 
-    def __call__(self) -> str:
+    def __call__(self) -> Secret:
         """Return the access token."""
-        return self._token(None)
+        return Secret(self._token(None))
 
-    def refresh(self, refused: str) -> str | None:
+    def refresh(self, refused: Secret) -> Secret | None:
         """Return another token than the refused one, or None if there is none now."""
         try:
-            token = self._token(refused)
+            token = Secret(self._token(refused.reveal()))
         except ProviderUnavailableError:
             return None
-        return token if token != refused else None
+        return token if token.reveal() != refused.reveal() else None
 
 
 class ApiClient:
@@ -198,7 +199,7 @@ class ApiClient:
 class _OriginAuth(BearerAuth):
     """A bearer token that is refused to any other origin, as the address looks when it is sent."""
 
-    def __init__(self, token: str, origins: Collection[str]) -> None:
+    def __init__(self, token: Secret, origins: Collection[str]) -> None:
         super().__init__(token)
         self._origins = origins
 

@@ -24,7 +24,7 @@ from connector.connection import Account
 from connector.errors import ClientRefusedError, ConnectorError, LabConnectionNotFoundError
 from connector.oauth.http import retry_after
 from connector.oauth.provider import Provider
-from connector.redact import shown
+from connector.redact import Secret, shown
 
 __all__ = [
     "AccountConnection",
@@ -206,7 +206,9 @@ def read_account(provider: Provider, access_token: str, *, clock: Clock) -> Acco
     Raises:
         connector.errors.ProviderUnavailableError: it cannot be read now.
     """
-    return UsersApi(provider, lambda _: access_token, clock=clock).me().account
+    token = Secret(access_token)
+    del access_token
+    return UsersApi(provider, lambda _: token.reveal() or "", clock=clock).me().account
 
 
 def probe_token(provider: Provider, access_token: str, *, clock: Clock) -> TokenVerdict:
@@ -215,9 +217,11 @@ def probe_token(provider: Provider, access_token: str, *, clock: Clock) -> Token
     Raises:
         connector.errors.ProviderUnavailableError: the API gives no answer of its own.
     """
+    token = Secret(access_token)
+    del access_token
     if account_url(provider) is None:
         return TokenVerdict.UNASKED
-    return UsersApi(provider, lambda _: access_token, clock=clock).verdict()
+    return UsersApi(provider, lambda _: token.reveal() or "", clock=clock).verdict()
 
 
 def account_from(user: dict[str, Any]) -> Account | None:
