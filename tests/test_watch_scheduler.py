@@ -18,6 +18,7 @@ from connector.errors import (
     ConnectionNotFoundError,
     NeedsRepairError,
     ProviderUnavailableError,
+    StoreLockedError,
 )
 from connector.store.watch_claims import WatchScope
 from tests.support.stores import put, store_at
@@ -154,6 +155,41 @@ def test_unfinished_work_is_given_back(store):
     schedule(store, stop=stop)
     schedule(store, once=True, interval=3600, looks=(looks := []))
     assert len(looks) == 20
+
+
+class BusyClaims:
+    """The claims of a store that is locked at every other call."""
+
+    def __init__(self, claims):
+        self._claims = claims
+        self._calls = Counter()
+
+    def __getattr__(self, name):
+        self._calls[name] += 1
+        if name in ("claim", "settle") and self._calls[name] % 2:
+            raise StoreLockedError("busy")
+        return getattr(self._claims, name)
+
+
+class BusyStore:
+    """A store whose claims are busy."""
+
+    def __init__(self, store):
+        self._store = store
+        self.watch_claims = BusyClaims(store.watch_claims)
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+
+def test_busy_store_ends_no_watch(store):
+    """A store that another process keeps for too long is tried again; no outcome is lost."""
+    connect(store, "maple", "linden")
+    looks = []
+    report = schedule(BusyStore(store), once=True, interval=3600, looks=looks)
+    assert (sorted(looks), report.looks) == (["linden", "maple"], 2)
+    scope = WatchScope(watch="default", provider="test")
+    assert store.watch_claims.claim(scope, limit=9, lease=60) == []
 
 
 def test_lag_is_told_once():

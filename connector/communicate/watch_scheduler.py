@@ -88,6 +88,7 @@ class WatchScheduler:
         self._on_problem = on_problem
         self._problems: dict[str, Exception] = {}
         self._delivered = self._looks = self._running = 0
+        self._outcomes: list[WatchOutcome] = []
         self._ready: queue.SimpleQueue[_Turn | None] = queue.SimpleQueue()
         self._finished: queue.SimpleQueue[_Turn] = queue.SimpleQueue()
         self._closing = threading.Event()
@@ -155,7 +156,10 @@ class WatchScheduler:
         room = 2 * self._plan.workers - self._running
         if room <= 0:
             return True
-        claims = self._claims.claim(self._scope, limit=room, lease=_LEASE_SECONDS, not_looked_since=begun)
+        try:
+            claims = self._claims.claim(self._scope, limit=room, lease=_LEASE_SECONDS, not_looked_since=begun)
+        except StoreLockedError:  # another process was too long at it: the next try is soon
+            return False
         now = self._clock.monotonic()
         for claim in claims:
             self._lateness.add(claim.late, now)
@@ -172,17 +176,17 @@ class WatchScheduler:
 
     def _collect(self) -> None:
         """Wait a moment for turns that end, and settle their claims."""
-        outcomes: list[WatchOutcome] = []
         try:
             turn = self._finished.get(timeout=min(_TICK, self._plan.interval / 4))
             while True:
-                outcomes += self._outcome_of(turn)
+                self._outcomes += self._outcome_of(turn)
                 turn = self._finished.get_nowait()
         except queue.Empty:
             pass
         finally:
-            if outcomes:
-                self._claims.settle(outcomes)
+            with suppress(StoreLockedError):  # they are settled with the next ones
+                self._claims.settle(self._outcomes)
+                self._outcomes = []
         self._lateness.report(self._clock.monotonic())
 
     def _outcome_of(self, turn: _Turn) -> list[WatchOutcome]:
@@ -268,7 +272,7 @@ class WatchScheduler:
         for worker in workers:
             worker.join(farewell.left)
         # What was done is kept, and what nobody came to is free for other processes at once.
-        outcomes: list[WatchOutcome] = []
+        outcomes = self._outcomes
         for turn in _drained(self._finished):
             if turn is not None and turn.result is not None and turn.result.more:
                 self._ready.put(turn)

@@ -179,10 +179,12 @@ class WatchClaims:
             f"looked_at = CASE WHEN ? = 1 THEN {self._now} ELSE looked_at END "
             "WHERE watch = ? AND practice_id = ? AND claimed_by = ?"
         )
+        if not (settled := list(outcomes)):
+            return
         self._db.apply(
             [
                 (sql, (one.due_in, one.failures, one.problem, int(one.looked), *_key(one.claim)))
-                for one in outcomes
+                for one in settled
             ]
         )
 
