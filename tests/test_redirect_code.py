@@ -192,6 +192,30 @@ def test_an_unknown_code_has_no_accidents_in_it(code: str) -> None:
     damage_of(code)
 
 
+@pytest.mark.parametrize(
+    ("code", "position"),
+    [
+        (f"{HEX}*", 64),
+        (f"{HEX}-", 64),
+        (f"{HEX.lower()}-1x", 64),
+        (f"x{HEX}", 0),
+        (f"{HEX[:30]}*{HEX[30:]}", 30),
+        (f"{HEX.lower()[:30]}-{HEX.lower()[30:]}", 30),
+    ],
+)
+def test_an_identityserver_code_with_a_character_too_many_is_damaged(code: str, position: int) -> None:
+    """What is added to 64 hex digits, in front, inside or behind, is seen."""
+    assert damage_of(code).position == position
+
+
+@pytest.mark.parametrize(
+    "code", [f"{HEX}{HEX}", HEX[:60], f"{HEX[:20]}.{HEX[20:30]}.{HEX[30:]}", f"{HEX}-123"]
+)
+def test_other_codes_of_hex_digits_are_no_damage(code: str) -> None:
+    """Longer and shorter codes of hex digits may be another provider's."""
+    assert check_code(code)[1] is None
+
+
 def test_an_opaque_code_may_hold_a_percent_sign() -> None:
     """What a percent sign means in an opaque code is the provider's business."""
     assert check_code("50%25", "opaque") == ("unknown", None)

