@@ -14,6 +14,7 @@ from connector import Config, ConnectionState, Connector
 from connector.errors import (
     AccountMismatchError,
     AccountUnconfirmedError,
+    CodeRefusedError,
     ConnectionNotFoundError,
     ConsentDeniedError,
     RequestExpiredError,
@@ -21,6 +22,7 @@ from connector.errors import (
 )
 from connector.redirect.parse import CapturedUrl
 from connector.revocation.removal import Removal
+from tests.support.codes import made_up_code
 from tests.support.connecting import settings
 from tests.support.sandbox import RunningSandbox, SignIn, Visitor, running_sandbox
 
@@ -238,6 +240,15 @@ def test_an_invented_state_teaches_nothing(connector: Connector, classic: Runnin
     invented = f"{strange_answer(classic, classic.practice)}&state=invented"
     with pytest.raises(StateMismatchError):
         connector.complete(invented, practice_id="practice-7", binding=SESSION)
+    assert handed_in(connector, classic, classic.practice)
+
+
+def test_a_made_up_code_teaches_nothing(connector: Connector, classic: RunningSandbox) -> None:
+    """Whoever began a request knows its state, and may not settle for everybody what a provider returns."""
+    request = connector.begin("practice-7")
+    forged = f"{request.redirect_uri}?code={made_up_code(7)}&state={request.state}"
+    with pytest.raises(CodeRefusedError):
+        connector.complete(forged, practice_id="practice-7")
     assert handed_in(connector, classic, classic.practice)
 
 

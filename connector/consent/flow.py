@@ -148,6 +148,10 @@ def complete(
             store.requests.give_back(request.state)
         _record(resources, "complete", exc.kind, practice_id)
         raise
+    if response.state is not None:
+        # Only with a code that was right: whoever began a request knows its state, and could have put it into
+        # an address of their own.
+        store.requests.note_returned_state(request.provider)
     policy = AccountPolicy(
         expected_account=request.expected_account,
         allow_account_change=request.allow_account_change,

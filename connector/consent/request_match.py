@@ -98,8 +98,6 @@ def _match(
             hint="Nothing was sent to the provider. Begin again for this one: "
             f"{ormco_command('begin', practice_id)}",
         )
-    # Nobody but the provider can have put it there: it is random, and single use.
-    resources.store.requests.note_returned_state(request.provider)
     return request
 
 
