@@ -18,6 +18,7 @@ from connector.browser.installed import Browser, find_browser
 from connector.browser.sandboxing import is_switched_off, sandboxed
 from connector.browser.temporary_profile import temporary_folder
 from connector.errors import BrowserUnavailableError, ExtraMissingError
+from connector.hints import install
 from connector.process import child_environment
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def _require_playwright() -> None:
     except ImportError:
         raise ExtraMissingError(
             "a browser needs Playwright, which is not installed",
-            hint="Install it: pip install 'ormco-connector[browser]' (or go without a browser, by a paste)",
+            hint=f"{install('browser')}; or go without a browser, by a paste",
         ) from None
 
 

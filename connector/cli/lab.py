@@ -11,7 +11,7 @@ import click
 
 from connector.cli.groups import SuggestingGroup
 from connector.cli.options import config_from, open_connector, practice_argument, settings_options
-from connector.cli.output import emit, say
+from connector.cli.output import emit, mark, say
 from connector.errors import ConnectorError, LabConnectionNotFoundError, StillWaitingError
 from connector.hints import ormco_command
 
@@ -142,11 +142,11 @@ def connect_lab(connector: Connector, connection: Connection) -> Connection:
     try:
         report = connector.lab.request(practice)
     except ConnectorError as exc:
-        say(f"{click.style('!', fg='yellow')} {practice} is connected, but not to the lab: {exc.message}")
-        say(f"{click.style('Hint:', bold=True)} {exc.hint or 'Try again.'} (ormco lab request {practice})")
+        say(f"{mark('warning')} {practice} is connected, but not to the lab: {exc.message}")
+        again = ormco_command("lab request", practice)
+        say(f"{click.style('Hint:', bold=True)} {exc.hint or 'Try again.'} ({again})")
         return connection
-    mark = click.style("✓", fg="green") if report.is_active else click.style("…", fg="yellow")
-    say(f"{mark} {_text(report)}")
+    say(f"{mark('ok' if report.is_active else 'waiting')} {_text(report)}")
     return connector.status(practice)
 
 
@@ -173,7 +173,7 @@ def _approve_waiting(connector: Connector, lab_id: str, *, everybody: bool, as_j
     for request in waiting:
         if everybody or click.confirm(f"Accept {request}?", err=True):
             connector.lab.accept(lab_id, request)
-            say(f"{click.style('✓', fg='green')} {request}")
+            say(f"{mark('ok')} {request}")
             accepted.append(request)
     payload = {
         "lab": lab_id,
@@ -205,23 +205,23 @@ def _show(report: LabReport, *, as_json: bool) -> None:
     }
     emit(payload, _text(report), as_json=as_json)
     if report.warning:
-        say(f"{click.style('!', fg='yellow')} {_sentence(report.warning)}")
+        say(f"{mark('warning')} {_sentence(report.warning)}")
 
 
 def _text(report: LabReport) -> str:
     practice, text = report.practice_id, _sentence(report.found)
     if report.waiting_on == "lab":
-        text += f" It can take up to 24 hours: ormco lab status {practice} --wait {_DAY}"
+        text += f" It can take up to 24 hours: {ormco_command('lab status', practice, f'--wait {_DAY}')}"
     elif not report.is_active:
-        text += f" To go on: ormco lab request {practice}"
+        text += f" To go on: {ormco_command('lab request', practice)}"
     return text
 
 
 def _say_waiting(report: LabReport) -> None:
     command = "approve" if report.waiting_on == "practice" else "status"
     say(
-        f"{click.style('…', fg='yellow')} {_sentence(report.found)} Ctrl-C is safe; to go on waiting: "
-        f"ormco lab {command} {report.practice_id} --wait {_DAY}"
+        f"{mark('waiting')} {_sentence(report.found)} Ctrl-C is safe; to go on waiting: "
+        + ormco_command(f"lab {command}", report.practice_id, f"--wait {_DAY}")
     )
 
 

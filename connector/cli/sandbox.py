@@ -14,6 +14,7 @@ import click
 from connector.cli.options import settings_options
 from connector.cli.output import emit, say
 from connector.errors import ExtraMissingError, SettingError
+from connector.hints import install
 
 __all__ = ["sandbox"]
 
@@ -87,9 +88,7 @@ def _started(options: Mapping[str, Any]) -> Any:
             hint="Stop that program, or take a free port: ormco sandbox --port 0",
         ) from None
     except ModuleNotFoundError as exc:
-        raise ExtraMissingError(
-            f"the sandbox needs {exc.name}", hint="Install it: pip install 'ormco-connector[sandbox]'"
-        ) from None
+        raise ExtraMissingError(f"the sandbox needs {exc.name}", hint=install("sandbox")) from None
 
 
 def _exports(description: Mapping[str, Any]) -> list[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from connector.config import Config
 from connector.errors import ExtraMissingError, ProviderErrorPageError, SettingError
+from connector.hints import install
 from connector.testing.consent import PracticeAccount, client_id_of
 
 if TYPE_CHECKING:
@@ -172,9 +173,7 @@ def open_communicate(
 
         sandbox = Sandbox(generation, redirect_uris=uris).start()
     except ModuleNotFoundError as exc:
-        raise ExtraMissingError(
-            f"the sandbox needs {exc.name}", hint="Install it: pip install 'ormco-connector[testing]'"
-        ) from None
+        raise ExtraMissingError(f"the sandbox needs {exc.name}", hint=install("testing")) from None
     with sandbox:
         yield _of_sandbox(sandbox, uris, env)
 

@@ -147,7 +147,7 @@ def test_playwright_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "playwright.sync_api", None)
     with pytest.raises(ExtraMissingError) as caught:
         capture_redirect("https://auth.test/", redirect_uri="https://landing.test/")
-    assert "pip install 'ormco-connector[browser]'" in caught.value.hint
+    assert "pip install '.[browser]'" in caught.value.hint
 
 
 def test_import_does_not_load_playwright() -> None:

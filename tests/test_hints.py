@@ -1,0 +1,44 @@
+"""Command lines in messages can be pasted, and what is to be installed can be."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import connector
+from connector.hints import install, ormco_command
+
+PACKAGE = Path(str(connector.__file__)).parent
+# Rebuilt at present; their hints name no commands then.
+PENDING = {"connection.py", "consent", "refresh", "repair", "revocation", "store"}
+
+
+def sources() -> list[tuple[str, str]]:
+    found = [(path.relative_to(PACKAGE), path) for path in sorted(PACKAGE.rglob("*.py"))]
+    return [(str(name), path.read_text("utf-8")) for name, path in found if name.parts[0] not in PENDING]
+
+
+@pytest.mark.parametrize(
+    "practice", ["practice-42", "a; rm -rf x", "it's", "$(x)", "-x", "Zahn Ärzte", "lab:europe"]
+)
+def test_a_practice_id_is_one_word_of_the_shell(practice: str) -> None:
+    """Whatever a practice is called, a shell passes it on as it is."""
+    words = shlex.split(ormco_command("repair", practice, "--paste"))
+    assert words[0] == "ormco"
+    assert practice in words
+    assert ("--" in words) is practice.startswith("-")
+
+
+def test_no_message_has_a_practice_id_unquoted() -> None:
+    """Every command line with something filled in is made by `ormco_command`."""
+    unquoted = re.compile(r"ormco (?:[a-z-]+ )+\{")
+    assert [name for name, text in sources() if name != "hints.py" and unquoted.search(text)] == []
+
+
+def test_no_hint_names_an_index_that_does_not_have_the_package() -> None:
+    """Extras are installed from the folder or the wheel; the package is on no index."""
+    assert [name for name, text in sources() if "pip install 'ormco" in text] == []
+    assert "pip install '.[browser]'" in install("browser")
