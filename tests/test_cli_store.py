@@ -50,6 +50,15 @@ def connected(env: dict[str, str], classic: RunningSandbox) -> dict[str, str]:
     return env
 
 
+def test_the_same_answer_twice_is_said_to_be_done(env: dict[str, str], classic: RunningSandbox) -> None:
+    """Whoever pastes an address again is told that the practice is connected, not to begin again."""
+    answer = Visitor(classic).authorize(run(env, "begin", "practice-42").stdout.strip())
+    assert run(env, "complete", "practice-42", stdin=answer).exit_code == 0
+    again = run(env, "complete", "practice-42", stdin=answer)
+    assert "practice-42 is connected" in again.output
+    assert "ormco begin" not in again.output
+
+
 def test_status_is_what_the_contract_lists(connected: dict[str, str]) -> None:
     """Programs find every key of a connection, also the empty ones."""
     (connection,) = printed(connected, "status")["connections"]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["add_next_step", "practice_ids"]
 
 _MOST_COMPARED = 5_000  # connections whose names are compared with a misspelt one
+_USED_ALREADY = (errors.StateMismatchError, errors.CodeSpentError)
 # Error → what to say before the command, the command ("" is the present one), and its options.
 _STEPS: dict[type[ConnectorError], tuple[str, str, str]] = {
     errors.ConnectionNotFoundError: ("Connect it", "connect", ""),
@@ -37,7 +38,9 @@ def add_next_step(connector: Connector, error: ConnectorError) -> None:
     parts = [error.hint]
     if isinstance(error, errors.ConnectionNotFoundError):
         parts.insert(0, _suggestion(connector, practice))
-    if "ormco " not in error.hint:
+    if _is_repeated(connector, error, context, practice):
+        parts = [f"{practice} is connected: this address was used already, and nothing more has to be done"]
+    elif "ormco " not in error.hint:
         parts.append(_command_after(connector, error, context, practice))
     # The command comes last, without a dot that would be pasted with it.
     *sentences, last = [part for part in parts if part] or [""]
@@ -47,6 +50,19 @@ def add_next_step(connector: Connector, error: ConnectorError) -> None:
 def practice_ids(connector: Connector) -> Iterator[str]:
     """Yield the id of every practice that is stored."""
     return (connection.practice_id for connection in connector.connections())
+
+
+def _is_repeated(connector: Connector, error: ConnectorError, context: click.Context, practice: str) -> bool:
+    """Return whether an answer was handed in a second time, after it has connected the practice."""
+    from connector.connection import ConnectionState
+
+    if context.info_name != "complete" or not isinstance(error, _USED_ALREADY):
+        return False
+    try:
+        state = connector.status(practice).state
+    except ConnectorError:
+        return False
+    return state is ConnectionState.CONNECTED and not connector.open_requests(practice)
 
 
 def _suggestion(connector: Connector, practice: str) -> str:
