@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
+from typing import TYPE_CHECKING
 
 from connector.errors import SettingError
+
+if TYPE_CHECKING:
+    import logging
 
 __all__ = ["Secret", "fingerprint", "quiet_oauth_loggers", "shown"]
 
 _LONGEST_SECRET_FILE = 64 * 1024
+_WARNING = 30  # logging.WARNING
 # requests-oauthlib writes codes, secrets and tokens at DEBUG; a filter holds whatever levels are set later.
 _TALKATIVE = ("requests_oauthlib.oauth2_session", "oauthlib")
 
@@ -78,6 +81,8 @@ def fingerprint(secret: str) -> str:
 
     Only for secrets of high entropy (codes, states, tokens): a password could be guessed from it.
     """
+    import hashlib  # slow to load, as logging is; a program that prints a token needs neither
+
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
@@ -89,6 +94,8 @@ def shown(text: str, limit: int = 200) -> str:
 
 def quiet_oauth_loggers() -> None:
     """Keep the OAuth libraries' records below WARNING out of every log, whatever level is set."""
+    import logging
+
     for name in _TALKATIVE:
         logger = logging.getLogger(name)
         if _is_serious not in logger.filters:
@@ -125,4 +132,4 @@ def _is_text(value: object) -> bool:
 
 
 def _is_serious(record: logging.LogRecord) -> bool:
-    return record.levelno >= logging.WARNING
+    return record.levelno >= _WARNING
