@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from connector.communicate.case_list import check_time, list_all, list_newest
 from connector.communicate.case_reader import CasePage
-from connector.communicate.models import read_case
 from connector.errors import ProviderUnavailableError, SettingError
+from tests.support.cases import sound_case
 
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -19,8 +20,8 @@ BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
 class FakeReader:
     """A list of cases, the last updated first; `stir` is called after every page."""
 
-    def __init__(self, count, stir=lambda reader: None, page_size=10):
-        self.cases = {}
+    def __init__(self, count: int, stir: Any = lambda reader: None, page_size: int = 10) -> None:
+        self.cases: dict[Any, Any] = {}
         self.ticks = 0
         self.pages = 0
         self.page_size = page_size
@@ -28,62 +29,64 @@ class FakeReader:
         for number in range(count):
             self.touch(f"case-{number}")
 
-    def touch(self, case_id):
+    def touch(self, case_id: str) -> None:
         self.ticks += 1
         version = self.cases.pop(case_id, {"Version": 0})["Version"] + 1
         updated = (BEGIN + timedelta(seconds=self.ticks)).isoformat()
         self.cases[case_id] = {"Id": case_id, "Version": version, "UpdatedOn": updated}
 
-    def now(self):
+    def now(self) -> Any:
         return BEGIN + timedelta(seconds=self.ticks)
 
-    def page(self, number, since, until):
+    def page(self, number: int, since: Any, until: Any) -> Any:
         start = number * self.page_size
-        newest_first = [read_case(case) for case in reversed(self.cases.values())]
+        newest_first = [sound_case(case) for case in reversed(self.cases.values())]
         cases = newest_first[start : start + self.page_size]
         page = CasePage(cases=cases, size=len(cases), count=len(newest_first))
         self.pages += 1
         self.stir(self)
         return page
 
-    def updated(self, since):
-        return [case for case in map(read_case, self.cases.values()) if case.updated >= since]
+    def updated(self, since: Any) -> Any:
+        return [
+            case for case in map(sound_case, self.cases.values()) if case.updated and case.updated >= since
+        ]
 
-    def unexpected(self, what):
+    def unexpected(self, what: Any) -> Any:
         return ProviderUnavailableError(what)
 
 
-def read_all(reader):
+def read_all(reader: Any) -> Any:
     return {case.id: case.version for case in list_all(reader)}
 
 
-def test_all_pages_are_read():
+def test_all_pages_are_read() -> None:
     """Every case of every page is there, the newest first."""
-    reader = FakeReader(34)
+    reader: Any = FakeReader(34)
     cases = list_all(reader)
     assert [case.id for case in cases] == [f"case-{number}" for number in reversed(range(34))]
     assert reader.pages == 4
 
 
 @pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 20])
-def test_ends_of_the_list(count):
+def test_ends_of_the_list(count: int) -> None:
     """A list that ends with a page, and an empty one, end."""
     assert len(read_all(FakeReader(count))) == count
 
 
-def test_size_of_a_page_is_not_assumed():
+def test_size_of_a_page_is_not_assumed() -> None:
     """A server with pages of another size loses nothing."""
     assert len(read_all(FakeReader(34, page_size=7))) == 34
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_nothing_is_lost_or_twice_while_cases_change(seed):
+def test_nothing_is_lost_or_twice_while_cases_change(seed: Any) -> None:
     """Whatever is updated, sent or removed between two pages: what was there at both ends is read, once."""
     chance = random.Random(seed)
-    reader = FakeReader(chance.randrange(5, 60))
+    reader: Any = FakeReader(chance.randrange(5, 60))
     before = set(reader.cases)
 
-    def stir(reader):
+    def stir(reader: Any) -> None:
         if reader.pages > 12:
             return
         for _ in range(chance.randrange(3)):
@@ -104,21 +107,21 @@ def test_nothing_is_lost_or_twice_while_cases_change(seed):
     assert before & set(reader.cases) <= set(found)
 
 
-def test_what_jumps_to_the_top_is_found():
+def test_what_jumps_to_the_top_is_found() -> None:
     """A case that is updated before its page is read moves to a page that was read, and is not lost."""
-    reader = FakeReader(25, stir=lambda reader: reader.pages == 1 and reader.touch("case-0"))
+    reader: Any = FakeReader(25, stir=lambda reader: reader.pages == 1 and reader.touch("case-0"))
     assert read_all(reader)["case-0"] == 2
 
 
-def test_what_slips_to_a_page_already_read_is_found():
+def test_what_slips_to_a_page_already_read_is_found() -> None:
     """When cases leave the list, those behind them are not lost."""
-    reader = FakeReader(25, stir=lambda reader: reader.pages == 1 and reader.cases.pop("case-24"))
+    reader: Any = FakeReader(25, stir=lambda reader: reader.pages == 1 and reader.cases.pop("case-24"))
     assert set(read_all(reader)) >= {f"case-{number}" for number in range(24)}
 
 
-def test_server_that_ignores_the_page_is_not_believed():
+def test_server_that_ignores_the_page_is_not_believed() -> None:
     """A list that gives fewer cases than it counts is an error, not a short list."""
-    reader = FakeReader(25)
+    reader: Any = FakeReader(25)
     first = reader.page(0, None, None)
     reader.page = lambda number, since, until: first
     reader.updated = lambda since: []
@@ -126,9 +129,9 @@ def test_server_that_ignores_the_page_is_not_believed():
         read_all(reader)
 
 
-def test_endless_list_ends():
+def test_endless_list_ends() -> None:
     """A list without a count that never gets empty is given up."""
-    reader = FakeReader(10)
+    reader: Any = FakeReader(10)
     page = replace(reader.page(0, None, None), count=None)
     reader.page = lambda number, since, until: page
     with pytest.raises(ProviderUnavailableError, match="does not end"):
@@ -139,7 +142,7 @@ def test_endless_list_ends():
     ("time", "words"),
     [(BEGIN, None), (datetime(1, 1, 1, tzinfo=UTC), "year 1"), (datetime(2999, 1, 1, tzinfo=UTC), "future")],
 )
-def test_time_to_begin_at(time, words):
+def test_time_to_begin_at(time: Any, words: str | None) -> None:
     """A list or a watch begins at a time that has passed; one without a zone is UTC."""
     now = BEGIN + timedelta(days=1)
     if words is None:
@@ -149,9 +152,9 @@ def test_time_to_begin_at(time, words):
         check_time(time, now, "it")
 
 
-def test_newest_reads_no_more_than_needed():
+def test_newest_reads_no_more_than_needed() -> None:
     """A look at the top costs one page."""
-    reader = FakeReader(60)
+    reader: Any = FakeReader(60)
     newest = list_newest(reader)
     assert [next(newest).id for _ in range(3)] == ["case-59", "case-58", "case-57"]
     assert reader.pages == 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import responses
@@ -10,9 +12,9 @@ import responses
 from connector.clock import Clock
 from connector.communicate.case_reader import CaseReader, Labs
 from connector.communicate.client import ApiClient, TokenRefresher
-from connector.communicate.models import read_case
 from connector.communicate.regions import ApiRegion
 from connector.errors import CaseNotFoundError, ClientRefusedError, NeedsRepairError, ProviderUnavailableError
+from tests.support.cases import sound_case
 
 NOON = datetime(2026, 3, 3, 12, tzinfo=UTC)
 URL = "https://eumetadata.3shapecommunicate.com/api/cases/1"
@@ -21,12 +23,12 @@ URL = "https://eumetadata.3shapecommunicate.com/api/cases/1"
 class Tokens:
     """Hands out token-1, and the next when it has to be refreshed."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.number = 1
         self.refreshed = 0
         self.failure = None
 
-    def __call__(self, refreshed):
+    def __call__(self, refreshed: Any) -> Any:
         if refreshed and self.failure:
             raise self.failure
         self.number += refreshed
@@ -35,24 +37,24 @@ class Tokens:
 
 
 @pytest.fixture
-def tokens():
+def tokens() -> Any:
     return Tokens()
 
 
 @pytest.fixture
-def reader(tokens):
+def reader(tokens: Any) -> Any:
     api = ApiClient(TokenRefresher(tokens), origins=[URL], clock=Clock())
     region = ApiRegion(name="europe", api_url=URL.removesuffix("cases/1"))
     return CaseReader(api, region, Labs(emails={"lab@x.test"}, find_ids=lambda: {"lab-1"}))
 
 
 @pytest.fixture
-def server():
+def server() -> Iterator[Any]:
     with responses.RequestsMock() as server:
         yield server
 
 
-def test_500_to_an_old_token_renews_it_once(reader, tokens, server):
+def test_500_to_an_old_token_renews_it_once(reader: Any, tokens: Any, server: Any) -> None:
     """A 500 is met with one forced refresh, since some hosts answer so to a token that has ended."""
     server.get(URL, status=500, body="An error has occurred.")
     server.get(
@@ -62,7 +64,7 @@ def test_500_to_an_old_token_renews_it_once(reader, tokens, server):
     assert tokens.refreshed == 1
 
 
-def test_500_to_a_fresh_token_is_the_server_s_own(reader, tokens, server):
+def test_500_to_a_fresh_token_is_the_server_s_own(reader: Any, tokens: Any, server: Any) -> None:
     """A 500 that stays is taken as it is, and later ones renew nothing until the token is another."""
     server.get(URL, status=500, body="An error has occurred.")
     for _ in range(3):
@@ -75,7 +77,7 @@ def test_500_to_a_fresh_token_is_the_server_s_own(reader, tokens, server):
     assert tokens.refreshed == 2
 
 
-def test_500_while_the_provider_is_down(reader, tokens, server):
+def test_500_while_the_provider_is_down(reader: Any, tokens: Any, server: Any) -> None:
     """A refresh that cannot be had leaves the 500 as it is; a dead grant is said instead."""
     server.get(URL, status=500)
     tokens.failure = ProviderUnavailableError("down")
@@ -86,7 +88,7 @@ def test_500_while_the_provider_is_down(reader, tokens, server):
         reader.get("1")
 
 
-def test_401_is_renewed(reader, tokens, server):
+def test_401_is_renewed(reader: Any, tokens: Any, server: Any) -> None:
     """A 401 is answered once with a refreshed token; one that stays renews nothing more."""
     server.get(URL, status=401)
     for _ in range(3):
@@ -106,7 +108,9 @@ def test_401_is_renewed(reader, tokens, server):
         (403, {"Message": "No permission for you"}, "does not show"),
     ],
 )
-def test_refusals_are_told_apart_by_their_text(reader, server, status, body, words):
+def test_refusals_are_told_apart_by_their_text(
+    reader: Any, server: Any, status: int, body: Any, words: str
+) -> None:
     """Missing and forbidden are both 400: the sentence tells which."""
     server.get(URL, status=status, json=body)
     with pytest.raises(CaseNotFoundError, match=words):
@@ -116,7 +120,7 @@ def test_refusals_are_told_apart_by_their_text(reader, server, status, body, wor
 @pytest.mark.parametrize(
     "body", ["", "<html>Bad Request</html>", '{"Message": "Mr Secret has a cold"}', '{"Message": 7}']
 )
-def test_other_refusals_are_not_shown(reader, server, body):
+def test_other_refusals_are_not_shown(reader: Any, server: Any, body: str) -> None:
     """A 400 for another reason is an error without the provider's words, which may name a person."""
     server.get(URL, status=400, body=body)
     with pytest.raises(ProviderUnavailableError) as refused:
@@ -135,7 +139,7 @@ def test_other_refusals_are_not_shown(reader, server, body):
         (204, ""),
     ],
 )
-def test_answers_that_are_not_the_api_s(reader, server, status, body):
+def test_answers_that_are_not_the_api_s(reader: Any, server: Any, status: int, body: str) -> None:
     """A captive portal, a redirect and a gateway are outages, not cases."""
     server.get(
         URL, status=status, body=body, headers={"Location": "https://evil.test/"} if status == 302 else {}
@@ -145,7 +149,7 @@ def test_answers_that_are_not_the_api_s(reader, server, status, body):
     assert [call.request.url for call in server.calls] == [URL]
 
 
-def test_retry_after_is_passed_on(reader, server):
+def test_retry_after_is_passed_on(reader: Any, server: Any) -> None:
     """Whoever has to wait is told how long."""
     server.get(URL, status=429, headers={"Retry-After": "7"})
     with pytest.raises(ProviderUnavailableError) as limited:
@@ -153,14 +157,14 @@ def test_retry_after_is_passed_on(reader, server):
     assert limited.value.retry_after == 7
 
 
-def test_scope_that_is_too_small(reader, server):
+def test_scope_that_is_too_small(reader: Any, server: Any) -> None:
     """A token without the scope for cases is a matter of settings."""
     server.get(URL, status=403, headers={"WWW-Authenticate": 'Bearer error="insufficient_scope"'})
     with pytest.raises(ClientRefusedError):
         reader.get("1")
 
 
-def test_connection_that_was_just_closed_is_tried_again(reader, server):
+def test_connection_that_was_just_closed_is_tried_again(reader: Any, server: Any) -> None:
     """One cut of a kept-alive connection is no outage; two are."""
     from requests.exceptions import ConnectionError as Cut
 
@@ -173,7 +177,7 @@ def test_connection_that_was_just_closed_is_tried_again(reader, server):
         reader.get("1")
 
 
-def test_server_s_time_is_known(reader, server):
+def test_server_s_time_is_known(reader: Any, server: Any) -> None:
     """The server's own time is that of its last answer."""
     server.get(URL, json={"Id": "1"}, headers={"Date": "Tue, 03 Mar 2026 12:00:00 GMT"})
     reader.get("1")
@@ -181,7 +185,7 @@ def test_server_s_time_is_known(reader, server):
 
 
 @pytest.mark.parametrize("answer", ["null", "[]", "{}", '{"Cases": {}}', '"text"'])
-def test_answer_that_is_no_list(reader, server, answer):
+def test_answer_that_is_no_list(reader: Any, server: Any, answer: str) -> None:
     """What is not a page of cases is the server's fault, and said so."""
     server.get(f"{reader.region.api_url}cases", body=answer)
     with pytest.raises(ProviderUnavailableError, match="not a case"):
@@ -193,14 +197,14 @@ def test_answer_that_is_no_list(reader, server, answer):
 
 
 @pytest.mark.parametrize("case_id", ["", "..", "a/b", "a?b", "a b", "%2e", "é"])
-def test_ids_that_would_be_another_address(reader, case_id):
+def test_ids_that_would_be_another_address(reader: Any, case_id: str) -> None:
     """An id that is none is refused before it becomes part of an address."""
     with pytest.raises(CaseNotFoundError):
         reader.get(case_id)
 
 
 @pytest.mark.parametrize("ahead", [True, False])
-def test_now_is_never_ahead_of_either_clock(reader, server, ahead):
+def test_now_is_never_ahead_of_either_clock(reader: Any, server: Any, ahead: bool) -> None:
     """The provider's time counts if it is behind ours; a wrong one from the future does not."""
     date = "Tue, 03 Mar 2099 12:00:00 GMT" if ahead else "Tue, 03 Mar 2026 12:00:00 GMT"
     server.get(URL, json={"Id": "1"}, headers={"Date": date})
@@ -223,23 +227,28 @@ PRACTICE = {"Id": "p", "Email": "front@practice.test"}
         ([], None, False, 0),
     ],
 )
-def test_lab_is_known_by_address_or_id(actors, creator, shared, asked):
+def test_lab_is_known_by_address_or_id(actors: Any, creator: str | None, shared: bool, asked: int) -> None:
     """The users API is asked for the labs' ids only if an address cannot decide, and once."""
-    calls = []
-    labs = Labs(emails={"lab@x.test"}, find_ids=lambda: calls.append(1) or {"lab-1"})
-    case = read_case({"Id": "c", "Actors": actors, "CreatorId": creator})
+    calls = iter(range(1, 9))
+    labs = Labs(emails={"lab@x.test"}, find_ids=lambda: {f"lab-{next(calls)}"})
+    case = sound_case({"Id": "c", "Actors": actors, "CreatorId": creator})
     assert [labs.take_part_in(case) for _ in range(2)] == [shared] * 2
-    assert len(calls) == asked
+    assert next(calls) == asked + 1
 
 
-def test_region_is_confirmed_if_nothing_is_found(tokens, server):
+def test_region_is_confirmed_if_nothing_is_found(tokens: Any, server: Any) -> None:
     """A wrong region answers like an empty one: once, the present one is found out and asked instead."""
-    asked = []
+    asked: list[ApiRegion] = []
     other = ApiRegion(name="americas", api_url="https://am.test/api/")
     api = ApiClient(TokenRefresher(tokens), origins=[URL, other.api_url], clock=Clock())
     region = ApiRegion(name="europe", api_url=URL.removesuffix("cases/1"))
     labs = Labs(emails=set(), find_ids=set)
-    reader = CaseReader(api, region, labs, resolve=lambda: asked.append(1) or other)
+
+    def resolve() -> ApiRegion:
+        asked.append(other)
+        return other
+
+    reader = CaseReader(api, region, labs, resolve=resolve)
     server.get(f"{region.api_url}updatedcases", json=[])
     server.get(f"{other.api_url}updatedcases", json=[{"Id": "7"}])
     assert [case.id for case in reader.updated(NOON)] == ["7"]

@@ -12,12 +12,15 @@ import subprocess
 import sys
 import threading
 from collections import defaultdict
+from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from connector.cli import ormco
 from tests.support.cases import Workflow, connected, settings
+from tests.support.sandbox import RunningSandbox
 
 WORKFLOW = ("receive", "accept", "request-approval", "reject", "resend", "approve")
 HEALTH_DATA = ("Zaphod", "Quux", "EXT-00001", "REF-00001", "30001_1602", "1417500001", "Alex Maple")
@@ -25,12 +28,12 @@ ATTACHMENT = "Zaphod-Quux-upper.bin"
 
 
 @pytest.fixture
-def workflow(classic):
+def workflow(classic: RunningSandbox) -> Any:
     return Workflow(classic)
 
 
 @pytest.fixture
-def env(classic, tmp_path, monkeypatch):
+def env(classic: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The environment of a command, with maple connected."""
     with connected(classic, tmp_path, maple=classic.practice):
         pass
@@ -40,22 +43,22 @@ def env(classic, tmp_path, monkeypatch):
     return env
 
 
-def run(*args):
+def run(*args: Any) -> Any:
     return CliRunner().invoke(ormco, ["cases", *args])
 
 
-def objects(result):
+def objects(result: Any) -> Any:
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
-def send_named(workflow):
+def send_named(workflow: Workflow) -> Any:
     """A case whose every field with health data can be recognised."""
     body = {"patient": ["Zaphod", "Quux"], "attachments": [{"name": ATTACHMENT, "size": 100}]}
     (case_id,) = workflow.send(**body)
     return case_id
 
 
-def test_list_says_who_has_to_act(workflow, env):
+def test_list_says_who_has_to_act(workflow: Workflow, env: dict[str, str]) -> None:
     """The table has label, next actor and age; a new design after a rejection waits for the clinic."""
     sent, rejected, resent = workflow.send(count=3)
     workflow.act(rejected, *WORKFLOW[:4])
@@ -71,7 +74,7 @@ def test_list_says_who_has_to_act(workflow, env):
     assert list(only) == ["version", "practice", "cases"]
 
 
-def test_list_by_time_and_number(workflow, env):
+def test_list_by_time_and_number(workflow: Workflow, env: dict[str, str]) -> None:
     """--since, --until and --limit narrow the list; a moment that is none is a usage error."""
     workflow.send(count=12)
     assert len(objects(run("list", "maple", "--limit", "5", "--json"))[0]["cases"]) == 5
@@ -80,7 +83,7 @@ def test_list_by_time_and_number(workflow, env):
     assert run("list", "maple", "--since", "lately").exit_code == 2
 
 
-def test_show_tells_who_did_what(workflow, env):
+def test_show_tells_who_did_what(workflow: Workflow, env: dict[str, str]) -> None:
     """The timeline has every step with its side, and what each can do next."""
     (case_id,) = workflow.send()
     workflow.act(case_id, *WORKFLOW)
@@ -116,13 +119,13 @@ def test_show_tells_who_did_what(workflow, env):
         (("watch", "maple", "--all"), 2, "Name the practices, or give --all"),
     ],
 )
-def test_errors_end_in_words_and_statuses(env, args, status, words):
+def test_errors_end_in_words_and_statuses(env: dict[str, str], args: Any, status: int, words: str) -> None:
     """What cannot be done ends with the documented status, a fact and a hint."""
     result = run(*args)
     assert (result.exit_code, words in result.stderr) == (status, True)
 
 
-def test_case_of_another_lab_needs_asking(workflow, env):
+def test_case_of_another_lab_needs_asking(workflow: Workflow, env: dict[str, str]) -> None:
     """A case that is not shared with Ormco's lab is read only with --all-cases."""
     (case_id,) = workflow.send(lab="hello@harbour-lab.test")
     assert "--all-cases" in run("list", "maple").stdout
@@ -131,7 +134,9 @@ def test_case_of_another_lab_needs_asking(workflow, env):
     assert case_id in run("list", "maple", "--all-cases").stdout
 
 
-def test_wrong_region_is_never_read_silently(classic, workflow, env):
+def test_wrong_region_is_never_read_silently(
+    classic: RunningSandbox, workflow: Workflow, env: dict[str, str]
+) -> None:
     """Nothing found is no answer while servers contradict the account's region: both are named."""
     classic.set_scenarios("other-servers")
     result = run("list", "maple")
@@ -141,7 +146,7 @@ def test_wrong_region_is_never_read_silently(classic, workflow, env):
     assert len(run("list", "maple").stdout.splitlines()) == 1
 
 
-def test_watch_prints_one_object_per_line(workflow, env):
+def test_watch_prints_one_object_per_line(workflow: Workflow, env: dict[str, str]) -> None:
     """Each event is a JSON object with a version, its id and what happened."""
     (case_id,) = workflow.send()
     workflow.act(case_id, "receive")
@@ -157,7 +162,9 @@ def test_watch_prints_one_object_per_line(workflow, env):
     )
 
 
-def test_nothing_of_a_patient_is_shown_stored_or_logged(workflow, env, tmp_path, caplog):
+def test_nothing_of_a_patient_is_shown_stored_or_logged(
+    workflow: Workflow, env: dict[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Health data is in no output that did not ask for it, in no log, and nowhere in the store."""
     caplog.set_level(logging.DEBUG)
     case_id = send_named(workflow)
@@ -179,7 +186,7 @@ def test_nothing_of_a_patient_is_shown_stored_or_logged(workflow, env, tmp_path,
     assert [word for word in (*HEALTH_DATA, ATTACHMENT, "Comment 1") if word not in asked] == []
 
 
-def everything_stored(path):
+def everything_stored(path: Path) -> Any:
     with sqlite3.connect(path) as db:
         tables = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         text = "".join(str(db.execute(f"SELECT * FROM {table}").fetchall()) for table in tables)
@@ -187,7 +194,7 @@ def everything_stored(path):
     return text + path.read_bytes().decode("latin-1")
 
 
-def test_download_says_what_it_did(workflow, env, tmp_path):
+def test_download_says_what_it_did(workflow: Workflow, env: dict[str, str], tmp_path: Path) -> None:
     """Every file is accounted for; one that could not be had decides the exit status."""
     case_id = send_named(workflow)
     workflow.act(case_id, "receive", "accept", "design")
@@ -205,7 +212,7 @@ def test_download_says_what_it_did(workflow, env, tmp_path):
 class Watcher:
     """`ormco cases watch` as a process of its own, whose lines are collected until it ends."""
 
-    def __init__(self, env, lines):
+    def __init__(self, env: dict[str, str], lines: Any) -> None:
         command = [sys.executable, "-m", "connector", "cases", "watch", "--all", "--json", "--interval", "1"]
         self.process = subprocess.Popen(
             [*command, "--since", "1d"],
@@ -217,18 +224,20 @@ class Watcher:
         self._reader = threading.Thread(target=lambda: lines.extend(self.process.stdout))
         self._reader.start()
 
-    def end(self, number):
+    def end(self, number: int) -> Any:
         self.process.send_signal(number)
         self.process.wait(60)
         self._reader.join()
+        assert self.process.stdout is not None
         self.process.stdout.close()
         return self.process.returncode
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
-def test_killed_and_started_again_misses_nothing(workflow, env):
+def test_killed_and_started_again_misses_nothing(workflow: Workflow, env: dict[str, str]) -> None:
     """While the watch is killed at random, every event arrives, in order per case."""
-    chance, lines, pause = random.Random(7), [], threading.Event()
+    lines: list[Any] = []
+    chance, pause = random.Random(7), threading.Event()
     cases = workflow.send(count=4)
     steps = [(case_id, action) for action in WORKFLOW for case_id in cases]
     for _ in range(3):
@@ -254,7 +263,7 @@ def test_killed_and_started_again_misses_nothing(workflow, env):
         assert len(versions) <= 7 + 3
 
 
-def versions_by_case(lines):
+def versions_by_case(lines: Any) -> Any:
     found = defaultdict(list)
     for line in list(lines):
         try:
@@ -267,20 +276,22 @@ def versions_by_case(lines):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes end in another way")
-def test_reader_that_goes_away_loses_nothing(workflow, env):
+def test_reader_that_goes_away_loses_nothing(workflow: Workflow, env: dict[str, str]) -> None:
     """When whoever reads the stream ends, the watch ends too, and what was not taken comes again."""
     workflow.send(count=3)
     command = [sys.executable, "-m", "connector", "cases", "watch", "maple", "--since", "1d"]
     process = subprocess.Popen(
         command, env={**os.environ, **env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
+    assert process.stdout is not None
+    assert process.stderr is not None
     process.stdout.close()
     assert (process.wait(60), process.stderr.read()) == (0, b"")
     process.stderr.close()
     assert len(objects(run("watch", "maple", "--once", "--json"))) == 3
 
 
-def test_watch_that_is_reset_begins_anew(workflow, env):
+def test_watch_that_is_reset_begins_anew(workflow: Workflow, env: dict[str, str]) -> None:
     """--reset forgets how far a watch of this name has come; others go on."""
     workflow.send()
     watch = ("watch", "maple", "--once", "--since", "1d", "--json")
@@ -290,7 +301,7 @@ def test_watch_that_is_reset_begins_anew(workflow, env):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
-def test_full_output_is_one_error(workflow, env):
+def test_full_output_is_one_error(workflow: Workflow, env: dict[str, str]) -> None:
     """A stream that cannot be written ends the watch with one error, and what was not taken comes again."""
     workflow.send(count=2)
     command = [sys.executable, "-m", "connector", "cases", "watch", "maple", "--since", "1d", "--json"]
@@ -302,7 +313,9 @@ def test_full_output_is_one_error(workflow, env):
     assert len(objects(run("watch", "maple", "--once", "--json"))) == 2
 
 
-def test_watch_names_whom_it_cannot_follow(classic, workflow, env):
+def test_watch_names_whom_it_cannot_follow(
+    classic: RunningSandbox, workflow: Workflow, env: dict[str, str]
+) -> None:
     """With --all, a practice in trouble is named on stderr, and as an object of its own in the stream."""
     workflow.send()
     classic.set_scenarios("outage")
@@ -318,7 +331,9 @@ def test_watch_names_whom_it_cannot_follow(classic, workflow, env):
     assert run("watch", "maple", "--once").exit_code == 5
 
 
-def test_progress_is_for_terminals(monkeypatch, capsys):
+def test_progress_is_for_terminals(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """On a terminal one line says how far a file is, and goes away; elsewhere nothing is printed."""
     from connector.cli.case_format import ProgressLine
     from connector.communicate.models import CaseFile
@@ -336,7 +351,7 @@ def test_progress_is_for_terminals(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("command", ["list", "show", "watch", "download"])
-def test_help_has_an_example(command):
+def test_help_has_an_example(command: str) -> None:
     """Every command explains itself, with an example."""
     text = run(command, "--help").stdout
     assert f"Example: ormco cases {command}" in text

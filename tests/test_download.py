@@ -10,54 +10,60 @@ import os
 import stat
 import sys
 import unicodedata
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from connector import Connector
 from connector.communicate.client import ApiClient, TokenRefresher
 from connector.communicate.download import Downloader
 from connector.communicate.file_names import numbered, safe_name, same_name
-from connector.communicate.models import CaseFile, read_case
+from connector.communicate.models import CaseFile
 from connector.communicate.part_files import PartFile
 from connector.communicate.regions import ApiRegion
 from connector.errors import CaseNotFoundError, ProviderUnavailableError, SettingError
 from connector.sandbox.accounts import LABS_OF_ORMCO
 from tests.support.answers import answer, answering
-from tests.support.cases import Workflow, connected
+from tests.support.cases import Workflow, connected, sound_case
 from tests.support.clock import ManualClock
-from tests.support.sandbox import SignIn
+from tests.support.sandbox import RunningSandbox, SignIn
 
 LAB = LABS_OF_ORMCO["americas"]
 LAB_SIGN_IN = SignIn(username=LAB.email, password=LAB.password)
 
 
 @pytest.fixture
-def workflow(classic):
+def workflow(classic: RunningSandbox) -> Any:
     return Workflow(classic)
 
 
 @pytest.fixture
-def connector(classic, tmp_path):
+def connector(classic: RunningSandbox, tmp_path: Path) -> Iterator[Any]:
     with connected(classic, tmp_path, maple=classic.practice) as connector:
         yield connector
 
 
-def download(connector, case_id, folder, **options):
+def download(connector: Connector, case_id: str, folder: Path, **options: Any) -> Any:
     return list(connector.cases.download("maple", case_id, folder, **options))
 
 
-def attachment(name, content):
+def attachment(name: str, content: bytes) -> Any:
     return {"name": name, "content": base64.b64encode(content).decode()}
 
 
-def sha1(path):
+def sha1(path: Path) -> Any:
     return hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
-def test_files_are_whole_verified_and_private(workflow, connector, tmp_path):
+def test_files_are_whole_verified_and_private(
+    workflow: Workflow, connector: Connector, tmp_path: Path
+) -> None:
     """Scans and attachments arrive with the SHA-1 that was told, in files nobody else can read."""
     (case_id,) = workflow.send()
     files = download(connector, case_id, tmp_path / "out")
@@ -69,7 +75,9 @@ def test_files_are_whole_verified_and_private(workflow, connector, tmp_path):
     assert sorted(os.listdir(tmp_path / "out")) == sorted(file.path.name for file in files)
 
 
-def test_second_download_fetches_nothing(classic, workflow, connector, tmp_path):
+def test_second_download_fetches_nothing(
+    classic: RunningSandbox, workflow: Workflow, connector: Connector, tmp_path: Path
+) -> None:
     """What is there already, whole, is not fetched again; what was changed there is not overwritten."""
     (case_id,) = workflow.send()
     first = download(connector, case_id, tmp_path / "out")
@@ -82,7 +90,9 @@ def test_second_download_fetches_nothing(classic, workflow, connector, tmp_path)
 
 
 @pytest.mark.parametrize("scenario", ["cut-download", "no-range"])
-def test_cut_downloads_are_gone_on_with(classic, workflow, connector, tmp_path, scenario):
+def test_cut_downloads_are_gone_on_with(
+    classic: RunningSandbox, workflow: Workflow, connector: Connector, tmp_path: Path, scenario: str
+) -> None:
     """A download that is cut again and again, or whose server knows no parts, arrives whole."""
     (case_id,) = workflow.send(attachments=[attachment("big.bin", os.urandom(60_000))])
     classic.set_scenarios(scenario)
@@ -93,7 +103,9 @@ def test_cut_downloads_are_gone_on_with(classic, workflow, connector, tmp_path, 
     assert parts >= 6 + 9 if scenario == "cut-download" else parts == 3
 
 
-def test_download_goes_on_where_another_process_was_killed(classic, workflow, connector, tmp_path):
+def test_download_goes_on_where_another_process_was_killed(
+    classic: RunningSandbox, workflow: Workflow, connector: Connector, tmp_path: Path
+) -> None:
     """What was left unfinished is finished, not begun anew; what is damaged in it is found out."""
     content = os.urandom(50_000)
     (case_id,) = workflow.send(attachments=[attachment("big.bin", content)])
@@ -102,7 +114,7 @@ def test_download_goes_on_where_another_process_was_killed(classic, workflow, co
     for left, begins_at in ((content[:30_000], 30_000), (b"x" * 30_000, 0)):
         part.write_bytes(left)
         part.chmod(0o600)
-        seen = []
+        seen: list[Any] = []
         files = download(
             connector,
             case_id,
@@ -115,7 +127,9 @@ def test_download_goes_on_where_another_process_was_killed(classic, workflow, co
         files[-1].path.unlink()
 
 
-def test_damaged_download_leaves_nothing(classic, workflow, connector, tmp_path):
+def test_damaged_download_leaves_nothing(
+    classic: RunningSandbox, workflow: Workflow, connector: Connector, tmp_path: Path
+) -> None:
     """A file whose SHA-1 is wrong is an error and no file; the others are tried all the same."""
     (case_id,) = workflow.send()
     classic.set_scenarios("damaged-download")
@@ -124,7 +138,9 @@ def test_damaged_download_leaves_nothing(classic, workflow, connector, tmp_path)
     assert os.listdir(tmp_path / "out") == []
 
 
-def test_hopeless_cut_ends(classic, workflow, connector, tmp_path):
+def test_hopeless_cut_ends(
+    classic: RunningSandbox, workflow: Workflow, connector: Connector, tmp_path: Path
+) -> None:
     """A server that never gets further, since it knows no parts and cuts, is given up."""
     (case_id,) = workflow.send()
     classic.set_scenarios("cut-download", "no-range")
@@ -132,7 +148,9 @@ def test_hopeless_cut_ends(classic, workflow, connector, tmp_path):
     assert [file.error is None for file in files] == [True, False]
 
 
-def test_hostile_names_stay_in_the_folder(classic, workflow, connector, tmp_path):
+def test_hostile_names_stay_in_the_folder(
+    classic: RunningSandbox, workflow: Workflow, connector: Connector, tmp_path: Path
+) -> None:
     """Names that lead elsewhere, name devices, hide or repeat end as different files in the folder."""
     classic.set_scenarios("hostile-names")
     (case_id,) = workflow.send()
@@ -148,7 +166,7 @@ def test_hostile_names_stay_in_the_folder(classic, workflow, connector, tmp_path
     ] == []
 
 
-def test_stl_is_fetched_as_the_lab(classic, workflow, tmp_path):
+def test_stl_is_fetched_as_the_lab(classic: RunningSandbox, workflow: Workflow, tmp_path: Path) -> None:
     """An STL file is asked for by the lab's own account of the region."""
     (case_id,) = workflow.send()
     workflow.act(case_id, "receive", "accept", "design")
@@ -161,7 +179,9 @@ def test_stl_is_fetched_as_the_lab(classic, workflow, tmp_path):
     assert "special permission" in refused.error.hint
 
 
-def test_stl_without_the_lab_is_a_clear_word(workflow, connector, tmp_path):
+def test_stl_without_the_lab_is_a_clear_word(
+    workflow: Workflow, connector: Connector, tmp_path: Path
+) -> None:
     """Without the lab's own connection, it is said what is missing; everything else is downloaded."""
     (case_id,) = workflow.send()
     workflow.act(case_id, "receive", "accept", "design")
@@ -171,7 +191,9 @@ def test_stl_without_the_lab_is_a_clear_word(workflow, connector, tmp_path):
     assert "lab:americas" in files[2].error.hint
 
 
-def test_lab_of_another_region_is_not_used(classic, workflow, tmp_path):
+def test_lab_of_another_region_is_not_used(
+    classic: RunningSandbox, workflow: Workflow, tmp_path: Path
+) -> None:
     """A lab connection whose account is in another region is named as the trouble."""
     (case_id,) = workflow.send()
     workflow.act(case_id, "receive", "accept", "design")
@@ -185,7 +207,7 @@ def test_lab_of_another_region_is_not_used(classic, workflow, tmp_path):
     assert "is in europe" in design.error.message
 
 
-def test_folder_that_cannot_be_written(workflow, connector, tmp_path):
+def test_folder_that_cannot_be_written(workflow: Workflow, connector: Connector, tmp_path: Path) -> None:
     """A folder that is a file is a matter of settings, in words."""
     (case_id,) = workflow.send()
     (tmp_path / "out").write_text("a file")
@@ -193,7 +215,9 @@ def test_folder_that_cannot_be_written(workflow, connector, tmp_path):
         download(connector, case_id, tmp_path / "out")
 
 
-def test_foreign_addresses_get_no_token(classic, workflow, connector, tmp_path):
+def test_foreign_addresses_get_no_token(
+    classic: RunningSandbox, workflow: Workflow, connector: Connector, tmp_path: Path
+) -> None:
     """A file whose Href leads elsewhere is fetched from the provider's own host."""
     (case_id,) = workflow.send()
     classic.set_scenarios("foreign-hrefs")
@@ -201,7 +225,7 @@ def test_foreign_addresses_get_no_token(classic, workflow, connector, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs symbolic links")
-def test_planted_link_is_not_followed(workflow, connector, tmp_path):
+def test_planted_link_is_not_followed(workflow: Workflow, connector: Connector, tmp_path: Path) -> None:
     """A symbolic link in the place of the unfinished file does not lead the download elsewhere."""
     (case_id,) = workflow.send()
     out, victim = tmp_path / "out", tmp_path / "victim"
@@ -209,8 +233,8 @@ def test_planted_link_is_not_followed(workflow, connector, tmp_path):
     victim.write_bytes(b"untouched")
     case = connector.cases.get("maple", case_id)
     for file in case.files:
-        name = file.name or f"scan-{file.part}-{file.sha1[:8]}.dcm"
-        (out / f".{file.sha1[:12]}-{name}.part").symlink_to(victim)
+        name = file.name or f"scan-{file.part}-{(file.sha1 or '')[:8]}.dcm"
+        (out / f".{(file.sha1 or '')[:12]}-{name}.part").symlink_to(victim)
     files = download(connector, case_id, out)
     assert all(file.verified and not file.path.is_symlink() for file in files)
     assert victim.read_bytes() == b"untouched"
@@ -219,26 +243,26 @@ def test_planted_link_is_not_followed(workflow, connector, tmp_path):
 class FakeFiles:
     """A reader whose files come from a server of canned answers."""
 
-    def __init__(self, url):
+    def __init__(self, url: str) -> None:
         self.api = ApiClient(TokenRefresher(lambda _: "AT"), origins=[url], clock=ManualClock())
         self.region = ApiRegion(name="europe", api_url=f"{url}/api/")
 
 
 @contextmanager
-def downloading(*answers):
+def downloading(*answers: Any) -> Iterator[Any]:
     """Run downloads of files from a server with these answers."""
     with answering(*answers) as server:
-        reader = FakeFiles(server.url)
+        reader: Any = FakeFiles(server.url)
         downloader = Downloader(reader, lab=lambda: None, origins=[server.url])
-        case = read_case({"Id": "c"})
+        case = sound_case({"Id": "c"})
         yield lambda files, target: list(downloader.run(case, files, target))
 
 
-def plain(name, **fields):
+def plain(name: str, **fields: Any) -> Any:
     return CaseFile(kind="attachment", id=name.partition(".")[0], name=name, **fields)
 
 
-def test_rerun_without_sha1_is_recognised(tmp_path):
+def test_rerun_without_sha1_is_recognised(tmp_path: Path) -> None:
     """A file that is there already is known again by its content; a changed one gets a number."""
     with downloading(answer(b"first"), answer(b"first"), answer(b"second")) as run:
         paths = [run([plain("note.txt")], tmp_path)[0].path.name for _ in range(3)]
@@ -246,11 +270,11 @@ def test_rerun_without_sha1_is_recognised(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["note (2).txt", "note.txt"]
 
 
-def test_several_at_once_into_one_folder(tmp_path):
+def test_several_at_once_into_one_folder(tmp_path: Path) -> None:
     """Whatever runs beside it, each download reports a file that holds what was fetched."""
     contents = [os.urandom(50_000) for _ in range(3)]
 
-    def fetch(content):
+    def fetch(content: bytes) -> Any:
         with downloading(answer(content)) as run:
             (done,) = run([plain("scan.bin")], tmp_path)
             return done.path, content
@@ -261,11 +285,11 @@ def test_several_at_once_into_one_folder(tmp_path):
     assert not [name for name in os.listdir(tmp_path) if name.endswith(".part")]
 
 
-def test_full_disk_does_not_hide_what_was_saved(tmp_path, monkeypatch):
+def test_full_disk_does_not_hide_what_was_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that cannot be written is an error of its own; those before and after it are reported."""
     flushed = PartFile.flush
 
-    def flush(part):
+    def flush(part: Any) -> None:
         if b"big" in part.path.name.encode():
             raise OSError(errno.ENOSPC, "No space left on device")
         flushed(part)
@@ -278,11 +302,11 @@ def test_full_disk_does_not_hide_what_was_saved(tmp_path, monkeypatch):
     assert sorted(os.listdir(tmp_path)) == ["a.txt", "c.txt"]
 
 
-def test_download_into_an_object(tmp_path):
+def test_download_into_an_object(tmp_path: Path) -> None:
     """A file can be handed to whatever has `write`; it is whole and verified before its first byte."""
     whole = b"content" * 1000
     sha1 = hashlib.sha1(whole, usedforsecurity=False).hexdigest()
-    places = {}
+    places: dict[Any, Any] = {}
     files = [plain("good.bin", sha1=sha1), plain("bad.bin", sha1="0" * 40)]
     with downloading(answer(whole)) as run:
         done = run(files, lambda file: places.setdefault(file.name, io.BytesIO()))
@@ -303,7 +327,7 @@ NAMES = st.text(st.characters(codec=None), max_size=300) | st.sampled_from(
 @example("a" * 119 + ".é")
 @example("CONOUT$")
 @example("\ud800")
-def test_every_name_is_made_safe(name):
+def test_every_name_is_made_safe(name: str) -> None:
     """Whatever the name: one part, printable, no device, not too long, and safe stays safe."""
     safe = safe_name(name)
     assert safe
@@ -320,9 +344,9 @@ def test_every_name_is_made_safe(name):
 @given(
     st.lists(st.sampled_from(["a.ply", "A.PLY", "a (2).ply", "ä.ply", "a\u0308.ply", "noending"]), max_size=8)
 )
-def test_numbered_names_differ(names):
+def test_numbered_names_differ(names: Any) -> None:
     """Names that a file system may take for one get numbers."""
-    taken = []
+    taken: list[Any] = []
     for name in names:
         taken.append(numbered(name, taken))
     assert len({same_name(name) for name in taken}) == len(names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -21,13 +22,13 @@ STORY = [
 class Versions:
     """A case's versions as a server has them; counts what is asked."""
 
-    def __init__(self, story, first=1, gone=()):
+    def __init__(self, story: Any, first: int = 1, gone: Any = ()) -> None:
         self.asked = 0
         self.gone = set(gone)
         self.all = {number: self.version(number, entry) for number, entry in enumerate(story, first)}
         self.newest = max(self.all.values(), key=lambda case: case.version)
 
-    def version(self, number, entry):
+    def version(self, number: int, entry: Any) -> Any:
         label, _, design = entry.partition("/")
         state, _, flag = label.partition(" ")
         files = (CaseFile(kind="design", sha1=design * 40),) if design else ()
@@ -42,20 +43,20 @@ class Versions:
             files=files,
         )
 
-    def find(self, case_id, number):
+    def find(self, case_id: str, number: int) -> Any:
         self.asked += 1
         return None if number in self.gone else self.all.get(number)
 
-    def events(self, before=None, since=None):
+    def events(self, before: Any = None, since: Any = None) -> Any:
         seen = events_between(before, self.newest, self.find, source=SOURCE, since=since)
         return [one.event for one in seen]
 
 
-def names(events):
+def names(events: Any) -> Any:
     return [event.event for event in events]
 
 
-def test_whole_history():
+def test_whole_history() -> None:
     """Every version is an event, from the first."""
     versions = Versions(STORY)
     assert names(versions.events()) == [
@@ -65,12 +66,12 @@ def test_whole_history():
     assert [case.version for case in versions_of(versions.newest, versions.find)] == list(range(1, 8))
 
 
-def test_versions_counted_from_nought():
+def test_versions_counted_from_nought() -> None:
     """A server that counts from 0 loses nothing."""
     assert names(Versions(STORY, first=0).events())[0] == "case_sent"
 
 
-def test_only_what_is_new():
+def test_only_what_is_new() -> None:
     """From a known version on, only later ones are asked for and told."""
     versions = Versions(STORY)
     before = Snapshot(version=5, state="Designed", state_flag="Rejected", designs=versions.all[5].designs)
@@ -81,7 +82,7 @@ def test_only_what_is_new():
     assert versions.asked == 1
 
 
-def test_since_asks_for_no_more_than_needed():
+def test_since_asks_for_no_more_than_needed() -> None:
     """Of a case that was never seen, versions are asked for back to the moment, and one before."""
     versions = Versions(STORY)
     events = versions.events(since=DAY + timedelta(hours=6))
@@ -90,14 +91,14 @@ def test_since_asks_for_no_more_than_needed():
     assert versions.events(since=DAY + timedelta(hours=8)) == []
 
 
-def test_gap_makes_unsure():
+def test_gap_makes_unsure() -> None:
     """Where a version in between is gone, an ambiguous label is not read as if it were known."""
     versions = Versions([*STORY[:3], "Designed sent/a", "Designed approved/a"], gone=[4])
     last = versions.events()[-1]
     assert (last.event, last.actor, last.status) == ("status_changed", None, CaseStatus.SENT_OR_APPROVED)
 
 
-def test_history_without_any_earlier_version():
+def test_history_without_any_earlier_version() -> None:
     """The newest version alone is told as what it is."""
     (event,) = Versions(STORY[:6], gone=range(6)).events()
     assert (event.event, event.status, event.case_version) == (
@@ -116,21 +117,21 @@ def test_history_without_any_earlier_version():
         (6, CaseStatus.RESENT, 2),
     ],
 )
-def test_status_asks_only_where_the_label_is_not_enough(length, status, asked):
+def test_status_asks_only_where_the_label_is_not_enough(length: int, status: Any, asked: int) -> None:
     """A rejected case is looked into for a new design; other labels cost nothing."""
     versions = Versions(STORY[:length])
     assert status_of(versions.newest, versions.find) is status
     assert versions.asked == asked
 
 
-def test_thousands_of_versions_are_not_read():
+def test_thousands_of_versions_are_not_read() -> None:
     """A version number that jumps costs a bounded number of calls."""
     versions = Versions(["Scanned sent"], first=1_000_000)
     assert len(versions.events()) == 1
     assert versions.asked <= 100
 
 
-def test_odd_words_of_the_provider_are_made_fit_for_terminals():
+def test_odd_words_of_the_provider_are_made_fit_for_terminals() -> None:
     """A status with control characters, or without an end, is cut and cleaned."""
     case = Case(id="c", version=1, state="Foo\x1b[2J\n" + "x" * 500, state_flag="Bar\x00")
     (seen,) = events_between(None, case, lambda case_id, number: None, source=SOURCE)

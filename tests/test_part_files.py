@@ -6,6 +6,9 @@ import errno
 import os
 import stat
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +17,7 @@ from connector.communicate.part_files import open_part, publish
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="needs links and file locks")
 
 
-def save(folder, content, *, name="a.txt", taken=()):
+def save(folder: Path, content: bytes, *, name: str = "a.txt", taken: Any = ()) -> Any:
     with open_part(folder, ".key-a.txt", keep=True) as part:
         part.file.seek(0)
         part.file.write(content)
@@ -22,14 +25,14 @@ def save(folder, content, *, name="a.txt", taken=()):
         return publish(part, folder, name, taken)
 
 
-def leave(folder, content, *, keep=True, error=None):
+def leave(folder: Path, content: bytes, *, keep: bool = True, error: Any = None) -> None:
     """Let an attempt fail after it has written something."""
     with pytest.raises(OSError), open_part(folder, ".key-a.txt", keep=keep) as part:  # noqa: PT011, PT012
         part.file.write(content)
         raise error or OSError(errno.EIO, "broken")
 
 
-def test_whole_file_gets_its_name(tmp_path):
+def test_whole_file_gets_its_name(tmp_path: Path) -> None:
     """A file appears under its name when it is whole, readable by its owner alone, and nothing else stays."""
     path = save(tmp_path, b"whole")
     assert (path.name, path.read_bytes()) == ("a.txt", b"whole")
@@ -38,14 +41,14 @@ def test_whole_file_gets_its_name(tmp_path):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_no_file_is_replaced(tmp_path):
+def test_no_file_is_replaced(tmp_path: Path) -> None:
     """A name that is taken, here or in the folder, gets a number."""
     (tmp_path / "a.txt").write_bytes(b"somebody's own")
     assert save(tmp_path, b"new", taken=["a (2).txt"]).name == "a (3).txt"
     assert (tmp_path / "a.txt").read_bytes() == b"somebody's own"
 
 
-def test_name_taken_meanwhile_is_not_replaced(tmp_path, monkeypatch):
+def test_name_taken_meanwhile_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If another process takes the name at the last moment, the next one is used."""
     (tmp_path / "a.txt").write_bytes(b"faster")
     monkeypatch.setattr("connector.communicate.part_files.os.listdir", lambda folder: [])
@@ -53,7 +56,7 @@ def test_name_taken_meanwhile_is_not_replaced(tmp_path, monkeypatch):
     assert (tmp_path / "a.txt").read_bytes() == b"faster"
 
 
-def test_left_part_is_gone_on_with(tmp_path):
+def test_left_part_is_gone_on_with(tmp_path: Path) -> None:
     """What a failed attempt has written is there for the next one, unless nothing could check it."""
     leave(tmp_path, b"half")
     with open_part(tmp_path, ".key-a.txt", keep=True) as part:
@@ -62,14 +65,14 @@ def test_left_part_is_gone_on_with(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_full_disk_keeps_no_part(tmp_path):
+def test_full_disk_keeps_no_part(tmp_path: Path) -> None:
     """On a full disk the unfinished file makes room for the others."""
     leave(tmp_path, b"half", error=OSError(errno.ENOSPC, "No space left on device"))
     assert os.listdir(tmp_path) == []
 
 
 @posix_only
-def test_two_at_once_have_a_part_each(tmp_path):
+def test_two_at_once_have_a_part_each(tmp_path: Path) -> None:
     """While one process writes a part file, another gets one of its own."""
     with open_part(tmp_path, ".key-a.txt", keep=True) as first:
         first.file.write(b"first")
@@ -85,15 +88,15 @@ def test_two_at_once_have_a_part_each(tmp_path):
 
 @posix_only
 @pytest.mark.parametrize("plant", ["link", "hard link", "open to others", "pipe", "folder"])
-def test_planted_part_is_left_alone(tmp_path, plant):
+def test_planted_part_is_left_alone(tmp_path: Path, plant: str) -> None:
     """What somebody else may read, or leads elsewhere, is neither written nor removed."""
     victim, part = tmp_path / "victim", tmp_path / ".key-a.txt.part"
     victim.write_bytes(b"untouched")
     victim.chmod(0o644)
-    planting = {
+    planting: dict[str, Callable[[], object]] = {
         "link": lambda: part.symlink_to(victim),
         "hard link": lambda: part.hardlink_to(victim),
-        "open to others": lambda: (part.write_bytes(b""), part.chmod(0o666)),
+        "open to others": lambda: part.touch(0o666),
         "pipe": lambda: os.mkfifo(part),
         "folder": part.mkdir,
     }
@@ -104,10 +107,10 @@ def test_planted_part_is_left_alone(tmp_path, plant):
 
 
 @posix_only
-def test_disk_without_links(tmp_path, monkeypatch):
+def test_disk_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where files cannot have two names, a file still replaces none."""
 
-    def refuse(*args, **kwargs):
+    def refuse(*args: Any, **kwargs: Any) -> None:
         raise OSError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr("connector.communicate.part_files.os.link", refuse)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from connector.communicate.watch import ClaimLostError, HandlerFailedError, Prac
 from connector.communicate.watch_plan import WatchPlan
 from connector.errors import ProviderUnavailableError, SettingError
 from connector.store.cursors import WatchCursor
+from tests.support.cases import sound_case
 from tests.support.stores import store_at
 
 NOW = datetime(2026, 3, 3, 12, tzinfo=UTC)
@@ -22,15 +25,23 @@ STEPS = ("Scanned sent", "Scanned received", "Scanned approved", "Designed sent"
 class FakeReader:
     """The cases of a practice; `broken` are those whose earlier versions answer with this error."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.region = ApiRegion(name="europe", api_url="https://eu.test/api/")
-        self.versions = {}
-        self.hidden = set()
-        self.broken = {}
-        self.asked = []
+        self.versions: dict[Any, Any] = {}
+        self.hidden: set[Any] = set()
+        self.broken: dict[Any, Any] = {}
+        self.asked: list[Any] = []
         self.time = NOW
 
-    def add(self, case_id, *, at=NOW, state="Scanned", flag="Sent", version=None):
+    def add(
+        self,
+        case_id: str,
+        *,
+        at: Any = NOW,
+        state: str = "Scanned",
+        flag: str | None = "Sent",
+        version: Any = None,
+    ) -> None:
         known = self.versions.setdefault(case_id, {})
         number = len(known) + 1 if version is None else version
         updated = at and at.isoformat()
@@ -42,63 +53,65 @@ class FakeReader:
             "UpdatedOn": updated,
         }
 
-    def send(self, case_id, count, *, at=NOW):
+    def send(self, case_id: str, count: int, *, at: Any = NOW) -> None:
         for number in range(count):
             state, flag = STEPS[min(number, len(STEPS) - 1)].split()
             self.add(case_id, at=at, state=state, flag=flag.capitalize())
 
-    def now(self):
+    def now(self) -> Any:
         return self.time
 
-    def is_shared(self, case):
+    def is_shared(self, case: Any) -> Any:
         return True
 
-    def updated(self, since):
+    def updated(self, since: Any) -> Any:
         self.asked.append(since)
-        newest = [read_case(versions[max(versions)]) for name, versions in self.versions.items()]
+        newest = [sound_case(versions[max(versions)]) for name, versions in self.versions.items()]
         return [
             case
             for case in newest
             if case.id not in self.hidden and (case.updated is None or case.updated >= since)
         ]
 
-    def find(self, case_id, version):
+    def find(self, case_id: str, version: Any) -> Any:
         if case_id in self.broken:
             raise self.broken[case_id]
         return read_case(self.versions[case_id].get(version))
 
 
 @pytest.fixture
-def reader():
+def reader() -> Any:
     return FakeReader()
 
 
 @pytest.fixture
-def records(store_url):
+def records(store_url: str) -> Iterator[Any]:
     store = store_at(store_url)
     yield store.watches
     store.close()
 
 
-def watch_of(reader, records, handler=lambda event: None, *, reverse=False, **plan):
+def watch_of(
+    reader: Any, records: Any, handler: Any = lambda event: None, *, reverse: bool = False, **plan: Any
+) -> Any:
     chosen = WatchPlan(**{"since": NOW - DAY, **plan})
     return PracticeWatch(
         "maple", plan=chosen, reader=lambda: reader, records=records, handler=handler, reverse=reverse
     )
 
 
-def look(reader, records, **plan):
+def look(reader: Any, records: Any, **plan: Any) -> Any:
     """What one look brings, and what was wrong with it."""
-    events = []
+    events: list[Any] = []
     result = watch_of(reader, records, events.append, **plan).poll(lambda: False, lambda: None)
     return [event.id for event in events], result.problem
 
 
 @pytest.mark.parametrize("versions", [12, 90])
-def test_slow_server_delivers_at_every_look(reader, records, versions):
+def test_slow_server_delivers_at_every_look(reader: Any, records: Any, versions: int) -> None:
     """Though the time of a turn is over after each answer, each turn delivers an event."""
     reader.send("a", versions)
-    events = []
+    events: list[Any] = []
     watch = watch_of(reader, records, events.append)
     for turn in range(1, versions + 1):
         result = watch.poll(lambda: True, lambda: None)
@@ -107,19 +120,24 @@ def test_slow_server_delivers_at_every_look(reader, records, versions):
     assert [event.case_version for event in events] == list(range(1, versions + 1))
 
 
-def test_later_versions_are_read_one_by_one(reader, records):
+def test_later_versions_are_read_one_by_one(reader: Any, records: Any) -> None:
     """What is known of a case is delivered before its next version is asked for."""
     reader.send("a", 1)
     look(reader, records)
     reader.send("a", 3)
-    seen = []
+    seen: list[str] = []
     found = reader.find
-    reader.find = lambda *version: seen.append("read") or found(*version)
+
+    def find(*version: Any) -> Any:
+        seen.append("read")
+        return found(*version)
+
+    reader.find = find
     watch_of(reader, records, lambda event: seen.append("event")).poll(lambda: False, lambda: None)
     assert seen == ["read", "event", "read", "event", "event"]
 
 
-def test_case_that_cannot_be_read_holds_back_no_other(reader, records):
+def test_case_that_cannot_be_read_holds_back_no_other(reader: Any, records: Any) -> None:
     """One case whose versions always answer 500 is named, tried again, and delivered once it can be read."""
     for name in ("a", "bad", "c"):
         reader.send(name, 2)
@@ -133,7 +151,7 @@ def test_case_that_cannot_be_read_holds_back_no_other(reader, records):
     assert look(reader, records) == (["bad:1", "bad:2"], None)
 
 
-def test_case_that_cannot_be_read_holds_the_cursor(reader, records):
+def test_case_that_cannot_be_read_holds_the_cursor(reader: Any, records: Any) -> None:
     """The cursor waits for a case that could not be read, for a month at most."""
     reader.send("bad", 2, at=NOW - timedelta(hours=9))
     reader.send("a", 1)
@@ -146,20 +164,20 @@ def test_case_that_cannot_be_read_holds_the_cursor(reader, records):
     assert records.cursor("default", "maple").read_from == reader.time - 30 * DAY
 
 
-def test_outage_ends_a_look(reader, records):
+def test_outage_ends_a_look(reader: Any, records: Any) -> None:
     """If several cases in a row get no answer at all, the rest are not asked for; next time from the end."""
     for name in "abcdef":
         reader.send(name, 2)
     reader.broken = dict.fromkeys("abcde", ProviderUnavailableError("no answer"))
     with pytest.raises(ProviderUnavailableError, match="no answer"):
         look(reader, records)
-    events = []
+    events: list[Any] = []
     with pytest.raises(ProviderUnavailableError):
         watch_of(reader, records, events.append, reverse=True).poll(lambda: False, lambda: None)
     assert [event.id for event in events] == ["f:1", "f:2"]
 
 
-def test_wrong_date_loses_nothing(reader, records):
+def test_wrong_date_loses_nothing(reader: Any, records: Any) -> None:
     """A clock that is ahead, once, does not move the cursor ahead of the newest update that was seen."""
     reader.send("a", 1)
     reader.time = NOW + 5 * DAY
@@ -170,14 +188,14 @@ def test_wrong_date_loses_nothing(reader, records):
     assert look(reader, records) == (["b:1"], None)
 
 
-def test_cursor_that_is_ahead_is_no_reason_to_skip(reader, records):
+def test_cursor_that_is_ahead_is_no_reason_to_skip(reader: Any, records: Any) -> None:
     """A cursor that an earlier version left in the future reads from the present."""
     records.put_cursor("default", "maple", WatchCursor(began_at=NOW - DAY, read_from=NOW + 90 * DAY))
     reader.add("a")
     assert look(reader, records) == (["a:1"], None)
 
 
-def test_update_that_becomes_visible_late(reader, records):
+def test_update_that_becomes_visible_late(reader: Any, records: Any) -> None:
     """An update that shows up hours after it was made is delivered; the overlap says how many."""
     reader.add("late", at=NOW - timedelta(hours=20))
     reader.hidden = {"late"}
@@ -189,14 +207,14 @@ def test_update_that_becomes_visible_late(reader, records):
     assert [NOW - since for since in reader.asked[1:]] == [timedelta(hours=1), DAY]
 
 
-def test_nothing_that_was_told_is_told_again(reader, records):
+def test_nothing_that_was_told_is_told_again(reader: Any, records: Any) -> None:
     """However long the overlap, a case is delivered once."""
     reader.send("a", 3)
     assert look(reader, records)[0] == ["a:1", "a:2", "a:3"]
     assert look(reader, records, overlap=30 * 86400.0) == ([], None)
 
 
-def test_case_without_a_version_is_compared_by_content(reader, records):
+def test_case_without_a_version_is_compared_by_content(reader: Any, records: Any) -> None:
     """If the provider numbers no versions, whatever changes in a case is an event with an id of its own."""
     reader.add("a", version=0)
     first, _ = look(reader, records)
@@ -210,7 +228,7 @@ def test_case_without_a_version_is_compared_by_content(reader, records):
     assert look(reader, records)[0] == []
 
 
-def test_version_that_does_not_rise(reader, records):
+def test_version_that_does_not_rise(reader: Any, records: Any) -> None:
     """A status that changes under the same version number is an event; a mere touch is not."""
     reader.add("a", version=3)
     look(reader, records)
@@ -221,7 +239,7 @@ def test_version_that_does_not_rise(reader, records):
     assert event.startswith("a:3-")
 
 
-def test_server_that_never_says_when(reader, records):
+def test_server_that_never_says_when(reader: Any, records: Any) -> None:
     """Without any UpdatedOn the cursor follows the clocks, or the list would grow for ever."""
     reader.add("a", at=None)
     reader.time = NOW + DAY
@@ -229,7 +247,7 @@ def test_server_that_never_says_when(reader, records):
     assert records.cursor("default", "maple").read_from == NOW + DAY
 
 
-def test_watch_that_begins_in_the_future_is_named(reader, records):
+def test_watch_that_begins_in_the_future_is_named(reader: Any, records: Any) -> None:
     """A cursor that would deliver nothing for years is an error with its cure."""
     records.put_cursor("default", "maple", WatchCursor(began_at=NOW + 900 * DAY, read_from=NOW))
     with pytest.raises(SettingError, match="begins in the future") as refused:
@@ -237,7 +255,7 @@ def test_watch_that_begins_in_the_future_is_named(reader, records):
     assert "Reset" in refused.value.hint
 
 
-def test_forgotten_case_is_not_told_from_the_start(reader, records):
+def test_forgotten_case_is_not_told_from_the_start(reader: Any, records: Any) -> None:
     """After its record was pruned, only what is new of a case is delivered."""
     records.put_cursor("default", "maple", WatchCursor(began_at=NOW - 900 * DAY, read_from=NOW))
     reader.send("a", 3, at=NOW - 800 * DAY)
@@ -245,12 +263,13 @@ def test_forgotten_case_is_not_told_from_the_start(reader, records):
     assert look(reader, records) == (["a:4"], None)
 
 
-def test_claim_that_is_lost_ends_a_look(reader, records):
+def test_claim_that_is_lost_ends_a_look(reader: Any, records: Any) -> None:
     """If another process has the practice by now, nothing more is delivered."""
     reader.send("a", 3)
-    events, kept = [], iter([None, None, None, None])
+    events: list[Any] = []
+    kept = iter([None, None, None, None])
 
-    def keep_claim():
+    def keep_claim() -> None:
         if next(kept, "lost") == "lost":
             raise ClaimLostError
 
@@ -259,13 +278,13 @@ def test_claim_that_is_lost_ends_a_look(reader, records):
     assert len(events) < 3
 
 
-def test_handler_that_refuses_one_case(reader, records):
+def test_handler_that_refuses_one_case(reader: Any, records: Any) -> None:
     """The other cases are delivered, and the cursor does not move past the refused one."""
     reader.send("a", 1, at=NOW - timedelta(hours=2))
     reader.send("b", 1)
     events = []
 
-    def handler(event):
+    def handler(event: Any) -> None:
         if event.case_id == "a":
             raise ValueError("not now")
         events.append(event.id)
@@ -280,7 +299,7 @@ def test_handler_that_refuses_one_case(reader, records):
     ("setting", "value"),
     [("interval", 0), ("workers", 0), ("overlap", -1), ("keep_days", 0), ("name", ""), ("name", "a\nb")],
 )
-def test_plan_that_would_lose_events_is_refused(setting, value):
+def test_plan_that_would_lose_events_is_refused(setting: str, value: Any) -> None:
     """Numbers with which a watch would never look are errors, not a silent watch."""
     with pytest.raises(SettingError):
         WatchPlan(**{setting: value})

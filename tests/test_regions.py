@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import responses
 
@@ -19,7 +21,7 @@ EUROPE, AMERICAS = (
 )
 
 
-def resolve(stated, provider=PROVIDER, **answer):
+def resolve(stated: Any, provider: Any = PROVIDER, **answer: Any) -> Any:
     """Resolve a region whose `/api/servers` answers so."""
     token = TokenRefresher(lambda refreshed: "AT")
     api = ApiClient(token, origins=provider.metadata_urls.values(), clock=Clock())
@@ -29,7 +31,7 @@ def resolve(stated, provider=PROVIDER, **answer):
         return resolve_region(api, provider, stated)
 
 
-def test_account_and_servers_agree():
+def test_account_and_servers_agree() -> None:
     """The region of the account is taken if its servers say the same."""
     region = resolve("europe", json=[EUROPE])
     assert (region.name, region.api_url) == ("europe", EUROPE)
@@ -40,37 +42,37 @@ def test_account_and_servers_agree():
     [{"json": value} for value in ([], None, "x", {"a": 1}, [7], ["https://elsewhere.test/api/"])]
     + [{"status": 404}, {"status": 502}, {"body": "<html>"}],
 )
-def test_account_stands_if_servers_say_nothing(answer):
+def test_account_stands_if_servers_say_nothing(answer: Any) -> None:
     """Servers that are missing, odd or not the provider's count for nothing."""
     assert resolve("americas", **answer).name == "americas"
 
 
-def test_servers_tell_what_the_account_does_not():
+def test_servers_tell_what_the_account_does_not() -> None:
     """Without a region of the account, its servers name it."""
     assert resolve(None, json=[AMERICAS]).name == "americas"
 
 
 @pytest.mark.parametrize("servers", [[], [EUROPE, AMERICAS], ["https://elsewhere.test/api/"]])
-def test_region_is_never_guessed(servers):
+def test_region_is_never_guessed(servers: Any) -> None:
     """If nothing names the region, or too much does, a person has to."""
     with pytest.raises(SettingError, match="cannot be found out") as refused:
         resolve(None, json=servers)
     assert "Name the region" in refused.value.hint
 
 
-def test_contradiction_is_an_error():
+def test_contradiction_is_an_error() -> None:
     """An account in one region with servers in another is not read in either."""
     with pytest.raises(SettingError, match="europe, but its servers are those of americas"):
         resolve("europe", json=[AMERICAS])
 
 
-def test_outage_is_not_taken_for_an_answer():
+def test_outage_is_not_taken_for_an_answer() -> None:
     """If only the servers could name the region, their outage is an outage."""
     with pytest.raises(ProviderUnavailableError):
         resolve(None, status=502)
 
 
-def test_region_without_address():
+def test_region_without_address() -> None:
     """Staging has no Asian host: that is said, and no other is asked."""
     with pytest.raises(SettingError, match="asia-pacific"):
         resolve("asia-pacific", PRESETS["communicate-staging"], json=[])
@@ -98,12 +100,12 @@ def test_region_without_address():
         None,
     ],
 )
-def test_foreign_addresses_are_never_asked(address):
+def test_foreign_addresses_are_never_asked(address: str | None) -> None:
     """An address counts only if scheme, host and port are the provider's own, for every parser."""
     assert own_address(address, EUROPE, [EUROPE]) is None
 
 
-def test_own_addresses():
+def test_own_addresses() -> None:
     """Absolute or relative, an address on the provider's own host is used."""
     assert own_address("cases/1", EUROPE, [EUROPE]) == f"{EUROPE}cases/1"
     assert own_address(f"{AMERICAS}x", EUROPE, [EUROPE, AMERICAS]) == f"{AMERICAS}x"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -23,12 +24,12 @@ ARTICLE = {  # number: (who, the portal's label afterwards)
 }
 
 
-def version(number, label, designs=""):
+def version(number: int, label: Any, designs: str = "") -> Any:
     state, _, flag = label.partition(" ")
     return Snapshot(version=number, state=state, state_flag=flag.capitalize() or None, designs=designs)
 
 
-def play(*labels):
+def play(*labels: Any) -> Any:
     """Read a history, each entry "Label" or "Label/designs", version after version."""
     before, changes = None, []
     for number, entry in enumerate(labels, 1):
@@ -38,17 +39,17 @@ def play(*labels):
     return changes
 
 
-def events(*labels):
+def events(*labels: Any) -> Any:
     return [change.event for change in play(*labels)]
 
 
-def test_table_is_the_article():
+def test_table_is_the_article() -> None:
     """The table has the article's eleven steps, each with its side and its label."""
     steps = {step.number: (step.side, step.label) for step in STEPS if re.fullmatch(r"\d+", step.number)}
     assert steps == ARTICLE
 
 
-def test_workflow_without_approval():
+def test_workflow_without_approval() -> None:
     """Sent, received, accepted, designed: each step is told with who took it."""
     changes = play("Scanned sent", "Scanned received", "Scanned approved", "Designed approved/a")
     assert [(change.event, change.side, change.step) for change in changes] == [
@@ -60,7 +61,7 @@ def test_workflow_without_approval():
     assert changes[-1].after.status is CaseStatus.DESIGN_SENT
 
 
-def test_workflow_with_approval():
+def test_workflow_with_approval() -> None:
     """A design that waits for the dentist, is rejected, sent again and approved."""
     changes = play(
         "Scanned approved",
@@ -78,7 +79,7 @@ def test_workflow_with_approval():
     assert [NEXT[change.after.status].waits_for for change in changes] == ["clinic", "lab", "clinic", "lab"]
 
 
-def test_new_design_after_a_rejection_is_seen_though_the_label_stays():
+def test_new_design_after_a_rejection_is_seen_though_the_label_stays() -> None:
     """The designs tell a re-sent design from an update of a rejected case."""
     resent = play("Designed sent/a", "Designed rejected/a", "Designed rejected/b")[-1]
     other = play("Designed sent/a", "Designed rejected/a", "Designed rejected/a")[-1]
@@ -87,21 +88,21 @@ def test_new_design_after_a_rejection_is_seen_though_the_label_stays():
     assert NEXT[other.after.status].waits_for == "lab"
 
 
-def test_designed_approved_is_read_with_its_history():
+def test_designed_approved_is_read_with_its_history() -> None:
     """The same label is the lab's sending with a new design, and the dentist's approval without one."""
     assert events("Designed rejected/a", "Designed approved/b")[-1] == "design_sent"
     assert events("Designed rejected/a", "Designed approved/a")[-1] == "design_approved"
     assert events("Designed sent/a", "Designed approved/a")[-1] == "design_approved"
 
 
-def test_second_rejection_cannot_be_told_from_an_update():
+def test_second_rejection_cannot_be_told_from_an_update() -> None:
     """Rejecting a new design changes nothing that is seen, so either side may have to act."""
     last = play("Designed sent/a", "Designed rejected/a", "Designed rejected/b", "Designed rejected/b")[-1]
     assert (last.event, last.side, last.after.status) == ("updated", None, CaseStatus.REJECTED_OR_RESENT)
     assert NEXT[last.after.status].waits_for == "clinic or lab"
 
 
-def test_label_alone_leaves_open_who_acted():
+def test_label_alone_leaves_open_who_acted() -> None:
     """Without earlier versions, nobody is said to have approved or sent anything."""
     approved = read_change(None, version(5, "Designed approved", "a"), gap=True)
     rejected = read_change(None, version(5, "Designed rejected", "a"), gap=True)
@@ -110,7 +111,7 @@ def test_label_alone_leaves_open_who_acted():
     assert (rejected.event, rejected.after.status) == ("design_rejected", CaseStatus.REJECTED_OR_RESENT)
 
 
-def test_missing_versions_in_between_are_not_guessed():
+def test_missing_versions_in_between_are_not_guessed() -> None:
     """A design that came and was approved while nobody looked is not called sent without asking."""
     before = read_change(None, version(3, "Scanned approved")).after
     assert read_change(before, version(6, "Designed approved", "a"), gap=True).side is None
@@ -120,14 +121,14 @@ def test_missing_versions_in_between_are_not_guessed():
 @pytest.mark.parametrize(
     "labels", [("Scanned rejected",), ("Designed approved/a", "Manufactured"), ("Foo bar",)]
 )
-def test_unknown_status_passes_through(labels):
+def test_unknown_status_passes_through(labels: Any) -> None:
     """A pair that the article does not have is passed on as it is, with nobody blamed."""
     last = play("Scanned sent", *labels)[-1]
     assert (last.event, last.side, last.after.status) == ("status_changed", None, CaseStatus.OTHER)
     assert last.after.label == labels[-1]
 
 
-def test_after_an_unknown_status_the_known_ones_are_read_again():
+def test_after_an_unknown_status_the_known_ones_are_read_again() -> None:
     """A status nobody knows does not spoil what comes after it."""
     assert events("Scanned sent", "Shipped home", "Designed approved/a", "Designed rejected/a")[2:] == [
         "design_sent",
@@ -135,25 +136,25 @@ def test_after_an_unknown_status_the_known_ones_are_read_again():
     ]
 
 
-def test_case_of_the_words_does_not_matter():
+def test_case_of_the_words_does_not_matter() -> None:
     """The same words in other capitals are the same status."""
     after = Snapshot(version=1, state="SCANNED", state_flag="sent", designs="")
     assert read_change(None, after).event == "case_sent"
 
 
-def test_designs_that_vanish_are_not_a_new_design():
+def test_designs_that_vanish_are_not_a_new_design() -> None:
     """A version without the list of designs is an update."""
     assert events("Designed approved/a", "Designed approved/")[-1] == "updated"
     assert events("Designed rejected/a", "Designed rejected/")[-1] == "updated"
 
 
-def test_lab_sends_another_design_under_the_same_label():
+def test_lab_sends_another_design_under_the_same_label() -> None:
     """Under "Designed approved" or "Designed sent" a new design is the lab's."""
     assert events("Designed approved/a", "Designed approved/b")[-1] == "design_sent"
     assert events("Designed sent/a", "Designed sent/b")[-1] == "approval_requested"
 
 
-def test_every_status_says_what_comes_next():
+def test_every_status_says_what_comes_next() -> None:
     """There is no status without a word on what each side can do."""
     assert set(NEXT) == set(CaseStatus)
     assert all(following.lab for status, following in NEXT.items() if status is not CaseStatus.OTHER)
@@ -163,6 +164,6 @@ def test_every_status_says_what_comes_next():
     ("state", "flag", "label"),
     [("Scanned", "Sent", "Scanned sent"), ("Manufactured", None, "Manufactured"), (None, None, "-")],
 )
-def test_label(state, flag, label):
+def test_label(state: str | None, flag: str | None, label: str) -> None:
     """The label is the two fields side by side."""
     assert label_of(state, flag) == label

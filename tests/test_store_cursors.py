@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from connector.connection import Event
+from connector.store import Store
 from connector.store.cursors import WatchCursor, WatchedCase
 from tests.support.stores import fresh_url, put, store_at
 
@@ -19,24 +23,24 @@ CASE = WatchedCase(
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request, tmp_path):
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     return fresh_url(request.param, tmp_path)
 
 
 @pytest.fixture
-def store(url):
+def store(url: str) -> Iterator[Any]:
     store = store_at(url)
     yield store
     store.close()
 
 
-def test_watch_that_never_began(store):
+def test_watch_that_never_began(store: Store) -> None:
     """A store in which nothing was ever followed has no cursor, whether or not it exists."""
     assert store.watches.cursor("default", "maple") is None
     assert store.watches.cases("default", "maple", ["c-1"]) == {}
 
 
-def test_cursor_is_kept(store, url):
+def test_cursor_is_kept(store: Store, url: str) -> None:
     """What was put is there for the next process, and the later one counts."""
     store.watches.put_cursor("default", "Zahnärzte & Söhne", CURSOR)
     later = replace(CURSOR, read_from=NOW + timedelta(hours=1))
@@ -46,7 +50,7 @@ def test_cursor_is_kept(store, url):
     other.close()
 
 
-def test_names_and_practices_are_apart(store):
+def test_names_and_practices_are_apart(store: Store) -> None:
     """Each watch of its own name has its own cursor for each practice."""
     store.watches.put_cursor("erp", "maple", CURSOR)
     store.watches.put_case("erp", "maple", CASE)
@@ -55,7 +59,7 @@ def test_names_and_practices_are_apart(store):
         assert store.watches.cases(name, practice_id, ["c-1"]) == {}
 
 
-def test_case_never_goes_back(store):
+def test_case_never_goes_back(store: Store) -> None:
     """A version that comes late, from a slower process, changes nothing."""
     store.watches.put_case("default", "maple", CASE)
     store.watches.put_case("default", "maple", replace(CASE, version=2, standing="sent"))
@@ -65,7 +69,7 @@ def test_case_never_goes_back(store):
     assert store.watches.cases("default", "maple", ["c-1", "c-2"]) == {"c-1": newer}
 
 
-def test_forgetting_a_practice_forgets_its_cursors(store):
+def test_forgetting_a_practice_forgets_its_cursors(store: Store) -> None:
     """What is deleted of a practice includes how far it was followed; the others stay."""
     for practice_id in ("maple", "linden"):
         put(store, practice_id)
@@ -77,7 +81,7 @@ def test_forgetting_a_practice_forgets_its_cursors(store):
     assert store.watches.cursor("default", "linden") == CURSOR
 
 
-def test_version_without_a_number_replaces_the_last(store):
+def test_version_without_a_number_replaces_the_last(store: Store) -> None:
     """A case whose versions have no number is kept with its newest content."""
     first = replace(CASE, version=0, content="a" * 32)
     store.watches.put_case("default", "maple", first)
@@ -86,7 +90,7 @@ def test_version_without_a_number_replaces_the_last(store):
     assert known.content == "b" * 32
 
 
-def test_prune_forgets_by_age(store):
+def test_prune_forgets_by_age(store: Store) -> None:
     """Cases are forgotten by the time at which they were last delivered; their cursor stays."""
     store.watches.put_cursor("default", "maple", CURSOR)
     store.watches.put_case("default", "maple", CASE)
@@ -97,7 +101,7 @@ def test_prune_forgets_by_age(store):
 
 
 @pytest.mark.parametrize(("names", "left"), [(None, []), (("maple",), ["linden"])])
-def test_reset_lets_a_watch_begin_anew(store, names, left):
+def test_reset_lets_a_watch_begin_anew(store: Store, names: Any, left: Any) -> None:
     """A watch is forgotten of the practices that are named, or of all; other watches stay."""
     for practice_id in ("maple", "linden"):
         for watch in ("default", "other"):
@@ -108,7 +112,7 @@ def test_reset_lets_a_watch_begin_anew(store, names, left):
     assert store.watches.cursor("other", "maple") == CURSOR
 
 
-def test_many_cases_are_read_at_once(store):
+def test_many_cases_are_read_at_once(store: Store) -> None:
     """More cases than fit into one statement are found all the same."""
     store.watches.put_case("default", "maple", CASE)
     asked = [f"x-{number}" for number in range(2_500)] + ["c-1"]

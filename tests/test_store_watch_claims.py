@@ -6,10 +6,12 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from connector.connection import ConnectionState
+from connector.store import Store
 from connector.store.watch_claims import WatchOutcome, WatchScope
 from tests.support.stores import put, store_at
 
@@ -17,20 +19,20 @@ EVERYBODY = WatchScope(watch="default", provider="test")
 LEASE = 60.0
 
 
-def connect(store, *practice_ids, state=ConnectionState.CONNECTED):
+def connect(store: Store, *practice_ids: str, state: ConnectionState = ConnectionState.CONNECTED) -> None:
     for practice_id in practice_ids:
         put(store, practice_id, state=state.value)
 
 
-def claim(store, scope=EVERYBODY, limit=100, lease=LEASE, **options):
+def claim(store: Store, scope: Any = EVERYBODY, limit: int = 100, lease: Any = LEASE, **options: Any) -> Any:
     return store.watch_claims.claim(scope, limit=limit, lease=lease, **options)
 
 
-def names(claims):
+def names(claims: Any) -> Any:
     return sorted(each.practice_id for each in claims)
 
 
-def test_enrol_takes_in_connected_practices(store):
+def test_enrol_takes_in_connected_practices(store: Store) -> None:
     """Every connected practice is due at once, new ones when they come; labs and revoked ones are not."""
     connect(store, "maple", "lab:europe")
     connect(store, "gone", state=ConnectionState.REVOKED)
@@ -41,7 +43,7 @@ def test_enrol_takes_in_connected_practices(store):
     assert names(claim(store)) == ["linden"]
 
 
-def test_claimed_practice_is_nobody_else_s(store, url):
+def test_claimed_practice_is_nobody_else_s(store: Store, url: str) -> None:
     """What one process has claimed no other gets, until it is settled and due again."""
     connect(store, "maple")
     store.watch_claims.enrol(EVERYBODY)
@@ -55,7 +57,7 @@ def test_claimed_practice_is_nobody_else_s(store, url):
     other.close()
 
 
-def test_settled_practice_is_due_again(store):
+def test_settled_practice_is_due_again(store: Store) -> None:
     """A look's outcome says when the next is due, and the next claim knows of its failures."""
     connect(store, "maple")
     store.watch_claims.enrol(EVERYBODY)
@@ -66,7 +68,7 @@ def test_settled_practice_is_due_again(store):
     assert 4.9 < second.late < 60
 
 
-def test_claim_ends_with_its_lease(store):
+def test_claim_ends_with_its_lease(store: Store) -> None:
     """A claim that was neither settled nor extended is free when its time is over."""
     connect(store, "maple")
     store.watch_claims.enrol(EVERYBODY)
@@ -77,7 +79,7 @@ def test_claim_ends_with_its_lease(store):
     assert claim(store) == []
 
 
-def test_claim_of_a_dead_process_is_freed(store, url):
+def test_claim_of_a_dead_process_is_freed(store: Store, url: str) -> None:
     """A process of this machine that was killed holds nobody up, though its lease goes on."""
     connect(store, "maple")
     store.watch_claims.enrol(EVERYBODY)
@@ -92,7 +94,7 @@ def test_claim_of_a_dead_process_is_freed(store, url):
     assert claim(store) == []
 
 
-def test_named_practices_only(store):
+def test_named_practices_only(store: Store) -> None:
     """A scope with names has these alone, connected or not, however many there are."""
     connect(store, "maple", "linden")
     several = tuple(f"p-{number}" for number in range(900))
@@ -101,7 +103,7 @@ def test_named_practices_only(store):
     assert names(claim(store, scope, limit=1000)) == sorted(("maple", *several))
 
 
-def test_claim_by_last_look(store):
+def test_claim_by_last_look(store: Store) -> None:
     """One round takes everybody nobody has looked at since it began, due or not, and counts who is left."""
     connect(store, "maple", "linden")
     began = store.watch_claims.enrol(EVERYBODY)
@@ -115,12 +117,12 @@ def test_claim_by_last_look(store):
 
 
 @pytest.mark.parametrize("workers", [8])
-def test_processes_share_without_overlap(store, url, workers):
+def test_processes_share_without_overlap(store: Store, url: str, workers: int) -> None:
     """Many that claim at the same time get every practice once between them."""
     connect(store, *(f"p-{number:03}" for number in range(120)))
     store.watch_claims.enrol(EVERYBODY)
 
-    def take(_):
+    def take(_: Any) -> Any:
         with_own = store_at(url)
         found = []
         while got := claim(with_own, limit=5):

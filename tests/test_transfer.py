@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
+from typing import Any
 
 import pytest
 
@@ -16,10 +17,11 @@ from tests.support.answers import answer, answering, dripping
 from tests.support.clock import ManualClock
 
 OLD, NEW = b"0123456789" * 100, b"abcdefghij" * 100
+REQUESTS: list[Any] = []  # of the newest `fetch`
 SHA1 = hashlib.sha1(OLD, usedforsecurity=False).hexdigest()
 
 
-def part(content, start, *, total=None, end=None, **headers):
+def part(content: bytes, start: Any, *, total: Any = None, end: Any = None, **headers: Any) -> Any:
     """Return an answer with the rest of a file."""
     body = content[start:end]
     total = len(content) if total is None else total
@@ -27,12 +29,14 @@ def part(content, start, *, total=None, end=None, **headers):
     return answer(body, 206, Content_Range=span, **headers)
 
 
-def cut(content, length, **headers):
+def cut(content: bytes, length: Any, **headers: Any) -> Any:
     """Return an answer that ends before its length says."""
     return answer(content, **headers).partition(b"\r\n\r\n")[0] + b"\r\n\r\n" + content[:length]
 
 
-def fetch(*answers, sha1=None, left=b"", clock=None, hosts=(), foreign=()):
+def fetch(
+    *answers: Any, sha1: Any = None, left: bytes = b"", clock: Any = None, hosts: Any = (), foreign: Any = ()
+) -> Any:
     """Fetch a file from a server with these answers; return its bytes and the requests."""
     out = io.BytesIO(left)
     clock = clock or ManualClock()
@@ -44,22 +48,22 @@ def fetch(*answers, sha1=None, left=b"", clock=None, hosts=(), foreign=()):
         try:
             transfer.run(api, f"{server.url}/file")
         finally:
-            fetch.requests = server.requests
+            REQUESTS[:] = server.requests
     return out.getvalue()
 
 
-def ranges():
-    return [(request.headers.get("Range"), request.headers.get("If-Range")) for request in fetch.requests]
+def ranges() -> Any:
+    return [(request.headers.get("Range"), request.headers.get("If-Range")) for request in REQUESTS]
 
 
 @pytest.mark.parametrize("validator", [{"ETag": '"v1"'}, {"Last_Modified": "Tue, 03 Mar 2026 12:00:00 GMT"}])
-def test_resume_asks_whether_it_is_the_same_file(validator):
+def test_resume_asks_whether_it_is_the_same_file(validator: Any) -> None:
     """Without a SHA-1, the rest is asked for with `If-Range`, by ETag or date."""
     assert fetch(cut(OLD, 400, **validator), part(OLD, 400, **validator)) == OLD
     assert ranges() == [(None, None), ("bytes=400-", next(iter(validator.values())))]
 
 
-def test_file_that_changed_is_fetched_anew():
+def test_file_that_changed_is_fetched_anew() -> None:
     """A server that answers `If-Range` with the whole new file gives that, and no mix."""
     assert fetch(cut(OLD, 400, ETag='"v1"'), answer(NEW, ETag='"v2"')) == NEW
 
@@ -74,17 +78,17 @@ def test_file_that_changed_is_fetched_anew():
     ],
     ids=["other tag", "no tag", "other length", "other place"],
 )
-def test_rest_that_nobody_vouches_for_is_not_used(rest):
+def test_rest_that_nobody_vouches_for_is_not_used(rest: Any) -> None:
     """A server that ignores `If-Range` does not get its rest appended to another file's beginning."""
     assert fetch(cut(OLD, 400, ETag='"v1"'), rest, answer(NEW)) == NEW
 
 
-def test_cut_without_any_validator_begins_anew():
+def test_cut_without_any_validator_begins_anew() -> None:
     """If nothing tells two versions of a file apart, the whole is fetched again."""
     assert fetch(cut(OLD, 400), part(NEW, 400), answer(NEW)) == NEW
 
 
-def test_206_that_is_too_short_is_gone_on_with():
+def test_206_that_is_too_short_is_gone_on_with() -> None:
     """A part that ends early is no whole file: the rest is asked for."""
     tag = {"ETag": '"v1"'}
     answers = (cut(OLD, 100, **tag), part(OLD, 100, end=500, **tag), part(OLD, 500, **tag))
@@ -92,20 +96,20 @@ def test_206_that_is_too_short_is_gone_on_with():
     assert [asked for asked, _ in ranges()] == [None, "bytes=100-", "bytes=500-"]
 
 
-def test_206_that_brings_nothing_is_given_up():
+def test_206_that_brings_nothing_is_given_up() -> None:
     """A server that never gets further is an error, not a short file."""
     with pytest.raises(ProviderUnavailableError):
         fetch(cut(OLD, 100, ETag='"v1"'), part(OLD, 100, end=100, ETag='"v1"'))
 
 
-def test_wrong_size_is_not_accepted():
+def test_wrong_size_is_not_accepted() -> None:
     """A body that ends in order, but is shorter than the whole, is not taken for it."""
     short = answer(OLD[:300], 206, Content_Range="bytes 0-299/1000")
     with pytest.raises(ProviderUnavailableError, match="300 of 1000 bytes|another part"):
         fetch(short)
 
 
-def test_sha1_finds_out_a_mix():
+def test_sha1_finds_out_a_mix() -> None:
     """What an earlier attempt left is used, and thrown away if the whole is not what the provider states."""
     assert fetch(part(OLD, 400), sha1=SHA1, left=OLD[:400]) == OLD
     assert fetch(part(OLD, 400), answer(OLD), sha1=SHA1, left=NEW[:400]) == OLD
@@ -113,43 +117,43 @@ def test_sha1_finds_out_a_mix():
         fetch(answer(NEW), sha1=SHA1)
 
 
-def test_nothing_is_missing():
+def test_nothing_is_missing() -> None:
     """A 416 that names the length of what is there means that it is whole."""
     assert fetch(answer(status=416, Content_Range="bytes */1000"), sha1=SHA1, left=OLD) == OLD
 
 
-def test_what_is_left_without_a_sha1_is_not_used():
+def test_what_is_left_without_a_sha1_is_not_used() -> None:
     """Nothing could tell whether it is of the same file."""
     assert fetch(answer(OLD), left=NEW) == OLD
 
 
-def test_trickle_ends_at_the_time_limit():
+def test_trickle_ends_at_the_time_limit() -> None:
     """A server that sends a byte now and then does not hold a download for ever."""
 
     class Hours(ManualClock):
         """Each look at the clock is ten minutes later."""
 
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             self._looks = itertools.count()
 
-        def monotonic(self):
+        def monotonic(self) -> Any:
             return 600.0 * next(self._looks)
 
     with pytest.raises(ProviderUnavailableError, match="over 6 hours"):
         fetch(dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"), clock=Hours())
 
 
-def test_redirect_elsewhere_is_said_at_once():
+def test_redirect_elsewhere_is_said_at_once() -> None:
     """Storage that nobody has allowed is not asked, and not tried six times."""
     with answering(answer(OLD)) as storage:
         with pytest.raises(SettingError, match="127.0.0.1.*none of its own") as refused:
             fetch(answer(status=302, Location=storage.url))
-    assert (len(fetch.requests), storage.requests) == (1, [])
+    assert (len(REQUESTS), storage.requests) == (1, [])
     assert "download_hosts" in refused.value.hint
 
 
-def test_redirect_to_allowed_storage_carries_no_token():
+def test_redirect_to_allowed_storage_carries_no_token() -> None:
     """A host that the settings allow is asked, without the token, for what is missing."""
     with answering(part(OLD, 400)) as storage:
         whole = fetch(
@@ -162,10 +166,10 @@ def test_redirect_to_allowed_storage_carries_no_token():
     (asked,) = storage.requests
     assert "Authorization" not in asked.headers
     assert asked.headers["Range"] == "bytes=400-"
-    assert fetch.requests[0].headers["Authorization"] == "Bearer AT"
+    assert REQUESTS[0].headers["Authorization"] == "Bearer AT"
 
 
-def test_redirects_end():
+def test_redirects_end() -> None:
     """Redirects in a circle are an error."""
     with pytest.raises(ProviderUnavailableError, match="302"):
         fetch(answer(status=302, Location="/again"))

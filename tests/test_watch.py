@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from connector import Connector
 from connector.communicate.watch import HandlerFailedError
 from connector.communicate.watch_plan import WatchPlan
 from connector.errors import ConnectionNotFoundError, NeedsRepairError, ProviderUnavailableError
 from connector.sandbox.accounts import LABS_OF_ORMCO
 from tests.support.cases import Workflow, connected
-from tests.support.sandbox import SignIn
+from tests.support.sandbox import RunningSandbox, SignIn
 
 WORKFLOW = ("receive", "accept", "request-approval", "reject", "resend", "approve")
 EVENTS = [
@@ -30,19 +34,19 @@ ONCE = WatchPlan(once=True, since=LONG_AGO)
 
 
 @pytest.fixture
-def workflow(classic):
+def workflow(classic: RunningSandbox) -> Any:
     return Workflow(classic)
 
 
 @pytest.fixture
-def connector(classic, tmp_path):
+def connector(classic: RunningSandbox, tmp_path: Path) -> Iterator[Any]:
     with connected(classic, tmp_path, maple=classic.practice) as connector:
         yield connector
 
 
-def look(connector, *practices, plan=ONCE):
+def look(connector: Connector, *practices: Any, plan: Any = ONCE) -> Any:
     """What one look at the practices brings."""
-    seen = []
+    seen: list[Any] = []
     connector.cases.watch(practices or ["maple"], seen.append, plan=plan)
     return seen
 
@@ -51,9 +55,15 @@ class Following:
     """A watch in a thread, until the block ends; `wait_for` says when there is enough."""
 
     def __init__(
-        self, connector, practices, *, handler=None, on_problem=lambda practice, error: None, **plan
-    ):
-        self.events = []
+        self,
+        connector: Connector,
+        practices: Any,
+        *,
+        handler: Any = None,
+        on_problem: Any = lambda practice, error: None,
+        **plan: Any,
+    ) -> None:
+        self.events: list[Any] = []
         self._condition = threading.Condition()
         self._handler = handler or (lambda event: None)
         self._stop = threading.Event()
@@ -67,26 +77,26 @@ class Following:
             )
         )
 
-    def _take(self, event):
+    def _take(self, event: Any) -> None:
         self._handler(event)
         with self._condition:
             self.events.append(event)
             self._condition.notify_all()
 
-    def wait_for(self, enough):
+    def wait_for(self, enough: Any) -> None:
         with self._condition:
             assert self._condition.wait_for(lambda: enough(self.events), 60), self.events
 
-    def __enter__(self):
+    def __enter__(self) -> Any:
         self._thread.start()
         return self
 
-    def __exit__(self, *exc):
+    def __exit__(self, *exc: Any) -> None:
         self._stop.set()
         self._thread.join()
 
 
-def test_every_step_is_an_event(workflow, connector):
+def test_every_step_is_an_event(workflow: Workflow, connector: Connector) -> None:
     """All that happened between two looks is told step by step, though only the last is on the list."""
     (case_id,) = workflow.send()
     workflow.act(case_id, *WORKFLOW)
@@ -96,7 +106,7 @@ def test_every_step_is_an_event(workflow, connector):
     assert len({event.id for event in events}) == 7
 
 
-def test_nothing_comes_twice_without_need(workflow, connector):
+def test_nothing_comes_twice_without_need(workflow: Workflow, connector: Connector) -> None:
     """A second look brings only what is new since the first."""
     (case_id,) = workflow.send()
     assert len(look(connector)) == 1
@@ -105,7 +115,7 @@ def test_nothing_comes_twice_without_need(workflow, connector):
     assert [event.event for event in look(connector)] == ["case_received"]
 
 
-def test_watch_begins_now(workflow, connector, monkeypatch):
+def test_watch_begins_now(workflow: Workflow, connector: Connector, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a moment to begin at, what was before the first look is not told; what is after it is."""
     monkeypatch.setattr("connector.sandbox.case_store.time.time", lambda: 1_700_000_000.0)
     workflow.send(count=3)
@@ -115,7 +125,9 @@ def test_watch_begins_now(workflow, connector, monkeypatch):
     assert [event.case_id for event in look(connector, plan=WatchPlan(once=True))] == [case_id]
 
 
-def test_old_case_is_told_from_where_the_watch_began(workflow, connector, monkeypatch):
+def test_old_case_is_told_from_where_the_watch_began(
+    workflow: Workflow, connector: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of a case that is older than the watch, only what is new is told, and read with its history."""
     monkeypatch.setattr("connector.sandbox.case_store.time.time", lambda: 1_700_000_000.0)
     (case_id,) = workflow.send()
@@ -127,13 +139,13 @@ def test_old_case_is_told_from_where_the_watch_began(workflow, connector, monkey
     assert [event.event for event in events] == ["design_resent", "design_approved"]
 
 
-def test_handler_that_fails_gets_the_event_again(workflow, connector):
+def test_handler_that_fails_gets_the_event_again(workflow: Workflow, connector: Connector) -> None:
     """An event that was refused comes again before the later ones of its case; other cases do not wait."""
     bad, good = workflow.send(count=2)
     workflow.act(bad, "receive")
-    refused = []
+    refused: list[Any] = []
 
-    def handler(event):
+    def handler(event: Any) -> None:
         if event.case_id == bad and len(refused) < 3:
             refused.append(event.id)
             raise RuntimeError("not now")
@@ -144,16 +156,20 @@ def test_handler_that_fails_gets_the_event_again(workflow, connector):
     assert [event.id for event in following.events] == [f"{good}:1", f"{bad}:1", f"{bad}:2"]
 
 
-def test_handler_that_always_fails_is_told(workflow, connector):
+def test_handler_that_always_fails_is_told(workflow: Workflow, connector: Connector) -> None:
     """A look whose handler refuses ends with that, and with the handler's own error behind it."""
+
+    def fail(event: object) -> None:
+        raise ZeroDivisionError
+
     workflow.send()
     with pytest.raises(HandlerFailedError) as failed:
-        connector.cases.watch(["maple"], lambda event: 1 / 0, plan=ONCE)
+        connector.cases.watch(["maple"], fail, plan=ONCE)
     assert isinstance(failed.value.__cause__, ZeroDivisionError)
     assert len(look(connector)) == 1
 
 
-def test_another_process_goes_on(classic, workflow, tmp_path):
+def test_another_process_goes_on(classic: RunningSandbox, workflow: Workflow, tmp_path: Path) -> None:
     """A new connector on the same store goes on where the first was."""
     (case_id,) = workflow.send()
     with connected(classic, tmp_path, maple=classic.practice) as first:
@@ -163,14 +179,14 @@ def test_another_process_goes_on(classic, workflow, tmp_path):
         assert [event.case_version for event in look(second)] == [2, 3]
 
 
-def test_two_names_are_two_watches(workflow, connector):
+def test_two_names_are_two_watches(workflow: Workflow, connector: Connector) -> None:
     """Each watch of its own name gets every event."""
     workflow.send(count=2)
     for name in ("erp", "mail"):
         assert len(look(connector, plan=WatchPlan(once=True, since=LONG_AGO, name=name))) == 2
 
 
-def test_two_at_once_share_the_work(classic, workflow, tmp_path):
+def test_two_at_once_share_the_work(classic: RunningSandbox, workflow: Workflow, tmp_path: Path) -> None:
     """Two processes with one watch deliver everything between them, and hardly anything twice."""
     cases = workflow.send(count=8)
     folder = tmp_path
@@ -183,7 +199,7 @@ def test_two_at_once_share_the_work(classic, workflow, tmp_path):
     assert len(delivered) == len(set(delivered)) == 7 * 8
 
 
-def test_order_holds_while_cases_change(workflow, connector):
+def test_order_holds_while_cases_change(workflow: Workflow, connector: Connector) -> None:
     """While both sides act, each case's events come in order and none is missing."""
     cases = workflow.send(count=6)
     with Following(connector, ["maple"]) as following:
@@ -198,7 +214,9 @@ def test_order_holds_while_cases_change(workflow, connector):
 
 
 @pytest.mark.parametrize("scenario", ["no-updated-on", "odd-values", "bare-actors", "foreign-hrefs"])
-def test_odd_servers_lose_nothing(classic, workflow, connector, scenario):
+def test_odd_servers_lose_nothing(
+    classic: RunningSandbox, workflow: Workflow, connector: Connector, scenario: str
+) -> None:
     """Whatever the server leaves out or adds, every event is told."""
     classic.set_scenarios(scenario)
     (case_id,) = workflow.send()
@@ -209,7 +227,9 @@ def test_odd_servers_lose_nothing(classic, workflow, connector, scenario):
     assert [event.event for event in got] == EVENTS
 
 
-def test_versions_that_are_gone_are_not_made_up(classic, workflow, connector):
+def test_versions_that_are_gone_are_not_made_up(
+    classic: RunningSandbox, workflow: Workflow, connector: Connector
+) -> None:
     """Where earlier versions are not to be had, the newest is told and nobody is said to have done it."""
     classic.set_scenarios("versions-gone")
     (case_id,) = workflow.send()
@@ -218,7 +238,7 @@ def test_versions_that_are_gone_are_not_made_up(classic, workflow, connector):
     assert (event.event, event.actor, event.case_version) == ("status_changed", None, 4)
 
 
-def test_only_cases_with_ormco_s_lab(workflow, connector):
+def test_only_cases_with_ormco_s_lab(workflow: Workflow, connector: Connector) -> None:
     """Cases that the practice sent to another lab are told only if asked for."""
     workflow.send(lab="hello@harbour-lab.test")
     assert look(connector) == []
@@ -226,7 +246,7 @@ def test_only_cases_with_ormco_s_lab(workflow, connector):
     assert len(look(connector, plan=plan)) == 1
 
 
-def test_outage_passes(classic, workflow, connector):
+def test_outage_passes(classic: RunningSandbox, workflow: Workflow, connector: Connector) -> None:
     """While the provider is down nothing is lost, and the trouble and its end are told once."""
     workflow.send()
     problems = []
@@ -243,7 +263,9 @@ def test_outage_passes(classic, workflow, connector):
     assert [type(problem) for problem in problems] == [ProviderUnavailableError, type(None)]
 
 
-def test_practice_that_needs_repair_does_not_stop_the_others(classic, workflow, tmp_path):
+def test_practice_that_needs_repair_does_not_stop_the_others(
+    classic: RunningSandbox, workflow: Workflow, tmp_path: Path
+) -> None:
     """With one dead grant among them, the other practices are followed, and the dead one is named."""
     two = workflow.add_practices(count=2)
     for who in two:
@@ -262,7 +284,9 @@ def test_practice_that_needs_repair_does_not_stop_the_others(classic, workflow, 
     assert isinstance(problems["dead"], NeedsRepairError)
 
 
-def test_named_practice_that_cannot_be_followed_is_an_error(classic, workflow, tmp_path):
+def test_named_practice_that_cannot_be_followed_is_an_error(
+    classic: RunningSandbox, workflow: Workflow, tmp_path: Path
+) -> None:
     """Where none of those that were named can be followed, the watch ends and says why."""
     with connected(classic, tmp_path, maple=classic.practice) as connector:
         kill(connector, "maple")
@@ -272,7 +296,9 @@ def test_named_practice_that_cannot_be_followed_is_an_error(classic, workflow, t
             connector.cases.watch(["nobody"], lambda event: None)
 
 
-def test_all_follows_new_practices_and_not_the_labs(classic, workflow, tmp_path):
+def test_all_follows_new_practices_and_not_the_labs(
+    classic: RunningSandbox, workflow: Workflow, tmp_path: Path
+) -> None:
     """Everybody is followed, also those that are connected later; Ormco's labs are not practices."""
     lab = LABS_OF_ORMCO["americas"]
     practices = {
@@ -288,12 +314,12 @@ def test_all_follows_new_practices_and_not_the_labs(classic, workflow, tmp_path)
     assert [event.practice_id for event in following.events] == ["maple", "linden"]
 
 
-def test_many_practices_with_many_cases(classic, workflow, tmp_path):
+def test_many_practices_with_many_cases(classic: RunningSandbox, workflow: Workflow, tmp_path: Path) -> None:
     """Everything of everybody comes, each practice's own, in one look with a few threads."""
     practices = {f"p{number}": who for number, who in enumerate(workflow.add_practices(count=20))}
     for who in practices.values():
         workflow.send(practice=who.username, count=25)
-    events = []
+    events: list[Any] = []
     with connected(classic, tmp_path, **practices) as connector:
         report = connector.cases.watch(None, events.append, plan=ONCE)
         assert (report.delivered, report.problems) == (500, {})
@@ -304,7 +330,7 @@ def test_many_practices_with_many_cases(classic, workflow, tmp_path):
     assert {practice: len(cases) for practice, cases in per_practice.items()} == dict.fromkeys(practices, 25)
 
 
-def test_forgotten_practice_begins_anew(classic, workflow, tmp_path):
+def test_forgotten_practice_begins_anew(classic: RunningSandbox, workflow: Workflow, tmp_path: Path) -> None:
     """Forgetting a practice forgets how far it was followed."""
     workflow.send()
     with connected(classic, tmp_path, maple=classic.practice) as connector:
@@ -314,7 +340,9 @@ def test_forgotten_practice_begins_anew(classic, workflow, tmp_path):
         assert len(look(connector)) == 1
 
 
-def test_busy_practice_does_not_starve_the_others(monkeypatch, classic, workflow, tmp_path):
+def test_busy_practice_does_not_starve_the_others(
+    monkeypatch: pytest.MonkeyPatch, classic: RunningSandbox, workflow: Workflow, tmp_path: Path
+) -> None:
     """With one thread, a practice with much to deliver gives way to the others after a while."""
     monkeypatch.setattr("connector.communicate.watch_scheduler._TURN_SECONDS", 0.0)
     busy, quiet = workflow.add_practices(count=2)
@@ -327,14 +355,14 @@ def test_busy_practice_does_not_starve_the_others(monkeypatch, classic, workflow
     assert [event.practice_id for event in events].index("b_quiet") < 5
 
 
-def kill(connector, practice_id):
+def kill(connector: Connector, practice_id: Any) -> None:
     """Let a connection's grant be dead, as a refused refresh leaves it."""
     grants = connector._resources.store.grants
     dead = {"state": "needs_repair", "reason": "grant_refused", "due_at": None}
     assert grants.change(grants.row(practice_id), dead)
 
 
-def wait_until(true):
+def wait_until(true: Any) -> None:
     """Wait, for a minute at most."""
     event = threading.Event()
     for _ in range(3000):

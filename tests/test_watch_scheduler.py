@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from connector.errors import (
     ProviderUnavailableError,
     StoreLockedError,
 )
+from connector.store import Store
 from connector.store.watch_claims import WatchScope
 from tests.support.stores import put, store_at
 
@@ -27,13 +29,13 @@ from tests.support.stores import put, store_at
 class FakeWatch:
     """A practice whose looks end as the script says; after it, well."""
 
-    def __init__(self, practice_id, looks, script):
+    def __init__(self, practice_id: Any, looks: Any, script: Any) -> None:
         self.practice_id = practice_id
         self.delivered = 0
         self._looks = looks
         self._script = script
 
-    def poll(self, is_enough, keep_claim):
+    def poll(self, is_enough: Any, keep_claim: Any) -> Any:
         keep_claim()
         self._looks.append(self.practice_id)
         step = next(self._script, None)
@@ -43,19 +45,33 @@ class FakeWatch:
         return step or PollResult()
 
 
-def connect(store, *practice_ids):
+def connect(store: Store, *practice_ids: Any) -> None:
     for practice_id in practice_ids:
         put(store, practice_id)
 
 
-def schedule(store, names=None, *, script=(), looks=None, stop=None, told=None, lags=None, **plan):
+def schedule(
+    store: Store,
+    names: Any = None,
+    *,
+    script: Any = (),
+    looks: Any = None,
+    stop: Any = None,
+    told: Any = None,
+    lags: Any = None,
+    **plan: Any,
+) -> Any:
     """Run a scheduler to its end, over practices whose looks follow the script."""
     script, looks = iter(script), [] if looks is None else looks
     told, lags = [] if told is None else told, [] if lags is None else lags
+
+    def watch_of(claim: Any) -> Any:
+        return FakeWatch(claim.practice_id, looks, script)
+
     scheduler = WatchScheduler(
         store,
         WatchScope(watch="default", provider="test", practice_ids=names),
-        lambda claim: FakeWatch(claim.practice_id, looks, script),
+        watch_of,
         plan=WatchPlan(**{"interval": 0.02, "workers": 2, **plan}),
         clock=Clock(),
         on_problem=lambda practice_id, error: told.append((practice_id, error)),
@@ -64,20 +80,21 @@ def schedule(store, names=None, *, script=(), looks=None, stop=None, told=None, 
     return scheduler.run(stop or threading.Event())
 
 
-def test_once_looks_at_everybody_once(store):
+def test_once_looks_at_everybody_once(store: Store) -> None:
     """One round takes every connected practice, due or not, and ends."""
     connect(store, "maple", "linden", "lab:europe")
     for _ in range(2):
-        looks = []
+        looks: list[Any] = []
         report = schedule(store, once=True, interval=3600, looks=looks)
         assert (sorted(looks), report.looks) == (["linden", "maple"], 2)
 
 
-def test_processes_share_a_round(store, url):
+def test_processes_share_a_round(store: Store, url: str) -> None:
     """Whatever the number of processes, each practice is looked at once between them."""
     practices = [f"p-{number:03}" for number in range(60)]
     connect(store, *practices)
-    looks, stores = [], [store_at(url) for _ in range(4)]
+    looks: list[Any] = []
+    stores = [store_at(url) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         reports = list(pool.map(lambda own: schedule(own, once=True, interval=3600, looks=looks), stores))
     for own in stores:
@@ -88,13 +105,13 @@ def test_processes_share_a_round(store, url):
     assert sum(report.looks for report in reports) == len(looks)
 
 
-def test_practice_is_looked_at_again_and_again(store):
+def test_practice_is_looked_at_again_and_again(store: Store) -> None:
     """A watch goes on until it is stopped, at its interval."""
     connect(store, "maple")
     stop, looks = threading.Event(), []
 
-    class Looks(list):
-        def append(self, practice_id):
+    class Looks(list[Any]):
+        def append(self, practice_id: Any) -> None:
             looks.append(practice_id)
             if len(looks) == 5:
                 stop.set()
@@ -103,14 +120,14 @@ def test_practice_is_looked_at_again_and_again(store):
     assert looks == ["maple"] * 5
 
 
-def test_trouble_is_told_when_it_changes(store):
+def test_trouble_is_told_when_it_changes(store: Store) -> None:
     """A failure is told once however long it lasts, and so is its end."""
     connect(store, "maple", "linden")
     down, stop = ProviderUnavailableError("down"), threading.Event()
     told = []
 
-    class Told(list):
-        def append(self, item):
+    class Told(list[Any]):
+        def append(self, item: Any) -> None:
             told.append(item)
             if item[1] is None:
                 stop.set()
@@ -120,7 +137,7 @@ def test_trouble_is_told_when_it_changes(store):
     assert [(practice, error) for practice, error in told] == [("maple", down), ("maple", None)]
 
 
-def test_case_that_cannot_be_read_is_a_problem_but_no_backoff(store):
+def test_case_that_cannot_be_read_is_a_problem_but_no_backoff(store: Store) -> None:
     """The practice is named, and looked at again after the usual interval."""
     connect(store, "maple")
     broken = CaseNotFoundError("the case c cannot be read")
@@ -132,7 +149,7 @@ def test_case_that_cannot_be_read_is_a_problem_but_no_backoff(store):
     assert (claim.failures, claim.problem, claim.late > -3600) == (1, "CaseNotFoundError", True)
 
 
-def test_named_practice_that_does_not_exist(store):
+def test_named_practice_that_does_not_exist(store: Store) -> None:
     """The others are followed; the one without a connection is a problem of its own."""
     connect(store, "maple")
     report = schedule(store, ("maple", "nobody"), once=True)
@@ -140,31 +157,32 @@ def test_named_practice_that_does_not_exist(store):
     assert isinstance(report.problems["nobody"], ConnectionNotFoundError)
 
 
-def test_named_practices_that_cannot_be_followed_end_the_watch(store):
+def test_named_practices_that_cannot_be_followed_end_the_watch(store: Store) -> None:
     """If nothing is left that a person has named, the watch ends by itself."""
     connect(store, "maple")
     report = schedule(store, ("maple",), script=[NeedsRepairError("dead")])
     assert isinstance(report.problems["maple"], NeedsRepairError)
 
 
-def test_unfinished_work_is_given_back(store):
+def test_unfinished_work_is_given_back(store: Store) -> None:
     """A watch that is stopped leaves no claim behind: the next process goes on at once."""
     connect(store, *(f"p-{number}" for number in range(20)))
     stop = threading.Event()
     stop.set()
     schedule(store, stop=stop)
-    schedule(store, once=True, interval=3600, looks=(looks := []))
+    looks: list[Any] = []
+    schedule(store, once=True, interval=3600, looks=looks)
     assert len(looks) == 20
 
 
 class BusyClaims:
     """The claims of a store that is locked at every other call."""
 
-    def __init__(self, claims):
+    def __init__(self, claims: Any) -> None:
         self._claims = claims
         self._calls = Counter()
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         self._calls[name] += 1
         if name in ("claim", "settle") and self._calls[name] % 2:
             raise StoreLockedError("busy")
@@ -174,15 +192,15 @@ class BusyClaims:
 class BusyStore:
     """A store whose claims are busy."""
 
-    def __init__(self, store):
+    def __init__(self, store: Store) -> None:
         self._store = store
         self.watch_claims = BusyClaims(store.watch_claims)
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
 
-def test_busy_store_ends_no_watch(store):
+def test_busy_store_ends_no_watch(store: Store) -> None:
     """A store that another process keeps for too long is tried again; no outcome is lost."""
     connect(store, "maple", "linden")
     looks = []
@@ -192,9 +210,9 @@ def test_busy_store_ends_no_watch(store):
     assert store.watch_claims.claim(scope, limit=9, lease=60) == []
 
 
-def test_lag_is_told_once():
+def test_lag_is_told_once() -> None:
     """Looks that come far later than planned are reported with the interval that really passes."""
-    lags = []
+    lags: list[Any] = []
     late = Lateness(interval=10.0, now=0.0, on_lag=lags.append)
     for second in range(1, 60):
         late.add(40.0, now=float(second))
@@ -204,9 +222,9 @@ def test_lag_is_told_once():
     assert late.mean == 40.0
 
 
-def test_lateness_from_before_does_not_count():
+def test_lateness_from_before_does_not_count() -> None:
     """What was overdue when the process began is no sign of too few workers."""
-    lags = []
+    lags: list[Any] = []
     late = Lateness(interval=10.0, now=0.0, on_lag=lags.append)
     late.add(86400.0, now=1.0)
     late.report(11.0)
@@ -214,7 +232,7 @@ def test_lateness_from_before_does_not_count():
 
 
 @pytest.mark.parametrize(("failures", "least", "most"), [(1, 22, 38), (4, 180, 300), (9, 900, 900)])
-def test_backoff_grows(failures, least, most):
+def test_backoff_grows(failures: int, least: int, most: int) -> None:
     """A provider that fails is asked ever more seldom, every quarter of an hour at least."""
     assert least <= backoff(ProviderUnavailableError("down"), failures, 30.0) <= most
     assert backoff(ProviderUnavailableError("busy", retry_after=70.0), 1, 30.0) == 70.0

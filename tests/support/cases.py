@@ -9,6 +9,7 @@ from typing import Any
 
 import requests
 
+from connector.communicate.models import Case, read_case
 from connector.config import Config
 from connector.connector import Connector
 from tests.support.sandbox import TIMEOUT, RunningSandbox, SignIn
@@ -69,6 +70,13 @@ class MetadataApi:
 
     def __call__(self, path: str, method: str = "GET", **options: Any) -> requests.Response:
         return self.http.request(method, self.root + path, timeout=TIMEOUT, **options)
+
+
+def sound_case(value: object) -> Case:
+    """The case in an answer of the metadata API; it has to be one."""
+    case = read_case(value)
+    assert case is not None
+    return case
 
 
 def tokens_of(sandbox: RunningSandbox, who: SignIn) -> dict[str, Any]:
