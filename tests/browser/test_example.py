@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -95,9 +95,9 @@ def example(tmp_path: Path) -> Iterator[Example]:
         yield running
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def context(browser: str) -> Iterator[BrowserContext]:
-    """A browser that cannot reach Ormco's site."""
+    """A browser that cannot reach Ormco's site, for all tests; each begins sessions of its own in it."""
     found = find_browser(browser, headless=True)
     with open_browser(found, headless=True, unreachable="MAP ormco.com ~NOTFOUND") as context:
         context.set_default_timeout(TIMEOUT * 1000)
@@ -105,16 +105,17 @@ def context(browser: str) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
-def session(context: BrowserContext, example: Example) -> Callable[..., Page]:
+def session(context: BrowserContext, example: Example) -> Iterator[Callable[..., Page]]:
     """Sign in to the example in a session of its own; returns its profile page."""
+    with ExitStack() as opened:
 
-    def begin(user: tuple[str, str] = ALEX) -> Page:
-        assert context.browser is not None
-        own = context.browser.new_context()
-        own.set_default_timeout(TIMEOUT * 1000)
-        return sign_in(own.new_page(), example, user)
+        def begin(user: tuple[str, str] = ALEX) -> Page:
+            assert context.browser is not None
+            own = opened.enter_context(context.browser.new_context())
+            own.set_default_timeout(TIMEOUT * 1000)
+            return sign_in(own.new_page(), example, user)
 
-    return begin
+        yield begin
 
 
 def sign_in(page: Page, example: Example, user: tuple[str, str]) -> Page:
