@@ -335,7 +335,7 @@ def with_answers(sandbox: RunningSandbox, folder: Path, *answers: bytes) -> Iter
         own = re.sub(r'users_url = ".*"', f'users_url = "{server.url}"', text)
         (folder / "provider.toml").write_text(own, encoding="utf-8")
         env = {"ORMCO_PROVIDER": str(folder / "provider.toml")}
-        with connected(sandbox, f"sqlite:///{folder / 'c.db'}", **env) as connector:
+        with connected(sandbox, f"sqlite:///{folder / 'c.db'}", None, **env) as connector:
             yield connector
 
 

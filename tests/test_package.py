@@ -152,7 +152,7 @@ def test_an_audit_without_a_network_is_no_failure() -> None:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from the source distribution beside it, as a release is."""
     folder = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "build", "--no-isolation", "-o", folder, ROOT]
+    command: list[str | Path] = [sys.executable, "-m", "build", "--no-isolation", "-o", folder, ROOT]
     subprocess.run(command, capture_output=True, check=True)
     return next(folder.glob("*.whl"))
 
@@ -196,8 +196,16 @@ def test_the_wheel_works_alone(wheel: Path, tmp_path: Path) -> None:
     wanted = needed_by(PROJECT["dependencies"])
     (tmp_path / "pins.txt").write_text("\n".join(line for line in lines if name_of(line) in wanted))
     venv.create(tmp_path / "env", with_pip=False)
-    install = [Path(sys.executable).with_name("uv"), "pip", "install", "--offline", "--no-deps", "-qp"]
-    for what in (["--require-hashes", "-r", tmp_path / "pins.txt"], [wheel]):
+    install: list[str | Path] = [
+        Path(sys.executable).with_name("uv"),
+        "pip",
+        "install",
+        "--offline",
+        "--no-deps",
+        "-qp",
+    ]
+    steps: tuple[list[str | Path], ...] = (["--require-hashes", "-r", tmp_path / "pins.txt"], [wheel])
+    for what in steps:
         done = subprocess.run([*install, tmp_path / "env", *what], capture_output=True, text=True, env=CACHED)
         if "from the cache" in done.stderr:
             pytest.skip("uv has not installed the dependencies here, so there is nothing to take them from")

@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -219,7 +219,12 @@ def test_open_capture_gives_the_answer_and_lets_errors_through(
 ) -> None:
     """The block gets the redirect URL, and what it raises leaves it unchanged."""
     pages.target = f"{foreign(trap)}?{CODE}"
-    where = {"redirect_uri": foreign(trap), "headless": True, "timeout": 60, "browser": browser}
+    where: dict[str, Any] = {
+        "redirect_uri": foreign(trap),
+        "headless": True,
+        "timeout": 60,
+        "browser": browser,
+    }
     seen = []
 
     def connect() -> None:
@@ -238,7 +243,7 @@ def test_visible_window(
 ) -> None:
     """With a window it is the same: captured, shown, and a closed window noticed."""
     pages.target = f"{foreign(trap)}?{CODE}"
-    arguments = {"redirect_uri": foreign(trap), "timeout": 60, "browser": windowed(browser)}
+    arguments: dict[str, Any] = {"redirect_uri": foreign(trap), "timeout": 60, "browser": windowed(browser)}
     if closing:
         with pytest.raises(WindowClosedError):
             open_capture(

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -40,7 +41,7 @@ def env_of(sandbox: RunningSandbox, store_url: str) -> dict[str, str]:
     return settings(sandbox, store_url, **credentials)
 
 
-def ormco_run(arguments: list[str], env: dict[str, str]) -> tuple[int, dict[str, object], str]:
+def ormco_run(arguments: list[str], env: dict[str, str]) -> tuple[int, dict[str, Any], str]:
     """Run a command in this process; return its status, its JSON and its messages."""
     result = CliRunner().invoke(ormco, [*arguments, "--json"], env=env)
     return result.exit_code, json.loads(result.stdout), result.stderr

@@ -29,7 +29,7 @@ class Row:
     says: str = ""
 
 
-def _rows(kind: str) -> list[object]:
+def _rows(kind: str) -> list[Any]:
     values: list[dict[str, Any]] = [
         {key: filled(value) if isinstance(value, str) else value for key, value in row.items()}
         for row in _TABLE[kind]
