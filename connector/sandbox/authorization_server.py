@@ -86,7 +86,7 @@ def _add_issuer(server: AuthorizationServer, response: Response) -> None:
 
 
 def _raw_basic(query_client: Any, request: Any) -> Client | None:
-    # DotNetOpenAuth takes what stands before and after the colon as it is: nothing is percent-decoded.
+    # DotNetOpenAuth does not percent-decode the id and the secret.
     scheme, _, text = request.headers.get("Authorization", "").partition(" ")
     try:
         client_id, _, secret = base64.b64decode(text, validate=True).decode().partition(":")

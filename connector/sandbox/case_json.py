@@ -36,7 +36,7 @@ def case_object(case: SandboxCase, version: Version) -> dict[str, Any]:
     }
     for kind in ("Attachments", "Scans", "Designs"):
         whole[kind] = [_file(case, version, file) for file in version.files if file.kind == kind]
-    return _odd(whole) if state.on("odd-values") else whole
+    return _unexpected(whole) if state.on("odd-values") else whole
 
 
 def _order(case: SandboxCase) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def _file(case: SandboxCase, version: Version, file: CaseFile) -> dict[str, Any]
     return whole
 
 
-def _odd(whole: dict[str, Any]) -> dict[str, Any]:
+def _unexpected(whole: dict[str, Any]) -> dict[str, Any]:
     return {
         **whole,
         "Version": str(whole["Version"]),

@@ -26,7 +26,7 @@ _PAGE = 10
 @blueprint.get("/metadata/<region>/api/servers")
 @machine("api")
 def servers(region: str | None = None) -> Any:
-    """Answer with the base address of the account's region, whatever region is asked."""
+    """Answer with the base address of the account's region, also if another region is asked."""
     account = _account()
     if state.on("no-servers"):
         return make_response("", 404)

@@ -27,14 +27,14 @@ CASE_SCENARIOS = {
     "cut-download": "a download stops in the middle; asked for the rest, it goes on and stops again",
     "slow-download": "a download sends one byte every `slow_seconds`",
     "short-range": "asked for the rest of a file, the API sends a part of the rest",
-    "no-range": "a download always begins at the first byte, whatever part is asked for",
+    "no-range": "a download always begins at the first byte, even if a part is asked for",
     "damaged-download": "a byte of every download is wrong",
     "download-redirect": "a download is answered 302 to another origin, which refuses a bearer token",
     "no-stl": "the lab's own account may not read STL files either",
 }
 
 SCENARIOS = {
-    "deny": "whatever is pressed on the Authorize page, the answer is error=access_denied",
+    "deny": "every button of the Authorize page is answered with error=access_denied",
     "popup": "the Authorize page opens in a window of its own",
     "redirect-chain": "three redirects (303, 302, 307) before the one to the redirect URI",
     "landing-frame": "the Authorize page has frames that load the landing host with a code and with errors",

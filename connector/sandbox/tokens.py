@@ -86,7 +86,7 @@ def public_claims(account: Account) -> dict[str, Any]:
 def account_of_jwt(state: State, access_token: str) -> tuple[Account, list[str]] | None:
     """Return the account and scopes of a JWT; None if it is forged or expired.
 
-    The grant is not looked at: a JWT is valid until it expires, whatever was revoked meanwhile.
+    The grant is not checked: a JWT is valid until it expires, even if the grant was revoked.
     """
     try:
         claims = jwt.decode(access_token, signing_key(), algorithms=["RS256"]).claims
