@@ -359,7 +359,9 @@ def kill(connector: Connector, practice_id: Any) -> None:
     """Let a connection's grant be dead, as a refused refresh leaves it."""
     grants = connector._resources.store.grants
     dead = {"state": "needs_repair", "reason": "grant_refused", "due_at": None}
-    assert grants.change(grants.row(practice_id), dead)
+    row = grants.row(practice_id)
+    assert row is not None
+    assert grants.change(row, dead)
 
 
 def wait_until(true: Any) -> None:
