@@ -51,7 +51,7 @@ def connect(store: Store, *practice_ids: Any) -> None:
 
 
 def schedule(
-    store: Store,
+    store: Any,
     names: Any = None,
     *,
     script: Any = (),
@@ -180,7 +180,7 @@ class BusyClaims:
 
     def __init__(self, claims: Any) -> None:
         self._claims = claims
-        self._calls = Counter()
+        self._calls: Any = Counter()
 
     def __getattr__(self, name: str) -> Any:
         self._calls[name] += 1
@@ -203,7 +203,7 @@ class BusyStore:
 def test_busy_store_ends_no_watch(store: Store) -> None:
     """A store that another process keeps for too long is tried again; no outcome is lost."""
     connect(store, "maple", "linden")
-    looks = []
+    looks: list[Any] = []
     report = schedule(BusyStore(store), once=True, interval=3600, looks=looks)
     assert (sorted(looks), report.looks) == (["linden", "maple"], 2)
     scope = WatchScope(watch="default", provider="test")
