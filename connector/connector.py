@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from connector.consent import Capture, Progress
     from connector.oauth.authorization_request import AuthorizationRequest
     from connector.refresh.bulk import Done, Pace, Summary
+    from connector.store.store import Summary as StoreSummary
 
 __all__ = ["Connector"]
 
@@ -268,15 +270,40 @@ class Connector(Upkeep):
         """Yield every connection, or only those that somebody has to look after, by practice id."""
         return self._resources.store.connections(needs_attention=needs_attention)
 
-    def events(self, *, after: int = 0, practice_id: str | None = None, limit: int = 1000) -> list[Event]:
+    def events(
+        self,
+        *,
+        after: int = 0,
+        practice_id: str | None = None,
+        since: datetime | None = None,
+        last: bool = False,
+        limit: int = 1000,
+    ) -> list[Event]:
         """Return what was done, in order, from the record that all processes share.
 
         Args:
             after: sequence of the last event that is known already.
             practice_id: only this practice's.
+            since: only those from this time on.
+            last: the last ones rather than the first.
             limit: how many at the most.
         """
-        return self._resources.store.audit.events(after=after, practice_id=practice_id, limit=limit)
+        return self._resources.store.audit.events(
+            after=after, practice_id=practice_id, since=since, last=last, limit=limit
+        )
+
+    def prune_events(self, before: datetime) -> int:
+        """Delete the events before a time; return how many. An event remains that says so."""
+        return self._resources.store.audit.prune(before, at=self._resources.clock.utc_now())
+
+    def summary(self) -> StoreSummary:
+        """Count the connections by state, and tell how late refreshes are; quick at any number."""
+        return self._resources.store.summary()
+
+    def upgrade_store(self) -> int:
+        """Bring the store's schema up to date, as its first use would; return its version."""
+        self._resources.store.database.open()
+        return int(self._resources.store.facts()["schema_version"])
 
     def subscribe(self, subscriber: Callable[[Event], object]) -> Callable[[], None]:
         """Have a function called with every event of this process, right after it is stored.

@@ -207,3 +207,61 @@ def test_audit_tells_what_was_done(connected: dict[str, str]) -> None:
     assert [(event["kind"], event["outcome"]) for event in events] == [("begin", "ok"), ("complete", "ok")]
     assert all(event["actor"] for event in events)
     assert run(connected, "audit").stdout.count("practice-42") == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "kinds"),
+    [
+        (["--last", "1"], ["complete"]),
+        (["--last", "5000"], ["begin", "complete"]),
+        (["--since", "1h"], ["begin", "complete"]),
+        (["--after", "1"], ["complete"]),
+    ],
+)
+def test_audit_ends_with_the_newest(connected: dict[str, str], options: list[str], kinds: list[str]) -> None:
+    """However many are asked for, the newest entry is there, and is the last."""
+    assert [event["kind"] for event in printed(connected, "audit", *options)["events"]] == kinds
+
+
+def test_audit_since_later_is_empty(connected: dict[str, str]) -> None:
+    """What is older than asked for is not shown."""
+    with time_machine.travel(timedelta(hours=2), tick=True):
+        assert printed(connected, "audit", "--since", "1h")["events"] == []
+
+
+def test_audit_prune_ends_what_is_old(connected: dict[str, str]) -> None:
+    """Old entries go, and one says that they went; without a person it needs --yes."""
+    assert run(connected, "audit", "prune", "--before", "0h").exit_code == 2
+    assert printed(connected, "audit", "prune", "--before", "0h", "--yes")["deleted"] == 2
+    (event,) = printed(connected, "audit")["events"]
+    assert (event["kind"], event["outcome"], event["detail"]["deleted"]) == ("audit", "pruned", "2")
+
+
+def test_status_summary_is_for_a_monitor(connected: dict[str, str], classic: RunningSandbox) -> None:
+    """How many connections are in each state, and how late refreshes are."""
+    summary = printed(connected, "status", "--summary")
+    assert (summary["connections"], summary["states"]) == (1, {"connected": 1})
+    assert (summary["needs_attention"], summary["overdue"], summary["lag"]) == (0, 0, 0)
+    assert "1 connections: 1 connected." in run(connected, "status", "--summary").stdout
+
+
+def test_store_copy_moves_everything(connected: dict[str, str], tmp_path: Path) -> None:
+    """The copy serves in the place of the store, and the source stays."""
+    target = f"sqlite:///{tmp_path}/copies/copy.db"
+    report = printed(connected, "store", "copy", connected["ORMCO_STORE"], target)
+    assert report["rows"]["ormco_connections"] == 1
+    assert run({**connected, "ORMCO_STORE": target}, "token", "practice-42").exit_code == 0
+    assert printed(connected, "store", "copy", connected["ORMCO_STORE"], target)["deleted"] == 0
+
+
+def test_store_copy_takes_no_password_as_an_argument(connected: dict[str, str]) -> None:
+    """Other users of the machine can read the arguments of a command."""
+    result = run(connected, "store", "copy", connected["ORMCO_STORE"], "postgresql://me:hunter2@db/ormco")
+    assert result.exit_code == 10
+    assert "TO has a password in it" in result.stderr
+    assert "hunter2" not in result.output
+
+
+def test_store_upgrade_says_the_version(connected: dict[str, str]) -> None:
+    """Ahead of a deploy the schema is brought up to date by hand."""
+    assert printed(connected, "store", "upgrade")["schema_version"] >= 5

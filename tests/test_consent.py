@@ -356,7 +356,7 @@ def test_a_code_that_waited_too_long_is_not_sent(connector: Connector, classic: 
             connector.connect("practice-42", capture=slow, progress=progress)
     finally:
         clock.stop()
-    assert steps == ["settings", "store", "provider", "consent", "code"]
+    assert steps == ["settings", "store", "provider", "ready", "consent", "code"]
     assert exchanges(classic) == 0
 
 

@@ -16,7 +16,7 @@ import pytest
 from connector import Config, Connector, LabConnection
 from connector.cli.exit_statuses import exit_status
 from connector.doctor import ALL_CHECKS, connection_checks, examine, local_checks, provider_checks
-from connector.doctor.check import Check
+from connector.doctor.check import Check, clock_check
 from connector.errors import ConnectorError
 from connector.resources import Resources
 from connector.revocation.removal import Removal
@@ -259,6 +259,14 @@ def test_the_display(monkeypatch: pytest.MonkeyPatch) -> None:
     assert check.result == "ok"
 
 
+@pytest.mark.parametrize(("skew", "result"), [(2.0, "ok"), (-40.0, "warning"), (86_400.0, "failed")])
+def test_a_difference_of_clocks(skew: float, result: str) -> None:
+    """A difference that is felt is a warning, and one that breaks things is a failure."""
+    check = clock_check("store_clock", skew, "the database's")
+    assert check.result == result
+    assert "the database's" in check.detail
+
+
 def test_an_unknown_practice_fails(classic: RunningSandbox, store_url: str) -> None:
     """A practice that nothing is stored of has the status of such."""
     with opened(settings(classic, store_url)) as connector:
@@ -277,7 +285,7 @@ def test_a_dead_grant_fails_with_the_command(sandbox: RunningSandbox, store_url:
         assert status(checks) == 7
         assert the("connection", checks).cure.endswith(f"ormco repair {PRACTICE}")
         glance = the("connections", list(connector.doctor()))
-        assert (glance.result, glance.detail) == ("warning", "1 needs repair")
+        assert (glance.result, glance.detail) == ("warning", "1 needs repair; 1 need attention")
 
 
 def test_a_revoked_connection_fails(sandbox: RunningSandbox, store_url: str) -> None:

@@ -33,6 +33,7 @@ _COMMANDS = {
     "refresh": ("refresh", "Refresh what is due, for a timer."),
     "keys": ("keys", "Make and change the keys that tokens are sealed with."),
     "audit": ("audit", "Show what was done, when, by whom."),
+    "store": ("store", "Move the store to another database, or upgrade it."),
     "lab": ("lab", "Have Ormco as a lab in the practice's account."),
     "profile": ("profile", "Connect 3Shape on OrmcoDigital's My Profile page."),
     "cases": ("cases", "Follow cases between clinic and lab."),

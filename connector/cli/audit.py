@@ -1,39 +1,125 @@
-"""`ormco audit`: what was done, when, by whom."""
+"""`ormco audit`: what was done, when, by whom; and the end of what is old."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from connector.cli.groups import SuggestingGroup
 from connector.cli.options import config_from, open_connector, optional_practice, settings_options
-from connector.cli.output import emit, shown_time
-from connector.cli.table import table
+from connector.cli.output import emit, shown_time, write
+from connector.cli.revocation_prompts import ask, yes_option
+from connector.cli.table import table_lines
+from connector.cli.when import Past
 from connector.clock import isoformat
 
 if TYPE_CHECKING:
     from connector.connection import Event
+    from connector.connector import Connector
 
 __all__ = ["audit"]
 
+_HEADINGS = ("NO", "WHEN", "PRACTICE", "WHAT", "OUTCOME", "STATE AFTER", "WHO", "DETAIL")
+_PAGE = 1000
 
-@click.command(
-    epilog="Example: ormco audit practice-42 --json",
+
+class _AuditGroup(SuggestingGroup):
+    """`audit PRACTICE` is `audit show PRACTICE`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take what is no command for a practice."""
+        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_AuditGroup)
+def audit() -> None:
+    """Show what was done, when, by whom: consent, repair, revocation, keys; never a secret."""
+
+
+@audit.command(
+    epilog="Example: ormco audit practice-42 --last 20   (in full: ormco audit show practice-42 --last 20)",
+    short_help="Print the audit record, the newest last.",
 )
 @optional_practice
+@click.option("--last", type=click.IntRange(1), default=_PAGE, metavar="N", help="The last N entries (1000).")
 @click.option(
-    "--after", type=click.IntRange(0), default=0, metavar="N", help="Only entries after this number."
+    "--since", type=Past(), metavar="WHEN", help="Everything from then on: 2026-01-31, 7d, 12h, 30min."
 )
-@click.option(
-    "--limit", type=click.IntRange(1), default=1000, metavar="N", help="How many at the most (1000)."
-)
+@click.option("--after", type=click.IntRange(0), metavar="NO", help="Everything after this number.")
 @settings_options
-def audit(practice: str | None, after: int, limit: int, as_json: bool, **settings: Any) -> None:
-    """Print the audit record, oldest first: consent, refresh, repair, revocation, keys; never a secret."""
+def show(
+    practice: str | None,
+    last: int,
+    since: datetime | None,
+    after: int | None,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Print the audit record, the newest last. Routine refreshes are counted, and are not in it."""
     with open_connector(config_from(settings), must_exist=True) as connector:
-        events = connector.events(after=after, practice_id=practice, limit=limit)
-    payload = {"events": [_json(event) for event in events]}
-    emit(payload, _text(events) if events else "Nothing yet.", as_json=as_json)
+        if since is None and after is None:
+            events = _last(connector, practice, last)
+        else:
+            events = _all(connector, practice, since, after or 0)
+        if as_json:
+            _print_json(events)
+            return
+        printed = False
+        for line in table_lines(_HEADINGS, map(_row, events)):
+            write(line)
+            printed = True
+        if not printed:
+            write("Nothing yet.")
+
+
+@audit.command(
+    epilog="Example: ormco audit prune --before 730d --yes",
+    short_help="Delete old entries; one remains that says so.",
+)
+@click.option(
+    "--before", type=Past(), required=True, metavar="WHEN", help="Delete what is older: 2024-01-31, 730d."
+)
+@yes_option
+@settings_options
+def prune(before: datetime, yes: bool, as_json: bool, **settings: Any) -> None:
+    """Delete the entries before a time from the audit record; an entry remains that says who did it."""
+    with open_connector(config_from(settings), must_exist=True) as connector:
+        ask(f"Delete all entries before {shown_time(before, err=True)}?", yes=yes)
+        deleted = connector.prune_events(before)
+    payload = {"before": isoformat(before), "deleted": deleted}
+    emit(payload, f"{deleted} entries were deleted.", as_json=as_json)
+
+
+def _last(connector: Connector, practice: str | None, count: int) -> Iterator[Event]:
+    """Yield the last events, page by page where there is no need to look for them."""
+    if practice is None and count > _PAGE:
+        newest = connector.events(last=True, limit=1)
+        start = newest[0].sequence - count if newest else 0
+        yield from _all(connector, None, None, max(0, start))
+    else:
+        yield from connector.events(practice_id=practice, last=True, limit=count)
+
+
+def _all(connector: Connector, practice: str | None, since: datetime | None, after: int) -> Iterator[Event]:
+    """Yield events page by page: there may be millions."""
+    while page := connector.events(after=after, practice_id=practice, since=since, limit=_PAGE):
+        yield from page
+        after = page[-1].sequence
+
+
+def _print_json(events: Iterable[Event]) -> None:
+    write('{"version": 1, "events": [', newline=False)
+    separator = ""
+    for event in events:
+        write(separator + json.dumps(_json(event)), newline=False)
+        separator = ", "
+    write("]}")
 
 
 def _json(event: Event) -> dict[str, Any]:
@@ -49,18 +135,14 @@ def _json(event: Event) -> dict[str, Any]:
     }
 
 
-def _text(events: list[Event]) -> str:
-    rows = [
-        (
-            str(event.sequence),
-            shown_time(event.at),
-            event.practice_id or "-",
-            event.kind,
-            event.outcome,
-            (event.state and event.state.value) or "-",
-            event.actor,
-            ", ".join(f"{name}={value}" for name, value in event.detail.items()) or "-",
-        )
-        for event in events
-    ]
-    return table(("NO", "WHEN", "PRACTICE", "WHAT", "OUTCOME", "STATE AFTER", "WHO", "DETAIL"), rows)
+def _row(event: Event) -> tuple[str, ...]:
+    return (
+        str(event.sequence),
+        shown_time(event.at),
+        event.practice_id or "-",
+        event.kind,
+        event.outcome,
+        (event.state and event.state.value) or "-",
+        event.actor,
+        ", ".join(f"{name}={value}" for name, value in event.detail.items()) or "-",
+    )

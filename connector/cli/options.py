@@ -25,6 +25,8 @@ __all__ = [
     "open_connector",
     "optional_practice",
     "practice_argument",
+    "refuse_password",
+    "require_store",
     "settings_options",
     "with_answers",
 ]
@@ -59,7 +61,7 @@ def settings_options(command: Command) -> Command:
             name,
             metavar=metavar,
             help=f"{text}  [{variable}]",
-            callback=_without_password if name == "store" else None,
+            callback=refuse_password if name == "store" else None,
         )
         command = option(command)
     command = click.option(
@@ -118,7 +120,7 @@ def open_connector(config: Config, *, must_exist: bool = False) -> Iterator[Conn
     from connector.connector import Connector
 
     if must_exist:
-        _require_store(config)
+        require_store(config.store or "")
     with Connector.from_config(config, proactive=False) as connector:
         try:
             yield connector
@@ -148,8 +150,13 @@ def complete_practice(context: click.Context, _parameter: click.Parameter, incom
         return []
 
 
-def _require_store(config: Config) -> None:
-    scheme, _, path = (config.store or "").partition(":///")
+def require_store(url: str) -> None:
+    """Refuse a SQLite store that is not there.
+
+    Raises:
+        connector.errors.StoreUnavailableError: there is none at this address.
+    """
+    scheme, _, path = url.partition(":///")
     if scheme == "sqlite" and not os.path.exists(os.path.expanduser(path)):
         raise StoreUnavailableError(
             f"there is no store at {path}",
@@ -157,7 +164,16 @@ def _require_store(config: Config) -> None:
         )
 
 
-def _without_password(_ctx: click.Context, _param: click.Parameter, url: str | None) -> str | None:
+def _named(parameter: click.Parameter) -> str:
+    return parameter.metavar if isinstance(parameter, click.Argument) and parameter.metavar else "--store"
+
+
+def refuse_password(_ctx: click.Context, param: click.Parameter, url: str | None) -> str | None:
+    """Refuse a store's address with a password in it; used as the callback of an option or argument.
+
+    Raises:
+        connector.errors.SettingError: it has one, or it is no address.
+    """
     if url is None:
         return None
     from urllib.parse import parse_qs, urlsplit  # slow to load
@@ -166,12 +182,13 @@ def _without_password(_ctx: click.Context, _param: click.Parameter, url: str | N
         parts = urlsplit(url)
     except ValueError:
         raise SettingError(
-            "--store is not an address",
+            f"{_named(param)} is not an address",
             hint="Use sqlite:///path or postgresql://host/database.",
         ) from None
     if parts.password or "password" in parse_qs(parts.query):
         raise SettingError(
-            "--store has a password in it, which other users of this machine can read in the process list",
+            f"{_named(param)} has a password in it, which other users of this machine can read in the "
+            "process list",
             hint="Set ORMCO_STORE in the environment instead, or keep the password in ~/.pgpass.",
         )
     return url

@@ -191,7 +191,7 @@ class Checklist:
     """Prints a line on stderr for each step that is done; call it with the name of the step.
 
     Args:
-        waiting: printed once the provider has answered and the browser opens; "" for a paste.
+        waiting: printed when the browser opens; "" for a paste.
     """
 
     def __init__(self, waiting: str) -> None:
@@ -202,10 +202,12 @@ class Checklist:
         if step.startswith("found: "):
             say(f"{mark('found')} Found: {step.removeprefix('found: ')}")
             return
+        if step == "ready":
+            if self._waiting:
+                say(f"{mark('waiting')} {self._waiting}")
+            return
         pasted = step == "consent" and not self._waiting
         say(f"{mark('ok')} {'The input was read' if pasted else _STEPS.get(step, step)}")
-        if step == "provider" and self._waiting:
-            say(f"{mark('waiting')} {self._waiting}")
 
 
 def _sentence(text: str) -> str:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from connector.cli.options import config_from, open_connector, settings_options
-from connector.cli.output import emit, say
+from connector.cli.output import emit, mark, say
 
 if TYPE_CHECKING:
+    from connector.connector import Connector
     from connector.refresh.bulk import Done, Summary
 
 __all__ = ["refresh"]
@@ -56,12 +57,28 @@ def refresh(
         summary = connector.refresh_due(
             within=due_within, pace=Pace(at_once=at_once, per_second=per_second), progress=_say
         )
-    emit({name: getattr(summary, name) for name in _KEYS}, _text(summary), as_json=as_json)
+        late = connector.summary()
+        if summary.failed:
+            _say_clocks(connector)
+    payload = {name: getattr(summary, name) for name in _KEYS} | {"overdue": late.overdue}
+    emit(payload, _text(summary), as_json=as_json)
+    if late.overdue and summary.refreshed:
+        say(
+            f"This run cannot keep up: {late.overdue} access tokens have ended, the first "
+            f"{late.lag:.0f} s ago. Let another run share the work, or raise --at-once and --per-second."
+        )
     if summary.gave_up:
         say("The provider failed again and again, so the rest was left for the next run.")
     tried = summary.refreshed + summary.failed
     if summary.gave_up or summary.failed > max_failed * tried:
         click.get_current_context().exit(_FAILED)
+
+
+def _say_clocks(connector: Connector) -> None:
+    """Say if a clock is wrong, which can be why refreshes fail."""
+    for check in connector.doctor(only={"hosts", "store"}):
+        if check.name in ("clock", "store_clock") and check.cure:
+            say(f"{mark(check.result.value)} {check.detail}. {check.cure}")
 
 
 def _text(summary: Summary) -> str:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from connector.cli.options import config_from, open_connector, optional_practice, settings_options
-from connector.cli.output import age, shown_time, write
+from connector.cli.output import age, emit, shown_time, write
 from connector.cli.table import table_lines
 
 if TYPE_CHECKING:
     from connector.connection import Connection
+    from connector.store.store import Summary
 
 __all__ = ["status"]
 
@@ -24,13 +25,19 @@ _HEADINGS = ("PRACTICE", "STATE", "FOR", "ACCOUNT", "REGION", "TOKEN UNTIL", "LA
 @click.command(epilog="Example: ormco status --needs-attention")
 @optional_practice
 @click.option("--needs-attention", is_flag=True, help="Only those that somebody has to look after.")
+@click.option("--summary", is_flag=True, help="Only how many there are in each state, for a monitor.")
 @settings_options
-def status(practice: str | None, needs_attention: bool, as_json: bool, **settings: Any) -> None:
+def status(
+    practice: str | None, needs_attention: bool, summary: bool, as_json: bool, **settings: Any
+) -> None:
     """Show each connection: state, since when, why, account, and the command to run next.
 
     Contacts nobody: it prints what is stored.
     """
     with open_connector(config_from(settings), must_exist=practice is None) as connector:
+        if summary:
+            _print_summary(connector.summary(), as_json=as_json)
+            return
         if practice is not None:
             found: Iterable[Connection] = [connector.status(practice)]
         else:
@@ -39,6 +46,22 @@ def status(practice: str | None, needs_attention: bool, as_json: bool, **setting
             _print_json(found)
         else:
             _print_table(found, needs_attention=needs_attention)
+
+
+def _print_summary(summary: Summary, *, as_json: bool) -> None:
+    payload = {
+        "connections": sum(summary.states.values()),
+        "states": summary.states,
+        "needs_attention": summary.needs_attention,
+        "unconfirmed": summary.unconfirmed,
+        "overdue": summary.overdue,
+        "lag": round(summary.lag, 1),
+    }
+    states = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in summary.states.items())
+    text = f"{payload['connections']} connections: {states or 'none yet'}.\n"
+    text += f"{summary.needs_attention} need attention, {summary.unconfirmed} wait for their account.\n"
+    text += f"{summary.overdue} refreshes are overdue, the oldest for {summary.lag:.0f} s."
+    emit(payload, text, as_json=as_json)
 
 
 def _print_json(found: Iterable[Connection]) -> None:

@@ -57,8 +57,8 @@ class ConsentOptions:
     Attributes:
         capture: opens the authorization URL and returns the redirect URL.
         policy: which account is acceptable.
-        progress: told the name of each step as it is done: "settings", "store", "provider", "consent",
-            "code", "tokens", "account".
+        progress: told the name of each step as it is done: "settings", "store", "provider", "ready",
+            "consent", "code", "tokens", "account".
     """
 
     capture: Capture
@@ -172,6 +172,11 @@ def connect(resources: Resources, practice_id: str, options: ConsentOptions) -> 
         connector.errors.ConnectorError: as `begin`, `complete` and the capture do.
     """
     request = _prepare(resources, practice_id, policy=options.policy, progress=options.progress)
+    # What would only fail after the practice has given consent is found before it is asked.
+    check = getattr(options.capture, "check", None)
+    if check is not None:
+        check()
+    options.progress("ready")
     try:
         _open(resources, request)
         capture = options.capture(request.url, redirect_uri=request.redirect_uri)

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
 
-from connector.errors import ConnectorError
+from connector.errors import ConnectorError, SettingError
 
-__all__ = ["Check", "Result", "failed", "fine", "start", "warning"]
+__all__ = ["Check", "Result", "clock_check", "failed", "fine", "start", "warning"]
 
 _T = TypeVar("_T")
+_SKEW_FELT, _SKEW_FATAL = 30.0, 300.0  # seconds
 
 
 class Result(StrEnum):
@@ -57,6 +58,23 @@ def warning(name: str, detail: str, cure: str, *, error: ConnectorError | None =
 def failed(name: str, error: ConnectorError) -> Check:
     """Return a check that found something broken, from the error that it causes."""
     return Check(name=name, result=Result.FAILED, detail=error.message, cure=error.hint, error=error)
+
+
+def clock_check(name: str, skew: float, whose: str) -> Check:
+    """Return what a difference between two clocks means.
+
+    Args:
+        name: of the check.
+        skew: seconds by which this machine's clock is ahead.
+        whose: the other clock, such as "the provider's".
+    """
+    words = f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} {whose}"
+    cure = "Set the clocks, and have them kept right by a time server (NTP)."
+    if abs(skew) >= _SKEW_FATAL:
+        return failed(name, SettingError(words, hint=cure))
+    if abs(skew) >= _SKEW_FELT:
+        return warning(name, words, cure)
+    return fine(name, f"this machine's clock and {whose} agree")
 
 
 def start(work: Callable[[], _T]) -> Future[_T]:

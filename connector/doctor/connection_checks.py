@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 
 from connector.clock import isoformat
@@ -21,12 +20,14 @@ __all__ = ["all_connections", "state", "use"]
 
 def all_connections(resources: Resources) -> list[Check]:
     """Count the connections by state; name no practice."""
-    states = Counter(connection.state.value for connection in resources.store.connections())
-    if not states:
+    summary = resources.store.summary()
+    if not summary.states:
         return [fine("connections", "none yet")]
-    detail = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(states.items()))
-    if states.keys() <= {ConnectionState.CONNECTED, ConnectionState.REVOKED}:
+    states = sorted(summary.states.items())
+    detail = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in states)
+    if not summary.needs_attention:
         return [fine("connections", detail)]
+    detail += f"; {summary.needs_attention} need attention"
     return [warning("connections", detail, "See which and what they need: ormco status --needs-attention")]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from connector.clock import Clock
-from connector.doctor.check import Check, failed, fine, warning
+from connector.doctor.check import Check, clock_check, failed, fine, warning
 from connector.errors import (
     BrowserUnavailableError,
     ConnectorError,
@@ -64,7 +64,8 @@ def store(resources: Resources) -> list[Check]:
         return [fine("store", _described(facts)), failed("store_key", exc)]
     except StoreError as exc:
         return [failed("store", exc)]
-    return [fine("store", _described(facts)), *_key(facts), *_readers(facts), *_room(facts)]
+    checks = [*_key(facts), *_readers(facts), *_room(facts), *_database_clock(resources, facts)]
+    return [fine("store", _described(facts)), *checks]
 
 
 def browser(resources: Resources) -> list[Check]:
@@ -118,7 +119,17 @@ def _has_connections(resources: Resources) -> bool:
 
 
 def _described(facts: Mapping[str, str]) -> str:
-    return f"{facts['database']}, {facts['path']}, writable, schema {facts['schema_version']}"
+    pooler = ", through a pooler such as PgBouncer" if facts.get("pooler") else ""
+    return f"{facts['database']}, {facts['path']}{pooler}, writable, schema {facts['schema_version']}"
+
+
+def _database_clock(resources: Resources, facts: Mapping[str, str]) -> Iterator[Check]:
+    """Compare the database's clock with this machine's: leases and expiry times are told by the former."""
+    if facts["database"] == "SQLite":
+        return  # it has this machine's
+    database, before = resources.store.database, resources.clock.time()
+    there = database.one(f"SELECT {database.dialect.now}", ())[0]
+    yield clock_check("store_clock", (before + resources.clock.time()) / 2 - there, "the database's")
 
 
 def _place_for_a_store(facts: Mapping[str, str]) -> Check:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 
 from connector.clock import Clock, Deadline
 from connector.communicate.client import origin
-from connector.doctor.check import Check, failed, fine, start, warning
+from connector.doctor.check import Check, clock_check, failed, fine, start, warning
 from connector.errors import (
     ClientRefusedError,
     ConnectorError,
@@ -31,7 +31,6 @@ from connector.resources import Resources
 
 __all__ = ["client", "client_secret", "discovery", "hosts"]
 
-_SKEW_FELT, _SKEW_FATAL = 30.0, 300.0  # s
 _HOST_SECONDS = 30.0
 _MOST_REDIRECTS = 5
 _GATEWAY = (502, 503, 504)
@@ -63,7 +62,7 @@ def hosts(resources: Resources) -> list[Check]:
         else:
             checks.append(warning(name, f"{answer.error.message} ({place.use})", answer.error.hint))
     skews = [answer.skew for answer in answers if answer.skew is not None]
-    return checks + ([_clock(skews[0])] if skews else [])
+    return checks + ([clock_check("clock", skews[0], "the provider's")] if skews else [])
 
 
 def client(resources: Resources) -> list[Check]:
@@ -166,16 +165,6 @@ def _skew(date: str | None, now: float) -> float | None:
     except ValueError:
         return None
     return now - there.timestamp() - 0.5  # the header has whole seconds, cut off
-
-
-def _clock(skew: float) -> Check:
-    words = f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the provider's"
-    cure = "Set the clock, and have it kept right by a time server (NTP)."
-    if abs(skew) >= _SKEW_FATAL:
-        return failed("clock", SettingError(words, hint=cure))
-    if abs(skew) >= _SKEW_FELT:
-        return warning("clock", words, cure)
-    return fine("clock", "this machine and the provider agree on the time")
 
 
 def _refusal(url: str, redirect_uri: str, clock: Clock) -> ConnectorError | None:

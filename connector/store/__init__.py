@@ -54,11 +54,21 @@ def open_store(
     """
     from connector.store.store import Store
 
-    database = _database(url, clock)
+    database = open_database(url, clock=clock)
     return Store(database, keys=keys, clock=clock, actor=actor, record_refreshes=record_refreshes)
 
 
-def _database(url: str, clock: Clock) -> Database:
+def open_database(url: str, *, clock: Clock) -> Database:
+    """Return the database of a store; nothing is opened or made before its first call.
+
+    Args:
+        url: as for `open_store`.
+        clock: the time.
+
+    Raises:
+        connector.errors.SettingError: it is no such URL.
+        connector.errors.ExtraMissingError: PostgreSQL's driver is not installed.
+    """
     scheme, separator, rest = url.partition("://")
     if separator and scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
         from connector.store.sqlite import SqliteDatabase

@@ -1,0 +1,73 @@
+"""`ormco store`: move a store to another database, and bring its schema up to date."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from connector.cli.groups import SuggestingGroup
+from connector.cli.options import (
+    config_from,
+    open_connector,
+    refuse_password,
+    require_store,
+    settings_options,
+)
+from connector.cli.output import emit, say
+
+__all__ = ["store"]
+
+_EVERY = 5_000  # rows between two messages
+
+
+@click.group(cls=SuggestingGroup)
+def store() -> None:
+    """Move a store to another database, and bring its schema up to date."""
+
+
+@store.command(
+    epilog="Example: ormco store copy sqlite:///connections.db postgresql://db.example/ormco",
+    short_help="Copy everything to another database.",
+)
+@click.argument("source", metavar="FROM", callback=refuse_password)
+@click.argument("target", metavar="TO", callback=refuse_password)
+@settings_options
+def copy(source: str, target: str, as_json: bool, **settings: Any) -> None:
+    """Copy everything from one store to another: connections, requests, cursors, the audit record.
+
+    Each row is compared afterwards. An interrupted copy is finished by the same command. The source stays as
+    it is; use only one of the two from then on. A password is taken from the environment (PGPASSWORD) or from
+    ~/.pgpass.
+    """
+    from connector.clock import Clock
+    from connector.store import open_database, open_store
+    from connector.store.copy import copy_store
+
+    require_store(source)
+    clock = Clock()
+    databases = [open_database(url, clock=clock) for url in (source, target)]
+    report = copy_store(*databases, progress=_tell)
+    copied = open_store(target, keys=config_from(settings).store_keys.reveal(), clock=clock)
+    copied.check()
+    rows = sum(report.rows.values())
+    payload = {"rows": dict(report.rows), "written": report.written, "deleted": report.deleted}
+    emit(payload, f"{rows} rows are copied, and each is the same in both stores.", as_json=as_json)
+    say("Now set ORMCO_STORE to the copy everywhere: tokens that both stores refresh are lost.")
+
+
+@store.command(
+    epilog="Example: ormco store upgrade --store postgresql://db.example/ormco",
+    short_help="Bring the schema up to date.",
+)
+@settings_options
+def upgrade(as_json: bool, **settings: Any) -> None:
+    """Bring the store's schema up to date, ahead of a deploy, instead of at the first call after it."""
+    with open_connector(config_from(settings), must_exist=True) as connector:
+        version = connector.upgrade_store()
+    emit({"schema_version": version}, f"The schema is up to date: version {version}.", as_json=as_json)
+
+
+def _tell(table: str, done: int) -> None:
+    if done % _EVERY == 0:
+        say(f"{table.removeprefix('ormco_')}: {done} rows …")

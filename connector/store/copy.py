@@ -1,0 +1,218 @@
+"""Copy a store to another database, row by row, so that it can be resumed and is checked at the end.
+
+Rows are copied as they are. Sealed values are bound to the id of their store, so the copy takes over that id
+and opens with the same keys; nothing has to be opened for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from connector.errors import StoreError, StoreLockedError
+from connector.store.database import Database, Statement
+
+__all__ = ["NOT_COPIED", "TABLES", "CopyReport", "copy_store"]
+
+Progress = Callable[[str, int], object]
+
+_PAGE = 250
+# The source may be in use: what changed behind the copy is copied by the next pass.
+_PASSES = 5
+# Table → its primary key. The store's id comes first: with it, an interrupted copy is known as such.
+TABLES: Mapping[str, tuple[str, ...]] = {
+    "ormco_store": ("id",),
+    "ormco_providers": ("provider",),
+    "ormco_connections": ("practice_id", "slot"),
+    "ormco_requests": ("state_digest",),
+    "ormco_spent_codes": ("digest",),
+    "ormco_watches": ("practice_id", "watch"),
+    "ormco_watched_cases": ("practice_id", "watch", "case_id"),
+    "ormco_watch_claims": ("practice_id", "watch"),
+    "ormco_event_counter": ("id",),
+    "ormco_events": ("sequence",),
+}
+# Made by the database itself, or of no use to others.
+NOT_COPIED = frozenset({"ormco_schema", "ormco_leases"})
+# The audit record is append-only; only the details of a forgotten practice are ever changed.
+_CHANGEABLE = {"ormco_events": ("detail",)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyReport:
+    """What a copy did.
+
+    Attributes:
+        rows: rows in the copy, by table; each was compared with the source.
+        written: how many of them this run has written.
+        deleted: rows that an earlier run had copied, and that are gone from the source.
+    """
+
+    rows: Mapping[str, int]
+    written: int
+    deleted: int
+
+
+def copy_store(
+    source: Database,
+    target: Database,
+    *,
+    progress: Progress = lambda table, done: None,
+    page: int = _PAGE,
+) -> CopyReport:
+    """Copy everything, and compare each row afterwards; a run that was interrupted is finished by the next.
+
+    Args:
+        source: the store; it stays as it is, and may be in use until the last moment.
+        target: an empty database, or an earlier copy of the same store.
+        progress: called with a table, and how many of its rows are done.
+        page: rows that are copied at a time.
+
+    Raises:
+        connector.errors.StoreError: the target is another store, or the source does not come to rest.
+    """
+    target.open()
+    _require_copy(source, target)
+    tables = [_Table(source, target, name, key, page) for name, key in TABLES.items()]
+    written = deleted = 0
+    for _ in range(_PASSES):
+        rows, changed, gone = {}, 0, 0
+        for table in (*tables, tables[-2]):  # inserted events move the counter
+            rows[table.name], changes = table.copy(progress)
+            changed += changes
+            gone += table.delete_others()
+        written, deleted = written + changed, deleted + gone
+        if not changed and not gone:
+            return CopyReport(rows=rows, written=written, deleted=deleted)
+    raise StoreLockedError(
+        "the store changes while it is copied; all that was there is copied",
+        hint="End what uses it, and copy again: only the changes are left.",
+    )
+
+
+def _require_copy(source: Database, target: Database) -> None:
+    """Refuse to write into another store."""
+    ids = [database.fetch("SELECT store_id FROM ormco_store", ()) for database in (source, target)]
+    if ids[0] == ids[1]:
+        return
+    used = [
+        name
+        for name in ("ormco_connections", "ormco_events", "ormco_requests")
+        if target.fetch(f"SELECT 1 FROM {name} LIMIT 1", ())  # noqa: S608 - our own names
+    ]
+    if used:
+        raise StoreError(
+            "the target is a store with connections or events of its own",
+            hint="Copy to an empty database, or to an earlier copy of the same store.",
+        )
+
+
+class _Table:
+    """One table on both sides.
+
+    Args:
+        source: where it is read.
+        target: where it is written.
+        name: its name.
+        key: the columns of its primary key.
+        page: rows that are read at a time.
+    """
+
+    def __init__(
+        self, source: Database, target: Database, name: str, key: tuple[str, ...], page: int
+    ) -> None:
+        self.name = name
+        self._source, self._target, self._key, self._page = source, target, key, page
+        there = _columns(target, name)
+        # The key first; a column that one database alone has numbers its rows for itself.
+        self._columns = [*key, *(one for one in _columns(source, name) if one in there and one not in key)]
+
+    def copy(self, progress: Progress) -> tuple[int, int]:
+        """Write the rows that are missing or differ; return how many there are, and were written."""
+        done = written = 0
+        for page in self._pages(self._source):
+            present = {self._key_of(row): row for row in self._same(self._target, page)}
+            missing = [row for row in page if self._key_of(row) not in present]
+            differing = [row for row in page if present.get(self._key_of(row), row) != row]
+            statements = [*self._inserts(missing), *map(self._update, differing)]
+            if statements:
+                self._target.apply(statements)
+            done, written = done + len(page), written + len(missing) + len(differing)
+            progress(self.name, done)
+        return done, written
+
+    def delete_others(self) -> int:
+        """Delete what the source does not have any more; return how many rows that were."""
+        deleted = 0
+        for page in self._pages(self._target):
+            kept = {self._key_of(row) for row in self._same(self._source, page)}
+            gone = [key for row in page if (key := self._key_of(row)) not in kept]
+            if gone:
+                where = " AND ".join(f"{column} = ?" for column in self._key)
+                self._target.apply([(f"DELETE FROM {self.name} WHERE {where}", key) for key in gone])  # noqa: S608
+            deleted += len(gone)
+        return deleted
+
+    def _pages(self, database: Database) -> Iterator[list[tuple[Any, ...]]]:
+        """Yield the rows in the order of the key, as this database sorts it."""
+        columns, key = ", ".join(self._columns), ", ".join(self._key)
+        after: tuple[Any, ...] = ()
+        while True:
+            where = f"WHERE ({key}) > ({_marks(self._key)}) " if after else ""
+            sql = f"SELECT {columns} FROM {self.name} {where}ORDER BY {key} LIMIT {self._page}"  # noqa: S608
+            page = [_plain(row) for row in database.fetch(sql, after)]
+            if not page:
+                return
+            yield page
+            after = self._key_of(page[-1])
+
+    def _same(self, database: Database, page: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """Return the rows of a database that have the keys of a page."""
+        # A join, which both databases answer from the index; of an IN they would read the whole table.
+        wanted = [f"wanted_{column}" for column in self._key]
+        marks = ", ".join(f"({_marks(self._key)})" for _ in page)
+        on = " AND ".join(f"{column} = {key}" for column, key in zip(self._key, wanted, strict=True))
+        sql = (
+            f"WITH wanted ({', '.join(wanted)}) AS (VALUES {marks}) "  # noqa: S608
+            f"SELECT {', '.join(self._columns)} FROM wanted JOIN {self.name} ON {on}"
+        )
+        args = [part for row in page for part in self._key_of(row)]
+        return [_plain(row) for row in database.fetch(sql, args)]
+
+    def _inserts(self, rows: Sequence[tuple[Any, ...]]) -> list[Statement]:
+        if not rows:
+            return []
+        values = ", ".join(f"({_marks(self._columns)})" for _ in rows)
+        sql = f"INSERT INTO {self.name} ({', '.join(self._columns)}) VALUES {values}"  # noqa: S608
+        return [(sql, [value for row in rows for value in row])]
+
+    def _update(self, row: tuple[Any, ...]) -> Statement:
+        changed = _CHANGEABLE.get(self.name, tuple(self._columns[len(self._key) :]))
+        values = [value for column, value in zip(self._columns, row, strict=True) if column in changed]
+        names = [column for column in self._columns if column in changed]
+        where = " AND ".join(f"{column} = ?" for column in self._key)
+        sets = ", ".join(f"{column} = ?" for column in names)
+        return f"UPDATE {self.name} SET {sets} WHERE {where}", [*values, *self._key_of(row)]  # noqa: S608
+
+    def _key_of(self, row: Sequence[Any]) -> tuple[Any, ...]:
+        return tuple(row[: len(self._key)])
+
+
+def _columns(database: Database, table: str) -> list[str]:
+    if database.dialect.concurrent_indexes:
+        sql = (
+            "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(?) "
+            "AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
+        )
+    else:
+        sql = "SELECT name FROM pragma_table_info(?) ORDER BY cid"
+    return [row[0] for row in database.fetch(sql, (table,))]
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _plain(row: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(bytes(value) if isinstance(value, memoryview) else value for value in row)

@@ -1,0 +1,51 @@
+"""What is found before a practice is asked for consent, and what is not asked for at all."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner, Result
+
+from connector.cli import ormco
+from tests.support.connecting import settings
+from tests.support.sandbox import RunningSandbox, Visitor
+
+
+@pytest.fixture
+def env(classic: RunningSandbox, store_url: str) -> dict[str, str]:
+    return settings(classic, store_url)
+
+
+def run(env: dict[str, str], *arguments: str, stdin: str = "") -> Result:
+    return CliRunner().invoke(ormco, arguments, env=env, input=stdin)
+
+
+@pytest.mark.parametrize(
+    ("mode", "change", "says"),
+    [
+        ("--paste", {"ORMCO_CLIENT_SECRET": "wrong"}, "ORMCO_CLIENT_SECRET"),
+        ("--browser", {"DISPLAY": "", "WAYLAND_DISPLAY": ""}, "no browser window can open"),
+        ("--headless", {"ORMCO_BROWSER": "/nowhere"}, "there is no program at '/nowhere'"),
+        ("--headless", {"ORMCO_3SHAPE_USERNAME": ""}, "ORMCO_3SHAPE_USERNAME"),
+    ],
+    ids=["secret", "display", "browser", "credentials"],
+)
+def test_what_would_fail_afterwards_is_found_before(
+    env: dict[str, str], classic: RunningSandbox, mode: str, change: dict[str, str], says: str
+) -> None:
+    """Nobody gives consent for nothing: no link is shown and no request stays open."""
+    signing_in = {"ORMCO_3SHAPE_USERNAME": "front.desk@maple-ortho.test", "ORMCO_3SHAPE_PASSWORD": "x"}
+    result = run({**env, **signing_in, **change}, "connect", "practice-42", mode)
+    assert result.exit_code == 10
+    assert says in result.stderr
+    assert "http" not in result.stdout
+    assert "authorize" not in classic.counters()
+    assert "No link is open" in run(env, "complete", "practice-42", stdin="x").stderr
+
+
+def test_a_sound_connection_wants_no_credentials(env: dict[str, str], classic: RunningSandbox) -> None:
+    """`repair --headless` asks for what it needs, and a sound connection needs nothing."""
+    answer = Visitor(classic).authorize(run(env, "begin", "practice-42").stdout.strip())
+    assert run(env, "complete", "practice-42", stdin=answer).exit_code == 0
+    result = run(env, "repair", "practice-42", "--headless")
+    assert result.exit_code == 0
+    assert "nothing is wrong" in result.stderr

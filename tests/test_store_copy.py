@@ -1,0 +1,121 @@
+"""A store is moved to another database: everything, once, and checked."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from connector.connection import Account, Event
+from connector.errors import StoreError
+from connector.store import Store
+from connector.store.copy import NOT_COPIED, TABLES, copy_store
+from tests.support.stores import KINDS, fresh_url, put, put_unverified, store_at
+
+WAYS = list(itertools.permutations(KINDS[:2], 2))
+
+
+@pytest.fixture(params=WAYS, ids="-".join)
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Store, Store]]:
+    """A store with 40 connections and their audit record, and an empty database."""
+    kind, other = request.param
+    with_closing = [store_at(fresh_url(kind, tmp_path)), store_at(fresh_url(other, tmp_path / "other"))]
+    source, target = with_closing
+    for number in range(40):
+        account = Account(
+            id=f"{number}", email=f"praxis-{number}@kfo.test", name="Zahnärzte", region="europe"
+        )
+        put(source, f"practice-{number}", account=account, events=(event(number),))
+    put_unverified(source, "practice-neu")
+    yield source, target
+    for store in with_closing:
+        store.close()
+
+
+def event(number: int) -> Event:
+    return Event(
+        at=datetime.now(UTC), kind="complete", outcome="ok", practice_id=f"practice-{number}", actor="tests"
+    )
+
+
+def copied(source: Store, target: Store) -> dict[str, int]:
+    report = copy_store(source.database.db, target.database.db, page=15)
+    assert report.deleted == 0
+    return dict(report.rows)
+
+
+def test_everything_is_copied(stores: tuple[Store, Store]) -> None:
+    """Connections, tokens and the audit record are the same, under the same key."""
+    source, target = stores
+    rows = copied(source, target)
+    assert (rows["ormco_connections"], rows["ormco_events"]) == (41, 40)
+    target.check()
+    assert list(target.connections()) == list(source.connections())
+    assert target.audit.events() == source.audit.events()
+    row, before = target.grants.row("practice-7"), source.grants.row("practice-7")
+    assert row is not None
+    assert before is not None
+    assert target.grants.refresh_token(row) == source.grants.refresh_token(before)
+
+
+def test_the_copy_goes_on_by_itself(stores: tuple[Store, Store]) -> None:
+    """What is stored in the copy gets the next number of the record; the source does not change."""
+    source, target = stores
+    copied(source, target)
+    before = source.audit.events(last=True, limit=1)[0].sequence
+    target.audit.append(event(1))
+    assert target.audit.events(last=True, limit=1)[0].sequence == before + 1
+    assert source.audit.events(last=True, limit=1)[0].sequence == before
+
+
+class _StopError(Exception):
+    pass
+
+
+def test_an_interrupted_copy_is_finished_by_the_next(stores: tuple[Store, Store]) -> None:
+    """Only what is missing is written."""
+    source, target = stores
+
+    def stop(table: str, done: int) -> None:
+        if table == "ormco_connections" and done >= 15:
+            raise _StopError
+
+    with pytest.raises(_StopError):
+        copy_store(source.database.db, target.database.db, progress=stop)
+    report = copy_store(source.database.db, target.database.db, page=15)
+    assert 0 < report.written < sum(report.rows.values())
+    assert list(target.connections()) == list(source.connections())
+
+
+def test_a_copy_follows_what_has_changed(stores: tuple[Store, Store]) -> None:
+    """A second copy takes over changed, new and forgotten practices."""
+    source, target = stores
+    copied(source, target)
+    put(source, "practice-new", events=(event(999),))
+    source.forget("practice-3", event(3))
+    report = copy_store(source.database.db, target.database.db, page=15)
+    assert (report.deleted, report.rows["ormco_connections"]) == (1, 41)
+    assert list(target.connections()) == list(source.connections())
+    assert target.audit.events() == source.audit.events()
+
+
+def test_another_store_is_not_overwritten(stores: tuple[Store, Store]) -> None:
+    """A target that has connections of its own is refused, and stays as it is."""
+    source, target = stores
+    put(target, "practice-42")
+    with pytest.raises(StoreError, match="of its own"):
+        copy_store(source.database.db, target.database.db, page=15)
+    assert [one.practice_id for one in target.connections()] == ["practice-42"]
+
+
+def test_no_table_is_forgotten(stores: tuple[Store, Store]) -> None:
+    """Whatever table the schema gets has to be copied, or to be named as one that is not."""
+    target = stores[1]
+    target.database.open()
+    sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'ormco%'"
+    if target.database.dialect.concurrent_indexes:
+        sql = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+    assert {row[0] for row in target.database.all(sql, ())} == set(TABLES) | NOT_COPIED
