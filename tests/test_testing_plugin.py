@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
-from connector.browser.installed import find_browser
-from connector.browser.launch import open_browser
+from connector.browser.session import BrowserSession
+from connector.config import Config
+from connector.testing.communicate import open_communicate
+from connector.testing.consent import new_request
 from connector.testing.report import masked_screenshot
-from tests.browser.conftest import browser  # noqa: F401 - a fixture
+from tests.browser.conftest import browser, shared_browser  # noqa: F401 - fixtures
+from tests.support.browsers import SharedBrowser
 
-Project = Callable[..., subprocess.CompletedProcess[str]]
+pytest_plugins = ["pytester"]
+
+Project = Callable[..., "Run"]
 
 CONSENT = """
     from connector import Connector
@@ -41,48 +46,54 @@ PAGE_CHANGED = """
 STAGING = {"ORMCO_PROVIDER": "communicate-staging"}
 
 
+@dataclass(frozen=True)
+class Run:
+    """What a run of pytest printed, and how it ended."""
+
+    stdout: str
+    stderr: str
+    status: int
+
+    @property
+    def counts(self) -> str:
+        """The last line's counts, such as "1 failed, 2 passed"."""
+        lines = self.stdout.strip().splitlines() or [""]
+        return re.sub(r" in [\d.]+s.*", "", lines[-1])
+
+
+@pytest.fixture(scope="module")
+def everything_imported() -> None:
+    """Import what a run in this process needs: what it imported first, it would forget at its end."""
+    for generation in ("classic", "identity"):
+        with open_communicate({}, generation=generation) as found:
+            found.consent_url(new_request(Config.from_env(found.settings)).url)
+
+
 @pytest.fixture
-def project(tmp_path: Path, browser: str) -> Project:  # noqa: F811
+def project(
+    pytester: pytest.Pytester,
+    browser: str,  # noqa: F811
+    everything_imported: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Project:
     """Run pytest in a project of its own, with the plugin and nothing else, warnings being errors."""
 
-    def run(source: str, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        folder = tmp_path / "their-project"
-        folder.mkdir()
-        (folder / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\n")
-        (folder / "test_theirs.py").write_text(dedent(source), encoding="utf-8")
+    def run(source: str, *options: str, **environment: str) -> Run:
         alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "ORMCO_BROWSER": browser}
-        return subprocess.run(
-            [
-                sys.executable,
-                "-W",
-                "error",
-                "-m",
-                "pytest",
-                "-p",
-                "connector.testing.plugin",
-                "-qra",
-                *options,
-            ],
-            cwd=folder,
-            env=os.environ | alone | environment,
-            capture_output=True,
-            text=True,
-        )
+        for name, value in (alone | environment).items():
+            monkeypatch.setenv(name, value)
+        pytester.makeini("[pytest]\naddopts = --strict-markers\nfilterwarnings = error\n")
+        pytester.makepyfile(test_theirs=dedent(source))
+        found = pytester.runpytest_inprocess("-p", "connector.testing.plugin", "-qra", *options)
+        return Run(found.stdout.str(), found.stderr.str(), int(found.ret))
 
     return run
-
-
-def outcome(result: subprocess.CompletedProcess[str]) -> str:
-    """The last line's counts, such as "1 failed, 2 passed"."""
-    print(result.stdout, result.stderr)  # noqa: T201 - shown if the test fails
-    lines = result.stdout.strip().splitlines() or [""]
-    return re.sub(r" in [\d.]+s.*", "", lines[-1])
 
 
 @pytest.mark.parametrize("generation", ["classic", "identity"])
 def test_consent_against_the_sandbox(project: Project, generation: str) -> None:
     """A project's test gets consent at a sandbox of its own, and a connection from it."""
-    assert outcome(project(CONSENT, "--consent-generation", generation)) == "1 passed"
+    assert project(CONSENT, "--consent-generation", generation).counts == "1 passed"
 
 
 def test_cancel(project: Project) -> None:
@@ -96,7 +107,7 @@ def test_cancel(project: Project) -> None:
             consent.open()
             assert consent.page.get_by_role("button", name="Log in").is_visible()
     """
-    assert outcome(project(source)) == "1 passed"
+    assert project(source).counts == "1 passed"
 
 
 BESIDE = """
@@ -130,11 +141,83 @@ BESIDE = """
 
 def test_beside_another_playwright(project: Project) -> None:
     """The page is an ordinary one to `expect` and the test, though an event loop runs in that thread."""
-    assert outcome(project(BESIDE)) == "1 passed"
+    assert project(BESIDE).counts == "1 passed"
+
+
+UNDER_A_LOOP = """
+    import asyncio
+
+    def test_loop_of_their_own(consent):
+        consent.open()
+        consent.sign_in()
+        consent.allow()
+        assert asyncio.run(asyncio.sleep(0, "another loop")) == "another loop"
+        assert "code=" in consent.redirect_url
+
+    def test_inside_a_loop(consent):
+        async def go():
+            consent.open()
+            consent.sign_in()
+            await asyncio.sleep(0)
+            consent.cancel()
+            return consent.redirect_url
+
+        assert "error=access_denied" in asyncio.run(go())
+
+    def test_page_and_then_a_loop(consent):
+        consent.open()
+        assert consent.page.title()
+
+    def test_without():
+        asyncio.run(asyncio.sleep(0))
+"""
+
+
+def test_under_an_event_loop(project: Project) -> None:
+    """Event loops of a test's own run beside a consent, around its steps, and in tests without one."""
+    assert project(UNDER_A_LOOP, "-p", "no:randomly").counts == "4 passed"
+
+
+WITHOUT_A_BROWSER = """
+    import pytest
+
+    @pytest.fixture(scope="session")
+    def communicate_redirect_uris():
+        return ["http://localhost/connected"]
+
+    def test_consent(communicate, practice_account):
+        url = communicate.consent_url(request_at(communicate))
+        assert url.startswith("http://localhost/connected?")
+        assert "code=" in url
+        assert communicate.redirect_uri == "http://localhost/connected"
+
+    def test_no(communicate):
+        assert "error=access_denied" in communicate.consent_url(request_at(communicate), allow=False)
+
+    def test_not_at_all(communicate):
+        from connector.errors import ProviderErrorPageError
+
+        with communicate.scenarios("error-page"), pytest.raises(ProviderErrorPageError):
+            communicate.consent_url(request_at(communicate))
+
+    def test_case(communicate):
+        assert communicate.new_case() != communicate.new_case(patient=["Ada", "Example"])
+
+    def request_at(communicate):
+        from connector.config import Config
+        from connector.testing.consent import new_request
+
+        return new_request(Config.from_env(communicate.settings)).url
+"""
+
+
+def test_without_a_browser(project: Project) -> None:
+    """An application's own redirect URI, a consent without a browser, and a case of the test's own."""
+    assert project(WITHOUT_A_BROWSER, ORMCO_BROWSER="/no/browser").counts == "4 passed"
 
 
 def test_page_with_handlers_and_windows(project: Project) -> None:
-    """Handlers are called, and `with page.expect_popup()` waits, in the browser's own thread."""
+    """The page is Playwright's own: handlers are called, and `with page.expect_popup()` waits."""
     source = """
         def test_popup(communicate, consent, practice_account):
             with communicate.scenarios("popup"):
@@ -151,19 +234,19 @@ def test_page_with_handlers_and_windows(project: Project) -> None:
                 consent.allow()
                 assert "code=" in consent.redirect_url
     """
-    assert outcome(project(source)) == "1 passed"
+    assert project(source).counts == "1 passed"
 
 
-def test_a_changed_page_is_reported_as_a_difference(project: Project, tmp_path: Path) -> None:
+def test_a_changed_page_is_reported_as_a_difference(project: Project, pytester: pytest.Pytester) -> None:
     """A failed test tells what is missing and what is there, with a screenshot that is its owner's alone."""
     result = project(PAGE_CHANGED, "--junit-xml=junit.xml")
-    assert outcome(result) == "1 failed"
+    assert result.counts == "1 failed"
     assert "E           connector.errors.PageChangedError: the Authorize page has no button" in result.stdout
     for line in ('- button "Cancel"', '- application\'s name "Ormco"', '+ button "Agree and continue"'):
         assert f"\n  {line}\n" in result.stdout
     path = re.search(r"screenshot, masked: (.*\.png)", result.stdout)
     assert path is not None
-    assert path[1] in (tmp_path / "their-project" / "junit.xml").read_text()
+    assert path[1] in (pytester.path / "junit.xml").read_text()
     if sys.platform != "win32":
         assert Path(path[1]).stat().st_mode & 0o777 == 0o600
 
@@ -171,7 +254,7 @@ def test_a_changed_page_is_reported_as_a_difference(project: Project, tmp_path: 
 def test_a_report_shows_no_secret(project: Project) -> None:
     """Neither the password nor the account's address is in a report, whatever else it shows."""
     result = project(PAGE_CHANGED, "--showlocals", "--tb=long")
-    assert outcome(result) == "1 failed"
+    assert result.counts == "1 failed"
     assert ">           consent.sign_in()" in result.stdout
     assert "sandbox-practice-1" not in result.stdout
     assert "maple-ortho" not in result.stdout
@@ -195,7 +278,7 @@ def test_a_page_without_cancel(project: Project) -> None:
                 assert "code=" in consent.redirect_url
     """
     result = project(source)
-    assert outcome(result) == "1 failed, 1 passed"
+    assert result.counts == "1 failed, 1 passed"
     assert 'PageChangedError: the Authorize page has no button "Cancel"\n' in result.stdout
 
 
@@ -214,13 +297,13 @@ def test_a_step_out_of_turn(project: Project) -> None:
                 with pytest.raises(ProviderErrorPageError):
                     consent.page
     """
-    assert outcome(project(source)) == "1 passed"
+    assert project(source).counts == "1 passed"
 
 
 def test_staging_without_credentials(project: Project) -> None:
     """The same test is skipped at staging with everything that is not set."""
     result = project(CONSENT, **STAGING)
-    assert outcome(result) == "1 skipped"
+    assert result.counts == "1 skipped"
     missing = "ORMCO_CLIENT_ID, ORMCO_3SHAPE_USERNAME, ORMCO_3SHAPE_PASSWORD"
     assert f"no consent at communicate-staging: not set: {missing}" in result.stdout
 
@@ -241,14 +324,14 @@ def test_staging_by_environment(project: Project) -> None:
     account = {"ORMCO_3SHAPE_USERNAME": "me@practice.example", "ORMCO_3SHAPE_PASSWORD": "p1"}
     client = {"ORMCO_CLIENT_ID": "made-up", "ORMCO_CLIENT_SECRET": "made-up"}
     result = project(source, **STAGING, **account, **client)
-    assert outcome(result) == "1 passed, 1 skipped"
+    assert result.counts == "1 passed, 1 skipped"
     assert "the scenario outage needs the sandbox" in result.stdout
 
 
 def test_production_is_refused(project: Project) -> None:
     """No test gives consent in production by mistake."""
     result = project(CONSENT, ORMCO_PROVIDER="communicate")
-    assert outcome(result) == "1 error"
+    assert result.counts == "1 error"
     assert "ORMCO_PROVIDER=communicate is production" in result.stdout
 
 
@@ -256,14 +339,14 @@ def test_trace(project: Project, tmp_path: Path) -> None:
     """A full trace is saved on request."""
     source = "def test_it(consent): consent.open()"
     result = project(source, "--consent-trace", f"--consent-output={tmp_path / 'out'}")
-    assert outcome(result) == "1 passed"
+    assert result.counts == "1 passed"
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["test_it-trace.zip"]
 
 
 def test_trace_at_staging_is_refused(project: Project) -> None:
     """A trace holds passwords: there is none of anything but the sandbox."""
     result = project(CONSENT, "--consent-trace", **STAGING)
-    assert result.returncode == pytest.ExitCode.USAGE_ERROR
+    assert result.status == pytest.ExitCode.USAGE_ERROR
     assert "--consent-trace is for the sandbox alone" in result.stderr
 
 
@@ -273,7 +356,7 @@ def test_marker(project: Project) -> None:
         def test_with(consent): pass
         def test_without(): pass
     """
-    assert outcome(project(source, "-m", "not consent")) == "1 passed, 1 deselected"
+    assert project(source, "-m", "not consent").counts == "1 passed, 1 deselected"
 
 
 def test_the_plugin_costs_next_to_nothing() -> None:
@@ -298,16 +381,20 @@ def personal_page(name: str, email: str, public: str = "Authorize") -> str:
     """
 
 
-def test_screenshots_show_nothing_personal(browser: str) -> None:  # noqa: F811
+def test_screenshots_show_nothing_personal(shared_browser: SharedBrowser) -> None:  # noqa: F811
     """Pages that differ in personal data alone give the same picture; other words give another one."""
-    with open_browser(find_browser(browser, headless=True), headless=True) as context:
-        page, pictures = context.pages[0], []
+
+    def pictures(session: BrowserSession) -> list[bytes]:
+        page, found = session.page, []
         for content in (
             personal_page("Ada Lund", "ada@lund.example"),
             personal_page("Bob Moos", "bob@moos.example"),
             personal_page("Bob Moos", "bob@moos.example", public="Permission"),
         ):
             page.set_content(content)
-            pictures.append(masked_screenshot(page, personal=["ada lund", "bob moos"]))
-    assert pictures[0] == pictures[1]
-    assert pictures[1] != pictures[2]
+            found.append(masked_screenshot(page, personal=["ada lund", "bob moos"]))
+        return found
+
+    ada, bob, other = shared_browser.run(pictures)
+    assert ada == bob
+    assert bob != other

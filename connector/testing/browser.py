@@ -114,7 +114,8 @@ class ConsentBrowser:
         """Close the browser; it is started again when it is needed."""
         with self.in_use():
             self._running.close()
-            asyncio._set_running_loop(None)
+            if self._playwright is None:  # else its loop goes on
+                asyncio._set_running_loop(None)
         self._context = self._loop = None
 
     def _started(self, target: RedirectTarget) -> BrowserContext:
