@@ -9,6 +9,6 @@ from __future__ import annotations
 
 from connector.browser.capture import capture_redirect, open_capture
 from connector.browser.installed import Browser, find_browser
-from connector.browser.launch import check_browser
+from connector.browser.readiness import check_browser
 
 __all__ = ["Browser", "capture_redirect", "check_browser", "find_browser", "open_capture"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from connector.browser import pages
 from connector.browser.browser_thread import BrowserThread
-from connector.browser.launch import ready_browser
+from connector.browser.readiness import ready_browser
 from connector.clock import Clock
 from connector.errors import AccountMismatchError, ConnectorError, PageChangedError
 

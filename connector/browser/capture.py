@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from connector.browser.browser_thread import BrowserThread
-from connector.browser.launch import ready_browser
+from connector.browser.readiness import ready_browser
 from connector.browser.redirect_target import RedirectTarget
 from connector.browser.result_page import ResultPage
 from connector.errors import ConnectorError, ConsentDeniedError

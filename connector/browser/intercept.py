@@ -9,11 +9,10 @@ from __future__ import annotations
 from base64 import b64encode
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from playwright.sync_api import Error as PlaywrightError
 
-from connector.browser.page_targets import PageTargets
 from connector.browser.redirect_target import (
     RedirectTarget,
     has_response,
@@ -26,7 +25,48 @@ from connector.browser.result_page import HEADERS, ResultPage
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, CDPSession, Response
 
-__all__ = ["RedirectInterceptor"]
+__all__ = ["PageTargets", "RedirectInterceptor"]
+
+
+class PageTargets:
+    """The pages of one browser context, as DevTools sees them.
+
+    Args:
+        context: with its first page open.
+        devtools: a session with the whole browser.
+
+    Attributes:
+        first: the id of the page that was open at the start; a page's main frame has the page's id.
+        open: DevTools' `TargetInfo` of each open page, by its id.
+        of_the_flow: the ids of the first page, of those that a person opened, and of those that the main
+            frame of such a page opened. A window that a frame opened, such as an advertisement, is not among
+            them; nor is what that one opens.
+    """
+
+    def __init__(self, context: BrowserContext, devtools: CDPSession) -> None:
+        session = context.new_cdp_session(context.pages[0])
+        info = session.send("Target.getTargetInfo")["targetInfo"]
+        session.detach()
+        self.first: str = info["targetId"]
+        self.open: dict[str, dict[str, Any]] = {}
+        self.of_the_flow: set[str] = set()
+        self._context_id = info.get("browserContextId")
+        devtools.on("Target.targetCreated", self._note)
+        devtools.on("Target.targetInfoChanged", self._note)
+        devtools.on("Target.targetDestroyed", self._forget)
+        devtools.send("Target.setDiscoverTargets", {"discover": True})
+
+    def _note(self, event: dict[str, Any]) -> None:
+        info = event["targetInfo"]
+        if info["type"] == "page" and info.get("browserContextId") == self._context_id:
+            self.open[info["targetId"]] = info
+            opener = info.get("openerFrameId")
+            # Frames other than main frames have no page's id; the opener itself may be closed by now.
+            if opener is None or opener in self.of_the_flow:
+                self.of_the_flow.add(info["targetId"])
+
+    def _forget(self, event: dict[str, Any]) -> None:
+        self.open.pop(event["targetId"], None)
 
 
 class RedirectInterceptor:
@@ -93,7 +133,7 @@ class RedirectInterceptor:
         url, form = request["url"] + request.get("urlFragment", ""), request.get("postData", "")
         if not self._target.covers(url):
             self._go_on(event)
-        elif event["resourceType"] != "Document" or not self._page_targets.is_page(event.get("frameId")):
+        elif event["resourceType"] != "Document" or event.get("frameId") not in self._page_targets.open:
             self._answer_part(event, url, form)
         elif self.response is not None and not has_response(url):
             self._fulfill(event, 200, HEADERS, self._page)
@@ -117,10 +157,9 @@ class RedirectInterceptor:
     def _is_of_this_consent(self, event: dict[str, Any]) -> bool:
         """Return whether a page belongs to the flow, and has been at another place before this one."""
         pages, page = self._page_targets, event["frameId"]
-        if pages.is_first(page):
-            return True
-        was_sent_on = "redirectedRequestId" in event or pages.host(page) not in (None, *self._target.hosts)
-        return pages.is_of_the_flow(page) and was_sent_on
+        before = urlsplit(str(pages.open[page]["url"])).hostname
+        was_sent_on = "redirectedRequestId" in event or before not in (None, *self._target.hosts)
+        return page == pages.first or (page in pages.of_the_flow and was_sent_on)
 
     def _keep(self, response: str) -> None:
         if self.response is None:

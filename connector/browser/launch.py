@@ -1,10 +1,10 @@
-"""Start a browser with a temporary profile, and see beforehand whether it can be started."""
+"""Start a browser with a temporary profile."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
+import shutil
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,19 +12,16 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from connector.browser.display import require_display
-from connector.browser.environment import browser_environment
-from connector.browser.installed import Browser, find_browser
-from connector.browser.sandboxing import is_switched_off, sandboxed
-from connector.browser.temporary_profile import temporary_folder
-from connector.errors import BrowserUnavailableError, ExtraMissingError
-from connector.hints import install
+from connector.browser.installed import Browser
+from connector.browser.readiness import not_started, require_playwright
+from connector.browser.temporary_profile import is_root, is_sandbox_off, sandboxed, temporary_folder
+from connector.errors import BrowserUnavailableError
 from connector.process import child_environment
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Playwright
 
-__all__ = ["check_browser", "context_options", "open_browser", "ready_browser", "start_playwright"]
+__all__ = ["context_options", "open_browser"]
 
 _SWITCHES = (
     "--disable-background-networking",
@@ -52,55 +49,6 @@ _PREFERENCES = {
 _STARTING = threading.Lock()
 
 
-def ready_browser(setting: str | None = None, *, headless: bool = False) -> Browser:
-    """Return the browser to use, without starting it.
-
-    Args:
-        setting: the path of a program (`ORMCO_BROWSER`), or its name; None to look for one.
-        headless: without a window.
-
-    Raises:
-        connector.errors.BrowserUnavailableError: if there is no browser, or no display for its window.
-        connector.errors.ExtraMissingError: without Playwright.
-    """
-    _require_playwright()
-    browser = find_browser(setting, headless=headless)
-    if not headless:
-        require_display()
-    return browser
-
-
-def check_browser(setting: str | None = None, *, headless: bool = False) -> Browser:
-    """See whether a browser could be opened, before anybody is asked for anything.
-
-    Args:
-        setting: the path of a program (`ORMCO_BROWSER`), or its name; None to look for one.
-        headless: without a window.
-
-    Raises:
-        connector.errors.BrowserUnavailableError: if there is no browser, it is broken, or has no display.
-        connector.errors.ExtraMissingError: without Playwright.
-    """
-    browser = ready_browser(setting, headless=headless)
-    if sys.platform == "win32":  # there, asking for the version opens a window
-        return browser
-    try:
-        answer = subprocess.run(
-            [browser.path, "--version"],
-            env=child_environment(os.environ),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=30,
-            check=False,
-        )
-        works = answer.returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
-        works = False
-    if not works:
-        raise _not_started(browser, "")
-    return browser
-
-
 @contextmanager
 def open_browser(
     browser: Browser,
@@ -123,11 +71,12 @@ def open_browser(
         connector.errors.BrowserUnavailableError: if it does not start.
         connector.errors.ExtraMissingError: without Playwright.
     """
+    require_playwright()
     from playwright.sync_api import Error as PlaywrightError
 
     with ExitStack() as stack:
         folder = stack.enter_context(temporary_folder())
-        playwright = playwright or stack.enter_context(start_playwright(folder))
+        playwright = playwright or stack.enter_context(_start_playwright(folder))
         context = _launch(playwright, browser, folder, headless, english, unreachable)
         try:
             yield context
@@ -138,7 +87,7 @@ def open_browser(
 
 
 @contextmanager
-def start_playwright(folder: Path) -> Iterator[Playwright]:
+def _start_playwright(folder: Path) -> Iterator[Playwright]:
     """Start the program that drives the browser, without the secrets in this process's environment.
 
     Args:
@@ -147,10 +96,9 @@ def start_playwright(folder: Path) -> Iterator[Playwright]:
     Raises:
         connector.errors.ExtraMissingError: without Playwright.
     """
-    _require_playwright()
     from playwright.sync_api import sync_playwright
 
-    with _driver_environment(browser_environment(os.environ, folder)):
+    with _driver_environment(_environment(folder)):
         starting = sync_playwright()
         playwright = starting.__enter__()
     try:
@@ -168,16 +116,6 @@ def context_options(*, english: bool) -> dict[str, Any]:
         "forced_colors": "null",
     }
     return plain | ({"locale": "en-US"} if english else {})
-
-
-def _require_playwright() -> None:
-    try:
-        import playwright.sync_api  # noqa: F401
-    except ImportError:
-        raise ExtraMissingError(
-            "a browser needs Playwright, which is not installed",
-            hint=f"{install('browser')}; or go without a browser, by a paste",
-        ) from None
 
 
 @contextmanager
@@ -225,13 +163,17 @@ def _launch(
     temporary.mkdir(mode=0o700)
     (profile / "Default" / "Preferences").write_text(json.dumps(_PREFERENCES), encoding="utf-8")
     options = context_options(english=english) | ({} if headless else {"no_viewport": True})
+    environment = _environment(temporary)
+    authority = Path(environment.get("XAUTHORITY") or Path.home() / ".Xauthority")
+    if is_root() and authority.is_file():  # the key to the display, likewise
+        environment["XAUTHORITY"] = str(shutil.copyfile(authority, temporary / "x-authority"))
     try:
         return playwright.chromium.launch_persistent_context(
             profile,
             executable_path=sandboxed(browser, folder),
-            chromium_sandbox=not is_switched_off(),
+            chromium_sandbox=not is_sandbox_off(),
             headless=headless,
-            env=browser_environment(os.environ, temporary),  # type: ignore[arg-type]
+            env=environment,  # type: ignore[arg-type]
             # The driver shares the terminal's Ctrl-C; who was interrupted is who closes in order.
             handle_sigint=False,
             # A person is not told that software tests their browser.
@@ -240,17 +182,22 @@ def _launch(
             **options,
         )
     except PlaywrightError as exc:
-        raise _not_started(browser, exc.message) from None
+        raise not_started(browser, exc.message) from None
 
 
-def _not_started(browser: Browser, report: str) -> BrowserUnavailableError:
-    if "sandbox" in report.lower() and not is_switched_off():
-        return BrowserUnavailableError(
-            f"{browser.name} ({browser.path}) cannot use its sandbox on this system",
-            hint="Allow it unprivileged user namespaces; or, in a container that nothing else runs in, set"
-            " ORMCO_BROWSER_SANDBOX=off: then a page that breaks out of the browser can do what you can.",
-        )
-    return BrowserUnavailableError(
-        f"{browser.name} ({browser.path}) did not start",
-        hint="Try it by hand; set ORMCO_BROWSER to another Chrome or Chromium; or go without, by a paste.",
-    )
+def _environment(folder: Path) -> dict[str, str]:
+    """Return the variables a browser needs and no other, so no secret.
+
+    Args:
+        folder: the browser's own, for its temporary files.
+    """
+    kept = child_environment(os.environ)
+    # Root's is closed to the user that runs the browser for root.
+    if is_root() or ("HOME" not in kept and sys.platform != "win32"):
+        kept["HOME"] = str(folder)
+    # A crash report holds memory, and with it perhaps a code.
+    kept["BREAKPAD_DUMP_LOCATION"] = str(folder)
+    # The browser makes a socket there, and the path of a socket ends at about 100 characters.
+    if sys.platform == "linux" and len(str(folder)) < 60:
+        kept["TMPDIR"] = str(folder)
+    return kept

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from connector.browser import profile_errors
 from connector.browser.browser_thread import BrowserThread
-from connector.browser.launch import ready_browser
+from connector.browser.installed import Browser
+from connector.browser.readiness import check_browser
 from connector.browser.redirect_target import RedirectTarget
 from connector.errors import BrowserUnavailableError
 from connector.oauth.provider import require_secure
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from connector.browser.profile_steps import ProfileSteps
     from connector.browser.session import BrowserSession
 
-__all__ = ["ProfileUpdate", "SignIns", "connect_profile"]
+__all__ = ["ProfileUpdate", "SignIns", "check_profile", "connect_profile"]
 
 _SLOW = 300.0  # s beyond the person's time for pages that take theirs
 _READ = 3.0  # s for a person to see that the profile is saved
@@ -104,14 +105,28 @@ def connect_profile(
                 session.stay(_READ)
             return update
 
+    chosen = check_profile(headless=headless, browser=browser)
+    words = profile_errors.words()
+    with BrowserThread(
+        work, browser=chosen, headless=headless, target=target, timeout=timeout, slack=_SLOW, words=words
+    ) as thread:
+        update: ProfileUpdate = thread.wait(thread.result)
+        return update
+
+
+def check_profile(*, headless: bool = False, browser: str | None = None) -> Browser:
+    """See whether a browser could be opened, before anybody is asked for anything.
+
+    Args:
+        headless: without a window.
+        browser: path of the browser; None to look for one.
+
+    Raises:
+        connector.errors.BrowserUnavailableError: if there is no browser, it is broken, or has no display.
+        connector.errors.ExtraMissingError: without Playwright.
+    """
     try:
-        chosen = ready_browser(browser, headless=headless)
-        words = profile_errors.words()
-        with BrowserThread(
-            work, browser=chosen, headless=headless, target=target, timeout=timeout, slack=_SLOW, words=words
-        ) as thread:
-            update: ProfileUpdate = thread.wait(thread.result)
-            return update
+        return check_browser(browser, headless=headless)
     except BrowserUnavailableError as exc:
         raise profile_errors.no_browser(exc) from None
 

@@ -32,8 +32,8 @@ __all__ = [
 
 _AGAIN = "Start again"
 _BY_HAND = (
-    "Do it by hand, by the guide's steps 1 to 10; the command `ormco code --for-dialog` makes of the copied"
-    " address what the dialog takes."
+    "Do it by hand, by the guide's steps 1 to 10; the dialog takes the code as `dialog_code` of"
+    " parse_redirect and the code page give it."
 )
 
 

@@ -16,7 +16,6 @@ from connector.browser.pages.screen import (
     Screen,
     changed,
     password_field,
-    texts,
     username_field,
     visible,
 )
@@ -64,7 +63,7 @@ class ProfileSteps:
         """Follow the link of the dialog, and wait until access is allowed (steps 4-6).
 
         Args:
-            allow: user name and password at 3Shape, or None where a person signs in and allows access.
+            allow: user name and password at 3Shape, or None if a person signs in and allows access.
 
         Returns:
             The redirect URL, raw.
@@ -94,21 +93,21 @@ class ProfileSteps:
             ormcodigital.code_field(page).fill(dialog_code, timeout=ACTION)
             ok.click(timeout=ACTION)
             self._await_answer(
-                answers, lambda: not visible(dialog) or bool(profile.alert or _problems(dialog))
+                answers, lambda: not visible(dialog) or bool(profile.alert or ormcodigital.problems(dialog))
             )
         if visible(dialog) and answers.failure:
             raise profile_errors.failed("the code", answers.failure)
         if visible(dialog) or ormcodigital.is_problem(profile.alert):
-            raise profile_errors.dialog_refused(profile.alert or " ".join(_problems(dialog)))
+            raise profile_errors.dialog_refused(profile.alert or " ".join(ormcodigital.problems(dialog)))
         self.told("ok")
 
     def update(self) -> str:
         """Press *Update* (step 10); return what the page says then, or nothing."""
         profile, page = self._profile, self._session.page
-        before = {*_problems(page), *texts(ormcodigital.notices(page))}
+        before = {*ormcodigital.problems(page), *ormcodigital.notices(page)}
 
         def news() -> list[str]:
-            said = [*texts(ormcodigital.notices(page)), *_problems(page)]
+            said = [*ormcodigital.notices(page), *ormcodigital.problems(page)]
             return [profile.alert] if profile.alert else [text for text in said if text not in before]
 
         update = self._only(ormcodigital.update_button(page), 'single button "Update"')
@@ -203,7 +202,9 @@ class ProfileSteps:
         field = password_field(page).locator("visible=true")
         kind = "password" if field.count() else "username"
         if kind in self._sent:
-            if kind == "password" and (_problems(page) or not field.first.input_value(timeout=ACTION)):
+            if kind == "password" and (
+                ormcodigital.problems(page) or not field.first.input_value(timeout=ACTION)
+            ):
                 raise profile_errors.sign_in_refused()
             return ""
         name = username_field(page).locator("visible=true")
@@ -250,7 +251,3 @@ class ProfileSteps:
             what = 'dialog "Enter Authorization Code"'
         words = ", ".join(Screen(page.context).words())
         return f"{what}; it has: {words or 'nothing to press'}"
-
-
-def _problems(root: Page | Locator) -> list[str]:
-    return texts(ormcodigital.problems(root))

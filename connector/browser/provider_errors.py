@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Error as PlaywrightError
 
 from connector.clock import Clock, Deadline
-from connector.errors import ConnectorError, ProviderErrorPageError, ProviderUnavailableError
+from connector.errors import ProviderErrorPageError, ProviderUnavailableError
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page, Request, Response
@@ -58,17 +58,9 @@ class _Failure:
     ripe: Deadline
 
     @property
-    def url(self) -> str:
-        return self.request.url
-
-    @property
     def is_error_page(self) -> bool:
         """Whether the address alone says so: identity's error page."""
-        return urlsplit(self.url).path.lower().rstrip("/").endswith("/home/error")
-
-    @property
-    def is_outage(self) -> bool:
-        return self.status >= 500 or self.status == 429
+        return urlsplit(self.request.url).path.lower().rstrip("/").endswith("/home/error")
 
 
 class ProviderErrors:
@@ -136,7 +128,9 @@ class ProviderErrors:
 
     def _ends_the_flow(self, failure: _Failure) -> bool:
         # After the first page, a file or an empty answer leaves a person where they were.
-        return self._opening or (not failure.content and urlsplit(failure.url).hostname in self._hosts)
+        return self._opening or (
+            not failure.content and urlsplit(failure.request.url).hostname in self._hosts
+        )
 
     def _on_response(self, response: Response) -> None:
         request = response.request
@@ -147,7 +141,7 @@ class ProviderErrors:
             request=request,
             status=response.status,
             content=_no_page(response.status, headers),
-            retry_after=_seconds(headers.get("retry-after", "")),
+            retry_after=float(wait) if (wait := headers.get("retry-after", "")).isdecimal() else None,
             ripe=Clock().deadline(_GRACE),
         )
         if problem.is_error_page or problem.content or response.status >= 400:
@@ -173,12 +167,7 @@ class ProviderErrors:
 
 
 def not_loaded(url: str, report: str) -> ProviderUnavailableError:
-    """Return the error for a page that did not come.
-
-    Args:
-        url: its address.
-        report: Playwright's words, which may hold the whole address; or Chromium's name of the failure.
-    """
+    """Return the error for a page that did not come, from Playwright's words or Chromium's name for it."""
     name = (report.partition("net::")[2].split() or [report if report.startswith("ERR_") else ""])[0]
     host = urlsplit(url).hostname or "the provider"
     if "Download is starting" in report:
@@ -194,10 +183,10 @@ def not_loaded(url: str, report: str) -> ProviderUnavailableError:
 
 def _raise_for(failure: _Failure, page: Page) -> None:
     """Raise what a page that led nowhere means; nothing, if a person can go on from it."""
-    host = urlsplit(failure.url).hostname or "the provider"
+    host = urlsplit(failure.request.url).hostname or "the provider"
     if failure.network:
-        raise not_loaded(failure.url, failure.network)
-    if failure.is_outage and not failure.is_error_page:
+        raise not_loaded(failure.request.url, failure.network)
+    if (failure.status >= 500 or failure.status == 429) and not failure.is_error_page:
         raise ProviderUnavailableError(
             f"{host} answered with status {failure.status} instead of a page",
             hint="Wait a little, then start again.",
@@ -207,15 +196,11 @@ def _raise_for(failure: _Failure, page: Page) -> None:
         raise _not_a_page(host, failure.content)
     # A sign-in page that comes with status 401 after a wrong password is no dead end.
     if failure.is_error_page or not _has_form(page):
-        raise _error_page(host, _heading(page) or f"status {failure.status}")
-
-
-def _error_page(host: str, heading: str) -> ConnectorError:
-    return ProviderErrorPageError(
-        f"{host} showed an error page: {heading}",
-        hint="Mostly the client id or the redirect URI is not registered there: check ORMCO_CLIENT_ID,"
-        " ORMCO_REDIRECT_URI and ORMCO_PROVIDER.",
-    )
+        raise ProviderErrorPageError(
+            f"{host} showed an error page: {_heading(page) or f'status {failure.status}'}",
+            hint="Mostly the client id or the redirect URI is not registered there: check ORMCO_CLIENT_ID,"
+            " ORMCO_REDIRECT_URI and ORMCO_PROVIDER.",
+        )
 
 
 def _not_a_page(host: str, what: str) -> ProviderUnavailableError:
@@ -232,10 +217,6 @@ def _no_page(status: int, headers: Mapping[str, str]) -> str:
     if status >= 400 or not kind or "html" in kind or "xml" in kind:
         return ""
     return f"a file ({kind[:60]})"
-
-
-def _seconds(retry_after: str) -> float | None:
-    return float(retry_after) if retry_after.isdecimal() else None
 
 
 def _fills_page(request: Request) -> bool:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import Error as PlaywrightError
 
-from connector.browser.intercept import RedirectInterceptor
-from connector.browser.page_targets import PageTargets
+from connector.browser.intercept import PageTargets, RedirectInterceptor
 from connector.browser.provider_errors import ProviderErrors, not_loaded
 from connector.browser.redirect_target import RedirectTarget
 from connector.clock import Clock
@@ -34,12 +33,9 @@ class Cancelled(Exception):  # noqa: N818 - no error: the caller has gone away
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
-    """What a session calls the ends that a person brings about.
+    """How the ends that a person brings about are put: the window was closed …, nobody did … in time.
 
     Attributes:
-        closed: the window was closed …
-        close_hint: and what to do.
-        nobody: nobody did … within the time.
         hints: for errors of pages, in place of those that speak of the provider.
     """
 
@@ -183,7 +179,7 @@ class BrowserSession:
             self.check()
             if deadline.passed:
                 if seconds is None:
-                    raise self.nobody_acted()
+                    raise self._nobody_acted()
                 return False
             self.pause(min(_TICK, deadline.left))
         return True
@@ -209,8 +205,7 @@ class BrowserSession:
         Clock().sleep(seconds)
         self._lost_at = self._lost_at or Clock().monotonic()
 
-    def nobody_acted(self) -> NobodyActedError:
-        """Return the error for time that ran out."""
+    def _nobody_acted(self) -> NobodyActedError:
         seconds = self._timeout
         duration = f"{seconds:g} seconds" if seconds < 120 else f"{seconds / 60:g} minutes"
         return NobodyActedError(
@@ -235,11 +230,11 @@ class BrowserSession:
         # One page may have followed another; and what is known of their end comes a moment later.
         with suppress(Exception):
             self.context.wait_for_event("close", timeout=300)
-        if not self.context.pages:
-            raise crashed() if self._page_targets else self._window_closed()
-
-    def _window_closed(self) -> WindowClosedError:
-        return WindowClosedError(
+        if self.context.pages:
+            return
+        if self._page_targets.open:
+            raise crashed()
+        raise WindowClosedError(
             f"the browser window was closed {self.words.closed}", hint=self.words.close_hint
         )
 

@@ -68,17 +68,19 @@ def connect(practice: str | None, mode: str, timeout: float, as_json: bool, **se
     asks. The rest is done for you: Submission Method, code, Ok and Update. Nothing is stored on this machine,
     and no client secret is needed. PRACTICE is only repeated in what is printed.
     """
-    from connector.browser.profile import connect_profile
+    from connector.browser.profile import check_profile, connect_profile
 
-    config, sign_ins = _sign_ins(config_from(settings), headless=mode == "headless")
-    if mode != "headless":
+    config, headless = config_from(settings), mode == "headless"
+    check_profile(headless=headless, browser=config.browser)  # before anybody is asked for a password
+    config, sign_ins = _sign_ins(config, headless=headless)
+    if not headless:
         first = "" if sign_ins.digital else "sign in to OrmcoDigital; then "
         say(f"{mark('waiting')} A browser opens: {first}sign in to 3Shape and allow access")
     update = connect_profile(
         config.digital_url or "",
         redirect_uri=config.redirect_uri,
         sign_ins=sign_ins,
-        headless=mode == "headless",
+        headless=headless,
         timeout=timeout,
         browser=config.browser,
         told=_tell,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -69,13 +68,13 @@ def store(resources: Resources) -> list[Check]:
 
 
 def browser(resources: Resources) -> list[Check]:
-    """Look for the browser that consent would be given in, without starting it."""
-    from connector.browser.installed import find_browser
+    """Look for the browser that consent would be given in, and ask it for its version alone."""
+    from connector.browser import check_browser
 
     setting = resources.config.browser
     try:
-        chosen = find_browser(setting, headless=True)
-    except BrowserUnavailableError as exc:
+        chosen = check_browser(setting, headless=True)
+    except (BrowserUnavailableError, ExtraMissingError) as exc:
         return [_no_browser("browser", exc, setting)]
     return [fine("browser", f"{chosen.name} ({chosen.path})")]
 
@@ -95,15 +94,14 @@ def browser_start(resources: Resources) -> list[Check]:
 
 
 def display() -> list[Check]:
-    """Look whether there is a display for a browser window."""
-    if not sys.platform.startswith(("linux", "freebsd")):
-        return [fine("display", "this system always has one")]
-    for name in ("WAYLAND_DISPLAY", "DISPLAY"):
-        if os.environ.get(name):
-            return [fine("display", f"{name} is {os.environ[name]}")]
-    what = "there is none, so no browser window can open here"
-    cure = "Use --paste and open the link on another computer, or --headless with the credentials set."
-    return [warning("display", what, cure, error=BrowserUnavailableError(f"display: {what}", hint=cure))]
+    """Look whether there is a display for a browser window, and whether it answers."""
+    from connector.browser.readiness import require_display
+
+    try:
+        name = require_display()
+    except BrowserUnavailableError as exc:
+        return [warning("display", exc.message, exc.hint, error=exc)]
+    return [fine("display", f"{name} answers" if name else "this system always has one")]
 
 
 def _no_browser(name: str, error: ConnectorError, setting: str | None) -> Check:

@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from connector.browser.launch import context_options, open_browser, ready_browser
+from connector.browser.launch import context_options, open_browser
+from connector.browser.readiness import ready_browser
 from connector.browser.redirect_target import RedirectTarget
 from connector.errors import SettingError
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from connector.browser.browser_thread import BrowserThread
-from connector.browser.launch import ready_browser
+from connector.browser.readiness import ready_browser
 from connector.browser.redirect_target import RedirectTarget
 from connector.clock import Clock
 from connector.config import Config

@@ -28,6 +28,7 @@ from connector.errors import (
     WindowClosedError,
 )
 from tests.support.connecting import connect, settings
+from tests.support.keyboard import Keyboard
 from tests.support.sandbox import RunningSandbox, Visitor
 
 PRACTICE = "practice-42"
@@ -185,6 +186,30 @@ def test_a_person_does_it_in_a_window(browser: str) -> None:
     """Where the page is not as it is known a person can go on, and its end is seen."""
     with applications_page(PAGES["person"]) as (url, _):
         assert remove_application(url, timeout=60, browser=browser)
+
+
+TYPED = """<tr><td>Ormco</td><td><input autofocus oninput="fetch('/typed/' + value);
+    if (value === 'hush') location = '/gone'"></td></tr>"""
+
+
+@pytest.mark.usefixtures("display")
+def test_what_a_person_types_goes_to_the_page(browser: str) -> None:
+    """A window that opens has the page in focus, not its address bar: no password goes to a search engine."""
+    keyboard, removed = Keyboard(), threading.Event()
+
+    def person() -> None:
+        while not (removed.wait(0.5) or any("/typed" in path for path in asked)):
+            if asked:
+                keyboard.type("hush")
+
+    with applications_page(TYPED) as (url, asked):
+        typing = threading.Thread(target=person)
+        typing.start()
+        try:
+            assert remove_application(url, timeout=40, browser=browser)
+        finally:
+            removed.set()
+            typing.join()
 
 
 def ormco(env: dict[str, str], *args: str) -> subprocess.CompletedProcess[str]:

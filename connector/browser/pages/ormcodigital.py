@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from connector.browser.pages.screen import ACTION, pressable
+from connector.browser.pages.screen import ACTION, pressable, texts
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -125,14 +125,14 @@ def update_button(page: Page) -> Locator:
     return page.locator("form").filter(has=method_list(page)).get_by_role("button", name=_UPDATE)
 
 
-def problems(root: Page | Locator) -> Locator:
+def problems(root: Page | Locator) -> list[str]:
     """Return what the page, or a part of it, says is wrong."""
-    return root.get_by_role("alert").or_(root.get_by_text(_PROBLEM))
+    return texts(root.get_by_role("alert").or_(root.get_by_text(_PROBLEM)))
 
 
-def notices(page: Page) -> Locator:
-    """Return where the page says that the profile is saved, or is not."""
-    return page.get_by_text(_DONE)
+def notices(page: Page) -> list[str]:
+    """Return what the page says of the profile being saved, or not."""
+    return texts(page.get_by_text(_DONE))
 
 
 def connected_words(page: Page) -> Locator:
