@@ -1,0 +1,282 @@
+"""The support desk: all practices, who needs help first, why, and the next step as a button."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, cast
+
+from flask import Blueprint, abort, flash, g, redirect, render_template, request, url_for
+
+from connector.connection import Connection
+from connector.errors import (
+    AccountUnconfirmedError,
+    ConnectionNotFoundError,
+    ConnectorError,
+    ConsentRequiredError,
+)
+from connector.web import connection_words as words
+from connector.web.page_security import PageSecurity
+
+if TYPE_CHECKING:
+    from werkzeug import Request, Response
+
+    from connector.connector import Connector
+
+__all__ = ["Role", "SupportPerson", "desk_pages"]
+
+_ROWS = 100
+_EVENTS_SHOWN = 50
+_CASES_SHOWN = 10
+
+
+class Role(StrEnum):
+    """What a person at the desk may do."""
+
+    VIEW = "view"  # see practices, their states and their history
+    MEND = (
+        "mend"  # send links, paste responses, repair, reconnect after a revocation, request lab connections
+    )
+    REVOKE = "revoke"  # take access back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupportPerson:
+    """Somebody who uses the desk.
+
+    Attributes:
+        name: for the audit record.
+        roles: what the person may do.
+    """
+
+    name: str
+    roles: Collection[Role] = field(default_factory=lambda: frozenset(Role))
+
+
+Authorize = Callable[["Request"], SupportPerson | None]
+
+
+def desk_pages(
+    connector: Connector,
+    *,
+    authorize: Authorize,
+    secret: bytes | None = None,
+    hosts: Collection[str] | None = None,
+    name: str = "ormco_desk",
+) -> Blueprint:
+    """Return a Flask blueprint with the desk.
+
+    Args:
+        connector: the library.
+        authorize: returns who sends a request and what that person may do, or None to refuse the request.
+        secret: server secret, the same on every app server; by default the application's `secret_key`.
+        hosts: host names that the pages are served under; None leaves this check to the application.
+        name: of the blueprint.
+    """
+    return _Desk(connector, authorize).blueprint(name, secret, hosts)
+
+
+class _Desk:
+    def __init__(self, connector: Connector, authorize: Authorize) -> None:
+        self._shared = connector
+        self._authorize = authorize
+
+    def blueprint(self, name: str, secret: bytes | None, hosts: Collection[str] | None) -> Blueprint:
+        pages = Blueprint(
+            name, __name__, template_folder="templates", static_folder="static", static_url_path="/static"
+        )
+        security = PageSecurity(pages, secret=secret, person=lambda: self._person().name, hosts=hosts)
+        pages.before_request(self._require_person)
+        self._security = security
+        pages.add_url_rule("/", "page", self._list_page)
+        pages.add_url_rule("/list", "rows", self._rows)
+        pages.add_url_rule("/changes", "changes", self._changes)
+        pages.add_url_rule("/practice", "practice", self._practice_page)
+        pages.add_url_rule("/practice/cases", "cases", self._cases)
+        pages.add_url_rule("/practice/revoke", "ask_to_revoke", self._ask_to_revoke)
+        for action, (view, role) in self._actions().items():
+            pages.add_url_rule(f"/practice/{action}", action, self._guarded(view, role), methods=["POST"])
+        pages.register_error_handler(ConnectorError, self._tell)
+        pages.context_processor(
+            lambda: {"roles": self._person().roles, "person_name": self._person().name, "words": words}
+        )
+        return pages
+
+    def _actions(self) -> dict[str, tuple[Callable[[str], Any], Role]]:
+        return {
+            "link": (self._link, Role.MEND),
+            "paste": (self._paste, Role.MEND),
+            "confirm": (self._confirm, Role.MEND),
+            "repair": (self._repair, Role.MEND),
+            "lab": (self._lab, Role.MEND),
+            "revoke": (self._revoke, Role.REVOKE),
+            "removed": (self._removed, Role.REVOKE),
+        }
+
+    # --- who asks
+
+    def _person(self) -> SupportPerson:
+        if "support_person" not in g:
+            person = self._authorize(request)
+            if person is None or Role.VIEW not in person.roles:
+                abort(403, "You may not use this page.")
+            g.support_person = person
+        return cast(SupportPerson, g.support_person)
+
+    def _require_person(self) -> None:
+        if request.endpoint and not request.endpoint.endswith(".static"):
+            self._person()
+
+    def _connector(self) -> Connector:
+        return self._shared.acting_as(self._person().name)
+
+    def _guarded(self, view: Callable[[str], Any], role: Role) -> Callable[[], Any]:
+        def act() -> Any:
+            if role not in self._person().roles:
+                abort(403, "You may look, but not change this.")
+            return view(_practice_id(request.form.get("practice", "")))
+
+        return act
+
+    # --- all practices
+
+    def _list_page(self) -> str:
+        last = self._shared.events(limit=1, last=True)
+        return render_template(
+            "ormco/desk.html", last=last[-1].sequence if last else 0, **self._found(request.args.get("q", ""))
+        )
+
+    def _rows(self) -> str:
+        return render_template("ormco/desk_rows.html", **self._found(request.args.get("q", "")))
+
+    def _found(self, text: str) -> dict[str, Any]:
+        summary = self._shared.summary()
+        return {
+            "query": text,
+            "connections": self._shared.search(text, limit=_ROWS),
+            "summary": summary,
+            "shown": _ROWS,
+        }
+
+    def _changes(self) -> dict[str, Any]:
+        """Return the practices that changed since an event, in whichever process."""
+        after = request.args.get("after", 0, type=int)
+        new = self._shared.events(after=after, limit=1000)
+        return {
+            "after": new[-1].sequence if new else after,
+            "practices": sorted({event.practice_id for event in new if event.practice_id}),
+        }
+
+    # --- one practice
+
+    def _practice_page(self) -> str:
+        practice_id = _practice_id(request.args.get("id", ""))
+        return self._shown(practice_id)
+
+    def _shown(self, practice_id: str, **more: Any) -> str:
+        connection = self._status(practice_id)
+        events = self._shared.events(practice_id=practice_id, limit=_EVENTS_SHOWN, last=True)
+        return render_template(
+            "ormco/desk_practice.html",
+            practice_id=practice_id,
+            connection=connection,
+            description=words.describe(connection),
+            step=words.next_step(connection),
+            to_say=words.to_say(connection),
+            unconfirmed=self._shared.unconfirmed_account(practice_id),
+            events=list(reversed(events)),
+            last=events[-1].sequence if events else 0,
+            **more,
+        )
+
+    def _cases(self) -> str:
+        practice_id = _practice_id(request.args.get("id", ""))
+        cases = self._connector().cases.list(practice_id, limit=_CASES_SHOWN)
+        return render_template("ormco/desk_cases.html", cases=cases)
+
+    def _link(self, practice_id: str) -> str:
+        """Make a link that is sent to the practice; its response is pasted here or on the practice's page."""
+        request_ = self._connector().begin(
+            practice_id, expected_account=request.form.get("expected_account", "").strip() or None
+        )
+        return self._shown(practice_id, link=request_)
+
+    def _paste(self, practice_id: str) -> Response:
+        try:
+            connection = self._connector().complete(request.form.get("answer", ""), practice_id=practice_id)
+        except AccountUnconfirmedError:
+            return self._to_practice(practice_id, "confirm")
+        flash(f"{practice_id} is connected to {connection.account or 'its account'}.", "good")
+        return self._to_practice(practice_id)
+
+    def _confirm(self, practice_id: str) -> Response:
+        if request.form.get("answer") != "yes":
+            self._connector().reject_account(practice_id)
+            flash("The account was not connected.", "good")
+        else:
+            connection = self._connector().confirm_account(
+                practice_id, account_id=request.form.get("account_id", "")
+            )
+            flash(f"{practice_id} is connected to {connection.account}.", "good")
+        return self._to_practice(practice_id)
+
+    def _repair(self, practice_id: str) -> Any:
+        try:
+            repair = self._connector().repair(practice_id, interactive=False)
+        except ConsentRequiredError as error:
+            flash(f"{words.sentence(error)} Send the practice this link.", "hint")
+            return self._link(practice_id)
+        flash(f"Checked: {repair.found}.", "good")
+        return self._to_practice(practice_id)
+
+    def _lab(self, practice_id: str) -> Response:
+        report = self._connector().lab.request(practice_id)
+        flash(f"Lab connection: {report.lab.state}.", "good")
+        return self._to_practice(practice_id)
+
+    def _ask_to_revoke(self) -> str | Response:
+        practice_id = _practice_id(request.args.get("id", ""))
+        steps = self._shared.revocation_steps(practice_id)
+        if steps is None:
+            flash("Nothing is left to revoke.", "good")
+            return self._to_practice(practice_id)
+        return render_template("ormco/desk_revoke.html", practice_id=practice_id, steps=steps)
+
+    def _revoke(self, practice_id: str) -> Response:
+        self._connector().revoke(practice_id, interactive=False)
+        flash(f"Ormco has no access to {practice_id} any more; the tokens are deleted.", "good")
+        return self._to_practice(practice_id)
+
+    def _removed(self, practice_id: str) -> Response:
+        self._connector().confirm_revoked(practice_id)
+        flash(f"Ormco has no access to {practice_id} any more; the tokens are deleted.", "good")
+        return self._to_practice(practice_id)
+
+    # --- steps
+
+    def _status(self, practice_id: str) -> Connection | None:
+        with suppress(ConnectionNotFoundError):
+            return self._shared.status(practice_id)
+        return None
+
+    def _tell(self, error: ConnectorError) -> Any:
+        practice_id = request.form.get("practice", "")
+        if request.method == "GET" or not practice_id:
+            return render_template("ormco/error.html", title="Not possible right now", error=error), 503
+        flash(words.sentence(error), "bad")
+        if error.hint:
+            flash(error.hint, "hint")
+        return self._to_practice(practice_id)
+
+    def _to_practice(self, practice_id: str, fragment: str = "") -> Response:
+        return redirect(url_for(".practice", id=practice_id, _anchor=fragment or None), 303)
+
+
+def _practice_id(text: str) -> str:
+    """Return a practice id as it was typed, without the spaces around it."""
+    practice_id = text.strip()
+    if not practice_id:
+        abort(400, "Name a practice.")
+    return practice_id

@@ -1,0 +1,125 @@
+"""`ormco desk`: the desk on loopback, for one person, opened by a link that works once."""
+
+from __future__ import annotations
+
+import getpass
+import hmac
+import os
+import secrets
+import socket
+import tempfile
+import threading
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from flask import Flask, abort, make_response, redirect, request
+
+from connector.web.desk import SupportPerson, desk_pages
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from connector.connector import Connector
+
+__all__ = ["DeskServer"]
+
+_THREADS = 8
+
+
+class DeskServer:
+    """Serves the desk until it is closed; a context manager.
+
+    Other users of this machine can connect to the port, and can read the arguments of the browser's process.
+    So the browser is given the path of a file that only this user can read, and the file has the link.
+
+    Args:
+        connector: the library.
+        port: on 127.0.0.1; 0 for a free one.
+    """
+
+    def __init__(self, connector: Connector, *, port: int = 0) -> None:
+        from waitress.server import create_server
+
+        self._token: str | None = secrets.token_urlsafe(32)
+        self._session = secrets.token_urlsafe(32)
+        self._guard = threading.Lock()
+        bound = socket.create_server(("127.0.0.1", port))
+        self.url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        self._cookie = f"ormco-desk-{bound.getsockname()[1]}"
+        app = self._application(connector)
+        self._server: Any = create_server(app, sockets=[bound], threads=_THREADS, ident=None)
+        self._folder = tempfile.TemporaryDirectory(prefix="ormco-desk-")
+        self.link_file = self._write_link_file()
+
+    def run(self) -> None:
+        """Serve until interrupted."""
+        self._server.run()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._server.close()
+        self._folder.cleanup()
+
+    def _application(self, connector: Connector) -> Flask:
+        app = Flask("ormco_desk", static_folder=None)
+        app.config.update(SECRET_KEY=secrets.token_bytes(32), MAX_CONTENT_LENGTH=256 * 1024)
+        app.config.update(SESSION_COOKIE_NAME=f"{self._cookie}-messages", SESSION_COOKIE_SAMESITE="Strict")
+        host = self.url.removeprefix("http://")
+        person = SupportPerson(name=_user())
+
+        def authorize(_: object) -> SupportPerson | None:
+            held = request.cookies.get(self._cookie, "")
+            return person if hmac.compare_digest(held.encode(), self._session.encode()) else None
+
+        app.add_url_rule("/open", "open", self._open(host), methods=["POST"])
+        app.register_blueprint(desk_pages(connector, authorize=authorize, hosts={host}))
+        return app
+
+    def _open(self, host: str) -> Callable[[], Any]:
+        def view() -> Any:
+            """Exchange the one-time token for the session."""
+            sent = request.form.get("token", "")
+            with self._guard:
+                token, is_right = self._token, False
+                if token is not None and request.host == host:
+                    is_right = hmac.compare_digest(sent.encode(), token.encode())
+                if is_right:
+                    self._token = None
+            if not is_right:
+                abort(403, "This link was used before. Start `ormco desk` again for a new one.")
+            response = make_response(redirect("/", 303))
+            # Lax: the page that sends the token is a local file, which is another site.
+            response.set_cookie(self._cookie, self._session, httponly=True, samesite="Lax")
+            response.headers["Cache-Control"] = "no-store"
+            return response
+
+        return view
+
+    def _write_link_file(self) -> Path:
+        """Write a page that only this user can read, and that sends the token when it is opened."""
+        path = Path(self._folder.name) / "open-desk.html"
+        page = (
+            "<!doctype html><meta charset=utf-8><title>Opening the desk</title>"
+            f'<form method=post action="{escape(self.url)}/open">'
+            f'<input type=hidden name=token value="{self._token}"><button>Open the desk</button></form>'
+            "<script>document.forms[0].submit()</script>"
+        )
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(page)
+        return path
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"

@@ -1,0 +1,123 @@
+"""What protects the pages of a blueprint: own forms only, own origin only, a binding per session, headers."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Callable, Collection
+from hashlib import sha256
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response, abort, current_app, g, request
+
+from connector.errors import SettingError
+
+__all__ = ["PageSecurity"]
+
+# The callback's address contains the code. `no-referrer` keeps it from the page that follows, `no-store` out
+# of the browser's cache. No form-action: Chromium applies it to the redirects that follow a form, and
+# the hosts of 3Shape's sign-in are not ours to list.
+_HEADERS = {
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'",
+}
+_OWN_SITES = {None, "same-origin", "none"}
+_TWO_YEARS = 63072000
+
+
+class PageSecurity:
+    """Protects every request of one blueprint.
+
+    A random value in an HttpOnly cookie names the browser session. The form token and the binding of consent
+    requests are derived from it, from the signed-in person and from a server secret, so neither can be read
+    out of the cookie, and every app server computes the same.
+
+    Args:
+        blueprint: whose requests to protect.
+        secret: server secret, the same on every app server; by default the application's `secret_key`.
+        person: returns a stable name of who is signed in, called within a request.
+        hosts: the host names (with port, if not the default one) that the pages are served under; None leaves
+            this check to the application's `TRUSTED_HOSTS`.
+    """
+
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        *,
+        secret: bytes | None,
+        person: Callable[[], str],
+        hosts: Collection[str] | None,
+    ) -> None:
+        self._name = blueprint.name
+        self._given_secret = secret
+        self._person = person
+        self._hosts = hosts
+        blueprint.before_request(self._check)
+        blueprint.after_request(self._finish)
+        blueprint.context_processor(lambda: {"form_token": self.form_token})
+
+    def binding(self) -> str:
+        """Return the secret that binds a consent request to this browser session and person."""
+        return self._derived("binding")
+
+    def form_token(self) -> str:
+        """Return what every form of these pages sends along."""
+        return self._derived("form")
+
+    def _derived(self, purpose: str) -> str:
+        text = "\0".join((self._name, purpose, self._session(), self._person()))
+        return hmac.new(self._secret(), text.encode("utf-8", "surrogatepass"), sha256).hexdigest()
+
+    def _secret(self) -> bytes:
+        secret = self._given_secret or current_app.secret_key
+        if not secret:
+            raise SettingError(
+                "the pages need a server secret",
+                hint="Set the application's secret_key, or pass secret=, the same on every app server.",
+            )
+        return secret.encode() if isinstance(secret, str) else secret
+
+    def _session(self) -> str:
+        if "ormco_session" not in g:
+            found = request.cookies.get(self._cookie_name(), "")
+            g.ormco_session = found if len(found) >= 40 else secrets.token_urlsafe(32)
+        value: str = g.ormco_session
+        return value
+
+    def _cookie_name(self) -> str:
+        if request.is_secure:
+            return f"__Host-{self._name}"
+        # Cookies ignore ports, so that several applications on one machine need several names.
+        return f"{self._name}-{urlsplit(request.host_url).port or 80}"
+
+    def _check(self) -> None:
+        if self._hosts is not None and request.host not in self._hosts:
+            abort(400, "This is not the address of this application.")  # DNS rebinding
+        if request.method in ("GET", "HEAD"):
+            return
+        origin = request.headers.get("Origin")
+        if origin is not None and urlsplit(origin).netloc != request.host:
+            abort(400, "This form was sent by another site.")
+        if request.headers.get("Sec-Fetch-Site") not in _OWN_SITES:
+            abort(400, "This form was sent by another site.")
+        sent = request.form.get("form_token", "") or request.headers.get("X-Form-Token", "")
+        if not hmac.compare_digest(sent.encode(), self.form_token().encode()):
+            abort(400, "This page is out of date. Go back, reload it, and try again.")
+
+    def _finish(self, response: Response) -> Any:
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
+        if request.is_secure:
+            response.headers.setdefault("Strict-Transport-Security", f"max-age={_TWO_YEARS}")
+        if "ormco_session" in g and request.cookies.get(self._cookie_name()) != g.ormco_session:
+            # Not "Strict": 3Shape's redirect comes from another site and has to find the session.
+            response.set_cookie(
+                self._cookie_name(), g.ormco_session, secure=request.is_secure, httponly=True, samesite="Lax"
+            )
+        return response

@@ -1,0 +1,252 @@
+"""The practice's page: connect, paste, repair, test, disconnect, history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any
+
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+
+from connector.connection import Connection
+from connector.errors import (
+    AccountUnconfirmedError,
+    ConnectionNotFoundError,
+    ConnectorError,
+    ConsentRequiredError,
+)
+from connector.repair import Need
+from connector.web.connection_words import describe, event_words, sentence
+from connector.web.page_security import PageSecurity
+
+if TYPE_CHECKING:
+    from werkzeug import Request, Response
+
+    from connector.connection import Event
+    from connector.connector import Connector
+
+__all__ = ["practice_pages"]
+
+_EVENTS_SHOWN = 12
+_LONGEST_ANSWER = 64 * 1024
+PracticeOf = Callable[["Request"], str | None]
+ActorOf = Callable[["Request"], str | None]
+
+
+def practice_pages(
+    connector: Connector,
+    *,
+    practice_of: PracticeOf,
+    actor_of: ActorOf | None = None,
+    callback_url: str | None = None,
+    secret: bytes | None = None,
+    hosts: Collection[str] | None = None,
+    name: str = "ormco_practice",
+) -> Blueprint:
+    """Return a Flask blueprint with the practice's page, to be registered behind your own login.
+
+    Example:
+        >>> app.register_blueprint(  # doctest: +SKIP
+        ...     practice_pages(connector, practice_of=lambda request: current_user.practice_id),
+        ...     url_prefix="/3shape",
+        ... )
+
+    Args:
+        connector: the library.
+        practice_of: returns the practice id of whoever sends a request, or None if nobody is signed in.
+        actor_of: returns the name of the signed-in person for the audit record; by default the practice id.
+        callback_url: the address of this blueprint's `connected` page, if it is registered at 3Shape as a
+            redirect URI. None: people copy the address of the page they end on, and paste it.
+        secret: server secret, the same on every app server; by default the application's `secret_key`.
+        hosts: host names that the pages are served under; None leaves this check to the application.
+        name: of the blueprint.
+    """
+    return _PracticePages(connector, practice_of, actor_of, callback_url).blueprint(name, secret, hosts)
+
+
+class _PracticePages:
+    def __init__(
+        self,
+        connector: Connector,
+        practice_of: PracticeOf,
+        actor_of: ActorOf | None,
+        callback_url: str | None,
+    ) -> None:
+        self._shared = connector
+        self._practice_of = practice_of
+        self._actor_of = actor_of
+        self._callback_url = callback_url
+
+    def blueprint(self, name: str, secret: bytes | None, hosts: Collection[str] | None) -> Blueprint:
+        pages = Blueprint(
+            name, __name__, template_folder="templates", static_folder="static", static_url_path="/static"
+        )
+        self._security = PageSecurity(pages, secret=secret, person=self._person, hosts=hosts)
+        pages.add_url_rule("/", "page", self._page)
+        pages.add_url_rule("/events", "events", self._events)
+        pages.add_url_rule("/connect", "connect", self._connect, methods=["POST"])
+        pages.add_url_rule(
+            "/connect-elsewhere", "connect_elsewhere", self._connect_elsewhere, methods=["POST"]
+        )
+        pages.add_url_rule("/connected", "connected", self._connected)
+        pages.add_url_rule("/paste", "paste", self._paste, methods=["POST"])
+        pages.add_url_rule("/confirm", "confirm", self._confirm, methods=["POST"])
+        pages.add_url_rule("/repair", "repair", self._repair, methods=["POST"])
+        pages.add_url_rule("/test", "test", self._test, methods=["POST"])
+        pages.add_url_rule("/disconnect", "ask_to_disconnect", self._ask_to_disconnect)
+        pages.add_url_rule("/disconnect", "disconnect", self._disconnect, methods=["POST"])
+        pages.register_error_handler(ConnectorError, self._tell)
+        return pages
+
+    # --- who asks
+
+    def _practice(self) -> str:
+        practice_id = self._practice_of(request)
+        if practice_id is None:
+            abort(401, "You are not signed in, so nothing was done. Sign in and try again.")
+        return practice_id
+
+    def _person(self) -> str:
+        practice_id = self._practice_of(request) or ""
+        actor = self._actor_of(request) if self._actor_of else None
+        return f"{practice_id}\0{actor or ''}"
+
+    def _connector(self) -> Connector:
+        actor = self._actor_of(request) if self._actor_of else None
+        return self._shared.acting_as(actor or self._practice())
+
+    # --- pages
+
+    def _page(self) -> str:
+        practice_id = self._practice()
+        connection = self._status(practice_id)
+        events = self._connector().events(practice_id=practice_id, limit=_EVENTS_SHOWN, last=True)
+        return render_template(
+            "ormco/practice.html",
+            connection=connection,
+            description=describe(connection),
+            unconfirmed=self._shared.unconfirmed_account(practice_id),
+            events=[_shown(event) for event in reversed(events)],
+            last=events[-1].sequence if events else 0,
+            has_callback=self._callback_url is not None,
+        )
+
+    def _events(self) -> dict[str, Any]:
+        practice_id = self._practice()
+        after = request.args.get("after", 0, type=int)
+        new = self._shared.events(after=after, practice_id=practice_id, limit=100)
+        connection = self._status(practice_id)
+        state = connection.state.value if connection else "none"
+        return {"state": state, "events": [_shown(event) for event in new]}
+
+    def _connect(self) -> Response:
+        """Send the browser to 3Shape; it comes back to `connected`."""
+        return self._to_consent(self._callback_url)
+
+    def _connect_elsewhere(self) -> Response:
+        """Send another tab to 3Shape; it ends on Ormco's page, whose address is pasted here."""
+        return self._to_consent(None)
+
+    def _connected(self) -> Response:
+        """Take 3Shape's response from this request's address, and leave that address at once."""
+        # As it was sent: Werkzeug's own `url` is decoded and encoded anew.
+        query = request.query_string.decode("ascii", "replace")
+        return self._complete(f"{self._callback_url or request.base_url}?{query}")
+
+    def _paste(self) -> Response:
+        return self._complete(request.form.get("answer", "")[: _LONGEST_ANSWER + 1])
+
+    def _confirm(self) -> Response:
+        """Make the account live that a person has just seen, or drop it."""
+        practice_id, connector = self._practice(), self._connector()
+        if request.form.get("answer") != "yes":
+            connector.reject_account(practice_id, binding=self._security.binding())
+            flash("The account was not connected.", "good")
+            return self._to_page()
+        connection = connector.confirm_account(
+            practice_id, account_id=request.form.get("account_id", ""), binding=self._security.binding()
+        )
+        flash(f"Connected to {connection.account or 'your account'}.", "good")
+        return self._to_page()
+
+    def _repair(self) -> Response:
+        """Repair without a person if that is possible; else ask for access again."""
+        try:
+            repair = self._connector().repair(self._practice(), interactive=False)
+        except ConsentRequiredError:
+            if self._callback_url is None:
+                flash("3Shape needs your permission again. Connect with a code.", "hint")
+                return self._to_page("paste")
+            return self._to_consent(self._callback_url)
+        flash(f"Checked: {repair.found}.", "good")
+        return self._to_page()
+
+    def _test(self) -> Response:
+        """Call 3Shape as the practice."""
+        diagnosis = self._connector().diagnose(self._practice())
+        if diagnosis.needs is Need.NOTHING and diagnosis.connection is not None:
+            flash(f"3Shape answers, and knows you as {diagnosis.connection.account}.", "good")
+        else:
+            flash(f"Something is wrong: {diagnosis.found}.", "bad")
+        return self._to_page()
+
+    def _ask_to_disconnect(self) -> str | Response:
+        steps = self._shared.revocation_steps(self._practice())
+        if steps is None:
+            return self._to_page()
+        return render_template("ormco/disconnect.html", steps=steps)
+
+    def _disconnect(self) -> Response:
+        practice_id, connector = self._practice(), self._connector()
+        if request.form.get("removed") == "yes":
+            connector.confirm_revoked(practice_id)
+        else:
+            connector.revoke(practice_id, interactive=False)
+        flash("Disconnected: 3Shape refuses Ormco now, and the tokens are deleted.", "good")
+        return self._to_page()
+
+    # --- steps
+
+    def _status(self, practice_id: str) -> Connection | None:
+        try:
+            return self._shared.status(practice_id)
+        except ConnectionNotFoundError:
+            return None
+
+    def _to_consent(self, redirect_uri: str | None) -> Response:
+        # The session's own secret: nobody can slip another session's response into this one (RFC 9700 §4.7).
+        begun = self._connector().begin(
+            self._practice(), binding=self._security.binding(), redirect_uri=redirect_uri
+        )
+        return redirect(begun.url, 303)
+
+    def _complete(self, answer: str) -> Response:
+        try:
+            connection = self._connector().complete(
+                answer, practice_id=self._practice(), binding=self._security.binding()
+            )
+        except AccountUnconfirmedError:
+            return self._to_page("confirm")
+        flash(f"Connected to {connection.account or 'your account'}.", "good")
+        return self._to_page()
+
+    def _tell(self, error: ConnectorError) -> Any:
+        if request.method == "GET" and request.endpoint and not request.endpoint.endswith(".connected"):
+            # The page that the others lead back to: it must not redirect to itself.
+            page = render_template("ormco/error.html", title="Not possible right now", error=error)
+            return page, 503
+        flash(sentence(error), "bad")
+        if error.hint:
+            flash(error.hint, "hint")
+        return self._to_page()
+
+    def _to_page(self, fragment: str = "") -> Response:
+        return redirect(url_for(".page", _anchor=fragment or None), 303)
+
+
+def _shown(event: Event) -> dict[str, Any]:
+    return {
+        "sequence": event.sequence,
+        "at": event.at.isoformat(timespec="seconds"),
+        "text": event_words(event),
+        "bad": event.state == "needs_repair",
+    }

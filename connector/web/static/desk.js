@@ -1,0 +1,54 @@
+// Search as you type, copy, and what others change meanwhile.
+const rows = document.getElementById("rows");
+const search = document.getElementById("q");
+const events = document.getElementById("events");
+const live = rows ?? events;
+let asked = 0;
+
+async function showRows() {
+  const mine = (asked += 1);
+  const response = await fetch(`${rows.dataset.url}?q=${encodeURIComponent(search.value)}`, { redirect: "error" });
+  // A slower, older search must not replace the result of a newer one.
+  if (response.ok && mine === asked) rows.innerHTML = await response.text();
+}
+
+async function look() {
+  const response = await fetch(`${live.dataset.changes}?after=${live.dataset.last}`, { redirect: "error" });
+  if (!response.ok) return;
+  const { after, practices } = await response.json();
+  const changed = String(after) !== live.dataset.last;
+  live.dataset.last = after;
+  if (!changed) return;
+  if (rows) await showRows();
+  else if (practices.includes(events.dataset.practice) && !isBusy()) location.reload();
+}
+
+// A page that somebody types into, or reads a link from, is not reloaded.
+function isBusy() {
+  return document.getElementById("link") !== null || Boolean(document.getElementById("answer")?.value);
+}
+
+let waiting;
+search?.addEventListener("input", () => {
+  clearTimeout(waiting);
+  waiting = setTimeout(() => showRows().catch(() => {}), 120);
+});
+search?.form.addEventListener("submit", (event) => event.preventDefault());
+
+for (const button of document.querySelectorAll("[data-copy]")) {
+  button.addEventListener("click", async () => {
+    const field = document.getElementById(button.dataset.copy);
+    field.select();
+    await navigator.clipboard.writeText(field.value).catch(() => document.execCommand("copy"));
+    button.textContent = "Copied";
+  });
+}
+
+document.getElementById("show-cases")?.addEventListener("click", async (event) => {
+  const place = document.getElementById("cases");
+  event.target.disabled = true;
+  const response = await fetch(place.dataset.url, { redirect: "error" });
+  place.innerHTML = response.ok ? await response.text() : "The cases cannot be read right now.";
+});
+
+setInterval(() => look().catch(() => {}), 2000);

@@ -1,0 +1,26 @@
+// Shows what other sessions, timers and app servers do, as soon as it is stored.
+const list = document.getElementById("events");
+const shown = document.getElementById("state").dataset.state;
+const paste = document.getElementById("paste");
+
+async function look() {
+  const response = await fetch(`${list.dataset.url}?after=${list.dataset.last}`, { redirect: "error" });
+  if (!response.ok) return;
+  const { events, state } = await response.json();
+  for (const event of events) {
+    const item = document.createElement("li");
+    const time = document.createElement("time");
+    time.dateTime = event.at;
+    time.textContent = event.at.slice(11, 16);
+    item.append(time, ` ${event.text}`);
+    item.classList.toggle("bad", event.bad);
+    list.prepend(item);
+    list.dataset.last = event.sequence;
+    document.getElementById("nothing")?.remove();
+  }
+  // Not while somebody is pasting.
+  if (state !== shown && !paste.matches(":popover-open")) location.reload();
+}
+
+if (location.hash === "#paste") paste.showPopover();
+setInterval(() => look().catch(() => {}), 2000);
