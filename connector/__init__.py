@@ -6,60 +6,127 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from connector.aio import AsyncConnector
+    from connector.calls import Call
+    from connector.communicate.cases import Cases
+    from connector.communicate.download import Download
+    from connector.communicate.history import CaseEvent, CaseSummary
+    from connector.communicate.lab import OrmcoLab
+    from connector.communicate.lab_report import LabReport
+    from connector.communicate.models import Case, CaseFile
+    from connector.communicate.watch_plan import WatchPlan, WatchReport
     from connector.config import Config
-    from connector.connection import Account, Connection, ConnectionState, Event, LabConnection
+    from connector.connection import AccessToken, Account, Connection, ConnectionState, Event, LabConnection
     from connector.connector import Connector
+    from connector.doctor.check import Check
     from connector.errors import Action, ConnectorError
     from connector.oauth.authorization_request import AuthorizationRequest
     from connector.oauth.provider import ClientRegistration, Provider
     from connector.redact import Secret
     from connector.redirect.parse import AuthorizationResponse, parse_redirect
-    from connector.repair import Repair
+    from connector.refresh.bulk import Done, Pace, RefreshSummary
+    from connector.repair import Diagnosis, LastResort, Need, Repair, Step
+    from connector.revocation import Revocation
+    from connector.revocation.removal import Removal, RevocationSteps
+    from connector.store.store import StoreSummary
 
 # Resolved on first use (PEP 562): `import connector` loads nothing heavy.
 _MODULES = {
+    "AccessToken": "connection",
     "Account": "connection",
     "Action": "errors",
+    "AsyncConnector": "aio",
     "AuthorizationRequest": "oauth.authorization_request",
     "AuthorizationResponse": "redirect.parse",
+    "Call": "calls",
+    "Case": "communicate.models",
+    "CaseEvent": "communicate.history",
+    "CaseFile": "communicate.models",
+    "CaseSummary": "communicate.history",
+    "Cases": "communicate.cases",
+    "Check": "doctor.check",
     "ClientRegistration": "oauth.provider",
     "Config": "config",
     "Connection": "connection",
     "ConnectionState": "connection",
     "Connector": "connector",
     "ConnectorError": "errors",
+    "Diagnosis": "repair",
+    "Done": "refresh.bulk",
+    "Download": "communicate.download",
     "Event": "connection",
     "LabConnection": "connection",
+    "LabReport": "communicate.lab_report",
+    "LastResort": "repair",
+    "Need": "repair",
+    "OrmcoLab": "communicate.lab",
+    "Pace": "refresh.bulk",
     "Provider": "oauth.provider",
+    "RefreshSummary": "refresh.bulk",
+    "Removal": "revocation.removal",
     "Repair": "repair",
+    "Revocation": "revocation",
+    "RevocationSteps": "revocation.removal",
     "Secret": "redact",
+    "Step": "repair",
+    "StoreSummary": "store.store",
+    "WatchPlan": "communicate.watch_plan",
+    "WatchReport": "communicate.watch_plan",
     "parse_redirect": "redirect.parse",
 }
 
 __all__ = [
+    "AccessToken",
     "Account",
     "Action",
+    "AsyncConnector",
     "AuthorizationRequest",
     "AuthorizationResponse",
+    "Call",
+    "Case",
+    "CaseEvent",
+    "CaseFile",
+    "CaseSummary",
+    "Cases",
+    "Check",
     "ClientRegistration",
     "Config",
     "Connection",
     "ConnectionState",
     "Connector",
     "ConnectorError",
+    "Diagnosis",
+    "Done",
+    "Download",
     "Event",
     "LabConnection",
+    "LabReport",
+    "LastResort",
+    "Need",
+    "OrmcoLab",
+    "Pace",
     "Provider",
+    "RefreshSummary",
+    "Removal",
     "Repair",
+    "Revocation",
+    "RevocationSteps",
     "Secret",
+    "Step",
+    "StoreSummary",
+    "WatchPlan",
+    "WatchReport",
     "parse_redirect",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Import a public name on first use."""
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

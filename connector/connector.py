@@ -1,31 +1,41 @@
-"""The one door: a connector holds connections and takes each through its life."""
+"""`Connector`: the public API. A connector holds connections and takes each through its life."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from connector.calls import Call, Scope, each_in_scope, in_scope, operation
 from connector.clock import Clock
 from connector.config import Config
-from connector.connection import AccessToken, AccountPolicy, Connection, Event
+from connector.connection import AccessToken, Account, AccountPolicy, Connection, Event
 from connector.resources import Resources
-from connector.upkeep import Upkeep
 
 if TYPE_CHECKING:
     import requests
 
+    from connector.communicate.cases import Cases
+    from connector.communicate.lab import OrmcoLab
     from connector.consent import Capture, Progress
+    from connector.doctor.check import Check
+    from connector.httpx_auth import PracticeAuth
     from connector.oauth.authorization_request import AuthorizationRequest
-    from connector.refresh.bulk import Done, Pace, Summary
-    from connector.store.store import Summary as StoreSummary
+    from connector.refresh import AccessTokens
+    from connector.refresh.bulk import Done, Pace, RefreshSummary
+    from connector.repair import Diagnosis, LastResort, Repair
+    from connector.revocation import Revocation
+    from connector.revocation.removal import Removal, RevocationSteps
+    from connector.store.store import StoreSummary
 
 __all__ = ["Connector"]
 
 
-class Connector(Upkeep):
+class Connector:
     """Connects practices to Ormco through 3Shape Communicate, and keeps them connected.
 
     Thread-safe, and usable from many processes and machines on one store. Opens nothing before it is needed.
@@ -51,11 +61,18 @@ class Connector(Upkeep):
         """
         return cls(Resources(config, clock=clock, actor=actor), proactive=proactive)
 
+    def __init__(self, resources: Resources, *, proactive: bool = True) -> None:
+        self._resources = resources
+        self._proactive = proactive
+        self._actor = ""
+
+    @operation("begin")
     def begin(
         self,
         practice_id: str,
         *,
         binding: str | None = None,
+        redirect_uri: str | None = None,
         expected_account: str | None = None,
         allow_account_change: bool = False,
     ) -> AuthorizationRequest:
@@ -65,6 +82,7 @@ class Connector(Upkeep):
             practice_id: your own id of the practice.
             binding: a secret of the session that begins, such as its id; `complete` must be given the same,
                 so that nobody can slip another person's answer into it (RFC 9700 §4.7).
+            redirect_uri: another registered redirect URI than the setting's.
             expected_account: e-mail address of the Communicate account that has to give access.
             allow_account_change: accept another account than before, or one of another practice.
 
@@ -76,14 +94,24 @@ class Connector(Upkeep):
         from connector import consent
 
         policy = AccountPolicy(expected_account=expected_account, allow_account_change=allow_account_change)
-        return consent.begin(self._resources, practice_id, binding=binding, policy=policy)
+        return consent.begin(
+            self._resources, practice_id, binding=binding, redirect_uri=redirect_uri, policy=policy
+        )
 
-    def complete(self, redirect_url: str, *, practice_id: str, binding: str | None = None) -> Connection:
+    def complete(
+        self, redirect_url: str, *, practice_id: str | None = None, binding: str | None = None
+    ) -> Connection:
         """Complete what `begin` began, in this process or another.
+
+        Called twice with the same answer by the same session, it returns the connection that the first call
+        made.
+
+        Example:
+            >>> connection = connector.complete(request.url, binding=session_id)  # doctest: +SKIP
 
         Args:
             redirect_url: the address the browser ended on, or whatever was pasted of it.
-            practice_id: the practice that `begin` was for.
+            practice_id: the practice that `begin` was for; None: the `state` in the answer finds it.
             binding: what `begin` was given.
 
         Raises:
@@ -96,8 +124,15 @@ class Connector(Upkeep):
         """
         from connector import consent
 
-        return consent.complete(self._resources, redirect_url, practice_id=practice_id, binding=binding)
+        with in_scope(self.scope("complete", practice_id)):
+            return consent.complete(self._resources, redirect_url, practice_id=practice_id, binding=binding)
 
+    def unconfirmed_account(self, practice_id: str) -> Account | None:
+        """Return the account of a new grant that a person has to confirm, or None if there is none."""
+        row = self._resources.store.grants.rows(practice_id).unverified
+        return row.account if row is not None and row.confirm_by is not None else None
+
+    @operation("confirm_account")
     def confirm_account(self, practice_id: str, *, account_id: str, binding: str | None = None) -> Connection:
         """Make a grant live that `complete` raised an `AccountUnconfirmedError` for.
 
@@ -116,6 +151,7 @@ class Connector(Upkeep):
             self._resources, practice_id, account_id=account_id, binding=binding
         )
 
+    @operation("reject_account")
     def reject_account(self, practice_id: str, *, binding: str | None = None) -> None:
         """Revoke and forget a grant that waits to be confirmed: it is not the right account.
 
@@ -134,6 +170,7 @@ class Connector(Upkeep):
         """Return the requests of a practice that wait for an answer and are not too old."""
         return self._resources.store.requests.open_for(practice_id)
 
+    @operation("connect")
     def connect(
         self,
         practice_id: str,
@@ -180,7 +217,10 @@ class Connector(Upkeep):
             connector.errors.ProviderUnavailableError: it ended, and the provider is down; or an API rejects a
                 token that was just renewed for that.
         """
-        return self._tokens.token(practice_id, min_ttl=min_ttl, rejected=rejected)
+        if rejected is None and (token := self._tokens.cached_token(practice_id, min_ttl)) is not None:
+            return token
+        with in_scope(self.scope("token", practice_id)):
+            return self._tokens.token(practice_id, min_ttl=min_ttl, rejected=rejected)
 
     def access_token(self, practice_id: str, *, min_ttl: float = 60, rejected: str | None = None) -> str:
         """Return the value of `token`.
@@ -188,8 +228,15 @@ class Connector(Upkeep):
         Raises:
             connector.errors.ConnectorError: as `token` does.
         """
-        return self._tokens.access_token(practice_id, min_ttl=min_ttl, rejected=rejected)
+        if rejected is None and (value := self._tokens.cached_value(practice_id, min_ttl)) is not None:
+            return value
+        return self.token(practice_id, min_ttl=min_ttl, rejected=rejected).value
 
+    def cached_token(self, practice_id: str, *, min_ttl: float = 60) -> AccessToken | None:
+        """Return the token in memory if it can be handed out without waiting, or None."""
+        return self._tokens.cached_token(practice_id, min_ttl)
+
+    @operation("refresh")
     def refresh(self, practice_id: str, *, force: bool = False) -> Connection:
         """Refresh a connection whose access token is near its end.
 
@@ -209,18 +256,25 @@ class Connector(Upkeep):
         """
         from connector.communicate.client import AuthorizedSession
 
-        provider = self._resources.provider
-        origins = (provider.users_url, provider.userinfo_endpoint, *provider.metadata_urls.values())
-        known = [url for url in origins if url is not None]
-        return AuthorizedSession(partial(self._token, practice_id), origins=known)
+        return AuthorizedSession(partial(self._token, practice_id), origins=self.token_origins())
 
+    def httpx_auth(self, practice_id: str) -> PracticeAuth:
+        """Return an `auth` for `httpx.Client` that stays authorized as the practice; needs the extra `httpx`.
+
+        The token goes where that of `session` goes. `AsyncConnector.httpx_auth` serves `httpx.AsyncClient`.
+        """
+        from connector.httpx_auth import PracticeAuth
+
+        return PracticeAuth(partial(self._token, practice_id), origins=self.token_origins())
+
+    @operation("refresh_due")
     def refresh_due(
         self,
         *,
         within: float = 900,
         pace: Pace | None = None,
         progress: Callable[[Done], object] = lambda done: None,
-    ) -> Summary:
+    ) -> RefreshSummary:
         """Refresh every connection whose access token ends soon; several such runs share the work.
 
         Args:
@@ -234,6 +288,7 @@ class Connector(Upkeep):
         end_overdue(self._resources)
         return refresh_due(self._tokens, self._resources.store, within=within, pace=pace, progress=progress)
 
+    @operation("adopt")
     def adopt(
         self, practice_id: str, refresh_token: str, *, expected_account: str | None = None
     ) -> Connection:
@@ -270,14 +325,61 @@ class Connector(Upkeep):
         """Yield every connection, or only those that somebody has to look after, by practice id."""
         return self._resources.store.connections(needs_attention=needs_attention)
 
+    def search(self, text: str = "", *, limit: int = 100) -> list[Connection]:
+        """Return connections whose practice id, account or name contains a text, case-insensitively.
+
+        Those that need attention come first.
+
+        Args:
+            text: what to look for; "" for all.
+            limit: how many at the most.
+        """
+        return self._resources.store.search(text, limit=limit)
+
+    def summary(self) -> StoreSummary:
+        """Count the connections by state, and tell how late refreshes are; made for a monitor."""
+        return self._resources.store.summary()
+
+    def ping(self) -> None:
+        """Prove that the store answers and that its key opens it; nothing else is contacted.
+
+        Raises:
+            connector.errors.StoreError: if not.
+        """
+        self._resources.store.ping()
+
+    def acting_as(self, actor: str) -> Self:
+        """Return the same connector with another actor in the audit record, such as a web user.
+
+        Args:
+            actor: a name that the audit record shows.
+        """
+        _ = self._tokens  # shared by both
+        acting = copy.copy(self)
+        acting._actor = actor
+        for name in ("lab", "cases"):
+            vars(acting).pop(name, None)
+        return acting
+
+    def on_call(self, callback: Callable[[Call], object]) -> Callable[[], None]:
+        """Have a function called after every HTTP request that this connector makes.
+
+        Args:
+            callback: called with each `Call`, in the thread that made it; what it raises is logged.
+
+        Returns:
+            A function that ends it.
+        """
+        return self._resources.calls.add(callback)
+
     def events(
         self,
         *,
         after: int = 0,
         practice_id: str | None = None,
-        since: datetime | None = None,
-        last: bool = False,
         limit: int = 1000,
+        last: bool = False,
+        since: datetime | None = None,
     ) -> list[Event]:
         """Return what was done, in order, from the record that all processes share.
 
@@ -287,18 +389,17 @@ class Connector(Upkeep):
             since: only those from this time on.
             last: the last ones rather than the first.
             limit: how many at the most.
+            last: the last ones rather than the first.
+            since: only those from this time on.
         """
         return self._resources.store.audit.events(
-            after=after, practice_id=practice_id, since=since, last=last, limit=limit
+            after=after, practice_id=practice_id, limit=limit, last=last, since=since
         )
 
+    @operation("prune_events")
     def prune_events(self, before: datetime) -> int:
         """Delete the events before a time; return how many. An event remains that says so."""
         return self._resources.store.audit.prune(before, at=self._resources.clock.utc_now())
-
-    def summary(self) -> StoreSummary:
-        """Count the connections by state, and tell how late refreshes are; quick at any number."""
-        return self._resources.store.summary()
 
     def upgrade_store(self) -> int:
         """Bring the store's schema up to date, as its first use would; return its version."""
@@ -313,6 +414,174 @@ class Connector(Upkeep):
         """
         return self._resources.store.audit.subscribe(subscriber)
 
+    @operation("repair")
+    def repair(
+        self,
+        practice_id: str,
+        *,
+        interactive: bool = True,
+        capture: Capture | None = None,
+        expected_account: str | None = None,
+        allow_account_change: bool = False,
+        last_resort: LastResort | None = None,
+        progress: Progress = lambda step: None,
+    ) -> Repair:
+        """Find out what is wrong with a connection and take the least step that mends it.
+
+        Args:
+            practice_id: whose connection; a practice without one is connected.
+            interactive: open a browser if a person is needed; False, for a server: raise
+                `ConsentRequiredError` then.
+            capture: called as `capture(url, redirect_uri=…)`, gives the redirect URL; by default a visible
+                browser.
+            expected_account: e-mail address of the Communicate account that has to give access.
+            allow_account_change: accept another account than before, or one of another practice.
+            last_resort: how to remove Ormco and start anew where consent alone does not help; None: never.
+            progress: told the name of each step as it is done, and "found: …".
+
+        Returns:
+            What was found, which step was taken, and the connection as it is now.
+
+        Raises:
+            connector.errors.RevokedError: the connection is being revoked.
+            connector.errors.ConsentRequiredError: a person has to give access again, and `interactive` is
+                False: send them through `begin`.
+            connector.errors.ConnectorError: as `begin` and `complete` do.
+        """
+        from connector import consent
+        from connector.repair import repair
+
+        policy = AccountPolicy(expected_account=expected_account, allow_account_change=allow_account_change)
+        options = consent.ConsentOptions(capture=capture or self._capture, policy=policy, progress=progress)
+        return repair(
+            self._resources,
+            self._tokens,
+            practice_id,
+            options=options if interactive else None,
+            last_resort=last_resort if interactive else None,
+        )
+
+    @operation("diagnose")
+    def diagnose(self, practice_id: str) -> Diagnosis:
+        """Find out what is wrong with a connection and what it needs; changes nothing.
+
+        Raises:
+            connector.errors.StoreError: the store fails.
+        """
+        from connector.repair import diagnose
+
+        return diagnose(self._resources, practice_id)
+
+    def revocation_steps(self, practice_id: str) -> RevocationSteps | None:
+        """Return what `revoke` will cut off, and what a person does for it; None if nothing is left.
+
+        Raises:
+            connector.errors.ConnectionNotFoundError: if nothing is stored of the practice.
+        """
+        from connector.revocation.removal import revocation_steps
+
+        return revocation_steps(self._resources, practice_id)
+
+    @operation("confirm_revoked")
+    def confirm_revoked(self, practice_id: str) -> Revocation:
+        """Prove that a person has removed Ormco, then wipe the tokens.
+
+        Raises:
+            connector.errors.GrantStillHonouredError: the proof failed; the tokens are kept.
+            connector.errors.ProviderUnavailableError: no proof can be had now; the tokens are kept.
+        """
+        from connector.revocation import revoke
+        from connector.revocation.removal import Removal
+
+        return revoke(self._resources, practice_id, Removal(method="by_hand", done=True))
+
+    @operation("revoke")
+    def revoke(
+        self, practice_id: str, *, interactive: bool = True, removal: Removal | None = None
+    ) -> Revocation:
+        """Take Ormco's access back at the provider, prove it, then wipe the tokens.
+
+        What is cut off is not asked about here: show `revocation_steps` to somebody first.
+
+        Args:
+            practice_id: whose connection.
+            interactive: open a browser if the provider has no revocation endpoint; False, for a server: raise
+                `ConsentRequiredError` then.
+            removal: how to remove Ormco where the provider has no revocation endpoint; by default a visible
+                browser opens the Applications page.
+
+        Raises:
+            connector.errors.ConnectionNotFoundError: if nothing is stored of the practice.
+            connector.errors.ConsentRequiredError: a person has to remove Ormco, and `interactive` is False:
+                show them `revocation_steps`, then call `confirm_revoked`.
+            connector.errors.GrantStillHonouredError: the proof failed; the tokens are kept.
+            connector.errors.ProviderUnavailableError: no proof can be had now; the tokens are kept.
+        """
+        from connector.revocation import revoke
+
+        return revoke(self._resources, practice_id, removal or self._removal(interactive=interactive))
+
+    @operation("reconnect")
+    def reconnect(
+        self,
+        practice_id: str,
+        *,
+        capture: Capture | None = None,
+        removal: Removal | None = None,
+        allow_account_change: bool = False,
+        progress: Progress = lambda step: None,
+    ) -> Connection:
+        """Revoke a connection and connect it from the start; one that stopped in the middle goes on.
+
+        Args:
+            practice_id: whose connection.
+            capture: as for `repair`.
+            removal: as for `revoke`.
+            allow_account_change: accept another account than before, or one of another practice.
+            progress: told the name of each step of the consent as it is done.
+
+        Raises:
+            connector.errors.ConnectorError: as `revoke` and `repair` do.
+        """
+        from connector import consent
+        from connector.repair import reconnect
+
+        policy = AccountPolicy(allow_account_change=allow_account_change)
+        options = consent.ConsentOptions(capture=capture or self._capture, policy=policy, progress=progress)
+        return reconnect(self._resources, practice_id, options=options, removal=removal or self._removal())
+
+    @operation("forget")
+    def forget(self, practice_id: str) -> None:
+        """Delete all that is stored of a practice, without asking the provider to revoke anything.
+
+        Raises:
+            connector.errors.ConnectionNotFoundError: if nothing is stored.
+        """
+        self._resources.store.existing(practice_id)
+        now = self._resources.clock.utc_now()
+        event = Event(at=now, kind="forget", outcome="ok", practice_id=practice_id)
+        self._resources.store.forget(practice_id, event)
+
+    def doctor(
+        self, practice_id: str | None = None, *, only: Collection[str] | None = None
+    ) -> Iterator[Check]:
+        """Yield one check after the other: the settings, the store, the provider, the browser, a connection.
+
+        Args:
+            practice_id: whose connection to look at as well; None: a glance at all of them.
+            only: names of the checks to run, of `connector.doctor.ALL_CHECKS`; None: all but those that start
+                a browser or call the token endpoint.
+        """
+        from connector.doctor import examine
+
+        checks = examine(self._resources, lambda: self._tokens, practice_id, only=only)
+        return each_in_scope(self.scope("doctor", practice_id), checks)
+
+    def scope(self, name: str, practice_id: str | None) -> Scope:
+        """Return what a library call of this connector is known by to its observers and in the record."""
+        return Scope(name, practice_id, self._resources.calls, self._actor)
+
+    @operation("rotate_keys")
     def rotate_keys(self, *, progress: Callable[[int], object] = lambda done: None) -> int:
         """Seal everything in the store with a new key, while others go on; return how many values.
 
@@ -343,3 +612,59 @@ class Connector(Upkeep):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    @cached_property
+    def lab(self) -> OrmcoLab:
+        """Ormco as a lab in the practices' Communicate accounts: `request`, `status`, `approve`."""
+        from connector.communicate.lab import OrmcoLab
+
+        return OrmcoLab(self._resources, self._token, scope=self.scope)
+
+    @cached_property
+    def cases(self) -> Cases:
+        """The practices' cases: `list`, `get`, `versions`, `history`, `watch`, `download`."""
+        from connector.communicate.cases import Cases
+
+        return Cases(self._resources, self._token, scope=self.scope)
+
+    @cached_property
+    def _tokens(self) -> AccessTokens:
+        from connector.refresh import AccessTokens
+
+        resources = self._resources
+
+        def verify(practice_id: str) -> None:
+            from connector.consent.account import verify_account
+
+            verify_account(resources, practice_id)
+
+        return AccessTokens(
+            resources.store,
+            resources.rotator,
+            resources.clock,
+            verify=verify,
+            proactive=self._proactive,
+        )
+
+    def _token(self, practice_id: str, rejected: str | None) -> str:
+        return self.access_token(practice_id, rejected=rejected)
+
+    def token_origins(self) -> list[str]:
+        """Return the addresses whose origins may see an access token."""
+        provider = self._resources.provider
+        origins = (provider.users_url, provider.userinfo_endpoint, *provider.metadata_urls.values())
+        return [url for url in origins if url is not None]
+
+    def _capture(self, url: str, *, redirect_uri: str) -> AbstractContextManager[str]:
+        from connector.browser import open_capture
+
+        return open_capture(url, redirect_uri=redirect_uri, browser=self._resources.config.browser)
+
+    def _removal(self, *, interactive: bool = True) -> Removal:
+        from connector.revocation.removal import Removal, ask_nobody
+
+        if not interactive:
+            return Removal(remove=ask_nobody)
+        from connector.browser.applications import remove_application
+
+        return Removal(remove=partial(remove_application, browser=self._resources.config.browser))

@@ -9,6 +9,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING
 
+from connector.calls import CallObservers
 from connector.clock import Clock
 from connector.config import Config
 from connector.errors import SettingError, StoreUnavailableError
@@ -37,6 +38,7 @@ class Resources:
         self.config = config
         self.clock = clock or Clock()
         self._actor = actor or config.actor
+        self.calls = CallObservers()
         self._lock = threading.RLock()
         self._store: Store | None = None
         self._provider: Provider | None = None

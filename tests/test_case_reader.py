@@ -11,39 +11,24 @@ import responses
 
 from connector.clock import Clock
 from connector.communicate.case_reader import CaseReader, Labs
-from connector.communicate.client import ApiClient, TokenRefresher
+from connector.communicate.client import ApiClient
 from connector.communicate.regions import ApiRegion
 from connector.errors import CaseNotFoundError, ClientRefusedError, NeedsRepairError, ProviderUnavailableError
 from tests.support.cases import sound_case
+from tests.support.tokens import FakeTokens
 
 NOON = datetime(2026, 3, 3, 12, tzinfo=UTC)
 URL = "https://eumetadata.3shapecommunicate.com/api/cases/1"
 
 
-class Tokens:
-    """Hands out token-1, and the next when it has to be refreshed."""
-
-    def __init__(self) -> None:
-        self.number = 1
-        self.refreshed = 0
-        self.failure = None
-
-    def __call__(self, refreshed: Any) -> Any:
-        if refreshed and self.failure:
-            raise self.failure
-        self.number += refreshed
-        self.refreshed += refreshed
-        return f"token-{self.number}"
-
-
 @pytest.fixture
 def tokens() -> Any:
-    return Tokens()
+    return FakeTokens()
 
 
 @pytest.fixture
 def reader(tokens: Any) -> Any:
-    api = ApiClient(TokenRefresher(tokens), origins=[URL], clock=Clock())
+    api = ApiClient(tokens, origins=[URL], clock=Clock())
     region = ApiRegion(name="europe", api_url=URL.removesuffix("cases/1"))
     return CaseReader(api, region, Labs(emails={"lab@x.test"}, find_ids=lambda: {"lab-1"}))
 
@@ -58,7 +43,7 @@ def test_500_to_an_old_token_renews_it_once(reader: Any, tokens: Any, server: An
     """A 500 is met with one forced refresh, since some hosts answer so to a token that has ended."""
     server.get(URL, status=500, body="An error has occurred.")
     server.get(
-        URL, json={"Id": "1"}, match=[responses.matchers.header_matcher({"Authorization": "Bearer token-2"})]
+        URL, json={"Id": "1"}, match=[responses.matchers.header_matcher({"Authorization": "Bearer AT-1"})]
     )
     assert reader.get("1").id == "1"
     assert tokens.refreshed == 1
@@ -240,7 +225,7 @@ def test_region_is_confirmed_if_nothing_is_found(tokens: Any, server: Any) -> No
     """A wrong region answers like an empty one: once, the present one is found out and asked instead."""
     asked: list[ApiRegion] = []
     other = ApiRegion(name="americas", api_url="https://am.test/api/")
-    api = ApiClient(TokenRefresher(tokens), origins=[URL, other.api_url], clock=Clock())
+    api = ApiClient(tokens, origins=[URL, other.api_url], clock=Clock())
     region = ApiRegion(name="europe", api_url=URL.removesuffix("cases/1"))
     labs = Labs(emails=set(), find_ids=set)
 

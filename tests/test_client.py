@@ -13,19 +13,9 @@ from requests.exceptions import InvalidSchema, RequestException
 from connector.communicate.client import AuthorizedSession, origin
 from connector.errors import NeedsRepairError
 from tests.support.answers import Answers, answer, answering, json_answer
+from tests.support.tokens import FakeTokens
 
 UNAUTHORIZED = answer(status=401, WWW_Authenticate="Bearer")
-
-
-class FakeTokens:
-    """Gives "AT-0", and "AT-1" and so on after each refresh."""
-
-    def __init__(self) -> None:
-        self.refreshed = 0
-
-    def __call__(self, refresh: bool) -> str:
-        self.refreshed += refresh
-        return f"AT-{self.refreshed}"
 
 
 def session(*origins: str, tokens: Any = None) -> AuthorizedSession:

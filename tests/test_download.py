@@ -21,7 +21,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connector import Connector
-from connector.communicate.client import ApiClient, TokenRefresher
+from connector.communicate.client import ApiClient
 from connector.communicate.download import Downloader
 from connector.communicate.file_names import numbered, safe_name, same_name
 from connector.communicate.models import CaseFile
@@ -244,7 +244,7 @@ class FakeFiles:
     """A reader whose files come from a server of canned answers."""
 
     def __init__(self, url: str) -> None:
-        self.api = ApiClient(TokenRefresher(lambda _: "AT"), origins=[url], clock=ManualClock())
+        self.api = ApiClient(lambda _: "AT", origins=[url], clock=ManualClock())
         self.region = ApiRegion(name="europe", api_url=f"{url}/api/")
 
 

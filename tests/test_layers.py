@@ -8,18 +8,18 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "connector"
 
 LAYERS = [
-    {"errors", "findings", "clock", "hints", "own_files", "process", "redact"},
+    {"calls", "errors", "findings", "clock", "hints", "own_files", "process", "redact"},
     {"redirect"},
     {"oauth", "connection", "config"},
     {"store", "browser"},
     {"refresh"},
-    {"communicate", "resources"},
+    {"communicate", "httpx_auth", "resources"},
     {"consent"},
     {"revocation"},
     {"repair"},
     {"doctor"},
-    {"upkeep", "connector"},
-    {"web"},
+    {"connector"},
+    {"aio", "web"},
     {"cli", "testing", "__init__", "__main__"},
 ]
 # Parts that stand for different outside things never import each other.
@@ -34,7 +34,9 @@ ONE_DOOR = {
     "psycopg": {"store"},
     "keyring": {"store"},
     "click": {"cli"},
-    "flask": {"sandbox"},
+    "flask": {"sandbox", "web"},
+    "httpx": {"httpx_auth"},
+    "waitress": {"web"},
     "authlib": {"sandbox"},
 }
 

@@ -8,7 +8,7 @@ import pytest
 import responses
 
 from connector.clock import Clock
-from connector.communicate.client import ApiClient, TokenRefresher
+from connector.communicate.client import ApiClient
 from connector.communicate.regions import api_region, own_address, resolve_region
 from connector.errors import ProviderUnavailableError, SettingError
 from connector.oauth.presets import PRESETS
@@ -23,8 +23,7 @@ EUROPE, AMERICAS = (
 
 def resolve(stated: Any, provider: Any = PROVIDER, **answer: Any) -> Any:
     """Resolve a region whose `/api/servers` answers so."""
-    token = TokenRefresher(lambda refreshed: "AT")
-    api = ApiClient(token, origins=provider.metadata_urls.values(), clock=Clock())
+    api = ApiClient(lambda rejected: "AT", origins=provider.metadata_urls.values(), clock=Clock())
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
         for base in provider.metadata_urls.values():
             mock.get(f"{base}/api/servers", **answer)

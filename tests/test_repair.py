@@ -24,7 +24,7 @@ from connector.errors import (
     WindowClosedError,
 )
 from connector.repair import LastResort
-from connector.revocation.removal import Consequences, Removal
+from connector.revocation.removal import Removal, RevocationSteps
 from tests.support.applications import PageVisitor, no_capture, visitor_capture, without_users
 from tests.support.connecting import connect, settings
 from tests.support.sandbox import RunningSandbox
@@ -339,8 +339,8 @@ def codes_refused(sandbox: RunningSandbox, *, until_removed: bool) -> None:
     sandbox.set_scenarios("stale-grant" if until_removed else "refused-codes")
 
 
-def last_resort(sandbox: RunningSandbox, asked: list[Consequences], *, answer: bool) -> LastResort:
-    def agree(what: Consequences) -> bool:
+def last_resort(sandbox: RunningSandbox, asked: list[RevocationSteps], *, answer: bool) -> LastResort:
+    def agree(what: RevocationSteps) -> bool:
         asked.append(what)
         return answer
 
@@ -354,7 +354,7 @@ def test_the_last_rungs_are_the_guides(classic: RunningSandbox, store_url: str) 
         kill_grant(connector, classic)
         codes_refused(classic, until_removed=True)
         connector_grant = visitor_capture(classic)
-        asked: list[Consequences] = []
+        asked: list[RevocationSteps] = []
         repair = connector.repair(
             PRACTICE,
             capture=connector_grant,

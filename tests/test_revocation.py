@@ -128,7 +128,7 @@ def test_an_unknown_practice_is_told(connector: Connector) -> None:
     with pytest.raises(ConnectionNotFoundError):
         connector.revoke(PRACTICE, removal=Removal(remove=never))
     with pytest.raises(ConnectionNotFoundError):
-        connector.consequences(PRACTICE)
+        connector.revocation_steps(PRACTICE)
 
 
 def test_a_grant_that_is_still_honoured_is_a_failure(connector: Connector, sandbox: RunningSandbox) -> None:
@@ -312,14 +312,14 @@ def test_what_will_be_cut_off_is_named(connector: Connector, sandbox: RunningSan
     connect(connector, sandbox)
     request = connector.begin("practice-43", allow_account_change=True)
     connector.complete(Visitor(sandbox).authorize(request.url), practice_id="practice-43")
-    what = connector.consequences(PRACTICE)
+    what = connector.revocation_steps(PRACTICE)
     assert what is not None
     assert what.account is not None
     assert what.account.email == sandbox.practice.username
     assert what.others == ("practice-43",)
     assert what.whole_application == (sandbox.generation == "classic")
     connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(sandbox)))
-    assert connector.consequences(PRACTICE) is None
+    assert connector.revocation_steps(PRACTICE) is None
 
 
 def test_revoking_while_others_refresh(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from connector.communicate.client import ApiClient, TokenRefresher
+from connector.communicate.client import ApiClient
 from connector.communicate.models import CaseFile
 from connector.communicate.transfer import Transfer
 from connector.errors import ProviderUnavailableError, SettingError
@@ -41,7 +41,7 @@ def fetch(
     out = io.BytesIO(left)
     clock = clock or ManualClock()
     with answering(*answers) as server:
-        api = ApiClient(TokenRefresher(lambda _: "AT"), origins=[server.url, *foreign], clock=clock)
+        api = ApiClient(lambda _: "AT", origins=[server.url, *foreign], clock=clock)
         transfer = Transfer(
             out, CaseFile(kind="scan", sha1=sha1), hosts=hosts, progress=lambda file, done, size: None
         )

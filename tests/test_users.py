@@ -19,25 +19,15 @@ from connector.oauth.presets import PRESETS
 from connector.oauth.provider import Provider
 from tests.support.answers import Answers, answer, answering, json_answer
 from tests.support.frames import secrets_in_frames
+from tests.support.tokens import FakeTokens
 
 LAB = "insignia.support@ormco.com"
 ME = {"Id": "ME-1", "Email": "front.desk@practice.test", "Connections": []}
 
 
-class Tokens:
-    """Hands out a token, and another one when it is to be refreshed."""
-
-    def __init__(self) -> None:
-        self.refreshed = 0
-
-    def __call__(self, refreshed: bool) -> str:
-        self.refreshed += refreshed
-        return f"token-{self.refreshed}"
-
-
-def api(server: Answers, tokens: Tokens | None = None) -> UsersApi:
+def api(server: Answers, tokens: FakeTokens | None = None) -> UsersApi:
     provider = replace(PRESETS["sandbox"], users_url=server.url)
-    return UsersApi(provider, tokens or Tokens(), clock=Clock())
+    return UsersApi(provider, tokens or FakeTokens(), clock=Clock())
 
 
 def asked(server: Answers) -> list[str]:
@@ -130,19 +120,19 @@ def test_refused_request(refusal: bytes, error: type[ConnectorError], words: str
 @pytest.mark.parametrize("status", [401, 500])
 def test_token_that_has_ended(status: int) -> None:
     """A token that is not taken any more is refreshed once; some hosts say 500 to it."""
-    tokens = Tokens()
+    tokens = FakeTokens()
     with answering(answer("", status), json_answer(ME)) as server:
         assert api(server, tokens).me().account.id == "ME-1"
     assert tokens.refreshed == 1
     assert [request.headers["Authorization"] for request in server.requests] == [
-        "Bearer token-0",
-        "Bearer token-1",
+        "Bearer AT-0",
+        "Bearer AT-1",
     ]
 
 
 def test_fresh_token_is_not_refreshed_again_and_again() -> None:
     """A host that goes on answering 500 does not use up a token with each look."""
-    tokens = Tokens()
+    tokens = FakeTokens()
     with answering(answer("An error has occurred.", 500)) as server:
         users = api(server, tokens)
         for _ in range(3):

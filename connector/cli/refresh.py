@@ -11,7 +11,7 @@ from connector.cli.output import emit, mark, say
 
 if TYPE_CHECKING:
     from connector.connector import Connector
-    from connector.refresh.bulk import Done, Summary
+    from connector.refresh.bulk import Done, RefreshSummary
 
 __all__ = ["refresh"]
 
@@ -81,7 +81,7 @@ def _say_clocks(connector: Connector) -> None:
             say(f"{mark(check.result.value)} {check.detail}. {check.cure}")
 
 
-def _text(summary: Summary) -> str:
+def _text(summary: RefreshSummary) -> str:
     text = f"{summary.refreshed} refreshed, {summary.failed} failed"
     return f"{text}, {summary.skipped} not due yet or done by another run." if summary.skipped else f"{text}."
 

@@ -72,7 +72,7 @@ def reconnect(practice: str, yes: bool, allow_account_change: bool, **options: A
     with open_connector(config) as connector:
         capture = ConsentCapture(connector, config, options)
         removal = removal_for(config, options, thorough=True)
-        what = connector.consequences(practice)
+        what = connector.revocation_steps(practice)
         if what is not None:
             name_consequences(what)
             ask("Take it back, and connect anew?", yes=yes)

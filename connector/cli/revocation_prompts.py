@@ -15,7 +15,7 @@ from connector.errors import BrowserUnavailableError, ConsentDeniedError
 
 if TYPE_CHECKING:
     from connector.config import Config
-    from connector.revocation.removal import Consequences, Removal
+    from connector.revocation.removal import Removal, RevocationSteps
 
 __all__ = [
     "agree",
@@ -54,7 +54,7 @@ def ask(question: str, *, yes: bool) -> None:
         raise ConsentDeniedError("nothing was done: the answer was no")
 
 
-def agree(what: Consequences) -> bool:
+def agree(what: RevocationSteps) -> bool:
     """Ask whether to remove Ormco and start anew; without a terminal the answer is no."""
     if not sys.stdin.isatty():
         return False
@@ -63,7 +63,7 @@ def agree(what: Consequences) -> bool:
     return click.confirm("Do that?", err=True)
 
 
-def name_consequences(what: Consequences) -> None:
+def name_consequences(what: RevocationSteps) -> None:
     """Say everything that will be cut off."""
     account = what.account or "an account that is not known"
     say(f"This takes Ormco's access to {account} back. What will be cut off:")

@@ -44,7 +44,7 @@ def revoke(practice: str, confirm_done: bool, yes: bool, as_json: bool, **option
     if not confirm_done:
         config = require_credentials(config, options["mode"])
     with open_connector(config) as connector:
-        what = connector.consequences(practice)
+        what = connector.revocation_steps(practice)
         if what is not None and not confirm_done:
             name_consequences(what)
             ask("Take it back?", yes=yes)

@@ -15,7 +15,7 @@ from connector.cli.table import table_lines
 
 if TYPE_CHECKING:
     from connector.connection import Connection
-    from connector.store.store import Summary
+    from connector.store.store import StoreSummary
 
 __all__ = ["status"]
 
@@ -48,7 +48,7 @@ def status(
             _print_table(found, needs_attention=needs_attention)
 
 
-def _print_summary(summary: Summary, *, as_json: bool) -> None:
+def _print_summary(summary: StoreSummary, *, as_json: bool) -> None:
     payload = {
         "connections": sum(summary.states.values()),
         "states": summary.states,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from connector.clock import Clock
 from connector.communicate.case_reader import CaseReader, Labs
-from connector.communicate.client import ApiClient, TokenRefresher
+from connector.communicate.client import ApiClient, Token
 from connector.communicate.models import Case
 from connector.communicate.regions import ApiRegion, api_region, resolve_region
 from connector.connection import Connection
@@ -43,7 +43,8 @@ class CaseAccess:
 
     Args:
         resources: what to work with.
-        token: called as `token(practice_id, rejected)`, returns another access token than the rejected one.
+        token: called as `token(practice_id, rejected)`, returns an access token; `rejected` is one that an
+            API refused, or None.
     """
 
     def __init__(self, resources: Resources, token: Callable[[str, str | None], str]) -> None:
@@ -124,8 +125,7 @@ class CaseAccess:
     def _open(self, connection: Connection, named: str | None) -> CaseReader:
         provider, clock = self._resources.provider, self._resources.clock
         token = partial(self._token, connection.practice_id)
-        refresher = TokenRefresher(token)
-        api = ApiClient(refresher, origins=self.origins, clock=clock, transport=self._transport)
+        api = ApiClient(token, origins=self.origins, clock=clock, transport=self._transport)
         # Most cases need neither the labs' ids nor another region: then nobody asks the users API.
         read_user = partial(_read_user, provider, token, clock)
         stored = connection.account.region if connection.account else None
@@ -147,7 +147,7 @@ class CaseAccess:
         return connection
 
 
-def _read_user(provider: Provider, token: Callable[[str | None], str], clock: Clock) -> User | None:
+def _read_user(provider: Provider, token: Token, clock: Clock) -> User | None:
     from connector.communicate.users import UsersApi
 
     return UsersApi(provider, token, clock=clock).me() if provider.users_url else None

@@ -9,6 +9,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from connector.calls import Scope, each_in_scope, operation
 from connector.communicate.case_access import CaseAccess
 from connector.communicate.case_list import aware, check_time, list_all, list_newest
 from connector.communicate.case_reader import CaseReader
@@ -45,17 +46,27 @@ class Cases:
 
     Args:
         resources: what to work with.
-        token: called as `token(practice_id, rejected)`, returns another access token than the rejected one.
+        token: called as `token(practice_id, rejected)`, returns an access token; `rejected` is one that an
+            API refused, or None.
+        scope: what a library call is known by to observers and in the audit record.
     """
 
-    def __init__(self, resources: Resources, token: Callable[[str, str | None], str]) -> None:
+    def __init__(
+        self,
+        resources: Resources,
+        token: Callable[[str, str | None], str],
+        *,
+        scope: Callable[[str, str | None], Scope],
+    ) -> None:
         self._resources = resources
+        self.scope = scope
         self._access = CaseAccess(resources, token)
 
     def close(self) -> None:
         """Close the connections that are kept alive."""
         self._access.close()
 
+    @operation("cases.list")
     def list(
         self,
         practice_id: str,
@@ -87,6 +98,7 @@ class Cases:
         shared = (case for case in cases if all_cases or reader.is_shared(case))
         return list(_summaries(reader, islice(shared, limit)))
 
+    @operation("cases.get")
     def get(
         self,
         practice_id: str,
@@ -104,6 +116,7 @@ class Cases:
         reader = self._access.reader(practice_id, region)
         return self._access.shared(reader, case_id, version, all_cases=all_cases)
 
+    @operation("cases.versions")
     def versions(
         self, practice_id: str, case_id: str, *, all_cases: bool = False, region: str | None = None
     ) -> Sequence[Case]:
@@ -111,12 +124,14 @@ class Cases:
         reader = self._access.reader(practice_id, region)
         return versions_of(self._access.shared(reader, case_id, None, all_cases=all_cases), reader.find)
 
+    @operation("cases.history")
     def history(
         self, practice_id: str, case_id: str, *, all_cases: bool = False, region: str | None = None
     ) -> Sequence[CaseEvent]:
         """Return what was done to a case and by whom, the oldest first; raises as `get`."""
         return self.show(practice_id, case_id, all_cases=all_cases, region=region)[1]
 
+    @operation("cases.show")
     def show(
         self, practice_id: str, case_id: str, *, all_cases: bool = False, region: str | None = None
     ) -> tuple[CaseSummary, Sequence[CaseEvent]]:
@@ -246,7 +261,8 @@ class Cases:
             hosts=self._resources.provider.download_hosts,
             progress=progress,
         )
-        return downloader.run(case, [file for file in case.files if file.kind in kinds], target)
+        files = [file for file in case.files if file.kind in kinds]
+        return each_in_scope(self.scope("cases.download", practice_id), downloader.run(case, files, target))
 
 
 def _summaries(reader: CaseReader, cases: Iterable[Case]) -> Iterator[CaseSummary]:

@@ -29,7 +29,7 @@ from connector.redact import Secret
 __all__ = [
     "ApiClient",
     "AuthorizedSession",
-    "TokenRefresher",
+    "Token",
     "origin",
     "read_json",
     "read_refusal",
@@ -38,6 +38,8 @@ __all__ = [
 ]
 
 _LONGEST_SENTENCE = 4096
+# Called as token(rejected): gives a valid access token; `rejected` is one that an API refused, or None.
+Token = Callable[[str | None], str]
 
 
 def origin(url: str) -> str:
@@ -53,11 +55,12 @@ class AuthorizedSession(requests.Session):
     A 401 is answered once with a refreshed token. Redirects are followed without the token.
 
     Args:
-        token: returns a valid access token; called with one that was rejected to get another.
+        token: called as `token(rejected)`, returns a valid access token; `rejected` is one that an API has
+            answered 401 to, or None.
         origins: addresses whose origins may see the token.
     """
 
-    def __init__(self, token: Callable[[str | None], str], *, origins: Collection[str]) -> None:
+    def __init__(self, token: Token, *, origins: Collection[str]) -> None:
         super().__init__()
         self.auth = _PracticeAuth(token, frozenset(origin(url) for url in origins))
         self.mount("https://", Transport(LARGE_LISTS))
@@ -69,15 +72,16 @@ class AuthorizedSession(requests.Session):
 
 
 class _PracticeAuth(AuthBase):
-    def __init__(self, token: Callable[[str | None], str], origins: frozenset[str]) -> None:
+    def __init__(self, token: Token, origins: frozenset[str]) -> None:
         self._token = token
         self._origins = origins
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         # The prepared address, not the caller's: in https://evil.example\@users… the parsers see two hosts.
         if origin(request.url or "") in self._origins:
-            BearerAuth(self._token(None))(request)
-            retry = _RetryAfter401(self._token, request.headers["Authorization"])
+            token = Secret(self._token(None))
+            BearerAuth(token)(request)
+            retry = _RetryAfter401(self._token, token)
             request.register_hook("response", retry)  # type: ignore[no-untyped-call]
         return request
 
@@ -85,50 +89,23 @@ class _PracticeAuth(AuthBase):
 class _RetryAfter401:
     """A response hook that sends a request once more, with a refreshed token, after a 401."""
 
-    def __init__(self, token: Callable[[str | None], str], sent: str | bytes) -> None:
+    def __init__(self, token: Token, sent: Secret) -> None:
         self._token = token
         self._sent = sent
 
     def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response:
         request = response.request
         # After a redirect the hook is still there, but the token is not, and stays away.
-        ours = request.headers.get("Authorization") == self._sent
+        ours = request.headers.get("Authorization") == f"Bearer {self._sent.reveal()}"
         # A stream or a file cannot be sent a second time.
         repeatable = isinstance(request.body, str | bytes | None)
         if response.status_code != 401 or not ours or not repeatable:
             return response
         response.close()
-        rejected = str(self._sent).removeprefix("Bearer ")
-        again = BearerAuth(self._token(rejected))(request.copy())
+        again = BearerAuth(self._token(self._sent.reveal()))(request.copy())
         answer: requests.Response = response.connection.send(again, **kwargs)
         answer.history.append(response)
         return answer
-
-
-class TokenRefresher:
-    """One practice's token, and another one if an API refuses it.
-
-    The metadata API was seen to answer 500 to a token that has ended. So a 500 or 401 has the token renewed
-    once; another one soon after, to the new token, is the API's own fault and renews nothing.
-
-    Args:
-        token: returns the access token; called with one that was rejected to get another.
-    """
-
-    def __init__(self, token: Callable[[str | None], str]) -> None:
-        self._token = token
-
-    def __call__(self) -> Secret:
-        """Return the access token."""
-        return Secret(self._token(None))
-
-    def refresh(self, refused: Secret) -> Secret | None:
-        """Return another token than the refused one, or None if there is none now."""
-        try:
-            token = Secret(self._token(refused.reveal()))
-        except ProviderUnavailableError:
-            return None
-        return token if token.reveal() != refused.reveal() else None
 
 
 class ApiClient:
@@ -143,7 +120,7 @@ class ApiClient:
 
     def __init__(
         self,
-        token: TokenRefresher,
+        token: Token,
         *,
         origins: Collection[str],
         clock: Clock,
@@ -181,15 +158,27 @@ class ApiClient:
             connector.errors.GrantError: no token can be had.
         """
         options = {"params": params, "headers": dict(headers or {}), "stream": stream}
-        token = self._token()
+        token = Secret(self._token(None))
         response = call(self._session, method, url, auth=_OriginAuth(token, self.origins), **options)
         if response.status_code == 401 or (response.status_code == 500 and method == "GET"):
-            fresh = self._token.refresh(token)
+            fresh = self._renewed(token)
             if fresh is not None:
                 response.close()
                 response = call(self._session, method, url, auth=_OriginAuth(fresh, self.origins), **options)
         self.server_time = _date(response)
         return response
+
+    def _renewed(self, rejected: Secret) -> Secret | None:
+        """Return another token than the rejected one, or None if there is none now.
+
+        The metadata API was seen to answer 500 to a token that has ended, so a 500 counts as a rejection. A
+        token that was just renewed is not renewed again for that: then it is the API's own fault.
+        """
+        try:
+            fresh = Secret(self._token(rejected.reveal()))
+        except ProviderUnavailableError:
+            return None
+        return fresh if fresh.reveal() != rejected.reveal() else None
 
     def stream_unauthorized(self, url: str, *, headers: Mapping[str, str]) -> requests.Response:
         """Return the streamed answer of an address that is sent no token."""

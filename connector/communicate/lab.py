@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+from connector.calls import Scope, operation
 from connector.communicate.lab_report import (
     ACTIVE,
     LAB_PREFIX,
@@ -52,14 +53,24 @@ class OrmcoLab:
 
     Args:
         resources: what to work with.
-        token: called as `token(practice_id, rejected)`, returns another access token than the rejected one.
+        token: called as `token(practice_id, rejected)`, returns an access token; `rejected` is one that an
+            API refused, or None.
+        scope: what a library call is known by to observers and in the audit record.
     """
 
-    def __init__(self, resources: Resources, token: Callable[[str, str | None], str]) -> None:
+    def __init__(
+        self,
+        resources: Resources,
+        token: Callable[[str, str | None], str],
+        *,
+        scope: Callable[[str, str | None], Scope],
+    ) -> None:
         self._resources = resources
+        self.scope = scope
         self._token = token
         self._labs = resources.config.labs
 
+    @operation("lab.status")
     def status(
         self,
         practice_id: str,
@@ -87,6 +98,7 @@ class OrmcoLab:
             _require_request(report)
         return self._wait(report, wait, waiting, lambda: self._read(api, practice_id, region))
 
+    @operation("lab.request")
     def request(
         self,
         practice_id: str,
@@ -115,6 +127,7 @@ class OrmcoLab:
             self._wait(report, wait, waiting, lambda: self._read(api, practice_id, region)), step=step
         )
 
+    @operation("lab.approve")
     def approve(
         self, practice_id: str, *, wait: float = 0, waiting: Waiting = lambda report: None
     ) -> LabReport:
@@ -142,6 +155,7 @@ class OrmcoLab:
         accept = partial(self._accept_from, api, practice_id, account)
         return self._wait(report, wait, waiting, accept, required=False)
 
+    @operation("lab.requests")
     def requests(self, lab_id: str) -> list[AccountConnection]:
         """Return the requests that wait for a lab to accept them.
 
@@ -151,6 +165,7 @@ class OrmcoLab:
         _, me = self._lab_account(lab_id)
         return [each for each in me.connections if each.asked_us and not each.accepted]
 
+    @operation("lab.accept")
     def accept(self, lab_id: str, request: AccountConnection) -> None:
         """Accept one of the requests that `requests` has returned."""
         resources = self._resources

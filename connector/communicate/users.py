@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -13,7 +13,7 @@ import requests
 from connector.clock import Clock
 from connector.communicate.client import (
     ApiClient,
-    TokenRefresher,
+    Token,
     read_json,
     read_refusal,
     unavailable,
@@ -94,14 +94,14 @@ class UsersApi:
 
     Args:
         provider: one with a users API or OpenID userinfo.
-        token: returns the account's access token; called with one that was rejected to get another.
+        token: called as `token(rejected)`, returns the account's access token.
         clock: the time.
     """
 
-    def __init__(self, provider: Provider, token: Callable[[str | None], str], *, clock: Clock) -> None:
+    def __init__(self, provider: Provider, token: Token, *, clock: Clock) -> None:
         self._url = account_url(provider) or ""
         self._root = self._url.removesuffix("/me")
-        self._api = ApiClient(TokenRefresher(token), origins=[self._url], clock=clock)
+        self._api = ApiClient(token, origins=[self._url], clock=clock)
 
     def me(self) -> User:
         """Return the account itself.

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from connector.connection import AccountPolicy, Connection, ConnectionState, Event
-from connector.consent.account import keep_unverified, revoke_fresh, verify_account
+from connector.consent.account import keep_unverified, revoke_fresh, unconfirmed, verify_account
 from connector.consent.confirmation import end_overdue
-from connector.consent.request_match import Captured, no_such_request, read_answer
+from connector.consent.request_match import AnsweredBeforeError, Captured, no_such_request, read_answer
 from connector.errors import (
     CodeSpentError,
     ConfigurationError,
@@ -48,6 +48,8 @@ Progress = Callable[[str], None]
 # How long codes live: DotNetOpenAuth's and IdentityServer's defaults, RFC 6749 §4.1.2's advice for others.
 _CODE_LIFETIMES = {"dotnetopenauth": timedelta(minutes=3), "identityserver": timedelta(minutes=5)}
 _OTHER_CODE_LIFETIME = timedelta(minutes=10)
+_SPENT_SECONDS = 2.0  # between the two writes of another call with the same answer
+_FIRST_CALL_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,7 @@ def begin(
     practice_id: str,
     *,
     binding: str | None = None,
+    redirect_uri: str | None = None,
     policy: AccountPolicy | None = None,
     progress: Progress = lambda step: None,
 ) -> AuthorizationRequest:
@@ -80,6 +83,7 @@ def begin(
         resources: what to work with.
         practice_id: whose connection it is for.
         binding: the caller's own session secret; `complete` has to be given the same.
+        redirect_uri: another registered one than the setting's.
         policy: which account is acceptable.
         progress: told the name of each step as it is done.
 
@@ -89,7 +93,12 @@ def begin(
         connector.errors.ProviderUnavailableError: the provider does not answer.
     """
     request = _prepare(
-        resources, practice_id, binding=binding, policy=policy or AccountPolicy(), progress=progress
+        resources,
+        practice_id,
+        binding=binding,
+        redirect_uri=redirect_uri,
+        policy=policy or AccountPolicy(),
+        progress=progress,
     )
     _open(resources, request)
     return request
@@ -99,17 +108,19 @@ def complete(
     resources: Resources,
     answer: str,
     *,
-    practice_id: str,
+    practice_id: str | None = None,
     binding: str | None = None,
     captured: Captured | None = None,
     progress: Progress = lambda step: None,
 ) -> Connection:
     """Turn what came back into a stored connection.
 
+    The same answer from the same session gives the connection that its first call made.
+
     Args:
         resources: what to work with.
         answer: the redirect URL, or whatever was pasted of it.
-        practice_id: whose request it has to answer.
+        practice_id: whose request it has to answer; None: the state says whose.
         binding: what `begin` was given.
         captured: set when the answer came back in one go.
         progress: told the name of each step as it is done.
@@ -128,17 +139,21 @@ def complete(
         response, request = read_answer(
             resources, answer, practice_id=practice_id, binding=binding, captured=captured
         )
+    except AnsweredBeforeError as exc:
+        return _made_by_first_call(resources, exc.request, exc.code)
     except ConnectorError as exc:
         _record(resources, "complete", exc.kind, practice_id)
         raise
+    practice_id = request.practice_id
     progress("code")
     store = resources.store
     store.check()
     _check_age(resources, request, captured)
-    if not store.requests.spend_code(response.code):
-        raise _spent()
     if not store.requests.take(request.state):
-        raise no_such_request(practice_id)
+        return _made_by_first_call(resources, request, response.code)
+    if not store.requests.spend_code(response.code):
+        store.requests.give_back(request.state)
+        raise _spent()
     try:
         tokens = _exchange(resources, response, request)
     except ConnectorError as exc:
@@ -213,6 +228,7 @@ def _prepare(
     practice_id: str,
     *,
     binding: str | None = None,
+    redirect_uri: str | None = None,
     policy: AccountPolicy,
     progress: Progress,
 ) -> AuthorizationRequest:
@@ -227,10 +243,11 @@ def _prepare(
     progress("store")
     resources.check_reachable()
     progress("provider")
+    client = resources.client
     request = AuthorizationRequest.new(
         practice_id,
         provider=resources.provider,
-        client=resources.client,
+        client=client if redirect_uri is None else replace(client, redirect_uri=redirect_uri),
         now=resources.clock.utc_now(),
         binding=binding,
     )
@@ -290,7 +307,38 @@ def _spent() -> CodeSpentError:
     )
 
 
-def _record(resources: Resources, kind: str, outcome: str, practice_id: str) -> None:
+def _made_by_first_call(resources: Resources, request: AuthorizationRequest, code: str) -> Connection:
+    """Return the connection that an earlier call made of the same answer, once it is there.
+
+    A person who presses twice sends the answer twice, and the first call may still be under way.
+    """
+    soon = resources.clock.deadline(_SPENT_SECONDS)
+    while not resources.store.requests.is_spent(code):
+        if not soon.pause(0.1):
+            raise no_such_request(request.practice_id)  # it was another answer that the request was taken for
+    deadline, grants = resources.clock.deadline(_FIRST_CALL_SECONDS), resources.store.grants
+    while True:
+        rows = grants.rows(request.practice_id)
+        if rows.unverified is not None and rows.unverified.confirm_by is not None:
+            raise unconfirmed(rows.unverified)
+        connection = None if rows.live is None else rows.live.connection
+        connected_at = None if connection is None else connection.connected_at
+        if connection is not None and connected_at is not None and connected_at >= request.created_at:
+            return connection
+        failed = _has_failed(resources, request)
+        if failed or not deadline.pause(0.25):
+            raise _spent()
+
+
+def _has_failed(resources: Resources, request: AuthorizationRequest) -> bool:
+    events = resources.store.audit.events(practice_id=request.practice_id, limit=20, last=True)
+    return any(
+        event.kind == "complete" and event.outcome != "ok" and event.at >= request.created_at
+        for event in events
+    )
+
+
+def _record(resources: Resources, kind: str, outcome: str, practice_id: str | None) -> None:
     resources.store.audit.append(
         Event(at=resources.clock.utc_now(), kind=kind, outcome=outcome, practice_id=practice_id)
     )

@@ -13,7 +13,7 @@ from connector.oauth.authorization_request import AuthorizationRequest, binding_
 from connector.redirect.parse import AuthorizationResponse, parse_redirect
 from connector.resources import Resources
 
-__all__ = ["Captured", "no_such_request", "read_answer"]
+__all__ = ["AnsweredBeforeError", "Captured", "no_such_request", "read_answer"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +25,25 @@ class Captured:
     by_own_browser: bool = True
 
 
+class AnsweredBeforeError(StateMismatchError):
+    """The same session handed the same answer in before.
+
+    Attributes:
+        request: the request that it answered.
+        code: what it holds.
+    """
+
+    def __init__(self, request: AuthorizationRequest, code: str) -> None:
+        super().__init__("the request was answered before")
+        self.request = request
+        self.code = code
+
+
 def read_answer(
     resources: Resources,
     answer: str,
     *,
-    practice_id: str,
+    practice_id: str | None,
     binding: str | None,
     captured: Captured | None,
 ) -> tuple[AuthorizationResponse, AuthorizationRequest]:
@@ -38,7 +52,7 @@ def read_answer(
     Args:
         resources: what to work with.
         answer: the redirect URL, or whatever was pasted of it.
-        practice_id: whose request it has to be.
+        practice_id: whose request it has to be; None: the state says whose.
         binding: what the request has to have been begun with.
         captured: set when the answer came back in one go.
 
@@ -47,7 +61,7 @@ def read_answer(
         connector.errors.ConsentDeniedError: the practice said no.
     """
     provider, store = resources.provider, resources.store
-    opened = [captured.request] if captured else store.requests.open_for(practice_id)
+    opened = [captured.request] if captured else store.requests.open_for(practice_id) if practice_id else []
     opened = [request for request in opened if request.binding == binding_digest(binding)]
     hosts = {urlsplit(request.redirect_uri).hostname or "" for request in opened}
     try:
@@ -63,6 +77,7 @@ def read_answer(
             request = _match(resources, exc.state, practice_id, binding, opened)
             store.requests.take(request.state)
         raise
+    _refuse_repetition(resources, response, practice_id, binding)
     request = _match(resources, response.state, practice_id, binding, opened, captured)
     if response.iss is None and provider.returns_iss:
         raise AuthorizationResponseError(
@@ -72,10 +87,28 @@ def read_answer(
     return response, request
 
 
+def _refuse_repetition(
+    resources: Resources, response: AuthorizationResponse, practice_id: str | None, binding: str | None
+) -> None:
+    """Notice an answer that the same session handed in before.
+
+    Raises:
+        AnsweredBeforeError: it did.
+    """
+    if (response.state is None and practice_id is None) or not resources.store.requests.is_spent(
+        response.code
+    ):
+        return
+    digest = binding_digest(binding)
+    request = resources.store.requests.answered(state=response.state, practice_id=practice_id, binding=digest)
+    if request is not None:
+        raise AnsweredBeforeError(request, response.code)
+
+
 def _match(
     resources: Resources,
     state: str | None,
-    practice_id: str,
+    practice_id: str | None,
     binding: str | None,
     opened: list[AuthorizationRequest],
     captured: Captured | None = None,
@@ -87,7 +120,7 @@ def _match(
     if request is None:
         raise no_such_request(practice_id)
     matches = (
-        request.practice_id == practice_id,
+        practice_id in (None, request.practice_id),
         hmac.compare_digest(request.binding or "", binding_digest(binding) or ""),
         request.provider == resources.provider.name,
         captured is None or request.state == captured.request.state,
@@ -96,7 +129,7 @@ def _match(
         raise StateMismatchError(
             "the answer belongs to a request of another practice, session or provider",
             hint="Nothing was sent to the provider. Begin again for this one: "
-            f"{ormco_command('begin', practice_id)}",
+            f"{ormco_command('begin', practice_id or '')}",
         )
     return request
 
@@ -110,9 +143,12 @@ def _returns_state(resources: Resources) -> bool:
 
 
 def _match_without_state(
-    resources: Resources, practice_id: str, opened: list[AuthorizationRequest], captured: Captured | None
+    resources: Resources,
+    practice_id: str | None,
+    opened: list[AuthorizationRequest],
+    captured: Captured | None,
 ) -> AuthorizationRequest:
-    if _returns_state(resources):
+    if practice_id is None or _returns_state(resources):
         raise StateMismatchError(
             "the answer has no state, so nobody can tell which request it belongs to",
             hint="Paste the whole address, from https:// to its end, not the code alone.",
@@ -124,7 +160,7 @@ def _match_without_state(
             "the answer has no state, and the provider does not tell whose account it is from: "
             "anybody can have sent it",
             hint="Connect in one go, in a browser that is opened for it: "
-            f"{ormco_command('connect', practice_id)}",
+            f"{ormco_command('connect', practice_id or '')}",
         )
     if captured is not None:
         return captured.request
@@ -138,9 +174,10 @@ def _match_without_state(
     raise no_such_request(practice_id)
 
 
-def no_such_request(practice_id: str) -> StateMismatchError:
+def no_such_request(practice_id: str | None) -> StateMismatchError:
     """Return the error for an answer to no open request."""
     return StateMismatchError(
         "no open request belongs to this answer: it was answered already, is too old, or was begun elsewhere",
-        hint=f"Begin again and use the address of the new attempt: {ormco_command('begin', practice_id)}",
+        hint="Begin again and use the address of the new attempt: "
+        f"{ormco_command('begin', practice_id or '')}",
     )

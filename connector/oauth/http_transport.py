@@ -15,6 +15,7 @@ from requests.utils import select_proxy
 from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
+from connector.calls import record_call
 from connector.oauth.http_body import Limits, read_whole, require_known_coding
 from connector.oauth.http_connection import CURRENT, Exchange, timed
 from connector.oauth.http_environment import Way, find_way, is_http_proxy
@@ -103,9 +104,11 @@ class Transport(HTTPAdapter):
         waits = (connect or _CONNECT_TIMEOUT, silence or _SILENCE_TIMEOUT)
         exchange = Exchange(self.limits.seconds, silence=waits[1], idle=self.limits.idle)
         token = CURRENT.set(exchange)
+        began, status, outcome = time.monotonic(), None, "answered"
         try:
             way = self._way(request.url or "", verify, proxies)
             response = self._carry_out(request, exchange, timeout=waits, cert=cert, **way)
+            status = response.status_code
             require_known_coding(response)
             if stream:
                 exchange.extend(self.limits.stream_seconds)
@@ -113,9 +116,12 @@ class Transport(HTTPAdapter):
                 read_whole(response, self.limits.body)
             return response
         except (HTTPError, OSError, ValueError) as exc:
+            outcome = type(exc).__name__
             raise request_error(exc, exchange) from exc
         finally:
             CURRENT.reset(token)
+            host, seconds = urlsplit(request.url or "").hostname or "", time.monotonic() - began
+            record_call(host=host, status=status, outcome=outcome, seconds=seconds)
 
     def _renew_after_fork(self) -> None:
         """Open new connections in a child: two processes on one connection would get each other's answers."""

@@ -7,6 +7,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -114,14 +115,27 @@ class AccessTokens:
         self._failed: dict[str, int] = {}
         self._pool: ThreadPoolExecutor | None = None
 
-    def access_token(self, practice_id: str, *, min_ttl: float = 60.0, rejected: str | None = None) -> str:
-        """Return the value of `token`."""
+    def cached_value(self, practice_id: str, min_ttl: float) -> str | None:
+        """Return the token in memory if it is valid and was looked at lately; never waits."""
+        cached = self._cached(practice_id, min_ttl)
+        return None if cached is None else cached.value
+
+    def cached_token(self, practice_id: str, min_ttl: float) -> AccessToken | None:
+        """Return the same with its times."""
+        cached = self._cached(practice_id, min_ttl)
+        return None if cached is None else cached.token
+
+    def _cached(self, practice_id: str, min_ttl: float) -> _Cached | None:
         cached = self._cache.get(practice_id)
-        if cached is not None and rejected is None:
+        if cached is not None:
             now = self._now()
             if cached.read_at <= now < cached.check_at and now + min_ttl <= cached.expires_at:
-                return cached.value
-        return self._looked_up(practice_id, min_ttl, rejected).value
+                return cached
+        return None
+
+    def access_token(self, practice_id: str, *, min_ttl: float = 60.0, rejected: str | None = None) -> str:
+        """Return the value of `token`."""
+        return self.token(practice_id, min_ttl=min_ttl, rejected=rejected).value
 
     def token(self, practice_id: str, *, min_ttl: float = 60.0, rejected: str | None = None) -> AccessToken:
         """Return an access token that is valid now.
@@ -139,12 +153,8 @@ class AccessTokens:
             connector.errors.ProviderUnavailableError: it ended, and no other can be had now; or an API
                 rejects a token that was just renewed for that.
         """
-        cached = self._cache.get(practice_id)
-        if cached is not None and rejected is None:
-            now = self._now()
-            if cached.read_at <= now < cached.check_at and now + min_ttl <= cached.expires_at:
-                return cached.token
-        return self._looked_up(practice_id, min_ttl, rejected).token
+        cached = self._cached(practice_id, min_ttl) if rejected is None else None
+        return (cached or self._looked_up(practice_id, min_ttl, rejected)).token
 
     def refresh(self, practice_id: str, *, force: bool = False) -> Connection:
         """Refresh a connection whose access token is near its end.
@@ -405,7 +415,8 @@ class AccessTokens:
                 self._pool = ThreadPoolExecutor(_PROACTIVE_THREADS, thread_name_prefix="ormco-refresh")
             self._pending[practice_id] = row.generation
             try:
-                self._pool.submit(self._run_in_background, practice_id, row)
+                scope = copy_context()  # so that observers are told of calls in the background as well
+                self._pool.submit(scope.run, self._run_in_background, practice_id, row)
             except RuntimeError:  # the interpreter is about to end
                 self._pending.pop(practice_id, None)
 

@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 
 from connector.clock import Clock
@@ -14,7 +15,7 @@ from connector.errors import ConnectorError, ProviderUnavailableError
 from connector.refresh.access import AccessTokens
 from connector.store.store import DueGrant, Store
 
-__all__ = ["Done", "Pace", "Summary", "refresh_due"]
+__all__ = ["Done", "Pace", "RefreshSummary", "refresh_due"]
 
 # An outage is told by the share of failures among the last calls, once there are enough of them.
 _SAMPLE = 50
@@ -59,7 +60,7 @@ class Done:
 
 
 @dataclass(slots=True, kw_only=True)
-class Summary:
+class RefreshSummary:
     """What a run did.
 
     Attributes:
@@ -84,7 +85,7 @@ def refresh_due(
     within: float,
     pace: Pace | None = None,
     progress: Callable[[Done], object] = lambda done: None,
-) -> Summary:
+) -> RefreshSummary:
     """Refresh every connection whose access token ends within so many seconds.
 
     Several runs may be under way, on several machines: each connection is refreshed by one of them. A run
@@ -144,7 +145,7 @@ class _Run:
         self._progress = progress
         self._throttle = _Throttle(store.clock, pace.per_second)
         due = store.due(within)
-        self._summary = Summary(total=len(due))
+        self._summary = RefreshSummary(total=len(due))
         self._waiting = _in_order(due)
         self._guard = threading.Lock()  # of the counts, and of what waits
         self._sample: deque[bool] = deque(maxlen=_SAMPLE)
@@ -152,9 +153,9 @@ class _Run:
         self._seen: set[str] = set()
         self._broken: BaseException | None = None
 
-    def run(self) -> Summary:
+    def run(self) -> RefreshSummary:
         with ThreadPoolExecutor(self._pace.at_once, thread_name_prefix="ormco-due") as pool:
-            for worker in [pool.submit(self._work) for _ in range(self._pace.at_once)]:
+            for worker in [pool.submit(copy_context().run, self._work) for _ in range(self._pace.at_once)]:
                 worker.result()
         if self._broken is not None:
             raise self._broken

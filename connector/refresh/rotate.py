@@ -263,6 +263,9 @@ class Rotator:
         if isinstance(exc, ConfigurationError):
             self._store.grants.end_lease(claimed, lost=False)
             return
+        _LOG.warning(
+            "the refresh of %s failed: %s", claimed.practice_id, exc.message, extra=_facts(claimed, exc.kind)
+        )
         wait = exc.retry_after
         is_lost_now = is_lost or was_lost
         reason = RATE_LIMITED if wait is not None else ANSWER_LOST if is_lost_now else exc.kind
@@ -310,6 +313,8 @@ class Rotator:
             _LOG.warning(
                 "newer tokens of %s were stored meanwhile", claimed.practice_id, extra=_facts(claimed)
             )
+        else:
+            _LOG.info("the tokens of %s were refreshed", claimed.practice_id, extra=_facts(claimed))
         return stored
 
     def _event(self, row: Row, outcome: str, state: ConnectionState = ConnectionState.DEGRADED) -> Event:

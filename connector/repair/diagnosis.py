@@ -1,4 +1,4 @@
-"""What is wrong with a connection, found out by using it; what needs no person is mended on the way."""
+"""What is wrong with a connection, and what it needs; nothing is changed and no token is sent for renewal."""
 
 from __future__ import annotations
 
@@ -6,189 +6,91 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from connector.communicate.users import TokenVerdict, probe_token
-from connector.connection import Connection, ConnectionState, Event
-from connector.consent.account import drop_unverified, verify_account
-from connector.consent.confirmation import end_overdue
-from connector.errors import GrantRefusedError, NeedsRepairError, ProviderUnavailableError
-from connector.hints import ormco_command
-from connector.refresh import AccessTokens
-from connector.refresh.outcome import require_alive
+from connector.connection import Connection, ConnectionState
+from connector.errors import ConfigurationError, ProviderUnavailableError
 from connector.resources import Resources
-from connector.revocation.proof import Finding, prove
-from connector.store.grants import FromNow
-from connector.store.row import UNVERIFIED
+from connector.store.row import Row, Rows
 
-__all__ = ["Diagnosis", "Step", "diagnose", "is_unverified_refused", "settle_account"]
+__all__ = ["Diagnosis", "Need", "diagnose"]
 
 
-class Step(StrEnum):
-    """What a connection needed, from the least to the most."""
+class Need(StrEnum):
+    """What a connection needs."""
 
-    NONE = "none"
-    REFRESH = "refresh"
-    ACCOUNT = "account"
-    CONSENT = "consent"
-    RECONNECT = "reconnect"
+    NOTHING = "nothing"
+    REFRESH = "refresh"  # `refresh(force=True)` or `repair` brings it back
+    CONSENT = "consent"  # a person of the practice has to allow access, or to confirm the account
+    RECONNECT = "reconnect"  # a revocation is under way: finish it, then connect again
+    SETTINGS = "settings"  # this process's settings are wrong or missing
+    WAIT = "wait"  # the provider fails, and it is tried again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """What was found, and what mended it, or what will: consent and more need a person.
+    """What is wrong with a connection.
 
     Attributes:
-        found: in words, without a full stop.
-        step: done already, unless it is `Step.CONSENT`.
+        practice_id: whose connection.
+        found: what is wrong, in words without a full stop; "nothing is wrong" if nothing is.
+        needs: what brings it back.
+        connection: as it is stored, or None if there is none.
     """
 
+    practice_id: str
     found: str
-    step: Step
+    needs: Need
+    connection: Connection | None = None
 
 
-def diagnose(resources: Resources, tokens: AccessTokens, practice_id: str) -> Diagnosis:
-    """Use a connection as its users do; refresh it or read its account where that is all it needs.
-
-    Raises:
-        connector.errors.RevokedError: it is being revoked.
-        connector.errors.AccountMismatchError: its newest tokens are another account's.
-        connector.errors.AccountUnconfirmedError: a person has to confirm whose they are.
-        connector.errors.ProviderUnavailableError: nothing can be found out now.
-        connector.errors.ClientRefusedError: the settings are wrong, not the connection.
-    """
-    end_overdue(resources)
-    rows = resources.store.grants.rows(practice_id)
-    if rows.main is None:
-        return Diagnosis(found="there was no connection yet", step=Step.CONSENT)
-    connection = rows.main.connection
-    if connection.state is ConnectionState.REVOKING:
-        require_alive(connection)
-    if rows.unverified is not None and rows.unverified.state == ConnectionState.DEGRADED:
-        if settle_account(resources, practice_id):
-            return Diagnosis(
-                found="the account behind the newest tokens had not been read", step=Step.ACCOUNT
-            )
-        return diagnose(resources, tokens, practice_id)
-    if connection.state is ConnectionState.REVOKED:
-        return Diagnosis(found="the connection was revoked", step=Step.CONSENT)
-    if connection.state is ConnectionState.NEEDS_REPAIR:
-        return _second_chance(resources, tokens, connection)
-    return _use(resources, tokens, connection)
-
-
-def settle_account(resources: Resources, practice_id: str) -> bool:
-    """Read the account behind unverified tokens; return False if those are dead, and drop them.
+def diagnose(resources: Resources, practice_id: str) -> Diagnosis:
+    """Look at a connection as it is stored, and show its access token to the provider's API.
 
     Raises:
-        connector.errors.AccountMismatchError: it is another account than it has to be.
-        connector.errors.ProviderUnavailableError: it cannot be read now; the tokens are kept.
+        connector.errors.StoreError: the store fails.
     """
-    try:
-        verify_account(resources, practice_id)
-    except GrantRefusedError as exc:
-        _drop(resources, practice_id, exc)
-        return False
-    except ProviderUnavailableError:
-        if not is_unverified_refused(resources, practice_id):
-            raise
-        if prove(resources, practice_id, UNVERIFIED).finding is Finding.ALIVE:
-            verify_account(resources, practice_id)
-            return True
-        _drop(resources, practice_id, GrantRefusedError("the granted tokens ended", certain=True))
-        return False
-    return True
-
-
-def is_unverified_refused(resources: Resources, practice_id: str) -> bool:
-    """Return whether the newest tokens, whose account is not known yet, are refused by the API."""
-    row = resources.store.grants.rows(practice_id).unverified
-    if row is None or row.access_sealed is None:
-        return False
-    return _verdict(resources, resources.store.grants.access_token(row) or "") is TokenVerdict.REFUSED
-
-
-def _drop(resources: Resources, practice_id: str, refusal: GrantRefusedError) -> None:
-    """Forget dead tokens; if there are no others, the connection needs repair."""
     rows = resources.store.grants.rows(practice_id)
-    if rows.unverified is None:
-        return
-    if rows.live is not None:
-        drop_unverified(resources, rows.unverified, refusal)
-        return
-    state = ConnectionState.NEEDS_REPAIR
-    event = Event(
-        at=resources.clock.utc_now(),
-        kind="refresh",
-        outcome="grant_refused",
-        practice_id=practice_id,
-        state=state,
-    )
-    words = "the granted tokens ended before their account could be read"
-    changes = {"state": state.value, "since": FromNow(), "reason": "grant_refused", "last_error": words}
-    resources.store.grants.change(rows.unverified, changes, [event])
-
-
-def _use(resources: Resources, tokens: AccessTokens, before: Connection) -> Diagnosis:
-    """Have an access token handed out, and show it to the provider's API."""
+    connection = rows.main.connection if rows.main is not None else None
     try:
-        found = _work(resources, tokens, before.practice_id)
-    except NeedsRepairError:
-        return _why_dead(resources.store.connection(before.practice_id) or before)
-    after = resources.store.connection(before.practice_id) or before
-    if found == _STILL_REFUSED:
-        return Diagnosis(found=found, step=Step.CONSENT)
-    if after.token_generation == before.token_generation:
-        return Diagnosis(found=found or "nothing is wrong", step=Step.NONE)
-    return Diagnosis(found=found or before.last_error or "the access token had ended", step=Step.REFRESH)
+        resources.config.registration(resources.config.load_provider())
+        found, needs = _needs(resources, rows)
+    except ConfigurationError as exc:
+        found, needs = exc.message, Need.SETTINGS
+    except ProviderUnavailableError as exc:
+        found, needs = exc.message, Need.WAIT
+    return Diagnosis(practice_id=practice_id, found=found, needs=needs, connection=connection)
 
 
-def _work(resources: Resources, tokens: AccessTokens, practice_id: str) -> str:
-    """Do what brings a working access token; return what was found on the way, or ""."""
-    state = resources.store.existing(practice_id).state
-    if state is ConnectionState.DEGRADED:
-        tokens.refresh(practice_id, force=True)
-    else:
-        tokens.access_token(practice_id)
-    if _present_verdict(resources, practice_id) in _GOOD:
-        return ""
-    # A doubtful one as well: some of 3Shape's hosts answer 500 to a token that has ended.
-    tokens.refresh(practice_id, force=True)
-    verdict = _present_verdict(resources, practice_id)
+def _needs(resources: Resources, rows: Rows) -> tuple[str, Need]:
+    row = rows.main
+    if row is None:
+        return "there is no connection", Need.CONSENT
+    if rows.unverified is not None and rows.unverified.confirm_by is not None:
+        return "nobody has confirmed the new account yet", Need.CONSENT
+    if row.state == ConnectionState.REVOKING:
+        return "the connection is being revoked", Need.RECONNECT
+    if row.state == ConnectionState.REVOKED:
+        return "the connection was revoked", Need.CONSENT
+    if row.state == ConnectionState.NEEDS_REPAIR:
+        return row.last_error or "the grant is dead", Need.CONSENT
+    if rows.unverified is not None:
+        return "the account behind the newest tokens is not read yet", Need.REFRESH
+    return _by_token(resources, row)
+
+
+def _by_token(resources: Resources, row: Row) -> tuple[str, Need]:
+    if not row.lasts():
+        if row.retry_in:
+            return row.last_error or "the last refresh failed", Need.WAIT
+        if not row.renewable:
+            return "the access token ended, and there is no refresh token", Need.CONSENT
+        return row.last_error or "the access token has ended", Need.REFRESH
+    token = resources.store.grants.access_token(row) or ""
+    verdict = probe_token(resources.provider, token, clock=resources.clock)
+    del token  # reporters collect local variables
+    if verdict is TokenVerdict.REFUSED:
+        return "the provider's API does not accept the access token", Need.REFRESH
     if verdict is TokenVerdict.DOUBTFUL:
-        raise ProviderUnavailableError(
-            "the provider's API fails, with a new access token too; the connection itself was refreshed",
-            hint="Nobody has to give access again. Try again in a few minutes: "
-            f"{ormco_command('repair', practice_id)}",
-        )
-    return "the access token was not accepted any more" if verdict in _GOOD else _STILL_REFUSED
-
-
-_GOOD = (TokenVerdict.ACCEPTED, TokenVerdict.UNASKED)
-_STILL_REFUSED = "not even a new access token is accepted"
-
-
-def _present_verdict(resources: Resources, practice_id: str) -> TokenVerdict:
-    """Ask the provider's API what it thinks of the present access token."""
-    row = resources.store.grants.row(practice_id)
-    return _verdict(resources, "" if row is None else resources.store.grants.access_token(row) or "")
-
-
-def _verdict(resources: Resources, access_token: str) -> TokenVerdict:
-    return probe_token(resources.provider, access_token, clock=resources.clock)
-
-
-def _second_chance(resources: Resources, tokens: AccessTokens, connection: Connection) -> Diagnosis:
-    """Try a grant that was given up once more: what was taken for a refusal may have been an outage."""
-    proof = prove(resources, connection.practice_id)
-    if proof.finding is not Finding.ALIVE:
-        return _why_dead(connection)
-    found = "the provider accepts the refresh token again, which it had refused"
-    return Diagnosis(found=found, step=Step.REFRESH)
-
-
-def _why_dead(connection: Connection) -> Diagnosis:
-    words = {
-        "grant_refused": "the provider does not accept the grant any more",
-        "answer_lost": "the answer to a refresh was lost, and the provider takes only what was in it",
-        "not_renewable": "access has ended, and the provider gave no refresh token",
-    }
-    found = words.get(connection.reason or "", connection.last_error or "the grant is dead")
-    return Diagnosis(found=found, step=Step.CONSENT)
+        return "the provider's API fails", Need.WAIT
+    if row.state == ConnectionState.DEGRADED:
+        return row.last_error or "the last refresh failed", Need.WAIT if row.retry_in else Need.REFRESH
+    return "nothing is wrong", Need.NOTHING

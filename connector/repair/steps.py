@@ -11,14 +11,15 @@ from connector.errors import (
     CodeRefusedError,
     ConnectionNotFoundError,
     ConnectorError,
+    ConsentRequiredError,
     ProviderUnavailableError,
 )
 from connector.hints import ormco_command
 from connector.refresh import AccessTokens
-from connector.repair.diagnosis import Step, diagnose, is_unverified_refused, settle_account
+from connector.repair.silent import Step, is_unverified_refused, repair_silently, settle_account
 from connector.resources import Resources
 from connector.revocation import revoke
-from connector.revocation.removal import Consequences, Removal, consequences
+from connector.revocation.removal import Removal, RevocationSteps, revocation_steps
 
 __all__ = ["LastResort", "Repair", "reconnect", "repair"]
 
@@ -35,12 +36,12 @@ class Repair:
     Attributes:
         connection: as it is now.
         found: what was wrong, in words.
-        step: "none", "refresh", "account", "consent" or "reconnect": the least step that worked.
+        step: the least step that worked.
     """
 
     connection: Connection
     found: str
-    step: str
+    step: Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ class LastResort:
     """
 
     removal: Removal
-    agree: Callable[[Consequences], bool]
+    agree: Callable[[RevocationSteps], bool]
 
 
 def repair(
@@ -61,7 +62,7 @@ def repair(
     tokens: AccessTokens,
     practice_id: str,
     *,
-    options: consent.ConsentOptions,
+    options: consent.ConsentOptions | None,
     last_resort: LastResort | None = None,
 ) -> Repair:
     """Diagnose first; ask for consent again only where nothing less works.
@@ -73,26 +74,33 @@ def repair(
         tokens: gives access tokens.
         practice_id: the practice; one without a connection is connected.
         options: how to get consent if it comes to that, and which account is acceptable; its `progress` is
-            told "found: …" as well.
+            told "found: …" as well. None: ask nobody.
         last_resort: how to start anew if consent alone does not help; None: leave that to `reconnect`.
 
     Raises:
         connector.errors.ProviderUnavailableError: the provider is down; the connection may be in order.
         connector.errors.RevokedError: it is being revoked.
+        connector.errors.ConsentRequiredError: a person is needed, and `options` is None.
         connector.errors.ConnectorError: as `consent.connect` does.
     """
     before = resources.store.connection(practice_id)
     consent.check_provider(before, resources.config.load_provider())
-    diagnosis = diagnose(resources, tokens, practice_id)
-    if before is not None:
+    diagnosis = repair_silently(resources, tokens, practice_id)
+    if before is not None and options is not None:
         options.progress(f"found: {diagnosis.found}")
     step = diagnosis.step
     if step is Step.CONSENT:
+        if options is None:
+            raise ConsentRequiredError(
+                f"{practice_id} has to give access again: {diagnosis.found}",
+                hint="Send a person of the practice through `begin` and `complete`.",
+                practice_id=practice_id,
+            )
         step = _ask_again(resources, practice_id, options, last_resort)
     connection = resources.store.existing(practice_id)
     if before is not None and step is not Step.NONE:
         _record(resources, connection, found=diagnosis.found, step=step)
-    return Repair(connection=connection, found=diagnosis.found, step=step.value)
+    return Repair(connection=connection, found=diagnosis.found, step=step)
 
 
 def reconnect(
@@ -154,7 +162,7 @@ def _ask_again(
 
 def _agrees(resources: Resources, practice_id: str, last_resort: LastResort) -> bool:
     try:
-        what = consequences(resources, practice_id)
+        what = revocation_steps(resources, practice_id)
     except ConnectionNotFoundError:
         return False  # it never was connected, so there is nothing to remove
     return what is not None and last_resort.agree(what)

@@ -9,6 +9,7 @@ from connector.connection import Account, Connection, ConnectionState
 from connector.consent import Progress, check_provider
 from connector.errors import (
     BrowserUnavailableError,
+    ConsentRequiredError,
     ExtraMissingError,
     GrantStillHonouredError,
     ProviderUnavailableError,
@@ -19,13 +20,14 @@ from connector.resources import Resources
 from connector.store.row import Rows
 
 __all__ = [
-    "Consequences",
     "Removal",
     "Remove",
+    "RevocationSteps",
+    "ask_nobody",
     "by_hand",
-    "consequences",
     "is_over",
     "remove_from_page",
+    "revocation_steps",
     "steps_by_hand",
 ]
 
@@ -55,8 +57,8 @@ class Removal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Consequences:
-    """What a revocation will cut off.
+class RevocationSteps:
+    """What a revocation will cut off, and what a person does for it if no endpoint does.
 
     Attributes:
         practice_id: whose connection.
@@ -64,15 +66,19 @@ class Consequences:
         others: practices in this store that are connected to the same account.
         whole_application: whether "Ormco" as such goes from the account, and with it the access of everyone
             that rests on it, such as OrmcoDigital.
+        page_url: address of the Applications page, or None if it is not known.
+        steps: what a person does on it, in words; empty if the provider has a revocation endpoint.
     """
 
     practice_id: str
     account: Account | None
     others: tuple[str, ...] = ()
     whole_application: bool = True
+    page_url: str | None = None
+    steps: tuple[str, ...] = ()
 
 
-def consequences(resources: Resources, practice_id: str) -> Consequences | None:
+def revocation_steps(resources: Resources, practice_id: str) -> RevocationSteps | None:
     """Return what revoking a connection will cut off; None where nothing is left to cut off.
 
     Raises:
@@ -86,11 +92,14 @@ def consequences(resources: Resources, practice_id: str) -> Consequences | None:
     check_provider(connection, resources.config.load_provider())
     account = connection.account
     others = resources.store.practices_of_account(connection.provider, account.id) if account else []
-    return Consequences(
+    page, whole = resources.config.load_provider().applications_page, _is_whole_application(resources)
+    return RevocationSteps(
         practice_id=practice_id,
         account=account,
         others=tuple(other for other in others if other != practice_id),
-        whole_application=_is_whole_application(resources),
+        whole_application=whole,
+        page_url=page if whole else None,
+        steps=tuple(steps_by_hand(page, None if account is None else account.email)) if whole else (),
     )
 
 
@@ -127,6 +136,19 @@ def by_hand(provider: Provider, connection: Connection) -> str:
     words = " ".join(f"{number}. {step}" for number, step in steps)
     command = ormco_command("revoke", connection.practice_id, "--confirm-done")
     return f"Remove it by hand: {words} Then: {command}"
+
+
+def ask_nobody(page_url: str, *, account: str | None) -> bool:
+    """Refuse to open a browser: a server leaves the removal to the practice.
+
+    Raises:
+        connector.errors.ConsentRequiredError: always.
+    """
+    whose = f" of {account}" if account else ""
+    raise ConsentRequiredError(
+        f"only a person can remove Ormco from the Applications page{whose}",
+        hint="Show what `revocation_steps` returns; once the person has done it, call `confirm_revoked`.",
+    )
 
 
 def remove_from_page(provider: Provider, connection: Connection, removal: Removal) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from connector.calls import current_actor
 from connector.clock import from_timestamp
 from connector.connection import ConnectionState, Event
 from connector.store.database import Statement
@@ -24,6 +25,9 @@ _INSERTED = "sequence, nonce, at, kind, outcome, practice_id, actor, state, deta
 _PRUNED_AT_ONCE = 5000
 
 Subscriber = Callable[[Event], object]
+_LOG = logging.getLogger("connector")
+_DONE = {"ok", "begun", "pruned", "requested", "active", "none"}
+_NEEDS_A_PERSON = {ConnectionState.NEEDS_REPAIR, ConnectionState.REVOKING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,8 @@ class AuditLog:
 
     def named(self, events: Sequence[Event]) -> list[tuple[int, Event]]:
         """Give events their actor, and a random number by which each is known before it has a place."""
-        return [(new_mark(), replace(event, actor=event.actor or self._actor)) for event in events]
+        actor = current_actor() or self._actor
+        return [(new_mark(), replace(event, actor=event.actor or actor)) for event in events]
 
     def statements(self, named: Sequence[tuple[int, Event]], guard: Guard) -> list[Statement]:
         """Return what records events if a condition holds; it may run a second time."""
@@ -172,11 +177,13 @@ class AuditLog:
 
     def tell(self, named: Sequence[tuple[int, Event]]) -> None:
         """Tell subscribers of events that are stored; in a `deferred` block, when it ends."""
-        if not named or not self._subscribers:
-            return
         waiting = getattr(self._deferred, "waiting", None)
         if waiting is not None:
             waiting.extend(named)
+            return
+        for _, event in named:
+            _log(event)
+        if not self._subscribers:
             return
         for nonce, event in named:
             row = self._database.one("SELECT sequence FROM ormco_events WHERE nonce = ?", (nonce,))
@@ -202,7 +209,20 @@ class AuditLog:
             try:
                 subscriber(event)
             except Exception:
-                logging.getLogger("connector").exception("a subscriber to events failed")
+                _LOG.exception("a subscriber to events failed")
+
+
+def _log(event: Event) -> None:
+    """Log an event that is stored: what was done, what failed, and if a person is needed."""
+    if event.kind == "refresh":  # each attempt is logged where it is made, with its error
+        return
+    if event.state in _NEEDS_A_PERSON and event.outcome not in _DONE:
+        level = logging.ERROR
+    else:
+        level = logging.INFO if event.outcome in _DONE else logging.WARNING
+    whose = event.practice_id or "the store"
+    extra = {"practice_id": event.practice_id, "kind": event.kind, "actor": event.actor}
+    _LOG.log(level, "%s of %s: %s", event.kind, whose, event.outcome, extra=extra)
 
 
 def _to_event(row: Sequence[Any]) -> Event:

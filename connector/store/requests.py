@@ -71,6 +71,39 @@ class RequestRecords:
         )
         return [self._opened(digest, sealed) for digest, sealed in rows]
 
+    def answered(
+        self, *, state: str | None, practice_id: str | None, binding: str | None
+    ) -> AuthorizationRequest | None:
+        """Return the request that an answer was taken for before, if it was the same session's.
+
+        Args:
+            state: that came back; None: the newest of the practice that was begun with this binding.
+            practice_id: whose it has to be; None: anybody's.
+            binding: digest of the session secret.
+        """
+        if state is not None:
+            rows = self._database.all(
+                "SELECT state_digest, sealed FROM ormco_requests WHERE state_digest = ? "
+                "AND taken_by IS NOT NULL",
+                (_digest(state),),
+            )
+        else:
+            rows = self._database.all(
+                "SELECT state_digest, sealed FROM ormco_requests WHERE practice_id = ? "
+                "AND taken_by IS NOT NULL ORDER BY expires_at DESC",
+                (practice_id,),
+            )
+        for digest, sealed in rows:
+            request = self._opened(digest, sealed)
+            if practice_id in (None, request.practice_id) and request.binding == binding:
+                return request
+        return None
+
+    def is_spent(self, code: str) -> bool:
+        """Return whether any process has recorded that a code was sent."""
+        sql = "SELECT 1 FROM ormco_spent_codes WHERE digest = ?"
+        return self._database.one(sql, (_digest(canonical_code(code)),)) is not None
+
     def take(self, state: str) -> bool:
         """Use a request up; of several that try, one is told True."""
         digest, mark = _digest(state), new_mark()

@@ -9,7 +9,7 @@ from typing import Any
 
 from connector.clock import Clock, from_timestamp
 from connector.connection import Connection, ConnectionState, Event, LabConnection, not_found
-from connector.errors import StoreDamagedError, StoreLockedError
+from connector.errors import StoreDamagedError, StoreLockedError, StoreUnavailableError
 from connector.store.audit import AuditLog, Guard
 from connector.store.cursors import WatchDatabase, WatchRecords, delete_cursors
 from connector.store.database import Database, Execute
@@ -21,7 +21,7 @@ from connector.store.row import COLUMNS, LIVE, TABLE, Row, Rows, is_practice_id
 from connector.store.store_keys import StoreKeys
 from connector.store.watch_claims import WatchClaims
 
-__all__ = ["DueGrant", "Store", "Summary"]
+__all__ = ["DueGrant", "Store", "StoreSummary"]
 
 _PAGE = 500
 _DEGRADED_SECONDS = 3600.0
@@ -42,7 +42,7 @@ class DueGrant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
+class StoreSummary:
     """How all connections are, for a monitor.
 
     Attributes:
@@ -134,6 +134,20 @@ class Store:
                 self.seal_anew()
         self.database.db.make_room()
 
+    def ping(self) -> None:
+        """Prove that the store answers and that its key opens it; writes nothing.
+
+        Raises:
+            connector.errors.StoreError: if not.
+        """
+        if not self.database.exists():
+            raise StoreUnavailableError(
+                "there is no store yet", hint="It is made by the first connection; check ORMCO_STORE."
+            )
+        record = self.keys.record()
+        if record.source is not None:
+            record.check(self.keys.ring())
+
     def rotate_keys(self, *, progress: Callable[[int], object] = lambda done: None) -> int:
         """Seal everything with a new key, while others read and write; return how many values.
 
@@ -191,6 +205,25 @@ class Store:
                     yield _shown(Row(*values))
                 last = values[0]
 
+    def search(self, text: str, *, limit: int) -> list[Connection]:
+        """Return connections that contain a text, those that need attention first; needs no key.
+
+        Args:
+            text: a part of the practice id, of the account's address or of its name; "" for all.
+            limit: how many at the most.
+        """
+        pattern = "%" + "".join(f"\\{each}" if each in "\\%_" else each for each in text.lower()) + "%"
+        found = " OR ".join(
+            f"LOWER(COALESCE({column}, '')) LIKE ? ESCAPE '\\'"
+            for column in ("practice_id", "account_email", "account_name")
+        )
+        sql = (
+            f"{self._select} WHERE {found} ORDER BY CASE WHEN {self._attention} THEN 0 ELSE 1 END, "
+            "practice_id, slot LIMIT ?"
+        )
+        rows = self.database.all(sql, (pattern, pattern, pattern, limit))
+        return list({row[0]: _shown(Row(*row)) for row in reversed(rows)}.values())[::-1]
+
     def practices_of_account(self, provider: str, account_id: str) -> list[str]:
         """Return the practices that are connected to one account."""
         rows = self.database.all(
@@ -210,7 +243,7 @@ class Store:
         )
         return [DueGrant(practice_id=row[0], failures=row[1], due_in=row[2]) for row in rows]
 
-    def summary(self) -> Summary:
+    def summary(self) -> StoreSummary:
         """Count the connections by state, and tell how late refreshes are; needs no key."""
         now = self.database.dialect.now
         by_state = f"SELECT state, COUNT(*) FROM {TABLE} WHERE slot = 'live' GROUP BY state"  # noqa: S608
@@ -218,7 +251,7 @@ class Store:
         late = f"SELECT COUNT(*), {now} - MIN(due_at) FROM {TABLE} WHERE due_at < {now}"  # noqa: S608
         overdue, lag = self.database.one(late, ()) or (0, None)
         unconfirmed = f"SELECT COUNT(*) FROM {TABLE} WHERE confirm_by IS NOT NULL"  # noqa: S608
-        return Summary(
+        return StoreSummary(
             states=dict(self.database.all(by_state, ())),
             needs_attention=(self.database.one(attention, ()) or (0,))[0],
             unconfirmed=(self.database.one(unconfirmed, ()) or (0,))[0],

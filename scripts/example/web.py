@@ -145,7 +145,7 @@ def test() -> Response:
 
 def ask_to_disconnect() -> str | Response:
     """Say what will be cut off, and how."""
-    consequences = _connector().consequences(g.person.practice_id)
+    consequences = _connector().revocation_steps(g.person.practice_id)
     if consequences is None:
         return _to_profile()
     provider = current_app.extensions["config"].load_provider()

@@ -1,0 +1,171 @@
+"""What is going on: who acts, which library call it is for, and who is told of calls to the outside."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
+
+__all__ = [
+    "Call",
+    "CallObservers",
+    "Scope",
+    "current_actor",
+    "each_in_scope",
+    "in_scope",
+    "operation",
+    "record_call",
+]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S", bound="Scoped")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One HTTP request to the outside.
+
+    Attributes:
+        operation: the library call it was made for, such as "complete", "token" or "cases.list".
+        practice_id: whose connection it was for, or None.
+        host: the host that was called.
+        status: of the answer, or None if there was none.
+        outcome: "answered", or the name of the error.
+        seconds: until the answer was there, its body included unless it is streamed.
+    """
+
+    operation: str
+    practice_id: str | None
+    host: str
+    status: int | None
+    outcome: str
+    seconds: float
+
+
+Observer = Callable[[Call], object]
+
+
+class CallObservers:
+    """Whoever is told of one connector's calls; thread-safe."""
+
+    def __init__(self) -> None:
+        self._observers: tuple[Observer, ...] = ()
+
+    def add(self, observer: Observer) -> Callable[[], None]:
+        """Tell an observer of every call from now on; return a function that ends it."""
+        self._observers = (*self._observers, observer)
+
+        def end() -> None:
+            self._observers = tuple(one for one in self._observers if one is not observer)
+
+        return end
+
+    def tell(self, call: Call) -> None:
+        """Tell every observer of a call; what an observer raises is logged and goes no further."""
+        for observer in self._observers:
+            try:
+                observer(call)
+            except Exception:
+                logging.getLogger("connector").exception("an observer of calls failed")
+
+    def __bool__(self) -> bool:
+        """Return whether there is anybody to tell."""
+        return bool(self._observers)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One library call.
+
+    Attributes:
+        operation: its name.
+        practice_id: whose connection it is for, or None.
+        observers: who is told of the requests it makes.
+        actor: who acts, for the audit record; "" for the connector's own.
+    """
+
+    operation: str
+    practice_id: str | None
+    observers: CallObservers
+    actor: str = ""
+
+
+_SCOPE: ContextVar[Scope | None] = ContextVar("connector_scope", default=None)
+
+
+@contextmanager
+def in_scope(scope: Scope) -> Iterator[None]:
+    """Do what the block does for a library call; the outermost call counts."""
+    if _SCOPE.get() is not None:
+        yield
+        return
+    token = _SCOPE.set(scope)
+    try:
+        yield
+    finally:
+        _SCOPE.reset(token)
+
+
+def current_actor() -> str:
+    """Return who acts in this library call, or "" if it is the connector's own actor."""
+    scope = _SCOPE.get()
+    return "" if scope is None else scope.actor
+
+
+def record_call(*, host: str, status: int | None, outcome: str, seconds: float) -> None:
+    """Tell the observers of the present library call of a request."""
+    scope = _SCOPE.get()
+    if scope is not None and scope.observers:
+        scope.observers.tell(
+            Call(
+                operation=scope.operation,
+                practice_id=scope.practice_id,
+                host=host,
+                status=status,
+                outcome=outcome,
+                seconds=seconds,
+            )
+        )
+
+
+class Scoped(Protocol):
+    """Whatever makes library calls for a connector."""
+
+    def scope(self, name: str, practice_id: str | None, /) -> Scope:
+        """Return what a library call is known by."""
+
+
+def operation(name: str) -> Callable[[Callable[Concatenate[S, P], R]], Callable[Concatenate[S, P], R]]:
+    """Make a method one library call: its events name the actor, and observers are told of its requests.
+
+    Args:
+        name: of the library call. The method's first argument is the practice id.
+    """
+
+    def decorate(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+        @functools.wraps(method)
+        def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            practice_id = args[0] if args else kwargs.get("practice_id")
+            with in_scope(self.scope(name, practice_id if isinstance(practice_id, str) else None)):
+                return method(self, *args, **kwargs)
+
+        return call
+
+    return decorate
+
+
+def each_in_scope(scope: Scope, items: Iterator[T]) -> Iterator[T]:
+    """Yield items; each is made in a scope, which does not reach what the caller does in between."""
+    while True:
+        with in_scope(scope):
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+        yield item
