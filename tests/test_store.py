@@ -179,8 +179,8 @@ def test_due_most_urgent_first(store: Store) -> None:
     assert [found.practice_id for found in store.due(900)] == ["ended", "late", "later"]
     store.grants.change(row_of(store, "waits"), {"retry_at": FromNow(-1)})
     assert [(found.practice_id, found.failures) for found in store.due(300)][1:] == [
-        ("waits", 2),
         ("late", 0),
+        ("waits", 2),
     ]
     assert store.summary().overdue == 1
     assert 399 < store.summary().lag < 460

@@ -196,8 +196,8 @@ class AccessTokens:
         if row.lasts() and row.now < half_over:
             return False
         before_call()
-        with self._store.audit.deferred():
-            rotated = self._rotator.rotate(row)
+        with self._store.audit.deferred(), self._locks.hold(practice_id, 0.0) as was_free:
+            rotated = self._rotator.rotate(row) if was_free else None
         return rotated is not None and rotated.generation == row.generation + 1
 
     def close(self, then: Callable[[], object] = lambda: None) -> None:
@@ -423,8 +423,10 @@ class AccessTokens:
     def _run_in_background(self, practice_id: str, row: Row) -> None:
         try:
             if not self._is_closed:
-                with self._store.audit.deferred():
-                    self._rotator.rotate(row)
+                # Under the lock, so that who needs the new token waits for it here, and not for the lease.
+                with self._store.audit.deferred(), self._locks.hold(practice_id, 0.0) as was_free:
+                    if was_free:
+                        self._rotator.rotate(row)
             self._failed.pop(practice_id, None)
         except Exception as exc:
             failures = self._failed[practice_id] = self._failed.get(practice_id, 0) + 1

@@ -43,6 +43,7 @@ class Pooler:
             "pool_mode": "transaction",
             "default_pool_size": self._sessions,
             "max_client_conn": 500,
+            "server_idle_timeout": 5,
             "ignore_startup_parameters": "extra_float_digits",
             "logfile": self._folder / "log",
         }

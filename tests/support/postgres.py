@@ -55,6 +55,7 @@ class PostgresServer:
             "listen_addresses": "''",
             "unix_socket_directories": f"'{self._folder}'",
             "fsync": "on" if self._durable else "off",
+            "max_connections": "300",  # a pooler keeps some for each of the tests' databases
             "log_min_messages": "fatal",
         }
         with (self._data / "postgresql.conf").open("a") as file:
