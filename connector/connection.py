@@ -165,5 +165,5 @@ class Event:
 def not_found(practice_id: str) -> ConnectionNotFoundError:
     """Return the error for a practice without a connection."""
     return ConnectionNotFoundError(
-        f"no connection is stored for {practice_id}", hint=f"Connect it: ormco connect {practice_id}"
+        f"no connection is stored for {practice_id}", hint="Connect the practice first."
     )

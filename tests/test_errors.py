@@ -78,7 +78,6 @@ def test_every_error_says_what_a_program_can_do() -> None:
 
 # Parts whose hints still name commands.
 PENDING = {
-    "connection",
     "consent",
     "refresh",
     "repair",

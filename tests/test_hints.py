@@ -12,13 +12,11 @@ import connector
 from connector.hints import install, ormco_command
 
 PACKAGE = Path(str(connector.__file__)).parent
-# Rebuilt at present; their hints name no commands then.
-PENDING = {"connection.py", "consent", "refresh", "repair", "revocation", "store"}
 
 
 def sources() -> list[tuple[str, str]]:
     found = [(path.relative_to(PACKAGE), path) for path in sorted(PACKAGE.rglob("*.py"))]
-    return [(str(name), path.read_text("utf-8")) for name, path in found if name.parts[0] not in PENDING]
+    return [(str(name), path.read_text("utf-8")) for name, path in found]
 
 
 @pytest.mark.parametrize(

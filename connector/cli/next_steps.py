@@ -37,10 +37,10 @@ def add_next_step(connector: Connector, error: ConnectorError) -> None:
         return
     parts = [error.hint]
     if isinstance(error, errors.ConnectionNotFoundError):
-        parts.insert(0, _suggestion(connector, practice))
+        parts = [_suggestion(connector, practice)]  # the command says the same as the hint
     if _is_repeated(connector, error, context, practice):
         parts = [f"{practice} is connected: this address was used already, and nothing more has to be done"]
-    elif "ormco " not in error.hint:
+    elif "ormco " not in " ".join(parts):
         parts.append(_command_after(connector, error, context, practice))
     # The command comes last, without a dot that would be pasted with it.
     *sentences, last = [part for part in parts if part] or [""]

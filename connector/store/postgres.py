@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from connector.clock import Clock, Deadline
 from connector.errors import ExtraMissingError, StoreDamagedError, StoreError
+from connector.hints import install
 from connector.store.database import Dialect, Execute, Statement
 from connector.store.schema import is_current, migrate
 
@@ -264,9 +265,7 @@ def _sessions() -> ModuleType:
     try:
         from connector.store import postgres_sessions
     except ImportError:
-        raise ExtraMissingError(
-            "PostgreSQL's driver is not installed", hint="Install it: pip install 'ormco-connector[postgres]'"
-        ) from None
+        raise ExtraMissingError("PostgreSQL's driver is not installed", hint=install("postgres")) from None
     return postgres_sessions
 
 
