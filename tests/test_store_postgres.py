@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import sys
 import threading
 import time
@@ -358,3 +359,51 @@ def test_driver_is_not_installed(url: str, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(ExtraMissingError) as caught:
         store_at(url).check()
     assert "ormco-connector[postgres]" in caught.value.hint
+
+
+class FakeServer(threading.Thread):
+    """A server without TLS, or somebody in its place: takes down whether anything was sent in the clear."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.in_the_clear = b""
+
+    def run(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                with client:
+                    asked = client.recv(1024)
+                    if asked[4:8] == _SSL_REQUEST:
+                        client.sendall(b"N")
+                        asked = client.recv(1024)
+                    self.in_the_clear += asked
+
+
+_SSL_REQUEST = (80877103).to_bytes(4, "big")
+
+
+@pytest.mark.parametrize(
+    ("host", "query", "is_trusted"),
+    [
+        ("127.1", "", False),  # a name of this machine that is not known as one
+        ("127.1", "?sslrootcert=/nowhere/root.crt", False),
+        ("127.1", "?sslmode=prefer", True),
+        ("127.1", "?sslmode=disable", True),
+        ("127.0.0.1", "", True),
+        ("localhost", "", True),
+    ],
+)
+def test_a_server_elsewhere_has_to_prove_who_it_is(host: str, query: str, is_trusted: bool) -> None:
+    """Off this machine nothing is sent to a server without TLS, unless the address says so."""
+    server = FakeServer()
+    server.start()
+    port = server.listener.getsockname()[1]
+    store = store_at(f"postgresql://me:made-up@{host}:{port}/x{query}")
+    with pytest.raises(StoreUnavailableError) as caught:
+        store.check()
+    server.listener.close()
+    assert (b"me" in server.in_the_clear) is is_trusted
+    assert ("sslrootcert=PATH" in caught.value.hint) is not is_trusted
+    store.close()

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from connector.clock import Clock
+from connector.connection import Event
 from connector.errors import (
     SettingError,
     StoreDamagedError,
@@ -25,7 +26,7 @@ from connector.errors import (
 from connector.store import Store, open_store
 from connector.store.sqlite_facts import network_share
 from tests.support.processes import ROOT
-from tests.support.stores import KEY, put, store_at, value_of
+from tests.support.stores import KEY, put, row_of, store_at, value_of
 
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
 
@@ -263,3 +264,22 @@ def test_read_only_store(path: Path, store: Store) -> None:
             store.check()
     finally:
         path.parent.chmod(0o700)
+
+
+@pytest.mark.parametrize("how", ["forgotten", "dropped"])
+def test_nothing_stays_of_what_was_deleted(tmp_path: Path, how: str) -> None:
+    """A token that was wiped is in no file of the store, not even as it was sealed."""
+    store = store_at(f"sqlite:///{tmp_path / 'store.db'}")
+    sealed = bytes(put(store, "p").access_sealed or b"")
+
+    def kept() -> list[str]:
+        return sorted(path.name for path in tmp_path.iterdir() if sealed in path.read_bytes())
+
+    assert kept() != []
+    if how == "forgotten":
+        store.forget("p", Event(at=Clock().utc_now(), kind="forget", outcome="ok", practice_id="p"))
+    else:
+        assert store.grants.drop(row_of(store, "p"), [])
+        store.database.scrub()
+    assert kept() == []
+    store.close()

@@ -224,6 +224,7 @@ def _wipe(resources: Resources, rows: Rows, removal: Removal, method: str) -> Re
         else:
             resources.store.grants.change(rows.main, _WIPED, [event])
         rows = resources.store.grants.rows(practice_id)
+    resources.store.database.scrub()
     removal.progress("wiped")
     return Revocation(connection=_connection(rows), method=method, access_token_until=until)
 

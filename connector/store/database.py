@@ -99,6 +99,9 @@ class Database(Protocol):
     def make_room(self) -> None:
         """Make sure that the answer to a refresh can be written, even on a disk that is getting full."""
 
+    def scrub(self) -> None:
+        """Leave nothing on the disk of what was deleted, as far as this process can see to it."""
+
     def facts(self) -> dict[str, str]:
         """Return what a person who looks after it wants to know."""
 

@@ -70,6 +70,11 @@ class LazyDatabase:
         self.open()
         return self.db.transact(work)
 
+    def scrub(self) -> None:
+        """Leave nothing on the disk of what was deleted."""
+        self.open()
+        self.db.scrub()
+
     def open(self) -> None:
         """Open the database, and make it if there is none."""
         if not self._is_ready:

@@ -150,6 +150,9 @@ class PostgresDatabase:
     def make_room(self) -> None:
         """Do nothing: the claim of a refresh has just shown that the server can write."""
 
+    def scrub(self) -> None:
+        """Do nothing: the server's VACUUM sees to it, and its log and backups are its administrator's."""
+
     def facts(self) -> dict[str, str]:
         """Return which server it is, without the password, and whether there is a pooler in between."""
         sessions = _sessions()

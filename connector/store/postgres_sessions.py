@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from connector.clock import Deadline
@@ -27,7 +31,16 @@ _UNIQUE = "23505"
 _MISSING = {"42P01", "42703"}  # no such table, no such column
 # libpq gives no code for what happens before a session exists, only the server's words.
 _PASSING = ("too many clients", "connection slots", "starting up", "shutting down", "recovery mode")
-_FINAL = ("authentication failed", "does not exist", "pg_hba.conf", "no password supplied", "invalid")
+_FINAL = (
+    "authentication failed",
+    "does not exist",
+    "pg_hba.conf",
+    "no password supplied",
+    "invalid",
+    "does not support SSL",
+    "certificate",
+)
+_TLS = ("SSL", "certificate")
 
 
 class _Session(psycopg.Connection[Any]):
@@ -57,7 +70,7 @@ def connect(url: str, seconds: float) -> psycopg.Connection[Any]:
         url: the server's.
         seconds: to wait for it.
     """
-    return _Session.connect(url, **_settings(seconds))
+    return _Session.connect(url, **_settings(url, seconds))
 
 
 def open_pool(
@@ -76,7 +89,7 @@ def open_pool(
     return ConnectionPool(
         url,
         connection_class=_Session,
-        kwargs=_settings(connect),
+        kwargs=_settings(url, connect),
         min_size=1,
         max_size=largest,
         max_idle=60.0,
@@ -123,10 +136,13 @@ def translate(exc: psycopg.Error, url: str) -> StoreError | SettingError:
     words = exc.diag.message_primary or " ".join(str(exc).split())[:300]
     if isinstance(exc, NO_SESSION):
         words = "no session can be opened in time"
-    return StoreUnavailableError(
-        f"{where} cannot be used: {words}",
-        hint="Check that the server runs, that ORMCO_STORE names it, and that its user may write there.",
-    )
+    hint = "Check that the server runs, that ORMCO_STORE names it, and that its user may write there."
+    if any(word in words for word in _TLS):
+        hint = (
+            "A server elsewhere has to prove who it is: add sslrootcert=PATH, the certificate of its "
+            "authority, to ORMCO_STORE. To do without, say so there: sslmode=require, or sslmode=disable."
+        )
+    return StoreUnavailableError(f"{where} cannot be used: {words}", hint=hint)
 
 
 def address(url: str) -> str:
@@ -139,10 +155,11 @@ def address(url: str) -> str:
     return f"{host}{parts.path}"
 
 
-def _settings(seconds: float) -> dict[str, Any]:
+def _settings(url: str, seconds: float) -> dict[str, Any]:
     from connector.store.process import this_process
 
     return {
+        **_tls(url),
         "autocommit": True,
         # Prepared statements belong to a session, and a pooler in transaction mode has none to offer.
         "prepare_threshold": None,
@@ -152,3 +169,43 @@ def _settings(seconds: float) -> dict[str, Any]:
         "keepalives_interval": 5,
         "keepalives_count": 3,
     }
+
+
+def _tls(url: str) -> dict[str, str]:
+    """Return what makes sure of the server, if it is elsewhere and the URL does not say otherwise.
+
+    libpq's own default, "prefer", takes any server and any certificate, or none: whoever is in between would
+    get the password and read every row.
+    """
+    said = conninfo_to_dict(url)
+    if "sslmode" in said or all(_is_here(host) for host in _hosts(said)):
+        return {}
+    found = {"sslmode": "verify-full"}
+    if (
+        "sslrootcert" not in said
+        and not os.environ.get("PGSSLROOTCERT")
+        and not _OWN_ROOTS.expanduser().exists()
+    ):
+        found["sslrootcert"] = "system"
+    return found
+
+
+# Where libpq looks for the certificates of authorities by itself.
+_OWN_ROOTS = Path("~/.postgresql/root.crt")
+
+
+def _hosts(said: Mapping[str, Any]) -> list[str]:
+    """Return the hosts that libpq would connect to; "" is the socket of this machine."""
+    named = (
+        said.get("hostaddr") or said.get("host") or os.environ.get("PGHOSTADDR") or os.environ.get("PGHOST")
+    )
+    if not named and "service" in said:
+        return ["a host that a file names"]
+    return str(named or "").split(",")
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host in ("", "localhost") or host.startswith(("/", "@"))

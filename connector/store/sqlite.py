@@ -145,6 +145,16 @@ class SqliteDatabase:
         except OSError as exc:
             raise unavailable(self._path, exc.strerror or str(exc)) from None
 
+    def scrub(self) -> None:
+        """Empty the log, which still holds what was deleted; a reader that is in the way is no failure."""
+        db = self._reader()
+        try:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.Error:
+            db.close()
+            return
+        self._readers.append(db)
+
     def facts(self) -> dict[str, str]:
         """Return where the file is, who may read it, and how much room is left."""
         from connector.store.sqlite_facts import facts
@@ -202,6 +212,7 @@ class SqliteDatabase:
             )
             db.create_function("ormco_now", 0, self._clock.time)
             db.execute("PRAGMA synchronous = FULL")
+            db.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten, not only given free
         except sqlite3.Error as exc:
             raise translate(exc, self._path) from exc
         return db

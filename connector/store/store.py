@@ -286,6 +286,7 @@ class Store:
                 execute(*statement)
 
         self.database.transact(work)
+        self.database.scrub()
         self.audit.tell(named)
 
     def facts(self) -> dict[str, str]:
