@@ -15,7 +15,9 @@ from keyring.backend import KeyringBackend
 
 from connector.errors import SealingKeyError, StoreDamagedError
 from connector.store import Store, new_key
-from connector.store.keys import key_file, parse_keys
+from connector.store.keys import key_file, load_keys, parse_keys
+from connector.store.sealing import KeyRing, key_id
+from tests.support.clock import ManualClock
 from tests.support.stores import KEY, OTHER_KEY, fresh_url, put, row_of, store_at, value_of
 
 
@@ -305,4 +307,59 @@ def test_rotate_while_others_work(url: str) -> None:
     thread.join()
     assert errors == []
     assert value_of(store, "p")[0] == "at-p-0"
+    store.close()
+
+
+@pytest.mark.parametrize("kind", ["file", "keyring"])
+def test_an_old_key_leaves_once_nothing_needs_it(url: str, kind: str, request: pytest.FixtureRequest) -> None:
+    """The key that was rotated away stays for those who are writing with it, and goes a while later."""
+    if kind == "keyring":
+        request.getfixturevalue("fake_keyring")
+    clock = ManualClock()
+    filled(url, None).close()
+    store = store_at(url, keys=None, clock=clock)
+    store_id = store.facts()["store_id"]
+    for _ in range(3):
+        store.rotate_keys()
+        assert len(load_keys(kind, store_id)) == 2
+        store.check()
+        assert len(load_keys(kind, store_id)) == 2
+    clock.advance(16 * 60)
+    store.check()
+    assert [key_id(key) for key in load_keys(kind, store_id)] == [store.facts()["key_id"]]
+    assert value_of(store, "p")[0] == "at-p-0"
+    store.close()
+
+
+def test_nothing_is_written_with_a_key_that_has_left(url: str) -> None:
+    """A process that had opened the store before writes with the new key, and everybody can read it."""
+    clock = ManualClock()
+    filled(url, None).close()
+    idle, store = (store_at(url, keys=None, clock=clock) for _ in range(2))
+    idle.check()
+    store.rotate_keys()
+    clock.advance(16 * 60)
+    store.check()
+    idle.check()
+    put(idle, "late")
+    idle.close()
+    again = store_at(url, keys=None)
+    assert value_of(again, "late")[0] == "at-late-0"
+    again.close()
+    store.close()
+
+
+def test_a_key_stays_while_something_needs_it(url: str) -> None:
+    """What does not open keeps the old key where it is, for whoever may mend it."""
+    clock = ManualClock()
+    filled(url, None).close()
+    store = store_at(url, keys=None, clock=clock)
+    store.rotate_keys()
+    store_id = store.facts()["store_id"]
+    newest, old = load_keys("file", store_id)
+    text = KeyRing([old]).seal("made up", b"of nothing here")
+    store.database.apply([("UPDATE ormco_connections SET access_sealed = ?", (text,))])
+    clock.advance(16 * 60)
+    store.check()
+    assert load_keys("file", store_id) == [newest, old]
     store.close()

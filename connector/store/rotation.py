@@ -27,8 +27,8 @@ __all__ = ["KeyRotation"]
 _LEASE = "the rotation of keys"
 _LEASE_SECONDS = 3600.0
 _PAGE = 200
-# Older ones stay in the file or keyring, so that backups open; a keyring's entry must not grow for ever.
-_KEPT_KEYS = 8
+# Longer than any process takes from reading its keys to writing with them.
+_RETIRED_AFTER = 900.0
 
 
 class KeyRotation:
@@ -64,7 +64,36 @@ class KeyRotation:
             done = self._seal_all(ring, progress)
             self._record(ring, source, done)
         self._refuse_broken()
+        if source != key_sources.ENVIRONMENT:
+            # Another process may still be writing with the key before this one, but with none that is older.
+            self._keep(source, 2)
         return done
+
+    def retire(self) -> None:
+        """Take the keys that nothing is sealed with any more out of the file or keyring.
+
+        Not at once after a rotation: a process that had read its keys before may still be about to write.
+        """
+        record = self._keys.record()
+        sql = "SELECT MAX(at) FROM ormco_events WHERE kind = 'keys'"
+        rotated_at = (self._database.one(sql, ()) or (None,))[0]
+        if abs(self._database.clock.time() - (rotated_at or 0.0)) < _RETIRED_AFTER:
+            return
+        with self._database.lease(_LEASE, _LEASE_SECONDS):
+            ring = self._keys.ring()
+            if record.key_id != ring.ids[0]:
+                return  # a rotation was interrupted, and has to be finished first
+            self._seal_all(ring, lambda done: None)
+            if not self._broken:
+                self._keep(record.source or "", 1)
+
+    def _keep(self, source: str, number: int) -> None:
+        """Keep so many of the keys, the newest ones."""
+        store_id = self._keys.record().store_id
+        kept = key_sources.load_keys(source, store_id)
+        if len(kept) > number:
+            key_sources.save_keys(source, store_id, kept[:number])
+            self._keys.forget()
 
     def end_first_form(self) -> None:
         """Seal anew what early releases have sealed, and record that nothing of it is left."""
@@ -112,7 +141,7 @@ class KeyRotation:
         record.check(ring)
         # Otherwise an earlier run was interrupted: go on with its key.
         if source != key_sources.ENVIRONMENT and key_id(stored[0]) == record.key_id:
-            keys = [key_sources.parse_keys(key_sources.new_key(), origin="")[0], *stored][:_KEPT_KEYS]
+            keys = [key_sources.parse_keys(key_sources.new_key(), origin="")[0], *stored]
             key_sources.save_keys(source, record.store_id, keys)
             ring = KeyRing(keys)
         return source, ring

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from connector.clock import Clock, from_timestamp
 from connector.connection import Connection, ConnectionState, Event, LabConnection, not_found
@@ -20,6 +20,9 @@ from connector.store.requests import RequestRecords
 from connector.store.row import COLUMNS, LIVE, TABLE, Row, Rows, is_practice_id
 from connector.store.store_keys import StoreKeys
 from connector.store.watch_claims import WatchClaims
+
+if TYPE_CHECKING:
+    from connector.store.rotation import KeyRotation
 
 __all__ = ["DueGrant", "Store", "StoreSummary"]
 
@@ -132,6 +135,9 @@ class Store:
         if self.keys.accepts_first:
             with suppress(StoreLockedError):  # another process is at it, and what it has not done yet opens
                 self.seal_anew()
+        if self.keys.has_spare:
+            with suppress(StoreLockedError):
+                self._rotation().retire()
         self.database.db.make_room()
 
     def ping(self) -> None:
@@ -158,15 +164,16 @@ class Store:
             connector.errors.SealingKeyError: if a key is missing; nothing was changed.
             connector.errors.StoreDamagedError: if some values do not open; all others have the new key.
         """
-        from connector.store.rotation import KeyRotation
-
-        return KeyRotation(self.database, self.keys, self.grants, self.audit).rotate(progress=progress)
+        return self._rotation().rotate(progress=progress)
 
     def seal_anew(self) -> None:
         """Seal anew what early releases have sealed, so that nothing of their form is accepted any more."""
+        self._rotation().end_first_form()
+
+    def _rotation(self) -> KeyRotation:
         from connector.store.rotation import KeyRotation
 
-        KeyRotation(self.database, self.keys, self.grants, self.audit).end_first_form()
+        return KeyRotation(self.database, self.keys, self.grants, self.audit)
 
     def connection(self, practice_id: str) -> Connection | None:
         """Return a practice's connection; needs no key."""

@@ -71,6 +71,7 @@ class StoreKeys:
         self._ring: KeyRing | None = None
         self._store_id: str | None = None
         self.accepts_first = False
+        self.has_spare = False
         self._start()
         database.after_fork(self._start)
 
@@ -133,8 +134,15 @@ class StoreKeys:
         )
 
     def vouch(self) -> None:
-        """Have the key vouch for the record of an early release, which nobody has vouched for yet."""
-        ring, record = self.ring(), self.record()
+        """Make sure that the newest key is at hand, and vouches for its record.
+
+        A key that was rotated away is not to be written with for long, and the record of an early release
+        nobody has vouched for yet.
+        """
+        record = self.record()
+        if record.key_id != self.ring().ids[0]:
+            self.forget()
+        ring = self.ring()
         if record.proof is not None or record.key_id not in ring.ids or record.source is None:
             return
         proof = ring.vouch(
@@ -159,6 +167,7 @@ class StoreKeys:
             raise _wrong_key(record, ring, given=self.given is not None)
         record.check(ring)
         self._store_id, self.accepts_first = record.store_id, record.sealing < 2
+        self.has_spare = self.given is None and len(ring.ids) > 1
         return ring
 
     def _found(self, record: KeyRecord) -> KeyRing:
