@@ -32,6 +32,8 @@ EXTRAS = {
     "sandbox": {"sandbox"},
     "testing": {"browser", "sandbox", "testing"},
     "store": {"keyring", "postgres"},
+    "httpx_auth.py": {"httpx"},
+    "web": {"web"},
 }
 
 
