@@ -29,10 +29,10 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 class FakeKeyring(KeyringBackend):
     """Keeps passwords in memory, or hangs as one does that waits for somebody to unlock it."""
 
-    priority = 9  # type: ignore[assignment]
+    priority = 9
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.entries: dict[tuple[str, str], str] = {}
         self.unlocked = threading.Event()
         self.unlocked.set()

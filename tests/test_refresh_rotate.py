@@ -304,7 +304,7 @@ def test_token_that_has_ended_when_it_comes(store: Store, lifetime: float) -> No
     put(store, "p", age=3700)
     endpoint = FakeEndpoint(store)
     real = endpoint.refresh
-    endpoint.refresh = lambda token: _living(real(token), lifetime)  # type: ignore[method-assign]
+    endpoint.refresh = lambda refresh_token: _living(real(refresh_token), lifetime)  # type: ignore[method-assign]
     tokens = handing_out(store, endpoint)
     assert [tokens.access_token("p") for _ in range(2)] == ["at-p-1", "at-p-2"]
 

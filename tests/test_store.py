@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,7 +146,7 @@ def test_connections_in_order(store: Store) -> None:
         ({"state": "connected", "expires_at": FromNow(-1)}, False),
     ],
 )
-def test_what_needs_attention(store: Store, columns: dict[str, object], needs: bool) -> None:
+def test_what_needs_attention(store: Store, columns: dict[str, Any], needs: bool) -> None:
     """What is broken, unfinished, or failing for an hour or without a token, is for a person to look at."""
     put(store, "p", **columns)
     assert [found.practice_id for found in store.connections(needs_attention=True)] == ["p"] * needs

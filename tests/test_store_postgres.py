@@ -314,11 +314,14 @@ def test_server_without_room(own_server: PostgresServer) -> None:
     own_server.sql("postgres", "ALTER SYSTEM SET max_connections = 5")
     own_server.stop()
     own_server.start()
-    crowd = []
+    crowd: list[psycopg.Connection] = []
     with contextlib.suppress(psycopg.OperationalError):
         while len(crowd) < 5:
             crowd.append(psycopg.connect(url))
-    threading.Timer(0.5, lambda: [db.close() for db in crowd]).start()
+    leaving = contextlib.ExitStack()
+    for db in crowd:
+        leaving.callback(db.close)
+    threading.Timer(0.5, leaving.close).start()
     store = store_at(url)
     store.check()
     store.close()

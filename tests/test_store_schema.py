@@ -121,6 +121,10 @@ def test_step_that_fails_leaves_nothing(url: str, monkeypatch: pytest.MonkeyPatc
     store.close()
 
 
+def sleep_in_database(execute: Execute, dialect: Dialect) -> None:
+    execute("SELECT pg_sleep(1)", ())
+
+
 def test_step_may_take_longer_than_any_call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A step of the schema has no time limit, whatever the server's own is."""
     url = fresh_url("postgresql", tmp_path)
@@ -129,7 +133,7 @@ def test_step_may_take_longer_than_any_call(monkeypatch: pytest.MonkeyPatch, tmp
     database = url.partition("?")[0].rpartition("/")[2]
     run(store, f"ALTER DATABASE {database} SET statement_timeout = '200ms'")
     store.close()
-    with_steps(monkeypatch, Step(change=lambda execute, dialect: execute("SELECT pg_sleep(1)", ()) and None))
+    with_steps(monkeypatch, Step(change=sleep_in_database))
     slow = store_at(url)
     slow.check()
     assert versions(slow)[-1] == KNOWN + 1

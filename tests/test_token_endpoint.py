@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -77,14 +77,27 @@ def exchange(speaking: TokenEndpoint, **changes: Any) -> TokenSet:
     return speaking.exchange(CODE, **asked)
 
 
-def outcome(given: Answer, what: str = "refresh", **settings: Any) -> ConnectorError | TokenSet:
+def revoke(speaking: TokenEndpoint) -> None:
+    """Revoke a refresh token."""
+    speaking.revoke("RT", hint="refresh_token")
+
+
+CALLS: dict[str, Callable[[TokenEndpoint], object]] = {
+    "exchange": exchange,
+    "refresh": lambda it: it.refresh("RT"),
+    "revoke": revoke,
+}
+
+
+def outcome(given: Answer, what: str = "refresh", **settings: Any) -> ConnectorError | TokenSet | None:
     """What becomes of an answer to an exchange, a refresh or a revocation."""
     with serving(given, **settings) as (_, speaking):
         try:
             if what == "exchange":
                 return exchange(speaking)
             if what == "revoke":
-                return speaking.revoke("RT-made-up!1", hint="refresh_token")  # type: ignore[return-value]
+                speaking.revoke("RT-made-up!1", hint="refresh_token")
+                return None
             return speaking.refresh("RT-made-up!1")
         except ConnectorError as error:
             return error
@@ -132,19 +145,13 @@ def test_the_pkce_verifier_goes_along_where_there_is_one() -> None:
 def test_basic_authentication_is_encoded_as_the_provider_reads_it(what: str, encoding: str) -> None:
     """Raw stands as it is in UTF-8; RFC 6749 §2.3.1 is percent-encoded; the body holds neither."""
     with serving(json_answer(TOKENS), basic_encoding=encoding) as (server, speaking):
-        call = {"exchange": exchange, "refresh": lambda it: it.refresh("RT"), "revoke": revoke}[what]
-        call(speaking)
+        CALLS[what](speaking)
     scheme, _, pair = server.requests[0].headers["Authorization"].partition(" ")
     expected = (CLIENT.client_id, SECRET)
     if encoding == "rfc6749":
         expected = (quote(CLIENT.client_id, safe=""), quote(SECRET, safe=""))
     assert (scheme, base64.b64decode(pair).decode()) == ("Basic", ":".join(expected))
     assert not {"client_id", "client_secret"} & server.requests[0].form.keys()
-
-
-def revoke(speaking: TokenEndpoint) -> None:
-    """Revoke a refresh token."""
-    speaking.revoke("RT", hint="refresh_token")
 
 
 @pytest.mark.parametrize("call", [exchange, revoke, lambda it: it.refresh("RT")])
@@ -281,9 +288,8 @@ def test_a_redirect_carries_nothing_away(what: str) -> None:
 def test_what_was_sent_is_never_sent_again(name: str, what: str) -> None:
     """One call is one request at the provider's socket, however it fails."""
     with serving(BROKEN[name]) as (server, speaking):
-        call = {"exchange": exchange, "refresh": lambda it: it.refresh("RT"), "revoke": revoke}[what]
         with pytest.raises(ProviderUnavailableError):
-            call(speaking)
+            CALLS[what](speaking)
     assert len(server.requests) == 1
 
 
