@@ -18,7 +18,7 @@ from connector.errors import (
     ConsentRequiredError,
 )
 from connector.web import connection_words as words
-from connector.web.page_security import PageSecurity
+from connector.web.page_security import PageSecurity, error_page
 
 if TYPE_CHECKING:
     from werkzeug import Request, Response
@@ -99,9 +99,7 @@ class _Desk:
         for action, (view, role) in self._actions().items():
             pages.add_url_rule(f"/practice/{action}", action, self._guarded(view, role), methods=["POST"])
         pages.register_error_handler(ConnectorError, self._tell)
-        pages.context_processor(
-            lambda: {"roles": self._person().roles, "person_name": self._person().name, "words": words}
-        )
+        pages.context_processor(lambda: {"person": g.get("support_person"), "words": words})
         return pages
 
     def _actions(self) -> dict[str, tuple[Callable[[str], Any], Role]]:
@@ -132,10 +130,13 @@ class _Desk:
     def _connector(self) -> Connector:
         return self._shared.acting_as(self._person().name)
 
+    def _require(self, role: Role) -> None:
+        if role not in self._person().roles:
+            abort(403, "You may look, but not change this.")
+
     def _guarded(self, view: Callable[[str], Any], role: Role) -> Callable[[], Any]:
         def act() -> Any:
-            if role not in self._person().roles:
-                abort(403, "You may look, but not change this.")
+            self._require(role)
             return view(_practice_id(request.form.get("practice", "")))
 
         return act
@@ -237,6 +238,7 @@ class _Desk:
         return self._to_practice(practice_id)
 
     def _ask_to_revoke(self) -> str | Response:
+        self._require(Role.REVOKE)
         practice_id = _practice_id(request.args.get("id", ""))
         steps = self._shared.revocation_steps(practice_id)
         if steps is None:
@@ -264,7 +266,7 @@ class _Desk:
     def _tell(self, error: ConnectorError) -> Any:
         practice_id = request.form.get("practice", "")
         if request.method == "GET" or not practice_id:
-            return render_template("ormco/error.html", title="Not possible right now", error=error), 503
+            return error_page(error)
         flash(words.sentence(error), "bad")
         if error.hint:
             flash(error.hint, "hint")

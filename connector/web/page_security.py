@@ -9,17 +9,20 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, abort, current_app, g, request
+from flask import Blueprint, Response, abort, current_app, g, render_template, request
+from werkzeug.exceptions import HTTPException
 
-from connector.errors import SettingError
+from connector.errors import ConnectorError, SettingError
+from connector.web.connection_words import sentence
 
-__all__ = ["PageSecurity"]
+__all__ = ["PageSecurity", "error_page"]
 
-# The callback's address contains the code. `no-referrer` keeps it from the page that follows, `no-store` out
-# of the browser's cache. No form-action: Chromium applies it to the redirects that follow a form, and
-# the hosts of 3Shape's sign-in are not ours to list.
+# Not "no-referrer": browsers then send `Origin: null` with the forms of these pages too. The callback, whose
+# address contains the code, sets that for itself; `no-store` keeps it out of the browser's cache. No
+# form-action: Chromium applies it to the redirects that follow a form, and the hosts of 3Shape's sign-in are
+# not ours to list.
 _HEADERS = {
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -60,6 +63,7 @@ class PageSecurity:
         self._hosts = hosts
         blueprint.before_request(self._check)
         blueprint.after_request(self._finish)
+        blueprint.register_error_handler(HTTPException, _refused)
         blueprint.context_processor(lambda: {"form_token": self.form_token})
 
     def binding(self) -> str:
@@ -121,3 +125,16 @@ class PageSecurity:
                 self._cookie_name(), g.ormco_session, secure=request.is_secure, httponly=True, samesite="Lax"
             )
         return response
+
+
+def error_page(error: ConnectorError) -> tuple[str, int]:
+    """Return the page that says what is not possible right now, with its status."""
+    title = "Not possible right now"
+    return render_template("ormco/error.html", title=title, text=sentence(error), hint=error.hint), 503
+
+
+def _refused(error: HTTPException) -> Any:
+    if error.response is not None:
+        return error
+    page = render_template("ormco/error.html", title=error.name, text=error.description, hint=None)
+    return page, error.code

@@ -16,7 +16,7 @@ from connector.errors import (
 )
 from connector.repair import Need
 from connector.web.connection_words import describe, event_words, sentence
-from connector.web.page_security import PageSecurity
+from connector.web.page_security import PageSecurity, error_page
 
 if TYPE_CHECKING:
     from werkzeug import Request, Response
@@ -95,6 +95,7 @@ class _PracticePages:
         pages.add_url_rule("/disconnect", "ask_to_disconnect", self._ask_to_disconnect)
         pages.add_url_rule("/disconnect", "disconnect", self._disconnect, methods=["POST"])
         pages.register_error_handler(ConnectorError, self._tell)
+        pages.after_request(_hide_address)
         return pages
 
     # --- who asks
@@ -232,8 +233,7 @@ class _PracticePages:
     def _tell(self, error: ConnectorError) -> Any:
         if request.method == "GET" and request.endpoint and not request.endpoint.endswith(".connected"):
             # The page that the others lead back to: it must not redirect to itself.
-            page = render_template("ormco/error.html", title="Not possible right now", error=error)
-            return page, 503
+            return error_page(error)
         flash(sentence(error), "bad")
         if error.hint:
             flash(error.hint, "hint")
@@ -241,6 +241,13 @@ class _PracticePages:
 
     def _to_page(self, fragment: str = "") -> Response:
         return redirect(url_for(".page", _anchor=fragment or None), 303)
+
+
+def _hide_address(response: Response) -> Response:
+    """Tell no page that follows the callback where the browser came from: its address contains the code."""
+    if request.endpoint and request.endpoint.endswith(".connected"):
+        response.headers["Referrer-Policy"] = "no-referrer"
+    return response
 
 
 def _shown(event: Event) -> dict[str, Any]:

@@ -1,0 +1,252 @@
+"""The support desk: all practices, the next step as a button, and who may do what."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from flask import Flask, Request
+from flask.testing import FlaskClient
+
+from connector import Config, Connector, ConnectorError
+from connector.web import Role, SupportPerson, desk_pages
+from tests.support.connecting import connect, settings
+from tests.support.sandbox import RunningSandbox, Visitor
+
+PRACTICE = "Maple & Söhne / 42"
+Browser = Callable[..., FlaskClient]
+
+
+@pytest.fixture
+def connector(classic: RunningSandbox, store_url: str) -> Iterator[Connector]:
+    """A connector to the classic generation."""
+    with Connector.from_config(Config.from_env(settings(classic, store_url))) as connector:
+        yield connector
+
+
+@pytest.fixture
+def browser(connector: Connector) -> Browser:
+    """Makes browsers of support people with some roles; none: of a stranger."""
+    app = Flask("company")
+    app.secret_key = "a server secret"
+    app.register_blueprint(desk_pages(connector, authorize=authorize), url_prefix="/desk")
+
+    def make(roles: Collection[Role] = tuple(Role)) -> FlaskClient:
+        client = app.test_client()
+        client.environ_base["HTTP_X_ROLES"] = ",".join(roles)
+        return client
+
+    return make
+
+
+def authorize(request: Request) -> SupportPerson | None:
+    roles = request.headers.get("X-Roles")
+    return SupportPerson(name="Sam", roles={Role(role) for role in roles.split(",")}) if roles else None
+
+
+def page_of(client: FlaskClient, practice: str = PRACTICE) -> Any:
+    return client.get("/desk/practice", query_string={"id": practice})
+
+
+def press(client: FlaskClient, action: str, practice: str = PRACTICE, **fields: str) -> Any:
+    """Send one of the practice's forms, with this session's token."""
+    data = {"form_token": form_token(client), "practice": practice, **fields}
+    return client.post(f"/desk/practice/{action}", data=data, follow_redirects=True)
+
+
+def form_token(client: FlaskClient) -> str:
+    """This session's token."""
+    found = re.search(r'name="form_token" value="([^"]+)"', page_of(client).text)
+    assert found is not None
+    return found[1]
+
+
+def link_in(page: Any) -> str:
+    found = re.search(r'<textarea id="link-url"[^>]*>([^<]+)', page.text)
+    assert found is not None
+    return found[1].replace("&amp;", "&")
+
+
+# --- all practices
+
+
+def test_list_shows_who_needs_help_first(
+    browser: Browser, connector: Connector, classic: RunningSandbox
+) -> None:
+    """With state, since when, and why in words."""
+    connect(connector, classic, "a-sound-one")
+    connect(connector, classic, "broken", who=classic.other_practice)
+    classic.set_scenarios("revoked")
+    with pytest.raises(ConnectorError):
+        connector.refresh("broken", force=True)
+    text = browser().get("/desk/").text
+    assert text.index(">broken<") < text.index(">a-sound-one<")
+    assert "3Shape does not accept the grant any more" in text
+    assert "2 practices · 1 needs attention" in text
+
+
+def test_search(browser: Browser, connector: Connector, classic: RunningSandbox) -> None:
+    """Rows are found by parts of the id or the account; an unknown id can be connected."""
+    connect(connector, classic)
+    client = browser()
+    assert ">practice-42<" in client.get("/desk/list?q=TICE-4").text
+    assert ">practice-42<" in client.get(f"/desk/list?q={classic.practice.username[:6]}").text
+    assert "Connect “&lt;new&gt;” as a new practice" in client.get("/desk/list?q=<new>").text
+
+
+def test_changes_name_the_practices(browser: Browser, connector: Connector, classic: RunningSandbox) -> None:
+    """An open page learns what other people and processes have changed since."""
+    client = browser()
+    connect(connector, classic)
+    found = client.get("/desk/changes").json
+    assert found["practices"] == ["practice-42"]
+    assert client.get(f"/desk/changes?after={found['after']}").json == {
+        "after": found["after"],
+        "practices": [],
+    }
+
+
+# --- one practice
+
+
+def test_link_and_paste_connect(browser: Browser, connector: Connector, classic: RunningSandbox) -> None:
+    """A link to copy or mail, what to say, and the answer pasted from a mail; in the record by name."""
+    client = browser()
+    page = press(client, "link")
+    assert "mailto:?subject=" in page.text
+    assert "I will send you a link" in page.text
+    answer = Visitor(classic).authorize(link_in(page))
+    assert "is connected to" in press(client, "paste", answer=f"Here: <{answer}>").text
+    assert {event.actor for event in connector.events(practice_id=PRACTICE)} == {"Sam"}
+
+
+def test_account_is_confirmed_at_the_desk(
+    browser: Browser, connector: Connector, classic: RunningSandbox
+) -> None:
+    """An answer without state connects only the account that a person has said yes to."""
+    client = browser()
+    answer = Visitor(classic).authorize(link_in(press(client, "link")))
+    page = press(client, "paste", answer=re.sub(r"&?state=[^&]*", "", answer))
+    assert "Ask the practice whether it is theirs" in page.text
+    account = re.search(r'name="account_id" value="([^"]+)"', page.text)
+    assert account is not None
+    assert "is connected to" in press(client, "confirm", answer="yes", account_id=account[1]).text
+    assert connector.status(PRACTICE).state == "connected"
+
+
+def test_no_to_the_account(browser: Browser, classic: RunningSandbox) -> None:
+    """The grant is given back, and the question is gone."""
+    client = browser()
+    answer = Visitor(classic).authorize(link_in(press(client, "link")))
+    press(client, "paste", answer=re.sub(r"&?state=[^&]*", "", answer))
+    page = press(client, "confirm", answer="no")
+    assert "The account was not connected." in page.text
+    assert "Ask the practice whether" not in page.text
+
+
+def test_repair_of_a_dead_connection_is_a_link(
+    browser: Browser, connector: Connector, classic: RunningSandbox
+) -> None:
+    """What needs the practice's consent gives the link to send at once."""
+    connect(connector, classic, PRACTICE)
+    assert "Checked: nothing is wrong." in press(browser(), "repair").text
+    classic.set_scenarios("revoked")
+    with pytest.raises(ConnectorError):
+        connector.refresh(PRACTICE, force=True)
+    page = press(browser(), "repair")
+    assert "Send the practice this link." in page.text
+    assert link_in(page).startswith(classic.url)
+
+
+def test_revoke_with_consequences_and_proof(
+    browser: Browser, connector: Connector, classic: RunningSandbox
+) -> None:
+    """The consequences and the practice's steps first; done only when 3Shape proves it."""
+    connect(connector, classic, PRACTICE)
+    client = browser()
+    asked = client.get("/desk/practice/revoke", query_string={"id": PRACTICE}).text
+    assert "loses access" in asked
+    assert "Click the square icon next to Ormco." in asked
+    assert "still honours the grant" in press(client, "removed").text
+    classic.set_scenarios("revoked")
+    assert "the tokens are deleted" in press(client, "removed").text
+
+
+def test_lab_and_cases(browser: Browser, connector: Connector, classic: RunningSandbox) -> None:
+    """The lab connection and the last cases are on the practice's page."""
+    connect(connector, classic, PRACTICE)
+    client = browser()
+    assert "Lab connection: " in press(client, "lab").text
+    cases = client.get("/desk/practice/cases", query_string={"id": PRACTICE})
+    assert cases.status_code == 200
+    assert "<li>" in cases.text or "No cases" in cases.text
+
+
+def test_errors_are_told_on_the_page(browser: Browser, classic: RunningSandbox) -> None:
+    """What went wrong and what to do, in words; nothing that was pasted."""
+    page = press(browser(), "paste", answer="https://evil.test/?code=made-up")
+    assert 'role="alert"' in page.text
+    assert "made-up" not in page.text
+
+
+# --- who may do what
+
+
+def test_stranger_gets_nothing(browser: Browser) -> None:
+    """Whoever `authorize` does not know sees no page and can do nothing."""
+    client = browser(())
+    for path in ("", "list", "changes", "practice?id=x", "practice/cases?id=x", "practice/revoke?id=x"):
+        assert client.get(f"/desk/{path}").status_code == 403
+    for action in ("link", "paste", "confirm", "repair", "lab", "revoke", "removed"):
+        assert client.post(f"/desk/practice/{action}").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("roles", "refused"),
+    [
+        ((Role.VIEW,), ["link", "paste", "confirm", "repair", "lab", "revoke", "removed"]),
+        ((Role.VIEW, Role.MEND), ["revoke", "removed"]),
+    ],
+    ids=["view", "mend"],
+)
+def test_roles(
+    browser: Browser, connector: Connector, classic: RunningSandbox, roles: tuple[Role], refused: list[str]
+) -> None:
+    """What a person may not do has no button, and is refused if it is sent anyway."""
+    connect(connector, classic, PRACTICE)
+    client = browser()
+    token = form_token(client)
+    client.environ_base["HTTP_X_ROLES"] = ",".join(roles)
+    page = page_of(client).text
+    for action in refused:
+        assert f'action="/desk/practice/{action}"' not in page
+        data = {"form_token": token, "practice": PRACTICE}
+        assert client.post(f"/desk/practice/{action}", data=data).status_code == 403
+    assert "practice/revoke" not in page
+    assert client.get("/desk/practice/revoke?id=x").status_code == 403
+    assert connector.status(PRACTICE).state == "connected"
+
+
+def test_form_of_another_origin_or_session(browser: Browser) -> None:
+    """Only this session's own pages send forms."""
+    client = browser()
+    data = {"form_token": form_token(client), "practice": PRACTICE}
+    for headers in ({"Origin": "https://evil.test"}, {"Sec-Fetch-Site": "same-site"}):
+        assert client.post("/desk/practice/link", data=data, headers=headers).status_code == 400
+    assert browser().post("/desk/practice/link", data=data).status_code == 400
+    assert client.post("/desk/practice/link", data={"practice": PRACTICE}).status_code == 400
+    assert client.post("/desk/practice/link", data=data).status_code == 200
+
+
+def test_answer_to_a_session_of_a_practice_is_refused_at_the_desk(
+    browser: Browser, connector: Connector, classic: RunningSandbox
+) -> None:
+    """What a practice's own browser began, nobody else completes."""
+    begun = connector.begin(PRACTICE, binding="a session's own secret")
+    answer = Visitor(classic).authorize(begun.url)
+    page = press(browser(), "paste", answer=answer)
+    assert "another practice, session or provider" in page.text
+    assert urlsplit(answer).query not in page.text

@@ -1,0 +1,56 @@
+"""The pages as a WSGI and an ASGI application of another framework."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from werkzeug.test import Client
+
+from connector import Config, Connector
+from connector.web import asgi_app, practice_pages, wsgi_app
+from tests.support.connecting import settings
+from tests.support.sandbox import RunningSandbox
+
+SECRET = b"a server secret, the same on every app server"
+
+
+@pytest.fixture
+def connector(classic: RunningSandbox, store_url: str) -> Iterator[Connector]:
+    with Connector.from_config(Config.from_env(settings(classic, store_url))) as connector:
+        yield connector
+
+
+def test_wsgi_application_below_a_prefix(connector: Connector, classic: RunningSandbox) -> None:
+    """Links and forms stay below the place where Django or a dispatcher mounts it."""
+    pages = practice_pages(connector, practice_of=lambda request: request.environ["practice"])
+    client = Client(wsgi_app(pages, secret=SECRET))
+    options = {"base_url": "http://app.test/3shape", "environ_overrides": {"practice": "practice-42"}}
+    page = client.get("/", **options)
+    assert 'action="/3shape/paste"' in page.text
+    token = re.search(r'name="form_token" value="([^"]+)"', page.text)
+    assert token is not None
+    sent = client.post("/connect-elsewhere", data={"form_token": token[1]}, **options)
+    assert sent.location.startswith(classic.url)
+
+
+def test_asgi_application_below_a_prefix(connector: Connector, classic: RunningSandbox) -> None:
+    """The same within FastAPI or Starlette, which name the prefix `root_path`."""
+    pages = practice_pages(connector, practice_of=lambda request: request.headers.get("X-Practice"))
+    transport = httpx.ASGITransport(asgi_app(pages, secret=SECRET), root_path="/3shape")
+
+    async def visit() -> tuple[httpx.Response, httpx.Response]:
+        options = {"base_url": "http://app.test", "headers": {"X-Practice": "practice-42"}}
+        async with httpx.AsyncClient(transport=transport, **options) as client:  # type: ignore[arg-type]
+            page = await client.get("/3shape/")
+            token = re.search(r'name="form_token" value="([^"]+)"', page.text)
+            assert token is not None
+            data = {"form_token": token[1]}
+            return page, await client.post("/3shape/connect-elsewhere", data=data)
+
+    page, sent = asyncio.run(visit())
+    assert 'action="/3shape/paste"' in page.text
+    assert sent.headers["Location"].startswith(classic.url)

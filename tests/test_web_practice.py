@@ -1,0 +1,301 @@
+"""The practice's page in a Flask application, and what it refuses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from flask import Flask, Request
+from flask.testing import FlaskClient
+
+from connector import Config, Connector, ConnectorError
+from connector.web import practice_pages
+from tests.support.connecting import connect, settings
+from tests.support.sandbox import RunningSandbox, Visitor
+
+PRACTICE = "practice-42"
+Browser = Callable[..., FlaskClient]
+
+
+@pytest.fixture
+def connector(classic: RunningSandbox, store_url: str) -> Iterator[Connector]:
+    """A connector to the classic generation, where state is not known to come back."""
+    with Connector.from_config(Config.from_env(settings(classic, store_url))) as connector:
+        yield connector
+
+
+@pytest.fixture
+def browser(connector: Connector, classic: RunningSandbox) -> Browser:
+    """Makes browsers; the login of the application is a header here."""
+    return browsers(connector, callback_url=classic.redirect_uri)
+
+
+def browsers(connector: Connector, **options: Any) -> Browser:
+    app = Flask("backend")
+    app.secret_key = "a server secret"
+    app.register_blueprint(practice_pages(connector, practice_of=signed_in, **options), url_prefix="/3shape")
+
+    def make(practice: str | None = PRACTICE) -> FlaskClient:
+        client = app.test_client()
+        if practice is not None:
+            client.environ_base["HTTP_X_PRACTICE"] = practice
+        return client
+
+    return make
+
+
+def signed_in(request: Request) -> str | None:
+    return request.headers.get("X-Practice")
+
+
+def press(client: FlaskClient, action: str, **fields: str) -> Any:
+    """Send one of the page's forms; redirects to the page itself are followed."""
+    token = re.search(r'name="form_token" value="([^"]+)"', client.get("/3shape/").text)
+    assert token is not None
+    sent = client.post(f"/3shape/{action}", data={"form_token": token[1], **fields})
+    is_ours = sent.status_code == 303 and not sent.location.startswith("http")
+    return client.get(sent.location) if is_ours else sent
+
+
+def come_back(client: FlaskClient, redirect_url: str) -> Any:
+    """Open the callback with the query that 3Shape's redirect has."""
+    return client.get(f"/3shape/connected?{urlsplit(redirect_url).query}", follow_redirects=True)
+
+
+def answer_for(client: FlaskClient, sandbox: RunningSandbox) -> str:
+    """Press *Connect* and allow access; return the redirect URL."""
+    return Visitor(sandbox).authorize(press(client, "connect").location)
+
+
+def without_state(url: str) -> str:
+    return re.sub(r"&?state=[^&]*", "", url)
+
+
+# --- what a practice does
+
+
+def test_page_before_anything(browser: Browser) -> None:
+    """Somebody new sees what to do first."""
+    page = browser().get("/3shape/")
+    assert page.status_code == 200
+    assert "Not connected" in page.text
+    assert "Connect with a code" in page.text
+
+
+def test_connect_by_callback(browser: Browser, classic: RunningSandbox) -> None:
+    """The callback connects, and leads to an address without the code."""
+    client = browser()
+    page = come_back(client, answer_for(client, classic))
+    assert page.request.path == "/3shape/"
+    assert f"Connected to {classic.practice.username}." in page.text
+    assert "The account was confirmed" not in page.text
+
+
+def test_connect_by_paste(browser: Browser, classic: RunningSandbox) -> None:
+    """Whatever was copied from the other tab is taken, within a sentence too."""
+    client = browser()
+    url = press(client, "connect-elsewhere").location
+    page = press(client, "paste", answer=f"It says <{Visitor(classic).authorize(url)}>, ok?")
+    assert f"Connected to {classic.practice.username}." in page.text
+
+
+def test_without_callback_a_code_is_pasted(connector: Connector) -> None:
+    """A backend without a registered callback offers the paste alone."""
+    page = browsers(connector)().get("/3shape/")
+    assert 'action="/3shape/connect"' not in page.text
+    assert "Connect with a code" in page.text
+
+
+def test_repair_and_test_of_a_sound_connection(
+    browser: Browser, connector: Connector, classic: RunningSandbox
+) -> None:
+    """Both say in words that nothing is wrong; nobody is asked for anything."""
+    connect(connector, classic, PRACTICE)
+    client = browser()
+    assert "Checked: nothing is wrong." in press(client, "repair").text
+    assert "knows you as" in press(client, "test").text
+
+
+def test_dead_connection_is_repaired_by_consent(
+    browser: Browser, connector: Connector, classic: RunningSandbox
+) -> None:
+    """*Test* says what is wrong, and *Repair* leads to 3Shape."""
+    connect(connector, classic, PRACTICE)
+    classic.set_scenarios("revoked")
+    with pytest.raises(ConnectorError):
+        connector.refresh(PRACTICE, force=True)
+    client = browser()
+    assert "Something is wrong" in press(client, "test").text
+    assert "Needs repair" in client.get("/3shape/").text
+    assert press(client, "repair").location.startswith(classic.url)
+
+
+def test_disconnect_with_proof(browser: Browser, connector: Connector, classic: RunningSandbox) -> None:
+    """The steps are shown; who says "removed" too early is told so; then the tokens are deleted."""
+    connect(connector, classic, PRACTICE)
+    client = browser()
+    asked = client.get("/3shape/disconnect").text
+    assert "Click the square icon next to Ormco." in asked
+    assert "loses access" in asked
+    assert "still honours the grant" in press(client, "disconnect", removed="yes").text
+    classic.set_scenarios("revoked")
+    assert "the tokens are deleted" in press(client, "disconnect", removed="yes").text
+    assert client.get("/3shape/disconnect").status_code == 303
+
+
+def test_events_since(browser: Browser, connector: Connector, classic: RunningSandbox) -> None:
+    """The page asks for what is new, and gets its own practice's events alone."""
+    connect(connector, classic, PRACTICE)
+    found = browser().get("/3shape/events").json
+    assert found["state"] == "connected"
+    assert "Connected" in [event["text"] for event in found["events"]]
+    last = found["events"][-1]["sequence"]
+    assert browser().get(f"/3shape/events?after={last}").json["events"] == []
+    assert browser("practice-77").get("/3shape/events").json == {"state": "none", "events": []}
+
+
+def test_actor_is_the_person(connector: Connector, classic: RunningSandbox) -> None:
+    """The audit record names who was signed in."""
+    client = browsers(connector, actor_of=lambda request: "alex@maple.test")()
+    come_back(client, answer_for_paste(client, classic))
+    assert {event.actor for event in connector.events(practice_id=PRACTICE)} == {"alex@maple.test"}
+
+
+def answer_for_paste(client: FlaskClient, sandbox: RunningSandbox) -> str:
+    return Visitor(sandbox).authorize(press(client, "connect-elsewhere").location)
+
+
+# --- whose account it is
+
+
+def test_answer_without_state_is_asked_about(
+    browser: Browser, connector: Connector, classic: RunningSandbox
+) -> None:
+    """A code that somebody has the browser open connects nobody before a person has seen the account."""
+    client = browser()
+    page = come_back(client, without_state(answer_for(client, classic)))
+    assert f"Connect as {classic.practice.username}?" in page.text or "Connect as Maple" in page.text
+    assert "Connected to" not in page.text
+    account = re.search(r'name="account_id" value="([^"]+)"', page.text)
+    assert account is not None
+    assert "Connected to" in press(client, "confirm", answer="yes", account_id=account[1]).text
+    assert connector.status(PRACTICE).state == "connected"
+
+
+def test_no_drops_the_account(browser: Browser, classic: RunningSandbox) -> None:
+    """After "no" nothing is connected, and the question is gone."""
+    client = browser()
+    come_back(client, without_state(answer_for(client, classic)))
+    page = press(client, "confirm", answer="no")
+    assert "The account was not connected." in page.text
+    assert "Connect as" not in page.text
+    assert "Not connected" in page.text
+
+
+def test_only_the_session_that_was_asked_confirms(browser: Browser, classic: RunningSandbox) -> None:
+    """Another session of the same practice cannot say yes to it."""
+    client = browser()
+    page = come_back(client, without_state(answer_for(client, classic)))
+    account = re.search(r'name="account_id" value="([^"]+)"', page.text)
+    assert account is not None
+    assert "Connected to" not in press(browser(), "confirm", answer="yes", account_id=account[1]).text
+
+
+@pytest.mark.parametrize("practice", [PRACTICE, "practice-77"])
+def test_answer_of_another_session(browser: Browser, classic: RunningSandbox, practice: str) -> None:
+    """It is refused before it is sent to 3Shape, whoever is signed in there."""
+    page = come_back(browser(practice), answer_for(browser(), classic))
+    assert "another practice, session or provider" in page.text
+    assert classic.counters().get("token:authorization_code", 0) == 0
+
+
+# --- what is refused
+
+FORMS = ["connect", "connect-elsewhere", "paste", "confirm", "repair", "test", "disconnect"]
+
+
+@pytest.mark.parametrize("action", FORMS)
+def test_form_without_token(browser: Browser, action: str) -> None:
+    """No form is taken that this session's page did not send."""
+    client = browser()
+    client.get("/3shape/")
+    assert client.post(f"/3shape/{action}").status_code == 400
+    assert client.post(f"/3shape/{action}", data={"form_token": "0" * 64}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "header",
+    [("Origin", "https://evil.test"), ("Origin", "null"), ("Sec-Fetch-Site", "cross-site")],
+    ids=lambda header: "-".join(header),
+)
+def test_form_of_another_origin(browser: Browser, header: tuple[str, str]) -> None:
+    """Even the right token is of no use to another site's page."""
+    client = browser()
+    token = re.search(r'name="form_token" value="([^"]+)"', client.get("/3shape/").text)
+    assert token is not None
+    sent = client.post("/3shape/connect", data={"form_token": token[1]}, headers=dict([header]))
+    assert sent.status_code == 400
+
+
+def test_token_of_another_session_or_person(browser: Browser) -> None:
+    """A form token is good for one session and one person."""
+    client = browser()
+    token = re.search(r'name="form_token" value="([^"]+)"', client.get("/3shape/").text)
+    assert token is not None
+    for other in (browser(), client):
+        if other is client:
+            client.environ_base["HTTP_X_PRACTICE"] = "practice-77"
+        other.get("/3shape/")
+        assert other.post("/3shape/connect", data={"form_token": token[1]}).status_code == 400
+
+
+def test_other_host(connector: Connector) -> None:
+    """With `hosts`, a name that was made to point here gets nothing."""
+    client = browsers(connector, hosts={"app.test"})()
+    assert client.get("/3shape/", base_url="http://app.test").status_code == 200
+    refused = client.get("/3shape/", base_url="http://evil.test")
+    assert refused.status_code == 400
+    assert "Not connected" not in refused.text
+
+
+def test_nobody_signed_in(browser: Browser, classic: RunningSandbox) -> None:
+    """The callback of somebody who is not signed in spends no code, and every page is closed."""
+    answer = answer_for(browser(), classic)
+    stranger = browser(None)
+    refused = stranger.get(f"/3shape/connected?{urlsplit(answer).query}")
+    assert refused.status_code == 401
+    assert "Sign in and try again" in refused.text
+    assert refused.headers["Referrer-Policy"] == "no-referrer"
+    assert [stranger.get(f"/3shape/{path}").status_code for path in ("", "events", "disconnect")] == [401] * 3
+    assert classic.counters().get("token:authorization_code", 0) == 0
+
+
+def test_headers_and_cookies(browser: Browser) -> None:
+    """Pages are neither cached nor framed; over TLS the cookie is this host's alone."""
+    page = browser().get("/3shape/", base_url="https://localhost")
+    assert page.headers["Cache-Control"] == "no-store"
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
+    cookie = page.headers["Set-Cookie"]
+    assert cookie.startswith("__Host-ormco_practice=")
+    assert {"Secure", "HttpOnly", "SameSite=Lax", "Path=/"} <= set(cookie.split("; "))
+    assert page.headers["Strict-Transport-Security"].startswith("max-age=")
+
+
+def test_missing_secret_is_a_setting(connector: Connector) -> None:
+    """An application without a secret key is told what to set."""
+    app = Flask("backend")
+    app.register_blueprint(practice_pages(connector, practice_of=lambda request: PRACTICE))
+    page = app.test_client().get("/")
+    assert page.status_code == 503
+    assert "server secret" in page.text
+
+
+def test_damaged_paste_is_told_in_words(browser: Browser) -> None:
+    """What is wrong and what to do, on the page; nothing that was pasted is shown again."""
+    page = press(browser(), "paste", answer="https://evil.test/?code=made-up")
+    assert 'role="alert"' in page.text
+    assert "made-up" not in page.text
