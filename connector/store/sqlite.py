@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from connector.clock import Clock
-from connector.errors import StoreDamagedError, StoreError
+from connector.errors import StoreDamagedError, StoreError, StoreUnavailableError
 from connector.own_files import check_own_folder, check_owner, create_own_file, make_own_folder
 from connector.store.database import Dialect, Execute, Statement
 from connector.store.group_commit import GroupCommit, Job
@@ -197,7 +197,11 @@ class SqliteDatabase:
             for suffix in ("", "-wal", "-shm", "-journal"):
                 check_owner(self._path.with_name(f"{self._path.name}{suffix}"))
         except OSError as exc:
-            raise unavailable(self._path, exc.strerror or str(exc)) from None
+            raise StoreUnavailableError(
+                f"the store {self._path} is not used, because of {exc.filename}: {exc.strerror}",
+                hint="Run ormco as the user whose store it is, or set ORMCO_STORE to a file in a folder of "
+                "your own.",
+            ) from None
 
     def _reader(self) -> sqlite3.Connection:
         try:
