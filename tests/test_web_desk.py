@@ -8,8 +8,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from flask import Flask, Request
+from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug import Request
 
 from connector import Config, Connector, ConnectorError
 from connector.web import Role, SupportPerson, desk_pages
@@ -101,9 +102,9 @@ def test_changes_name_the_practices(browser: Browser, connector: Connector, clas
     """An open page learns what other people and processes have changed since."""
     client = browser()
     connect(connector, classic)
-    found = client.get("/desk/changes").json
+    found = client.get("/desk/changes").get_json()
     assert found["practices"] == ["practice-42"]
-    assert client.get(f"/desk/changes?after={found['after']}").json == {
+    assert client.get(f"/desk/changes?after={found['after']}").get_json() == {
         "after": found["after"],
         "practices": [],
     }

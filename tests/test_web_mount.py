@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -40,7 +41,8 @@ def test_wsgi_application_below_a_prefix(connector: Connector, classic: RunningS
 def test_asgi_application_below_a_prefix(connector: Connector, classic: RunningSandbox) -> None:
     """The same within FastAPI or Starlette, which name the prefix `root_path`."""
     pages = practice_pages(connector, practice_of=lambda request: request.headers.get("X-Practice"))
-    transport = httpx.ASGITransport(asgi_app(pages, secret=SECRET), root_path="/3shape")
+    app: Any = asgi_app(pages, secret=SECRET)
+    transport = httpx.ASGITransport(app, root_path="/3shape")
 
     async def visit() -> tuple[httpx.Response, httpx.Response]:
         options = {"base_url": "http://app.test", "headers": {"X-Practice": "practice-42"}}

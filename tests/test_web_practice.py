@@ -8,8 +8,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from flask import Flask, Request
+from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug import Request
 
 from connector import Config, Connector, ConnectorError
 from connector.web import practice_pages
@@ -149,12 +150,12 @@ def test_disconnect_with_proof(browser: Browser, connector: Connector, classic: 
 def test_events_since(browser: Browser, connector: Connector, classic: RunningSandbox) -> None:
     """The page asks for what is new, and gets its own practice's events alone."""
     connect(connector, classic, PRACTICE)
-    found = browser().get("/3shape/events").json
+    found = browser().get("/3shape/events").get_json()
     assert found["state"] == "connected"
     assert "Connected" in [event["text"] for event in found["events"]]
     last = found["events"][-1]["sequence"]
-    assert browser().get(f"/3shape/events?after={last}").json["events"] == []
-    assert browser("practice-77").get("/3shape/events").json == {"state": "none", "events": []}
+    assert browser().get(f"/3shape/events?after={last}").get_json()["events"] == []
+    assert browser("practice-77").get("/3shape/events").get_json() == {"state": "none", "events": []}
 
 
 def test_actor_is_the_person(connector: Connector, classic: RunningSandbox) -> None:

@@ -29,6 +29,7 @@ _COMMANDS = {
     "reconnect": ("repair", "Revoke a connection, then connect it from the start."),
     "revoke": ("revoke", "Take Ormco's access back, and prove it."),
     "forget": ("revoke", "Delete all that is stored of a practice."),
+    "desk": ("desk", "Show who needs help, and the next step, in a browser."),
     "doctor": ("doctor", "Check everything, and say what cures it."),
     "refresh": ("refresh", "Refresh what is due, for a timer."),
     "keys": ("keys", "Make and change the keys that tokens are sealed with."),

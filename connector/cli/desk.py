@@ -1,0 +1,65 @@
+"""`ormco desk`: the support desk on this machine, in the person's own browser."""
+
+from __future__ import annotations
+
+import os
+import threading
+import webbrowser
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from connector.cli.options import config_from, open_connector, settings_options
+from connector.cli.output import emit, say
+from connector.errors import ExtraMissingError, SettingError
+from connector.hints import install
+
+if TYPE_CHECKING:
+    from connector.connector import Connector
+    from connector.web.desk_server import DeskServer
+
+__all__ = ["desk"]
+
+
+@click.command(epilog="Example: ormco desk --port 8043")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Port; by default a free one."
+)
+@click.option("--no-browser", is_flag=True, help="Open no browser; print the file to open.")
+@settings_options
+def desk(port: int, no_browser: bool, as_json: bool, **settings: Any) -> None:
+    """Show all practices: who needs help, why, and the next step as a button.
+
+    Serves this machine alone until Ctrl-C. The page is opened by a file that only you can read, and that
+    works once; other users of this machine get nothing.
+    """
+    with open_connector(config_from(settings)) as connector, _server(connector, port) as server:
+        link_file = str(server.link_file)
+        emit({"url": server.url, "link_file": link_file}, f"The desk: {server.url}", as_json=as_json)
+        say(f"Open {link_file} in a browser; it works once." if no_browser else "Opening your browser …")
+        if not no_browser:
+            # In a thread: a browser within the terminal keeps this call until it is closed.
+            threading.Thread(target=_open, args=(server,), daemon=True).start()
+        say("Serving until Ctrl-C …")
+        server.run()
+        raise KeyboardInterrupt  # which the server has taken as its end
+
+
+def _open(server: DeskServer) -> None:
+    # A path, not the link: every user of this machine can read the arguments of a process.
+    if not webbrowser.open(server.link_file.as_uri()):
+        say(f"No browser was found. Open {server.link_file} in one; it works once.")
+
+
+def _server(connector: Connector, port: int) -> DeskServer:
+    try:
+        from connector.web.desk_server import DeskServer
+
+        return DeskServer(connector, port=port)
+    except ModuleNotFoundError as exc:
+        raise ExtraMissingError(f"the desk needs {exc.name}", hint=install("web")) from None
+    except OSError as exc:
+        fact = os.strerror(exc.errno or 0)
+        raise SettingError(
+            f"the desk cannot be started at port {port}: {fact}", hint="Take a free port: ormco desk"
+        ) from None

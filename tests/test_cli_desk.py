@@ -1,0 +1,113 @@
+"""`ormco desk`: one person's desk on loopback, opened by a file that works once."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from click.testing import CliRunner
+
+from connector.cli import ormco
+from tests.support.connecting import settings
+from tests.support.sandbox import TIMEOUT, RunningSandbox
+
+
+@pytest.fixture
+def process(classic: RunningSandbox, store_url: str, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """The command, without a browser, and with a folder of its own for temporary files."""
+    (tmp_path / "temporary").mkdir()
+    environment = settings(classic, store_url, TMPDIR=str(tmp_path / "temporary"))
+    command = [sys.executable, "-m", "connector", "desk", "--no-browser", "--json"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        yield process
+        process.kill()
+
+
+def description(process: subprocess.Popen[str]) -> dict[str, Any]:
+    assert process.stdout is not None
+    found: dict[str, Any] = json.loads(process.stdout.readline())
+    return found
+
+
+def token_in(link_file: str) -> str:
+    found = re.search(r'name=token value="([^"]+)"', Path(link_file).read_text("utf-8"))
+    assert found is not None
+    return found[1]
+
+
+def opened(desk: dict[str, Any], session: requests.Session, **headers: str) -> requests.Response:
+    """Send what the file sends."""
+    data = {"token": token_in(desk["link_file"])}
+    return session.post(f"{desk['url']}/open", data=data, headers=headers, timeout=TIMEOUT)
+
+
+def test_link_works_once(process: subprocess.Popen[str]) -> None:
+    """Who opens the file first has the desk; a second time it says what to do."""
+    desk = description(process)
+    with requests.Session() as session, requests.Session() as second:
+        assert "Practices" in opened(desk, session, Origin="null").text
+        refused = opened(desk, second)
+        assert refused.status_code == 403
+        assert "Start `ormco desk` again" in refused.text
+        assert second.get(desk["url"], timeout=TIMEOUT).status_code == 403
+
+
+def test_another_user_gets_nothing(process: subprocess.Popen[str]) -> None:
+    """The port alone is of no use, under any name, nor a guess; the file is its user's alone."""
+    desk = description(process)
+    host = desk["url"].removeprefix("http://")
+    assert stat.S_IMODE(Path(desk["link_file"]).stat().st_mode) == 0o600
+    assert stat.S_IMODE(Path(desk["link_file"]).parent.stat().st_mode) == 0o700
+    for path in ("/", "/list", "/changes", "/practice?id=x", "/practice/revoke?id=x"):
+        assert requests.get(desk["url"] + path, timeout=TIMEOUT).status_code == 403
+    guess = requests.post(f"{desk['url']}/open", data={"token": "guess"}, timeout=TIMEOUT)
+    assert (guess.status_code, guess.cookies.get_dict()) == (403, {})
+    with requests.Session() as session:
+        assert opened(desk, session, Host=host.replace("127.0.0.1", "evil.test")).status_code == 403
+        assert opened(desk, session).status_code == 200
+        other = session.get(desk["url"], headers={"Host": "evil.test"}, timeout=TIMEOUT)
+        assert other.status_code == 400
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interruption_leaves_nothing(process: subprocess.Popen[str], number: int, tmp_path: Path) -> None:
+    """Ctrl-C ends it with its status, and the file with the link is gone."""
+    description(process)
+    assert list((tmp_path / "temporary").iterdir()) != []
+    process.send_signal(number)
+    _, messages = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 130
+    assert "Traceback" not in messages
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_port_that_is_in_use(classic: RunningSandbox, store_url: str) -> None:
+    """Said in words, with another port."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        env = settings(classic, store_url)
+        result = CliRunner().invoke(ormco, ["desk", "--no-browser", "--port", port], env=env)
+    assert result.exit_code == 10
+    assert f"port {port}" in result.stderr
+
+
+def test_without_the_extra(classic: RunningSandbox, store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Flask it says what to install."""
+    for name in ("flask", "connector.web.desk_server"):
+        monkeypatch.setitem(sys.modules, name, None)
+    env = settings(classic, store_url)
+    result = CliRunner().invoke(ormco, ["desk", "--no-browser"], env=env)
+    assert result.exit_code == 10
+    assert "extra `web`" in result.stderr
