@@ -23,7 +23,7 @@ def run(env: dict[str, str], *arguments: str, stdin: str = "") -> Result:
     ("mode", "change", "says"),
     [
         ("--paste", {"ORMCO_CLIENT_SECRET": "wrong"}, "ORMCO_CLIENT_SECRET"),
-        ("--browser", {"DISPLAY": "", "WAYLAND_DISPLAY": ""}, "no browser window can open"),
+        ("--browser", {"DISPLAY": "", "WAYLAND_DISPLAY": ""}, "there is no display for a browser window"),
         ("--headless", {"ORMCO_BROWSER": "/nowhere"}, "there is no program at '/nowhere'"),
         ("--headless", {"ORMCO_3SHAPE_USERNAME": ""}, "ORMCO_3SHAPE_USERNAME"),
     ],

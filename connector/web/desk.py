@@ -21,7 +21,8 @@ from connector.web import connection_words as words
 from connector.web.page_security import PageSecurity, error_page
 
 if TYPE_CHECKING:
-    from werkzeug import Request, Response
+    from flask import Request
+    from werkzeug import Response
 
     from connector.connector import Connector
 

@@ -19,7 +19,8 @@ from connector.web.connection_words import describe, event_words, sentence
 from connector.web.page_security import PageSecurity, error_page
 
 if TYPE_CHECKING:
-    from werkzeug import Request, Response
+    from flask import Request
+    from werkzeug import Response
 
     from connector.connection import Event
     from connector.connector import Connector
