@@ -199,10 +199,10 @@ def test_refresh_in_good_time(
 
 
 def test_unknown_practice(tokens: AccessTokens) -> None:
-    """A practice without a connection is told how to get one."""
+    """For a practice without a connection the error says what comes first."""
     with pytest.raises(ConnectionNotFoundError) as caught:
         tokens.access_token("p")
-    assert "ormco connect p" in caught.value.hint
+    assert caught.value.hint == "Connect the practice first."
 
 
 @pytest.mark.parametrize(
