@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from connector.cli.options import with_answers
+from connector.cli.options import can_ask, with_answers
 from connector.cli.output import say, write
 
 if TYPE_CHECKING:
@@ -70,6 +70,15 @@ class ConsentCapture:
         self._mode: str = options["mode"]
         self._timeout: float = options["timeout"]
         self._as_json: bool = options["as_json"]
+
+    def check_settings(self) -> None:
+        """Name every setting that is missing at once, unless somebody can be asked for the credentials.
+
+        Raises:
+            connector.errors.SettingError: naming them.
+        """
+        if self._mode == "headless" and not can_ask():
+            self._config.credentials(self._config.load_provider())
 
     def check(self) -> None:
         """Find what would only fail after the practice has given consent, before it is asked.

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from connector.connector import Connector
 
 __all__ = [
+    "can_ask",
     "complete_practice",
     "config_from",
     "open_connector",
@@ -85,6 +86,11 @@ def config_from(overrides: dict[str, Any]) -> Config:
     return Config.from_env(env)
 
 
+def can_ask() -> bool:
+    """Whether somebody is at a terminal who can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
 def with_answers(config: Config, *names: str) -> Config:
     """Return the settings, completed by asking for what is missing if somebody is at a terminal.
 
@@ -93,7 +99,7 @@ def with_answers(config: Config, *names: str) -> Config:
         names: attributes of `Config` that are needed, such as "digital_url".
     """
     missing = [name for name in names if not getattr(config, name)]
-    if not missing or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not missing or not can_ask():
         return config
     from connector.config import Secret
 

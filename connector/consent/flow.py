@@ -57,7 +57,8 @@ class ConsentOptions:
     """How to get consent in one go.
 
     Attributes:
-        capture: opens the authorization URL and returns the redirect URL.
+        capture: opens the authorization URL and returns the redirect URL. If it has them, `check_settings` is
+            called before anything else, and `check` before anybody is asked.
         policy: which account is acceptable.
         progress: told the name of each step as it is done: "settings", "store", "provider", "ready",
             "consent", "code", "tokens", "account".
@@ -186,11 +187,10 @@ def connect(resources: Resources, practice_id: str, options: ConsentOptions) -> 
     Raises:
         connector.errors.ConnectorError: as `begin`, `complete` and the capture do.
     """
-    request = _prepare(resources, practice_id, policy=options.policy, progress=options.progress)
     # What would only fail after the practice has given consent is found before it is asked.
-    check = getattr(options.capture, "check", None)
-    if check is not None:
-        check()
+    _ask_capture(options, "check_settings")
+    request = _prepare(resources, practice_id, policy=options.policy, progress=options.progress)
+    _ask_capture(options, "check")
     options.progress("ready")
     try:
         _open(resources, request)
@@ -254,6 +254,11 @@ def _prepare(
     return replace(
         request, expected_account=policy.expected_account, allow_account_change=policy.allow_account_change
     )
+
+
+def _ask_capture(options: ConsentOptions, check: str) -> None:
+    if hasattr(options.capture, check):
+        getattr(options.capture, check)()
 
 
 def _open(resources: Resources, request: AuthorizationRequest) -> None:
