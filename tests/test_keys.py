@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import stat
 import sys
 import threading
@@ -199,7 +200,7 @@ def test_other_keys_than_the_recorded_source(url: str) -> None:
 
 def test_rotate_to_the_first_of_the_setting(url: str) -> None:
     """After a rotation the old key is not needed any more, and the audit record tells of it."""
-    filled(url, KEY).close()
+    filled(url, f"{KEY},{OTHER_KEY}").close()
     store = store_at(url, keys=f"{OTHER_KEY},{KEY}")
     done: list[int] = []
     assert store.rotate_keys(progress=done.append) == 4
@@ -209,6 +210,71 @@ def test_rotate_to_the_first_of_the_setting(url: str) -> None:
     store.close()
     store = store_at(url, keys=OTHER_KEY)
     assert value_of(store, "p")[0] == "at-p-0"
+    store.close()
+
+
+def deploy(url: str, keys: str, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start a server with keys, and let it use the store."""
+    monkeypatch.setattr(platform, "node", lambda: server)
+    store = store_at(url, keys=keys)
+    store.check()
+    assert value_of(store, "p")[0] == "at-p-0"
+    store.close()
+
+
+def test_rotate_in_three_deploys(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Added last, put first, the old one taken out: every server can read at every moment."""
+    filled(url, KEY).close()
+    for keys in (f"{KEY},{OTHER_KEY}", f"{OTHER_KEY},{KEY}"):
+        for server in ("one", "two", "three"):
+            deploy(url, keys, server, monkeypatch)
+    # The server where the store was made is gone from here on, which takes a day.
+    store = store_at(url, keys=f"{OTHER_KEY},{KEY}")
+    store.database.apply(
+        [("UPDATE ormco_key_holders SET seen_at = 0 WHERE server NOT IN ('one', 'two', 'three')", ())]
+    )
+    assert store.rotate_keys() == 4
+    store.close()
+    for server in ("one", "two", "three"):
+        deploy(url, OTHER_KEY, server, monkeypatch)
+
+
+def test_rotate_while_a_server_lacks_the_key(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rotation that a server could not follow changes nothing, and names the server."""
+    filled(url, KEY).close()
+    deploy(url, KEY, "forgotten", monkeypatch)
+    deploy(url, f"{KEY},{OTHER_KEY}", "one", monkeypatch)
+    store = store_at(url, keys=f"{OTHER_KEY},{KEY}")
+    with pytest.raises(SealingKeyError, match="forgotten") as caught:
+        store.rotate_keys()
+    assert "last in ORMCO_STORE_KEYS" in str(caught.value.hint)
+    store.close()
+    deploy(url, KEY, "forgotten", monkeypatch)
+
+
+def test_rotate_to_a_key_that_was_never_last(url: str) -> None:
+    """A key that is put first before it was last anywhere is refused."""
+    filled(url, KEY).close()
+    store = store_at(url, keys=f"{OTHER_KEY},{KEY}")
+    with pytest.raises(SealingKeyError, match="before any server had it behind"):
+        store.rotate_keys()
+    store.close()
+    store = store_at(url, keys=KEY)
+    assert value_of(store, "p")[0] == "at-p-0"
+    store.close()
+
+
+def test_value_of_a_key_that_a_server_lacks(url: str) -> None:
+    """What a server with a newer key has written is an error that says what to do, in our tree."""
+    filled(url, KEY).close()
+    store = store_at(url, keys=f"{OTHER_KEY},{KEY}")
+    put(store, "new")
+    store.close()
+    store = store_at(url, keys=KEY)
+    with pytest.raises(SealingKeyError, match="not at hand") as caught:
+        value_of(store, "new")
+    assert type(caught.value) is SealingKeyError
+    assert "last on every server" in str(caught.value.hint)
     store.close()
 
 
@@ -266,7 +332,7 @@ def test_rotate_is_finished_by_the_next(url: str) -> None:
 
 def test_rotate_passes_over_what_does_not_open(url: str) -> None:
     """A damaged value does not keep the others from their new key, and is reported."""
-    store = filled(url, KEY)
+    store = filled(url, f"{KEY},{OTHER_KEY}")
     damage = "UPDATE ormco_connections SET access_sealed = refresh_sealed WHERE practice_id = 'p'"
     store.database.apply([(damage, ())])
     store.close()

@@ -299,6 +299,41 @@ def test_another_store_in_its_place(
         store.connection("p")
 
 
+def test_another_store_in_the_place_of_an_open_one(
+    store: Store, url: str, admin: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    """A schema that comes to hide the store of sessions in use is noticed by the next thing not found."""
+    put(store, "p")
+    admin.execute(b"CREATE SCHEMA ormco")  # named as the user is: it comes first on the search path
+    other = store_at(f"{url}&schema=ormco")
+    other.check()
+    other.close()
+    for attempt in (lambda: store.connection("p"), store.check, lambda: store.due(600)):
+        with pytest.raises(StoreDamagedError, match="another store"):
+            attempt()
+
+
+@pytest.mark.parametrize(
+    "query", ["schema=practices", "options=-csearch_path%3Dpractices", "options=-c%20search_path%3Dpractices"]
+)
+def test_a_schema_of_its_own(url: str, admin: psycopg.Connection[tuple[object, ...]], query: str) -> None:
+    """The address may name the schema that the store is in."""
+    admin.execute(b"CREATE SCHEMA practices")
+    store = store_at(f"{url.replace('postgresql:', 'postgresql+psycopg:')}&{query}")
+    put(store, "p")
+    assert store.connection("p") is not None
+    store.close()
+    found = admin.execute(b"SELECT schemaname FROM pg_tables WHERE tablename LIKE 'ormco_%'").fetchall()
+    assert set(found) == {("practices",)}
+
+
+@pytest.mark.parametrize("schema", ["", "a%2Cb", "a%20b", "x%27", "%2Dc"])
+def test_a_schema_that_is_no_name(url: str, schema: str) -> None:
+    """What could be more than one name is refused before anything is opened."""
+    with pytest.raises(SettingError, match="schema"):
+        store_at(f"{url}&schema={schema}")
+
+
 @pytest.mark.parametrize("scheme", ["postgresql+psycopg", "postgresql+asyncpg", "postgres"])
 def test_other_spellings_of_the_address(store: Store, url: str, scheme: str) -> None:
     """SQLAlchemy's addresses name the driver too."""

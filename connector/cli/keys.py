@@ -33,9 +33,9 @@ def new(as_json: bool, **_settings: Any) -> None:
 def rotate(as_json: bool, **settings: Any) -> None:
     """Seal everything in the store anew, while others go on reading and refreshing.
 
-    With ORMCO_STORE_KEYS: put the new key first and keep the old one behind it, everywhere, then run this,
-    then drop the old one. With the keyring or the key file a fresh key is made and kept there. A run that was
-    interrupted is finished by the next.
+    With ORMCO_STORE_KEYS, in three deploys: add the new key last on every server; put it first on every
+    server, then run this; take the old key out. A key that a server lacks is refused. With the keyring or
+    the key file a fresh key is made and kept there. A run that was interrupted is finished by the next.
     """
     with open_connector(config_from(settings), must_exist=True) as connector:
         done = connector.rotate_keys(progress=lambda number: say(f"{number} values …"))

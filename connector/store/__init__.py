@@ -42,7 +42,7 @@ def open_store(
 
     Args:
         url: `sqlite:///path`, whose path may be relative, begin with `~` or with a drive letter, or
-            `postgresql://…`.
+            `postgresql://…`, with `?schema=NAME` if its tables are in a schema of their own.
         keys: the sealing keys as ORMCO_STORE_KEYS has them, or None if it is not set.
         clock: the time.
         actor: who acts, for the audit record.
@@ -78,11 +78,32 @@ def open_database(url: str, *, clock: Clock) -> Database:
     if separator and scheme.partition("+")[0] in ("postgresql", "postgres"):
         from connector.store.postgres import PostgresDatabase
 
-        return PostgresDatabase(f"postgresql://{rest}", clock=clock)
+        return PostgresDatabase(_with_search_path(f"postgresql://{rest}"), clock=clock)
     raise SettingError(
         f"the store's address begins with {scheme + '://' if separator else 'no scheme'}, which is not known",
         hint="Set ORMCO_STORE to sqlite:///path/of/a/file or postgresql://user@host/database.",
     )
+
+
+def _with_search_path(url: str) -> str:
+    """Return a URL with `?schema=NAME` in the words of libpq, which knows no such parameter."""
+    import re
+    from urllib.parse import quote, unquote
+
+    address, _, query = url.partition("?")
+    parts = [part.partition("=") for part in query.split("&") if part]
+    names = [unquote(value) for key, _, value in parts if key == "schema"]
+    if not names:
+        return url
+    if len(names) > 1 or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", names[0]):
+        raise SettingError(
+            "the schema in the store's address is not the name of one schema",
+            hint="Write ?schema=NAME: letters, digits and underscores.",
+        )
+    given = [unquote(value) for key, _, value in parts if key == "options"]
+    options = quote(" ".join([*given, f"-csearch_path={names[0]}"]), safe="")
+    rest = [f"{key}={value}" for key, _, value in parts if key not in ("schema", "options")]
+    return f"{address}?{'&'.join([*rest, f'options={options}'])}"
 
 
 def _path(text: str) -> Path:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from connector.clock import Clock
-from connector.errors import StoreLockedError
+from connector.errors import StoreDamagedError, StoreLockedError
 from connector.store.database import Database, Dialect, Execute, Statement
 from connector.store.process import is_gone, this_process
 
@@ -26,11 +26,15 @@ class LazyDatabase:
     Args:
         database: where the rows are.
         clock: the time of this process.
+
+    Attributes:
+        store_id: the store's own id, once its keys have vouched for it.
     """
 
     def __init__(self, database: Database, *, clock: Clock) -> None:
         self.db = database
         self.clock = clock
+        self.store_id: str | None = None
         self._is_ready = False
         self._after_fork: list[Callable[[], None]] = []
         _ALL.add(self)
@@ -58,7 +62,23 @@ class LazyDatabase:
         """Return the rows of a query; none if there is no store yet."""
         if not self._is_ready and not self.exists():
             return []
-        return self.db.fetch(sql, args, timeout=timeout)
+        rows = self.db.fetch(sql, args, timeout=timeout)
+        if not rows and self.store_id is not None:  # as an empty store in its place would answer
+            self.verify(self.store_id, timeout)
+        return rows
+
+    def verify(self, store_id: str, timeout: float | None = None) -> None:
+        """Make sure that this is the store it was before.
+
+        Raises:
+            connector.errors.StoreDamagedError: if it is another one.
+        """
+        if self.db.fetch("SELECT store_id FROM ormco_store", (), timeout=timeout) != [(store_id,)]:
+            raise StoreDamagedError(
+                f"another store has taken the place of {store_id}",
+                hint="In PostgreSQL a schema that comes first on the search path may hide it: look at "
+                "search_path, and remove the other tables.",
+            )
 
     def apply(self, statements: Sequence[Statement]) -> list[int]:
         """Run statements in one durable transaction; return how many rows each changed."""

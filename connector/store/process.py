@@ -7,12 +7,17 @@ import platform
 from functools import lru_cache
 from pathlib import Path
 
-__all__ = ["is_gone", "this_process"]
+__all__ = ["is_gone", "this_process", "this_server"]
 
 
 def this_process() -> str:
     """Return this process's name in the store: host, process id, and what tells it from its successors."""
     return _named(os.getpid())
+
+
+def this_server() -> str:
+    """Return the name of this machine or container."""
+    return platform.node() or "localhost"
 
 
 def is_gone(owner: str) -> bool:

@@ -10,6 +10,7 @@ from connector.store import keys as key_sources
 from connector.store.audit import AuditLog, Guard
 from connector.store.database import Statement
 from connector.store.grants import GrantRecords, sealed_data
+from connector.store.key_holders import KeyHolders
 from connector.store.lazy_database import LazyDatabase
 from connector.store.requests import REQUESTS_TABLE, request_data
 from connector.store.row import SEALED_COLUMNS, TABLE, Row
@@ -139,6 +140,8 @@ class KeyRotation:
                 hint="Put it into ORMCO_STORE_KEYS, after the new key; nothing was changed.",
             )
         record.check(ring)
+        if source == record.source == key_sources.ENVIRONMENT and ring.ids[0] != record.key_id:
+            KeyHolders(self._database).require(ring.ids[0])
         # Otherwise an earlier run was interrupted: go on with its key.
         if source != key_sources.ENVIRONMENT and key_id(stored[0]) == record.key_id:
             keys = [key_sources.parse_keys(key_sources.new_key(), origin="")[0], *stored]

@@ -275,10 +275,21 @@ _M005 = (
 )
 
 
+def m007_key_holders(execute: Execute, dialect: Dialect) -> None:
+    """Note which server has which keys, so that nothing is sealed with one that a server lacks."""
+    key, real = dialect.types["key"], dialect.types["real"]
+    execute(
+        f"CREATE TABLE ormco_key_holders (server {key} NOT NULL, key_id {key} NOT NULL, "
+        f"was_behind INTEGER NOT NULL, seen_at {real} NOT NULL, PRIMARY KEY (server, key_id))",
+        (),
+    )
+
+
 _STEPS: tuple[Step, ...] = (
     *(Step(change=change) for change in FIRST_STEPS),
     Step(change=m005_grants, prepare=_end_refreshes),
     Step(index=("ormco_connections_state", "ormco_connections (state, practice_id)"), compatible_from=5),
+    Step(change=m007_key_holders, compatible_from=5),
 )
 
 

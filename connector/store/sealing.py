@@ -144,8 +144,8 @@ def _cannot_open(sealed: bytes) -> SealingKeyError | StoreDamagedError:
         )
     return UnknownKeyError(
         f"the store holds values sealed with the key {sealed[1:_HEADER].hex()}, which is not at hand",
-        hint="Set ORMCO_STORE_KEYS to the keys this store was made with, the older ones after the first; "
-        "nothing was changed.",
+        hint="Add that key at the end of ORMCO_STORE_KEYS on this server, and restart it; nothing was "
+        "changed. A new key is added last on every server before it is put first on any.",
     )
 
 

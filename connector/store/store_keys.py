@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from connector.errors import SealingKeyError, StoreLockedError
 from connector.store import keys as key_sources
+from connector.store.key_holders import KeyHolders
 from connector.store.lazy_database import LazyDatabase
 from connector.store.sealing import KeyRing, UnknownKeyError
 
@@ -67,6 +68,7 @@ class StoreKeys:
 
     def __init__(self, database: LazyDatabase, *, given: str | None) -> None:
         self._database = database
+        self._holders = KeyHolders(database)
         self.given = given
         self._ring: KeyRing | None = None
         self._store_id: str | None = None
@@ -140,6 +142,8 @@ class StoreKeys:
         nobody has vouched for yet.
         """
         record = self.record()
+        if self._database.store_id is not None:
+            self._database.verify(self._database.store_id)
         if record.key_id != self.ring().ids[0]:
             self.forget()
         ring = self.ring()
@@ -166,7 +170,10 @@ class StoreKeys:
         if record.key_id not in ring.ids:
             raise _wrong_key(record, ring, given=self.given is not None)
         record.check(ring)
-        self._store_id, self.accepts_first = record.store_id, record.sealing < 2
+        if self.given is not None and record.source == key_sources.ENVIRONMENT:
+            self._holders.record(ring)
+        self._store_id = self._database.store_id = record.store_id
+        self.accepts_first = record.sealing < 2
         self.has_spare = self.given is None and len(ring.ids) > 1
         return ring
 
