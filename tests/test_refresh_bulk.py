@@ -72,6 +72,36 @@ def test_runs_share_the_work(url: str, store: Store, server: TokenServer) -> Non
     assert (counts["calls"], counts["reuses"]) == (40, 0)
 
 
+def test_two_runs_wait_for_half_of_the_calls_each(url: str, store: Store, server: TokenServer) -> None:
+    """Each of two runs makes a part of the calls, at the same time as the other, and looks at few in vain."""
+    fill(store, 30)
+    server.set(latency=0.2)
+    pace, summaries = replace(FAST, at_once=2), []
+
+    def run() -> None:
+        own = store_at(url)
+        summaries.append(refresh_due(tokens_on(own, server.url), own, within=600, pace=pace))
+        own.close()
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(summary.refreshed for summary in summaries) == 30
+    assert all(summary.refreshed >= 5 for summary in summaries)
+    assert 2 < server.counts()["most_under_way"] <= 4
+
+
+def test_a_run_that_cannot_keep_up_says_by_how_much(store: Store, server: TokenServer) -> None:
+    """What has ended and was not refreshed is counted, with how long ago the first of it ended."""
+    fill(store, 3, age=3700)
+    server.set(faults=["503"] * 2)
+    summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=replace(FAST, at_once=1))
+    assert (summary.refreshed, summary.failed, summary.overdue) == (1, 2, 2)
+    assert 90 < summary.lag < 1000
+
+
 def test_progress_counts_to_the_end(store: Store, server: TokenServer) -> None:
     """Progress names each connection, and counts up to the total."""
     fill(store, 6)

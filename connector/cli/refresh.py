@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["refresh"]
 
-_KEYS = ("total", "refreshed", "skipped", "failed", "gave_up")
+_KEYS = ("total", "refreshed", "skipped", "failed", "gave_up", "overdue")
 _FAILED = 5  # as for a provider that is unavailable
 
 
@@ -57,15 +57,14 @@ def refresh(
         summary = connector.refresh_due(
             within=due_within, pace=Pace(at_once=at_once, per_second=per_second), progress=_say
         )
-        late = connector.summary()
         if summary.failed:
             _say_clocks(connector)
-    payload = {name: getattr(summary, name) for name in _KEYS} | {"overdue": late.overdue}
+    payload = {name: getattr(summary, name) for name in _KEYS}
     emit(payload, _text(summary), as_json=as_json)
-    if late.overdue and summary.refreshed:
+    if summary.overdue and summary.refreshed:
         say(
-            f"This run cannot keep up: {late.overdue} access tokens have ended, the first "
-            f"{late.lag:.0f} s ago. Let another run share the work, or raise --at-once and --per-second."
+            f"This run cannot keep up: {summary.overdue} access tokens have ended, the first "
+            f"{summary.lag:.0f} s ago. Let another run share the work, or raise --at-once and --per-second."
         )
     if summary.gave_up:
         say("The provider failed again and again, so the rest was left for the next run.")

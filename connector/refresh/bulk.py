@@ -69,6 +69,9 @@ class RefreshSummary:
         skipped: done by others meanwhile.
         failed: not refreshed; their rows tell why.
         gave_up: whether the provider failed so often that the rest was left alone.
+        overdue: connections whose access token has ended when the run has; more than 0 after a run that did
+            not give up: it cannot keep up.
+        lag: seconds since the first of those ended.
     """
 
     total: int
@@ -76,6 +79,8 @@ class RefreshSummary:
     skipped: int = 0
     failed: int = 0
     gave_up: bool = False
+    overdue: int = 0
+    lag: float = 0.0
 
 
 def refresh_due(
@@ -159,6 +164,8 @@ class _Run:
                 worker.result()
         if self._broken is not None:
             raise self._broken
+        late = self._store.summary()
+        self._summary.overdue, self._summary.lag = late.overdue, late.lag
         return self._summary
 
     def _work(self) -> None:
