@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,10 +26,13 @@ if TYPE_CHECKING:
     from werkzeug import Response
 
     from connector.connector import Connector
+    from connector.store.store import StoreSummary
 
 __all__ = ["Role", "SupportPerson", "desk_pages"]
 
-_ROWS = 100
+_ROWS = 25
+_MOST_ROWS = 1000
+_COUNTED_FOR = 10.0  # seconds
 _EVENTS_SHOWN = 50
 _CASES_SHOWN = 10
 
@@ -83,10 +87,11 @@ class _Desk:
     def __init__(self, connector: Connector, authorize: Authorize) -> None:
         self._shared = connector
         self._authorize = authorize
+        self._counted: tuple[int, float, StoreSummary] | None = None
 
     def blueprint(self, name: str, secret: bytes | None, hosts: Collection[str] | None) -> Blueprint:
         pages = Blueprint(
-            name, __name__, template_folder="templates", static_folder="static", static_url_path="/static"
+            name, __name__, template_folder="templates", static_folder="static", static_url_path="/page-files"
         )
         security = PageSecurity(pages, secret=secret, person=lambda: self._person().name, hosts=hosts)
         pages.before_request(self._require_person)
@@ -145,22 +150,33 @@ class _Desk:
     # --- all practices
 
     def _list_page(self) -> str:
-        last = self._shared.events(limit=1, last=True)
-        return render_template(
-            "ormco/desk.html", last=last[-1].sequence if last else 0, **self._found(request.args.get("q", ""))
-        )
+        return render_template("ormco/desk.html", last=self._last_event(), **self._found())
 
     def _rows(self) -> str:
-        return render_template("ormco/desk_rows.html", **self._found(request.args.get("q", "")))
+        return render_template("ormco/desk_rows.html", **self._found())
 
-    def _found(self, text: str) -> dict[str, Any]:
-        summary = self._shared.summary()
+    def _found(self) -> dict[str, Any]:
+        text = request.args.get("q", "")
+        shown = min(max(request.args.get("rows", _ROWS, type=int), _ROWS), _MOST_ROWS)
         return {
             "query": text,
-            "connections": self._shared.search(text, limit=_ROWS),
-            "summary": summary,
-            "shown": _ROWS,
+            "connections": self._shared.search(text, limit=shown),
+            "summary": self._summary(),
+            "shown": shown,
+            "more": shown + 4 * _ROWS,
         }
+
+    def _summary(self) -> StoreSummary:
+        """Count all connections, unless it was done a moment ago and nothing has happened since."""
+        last, now = self._last_event(), time.monotonic()
+        counted = self._counted
+        if counted is None or counted[0] != last or now - counted[1] > _COUNTED_FOR:
+            counted = self._counted = last, now, self._shared.summary()
+        return counted[2]
+
+    def _last_event(self) -> int:
+        last = self._shared.events(limit=1, last=True)
+        return last[-1].sequence if last else 0
 
     def _changes(self) -> dict[str, Any]:
         """Return the practices that changed since an event, in whichever process."""

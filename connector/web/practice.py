@@ -79,7 +79,7 @@ class _PracticePages:
 
     def blueprint(self, name: str, secret: bytes | None, hosts: Collection[str] | None) -> Blueprint:
         pages = Blueprint(
-            name, __name__, template_folder="templates", static_folder="static", static_url_path="/static"
+            name, __name__, template_folder="templates", static_folder="static", static_url_path="/page-files"
         )
         self._security = PageSecurity(pages, secret=secret, person=self._person, hosts=hosts)
         pages.add_url_rule("/", "page", self._page)

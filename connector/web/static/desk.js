@@ -7,7 +7,7 @@ let asked = 0;
 
 async function showRows() {
   const mine = (asked += 1);
-  const response = await fetch(`${rows.dataset.url}?q=${encodeURIComponent(search.value)}`, { redirect: "error" });
+  const response = await fetch(`${rows.dataset.url}&q=${encodeURIComponent(search.value)}`, { redirect: "error" });
   // A slower, older search must not replace the result of a newer one.
   if (response.ok && mine === asked) rows.innerHTML = await response.text();
 }
