@@ -29,14 +29,16 @@ class _Authorization:
         request.headers["Authorization"] = f"Bearer {token.reveal()}"
 
     def is_repeatable(self, request: httpx.Request, response: httpx.Response) -> bool:
-        # A stream cannot be sent a second time.
-        return response.status_code == 401 and isinstance(request.stream, httpx.ByteStream)
+        # The answer of a redirect's target says nothing of the token; a stream cannot be sent twice.
+        refused = response.status_code == 401 and response.request is request
+        return refused and isinstance(request.stream, httpx.ByteStream)
 
 
 class PracticeAuth(httpx.Auth):
     """Puts a practice's bearer token on requests to the provider's own origins, and on no others.
 
-    A 401 is answered once with a renewed token. httpx takes the header off a redirect to another origin.
+    A 401 is answered once with a renewed token. A redirect within the origin keeps the token; httpx takes it
+    off every other one.
 
     Args:
         token: called as `token(rejected)`, returns a valid access token.

@@ -40,6 +40,8 @@ class Resources:
         self._actor = actor or config.actor
         self.calls = CallObservers()
         self._lock = threading.RLock()
+        # Held for a moment only; the other one also while the provider is discovered.
+        self._store_lock = threading.RLock()
         self._store: Store | None = None
         self._provider: Provider | None = None
         self._endpoint: TokenEndpoint | None = None
@@ -68,7 +70,7 @@ class Resources:
         Raises:
             connector.errors.StoreUnavailableError: the connector was closed.
         """
-        with self._lock:
+        with self._store_lock:
             if self._is_closed:
                 raise StoreUnavailableError("this connector was closed", hint="Make a new one.")
             if self._store is None:
@@ -134,7 +136,7 @@ class Resources:
     @property
     def rotator(self) -> Rotator:
         """What sends refresh tokens; one for all, because it may hold new tokens that wait to be stored."""
-        with self._lock:
+        with self._store_lock:
             if self._rotator is None:
                 from connector.refresh.rotate import Rotator
 
@@ -163,7 +165,7 @@ class Resources:
 
     def close(self) -> None:
         """Close what was opened; nothing can be done with it any more."""
-        with self._lock:
+        with self._lock, self._store_lock:
             self._is_closed = True
             if self._endpoint is not None:
                 self._endpoint.close()
@@ -172,5 +174,5 @@ class Resources:
 
     def _forget_sockets(self) -> None:
         # A child must neither share its parent's TLS connections nor wait for a lock of one of its threads.
-        self._lock = threading.RLock()
+        self._lock, self._store_lock = threading.RLock(), threading.RLock()
         self._endpoint = None

@@ -8,7 +8,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "connector"
 
 LAYERS = [
-    {"calls", "errors", "findings", "clock", "hints", "own_files", "process", "redact"},
+    {"async_threads", "calls", "errors", "findings", "clock", "hints", "own_files", "process", "redact"},
     {"redirect"},
     {"oauth", "connection", "config"},
     {"store", "browser"},

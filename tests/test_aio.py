@@ -1,0 +1,374 @@
+"""`AsyncConnector`: the same calls, awaited, and an event loop that goes on meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector import AsyncConnector, Call, Config, Connector, WatchPlan
+from connector.aio import AsyncCases, AsyncLab
+from connector.communicate.cases import Cases
+from connector.communicate.lab import OrmcoLab
+from connector.errors import ConnectionNotFoundError, ConsentRequiredError, StoreUnavailableError
+from tests.support.cases import Workflow
+from tests.support.connecting import connect, settings
+from tests.support.sandbox import RunningSandbox, Visitor
+
+PRACTICE = "practice-42"
+# What needs no thread, or has another name where it is awaited.
+ANSWERED_ELSEWHERE = {"close", "session", "scope", "token_origins"}
+LONG_AGO = datetime.now(UTC) - timedelta(days=1)
+
+
+@asynccontextmanager
+async def connected(sandbox: RunningSandbox, store_url: str, **options: Any) -> AsyncIterator[AsyncConnector]:
+    """An awaited connector with one connected practice."""
+    config = Config.from_env(settings(sandbox, store_url))
+    with Connector.from_config(config) as connector:
+        connect(connector, sandbox, PRACTICE)
+    async with AsyncConnector.from_config(config, **options) as connector:
+        yield connector
+
+
+def public(of: type) -> set[str]:
+    return {name for name in vars(of) if not name.startswith("_")} - {"from_config"}
+
+
+def threads() -> set[str]:
+    return {thread.name for thread in threading.enumerate() if thread.name.startswith("ormco-async")}
+
+
+async def until(is_true: Callable[[], bool]) -> None:
+    while not is_true():
+        await asyncio.sleep(0.01)
+
+
+@contextmanager
+def held_up(connector: AsyncConnector) -> Iterator[Callable[[], bool]]:
+    """Let no request to the outside end until the block does; gives whether one is held up."""
+    reached, release = threading.Event(), threading.Event()
+
+    def hold(call: Call) -> None:
+        reached.set()
+        release.wait()
+
+    end = connector.on_call(hold)
+    try:
+        yield reached.is_set
+    finally:
+        release.set()
+        end()
+
+
+async def ticks_during(work: Awaitable[object]) -> tuple[int, float]:
+    """How often a ticker ticked while something was awaited, and the longest time between two."""
+    loop, times = asyncio.get_running_loop(), list[float]()
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        times.append(loop.time())
+        await asyncio.sleep(0.01)
+    await task
+    return len(times), max((b - a for a, b in pairwise(times)), default=0.0)
+
+
+# --- the calls
+
+
+@pytest.mark.parametrize(
+    ("awaited", "called"), [(AsyncConnector, Connector), (AsyncCases, Cases), (AsyncLab, OrmcoLab)]
+)
+def test_every_call_can_be_awaited(awaited: type, called: type) -> None:
+    """Nothing is offered to threads alone."""
+    assert public(called) - ANSWERED_ELSEWHERE - {"close"} <= public(awaited)
+
+
+def test_arguments_and_documentation_are_the_same() -> None:
+    """Whoever knows one class knows the other."""
+    for name in public(Connector) & public(AsyncConnector) - {"lab", "cases", "httpx_auth"}:
+        awaited, called = getattr(AsyncConnector, name), getattr(Connector, name)
+        assert list(inspect.signature(awaited).parameters) == list(inspect.signature(called).parameters), name
+        assert awaited.__doc__
+    assert AsyncConnector.begin.__doc__ == Connector.begin.__doc__
+
+
+def test_life_of_a_connection(identity: RunningSandbox, store_url: str) -> None:
+    """Begin, complete, look at it, refresh, and forget it."""
+
+    async def life() -> None:
+        config = Config.from_env(settings(identity, store_url))
+        async with AsyncConnector.from_config(config, actor="a job") as connector:
+            request = await connector.begin(PRACTICE, binding="session")
+            answer = await asyncio.to_thread(Visitor(identity).authorize, request.url)
+            assert (await connector.complete(answer, binding="session")).state == "connected"
+            before = await connector.token(PRACTICE)
+            await connector.refresh(PRACTICE, force=True)
+            assert await connector.access_token(PRACTICE) != before.value
+            assert [one.practice_id async for one in connector.connections()] == [PRACTICE]
+            assert [check.status async for check in connector.doctor(only={"store"})]
+            await connector.acting_as("alex").forget(PRACTICE)
+            assert {event.actor for event in await connector.events()} == {"a job", "alex"}
+            with pytest.raises(ConnectionNotFoundError):
+                await connector.status(PRACTICE)
+
+    asyncio.run(life())
+
+
+def test_errors_reach_the_one_who_awaits(classic: RunningSandbox, store_url: str) -> None:
+    """They are those of the synchronous call."""
+
+    async def fail() -> None:
+        async with connected(classic, store_url) as connector:
+            with pytest.raises(ConsentRequiredError):
+                await connector.revoke(PRACTICE, interactive=False)
+            with pytest.raises(ConnectionNotFoundError):
+                await connector.access_token("nobody")
+
+    asyncio.run(fail())
+
+
+# --- the event loop
+
+
+def test_refresh_of_seconds_does_not_hold_up_the_loop(identity: RunningSandbox, store_url: str) -> None:
+    """A ticker ticks on while a handler waits for a slow provider."""
+
+    async def handle() -> None:
+        async with connected(identity, store_url) as connector:
+            identity.set_scenarios("slow")
+            identity.control(slow_seconds=3)
+            ticks, longest = await ticks_during(connector.refresh(PRACTICE, force=True))
+            identity.set_scenarios()
+            assert ticks > 30
+            assert longest < 2
+
+    asyncio.run(handle())
+
+
+def test_discovery_does_not_hold_up_the_loop(identity: RunningSandbox, store_url: str) -> None:
+    """What needs no thread waits for no provider, either."""
+
+    async def handle() -> None:
+        async with connected(identity, store_url) as connector:
+            with held_up(connector) as is_held_up:
+                work = asyncio.ensure_future(connector.begin("another"))
+                await until(is_held_up)
+                connector.subscribe(lambda event: None)()
+                connector.acting_as("alex").httpx_auth(PRACTICE)
+                assert not work.done()
+            await work
+
+    asyncio.run(handle())
+
+
+def test_token_in_memory_uses_no_thread(identity: RunningSandbox, store_url: str) -> None:
+    """It is handed out in the loop itself, to any number of callers."""
+
+    async def many() -> None:
+        async with connected(identity, store_url, threads=1) as connector:
+            first = await connector.token(PRACTICE)
+            with held_up(connector):
+                busy = asyncio.ensure_future(connector.refresh(PRACTICE, force=True))
+                await asyncio.sleep(0.1)
+                assert await connector.token(PRACTICE, min_ttl=0) == first
+                assert connector.cached_token(PRACTICE) == first
+                assert not busy.done()
+            await busy
+
+    asyncio.run(many())
+
+
+def test_500_callers_make_one_token_call_in_one_thread(identity: RunningSandbox, store_url: str) -> None:
+    """A slow practice uses up neither the provider nor the pool."""
+
+    async def many() -> None:
+        async with connected(identity, store_url) as connector:
+            rejected = await connector.access_token(PRACTICE)
+            before = threads()
+            identity.set_scenarios("slow")
+            identity.control(slow_seconds=1)
+            callers = [connector.access_token(PRACTICE, rejected=rejected) for _ in range(500)]
+            found = asyncio.ensure_future(asyncio.gather(*callers))
+            await asyncio.sleep(0.5)
+            assert len(threads() - before) <= 1
+            assert len(set(await found)) == 1
+
+    asyncio.run(many())
+    assert identity.counters()["token:refresh_token"] == 1
+
+
+def test_cancelled_caller_loses_no_grant(identity: RunningSandbox, store_url: str) -> None:
+    """It goes at once, those who wait for the same token get it, and it is stored."""
+
+    async def cancel() -> None:
+        async with connected(identity, store_url) as connector:
+            rejected = await connector.access_token(PRACTICE)
+            identity.set_scenarios("slow")
+            identity.control(slow_seconds=2)
+            one, other = (
+                asyncio.create_task(connector.access_token(PRACTICE, rejected=rejected)) for _ in range(2)
+            )
+            await asyncio.sleep(0.5)
+            one.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await one
+            assert not other.done()
+            renewed = await other
+            identity.set_scenarios()
+            assert renewed == await connector.access_token(PRACTICE, rejected=rejected) != rejected
+
+    asyncio.run(cancel())
+    assert identity.counters()["token:refresh_token"] == 1
+
+
+def test_close_waits_for_what_is_under_way(identity: RunningSandbox, store_url: str) -> None:
+    """Shutting down in the middle of a token call stores what it brings; afterwards nothing is given."""
+
+    async def shut_down() -> AsyncConnector:
+        async with connected(identity, store_url) as connector:
+            identity.set_scenarios("slow")
+            identity.control(slow_seconds=1)
+            work = asyncio.create_task(connector.refresh(PRACTICE, force=True))
+            await asyncio.sleep(0.3)
+        assert (await work).state == "connected"
+        with pytest.raises((RuntimeError, StoreUnavailableError)):
+            await connector.access_token(PRACTICE)
+        return connector
+
+    asyncio.run(shut_down())
+    identity.set_scenarios()
+    with Connector.from_config(Config.from_env(settings(identity, store_url))) as again:
+        again.refresh(PRACTICE, force=True)
+
+
+def test_loop_that_ends_loses_no_grant(identity: RunningSandbox, store_url: str) -> None:
+    """A program whose loop is gone while a token call is out keeps what it brings."""
+    config = Config.from_env(settings(identity, store_url))
+    connector = Connector.from_config(config)
+    connect(connector, identity, PRACTICE)
+    identity.set_scenarios("slow")
+    identity.control(slow_seconds=1)
+
+    async def leave() -> None:
+        awaited = AsyncConnector(connector)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(awaited.refresh(PRACTICE, force=True), 0.3)
+
+    asyncio.run(leave())
+    identity.set_scenarios()
+    connector.refresh(PRACTICE, force=True)
+    connector.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+def test_forked_worker_makes_its_own_threads(identity: RunningSandbox, store_url: str) -> None:
+    """A server that loads the application before it forks has workers that answer."""
+    config = Config.from_env(settings(identity, store_url))
+    connector = Connector.from_config(config)
+    connect(connector, identity, PRACTICE)
+    awaited = AsyncConnector(connector)
+    asyncio.run(awaited.status(PRACTICE))
+    child = os.fork()
+    if child == 0:
+        try:
+            asyncio.run(awaited.refresh(PRACTICE, force=True))
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    asyncio.run(awaited.aclose())
+
+
+# --- iterating and watching
+
+
+def test_iteration_that_is_left_early_is_closed(identity: RunningSandbox, store_url: str) -> None:
+    """Whoever breaks off waits for nothing more, and the next calls work."""
+
+    async def leave() -> None:
+        async with connected(identity, store_url) as connector:
+            async with aclosing(connector.doctor()) as checks:  # type: ignore[type-var]
+                async for check in checks:
+                    assert check.name
+                    break
+            assert (await connector.status(PRACTICE)).state == "connected"
+
+    asyncio.run(leave())
+
+
+def test_iteration_that_is_cancelled_ends(identity: RunningSandbox, store_url: str) -> None:
+    """Cancelled in the middle of a step that a thread is at, it raises that and nothing else."""
+
+    async def cancel() -> None:
+        async with connected(identity, store_url) as connector:
+
+            async def examine() -> list[object]:
+                return [check async for check in connector.doctor(only={"discovery"})]
+
+            with held_up(connector) as is_held_up:
+                task = asyncio.create_task(examine())
+                await until(is_held_up)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+
+    asyncio.run(cancel())
+
+
+def test_files_of_a_case_one_by_one(classic: RunningSandbox, store_url: str, tmp_path: Path) -> None:
+    """`async for` over a download."""
+    (case_id,) = Workflow(classic).send()
+
+    async def download() -> list[str]:
+        async with connected(classic, store_url) as connector:
+            assert [one.case.id for one in await connector.cases.list(PRACTICE)] == [case_id]
+            files = connector.cases.download(PRACTICE, case_id, tmp_path / "out")
+            return [file.file.kind async for file in files]
+
+    assert asyncio.run(download()) == ["scan", "scan", "attachment", "attachment"]
+
+
+def test_watch_awaits_its_handler_and_ends_when_cancelled(classic: RunningSandbox, store_url: str) -> None:
+    """Events come in this loop; a handler that hangs is cancelled with the watch."""
+    Workflow(classic).send()
+    seen: list[str] = []
+
+    async def handle(event: Any) -> None:
+        seen.append(event.event)
+        await asyncio.sleep(1e6)
+
+    async def watch() -> None:
+        async with connected(classic, store_url) as connector:
+            task = asyncio.create_task(connector.cases.watch(None, handle, plan=WatchPlan(since=LONG_AGO)))
+            await until(lambda: bool(seen))
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(watch())
+    assert seen == ["case_sent"]
+
+
+def test_close_ends_a_watch(classic: RunningSandbox, store_url: str) -> None:
+    """An application that shuts down leaves no watch on a store that is closed."""
+
+    async def shut_down() -> None:
+        async with connected(classic, store_url) as connector:
+            task = asyncio.create_task(connector.cases.watch(None, handle))
+            await asyncio.sleep(0.5)
+        await task
+
+    async def handle(event: Any) -> None:
+        pass
+
+    asyncio.run(shut_down())

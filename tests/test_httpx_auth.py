@@ -1,0 +1,208 @@
+"""Authorized HTTP for httpx: the token goes to the provider's own origins, and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+import httpx
+import pytest
+
+from connector import AsyncConnector, Config, Connector
+from connector.httpx_auth import AsyncPracticeAuth, PracticeAuth
+from tests.support.connecting import connect, settings
+from tests.support.sandbox import RunningSandbox
+
+PRACTICE = "practice-42"
+
+
+class FakeApi(BaseHTTPRequestHandler):
+    """Answers 401 to the token "old", redirects /to?ADDRESS, and keeps the tokens it was shown."""
+
+    shown: list[str | None]
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        for _ in self.headers.get_all("Content-Length", []):
+            self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer()
+
+    def _answer(self) -> None:
+        token = self.headers["Authorization"]
+        self.shown.append(token)
+        path, _, target = self.path.partition("?")
+        status = 302 if path == "/to" else 401 if path == "/no" or token == "Bearer old" else 200
+        self.send_response(status)
+        if target:
+            self.send_header("Location", target)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+class Api:
+    """One running `FakeApi`."""
+
+    def __init__(self) -> None:
+        self.shown: list[str | None] = []
+        handler = type("OneFakeApi", (FakeApi,), {"shown": self.shown})
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        Thread(target=self.server.serve_forever).start()
+
+
+@pytest.fixture
+def apis() -> Iterator[tuple[Api, Api]]:
+    """The provider's API, and a stranger's."""
+    both = (Api(), Api())
+    yield both
+    for api in both:
+        api.server.shutdown()
+        api.server.server_close()
+
+
+class Tokens:
+    """Gives "old", and "new" for it once that is rejected; keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str | None] = []
+
+    def __call__(self, rejected: str | None) -> str:
+        self.asked.append(rejected)
+        return "new" if "old" in self.asked else "old"
+
+
+def ask(kind: str, tokens: Tokens, origin: str, url: str, method: str = "GET", **options: Any) -> int:
+    """Send a request with one of the two clients; return the status."""
+    if kind == "sync":
+        with httpx.Client(auth=PracticeAuth(tokens, origins=[origin])) as client:
+            return client.request(method, url, **options).status_code
+
+    async def token(rejected: str | None) -> str:
+        return tokens(rejected)
+
+    async def origins() -> list[str]:
+        return [origin]
+
+    async def send() -> int:
+        async with httpx.AsyncClient(auth=AsyncPracticeAuth(token, origins=origins)) as client:
+            return (await client.request(method, url, **options)).status_code
+
+    return asyncio.run(send())
+
+
+both_clients = pytest.mark.parametrize("kind", ["sync", "async"])
+
+
+@both_clients
+@pytest.mark.parametrize("body", [{}, {"json": {"a": 1}}, {"content": b"abc"}])
+def test_401_is_answered_once_with_a_renewed_token(kind: str, body: Any, apis: tuple[Api, Api]) -> None:
+    """The rejected token is named, so that one renewal serves all who were refused."""
+    tokens, method = Tokens(), "POST" if body else "GET"
+    assert ask(kind, tokens, apis[0].url, f"{apis[0].url}/x", method, **body) == 200
+    assert apis[0].shown == ["Bearer old", "Bearer new"]
+    assert tokens.asked == [None, "old"]
+
+
+@both_clients
+def test_second_401_is_the_callers(kind: str, apis: tuple[Api, Api]) -> None:
+    """Nothing is renewed twice for one request."""
+    assert ask(kind, Tokens(), apis[0].url, f"{apis[0].url}/no") == 401
+    assert len(apis[0].shown) == 2
+
+
+@both_clients
+def test_no_other_origin_sees_the_token(kind: str, apis: tuple[Api, Api]) -> None:
+    """Neither another port nor an address with two hosts; nor is a token asked for."""
+    tokens, (own, stranger) = Tokens(), apis
+    assert ask(kind, tokens, own.url, f"{stranger.url}/x") == 200
+    assert tokens.asked == []
+    ask(kind, tokens, own.url, f"{stranger.url}\\@{own.url[7:]}/x")
+    assert set(stranger.shown) == {None}
+
+
+@both_clients
+def test_redirect_takes_no_token_along(kind: str, apis: tuple[Api, Api]) -> None:
+    """A stranger's 401 behind a redirect renews nothing."""
+    tokens, (own, stranger) = Tokens(), apis
+    url = f"{own.url}/to?{stranger.url}/no"
+    assert ask(kind, tokens, own.url, url, follow_redirects=True) == 401
+    assert stranger.shown == [None]
+    assert tokens.asked == [None]
+
+
+def test_body_that_can_be_sent_once_is_not_sent_again(apis: tuple[Api, Api]) -> None:
+    """The caller gets the 401 of a streamed request."""
+    own, options = apis[0], {"content": iter([b"abc"]), "headers": {"Content-Length": "3"}}
+    assert ask("sync", Tokens(), own.url, f"{own.url}/x", "POST", **options) == 401
+    assert own.shown == ["Bearer old"]
+
+
+def test_wrong_client_is_refused(apis: tuple[Api, Api]) -> None:
+    """Neither blocks an event loop, nor leaves a coroutine behind."""
+    auth = PracticeAuth(Tokens(), origins=[apis[0].url])
+
+    async def send() -> None:
+        async with httpx.AsyncClient(auth=auth) as client:
+            await client.get(apis[0].url)
+
+    with pytest.raises(RuntimeError, match="AsyncConnector.httpx_auth"):
+        asyncio.run(send())
+    assert apis[0].shown == []
+
+
+# --- with a connector
+
+
+@pytest.fixture
+def connector(sandbox: RunningSandbox, store_url: str) -> Iterator[Connector]:
+    with Connector.from_config(Config.from_env(settings(sandbox, store_url))) as connector:
+        connect(connector, sandbox, PRACTICE)
+        yield connector
+
+
+def account_url(connector: Connector) -> str:
+    """An address that asks for a practice's token."""
+    return connector.token_origins()[0]
+
+
+def test_client_of_a_connector(connector: Connector) -> None:
+    """It is let in by the provider's own API."""
+    with httpx.Client(auth=connector.httpx_auth(PRACTICE)) as client:
+        sent = client.get(account_url(connector)).request
+    assert sent.headers["Authorization"] == f"Bearer {connector.access_token(PRACTICE)}"
+
+
+def test_awaited_client_of_a_connector(connector: Connector) -> None:
+    """The same for `AsyncConnector`."""
+
+    async def send() -> httpx.Request:
+        async with httpx.AsyncClient(auth=AsyncConnector(connector).httpx_auth(PRACTICE)) as client:
+            return (await client.get(account_url(connector))).request
+
+    assert asyncio.run(send()).headers["Authorization"] == f"Bearer {connector.access_token(PRACTICE)}"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+def test_auth_made_before_a_fork_serves_after_it(connector: Connector) -> None:
+    """A server may load its application first."""
+    auth, url = connector.httpx_auth(PRACTICE), account_url(connector)
+    child = os.fork()
+    if child == 0:
+        try:
+            connector.refresh(PRACTICE, force=True)
+            with httpx.Client(auth=auth) as client:
+                assert "Authorization" in client.get(url).request.headers
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
