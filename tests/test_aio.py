@@ -17,6 +17,7 @@ import pytest
 
 from connector import AsyncConnector, Call, Config, Connector, WatchPlan
 from connector.aio import AsyncCases, AsyncLab
+from connector.async_threads import Threads
 from connector.communicate.cases import Cases
 from connector.communicate.lab import OrmcoLab
 from connector.errors import ConnectionNotFoundError, ConsentRequiredError, StoreUnavailableError
@@ -114,7 +115,7 @@ def test_life_of_a_connection(identity: RunningSandbox, store_url: str) -> None:
             await connector.refresh(PRACTICE, force=True)
             assert await connector.access_token(PRACTICE) != before.value
             assert [one.practice_id async for one in connector.connections()] == [PRACTICE]
-            assert [check.status async for check in connector.doctor(only={"store"})]
+            assert [check.result async for check in connector.doctor(only={"store"})]
             await connector.acting_as("alex").forget(PRACTICE)
             assert {event.actor for event in await connector.events()} == {"a job", "alex"}
             with pytest.raises(ConnectionNotFoundError):
@@ -175,12 +176,12 @@ def test_token_in_memory_uses_no_thread(identity: RunningSandbox, store_url: str
 
     async def many() -> None:
         async with connected(identity, store_url, threads=1) as connector:
-            first = await connector.token(PRACTICE)
+            first = await connector.access_token(PRACTICE)
             with held_up(connector):
                 busy = asyncio.ensure_future(connector.refresh(PRACTICE, force=True))
                 await asyncio.sleep(0.1)
-                assert await connector.token(PRACTICE, min_ttl=0) == first
-                assert connector.cached_token(PRACTICE) == first
+                assert await connector.access_token(PRACTICE, min_ttl=0) == first
+                assert connector.cached_token(PRACTICE) is not None
                 assert not busy.done()
             await busy
 
@@ -306,21 +307,31 @@ def test_iteration_that_is_left_early_is_closed(identity: RunningSandbox, store_
     asyncio.run(leave())
 
 
-def test_iteration_that_is_cancelled_ends(identity: RunningSandbox, store_url: str) -> None:
-    """Cancelled in the middle of a step that a thread is at, it raises that and nothing else."""
+def test_iteration_that_is_cancelled_ends() -> None:
+    """Cancelled while a thread is at a step, it ends at once, and is closed when the thread is done."""
+    reached, release, closed = threading.Event(), threading.Event(), threading.Event()
+
+    def items() -> Iterator[int]:
+        try:
+            reached.set()
+            release.wait()
+            yield 1
+        finally:
+            closed.set()
+
+    async def first(pool: Threads) -> int:
+        return await anext(pool.iterate(items, page=1))
 
     async def cancel() -> None:
-        async with connected(identity, store_url) as connector:
-
-            async def examine() -> list[object]:
-                return [check async for check in connector.doctor(only={"discovery"})]
-
-            with held_up(connector) as is_held_up:
-                task = asyncio.create_task(examine())
-                await until(is_held_up)
-                task.cancel()
-                with pytest.raises(asyncio.CancelledError):
-                    await task
+        pool = Threads(1)
+        task = asyncio.create_task(first(pool))
+        await until(reached.is_set)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        release.set()
+        await until(closed.is_set)
+        await pool.close()
 
     asyncio.run(cancel())
 
