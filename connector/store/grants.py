@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from connector.connection import Account, AccountPolicy, ConnectionState, Event
 from connector.errors import ConnectionNotFoundError, ConnectorError, StoreDamagedError
@@ -88,7 +88,7 @@ class GrantRecords:
         if not is_practice_id(practice_id):
             return Rows()
         sql = _select_sql(self._database.dialect.now)
-        found = [Row(*values) for values in self._database.all(sql, (practice_id,), timeout=timeout)]
+        found = [Row._make(values) for values in self._database.all(sql, (practice_id,), timeout=timeout)]
         return Rows.of([self.in_newest_form(row) for row in found])
 
     def row(self, practice_id: str, slot: str = LIVE) -> Row | None:
@@ -339,7 +339,7 @@ class GrantRecords:
         if not count and not self._database.one(f"SELECT 1 WHERE {_EXISTS}", done.args):
             return None
         self._audit.tell(named)
-        return replace(row, **_resolved(values, row.now))
+        return row._replace(**_resolved(values, row.now))
 
     def _settled(self, row: Row, tokens: TokenSet, *, rejected: bool) -> dict[str, object]:
         """Return the columns of a row with new tokens, but for what is sealed."""
@@ -405,7 +405,7 @@ class GrantRecords:
             return None
 
         def read(ring: KeyRing) -> str:
-            data = sealed_data(self._keys.store_id, _Bound.of(row, {}), column)
+            data = sealed_data(self._keys.store_id, row, column)
             return ring.open(sealed, data, row=row.practice_id)
 
         return self._keys.opened(read)
@@ -436,8 +436,7 @@ class GrantRecords:
         return present
 
 
-@dataclass(frozen=True, slots=True)
-class _Bound:
+class _Bound(NamedTuple):
     """What a sealed value of a row is bound to, besides its store and column."""
 
     practice_id: str
@@ -455,8 +454,14 @@ class _Bound:
 
 def sealed_data(store_id: str, bound: Row | _Bound, column: str) -> bytes:
     """Return what a sealed column of a row is bound to."""
-    facts = (getattr(bound, name) for name in ("practice_id", "slot", *_BOUND))
-    return associated_data(store_id, TABLE, column, *facts)
+    # Written out: it is made for each token that is read.
+    facts = (bound.generation, bound.state, bound.account_id, bound.provider)
+    return _place(store_id, column) + associated_data(bound.practice_id, bound.slot, *facts)
+
+
+@lru_cache
+def _place(store_id: str, column: str) -> bytes:
+    return associated_data(store_id, TABLE, column)
 
 
 def account_columns(account: Account | None) -> dict[str, object]:

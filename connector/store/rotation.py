@@ -13,7 +13,7 @@ from connector.store.grants import GrantRecords, sealed_data
 from connector.store.key_holders import KeyHolders
 from connector.store.lazy_database import LazyDatabase
 from connector.store.requests import REQUESTS_TABLE, request_data
-from connector.store.row import SEALED_COLUMNS, TABLE, Row
+from connector.store.row import COLUMNS, SEALED_COLUMNS, TABLE, Row
 from connector.store.sealing import (
     KeyRing,
     first_associated_data,
@@ -166,12 +166,12 @@ class KeyRotation:
 
     def _changes(self, ring: KeyRing, store_id: str) -> Iterator[list[Statement]]:
         """Yield the statements that put new values where the old ones still are, some rows at a time."""
-        columns = ", ".join(field for field in Row.__dataclass_fields__ if field != "now")
+        columns = ", ".join(COLUMNS)
         select = f"SELECT {columns}, {self._database.dialect.now} FROM {TABLE}"  # noqa: S608
         last: tuple[str, str] = ("", "")
         page = f"{select} WHERE (practice_id, slot) > (?, ?) ORDER BY practice_id, slot LIMIT ?"
         while found := self._database.all(page, (*last, _PAGE)):
-            rows = [Row(*values) for values in found]
+            rows = [Row._make(values) for values in found]
             last = (rows[-1].practice_id, rows[-1].slot)
             if changes := [each for row in rows for each in self._row_changes(row, ring, store_id)]:
                 yield changes

@@ -6,8 +6,7 @@ import json
 import os
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from connector.clock import from_timestamp
 from connector.connection import Account, AccountPolicy, Connection, ConnectionState, LabConnection
@@ -43,8 +42,7 @@ _LONGEST_BACKOFF = 400.0
 _LONGEST_PRACTICE_ID = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row of the connections' table. Times are the database's, in seconds since 1970.
 
     Attributes:
@@ -96,10 +94,13 @@ class Row:
     connected_at: float | None
     lab_state: str | None
     lab_email: str | None
-    access_sealed: bytes | None = field(repr=False)
-    refresh_sealed: bytes | None = field(repr=False)
-    policy_sealed: bytes | None = field(repr=False)
+    access_sealed: bytes | None
+    refresh_sealed: bytes | None
+    policy_sealed: bytes | None
     now: float
+
+    def __repr__(self) -> str:
+        return f"<Row {self.practice_id} {self.slot}, version {self.version}>"
 
     @property
     def is_leased(self) -> bool:
@@ -162,11 +163,10 @@ class Row:
             raise damaged(self.practice_id) from exc
 
 
-COLUMNS = tuple(each.name for each in fields(Row) if each.name != "now")
+COLUMNS = tuple(name for name in Row._fields if name != "now")
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(NamedTuple):
     """What is stored of a practice.
 
     Attributes:

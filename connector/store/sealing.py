@@ -125,7 +125,7 @@ def key_id(key: bytes) -> str:
 
 def associated_data(*parts: str | int | None) -> bytes:
     """Return parts in a form in which no two lists of parts are the same."""
-    texts = ["-" if part is None else f"{len(str(part))}:{part}" for part in parts]
+    texts = ["-" if part is None else f"{len(text := str(part))}:{text}" for part in parts]
     return "".join(texts).encode("utf-8", "surrogatepass")
 
 
