@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from connector.errors import SettingError
 from connector.findings import Findings
-from connector.oauth.presets import LABS, REDIRECT_URI
+from connector.oauth.ormco import LABS, REDIRECT_URI
 from connector.redact import Secret
 
 if TYPE_CHECKING:

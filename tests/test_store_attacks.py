@@ -12,7 +12,7 @@ import pytest
 
 from connector.errors import SealingKeyError, StoreDamagedError, StoreError, StoreUnavailableError
 from connector.store import Store
-from connector.store.grants import sealed_data
+from connector.store.held_token import sealed_data
 from connector.store.keys import key_file, parse_keys
 from connector.store.sealing import KeyRing
 from connector.store.sqlite_errors import translate

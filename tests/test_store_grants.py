@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
@@ -236,7 +235,7 @@ def test_state_account_and_provider_are_sealed_in(store: Store) -> None:
         ("practice_id", "q"),
         ("slot", UNVERIFIED),
     ):
-        row = replace(put(store, "p"), **{column: value})  # type: ignore[arg-type]
+        row = put(store, "p")._replace(**{column: value})  # type: ignore[arg-type]
         with pytest.raises(StoreDamagedError):
             store.grants.access_token(row)
         with pytest.raises(StoreDamagedError):
@@ -247,7 +246,7 @@ def test_tokens_of_another_store_or_time(url: str, store: Store) -> None:
     """Sealed values of an earlier token set, or of another store with the same key, do not open."""
     older = put(store, "p")
     store.grants.settle(older, token_set("p", number=1))
-    replayed = replace(row_of(store, "p"), access_sealed=older.access_sealed)
+    replayed = row_of(store, "p")._replace(access_sealed=older.access_sealed)
     with pytest.raises(StoreDamagedError):
         store.grants.access_token(replayed)
     store.database.apply([("UPDATE ormco_store SET store_id = 'another', key_proof = NULL", ())])

@@ -44,10 +44,13 @@ def token(practice: str, min_ttl: float, as_json: bool, **settings: Any) -> None
 def _stored(config: Config, practice: str, min_ttl: float) -> str | None:
     """Return a token with which nothing has to be done: to load what could be done takes longer than that."""
     from connector.clock import Clock
-    from connector.store import open_store
+    from connector.store import open_database
+    from connector.store.held_token import read_held
+    from connector.store.lazy_database import LazyDatabase
+    from connector.store.store_keys import StoreKeys
 
-    with closing(open_store(config.store_url, keys=config.store_keys.reveal(), clock=Clock())) as store:
-        row = store.grants.rows(practice).live
-        if row is None or row.state != "connected" or not row.lasts(min_ttl):
-            return None
-        return store.grants.access_token(row)
+    clock = Clock()
+    database = LazyDatabase(open_database(config.store_url, clock=clock), clock=clock)
+    with closing(database):
+        held = read_held(database, StoreKeys(database, given=config.store_keys.reveal()), practice)
+    return held.value if held is not None and held.lasts(min_ttl) else None

@@ -1,22 +1,15 @@
-"""What is publicly known of 3Shape and Ormco: the only place that lists their hosts, regions and accounts."""
+"""What is publicly known of 3Shape: the only place that lists their hosts, regions and accounts."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
+from connector.oauth.ormco import LABS, REDIRECT_URI
 from connector.oauth.provider import ClientRegistration, Provider
-from connector.redirect.parse import REDIRECT_URI
 
 __all__ = ["LABS", "PRESETS", "REDIRECT_URI", "region_at", "region_named"]
 
-
-# Step 3: Ormco's lab account in each region.
-LABS: Mapping[str, str] = {
-    "americas": "insignia.support@ormco.com",
-    "asia-pacific": "insignia.supportasia@ormco.com",
-    "europe": "insignia.supporteurope@ormco.com",
-}
 
 _METADATA = {
     "europe": "https://eumetadata.3shapecommunicate.com",

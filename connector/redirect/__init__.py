@@ -7,3 +7,8 @@ code by `code`, which knows the formats. Any other text goes through `paste`: `n
 
 The code page's JavaScript (`connector/web/redirect`) does the same, from the same JSON tables.
 """
+
+__all__ = ["REDIRECT_URI"]
+
+# The guide, step 8 of Getting Connected: where the browser is sent with the code.
+REDIRECT_URI = "https://ormco.com/"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from connector.errors import AuthorizationResponseError, CodeDamagedError
+from connector.redirect import REDIRECT_URI
 from connector.redirect.code import check_code, decode, dialog_form, encodes, percent_decode, recognise
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ __all__ = [
     "text_too_long",
 ]
 
-# The guide, step 8 of Getting Connected: where the browser is sent with the code.
-REDIRECT_URI = "https://ormco.com/"
 LONGEST_TEXT = 65_536
 
 # An address as browsers show it: every character that RFC 3986 allows in a path, a query and a fragment.

@@ -34,6 +34,7 @@ from connector.refresh.schedule import (
     refresh_time,
     status,
 )
+from connector.store.held_token import HeldToken
 from connector.store.row import Row, Rows
 from connector.store.store import Store
 
@@ -262,6 +263,10 @@ class AccessTokens:
         cached = self._cache.get(practice_id)
         may_serve = cached is not None and rejected is None and self._now() < cached.expires_at
         try:
+            if cached is not None and may_serve:
+                held = self._store.grants.held(practice_id, timeout=_RECHECK_WITHIN)
+                if held is not None and held.lasts(min_ttl) and self._is_fresh(cached, held):
+                    return self._remember(practice_id, held)
             rows = self._store.grants.rows(practice_id, timeout=_RECHECK_WITHIN if may_serve else None)
         except StoreUnavailableError as exc:
             if cached is None or not may_serve:
@@ -276,6 +281,10 @@ class AccessTokens:
         if row is not None and row.lasts(min_ttl) and not self._awaits_account(rows):
             return self._handed_out(practice_id, row)
         return self._renewed_or_old(practice_id, rows, min_ttl)
+
+    def _is_fresh(self, cached: _Cached, held: HeldToken) -> bool:
+        """Return whether the store has the token in memory, and it is not due yet."""
+        return held.generation == cached.generation and self._now() < cached.refresh_at
 
     def _handed_out(self, practice_id: str, row: Row) -> _Cached:
         cached = self._remember(practice_id, row)
@@ -388,8 +397,9 @@ class AccessTokens:
                 "%s keeps its tokens: %s", practice_id, exc.message, extra=_facts(practice_id, exc.kind)
             )
 
-    def _remember(self, practice_id: str, row: Row) -> _Cached:
-        now, value = self._now(), self._store.grants.access_token(row) or ""
+    def _remember(self, practice_id: str, row: Row | HeldToken) -> _Cached:
+        now = self._now()
+        value = row.value if isinstance(row, HeldToken) else self._store.grants.access_token(row) or ""
         offset = now - row.now  # of this process's clock from the database's
         known = self._cache.get(practice_id)
         if known is not None and known.generation == row.generation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from enum import StrEnum
 
+from connector.store.held_token import HeldToken
 from connector.store.row import Row
 
 __all__ = [
@@ -60,7 +61,7 @@ def status(row: Row, refresh_at: float, *, min_ttl: float = 0.0) -> RefreshStatu
     return RefreshStatus.RECOMMENDED if row.now >= refresh_at else RefreshStatus.FRESH
 
 
-def refresh_time(row: Row) -> float:
+def refresh_time(row: Row | HeldToken) -> float:
     """Return when to refresh a token ahead of its end.
 
     Jitter, so that what was refreshed together is not refreshed together for ever. A token that is said to

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from connector.connection import Account, AccountPolicy, ConnectionState, Event
 from connector.errors import ConnectionNotFoundError, ConnectorError, StoreDamagedError
@@ -19,10 +19,10 @@ from connector.oauth.token_set import TokenSet
 from connector.store import first_seals
 from connector.store.audit import AuditLog, Guard
 from connector.store.database import Execute, Statement
+from connector.store.held_token import ASSUMED_LIFETIME, Bound, HeldToken, read_held, sealed_data
 from connector.store.lazy_database import LazyDatabase
 from connector.store.process import this_process
 from connector.store.row import (
-    ASSUMED_LIFETIME,
     COLUMNS,
     LIVE,
     SEALED_COLUMNS,
@@ -35,10 +35,10 @@ from connector.store.row import (
     load_policy,
     new_mark,
 )
-from connector.store.sealing import KeyRing, associated_data
+from connector.store.sealing import KeyRing
 from connector.store.store_keys import StoreKeys
 
-__all__ = ["FromNow", "GrantRecords", "account_columns", "sealed_data"]
+__all__ = ["FromNow", "GrantRecords", "account_columns"]
 
 # What is sealed is bound to these columns as well: a row in which one of them was edited does not open.
 _BOUND = ("generation", "state", "account_id", "provider")
@@ -90,6 +90,10 @@ class GrantRecords:
         sql = _select_sql(self._database.dialect.now)
         found = [Row._make(values) for values in self._database.all(sql, (practice_id,), timeout=timeout)]
         return Rows.of([self.in_newest_form(row) for row in found])
+
+    def held(self, practice_id: str, *, timeout: float | None = None) -> HeldToken | None:
+        """Return a practice's valid token; None if anything may have to be done with it first."""
+        return read_held(self._database, self._keys, practice_id, timeout=timeout)
 
     def row(self, practice_id: str, slot: str = LIVE) -> Row | None:
         """Return one row of a practice."""
@@ -223,7 +227,7 @@ class GrantRecords:
             **_token_columns(tokens, self._age(tokens), renews=False),
             **changes,
         }
-        bound = _Bound(practice_id, UNVERIFIED, generation, facts["state"], None, provider)
+        bound = Bound(practice_id, UNVERIFIED, generation, facts["state"], None, provider)
         facts |= self._sealed(bound, tokens)
         facts["policy_sealed"] = self._keys.ring().seal(
             dump_policy(policy), sealed_data(self._keys.store_id, bound, "policy_sealed")
@@ -262,7 +266,7 @@ class GrantRecords:
         }
         facts |= {"failures": 0, "refresh_sends": 0}
         access, refresh = self.access_token(new), self.refresh_token(new)
-        bound = _Bound(
+        bound = Bound(
             new.practice_id, LIVE, facts["generation"], facts["state"], facts["account_id"], new.provider
         )
         facts |= {
@@ -324,10 +328,10 @@ class GrantRecords:
     ) -> Row | None:
         mark, now = mark or new_mark(), self._database.dialect.now
         values: dict[str, object] = {**changes, "version": mark}
-        bound = _Bound.of(row, values)
+        bound = _bound(row, values)
         if tokens is not None:
             values |= self._sealed(bound, tokens)
-        if bound != _Bound.of(row, {}):
+        if bound != _bound(row, {}):
             values |= self._sealed_anew(row, bound, values)
         sets, args = _assignments(values, now)
         where, which = _where(row, by_tokens=by_tokens)
@@ -380,13 +384,13 @@ class GrantRecords:
         """Return how long ago tokens were received: the store may have been away since."""
         return max(0.0, self._database.clock.time() - tokens.received_at.timestamp())
 
-    def _sealed(self, bound: _Bound, tokens: TokenSet) -> dict[str, object]:
+    def _sealed(self, bound: Bound, tokens: TokenSet) -> dict[str, object]:
         return {
             "access_sealed": self._seal(bound, "access_sealed", tokens.access_token),
             "refresh_sealed": self._seal(bound, "refresh_sealed", tokens.refresh_token),
         }
 
-    def _sealed_anew(self, row: Row, bound: _Bound, values: Changes) -> dict[str, object]:
+    def _sealed_anew(self, row: Row, bound: Bound, values: Changes) -> dict[str, object]:
         """Seal what a row holds for what will stand beside it."""
         return {
             column: self._seal(bound, column, self._open(row, column))
@@ -394,7 +398,7 @@ class GrantRecords:
             if getattr(row, column) is not None and column not in values
         }
 
-    def _seal(self, bound: _Bound, column: str, text: str | None) -> bytes | None:
+    def _seal(self, bound: Bound, column: str, text: str | None) -> bytes | None:
         if text is None:
             return None
         return self._keys.ring().seal(text, sealed_data(self._keys.store_id, bound, column))
@@ -424,7 +428,7 @@ class GrantRecords:
                 "again.",
             )
         contents = self._keys.opened(lambda ring: first_seals.opened(row, ring))
-        bound = _Bound.of(row, contents.columns)
+        bound = _bound(row, contents.columns)
         sealed = {column: self._seal(bound, column, text) for column, text in contents.sealed.items()}
         del contents.sealed
         return self._change(row, {**contents.columns, **sealed}) or self._reread(row)
@@ -436,32 +440,9 @@ class GrantRecords:
         return present
 
 
-class _Bound(NamedTuple):
-    """What a sealed value of a row is bound to, besides its store and column."""
-
-    practice_id: str
-    slot: str
-    generation: int
-    state: str
-    account_id: str | None
-    provider: str
-
-    @classmethod
-    def of(cls, row: Row, changes: Changes) -> _Bound:
-        facts: Any = {name: changes.get(name, getattr(row, name)) for name in _BOUND}
-        return cls(practice_id=row.practice_id, slot=row.slot, **facts)
-
-
-def sealed_data(store_id: str, bound: Row | _Bound, column: str) -> bytes:
-    """Return what a sealed column of a row is bound to."""
-    # Written out: it is made for each token that is read.
-    facts = (bound.generation, bound.state, bound.account_id, bound.provider)
-    return _place(store_id, column) + associated_data(bound.practice_id, bound.slot, *facts)
-
-
-@lru_cache
-def _place(store_id: str, column: str) -> bytes:
-    return associated_data(store_id, TABLE, column)
+def _bound(row: Row, changes: Changes) -> Bound:
+    facts: Any = {name: changes.get(name, getattr(row, name)) for name in _BOUND}
+    return Bound(practice_id=row.practice_id, slot=row.slot, **facts)
 
 
 def account_columns(account: Account | None) -> dict[str, object]:
@@ -524,13 +505,14 @@ def _where(row: Row, *, by_tokens: bool) -> tuple[str, tuple[object, ...]]:
 
 
 def _assignments(values: Changes, now: str) -> tuple[str, list[object]]:
-    sets = _sets(tuple((name, isinstance(value, FromNow)) for name, value in values.items()), now)
-    return sets, [value.seconds if isinstance(value, FromNow) else value for value in values.values()]
+    times = tuple(name for name, value in values.items() if type(value) is FromNow)
+    args = {**values, **{name: values[name].seconds for name in times}} if times else values  # type: ignore[attr-defined]
+    return _sets(tuple(values), times, now), list(args.values())
 
 
 @lru_cache
-def _sets(columns: tuple[tuple[str, bool], ...], now: str) -> str:
-    return ", ".join(f"{name} = {now} + ?" if is_time else f"{name} = ?" for name, is_time in columns)
+def _sets(columns: tuple[str, ...], times: tuple[str, ...], now: str) -> str:
+    return ", ".join(f"{name} = {now} + ?" if name in times else f"{name} = ?" for name in columns)
 
 
 def _insert(values: Changes, now: str, *, guard: Guard | None = None) -> Statement:

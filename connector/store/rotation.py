@@ -9,7 +9,8 @@ from connector.errors import SealingKeyError, StoreDamagedError, StoreError
 from connector.store import keys as key_sources
 from connector.store.audit import AuditLog, Guard
 from connector.store.database import Statement
-from connector.store.grants import GrantRecords, sealed_data
+from connector.store.grants import GrantRecords
+from connector.store.held_token import sealed_data
 from connector.store.key_holders import KeyHolders
 from connector.store.lazy_database import LazyDatabase
 from connector.store.requests import REQUESTS_TABLE, request_data

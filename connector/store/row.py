@@ -11,6 +11,15 @@ from typing import Any, NamedTuple
 from connector.clock import from_timestamp
 from connector.connection import Account, AccountPolicy, Connection, ConnectionState, LabConnection
 from connector.errors import SettingError, StoreDamagedError
+from connector.store.held_token import (
+    CLOCK_TOLERANCE,
+    LIVE,
+    LONGEST_PRACTICE_ID,
+    TABLE,
+    is_practice_id,
+    lasts,
+    valid_until,
+)
 from connector.store.process import is_gone
 
 __all__ = [
@@ -29,17 +38,11 @@ __all__ = [
     "new_mark",
 ]
 
-TABLE = "ormco_connections"
-LIVE, UNVERIFIED = "live", "unverified"
+UNVERIFIED = "unverified"
 SEALED_COLUMNS = ("access_sealed", "refresh_sealed", "policy_sealed")
 
-# How long an access token is believed to live if the provider does not say.
-ASSUMED_LIFETIME = 3600.0
-# A clock may be corrected by so much; what was stored later than that in the future is not believed.
-_CLOCK_TOLERANCE = 60.0
 _LONGEST_LEASE = 600.0
 _LONGEST_BACKOFF = 400.0
-_LONGEST_PRACTICE_ID = 200
 
 
 class Row(NamedTuple):
@@ -109,7 +112,7 @@ class Row(NamedTuple):
             return False
         since = self.refresh_since or self.now
         return (
-            since <= self.now + _CLOCK_TOLERANCE and self.now < self.refresh_until < self.now + _LONGEST_LEASE
+            since <= self.now + CLOCK_TOLERANCE and self.now < self.refresh_until < self.now + _LONGEST_LEASE
         )
 
     @property
@@ -120,11 +123,9 @@ class Row(NamedTuple):
     @property
     def valid_until(self) -> float:
         """When to stop using the access token; 0 if there is none, or its times cannot be right."""
-        if self.access_sealed is None or self.refreshed_at is None:
+        if self.access_sealed is None:
             return 0.0
-        if self.refreshed_at > self.now + _CLOCK_TOLERANCE:  # a clock was wrong then
-            return 0.0
-        return self.refreshed_at + ASSUMED_LIFETIME if self.expires_at is None else self.expires_at
+        return valid_until(self.refreshed_at, self.expires_at, self.now)
 
     @property
     def lifetime(self) -> float:
@@ -133,7 +134,7 @@ class Row(NamedTuple):
 
     def lasts(self, min_ttl: float = 0.0) -> bool:
         """Return whether the access token lives on for so many seconds, at most half of its life."""
-        return self.valid_until - self.now > min(max(min_ttl, 0.0), self.lifetime / 2)
+        return lasts(self.valid_until - self.now, self.lifetime, min_ttl)
 
     @property
     def retry_in(self) -> float:
@@ -194,11 +195,6 @@ class Rows(NamedTuple):
         return self.live or self.unverified
 
 
-def is_practice_id(practice_id: str) -> bool:
-    """Return whether a text can be a practice's id."""
-    return practice_id.isprintable() and 0 < len(practice_id) <= _LONGEST_PRACTICE_ID
-
-
 def check_practice_id(practice_id: str) -> None:
     """Refuse what cannot be a practice's id.
 
@@ -208,7 +204,7 @@ def check_practice_id(practice_id: str) -> None:
     if not is_practice_id(practice_id) or practice_id.strip() != practice_id:
         raise SettingError(
             "that is not a practice id",
-            hint=f"Use up to {_LONGEST_PRACTICE_ID} visible characters, such as practice-42.",
+            hint=f"Use up to {LONGEST_PRACTICE_ID} visible characters, such as practice-42.",
         )
 
 

@@ -96,9 +96,9 @@ def _row(what: str, count: int, ours: float, beside: float, limit: float) -> Row
 
 
 def _token(store: Store, name: str) -> str | None:
-    row = store.grants.rows(name).live
-    assert row is not None
-    return store.grants.access_token(row) if row.lasts() else None
+    held = store.grants.held(name)
+    assert held is not None
+    return held.value if held.lasts(60.0) else None
 
 
 def _names(count: int) -> Callable[[], str]:

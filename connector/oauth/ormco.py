@@ -1,0 +1,16 @@
+"""What is publicly known of Ormco: part of every program's settings, so that it loads fast."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from connector.redirect import REDIRECT_URI
+
+__all__ = ["LABS", "REDIRECT_URI"]
+
+# Step 3: Ormco's lab account in each region.
+LABS: Mapping[str, str] = {
+    "americas": "insignia.support@ormco.com",
+    "asia-pacific": "insignia.supportasia@ormco.com",
+    "europe": "insignia.supporteurope@ormco.com",
+}

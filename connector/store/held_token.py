@@ -1,0 +1,142 @@
+"""The token of a connected practice, read with the least that this takes: it is what is asked for most."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from connector.store.lazy_database import LazyDatabase
+from connector.store.sealing import associated_data, is_first_version
+from connector.store.store_keys import StoreKeys
+
+if TYPE_CHECKING:
+    from connector.store.row import Row
+
+__all__ = [
+    "ASSUMED_LIFETIME",
+    "CLOCK_TOLERANCE",
+    "LIVE",
+    "LONGEST_PRACTICE_ID",
+    "TABLE",
+    "Bound",
+    "HeldToken",
+    "is_practice_id",
+    "lasts",
+    "read_held",
+    "sealed_data",
+    "valid_until",
+]
+
+TABLE = "ormco_connections"
+LIVE = "live"
+
+LONGEST_PRACTICE_ID = 200
+# How long an access token is believed to live if the provider does not say.
+ASSUMED_LIFETIME = 3600.0
+# A clock may be corrected by so much; what was stored later than that in the future is not believed.
+CLOCK_TOLERANCE = 60.0
+
+
+class HeldToken(NamedTuple):
+    """An access token with which nothing has to be done. Times are the database's.
+
+    Attributes:
+        generation: of the token set.
+        refreshed_at: when it was received.
+        valid_until: when to stop using it.
+        now: when it was read.
+    """
+
+    value: str
+    generation: int
+    refreshed_at: float
+    valid_until: float
+    now: float
+
+    def __repr__(self) -> str:
+        return f"<HeldToken of generation {self.generation}>"
+
+    @property
+    def lifetime(self) -> float:
+        """Seconds that it lives in all."""
+        return max(0.0, self.valid_until - self.refreshed_at)
+
+    def lasts(self, min_ttl: float = 0.0) -> bool:
+        """Return whether it lives on for so many seconds, at most half of its life."""
+        return lasts(self.valid_until - self.now, self.lifetime, min_ttl)
+
+
+class Bound(NamedTuple):
+    """What a sealed value of a row is bound to, besides its store and column."""
+
+    practice_id: str
+    slot: str
+    generation: int
+    state: str
+    account_id: str | None
+    provider: str
+
+
+def read_held(
+    database: LazyDatabase, keys: StoreKeys, practice_id: str, *, timeout: float | None = None
+) -> HeldToken | None:
+    """Return a practice's token; None if it has none, or anything may have to be done with it first.
+
+    Args:
+        database: where it is.
+        keys: what it is sealed with.
+        practice_id: whose.
+        timeout: seconds to wait for a store that is away, if less than usual.
+    """
+    if not is_practice_id(practice_id):
+        return None
+    found = database.all(_select_sql(database.dialect.now), (practice_id,), timeout=timeout)
+    if len(found) != 1:  # none, or a new grant that waits
+        return None
+    sealed, refreshed_at, expires_at, now, *facts = found[0]
+    slot, generation, state, _account_id, _provider = facts
+    if slot != LIVE or state != "connected" or sealed is None or is_first_version(sealed):
+        return None
+    until = valid_until(refreshed_at, expires_at, now)
+    if until <= now:
+        return None
+    data = _place(keys.store_id, "access_sealed") + associated_data(practice_id, *facts)
+    value = keys.opened(lambda ring: ring.open(sealed, data, row=practice_id))
+    return HeldToken(value, generation, refreshed_at, until, now)
+
+
+def valid_until(refreshed_at: float | None, expires_at: float | None, now: float) -> float:
+    """Return when to stop using an access token; 0 if its times cannot be right."""
+    if refreshed_at is None or refreshed_at > now + CLOCK_TOLERANCE:  # a clock was wrong then
+        return 0.0
+    return refreshed_at + ASSUMED_LIFETIME if expires_at is None else expires_at
+
+
+def lasts(left: float, lifetime: float, min_ttl: float) -> bool:
+    """Return whether what is left of a token's life is enough: so many seconds, at most half of its life."""
+    return left > min(max(min_ttl, 0.0), lifetime / 2)
+
+
+def is_practice_id(practice_id: str) -> bool:
+    """Return whether a text can be a practice's id."""
+    return practice_id.isprintable() and 0 < len(practice_id) <= LONGEST_PRACTICE_ID
+
+
+def sealed_data(store_id: str, bound: Row | Bound, column: str) -> bytes:
+    """Return what a sealed column of a row is bound to."""
+    # Written out: it is made for each token that is read.
+    facts = (bound.generation, bound.state, bound.account_id, bound.provider)
+    return _place(store_id, column) + associated_data(bound.practice_id, bound.slot, *facts)
+
+
+@lru_cache
+def _place(store_id: str, column: str) -> bytes:
+    return associated_data(store_id, TABLE, column)
+
+
+@lru_cache
+def _select_sql(now: str) -> str:
+    return (
+        f"SELECT access_sealed, refreshed_at, expires_at, {now}, "  # noqa: S608
+        f"slot, generation, state, account_id, provider FROM {TABLE} WHERE practice_id = ?"
+    )

@@ -1,0 +1,51 @@
+"""A token that needs nothing done to it, by a narrow read."""
+
+from __future__ import annotations
+
+import pytest
+
+from connector.errors import StoreDamagedError
+from connector.store import Store
+from tests.support.stores import put, put_unverified, row_of
+
+
+def test_a_valid_token_is_what_the_row_says(store: Store) -> None:
+    """The token and its times are those of the whole row, and the token is in no repr."""
+    put(store, "p", age=100)
+    held, row = store.grants.held("p"), row_of(store, "p")
+    assert held is not None
+    assert held.value == store.grants.access_token(row) == "at-p-0"
+    assert (held.generation, held.refreshed_at, held.valid_until, held.lifetime) == (
+        row.generation,
+        row.refreshed_at,
+        row.valid_until,
+        row.lifetime,
+    )
+    assert held.lasts(60)
+    assert row.lasts(60)
+    assert held.value not in repr(held)
+
+
+def test_what_needs_something_done_is_not_held(store: Store) -> None:
+    """Whoever has no valid token, is not connected or has a new grant is left to the whole row."""
+    put(store, "ended", age=3700)
+    put(store, "future", refreshed_at=9e9, expires_at=9e9 + 3600)
+    put(store, "degraded", state="degraded")
+    put(store, "dead", state="needs_repair")
+    put(store, "new grant")
+    put_unverified(store, "new grant")
+    put_unverified(store, "unverified")
+    names = ("ended", "future", "degraded", "dead", "new grant", "unverified", "unknown", "")
+    assert [store.grants.held(name) for name in names] == [None] * len(names)
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["account_id = 'another'", "provider = 'another'", "generation = 7", "practice_id = 'q'"],
+)
+def test_an_edited_row_is_not_handed_out(store: Store, change: str) -> None:
+    """A row in which somebody edited what its token is bound to does not open."""
+    put(store, "p")
+    store.database.apply([(f"UPDATE ormco_connections SET {change}", ())])
+    with pytest.raises(StoreDamagedError):
+        store.grants.held("q" if change.startswith("practice_id") else "p")
