@@ -15,7 +15,7 @@ class Clock:
     """The wall clock, a steady clock, and sleep."""
 
     # Seconds since 1970 in UTC; the function itself, for it is asked for each time a token is handed out.
-    time = staticmethod(time.time)
+    time: staticmethod[[], float] = staticmethod(time.time)
 
     def utc_now(self) -> datetime:
         """Return the present moment, aware, in UTC."""
@@ -45,7 +45,7 @@ class Deadline:
     __slots__ = ("_at", "clock")
 
     def __init__(self, clock: Clock, at: float) -> None:
-        self.clock = clock
+        self.clock: Clock = clock
         self._at = at
 
     @property

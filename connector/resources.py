@@ -36,9 +36,9 @@ class Resources:
 
     def __init__(self, config: Config, *, clock: Clock | None = None, actor: str | None = None) -> None:
         self.config = config
-        self.clock = clock or Clock()
+        self.clock: Clock = clock or Clock()
         self._actor = actor or config.actor
-        self.calls = CallObservers()
+        self.calls: CallObservers = CallObservers()
         self._lock = threading.RLock()
         # Held for a moment only; the other one also while the provider is discovered.
         self._store_lock = threading.RLock()

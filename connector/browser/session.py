@@ -14,7 +14,7 @@ from playwright.sync_api import Error as PlaywrightError
 from connector.browser.intercept import PageTargets, RedirectInterceptor
 from connector.browser.provider_errors import ProviderErrors, not_loaded
 from connector.browser.redirect_target import RedirectTarget
-from connector.clock import Clock
+from connector.clock import Clock, Deadline
 from connector.errors import BrowserUnavailableError, ConnectorError, NobodyActedError, WindowClosedError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class BrowserSession:
     ) -> None:
         self.context = context
         self.words = words
-        self.deadline = Clock().deadline(timeout)
+        self.deadline: Deadline = Clock().deadline(timeout)
         self._timeout = timeout
         self._cancelled = cancelled or threading.Event()
         self._crashed: set[Page] = set()
@@ -93,7 +93,7 @@ class BrowserSession:
             )
         self._devtools = context.browser.new_browser_cdp_session()
         self._page_targets = PageTargets(context, self._devtools)
-        self.errors = ProviderErrors(context)
+        self.errors: ProviderErrors = ProviderErrors(context)
         self.interceptor: RedirectInterceptor | None = None
         if target is not None:
             self.interceptor = RedirectInterceptor(

@@ -126,7 +126,7 @@ class ApiClient:
         clock: Clock,
         transport: Transport | None = None,
     ) -> None:
-        self.origins = frozenset(origin(url) for url in origins)
+        self.origins: frozenset[str] = frozenset(origin(url) for url in origins)
         self.clock = clock
         self.server_time: datetime | None = None
         self._token = token

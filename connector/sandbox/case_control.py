@@ -18,7 +18,7 @@ from connector.sandbox.sessions import machine, state
 
 __all__ = ["blueprint", "send_case"]
 
-blueprint = Blueprint("case_control", __name__)
+blueprint: Blueprint = Blueprint("case_control", __name__)
 
 _MOST = 10_000
 _LARGEST_FILE = 64 * 1024 * 1024

@@ -15,7 +15,7 @@ from connector.sandbox.sessions import endpoint_kind, machine, state
 
 __all__ = ["blueprint", "check_caller", "json_body"]
 
-blueprint = Blueprint("control", __name__)
+blueprint: Blueprint = Blueprint("control", __name__)
 
 _SECONDS = ("approval_seconds", "slow_seconds", "late_seconds")
 _ORDERS = ("reset", "end_access_tokens")

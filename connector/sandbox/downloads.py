@@ -14,7 +14,7 @@ from connector.sandbox.sessions import machine, state
 
 __all__ = ["answer_with_file", "blueprint"]
 
-blueprint = Blueprint("downloads", __name__)
+blueprint: Blueprint = Blueprint("downloads", __name__)
 
 _CUT_AFTER = 7000
 _SHORT_PART = 1000

@@ -17,7 +17,7 @@ from connector.sandbox.users_api import bearer_account, refuse
 
 __all__ = ["blueprint"]
 
-blueprint = Blueprint("metadata_api", __name__)
+blueprint: Blueprint = Blueprint("metadata_api", __name__)
 
 _PAGE = 10
 

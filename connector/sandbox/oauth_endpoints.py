@@ -19,9 +19,9 @@ from connector.sandbox.users_api import bearer_account
 
 __all__ = ["classic", "identity", "landing_origin", "shared"]
 
-classic = Blueprint("classic", __name__)
-identity = Blueprint("identity", __name__)
-shared = Blueprint("consent", __name__)
+classic: Blueprint = Blueprint("classic", __name__)
+identity: Blueprint = Blueprint("identity", __name__)
+shared: Blueprint = Blueprint("consent", __name__)
 
 
 def _server() -> AuthorizationServer:

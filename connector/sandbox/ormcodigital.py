@@ -17,7 +17,7 @@ from connector.sandbox.state import Profile
 
 __all__ = ["blueprint"]
 
-blueprint = Blueprint("ormcodigital", __name__, url_prefix="/ormcodigital")
+blueprint: Blueprint = Blueprint("ormcodigital", __name__, url_prefix="/ormcodigital")
 
 SCANNERS = ("3Shape Trios", "Align iTero", "Carestream", "Ormco Lythos", "Sirona Omnicam")
 

@@ -16,7 +16,7 @@ from connector.sandbox.users_api import find_users
 
 __all__ = ["blueprint"]
 
-blueprint = Blueprint("portal", __name__)
+blueprint: Blueprint = Blueprint("portal", __name__)
 
 _CASES_SHOWN = 50
 

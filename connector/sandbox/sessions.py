@@ -41,7 +41,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 #: the state of the sandbox that answers this request
 state = cast(State, LocalProxy(lambda: current_app.extensions["state"]))
-blueprint = Blueprint("login", __name__)
+blueprint: Blueprint = Blueprint("login", __name__)
 
 
 def machine(kind: str) -> Callable[[View], View]:

@@ -138,11 +138,11 @@ class State:
         approval_seconds: float | None = 5,
     ) -> None:
         self.lock = threading.RLock()
-        self.stopping = threading.Event()
+        self.stopping: threading.Event = threading.Event()
         self.generation = generation
         self.base_url = base_url
-        self.clients = registered_clients(generation, client_id, tuple(redirect_uris))
-        self.ormco = self.clients[client_id]
+        self.clients: dict[str, Client] = registered_clients(generation, client_id, tuple(redirect_uris))
+        self.ormco: Client = self.clients[client_id]
         self._first_scenarios = check_scenarios(scenarios)
         self._first_approval_seconds = approval_seconds
         self.reset()
@@ -157,11 +157,11 @@ class State:
         self.refresh_tokens: dict[str, IssuedToken] = {}
         self.grants: list[Grant] = []
         self.sessions: dict[str, dict[str, str]] = {}
-        self.passwords = Passwords()
+        self.passwords: Passwords = Passwords()
         self.pending_redirects: dict[str, str] = {}
         self.downloaded: set[tuple[str, str]] = set()
-        self.lab_connections = LabConnections(approval_seconds=self._first_approval_seconds)
-        self.cases = CaseStore()
+        self.lab_connections: LabConnections = LabConnections(approval_seconds=self._first_approval_seconds)
+        self.cases: CaseStore = CaseStore()
         self.profiles: dict[str, Profile] = {}
         self.counters: Counter[str] = Counter()
         self.scenarios: frozenset[str] = frozenset()

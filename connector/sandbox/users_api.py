@@ -13,7 +13,7 @@ from connector.sandbox.tokens import account_of_jwt
 
 __all__ = ["bearer_account", "blueprint", "find_users", "refuse"]
 
-blueprint = Blueprint("users_api", __name__)
+blueprint: Blueprint = Blueprint("users_api", __name__)
 
 _SHORTEST_WORD = 3
 _MOST_FOUND = 20

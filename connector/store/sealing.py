@@ -48,7 +48,7 @@ class KeyRing:
     """
 
     def __init__(self, keys: Sequence[bytes]) -> None:
-        self.ids = tuple(key_id(key) for key in keys)
+        self.ids: tuple[str, ...] = tuple(key_id(key) for key in keys)
         # One step of HKDF-Expand (RFC 5869): the key itself only ever derives.
         ciphers = {
             bytes.fromhex(name): AESGCM(hmac.digest(key, b"ormco store: seal\x01", "sha256"))

@@ -126,11 +126,13 @@ class Store:
         record_refreshes: bool = False,
     ) -> None:
         self.clock = clock
-        self.database = LazyDatabase(database, clock=clock)
-        self.keys = StoreKeys(self.database, given=keys)
-        self.audit = AuditLog(self.database, actor=actor)
-        self.requests = RequestRecords(self.database, self.keys)
-        self.grants = GrantRecords(self.database, self.keys, self.audit, record_refreshes=record_refreshes)
+        self.database: LazyDatabase = LazyDatabase(database, clock=clock)
+        self.keys: StoreKeys = StoreKeys(self.database, given=keys)
+        self.audit: AuditLog = AuditLog(self.database, actor=actor)
+        self.requests: RequestRecords = RequestRecords(self.database, self.keys)
+        self.grants: GrantRecords = GrantRecords(
+            self.database, self.keys, self.audit, record_refreshes=record_refreshes
+        )
         watches = WatchDatabase(
             dialect=database.dialect,
             one=self.database.one,
@@ -138,8 +140,8 @@ class Store:
             write=self.database.transact,
             apply=self.database.apply,
         )
-        self.watches = WatchRecords(watches)
-        self.watch_claims = WatchClaims(watches)
+        self.watches: WatchRecords = WatchRecords(watches)
+        self.watch_claims: WatchClaims = WatchClaims(watches)
 
     def check(self) -> None:
         """Prove that the store can be written and its key is right, before anything is spent.

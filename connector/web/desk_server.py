@@ -46,12 +46,12 @@ class DeskServer:
         self._session = secrets.token_urlsafe(32)
         self._guard = threading.Lock()
         bound = socket.create_server(("127.0.0.1", port))
-        self.url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        self.url: str = f"http://127.0.0.1:{bound.getsockname()[1]}"
         self._cookie = f"ormco-desk-{bound.getsockname()[1]}"
         app = self._application(connector)
         self._server: Any = create_server(app, sockets=[bound], threads=_THREADS, ident=None)
         self._folder = tempfile.TemporaryDirectory(prefix="ormco-desk-")
-        self.link_file = self._write_link_file()
+        self.link_file: Path = self._write_link_file()
 
     def run(self) -> None:
         """Serve until interrupted."""
