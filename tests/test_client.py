@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -157,3 +159,30 @@ def test_the_token_leaves_over_tls_only() -> None:
 def test_an_origin_has_one_spelling(url: str, same: str) -> None:
     """Case, default port, path and query do not make another origin."""
     assert origin(url) == origin(same)
+
+
+def numbered(sock: socket.socket) -> None:
+    """Answer every request on one connection with the connection's own number."""
+    number = str(sock.getpeername()[1])
+    received = b"\r\n\r\n"  # the first request was read already
+    while received.endswith(b"\r\n\r\n"):
+        sock.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {len(number)}\r\n\r\n{number}".encode())
+        received = sock.recv(65536)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_forked_children_do_not_get_each_others_answers() -> None:
+    """A session that was used before a fork goes on in the parent, and opens a connection in each child."""
+    with answering(numbered) as server, session(server.url) as http:
+        seen = [http.get(server.url).text]
+        reading, writing = os.pipe()
+        for _ in range(2):
+            child = os.fork()
+            if child == 0:
+                os.write(writing, http.get(server.url).text.encode())
+                os._exit(0)
+            os.waitpid(child, 0)
+            seen.append(os.read(reading, 100).decode())
+        assert http.get(server.url).text == seen[0]
+        assert len(set(seen)) == 3

@@ -140,6 +140,18 @@ def test_min_ttl(store: Store, tokens: AccessTokens, age: float, min_ttl: float,
     assert tokens.access_token("p", min_ttl=min_ttl) == expected
 
 
+@pytest.mark.parametrize(
+    "ask", [AccessTokens.access_token, lambda *args, **kw: AccessTokens.token(*args, **kw).value]
+)
+def test_min_ttl_of_what_is_in_memory(store: Store, tokens: AccessTokens, ask: Callable[..., str]) -> None:
+    """A token in memory is handed out to whom its remaining life is long enough, and renewed for others."""
+    put(store, "p", age=3400)
+    assert ask(tokens, "p", min_ttl=10) == "at-p-0"
+    assert (tokens.cached_value("p", 10), tokens.cached_value("p", 300)) == ("at-p-0", None)
+    assert tokens.cached_token("p", 300) is None
+    assert ask(tokens, "p", min_ttl=300) == "at-p-1"
+
+
 def test_min_ttl_of_short_lived_tokens(store: Store, tokens: AccessTokens, server: TokenServer) -> None:
     """A token that was just refreshed is returned as it is, however short its life."""
     server.set(expires_in=1)
