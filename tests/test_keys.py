@@ -239,6 +239,21 @@ def test_rotate_in_three_deploys(url: str, monkeypatch: pytest.MonkeyPatch) -> N
         deploy(url, OTHER_KEY, server, monkeypatch)
 
 
+def test_rotate_reaches_every_row(tmp_path: Path) -> None:
+    """Nothing of many rows is left with the old key, however many are read at a time."""
+    store = filled(fresh_url("sqlite", tmp_path), None)
+    names = [f"p{number}" for number in range(450)]
+    for name in names:
+        put(store, name)
+    assert store.rotate_keys() == 2 * 452
+    ids = {
+        bytes(row[0])[1:9].hex()
+        for row in store.database.all("SELECT access_sealed FROM ormco_connections", ())
+    }
+    assert ids == {store.facts()["key_id"]}
+    store.close()
+
+
 def test_rotate_while_a_server_lacks_the_key(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A rotation that a server could not follow changes nothing, and names the server."""
     filled(url, KEY).close()
