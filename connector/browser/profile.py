@@ -6,18 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from connector.browser import profile_errors
 from connector.browser.browser_thread import BrowserThread
 from connector.browser.installed import Browser
 from connector.browser.readiness import check_browser
 from connector.browser.redirect_target import RedirectTarget
-from connector.errors import BrowserUnavailableError
+from connector.errors import BrowserUnavailableError, ConnectorError, ProviderErrorPageError
 from connector.oauth.provider import require_secure
 from connector.redirect.parse import parse_redirect
 
 if TYPE_CHECKING:
     from connector.browser.profile_steps import ProfileSteps
-    from connector.browser.session import BrowserSession
+    from connector.browser.session import BrowserSession, Words
 
 __all__ = ["ProfileUpdate", "SignIns", "check_profile", "connect_profile"]
 
@@ -106,9 +105,8 @@ def connect_profile(
             return update
 
     chosen = check_profile(headless=headless, browser=browser)
-    words = profile_errors.words()
     with BrowserThread(
-        work, browser=chosen, headless=headless, target=target, timeout=timeout, slack=_SLOW, words=words
+        work, browser=chosen, headless=headless, target=target, timeout=timeout, slack=_SLOW, words=_words()
     ) as thread:
         update: ProfileUpdate = thread.wait(thread.result)
         return update
@@ -128,7 +126,7 @@ def check_profile(*, headless: bool = False, browser: str | None = None) -> Brow
     try:
         return check_browser(browser, headless=headless)
     except BrowserUnavailableError as exc:
-        raise profile_errors.no_browser(exc) from None
+        raise _no_browser(exc) from None
 
 
 def _follow(steps: ProfileSteps, redirect_uri: str, allow: tuple[str, str] | None) -> ProfileUpdate:
@@ -140,3 +138,29 @@ def _follow(steps: ProfileSteps, redirect_uri: str, allow: tuple[str, str] | Non
     said = steps.update()
     connected = steps.check()
     return ProfileUpdate(said=said, confirmed=bool(said) or connected, code_format=response.format)
+
+
+def _words() -> Words:
+    """Return what a session at OrmcoDigital calls its ends."""
+    from connector.browser.session import Words
+
+    return Words(
+        closed="before the profile was saved",
+        close_hint="Start again, and leave the window open until it closes by itself.",
+        nobody="nobody signed in to OrmcoDigital",
+        hints={
+            ProviderErrorPageError: "Open ORMCO_DIGITAL_URL in a browser of your own to check it. If the page"
+            " is 3Shape's, OrmcoDigital's own link led there: tell Ormco's support.",
+        },
+    )
+
+
+def _no_browser(error: ConnectorError) -> ConnectorError:
+    """Return the error for a missing or broken browser, with what can be done without one."""
+    from connector.browser.profile_page import BY_HAND
+
+    return type(error)(
+        error.message,
+        hint="Install Chrome or Chromium, or set ORMCO_BROWSER; without a display, run without a window, with"
+        f" the credentials in the environment. {BY_HAND}",
+    )

@@ -1,4 +1,4 @@
-"""OrmcoDigital's page in the browser: got to, listened to, and what went wrong with it in words."""
+"""OrmcoDigital's page in the browser: got to, listened to, and what goes wrong with it in words."""
 
 from __future__ import annotations
 
@@ -10,18 +10,43 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Error as PlaywrightError
 
-from connector.browser import profile_errors
 from connector.browser.pages.screen import LONGEST_WORDS, visible
 from connector.clock import Clock
+from connector.errors import (
+    CodeRefusedError,
+    ConnectorError,
+    PageChangedError,
+    ProviderErrorPageError,
+    ProviderUnavailableError,
+    RequestExpiredError,
+    SettingError,
+)
 
 if TYPE_CHECKING:
     from playwright.sync_api import Dialog, Locator, Page, Request, Response
 
     from connector.browser.session import BrowserSession
 
-__all__ = ["Answers", "ProfilePage"]
+__all__ = [
+    "BY_HAND",
+    "Answers",
+    "ProfilePage",
+    "dialog_refused",
+    "elsewhere",
+    "failed",
+    "not_as_known",
+    "not_saved",
+    "session_ended",
+    "sign_in_refused",
+    "update_refused",
+]
 
-_AGAIN = 1.5  # s before something is pressed a second time
+_AGAIN = "Start again"
+BY_HAND = (
+    "Do it by hand, by the guide's steps 1 to 10; the dialog takes the code as `dialog_code` of"
+    " parse_redirect and the code page give it."
+)
+_PRESS_AGAIN = 1.5  # s before something is pressed a second time
 
 
 @dataclass(slots=True)
@@ -91,7 +116,7 @@ class ProfilePage:
                 patience = clock.deadline(self._patience)
             if step and step != "person":
                 done.add(step)
-                again = clock.deadline(_AGAIN)
+                again = clock.deadline(_PRESS_AGAIN)
             if patience.passed:
                 self._ask_for_help(missing())
                 patience = clock.deadline(self._timeout)
@@ -133,7 +158,7 @@ class ProfilePage:
         except PlaywrightError:
             self.session.stay(0.3)  # what is known of a crash comes a moment later
             self.session.check(at_once=True)
-            raise profile_errors.not_as_known("field or button that can be used at this step") from None
+            raise not_as_known("field or button that can be used at this step") from None
 
     def _take(self, towards: Callable[[Page], str]) -> str:
         # A page that is just being left has nothing to press.
@@ -143,9 +168,77 @@ class ProfilePage:
 
     def _ask_for_help(self, missing: str) -> None:
         if not self._person:
-            raise profile_errors.not_as_known(missing)
+            raise not_as_known(missing)
         self.told(f"by hand: {missing}")
 
     def _accept(self, dialog: Dialog) -> None:
         self.alert = " ".join(dialog.message.split())[:LONGEST_WORDS]
         dialog.accept()
+
+
+def not_as_known(missing: str) -> PageChangedError:
+    """A page has other words than the guide."""
+    return PageChangedError(f"OrmcoDigital's page has no {missing}", hint=BY_HAND)
+
+
+def sign_in_refused() -> SettingError:
+    """Wrong credentials."""
+    return SettingError(
+        "OrmcoDigital did not accept the user name or password",
+        hint="Check ORMCO_DIGITAL_USERNAME and ORMCO_DIGITAL_PASSWORD by signing in by hand.",
+    )
+
+
+def elsewhere(redirect_uri: str) -> SettingError:
+    """The link of the dialog asks for the code to be sent where it cannot be caught."""
+    return SettingError(
+        f"OrmcoDigital has 3Shape send the code to {redirect_uri}, where it would not be caught",
+        hint=f"Set ORMCO_REDIRECT_URI to {redirect_uri}",
+    )
+
+
+def dialog_refused(words: str) -> CodeRefusedError:
+    """*Ok* did not take the code."""
+    said = f': "{words}"' if words else "; it stays open and says nothing"
+    return CodeRefusedError(
+        f"the dialog did not take the code{said}",
+        hint=f"{_AGAIN}: a code is good for about three minutes. If it happens again, tell Ormco's support.",
+    )
+
+
+def session_ended() -> RequestExpiredError:
+    """OrmcoDigital wants a new sign-in."""
+    return RequestExpiredError(
+        "the session at OrmcoDigital ended before the profile was saved, and the code is lost",
+        hint=f"{_AGAIN}, and allow access within a few minutes.",
+    )
+
+
+def failed(what: str, status: int) -> ConnectorError:
+    """OrmcoDigital answered with an error."""
+    if status in (401, 403, 419, 440):
+        return session_ended()
+    if status < 500:
+        return ProviderErrorPageError(
+            f"OrmcoDigital refused {what} (status {status}); the profile is not saved", hint=f"{_AGAIN}."
+        )
+    return ProviderUnavailableError(
+        f"OrmcoDigital failed at {what} (status {status}); the profile is not saved",
+        hint=f"Wait a little. {_AGAIN}.",
+    )
+
+
+def update_refused(words: str) -> ConnectorError:
+    """*Update* was pressed, and the page says why that was in vain."""
+    message = f'OrmcoDigital did not save the profile: "{words}"'
+    if any(word in words.lower() for word in ("code", "authoriz", "3shape", "3 shape")):
+        return CodeRefusedError(message, hint=f"{_AGAIN}: a code is good for about three minutes, once.")
+    return ProviderErrorPageError(message, hint=f"Put that right on My Profile, and select Update. {_AGAIN}.")
+
+
+def not_saved(method: str) -> PageChangedError:
+    """My Profile was loaded anew, and is not as it was saved."""
+    return PageChangedError(
+        f'after Update, the Submission Method is {method or "empty"}, not "3Shape Trios": it was not saved',
+        hint=BY_HAND,
+    )

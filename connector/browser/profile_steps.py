@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Error as PlaywrightError
 
-from connector.browser import profile_errors
+from connector.browser import profile_page as errors
 from connector.browser.pages import first_page, ormcodigital, sign_in_and_allow
 from connector.browser.pages.screen import (
     ACTION,
@@ -96,9 +96,9 @@ class ProfileSteps:
                 answers, lambda: not visible(dialog) or bool(profile.alert or ormcodigital.problems(dialog))
             )
         if visible(dialog) and answers.failure:
-            raise profile_errors.failed("the code", answers.failure)
+            raise errors.failed("the code", answers.failure)
         if visible(dialog) or ormcodigital.is_problem(profile.alert):
-            raise profile_errors.dialog_refused(profile.alert or " ".join(ormcodigital.problems(dialog)))
+            raise errors.dialog_refused(profile.alert or " ".join(ormcodigital.problems(dialog)))
         self.told("ok")
 
     def update(self) -> str:
@@ -132,7 +132,7 @@ class ProfileSteps:
         page = self._profile.reach(ormcodigital.method_list, self._towards_profile, self._missing)
         method = ormcodigital.chosen_method(page)
         if not ormcodigital.is_method(method):
-            raise profile_errors.not_saved(method)
+            raise errors.not_saved(method)
         self.told("checked")
         return visible(ormcodigital.connected_words(page))
 
@@ -153,24 +153,20 @@ class ProfileSteps:
         """Return the one match: which of several would be a guess."""
         seen = found.locator("visible=true")
         if seen.count() > 1:
-            raise profile_errors.not_as_known(what)
+            raise errors.not_as_known(what)
         return seen
 
     def _raise_unless_sent(self, page: Page, news: list[str], answers: Answers) -> None:
         """Raise what the page says against it, or what shows that nothing was saved."""
         if bad := [text for text in news if ormcodigital.is_problem(text)]:
-            raise profile_errors.update_refused(" ".join(bad))
+            raise errors.update_refused(" ".join(bad))
         if answers.failure:
-            raise profile_errors.failed("Update", answers.failure)
+            raise errors.failed("Update", answers.failure)
         if visible(password_field(page)) and not visible(ormcodigital.method_list(page)):
-            raise profile_errors.session_ended()
+            raise errors.session_ended()
         if not answers.statuses:
             invalid = ormcodigital.invalid_words(page)
-            raise (
-                profile_errors.update_refused(invalid)
-                if invalid
-                else profile_errors.not_as_known('answer to "Update"')
-            )
+            raise (errors.update_refused(invalid) if invalid else errors.not_as_known('answer to "Update"'))
 
     def _towards_dialog(self, page: Page) -> str:
         if visible(ormcodigital.method_list(page)):
@@ -205,7 +201,7 @@ class ProfileSteps:
             if kind == "password" and (
                 ormcodigital.problems(page) or not field.first.input_value(timeout=ACTION)
             ):
-                raise profile_errors.sign_in_refused()
+                raise errors.sign_in_refused()
             return ""
         name = username_field(page).locator("visible=true")
         if name.count() and name.first.is_editable(timeout=ACTION):
@@ -239,7 +235,7 @@ class ProfileSteps:
         """Make sure that the code will come where it is caught."""
         for redirect_uri in parse_qs(urlsplit(address).query).get("redirect_uri", []):
             if not self._target.covers(redirect_uri):
-                raise profile_errors.elsewhere(redirect_uri)
+                raise errors.elsewhere(redirect_uri)
 
     def _missing(self) -> str:
         page = self._session.page
