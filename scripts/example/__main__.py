@@ -11,9 +11,8 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
-from people import PEOPLE
+from web import PEOPLE
 from workers import run_workers
 
 from connector.sandbox import Sandbox
@@ -31,10 +30,9 @@ def main() -> None:
         url = (options.url or f"http://127.0.0.1:{bound.getsockname()[1]}").rstrip("/")
         if not os.environ.get("ORMCO_PROVIDER"):
             stack.enter_context(_sandbox(url))
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ormco-example-sessions-"))
         _introduce(url, bound.getsockname()[1])
         try:
-            run_workers(bound, url=url, sessions=Path(folder, "sessions.db"), count=options.workers)
+            run_workers(bound, url=url, count=options.workers)
         except KeyboardInterrupt:
             print()
 
@@ -43,7 +41,7 @@ def main() -> None:
 def _sandbox(url: str) -> Iterator[None]:
     """Start a sandbox that sends browsers back here; it knows no old grants, so the store is new too."""
     with (
-        Sandbox(redirect_uris=[f"{url}/connected"]) as sandbox,
+        Sandbox(redirect_uris=[f"{url}/3shape/connected"]) as sandbox,
         tempfile.TemporaryDirectory(prefix="ormco-example-", ignore_cleanup_errors=True) as folder,
     ):
         found = sandbox.description
@@ -64,8 +62,8 @@ def _introduce(url: str, port: int) -> None:
     print(f"The example: {url}")
     if not url.endswith(f":{port}"):
         print(f"  behind a proxy that sends its Host to http://127.0.0.1:{port}")
-    for name, person in PEOPLE.items():
-        print(f"  sign in here as {name}, password {person.password}")
+    for name, (_, password) in PEOPLE.items():
+        print(f"  sign in here as {name}, password {password}")
     print("Ctrl-C ends it.", flush=True)
 
 

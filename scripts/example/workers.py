@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import secrets
 import signal
 import socket
 import sys
 import threading
 from multiprocessing.connection import wait
-from pathlib import Path
 from typing import Any
 
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
@@ -17,18 +17,18 @@ from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 __all__ = ["run_workers"]
 
 
-def run_workers(bound: socket.socket, *, url: str, sessions: Path, count: int) -> None:
+def run_workers(bound: socket.socket, *, url: str, count: int) -> None:
     """Serve with some processes until one ends or this one is interrupted.
 
     Args:
         bound: the listening socket, which they share.
         url: the address that people use.
-        sessions: the file that they keep sessions in.
         count: how many.
     """
     context = multiprocessing.get_context("spawn")
+    secret = secrets.token_bytes(32)
     workers = [
-        context.Process(target=_work, args=(bound, url, sessions), daemon=True, name=f"worker-{number + 1}")
+        context.Process(target=_work, args=(bound, url, secret), daemon=True, name=f"worker-{number + 1}")
         for number in range(count)
     ]
     for worker in workers:
@@ -41,14 +41,14 @@ def run_workers(bound: socket.socket, *, url: str, sessions: Path, count: int) -
             worker.join()
 
 
-def _work(bound: socket.socket, url: str, sessions: Path) -> None:
+def _work(bound: socket.socket, url: str, secret: bytes) -> None:
     from web import create_app
 
     from connector import Config
 
     # Ctrl-C in a terminal reaches every process; the first one tells the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    app = create_app(Config.from_env(os.environ), url=url, sessions=sessions)
+    app = create_app(Config.from_env(os.environ), url=url, secret=secret)
     host, port = bound.getsockname()
     server = ThreadedWSGIServer(host, port, app, handler=_Handler, fd=bound.fileno())
     # Another worker may take the connection that woke this one.
