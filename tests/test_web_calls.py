@@ -273,6 +273,6 @@ def test_redirect_uri_of_one_request(identity: RunningSandbox, store_url: str) -
     with Connector.from_config(Config.from_env(named)) as connector:
         request = connector.begin(PRACTICE, redirect_uri=identity.redirect_uri)
         answer = Visitor(identity).authorize(request.url)
-        assert connector.complete(answer, practice_id=PRACTICE).state == "connected"
+        assert connector.complete(answer).state == "connected"
         with pytest.raises(SettingError):
             connector.begin("")

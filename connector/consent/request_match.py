@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from connector.errors import AuthorizationResponseError, ConnectorError, StateMismatchError
 from connector.hints import ormco_command
@@ -63,7 +63,10 @@ def read_answer(
     provider, store = resources.provider, resources.store
     opened = [captured.request] if captured else store.requests.open_for(practice_id) if practice_id else []
     opened = [request for request in opened if request.binding == binding_digest(binding)]
-    hosts = {urlsplit(request.redirect_uri).hostname or "" for request in opened}
+    hosts = {
+        urlsplit(request.redirect_uri).hostname or ""
+        for request in (*opened, *_named(resources, answer, binding))
+    }
     try:
         response = parse_redirect(
             answer,
@@ -85,6 +88,20 @@ def read_answer(
             hint="Paste the whole address, from https:// to its end.",
         )
     return response, request
+
+
+def _named(resources: Resources, answer: str, binding: str | None) -> list[AuthorizationRequest]:
+    """Return the request that an address names by its state: it may have another redirect URI."""
+    try:
+        states = parse_qs(urlsplit(answer.strip()).query).get("state", [])
+    except ValueError:
+        return []
+    requests, digest = resources.store.requests, binding_digest(binding)
+    found = [
+        requests.find(state) or requests.answered(state=state, practice_id=None, binding=digest)
+        for state in states[:1]
+    ]
+    return [request for request in found if request is not None]
 
 
 def _refuse_repetition(

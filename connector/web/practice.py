@@ -152,7 +152,7 @@ class _PracticePages:
         """Take 3Shape's response from this request's address, and leave that address at once."""
         # As it was sent: Werkzeug's own `url` is decoded and encoded anew.
         query = request.query_string.decode("ascii", "replace")
-        return self._complete(f"{self._callback_url or request.base_url}?{query}")
+        return self._complete(f"?{query}")  # this address is the redirect URI, whatever the settings name
 
     def _paste(self) -> Response:
         return self._complete(request.form.get("answer", "")[: _LONGEST_ANSWER + 1])
@@ -184,9 +184,15 @@ class _PracticePages:
 
     def _test(self) -> Response:
         """Call 3Shape as the practice."""
-        diagnosis = self._connector().diagnose(self._practice())
+        practice_id, connector = self._practice(), self._connector()
+        diagnosis = connector.diagnose(practice_id)
+        if diagnosis.needs is Need.REFRESH:
+            connector.refresh(practice_id, force=True)  # a dead grant is marked, so that every page shows it
+            diagnosis = connector.diagnose(practice_id)
         if diagnosis.needs is Need.NOTHING and diagnosis.connection is not None:
-            flash(f"3Shape answers, and knows you as {diagnosis.connection.account}.", "good")
+            account = diagnosis.connection.account
+            who = account and (account.name or account)
+            flash(f"3Shape answers, and knows you as {who or 'the account that you connected'}.", "good")
         else:
             flash(f"Something is wrong: {diagnosis.found}.", "bad")
         return self._to_page()
