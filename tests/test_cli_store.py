@@ -195,6 +195,8 @@ def test_keys_new_is_a_key(env: dict[str, str]) -> None:
 def test_keys_rotate_seals_with_the_first_key(connected: dict[str, str]) -> None:
     """After a rotation the new key alone opens the store."""
     new = run(connected, "keys", "new").stdout.strip()
+    appended = {**connected, "ORMCO_STORE_KEYS": f"{KEY},{new}"}
+    assert run(appended, "token", "practice-42").exit_code == 0
     both = {**connected, "ORMCO_STORE_KEYS": f"{new},{KEY}"}
     assert printed(both, "keys", "rotate")["resealed"] > 0
     assert run({**connected, "ORMCO_STORE_KEYS": new}, "token", "practice-42").exit_code == 0

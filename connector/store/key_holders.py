@@ -32,6 +32,10 @@ class KeyHolders:
 
     def record(self, ring: KeyRing) -> None:
         """Note which keys this server has; a store that cannot be written to keeps nobody from reading."""
+        with suppress(StoreError):  # another process may be in the middle of an upgrade that makes the table
+            self._record(ring)
+
+    def _record(self, ring: KeyRing) -> None:
         server, now = this_server(), self._database.dialect.now
         noted = self._database.all(
             f"SELECT key_id FROM ormco_key_holders WHERE server = ? AND seen_at > {now} - ? "  # noqa: S608
@@ -48,8 +52,7 @@ class KeyHolders:
             "CASE WHEN excluded.was_behind = 1 THEN 1 ELSE ormco_key_holders.was_behind END"
         )
         notes = [(note, (server, name, int(place > 0))) for place, name in enumerate(ring.ids)]
-        with suppress(StoreError):
-            self._database.apply([(forget, (server, *ring.ids)), *notes])
+        self._database.apply([(forget, (server, *ring.ids)), *notes])
 
     def require(self, key_id: str) -> None:
         """Make sure that every server can open what a key seals.
