@@ -146,7 +146,7 @@ def complete(
         _record(resources, "complete", exc.kind, practice_id)
         raise
     practice_id = request.practice_id
-    progress("code")
+    _tell_of_code(progress, captured)
     store = resources.store
     store.check()
     _check_age(resources, request, captured)
@@ -181,6 +181,12 @@ def complete(
     return connection
 
 
+def _tell_of_code(progress: Progress, captured: Captured | None) -> None:
+    if captured is not None:  # only now: what came back may have been an error
+        progress("consent")
+    progress("code")
+
+
 def connect(resources: Resources, practice_id: str, options: ConsentOptions) -> Connection:
     """Get consent through a capture and store the connection; an attempt that fails leaves no open request.
 
@@ -198,7 +204,6 @@ def connect(resources: Resources, practice_id: str, options: ConsentOptions) -> 
         with nullcontext(capture) if isinstance(capture, str) else capture as answer:
             own = isinstance(answer, CapturedUrl)
             captured = Captured(request=request, at=resources.clock.utc_now(), by_own_browser=own)
-            options.progress("consent")
             return complete(
                 resources, answer, practice_id=practice_id, captured=captured, progress=options.progress
             )
