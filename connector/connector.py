@@ -389,8 +389,6 @@ class Connector:
             since: only those from this time on.
             last: the last ones rather than the first.
             limit: how many at the most.
-            last: the last ones rather than the first.
-            since: only those from this time on.
         """
         return self._resources.store.audit.events(
             after=after, practice_id=practice_id, limit=limit, last=last, since=since
