@@ -7,11 +7,15 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck
 
+from connector import Connector
 from connector.sandbox import Sandbox
 from connector.store import Store
+from tests.support.cases import Workflow
+from tests.support.connecting import opened, settings
 from tests.support.sandbox import RunningSandbox
 from tests.support.stores import KINDS, fresh_url, store_at
 from tests.support.token_server import TokenServer
@@ -19,8 +23,10 @@ from tests.support.token_server import TokenServer
 # A parent that ignores Ctrl-C (nohup, a shell's background job) hands that on to every process started here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # Time says something of the machine alone: the first example of a new checkout makes tables of Unicode.
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("any machine")
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 
 _WAYS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -86,6 +92,19 @@ def store_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'connections.db'}"
 
 
+@pytest.fixture
+def connector(classic: RunningSandbox, store_url: str) -> Iterator[Connector]:
+    """A connector to the classic generation, with an empty store."""
+    with opened(settings(classic, store_url)) as connector:
+        yield connector
+
+
+@pytest.fixture
+def workflow(classic: RunningSandbox) -> Workflow:
+    """The cases of the classic sandbox, played by command."""
+    return Workflow(classic)
+
+
 @pytest.fixture(params=KINDS)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty store of each kind."""
@@ -101,8 +120,15 @@ def store(url: str) -> Iterator[Store]:
     store.close()
 
 
-@pytest.fixture
-def server() -> Iterator[TokenServer]:
-    """A token endpoint with rotating refresh tokens."""
+@pytest.fixture(scope="session")
+def _token_server() -> Iterator[TokenServer]:
+    """A token endpoint for all tests of this worker."""
     with TokenServer() as server:
         yield server
+
+
+@pytest.fixture
+def server(_token_server: TokenServer) -> TokenServer:
+    """A token endpoint with rotating refresh tokens, of which none was sent yet."""
+    _token_server.reset()
+    return _token_server

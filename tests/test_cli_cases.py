@@ -28,11 +28,6 @@ ATTACHMENT = "Zaphod-Quux-upper.bin"
 
 
 @pytest.fixture
-def workflow(classic: RunningSandbox) -> Any:
-    return Workflow(classic)
-
-
-@pytest.fixture
 def env(classic: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The environment of a command, with maple connected."""
     with connected(classic, tmp_path, maple=classic.practice):

@@ -54,7 +54,7 @@ def payload(result: Result) -> dict[str, Any]:
 def kill_grant(connector: Connector, sandbox: RunningSandbox) -> None:
     sandbox.set_scenarios("revoked")
     with pytest.raises(ConnectorError):
-        connector._tokens.refresh(PRACTICE, force=True)
+        connector.refresh(PRACTICE, force=True)
     sandbox.set_scenarios()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -30,12 +29,6 @@ from connector.errors import (
 )
 from tests.support.connecting import connect, settings
 from tests.support.sandbox import RunningSandbox, Visitor
-
-
-@pytest.fixture
-def connector(classic: RunningSandbox, store_url: str) -> Iterator[Connector]:
-    with Connector.from_config(Config.from_env(settings(classic, store_url))) as connector:
-        yield connector
 
 
 def without(url: str, name: str) -> str:

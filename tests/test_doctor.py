@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from connector import Config, Connector, LabConnection
+from connector import Config, LabConnection
 from connector.cli.exit_statuses import exit_status
 from connector.doctor import ALL_CHECKS, connection_checks, examine, local_checks, provider_checks
 from connector.doctor.check import Check, clock_check
 from connector.errors import ConnectorError
 from connector.resources import Resources
 from connector.revocation.removal import Removal
-from tests.support.connecting import connect, settings
+from tests.support.connecting import connect, opened, settings, stored
 from tests.support.sandbox import RunningSandbox
 from tests.support.stores import value_of
 
@@ -32,10 +32,6 @@ PRACTICE = "practice-42"
 def _no_browser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Have no browser found: starting one takes long, and tests/browser does it."""
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
-
-
-def opened(env: dict[str, str]) -> Connector:
-    return Connector.from_config(Config.from_env(env))
 
 
 def results(checks: list[Check]) -> dict[str, str]:
@@ -209,7 +205,7 @@ def test_the_secret_is_proved_without_risking_a_grant(sandbox: RunningSandbox, s
     (check,) = provider_checks.client_secret(Resources(Config.from_env(wrong)))
     assert check.result == "failed"
     with opened(settings(sandbox, store_url)) as connector:
-        assert connector._tokens.refresh(PRACTICE, force=True).token_generation == 2
+        assert connector.refresh(PRACTICE, force=True).token_generation == 2
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")
@@ -221,7 +217,8 @@ def test_a_key_file_and_its_readers_are_pointed_out(
     del env["ORMCO_STORE_KEYS"]
     with opened(env) as connector:
         connect(connector, classic)
-        place = connector._resources.store.facts()["key_place"]
+    with stored(env) as store:
+        place = store.facts()["key_place"]
     resources = Resources(Config.from_env(env))
     assert results(local_checks.store(resources)) == {
         "store": "ok",
@@ -284,7 +281,7 @@ def test_a_dead_grant_fails_with_the_command(sandbox: RunningSandbox, store_url:
         connect(connector, sandbox)
         sandbox.set_scenarios("revoked")
         with pytest.raises(ConnectorError):
-            connector._tokens.refresh(PRACTICE, force=True)
+            connector.refresh(PRACTICE, force=True)
         checks = list(connector.doctor(PRACTICE))
         assert status(checks) == 7
         assert the("connection", checks).cure.endswith(f"ormco repair {PRACTICE}")
@@ -352,7 +349,8 @@ def test_no_secret_is_shown(sandbox: RunningSandbox, store_url: str) -> None:
     with opened(env) as connector:
         connect(connector, sandbox)
         hidden = [env["ORMCO_CLIENT_SECRET"], env["ORMCO_STORE_KEYS"]]
-        hidden += map(str, value_of(connector._resources.store, PRACTICE))
+        with stored(env) as store:
+            hidden += map(str, value_of(store, PRACTICE))
         for scenario in ("", "outage", "error-page", "revoked"):
             sandbox.set_scenarios(*filter(None, [scenario]))
             text = str([(check, check.error and check.error.hint) for check in connector.doctor(PRACTICE)])

@@ -39,11 +39,6 @@ LAB_SIGN_IN = SignIn(username=LAB.email, password=LAB.password)
 
 
 @pytest.fixture
-def workflow(classic: RunningSandbox) -> Any:
-    return Workflow(classic)
-
-
-@pytest.fixture
 def connector(classic: RunningSandbox, tmp_path: Path) -> Iterator[Any]:
     with connected(classic, tmp_path, maple=classic.practice) as connector:
         yield connector

@@ -44,20 +44,6 @@ from tests.support.stores import (
 from tests.support.token_server import TokenServer
 
 
-@pytest.fixture(scope="module")
-def shared_token_server() -> Iterator[TokenServer]:
-    with TokenServer() as server:
-        yield server
-
-
-@pytest.fixture
-def server(shared_token_server: TokenServer) -> TokenServer:
-    shared_token_server.set(
-        faults=[], latency=0, rotate=True, expires_in=3600, on_reuse="revoke", calls=0, newest={}, dead=[]
-    )
-    return shared_token_server
-
-
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()

@@ -354,12 +354,6 @@ def test_nothing_after_close(store: Store) -> None:
             attempt("p")
 
 
-@pytest.fixture
-def server() -> Iterator[TokenServer]:
-    with TokenServer() as server:
-        yield server
-
-
 def test_close_while_a_refresh_is_under_way(tmp_path: Path, server: TokenServer) -> None:
     """Closing does not wait for a refresh in the background, which stores its tokens all the same."""
     store = store_at(fresh_url("sqlite", tmp_path))

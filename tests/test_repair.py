@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import time_machine
 
-from connector import Config, ConnectionState, Connector
+from connector import ConnectionState, Connector
 from connector.errors import (
     AccountMismatchError,
     ClientRefusedError,
@@ -26,7 +26,7 @@ from connector.errors import (
 from connector.repair import LastResort
 from connector.revocation.removal import Removal, RevocationSteps
 from tests.support.applications import PageVisitor, no_capture, visitor_capture, without_users
-from tests.support.connecting import connect, settings
+from tests.support.connecting import connect, opened, refresh_token, settings
 from tests.support.sandbox import RunningSandbox
 
 PRACTICE = "practice-42"
@@ -43,25 +43,11 @@ def connector(env: dict[str, str]) -> Iterator[Connector]:
         yield connector
 
 
-def opened(env: dict[str, str]) -> Connector:
-    return Connector.from_config(Config.from_env(env))
-
-
-def refreshes(sandbox: RunningSandbox) -> int:
-    return sandbox.counters().get("token:refresh_token", 0)
-
-
-def refresh_token(connector: Connector) -> str | None:
-    row = connector._resources.store.grants.row(PRACTICE)
-    assert row is not None
-    return connector._resources.store.grants.refresh_token(row)
-
-
 def kill_grant(connector: Connector, sandbox: RunningSandbox) -> None:
     """Have the practice remove the application, and the connection notice it."""
     sandbox.set_scenarios("revoked")
     with pytest.raises(ConnectorError):
-        connector._tokens.refresh(PRACTICE, force=True)
+        connector.refresh(PRACTICE, force=True)
     sandbox.set_scenarios()
     assert connector.status(PRACTICE).state is ConnectionState.NEEDS_REPAIR
 
@@ -71,7 +57,7 @@ def test_nothing_wrong_is_said(connector: Connector, sandbox: RunningSandbox) ->
     connect(connector, sandbox)
     repair = connector.repair(PRACTICE, capture=no_capture)
     assert (repair.step, repair.found) == ("none", "nothing is wrong")
-    assert refreshes(sandbox) == 0
+    assert sandbox.refreshes == 0
 
 
 def test_an_ended_access_token_is_refreshed(connector: Connector, sandbox: RunningSandbox) -> None:
@@ -98,7 +84,7 @@ def test_a_degraded_connection_is_refreshed(connector: Connector, sandbox: Runni
     connect(connector, sandbox)
     sandbox.set_scenarios("text-500")
     with pytest.raises(ProviderUnavailableError):
-        connector._tokens.refresh(PRACTICE, force=True)
+        connector.refresh(PRACTICE, force=True)
     assert connector.status(PRACTICE).state is ConnectionState.DEGRADED
     sandbox.set_scenarios()
     repair = connector.repair(PRACTICE, capture=no_capture)
@@ -140,7 +126,7 @@ def test_what_was_taken_for_dead_gets_a_second_chance(connector: Connector, sand
     connect(connector, sandbox)
     sandbox.set_scenarios("empty-401")
     with pytest.raises(ConnectorError):
-        connector._tokens.refresh(PRACTICE, force=True)
+        connector.refresh(PRACTICE, force=True)
     assert connector.status(PRACTICE).state is ConnectionState.NEEDS_REPAIR
     sandbox.set_scenarios()
     repair = connector.repair(PRACTICE, capture=no_capture)
@@ -197,14 +183,14 @@ def test_unread_tokens_that_died_are_replaced(
 @pytest.mark.parametrize("fault", ["outage", "text-500", "captive-portal", "rate-limited", "cut-answer"])
 @pytest.mark.parametrize("state", ["connected", "needs_repair"])
 def test_an_outage_is_no_reason_for_consent(
-    connector: Connector, sandbox: RunningSandbox, fault: str, state: str
+    connector: Connector, sandbox: RunningSandbox, fault: str, state: str, env: dict[str, str]
 ) -> None:
     """While the provider is down nobody is asked for anything, and nothing is lost."""
     expires_at = connect(connector, sandbox).expires_at
     assert expires_at is not None
     if state == "needs_repair":
         kill_grant(connector, sandbox)
-    before = refresh_token(connector)
+    before = refresh_token(env)
     sandbox.set_scenarios(fault)
     with time_machine.travel(expires_at + timedelta(seconds=1)):
         if fault == "cut-answer" and state == "needs_repair":
@@ -214,7 +200,7 @@ def test_an_outage_is_no_reason_for_consent(
         else:
             with pytest.raises(ProviderUnavailableError):
                 connector.repair(PRACTICE, capture=no_capture)
-    assert refresh_token(connector) == before
+    assert refresh_token(env) == before
 
 
 def test_a_wrong_secret_is_no_reason_for_consent(sandbox: RunningSandbox, store_url: str) -> None:
@@ -237,34 +223,36 @@ def test_a_wrong_secret_is_no_reason_for_consent(sandbox: RunningSandbox, store_
     ids=["ctrl-c", "window", "cancel"],
 )
 def test_the_old_tokens_stay_until_there_are_new_ones(
-    connector: Connector, sandbox: RunningSandbox, failure: BaseException
+    connector: Connector, sandbox: RunningSandbox, failure: BaseException, env: dict[str, str]
 ) -> None:
     """A consent that comes to nothing changes nothing, leaves no open request, and can be tried again."""
     connect(connector, sandbox)
     kill_grant(connector, sandbox)
-    before = refresh_token(connector)
+    before = refresh_token(env)
 
     def capture(url: str, *, redirect_uri: str) -> str:
         raise failure
 
     with pytest.raises(type(failure)):
         connector.repair(PRACTICE, capture=capture)
-    assert refresh_token(connector) == before
+    assert refresh_token(env) == before
     assert connector.open_requests(PRACTICE) == []
     assert connector.repair(PRACTICE, capture=visitor_capture(sandbox)).step == "consent"
 
 
-def test_another_account_is_refused_with_both_named(connector: Connector, sandbox: RunningSandbox) -> None:
+def test_another_account_is_refused_with_both_named(
+    connector: Connector, sandbox: RunningSandbox, env: dict[str, str]
+) -> None:
     """The connection is as it was, and the fresh tokens of the other account are revoked where possible."""
     connect(connector, sandbox)
     kill_grant(connector, sandbox)
-    before = refresh_token(connector)
+    before = refresh_token(env)
     other = visitor_capture(sandbox, sandbox.other_practice)
     with pytest.raises(AccountMismatchError) as failure:
         connector.repair(PRACTICE, capture=other)
     assert sandbox.practice.username in failure.value.message
     assert sandbox.other_practice.username in failure.value.message
-    assert refresh_token(connector) == before
+    assert refresh_token(env) == before
     assert connector.status(PRACTICE).state is ConnectionState.NEEDS_REPAIR
     assert sandbox.counters().get("revocations", 0) == (0 if sandbox.generation == "classic" else 2)
     repair = connector.repair(PRACTICE, capture=other, allow_account_change=True)

@@ -24,12 +24,14 @@ from connector.errors import (
     SettingError,
     WindowClosedError,
 )
+from connector.oauth.token_endpoint import TokenEndpoint
 from connector.revocation import Revocation
 from connector.revocation.removal import Removal
 from connector.store.process import this_process
+from connector.store.sqlite import SqliteDatabase
 from tests.support.applications import PageVisitor, without_users
 from tests.support.clock import ManualClock
-from tests.support.connecting import connect, settings
+from tests.support.connecting import connect, opened, refresh_token, settings, stored
 from tests.support.sandbox import RunningSandbox, Visitor
 
 PRACTICE = "practice-42"
@@ -46,20 +48,6 @@ def connector(env: dict[str, str]) -> Iterator[Connector]:
         yield connector
 
 
-def opened(env: dict[str, str]) -> Connector:
-    return Connector.from_config(Config.from_env(env))
-
-
-def refreshes(sandbox: RunningSandbox) -> int:
-    return sandbox.counters().get("token:refresh_token", 0)
-
-
-def refresh_token(connector: Connector) -> str | None:
-    row = connector._resources.store.grants.row(PRACTICE)
-    assert row is not None
-    return connector._resources.store.grants.refresh_token(row)
-
-
 def outcomes(connector: Connector) -> list[str]:
     return [event.outcome for event in connector.events(practice_id=PRACTICE) if event.kind == "revoke"]
 
@@ -68,7 +56,9 @@ def never(url: str, *, account: str | None) -> bool:
     raise AssertionError("the page was opened")
 
 
-def test_access_is_taken_back_proved_and_wiped(connector: Connector, sandbox: RunningSandbox) -> None:
+def test_access_is_taken_back_proved_and_wiped(
+    connector: Connector, sandbox: RunningSandbox, env: dict[str, str]
+) -> None:
     """The provider is told in its own way, an old refresh token is refused, and nothing secret is left."""
     connect(connector, sandbox)
     page = PageVisitor(sandbox)
@@ -78,7 +68,7 @@ def test_access_is_taken_back_proved_and_wiped(connector: Connector, sandbox: Ru
     connection = connector.status(PRACTICE)
     assert connection.state is ConnectionState.REVOKED
     assert not connection.renewable
-    assert refresh_token(connector) is None
+    assert refresh_token(env) is None
     assert connection.account is not None  # the history stays
     assert outcomes(connector) == ["begun", "ok"]
     with pytest.raises(RevokedError):
@@ -118,7 +108,7 @@ def test_a_connection_that_needs_repair_can_be_revoked(connector: Connector, san
     connect(connector, sandbox)
     sandbox.set_scenarios("revoked")
     with pytest.raises(ConnectorError):
-        connector._tokens.refresh(PRACTICE, force=True)
+        connector.refresh(PRACTICE, force=True)
     assert connector.status(PRACTICE).state is ConnectionState.NEEDS_REPAIR
     assert connector.revoke(PRACTICE, removal=Removal(remove=never)).proved
 
@@ -131,17 +121,19 @@ def test_an_unknown_practice_is_told(connector: Connector) -> None:
         connector.revocation_steps(PRACTICE)
 
 
-def test_a_grant_that_is_still_honoured_is_a_failure(connector: Connector, sandbox: RunningSandbox) -> None:
+def test_a_grant_that_is_still_honoured_is_a_failure(
+    connector: Connector, sandbox: RunningSandbox, env: dict[str, str]
+) -> None:
     """Done by hand it is said, and it was not: the newest tokens are kept, and the failure says so."""
     connect(connector, sandbox)
-    before = refresh_token(connector)
+    before = refresh_token(env)
     with pytest.raises(GrantStillHonouredError, match="a refresh succeeded") as failure:
         connector.revoke(PRACTICE, removal=Removal(done=True))
     assert f"ormco revoke {PRACTICE} --confirm-done" in failure.value.hint
     connection = connector.status(PRACTICE)
     assert connection.state is ConnectionState.REVOKING
     assert connection.token_generation == 2
-    assert refresh_token(connector) not in (None, before)
+    assert refresh_token(env) not in (None, before)
     assert outcomes(connector)[-1] == "grant_still_honoured"
     done = connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(sandbox)))
     assert done.wiped
@@ -161,7 +153,7 @@ FAULTS = ("outage", "text-500", "captive-portal", "rate-limited", "cut-answer", 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("removed", [True, False])
 def test_a_fault_keeps_the_tokens_and_the_same_command_goes_on(
-    connector: Connector, sandbox: RunningSandbox, fault: str, removed: bool
+    connector: Connector, sandbox: RunningSandbox, fault: str, removed: bool, env: dict[str, str]
 ) -> None:
     """While no proof is to be had the tokens stay, and nobody gets them; then the same call finishes it."""
     connect(connector, sandbox)
@@ -173,7 +165,7 @@ def test_a_fault_keeps_the_tokens_and_the_same_command_goes_on(
     if isinstance(ended, Exception):
         assert isinstance(ended, ProviderUnavailableError)
         assert connector.status(PRACTICE).state is ConnectionState.REVOKING
-        assert refresh_token(connector) is not None
+        assert refresh_token(env) is not None
         with pytest.raises(RevokedError):
             connector.access_token(PRACTICE)
     sandbox.set_scenarios()
@@ -245,7 +237,7 @@ def test_a_lost_answer_makes_a_refusal_no_proof(classic: RunningSandbox, store_u
         assert connector.revoke(PRACTICE, removal=Removal(done=True)).proved
 
 
-def test_a_wrong_secret_proves_nothing(sandbox: RunningSandbox, store_url: str) -> None:
+def test_a_wrong_secret_proves_nothing(sandbox: RunningSandbox, store_url: str, env: dict[str, str]) -> None:
     """A client that the provider refuses is a matter of the settings; the tokens are kept."""
     with opened(settings(sandbox, store_url)) as connector:
         connect(connector, sandbox)
@@ -253,7 +245,7 @@ def test_a_wrong_secret_proves_nothing(sandbox: RunningSandbox, store_url: str) 
         with pytest.raises(ClientRefusedError):
             connector.revoke(PRACTICE, removal=Removal(done=True))
         assert connector.status(PRACTICE).state is ConnectionState.REVOKING
-        assert refresh_token(connector) is not None
+        assert refresh_token(env) is not None
 
 
 def test_a_connection_of_another_provider_is_left_alone(
@@ -276,7 +268,7 @@ def test_without_a_refresh_token_it_ends_right(sandbox: RunningSandbox, store_ur
         assert connector.status(PRACTICE).state is ConnectionState.REVOKED
     assert done.wiped
     assert done.access_token_until == (None if sandbox.generation == "classic" else expires_at)
-    assert refreshes(sandbox) == 0
+    assert sandbox.refreshes == 0
 
 
 def test_without_a_refresh_token_a_word_is_not_enough(classic: RunningSandbox, store_url: str) -> None:
@@ -292,19 +284,18 @@ def test_without_a_refresh_token_a_word_is_not_enough(classic: RunningSandbox, s
 
 
 def test_tokens_whose_account_was_never_read_are_revoked(
-    sandbox: RunningSandbox, store_url: str, tmp_path: Path
+    env: dict[str, str], sandbox: RunningSandbox, tmp_path: Path
 ) -> None:
     """Freshly granted tokens that wait for their account are revoked with the rest."""
-    provider = without_users(sandbox, tmp_path)
-    with opened(settings(sandbox, store_url, ORMCO_PROVIDER=provider)) as connector:
+    env["ORMCO_PROVIDER"] = without_users(sandbox, tmp_path)
+    with opened(env) as connector:
         with pytest.raises(ProviderUnavailableError):
             connect(connector, sandbox)
         assert connector.status(PRACTICE).reason == "account_unread"
         assert connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(sandbox))).wiped
-        rows = connector._resources.store.grants.rows(PRACTICE)
-        assert [(row.slot, row.access_sealed, row.refresh_sealed) for row in rows.all] == [
-            ("live", None, None)
-        ]
+    with stored(env) as store:
+        rows = store.grants.rows(PRACTICE).all
+    assert [(row.slot, row.access_sealed, row.refresh_sealed) for row in rows] == [("live", None, None)]
 
 
 def test_what_will_be_cut_off_is_named(connector: Connector, sandbox: RunningSandbox) -> None:
@@ -333,7 +324,7 @@ def test_revoking_while_others_refresh(
         with opened(env) as other:
             while not stop.is_set():
                 try:
-                    other._tokens.refresh(PRACTICE, force=True)
+                    other.refresh(PRACTICE, force=True)
                 except RevokedError:
                     continue
                 except Exception as exc:
@@ -404,10 +395,10 @@ def test_progress_names_each_part(connector: Connector, sandbox: RunningSandbox)
 def test_no_secret_in_the_record(connector: Connector, sandbox: RunningSandbox, env: dict[str, str]) -> None:
     """Neither the audit record nor an error holds a token."""
     connect(connector, sandbox)
-    secrets = [refresh_token(connector)]
+    secrets = [refresh_token(env)]
     with pytest.raises(GrantStillHonouredError) as failure:
         connector.revoke(PRACTICE, removal=Removal(done=True))
-    secrets.append(refresh_token(connector))
+    secrets.append(refresh_token(env))
     text = f"{failure.value} {failure.value.hint} {connector.events()}"
     for secret in secrets:
         assert secret is not None
@@ -418,7 +409,7 @@ class Killed(BaseException):
     """The process ended here."""
 
 
-def kill_at(connector: Connector, number: int, *, after: bool) -> None:
+def kill_at(patch: pytest.MonkeyPatch, number: int, *, after: bool) -> None:
     """Let the process end at one of its writes or calls, before it or right after it."""
     calls = 0
 
@@ -435,16 +426,16 @@ def kill_at(connector: Connector, number: int, *, after: bool) -> None:
 
         return run
 
-    database, endpoint = connector._resources.store.database.db, connector._resources.endpoint
-    for thing, name in ((database, "apply"), (endpoint, "refresh"), (endpoint, "revoke")):
-        setattr(thing, name, dying(getattr(thing, name)))
+    for owner, name in ((SqliteDatabase, "apply"), (TokenEndpoint, "refresh"), (TokenEndpoint, "revoke")):
+        patch.setattr(owner, name, dying(getattr(owner, name)))
 
 
-def end_process(connector: Connector) -> None:
+def end_process(env: dict[str, str]) -> None:
     """Let the process that holds a lease be one that has ended, as it would have."""
-    database, dead = connector._resources.store.database, this_process().rsplit(" ", 2)[0] + " 999999999 1"
+    dead = this_process().rsplit(" ", 2)[0] + " 999999999 1"
     update = "UPDATE ormco_connections SET refresh_by = ? WHERE refresh_by IS NOT NULL"
-    database.transact(lambda execute: execute(update, (dead,)))
+    with stored(env) as store:
+        store.database.transact(lambda execute: execute(update, (dead,)))
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -453,12 +444,12 @@ def test_killed_at_any_step_the_same_command_goes_on(
     env: dict[str, str], sandbox: RunningSandbox, number: int, after: bool
 ) -> None:
     """Wherever the process ends, nobody gets a token afterwards, and a second run ends right."""
-    with opened(env) as connector:
+    with opened(env) as connector, pytest.MonkeyPatch.context() as patch:
         connect(connector, sandbox)
-        kill_at(connector, number, after=after)
+        kill_at(patch, number, after=after)
         with suppress(Killed):
             connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(sandbox)))
-        end_process(connector)
+    end_process(env)
     with opened(env) as connector:
         if number > 1 or after:
             with pytest.raises(RevokedError):

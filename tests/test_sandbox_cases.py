@@ -18,11 +18,6 @@ LAB = LABS_OF_ORMCO["americas"]
 LAB_SIGN_IN = SignIn(username=LAB.email, password=LAB.password)
 
 
-@pytest.fixture
-def workflow(classic: RunningSandbox) -> Workflow:
-    return Workflow(classic)
-
-
 def pair(api: MetadataApi, case_id: str) -> tuple[str, str | None]:
     case = api(f"cases/{case_id}").json()
     return case["State"], case["StateFlag"]

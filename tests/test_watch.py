@@ -16,8 +16,10 @@ from connector.communicate.watch import HandlerFailedError
 from connector.communicate.watch_plan import WatchPlan
 from connector.errors import ConnectionNotFoundError, NeedsRepairError, ProviderUnavailableError
 from connector.sandbox.accounts import LABS_OF_ORMCO
-from tests.support.cases import Workflow, connected
+from tests.support.cases import Workflow, connected, settings
+from tests.support.connecting import stored
 from tests.support.sandbox import RunningSandbox, SignIn
+from tests.support.stores import row_of
 
 WORKFLOW = ("receive", "accept", "request-approval", "reject", "resend", "approve")
 EVENTS = [
@@ -31,11 +33,6 @@ EVENTS = [
 ]
 LONG_AGO = datetime.now(UTC) - timedelta(days=1)
 ONCE = WatchPlan(once=True, since=LONG_AGO)
-
-
-@pytest.fixture
-def workflow(classic: RunningSandbox) -> Any:
-    return Workflow(classic)
 
 
 @pytest.fixture
@@ -272,7 +269,7 @@ def test_practice_that_needs_repair_does_not_stop_the_others(
         workflow.send(practice=who.username)
     problems = {}
     with connected(classic, tmp_path, dead=two[0], alive=two[1]) as connector:
-        kill(connector, "dead")
+        kill("dead", classic, tmp_path)
         report = connector.cases.watch(
             None,
             lambda event: None,
@@ -289,7 +286,7 @@ def test_named_practice_that_cannot_be_followed_is_an_error(
 ) -> None:
     """Where none of those that were named can be followed, the watch ends and says why."""
     with connected(classic, tmp_path, maple=classic.practice) as connector:
-        kill(connector, "maple")
+        kill("maple", classic, tmp_path)
         with pytest.raises(NeedsRepairError):
             connector.cases.watch(["maple"], lambda event: None)
         with pytest.raises(ConnectionNotFoundError):
@@ -355,13 +352,11 @@ def test_busy_practice_does_not_starve_the_others(
     assert [event.practice_id for event in events].index("b_quiet") < 5
 
 
-def kill(connector: Connector, practice_id: Any) -> None:
+def kill(practice_id: str, classic: RunningSandbox, tmp_path: Path) -> None:
     """Let a connection's grant be dead, as a refused refresh leaves it."""
-    grants = connector._resources.store.grants
     dead = {"state": "needs_repair", "reason": "grant_refused", "due_at": None}
-    row = grants.row(practice_id)
-    assert row is not None
-    assert grants.change(row, dead)
+    with stored(settings(classic, tmp_path)) as store:
+        assert store.grants.change(row_of(store, practice_id), dead)
 
 
 def wait_until(true: Any) -> None:

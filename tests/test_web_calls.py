@@ -124,7 +124,7 @@ def test_diagnosis_of_what_is_well_and_what_is_not(connector: Connector, identit
     assert connector.diagnose(PRACTICE).needs is Need.NOTHING
     identity.set_scenarios("outage")
     assert connector.diagnose(PRACTICE).needs is Need.WAIT
-    assert identity.counters().get("token:refresh_token", 0) == 0
+    assert identity.refreshes == 0
 
 
 def test_diagnosis_names_a_missing_setting(identity: RunningSandbox, store_url: str) -> None:

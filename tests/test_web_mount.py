@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
-import pytest
 from werkzeug.test import Client
 
-from connector import Config, Connector
+from connector import Connector
 from connector.web import asgi_app, practice_pages, wsgi_app
-from tests.support.connecting import settings
 from tests.support.sandbox import RunningSandbox
 
 SECRET = b"a server secret, the same on every app server"
-
-
-@pytest.fixture
-def connector(classic: RunningSandbox, store_url: str) -> Iterator[Connector]:
-    with Connector.from_config(Config.from_env(settings(classic, store_url))) as connector:
-        yield connector
 
 
 def test_wsgi_application_below_a_prefix(connector: Connector, classic: RunningSandbox) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,20 +12,13 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug import Request
 
-from connector import Config, Connector, ConnectorError
+from connector import Connector, ConnectorError
 from connector.web import practice_pages
-from tests.support.connecting import connect, settings
+from tests.support.connecting import connect
 from tests.support.sandbox import RunningSandbox, Visitor
 
 PRACTICE = "practice-42"
 Browser = Callable[..., FlaskClient]
-
-
-@pytest.fixture
-def connector(classic: RunningSandbox, store_url: str) -> Iterator[Connector]:
-    """A connector to the classic generation, where state is not known to come back."""
-    with Connector.from_config(Config.from_env(settings(classic, store_url))) as connector:
-        yield connector
 
 
 @pytest.fixture

@@ -12,20 +12,13 @@ import requests
 from connector.communicate.models import Case, read_case
 from connector.config import Config
 from connector.connector import Connector
+from tests.support import connecting
 from tests.support.sandbox import TIMEOUT, RunningSandbox, SignIn
-
-KEY = "bWFkZS11cC1rZXktZm9yLXRlc3RzLW9ubHktMDAwMDA="
 
 
 def settings(sandbox: RunningSandbox, folder: Path) -> dict[str, str]:
     """The environment of a connector that is connected to a sandbox."""
-    return {
-        "ORMCO_PROVIDER": sandbox.provider_file,
-        "ORMCO_STORE": f"sqlite:///{folder / 'connections.db'}",
-        "ORMCO_STORE_KEYS": KEY,
-        "ORMCO_CLIENT_ID": sandbox.client_id,
-        "ORMCO_CLIENT_SECRET": sandbox.client_secret,
-    }
+    return connecting.settings(sandbox, f"sqlite:///{folder / 'connections.db'}")
 
 
 class Workflow:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import requests
 
-from connector import Connection, Connector
+from connector import Config, Connection, Connector
+from connector.store import Store
 from tests.support.sandbox import TIMEOUT, RunningSandbox, SignIn, Visitor
+from tests.support.stores import store_at
 
 KEY = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 
@@ -23,6 +27,27 @@ def settings(sandbox: RunningSandbox, store_url: str, **more: str) -> dict[str, 
         "ORMCO_STORE_KEYS": KEY,
         **more,
     }
+
+
+def opened(env: dict[str, str]) -> Connector:
+    """A connector with these settings."""
+    return Connector.from_config(Config.from_env(env))
+
+
+@contextmanager
+def stored(env: dict[str, str]) -> Iterator[Store]:
+    """The store of these settings, beside the connectors that use it."""
+    store = store_at(env["ORMCO_STORE"], keys=env.get("ORMCO_STORE_KEYS"))
+    yield store
+    store.close()
+
+
+def refresh_token(env: dict[str, str], practice_id: str = "practice-42") -> str | None:
+    """The refresh token that is stored of a connection."""
+    with stored(env) as store:
+        row = store.grants.row(practice_id)
+        assert row is not None
+        return store.grants.refresh_token(row)
 
 
 def connect(

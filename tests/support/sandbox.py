@@ -64,6 +64,11 @@ class RunningSandbox:
         counters: dict[str, int] = self.control()["counters"]
         return counters
 
+    @property
+    def refreshes(self) -> int:
+        """How many refresh tokens were sent to it."""
+        return self.counters().get("token:refresh_token", 0)
+
     def authorization_url(self, **params: str) -> str:
         """The address of an authorization request with the registered client and redirect URI."""
         own = {"client_id": self.client_id, "redirect_uri": self.redirect_uri, "response_type": "code"}

@@ -37,6 +37,10 @@ class TokenServer:
         self._process.kill()
         self._process.communicate()
 
+    def reset(self) -> None:
+        """Forget all grants and settings: nothing has happened yet."""
+        self.set(reset=True)
+
     def set(self, **settings: object) -> None:
         """Change how it answers: see `_State`."""
         body = json.dumps(settings).encode()
@@ -93,7 +97,7 @@ class _State:
         return 200, answer
 
 
-async def _serve(state: _State, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _serve(present: list[_State], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while line := await reader.readline():
             method, path, _ = line.decode("latin-1").split(" ", 2)
@@ -104,8 +108,8 @@ async def _serve(state: _State, reader: asyncio.StreamReader, writer: asyncio.St
                     length = int(value)
             body = await reader.readexactly(length)
             if path == "/control":
-                _write(writer, 200, _control(state, method, body))
-            elif not await _token(state, writer, body):
+                _write(writer, 200, _control(present, method, body))
+            elif not await _token(present[0], writer, body):
                 break
             await writer.drain()
     except (ConnectionError, asyncio.IncompleteReadError):
@@ -114,11 +118,13 @@ async def _serve(state: _State, reader: asyncio.StreamReader, writer: asyncio.St
         writer.close()
 
 
-def _control(state: _State, method: str, body: bytes) -> dict[str, object]:
-    if method == "POST":
-        for name, value in json.loads(body).items():
-            setattr(state, name, set(value) if name == "dead" else value)
-        return {}
+def _control(present: list[_State], method: str, body: bytes) -> dict[str, object]:
+    settings = json.loads(body) if method == "POST" else {}
+    if settings.pop("reset", False):
+        present[0] = _State()  # calls that still hang belong to the old one
+    state = present[0]
+    for name, value in settings.items():
+        setattr(state, name, set(value) if name == "dead" else value)
     return {**vars(state), "dead": sorted(state.dead)}
 
 
@@ -163,10 +169,10 @@ def _write(
 
 
 async def _main() -> None:
-    state = _State()
+    present = [_State()]
     threading.Thread(target=_end_with_parent, daemon=True).start()
     server = await asyncio.start_server(
-        lambda reader, writer: _serve(state, reader, writer), "127.0.0.1", 0, backlog=1024
+        lambda reader, writer: _serve(present, reader, writer), "127.0.0.1", 0, backlog=1024
     )
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
