@@ -17,6 +17,7 @@ import responses
 
 from connector.clock import Clock
 from connector.errors import (
+    Action,
     ClientRefusedError,
     CodeRefusedError,
     ConnectorError,
@@ -244,6 +245,7 @@ def test_an_answer_that_is_not_whole_may_be_lost(name: str, what: str) -> None:
     assert isinstance(error, ProviderUnavailableError)
     assert (error.sent, error.answered) == (True, False)
     assert ("start again" in error.hint) is (what == "exchange")
+    assert error.action is (Action.ASK_CONSENT if what == "exchange" else Action.RETRY)
 
 
 @pytest.mark.parametrize(

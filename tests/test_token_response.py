@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from connector.errors import (
+    Action,
     ClientRefusedError,
     CodeRefusedError,
     ConnectorError,
@@ -130,6 +131,7 @@ def test_what_is_no_answer_of_the_provider_is_an_outage(name: str, what: str) ->
     assert error.sent
     assert error.hint
     assert ("start again" in error.hint) is (what == "exchange")
+    assert (error.action is Action.ASK_CONSENT) is (what == "exchange")  # a spent code is not tried again
 
 
 @pytest.mark.parametrize(

@@ -23,12 +23,12 @@ from connector.errors import ConnectorError, ProviderUnavailableError, SettingEr
 from connector.oauth.http import StatelessSession, Transport, failure
 from connector.oauth.provider import ClientRegistration, Provider
 from connector.oauth.token_response import (
-    NOT_SENT,
-    START_AGAIN,
     code_refusal,
     grant_refusal,
     granted,
+    not_spent,
     revocation_refusal,
+    spent,
 )
 from connector.oauth.token_set import TokenSet
 from connector.redact import Secret, quiet_oauth_loggers
@@ -93,8 +93,7 @@ class TokenEndpoint:
         try:
             answer = self._exchange(secrets, redirect_uri)
         except ProviderUnavailableError as exc:
-            exc.hint = f"{exc.hint} {START_AGAIN if exc.sent else NOT_SENT}"
-            raise
+            raise (spent(exc) if exc.sent else not_spent(exc)) from None
         return self._granted(answer, code_refusal)
 
     def refresh(self, refresh_token: str) -> TokenSet:

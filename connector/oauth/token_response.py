@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import requests
 
 from connector.errors import (
+    Action,
     ClientRefusedError,
     CodeRefusedError,
     ConnectorError,
@@ -23,20 +24,17 @@ from connector.oauth.http import json_object, retry_after
 from connector.oauth.token_set import TokenSet
 
 __all__ = [
-    "NOT_SENT",
-    "START_AGAIN",
     "Outcome",
     "code_refusal",
     "grant_refusal",
     "granted",
+    "not_spent",
     "outcome",
     "revocation_refusal",
+    "spent",
 ]
 
-START_AGAIN = "The code cannot be sent a second time: start again."
-NOT_SENT = "The code was not sent, and can be used for as long as it lives."
-
-
+_START_AGAIN = "The code cannot be sent a second time: start again."
 _PASSING_STATUSES = {425, 429, 503}
 _CONTENT_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,30}")
 
@@ -87,11 +85,23 @@ def code_refusal(answer: requests.Response, *, now: float) -> ConnectorError:
         return CodeRefusedError(
             f"{_host(answer)} did not accept the code ({_words(answer)}): it is too old, was used before, "
             "or belongs to another request",
-            hint=f"{START_AGAIN} If a fresh code is refused too, check ORMCO_CLIENT_SECRET and "
+            hint=f"{_START_AGAIN} If a fresh code is refused too, check ORMCO_CLIENT_SECRET and "
             "ORMCO_REDIRECT_URI.",
         )
-    error = _other_refusal(answer, now)
-    error.hint = f"{error.hint} {START_AGAIN}"
+    return spent(_other_refusal(answer, now))
+
+
+def spent(error: ConnectorError) -> ConnectorError:
+    """Return an error of an exchange that was sent: trying again needs a new code, whatever came of it."""
+    error.hint = f"{error.hint} {_START_AGAIN}"
+    if isinstance(error, ProviderUnavailableError):
+        error.action = Action.ASK_CONSENT
+    return error
+
+
+def not_spent(error: ConnectorError) -> ConnectorError:
+    """Return an error of an exchange that never left."""
+    error.hint = f"{error.hint} The code was not sent, and can be used for as long as it lives."
     return error
 
 
