@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from connector.repair import Diagnosis, LastResort, Need, Repair, Step
     from connector.revocation import Revocation
     from connector.revocation.removal import Removal, RevocationSteps
-    from connector.store.store import StoreSummary
+    from connector.store.overview import StoreSummary
 
 # Resolved on first use (PEP 562): `import connector` loads nothing heavy.
 _MODULES = {
@@ -69,7 +69,7 @@ _MODULES = {
     "RevocationSteps": "revocation.removal",
     "Secret": "redact",
     "Step": "repair",
-    "StoreSummary": "store.store",
+    "StoreSummary": "store.overview",
     "WatchPlan": "communicate.watch_plan",
     "WatchReport": "communicate.watch_plan",
     "parse_redirect": "redirect.parse",

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from connector.repair import Diagnosis, LastResort, Repair
     from connector.revocation import Revocation
     from connector.revocation.removal import Removal, RevocationSteps
-    from connector.store.store import StoreSummary
+    from connector.store.overview import StoreSummary
 
 __all__ = ["Connector"]
 
@@ -323,7 +323,7 @@ class Connector:
 
     def connections(self, *, needs_attention: bool = False) -> Iterator[Connection]:
         """Yield every connection, or only those that somebody has to look after, by practice id."""
-        return self._resources.store.connections(needs_attention=needs_attention)
+        return self._resources.store.overview.connections(needs_attention=needs_attention)
 
     def search(self, text: str = "", *, limit: int = 100) -> list[Connection]:
         """Return connections whose practice id, account or name contains a text, case-insensitively.
@@ -334,11 +334,11 @@ class Connector:
             text: what to look for; "" for all.
             limit: how many at the most.
         """
-        return self._resources.store.search(text, limit=limit)
+        return self._resources.store.overview.search(text, limit=limit)
 
     def summary(self) -> StoreSummary:
         """Count the connections by state, and tell how late refreshes are; made for a monitor."""
-        return self._resources.store.summary()
+        return self._resources.store.overview.summary()
 
     def ping(self) -> None:
         """Prove that the store answers and that its key opens it; nothing else is contacted.

@@ -154,4 +154,4 @@ def test_outage_ends_the_run(store: Store, server: TokenServer) -> None:
     summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST)
     assert summary.gave_up
     assert server.counts()["calls"] < 30
-    assert {found.state.value for found in store.connections()} == {"connected", "degraded"}
+    assert {found.state.value for found in store.overview.connections()} == {"connected", "degraded"}

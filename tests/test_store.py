@@ -68,10 +68,10 @@ def test_get_nothing_stored(store: Store) -> None:
     """An empty store answers every question without making anything."""
     assert store.grants.rows("p").all == []
     assert store.connection("p") is None
-    assert list(store.connections()) == []
+    assert list(store.overview.connections()) == []
     assert store.audit.events() == []
     assert store.due(900) == []
-    assert store.summary().states == {}
+    assert store.overview.summary().states == {}
 
 
 @pytest.mark.parametrize("practice_id", HOSTILE)
@@ -129,8 +129,8 @@ def test_connections_in_order(store: Store) -> None:
         put(store, name)
     put_unverified(store, "b")
     put(store, "c", state="needs_repair")
-    assert [found.practice_id for found in store.connections()] == ["Z", "a", "b", "c", "é"]
-    assert [found.practice_id for found in store.connections(needs_attention=True)] == ["b", "c"]
+    assert [found.practice_id for found in store.overview.connections()] == ["Z", "a", "b", "c", "é"]
+    assert [found.practice_id for found in store.overview.connections(needs_attention=True)] == ["b", "c"]
 
 
 @pytest.mark.parametrize(
@@ -149,8 +149,8 @@ def test_connections_in_order(store: Store) -> None:
 def test_what_needs_attention(store: Store, columns: dict[str, Any], needs: bool) -> None:
     """What is broken, unfinished, or failing for an hour or without a token, is for a person to look at."""
     put(store, "p", **columns)
-    assert [found.practice_id for found in store.connections(needs_attention=True)] == ["p"] * needs
-    assert store.summary().needs_attention == needs
+    assert [found.practice_id for found in store.overview.connections(needs_attention=True)] == ["p"] * needs
+    assert store.overview.summary().needs_attention == needs
 
 
 def test_connections_need_no_key(url: str, store: Store) -> None:
@@ -158,8 +158,8 @@ def test_connections_need_no_key(url: str, store: Store) -> None:
     put(store, "p")
     keyless = store_at(url, keys=None)
     assert keyless.connection("p") == store.connection("p")
-    assert len(list(keyless.connections())) == 1
-    assert keyless.summary().states == {"connected": 1}
+    assert len(list(keyless.overview.connections())) == 1
+    assert keyless.overview.summary().states == {"connected": 1}
     keyless.close()
 
 
@@ -183,8 +183,8 @@ def test_due_most_urgent_first(store: Store) -> None:
         ("late", 0),
         ("waits", 2),
     ]
-    assert store.summary().overdue == 1
-    assert 399 < store.summary().lag < 460
+    assert store.overview.summary().overdue == 1
+    assert 399 < store.overview.summary().lag < 460
 
 
 def test_due_of_tokens_that_live_for_weeks(store: Store) -> None:

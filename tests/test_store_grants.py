@@ -317,7 +317,7 @@ def test_unverified_grant_is_what_is_known_of_a_practice(store: Store) -> None:
     connection = store.connection("p")
     assert connection is not None
     assert (connection.state, connection.reason) == (ConnectionState.DEGRADED, "account_unread")
-    assert [found.practice_id for found in store.connections(needs_attention=True)] == ["p"]
+    assert [found.practice_id for found in store.overview.connections(needs_attention=True)] == ["p"]
 
 
 def test_overdue_confirmations(store: Store) -> None:
@@ -325,4 +325,4 @@ def test_overdue_confirmations(store: Store) -> None:
     put_unverified(store, "p", confirm_by=FromNow(-1))
     put_unverified(store, "q", confirm_by=FromNow(60))
     assert store.grants.overdue() == ["p"]
-    assert store.summary().unconfirmed == 2
+    assert store.overview.summary().unconfirmed == 2

@@ -185,9 +185,9 @@ def upgraded(kind: str, tmp_path: Path) -> Store:
 
 def test_upgrade_keeps_every_connection(upgraded: Store) -> None:
     """What earlier releases have stored of each practice is there, in the state it was in."""
-    found = {each.practice_id: (each.state.value, each.reason) for each in upgraded.connections()}
+    found = {each.practice_id: (each.state.value, each.reason) for each in upgraded.overview.connections()}
     assert found == {
-        "both": ("connected", None),
+        "both": ("connected", "account_unread"),
         "connected": ("connected", None),
         "degraded": ("degraded", "provider_unavailable"),
         "lost": ("degraded", "answer_lost"),

@@ -117,7 +117,7 @@ def test_damaged_file(path: Path, store: Store) -> None:
     store.close()
     content = b"this is no database" * 500
     path.write_bytes(content)
-    for attempt in (store.check, lambda: store.connection("p"), lambda: list(store.connections())):
+    for attempt in (store.check, lambda: store.connection("p"), lambda: list(store.overview.connections())):
         with pytest.raises(StoreDamagedError):
             attempt()
     assert path.read_bytes() == content

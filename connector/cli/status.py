@@ -15,7 +15,7 @@ from connector.cli.table import table_lines
 
 if TYPE_CHECKING:
     from connector.connection import Connection
-    from connector.store.store import StoreSummary
+    from connector.store.overview import StoreSummary
 
 __all__ = ["status"]
 

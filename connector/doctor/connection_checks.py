@@ -20,7 +20,7 @@ __all__ = ["all_connections", "state", "use"]
 
 def all_connections(resources: Resources) -> list[Check]:
     """Count the connections by state; name no practice."""
-    summary = resources.store.summary()
+    summary = resources.store.overview.summary()
     if not summary.states:
         return [fine("connections", "none yet")]
     states = sorted(summary.states.items())

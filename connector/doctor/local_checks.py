@@ -111,7 +111,7 @@ def _no_browser(name: str, error: ConnectorError, setting: str | None) -> Check:
 
 def _has_connections(resources: Resources) -> bool:
     try:
-        return next(resources.store.connections(), None) is not None
+        return next(resources.store.overview.connections(), None) is not None
     except StoreError:
         return False
 

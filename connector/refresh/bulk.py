@@ -164,7 +164,7 @@ class _Run:
                 worker.result()
         if self._broken is not None:
             raise self._broken
-        late = self._store.summary()
+        late = self._store.overview.summary()
         self._summary.overdue, self._summary.lag = late.overdue, late.lag
         return self._summary
 

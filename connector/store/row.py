@@ -6,6 +6,7 @@ import json
 import os
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from connector.clock import from_timestamp
@@ -43,6 +44,8 @@ SEALED_COLUMNS = ("access_sealed", "refresh_sealed", "policy_sealed")
 
 _LONGEST_LEASE = 600.0
 _LONGEST_BACKOFF = 400.0
+# A person has nothing to do about these, but for a new grant beside them.
+_SETTLED = (ConnectionState.CONNECTED, ConnectionState.REVOKED)
 
 
 class Row(NamedTuple):
@@ -193,6 +196,18 @@ class Rows(NamedTuple):
     def main(self) -> Row | None:
         """The row by which the practice is known."""
         return self.live or self.unverified
+
+    @property
+    def connection(self) -> Connection | None:
+        """What may be shown of the practice; beside a sound grant, why a new one is not in use yet.
+
+        Raises:
+            connector.errors.StoreDamagedError: if a value cannot be right.
+        """
+        found = self.main and self.main.connection
+        if found is None or self.unverified is None or found.state not in _SETTLED:
+            return found
+        return replace(found, reason=self.unverified.reason)
 
 
 def check_practice_id(practice_id: str) -> None:

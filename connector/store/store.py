@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from connector.clock import Clock, from_timestamp
-from connector.connection import Connection, ConnectionState, Event, LabConnection, not_found
-from connector.errors import StoreDamagedError, StoreLockedError, StoreUnavailableError
+from connector.clock import Clock
+from connector.connection import Connection, Event, LabConnection, not_found
+from connector.errors import StoreLockedError, StoreUnavailableError
 from connector.store.audit import AuditLog, Guard
 from connector.store.cursors import WatchDatabase, WatchRecords, delete_cursors
 from connector.store.database import Database, Execute
 from connector.store.grants import GrantRecords
 from connector.store.keys import FILE, key_file
 from connector.store.lazy_database import LazyDatabase
+from connector.store.overview import Overview
 from connector.store.requests import RequestRecords
 from connector.store.row import COLUMNS, LIVE, TABLE, Row, Rows, is_practice_id
 from connector.store.store_keys import StoreKeys
@@ -25,10 +25,7 @@ from connector.store.watch_claims import WatchClaims
 if TYPE_CHECKING:
     from connector.store.rotation import KeyRotation
 
-__all__ = ["DueGrant", "Store", "StoreSummary"]
-
-_PAGE = 500
-_DEGRADED_SECONDS = 3600.0
+__all__ = ["DueGrant", "Store"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,58 +40,6 @@ class DueGrant:
     practice_id: str
     failures: int
     due_in: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreSummary:
-    """How all connections are, for a monitor.
-
-    Attributes:
-        states: how many there are in each state.
-        needs_attention: how many somebody has to look after.
-        unconfirmed: practices whose new account a person has to confirm.
-        overdue: connections whose access token has ended, and can be refreshed.
-        lag: seconds since the oldest of those ended; 0 if there is none.
-    """
-
-    states: dict[str, int]
-    needs_attention: int
-    unconfirmed: int
-    overdue: int
-    lag: float
-
-
-def _attention_parts(now: str) -> tuple[str, ...]:
-    return (
-        "state IN ('needs_repair', 'revoking')",
-        "slot = 'unverified'",
-        f"(state = 'degraded' AND (since <= {now} - {_DEGRADED_SECONDS} "
-        f"OR COALESCE(expires_at, refreshed_at + 3600, 0) <= {now}))",
-    )
-
-
-def _each(found: Iterable[Sequence[Any]]) -> list[Connection]:
-    """Return each practice's connection, in the order in which the practices come first."""
-    rows: dict[str, list[Row]] = {}
-    for values in found:
-        rows.setdefault(values[0], []).append(Row(*values))
-    mains = [Rows.of(each).main for each in rows.values()]
-    return [_shown(main) for main in mains if main is not None]
-
-
-def _shown(row: Row) -> Connection:
-    """Return what may be shown of a row; one that cannot be right is shown as such, and hides no other."""
-    try:
-        return row.connection
-    except StoreDamagedError as exc:
-        return Connection(
-            practice_id=row.practice_id,
-            provider=str(row.provider),
-            state=ConnectionState.NEEDS_REPAIR,
-            since=from_timestamp(0),
-            reason="damaged",
-            last_error=exc.message,
-        )
 
 
 class Store:
@@ -112,6 +57,7 @@ class Store:
         requests: open authorization requests, and codes that were used.
         audit: the audit record.
         keys: the sealing keys.
+        overview: all connections, in order and counted.
         watches: how far the watches on cases have come.
         watch_claims: which process looks at a practice next, for a watch that many share.
     """
@@ -133,6 +79,7 @@ class Store:
         self.grants: GrantRecords = GrantRecords(
             self.database, self.keys, self.audit, record_refreshes=record_refreshes
         )
+        self.overview: Overview = Overview(self.database, clock)
         watches = WatchDatabase(
             dialect=database.dialect,
             one=self.database.one,
@@ -200,9 +147,9 @@ class Store:
         """Return a practice's connection; needs no key."""
         if not is_practice_id(practice_id):
             return None
-        found = self.database.all(f"{self._select} WHERE practice_id = ?", (practice_id,))
-        row = Rows.of([Row(*values) for values in found]).main
-        return None if row is None else row.connection
+        select = f"SELECT {', '.join(COLUMNS)}, {self.database.dialect.now} FROM {TABLE}"  # noqa: S608
+        found = self.database.all(f"{select} WHERE practice_id = ?", (practice_id,))
+        return Rows.of([Row(*values) for values in found]).connection
 
     def existing(self, practice_id: str) -> Connection:
         """Return a practice's connection; needs no key.
@@ -214,47 +161,6 @@ class Store:
         if connection is None:
             raise not_found(practice_id)
         return connection
-
-    def connections(self, *, needs_attention: bool = False) -> Iterator[Connection]:
-        """Yield all connections by practice id; needs no key.
-
-        Args:
-            needs_attention: only those that somebody has to look after.
-        """
-        which = f" AND practice_id IN (SELECT practice_id FROM {TABLE} WHERE {self._attention})"  # noqa: S608
-        sql = (
-            f"{self._select} WHERE practice_id > ?{which if needs_attention else ''} "
-            "ORDER BY practice_id, slot LIMIT ?"
-        )
-        last = ""
-        while found := self.database.all(sql, (last, _PAGE)):
-            for values in found:
-                if values[0] != last:
-                    yield _shown(Row(*values))
-                last = values[0]
-
-    def search(self, text: str, *, limit: int) -> list[Connection]:
-        """Return connections that contain a text, those that need attention first; needs no key.
-
-        Args:
-            text: a part of the practice id, of the account's address or of its name; "" for all.
-            limit: how many at the most.
-        """
-        order = "practice_id, slot LIMIT ?"
-        needing = f"practice_id IN ({self._attention_ids})"
-        if not text:
-            # Each by its index: what is shown of ten thousand connections costs what ten cost.
-            first = f"{self._select} WHERE {needing} ORDER BY {order}"
-            rows = list(self.database.all(first, (2 * limit,)))
-            rest = f"{self._select} WHERE NOT {needing} ORDER BY {order}"
-            return _each(rows + list(self.database.all(rest, (limit,))))[:limit]
-        pattern = "%" + "".join(f"\\{each}" if each in "\\%_" else each for each in text.lower()) + "%"
-        found = " OR ".join(
-            f"LOWER(COALESCE({column}, '')) LIKE ? ESCAPE '\\'"
-            for column in ("practice_id", "account_email", "account_name")
-        )
-        sql = f"{self._select} WHERE {found} ORDER BY CASE WHEN {needing} THEN 0 ELSE 1 END, {order}"
-        return _each(self.database.all(sql, (pattern, pattern, pattern, 2 * limit)))[:limit]
 
     def practices_of_account(self, provider: str, account_id: str) -> list[str]:
         """Return the practices that are connected to one account."""
@@ -274,26 +180,6 @@ class Store:
             (within,),
         )
         return [DueGrant(practice_id=row[0], failures=row[1], due_in=row[2]) for row in rows]
-
-    def summary(self) -> StoreSummary:
-        """Count the connections by state, and tell how late refreshes are; needs no key."""
-        now = self.database.dialect.now
-        # The first is read from an index alone; the second has few.
-        by_state = f"SELECT state, COUNT(*) FROM {TABLE} GROUP BY state"  # noqa: S608
-        unverified = f"SELECT state, COUNT(*) FROM {TABLE} WHERE slot <> 'live' GROUP BY state"  # noqa: S608
-        states = Counter(dict(self.database.all(by_state, ())))
-        states.subtract(dict(self.database.all(unverified, ())))
-        attention = f"SELECT COUNT(*) FROM ({self._attention_ids}) AS needing"  # noqa: S608
-        late = f"SELECT COUNT(*), {now} - MIN(due_at) FROM {TABLE} WHERE due_at < {now}"  # noqa: S608
-        overdue, lag = self.database.one(late, ()) or (0, None)
-        unconfirmed = f"SELECT COUNT(*) FROM {TABLE} WHERE confirm_by IS NOT NULL"  # noqa: S608
-        return StoreSummary(
-            states=dict(+states),
-            needs_attention=(self.database.one(attention, ()) or (0,))[0],
-            unconfirmed=(self.database.one(unconfirmed, ()) or (0,))[0],
-            overdue=overdue,
-            lag=lag or 0.0,
-        )
 
     def set_lab(self, practice_id: str, lab: LabConnection, event: Event) -> None:
         """Record how a practice's lab connection is; nothing happens if the practice was forgotten."""
@@ -342,21 +228,3 @@ class Store:
     def close(self) -> None:
         """Close the database; the next call opens it again."""
         self.database.close()
-
-    @property
-    def _select(self) -> str:
-        return f"SELECT {', '.join(COLUMNS)}, {self.database.dialect.now} FROM {TABLE}"  # noqa: S608
-
-    @property
-    def _attention_ids(self) -> str:
-        """The ids of those practices, each part by its own index."""
-        now = self.database.dialect.now
-        return " UNION ".join(
-            f"SELECT practice_id FROM {TABLE} WHERE {part}"  # noqa: S608
-            for part in _attention_parts(now)
-        )
-
-    @property
-    def _attention(self) -> str:
-        """The one definition of what somebody has to look after."""
-        return " OR ".join(_attention_parts(self.database.dialect.now))

@@ -125,6 +125,9 @@ _REASONS = {
     "account_unconfirmed": "nobody has confirmed the account yet",
     "rate_limited": "3Shape asked us to wait",
 }
+_SETTLED = (ConnectionState.CONNECTED, ConnectionState.REVOKED)
+# They may stand beside a connection that is sound.
+_OF_A_NEW_GRANT = ("account_unread", "account_unconfirmed")
 
 
 def next_step(connection: Connection | None) -> NextStep:
@@ -138,7 +141,7 @@ def next_step(connection: Connection | None) -> NextStep:
 
 def why(connection: Connection) -> str:
     """Return why a connection is in its state, in words for support; "" if there is nothing to explain."""
-    if connection.state in (ConnectionState.CONNECTED, ConnectionState.REVOKED):
+    if connection.reason not in _OF_A_NEW_GRANT and connection.state in _SETTLED:
         return ""
     return _REASONS.get(connection.reason or "", connection.last_error or connection.reason or "")
 

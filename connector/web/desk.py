@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from werkzeug import Response
 
     from connector.connector import Connector
-    from connector.store.store import StoreSummary
+    from connector.store.overview import StoreSummary
 
 __all__ = ["Role", "SupportPerson", "desk_pages"]
 

@@ -44,7 +44,7 @@ def main(folder: Path, scenario: str) -> str:
     if scenario == "status":
         store.close()
         _fill(folder)
-        return f"{row_of(store, 'p').state}, {store.summary().states}"
+        return f"{row_of(store, 'p').state}, {store.overview.summary().states}"
     with TokenServer() as server:
         endpoint: RefreshEndpoint = endpoint_of(server.url)("test")
         if scenario == "before":

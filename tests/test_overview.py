@@ -1,0 +1,84 @@
+"""All connections at a glance: who comes first, and what a text finds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from connector.connection import Account, ConnectionState, Event
+from connector.store import Store
+from tests.support.stores import put, put_unverified, store_at
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def account(practice_id: str, name: str = "") -> Account:
+    return Account(id=f"id of {practice_id}", email=f"desk@{practice_id}.test", name=name or None)
+
+
+def event(practice_id: str, kind: str = "complete") -> Event:
+    return Event(at=NOW, kind=kind, outcome="ok", practice_id=practice_id)
+
+
+def found(store: Store, text: str = "", limit: int = 100) -> list[str]:
+    return [connection.practice_id for connection in store.overview.search(text, limit=limit)]
+
+
+def test_search_shows_who_needs_attention_first(store: Store) -> None:
+    """A sound connection with a new account waiting needs attention too, is listed once, and says why."""
+    for name in ("a", "b", "c", "d"):
+        put(store, name, account=account(name))
+    put_unverified(store, "c", reason="account_unconfirmed")
+    put_unverified(store, "e", reason="account_unread")
+    put(store, "d", state="needs_repair", account=account("d"))
+    assert found(store) == ["c", "d", "e", "a", "b"]
+    assert found(store, ".TEST") == ["c", "d", "a", "b"]
+    assert found(store, limit=4) == ["c", "d", "e", "a"]
+    waiting = store.connection("c")
+    assert waiting is not None
+    assert (waiting.state, waiting.reason) == (ConnectionState.CONNECTED, "account_unconfirmed")
+    assert list(store.overview.search("", limit=1)) == [waiting]
+    assert waiting in list(store.overview.connections())
+
+
+@pytest.mark.parametrize(
+    "text", ["ACTICE-4", "desk@practice-42", "müller", "MU\u0308LLER & SÖHNE", "straße", "50%", " praxis "]
+)
+def test_search_finds_parts_whatever_their_case(store: Store, text: str) -> None:
+    """Of the id, the account's address and its name; in any language, and with no sign that means another."""
+    put(store, "practice-42", account=account("practice-42", "Praxis MÜLLER & Söhne, STRASSE 50%"))
+    put(store, "other_one", account=account("other_one"))
+    assert found(store, text) == ["practice-42"]
+
+
+@pytest.mark.parametrize("text", ["%", "zzz", "\0", "42\n\0other", "r_o"])
+def test_search_finds_nothing_else(store: Store, text: str) -> None:
+    """A sign that a database or the list of names gives a meaning is a sign like any other."""
+    put(store, "practice-42", account=account("practice-42"))
+    put(store, "other one", account=account("other-one"))
+    assert found(store, text) == []
+
+
+def test_search_finds_what_another_process_did(store: Store, url: str) -> None:
+    """New, renamed and forgotten practices, at once; what is not changed is not read again."""
+    put(store, "first", account=account("first"), events=(event("first"),))
+    other = store_at(url)
+    assert found(other, "first") == ["first"]
+    put(store, "second", account=account("second"), events=(event("second"),))
+    put(store, "first", account=account("first", "Renamed"), events=(event("first"),))
+    assert found(other, "renamed") == ["first"]
+    assert found(other, "second") == ["second"]
+    store.forget("first", event("first", "forget"))
+    assert found(other) == ["second"]
+    other.close()
+
+
+def test_search_after_many_changes(store: Store, url: str) -> None:
+    """More changes than are worth reading one by one are found as well."""
+    other = store_at(url)
+    assert found(other) == []
+    for number in range(210):
+        put(store, f"p{number}", events=(event(f"p{number}"),))
+    assert len(found(other, "p", limit=1000)) == 210
+    other.close()
