@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
@@ -14,6 +14,7 @@ import pytest
 
 from connector.browser.session import BrowserSession
 from connector.config import Config
+from connector.testing.browser import ConsentBrowser
 from connector.testing.communicate import open_communicate
 from connector.testing.consent import new_request
 from connector.testing.report import masked_screenshot
@@ -69,16 +70,36 @@ def everything_imported() -> None:
             found.consent_url(new_request(Config.from_env(found.settings)).url)
 
 
+class KeptBrowser(ConsentBrowser):
+    """A browser that goes on when a run of pytest is over."""
+
+    def stop(self) -> None:
+        """Leave it to the next run."""
+
+    def end(self) -> None:
+        super().stop()
+
+
+@pytest.fixture(scope="module")
+def kept_browser(browser: str) -> Iterator[KeptBrowser]:  # noqa: F811
+    kept = KeptBrowser(path=browser)
+    yield kept
+    kept.end()
+
+
 @pytest.fixture
 def project(
     pytester: pytest.Pytester,
     browser: str,  # noqa: F811
+    kept_browser: KeptBrowser,
     everything_imported: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Project:
     """Run pytest in a project of its own, with the plugin and nothing else, warnings being errors."""
 
-    def run(source: str, *options: str, **environment: str) -> Run:
+    def run(source: str, *options: str, own_browser: bool = False, **environment: str) -> Run:
+        if not own_browser:
+            monkeypatch.setattr("connector.testing.browser.ConsentBrowser", lambda **options: kept_browser)
         alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "ORMCO_BROWSER": browser}
         for name, value in (alone | environment).items():
             monkeypatch.setenv(name, value)
@@ -93,7 +114,7 @@ def project(
 @pytest.mark.parametrize("generation", ["classic", "identity"])
 def test_consent_against_the_sandbox(project: Project, generation: str) -> None:
     """A project's test gets consent at a sandbox of its own, and a connection from it."""
-    assert project(CONSENT, "--consent-generation", generation).counts == "1 passed"
+    assert project(CONSENT, "--consent-generation", generation, own_browser=True).counts == "1 passed"
 
 
 def test_cancel(project: Project) -> None:
@@ -141,7 +162,7 @@ BESIDE = """
 
 def test_beside_another_playwright(project: Project) -> None:
     """The page is an ordinary one to `expect` and the test, though an event loop runs in that thread."""
-    assert project(BESIDE).counts == "1 passed"
+    assert project(BESIDE, own_browser=True).counts == "1 passed"
 
 
 UNDER_A_LOOP = """
@@ -213,7 +234,7 @@ WITHOUT_A_BROWSER = """
 
 def test_without_a_browser(project: Project) -> None:
     """An application's own redirect URI, a consent without a browser, and a case of the test's own."""
-    assert project(WITHOUT_A_BROWSER, ORMCO_BROWSER="/no/browser").counts == "4 passed"
+    assert project(WITHOUT_A_BROWSER, own_browser=True, ORMCO_BROWSER="/no/browser").counts == "4 passed"
 
 
 def test_page_with_handlers_and_windows(project: Project) -> None:

@@ -13,11 +13,14 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from connector import Config, ConnectionState, Connector
 from connector.browser.applications import remove_application
+from connector.cli import ormco as commands
 from connector.errors import (
     AccountMismatchError,
     BrowserUnavailableError,
@@ -213,20 +216,15 @@ def test_what_a_person_types_goes_to_the_page(browser: str) -> None:
     assert any(path.endswith("/gone") for path in asked)
 
 
-def ormco(env: dict[str, str], *args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "connector", *args],
-        env={**os.environ, **env},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+def ormco(env: dict[str, str], *args: str) -> Any:
+    """Run a command in this process; return its JSON."""
+    result = CliRunner().invoke(commands, [*args, "--headless", "--json"], env=env)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
 
 
 @pytest.fixture
-def env(classic: RunningSandbox, store_url: str, browser: str) -> dict[str, str]:
+def env(classic: RunningSandbox, store_url: str, browser: str, one_browser: None) -> dict[str, str]:
     """Settings with the practice's credentials, and a store in which the practice is connected."""
     env = settings(
         classic,
@@ -247,9 +245,7 @@ def state(env: dict[str, str]) -> ConnectionState:
 
 def test_revoke_from_end_to_end(env: dict[str, str], classic: RunningSandbox) -> None:
     """`ormco revoke --headless` removes Ormco on the page, proves it and wipes the tokens."""
-    run = ormco(env, "revoke", PRACTICE, "--headless", "--yes", "--json")
-    assert run.returncode == 0, run.stderr
-    done = json.loads(run.stdout)
+    done = ormco(env, "revoke", PRACTICE, "--yes")
     assert (done["method"], done["proved"], done["wiped"]) == ("applications_page", True, True)
     assert removed(classic) == 1
     assert state(env) is ConnectionState.REVOKED
@@ -257,9 +253,7 @@ def test_revoke_from_end_to_end(env: dict[str, str], classic: RunningSandbox) ->
 
 def test_reconnect_from_end_to_end(env: dict[str, str], classic: RunningSandbox) -> None:
     """`ormco reconnect --headless` does the guide's whole repair: Applications page, consent, lab."""
-    run = ormco(env, "reconnect", PRACTICE, "--headless", "--yes", "--json")
-    assert run.returncode == 0, run.stderr
-    connection = json.loads(run.stdout)
+    connection = ormco(env, "reconnect", PRACTICE, "--yes")
     assert (connection["state"], connection["token_generation"]) == ("connected", 2)
     assert removed(classic) == 1
 
@@ -268,9 +262,7 @@ def test_repair_from_end_to_end(env: dict[str, str], classic: RunningSandbox) ->
     """`ormco repair --headless` gives consent again in a fresh browser where the grant is dead."""
     classic.set_scenarios("revoked")
     classic.set_scenarios()
-    run = ormco(env, "repair", PRACTICE, "--headless", "--json")
-    assert run.returncode == 0, run.stderr
-    assert json.loads(run.stdout)["step"] == "consent"
+    assert ormco(env, "repair", PRACTICE)["step"] == "consent"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
@@ -299,6 +291,5 @@ def test_stopped_at_the_page_it_goes_on(
     assert state(env) is ConnectionState.REVOKING
     if kill is not signal.SIGKILL:
         assert not list(temporary_folder.glob("ormco-browser-*"))
-    run = ormco(env, "revoke", PRACTICE, "--headless", "--yes")
-    assert run.returncode == 0, run.stderr
+    ormco(env, "revoke", PRACTICE, "--yes")
     assert state(env) is ConnectionState.REVOKED

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,7 @@ from click.testing import CliRunner
 from connector import Config, Connector
 from connector.cli import ormco
 from tests.support.connecting import KEY, settings
-from tests.support.sandbox import RunningSandbox, running_sandbox
-
-
-@pytest.fixture(params=["classic", "identity"])
-def sandbox(request: pytest.FixtureRequest) -> Iterator[RunningSandbox]:
-    with running_sandbox(request.param) as running:
-        yield running
+from tests.support.sandbox import RunningSandbox
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +54,7 @@ def test_connect_makes_a_working_connection(sandbox: RunningSandbox, store_url: 
     assert sandbox.counters()["api:users/me"] == 1
 
 
+@pytest.mark.usefixtures("one_browser")
 def test_connect_again_is_repair(classic: RunningSandbox, store_url: str) -> None:
     """On a connected practice nothing is asked again."""
     env = env_of(classic, store_url)
@@ -71,6 +65,7 @@ def test_connect_again_is_repair(classic: RunningSandbox, store_url: str) -> Non
     assert classic.counters()["consent_pages"] == 1
 
 
+@pytest.mark.usefixtures("one_browser")
 @pytest.mark.parametrize(
     ("scenario", "status", "kind"),
     [
@@ -97,9 +92,11 @@ def test_connect_ends_in_words(
     assert ormco_run(["status"], env)[1]["connections"] == []
 
 
+@pytest.mark.usefixtures("one_browser")
 @pytest.mark.parametrize("scenario", ["popup", "redirect-chain", "landing-down", "no-cancel", "slow"])
 def test_connect_manages(classic: RunningSandbox, store_url: str, scenario: str) -> None:
     """Popups, chains of redirects and slowness do not keep it from connecting."""
+    classic.control(slow_seconds=0.5)
     classic.set_scenarios(scenario)
     assert ormco_run(["connect", "practice-42", "--headless"], env_of(classic, store_url))[0] == 0
 
@@ -113,6 +110,7 @@ def test_headless_names_everything_that_is_missing(classic: RunningSandbox, stor
         assert f"ORMCO_{name}" in str(answer["error"])
 
 
+@pytest.mark.usefixtures("one_browser")
 def test_no_secret_reaches_a_log(
     sandbox: RunningSandbox, store_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
