@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Generator
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Collection,
+    Generator,
+    ItemsView,
+    KeysView,
+    ValuesView,
+)
 from typing import Any
 
 import httpx
@@ -26,7 +35,7 @@ class _Authorization:
         return origin(str(request.url)) in self._origins
 
     def put(self, request: httpx.Request, token: Secret) -> None:
-        request.headers["Authorization"] = f"Bearer {token.reveal()}"
+        request.headers = _BearerHeaders(request.headers, token)
 
     def is_repeatable(self, request: httpx.Request, response: httpx.Response) -> bool:
         # The answer of a redirect's target says nothing of the token; a stream cannot be sent twice.
@@ -34,11 +43,55 @@ class _Authorization:
         return refused and isinstance(request.stream, httpx.ByteStream)
 
 
+class _BearerHeaders(httpx.Headers):
+    """Headers with a token that is sent and can be read, but is not copied.
+
+    httpx copies the headers of a request for the redirect that answers it, and would keep the token within
+    the origin. An auth is not asked about redirects.
+    """
+
+    def __init__(self, headers: httpx.Headers, token: Secret) -> None:
+        super().__init__([pair for pair in httpx.Headers(headers).raw if pair[0].lower() != b"authorization"])
+        self._token = token
+
+    def _with_token(self) -> httpx.Headers:
+        whole = httpx.Headers(self)
+        whole.setdefault("Authorization", f"Bearer {self._token.reveal()}")
+        return whole
+
+    @property
+    def raw(self) -> list[tuple[bytes, bytes]]:
+        return self._with_token().raw
+
+    def keys(self) -> KeysView[str]:
+        return self._with_token().keys()
+
+    def values(self) -> ValuesView[str]:
+        return self._with_token().values()
+
+    def items(self) -> ItemsView[str, str]:
+        return self._with_token().items()
+
+    def multi_items(self) -> list[tuple[str, str]]:
+        return self._with_token().multi_items()
+
+    def get_list(self, key: str, split_commas: bool = False) -> list[str]:
+        return self._with_token().get_list(key, split_commas)
+
+    def __getitem__(self, key: str) -> str:
+        return self._with_token()[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._with_token()
+
+    def __len__(self) -> int:
+        return len(self._with_token())
+
+
 class PracticeAuth(httpx.Auth):
     """Puts a practice's bearer token on requests to the provider's own origins, and on no others.
 
-    A 401 is answered once with a renewed token. A redirect within the origin keeps the token; httpx takes it
-    off every other one.
+    A 401 is answered once with a renewed token. A redirect is followed without the token.
 
     Args:
         token: called as `token(rejected)`, returns a valid access token.

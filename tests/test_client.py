@@ -61,8 +61,18 @@ def test_an_address_with_two_meanings_does_not_leak_the_token(form: str) -> None
     assert shown(trap) in ([], [None])
 
 
+def test_a_redirect_within_the_origin_is_followed_without_the_token() -> None:
+    """Whoever can have the provider redirect gets no authorized request, nor a renewed token after a 401."""
+    tokens = FakeTokens()
+    with answering(UNAUTHORIZED, answer(status=302, Location="/x"), UNAUTHORIZED) as own:
+        with session(own.url, tokens=tokens) as http:
+            assert http.get(own.url).status_code == 401
+    assert shown(own) == ["Bearer AT-0", "Bearer AT-1", None]
+    assert tokens.refreshed == 1
+
+
 def test_a_redirect_is_followed_without_the_token() -> None:
-    """The target of a redirect sees no token, also on the same origin and after a 401 of its own."""
+    """The target of a redirect sees no token, though it is another of the origins that may."""
     with answering(UNAUTHORIZED) as target:
         with answering(answer(status=302, Location=target.url)) as own:
             tokens = FakeTokens()

@@ -130,6 +130,40 @@ def test_no_other_origin_sees_the_token(kind: str, apis: tuple[Api, Api]) -> Non
 
 
 @both_clients
+@pytest.mark.parametrize("target", ["/x", "/no"])
+def test_redirect_within_the_origin_takes_no_token_along(
+    kind: str, target: str, apis: tuple[Api, Api]
+) -> None:
+    """Whoever can have the provider redirect (an open redirect, a proxy) gets no authorized request."""
+    tokens, own = Tokens(), apis[0]
+    ask(kind, tokens, own.url, f"{own.url}/to?{target}", follow_redirects=True)
+    assert own.shown == ["Bearer old", None]
+    assert tokens.asked == [None]
+
+
+def test_token_can_be_read_from_the_request_that_was_sent(apis: tuple[Api, Api]) -> None:
+    """Event hooks and transports see the headers as they are sent, and may add to them."""
+    seen: list[httpx.Headers] = []
+
+    def hook(request: httpx.Request) -> None:
+        request.headers["X-Trace"] = "7"
+        seen.append(request.headers)
+
+    auth = PracticeAuth(Tokens(), origins=[apis[0].url])
+    with httpx.Client(auth=auth, event_hooks={"request": [hook]}) as client:
+        client.get(f"{apis[0].url}/to?/x", follow_redirects=True)
+    sent, redirected = seen
+    names = [name.decode().lower() for name, _ in sent.raw]
+    assert list(sent) == names == [name for name, _ in sent.items()]
+    assert sent.get("authorization") == sent.get_list("Authorization")[0] == "Bearer old"
+    assert ("x-trace", "7") in sent.multi_items()
+    assert "Bearer old" in sent.values()
+    assert "old" not in repr(sent)
+    assert "authorization" in sent
+    assert "authorization" not in redirected
+
+
+@both_clients
 def test_redirect_takes_no_token_along(kind: str, apis: tuple[Api, Api]) -> None:
     """A stranger's 401 behind a redirect renews nothing."""
     tokens, (own, stranger) = Tokens(), apis
