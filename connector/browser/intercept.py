@@ -96,7 +96,7 @@ class RedirectInterceptor:
         page_targets: PageTargets,
     ) -> None:
         self.response: str | None = None
-        self.shown = False
+        self.shown: bool = False
         self._context = context
         self._target = target
         self._page_targets = page_targets

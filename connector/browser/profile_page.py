@@ -87,7 +87,7 @@ class ProfilePage:
     ) -> None:
         self.session = session
         self.told = told
-        self.alert = ""
+        self.alert: str = ""
         self._person = person
         self._patience = patience
         self._timeout = timeout

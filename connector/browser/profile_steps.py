@@ -45,7 +45,7 @@ class ProfileSteps:
     """
 
     def __init__(self, page: ProfilePage, target: RedirectTarget, credentials: Credentials) -> None:
-        self.told = page.told
+        self.told: Callable[[str], object] = page.told
         self._profile = page
         self._session = page.session
         self._target = target

@@ -174,7 +174,7 @@ class Printer:
     """
 
     def __init__(self, *, as_json: bool) -> None:
-        self.stop = threading.Event()
+        self.stop: threading.Event = threading.Event()
         self._as_json = as_json
         self._guard = threading.Lock()
         self._broken: OSError | None = None

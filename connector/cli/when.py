@@ -15,7 +15,7 @@ _UNITS = {"min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _FIRST_YEAR = 1900
 
 
-class When(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.2 on
+class When(click.ParamType[datetime]):
     """A date, a time, or how long ago; without a zone it is UTC."""
 
     name = "when"

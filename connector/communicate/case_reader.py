@@ -86,7 +86,7 @@ class CaseReader:
         self, api: ApiClient, region: ApiRegion, labs: Labs, *, resolve: Callable[[], ApiRegion] | None = None
     ) -> None:
         self.api = api
-        self.region = region
+        self.region: ApiRegion = region
         self._labs = labs
         self._resolve = resolve
         self._confirm_at = float("-inf")

@@ -62,7 +62,7 @@ class AuthorizedSession(requests.Session):
 
     def __init__(self, token: Token, *, origins: Collection[str]) -> None:
         super().__init__()
-        self.auth = _PracticeAuth(token, frozenset(origin(url) for url in origins))
+        self.auth: AuthBase = _PracticeAuth(token, frozenset(origin(url) for url in origins))
         self.mount("https://", Transport(LARGE_LISTS))
         self.mount("http://", Transport(LARGE_LISTS))
 

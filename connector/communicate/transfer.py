@@ -54,7 +54,7 @@ class Transfer:
         self._digest = hashlib.sha1(usedforsecurity=False)
         self._total: int | None = None
         self._validator: str | None = None
-        self.size = 0
+        self.size: int = 0
         self._resume()
 
     @property

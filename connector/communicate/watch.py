@@ -74,7 +74,7 @@ class PracticeWatch:
         reverse: bool = False,
     ) -> None:
         self.practice_id = practice_id
-        self.delivered = 0
+        self.delivered: int = 0
         self._plan = plan
         self._open_reader = reader
         self._records = records

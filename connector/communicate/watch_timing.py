@@ -27,7 +27,7 @@ class Lateness:
     """
 
     def __init__(self, interval: float, now: float, on_lag: Lag) -> None:
-        self.mean = 0.0
+        self.mean: float = 0.0
         self._interval = interval
         self._on_lag = on_lag
         self._began = self._window = now

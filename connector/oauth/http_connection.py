@@ -45,10 +45,10 @@ class Exchange:
     def __init__(self, seconds: float, *, silence: float, idle: float) -> None:
         self._started = time.monotonic()
         self._silence = silence
-        self.idle = idle
-        self.ends_at = self._started + seconds
-        self.sent = False
-        self.reused = True
+        self.idle: float = idle
+        self.ends_at: float = self._started + seconds
+        self.sent: bool = False
+        self.reused: bool = True
 
     def extend(self, seconds: float) -> None:
         """Give the call this many seconds in all, from its start."""

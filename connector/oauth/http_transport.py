@@ -127,7 +127,7 @@ class Transport(HTTPAdapter):
         """Open new connections in a child: two processes on one connection would get each other's answers."""
         if self._process != os.getpid():
             self._process = os.getpid()
-            self.proxy_manager = {}
+            self.proxy_manager.clear()
             self.init_poolmanager(_POOLS, _CONNECTIONS)
 
     def _way(self, url: str, verify: bool | str, proxies: Mapping[str, str] | None) -> dict[str, Any]:

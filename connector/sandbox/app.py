@@ -142,7 +142,7 @@ class Listener(ThreadedWSGIServer):
 
     def __init__(self, sandbox_state: State, bound: socket.socket) -> None:
         self.state = sandbox_state
-        self.sandbox_app = create_app(sandbox_state)
+        self.sandbox_app: Flask = create_app(sandbox_state)
         self._open: set[socket.socket] = set()
         host, port = bound.getsockname()
         super().__init__(host, port, self.sandbox_app, handler=_Handler, fd=bound.fileno())

@@ -43,7 +43,7 @@ logging.getLogger("authlib").setLevel(logging.INFO)
 class SignInRefusedError(OAuth2Error):  # type: ignore[misc]
     """A wrong name or password at the password grant: 401 without a body."""
 
-    error = "access_denied"
+    error: str = "access_denied"
 
     def __call__(self, uri: str | None = None) -> tuple[int, str, list[tuple[str, str]]]:
         """Return status, body and headers."""

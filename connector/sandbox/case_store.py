@@ -139,7 +139,7 @@ class CaseStore:
     """
 
     def __init__(self) -> None:
-        self.late = 0.0
+        self.late: float = 0.0
         self._cases: dict[str, SandboxCase] = {}
         self._of: dict[str, dict[str, SandboxCase]] = {}
         self._serial = 0

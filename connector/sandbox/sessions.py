@@ -40,7 +40,7 @@ __all__ = [
 View = TypeVar("View", bound=Callable[..., Any])
 
 #: the state of the sandbox that answers this request
-state = cast(State, LocalProxy(lambda: current_app.extensions["state"]))
+state: State = cast(State, LocalProxy(lambda: current_app.extensions["state"]))
 blueprint: Blueprint = Blueprint("login", __name__)
 
 

@@ -137,7 +137,7 @@ class State:
         scenarios: Iterable[str] = (),
         approval_seconds: float | None = 5,
     ) -> None:
-        self.lock = threading.RLock()
+        self.lock: threading.RLock = threading.RLock()
         self.stopping: threading.Event = threading.Event()
         self.generation = generation
         self.base_url = base_url
@@ -150,8 +150,8 @@ class State:
     def reset(self) -> None:
         """Forget everything that happened, and return to the settings of the start."""
         self.accounts = ACCOUNTS
-        self.slow_seconds = 3.0
-        self.late_seconds = 4500.0
+        self.slow_seconds: float = 3.0
+        self.late_seconds: float = 4500.0
         self.codes: dict[str, Code] = {}
         self.access_tokens: dict[str, IssuedToken] = {}
         self.refresh_tokens: dict[str, IssuedToken] = {}

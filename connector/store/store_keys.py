@@ -72,8 +72,8 @@ class StoreKeys:
         self.given = given
         self._ring: KeyRing | None = None
         self._store_id: str | None = None
-        self.accepts_first = False
-        self.has_spare = False
+        self.accepts_first: bool = False
+        self.has_spare: bool = False
         self._start()
         database.after_fork(self._start)
 
