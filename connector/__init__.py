@@ -6,19 +6,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from connector.aio import AsyncConnector
+    from connector.aio import AsyncCases, AsyncConnector, AsyncLab
     from connector.calls import Call
+    from connector.clock import Clock
     from connector.communicate.cases import Cases
     from connector.communicate.download import Download
     from connector.communicate.history import CaseEvent, CaseSummary
     from connector.communicate.lab import OrmcoLab
     from connector.communicate.lab_report import LabReport
-    from connector.communicate.models import Case, CaseFile
+    from connector.communicate.models import Case, CaseActor, CaseFile, Patient
+    from connector.communicate.status import CaseStatus, Next, Side
+    from connector.communicate.users import AccountConnection
     from connector.communicate.watch_plan import WatchPlan, WatchReport
     from connector.config import Config
     from connector.connection import AccessToken, Account, Connection, ConnectionState, Event, LabConnection
     from connector.connector import Connector
-    from connector.doctor.check import Check
+    from connector.doctor.check import Check, Result
     from connector.errors import Action, ConnectorError
     from connector.oauth.authorization_request import AuthorizationRequest
     from connector.oauth.provider import ClientRegistration, Provider
@@ -34,18 +37,24 @@ if TYPE_CHECKING:
 _MODULES = {
     "AccessToken": "connection",
     "Account": "connection",
+    "AccountConnection": "communicate.users",
     "Action": "errors",
+    "AsyncCases": "aio",
     "AsyncConnector": "aio",
+    "AsyncLab": "aio",
     "AuthorizationRequest": "oauth.authorization_request",
     "AuthorizationResponse": "redirect.parse",
     "Call": "calls",
     "Case": "communicate.models",
+    "CaseActor": "communicate.models",
     "CaseEvent": "communicate.history",
     "CaseFile": "communicate.models",
+    "CaseStatus": "communicate.status",
     "CaseSummary": "communicate.history",
     "Cases": "communicate.cases",
     "Check": "doctor.check",
     "ClientRegistration": "oauth.provider",
+    "Clock": "clock",
     "Config": "config",
     "Connection": "connection",
     "ConnectionState": "connection",
@@ -59,15 +68,19 @@ _MODULES = {
     "LabReport": "communicate.lab_report",
     "LastResort": "repair",
     "Need": "repair",
+    "Next": "communicate.status",
     "OrmcoLab": "communicate.lab",
     "Pace": "refresh.bulk",
+    "Patient": "communicate.models",
     "Provider": "oauth.provider",
     "RefreshSummary": "refresh.bulk",
     "Removal": "revocation.removal",
     "Repair": "repair",
+    "Result": "doctor.check",
     "Revocation": "revocation",
     "RevocationSteps": "revocation.removal",
     "Secret": "redact",
+    "Side": "communicate.status",
     "Step": "repair",
     "StoreSummary": "store.overview",
     "WatchPlan": "communicate.watch_plan",
@@ -78,18 +91,24 @@ _MODULES = {
 __all__ = [
     "AccessToken",
     "Account",
+    "AccountConnection",
     "Action",
+    "AsyncCases",
     "AsyncConnector",
+    "AsyncLab",
     "AuthorizationRequest",
     "AuthorizationResponse",
     "Call",
     "Case",
+    "CaseActor",
     "CaseEvent",
     "CaseFile",
+    "CaseStatus",
     "CaseSummary",
     "Cases",
     "Check",
     "ClientRegistration",
+    "Clock",
     "Config",
     "Connection",
     "ConnectionState",
@@ -103,15 +122,19 @@ __all__ = [
     "LabReport",
     "LastResort",
     "Need",
+    "Next",
     "OrmcoLab",
     "Pace",
+    "Patient",
     "Provider",
     "RefreshSummary",
     "Removal",
     "Repair",
+    "Result",
     "Revocation",
     "RevocationSteps",
     "Secret",
+    "Side",
     "Step",
     "StoreSummary",
     "WatchPlan",

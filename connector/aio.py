@@ -19,6 +19,8 @@ from connector.connector import Connector
 if TYPE_CHECKING:
     from types import TracebackType
 
+    import httpx
+
     from connector.calls import Call
     from connector.clock import Clock
     from connector.communicate.history import CaseEvent
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from connector.communicate.watch_scheduler import Lag, Problem
     from connector.config import Config
     from connector.connection import AccessToken, Event
-    from connector.httpx_auth import AsyncPracticeAuth
 
 __all__ = ["AsyncCases", "AsyncConnector", "AsyncLab"]
 
@@ -222,7 +223,7 @@ class AsyncConnector(Awaited):
             del self._waiters[key]
         drop_result(waiter)
 
-    def httpx_auth(self, practice_id: str) -> AsyncPracticeAuth:
+    def httpx_auth(self, practice_id: str) -> httpx.Auth:
         """Return an `auth` for `httpx.AsyncClient` that stays authorized as the practice."""
         from connector.httpx_auth import AsyncPracticeAuth
 

@@ -17,13 +17,13 @@ from connector.connection import AccessToken, Account, AccountPolicy, Connection
 from connector.resources import Resources
 
 if TYPE_CHECKING:
+    import httpx
     import requests
 
     from connector.communicate.cases import Cases
     from connector.communicate.lab import OrmcoLab
     from connector.consent import Capture, Progress
     from connector.doctor.check import Check
-    from connector.httpx_auth import PracticeAuth
     from connector.oauth.authorization_request import AuthorizationRequest
     from connector.refresh import AccessTokens
     from connector.refresh.bulk import Done, Pace, RefreshSummary
@@ -258,7 +258,7 @@ class Connector:
 
         return AuthorizedSession(partial(self._token, practice_id), origins=self.token_origins())
 
-    def httpx_auth(self, practice_id: str) -> PracticeAuth:
+    def httpx_auth(self, practice_id: str) -> httpx.Auth:
         """Return an `auth` for `httpx.Client` that stays authorized as the practice; needs the extra `httpx`.
 
         The token goes where that of `session` goes. `AsyncConnector.httpx_auth` serves `httpx.AsyncClient`.
@@ -613,14 +613,14 @@ class Connector:
 
     @cached_property
     def lab(self) -> OrmcoLab:
-        """Ormco as a lab in the practices' Communicate accounts: `request`, `status`, `approve`."""
+        """Ormco as a lab in a practice's account: `request`, `status`, `approve`, `requests`, `accept`."""
         from connector.communicate.lab import OrmcoLab
 
         return OrmcoLab(self._resources, self._token, scope=self.scope)
 
     @cached_property
     def cases(self) -> Cases:
-        """The practices' cases: `list`, `get`, `versions`, `history`, `watch`, `download`."""
+        """Cases: `list`, `get`, `show`, `versions`, `history`, `watch`, `reset_watch`, `download`."""
         from connector.communicate.cases import Cases
 
         return Cases(self._resources, self._token, scope=self.scope)

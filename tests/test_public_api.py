@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import builtins
+import collections.abc
+import inspect
+import pydoc
+import re
 import subprocess
 import sys
+import typing
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -26,18 +34,24 @@ def test_public_names() -> None:
     assert connector.__all__ == [
         "AccessToken",
         "Account",
+        "AccountConnection",
         "Action",
+        "AsyncCases",
         "AsyncConnector",
+        "AsyncLab",
         "AuthorizationRequest",
         "AuthorizationResponse",
         "Call",
         "Case",
+        "CaseActor",
         "CaseEvent",
         "CaseFile",
+        "CaseStatus",
         "CaseSummary",
         "Cases",
         "Check",
         "ClientRegistration",
+        "Clock",
         "Config",
         "Connection",
         "ConnectionState",
@@ -51,15 +65,19 @@ def test_public_names() -> None:
         "LabReport",
         "LastResort",
         "Need",
+        "Next",
         "OrmcoLab",
         "Pace",
+        "Patient",
         "Provider",
         "RefreshSummary",
         "Removal",
         "Repair",
+        "Result",
         "Revocation",
         "RevocationSteps",
         "Secret",
+        "Side",
         "Step",
         "StoreSummary",
         "WatchPlan",
@@ -98,3 +116,58 @@ def test_nothing_heavy_is_loaded_before_it_is_needed(program: str) -> None:
     """Importing the package, `ormco --help` and `ormco code` load no HTTP, browser, crypto or database."""
     code = "ab" * 32
     assert loaded_by(program, f"https://ormco.com/?code={code}").isdisjoint(HEAVY)
+
+
+MISUSED = """
+from connector import AsyncConnector, Conector, Connector
+
+async def work(connector: Connector, other: AsyncConnector) -> None:
+    connector.cases.lst("practice-42")
+    await other.cases.lst("practice-42")
+    await other.begin("practice-42", bindng="session")
+    async for each in other.connections(needs_atention=True):
+        each.sate
+    reveal_type(await other.complete("https://ormco.com/"))
+"""
+
+
+def test_misspelt_names_are_errors_to_a_type_checker(tmp_path: Path) -> None:
+    """A name, a method and an argument, of both connectors; every line of the example is refused."""
+    (tmp_path / "misused.py").write_text(MISUSED, encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", "--follow-imports=silent", f"--cache-dir={tmp_path}/cache"]
+    run = subprocess.run([*command, "misused.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    found = re.findall(r"misused.py:(\d+): error:.*(attr-defined|call-arg)", run.stdout)
+    assert [int(line) for line, _ in found] == [2, 5, 6, 7, 8, 9], run.stdout
+    assert 'Revealed type is "connector.connection.Connection"' in run.stdout
+
+
+def test_help_names_the_methods_of_cases_and_lab() -> None:
+    """Whoever types `help(Connector)` sees what is below them."""
+    shown = pydoc.plain(pydoc.render_doc(connector.Connector))
+    for name, kind in (("cases", connector.Cases), ("lab", connector.OrmcoLab)):
+        (words,) = re.findall(rf" {name} = .*?\n(.*?)\n\s*\|\s*\n", shown, re.DOTALL)
+        for method in (each for each in vars(kind) if not each.startswith("_") and each != "close"):
+            assert f"`{method}`" in words, f"{name}.{method}"
+
+
+# What annotations name beside the public types: what Python and other packages have, and names for functions.
+FOREIGN = {*dir(builtins), *dir(typing), *dir(collections.abc), "Path", "TracebackType", "datetime"}
+FOREIGN |= {"httpx", "requests", "threading"}
+FUNCTIONS = {"Capture", "Handler", "Lag", "Problem", "Progress", "Remove", "Target", "Waiting"}
+
+
+def annotations_of(kind: type) -> Iterator[str]:
+    """The annotations of a class's fields and public methods, as they are written."""
+    yield from (str(text) for name, text in inspect.get_annotations(kind).items() if name[0] != "_")
+    for name, member in vars(kind).items():
+        if name[0] != "_" and name != "scope":
+            function = getattr(member, "__func__", getattr(member, "func", getattr(member, "fget", member)))
+            yield from map(str, getattr(function, "__annotations__", {}).values())
+
+
+def test_everything_that_a_call_takes_or_returns_is_exported() -> None:
+    """Nobody has to import a private module to annotate a variable."""
+    for name in set(connector.__all__) - {"Clock", "parse_redirect"}:
+        for text in annotations_of(getattr(connector, name)):
+            names = set(re.findall(r"(?<![\w.'\"])[A-Za-z]\w+", text)) - FOREIGN - FUNCTIONS
+            assert names <= set(connector.__all__), f"{name}: {text}"
