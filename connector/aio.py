@@ -163,6 +163,7 @@ class AsyncConnector(Awaited):
         connector = Connector.from_config(config, clock=clock, actor=actor, proactive=proactive)
         return cls(connector, threads=threads)
 
+    prepare: Final = awaited(Connector.prepare)
     begin: Final = awaited(Connector.begin)
     complete: Final = awaited(Connector.complete)
     confirm_account: Final = awaited(Connector.confirm_account)
@@ -267,6 +268,7 @@ class AsyncConnector(Awaited):
         await asyncio.to_thread(self._target.close)
 
     async def __aenter__(self) -> Self:
+        await self.prepare()  # an import of a database driver would hold up the loop
         return self
 
     async def __aexit__(

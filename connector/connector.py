@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -65,6 +66,17 @@ class Connector:
         self._resources = resources
         self._proactive = proactive
         self._actor = ""
+
+    def prepare(self) -> None:
+        """Load the modules that the first calls need; no file is opened, and nothing is contacted.
+
+        Useful before the workers of a server are forked. `async with AsyncConnector…` does it in a thread.
+
+        Raises:
+            connector.errors.ConfigurationError: the store's setting is wrong, or its driver is not installed.
+        """
+        importlib.import_module("connector.communicate.client")
+        _ = self._tokens
 
     @operation("begin")
     def begin(
@@ -354,7 +366,7 @@ class Connector:
         Args:
             actor: a name that the audit record shows.
         """
-        _ = self._tokens  # shared by both
+        self.prepare()  # the tokens are shared by both
         acting = copy.copy(self)
         acting._actor = actor
         for name in ("lab", "cases"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
@@ -169,6 +171,32 @@ def test_discovery_does_not_hold_up_the_loop(identity: RunningSandbox, store_url
             await work
 
     asyncio.run(handle())
+
+
+LOADED_IN_THE_LOOP = """
+import asyncio, sys
+import httpx
+from connector import AsyncConnector, Config
+
+async def main():
+    async with AsyncConnector.from_config(Config.from_env({"ORMCO_STORE": sys.argv[1]})) as connector:
+        before = set(sys.modules)
+        connector.subscribe(print)
+        connector.on_call(print)
+        connector.acting_as("alex").httpx_auth("practice-42")
+        print(*{name for name in set(sys.modules) - before if name != "connector.httpx_auth"})
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("store", ["sqlite:///unused.db", "postgresql://127.0.0.1:1/unused"])
+def test_loop_imports_nothing_heavy(store: str, tmp_path: Path) -> None:
+    """What needs no thread loads no database driver, which takes a tenth of a second; a thread has."""
+    command = [sys.executable, "-c", LOADED_IN_THE_LOOP, store]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert run.stdout.split() == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_token_in_memory_uses_no_thread(identity: RunningSandbox, store_url: str) -> None:
