@@ -352,6 +352,32 @@ def test_degraded_hands_out_what_is_good(
     assert "at-p-0" not in caplog.text
 
 
+def test_outage_fills_no_log(
+    store: Store, tokens: AccessTokens, server: TokenServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """During an outage there is one look and one warning in two seconds, however often a token is asked for."""
+    server.set(faults=["503"] * 9)
+    put(store, "p", age=3570)
+    tokens.access_token("p")
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "connector"):
+        assert {tokens.access_token("p") for _ in range(50)} == {"at-p-0"}
+    assert len(caplog.records) == 1
+
+
+def test_dead_grant_is_not_served_from_memory(
+    store: Store, tokens: AccessTokens, server: TokenServer
+) -> None:
+    """The process that learns that a grant is dead hands out its access token no longer."""
+    put(store, "p", age=10)
+    assert tokens.access_token("p") == "at-p-0"
+    server.set(faults=["400:invalid_grant"])
+    with pytest.raises(NeedsRepairError):
+        tokens.refresh("p", force=True)
+    with pytest.raises(NeedsRepairError):
+        tokens.access_token("p")
+
+
 @pytest.mark.parametrize("fault", ["lost", "cut"])
 def test_answer_that_is_lost(
     store: Store, tokens: AccessTokens, server: TokenServer, clock: ManualClock, fault: str

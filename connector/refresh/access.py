@@ -19,6 +19,7 @@ from connector.errors import (
     ConfigurationError,
     ConnectorError,
     GrantRefusedError,
+    NeedsRepairError,
     ProviderUnavailableError,
     StoreLockedError,
     StoreUnavailableError,
@@ -65,6 +66,7 @@ class _Cached:
     check_at: float
     refresh_at: float
     expires_at: float
+    spared_until: float = 0.0  # it could not be renewed: it is used without another attempt until then
 
     @property
     def token(self) -> AccessToken:
@@ -204,7 +206,7 @@ class AccessTokens:
             return False
         before_call()
         with self._store.audit.deferred(), self._locks.hold(practice_id, 0.0) as was_free:
-            rotated = self._rotator.rotate(row) if was_free else None
+            rotated = self._rotate(row) if was_free else None
         return rotated is not None and rotated.generation == row.generation + 1
 
     def close(self, then: Callable[[], object] = lambda: None) -> None:
@@ -261,6 +263,8 @@ class AccessTokens:
     def _looked_up(self, practice_id: str, min_ttl: float, rejected: str | None) -> _Cached:
         self._refuse_if_closed()
         cached = self._cache.get(practice_id)
+        if cached is not None and rejected is None and cached.read_at <= self._now() < cached.spared_until:
+            return cached
         may_serve = cached is not None and rejected is None and self._now() < cached.expires_at
         try:
             if cached is not None and may_serve:
@@ -302,19 +306,24 @@ class AccessTokens:
     def _renewed_or_old(self, practice_id: str, rows: Rows, min_ttl: float) -> _Cached:
         """Renew a token; if that cannot be done now, hand out the old one as long as it is valid."""
         try:
-            row = self._renewed(practice_id, rows, lambda found: found.lasts(min_ttl))
+            return self._remember(
+                practice_id, self._renewed(practice_id, rows, lambda found: found.lasts(min_ttl))
+            )
         except (ProviderUnavailableError, ConfigurationError) as exc:
             live = self._usable(practice_id, self._store.grants.rows(practice_id)).live
             if live is None or not live.lasts():
                 raise
-            row = live
             _LOG.warning(
                 "%s: %s; the access token is still good",
                 practice_id,
                 exc.message,
                 extra=_facts(practice_id, exc.kind),
             )
-        return self._remember(practice_id, row)
+            cached = self._remember(practice_id, live)
+            if not getattr(exc, "sent", False):
+                # Nothing can be done yet: one look and one warning for all who ask meanwhile.
+                cached.spared_until = min(cached.read_at + _RECHECK_SECONDS, cached.expires_at)
+            return cached
 
     # --- an API has rejected the token
     # -----------------------------------------------------------------------
@@ -360,12 +369,19 @@ class AccessTokens:
                 row = self._live(practice_id, rows)
                 if _is_newer(row, found) or is_enough(row):
                     return row
-                if (renewed := self._rotator.rotate(row, force=force, rejected=rejected)) is not None:
+                if (renewed := self._rotate(row, force=force, rejected=rejected)) is not None:
                     require_alive(renewed.connection)
                     return renewed
                 if row.is_leased and not deadline.pause(poll_delay(self._clock.monotonic() - started)):
                     raise _locked(practice_id)
                 rows = self._store.grants.rows(practice_id)
+
+    def _rotate(self, row: Row, *, force: bool = False, rejected: bool = False) -> Row | None:
+        try:
+            return self._rotator.rotate(row, force=force, rejected=rejected)
+        except NeedsRepairError:
+            self._cache.pop(row.practice_id, None)  # this process knows at once
+            raise
 
     def _live(self, practice_id: str, rows: Rows) -> Row:
         """Return the row whose tokens may be handed out, once a newer grant that waits has been verified."""
@@ -442,7 +458,7 @@ class AccessTokens:
                 # Under the lock, so that who needs the new token waits for it here, and not for the lease.
                 with self._store.audit.deferred(), self._locks.hold(practice_id, 0.0) as was_free:
                     if was_free:
-                        self._rotator.rotate(row)
+                        self._rotate(row)
             self._failed.pop(practice_id, None)
         except Exception as exc:
             failures = self._failed[practice_id] = self._failed.get(practice_id, 0) + 1
