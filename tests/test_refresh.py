@@ -355,7 +355,7 @@ def test_degraded_hands_out_what_is_good(
 def test_outage_fills_no_log(
     store: Store, tokens: AccessTokens, server: TokenServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """During an outage there is one look and one warning in two seconds, however often a token is asked for."""
+    """In an outage there is one look and one warning in two seconds, however often a token is asked for."""
     server.set(faults=["503"] * 9)
     put(store, "p", age=3570)
     tokens.access_token("p")
