@@ -18,6 +18,7 @@ import requests
 from connector.browser import pages
 from connector.browser.installed import find_browser
 from connector.browser.launch import open_browser
+from tests.support.connecting import KEY, opened
 from tests.support.sandbox import RunningSandbox, SignIn, Visitor
 from tests.support.stores import fresh_url
 
@@ -42,10 +43,19 @@ class Example:
             _found(r"there as \S+, password (\S+)", text),
         )
         self._log = log
+        self._log_begins = 0
+
+    def begin_anew(self, store: dict[str, str]) -> None:
+        """Forget what an earlier test did: at 3Shape, in the store, and in the log."""
+        requests.post(f"{self.sandbox}/sandbox/control", json={"reset": True}, timeout=TIMEOUT)
+        with opened(store) as connector:
+            for connection in connector.connections():
+                connector.forget(connection.practice_id)
+        self._log_begins += len(self.log)
 
     @property
     def log(self) -> str:
-        return self._log.read_text(encoding="utf-8")
+        return self._log.read_text(encoding="utf-8")[self._log_begins :]
 
     def counters(self) -> dict[str, int]:
         answer = requests.get(f"{self.sandbox}/sandbox/control", timeout=TIMEOUT).json()
@@ -87,11 +97,21 @@ def running_example(tmp_path: Path, *arguments: str, **environment: str) -> Iter
             print(log.read_text(encoding="utf-8"))  # noqa: T201 - shown if the test fails
 
 
+@pytest.fixture(scope="module")
+def shared_example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Example, dict[str, str]]]:
+    """The example on SQLite, and its store's settings; one for all tests that do not look at its end."""
+    folder = tmp_path_factory.mktemp("example")
+    store = {"ORMCO_STORE": f"sqlite:///{folder}/connections.db", "ORMCO_STORE_KEYS": KEY}
+    with running_example(folder, **store) as running:
+        yield running, store
+
+
 @pytest.fixture
-def example(tmp_path: Path) -> Iterator[Example]:
-    """The example on SQLite."""
-    with running_example(tmp_path) as running:
-        yield running
+def example(shared_example: tuple[Example, dict[str, str]]) -> Example:
+    """The example on SQLite, in which nobody is connected."""
+    running, store = shared_example
+    running.begin_anew(store)
+    return running
 
 
 @pytest.fixture(scope="module")
@@ -216,21 +236,25 @@ def code_of_an_attacker(url: str, example: Example) -> str:
     return Visitor(cast(RunningSandbox, sandbox)).authorize(url)
 
 
-@pytest.mark.parametrize("button", ["Yes, connect", "No"])
-def test_a_strangers_code_is_shown_to_the_person(
-    session: Callable[..., Page], example: Example, button: str
-) -> None:
-    """A code that somebody has the browser open connects nobody before the person has seen the account."""
-    page = session()
-    with page.expect_request("**/oauth/authorise*") as asked:
-        page.get_by_role("button", name="Connect", exact=True).click()
-    page.goto(code_of_an_attacker(re.sub("&?state=[^&]*", "", asked.value.url), example))
-    page.get_by_role("heading", name=f"Connect as {example.practice[0]}?").wait_for()
-    assert state(page) != "Connected"
-    page.get_by_role("button", name=button).click()
-    told = "Connected to" if button != "No" else "The account was not connected."
-    assert message(page).startswith(told)
-    assert state(page) == ("Connected" if button != "No" else "Not connected")
+def test_a_strangers_code_is_shown_to_the_person(context: BrowserContext, tmp_path: Path) -> None:
+    """A code that somebody has the browser open connects nobody before the person has seen the account.
+
+    Its store is its own: in the others' it is known already that the provider returns the state.
+    """
+    with running_example(tmp_path) as example:
+        page = sign_in(context.pages[0], example, ALEX)
+        for button, told, then in (
+            ("No", "The account was not connected.", "Not connected"),
+            ("Yes, connect", "Connected to", "Connected"),
+        ):
+            with page.expect_request("**/oauth/authorise*") as asked:
+                page.get_by_role("button", name="Connect", exact=True).click()
+            page.goto(code_of_an_attacker(re.sub("&?state=[^&]*", "", asked.value.url), example))
+            page.get_by_role("heading", name=f"Connect as {example.practice[0]}?").wait_for()
+            assert state(page) != "Connected"
+            page.get_by_role("button", name=button).click()
+            assert message(page).startswith(told)
+            assert state(page) == then
 
 
 def test_cancel(session: Callable[..., Page], example: Example) -> None:
