@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Self
@@ -91,7 +92,8 @@ class PostgresServer:
         main = int((self._data / "postmaster.pid").read_text().split()[0])
         children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
         for pid in (main, *map(int, children)):
-            os.kill(pid, number)
+            with suppress(ProcessLookupError):  # one that ended with its session
+                os.kill(pid, number)
 
     def create_database(self) -> str:
         """Return the URL of a fresh, empty database."""
