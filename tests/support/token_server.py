@@ -60,12 +60,14 @@ class _State:
     change. `on_reuse`: "revoke" the grant or only "refuse". `faults`: taken one for each call: "lost"
     (rotates, then cuts the connection), "cut" (does nothing, cuts), "hang", "html", or a status with an
     optional error, such as "502", "401", "429:7", "400:invalid_grant", "403:invalid_grant"; "" for none.
+    `padding`: how long access tokens are at least.
     """
 
     def __init__(self) -> None:
         self.latency = 0.0
         self.expires_in: object = 3600
         self.rotate = True
+        self.padding = 0
         self.on_reuse = "revoke"
         self.faults: list[str] = []
         self.calls = 0
@@ -89,7 +91,8 @@ class _State:
             return 400, {"error": "invalid_grant"}
         self.newest[name] = newest + 1
         self.granted += 1
-        answer: dict[str, object] = {"access_token": f"at-{name}-{newest + 1}", "token_type": "Bearer"}
+        access_token = f"at-{name}-{newest + 1}".ljust(self.padding, "x")
+        answer: dict[str, object] = {"access_token": access_token, "token_type": "Bearer"}
         if self.expires_in is not None:
             answer["expires_in"] = self.expires_in
         if self.rotate:
