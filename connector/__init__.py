@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from connector.oauth.provider import ClientRegistration, Provider
     from connector.redact import Secret
     from connector.redirect.parse import AuthorizationResponse, parse_redirect
-    from connector.refresh.bulk import Done, Pace, RefreshSummary
+    from connector.refresh.bulk import Done, RefreshSummary
+    from connector.refresh.pace import Pace
     from connector.repair import Diagnosis, LastResort, Need, Repair, Step
     from connector.revocation import Revocation
     from connector.revocation.removal import Removal, RevocationSteps
@@ -70,7 +71,7 @@ _MODULES = {
     "Need": "repair",
     "Next": "communicate.status",
     "OrmcoLab": "communicate.lab",
-    "Pace": "refresh.bulk",
+    "Pace": "refresh.pace",
     "Patient": "communicate.models",
     "Provider": "oauth.provider",
     "RefreshSummary": "refresh.bulk",

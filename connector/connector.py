@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from connector.doctor.check import Check
     from connector.oauth.authorization_request import AuthorizationRequest
     from connector.refresh import AccessTokens
-    from connector.refresh.bulk import Done, Pace, RefreshSummary
+    from connector.refresh.bulk import Done, RefreshSummary
+    from connector.refresh.pace import Pace
     from connector.repair import Diagnosis, LastResort, Repair
     from connector.revocation import Revocation
     from connector.revocation.removal import Removal, RevocationSteps

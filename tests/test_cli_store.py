@@ -183,8 +183,27 @@ def test_refresh_fails_with_too_many_failures(
 def test_a_fresh_token_is_said_to_be_not_due(connected: dict[str, str]) -> None:
     """A token before half of its life is left alone; nobody else is at it, and nobody is blamed."""
     result = run(connected, "refresh", "--due-within", "4000")
-    assert "1 not due yet" in result.stdout
-    assert "left to others" not in result.stdout
+    assert result.stdout == "0 refreshed: nothing is due yet.\n"
+
+
+def test_a_refresh_that_comes_late_says_so(connected: dict[str, str]) -> None:
+    """A run that finds ended tokens says how many, and for how long they had ended."""
+    with time_machine.travel(timedelta(minutes=70), tick=True):
+        result = run(connected, "refresh")
+    assert "do not keep up: 1 access tokens had ended" in result.stderr
+    assert "1 refreshed, 0 failed" in result.stdout
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the limit is POSIX's")
+def test_a_refresh_with_few_files_asks_for_less_at_once(connected: dict[str, str]) -> None:
+    """Under `ulimit -n 64` a run makes fewer calls at a time than it was told to, and says so."""
+    command = f"ulimit -n 64; exec {sys.executable} -m connector refresh --at-once 64 --json"
+    ran = subprocess.run(
+        ["sh", "-c", command], env={**os.environ, **connected}, capture_output=True, text=True, check=True
+    )
+    summary = json.loads(ran.stdout)
+    assert 1 <= summary["at_once"] < 20
+    assert f"Only {summary['at_once']} token calls at a time" in ran.stderr
 
 
 def test_keys_new_is_a_key(env: dict[str, str]) -> None:

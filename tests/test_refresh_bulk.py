@@ -8,8 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from connector.refresh.bulk import Done, Pace, refresh_due
+from connector.refresh.bulk import Done, refresh_due
+from connector.refresh.pace import Pace
 from connector.store import Store
+from tests.support.clock import ManualClock
 from tests.support.stores import put, store_at, tokens_on
 from tests.support.token_server import TokenServer
 
@@ -44,7 +46,7 @@ def test_looking_further_ahead_than_tokens_live(store: Store, server: TokenServe
     fill(store, 3)
     put(store, "fresh")
     summary = refresh_due(tokens_on(store, server.url), store, within=86_400, pace=FAST)
-    assert (summary.refreshed, summary.skipped) == (3, 1)
+    assert (summary.total, summary.refreshed, summary.skipped) == (3, 3, 0)
     assert refresh_due(tokens_on(store, server.url), store, within=86_400, pace=FAST).refreshed == 0
     assert server.counts()["calls"] == 3
 
@@ -94,12 +96,54 @@ def test_two_runs_wait_for_half_of_the_calls_each(url: str, store: Store, server
 
 
 def test_a_run_that_cannot_keep_up_says_by_how_much(store: Store, server: TokenServer) -> None:
-    """What has ended and was not refreshed is counted, with how long ago the first of it ended."""
+    """Tokens that had ended before their turn are counted, with how long ago the first of them had."""
     fill(store, 3, age=3700)
-    server.set(faults=["503"] * 2)
+    put(store, "in time", age=3500)
+    put(store, "broken", age=9000, failures=5)
+    summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST)
+    assert (summary.refreshed, summary.overdue) == (5, 3)
+    assert 100 <= summary.lag < 1000
+
+
+def test_tokens_that_end_at_once_end_no_run(store: Store, server: TokenServer) -> None:
+    """A run refreshes each connection once, however short its new token lives."""
+    fill(store, 5)
+    server.set(expires_in=1, latency=0.3)
     summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=replace(FAST, at_once=1))
-    assert (summary.refreshed, summary.failed, summary.overdue) == (1, 2, 2)
-    assert 90 < summary.lag < 1000
+    assert (summary.total, summary.refreshed) == (5, 5)
+
+
+def test_one_refusal_slows_down_and_stops_nobody(store: Store, server: TokenServer) -> None:
+    """A 429 for one practice does not have all others wait as long as it says."""
+    fill(store, 30)
+    server.set(faults=["429:60"])
+    started = store.clock.monotonic()
+    summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST)
+    assert (summary.refreshed, summary.failed) == (29, 1)
+    assert store.clock.monotonic() - started < 50
+
+
+def test_a_rate_that_was_reduced_is_raised_again(url: str, server: TokenServer) -> None:
+    """After a 429 calls are made at half of the rate, then a little faster after each that succeeds."""
+    clock = ManualClock()
+    store = store_at(url, clock=clock)
+    fill(store, 40)
+    server.set(faults=["429:60"])
+    refresh_due(tokens_on(store, server.url), store, within=600, pace=Pace(at_once=1, per_second=1))
+    naps = [nap for nap in clock.naps if nap > 0.5]
+    assert max(naps) == pytest.approx(60, abs=1)  # the only call that was under way was refused
+    assert naps[-1] == pytest.approx(1, abs=0.01)
+    store.close()
+
+
+def test_settings_that_are_wrong_end_the_run(store: Store, server: TokenServer) -> None:
+    """A run whose every attempt fails gives up, whatever the reason; no row is held back for it."""
+    fill(store, 60)
+    server.set(faults=["401:invalid_client"] * 100)
+    summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST)
+    assert summary.gave_up
+    assert summary.failed < 30
+    assert len(store.overview.due(600)) == 60
 
 
 def test_progress_counts_to_the_end(store: Store, server: TokenServer) -> None:

@@ -70,7 +70,7 @@ def test_get_nothing_stored(store: Store) -> None:
     assert store.connection("p") is None
     assert list(store.overview.connections()) == []
     assert store.audit.events() == []
-    assert store.due(900) == []
+    assert store.overview.due(900) == []
     assert store.overview.summary().states == {}
 
 
@@ -177,9 +177,9 @@ def test_due_most_urgent_first(store: Store) -> None:
     store.grants.change(row_of(store, "dead"), {"state": "needs_repair", "due_at": None})
     store.grants.change(row_of(store, "waits"), {"retry_at": FromNow(30), "failures": 2})
     put(store, "not renewable", tokens=replace(token_set("n", age=3500), refresh_token=None))
-    assert [found.practice_id for found in store.due(900)] == ["ended", "late", "later"]
+    assert [found.practice_id for found in store.overview.due(900)] == ["ended", "late", "later"]
     store.grants.change(row_of(store, "waits"), {"retry_at": FromNow(-1)})
-    assert [(found.practice_id, found.failures) for found in store.due(300)][1:] == [
+    assert [(found.practice_id, found.failures) for found in store.overview.due(300)][1:] == [
         ("late", 0),
         ("waits", 2),
     ]
@@ -189,10 +189,34 @@ def test_due_most_urgent_first(store: Store) -> None:
 
 def test_due_of_tokens_that_live_for_weeks(store: Store) -> None:
     """A token that is said to live longer than a day is looked at again within an hour."""
-    put(store, "p", lifetime=3_600_000)
-    put(store, "q", lifetime=80_000)
-    assert store.due(3590) == []
-    assert [found.practice_id for found in store.due(3610)] == ["p"]
+    put(store, "p", age=1900, lifetime=3_600_000)
+    put(store, "q", age=1900, lifetime=80_000)
+    assert store.overview.due(1690) == []
+    assert [found.practice_id for found in store.overview.due(1710)] == ["p"]
+
+
+def test_due_is_what_is_past_half_of_its_life(store: Store) -> None:
+    """However far ahead one looks, a token that was just refreshed is not due; so many are found at most."""
+    put(store, "young", age=1700)
+    for name in ("first", "second"):
+        put(store, name, age=1900)
+    assert [found.practice_id for found in store.overview.due(86_400)] == ["first", "second"]
+    assert store.overview.count_due(86_400) == 2
+    assert [found.practice_id for found in store.overview.due(86_400, limit=1)] == ["first"]
+    assert store.overview.due(86_400, before=store.overview.database_time() - 2000) == []
+
+
+def test_due_at_once_if_a_clock_was_wrong(store: Store) -> None:
+    """A token whose times lie in the future is due, as is one whose next attempt would be in years."""
+    put(store, "p", refreshed_at=FromNow(1e9), expires_at=FromNow(1.1e9), due_at=FromNow(1.1e9))
+    put(store, "q", age=3500, retry_at=FromNow(1e9))
+    assert {found.practice_id for found in store.overview.due(900)} == {"p", "q"}
+
+
+def test_a_refresh_that_fails_is_no_lag(store: Store) -> None:
+    """What cannot be refreshed does not have a monitor call for more runs."""
+    put(store, "p", age=4000, failures=3)
+    assert (store.overview.summary().overdue, store.overview.summary().lag) == (0, 0.0)
 
 
 def test_events_in_order(store: Store) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["refresh"]
 
-_KEYS = ("total", "refreshed", "skipped", "failed", "gave_up", "overdue")
+_KEYS = ("total", "refreshed", "skipped", "failed", "gave_up", "overdue", "at_once")
 _FAILED = 5  # as for a provider that is unavailable
 
 
@@ -51,7 +51,7 @@ def refresh(
     Several runs share the work and do none of it twice; one that was stopped is continued by the next. What
     could not be refreshed shows in `ormco status --needs-attention`.
     """
-    from connector.refresh.bulk import Pace
+    from connector.refresh.pace import Pace
 
     with open_connector(config_from(settings), must_exist=True) as connector:
         summary = connector.refresh_due(
@@ -59,18 +59,29 @@ def refresh(
         )
         if summary.failed:
             _say_clocks(connector)
-    payload = {name: getattr(summary, name) for name in _KEYS}
+    payload = {name: getattr(summary, name) for name in _KEYS} | {"lag": round(summary.lag, 1)}
     emit(payload, _text(summary), as_json=as_json)
-    if summary.overdue and summary.refreshed:
-        say(
-            f"This run cannot keep up: {summary.overdue} access tokens have ended, the first "
-            f"{summary.lag:.0f} s ago. Let another run share the work, or raise --at-once and --per-second."
-        )
-    if summary.gave_up:
-        say("The provider failed again and again, so the rest was left for the next run.")
+    _explain(summary, at_once)
     tried = summary.refreshed + summary.failed
     if summary.gave_up or summary.failed > max_failed * tried:
         click.get_current_context().exit(_FAILED)
+
+
+def _explain(summary: RefreshSummary, at_once: int) -> None:
+    """Say what was not as it should be."""
+    if summary.at_once < at_once:
+        say(
+            f"Only {summary.at_once} token calls at a time: this process may open no more files "
+            "(`ulimit -n`)."
+        )
+    if summary.gave_up:
+        say("So many failed that the rest was left for the next run.")
+    elif summary.overdue:
+        say(
+            f"The refreshes do not keep up: {summary.overdue} access tokens had ended before this run came "
+            f"to them, one of them {summary.lag:.0f} s before. Let another run share the work, start it more "
+            "often, or raise --at-once and --per-second."
+        )
 
 
 def _say_clocks(connector: Connector) -> None:
@@ -81,8 +92,10 @@ def _say_clocks(connector: Connector) -> None:
 
 
 def _text(summary: RefreshSummary) -> str:
+    if not summary.total:
+        return "0 refreshed: nothing is due yet."
     text = f"{summary.refreshed} refreshed, {summary.failed} failed"
-    return f"{text}, {summary.skipped} not due yet or done by another run." if summary.skipped else f"{text}."
+    return f"{text}, {summary.skipped} left to another run." if summary.skipped else f"{text}."
 
 
 def _say(done: Done) -> None:

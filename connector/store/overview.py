@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,11 +11,12 @@ from itertools import chain, groupby, islice
 from connector.clock import Clock, from_timestamp
 from connector.connection import Connection, ConnectionState
 from connector.errors import StoreDamagedError
+from connector.store.held_token import CLOCK_TOLERANCE
 from connector.store.lazy_database import LazyDatabase
 from connector.store.practice_names import PracticeNames
-from connector.store.row import COLUMNS, TABLE, Row, Rows
+from connector.store.row import COLUMNS, LONGEST_BACKOFF, TABLE, Row, Rows
 
-__all__ = ["Overview", "StoreSummary"]
+__all__ = ["DueGrant", "Overview", "StoreSummary"]
 
 _PAGE = 500
 _DEGRADED_SECONDS = 3600.0
@@ -28,7 +30,7 @@ class StoreSummary:
         states: how many there are in each state.
         needs_attention: how many somebody has to look after.
         unconfirmed: practices whose new account a person has to confirm.
-        overdue: connections whose access token has ended, and can be refreshed.
+        overdue: sound connections whose access token has ended before it was refreshed.
         lag: seconds since the oldest of those ended; 0 if there is none.
     """
 
@@ -37,6 +39,20 @@ class StoreSummary:
     unconfirmed: int
     overdue: int
     lag: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueGrant:
+    """A connection whose tokens are to be refreshed.
+
+    Attributes:
+        failures: refreshes that failed in a row.
+        due_in: seconds until its access token ends; negative if it has ended.
+    """
+
+    practice_id: str
+    failures: int
+    due_in: float
 
 
 class Overview:
@@ -91,7 +107,8 @@ class Overview:
         states = Counter(dict(self._database.all(by_state, ())))
         states.subtract(dict(self._database.all(unverified, ())))
         attention = f"SELECT COUNT(*) FROM ({self._needing}) AS needing"  # noqa: S608
-        late = f"SELECT COUNT(*), {now} - MIN(due_at) FROM {TABLE} WHERE due_at < {now}"  # noqa: S608
+        # One whose refresh fails is no sign that there are too few runs; it needs attention by and by.
+        late = f"SELECT COUNT(*), {now} - MIN(due_at) FROM {TABLE} WHERE due_at < {now} AND failures = 0"  # noqa: S608
         overdue, lag = self._database.one(late, ()) or (0, None)
         unconfirmed = f"SELECT COUNT(*) FROM {TABLE} WHERE confirm_by IS NOT NULL"  # noqa: S608
         return StoreSummary(
@@ -101,6 +118,33 @@ class Overview:
             overdue=overdue,
             lag=lag or 0.0,
         )
+
+    def due(self, within: float, *, before: float = math.inf, limit: int = 1000) -> list[DueGrant]:
+        """Return what has to be refreshed within so many seconds: sound ones first, then the most urgent.
+
+        However far ahead one looks, a token is not due before half of its life.
+
+        Args:
+            within: seconds.
+            before: only what was refreshed before this time of the database's.
+            limit: how many at most.
+        """
+        now = self._database.dialect.now
+        rows = self._database.all(
+            f"SELECT practice_id, failures, due_at - {now} FROM {TABLE} WHERE {_is_due(now)} "  # noqa: S608
+            "ORDER BY CASE WHEN failures > 0 THEN 1 ELSE 0 END, due_at, practice_id LIMIT ?",
+            (within, before, limit),
+        )
+        return [DueGrant(practice_id=row[0], failures=row[1], due_in=row[2]) for row in rows]
+
+    def count_due(self, within: float, *, before: float = math.inf) -> int:
+        """Count what `due` finds."""
+        sql = f"SELECT COUNT(*) FROM {TABLE} WHERE {_is_due(self._database.dialect.now)}"  # noqa: S608
+        return (self._database.one(sql, (within, before)) or (0,))[0]
+
+    def database_time(self) -> float:
+        """Return the database's time, which all rows have; 0 if there is no store."""
+        return (self._database.one(f"SELECT {self._database.dialect.now}", ()) or (0.0,))[0]
 
     def _rows(self, which: str) -> Iterator[Row]:
         here = f"(practice_id, slot) > (?, ?) AND {which}"
@@ -152,3 +196,14 @@ def _shown(found: Sequence[Row]) -> Connection:
             reason="damaged",
             last_error=exc.message,
         )
+
+
+def _is_due(now: str) -> str:
+    # A token whose times a wrong clock has set is due at once.
+    return (
+        "due_at IS NOT NULL "
+        f"AND (retry_at IS NULL OR retry_at <= {now} OR retry_at >= {now} + {LONGEST_BACKOFF}) "
+        f"AND (refreshed_at > {now} + {CLOCK_TOLERANCE} "
+        f"OR (due_at <= {now} + ? AND COALESCE(refreshed_at, 0) < ? "
+        f"AND COALESCE(refreshed_at, 0) + due_at <= 2 * {now}))"
+    )

@@ -26,6 +26,7 @@ from connector.store.process import is_gone
 __all__ = [
     "COLUMNS",
     "LIVE",
+    "LONGEST_BACKOFF",
     "SEALED_COLUMNS",
     "TABLE",
     "UNVERIFIED",
@@ -43,7 +44,7 @@ UNVERIFIED = "unverified"
 SEALED_COLUMNS = ("access_sealed", "refresh_sealed", "policy_sealed")
 
 _LONGEST_LEASE = 600.0
-_LONGEST_BACKOFF = 400.0
+LONGEST_BACKOFF = 400.0
 # A person has nothing to do about these, but for a new grant beside them.
 _SETTLED = (ConnectionState.CONNECTED, ConnectionState.REVOKED)
 
@@ -143,7 +144,7 @@ class Row(NamedTuple):
     def retry_in(self) -> float:
         """Seconds until the next attempt to refresh may be made."""
         left = (self.retry_at or 0.0) - self.now
-        return left if 0.0 < left < _LONGEST_BACKOFF else 0.0
+        return left if 0.0 < left < LONGEST_BACKOFF else 0.0
 
     @property
     def account(self) -> Account | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from connector.clock import Clock
@@ -25,21 +24,7 @@ from connector.store.watch_claims import WatchClaims
 if TYPE_CHECKING:
     from connector.store.rotation import KeyRotation
 
-__all__ = ["DueGrant", "Store"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DueGrant:
-    """A connection whose tokens are to be refreshed.
-
-    Attributes:
-        failures: refreshes that failed in a row.
-        due_in: seconds until its access token ends; negative if it has ended.
-    """
-
-    practice_id: str
-    failures: int
-    due_in: float
+__all__ = ["Store"]
 
 
 class Store:
@@ -170,16 +155,6 @@ class Store:
             (provider, account_id, LIVE),
         )
         return [row[0] for row in rows]
-
-    def due(self, within: float) -> list[DueGrant]:
-        """Return what has to be refreshed within so many seconds, the most urgent first."""
-        now = self.database.dialect.now
-        rows = self.database.all(
-            f"SELECT practice_id, failures, due_at - {now} FROM {TABLE} WHERE due_at <= {now} + ? "  # noqa: S608
-            f"AND (retry_at IS NULL OR retry_at <= {now}) ORDER BY due_at, practice_id",
-            (within,),
-        )
-        return [DueGrant(practice_id=row[0], failures=row[1], due_in=row[2]) for row in rows]
 
     def set_lab(self, practice_id: str, lab: LabConnection, event: Event) -> None:
         """Record how a practice's lab connection is; nothing happens if the practice was forgotten."""

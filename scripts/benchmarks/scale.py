@@ -176,8 +176,8 @@ class _Scale:
 
     def _summary(self, store: Store) -> Figure:
         floor = self._bare(f"SELECT state, COUNT(*) FROM {TABLE} GROUP BY state")
-        store.summary()
-        seconds = each(store.summary, 10)
+        store.overview.summary()
+        seconds = each(store.overview.summary, 10)
         return Figure(name="summary()", value=seconds * 1e3, unit="ms", floor=floor * 1e3, limit=50.0)
 
     def _commands(self) -> Iterator[Figure]:

@@ -1,0 +1,97 @@
+"""How much a provider is asked for at a time, and a second."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+
+from connector.clock import Clock
+
+__all__ = ["Pace", "Throttle", "affordable"]
+
+_SLOWER, _FASTER = 0.5, 1.05
+_LONGEST_PAUSE = 60.0
+# A call has its socket, and a handle or two of the store; so many files are open for other reasons.
+_FILES_EACH, _OTHER_FILES = 3, 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How much a provider is asked for.
+
+    Attributes:
+        at_once: token calls under way at the same time.
+        per_second: token calls a second, at most; fewer while the provider says that they are too many.
+    """
+
+    at_once: int = 8
+    per_second: float = 50.0
+
+
+class Throttle:
+    """Spreads calls over time; slower after a 429, and slowly faster again.
+
+    Args:
+        clock: for waits.
+        pace: the most that may be asked for.
+    """
+
+    def __init__(self, clock: Clock, pace: Pace) -> None:
+        self._clock = clock
+        self._most = self._rate = pace.per_second
+        self._at_once = pace.at_once
+        self._next_call = self._slowed_at = clock.monotonic()
+        self._refused = 0
+        self._guard = threading.Lock()  # of the time of the next call, which threads take one by one
+
+    def wait(self) -> float:
+        """Wait for a call's turn; return when it began."""
+        with self._guard:
+            now = self._clock.monotonic()
+            turn = max(self._next_call, now)
+            self._next_call = turn + 1.0 / self._rate
+        if turn > now:
+            self._clock.sleep(turn - now)
+        return turn
+
+    def slow_down(self, began: float, pause: float) -> None:
+        """Halve the rate, once for all calls that were under way together.
+
+        One refusal stops nobody else's refresh; if no call succeeds any more, all wait as long as is asked.
+
+        Args:
+            began: when the call began that was refused.
+            pause: seconds that the provider asks for.
+        """
+        with self._guard:
+            now = self._clock.monotonic()
+            self._refused += 1
+            if began >= self._slowed_at:
+                self._rate = max(self._rate * _SLOWER, min(1.0, self._most))
+                self._slowed_at = now
+            if self._refused >= self._at_once:
+                self._next_call = max(self._next_call, now + min(pause, _LONGEST_PAUSE))
+
+    def speed_up(self) -> None:
+        """Raise the rate a little, after a call that succeeded."""
+        with self._guard:
+            self._refused = 0
+            self._rate = min(self._rate * _FASTER, self._most)
+
+
+def affordable(at_once: int) -> int:
+    """Return how many calls at a time this process may open files for.
+
+    Args:
+        at_once: how many are wanted.
+    """
+    with suppress(ImportError, OSError, ValueError):  # Windows has no such limit
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if most != resource.RLIM_INFINITY:
+            room = most - len(os.listdir("/dev/fd")) - _OTHER_FILES
+            return max(1, min(at_once, room // _FILES_EACH))
+    return at_once
