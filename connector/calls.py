@@ -21,6 +21,9 @@ __all__ = [
     "record_call",
 ]
 
+# A program that sets up no logging reads of failures in errors and events, not in bare lines on stderr.
+logging.getLogger("connector").addHandler(logging.NullHandler())
+
 P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S", bound="Scoped")

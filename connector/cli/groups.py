@@ -79,6 +79,11 @@ class LazyGroup(SuggestingGroup):
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; turn every error into words and an exit status."""
         options: OutputOptions = ctx.obj
+        if options.verbose:
+            import logging
+
+            logging.basicConfig(format="%(levelname)s: %(message)s")
+            logging.getLogger("connector").setLevel(logging.INFO)
         try:
             return super().invoke(ctx)
         except click.UsageError as error:

@@ -66,7 +66,10 @@ def settings_options(command: Command) -> Command:
         )
         command = option(command)
     command = click.option(
-        "--verbose", is_flag=True, expose_value=False, help="Show a traceback when something goes wrong."
+        "--verbose",
+        is_flag=True,
+        expose_value=False,
+        help="Show what is done, and a traceback when something goes wrong.",
     )(command)
     command = click.option(
         "--utc", is_flag=True, expose_value=False, help="Show times in UTC instead of local time."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from connector.cli.options import config_from, open_connector, practice_argument, settings_options
-from connector.cli.output import emit
+from connector.cli.output import emit, say
 
 if TYPE_CHECKING:
     from connector.config import Config
@@ -37,7 +37,10 @@ def token(practice: str, min_ttl: float, as_json: bool, **settings: Any) -> None
     if access_token is None:
         with open_connector(config) as connector:
             access_token = connector.access_token(practice, min_ttl=min_ttl)
-            expires_at = isoformat(connector.status(practice).expires_at)
+            connection = connector.status(practice)
+        expires_at = isoformat(connection.expires_at)
+        if connection.state == "degraded":
+            say(f"Warning: {practice} is degraded: {connection.last_error}. This token is still good.")
     emit({"access_token": access_token, "expires_at": expires_at}, access_token, as_json=as_json)
 
 
