@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from connector.errors import WrongAddressError
-from connector.redirect.address import redirect_target
+from connector.redirect.address import redirect_target, wrong_address
 from connector.redirect.parse import parse_redirect
 from tests.support.codes import CODE, encoded
 
@@ -55,6 +55,25 @@ def test_another_host_is_another_place(host: str, ours: str) -> None:
     """No way of writing another host makes it ours."""
     with pytest.raises(WrongAddressError):
         parse(host, f"https://{ours}/")
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [
+        (f"{'a' * 52}.example", f"{'a' * 52}.example"),
+        (f"{'a' * 53}.example", "…"),
+        ("a\u200bb.example", "a?b.example"),
+    ],
+)
+def test_a_foreign_host_is_shown_within_limits(host: str, shown: str) -> None:
+    """A host that is named in an error is short, and has no character that could be another's look-alike."""
+    assert f"an address of {shown}, not" in wrong_address(f"https://{host}/").message
+
+
+def test_the_error_page_is_known_with_more_slashes() -> None:
+    """Slashes too many in front of a host change nothing, to a browser."""
+    for address in ("https://staging.3shape.com/home/error?x", "https:////3shape.com/home/error"):
+        assert wrong_address(address).kind == "provider_error_page"
 
 
 def test_further_hosts_are_compared_in_the_same_form() -> None:

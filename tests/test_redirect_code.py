@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 import pytest
 from hypothesis import given
@@ -11,16 +12,18 @@ from hypothesis import strategies as st
 from connector.errors import CodeDamagedError
 from connector.redirect import code as authorization_code
 from connector.redirect import dotnetopenauth
-from connector.redirect.code import canonical_code, check_code, decode, dialog_form, recognise
+from connector.redirect.code import canonical_code, check_code, decode, dialog_form, encodes, recognise
 from tests.support.codes import CODE, HEX, LETTERS, OPAQUE, classic_codes, encoded, hex_codes, made_up_code
 
 PAYLOAD = CODE.index("!") + 1
+WEB_SAFE = str.maketrans("+/", "-_")
 
 
 def damage_of(code: str, code_format: str | None = None) -> CodeDamagedError:
     """The error that a damaged code leads to."""
     with pytest.raises(CodeDamagedError) as caught:
         check_code(code, code_format)
+    assert "None" not in caught.value.message
     return caught.value
 
 
@@ -64,7 +67,26 @@ def test_decode_ends_on_endless_layers() -> None:
 def test_dialog_form_is_encoded_once() -> None:
     """OrmcoDigital's dialog gets what the guide's manual steps end with."""
     assert dialog_form(CODE) == CODE.replace("!", "%21")
-    assert dialog_form("4/0A ü") == "4%2F0A%20%C3%BC"
+    assert dialog_form("4/0A ü\udc80") == "4%2F0A%20%C3%BC%3F"
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected", "same"),
+    [
+        ("a%2520b", "a%20b", True),
+        ("a%2520b", "a b", True),
+        ("a b", "a b", True),
+        ("a+b", "a b", False),
+        ("a%25252520b", "a c", False),
+        ("\udc80", "?", True),
+        ("?", "\udc80", True),
+        ("%" + "25" * authorization_code.MOST_LAYERS + "20", "%20", True),
+        ("%" + "25" * authorization_code.MOST_LAYERS + "20", " ", False),
+    ],
+)
+def test_a_value_is_compared_after_each_layer(raw: str, expected: str, same: bool) -> None:
+    """However often a value was encoded it is found to be the expected one, and nothing else is."""
+    assert encodes(raw, expected) is same
 
 
 @given(classic_codes)
@@ -148,11 +170,18 @@ def test_check_refuses_changed_letters(seed: int) -> None:
         (CODE[:-14], "14 of its 359 characters are missing", 359, None),
         (CODE[:-1], "1 of its 359 characters is missing", 359, None),
         (CODE[:40], "only its first 40 characters", None, None),
-        (CODE + "xy", "2 characters too many", 359, 359),
+        (CODE[:-2], "2 of its 359 characters are missing", 359, None),
+        (CODE + "x", " 1 character too many", 359, 359),
+        (CODE + "xy", " 2 characters too many", 359, 359),
+        (f"A{CODE[4:-5]}", "5 of its 356 characters are missing", 356, None),
+        (f"{CODE}!x", "character 360, which", 359, 359),
+        (f"{CODE[:53]}!{CODE[53:]}", "character 54, which", 359, 53),
         (CODE.replace("IAAAA", "IAAA"), "before character 10", 359, 9),
         (CODE[:20] + CODE[21:], "before character", 359, PAYLOAD + 49),
         (CODE[:200] + "*" + CODE[201:], "character 201, which cannot stand there", 359, 200),
         (CODE.replace("!", ""), 'the "!" that belongs after the first 4 characters', None, 4),
+        (CODE[2:].replace("!", ""), 'the "!" that belongs after the first 2 characters', None, 2),
+        (CODE[3:].replace("!", ""), 'the "!" that belongs after the first character', None, 1),
         (CODE[4:], "nothing stands before", None, 0),
         (f"@{CODE}", "character 1, which", None, 0),
         (CODE[:-1] + "_", "character 359", 359, 358),
@@ -166,6 +195,38 @@ def test_damage_is_told_in_words_and_numbers(
     assert says in error.message
     assert (error.length, error.expected_length, error.position) == (len(code), expected, position)
     assert code[5:15] not in f"{error.message}{error.hint}{error!r}"
+
+
+@pytest.mark.parametrize("change", [-4, -3, -2, -1, 1, 2, 3, 4])
+def test_a_code_that_lost_or_doubled_letters_tells_its_length(change: int) -> None:
+    """Up to four letters too few or too many in front of the length do not hide it."""
+    code = CODE[:20] + CODE[20 - change :]
+    assert damage_of(code).expected_length == 359
+
+
+def sized(size: int, third: int = 0) -> str:
+    """A code whose length field says a number of bytes, with the byte after the field's first two."""
+    field = urlsafe_b64encode(bytes([size & 0xFF, size >> 8, third])).decode()[:3]
+    return CODE[: PAYLOAD + 48] + field + CODE[PAYLOAD + 51 :]
+
+
+@pytest.mark.parametrize(
+    ("code", "length"),
+    [
+        (sized(225), 359),
+        (sized(33), PAYLOAD + (4 * (40 + 33) + 2) // 3),
+        (sized(8177), PAYLOAD + (4 * (40 + 8177) + 2) // 3),
+        (sized(17), None),
+        (sized(8193), None),
+        (sized(226), None),
+        (sized(225, third=0x40), None),
+        (CODE[5:], None),
+        (CODE[: PAYLOAD + 50], None),
+    ],
+)
+def test_the_length_is_read_where_it_can_be_right(code: str, length: int | None) -> None:
+    """No code is shorter than one block or longer than 8 KiB, and all are whole blocks and a byte."""
+    assert dotnetopenauth.expected_length(code) == length
 
 
 def test_a_print_that_lost_letters_and_its_end_tells_its_length() -> None:
@@ -242,6 +303,19 @@ def test_canonical_code_is_one_for_all_spellings(spelling: str) -> None:
 def test_canonical_code_of_another_alphabet_or_unused_bits(one: str, other: str) -> None:
     """Letters that a decoder reads alike, and bits that it does not read, make no other code."""
     assert canonical_code(one) == canonical_code(other)
+
+
+@given(st.text(LETTERS + "+/", min_size=1, max_size=9).filter(lambda text: len(text) % 4 != 1))
+def test_canonical_code_is_one_for_what_a_decoder_reads_alike(payload: str) -> None:
+    """Of all last letters, those share a form that decode to the same bytes, and no others."""
+    forms: dict[bytes, set[str]] = {}
+    for last in LETTERS:
+        spelled = payload[:-1] + last
+        forms.setdefault(urlsafe_b64decode(spelled.translate(WEB_SAFE) + "=="), set()).add(
+            canonical_code(f"X!x!{spelled}")
+        )
+    assert [len(form) for form in forms.values()] == [1] * len(forms)
+    assert len(set.union(*forms.values())) == len(forms)
 
 
 @pytest.mark.parametrize("other", ["abc!IAAB", "abd!IAAA", "abc!iAAA", "abcIAAA", "abc!IAA"])

@@ -58,6 +58,51 @@ def test_bare_codes_are_found(text: str, number: int) -> None:
     assert len(find_responses(text, TARGET)) == number
 
 
+SHORT = CODE[1:]  # its handle has 3 characters
+
+
+@pytest.mark.parametrize(
+    ("text", "stray"),
+    [
+        (SHORT, False),
+        (f'x"{SHORT}', True),
+        (f'9"{SHORT}', True),
+        (f'Z"{SHORT}', True),
+        (f'x "{SHORT}', False),
+        (f"here: {SHORT}", False),
+        (f"the code. {SHORT}", False),
+        (f"x% {SHORT}", True),
+        (f"={SHORT}", False),
+        (f"x\node={SHORT}", False),
+        (f"https://ormco.com/?{CODE}", False),
+        (f"http://localhost/?{CODE}", False),
+        (f"ormco.com/?{CODE}", False),
+        (f"COM/?{CODE}", False),
+        (f"zzz/?{CODE}", True),
+        (f"https://ormco.com/#{CODE}", False),
+        (f"https://ormco.com/?a=1&{CODE}", False),
+        (f"https://ormco.com/?a=1#{CODE}", False),
+        (f"https://ormco.com/?x={CODE}", True),
+        (f"https://ormco.com/?…{CODE}", False),
+        (f"https://ormco.com/?*{CODE}", True),
+    ],
+)
+def test_what_does_not_belong_before_a_bare_code_is_noticed(text: str, stray: bool) -> None:
+    """A handle that may have lost its begin, and a query that does not end before the code, are damage."""
+    (found,) = find_responses(text, TARGET)
+    assert found.stray is stray
+
+
+@pytest.mark.parametrize("handle", ["A\nb-9", "a\nB\n-9", "Ab \n-\n9"])
+def test_a_handle_may_be_wrapped_itself(handle: str) -> None:
+    """Up to four characters before the "!" belong to the code, over white space."""
+    (found,) = find_responses(f"see {handle}{CODE[4:]}&state=z", TARGET)
+    assert found.value == handle + CODE[4:]
+    assert (found.more, found.parameters) == (True, (("state", "z", False),))
+    (other,) = find_responses(f"see it ab{CODE[4:]}", TARGET)
+    assert (other.more, other.value) == (False, f"it ab{CODE[4:]}")
+
+
 def test_what_stands_between_quotes_is_enclosed() -> None:
     """An address that quotes stand around is all that stands between them."""
     enclosed = [found.enclosed for found in find_responses('a "code=x" "code=y z" code=q', TARGET)]

@@ -13,6 +13,7 @@ from tests.support.codes import CODE, encoded
 
 ADDRESS = f"https://ormco.com/?code={encoded(CODE, 2)}&state=zz9"
 GATEWAYS = table("mail_gateways")
+SOPHOS, PATH = "protection.sophos.com", next(iter(GATEWAYS["paths"]))
 WRAPPED = encoded(ADDRESS, 1)
 
 
@@ -53,12 +54,26 @@ def test_google_is_undone_in_every_country(host: str, parameter: str) -> None:
         ("https://urldefense.com/v3/__https://x.example/a*b**Bc__;ISMjIw!!m!s$", "https://x.example/a!b###c"),
         ("https://urldefense.com/v3/__https://x.example/a*b__;!!m!s$ y", "https://x.example/ab"),
         ("https://urldefense.com/v2/url?u=https-3A__x.example_-3Fa-3Db&d=1", "https://x.example/?a=b"),
+        ("https://urldefense.com/v3/__https://x.example/a**Ab*c__;IyMh!!m!s$", "https://x.example/a##b!c"),
         ("https://google.com/url?q=https://x.example/?a=b", "https://x.example/?a=b"),
+        (f"https://{PATH}/1x/https%3A%2F%2Fx.example%2F%3Fa%3D%2541", "https://x.example/?a=%41"),
+        (f"https://{PATH}/1x/https://x.example/?a=%41", "https://x.example/?a=%41"),
+        (f"https://{PATH}/1x/https%3A//x.example/?a=b", "https://x.example/?a=b"),
+        (f"https://{SOPHOS}/?u=aHR0cHM6Ly94LmV4\nYW1wbGU_YT1i", "https://x.example?a=b"),
+        (f"https://{SOPHOS}/?u=aHR0cHM6Ly94LmV4YW1wbGU=%0A", "https://x.example"),
+        (f"https://{SOPHOS}/?u=aHR0cHM6Ly94LmV4YW1wbGX_", "https://x.example\ufffd"),
+        (f"https://{SOPHOS}/?u=aHR0c&x=y", ""),
     ],
 )
 def test_real_address_takes_the_place_of_the_link(link: str, address: str) -> None:
     """What stands in the link takes its place, with a break at both edges."""
     assert restore_links(f"see {link}").startswith(f'see "{address}"')
+
+
+def test_nothing_is_added_to_the_real_address() -> None:
+    """Behind an address that a link ends with there is nothing but the break."""
+    for link in ("https://google.com/url?q=", f"https://{PATH}/1x/"):
+        assert restore_links(f"{link}https%3A%2F%2Fx.example") == '"https://x.example""'
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from connector.errors import ConnectorError
 from connector.redirect.normalize import normalize
 from connector.redirect.parse import LONGEST_TEXT, parse_redirect
+from tests.support.codes import CODE, HEX, OPAQUE
 
 # What patterns stumble over, if they look again and again at the same characters.
 PIECES = [
@@ -117,11 +118,42 @@ def test_brackets_of_a_value_stay(text: str, cleaned: str) -> None:
         ("abcdefghijklmnop\nabcdefghijklmnop\nx", "abcdefghijklmnop\nabcdefghijklmnop\nx"),
         ("abcdefghijklmno\npqrstuvwxyzabcd\nghi", "abcdefghijklmno\npqrstuvwxyzabcd\nghi"),
         ("abcd!IAAAefghijk\nabcd!IAAAefghijl\nx", "abcd!IAAAefghijk\nabcd!IAAAefghijl\nx"),
+        ("abcdefghijklmnop\nqrstuvwxyzabcdef ghi", "abcdefghijklmnopqrstuvwxyzabcdef ghi"),
+        ("xx\nabcdefghijklmnop\nqrstuvwxyzabcdef", "xx\nabcdefghijklmnopqrstuvwxyzabcdef"),
+        (
+            "zz\nabcdefghijkl 123\nabcdefghijklmnop\nqrstuvwxyzabcdef",
+            "zz\nabcdefghijkl 123abcdefghijklmnopqrstuvwxyzabcdef",
+        ),
+        (
+            "abcdefghijkl 123 abcdefghijklmnop qrstuvwxyzabcdef",
+            "abcdefghijkl 123 abcdefghijklmnopqrstuvwxyzabcdef",
+        ),
+        (
+            "abcdefghijkl 12 abcdefghijklmnop\nqrstuvwxyzabcdef",
+            "abcdefghijkl 12 abcdefghijklmnopqrstuvwxyzabcdef",
+        ),
     ],
 )
 def test_lines_of_one_width_are_joined(text: str, joined: str) -> None:
     """Lines that were wrapped at one width are one word, with the short last one; others are not."""
     assert normalize(text) == (joined, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        (f"code=3D{CODE}", f"code={CODE}"),
+        (f"code=3D{HEX}", f"code={HEX}"),
+        (f"code=3D{OPAQUE}", f"code=3D{OPAQUE}"),
+        ("code=3Dab&state=3Dcd", "code=ab&state=cd"),
+        ("code=3Dab=zz&state=3Dcd", "code=3Dab=zz&state=3Dcd"),
+        ("code=3Dab a=41b x=\ny", "code=ab a=41b xy"),
+        ("code=ABCDEFGHIJKLMNOP=\nQ", "code=ABCDEFGHIJKLMNOPQ"),
+    ],
+)
+def test_quoted_printable_is_undone_where_it_is_certain(text: str, cleaned: str) -> None:
+    """A word that a mail encoded is decoded; one that only looks a little like that is left."""
+    assert normalize(text) == (cleaned, 0)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +169,17 @@ def test_lines_of_one_width_are_joined(text: str, joined: str) -> None:
         ("&nothing;", "&nothing;"),
         ("&#0;", "\ufffd"),
         ("&#150;", "–"),
+        ("&#128;", "€"),
+        ("&#129;", "\ufffd"),
+        ("&#160;", " "),
+        ("&#161;", "¡"),
+        ("&#32;", " "),
+        ("&#31;", "\ufffd"),
+        ("&#xD7FF;", "\ud7ff"),
+        ("&#xD800;", "\ufffd"),
+        ("&#xDFFF;", "\ufffd"),
+        ("&#xE000;", "\ue000"),
+        ("&#x110000;", "\ufffd"),
         ("&#147;", '"'),
     ],
 )

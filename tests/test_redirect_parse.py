@@ -23,6 +23,7 @@ from connector.errors import (
 from connector.redirect import data, mail_gateways, normalize, refusals
 from connector.redirect import parse as authorization_response
 from connector.redirect.parse import LONGEST_TEXT, AuthorizationResponse, parse_redirect
+from connector.redirect.refusals import provider_error
 from tests.support.codes import (
     CODE,
     FRAMES,
@@ -187,9 +188,18 @@ def test_an_encoded_character_that_no_code_has_is_damage(code: str, extra: str, 
 @pytest.mark.parametrize("around", [".", ",", "'", ")", "3D"])
 def test_what_stands_around_a_known_code_is_taken_away(around: str) -> None:
     """A mark of the sentence at the edge of an address is no part of a known code, but of an opaque one."""
-    code = f"3D{HEX}" if around == "3D" else f"{HEX}{around}"
-    assert parse(f"https://ormco.com/?code={code}").code == HEX
-    assert parse(f"https://ormco.com/?code={code}", code_format="opaque").code == code
+    for known in (HEX, *((f"x{HEX[:41]}_", f"_{HEX[:41]}x") if around != ")" else ())):
+        code = f"3D{known}" if around == "3D" else f"{known}{around}"
+        assert parse(f"https://ormco.com/?code={code}").code == known
+        assert parse(f"https://ormco.com/?code={code}", code_format="opaque").code == code
+
+
+def test_a_mail_marks_every_parameter_or_none() -> None:
+    """`=3D` is a mail's encoding if each parameter has it; one alone may be the code's own."""
+    address = "https://ormco.com/?code=3Dab12cd&state="
+    assert parse(f"{address}3Dxyz", code_format="opaque").code == "ab12cd"
+    for state in ("xyz", "3", "3d"):
+        assert parse(f"{address}{state}", code_format="opaque").code == "3Dab12cd"
 
 
 def test_an_opaque_code_may_be_long() -> None:
@@ -259,6 +269,27 @@ def test_state_is_found_in_a_wrapped_paste(state: str, data: st.DataObject) -> N
         parse(text, expected_state=state[::-1] + "x")
 
 
+@pytest.mark.parametrize("after", ["", ".", ", and thanks", ". Thanks", "…", " Thanks, Maria"])
+def test_state_at_the_end_of_a_sentence(after: str) -> None:
+    """What ends a sentence is no part of the state before it."""
+    text = f"I got ?code={OPAQUE}&state={STATE}{after}"
+    assert parse(text).state == parse(text, expected_state=STATE).state == STATE
+
+
+@pytest.mark.parametrize(
+    ("parameters", "state"),
+    [
+        ("state=ab cd12&x=1", "abcd12"),
+        ("state=ab12 Thanks", "ab12"),
+        ("state=x%2520y", "x%20y"),
+        ("a=1&state=s1&a=2", "s1"),
+    ],
+)
+def test_parameters_of_a_paste(parameters: str, state: str) -> None:
+    """A value ends with the next parameter or with a sentence; only what has one meaning may not differ."""
+    assert parse(f"see ?code={OPAQUE}&{parameters}").state == state
+
+
 def test_issuer_has_to_be_the_one_that_was_asked() -> None:
     """A response that names another provider is refused."""
     text = f"{URL}&iss=https%3A%2F%2Fidentity.example"
@@ -298,6 +329,16 @@ def test_error_description_is_shown_without_what_could_be_a_secret() -> None:
     text = f"https://ormco.com/?error=invalid_request&error_description=The+code+{HEX}+is+wrong"
     with pytest.raises(ConnectorError, match="The code … is wrong"):
         parse(text)
+
+
+@pytest.mark.parametrize("description", ["", f"{HEX}+%E2%80%8B%01+1234567"])
+def test_error_description_without_a_word_is_left_out(description: str) -> None:
+    """Where nothing of it can be shown, the error says its own words alone."""
+    with pytest.raises(ConnectorError) as caught:
+        parse(f"https://ormco.com/?error=invalid_request&error_description={description}")
+    assert caught.value.message == provider_error("invalid_request").message
+    assert "…" not in caught.value.message
+    assert "(" not in caught.value.message
 
 
 def test_code_format_decides_how_a_code_is_read() -> None:
@@ -340,8 +381,9 @@ def test_longest_text_is_read() -> None:
     """A text of just the limit is searched to its end; one more character is too many."""
     text = "-- \n" * ((LONGEST_TEXT - len(URL)) // 4) + URL
     assert parse(text).code == CODE
-    with pytest.raises(AuthorizationResponseError, match="not read"):
+    with pytest.raises(AuthorizationResponseError, match="not read") as caught:
         parse("x" * (LONGEST_TEXT + 1))
+    assert caught.value.hint
 
 
 def test_too_many_codes_are_not_counted() -> None:

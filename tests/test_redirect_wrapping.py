@@ -16,6 +16,10 @@ from tests.support.codes import CODE, HEX, encoded
         (f"{CODE[:2]} {CODE[2:4]} {CODE[4:]}", CODE),
         (f"{CODE[:340]}\n{CODE[340:]} Maria", CODE),
         (f"{CODE[:340]}\n{CODE[340:]}\nxQ7", f"{CODE}xQ7"),
+        (f"{CODE[:340]}\n{CODE[340:]}\nxQ7,", f"{CODE}xQ7"),
+        (f"{CODE[:200]}\n{CODE[200:]},\nthanks", CODE),
+        (f"{CODE[:200]}\n{CODE[200:]}Q7x aB3d", f"{CODE}Q7x"),
+        (f"_{CODE[:-5]}_", f"_{CODE[:-5]}_"),
         (CODE * 3, CODE),
         (f"{CODE}{CODE[:20]}", f"{CODE}{CODE[:20]}"),
         (f"__{CODE}__", CODE),
@@ -28,6 +32,33 @@ from tests.support.codes import CODE, HEX, encoded
 )
 def test_a_classic_code_ends_where_its_length_says(value: str, code: str) -> None:
     """White space inside is undone, words of a sentence are left, and what was added is kept, as damage."""
+    assert find_code(value)[0] == code
+
+
+# A whole code whose end may as well be a word.
+GOING = f"{CODE[:-5]}going"
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (f"{GOING[:-5]} going", GOING[:-5]),
+        (f"{GOING[:-5]} go ing", GOING[:-5]),
+        (f"{GOING[:-4]} oing.", GOING[:-4]),
+        (f"{GOING[:-15]} {GOING[-15:-5]} going", GOING[:-5]),
+        (f"{GOING[:200]}\n{GOING[200:210]}\n{GOING[210:-5]} going home", GOING[:-5]),
+        (f"{GOING[:-3]} ing home", GOING[:-3]),
+        (f"{GOING[:200]}\n{GOING[200:-5]}\ngoing", GOING),
+        (f"{GOING[:200]}\n{GOING[200:-5]} going home", GOING),
+        (f"{GOING[:338]}\n{GOING[338:354]}\ngoing", GOING),
+        (f"{GOING[:200]}\n{GOING[200:210]}\n{GOING[210:-5]} going", GOING),
+        (f"{GOING[:-3]} ing.", GOING),
+        (f"{GOING[:-3]} i ng", GOING),
+        (f"{GOING[:-3]} ing 9x8", f"{GOING}9x8"),
+    ],
+)
+def test_a_word_that_fits_ends_a_code_only_where_lines_were_wrapped(value: str, code: str) -> None:
+    """What has just the missing length is the rest of a wrapped line, or a sentence that begins."""
     assert find_code(value)[0] == code
 
 
@@ -79,6 +110,7 @@ def test_what_another_parameter_follows_is_all_code() -> None:
     """Between `code=` and the next parameter nothing is left out."""
     assert find_code(f"{CODE} x", more=True)[0] == f"{CODE}x"
     assert find_code(f"{HEX} thanks", more=True)[0] == f"{HEX}thanks"
+    assert find_code(f"{HEX}.'", more=True)[0] == HEX
     assert find_code("a'b.", enclosed=True)[0] == "a'b."
 
 
@@ -102,3 +134,5 @@ def test_a_state_ends_where_a_sentence_begins() -> None:
     """Words after the last parameter are not a part of it."""
     assert without_sentence("hT4_kq9-Zw Thanks, Maria") == "hT4_kq9-Zw"
     assert without_sentence('hT4_kq9-Zw" x') == "hT4_kq9-Zw"
+    assert without_sentence("..XhT4_kq9-Zw..") == "..XhT4_kq9-Zw"
+    assert without_sentence("XhT4_kq9-Zw") == "XhT4_kq9-Zw"

@@ -109,7 +109,7 @@ def damage_in(code: str) -> CodeDamagedError:
         return _broken_at(code, bang + 1 + broken, _guessed_length(code))
     expected = expected_length(code)
     if expected is None:
-        return damaged("cut_in_head" if len(code) > 1 else "cut_in_head_one", code)
+        return damaged("cut_in_head", code)
     return _of_another_length(code, expected)
 
 

@@ -121,7 +121,7 @@ def _from_path(tail: str) -> str | None:
 def _from_base64(value: str) -> str:
     letters = re.sub(r"[^A-Za-z0-9+/]", "", value.translate(str.maketrans("-_", "+/")))
     try:
-        return a2b_base64(letters + "=" * (-len(letters) % 4)).decode("utf-8", "replace")
+        return a2b_base64(f"{letters}==").decode("utf-8", "replace")  # more padding than needed is no error
     except Error:
         return ""
 

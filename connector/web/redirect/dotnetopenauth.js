@@ -72,7 +72,7 @@ function damageIn(code) {
   const broken = firstBreak(payload);
   if (broken !== null) return brokenAt(code, bang + 1 + broken, guessedLength(code));
   const expected = expectedLength(code);
-  if (expected === null) return damaged(code.length > 1 ? "cut_in_head" : "cut_in_head_one", code);
+  if (expected === null) return damaged("cut_in_head", code);
   return ofAnotherLength(code, expected);
 }
 
