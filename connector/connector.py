@@ -142,8 +142,12 @@ class Connector:
 
     def unconfirmed_account(self, practice_id: str) -> Account | None:
         """Return the account of a new grant that a person has to confirm, or None if there is none."""
-        row = self._resources.store.grants.rows(practice_id).unverified
-        return row.account if row is not None and row.confirm_by is not None else None
+        grants = self._resources.store.grants
+        row = grants.rows(practice_id).unverified
+        if row is None or row.confirm_by is None:
+            return None
+        grants.policy(row)  # refuses an account that somebody has written into the row
+        return row.account
 
     @operation("confirm_account")
     def confirm_account(self, practice_id: str, *, account_id: str, binding: str | None = None) -> Connection:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pytest
 import time_machine
 
 from connector import Config, ConnectionState, Connector
+from connector.clock import Clock
 from connector.errors import (
     AccountMismatchError,
     AccountUnconfirmedError,
@@ -19,9 +20,11 @@ from connector.errors import (
     ConsentDeniedError,
     RequestExpiredError,
     StateMismatchError,
+    StoreDamagedError,
 )
 from connector.redirect.parse import CapturedUrl
 from connector.revocation.removal import Removal
+from connector.store import open_database
 from tests.support.codes import made_up_code
 from tests.support.connecting import settings
 from tests.support.sandbox import RunningSandbox, SignIn, Visitor, running_sandbox
@@ -152,6 +155,34 @@ def test_a_no_forgets_the_grant(connector: Connector, classic: RunningSandbox, a
         connector.status(PRACTICE)
     with pytest.raises(ConnectionNotFoundError):
         connector.confirm_account(PRACTICE, account_id=error.account.id, binding=SESSION)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "policy_sealed = NULL",
+        "policy_sealed = NULL, confirm_by = NULL, reason = 'account_unread'",
+        "account_email = 'praxis@good.test', account_name = 'Good'",
+    ],
+)
+def test_nobody_confirms_by_writing_to_the_database(
+    connector: Connector, classic: RunningSandbox, attacker: SignIn, url: str, change: str
+) -> None:
+    """Without its sealed policy a grant stays unconfirmed, and no invented account is shown to anybody."""
+    error = handed_in(connector, classic, attacker)
+    database = open_database(url, clock=Clock())
+    database.open()
+    database.apply([(f"UPDATE ormco_connections SET {change}", ())])
+    database.close()
+    asks: list[Callable[[str], object]] = [connector.repair, connector.access_token]
+    asks += [] if "confirm_by" in change else [connector.unconfirmed_account]
+    for ask in asks:
+        with pytest.raises((StoreDamagedError, AccountUnconfirmedError)) as caught:
+            ask(PRACTICE)
+        assert "good.test" not in str(caught.value)
+    with pytest.raises((StoreDamagedError, StateMismatchError)):
+        connector.confirm_account(PRACTICE, account_id=error.account.id, binding=SESSION)
+    assert connector.status(PRACTICE).state is not ConnectionState.CONNECTED
 
 
 @pytest.mark.parametrize("act", ["confirm", "begin", "refresh_due", "repair"])

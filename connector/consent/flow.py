@@ -330,6 +330,7 @@ def _made_by_first_call(resources: Resources, request: AuthorizationRequest, cod
     while True:
         rows = grants.rows(request.practice_id)
         if rows.unverified is not None and rows.unverified.confirm_by is not None:
+            grants.policy(rows.unverified)
             raise unconfirmed(rows.unverified)
         connection = None if rows.live is None else rows.live.connection
         connected_at = None if connection is None else connection.connected_at

@@ -30,6 +30,7 @@ from connector.store.row import (
     UNVERIFIED,
     Row,
     Rows,
+    damaged,
     dump_policy,
     is_practice_id,
     load_policy,
@@ -41,7 +42,7 @@ from connector.store.store_keys import StoreKeys
 __all__ = ["FromNow", "GrantRecords", "account_columns"]
 
 # What is sealed is bound to these columns as well: a row in which one of them was edited does not open.
-_BOUND = ("generation", "state", "account_id", "provider")
+_BOUND = ("generation", "state", "account_id", "provider", "account_email", "account_name")
 # A token that is said to live for days is looked at again every hour: perhaps milliseconds were meant.
 _LONGEST_TRUSTED, _LONGEST_LOOK = 86400.0, 3600.0
 _SETTLE_TRIES = 5
@@ -109,9 +110,17 @@ class GrantRecords:
         return self._open(row, "refresh_sealed")
 
     def policy(self, row: Row) -> AccountPolicy:
-        """Return which account is acceptable behind an unverified row."""
+        """Return which account is acceptable behind an unverified row.
+
+        Opening it proves, too, that the account beside it is the one that was read from the provider.
+
+        Raises:
+            connector.errors.StoreDamagedError: if it is gone: without it any account would do.
+        """
         text = self._open(row, "policy_sealed")
-        return AccountPolicy() if text is None else load_policy(text)
+        if text is None:
+            raise damaged(row.practice_id)
+        return load_policy(text)
 
     def overdue(self) -> list[str]:
         """Return the practices whose new account should have been confirmed by now."""

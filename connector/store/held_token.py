@@ -67,7 +67,11 @@ class HeldToken(NamedTuple):
 
 
 class Bound(NamedTuple):
-    """What a sealed value of a row is bound to, besides its store and column."""
+    """What a sealed value of a row is bound to, besides its store and column.
+
+    The account's address and name are bound by `policy_sealed` alone: they are what a person is shown who has
+    to confirm the account.
+    """
 
     practice_id: str
     slot: str
@@ -75,6 +79,8 @@ class Bound(NamedTuple):
     state: str
     account_id: str | None
     provider: str
+    account_email: str | None = None
+    account_name: str | None = None
 
 
 def read_held(
@@ -126,7 +132,10 @@ def sealed_data(store_id: str, bound: Row | Bound, column: str) -> bytes:
     """Return what a sealed column of a row is bound to."""
     # Written out: it is made for each token that is read.
     facts = (bound.generation, bound.state, bound.account_id, bound.provider)
-    return _place(store_id, column) + associated_data(bound.practice_id, bound.slot, *facts)
+    data = _place(store_id, column) + associated_data(bound.practice_id, bound.slot, *facts)
+    if column == "policy_sealed" and bound.account_id is not None:
+        data += associated_data(bound.account_email, bound.account_name)
+    return data
 
 
 @lru_cache
