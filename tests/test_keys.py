@@ -173,6 +173,22 @@ def test_keyring_is_preferred(url: str, fake_keyring: FakeKeyring) -> None:
     store.close()
 
 
+@pytest.mark.parametrize("kept_in", ["keyring", "file"])
+def test_a_key_that_is_there_is_never_replaced(
+    url: str, request: pytest.FixtureRequest, kept_in: str
+) -> None:
+    """A store that is made to say that it has no key yet costs nobody the key that it has."""
+    if kept_in == "keyring":
+        request.getfixturevalue("fake_keyring")
+    filled(url, None).close()
+    request.getfixturevalue("fake_keyring")
+    store = store_at(url, keys=None)
+    store.database.apply([("UPDATE ormco_store SET key_source = NULL, key_id = NULL, key_proof = NULL", ())])
+    assert value_of(store, "p")[0] == "at-p-0"
+    assert store.facts()["key_source"] == kept_in
+    store.close()
+
+
 def test_keyring_that_hangs(url: str, fake_keyring: FakeKeyring, monkeypatch: pytest.MonkeyPatch) -> None:
     """A keyring that does not answer in time is passed over at first, and is an error later."""
     monkeypatch.setattr("connector.store.keys._KEYRING_SECONDS", 0.2)

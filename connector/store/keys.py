@@ -95,13 +95,17 @@ def key_file(store_id: str) -> Path:
 def make_key(store_id: str) -> str:
     """Make a store's first key where no key is set: in the OS keyring if it answers, else in a file.
 
+    A key that is there for this store stays: a store that says that it has none yet was written to by hand.
+
     Returns:
         The source, as `load_keys` takes it.
 
     Raises:
         connector.errors.SealingKeyError: if it can be kept in neither.
     """
-    if _keep_in_keyring(store_id, new_key()):
+    if platform_folder("config") is not None and key_file(store_id).exists():
+        return FILE
+    if _keep_in_keyring(store_id, new_key(), replace=False):
         return KEYRING
     _create(key_file(store_id), new_key())
     return FILE
@@ -142,7 +146,7 @@ def save_keys(source: str, store_id: str, keys: Sequence[bytes]) -> None:
     """
     text = ",".join(_text(key) for key in keys)
     if source == KEYRING:
-        if not _keep_in_keyring(store_id, text):
+        if not _keep_in_keyring(store_id, text, replace=True):
             raise _keyring_is_silent()
         return
     path = key_file(store_id)
@@ -165,7 +169,7 @@ def _text(key: bytes) -> str:
     return base64.b64encode(key).decode("ascii")
 
 
-def _keep_in_keyring(store_id: str, text: str) -> bool:
+def _keep_in_keyring(store_id: str, text: str, *, replace: bool) -> bool:
     """Store a text in the OS keyring and read it back; False where there is no keyring that answers."""
 
     def keep() -> bool:
@@ -173,6 +177,8 @@ def _keep_in_keyring(store_id: str, text: str) -> bool:
 
         if keyring.get_keyring().priority <= 0:  # keyring's own sign for "no backend"
             return False
+        if not replace and keyring.get_password(_SERVICE, store_id):
+            return True
         keyring.set_password(_SERVICE, store_id, text)
         return keyring.get_password(_SERVICE, store_id) == text
 
