@@ -35,6 +35,7 @@ _BINARY: int = getattr(os, "O_BINARY", 0)
 _NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
 _GUARDED: int = _BINARY | _NO_FOLLOW | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _OTHERS = 0o077
+_MOST_LINKS = 40  # as the kernel
 
 
 def platform_folder(kind: str) -> Path | None:
@@ -168,9 +169,10 @@ def _make(missing: Sequence[Path]) -> None:
 
 
 def check_own_folder(path: Path) -> None:
-    """Refuse a folder in which another user can exchange files: theirs, or open to all without a sticky bit.
+    """Refuse a folder in which another user can exchange files, or that another user's link leads to.
 
-    The system's own folders (root's) are accepted.
+    Theirs, or open without a sticky bit to all or to a group that somebody else is in. The system's own
+    folders (root's) are accepted.
 
     Raises:
         PermissionError: if it is such a folder.
@@ -178,11 +180,48 @@ def check_own_folder(path: Path) -> None:
     """
     if not _POSIX:
         return
+    _check_links(path)
     status = os.stat(path)
     if not _is_trusted(status):
         raise _refused("its folder belongs to another user", path)
-    if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
+    if status.st_mode & stat.S_ISVTX:
+        return
+    if status.st_mode & stat.S_IWOTH:
         raise _refused("every user can exchange files in its folder", path)
+    if status.st_mode & stat.S_IWGRP and _has_others(status.st_gid):
+        raise _refused("a group of users can exchange files in its folder", path)
+
+
+def _check_links(path: Path) -> None:
+    """Refuse a path that leads through another user's symbolic link, however many links it takes."""
+    folder, names, links = "/", os.path.abspath(path).split("/"), 0
+    while names:
+        name = names.pop(0)
+        here = os.path.normpath(os.path.join(folder, name))
+        if name in ("", ".", "..") or not stat.S_ISLNK((status := os.lstat(here)).st_mode):
+            folder = here
+            continue
+        links += 1
+        if not _is_trusted(status) or links > _MOST_LINKS:
+            raise _refused("it is behind a link that another user made", path)
+        target = os.readlink(here)
+        folder = "/" if target.startswith("/") else folder
+        names[:0] = target.split("/")
+
+
+def _has_others(gid: int) -> bool:
+    """Return whether anybody but this user and root is in a group; root's own group is the system's."""
+    import grp
+    import pwd
+
+    if gid == 0:
+        return False
+    try:
+        named = set(grp.getgrgid(gid).gr_mem)
+    except KeyError:  # as in containers: a number that no user has
+        named = set()
+    users = [user for user in pwd.getpwall() if user.pw_gid == gid or user.pw_name in named]
+    return any(user.pw_uid not in (os.geteuid(), 0) for user in users)
 
 
 def check_owner(path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import stat
 import sys
 from collections.abc import Callable, Iterator
@@ -144,3 +146,44 @@ def test_owner_of_a_file_and_of_the_link_to_it(tmp_path: Path) -> None:
         with pytest.raises(PermissionError, match="another user"):
             check_owner(tmp_path / name)
     check_owner(tmp_path / "nothing")
+
+
+@needs_root
+@pytest.mark.parametrize("where", ["itself", "above", "behind one's own"])
+def test_a_folder_behind_another_users_link(tmp_path: Path, where: str) -> None:
+    """A link that was planted in a shared folder leads to none of one's own folders."""
+    (tmp_path / "own" / "below").mkdir(parents=True)
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o1777)
+    planted = tmp_path / "shared" / "link"
+    planted.symlink_to(tmp_path / "own")
+    os.chown(planted, STRANGER, STRANGER, follow_symlinks=False)
+    (tmp_path / "mine").symlink_to("shared/../shared/link")
+    path = {"itself": planted, "above": planted / "below", "behind one's own": tmp_path / "mine"}[where]
+    for look in (check_own_folder, make_own_folder, lambda path: make_own_folder(path / "new")):
+        with pytest.raises(PermissionError, match="link that another user made"):
+            look(path)
+    os.chown(planted, 0, 0, follow_symlinks=False)
+    check_own_folder(path)
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("group", "mode", "is_open"),
+    [("daemon", 0o770, True), ("daemon", 0o1770, False), ("daemon", 0o750, False), ("root", 0o770, False)],
+)
+def test_a_folder_that_a_group_can_write_to(tmp_path: Path, group: str, mode: int, is_open: bool) -> None:
+    """It is refused if somebody else is in the group; a group of one's own, or a sticky bit, is fine."""
+    (tmp_path / "shared").mkdir()
+    shutil.chown(tmp_path / "shared", group=group)
+    (tmp_path / "shared").chmod(mode)
+    with pytest.raises(PermissionError, match="a group") if is_open else contextlib.nullcontext():
+        check_own_folder(tmp_path / "shared")
+
+
+def test_links_that_lead_in_a_circle(tmp_path: Path) -> None:
+    """They are an error, not an endless search."""
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(OSError):  # noqa: PT011 - the system's or ours
+        check_own_folder(tmp_path / "a")

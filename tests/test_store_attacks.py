@@ -202,6 +202,21 @@ def test_what_another_user_made_beforehand_is_no_store(tmp_path: Path, plant: Ca
 
 
 @posix
+@needs_root
+def test_a_journal_beside_what_ones_own_link_leads_to(tmp_path: Path) -> None:
+    """SQLite would read it there, so it is looked for there."""
+    (tmp_path / "elsewhere").mkdir()
+    opened(f"sqlite:///{tmp_path}/elsewhere/real.db", KEY).close()
+    (tmp_path / "store.db").symlink_to("elsewhere/real.db")
+    (tmp_path / "elsewhere" / "real.db-wal").touch()
+    give_away(tmp_path / "elsewhere" / "real.db-wal")
+    store = store_at(f"sqlite:///{tmp_path}/store.db")
+    with pytest.raises(StoreUnavailableError, match="another user"):
+        store.check()
+    store.close()
+
+
+@posix
 @pytest.mark.parametrize("suffix", ["-reserve"])
 @pytest.mark.parametrize("hard", [True, False], ids=["hard link", "symbolic link"])
 def test_a_planted_link_is_not_written_through(tmp_path: Path, suffix: str, hard: bool) -> None:

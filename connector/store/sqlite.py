@@ -194,8 +194,11 @@ class SqliteDatabase:
         """Refuse files that another user has planted: SQLite would take over what a journal says."""
         try:
             check_own_folder(self._path.parent)
-            for suffix in ("", "-wal", "-shm", "-journal"):
-                check_owner(self._path.with_name(f"{self._path.name}{suffix}"))
+            check_owner(self._path)
+            real = Path(os.path.realpath(self._path))  # SQLite puts its journals beside what a link leads to
+            check_own_folder(real.parent)
+            for suffix in ("-wal", "-shm", "-journal"):
+                check_owner(real.with_name(f"{real.name}{suffix}"))
         except OSError as exc:
             raise StoreUnavailableError(
                 f"the store {self._path} is not used, because of {exc.filename}: {exc.strerror}",
