@@ -445,3 +445,31 @@ def test_a_server_elsewhere_has_to_prove_who_it_is(host: str, query: str, is_tru
     assert (b"me" in server.in_the_clear) is is_trusted
     assert ("sslrootcert=PATH" in caught.value.hint) is not is_trusted
     store.close()
+
+
+@pytest.mark.parametrize(
+    ("place", "environment"),
+    [
+        ("localhost:{port}/x", {"PGHOSTADDR": "127.1"}),
+        (":{port}/x", {"PGHOST": "127.1"}),
+        ("/x", {"PGSERVICE": "elsewhere"}),
+        ("localhost:1,127.1:{port}/x?hostaddr=127.0.0.1,", {}),
+        ("127.1:{port}/x", {"PGSSLMODE": "disable"}),
+    ],
+)
+def test_a_server_elsewhere_that_is_named_in_another_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, environment: dict[str, str]
+) -> None:
+    """The environment, a service file and lists of addresses are read as the driver reads them."""
+    server = FakeServer()
+    server.start()
+    port = server.listener.getsockname()[1]
+    (tmp_path / "services").write_text(f"[elsewhere]\nhost=127.0.0.1\nport={port}\n")
+    for name, value in {"PGSERVICEFILE": str(tmp_path / "services"), **environment}.items():
+        monkeypatch.setenv(name, value)
+    store = store_at(f"postgresql://me:made-up@{place.format(port=port)}")
+    with pytest.raises(StoreUnavailableError):
+        store.check()
+    server.listener.close()
+    assert server.in_the_clear == b""
+    store.close()

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from ipaddress import ip_address
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -196,12 +197,12 @@ _OWN_ROOTS = Path("~/.postgresql/root.crt")
 
 def _hosts(said: Mapping[str, Any]) -> list[str]:
     """Return the hosts that libpq would connect to; "" is the socket of this machine."""
-    named = (
-        said.get("hostaddr") or said.get("host") or os.environ.get("PGHOSTADDR") or os.environ.get("PGHOST")
-    )
-    if not named and "service" in said:
+    if said.get("service") or os.environ.get("PGSERVICE"):
         return ["a host that a file names"]
-    return str(named or "").split(",")
+    names = str(said.get("host") or os.environ.get("PGHOST") or "").split(",")
+    addresses = str(said.get("hostaddr") or os.environ.get("PGHOSTADDR") or "").split(",")
+    # An address goes before the name in the same place of the list.
+    return [address or name for name, address in zip_longest(names, addresses, fillvalue="")]
 
 
 def _is_here(host: str) -> bool:
