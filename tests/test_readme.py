@@ -118,6 +118,24 @@ def test_the_provider_files_can_be_read(text: str, tmp_path: Path) -> None:
     read_provider_file(str(tmp_path / "provider.toml"))
 
 
+def test_the_readme_is_short_and_its_links_lead_somewhere() -> None:
+    """At most 24,000 characters; each link to a heading or a file, and each path of a script, is there."""
+    assert len(README) <= 24_000
+    headings = {re.sub(r"[^a-z -]", "", line.lower()) for line in re.findall(r"^#+ (.+)$", README, re.M)}
+    anchors = {heading.replace(" ", "-") for heading in headings}
+    for target in re.findall(r"\]\(([^)\s]+)\)", README):
+        is_there = target[1:] in anchors if target.startswith("#") else (ROOT / target).exists()
+        assert is_there or "://" in target, target
+    for path in re.findall(r"`((?:scripts|tests|connector)/[\w./-]+)", README):
+        assert (ROOT / path).exists(), path
+
+
+def test_ci_runs_what_the_readme_says() -> None:
+    """The checks of a contributor are those of CI."""
+    assert (ROOT / ".ci" / "run").read_text("utf-8").splitlines()[-1] == "exec scripts/test"
+    assert "`scripts/test` runs every check" in README
+
+
 def test_the_shell_lines_are_real() -> None:
     """What a shell block shows is a script of this repository or a command of ormco."""
     for block in blocks("sh"):
