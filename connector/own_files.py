@@ -34,7 +34,7 @@ _BINARY: int = getattr(os, "O_BINARY", 0)
 # O_NONBLOCK: opening a named pipe would wait for its other end. It changes nothing for a regular file.
 _NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
 _GUARDED: int = _BINARY | _NO_FOLLOW | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
-_OTHERS = 0o077
+_OTHERS, _WRITERS = 0o077, 0o022
 _MOST_LINKS = 40  # as the kernel
 
 
@@ -67,13 +67,14 @@ def create_own_file(path: Path) -> int:
     return handle
 
 
-def open_own_file(path: Path, *, write: bool = False, one_link: bool = True) -> int:
+def open_own_file(path: Path, *, write: bool = False, one_link: bool = True, closed: bool = True) -> int:
     """Open a regular file that this user made and nobody else can read; return its handle.
 
     Args:
         path: the file; never followed if it is a symbolic link.
         write: open it to read and write, not to read alone.
         one_link: refuse a file that has a second name.
+        closed: refuse a file that others can read; one that others can write to is refused in any case.
 
     Raises:
         FileNotFoundError: if there is none.
@@ -87,7 +88,7 @@ def open_own_file(path: Path, *, write: bool = False, one_link: bool = True) -> 
             raise _refused("it is not a regular file", path) from None
         raise
     try:
-        _check_opened(os.fstat(handle), path, one_link=one_link)
+        _check_opened(os.fstat(handle), path, one_link=one_link, closed=closed)
     except BaseException:
         os.close(handle)
         raise
@@ -247,15 +248,15 @@ def check_owner(path: Path) -> None:
         raise _refused("it is not a regular file", path)
 
 
-def _check_opened(status: os.stat_result, path: Path, *, one_link: bool) -> None:
+def _check_opened(status: os.stat_result, path: Path, *, one_link: bool, closed: bool = True) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise _refused("it is not a regular file", path)
     if not _POSIX:
         return
     if status.st_uid != os.geteuid():
         raise _refused("it belongs to another user", path)
-    if status.st_mode & _OTHERS:
-        raise _refused("other users can read it", path)
+    if status.st_mode & (_OTHERS if closed else _WRITERS):
+        raise _refused(f"other users can {'read' if closed else 'write to'} it", path)
     if one_link and status.st_nlink != 1:
         raise _refused("it has a second name", path)
 

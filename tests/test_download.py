@@ -265,6 +265,49 @@ def test_rerun_without_sha1_is_recognised(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["note (2).txt", "note.txt"]
 
 
+def given_away(path: Path) -> None:
+    """Another user of this machine has put the file there, and can change it."""
+    os.chown(path, 65534, 65534)
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root gives files away")
+def test_file_of_another_user_is_not_taken_for_ones_own(tmp_path: Path) -> None:
+    """It holds the right bytes now; who owns it can exchange them afterwards."""
+    assert downloaded_beside(tmp_path, given_away) == ["note (2).txt", "note.txt"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs links and modes")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda path: path.chmod(0o622),
+        lambda path: (path.parent / "second").hardlink_to(path),
+        lambda path: path.replace(path.parent / "second") and path.symlink_to(path.parent / "second"),
+        lambda path: path.unlink() or os.mkfifo(path),
+    ],
+    ids=["open to others", "hard link", "symbolic link", "pipe"],
+)
+def test_file_that_others_can_exchange_is_not_taken_for_ones_own(tmp_path: Path, change: Any) -> None:
+    """It is downloaded anew, beside what is there."""
+    assert set(downloaded_beside(tmp_path, change)) - {"second"} == {"note (2).txt", "note.txt"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs modes")
+def test_file_that_others_may_read_is_recognised(tmp_path: Path) -> None:
+    """A practice may share what it downloads; the next run makes no second copy of it."""
+    assert downloaded_beside(tmp_path, lambda path: path.chmod(0o644)) == ["note.txt"]
+
+
+def downloaded_beside(folder: Path, change: Any) -> list[str]:
+    """Download a file with a stated SHA-1 twice, with a change of the first in between; return the names."""
+    file = plain("note.txt", sha1=hashlib.sha1(b"whole", usedforsecurity=False).hexdigest())
+    with downloading(answer(b"whole")) as run:
+        change(run([file], folder)[0].path)
+        (again,) = run([file], folder)
+    assert again.path.read_bytes() == b"whole"
+    return sorted(os.listdir(folder))
+
+
 def test_several_at_once_into_one_folder(tmp_path: Path) -> None:
     """Whatever runs beside it, each download reports a file that holds what was fetched."""
     contents = [os.urandom(50_000) for _ in range(3)]

@@ -8,6 +8,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -19,7 +20,7 @@ from connector.communicate.part_files import open_part, publish, sync_folder
 from connector.communicate.regions import own_address
 from connector.communicate.transfer import Progress, Transfer
 from connector.errors import CaseNotFoundError, ConnectorError, SettingError
-from connector.own_files import make_own_folder
+from connector.own_files import make_own_folder, open_own_file
 
 __all__ = ["Download", "Downloader", "Target", "Writable"]
 
@@ -170,18 +171,20 @@ def _present(folder: Path, name: str, sha1: str, taken: Collection[str]) -> Path
     """Return the file if an earlier download has put it into the folder, whole."""
     tried: list[str] = []
     path = folder / name
-    while path.is_file() and not path.is_symlink():
-        if path.name not in taken and _sha1_of(path) == sha1:
+    while os.path.lexists(path):
+        if path.name not in taken and _own_sha1(path) == sha1:
             return path
         tried.append(path.name)
         path = folder / numbered(name, tried)
     return None
 
 
-def _sha1_of(path: Path) -> str:
-    with path.open("rb") as content:
+def _own_sha1(path: Path) -> str | None:
+    """Return a file's SHA-1; None if others can change the file, by whatever name, after it was checked."""
+    with suppress(OSError), os.fdopen(open_own_file(path, closed=False), "rb") as content:
         # By the provider's choice; it is there against damage, not against an attacker.
         return hashlib.file_digest(content, lambda: hashlib.sha1(usedforsecurity=False)).hexdigest()
+    return None
 
 
 def _make_folder(folder: Path) -> None:
