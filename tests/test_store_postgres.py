@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import pwd
 import socket
 import sys
 import threading
@@ -472,4 +473,14 @@ def test_a_server_elsewhere_that_is_named_in_another_way(
         store.check()
     server.listener.close()
     assert server.in_the_clear == b""
+    store.close()
+
+
+def test_a_user_without_a_home_reaches_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service's user has neither HOME nor an entry in the list of users; their roots are the system's."""
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", dict[int, str]().__getitem__)
+    store = store_at("postgresql://me:made-up@127.1:9/x")
+    with pytest.raises(StoreUnavailableError):
+        store.check()
     store.close()

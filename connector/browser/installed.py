@@ -12,7 +12,7 @@ from pathlib import Path
 
 from connector.errors import BrowserUnavailableError
 
-__all__ = ["Browser", "find_browser"]
+__all__ = ["Browser", "find_browser", "home_folder"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ def find_browser(setting: str | None = None, *, headless: bool = False) -> Brows
 
 
 def _from_setting(setting: str) -> Browser:
-    path = _home() / setting[2:] if setting.startswith("~/") else Path(setting)
+    path = home_folder() / setting[2:] if setting.startswith("~/") else Path(setting)
     if path.suffix == ".app" and path.is_dir():
         path = path / "Contents" / "MacOS" / path.stem
     found = shutil.which(path) if path.name == setting or _is_program(path) else None
@@ -86,7 +86,7 @@ def _candidates(headless: bool) -> Iterator[tuple[str, Path]]:
 def _on_this_system() -> Iterator[tuple[str, Path]]:
     if sys.platform == "darwin":
         for name in ("Google Chrome", "Microsoft Edge", "Chromium"):
-            for folder in (Path("/Applications"), _home() / "Applications"):
+            for folder in (Path("/Applications"), home_folder() / "Applications"):
                 yield name, folder / f"{name}.app" / "Contents" / "MacOS" / name
     elif sys.platform == "win32":
         yield from _on_windows()
@@ -143,13 +143,13 @@ def _playwright_folder() -> Path:
     if chosen and chosen != "0":
         return Path(chosen)
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", _home() / "AppData" / "Local")) / "ms-playwright"
+        return Path(os.environ.get("LOCALAPPDATA", home_folder() / "AppData" / "Local")) / "ms-playwright"
     if sys.platform == "darwin":
-        return _home() / "Library" / "Caches" / "ms-playwright"
-    return Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache") / "ms-playwright"
+        return home_folder() / "Library" / "Caches" / "ms-playwright"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home_folder() / ".cache") / "ms-playwright"
 
 
-def _home() -> Path:
+def home_folder() -> Path:
     """Return this user's home folder; for a user without one, a place where nothing is."""
     try:
         return Path.home()

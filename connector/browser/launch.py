@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from connector.browser.installed import Browser
+from connector.browser.installed import Browser, home_folder
 from connector.browser.readiness import not_started, require_playwright
 from connector.browser.temporary_profile import is_root, is_sandbox_off, sandboxed, temporary_folder
 from connector.errors import BrowserUnavailableError
@@ -164,7 +164,7 @@ def _launch(
     (profile / "Default" / "Preferences").write_text(json.dumps(_PREFERENCES), encoding="utf-8")
     options = context_options(english=english) | ({} if headless else {"no_viewport": True})
     environment = _environment(temporary)
-    authority = Path(environment.get("XAUTHORITY") or Path.home() / ".Xauthority")
+    authority = Path(environment.get("XAUTHORITY") or home_folder() / ".Xauthority")
     if is_root() and authority.is_file():  # the key to the display, likewise
         environment["XAUTHORITY"] = str(shutil.copyfile(authority, temporary / "x-authority"))
     try:

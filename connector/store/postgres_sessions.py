@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from ipaddress import ip_address
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -185,14 +184,14 @@ def _tls(url: str) -> dict[str, str]:
     if (
         "sslrootcert" not in said
         and not os.environ.get("PGSSLROOTCERT")
-        and not _OWN_ROOTS.expanduser().exists()
+        and not os.path.exists(os.path.expanduser(_OWN_ROOTS))
     ):
         found["sslrootcert"] = "system"
     return found
 
 
 # Where libpq looks for the certificates of authorities by itself.
-_OWN_ROOTS = Path("~/.postgresql/root.crt")
+_OWN_ROOTS = "~/.postgresql/root.crt"
 
 
 def _hosts(said: Mapping[str, Any]) -> list[str]:

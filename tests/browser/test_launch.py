@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -24,6 +25,9 @@ from connector.browser.temporary_profile import sweep_leftovers
 from connector.browser.temporary_profile import temporary_folder as private_folder
 from connector.errors import BrowserUnavailableError, ExtraMissingError
 from tests.support.authorization_pages import browser_processes
+
+if sys.platform != "win32":
+    import pwd
 
 posix = pytest.mark.skipif(sys.platform != "linux", reason="the places are those of Linux")
 
@@ -174,6 +178,20 @@ def test_sandbox_that_is_impossible(browser: str, tmp_path: Path, monkeypatch: p
         open_browser(Browser(name="Chromium", path=browser), headless=True).__enter__()
     assert "ORMCO_BROWSER_SANDBOX=off" in caught.value.hint
     monkeypatch.setenv("ORMCO_BROWSER_SANDBOX", "off")
+    with open_browser(Browser(name="Chromium", path=browser), headless=True) as context:
+        assert len(context.pages) == 1
+
+
+@posix
+def test_user_without_a_home_has_a_browser(browser: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service's user has neither HOME nor an entry in the list of users."""
+
+    def no_entry(user: int) -> NoReturn:
+        raise KeyError(user)
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("XAUTHORITY", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", no_entry)
     with open_browser(Browser(name="Chromium", path=browser), headless=True) as context:
         assert len(context.pages) == 1
 
