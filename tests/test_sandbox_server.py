@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import socket
 import subprocess
 import sys
+import tempfile
 import tomllib
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -157,3 +159,27 @@ def test_sandbox_is_a_stranger() -> None:
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             for name in names:
                 assert not str(name).startswith("connector") or str(name).startswith("connector.sandbox")
+
+
+def test_folder_of_a_killed_sandbox_is_swept_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes when its process is dead, however it died, and not before; nothing else goes."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "ormco-sandbox-file").write_text("")
+    code = (
+        "import sys; from connector.sandbox import Sandbox\n"
+        "running = Sandbox().start(); print(flush=True); sys.stdin.read()"
+    )
+    environment = os.environ | {"TMPDIR": str(tmp_path), "TEMP": str(tmp_path)}
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as owner:
+        assert owner.stdout is not None
+        owner.stdout.readline()
+        with running_sandbox():
+            assert len(list(tmp_path.glob("*/provider.toml"))) == 2
+        assert len(list(tmp_path.glob("*/provider.toml"))) == 1
+        owner.kill()
+    with running_sandbox():
+        assert len(list(tmp_path.glob("*/provider.toml"))) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["ormco-sandbox-file"]

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
-import tempfile
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from connector.sandbox.accounts import LABS_OF_ORMCO, OTHER_PRACTICE, PRACTICE, Account
 from connector.sandbox.clients import CLIENT_ID, PUBLIC_CLIENT_ID, client_secret, provider_toml
+from connector.sandbox.folder import SandboxFolder
 from connector.sandbox.scenarios import check_scenarios
 
 if TYPE_CHECKING:
@@ -31,7 +29,7 @@ _REDIRECT_URI = "https://ormco.com/"
 class _Run:
     listener: Listener
     thread: threading.Thread
-    folder: Path
+    folder: SandboxFolder
 
 
 class Sandbox:
@@ -102,9 +100,9 @@ class Sandbox:
                 approval_seconds=self._approval_seconds,
             )
             listener = Listener(state, bound)
-        folder = Path(tempfile.mkdtemp(prefix="ormco-sandbox-"))
+        folder = SandboxFolder()
         toml = provider_toml(self.generation, state.base_url, self._scope)
-        (folder / "provider.toml").write_text(toml, "utf-8")
+        (folder.path / "provider.toml").write_text(toml, "utf-8")
         thread = threading.Thread(target=listener.serve_forever, name="sandbox", daemon=True)
         thread.start()
         self._run = _Run(listener=listener, thread=thread, folder=folder)
@@ -115,7 +113,7 @@ class Sandbox:
         if self._run is not None:
             self._run.listener.close()
             self._run.thread.join()
-            shutil.rmtree(self._run.folder, ignore_errors=True)
+            self._run.folder.remove()
         self._run = None
 
     @property
@@ -129,7 +127,7 @@ class Sandbox:
         url = self.url
         return {
             "generation": self.generation,
-            "provider_file": str(self._running.folder / "provider.toml"),
+            "provider_file": str(self._running.folder.path / "provider.toml"),
             "client_id": self._client_id,
             "client_secret": client_secret(self.generation),
             "redirect_uri": next(iter(self._redirect_uris), _REDIRECT_URI),

@@ -53,9 +53,7 @@ class Pooler:
         config.write_text(database + "\n".join(lines) + "\n")
         if self._user is not None:
             shutil.chown(self._folder, self._user)
-        self._process = subprocess.Popen(
-            [self._program, "-q", config], user=self._user, stdin=subprocess.DEVNULL, cwd="/"
-        )
+        self._guard = self._guarded(config)
         ends = time.monotonic() + 30
         while not (self._folder / ".s.PGSQL.6432").exists():
             assert time.monotonic() < ends, "PgBouncer does not start"
@@ -63,9 +61,17 @@ class Pooler:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        assert self._guard.stdin is not None
+        self._guard.stdin.close()
+        self._guard.wait()
+
+    def _guarded(self, config: Path) -> subprocess.Popen[bytes]:
+        """Start PgBouncer under what ends it and sweeps up once this process has ended, however it ended."""
+        run = '"$0" -q "$1" & cat >/dev/null; kill -9 $!; wait; rm -rf "$2"'
+        command = ["sh", "-c", run, self._program, config, self._folder]
+        return subprocess.Popen(
+            command, user=self._user, stdin=subprocess.PIPE, cwd="/", start_new_session=True
+        )
 
     def url(self, server_url: str) -> str:
         """Return the URL of a server's database, through the pooler."""

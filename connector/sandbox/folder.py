@@ -1,0 +1,66 @@
+"""The folder of a running sandbox, for the files that it describes itself with."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+try:
+    import fcntl
+except ImportError:  # Windows, where a file that is open cannot be removed
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["SandboxFolder"]
+
+_PREFIX = "ormco-sandbox-"
+_LOCK = "lock"
+
+
+class SandboxFolder:
+    """A folder in the system's temporary one; folders that killed processes left there are removed first.
+
+    A sandbox holds a lock in its folder. The system frees it with the process, however that ended.
+    """
+
+    def __init__(self) -> None:
+        for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+            _remove_if_left(left)
+        while True:
+            self.path: Path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+            # Another process that starts now may take it for one that was left.
+            with suppress(FileNotFoundError):
+                self._lock: BinaryIO = (self.path / _LOCK).open("xb")
+                if _is_locked(self._lock) and self.path.exists():
+                    return
+                self._lock.close()
+
+    def remove(self) -> None:
+        """Remove the folder with all that is in it."""
+        self._lock.close()
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _remove_if_left(folder: Path) -> None:
+    with suppress(OSError):
+        if folder.is_symlink() or (hasattr(os, "getuid") and folder.stat().st_uid != os.getuid()):
+            return
+        with (folder / _LOCK).open("rb") as lock:
+            if _is_locked(lock) and fcntl is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+        if fcntl is None:
+            (folder / _LOCK).unlink()  # fails while its sandbox runs
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_locked(lock: BinaryIO) -> bool:
+    """Lock a file for this process alone; return whether it could be."""
+    if fcntl is not None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+    return True
