@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import itertools
@@ -56,7 +57,13 @@ def ranges() -> Any:
     return [(request.headers.get("Range"), request.headers.get("If-Range")) for request in REQUESTS]
 
 
-@pytest.mark.parametrize("validator", [{"ETag": '"v1"'}, {"Last_Modified": "Tue, 03 Mar 2026 12:00:00 GMT"}])
+CHANGED = "Tue, 03 Mar 2026 12:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    "validator",
+    [{"ETag": '"v1"'}, {"Last_Modified": CHANGED, "Date": "Tue, 03 Mar 2026 12:01:00 GMT"}],
+)
 def test_resume_asks_whether_it_is_the_same_file(validator: Any) -> None:
     """Without a SHA-1, the rest is asked for with `If-Range`, by ETag or date."""
     assert fetch(cut(OLD, 400, **validator), part(OLD, 400, **validator)) == OLD
@@ -86,6 +93,43 @@ def test_rest_that_nobody_vouches_for_is_not_used(rest: Any) -> None:
 def test_cut_without_any_validator_begins_anew() -> None:
     """If nothing tells two versions of a file apart, the whole is fetched again."""
     assert fetch(cut(OLD, 400), part(NEW, 400), answer(NEW)) == NEW
+
+
+@pytest.mark.parametrize(
+    "validator",
+    [
+        {"ETag": 'W/"v1"'},
+        {"Last_Modified": CHANGED, "Date": "Tue, 03 Mar 2026 12:00:59 GMT"},
+        {"Last_Modified": CHANGED, "Date": "yesterday"},
+        {"Last_Modified": CHANGED},
+    ],
+    ids=["weak tag", "just changed", "no readable date", "no date"],
+)
+def test_weak_validator_begins_anew(validator: Any) -> None:
+    """A file can change twice within a second, and keep its weak tag: the rest may be another file's."""
+    assert fetch(cut(OLD, 400, **validator), part(NEW, 400, **validator), answer(NEW)) == NEW
+
+
+@pytest.mark.parametrize("sha1", [None, SHA1], ids=["no SHA-1", "SHA-1"])
+def test_file_that_comes_packed_is_unpacked(sha1: Any) -> None:
+    """A proxy may pack what it was asked for as it is; its length is that of the packed file."""
+    packed = gzip.compress(OLD)
+    assert fetch(answer(packed, Content_Encoding="gzip"), sha1=sha1) == OLD
+    tags = {"Content_Encoding": "gzip", "ETag": '"v1"'}
+    assert fetch(cut(packed, 20, **tags), part(NEW, 400, ETag='"v1"'), answer(OLD), sha1=sha1) == OLD
+
+
+@pytest.mark.parametrize(
+    "unasked",
+    [
+        answer(OLD[:300], 206, Content_Range="bytes 0-299/*", ETag='"v1"'),
+        answer(status=416, Content_Range="bytes */0"),
+    ],
+    ids=["part of unknown length", "no part of nothing"],
+)
+def test_part_that_nobody_asked_for_is_no_whole_file(unasked: Any) -> None:
+    """A short file is never taken for the whole one."""
+    assert fetch(unasked, answer(OLD)) == OLD
 
 
 def test_206_that_is_too_short_is_gone_on_with() -> None:
@@ -167,6 +211,26 @@ def test_redirect_to_allowed_storage_carries_no_token() -> None:
     assert "Authorization" not in asked.headers
     assert asked.headers["Range"] == "bytes=400-"
     assert REQUESTS[0].headers["Authorization"] == "Bearer AT"
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://[::1/x",
+        "http://127.0.0.1:999999/x",
+        "ftp://127.0.0.1/x",
+        "file:///etc/passwd",
+        "http://storage.test/x",
+        "https://u:made-up@storage.test/x",
+        "https://storage.test\\@other.test/x",
+    ],
+)
+def test_redirect_to_no_usable_address_is_said_at_once(location: str) -> None:
+    """Neither a foreign exception, nor a file of this machine, nor health data over a plain connection."""
+    with pytest.raises(SettingError) as refused:
+        fetch(answer(status=302, Location=location), hosts=["storage.test", "127.0.0.1"])
+    assert len(REQUESTS) == 1
+    assert "made-up" not in str(refused.value)
 
 
 def test_redirects_end() -> None:

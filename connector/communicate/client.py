@@ -31,6 +31,7 @@ __all__ = [
     "AuthorizedSession",
     "Token",
     "origin",
+    "read_http_date",
     "read_json",
     "read_refusal",
     "unavailable",
@@ -165,7 +166,7 @@ class ApiClient:
             if fresh is not None:
                 response.close()
                 response = call(self._session, method, url, auth=_OriginAuth(fresh, self.origins), **options)
-        self.server_time = _date(response)
+        self.server_time = read_http_date(response.headers.get("Date"))
         return response
 
     def _renewed(self, rejected: Secret) -> Secret | None:
@@ -246,10 +247,10 @@ def unavailable(response: requests.Response, clock: Clock) -> ProviderUnavailabl
     return unexpected_response(response.url, what, wait=retry_after(response, clock.time()))
 
 
-def _date(response: requests.Response) -> datetime | None:
-    """Return the server's own time, to the second."""
+def read_http_date(value: str | None) -> datetime | None:
+    """Return the time that a header names, to the second, in UTC; None if it names none."""
     try:
-        time = parsedate_to_datetime(response.headers.get("Date", ""))
+        time = parsedate_to_datetime(value or "")
         return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
     except (ValueError, TypeError, OverflowError):
         return None

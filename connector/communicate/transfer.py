@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Collection
+from datetime import timedelta
 from typing import BinaryIO
 from urllib.parse import urljoin, urlsplit
 
 import requests
+from requests.utils import requote_uri
 
 from connector.clock import Deadline
 from connector.communicate.case_reader import refusal
-from connector.communicate.client import ApiClient, origin, unexpected_response
+from connector.communicate.client import ApiClient, read_http_date, unexpected_response
 from connector.communicate.models import CaseFile
+from connector.communicate.regions import own_address
 from connector.errors import ProviderUnavailableError, SettingError
 from connector.oauth.http import stream
+from connector.oauth.provider import require_secure
 
 __all__ = ["Progress", "Transfer"]
 
@@ -25,6 +29,7 @@ _LARGEST = 1 << 35
 _LONGEST_SECONDS = 6 * 3600.0
 _LONGEST_PAUSE = 60.0
 _MOST_REDIRECTS = 3
+_STRONG_AFTER = timedelta(minutes=1)  # RFC 9110 §8.8.2.2
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _RANGE = re.compile(r"bytes (?:(\d{1,15})-\d{1,15}|\*)/(\d{1,15}|\*)")
 
@@ -133,32 +138,41 @@ class Transfer:
             if response.status_code not in _REDIRECTS:
                 break
             response.close()
-            url = self._redirected(api, url, response.headers.get("Location", ""))
+            url = self._redirected(api, url, response.headers.get("Location") or url)
             response = api.stream_unauthorized(url, headers=headers)
         if response.status_code not in (200, 206, 416):
             raise refusal(response, api.clock)
         return response
 
     def _redirected(self, api: ApiClient, url: str, location: str) -> str:
-        target = urljoin(url, location)
-        host = urlsplit(target).hostname or ""
-        if host not in self._hosts and origin(target) not in api.origins:
+        location = requote_uri(location)  # some servers leave spaces in it
+        own = own_address(location, url, api.origins)
+        if own is not None:
+            return own
+        try:
+            target = urljoin(url, location)
+            host = urlsplit(target).hostname or "nowhere"
+        except ValueError:
+            target, host = "", "an address that cannot be read"
+        if host not in self._hosts:
             raise SettingError(
-                f"the provider sends the download to {host or 'nowhere'}, which is none of its own hosts",
+                f"the provider sends the download to {host}, which is none of its own hosts",
                 hint="If that is where 3Shape keeps its files, add it to the provider's download_hosts.",
             )
-        return target
+        return require_secure(target, "the address to which the provider sends the download")
 
     def _begin(self, response: requests.Response) -> None:
         """Go to where the answer goes on."""
         validator = _validator(response)
         if response.status_code == 200:
             self._restart()
-            self._total, self._validator = _number(response.headers.get("Content-Length")), validator
+            self._validator = validator
+            # Of a file that comes packed, though nobody asked for it, it is the packed length.
+            self._total = None if _is_packed(response) else _number(response.headers.get("Content-Length"))
             return
         found = _RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
         start, total = map(_number, found.groups()) if found else (None, None)
-        if response.status_code == 416 and total == self.size:
+        if response.status_code == 416 and total == self.size > 0:
             start = self.size  # nothing is missing
         elif response.status_code == 416:
             start = None
@@ -171,9 +185,10 @@ class Transfer:
         """Return whether the rest belongs to what is there, as far as the server and a SHA-1 can prove it."""
         if self._total is not None and total is not None and total != self._total:
             return False
-        if self._wanted.sha1 is not None or self.size == 0:
+        if self._wanted.sha1 is not None:
             return True
-        return validator is not None and validator == self._validator and total is not None
+        same = self.size == 0 or (validator is not None and validator == self._validator)
+        return same and total is not None
 
     def _write(self, chunk: bytes) -> None:
         self._out.write(chunk)
@@ -190,11 +205,22 @@ class Transfer:
 
 
 def _validator(response: requests.Response) -> str | None:
-    """Return what `If-Range` takes: a strong ETag, or the date of the last change (RFC 9110 §13.1.5)."""
+    """Return what `If-Range` takes: a strong ETag, or the date of the last change (RFC 9110 §13.1.5).
+
+    The date serves only if a minute had passed since: within one second a file can change twice.
+    """
     etag = response.headers.get("ETag", "")
+    if _is_packed(response):  # a range would be one of the packed file
+        return None
     if etag.startswith('"'):
         return etag
-    return response.headers.get("Last-Modified") or None
+    changed, now = (read_http_date(response.headers.get(name)) for name in ("Last-Modified", "Date"))
+    is_old = changed is not None and now is not None and now - changed >= _STRONG_AFTER
+    return response.headers["Last-Modified"] if is_old else None
+
+
+def _is_packed(response: requests.Response) -> bool:
+    return response.headers.get("Content-Encoding", "identity").strip().lower() != "identity"
 
 
 def _number(text: str | None) -> int | None:
