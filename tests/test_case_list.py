@@ -129,6 +129,37 @@ def test_server_that_ignores_the_page_is_not_believed() -> None:
         read_all(reader)
 
 
+def test_server_that_ignores_the_page_is_not_believed_where_its_count_fits() -> None:
+    """The same page, as often as the list has pages, is no list with every case twice."""
+    reader: Any = FakeReader(20)
+    first = reader.page(0, None, None)
+    reader.page = lambda number, since, until: first
+    reader.updated = lambda since: []
+    with pytest.raises(ProviderUnavailableError, match="fewer cases"):
+        read_all(reader)
+
+
+def test_case_that_the_list_names_twice_is_read_once() -> None:
+    """It is no reason to read nothing: nothing moved, and every entry was read."""
+    reader: Any = FakeReader(15)
+    reader.page_size = 8
+    pages = [reader.page(number, None, None) for number in (0, 1)]
+    again = CasePage(cases=[*pages[1].cases, pages[1].cases[-1]], size=8, count=16)
+    pages = [replace(pages[0], count=16), again]
+    reader.page = lambda number, since, until: pages[number]
+    reader.updated = lambda since: []
+    assert len(read_all(reader)) == 15
+    assert len(list(list_newest(reader))) == 15
+
+
+def test_count_that_cannot_be_right_ends_no_list() -> None:
+    """A server that counts none, and lists some, is read to the end."""
+    reader: Any = FakeReader(25)
+    pages = [replace(reader.page(number, None, None), count=0) for number in range(4)]
+    reader.page = lambda number, since, until: pages[number]
+    assert len(read_all(reader)) == 25
+
+
 def test_endless_list_ends() -> None:
     """A list without a count that never gets empty is given up."""
     reader: Any = FakeReader(10)

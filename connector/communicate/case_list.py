@@ -30,8 +30,10 @@ def list_newest(
     """
     seen: set[str] = set()
     for page in _pages(reader, since, until):
-        yield from (case for case in page.cases if case.id not in seen)
-        seen.update(case.id for case in page.cases)
+        for case in page.cases:
+            if case.id not in seen:
+                seen.add(case.id)
+                yield case
 
 
 def list_all(reader: CaseReader, since: datetime | None = None, until: datetime | None = None) -> list[Case]:
@@ -44,6 +46,7 @@ def list_all(reader: CaseReader, since: datetime | None = None, until: datetime 
         connector.errors.ProviderUnavailableError: it does not end, or has fewer cases than it counts.
     """
     found: dict[str, Case] = {}
+    before = None
     for _ in range(_PASSES):
         reading = _Reading()
         for page in _pages(reader, since, until):
@@ -53,8 +56,11 @@ def list_all(reader: CaseReader, since: datetime | None = None, until: datetime 
         merge(found, reading.cases.values())
         jumped = reader.updated(reading.started - _OVERLAP)
         merge(found, (case for case in jumped if _within(case, since, until)))
-        if not reading.shrunk and len(found) >= reading.expected:
+        # What is still there twice did not move while it was read: the list names it twice.
+        twice = reading.whole and not reading.repeats and reading.cases.keys() == before
+        if not reading.shrunk and (twice or len(found) >= reading.expected):
             break
+        before = reading.cases.keys()
     else:
         if len(found) < reading.expected:
             raise reader.unexpected("fewer cases than it counts")
@@ -92,7 +98,8 @@ def _pages(reader: CaseReader, since: datetime | None, until: datetime | None) -
         read += page.size
         number += 1
         yield page
-        if page.size == 0 or (page.count is not None and read >= page.count):
+        # A count of fewer cases than are on the page itself is wrong.
+        if page.size == 0 or (page.count is not None and read >= page.count >= page.size):
             return
         new = {case.id for case in page.cases} - seen
         seen |= new
@@ -106,6 +113,7 @@ class _Reading:
     def __init__(self) -> None:
         self.cases: dict[str, Case] = {}
         self.started = _OLDEST
+        self.repeats: bool = False  # a page without a new case: the server may have ignored its number
         self._counts: list[int] = []
         self._read = self._unreadable = 0
 
@@ -113,6 +121,7 @@ class _Reading:
         if not self._read:
             self.started = now
         self._read += page.size
+        self.repeats |= bool(page.cases) and self.cases.keys() >= {case.id for case in page.cases}
         self._unreadable += page.size - len(page.cases)
         self._counts += [] if page.count is None else [page.count]
         merge(self.cases, page.cases)
@@ -125,8 +134,12 @@ class _Reading:
     @property
     def steady(self) -> bool:
         """Whether nothing was there twice and the count stayed, and was right."""
-        once = len(self.cases) + self._unreadable == self._read
-        return once and (not self._counts or set(self._counts) == {self._read})
+        return self.whole and len(self.cases) + self._unreadable == self._read
+
+    @property
+    def whole(self) -> bool:
+        """Whether the count stayed, and as many entries were read."""
+        return not self._counts or set(self._counts) == {self._read}
 
     @property
     def shrunk(self) -> bool:

@@ -18,7 +18,7 @@ from connector.communicate.client import (
     unexpected_response,
 )
 from connector.communicate.models import Case, is_case_id, read_case
-from connector.communicate.regions import ApiRegion
+from connector.communicate.regions import ApiRegion, lowered
 from connector.errors import CaseNotFoundError, ClientRefusedError, ConnectorError, ProviderUnavailableError
 
 __all__ = ["CasePage", "CaseReader", "Labs", "age_key", "merge", "refusal"]
@@ -150,7 +150,7 @@ class CaseReader:
         params = {"from": isoformat(since) or ""} | ({"to": isoformat(until) or ""} if until else {})
         answer = self._get("updatedcases", params)
         if isinstance(answer, dict):
-            answer = answer.get("Cases")
+            answer = lowered(answer).get("cases")
         if not isinstance(answer, list):
             raise self.unexpected()
         newest: dict[str, Case] = {}
@@ -168,10 +168,10 @@ class CaseReader:
         params |= {"from": isoformat(since) or ""} if since else {}
         params |= {"to": isoformat(until) or ""} if until else {}
         answer = self._get("cases", params)
-        items = answer.get("Cases") if isinstance(answer, dict) else None
+        fields = lowered(answer) if isinstance(answer, dict) else {}
+        items, count = fields.get("cases"), fields.get("count")
         if not isinstance(items, list):
             raise self.unexpected()
-        count = answer.get("Count")
         known = isinstance(count, int) and not isinstance(count, bool) and count >= 0
         cases = [case for item in items if (case := read_case(item))]
         return CasePage(cases=cases, size=len(items), count=count if known else None)
