@@ -276,6 +276,11 @@ def test_file_of_another_user_is_not_taken_for_ones_own(tmp_path: Path) -> None:
     assert downloaded_beside(tmp_path, given_away) == ["note (2).txt", "note.txt"]
 
 
+def become_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs links and modes")
 @pytest.mark.parametrize(
     "change",
@@ -283,7 +288,7 @@ def test_file_of_another_user_is_not_taken_for_ones_own(tmp_path: Path) -> None:
         lambda path: path.chmod(0o622),
         lambda path: (path.parent / "second").hardlink_to(path),
         lambda path: path.replace(path.parent / "second") and path.symlink_to(path.parent / "second"),
-        lambda path: path.unlink() or os.mkfifo(path),
+        become_pipe,
     ],
     ids=["open to others", "hard link", "symbolic link", "pipe"],
 )

@@ -68,7 +68,7 @@ class Pooler:
     def _guarded(self, config: Path) -> subprocess.Popen[bytes]:
         """Start PgBouncer under what ends it and sweeps up once this process has ended, however it ended."""
         run = '"$0" -q "$1" & cat >/dev/null; kill -9 $!; wait; rm -rf "$2"'
-        command = ["sh", "-c", run, self._program, config, self._folder]
+        command = ["sh", "-c", run, self._program, str(config), str(self._folder)]
         return subprocess.Popen(
             command, user=self._user, stdin=subprocess.PIPE, cwd="/", start_new_session=True
         )
