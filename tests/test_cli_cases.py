@@ -21,6 +21,7 @@ from click.testing import CliRunner
 from connector.cli import ormco
 from tests.support.cases import Workflow, connected, settings
 from tests.support.sandbox import RunningSandbox
+from tests.support.small_disk import on_a_small_disk
 
 WORKFLOW = ("receive", "accept", "request-approval", "reject", "resend", "approve")
 HEALTH_DATA = ("Zaphod", "Quux", "EXT-00001", "REF-00001", "30001_1602", "1417500001", "Alex Maple")
@@ -306,6 +307,22 @@ def test_full_output_is_one_error(workflow: Workflow, env: dict[str, str]) -> No
         )
     assert (done.returncode, done.stderr.count("Error:"), "Traceback" in done.stderr) == (1, 1, False)
     assert len(objects(run("watch", "maple", "--once", "--json"))) == 2
+
+
+def test_full_disk_does_not_hide_the_files_that_were_saved(
+    workflow: Workflow, env: dict[str, str], tmp_path: Path
+) -> None:
+    """The answer has each file that is there, and why the others are not."""
+    attachments = [{"name": "small.bin", "size": 1000}, {"name": "large.bin", "size": 60_000}]
+    (case_id,) = workflow.send(attachments=attachments)
+    command = ["cases", "download", "maple", case_id, "--only", "attachment", "--to", str(tmp_path / "small")]
+    done = on_a_small_disk(tmp_path / "small", "32k", ["-m", "connector", *command, "--json"], env)
+    assert done.returncode == 10, done.stderr
+    files = json.loads(done.stdout)["files"]
+    saved = [file for file in files if file["error"] is None]
+    assert 0 < len(saved) < len(files)
+    assert {file["error"]["kind"] for file in files if file["error"]} == {"setting"}
+    assert all(file["verified"] for file in saved)
 
 
 def test_watch_names_whom_it_cannot_follow(

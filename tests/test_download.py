@@ -360,6 +360,38 @@ def test_download_into_an_object(tmp_path: Path) -> None:
     assert {name: place.getvalue() for name, place in places.items()} == {"good.bin": whole}
 
 
+def test_download_into_an_open_file(tmp_path: Path) -> None:
+    """A bare file object takes one file, and a callback may give what only counts; neither is closed."""
+    sizes: list[int] = []
+
+    class Counter:
+        """A place of a caller's own: it has `write`, and nothing else."""
+
+        def write(self, data: bytes, /) -> None:
+            sizes.append(len(data))
+
+    with downloading(answer(b"whole" * 100)) as run, (tmp_path / "open").open("wb") as out:
+        (first,) = run([plain("a.bin")], out)
+        (second,) = run([plain("b.bin")], lambda file: Counter())
+        assert not out.closed
+    assert (tmp_path / "open").read_bytes() == b"whole" * 100
+    assert (first.size, second.size, sum(sizes), first.error, second.error) == (500, 500, 500, None, None)
+
+
+@pytest.mark.parametrize("target", [io.BytesIO(), 7, None], ids=["one for two files", "number", "nothing"])
+def test_target_that_cannot_be_used(target: Any) -> None:
+    """It is refused in words before anything is asked for."""
+    with downloading(answer(b"whole")) as run, pytest.raises(SettingError, match="cannot be written"):
+        run([plain("a.bin"), plain("b.bin")], target)
+
+
+def test_folder_may_be_a_text(tmp_path: Path) -> None:
+    """A folder's name will do."""
+    with downloading(answer(b"whole")) as run:
+        (done,) = run([plain("a.bin")], str(tmp_path / "out"))
+    assert done.path == tmp_path / "out" / "a.bin"
+
+
 NAMES = st.text(st.characters(codec=None), max_size=300) | st.sampled_from(
     ["con", "a/../b", "é" * 200, "x." * 90]
 )

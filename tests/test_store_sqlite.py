@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 import stat
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +22,7 @@ from connector.errors import (
 )
 from connector.store import Store, open_store
 from connector.store.sqlite_facts import network_share
-from tests.support.processes import ROOT
+from tests.support.small_disk import on_a_small_disk
 from tests.support.stores import KEY, put, row_of, store_at, value_of
 
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
@@ -213,23 +210,7 @@ def test_interrupted_write_leaves_nothing(store: Store) -> None:
 
 def _on_a_small_disk(folder: Path, scenario: str) -> str:
     """Run tests.support.full_disk on a file system of 4 MB of its own."""
-    unshare = shutil.which("unshare")
-    if unshare is None:
-        pytest.skip("unshare is not installed: a full disk cannot be tried")
-    isolate = ["--mount"] if os.getuid() == 0 else ["--user", "--map-root-user", "--mount"]
-    mount = (
-        f"mount -t tmpfs -o size=4m tmpfs '{folder}' && exec '{sys.executable}' -m tests.support.full_disk"
-    )
-    done = subprocess.run(
-        [unshare, *isolate, "sh", "-c", f"{mount} '{folder}' {scenario}"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    if "mount" in done.stderr or "unshare" in done.stderr:
-        pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
+    done = on_a_small_disk(folder, "4m", ["-m", "tests.support.full_disk", str(folder), scenario])
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

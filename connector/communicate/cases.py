@@ -238,8 +238,9 @@ class Cases:
             practice_id: whose connection to use; STL files are asked for as the lab's own account, the
                 connection `lab:REGION`, if there is one.
             case_id: the case.
-            target: a folder, made if need be; or a function that is called with each file and returns what
-                to write it to, a binary file object or any object with `write(bytes)`.
+            target: a folder, made if need be; a function that is called with each file and returns what to
+                write it to, a binary file object or any object with `write(bytes)`; or such an object, for a
+                single file.
             kinds: of "scan", "design", "attachment".
             version: which version of the case; None: the newest.
             all_cases: also if Ormco's lab is not among its actors.
@@ -248,7 +249,7 @@ class Cases:
 
         Raises:
             connector.errors.CaseNotFoundError: there is no such case.
-            connector.errors.SettingError: the folder cannot be written.
+            connector.errors.SettingError: the target is no folder and no file that can be written.
         """
         from connector.communicate.download import Downloader
 

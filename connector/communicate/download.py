@@ -35,8 +35,8 @@ class Writable(Protocol):
         """Take some bytes."""
 
 
-# A folder, or what returns the place for each file's bytes.
-Target = Path | Callable[[CaseFile], Writable]
+# A folder; what returns the place for each file's bytes; or the place itself, for a single file.
+Target = str | os.PathLike[str] | Callable[[CaseFile], Writable] | Writable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,26 +85,27 @@ class Downloader:
         self._hosts = hosts
         self._progress = progress
 
-    def run(self, case: Case, files: Iterable[CaseFile], target: Target) -> Iterator[Download]:
+    def run(self, case: Case, files: Collection[CaseFile], target: Target) -> Iterator[Download]:
         """Download files one after the other; one that cannot be had does not stop the others.
 
         Raises:
-            connector.errors.SettingError: the folder cannot be made.
+            connector.errors.SettingError: the folder cannot be made, or nothing can be written to the target.
         """
-        if isinstance(target, Path):
-            _make_folder(target)
+        place = _checked(target, len(files))
+        if isinstance(place, Path):
+            _make_folder(place)
         taken: list[str] = []
         for file in files:
             try:
-                if isinstance(target, Path):
-                    download = self._save(case, file, target, taken)
+                if isinstance(place, Path):
+                    download = self._save(case, file, place, taken)
                 else:
-                    download = self._hand_over(case, file, target)
+                    download = self._hand_over(case, file, place)
             except ConnectorError as error:
                 download = Download(file=file, error=error)
             except OSError as error:
                 # Also a full disk: what was saved before is kept, and a smaller file may fit.
-                where = target if isinstance(target, Path) else "the target"
+                where = place if isinstance(place, Path) else "the target"
                 download = Download(file=file, error=_unwritable(where, error))
             taken += [download.path.name] if download.path else []
             yield download
@@ -165,6 +166,24 @@ class Downloader:
                 "a file's address is not on one of the provider's own hosts", hint="It was not asked for."
             )
         return f"{base}cases/{case.id}/attachments/{key}"
+
+
+def _checked(target: Target, count: int) -> Path | Callable[[CaseFile], Writable]:
+    if isinstance(target, str | os.PathLike):
+        return Path(target)
+    if callable(target):
+        return target
+    if not hasattr(target, "write"):
+        raise SettingError(
+            f"a file cannot be written to {type(target).__name__}",
+            hint="Give a folder, a file object, or a function that returns one for each file.",
+        )
+    if count > 1:
+        raise SettingError(
+            f"{count} files cannot be written to one file object",
+            hint="Give a folder, or a function that returns a file object for each file.",
+        )
+    return lambda file: target
 
 
 def _present(folder: Path, name: str, sha1: str, taken: Collection[str]) -> Path | None:

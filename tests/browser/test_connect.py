@@ -66,6 +66,18 @@ def test_connect_again_is_repair(classic: RunningSandbox, store_url: str) -> Non
 
 
 @pytest.mark.usefixtures("one_browser")
+def test_no_is_not_called_a_yes_on_the_way(classic: RunningSandbox, store_url: str) -> None:
+    """After *Cancel*, no line of the checklist says that access was allowed."""
+    classic.set_scenarios("deny")
+    status, _, messages = ormco_run(
+        ["connect", "practice-42", "--headless", "--no-lab"], env_of(classic, store_url)
+    )
+    assert status == 4
+    assert messages.count("✓") == 3
+    assert "was allowed" not in messages
+
+
+@pytest.mark.usefixtures("one_browser")
 @pytest.mark.parametrize(
     ("scenario", "status", "kind"),
     [

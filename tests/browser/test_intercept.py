@@ -21,7 +21,10 @@ FRAMES = {
     "any path": "<iframe src='{0}any/where?error=1'></iframe>",
     "no parameter": "<iframe src='{0}'></iframe>",
     "a frame in a frame": "<iframe srcdoc=\"<iframe src='{0}?code=ATTACKERCODE'></iframe>\"></iframe>",
-    "redirected by the provider": "<iframe src='/302'></iframe>",
+    "redirected by the provider": "<iframe src='/away'></iframe>",
+    "a portal and a fenced frame": "<portal src='{0}?code=A'></portal><fencedframe src='{0}?code=A'>"
+    "</fencedframe><script>f = document.querySelector('fencedframe'); if (self.FencedFrameConfig)"
+    " f.config = new FencedFrameConfig('{0}?code=A')</script>",
     "a posted form": "<iframe name=f></iframe><form id=x method=post target=f action='{0}'>"
     "<input name=code value=ATTACKERCODE></form><script>x.submit()</script>",
     "object and embed": "<object data='{0}?code=A' type='text/html'></object>"
@@ -39,12 +42,14 @@ PARTS = {
     "prefetched": "<link rel=prefetch as=document href='{0}?code=A'><link rel=prerender href='{0}?code=A'>"
     "<link rel=preload as=fetch href='{0}?code=A'><link rel=manifest href='{0}?code=A'>"
     "<link rel=dns-prefetch href='{0}'>",
+    "speculated, by the provider": '<script type=speculationrules>{{"prefetch": [{{"urls": ["/away"]}}],'
+    '"prerender": [{{"urls": ["/away", "/window"]}}]}}</script>',
     "speculated": '<script type=speculationrules>{{"prefetch": [{{"urls": ["{0}?code=A"]}}],'
     '"prerender": [{{"urls": ["{0}?code=A"]}}]}}</script>',
 }
 WINDOWS = {
     "of an advertisement": "<iframe srcdoc=\"<script>open('{0}?code=ATTACKERCODE')</script>\"></iframe>",
-    "of a frame, by the provider": "<iframe srcdoc=\"<script>open('/302')</script>\"></iframe>",
+    "of a frame, by the provider": "<iframe srcdoc=\"<script>open('/away')</script>\"></iframe>",
     "of a frame, and what that opens": "<iframe src=/advertisement></iframe>",
     "straight to the landing site": "<script>open('{0}?error=login_required')</script>",
     "without an opener": "<script>open('{0}?code=ATTACKERCODE', '_blank', 'noopener')</script>",
@@ -63,6 +68,7 @@ def test_only_the_pages_of_this_consent_bring_the_response(
     pages.target = f"{foreign(trap)}?{CODE}"
     pages.more["advertisement"] = f"<script>open('/window')</script>{foreign(trap)}"
     pages.more["window"] = f"<script>open('{foreign(trap)}?error=1')</script>"
+    pages.answers["away"] = (302, {"Location": f"{foreign(trap)}?code=ATTACKERCODE"})
     pages.answers["sw.js"] = (200, {"Content-Type": "text/javascript"})
 
     def person(page: Page) -> None:

@@ -1,0 +1,46 @@
+"""A real file system of a few kilobytes, which is soon full."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import ROOT
+
+
+def on_a_small_disk(
+    folder: Path, size: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run Python with a small file system on a folder; where none can be mounted the test is skipped.
+
+    Args:
+        folder: made if need be; only the program sees what is on its file system.
+        size: of the file system, such as "32k".
+        arguments: of Python.
+        environment: further variables.
+    """
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        pytest.skip("unshare is not installed: a full disk cannot be tried")
+    folder.mkdir(exist_ok=True)
+    isolate = ["--mount"] if os.getuid() == 0 else ["--user", "--map-root-user", "--mount"]
+    mount = shlex.join(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(folder)])
+    done = subprocess.run(
+        [unshare, *isolate, "sh", "-c", f"{mount} && exec {shlex.join([sys.executable, *arguments])}"],
+        cwd=ROOT,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    if "mount:" in done.stderr or "unshare:" in done.stderr:
+        pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
+    return done
