@@ -9,7 +9,6 @@ import io
 import os
 import stat
 import sys
-import unicodedata
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,15 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from connector import Connector
 from connector.communicate.client import ApiClient
 from connector.communicate.download import Downloader
-from connector.communicate.file_names import numbered, safe_name, same_name
+from connector.communicate.download_folder import PartFile, same_name
 from connector.communicate.models import CaseFile
-from connector.communicate.part_files import PartFile
 from connector.communicate.regions import ApiRegion
 from connector.errors import CaseNotFoundError, ProviderUnavailableError, SettingError
 from connector.sandbox.accounts import LABS_OF_ORMCO
@@ -390,38 +386,3 @@ def test_folder_may_be_a_text(tmp_path: Path) -> None:
     with downloading(answer(b"whole")) as run:
         (done,) = run([plain("a.bin")], str(tmp_path / "out"))
     assert done.path == tmp_path / "out" / "a.bin"
-
-
-NAMES = st.text(st.characters(codec=None), max_size=300) | st.sampled_from(
-    ["con", "a/../b", "é" * 200, "x." * 90]
-)
-
-
-@given(NAMES)
-@example("COM¹.txt")
-@example("a" * 119 + ".é")
-@example("CONOUT$")
-@example("\ud800")
-def test_every_name_is_made_safe(name: str) -> None:
-    """Whatever the name: one part, printable, no device, not too long, and safe stays safe."""
-    safe = safe_name(name)
-    assert safe
-    assert not set(safe) & set('/\\<>:"|?*')
-    assert safe not in (".", "..")
-    assert safe[0] not in ".-~ "
-    assert safe[-1] not in ". "
-    assert not any(unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in safe)
-    assert len(safe.encode()) <= 130
-    assert safe.split(".")[0].strip().upper() not in {"CON", "PRN", "AUX", "NUL", "COM1", "LPT9", "COM¹"}
-    assert safe_name(safe) == safe
-
-
-@given(
-    st.lists(st.sampled_from(["a.ply", "A.PLY", "a (2).ply", "ä.ply", "a\u0308.ply", "noending"]), max_size=8)
-)
-def test_numbered_names_differ(names: Any) -> None:
-    """Names that a file system may take for one get numbers."""
-    taken: list[Any] = []
-    for name in names:
-        taken.append(numbered(name, taken))
-    assert len({same_name(name) for name in taken}) == len(names)

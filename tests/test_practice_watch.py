@@ -10,8 +10,8 @@ import pytest
 
 from connector.communicate.models import read_case
 from connector.communicate.regions import ApiRegion
-from connector.communicate.watch import ClaimLostError, HandlerFailedError, PracticeWatch
-from connector.communicate.watch_plan import WatchPlan
+from connector.communicate.watch import PracticeWatch
+from connector.communicate.watch_plan import ClaimLostError, HandlerFailedError, WatchPlan
 from connector.errors import ProviderUnavailableError, SettingError
 from connector.store.cursors import WatchCursor
 from tests.support.cases import sound_case

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from connector import Connector
-from connector.communicate.watch import HandlerFailedError
-from connector.communicate.watch_plan import WatchPlan
+from connector.communicate.watch_plan import HandlerFailedError, WatchPlan
 from connector.errors import ConnectionNotFoundError, NeedsRepairError, ProviderUnavailableError
 from connector.sandbox.accounts import LABS_OF_ORMCO
 from tests.support.cases import Workflow, connected, settings

@@ -11,9 +11,8 @@ import pytest
 
 from connector.clock import Clock
 from connector.communicate.watch import PollResult
-from connector.communicate.watch_plan import WatchPlan
+from connector.communicate.watch_plan import Lateness, WatchPlan, backoff
 from connector.communicate.watch_scheduler import WatchScheduler
-from connector.communicate.watch_timing import Lateness, backoff
 from connector.errors import (
     CaseNotFoundError,
     ConnectionNotFoundError,

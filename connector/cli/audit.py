@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from connector.cli.groups import SuggestingGroup
-from connector.cli.options import config_from, open_connector, optional_practice, settings_options
+from connector.cli.options import Past, config_from, open_connector, optional_practice, settings_options
 from connector.cli.output import emit, shown_time, write
-from connector.cli.revocation_prompts import ask, yes_option
+from connector.cli.revoke import ask, yes_option
 from connector.cli.table import table_lines
-from connector.cli.when import Past
 from connector.clock import isoformat
 
 if TYPE_CHECKING:

@@ -13,10 +13,9 @@ import click
 
 from connector.cli.exit_statuses import exit_status
 from connector.cli.groups import SuggestingGroup
-from connector.cli.options import config_from, open_connector, practice_argument, settings_options
+from connector.cli.options import Past, When, config_from, open_connector, practice_argument, settings_options
 from connector.cli.output import emit, emit_error, mark, say
 from connector.cli.table import table
-from connector.cli.when import Past, When
 from connector.errors import ConnectorError
 
 if TYPE_CHECKING:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from connector.cli.account_question import confirming
 from connector.cli.consent_modes import WAITING, ConsentCapture, mode_options
 from connector.cli.options import config_from, open_connector, practice_argument, settings_options
 from connector.cli.output import Checklist, emit, say, shown_time
+from connector.errors import AccountMismatchError, AccountUnconfirmedError, ConsentDeniedError
 from connector.hints import ormco_command
 
 if TYPE_CHECKING:
     from connector.config import Config
+    from connector.connection import Account
     from connector.connector import Connector
     from connector.oauth.authorization_request import AuthorizationRequest
 
-__all__ = ["account_change_option", "begin", "complete", "connect", "show_connected"]
+__all__ = ["account_change_option", "begin", "complete", "confirming", "connect", "show_connected"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -130,3 +132,46 @@ def _time_left(requests: list[AuthorizationRequest], now: datetime) -> str:
         return "No link is open for this practice; an answer to an older one cannot be used."
     left = max(int((request.expires_at - now).total_seconds()) for request in requests)
     return f"The link is good for another {left} s; the code in the address for about three minutes."
+
+
+@contextmanager
+def confirming(connector: Connector, practice_id: str, expected: str | None = None) -> Iterator[None]:
+    """Have the account confirmed if the work inside leads to one that has to be.
+
+    Args:
+        connector: does the work.
+        practice_id: whose connection.
+        expected: e-mail address of the right account, if that is known; then nobody is asked.
+
+    Raises:
+        connector.errors.AccountUnconfirmedError: nobody is at a terminal; the grant waits for ten minutes.
+        connector.errors.AccountMismatchError: it is another account than the expected one.
+        connector.errors.ConsentDeniedError: the answer is no; the grant is revoked.
+    """
+    try:
+        yield
+        return
+    except AccountUnconfirmedError as exc:
+        account = exc.account
+        is_right = None if account is None else _is_right(practice_id, account, expected)
+        if is_right is None:
+            raise
+    if is_right:
+        connector.confirm_account(practice_id, account_id=account.id)
+        return
+    connector.reject_account(practice_id)
+    if expected is not None:
+        raise AccountMismatchError(
+            f"access was given by {account}, not by {expected}; the connection is as it was",
+            hint="Sign in as the expected account.",
+        )
+    raise ConsentDeniedError(f"{practice_id} was not connected to {account}: the answer was no")
+
+
+def _is_right(practice_id: str, account: Account, expected: str | None) -> bool | None:
+    """Return whether the account is the right one; None if nobody is there to be asked."""
+    from connector.cli.terminal import ask_person
+
+    if expected is not None:
+        return expected.casefold() == (account.email or "").casefold()
+    return ask_person(f"Connect {practice_id} as {account}?")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from connector.cli.next_steps import add_next_step, practice_ids
 from connector.errors import ConnectorError, SettingError, StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from connector.connector import Connector
 
 __all__ = [
+    "Past",
+    "When",
     "can_ask",
     "complete_practice",
     "config_from",
@@ -43,6 +46,10 @@ _QUESTIONS = {
     "digital_password": ("OrmcoDigital password", True),
 }
 _MOST_COMPLETIONS = 100
+
+_SPAN = re.compile(r"(\d{1,6})\s*(min|h|d|w)")
+_UNITS = {"min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_FIRST_YEAR = 1900
 
 # Option → the setting it stands in for.
 _SETTINGS = {
@@ -134,6 +141,8 @@ def open_connector(config: Config, *, must_exist: bool = False) -> Iterator[Conn
         try:
             yield connector
         except ConnectorError as exc:
+            from connector.cli.connection_format import add_next_step
+
             add_next_step(connector, exc)
             raise
 
@@ -152,8 +161,8 @@ def complete_practice(context: click.Context, _parameter: click.Parameter, incom
     """Return the practices that begin with what is typed; nothing if the store cannot be read."""
     try:
         with open_connector(config_from(context.params)) as connector:
-            matching = (one for one in practice_ids(connector) if one.startswith(incomplete))
-            return list(islice(matching, _MOST_COMPLETIONS))
+            known = (connection.practice_id for connection in connector.connections())
+            return list(islice((one for one in known if one.startswith(incomplete)), _MOST_COMPLETIONS))
     except Exception:
         # A message would end up in the line that is being typed.
         return []
@@ -201,3 +210,33 @@ def refuse_password(_ctx: click.Context, param: click.Parameter, url: str | None
             hint="Set ORMCO_STORE in the environment instead, or keep the password in ~/.pgpass.",
         )
     return url
+
+
+class When(click.ParamType[datetime]):
+    """A date, a time, or how long ago; without a zone it is UTC."""
+
+    name = "when"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Read the text."""
+        try:
+            if span := _SPAN.fullmatch(str(value).strip()):
+                time = datetime.now(UTC) - timedelta(**{_UNITS[span[2]]: int(span[1])})
+            else:
+                time = datetime.fromisoformat(str(value).strip())
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is neither a date such as 2026-01-31 nor a span such as 7d, 12h or 30min.")
+        if time.year < _FIRST_YEAR:
+            self.fail(f"{value!r} is before {_FIRST_YEAR}.")
+        return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+class Past(When):
+    """A `When` that has passed: what begins in the future shows nothing for as long."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Read the text, and compare it with the clock."""
+        time = super().convert(value, param, ctx)
+        if time > datetime.now(UTC):
+            self.fail(f"{value!r} is in the future.")
+        return time

@@ -6,12 +6,11 @@ from typing import Any
 
 import click
 
-from connector.cli.account_question import confirming
-from connector.cli.connect import account_change_option, show_connected
+from connector.cli.connect import account_change_option, confirming, show_connected
 from connector.cli.consent_modes import WAITING, ConsentCapture, mode_options
 from connector.cli.options import config_from, open_connector, practice_argument, settings_options
 from connector.cli.output import Checklist, emit, say
-from connector.cli.revocation_prompts import agree, ask, name_consequences, removal_for, yes_option
+from connector.cli.revoke import agree, ask, name_consequences, removal_for, yes_option
 
 __all__ = ["reconnect", "repair"]
 

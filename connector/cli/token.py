@@ -1,4 +1,4 @@
-"""`ormco token`: a valid access token."""
+"""`ormco token` and `ormco refresh`: a valid access token now, and for all of them ahead of time."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from connector.cli.options import config_from, open_connector, practice_argument, settings_options
-from connector.cli.output import emit, say
+from connector.cli.output import emit, mark, say
 
 if TYPE_CHECKING:
     from connector.config import Config
+    from connector.connector import Connector
+    from connector.refresh.bulk import Done, RefreshSummary
 
-__all__ = ["token"]
+__all__ = ["refresh", "token"]
 
 
 @click.command(
@@ -57,3 +59,93 @@ def _stored(config: Config, practice: str, min_ttl: float) -> str | None:
     with closing(database):
         held = read_held(database, StoreKeys(database, given=config.store_keys.reveal()), practice)
     return held.value if held is not None and held.lasts(min_ttl) else None
+
+
+_KEYS = ("total", "refreshed", "skipped", "failed", "gave_up", "overdue", "at_once")
+_FAILED = 5  # as for a provider that is unavailable
+
+
+@click.command(
+    epilog="Example: ormco refresh --due-within 1800   (every ten minutes, on as many machines as you like)",
+)
+@click.option(
+    "--due-within",
+    type=click.FloatRange(0),
+    default=900,
+    metavar="SECONDS",
+    help="Refresh access tokens that end within this time (900).",
+)
+@click.option(
+    "--max-failed",
+    type=click.FloatRange(0, 1),
+    default=0.1,
+    metavar="SHARE",
+    help="End with status 5 if a greater share of them failed (0.1).",
+)
+@click.option(
+    "--at-once", type=click.IntRange(1, 64), default=8, metavar="N", help="Token calls at a time (8)."
+)
+@click.option(
+    "--per-second", type=click.FloatRange(0.1), default=50, metavar="N", help="Token calls a second (50)."
+)
+@settings_options
+def refresh(
+    due_within: float, max_failed: float, at_once: int, per_second: float, as_json: bool, **settings: Any
+) -> None:
+    """Refresh every connection whose access token ends soon.
+
+    Several runs share the work and do none of it twice; one that was stopped is continued by the next. What
+    could not be refreshed shows in `ormco status --needs-attention`.
+    """
+    from connector.refresh.pace import Pace
+
+    with open_connector(config_from(settings), must_exist=True) as connector:
+        summary = connector.refresh_due(
+            within=due_within, pace=Pace(at_once=at_once, per_second=per_second), progress=_say
+        )
+        if summary.failed:
+            _say_clocks(connector)
+    payload = {name: getattr(summary, name) for name in _KEYS} | {"lag": round(summary.lag, 1)}
+    emit(payload, _text(summary), as_json=as_json)
+    _explain(summary, at_once)
+    tried = summary.refreshed + summary.failed
+    if summary.gave_up or summary.failed > max_failed * tried:
+        click.get_current_context().exit(_FAILED)
+
+
+def _explain(summary: RefreshSummary, at_once: int) -> None:
+    """Say what was not as it should be."""
+    if summary.at_once < at_once:
+        say(
+            f"Only {summary.at_once} token calls at a time: this process may open no more files "
+            "(`ulimit -n`)."
+        )
+    if summary.gave_up:
+        say("So many failed that the rest was left for the next run.")
+    elif summary.overdue:
+        say(
+            f"The refreshes do not keep up: {summary.overdue} access tokens had ended before this run came "
+            f"to them, one of them {summary.lag:.0f} s before. Let another run share the work, start it more "
+            "often, or raise --at-once and --per-second."
+        )
+
+
+def _say_clocks(connector: Connector) -> None:
+    """Say if a clock is wrong, which can be why refreshes fail."""
+    for check in connector.doctor(only={"hosts", "store"}):
+        if check.name in ("clock", "store_clock") and check.cure:
+            say(f"{mark(check.result.value)} {check.detail}. {check.cure}")
+
+
+def _text(summary: RefreshSummary) -> str:
+    if not summary.total:
+        return "0 refreshed: nothing is due yet."
+    text = f"{summary.refreshed} refreshed, {summary.failed} failed"
+    return f"{text}, {summary.skipped} left to another run." if summary.skipped else f"{text}."
+
+
+def _say(done: Done) -> None:
+    if done.error is not None:
+        say(f"[{done.number}/{done.total}] {done.practice_id}: {done.error.message}")
+    elif done.number % 100 == 0 or done.number == done.total:
+        say(f"[{done.number}/{done.total}]")

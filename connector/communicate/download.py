@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from connector.communicate.case_reader import CaseReader
-from connector.communicate.file_names import name_of, numbered
+from connector.communicate.download_folder import name_of, numbered, open_part, publish, sync_folder
 from connector.communicate.models import Case, CaseFile
-from connector.communicate.part_files import open_part, publish, sync_folder
 from connector.communicate.regions import own_address
 from connector.communicate.transfer import Progress, Transfer
 from connector.errors import CaseNotFoundError, ConnectorError, SettingError

@@ -11,11 +11,11 @@ from connector.communicate.case_reader import CaseReader
 from connector.communicate.history import CaseEvent, SeenEvent, Source, events_between, snapshot_of
 from connector.communicate.models import Case
 from connector.communicate.status import CaseStatus, Snapshot
-from connector.communicate.watch_plan import WatchPlan
+from connector.communicate.watch_plan import HandlerFailedError, WatchPlan
 from connector.errors import ProviderUnavailableError, SettingError
 from connector.store.cursors import WatchCursor, WatchedCase, WatchRecords
 
-__all__ = ["ClaimLostError", "Handler", "HandlerFailedError", "PollResult", "PracticeWatch"]
+__all__ = ["Handler", "PollResult", "PracticeWatch"]
 
 # Called with an event; if it raises, it gets the event again.
 Handler = Callable[[CaseEvent], None]
@@ -27,14 +27,6 @@ _LONGEST_HOLD = timedelta(days=30)
 _CLOCK_ERROR = timedelta(days=2)
 # Cases in a row that got no answer at all: it is not the cases.
 _SIGN_OF_OUTAGE = 3
-
-
-class HandlerFailedError(Exception):
-    """The handler raised; the events that it did not take are delivered again."""
-
-
-class ClaimLostError(Exception):
-    """Another process looks at the practice by now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

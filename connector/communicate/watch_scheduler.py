@@ -16,9 +16,16 @@ from functools import partial
 from typing import Any
 
 from connector.clock import Clock, Deadline
-from connector.communicate.watch import ClaimLostError, HandlerFailedError, PollResult, PracticeWatch
-from connector.communicate.watch_plan import WatchPlan, WatchReport
-from connector.communicate.watch_timing import Lag, Lateness, backoff
+from connector.communicate.watch import PollResult, PracticeWatch
+from connector.communicate.watch_plan import (
+    ClaimLostError,
+    HandlerFailedError,
+    Lag,
+    Lateness,
+    WatchPlan,
+    WatchReport,
+    backoff,
+)
 from connector.errors import (
     NotFoundError,
     ProviderUnavailableError,

@@ -1,4 +1,4 @@
-"""Unfinished downloads: one writer each, resumed only if they are one's own, never over another file."""
+"""A folder for downloads: safe names; one writer a file, none over another."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import errno
 import os
 import stat
 import sys
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from connector.communicate.part_files import open_part, publish
+from connector.communicate.download_folder import numbered, open_part, publish, safe_name, same_name
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="needs links and file locks")
 
@@ -51,7 +54,7 @@ def test_no_file_is_replaced(tmp_path: Path) -> None:
 def test_name_taken_meanwhile_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If another process takes the name at the last moment, the next one is used."""
     (tmp_path / "a.txt").write_bytes(b"faster")
-    monkeypatch.setattr("connector.communicate.part_files.os.listdir", lambda folder: [])
+    monkeypatch.setattr("connector.communicate.download_folder.os.listdir", lambda folder: [])
     assert save(tmp_path, b"new").name == "a (2).txt"
     assert (tmp_path / "a.txt").read_bytes() == b"faster"
 
@@ -113,7 +116,42 @@ def test_disk_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise OSError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr("connector.communicate.part_files.os.link", refuse)
+    monkeypatch.setattr("connector.communicate.download_folder.os.link", refuse)
     (tmp_path / "a.txt").write_bytes(b"somebody's own")
     assert save(tmp_path, b"new").name == "a (2).txt"
     assert sorted(os.listdir(tmp_path)) == ["a (2).txt", "a.txt"]
+
+
+NAMES = st.text(st.characters(codec=None), max_size=300) | st.sampled_from(
+    ["con", "a/../b", "é" * 200, "x." * 90]
+)
+
+
+@given(NAMES)
+@example("COM¹.txt")
+@example("a" * 119 + ".é")
+@example("CONOUT$")
+@example("\ud800")
+def test_every_name_is_made_safe(name: str) -> None:
+    """Whatever the name: one part, printable, no device, not too long, and safe stays safe."""
+    safe = safe_name(name)
+    assert safe
+    assert not set(safe) & set('/\\<>:"|?*')
+    assert safe not in (".", "..")
+    assert safe[0] not in ".-~ "
+    assert safe[-1] not in ". "
+    assert not any(unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in safe)
+    assert len(safe.encode()) <= 130
+    assert safe.split(".")[0].strip().upper() not in {"CON", "PRN", "AUX", "NUL", "COM1", "LPT9", "COM¹"}
+    assert safe_name(safe) == safe
+
+
+@given(
+    st.lists(st.sampled_from(["a.ply", "A.PLY", "a (2).ply", "ä.ply", "a\u0308.ply", "noending"]), max_size=8)
+)
+def test_numbered_names_differ(names: Any) -> None:
+    """Names that a file system may take for one get numbers."""
+    taken: list[Any] = []
+    for name in names:
+        taken.append(numbered(name, taken))
+    assert len({same_name(name) for name in taken}) == len(names)
