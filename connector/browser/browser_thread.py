@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from connector.browser.installed import Browser
-from connector.browser.launch import open_browser
+from connector.browser.launch import crashed, is_gone, open_browser
 from connector.browser.redirect_target import RedirectTarget
 from connector.clock import Clock
 from connector.errors import BrowserUnavailableError
@@ -111,4 +111,4 @@ class BrowserThread(Generic[_T]):
                 result = self._work(session)
             self.result.set_result(result)
         except BaseException as exc:
-            self.result.set_exception(exc)
+            self.result.set_exception(crashed() if is_gone(exc) else exc)

@@ -21,7 +21,7 @@ from connector.process import child_environment
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Playwright
 
-__all__ = ["context_options", "open_browser"]
+__all__ = ["context_options", "crashed", "is_gone", "open_browser"]
 
 _SWITCHES = (
     "--disable-background-networking",
@@ -84,6 +84,15 @@ def open_browser(
             # It may be closed already, by a person or by a crash.
             with suppress(PlaywrightError):
                 context.close()
+
+
+def is_gone(error: BaseException) -> bool:
+    """Return whether Playwright says that a browser, its page or its driver is not there any more.
+
+    It has no public class for that, and raises a bare `Exception` if the driver dies while it starts.
+    """
+    ours = type(error) is Exception or type(error).__module__.startswith("playwright.")
+    return ours and any(words in str(error) for words in ("has been closed", "Connection closed"))
 
 
 @contextmanager
@@ -201,3 +210,11 @@ def _environment(folder: Path) -> dict[str, str]:
     if sys.platform == "linux" and len(str(folder)) < 60:
         kept["TMPDIR"] = str(folder)
     return kept
+
+
+def crashed() -> BrowserUnavailableError:
+    """Return the error for a browser, its page or its driver that went away by itself."""
+    return BrowserUnavailableError(
+        "the browser ended unexpectedly",
+        hint="Start again; if it happens again, set ORMCO_BROWSER to another Chrome, or go without one.",
+    )

@@ -134,9 +134,9 @@ class ProviderErrors:
 
     def _on_response(self, response: Response) -> None:
         request = response.request
-        if not self._note(request) or 300 <= response.status < 400:
-            return
         headers, failure = response.headers, None
+        if not self._note(request) or (300 <= response.status < 400 and "location" in headers):
+            return
         problem = _Failure(
             request=request,
             status=response.status,
@@ -211,6 +211,8 @@ def _no_page(status: int, headers: Mapping[str, str]) -> str:
     """Return what came instead of a page, in words, or nothing."""
     if status in (204, 205):
         return f"nothing (status {status})"
+    if 300 <= status < 304:
+        return f"a redirect to nowhere (status {status})"
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if headers.get("content-disposition", "").strip().lower().startswith("attachment"):
         return "a file to download"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from playwright.sync_api import Error as PlaywrightError
 
 from connector.browser.intercept import PageTargets, RedirectInterceptor
+from connector.browser.launch import crashed, is_gone
 from connector.browser.provider_errors import ProviderErrors, not_loaded
 from connector.browser.redirect_target import RedirectTarget
 from connector.clock import Clock, Deadline
@@ -20,11 +21,12 @@ from connector.errors import BrowserUnavailableError, ConnectorError, NobodyActe
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
 
-__all__ = ["BrowserSession", "Cancelled", "Words", "crashed"]
+__all__ = ["BrowserSession", "Cancelled", "Words"]
 
 _TICK = 0.05  # s
 _FIRST_PAGE = 60.0  # s
 _LOST = 1.0  # s without any answer from the browser until it counts as gone
+_KNOWN = _LOST + 0.5  # s after which it is known whether it is gone
 
 
 class Cancelled(Exception):  # noqa: N818 - no error: the caller has gone away
@@ -139,6 +141,7 @@ class BrowserSession:
             page.goto(url, wait_until="commit", timeout=1000 * min(_FIRST_PAGE, self.deadline.left or 1))
         except PlaywrightError as exc:
             report = exc.message
+            self.settle(exc)
         if not report or self.response is not None or self.deadline.passed:
             return
         self.check()
@@ -183,6 +186,15 @@ class BrowserSession:
                 return False
             self.pause(min(_TICK, deadline.left))
         return True
+
+    def settle(self, error: Exception) -> None:
+        """After an error of Playwright's, wait until it is known whether the browser is gone.
+
+        Raises:
+            connector.errors.ConnectorError: if there is nothing to go on with.
+        """
+        if is_gone(error):
+            self.wait_until(lambda: self.response, _KNOWN)
 
     def stay(self, seconds: float, *, until: Callable[[], bool] = lambda: False) -> None:
         """Keep the window for so long, or until something is so or the window is closed."""
@@ -240,11 +252,3 @@ class BrowserSession:
 
     def _watch(self, page: Page) -> None:
         page.on("crash", lambda crashed: self._crashed.add(crashed))
-
-
-def crashed() -> BrowserUnavailableError:
-    """Return the error for a browser, its page or its driver that went away by itself."""
-    return BrowserUnavailableError(
-        "the browser ended unexpectedly",
-        hint="Start again; if it happens again, set ORMCO_BROWSER to another Chrome, or go without one.",
-    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Error as PlaywrightError
 
+from connector.browser import capture_redirect
 from connector.errors import (
     BrowserUnavailableError,
     ConnectorError,
@@ -118,6 +121,7 @@ NO_PAGES = {
     "another kind of file": ({"Content-Type": "application/json"}, 200, r"a file \(application/json\)"),
     "nothing": ({}, 204, r"nothing \(status 204\)"),
     "a password dialog": ({"WWW-Authenticate": "Basic realm=x"}, 401, "in a dialog of the browser"),
+    "a redirect to nowhere": ({}, 302, r"a redirect to nowhere \(status 302\)"),
     "redirects in a circle": ({"Location": "/odd"}, 302, "redirects in a circle"),
 }
 
@@ -154,6 +158,50 @@ def test_driver_that_dies(capture_alone: Capture, pages: AuthorizationPages) -> 
     with pytest.raises(BrowserUnavailableError, match="ended unexpectedly"):
         capture_alone(pages.authorize("authorize"), redirect_uri="https://landing.test/", person=person)
     assert time.monotonic() - died[0] < 30  # of the 60 that a person has
+
+
+def test_driver_that_dies_while_a_person_acts(capture_alone: Capture, pages: AuthorizationPages) -> None:
+    """What the person's own call raises then is no error of the person's."""
+    before = drivers()
+
+    def person(page: Page) -> None:
+        (driver,) = drivers() - before
+        os.kill(driver, signal.SIGKILL)
+        page.wait_for_timeout(5_000)
+
+    with pytest.raises(BrowserUnavailableError, match="ended unexpectedly"):
+        capture_alone(pages.authorize("authorize"), redirect_uri="https://landing.test/", person=person)
+
+
+def test_driver_that_dies_while_a_page_loads(capture_alone: Capture) -> None:
+    """It is not the provider that does not answer."""
+    before = drivers()
+
+    def kill(listener: socket.socket) -> None:
+        with listener.accept()[0]:
+            (driver,) = drivers() - before
+            os.kill(driver, signal.SIGKILL)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        killer = threading.Thread(target=kill, args=(listener,))
+        killer.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/authorize"
+        with pytest.raises(BrowserUnavailableError, match="ended unexpectedly"):
+            capture_alone(url, redirect_uri="https://landing.test/")
+        killer.join()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a program of a shell's")
+def test_driver_that_dies_while_the_browser_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Playwright raises an error of no class of its own then, and ours has one."""
+    monkeypatch.setenv("ORMCO_BROWSER_SANDBOX", "off")  # or the driver could not be killed from there
+    program = tmp_path / "browser"
+    program.write_text("#!/bin/sh\nkill -9 $PPID\n")
+    program.chmod(0o755)
+    with pytest.raises(BrowserUnavailableError, match="ended unexpectedly"):
+        capture_redirect(
+            "http://127.0.0.1:9/", redirect_uri="https://landing.test/", headless=True, browser=str(program)
+        )
 
 
 def drivers() -> set[int]:
