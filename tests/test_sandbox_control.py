@@ -94,6 +94,7 @@ def test_control_refuses_what_it_does_not_understand(classic: RunningSandbox, bo
         ("cases", {"patient": "x"}),
         ("cases", []),
         ("practices", {"region": "mars"}),
+        ("practices", {"region": ["europe"]}),
         ("consent", {}),
         ("consent", {"authorization_url": "https://evil.test/oauth/authorise"}),
     ],

@@ -88,7 +88,7 @@ def add_practices() -> dict[str, Any]:
     """Make more practices: `count` of them in `region`, connected with Ormco's lab there."""
     body = json_body()
     region = body.get("region", PRACTICE.region.key)
-    if region not in REGIONS:
+    if not isinstance(region, str) or region not in REGIONS:
         abort(400, f"There is no region {region!r}.")
     added = []
     for _ in range(_count(body)):
