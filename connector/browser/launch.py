@@ -190,8 +190,10 @@ def _launch(
             args=[*_SWITCHES, *([f"--host-resolver-rules={unreachable}"] if unreachable else [])],
             **options,
         )
-    except PlaywrightError as exc:
-        raise not_started(browser, exc.message) from None
+    except Exception as exc:
+        if not isinstance(exc, PlaywrightError) and not is_gone(exc):
+            raise
+        raise not_started(browser, str(exc)) from None
 
 
 def _environment(folder: Path) -> dict[str, str]:
