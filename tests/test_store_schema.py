@@ -88,6 +88,20 @@ def test_two_releases_side_by_side(url: str, compatible_from: int, works: bool) 
     store.close()
 
 
+def test_every_newer_step_counts(url: str) -> None:
+    """A release is refused by a schema of which one step is not for it, whatever the steps after it say."""
+    store = store_at(url)
+    put(store, "p")
+    sql = "INSERT INTO ormco_schema (version, applied_at, compatible_from) VALUES (?, 0, ?)"
+    run(store, sql, KNOWN + 1, None)
+    run(store, sql, KNOWN + 2, 1)
+    older = store_at(url)
+    with pytest.raises(StoreUnavailableError, match="newer version"):
+        value_of(older, "p")
+    older.close()
+    store.close()
+
+
 def test_older_schema_is_upgraded(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store of an earlier version is brought up to date when it is opened, its content kept."""
     store = store_at(url)

@@ -23,6 +23,9 @@ __all__ = ["AuditLog", "Guard"]
 _COLUMNS = "sequence, at, kind, outcome, practice_id, actor, state, detail"
 _INSERTED = "sequence, nonce, at, kind, outcome, practice_id, actor, state, detail"
 _PRUNED_AT_ONCE = 5000
+_MONTH_SECONDS = 600.0  # to count the events of a month that is dropped
+# Two servers' clocks are less apart than this: an event that comes later has no time that is so much earlier.
+_CLOCKS_APART = 3600.0
 
 Subscriber = Callable[[Event], object]
 _LOG = logging.getLogger("connector")
@@ -120,6 +123,8 @@ class AuditLog:
             last: the last ones rather than the first.
             since: only those from this time on.
         """
+        if since is not None:
+            after = max(after, self._before(since))
         where, args = "sequence > ?", [after]  # type: tuple[str, list[object]]
         for condition, value in (("practice_id = ?", practice_id), ("at >= ?", since and since.timestamp())):
             if value is not None:
@@ -148,16 +153,25 @@ class AuditLog:
                 )
             ]
         )
+        month = self._database.dialect.drop_month
+        while (count := self._database.all(month, (), timeout=_MONTH_SECONDS)[0][0]) is not None:
+            done += count
         # In batches: one transaction over years of events would hold up every writer of the record.
         delete = (
-            "DELETE FROM ormco_events WHERE sequence IN "
-            "(SELECT sequence FROM ormco_events WHERE at < ? ORDER BY sequence LIMIT ?)"
+            "DELETE FROM ormco_events WHERE at < ? AND sequence IN "
+            "(SELECT sequence FROM ormco_events WHERE at < ? ORDER BY at LIMIT ?)"
         )
-        while count := self._database.apply([(delete, (limit, _PRUNED_AT_ONCE))])[0]:
+        while count := self._database.apply([(delete, (limit, limit, _PRUNED_AT_ONCE))])[0]:
             done += count
         detail = {"before": before.isoformat(), "deleted": str(done)}
         self.append(Event(at=at, kind="audit", outcome="pruned", detail=detail))
         return done
+
+    def _before(self, since: datetime) -> int:
+        """Return a sequence that all events from a time on are after, without reading the record."""
+        sql = "SELECT sequence FROM ormco_events WHERE at >= ? ORDER BY at, sequence LIMIT 1"
+        first = self._database.one(sql, (since.timestamp() - _CLOCKS_APART,))
+        return 0 if first is None else first[0] - 1
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Have every event of this process told, once it is stored, in the thread that stored it.

@@ -48,6 +48,9 @@ class Dialect:
         skip_locked: the same, leaving out rows that another transaction keeps.
         first_steps: statements that end the first migration: they keep the audit record from being changed.
         grant_steps: statements that end the migration to one row per grant.
+        month_steps: statements that begin to keep the audit record by months, if the database gains by that.
+        drop_month: drops the oldest month that is pruned as a whole, and returns how many events it had; None
+            once there is none left.
         concurrent_indexes: whether an index can be built while others write, outside of a transaction.
     """
 
@@ -57,6 +60,8 @@ class Dialect:
     skip_locked: str
     first_steps: Sequence[str]
     grant_steps: Sequence[str]
+    month_steps: Sequence[str]
+    drop_month: str
     concurrent_indexes: bool
 
 

@@ -16,6 +16,7 @@ from connector.clock import Clock, Deadline
 from connector.errors import ExtraMissingError, StoreDamagedError, StoreError
 from connector.hints import install
 from connector.store.database import Dialect, Execute, Statement
+from connector.store.postgres_months import DROP_MONTH, MONTH_STEPS
 from connector.store.schema import is_current, migrate
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ _DIALECT = Dialect(
         "CREATE TRIGGER ormco_events_stay BEFORE DELETE ON ormco_events "
         "FOR EACH ROW EXECUTE FUNCTION ormco_not_pruned()",
     ),
+    month_steps=MONTH_STEPS,
+    drop_month=DROP_MONTH,
     concurrent_indexes=True,
 )
 

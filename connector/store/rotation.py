@@ -77,7 +77,8 @@ class KeyRotation:
         Not at once after a rotation: a process that had read its keys before may still be about to write.
         """
         record = self._keys.record()
-        sql = "SELECT MAX(at) FROM ormco_events WHERE kind = 'keys'"
+        # From the newest on: an aggregate would read all of the record.
+        sql = "SELECT at FROM ormco_events WHERE kind = 'keys' ORDER BY sequence DESC LIMIT 1"
         rotated_at = (self._database.one(sql, ()) or (None,))[0]
         if abs(self._database.clock.time() - (rotated_at or 0.0)) < _RETIRED_AFTER:
             return

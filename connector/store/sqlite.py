@@ -53,6 +53,9 @@ _DIALECT = Dialect(
         "WHEN NEW.sequence > (SELECT last FROM ormco_event_counter) "
         "BEGIN UPDATE ormco_event_counter SET last = NEW.sequence; END",
     ),
+    # One file has no parts that can be dropped by themselves.
+    month_steps=(),
+    drop_month="SELECT NULL",
     concurrent_indexes=False,
 )
 
