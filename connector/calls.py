@@ -10,6 +10,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
+from connector.clock import Clock, clock_skew
+
 __all__ = [
     "Call",
     "CallObservers",
@@ -41,6 +43,8 @@ class Call:
         status: of the answer, or None if there was none.
         outcome: "answered", or the name of the error.
         seconds: until the answer was there, its body included unless it is streamed.
+        clock_skew: seconds by which this machine's clock is ahead of the server's, to about a second; None if
+            there was no answer, or none that says what time it is there.
     """
 
     operation: str
@@ -49,6 +53,7 @@ class Call:
     status: int | None
     outcome: str
     seconds: float
+    clock_skew: float | None = None
 
 
 Observer = Callable[[Call], object]
@@ -121,8 +126,8 @@ def current_actor() -> str:
     return "" if scope is None else scope.actor
 
 
-def record_call(*, host: str, status: int | None, outcome: str, seconds: float) -> None:
-    """Tell the observers of the present library call of a request."""
+def record_call(*, host: str, status: int | None, outcome: str, seconds: float, date: str | None) -> None:
+    """Tell the observers of the present library call of a request; `date` is what its answer says."""
     scope = _SCOPE.get()
     if scope is not None and scope.observers:
         scope.observers.tell(
@@ -133,6 +138,7 @@ def record_call(*, host: str, status: int | None, outcome: str, seconds: float) 
                 status=status,
                 outcome=outcome,
                 seconds=seconds,
+                clock_skew=clock_skew(date, Clock.time()),
             )
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
-__all__ = ["Clock", "Deadline", "from_timestamp", "isoformat"]
+__all__ = ["Clock", "Deadline", "clock_skew", "from_timestamp", "isoformat"]
 
 
 class Clock:
@@ -74,3 +74,23 @@ def isoformat(moment: datetime | None) -> str | None:
     if moment is None:
         return None
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def clock_skew(date: str | None, now: float) -> float | None:
+    """Return by how many seconds this machine's clock is ahead of a server's, to about a second.
+
+    Args:
+        date: the server's Date header (RFC 9110 §6.6.1).
+        now: seconds since 1970 here, when the answer came.
+
+    Returns:
+        None if the header is missing or says nothing that can be read.
+    """
+    from email.utils import parsedate_to_datetime
+
+    try:
+        there = parsedate_to_datetime(date or "")
+        seconds = there.replace(tzinfo=there.tzinfo or UTC).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return now - seconds - 0.5  # the header has whole seconds, cut off

@@ -194,6 +194,19 @@ def test_a_refresh_that_comes_late_says_so(connected: dict[str, str]) -> None:
     assert "1 refreshed, 0 failed" in result.stdout
 
 
+def test_a_refresh_names_a_clock_that_is_wrong(connected: dict[str, str]) -> None:
+    """A run that succeeds compares the provider's clock with ours, and says how they differ."""
+    late = (
+        "import sys, time_machine; from datetime import datetime, timedelta; from connector.cli import main\n"
+        "with time_machine.travel(datetime.now().astimezone() + timedelta(minutes=50)): main()"
+    )
+    command = [sys.executable, "-c", late, "refresh"]
+    ran = subprocess.run(command, env={**os.environ, **connected}, capture_output=True, text=True, check=True)
+    assert "1 refreshed, 0 failed" in ran.stdout
+    assert "this machine's clock is" in ran.stderr
+    assert "s ahead of the provider's" in ran.stderr
+
+
 @pytest.mark.skipif(os.name != "posix", reason="the limit is POSIX's")
 def test_a_refresh_with_few_files_asks_for_less_at_once(connected: dict[str, str]) -> None:
     """Under `ulimit -n 64` a run makes fewer calls at a time than it was told to, and says so."""

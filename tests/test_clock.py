@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta, timezone
 
-from connector.clock import Clock, from_timestamp, isoformat
+import pytest
+
+from connector.clock import Clock, clock_skew, from_timestamp, isoformat
 
 
 class FakeClock(Clock):
@@ -56,3 +58,20 @@ def test_moments_are_printed_in_utc() -> None:
     assert isoformat(moment) == "2026-11-22T12:00:00Z"
     assert isoformat(None) is None
     assert from_timestamp(0) == datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("date", "ahead"),
+    [
+        ("Sun, 22 Nov 2026 12:00:00 GMT", 59.5),
+        ("Sun, 22 Nov 2026 12:00:00 -0000", 59.5),
+        ("Sun, 22 Nov 2026 13:02:00 +0100", -60.5),
+        ("yesterday", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_date_header_tells_a_difference_of_clocks(date: str | None, ahead: float | None) -> None:
+    """A server's Date is compared with the time here; one that cannot be read says nothing."""
+    now = datetime(2026, 11, 22, 12, 1, tzinfo=UTC).timestamp()
+    assert clock_skew(date, now) == ahead

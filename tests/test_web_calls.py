@@ -193,6 +193,7 @@ def test_observer_is_told_of_every_request(connector: Connector, identity: Runni
     assert ("refresh", PRACTICE, "127.0.0.1", 200) in seen
     assert {call.outcome for call in calls} == {"answered"}
     assert all(call.seconds > 0 for call in calls)
+    assert all(call.clock_skew is not None and abs(call.clock_skew) < 60 for call in calls)
     end()
     count = len(calls)
     connector.refresh(PRACTICE, force=True)

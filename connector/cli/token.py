@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -100,11 +101,13 @@ def refresh(
     from connector.refresh.pace import Pace
 
     with open_connector(config_from(settings), must_exist=True) as connector:
+        skews: list[float] = []
+        connector.on_call(lambda call: skews.extend([call.clock_skew] if call.clock_skew is not None else []))
         summary = connector.refresh_due(
             within=due_within, pace=Pace(at_once=at_once, per_second=per_second), progress=_say
         )
-        if summary.failed:
-            _say_clocks(connector)
+        if summary.total:
+            _say_clocks(connector, skews)
     payload = {name: getattr(summary, name) for name in _KEYS} | {"lag": round(summary.lag, 1)}
     emit(payload, _text(summary), as_json=as_json)
     _explain(summary, at_once)
@@ -130,10 +133,15 @@ def _explain(summary: RefreshSummary, at_once: int) -> None:
         )
 
 
-def _say_clocks(connector: Connector) -> None:
-    """Say if a clock is wrong, which can be why refreshes fail."""
-    for check in connector.doctor(only={"hosts", "store"}):
-        if check.name in ("clock", "store_clock") and check.cure:
+def _say_clocks(connector: Connector, skews: Sequence[float]) -> None:
+    """Say if a clock is wrong: what is refreshed may be refreshed too late, or be believed to have ended."""
+    from connector.doctor.check import clock_check
+
+    checks = [check for check in connector.doctor(only={"store"}) if check.name == "store_clock"]
+    if skews:
+        checks.append(clock_check("clock", sorted(skews)[len(skews) // 2], "the provider's"))
+    for check in checks:
+        if check.cure:
             say(f"{mark(check.result.value)} {check.detail}. {check.cure}")
 
 

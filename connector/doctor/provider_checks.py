@@ -7,12 +7,10 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as LateError
 from dataclasses import dataclass
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 from functools import partial
 from urllib.parse import parse_qs, urljoin, urlsplit
 
-from connector.clock import Clock, Deadline
+from connector.clock import Clock, Deadline, clock_skew
 from connector.communicate.client import origin
 from connector.doctor.check import Check, clock_check, failed, fine, start, warning
 from connector.errors import (
@@ -155,16 +153,7 @@ def _reach(url: str, clock: Clock) -> _Answer:
             retry_after=retry_after(response, clock.time()),
         )
         return _Answer(error=error)
-    return _Answer(skew=_skew(response.headers.get("Date"), now))
-
-
-def _skew(date: str | None, now: float) -> float | None:
-    """Return by how many seconds this machine's clock is ahead."""
-    try:
-        there: datetime = parsedate_to_datetime(date or "")
-    except ValueError:
-        return None
-    return now - there.timestamp() - 0.5  # the header has whole seconds, cut off
+    return _Answer(skew=clock_skew(response.headers.get("Date"), now))
 
 
 def _refusal(url: str, redirect_uri: str, clock: Clock) -> ConnectorError | None:

@@ -104,11 +104,11 @@ class Transport(HTTPAdapter):
         waits = (connect or _CONNECT_TIMEOUT, silence or _SILENCE_TIMEOUT)
         exchange = Exchange(self.limits.seconds, silence=waits[1], idle=self.limits.idle)
         token = CURRENT.set(exchange)
-        began, status, outcome = time.monotonic(), None, "answered"
+        began, status, date, outcome = time.monotonic(), None, None, "answered"
         try:
             way = self._way(request.url or "", verify, proxies)
             response = self._carry_out(request, exchange, timeout=waits, cert=cert, **way)
-            status = response.status_code
+            status, date = response.status_code, response.headers.get("Date")
             require_known_coding(response)
             if stream:
                 exchange.extend(self.limits.stream_seconds)
@@ -121,7 +121,7 @@ class Transport(HTTPAdapter):
         finally:
             CURRENT.reset(token)
             host, seconds = urlsplit(request.url or "").hostname or "", time.monotonic() - began
-            record_call(host=host, status=status, outcome=outcome, seconds=seconds)
+            record_call(host=host, status=status, outcome=outcome, seconds=seconds, date=date)
 
     def _renew_after_fork(self) -> None:
         """Open new connections in a child: two processes on one connection would get each other's answers."""
