@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from connector.browser import pages
 from connector.browser.browser_thread import BrowserThread
 from connector.browser.readiness import ready_browser
-from connector.clock import Clock
+from connector.clock import Clock, Deadline
 from connector.errors import AccountMismatchError, ConnectorError, PageChangedError
 
 if TYPE_CHECKING:
@@ -112,7 +112,8 @@ class _Removal:
         self._icon_pressed = False
         self._seen: Shown | None = None
         self._since = 0.0
-        self._pressed = Clock().deadline(0)
+        # The icon and what confirms: each is pressed as soon as it shows, and not again for a while.
+        self._pressed: dict[Shown, Deadline] = {}
         # Some sites ask with a dialog of the browser's own; what a person asks for beside is not for us.
         session.context.on(
             "dialog", lambda dialog: dialog.accept() if self._icon_pressed else dialog.dismiss()
@@ -131,9 +132,10 @@ class _Removal:
         if shown == "unlisted" and now - self._since > _SETTLE:
             return True
         self._listed = self._listed or shown == "listed"
-        if page is not None and shown in ("listed", "asked") and self._pressed.passed:
+        before = self._pressed.get(shown)
+        if page is not None and shown in ("listed", "asked") and (before is None or before.passed):
             self._press(page, shown)
-            self._pressed = Clock().deadline(_AGAIN)
+            self._pressed[shown] = Clock().deadline(_AGAIN)
         if now - self._since > self._patience:
             raise _changed(f"no {_MISSING.get(shown, 'end')}")
         return False

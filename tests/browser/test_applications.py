@@ -107,6 +107,10 @@ PAGES = {
         <script>setTimeout(() => document.querySelector("tbody").append(
             document.querySelector("template").content.cloneNode(true)), 900)</script>
         <dialog id=d>Really? <button onclick="location = '/gone'">Yes, delete it</button></dialog>""",
+    # A dialog that does not stay for ever.
+    "brief": """<tr><td>Ormco</td><td>
+        <span role=button onclick="d.showModal(); setTimeout(() => d.close(), 4000)">&#9633;</span></td></tr>
+        <dialog id=d>Really? <button onclick="location = '/gone'">Yes, delete it</button></dialog>""",
     # Nothing to press.
     "bare": "<tr><td>Ormco</td><td></td></tr>",
     # A person who knows what to do.
@@ -138,7 +142,7 @@ def applications_page(row: str) -> Iterator[tuple[str, list[str]]]:
         server.shutdown()
 
 
-@pytest.mark.parametrize("make", ["native", "late"])
+@pytest.mark.parametrize("make", ["native", "late", "brief"])
 def test_pages_of_another_make(make: str, browser: str, one_browser: None) -> None:
     """Ormco is found by its name and its icon by its place; applications named alike are left alone."""
     with applications_page(PAGES[make]) as (url, asked):
