@@ -237,3 +237,18 @@ def test_redirects_end() -> None:
     """Redirects in a circle are an error."""
     with pytest.raises(ProviderUnavailableError, match="302"):
         fetch(answer(status=302, Location="/again"))
+
+
+@pytest.mark.parametrize("location", ["http://[::1", "//storage.example:99999999/x", "file:///etc/passwd", ""])
+def test_redirect_to_what_is_no_address(location: str) -> None:
+    """It is refused in the same words as an address elsewhere."""
+    with pytest.raises((SettingError, ProviderUnavailableError), match="none of its own|302"):
+        fetch(answer(status=302, Location=location))
+
+
+def test_lengths_that_are_no_lengths() -> None:
+    """A length of thousands of digits says nothing, and is no fault of ours."""
+    digits = "9" * 5000
+    assert fetch(f"HTTP/1.1 200 OK\r\nContent-Length: {digits}\r\n\r\n".encode() + OLD) == OLD
+    with pytest.raises(ProviderUnavailableError):
+        fetch(*[answer(OLD, status=206, Content_Range=f"bytes {digits}-{digits}/{digits}")] * 9)

@@ -26,6 +26,7 @@ __all__ = ["Progress", "Transfer"]
 _CHUNK = 1 << 17
 _FUTILE_ATTEMPTS = 6
 _LARGEST = 1 << 35
+_LONGEST_NUMBER = 18  # digits
 _LONGEST_SECONDS = 6 * 3600.0
 _LONGEST_PAUSE = 60.0
 _MOST_REDIRECTS = 3
@@ -224,4 +225,5 @@ def _is_packed(response: requests.Response) -> bool:
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() else None
+    is_number = text and text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER
+    return int(text) if text and is_number else None
