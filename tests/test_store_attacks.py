@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -265,3 +267,36 @@ def test_rotation_with_both_sources_keeps_its_own_keys_only(tmp_path: Path) -> N
     assert store.rotate_keys() == 2
     assert value_of(store, "p")[0] == "at-p-0"
     store.close()
+
+
+@pytest.mark.parametrize("value", ["text", b"\xff\xfe", 9e300])
+def test_a_value_of_another_type_is_damage(tmp_path: Path, value: object) -> None:
+    """SQLite keeps any value in any column: what comes of it is an error of ours, in each column."""
+    url = f"sqlite:///{tmp_path}/store.db"
+    opened(url, KEY).close()
+    pristine = (tmp_path / "store.db").read_bytes()
+    for table in ("ormco_connections", "ormco_store", "ormco_events"):
+        for column in columns_of(tmp_path / "store.db", table):
+            (tmp_path / "store.db").write_bytes(pristine)
+            with contextlib.closing(sqlite3.connect(tmp_path / "store.db")) as db, db:
+                db.execute("DROP TRIGGER ormco_events_unchanged")
+                with contextlib.suppress(sqlite3.Error):  # a constraint holds that one
+                    db.execute(f"UPDATE {table} SET {column} = ?", (value,))
+            store = store_at(url, keys=KEY)
+            for read in (partial(opened_row, store), store.ping, store.rotate_keys, store.audit.events):
+                with contextlib.suppress(StoreError):
+                    read()
+            store.close()
+
+
+def opened_row(store: Store) -> None:
+    store.grants.held("p")
+    row = store.grants.row("p")
+    if row is not None:
+        assert row.connection
+        store.grants.access_token(row)
+
+
+def columns_of(path: Path, table: str) -> list[str]:
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        return [row[1] for row in db.execute(f"PRAGMA table_info({table})")]

@@ -239,7 +239,7 @@ def test_redirects_end() -> None:
         fetch(answer(status=302, Location="/again"))
 
 
-@pytest.mark.parametrize("location", ["http://[::1", "//storage.example:99999999/x", "file:///etc/passwd", ""])
+@pytest.mark.parametrize("location", ["http://[::1", "//storage.example:99999/x", "file:///etc/passwd", ""])
 def test_redirect_to_what_is_no_address(location: str) -> None:
     """It is refused in the same words as an address elsewhere."""
     with pytest.raises((SettingError, ProviderUnavailableError), match="none of its own|302"):

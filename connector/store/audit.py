@@ -14,6 +14,7 @@ from typing import Any
 from connector.calls import current_actor
 from connector.clock import from_timestamp
 from connector.connection import ConnectionState, Event
+from connector.errors import StoreDamagedError
 from connector.store.database import Statement
 from connector.store.lazy_database import LazyDatabase
 from connector.store.row import new_mark
@@ -240,11 +241,18 @@ def _log(event: Event) -> None:
 
 
 def _to_event(row: Sequence[Any]) -> Event:
-    return replace(
-        Event(at=from_timestamp(row[1]), kind=row[2], outcome=row[3]),
-        sequence=row[0],
-        practice_id=row[4],
-        actor=row[5],
-        state=None if row[6] is None else ConnectionState(row[6]),
-        detail=json.loads(row[7]),
-    )
+    try:
+        if {*map(type, row[2:6])} - {str, type(None)}:
+            raise TypeError
+        return replace(
+            Event(at=from_timestamp(row[1]), kind=row[2], outcome=row[3]),
+            sequence=row[0],
+            practice_id=row[4],
+            actor=row[5],
+            state=None if row[6] is None else ConnectionState(row[6]),
+            detail=json.loads(row[7]),
+        )
+    except (ValueError, TypeError, OverflowError, OSError):
+        raise StoreDamagedError(
+            "an event of the audit record cannot be right", hint="Restore the store from a backup."
+        ) from None

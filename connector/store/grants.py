@@ -30,6 +30,7 @@ from connector.store.row import (
     UNVERIFIED,
     Row,
     Rows,
+    checked_row,
     damaged,
     dump_policy,
     is_practice_id,
@@ -89,7 +90,7 @@ class GrantRecords:
         if not is_practice_id(practice_id):
             return Rows()
         sql = _select_sql(self._database.dialect.now)
-        found = [Row._make(values) for values in self._database.all(sql, (practice_id,), timeout=timeout)]
+        found = [checked_row(values) for values in self._database.all(sql, (practice_id,), timeout=timeout)]
         return Rows.of([self.in_newest_form(row) for row in found])
 
     def held(self, practice_id: str, *, timeout: float | None = None) -> HeldToken | None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ASSUMED_LIFETIME",
     "CLOCK_TOLERANCE",
+    "LATEST",
     "LIVE",
     "LONGEST_PRACTICE_ID",
     "TABLE",
@@ -33,6 +34,8 @@ LIVE = "live"
 LONGEST_PRACTICE_ID = 200
 # How long an access token is believed to live if the provider does not say.
 ASSUMED_LIFETIME = 3600.0
+_TIMES = (float, type(None))
+LATEST = 253402300799.0  # the last second of the year 9999
 # A clock may be corrected by so much; what was stored later than that in the future is not believed.
 CLOCK_TOLERANCE = 60.0
 
@@ -101,10 +104,12 @@ def read_held(
         return None
     sealed, refreshed_at, expires_at, now, *facts = found[0]
     slot, generation, state, _account_id, _provider = facts
-    if slot != LIVE or state != "connected" or sealed is None or is_first_version(sealed):
+    if slot != LIVE or state != "connected" or type(sealed) is not bytes or is_first_version(sealed):
         return None
+    if type(refreshed_at) is not float or type(expires_at) not in _TIMES:
+        return None  # what is wrong with the row is said by whoever reads all of it
     until = valid_until(refreshed_at, expires_at, now)
-    if until <= now:
+    if not now < until < LATEST:
         return None
     data = _place(keys.store_id, "access_sealed") + associated_data(practice_id, *facts)
     value = keys.opened(lambda ring: ring.open(sealed, data, row=practice_id))

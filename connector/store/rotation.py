@@ -14,7 +14,7 @@ from connector.store.held_token import sealed_data
 from connector.store.key_holders import KeyHolders
 from connector.store.lazy_database import LazyDatabase
 from connector.store.requests import REQUESTS_TABLE, request_data
-from connector.store.row import COLUMNS, SEALED_COLUMNS, TABLE, Row
+from connector.store.row import COLUMNS, SEALED_COLUMNS, TABLE, Row, checked_row
 from connector.store.sealing import (
     KeyRing,
     first_associated_data,
@@ -184,7 +184,7 @@ class KeyRotation:
 
     def _row_changes(self, row: Row, ring: KeyRing, store_id: str) -> list[Statement]:
         try:
-            row = self._grants.in_newest_form(row)
+            row = self._grants.in_newest_form(checked_row(row))
             return [
                 (
                     f"UPDATE {TABLE} SET {column} = ? WHERE practice_id = ? AND slot = ? AND {column} = ?",  # noqa: S608

@@ -7,13 +7,16 @@ import os
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 from connector.clock import from_timestamp
 from connector.connection import Account, AccountPolicy, Connection, ConnectionState, LabConnection
 from connector.errors import SettingError, StoreDamagedError
 from connector.store.held_token import (
     CLOCK_TOLERANCE,
+    LATEST,
     LIVE,
     LONGEST_PRACTICE_ID,
     TABLE,
@@ -33,6 +36,7 @@ __all__ = [
     "Row",
     "Rows",
     "check_practice_id",
+    "checked_row",
     "damaged",
     "dump_policy",
     "is_practice_id",
@@ -169,6 +173,30 @@ class Row(NamedTuple):
 
 
 COLUMNS = tuple(name for name in Row._fields if name != "now")
+# The types of each column's values, by the fields of `Row`.
+_ALLOWED = tuple(set(get_args(kind)) or {kind} for kind in get_type_hints(Row).values())
+
+
+def checked_row(values: Sequence[Any]) -> Row:
+    """Return a row that was read: SQLite keeps any value in any column.
+
+    Raises:
+        connector.errors.StoreDamagedError: if a value has another type, or is no time that there can be.
+    """
+    if _fits(tuple(map(type, values))):
+        row = Row._make(values)
+        if all(time is None or -LATEST < time < LATEST for time in _times(row)):
+            return row
+    raise damaged(values[0])
+
+
+@lru_cache
+def _fits(kinds: tuple[type, ...]) -> bool:
+    return all(kind in allowed for kind, allowed in zip(kinds, _ALLOWED, strict=True))
+
+
+_TIMES = [name for name, allowed in zip(Row._fields, _ALLOWED, strict=True) if float in allowed]
+_times = attrgetter(*_TIMES)
 
 
 class Rows(NamedTuple):

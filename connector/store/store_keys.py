@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from connector.errors import SealingKeyError, StoreLockedError
+from connector.errors import SealingKeyError, StoreDamagedError, StoreLockedError
 from connector.store import keys as key_sources
 from connector.store.key_holders import KeyHolders
 from connector.store.lazy_database import LazyDatabase
@@ -50,7 +50,7 @@ class KeyRecord:
         words = ring.vouch(
             self.key_id, store_id=self.store_id, source=self.source or "", sealing=self.sealing
         )
-        if not hmac.compare_digest(self.proof, words):
+        if not hmac.compare_digest(self.proof.encode("utf-8", "surrogatepass"), words.encode()):
             raise SealingKeyError(
                 f"the store's record of its key was changed: the key {self.key_id} does not vouch for it",
                 hint="Somebody has written to the database by hand. Restore it from a backup; nothing was "
@@ -127,12 +127,17 @@ class StoreKeys:
         row = self._database.one(
             "SELECT store_id, key_source, key_id, key_proof, sealing FROM ormco_store", ()
         )
+        sealing, kinds = row[4], {*map(type, row[:4])}
+        if row[0] is None or kinds - {str, type(None)} or type(sealing) not in (int, type(None)):
+            raise StoreDamagedError(
+                "the store's record of its key cannot be right", hint="Restore the store from a backup."
+            )
         return KeyRecord(
             store_id=row[0],
             source=row[1],
             key_id=row[2],
             proof=row[3],
-            sealing=1 if row[4] is None else row[4],
+            sealing=1 if sealing is None else sealing,
         )
 
     def vouch(self) -> None:
