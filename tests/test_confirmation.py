@@ -283,6 +283,25 @@ def test_a_made_up_code_teaches_nothing(connector: Connector, classic: RunningSa
     assert handed_in(connector, classic, classic.practice)
 
 
+def test_an_appended_state_settles_nothing_for_our_own_browser(
+    connector: Connector, classic: RunningSandbox, attacker: SignIn
+) -> None:
+    """Whoever appends the state to an answer that had none keeps nobody from connecting for good."""
+
+    def capture(url: str, *, redirect_uri: str) -> str:
+        return CapturedUrl(without_state(Visitor(classic).authorize(url)))
+
+    for _ in range(2):  # again, once our own browser knows better
+        appended = Visitor(classic).authorize(connector.begin("practice-7").url, who=attacker)
+        connector.complete(appended, practice_id="practice-7")
+        done = connector.connect("practice-8", capture=capture)
+        assert done.state is ConnectionState.CONNECTED
+        for practice_id in ("practice-7", "practice-8"):
+            connector.forget(practice_id)
+        assert handed_in(connector, classic, classic.practice)
+        connector.reject_account(PRACTICE, binding=SESSION)
+
+
 def test_an_account_that_nobody_can_tell_confirms_nothing(
     classic: RunningSandbox, url: str, tmp_path: Path
 ) -> None:

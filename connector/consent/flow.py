@@ -164,14 +164,15 @@ def complete(
             store.requests.give_back(request.state)
         _record(resources, "complete", exc.kind, practice_id)
         raise
-    if response.state is not None:
-        # Only with a code that was right: whoever began a request knows its state, and could have put it into
-        # an address of their own.
-        store.requests.note_returned_state(request.provider)
+    # Only with a code that was right: whoever began a request knows its state, and could have put it into an
+    # address of their own.
+    by_own_browser = captured is not None and captured.by_own_browser
+    returned = response.state is not None
+    store.requests.note_state(request.provider, returned=returned, by_own_browser=by_own_browser)
     policy = AccountPolicy(
         expected_account=request.expected_account,
         allow_account_change=request.allow_account_change,
-        to_confirm=response.state is None and not (captured and captured.by_own_browser),
+        to_confirm=not returned and not by_own_browser,
         binding=request.binding,
     )
     keep_unverified(resources, practice_id, tokens, policy)

@@ -151,12 +151,14 @@ def _match(
     return request
 
 
-def _returns_state(resources: Resources) -> bool:
+def _returns_state(resources: Resources, captured: Captured | None) -> bool:
     """Return whether an answer without state is not the provider's: by its setting, or by what it did."""
     provider = resources.provider
-    if provider.returns_state is None:
-        return resources.store.requests.returned_state(provider.name)
-    return provider.returns_state
+    if provider.returns_state is not None:
+        return provider.returns_state
+    if captured is not None and captured.by_own_browser:
+        return False  # it is the provider's, and outweighs what others have handed in
+    return resources.store.requests.returned_state(provider.name)
 
 
 def _match_without_state(
@@ -165,10 +167,11 @@ def _match_without_state(
     opened: list[AuthorizationRequest],
     captured: Captured | None,
 ) -> AuthorizationRequest:
-    if practice_id is None or _returns_state(resources):
+    if practice_id is None or _returns_state(resources, captured):
         raise StateMismatchError(
             "the answer has no state, so nobody can tell which request it belongs to",
-            hint="Paste the whole address, from https:// to its end, not the code alone.",
+            hint="Paste the whole address, from https:// to its end, not the code alone. If it has no state "
+            f"either, connect in a browser opened for it: {ormco_command('connect', practice_id or '')}",
         )
     if captured is not None and captured.by_own_browser:
         return captured.request

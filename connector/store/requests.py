@@ -151,18 +151,32 @@ class RequestRecords:
 
     def returned_state(self, provider: str) -> bool:
         """Return whether a provider is known to return the state, because it has done so once."""
-        sql = "SELECT 1 FROM ormco_providers WHERE provider = ?"
+        sql = "SELECT 1 FROM ormco_providers WHERE provider = ? AND returned_state_at > 0"
         return self._database.one(sql, (provider,)) is not None
 
-    def note_returned_state(self, provider: str) -> None:
-        """Remember, for everybody on this store, that a provider returns the state."""
-        if self.returned_state(provider):
-            return
-        sql = (
-            "INSERT INTO ormco_providers (provider, returned_state_at) VALUES (?, ?) "
-            "ON CONFLICT (provider) DO NOTHING"
+    def note_state(self, provider: str, *, returned: bool, by_own_browser: bool) -> None:
+        """Remember, for everybody on this store, whether a provider returns the state.
+
+        What our own browser has seen outweighs what was handed in: whoever gives consent of their own knows
+        their request's state, and can append it to an answer that had none.
+
+        Args:
+            provider: which one.
+            returned: whether an answer with a code that was right had the state.
+            by_own_browser: whether our own browser brought that answer.
+        """
+        row = self._database.one(
+            "SELECT returned_state_at FROM ormco_providers WHERE provider = ?", (provider,)
         )
-        self._database.apply([(sql, (provider, self._database.clock.time()))])
+        known = None if row is None else row[0] > 0
+        if known is returned or not (by_own_browser or (returned and known is None)):
+            return
+        insert = (
+            "INSERT INTO ormco_providers (provider, returned_state_at) VALUES (?, ?) ON CONFLICT (provider) "
+        )
+        outweighs = "DO UPDATE SET returned_state_at = excluded.returned_state_at"
+        sql = insert + (outweighs if by_own_browser else "DO NOTHING")
+        self._database.apply([(sql, (provider, self._database.clock.time() if returned else 0.0))])
 
     def _opened(self, digest: str, sealed: bytes) -> AuthorizationRequest:
         def read(ring: KeyRing) -> str:
