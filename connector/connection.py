@@ -128,12 +128,14 @@ class AccountPolicy:
         to_confirm: whether the answer had no state and came from outside, so that anybody can have sent it:
             a person has to see the account first.
         binding: digest of the session secret of whoever may confirm the account, or None.
+        subject: whom the id_token speaks of; OpenID userinfo of somebody else is refused. None: not known.
     """
 
     expected_account: str | None = None
     allow_account_change: bool = False
     to_confirm: bool = False
     binding: str | None = None
+    subject: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

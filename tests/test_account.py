@@ -11,7 +11,7 @@ import responses
 from connector.clock import Clock
 from connector.communicate.users import account_url, read_account
 from connector.connection import Account
-from connector.errors import ProviderUnavailableError
+from connector.errors import AccountMismatchError, ProviderUnavailableError
 from connector.oauth.presets import PRESETS
 from connector.oauth.provider import Provider
 from tests.support.answers import answer, answering
@@ -26,11 +26,11 @@ USER = {
 }
 
 
-def read(user: Any, provider: Provider = USERS) -> Account:
+def read(user: Any, provider: Provider = USERS, *, subject: str | None = None) -> Account:
     """Read an account whose API answers so."""
     with responses.RequestsMock() as mock:
         mock.get(account_url(provider) or "", json=user)
-        return read_account(provider, "AT", clock=Clock())
+        return read_account(provider, "AT", clock=Clock(), subject=subject)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,16 @@ def test_userinfo_stands_in_where_there_is_no_users_api() -> None:
 def test_a_communicate_user_is_read() -> None:
     """Id, e-mail address, name and region come from 3Shape's own keys."""
     assert read(USER) == Account(id="0e6c", email="Office@Practice.test", name="Practice", region="americas")
+
+
+@pytest.mark.parametrize("claims", [{"sub": "another", "email": "a@practice.test"}, {"id": "subject-1"}])
+def test_userinfo_of_somebody_else_than_the_id_tokens(claims: dict[str, str]) -> None:
+    """An access token that was exchanged on its way brings nobody else's account (OpenID Connect §5.3.2)."""
+    userinfo = Provider(name="x", userinfo_endpoint="https://as.example.test/userinfo")
+    with pytest.raises(AccountMismatchError, match="another account than its id_token"):
+        read(claims, userinfo, subject="subject-1")
+    assert read({"sub": "subject-1"}, userinfo, subject="subject-1").id == "subject-1"
+    assert read(USER, subject="subject-1").id == "0e6c"  # 3Shape's ids are not OpenID's
 
 
 def test_openid_claims_are_read() -> None:

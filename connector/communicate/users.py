@@ -21,7 +21,12 @@ from connector.communicate.client import (
 )
 from connector.communicate.regions import lowered, read_region
 from connector.connection import Account
-from connector.errors import ClientRefusedError, ConnectorError, LabConnectionNotFoundError
+from connector.errors import (
+    AccountMismatchError,
+    ClientRefusedError,
+    ConnectorError,
+    LabConnectionNotFoundError,
+)
 from connector.oauth.http import retry_after
 from connector.oauth.provider import Provider
 from connector.redact import Secret, shown
@@ -83,9 +88,14 @@ class AccountConnection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """An account and its connections, pending ones included."""
+    """An account and its connections, pending ones included.
+
+    Attributes:
+        subject: OpenID's name of the account, if that was given.
+    """
 
     account: Account
+    subject: str | None = None
     connections: tuple[AccountConnection, ...] = ()
 
 
@@ -119,7 +129,8 @@ class UsersApi:
             raise unexpected_response(self._url, "something that is not a user")
         entries = [lowered(row) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
         connections = (_connection(each, account) for each in entries if each.get("id"))
-        return User(account=account, connections=tuple(connections))
+        subject = _text(fields.get("sub"))
+        return User(account=account, subject=subject, connections=tuple(connections))
 
     def verdict(self) -> TokenVerdict:
         """Return what the API makes of the token, without reading anything out.
@@ -200,15 +211,31 @@ def account_url(provider: Provider) -> str | None:
     return base.removesuffix("/users").removesuffix("/api") + "/api/users/me"
 
 
-def read_account(provider: Provider, access_token: str, *, clock: Clock) -> Account:
+def read_account(
+    provider: Provider, access_token: str, *, clock: Clock, subject: str | None = None
+) -> Account:
     """Read the account behind an access token from the users API, or from OpenID userinfo.
 
+    Args:
+        provider: whose.
+        access_token: the account's.
+        clock: the time.
+        subject: whom the id_token that came with the token speaks of; userinfo has to name the same
+            (OpenID Connect Core §5.3.2).
+
     Raises:
+        connector.errors.AccountMismatchError: userinfo names somebody else.
         connector.errors.ProviderUnavailableError: it cannot be read now.
     """
     token = Secret(access_token)
     del access_token
-    return UsersApi(provider, lambda _: token.reveal() or "", clock=clock).me().account
+    user = UsersApi(provider, lambda _: token.reveal() or "", clock=clock).me()
+    if provider.users_url is None and subject is not None and user.subject != subject:
+        raise AccountMismatchError(
+            "the provider's userinfo speaks of another account than its id_token",
+            hint="The tokens were not kept. Start again; if it happens twice, report it to Ormco support.",
+        )
+    return user.account
 
 
 def probe_token(provider: Provider, access_token: str, *, clock: Clock) -> TokenVerdict:

@@ -96,9 +96,12 @@ def _verify(resources: Resources, rows: Rows, row: Row, confirmed: str | None) -
         fresh = _with_valid_token(resources, row)
         if fresh is None:
             return None
-        row, account = fresh, _account(resources, fresh)
+        row, account = fresh, _account(resources, fresh, policy)
     except GrantRefusedError as exc:
         _refused(resources, rows, row, exc)
+        raise
+    except AccountMismatchError as exc:
+        drop_unverified(resources, row, exc)
         raise
     refusal = _refusal(resources, rows.live, row, policy, account)
     if refusal is not None:
@@ -119,12 +122,17 @@ def _with_valid_token(resources: Resources, row: Row) -> Row | None:
     return resources.rotator.rotate(row, force=True)
 
 
-def _account(resources: Resources, row: Row) -> Account | None:
+def _account(resources: Resources, row: Row, policy: AccountPolicy) -> Account | None:
     provider, store = resources.provider, resources.store
     if row.account_id is not None or not provider.tells_account:
         return row.account
     try:
-        return read_account(provider, store.grants.access_token(row) or "", clock=resources.clock)
+        return read_account(
+            provider,
+            store.grants.access_token(row) or "",
+            clock=resources.clock,
+            subject=policy.subject,
+        )
     except ProviderUnavailableError as exc:
         wait = min(exc.retry_after or 0.0, LONGEST_BACKOFF)
         pause = max(wait, backoff(row.failures) if row.failures else 0.0)

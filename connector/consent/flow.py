@@ -22,7 +22,7 @@ from connector.errors import (
 )
 from connector.hints import ormco_command
 from connector.oauth.authorization_request import AuthorizationRequest
-from connector.oauth.id_token import check_id_token
+from connector.oauth.id_token import check_id_token, subject
 from connector.oauth.provider import Provider
 from connector.oauth.token_set import TokenSet
 from connector.redirect.parse import AuthorizationResponse, CapturedUrl
@@ -174,6 +174,7 @@ def complete(
         allow_account_change=request.allow_account_change,
         to_confirm=not returned and not by_own_browser,
         binding=request.binding,
+        subject=None if request.nonce is None else subject(tokens),
     )
     keep_unverified(resources, practice_id, tokens, policy)
     progress("tokens")

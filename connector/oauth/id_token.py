@@ -13,7 +13,7 @@ from connector.oauth.provider import Provider
 from connector.oauth.token_set import TokenSet, finite, jwt_claims
 from connector.redact import fingerprint
 
-__all__ = ["check_id_token"]
+__all__ = ["check_id_token", "subject"]
 
 _START_AGAIN = "The tokens were not kept. Start again; if it happens twice, report it to Ormco support."
 
@@ -71,6 +71,12 @@ def check_id_token(
             hint="Set this machine's clock, then start again. If the provider's clock is the wrong one, "
             "allow for the difference with ORMCO_CLOCK_LEEWAY (seconds).",
         )
+
+
+def subject(tokens: TokenSet) -> str | None:
+    """Return whom an id_token that was checked speaks of; None if it is not there, or does not say."""
+    found = jwt_claims(tokens.id_token or "").get("sub")
+    return found if isinstance(found, str) else None
 
 
 def _is_for(client_id: str, claims: Mapping[str, object]) -> bool:

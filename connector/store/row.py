@@ -262,14 +262,15 @@ def damaged(practice_id: object) -> StoreDamagedError:
 
 def dump_policy(policy: AccountPolicy) -> str:
     """Return which account is acceptable, as it is sealed."""
-    return json.dumps(
-        {
-            "expected_account": policy.expected_account,
-            "allow_account_change": policy.allow_account_change,
-            "to_confirm": policy.to_confirm,
-            "binding": policy.binding,
-        }
-    )
+    fields: dict[str, object] = {
+        "expected_account": policy.expected_account,
+        "allow_account_change": policy.allow_account_change,
+        "to_confirm": policy.to_confirm,
+        "binding": policy.binding,
+    }
+    if policy.subject is not None:  # an earlier release beside this one does not know it
+        fields["subject"] = policy.subject
+    return json.dumps(fields)
 
 
 def load_policy(text: str) -> AccountPolicy:
