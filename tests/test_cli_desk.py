@@ -60,7 +60,7 @@ def test_link_works_once(process: subprocess.Popen[str]) -> None:
         assert "Practices" in opened(desk, session, Origin="null").text
         refused = opened(desk, second)
         assert refused.status_code == 403
-        assert "Start `ormco desk` again" in refused.text
+        assert "Start “ormco desk” again" in refused.text
         assert second.get(desk["url"], timeout=TIMEOUT).status_code == 403
 
 

@@ -14,7 +14,7 @@ import pytest
 from connector.redirect.data import table
 from connector.web import code_page as builder
 from connector.web.code_page import code_page, landing_page, parser_script
-from connector.web.words import words
+from connector.words import code_page_words
 
 LANGUAGES = ["en", "de", "fr", "es", "it"]
 WEB = Path(builder.__file__).parent
@@ -91,8 +91,8 @@ def test_every_reason_has_its_words(language: str) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_pages_have_their_words(language: str) -> None:
     """Every text of the pages is there in each language."""
-    spoken, english = words()[language], words()["en"]
-    assert list(words()) == LANGUAGES
+    spoken, english = code_page_words()[language], code_page_words()["en"]
+    assert list(code_page_words()) == LANGUAGES
     assert spoken.keys() == english.keys()
     for name, text in english.items():
         assert placeholders(spoken[name]) == placeholders(text), name

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "connector"
 LAYERS = [
     {"async_threads", "calls", "errors", "findings", "clock", "hints", "own_files", "process", "redact"},
     {"redirect"},
-    {"oauth", "connection", "config"},
+    {"oauth", "connection", "config", "words"},
     {"store", "browser"},
     {"refresh"},
     {"communicate", "httpx_auth", "resources"},

@@ -100,7 +100,7 @@ def test_a_dead_grant_asks_for_consent_and_keeps_the_history(
     kill_grant(connector, sandbox)
     repair = connector.repair(PRACTICE, capture=visitor_capture(sandbox))
     assert repair.step == "consent"
-    assert repair.found == "the provider does not accept the grant any more"
+    assert repair.found == "3Shape does not accept the grant any more"
     assert repair.connection.state is ConnectionState.CONNECTED
     assert repair.connection.account == before.account
     assert repair.connection.token_generation == before.token_generation + 1
@@ -318,7 +318,7 @@ def test_the_diagnosis_is_told_before_anybody_is_asked(connector: Connector, san
     kill_grant(connector, sandbox)
     told: list[str] = []
     connector.repair(PRACTICE, capture=visitor_capture(sandbox), progress=told.append)
-    assert told[0] == "found: the provider does not accept the grant any more"
+    assert told[0] == "found: 3Shape does not accept the grant any more"
     assert told.index("consent") > 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
+from html import unescape
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -244,3 +245,58 @@ def test_answer_to_a_session_of_a_practice_is_refused_at_the_desk(
     page = press(browser(), "paste", answer=answer)
     assert "another practice, session or provider" in page.text
     assert urlsplit(answer).query not in page.text
+
+
+# --- reconnect
+
+
+def test_reconnect_revokes_and_gives_a_new_link(
+    browser: Browser, connector: Connector, classic: RunningSandbox
+) -> None:
+    """The consequences first; once 3Shape proves that the old access is gone, the link for the practice."""
+    connect(connector, classic, PRACTICE)
+    client = browser()
+    asked = client.get("/desk/practice/revoke", query_string={"id": PRACTICE, "then": "connect"}).text
+    assert "from the start?" in asked
+    assert "loses access" in asked
+    classic.set_scenarios("revoked")
+    page = press(client, "removed", then="connect")
+    assert connector.status(PRACTICE).state == "revoked"
+    answer = Visitor(classic).authorize(link_in(page))
+    assert "is connected to" in press(client, "paste", answer=answer).text
+
+
+def test_reconnect_needs_both_roles(browser: Browser, connector: Connector, classic: RunningSandbox) -> None:
+    """Who may only take access back gets no link."""
+    connect(connector, classic, PRACTICE)
+    client = browser()
+    token = form_token(client)
+    client.environ_base["HTTP_X_ROLES"] = "view,revoke"
+    assert "Reconnect" not in page_of(client).text
+    classic.set_scenarios("revoked")
+    data = {"form_token": token, "practice": PRACTICE, "then": "connect"}
+    assert client.post("/desk/practice/removed", data=data).status_code == 403
+    assert connector.status(PRACTICE).state == "connected"
+
+
+def test_list_has_the_next_step_as_a_button(
+    browser: Browser, connector: Connector, classic: RunningSandbox
+) -> None:
+    """Each practice that needs something has its button in the list, for those who may press it."""
+    connect(connector, classic, PRACTICE)
+    classic.set_scenarios("revoked")
+    with pytest.raises(ConnectorError):
+        connector.refresh(PRACTICE, force=True)
+    pressed = re.search(r'name="practice" value="([^"]+)" formaction="([^"]+)"', browser().get("/desk/").text)
+    assert pressed is not None
+    assert (unescape(pressed[1]), pressed[2]) == (PRACTICE, "/desk/practice/repair")
+    assert "formaction" not in browser((Role.VIEW,)).get("/desk/").text
+
+
+def test_pages_name_no_command(browser: Browser, connector: Connector, classic: RunningSandbox) -> None:
+    """Who sits at a page has no terminal: what to do is said without one."""
+    connect(connector, classic, PRACTICE)
+    page = press(browser(), "removed")
+    assert "still honours the grant" in page.text
+    assert "Click the square icon next to Ormco" in page.text
+    assert re.search(r"\bormco [a-z]", page.text) is None

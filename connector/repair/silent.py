@@ -17,6 +17,7 @@ from connector.resources import Resources
 from connector.revocation.proof import Finding, prove
 from connector.store.grants import FromNow
 from connector.store.row import UNVERIFIED
+from connector.words import why
 
 __all__ = ["SilentRepair", "Step", "is_unverified_refused", "repair_silently", "settle_account"]
 
@@ -185,10 +186,4 @@ def _second_chance(resources: Resources, tokens: AccessTokens, connection: Conne
 
 
 def _why_dead(connection: Connection) -> SilentRepair:
-    words = {
-        "grant_refused": "the provider does not accept the grant any more",
-        "answer_lost": "the answer to a refresh was lost, and the provider takes only what was in it",
-        "not_renewable": "access has ended, and the provider gave no refresh token",
-    }
-    found = words.get(connection.reason or "", connection.last_error or "the grant is dead")
-    return SilentRepair(found=found, step=Step.CONSENT)
+    return SilentRepair(found=why(connection) or "the grant is dead", step=Step.CONSENT)

@@ -72,7 +72,9 @@ def revoke(resources: Resources, practice_id: str, removal: Removal) -> Revocati
     except (ConnectionNotFoundError, StoreError):
         raise
     except ConnectorError as exc:
-        resources.store.audit.append(_event(resources, practice_id, exc.kind))
+        is_alive = isinstance(exc, GrantStillHonouredError)
+        state = ConnectionState.REVOKING if is_alive else None
+        resources.store.audit.append(_event(resources, practice_id, exc.kind, state=state))
         if isinstance(exc, ProviderUnavailableError):
             exc.hint = (
                 f"{exc.hint} The tokens are kept; then go on: {ormco_command('revoke', practice_id)}".strip()
@@ -187,9 +189,6 @@ def _conclude(resources: Resources, practice_id: str, removal: Removal, method: 
     if proof.finding is Finding.ALIVE:
         if connection.state is not ConnectionState.REVOKING:
             raise _connected_anew(practice_id)
-        resources.store.audit.append(
-            _event(resources, practice_id, "grant_still_honoured", state=ConnectionState.REVOKING)
-        )
         raise GrantStillHonouredError(
             f"the provider still honours the grant of {practice_id}: a refresh succeeded {_AFTER[method]}; "
             "the newest tokens are kept",

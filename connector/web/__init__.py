@@ -1,6 +1,5 @@
 """Pages for people: the code page, the landing page, the practice's page and the support desk.
 
-`words` has the words of the code page, in each language; `connection_words` those of the other pages.
 `redirect/` is `connector.redirect` in JavaScript, module by module; both read the same JSON tables. The
 application pages are Flask blueprints and need the extra `web`.
 """

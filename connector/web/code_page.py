@@ -15,7 +15,7 @@ from pathlib import Path
 from string import Template
 
 from connector.redirect.data import table
-from connector.web.words import words
+from connector.words import code_page_words
 
 __all__ = ["code_page", "landing_page", "parser_script"]
 
@@ -72,7 +72,7 @@ def _page(page: str, redirect_uri: str, landing_hosts: Collection[str]) -> str:
         [
             '"use strict";',
             parser_script(),
-            f"const WORDS = {_as_script(words())};",
+            f"const WORDS = {_as_script(code_page_words())};",
             f"const SETTINGS = {_as_script(settings)};",
             _part("page.js"),
         ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from flask import Blueprint, abort, flash, g, redirect, render_template, request, url_for
 
+from connector import words
 from connector.connection import Connection
 from connector.errors import (
     AccountUnconfirmedError,
@@ -18,7 +19,6 @@ from connector.errors import (
     ConnectorError,
     ConsentRequiredError,
 )
-from connector.web import connection_words as words
 from connector.web.page_security import PageSecurity, error_page
 
 if TYPE_CHECKING:
@@ -41,10 +41,8 @@ class Role(StrEnum):
     """What a person at the desk may do."""
 
     VIEW = "view"  # see practices, their states and their history
-    MEND = (
-        "mend"  # send links, paste responses, repair, reconnect after a revocation, request lab connections
-    )
-    REVOKE = "revoke"  # take access back
+    MEND = "mend"  # send links, paste responses, repair, request lab connections
+    REVOKE = "revoke"  # take access back; with MEND, reconnect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +141,8 @@ class _Desk:
     def _guarded(self, view: Callable[[str], Any], role: Role) -> Callable[[], Any]:
         def act() -> Any:
             self._require(role)
+            if request.form.get("then") == "connect":
+                self._require(Role.MEND)
             return view(_practice_id(request.form.get("practice", "")))
 
         return act
@@ -158,10 +158,12 @@ class _Desk:
     def _found(self) -> dict[str, Any]:
         text = request.args.get("q", "")
         shown = min(max(request.args.get("rows", _ROWS, type=int), _ROWS), _MOST_ROWS)
+        counted = self._summary()
+        total, needing = sum(counted.states.values()), counted.needs_attention
         return {
             "query": text,
             "connections": self._shared.search(text, limit=shown),
-            "summary": self._summary(),
+            "count": f"{total} practice{'s' * (total != 1)} · {needing} need{'s' * (needing == 1)} attention",
             "shown": shown,
             "more": shown + 4 * _ROWS,
         }
@@ -202,7 +204,6 @@ class _Desk:
             connection=connection,
             description=words.describe(connection),
             step=words.next_step(connection),
-            to_say=words.to_say(connection),
             unconfirmed=self._shared.unconfirmed_account(practice_id),
             events=list(reversed(events)),
             last=events[-1].sequence if events else 0,
@@ -251,7 +252,7 @@ class _Desk:
 
     def _lab(self, practice_id: str) -> Response:
         report = self._connector().lab.request(practice_id)
-        flash(f"Lab connection: {report.lab.state}.", "good")
+        flash(f"Lab connection: {words.lab_words(report.lab.state)}.", "good")
         return self._to_practice(practice_id)
 
     def _ask_to_revoke(self) -> str | Response:
@@ -261,16 +262,23 @@ class _Desk:
         if steps is None:
             flash("Nothing is left to revoke.", "good")
             return self._to_practice(practice_id)
-        return render_template("ormco/desk_revoke.html", practice_id=practice_id, steps=steps)
+        reconnects = request.args.get("then") == "connect" and Role.MEND in self._person().roles
+        return render_template(
+            "ormco/desk_revoke.html", practice_id=practice_id, steps=steps, reconnects=reconnects
+        )
 
-    def _revoke(self, practice_id: str) -> Response:
+    def _revoke(self, practice_id: str) -> Any:
         self._connector().revoke(practice_id, interactive=False)
-        flash(f"Ormco has no access to {practice_id} any more; the tokens are deleted.", "good")
-        return self._to_practice(practice_id)
+        return self._after_revocation(practice_id)
 
-    def _removed(self, practice_id: str) -> Response:
+    def _removed(self, practice_id: str) -> Any:
         self._connector().confirm_revoked(practice_id)
+        return self._after_revocation(practice_id)
+
+    def _after_revocation(self, practice_id: str) -> Any:
         flash(f"Ormco has no access to {practice_id} any more; the tokens are deleted.", "good")
+        if request.form.get("then") == "connect":  # reconnect: the same practice, from the start
+            return self._link(practice_id)
         return self._to_practice(practice_id)
 
     # --- steps
@@ -285,8 +293,8 @@ class _Desk:
         if request.method == "GET" or not practice_id:
             return error_page(error)
         flash(words.sentence(error), "bad")
-        if error.hint:
-            flash(error.hint, "hint")
+        if hint := words.page_hint(error):
+            flash(hint, "hint")
         return self._to_practice(practice_id)
 
     def _to_practice(self, practice_id: str, fragment: str = "") -> Response:

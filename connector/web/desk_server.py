@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from flask import Flask, abort, make_response, redirect, request
+from werkzeug.exceptions import HTTPException
 
 from connector.web.desk import SupportPerson, desk_pages
+from connector.web.page_security import refused_page
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -81,7 +83,10 @@ class DeskServer:
             return person if hmac.compare_digest(held.encode(), self._session.encode()) else None
 
         app.add_url_rule("/open", "open", self._open(host), methods=["POST"])
-        app.register_blueprint(desk_pages(connector, authorize=authorize, hosts={host}))
+        pages = desk_pages(connector, authorize=authorize, hosts={host})
+        app.register_blueprint(pages)
+        app.register_error_handler(HTTPException, refused_page)
+        app.context_processor(lambda: {"blueprint": pages.name})
         return app
 
     def _open(self, host: str) -> Callable[[], Any]:
@@ -95,7 +100,7 @@ class DeskServer:
                 if is_right:
                     self._token = None
             if not is_right:
-                abort(403, "This link was used before. Start `ormco desk` again for a new one.")
+                abort(403, "This link was used before. Start “ormco desk” again for a new one.")
             response = make_response(redirect("/", 303))
             # Lax: the page that sends the token is a local file, which is another site.
             response.set_cookie(self._cookie, self._session, httponly=True, samesite="Lax")

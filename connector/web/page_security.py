@@ -6,16 +6,16 @@ import hmac
 import secrets
 from collections.abc import Callable, Collection
 from hashlib import sha256
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, abort, current_app, g, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from connector.errors import ConnectorError, SettingError
-from connector.web.connection_words import sentence
+from connector.words import page_hint, sentence
 
-__all__ = ["PageSecurity", "error_page"]
+__all__ = ["PageSecurity", "error_page", "refused_page"]
 
 # Not "no-referrer": browsers then send `Origin: null` with the forms of these pages too. The callback, whose
 # address contains the code, sets that for itself; `no-store` keeps it out of the browser's cache. No
@@ -32,6 +32,13 @@ _HEADERS = {
 }
 _OWN_SITES = {None, "same-origin", "none"}
 _TWO_YEARS = 63072000
+# The status of a refused request → its title, and the words of the link that leads on, if any does.
+_TITLES: dict[int | None, tuple[str, str]] = {
+    401: ("Not signed in", "Try again"),
+    403: ("Not allowed", ""),
+    404: ("No such page", "Back"),
+    500: ("Something went wrong", "Try again"),
+}
 
 
 class PageSecurity:
@@ -63,7 +70,8 @@ class PageSecurity:
         self._hosts = hosts
         blueprint.before_request(self._check)
         blueprint.after_request(self._finish)
-        blueprint.register_error_handler(HTTPException, _refused)
+        blueprint.register_error_handler(HTTPException, refused_page)
+        blueprint.add_url_rule("/<path:path>", "no_page", _no_page)
         blueprint.context_processor(lambda: {"form_token": self.form_token})
 
     def binding(self) -> str:
@@ -129,12 +137,24 @@ class PageSecurity:
 
 def error_page(error: ConnectorError) -> tuple[str, int]:
     """Return the page that says what is not possible right now, with its status."""
-    title = "Not possible right now"
-    return render_template("ormco/error.html", title=title, text=sentence(error), hint=error.hint), 503
+    page = render_template(
+        "ormco/error.html",
+        title="Not possible right now",
+        text=sentence(error),
+        hint=page_hint(error),
+        way="Try again",
+    )
+    return page, 503
 
 
-def _refused(error: HTTPException) -> Any:
+def refused_page(error: HTTPException) -> Any:
+    """Return the page that says why a request was refused, with its status."""
     if error.response is not None:
         return error
-    page = render_template("ormco/error.html", title=error.name, text=error.description, hint=None)
+    title, way = _TITLES.get(error.code, ("This did not work", "Back"))
+    page = render_template("ormco/error.html", title=title, text=error.description, hint=None, way=way)
     return page, error.code
+
+
+def _no_page(path: str) -> NoReturn:
+    abort(404, "There is no such page.")

@@ -15,8 +15,8 @@ from connector.errors import (
     ConsentRequiredError,
 )
 from connector.repair import Need
-from connector.web.connection_words import describe, event_words, sentence
 from connector.web.page_security import PageSecurity, error_page
+from connector.words import describe, event_words, page_hint, sentence
 
 if TYPE_CHECKING:
     from flask import Request
@@ -127,7 +127,7 @@ class _PracticePages:
             connection=connection,
             description=describe(connection),
             unconfirmed=self._shared.unconfirmed_account(practice_id),
-            events=[_shown(event) for event in reversed(events)],
+            events=[(event, event_words(event)) for event in reversed(events)],
             last=events[-1].sequence if events else 0,
             has_callback=self._callback_url is not None,
         )
@@ -242,8 +242,8 @@ class _PracticePages:
             # The page that the others lead back to: it must not redirect to itself.
             return error_page(error)
         flash(sentence(error), "bad")
-        if error.hint:
-            flash(error.hint, "hint")
+        if hint := page_hint(error):
+            flash(hint, "hint")
         return self._to_page()
 
     def _to_page(self, fragment: str = "") -> Response:

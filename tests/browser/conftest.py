@@ -11,7 +11,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser as PageBrowser
 from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import sync_playwright
 
 from connector.browser import capture_redirect
 from connector.browser.session import BrowserSession
@@ -31,6 +33,15 @@ def shared_browser(browser: str) -> Iterator[SharedBrowser]:
     shared = SharedBrowser(browser)
     yield shared
     shared.close()
+
+
+@pytest.fixture(scope="module")
+def chromium(browser: str) -> Iterator[PageBrowser]:
+    """A browser for the pages of this package, one for all tests of a module."""
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        yield running
+        running.close()
 
 
 @pytest.fixture

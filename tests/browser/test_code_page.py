@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from connector.web.code_page import code_page, landing_page
 from tests.support.code_pages import REDIRECT_URI, Parser, page_parser, read_by_python
@@ -22,15 +22,6 @@ from tests.support.redirects import ACCEPTED, REFUSED, Row
 
 URL = f"https://ormco.com/?code={encoded(CODE, 2)}&state=zz9"
 DIALOG_CODE = encoded(CODE, 1)
-
-
-@pytest.fixture(scope="module")
-def chromium(browser: str) -> Iterator[Browser]:
-    """One browser for all tests here."""
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 @pytest.fixture

@@ -9,7 +9,15 @@ async function showRows() {
   const mine = (asked += 1);
   const response = await fetch(`${rows.dataset.url}&q=${encodeURIComponent(search.value)}`, { redirect: "error" });
   // A slower, older search must not replace the result of a newer one.
-  if (response.ok && mine === asked) rows.innerHTML = await response.text();
+  if (response.ok && mine === asked) replaceRows(await response.text());
+}
+
+function replaceRows(html) {
+  const focused = rows.contains(document.activeElement) && document.activeElement.getAttribute("href");
+  rows.innerHTML = html;
+  showLocalTimes(rows);
+  document.getElementById("count").textContent = rows.firstElementChild.dataset.count;
+  if (focused) rows.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
 }
 
 async function look() {
@@ -20,12 +28,14 @@ async function look() {
   live.dataset.last = after;
   if (!changed) return;
   if (rows) await showRows();
-  else if (practices.includes(events.dataset.practice) && !isBusy()) location.reload();
+  else if (practices.includes(events.dataset.practice)) showPractice();
 }
 
-// A page that somebody types into, or reads a link from, is not reloaded.
-function isBusy() {
-  return document.getElementById("link") !== null || Boolean(document.getElementById("answer")?.value);
+// A page that somebody types into, or reads a link from, is not reloaded; it says that there is something new.
+function showPractice() {
+  const isBusy = document.getElementById("link") !== null || Boolean(document.getElementById("answer")?.value);
+  if (isBusy) document.getElementById("changed").hidden = false;
+  else location.reload();
 }
 
 let waiting;
@@ -49,6 +59,7 @@ document.getElementById("show-cases")?.addEventListener("click", async (event) =
   event.target.disabled = true;
   const response = await fetch(place.dataset.url, { redirect: "error" });
   place.innerHTML = response.ok ? await response.text() : "The cases cannot be read right now.";
+  showLocalTimes(place);
 });
 
 setInterval(() => look().catch(() => {}), 2000);

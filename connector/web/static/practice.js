@@ -11,8 +11,8 @@ async function look() {
     const item = document.createElement("li");
     const time = document.createElement("time");
     time.dateTime = event.at;
-    time.textContent = event.at.slice(11, 16);
     item.append(time, ` ${event.text}`);
+    showLocalTimes(item);
     item.classList.toggle("bad", event.bad);
     list.prepend(item);
     list.dataset.last = event.sequence;

@@ -1,0 +1,174 @@
+"""The one table of words, `words.json`: what the pages, the desk and the terminal call the same things.
+
+The words for refused pastes are in `connector/redirect/refusals.json`, by the reason.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from connector.connection import Connection, ConnectionState, Event
+from connector.errors import ConnectorError
+
+__all__ = [
+    "Description",
+    "NextStep",
+    "code_page_words",
+    "describe",
+    "event_words",
+    "lab_words",
+    "mail",
+    "next_step",
+    "page_hint",
+    "sentence",
+    "step_words",
+    "to_say",
+    "why",
+]
+
+# A command is last in its hint, after what it is for, or is quoted within a sentence.
+_COMMAND = re.compile(r"( ?\b(Then|then go on|At a terminal))?:? ?\bormco [a-z].*", re.DOTALL)
+_SENTENCE_WITH_COMMAND = re.compile(r"[^.;]*`ormco [^`]*`[^.;]*[.;]?")
+_SETTLED = (ConnectionState.CONNECTED, ConnectionState.REVOKED)
+# These may stand beside a connection that is sound.
+_OF_A_NEW_GRANT = ("account_unread", "account_unconfirmed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """How a connection is shown.
+
+    Attributes:
+        kind: "good", "neutral" or "bad"; pages colour it.
+        title: one or two words.
+        text: one sentence for the practice.
+        say: what support says to the practice on the telephone.
+    """
+
+    kind: str
+    title: str
+    text: str
+    say: str
+
+
+class NextStep(StrEnum):
+    """What support does next for a practice."""
+
+    NONE = "none"
+    CONFIRM = "confirm"
+    REPAIR = "repair"
+    SEND_LINK = "send_link"
+    FINISH_REVOKING = "finish_revoking"
+
+
+_NEXT_STEPS = {
+    ConnectionState.CONNECTED: NextStep.NONE,
+    ConnectionState.DEGRADED: NextStep.REPAIR,
+    ConnectionState.NEEDS_REPAIR: NextStep.REPAIR,
+    ConnectionState.REVOKING: NextStep.FINISH_REVOKING,
+    ConnectionState.REVOKED: NextStep.SEND_LINK,
+}
+
+
+def next_step(connection: Connection | None) -> NextStep:
+    """Return what support does next for a practice."""
+    if connection is None:
+        return NextStep.SEND_LINK
+    if connection.reason == "account_unconfirmed":
+        return NextStep.CONFIRM
+    return _NEXT_STEPS[connection.state]
+
+
+def step_words(step: NextStep) -> str:
+    """Return what the button for a step says."""
+    return str(_table()["next_steps"][step.value])
+
+
+def why(connection: Connection) -> str:
+    """Return why a connection is in its state, in words for support; "" if there is nothing to explain."""
+    if connection.reason not in _OF_A_NEW_GRANT and connection.state in _SETTLED:
+        return ""
+    known: str | None = _table()["reasons"].get(connection.reason)
+    return known or connection.last_error or connection.reason or ""
+
+
+def describe(connection: Connection | None) -> Description:
+    """Return how a connection is shown to its practice."""
+    states = _table()["states"]
+    if connection is None:
+        return Description(**states["none"])
+    is_first = connection.state is ConnectionState.DEGRADED and connection.reason in _OF_A_NEW_GRANT
+    return Description(**states[connection.reason if is_first else connection.state.value])
+
+
+def to_say(connection: Connection | None) -> str:
+    """Return what support says to the practice on the telephone."""
+    if next_step(connection) is NextStep.CONFIRM:
+        return str(_table()["states"]["account_unconfirmed"]["say"])
+    return describe(connection).say
+
+
+def mail(url: str, expires_at: datetime) -> tuple[str, str]:
+    """Return the subject and the body of the mail that sends a practice its link."""
+    words = _table()["mail"]
+    return words["subject"], words["body"].format(url=url, until=f"{expires_at:%H:%M} UTC")
+
+
+def event_words(event: Event) -> str:
+    """Return an event of the audit record in a few words."""
+    words = _table()["events"]
+    if event.state is ConnectionState.NEEDS_REPAIR and event.outcome != "ok":
+        return str(words["needs_repair"])
+    known = words.get(f"{event.kind} {event.outcome}") or words.get(event.kind)
+    return known or event.kind.replace("_", " ").capitalize()
+
+
+def lab_words(state: str) -> str:
+    """Return the state of a lab connection as 3Shape's page words it."""
+    return str(_table()["lab"].get(state, state))
+
+
+def sentence(error: ConnectorError) -> str:
+    """Return an error's message as a sentence."""
+    return error.message[:1].upper() + error.message[1:] + "."
+
+
+def page_hint(error: ConnectorError) -> str:
+    """Return an error's hint for somebody who has no terminal: without the commands in it.
+
+    Examples:
+        >>> page_hint(ConnectorError("it is dead", hint="Connect it again: ormco connect practice-42"))
+        'Connect it again.'
+    """
+    hint = _SENTENCE_WITH_COMMAND.sub("", error.hint)
+    hint = _COMMAND.sub("", hint).strip(" ;:,")
+    return hint if not hint or hint[-1] in ".!?" else f"{hint}."
+
+
+def code_page_words() -> dict[str, dict[str, str]]:
+    """Return the words of the code page: language → name → text, names of values in braces.
+
+    Examples:
+        >>> code_page_words()["de"]["copy"]
+        'Kopieren'
+    """
+    found: dict[str, dict[str, str]] = _words()["code_page"]
+    return found
+
+
+def _table() -> dict[str, Any]:
+    found: dict[str, Any] = _words()["connection"]
+    return found
+
+
+@lru_cache(maxsize=1)
+def _words() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path(__file__).with_name("words.json").read_text("utf-8"))
+    return found

@@ -1,0 +1,126 @@
+"""Every page for people in a real browser: what it looks like, by keyboard alone, and while others work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page
+
+from tests.support.connecting import connect
+from tests.support.web_pages import PAGES, WebPages, web_pages
+
+# With PICTURES=folder, the README's pictures are written there.
+PICTURES = {"code page, right": "code-page", "practice, connected": "practice", "desk, list": "desk"}
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebPages]:
+    """The pages, and practices in every state."""
+    with web_pages(tmp_path_factory.mktemp("pages")) as pages:
+        yield pages
+
+
+@pytest.fixture(scope="module")
+def signed_in(chromium: Browser, pages: WebPages) -> Iterator[Page]:
+    """A browser that has opened the desk; nothing that runs on a page may fail."""
+    failures: list[str] = []
+    with chromium.new_context(locale="en-US", timezone_id="Europe/Berlin") as context:
+        page = context.new_page()
+        page.on("pageerror", lambda error: failures.append(str(error)))
+        pages.open_desk(page)
+        yield page
+        assert failures == []
+
+
+@pytest.fixture
+def page(signed_in: Page) -> Page:
+    """That browser, as wide as a desk's."""
+    signed_in.set_viewport_size({"width": 1000, "height": 760})
+    signed_in.emulate_media(color_scheme="light")
+    return signed_in
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_can_be_used_by_everybody(pages: WebPages, page: Page, name: str) -> None:
+    """No rule of axe-core is broken and nothing has to be scrolled sideways, on a telephone and a desk."""
+    PAGES[name](pages, page)
+    if (folder := os.environ.get("PICTURES")) and name in PICTURES:
+        page.screenshot(path=Path(folder, f"{PICTURES[name]}.png"), animations="disabled", full_page=True)
+    for width, scheme in ((360, "light"), (1440, "dark")):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        found = Axe().run(page).response["violations"]
+        assert [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found] == []
+
+
+def test_link_that_was_used_says_so(chromium: Browser, pages: WebPages, page: Page) -> None:
+    """Whoever opens the file a second time reads what to do, on a page like the others."""
+    with chromium.new_context() as context:
+        late = context.new_page()
+        late.goto(pages.desk.link_file.as_uri())
+        late.get_by_text("was used before").wait_for()
+        assert Axe().run(late).violations_count == 0
+
+
+def focused(page: Page) -> str:
+    return str(page.evaluate("document.activeElement.textContent.trim() || document.activeElement.id"))
+
+
+def tab_to(page: Page, name: str) -> None:
+    """Press Tab until something has the focus."""
+    for _ in range(40):
+        if focused(page) == name:
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"{name} cannot be reached by keyboard")
+
+
+def test_desk_by_keyboard_alone(pages: WebPages, page: Page) -> None:
+    """From the search to the copied link, without a mouse."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    pages.open_desk(page)
+    assert focused(page) == "q"
+    page.keyboard.type("SOUND")
+    page.get_by_role("link", name="broken").wait_for(state="detached")
+    tab_to(page, "sound")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/practice?id=sound")
+    tab_to(page, "Make a new link")
+    page.keyboard.press("Enter")
+    page.locator("#link-url").wait_for()
+    tab_to(page, "Copy")
+    page.keyboard.press("Enter")
+    page.get_by_text("Copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == page.input_value("#link-url")
+
+
+def test_practice_page_by_keyboard_alone(pages: WebPages, page: Page) -> None:
+    """The dialog takes the focus, Escape closes it, and the focus is where it was."""
+    pages.of_practice(page, "new")
+    tab_to(page, "Connect with a code")
+    page.keyboard.press("Enter")
+    assert focused(page) == "answer"
+    page.keyboard.press("Escape")
+    assert focused(page) == "Connect with a code"
+    page.keyboard.press("Enter")
+    page.keyboard.type("https://evil.test/?code=made-up")
+    tab_to(page, "Ok")
+    page.keyboard.press("Enter")
+    page.get_by_text("This is an address of evil.test").wait_for()
+
+
+def test_desk_shows_what_others_do(pages: WebPages, page: Page) -> None:
+    """The list and a practice's page follow at once, in the person's own time; the focus stays."""
+    pages.open_desk(page, "/?q=broken")
+    page.get_by_role("link", name="broken").focus()
+    connect(pages.connector, pages.sandbox, "broken", who=pages.sandbox.other_practice)
+    page.get_by_role("cell", name="Connected", exact=True).wait_for()
+    assert focused(page) == "broken"
+    since = pages.connector.status("broken").since.astimezone(ZoneInfo("Europe/Berlin"))
+    assert since.strftime("%-I:%M") in page.inner_text("tbody time")

@@ -1,0 +1,53 @@
+"""The table of words: every state and next step has them, and a hint on a page names no command."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from connector.connection import Connection, ConnectionState
+from connector.errors import ConnectorError
+from connector.words import NextStep, describe, next_step, page_hint, step_words, to_say
+
+CONNECTION = Connection(
+    practice_id="p", provider="test", state=ConnectionState.CONNECTED, since=datetime(2026, 1, 1, tzinfo=UTC)
+)
+
+
+@pytest.mark.parametrize("state", ConnectionState)
+def test_every_state_has_its_words(state: ConnectionState) -> None:
+    """A practice reads what its state means, support what to say and what to press."""
+    connection = replace(CONNECTION, state=state)
+    words = describe(connection)
+    assert all((words.kind, words.title, words.text, to_say(connection)))
+    step = next_step(connection)
+    assert step is NextStep.NONE or step_words(step)
+
+
+def test_account_that_waits_is_no_outage() -> None:
+    """While a person is asked about the account, nothing is said of 3Shape not answering."""
+    waiting = replace(CONNECTION, state=ConnectionState.DEGRADED, reason="account_unconfirmed")
+    assert describe(waiting).title == "Waiting for you"
+    assert next_step(waiting) is NextStep.CONFIRM
+    beside = replace(CONNECTION, reason="account_unconfirmed")
+    assert describe(beside).title == "Connected"
+    assert to_say(beside) == to_say(waiting)
+
+
+@pytest.mark.parametrize(
+    ("hint", "shown"),
+    [
+        ("Connect it again: ormco connect practice-42", "Connect it again."),
+        ("ormco repair 'a. b'", ""),
+        ("The tokens are kept; then go on: ormco revoke x", "The tokens are kept."),
+        ("1. Go. 2. Confirm to delete. Then: ormco revoke x --confirm-done", "1. Go. 2. Confirm to delete."),
+        ("Restore the file from a backup; `ormco doctor` tells more.", "Restore the file from a backup."),
+        ("At a terminal: ormco repair x", ""),
+        ("Ask Ormco support. Is it down?", "Ask Ormco support. Is it down?"),
+    ],
+)
+def test_hint_on_a_page_names_no_command(hint: str, shown: str) -> None:
+    """What a person is to do stays; the command does not."""
+    assert page_hint(ConnectorError("it failed", hint=hint)) == shown
