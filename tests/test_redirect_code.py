@@ -236,6 +236,12 @@ def test_a_print_that_lost_letters_and_its_end_tells_its_length() -> None:
     assert error.position == 9
 
 
+def test_a_code_breaks_where_its_first_wrong_character_is() -> None:
+    """A length that no code has, and a sign where the handle should be, are where the code breaks."""
+    assert damage_of(sized(17)).position == PAYLOAD + 48
+    assert damage_of("aB9*def", "dotnetopenauth").position == 3
+
+
 def test_a_code_that_is_expected_to_be_classic_needs_its_mark() -> None:
     """Where the provider issues classic codes, another kind of code is refused."""
     assert "!" in damage_of(HEX, "dotnetopenauth").message

@@ -104,16 +104,21 @@ def _without_mail_mark(code: str) -> str:
 
 
 def _classic(words: list[str], joined: str) -> str:
-    """Return a code that knows its length, with no more of the words than that, damaged or not."""
+    """Return a code that knows its length, with no more of the words than that, damaged or not.
+
+    Args:
+        words: without what stood around each of them.
+        joined: all of them.
+    """
     words = _with_whole_handle(words)
     length = dotnetopenauth.expected_length(joined)
     if length is None:
         return _run(words)
     size = 0
     for index, word in enumerate(words):
-        if index and not re.fullmatch(_CLASSIC_PART, word.rstrip(_TRIM)):
+        if index and not re.fullmatch(_CLASSIC_PART, word):
             break
-        if size + len(word.rstrip(_TRIM)) == length:
+        if size + len(word) == length:
             if _is_sentence(words, index):
                 break
             return joined[:length] + _extra(words, index)
@@ -135,7 +140,7 @@ def _with_whole_handle(words: list[str]) -> list[str]:
 def _extra(words: list[str], index: int) -> str:
     """Return the single last part that follows a wrapped code and is no word: the code has grown by it."""
     rest = words[index + 1 :]
-    return rest[0].rstrip(_TRIM) if index and len(rest) == 1 and not _is_word(rest[0]) else ""
+    return rest[0] if index and len(rest) == 1 and not _is_word(rest[0]) else ""
 
 
 def _twice(word: str, length: int) -> str | None:
@@ -160,7 +165,7 @@ def _run(words: list[str], below: int = 1 << 30) -> str:
         if len(run) >= below or re.fullmatch(_WORD, word) or not re.fullmatch(_CLASSIC_PART, word):
             break
         run += word
-    return run.rstrip(_TRIM)
+    return run
 
 
 def _is_sentence(words: list[str], index: int) -> bool:
@@ -168,7 +173,7 @@ def _is_sentence(words: list[str], index: int) -> bool:
     begin = index + 1
     while begin > 1 and re.fullmatch(_WORD, words[begin - 1]):
         begin -= 1
-    letters = "".join(words[begin : index + 1]).rstrip(_TRIM)
+    letters = "".join(words[begin : index + 1])
     following = words[index + 1 : index + 2]
     if begin > 2 and not following:
         return False
