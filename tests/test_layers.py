@@ -35,7 +35,7 @@ ONE_DOOR = {
     "keyring": {"store"},
     "click": {"cli"},
     "flask": {"sandbox", "web"},
-    "httpx": {"httpx_auth"},
+    "httpx": {"httpx_auth", "connector", "aio"},  # the last two for a return type
     "waitress": {"web"},
     "authlib": {"sandbox"},
 }

@@ -33,6 +33,9 @@ EXTRAS = {
     "testing": {"browser", "sandbox", "testing"},
     "store": {"keyring", "postgres"},
     "httpx_auth.py": {"httpx"},
+    # For the type of what they return, which is imported by type checkers alone.
+    "connector.py": {"httpx"},
+    "aio.py": {"httpx"},
     "web": {"web"},
 }
 
