@@ -96,9 +96,9 @@ def _sign_in(session: BrowserSession, credentials: tuple[str, str]) -> None:
 
     try:
         pages.sign_in(session.page, *credentials, destination=pages.applications_heading)
-    except (PlaywrightError, ConnectorError):
-        session.check(at_once=True)
-        raise
+    except (PlaywrightError, ConnectorError) as exc:
+        if not session.settle(exc):
+            raise
 
 
 class _Removal:

@@ -148,10 +148,7 @@ def _let_act(session: BrowserSession, person: Callable[[Page], object]) -> None:
         if session.response is None:
             person(page)
     except (PlaywrightError, ConnectorError) as exc:
-        session.settle(exc)
-        # The redirect takes the page away from whoever still acts in it.
-        if not session.wait_until(lambda: session.response, 0.5):
-            session.check(at_once=True)
+        if not session.settle(exc):
             raise
 
 

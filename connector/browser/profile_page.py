@@ -155,8 +155,8 @@ class ProfilePage:
         """Put words in place of the browser's own errors, which quote what was to be filled in."""
         try:
             yield
-        except PlaywrightError:
-            self.session.stay(0.3)  # what is known of a crash comes a moment later
+        except PlaywrightError as exc:
+            self.session.settle(exc)
             self.session.check(at_once=True)
             raise not_as_known("field or button that can be used at this step") from None
 

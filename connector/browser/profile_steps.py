@@ -223,10 +223,8 @@ class ProfileSteps:
         try:
             sign_in_and_allow(*allow, beside=beside)(page)
         except (PlaywrightError, ConnectorError) as exc:
-            # The redirect takes the page away from whoever still acts in it.
-            if session.wait_until(lambda: session.response, 1.0):
+            if session.settle(exc):
                 return
-            session.check(at_once=True)
             if isinstance(exc, ConnectorError):
                 raise
             raise changed(screen, '"Allow access" that can be pressed') from None

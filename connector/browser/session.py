@@ -27,6 +27,7 @@ _TICK = 0.05  # s
 _FIRST_PAGE = 60.0  # s
 _LOST = 1.0  # s without any answer from the browser until it counts as gone
 _KNOWN = _LOST + 0.5  # s after which it is known whether it is gone
+_MOMENT = 0.5  # s for a redirect that is under way
 
 
 class Cancelled(Exception):  # noqa: N818 - no error: the caller has gone away
@@ -141,7 +142,8 @@ class BrowserSession:
             page.goto(url, wait_until="commit", timeout=1000 * min(_FIRST_PAGE, self.deadline.left or 1))
         except PlaywrightError as exc:
             report = exc.message
-            self.settle(exc)
+            if is_gone(exc):
+                self.settle(exc)
         if not report or self.response is not None or self.deadline.passed:
             return
         self.check()
@@ -187,14 +189,23 @@ class BrowserSession:
             self.pause(min(_TICK, deadline.left))
         return True
 
-    def settle(self, error: Exception) -> None:
-        """After an error of Playwright's, wait until it is known whether the browser is gone.
+    def settle(self, error: Exception) -> bool:
+        """After an error of somebody who acts in a page, wait for the redirect, which takes the page away.
+
+        Returns:
+            Whether it has come, so that the error means nothing.
 
         Raises:
-            connector.errors.ConnectorError: if there is nothing to go on with.
+            connector.errors.ConnectorError: if there is nothing to go on with, which is known a moment later.
         """
-        if is_gone(error):
-            self.wait_until(lambda: self.response, _KNOWN)
+        self.pause(_TICK)
+        arrived = self.wait_until(
+            lambda: self.response is not None and self._lost_at is None,
+            _KNOWN if is_gone(error) else _MOMENT,
+        )
+        if not arrived:
+            self.check(at_once=True)
+        return arrived
 
     def stay(self, seconds: float, *, until: Callable[[], bool] = lambda: False) -> None:
         """Keep the window for so long, or until something is so or the window is closed."""

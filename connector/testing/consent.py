@@ -224,10 +224,8 @@ class Consent:
         def step() -> None:
             try:
                 act(session.context.pages[-1])
-            except (PlaywrightError, ConnectorError):
-                # The redirect takes the page away from whoever still acts in it.
-                if not session.wait_until(lambda: session.response, 0.5):
-                    session.check(at_once=True)
+            except (PlaywrightError, ConnectorError) as exc:
+                if not session.settle(exc):
                     raise
 
         with self._in_use():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 import traceback
 from collections.abc import Callable
@@ -30,6 +32,7 @@ from connector.errors import (
     WindowClosedError,
 )
 from tests.support.authorization_pages import AuthorizationPages, Trap
+from tests.support.browsers import child_processes
 from tests.support.keyboard import Keyboard
 from tests.support.profile_pages import CODE, REDIRECT_URI, serve_profile
 from tests.support.sandbox import RunningSandbox, Visitor, running_sandbox
@@ -253,6 +256,27 @@ def test_window_is_closed(connect: Connect, closing: None) -> None:
         with pytest.raises(WindowClosedError, match="before the profile was saved"):
             connect(pages.url, redirect_uri=REDIRECT_URI)
     assert pages.entered == []
+
+
+def test_driver_that_dies_is_told(browser: str) -> None:
+    """It is not taken for a page that has changed, and not for a person who does not act."""
+    before = child_processes()
+
+    def told(step: str) -> None:
+        if step == "method":
+            (driver,) = child_processes() - before
+            os.kill(driver, signal.SIGKILL)
+
+    with running_sandbox() as sandbox, pytest.raises(BrowserUnavailableError, match="ended unexpectedly"):
+        connect_profile(
+            sandbox.ormcodigital_url,
+            redirect_uri=sandbox.redirect_uri,
+            sign_ins=sign_ins(sandbox),
+            headless=True,
+            timeout=60,
+            browser=browser,
+            told=told,
+        )
 
 
 def test_crash_is_told(connect: Connect, crashing: None) -> None:

@@ -26,6 +26,7 @@ from connector.errors import (
     WindowClosedError,
 )
 from tests.support.authorization_pages import CODE, AuthorizationPages, Trap, allow, foreign, serve_pages
+from tests.support.browsers import child_processes
 from tests.support.tls import server_context
 
 if TYPE_CHECKING:
@@ -147,11 +148,11 @@ def test_certificate_that_is_not_trusted(capture: Capture, tmp_path: Path) -> No
 
 def test_driver_that_dies(capture_alone: Capture, pages: AuthorizationPages) -> None:
     """When the program that drives the browser dies it is told at once, not when the time is over."""
-    before = drivers()
+    before = child_processes()
     died: list[float] = []
 
     def person(page: Page) -> None:
-        (driver,) = drivers() - before
+        (driver,) = child_processes() - before
         os.kill(driver, signal.SIGKILL)
         died.append(time.monotonic())
 
@@ -162,10 +163,10 @@ def test_driver_that_dies(capture_alone: Capture, pages: AuthorizationPages) -> 
 
 def test_driver_that_dies_while_a_person_acts(capture_alone: Capture, pages: AuthorizationPages) -> None:
     """What the person's own call raises then is no error of the person's."""
-    before = drivers()
+    before = child_processes()
 
     def person(page: Page) -> None:
-        (driver,) = drivers() - before
+        (driver,) = child_processes() - before
         os.kill(driver, signal.SIGKILL)
         page.wait_for_timeout(5_000)
 
@@ -175,11 +176,11 @@ def test_driver_that_dies_while_a_person_acts(capture_alone: Capture, pages: Aut
 
 def test_driver_that_dies_while_a_page_loads(capture_alone: Capture) -> None:
     """It is not the provider that does not answer."""
-    before = drivers()
+    before = child_processes()
 
     def kill(listener: socket.socket) -> None:
         with listener.accept()[0]:
-            (driver,) = drivers() - before
+            (driver,) = child_processes() - before
             os.kill(driver, signal.SIGKILL)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -202,11 +203,6 @@ def test_driver_that_dies_while_the_browser_starts(tmp_path: Path, monkeypatch: 
         capture_redirect(
             "http://127.0.0.1:9/", redirect_uri="https://landing.test/", headless=True, browser=str(program)
         )
-
-
-def drivers() -> set[int]:
-    children = Path("/proc/self/task").glob("*/children")
-    return {int(pid) for each in children for pid in each.read_text().split()}
 
 
 ELSEWHERE = {

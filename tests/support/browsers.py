@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -134,3 +135,9 @@ class SharedThread:
     def join(self) -> None:
         """Wait until the work has ended, however it does."""
         self.result.exception()
+
+
+def child_processes() -> set[int]:
+    """Return the numbers of this process's children; a browser's driver is one."""
+    children = Path("/proc/self/task").glob("*/children")
+    return {int(pid) for each in children for pid in each.read_text().split()}
