@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
-from connector.communicate.case_list import check_time, list_all, list_newest
+from connector.communicate.case_list import check_time, in_utc, list_all, list_newest
 from connector.communicate.case_reader import CasePage
 from connector.errors import ProviderUnavailableError, SettingError
 from tests.support.cases import sound_case
@@ -172,6 +172,13 @@ def test_time_to_begin_at(time: Any, words: str | None) -> None:
         return
     with pytest.raises(SettingError, match=words):
         check_time(time, now, "it")
+
+
+def test_time_that_is_none_in_utc() -> None:
+    """It is refused in words; no error of the interpreter's own comes through."""
+    late = datetime(9999, 12, 31, 23, tzinfo=timezone(-timedelta(hours=14)))
+    with pytest.raises(SettingError, match="no date in UTC"):
+        in_utc(late, "it")
 
 
 def test_newest_reads_no_more_than_needed() -> None:

@@ -7,6 +7,7 @@ import json
 import click
 import pytest
 from click.testing import CliRunner
+from click.types import FloatParamType
 
 from connector.cli import ormco
 from connector.cli.output import emit
@@ -49,6 +50,21 @@ def test_help_ends_well(name: str, command: click.Command) -> None:
     result = CliRunner().invoke(ormco, [*name.split(), "--help"])
     assert result.exit_code == 0
     assert f"{name} [OPTIONS]" in result.output
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "1e999"])
+def test_no_option_takes_a_number_that_is_none(text: str) -> None:
+    """A time limit of "nan" would pass every comparison, and end nothing or everything."""
+    numbers = [
+        param
+        for _, command in commands()
+        for param in command.params
+        if isinstance(param.type, FloatParamType)
+    ]
+    assert len(numbers) > 8
+    for param in numbers:
+        with pytest.raises(click.BadParameter):
+            param.type.convert(text, param, None)
 
 
 @pytest.mark.parametrize(

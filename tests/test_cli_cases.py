@@ -77,6 +77,8 @@ def test_list_by_time_and_number(workflow: Workflow, env: dict[str, str]) -> Non
     assert len(objects(run("list", "maple", "--since", "1h", "--json"))[0]["cases"]) == 12
     assert objects(run("list", "maple", "--until", "2020-01-01", "--json"))[0]["cases"] == []
     assert run("list", "maple", "--since", "lately").exit_code == 2
+    assert run("list", "maple", "--until", "9999-12-31T23:59:59-14:00").exit_code == 2
+    assert len(objects(run("list", "maple", "--limit", str(10**30), "--json"))[0]["cases"]) == 12
 
 
 def test_show_tells_who_did_what(workflow: Workflow, env: dict[str, str]) -> None:

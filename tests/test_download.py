@@ -381,6 +381,14 @@ def test_target_that_cannot_be_used(target: Any) -> None:
         run([plain("a.bin"), plain("b.bin")], target)
 
 
+@pytest.mark.parametrize("kinds", [["scans"], "scan"])
+def test_kind_that_there_is_not(workflow: Workflow, connector: Connector, tmp_path: Path, kinds: Any) -> None:
+    """A misspelt kind is an error, and not a case without files."""
+    (case_id,) = workflow.send()
+    with pytest.raises(SettingError, match="no files of the kind"):
+        download(connector, case_id, tmp_path, kinds=kinds)
+
+
 def test_folder_may_be_a_text(tmp_path: Path) -> None:
     """A folder's name will do."""
     with downloading(answer(b"whole")) as run:

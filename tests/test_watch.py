@@ -366,3 +366,11 @@ def wait_until(true: Any) -> None:
             return
         event.wait(0.02)
     pytest.fail("it never came")
+
+
+def test_one_practice_may_be_named_by_its_id_alone(workflow: Workflow, connector: Connector) -> None:
+    """A text is one practice, and not as many as it has letters."""
+    workflow.send()
+    seen: list[Any] = []
+    connector.cases.watch("maple", seen.append, plan=ONCE)
+    assert len(seen) == 1

@@ -13,7 +13,15 @@ import click
 
 from connector.cli.exit_statuses import exit_status
 from connector.cli.groups import SuggestingGroup
-from connector.cli.options import Past, When, config_from, open_connector, practice_argument, settings_options
+from connector.cli.options import (
+    FiniteRange,
+    Past,
+    When,
+    config_from,
+    open_connector,
+    practice_argument,
+    settings_options,
+)
 from connector.cli.output import emit, emit_error, mark, say
 from connector.cli.table import table
 from connector.errors import ConnectorError
@@ -123,10 +131,14 @@ def show(
 @click.option("--name", default="default", metavar="NAME", help="Each name is a watch that gets every event.")
 @click.option("--reset", is_flag=True, help="Forget how far this watch has come, and begin anew.")
 @click.option(
-    "--interval", type=click.FloatRange(1, 86400), default=30, metavar="SECONDS", help="Between looks (30)."
+    "--interval", type=FiniteRange(1, 86400), default=30, metavar="SECONDS", help="Between looks (30)."
 )
 @click.option(
-    "--overlap", type=float, default=86400, metavar="SECONDS", help="Looked at again each time (86400)."
+    "--overlap",
+    type=FiniteRange(0),
+    default=86400,
+    metavar="SECONDS",
+    help="Looked at again each time (86400).",
 )
 @click.option("--workers", type=click.IntRange(1, 64), default=8, metavar="N", help="Looks at a time (8).")
 @click.option("--once", is_flag=True, help="Look once at each practice, and end.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from connector.cli.options import config_from, settings_options
+from connector.cli.options import FiniteRange, config_from, settings_options
 from connector.cli.output import emit, mark, report
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ _MARKS = {"ok": "ok", "changed": "warning", "failed": "failed"}
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(1, 86400),
+    type=FiniteRange(1, 86400),
     default=600,
     metavar="SECONDS",
     help="How long it may take (600).",

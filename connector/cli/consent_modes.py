@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from connector.cli.options import can_ask, with_answers
+from connector.cli.options import FiniteRange, can_ask, with_answers
 from connector.cli.output import say, write
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def mode_options(command: Command) -> Command:
     """Add the ways to get consent: --browser, --headless, --paste, and --timeout."""
     command = click.option(
         "--timeout",
-        type=click.FloatRange(1, 86400),
+        type=FiniteRange(1, 86400),
         default=600,
         metavar="SECONDS",
         help="How long to wait (600).",

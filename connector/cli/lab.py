@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from connector.cli.groups import SuggestingGroup
-from connector.cli.options import config_from, open_connector, practice_argument, settings_options
+from connector.cli.options import (
+    FiniteRange,
+    config_from,
+    open_connector,
+    practice_argument,
+    settings_options,
+)
 from connector.cli.output import emit, mark, say
 from connector.errors import ConnectorError, LabConnectionNotFoundError, StillWaitingError
 from connector.hints import ormco_command
@@ -33,7 +39,7 @@ def wait_option(command: Command) -> Command:
     """Add --wait."""
     return click.option(
         "--wait",
-        type=click.FloatRange(0, _DAY),
+        type=FiniteRange(0, _DAY),
         default=0,
         metavar="SECONDS",
         help=f"Wait so long for the other side to act, at most a day ({_DAY}).",

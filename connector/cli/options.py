@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import sys
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from connector.connector import Connector
 
 __all__ = [
+    "FiniteRange",
     "Past",
     "When",
     "can_ask",
@@ -212,6 +214,17 @@ def refuse_password(_ctx: click.Context, param: click.Parameter, url: str | None
     return url
 
 
+class FiniteRange(click.FloatRange):
+    """A range of numbers without "nan", which is in no range and passes every comparison, and "inf"."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read the number."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
+
+
 class When(click.ParamType[datetime]):
     """A date, a time, or how long ago; without a zone it is UTC."""
 
@@ -224,11 +237,12 @@ class When(click.ParamType[datetime]):
                 time = datetime.now(UTC) - timedelta(**{_UNITS[span[2]]: int(span[1])})
             else:
                 time = datetime.fromisoformat(str(value).strip())
+            time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is neither a date such as 2026-01-31 nor a span such as 7d, 12h or 30min.")
         if time.year < _FIRST_YEAR:
             self.fail(f"{value!r} is before {_FIRST_YEAR}.")
-        return time if time.tzinfo else time.replace(tzinfo=UTC)
+        return time
 
 
 class Past(When):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from connector.cli.groups import SuggestingGroup
-from connector.cli.options import config_from, optional_practice, settings_options, with_answers
+from connector.cli.options import FiniteRange, config_from, optional_practice, settings_options, with_answers
 from connector.cli.output import emit, mark, say
 from connector.errors import SettingError
 
@@ -55,7 +55,7 @@ def profile() -> None:
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(1, 86400),
+    type=FiniteRange(1, 86400),
     default=600,
     metavar="SECONDS",
     help="How long to wait for a person (600).",

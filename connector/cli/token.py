@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from connector.cli.options import config_from, open_connector, practice_argument, settings_options
+from connector.cli.options import (
+    FiniteRange,
+    config_from,
+    open_connector,
+    practice_argument,
+    settings_options,
+)
 from connector.cli.output import emit, mark, say
 
 if TYPE_CHECKING:
@@ -25,7 +31,7 @@ __all__ = ["refresh", "token"]
 @practice_argument
 @click.option(
     "--min-ttl",
-    type=click.FloatRange(0),
+    type=FiniteRange(0),
     default=60,
     metavar="SECONDS",
     help="How long it has to live on (60), at most half of its life.",
@@ -71,14 +77,14 @@ _FAILED = 5  # as for a provider that is unavailable
 )
 @click.option(
     "--due-within",
-    type=click.FloatRange(0),
+    type=FiniteRange(0),
     default=900,
     metavar="SECONDS",
     help="Refresh access tokens that end within this time (900).",
 )
 @click.option(
     "--max-failed",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     default=0.1,
     metavar="SHARE",
     help="End with status 5 if a greater share of them failed (0.1).",
@@ -87,7 +93,7 @@ _FAILED = 5  # as for a provider that is unavailable
     "--at-once", type=click.IntRange(1, 64), default=8, metavar="N", help="Token calls at a time (8)."
 )
 @click.option(
-    "--per-second", type=click.FloatRange(0.1), default=50, metavar="N", help="Token calls a second (50)."
+    "--per-second", type=FiniteRange(0.1), default=50, metavar="N", help="Token calls a second (50)."
 )
 @settings_options
 def refresh(

@@ -10,7 +10,7 @@ from connector.communicate.case_reader import CasePage, CaseReader, age_key, mer
 from connector.communicate.models import Case
 from connector.errors import SettingError
 
-__all__ = ["aware", "check_time", "list_all", "list_newest"]
+__all__ = ["check_time", "in_utc", "list_all", "list_newest"]
 
 _PASSES = 4
 # So many pages without a case that was not there before: the list does not move, it does not end.
@@ -73,7 +73,7 @@ def check_time(time: datetime | None, now: datetime, what: str) -> datetime | No
     Raises:
         connector.errors.SettingError: it is in the future, or before 1900.
     """
-    time = aware(time)
+    time = in_utc(time, what)
     if time is None:
         return None
     if time.year < _FIRST_YEAR:
@@ -85,9 +85,18 @@ def check_time(time: datetime | None, now: datetime, what: str) -> datetime | No
     return time
 
 
-def aware(time: datetime | None) -> datetime | None:
-    """Return a time with a zone; one without is taken for UTC."""
-    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
+def in_utc(time: datetime | None, what: str) -> datetime | None:
+    """Return a time in UTC; one without a zone is taken for UTC.
+
+    Raises:
+        connector.errors.SettingError: in UTC it is before the year 1 or after the year 9999.
+    """
+    if time is None or time.tzinfo is None:
+        return time and time.replace(tzinfo=UTC)
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise SettingError(f"{what} is no date in UTC", hint="Give a date that cases can have.") from None
 
 
 def _pages(reader: CaseReader, since: datetime | None, until: datetime | None) -> Iterator[CasePage]:

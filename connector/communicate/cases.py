@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from connector.calls import Scope, each_in_scope, operation
 from connector.communicate.case_access import CaseAccess
-from connector.communicate.case_list import aware, check_time, list_all, list_newest
+from connector.communicate.case_list import check_time, in_utc, list_all, list_newest
 from connector.communicate.case_reader import CaseReader
 from connector.communicate.history import (
     CaseEvent,
@@ -22,7 +23,7 @@ from connector.communicate.history import (
     versions_of,
 )
 from connector.communicate.models import Case
-from connector.errors import ProviderUnavailableError
+from connector.errors import ProviderUnavailableError, SettingError
 from connector.resources import Resources
 
 if TYPE_CHECKING:
@@ -92,11 +93,13 @@ class Cases:
             connector.errors.ProviderUnavailableError: the metadata API fails.
         """
         since = check_time(since, self._resources.clock.utc_now(), "the beginning of the list")
-        until = aware(until)
+        until = in_utc(until, "the end of the list")
+        if limit is not None and limit < 0:
+            raise SettingError(f"the limit of a list is {limit}", hint="Give the number of cases, or none.")
         reader = self._access.reader(practice_id, region)
         cases = list_all(reader, since, until) if limit is None else list_newest(reader, since, until)
         shared = (case for case in cases if all_cases or reader.is_shared(case))
-        return list(_summaries(reader, islice(shared, limit)))
+        return list(_summaries(reader, islice(shared, limit and min(limit, sys.maxsize))))
 
     @operation("cases.get")
     def get(
@@ -181,7 +184,7 @@ class Cases:
 
         resources = self._resources
         chosen = (plan or WatchPlan()).begun_by(resources.clock.utc_now())
-        named = None if practice_ids is None else tuple(dict.fromkeys(practice_ids))
+        named = _named(practice_ids)
 
         def open_watch(claim: WatchClaim) -> PracticeWatch:
             return PracticeWatch(
@@ -214,8 +217,7 @@ class Cases:
             name: the watch.
             practice_ids: only with these practices; None: with all.
         """
-        named = None if practice_ids is None else tuple(practice_ids)
-        self._resources.store.watches.reset(name, named)
+        self._resources.store.watches.reset(name, _named(practice_ids))
 
     def download(
         self,
@@ -253,6 +255,11 @@ class Cases:
         """
         from connector.communicate.download import Downloader
 
+        if unknown := {*kinds} - {*KINDS}:
+            raise SettingError(
+                f"there are no files of the kind {', '.join(sorted(map(repr, unknown)))}",
+                hint=f"Name any of {', '.join(KINDS)}.",
+            )
         reader = self._access.reader(practice_id, region)
         case = self._access.shared(reader, case_id, version, all_cases=all_cases)
         downloader = Downloader(
@@ -264,6 +271,12 @@ class Cases:
         )
         files = [file for file in case.files if file.kind in kinds]
         return each_in_scope(self.scope("cases.download", practice_id), downloader.run(case, files, target))
+
+
+def _named(practice_ids: Iterable[str] | None) -> tuple[str, ...] | None:
+    if isinstance(practice_ids, str):  # one practice, and not its letters
+        return (practice_ids,)
+    return None if practice_ids is None else tuple(dict.fromkeys(practice_ids))
 
 
 def _summaries(reader: CaseReader, cases: Iterable[Case]) -> Iterator[CaseSummary]:
