@@ -293,6 +293,13 @@ def test_file_that_others_can_exchange_is_not_taken_for_ones_own(tmp_path: Path,
     assert set(downloaded_beside(tmp_path, change)) - {"second"} == {"note (2).txt", "note.txt"}
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs links")
+def test_kill_between_two_names_leaves_one_file(tmp_path: Path) -> None:
+    """A file that got its name, but kept that of the unfinished one, is recognised, and keeps one."""
+    part = f".{hashlib.sha1(b'whole', usedforsecurity=False).hexdigest()[:12]}-note.txt.part"
+    assert downloaded_beside(tmp_path, lambda path: (tmp_path / part).hardlink_to(path)) == ["note.txt"]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs modes")
 def test_file_that_others_may_read_is_recognised(tmp_path: Path) -> None:
     """A practice may share what it downloads; the next run makes no second copy of it."""

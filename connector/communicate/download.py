@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from connector.communicate.case_reader import CaseReader
-from connector.communicate.download_folder import name_of, numbered, open_part, publish, sync_folder
+from connector.communicate.download_folder import (
+    drop_published,
+    name_of,
+    numbered,
+    open_part,
+    publish,
+    sync_folder,
+)
 from connector.communicate.models import Case, CaseFile
 from connector.communicate.regions import own_address
 from connector.communicate.transfer import Progress, Transfer
@@ -111,10 +118,12 @@ class Downloader:
 
     def _save(self, case: Case, file: CaseFile, folder: Path, taken: list[str]) -> Download:
         name = numbered(name_of(file), taken)
+        unfinished = f".{(file.sha1 or 'file')[:12]}-{name}"
+        drop_published(folder, unfinished)
         present = _present(folder, name, file.sha1, taken) if file.sha1 else None
         if present is not None:
             return Download(file=file, path=present, size=present.stat().st_size, verified=True)
-        with open_part(folder, f".{(file.sha1 or 'file')[:12]}-{name}", keep=file.sha1 is not None) as part:
+        with open_part(folder, unfinished, keep=file.sha1 is not None) as part:
             transfer = self._transfer(case, file, part.file)
             part.flush()
             # What has no stated SHA-1 is known again by its content.

@@ -7,8 +7,10 @@ other process has it open. Otherwise another part file is made beside it.
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import re
+import stat
 import unicodedata
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -20,7 +22,17 @@ from typing import BinaryIO
 from connector.communicate.models import CaseFile
 from connector.own_files import create_own_file, open_own_file
 
-__all__ = ["PartFile", "name_of", "numbered", "open_part", "publish", "safe_name", "same_name", "sync_folder"]
+__all__ = [
+    "PartFile",
+    "drop_published",
+    "name_of",
+    "numbered",
+    "open_part",
+    "publish",
+    "safe_name",
+    "same_name",
+    "sync_folder",
+]
 
 _LONGEST = 120  # bytes: leaves room for a path on Windows, and for the name of an unfinished download
 _LONGEST_SUFFIX = 16
@@ -132,6 +144,15 @@ def open_part(folder: Path, name: str, *, keep: bool) -> Iterator[PartFile]:
             path.unlink(missing_ok=True)
         raise
     path.unlink(missing_ok=True)
+
+
+def drop_published(folder: Path, name: str) -> None:
+    """Remove an unfinished download's name if the file has its own: the process was killed in between."""
+    for path in folder.glob(f"{glob.escape(name)}*.part"):
+        with suppress(OSError):
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+                path.unlink()
 
 
 def publish(part: PartFile, folder: Path, name: str, taken: Collection[str]) -> Path:
