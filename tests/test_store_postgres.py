@@ -28,7 +28,7 @@ from connector.store import Store
 from tests.support.clock import ManualClock
 from tests.support.postgres import PostgresServer, find_binaries, shared_server
 from tests.support.socket_proxy import SocketProxy
-from tests.support.stores import put, put_unverified, row_of, store_at, token_set, tokens_on, value_of
+from tests.support.stores import fresh_url, put, put_unverified, row_of, store_at, token_set, tokens_on, value_of
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 SESSIONS = (
@@ -247,6 +247,36 @@ def _write_some(url: str, writer: int) -> None:
     store = store_at(url)
     for step in range(30):
         store.audit.append(begin(100 * writer + step))
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DO $$BEGIN EXECUTE 'DEALLOCATE ALL'; END$$",
+        "ALTER TABLE ormco_connections ALTER COLUMN last_error TYPE VARCHAR(4000)",
+    ],
+)
+def test_prepared_statements_that_the_server_has_no_more(store: Store, change: str) -> None:
+    """A statement that was prepared, and cannot be used any more, is prepared anew; nobody notices."""
+    put(store, "p")
+    for _ in range(5):
+        assert store.connection("p") is not None
+    store.database.db.apply([(change, ())])
+    for _ in range(5):
+        assert store.connection("p") is not None
+    assert store.grants.change(row_of(store, "p"), {"failures": 1})
+
+
+@pytest.mark.parametrize(("kind", "is_prepared"), [("postgresql", True), ("pgbouncer", False)])
+def test_prepared_statements_are_the_servers_own(kind: str, is_prepared: bool, tmp_path: Path) -> None:
+    """Statements are prepared where sessions are the server's own, and never through a pooler."""
+    store = store_at(fresh_url(kind, tmp_path))
+    put(store, "p")
+    for _ in range(5):
+        assert store.connection("p") is not None
+    found = store.database.all("SELECT count(*) FROM pg_prepared_statements WHERE NOT from_sql", ())
+    assert (found[0][0] > 0) is is_prepared
     store.close()
 
 

@@ -37,7 +37,6 @@ from connector.store.row import (
     load_policy,
     new_mark,
 )
-from connector.store.sealing import KeyRing
 from connector.store.store_keys import StoreKeys
 
 __all__ = ["FromNow", "GrantRecords", "account_columns"]
@@ -417,12 +416,7 @@ class GrantRecords:
         sealed: bytes | None = getattr(row, column)
         if sealed is None:
             return None
-
-        def read(ring: KeyRing) -> str:
-            data = sealed_data(self._keys.store_id, row, column)
-            return ring.open(sealed, data, row=row.practice_id)
-
-        return self._keys.opened(read)
+        return self._keys.open(sealed, sealed_data(self._keys.store_id, row, column), row=row.practice_id)
 
     def in_newest_form(self, row: Row) -> Row:
         """Seal anew what an earlier release has sealed; what it was bound to says too little."""

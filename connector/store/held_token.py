@@ -66,7 +66,8 @@ class HeldToken(NamedTuple):
 
     def lasts(self, min_ttl: float = 0.0) -> bool:
         """Return whether it lives on for so many seconds, at most half of its life."""
-        return lasts(self.valid_until - self.now, self.lifetime, min_ttl)
+        left = self.valid_until - self.now
+        return left > min_ttl >= 0.0 or lasts(left, self.lifetime, min_ttl)
 
 
 class Bound(NamedTuple):
@@ -102,8 +103,7 @@ def read_held(
     found = database.all(_select_sql(database.dialect.now), (practice_id,), timeout=timeout)
     if len(found) != 1:  # none, or a new grant that waits
         return None
-    sealed, refreshed_at, expires_at, now, *facts = found[0]
-    slot, generation, state, _account_id, _provider = facts
+    sealed, refreshed_at, expires_at, now, slot, generation, state, account_id, provider = found[0]
     if slot != LIVE or state != "connected" or type(sealed) is not bytes or is_first_version(sealed):
         return None
     if type(refreshed_at) is not float or type(expires_at) not in _TIMES:
@@ -111,8 +111,8 @@ def read_held(
     until = valid_until(refreshed_at, expires_at, now)
     if not now < until < LATEST:
         return None
-    data = _place(keys.store_id, "access_sealed") + associated_data(practice_id, *facts)
-    value = keys.opened(lambda ring: ring.open(sealed, data, row=practice_id))
+    bound = Bound(practice_id, slot, generation, state, account_id, provider)
+    value = keys.open(sealed, sealed_data(keys.store_id, bound, "access_sealed"), row=practice_id)
     return HeldToken(value, generation, refreshed_at, until, now)
 
 
@@ -135,10 +135,16 @@ def is_practice_id(practice_id: str) -> bool:
 
 def sealed_data(store_id: str, bound: Row | Bound, column: str) -> bytes:
     """Return what a sealed column of a row is bound to."""
-    # Written out: it is made for each token that is read.
-    facts = (bound.generation, bound.state, bound.account_id, bound.provider)
-    data = _place(store_id, column) + associated_data(bound.practice_id, bound.slot, *facts)
-    if column == "policy_sealed" and bound.account_id is not None:
+    # What `associated_data` makes of them, written out: it is made for each token that is read.
+    practice_id, slot, generation = bound.practice_id, bound.slot, str(bound.generation)
+    state, account_id, provider = bound.state, bound.account_id, bound.provider
+    account = "-" if account_id is None else f"{len(account_id)}:{account_id}"
+    facts = (
+        f"{len(practice_id)}:{practice_id}{len(slot)}:{slot}{len(generation)}:{generation}"
+        f"{len(state)}:{state}{account}{len(provider)}:{provider}"
+    )
+    data = _place(store_id, column) + facts.encode("utf-8", "surrogatepass")
+    if column == "policy_sealed" and account_id is not None:
         data += associated_data(bound.account_email, bound.account_name)
     return data
 

@@ -1,7 +1,8 @@
 """The store for many app servers: PostgreSQL, over a small pool of sessions.
 
 Nothing of a session is relied on between two calls, so that a pooler in transaction mode (PgBouncer) may
-stand in between: no prepared statements, no session settings, no advisory locks.
+stand in between: no session settings, no advisory locks, and no prepared statements on a session that is not
+the server's own.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from contextlib import closing
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from connector.clock import Clock, Deadline
+from connector.clock import Clock
 from connector.errors import ExtraMissingError, StoreDamagedError, StoreError
 from connector.hints import install
 from connector.store.database import Dialect, Execute, Statement
@@ -30,6 +31,7 @@ _T = TypeVar("_T")
 _CALL_SECONDS = 5.0
 _CONNECT_SECONDS = 3.0
 _LARGEST_POOL = 8
+_PREPARE_AFTER = 2
 _REAL = Clock()  # a server takes its time, whatever the time of day is said to be
 _MIGRATION_LOCK = 0x6F726D636F  # an advisory lock of the transaction that migrates, not of a session
 
@@ -44,7 +46,7 @@ _DIALECT = Dialect(
         # Room in each page for the next version of its rows: a refresh then touches no index (HOT).
         "row_space": " WITH (fillfactor = 60)",
     },
-    now="extract(epoch FROM statement_timestamp())::float8",
+    now="date_part('epoch', statement_timestamp())",
     for_update=" FOR UPDATE",
     skip_locked=" FOR UPDATE SKIP LOCKED",
     first_steps=(
@@ -98,7 +100,7 @@ class PostgresDatabase:
         self._start()
 
     def _start(self) -> None:
-        self._pool: ConnectionPool[Any] | None = None
+        self._open_pool: tuple[ConnectionPool[Any], ModuleType] | None = None
         self._opening = threading.Lock()  # one thread migrates and makes the pool; the others use it
 
     def exists(self) -> bool:
@@ -107,19 +109,26 @@ class PostgresDatabase:
 
     def open(self) -> None:
         """Connect, and bring the schema up to date."""
-        if self._pool is not None:
-            return
+        self._opened()
+
+    def _opened(self) -> tuple[ConnectionPool[Any], ModuleType]:
+        """Return the sessions, and what speaks to them."""
+        opened = self._open_pool
+        if opened is not None:
+            return opened
         with self._opening:
-            if self._pool is None:
-                sessions = _sessions()
-                self._first_session(sessions)
-                self._pool = sessions.open_pool(
+            if self._open_pool is None:
+                driver = _driver()
+                self._first_session(driver)
+                pool = driver.open_pool(
                     self._url, largest=_LARGEST_POOL, check=self._check_session, connect=_CONNECT_SECONDS
                 )
+                self._open_pool = pool, driver
+            return self._open_pool
 
     def fetch(self, sql: str, args: Sequence[object], *, timeout: float | None = None) -> list[Any]:
         """Return the rows of a query."""
-        return self._run(lambda db: db.execute(_marked(sql), args or None).fetchall(), timeout)
+        return self._run(lambda db: db.execute(_marked(sql), args or None, binary=True).fetchall(), timeout)
 
     def apply(self, statements: Sequence[Statement]) -> list[int]:
         """Run statements in one transaction and one round trip."""
@@ -158,71 +167,51 @@ class PostgresDatabase:
 
     def facts(self) -> dict[str, str]:
         """Return which server it is, without the password, and whether there is a pooler in between."""
-        sessions = _sessions()
-        found = {"database": "PostgreSQL", "path": sessions.address(self._url)}
-
         def ask(db: psycopg.Connection[Any]) -> dict[str, str]:
-            row = db.execute(b"SELECT current_setting('server_version'), pg_backend_pid()").fetchone() or (
-                "",
-                0,
-            )
-            pooled = {"pooler": "yes"} if row[1] != db.info.backend_pid else {}
-            return {"server_version": row[0], **pooled}
+            rows = db.execute(b"SELECT current_setting('server_version'), pg_backend_pid()").fetchall()
+            pooled = {} if rows[0][1] == db.info.backend_pid else {"pooler": "yes"}
+            return {"server_version": rows[0][0], **pooled}
 
-        return found | self._run(ask)
+        return {"database": "PostgreSQL", "path": _driver().address(self._url), **self._run(ask)}
 
     def close(self) -> None:
         """Close the pool; the next call opens it again."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.close(timeout=1.0)
+        opened, self._open_pool = self._open_pool, None
+        if opened is not None:
+            opened[0].close(timeout=1.0)
 
     def forget_handles(self) -> None:
         """Start anew in a forked child; closing the parent's sessions there would end them for both."""
-        _LEFT_TO_THE_PARENT.append(self._pool)
+        _LEFT_TO_THE_PARENT.append(self._open_pool)
         self._start()
 
     def _run(self, work: Callable[[psycopg.Connection[Any]], _T], timeout: float | None = None) -> _T:
         """Run work that may be run again, on any session; a restart of the server is waited for."""
-        self.open()
-        sessions = _sessions()
         deadline, pause = _REAL.deadline(_CALL_SECONDS if timeout is None else timeout), 0.0
         while True:
+            pool, driver = self._opened()
             try:
-                return self._attempt(work, sessions, deadline)
-            except sessions.LOST as exc:
-                error = sessions.translate(exc, self._url)
-                if sessions.is_final(exc) or not deadline.pause(pause):
+                with driver.session(pool, deadline) as db:
+                    return work(db)
+            except driver.LOST as exc:
+                if self._refusal is not None and isinstance(exc, driver.NO_SESSION):
+                    raise self._refusal from None
+                error = driver.translate(exc, self._url)
+                if driver.is_final(exc) or not deadline.pause(pause):
                     raise error from None
             pause = min(0.05 + pause * 1.5, 1.0)
 
-    def _attempt(
-        self, work: Callable[[psycopg.Connection[Any]], _T], sessions: Any, deadline: Deadline
-    ) -> _T:
-        pool = self._pool
-        if pool is None:  # closed meanwhile
-            self.open()
-            return self._attempt(work, sessions, deadline)
-        try:
-            left = max(deadline.left, 0.01)
-            with pool.connection(timeout=left) as db, sessions.within(db, deadline):
-                return work(db)
-        except sessions.NO_SESSION:
-            if self._refusal is not None:
-                raise self._refusal from None
-            raise
-
-    def _first_session(self, sessions: Any) -> None:
+    def _first_session(self, driver: ModuleType) -> None:
         """Bring the schema up to date, on a session of its own whose errors say what is wrong."""
         deadline, pause = _REAL.deadline(_CALL_SECONDS), 0.05
         while True:
             try:
-                with closing(sessions.connect(self._url, _CONNECT_SECONDS)) as db:
+                with closing(driver.connect(self._url, _CONNECT_SECONDS)) as db:
                     self._prepare(db)
                     return
-            except sessions.LOST as exc:
-                error = sessions.translate(exc, self._url)
-                if sessions.is_final(exc) or not deadline.pause(pause):
+            except driver.LOST as exc:
+                error = driver.translate(exc, self._url)
+                if driver.is_final(exc) or not deadline.pause(pause):
                     raise error from None
             pause = min(pause * 1.5, 1.0)
 
@@ -247,22 +236,25 @@ class PostgresDatabase:
 
         A schema that comes first on the search path may hide it behind another store of the same tables.
         """
-        sql = b"SELECT store_id, current_setting('synchronous_commit') FROM ormco_store"
-        store_id, sync = db.execute(sql).fetchone() or (None, "on")
+        sql = b"SELECT store_id, current_setting('synchronous_commit'), pg_backend_pid() FROM ormco_store"
+        store_id, sync, pid = db.execute(sql).fetchone() or (None, "on", 0)
+        # A prepared statement belongs to one session of the server. A pooler that shares those sessions has
+        # process ids of its own for its clients, because cancelling has to go through it.
+        db.prepare_threshold = _PREPARE_AFTER if pid == db.info.backend_pid else None
         self._refusal = None
         self._must_ask_for_sync = sync == "off"
         if self._store_id is None:
             self._store_id = store_id
         if store_id != self._store_id:
             self._refusal = StoreDamagedError(
-                f"another store has taken the place of {self._store_id} in {_sessions().address(self._url)}",
+                f"another store has taken the place of {self._store_id} in {_driver().address(self._url)}",
                 hint="A schema that comes first on the search path hides it: look at search_path, and remove "
                 "the other tables.",
             )
             raise self._refusal
 
 
-def _sessions() -> ModuleType:
+def _driver() -> ModuleType:
     """Return what speaks to the driver, which is imported when it is needed.
 
     Raises:

@@ -19,13 +19,16 @@ from connector.clock import Deadline
 from connector.errors import SettingError, StoreDamagedError, StoreError, StoreUnavailableError
 from connector.store.database import NotUniqueError
 
-__all__ = ["LOST", "NO_SESSION", "address", "connect", "is_final", "open_pool", "translate", "within"]
+__all__ = ["LOST", "NO_SESSION", "address", "connect", "is_final", "open_pool", "session", "translate"]
 
 LOST = (psycopg.Error,)
 NO_SESSION = (PoolTimeout, PoolClosed)
 
 # Serialization failure, deadlock; too many connections; shutting down, crashed, starting up.
 _AGAIN = {"40001", "40P01", "53300", "57P01", "57P02", "57P03", "57014"}
+# A prepared statement that the server does not have, has already, or cannot use any more: nothing was done, and
+# a new session has none.
+_STALE = {"26000", "42P05", "0A000"}
 _LOST_CLASS = "08"
 _UNIQUE = "23505"
 _MISSING = {"42P01", "42703"}  # no such table, no such column
@@ -100,19 +103,25 @@ def open_pool(
 
 
 @contextmanager
-def within(db: Any, deadline: Deadline) -> Iterator[None]:
-    """Let a session's calls take no longer than a deadline."""
+def session(pool: ConnectionPool[Any], deadline: Deadline) -> Iterator[Any]:
+    """Take a session out of a pool; its calls, and the wait for it, take no longer than a deadline."""
+    db = pool.getconn(max(deadline.left, 0.01))
     db.deadline = deadline
     try:
-        yield
+        yield db
+    except psycopg.Error as exc:
+        if exc.sqlstate in _STALE:
+            db.close()
+        raise
     finally:
         db.deadline = None
+        pool.putconn(db)  # ends a transaction that is open, and drops a session that is lost
 
 
 def is_final(exc: psycopg.Error) -> bool:
     """Return whether trying again is of no use."""
     if exc.sqlstate is not None:
-        return exc.sqlstate not in _AGAIN and not exc.sqlstate.startswith(_LOST_CLASS)
+        return exc.sqlstate not in _AGAIN | _STALE and not exc.sqlstate.startswith(_LOST_CLASS)
     if isinstance(exc, psycopg.ProgrammingError):
         return True
     text = str(exc)
@@ -161,8 +170,7 @@ def _settings(url: str, seconds: float) -> dict[str, Any]:
     return {
         **_tls(url),
         "autocommit": True,
-        # Prepared statements belong to a session, and a pooler in transaction mode has none to offer.
-        "prepare_threshold": None,
+        "prepare_threshold": None,  # until it is known whose session it is
         "connect_timeout": max(2, int(seconds)),
         "application_name": f"ormco {this_process()}"[:63],
         "keepalives_idle": 15,

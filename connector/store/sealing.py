@@ -99,11 +99,12 @@ class KeyRing:
             UnknownKeyError: if none of the keys is the one it was sealed with.
             connector.errors.StoreDamagedError: if it was changed, or belongs to another place.
         """
-        cipher = self._ciphers.get(sealed[:_HEADER])
+        header = sealed[:_HEADER]
+        cipher = self._ciphers.get(header)
         if cipher is None:
             raise _cannot_open(sealed)
         try:
-            return cipher.decrypt(sealed[_HEADER:_BODY], sealed[_BODY:], sealed[:_HEADER] + data).decode()
+            return cipher.decrypt(sealed[_HEADER:_BODY], sealed[_BODY:], header + data).decode()
         except (InvalidTag, ValueError):
             raise _damaged(row) from None
 

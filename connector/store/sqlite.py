@@ -117,7 +117,10 @@ class SqliteDatabase:
 
     def fetch(self, sql: str, args: Sequence[object], *, timeout: float | None = None) -> list[Any]:
         """Return the rows of a query."""
-        db = self._reader()
+        try:
+            db = self._readers.pop()
+        except IndexError:
+            db = self._connect()
         try:
             rows = db.execute(sql, args).fetchall()
         except sqlite3.Error as exc:
@@ -150,13 +153,13 @@ class SqliteDatabase:
 
     def scrub(self) -> None:
         """Empty the log, which still holds what was deleted; a reader that is in the way is no failure."""
-        db = self._reader()
+        db = self._connect()
         try:
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         except sqlite3.Error:
+            pass
+        finally:
             db.close()
-            return
-        self._readers.append(db)
 
     def facts(self) -> dict[str, str]:
         """Return where the file is, who may read it, and how much room is left."""
@@ -208,12 +211,6 @@ class SqliteDatabase:
                 hint="Run ormco as the user whose store it is, or set ORMCO_STORE to a file in a folder of "
                 "your own.",
             ) from None
-
-    def _reader(self) -> sqlite3.Connection:
-        try:
-            return self._readers.pop()
-        except IndexError:
-            return self._connect()
 
     def _connect(self) -> sqlite3.Connection:
         try:

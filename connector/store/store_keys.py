@@ -103,6 +103,13 @@ class StoreKeys:
                 self._ring = self._load()
             return self._ring
 
+    def open(self, sealed: bytes, data: bytes, *, row: str) -> str:
+        """Open a sealed value, as `KeyRing.open` does; see `opened`."""
+        try:
+            return (self._ring or self.ring()).open(sealed, data, row=row)
+        except UnknownKeyError:
+            return self.opened(lambda ring: ring.open(sealed, data, row=row))
+
     def opened(self, read: Callable[[KeyRing], _T]) -> _T:
         """Open sealed values; if the key is unknown, look once whether the keys were rotated meanwhile."""
         try:
