@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import time_machine
 
-from connector import ConnectionState, Connector
+from connector import ConnectionState, Connector, Need
 from connector.errors import (
     AccountMismatchError,
     ClientRefusedError,
@@ -25,6 +26,7 @@ from connector.errors import (
 )
 from connector.repair import LastResort
 from connector.revocation.removal import Removal, RevocationSteps
+from tests.support.answers import answer, answering
 from tests.support.applications import PageVisitor, no_capture, visitor_capture, without_users
 from tests.support.connecting import connect, opened, refresh_token, settings
 from tests.support.sandbox import RunningSandbox
@@ -201,6 +203,56 @@ def test_an_outage_is_no_reason_for_consent(
             with pytest.raises(ProviderUnavailableError):
                 connector.repair(PRACTICE, capture=no_capture)
     assert refresh_token(env) == before
+
+
+USERS_API_FAULTS = {
+    "unreachable": None,
+    "cut": b"",
+    "text-500": answer("An error has occurred.", 500),
+    "text-503": answer("Service unavailable", 503),
+    "html-502": answer("<html>Bad gateway</html>", 502, Content_Type="text/html"),
+    "html-200": answer("<html>Sign in to this network</html>", Content_Type="text/html"),
+}
+
+
+@pytest.mark.parametrize("fault", USERS_API_FAULTS)
+@pytest.mark.parametrize("state", ["connected", "ended", "degraded", "needs_repair", "account-unread"])
+def test_a_users_api_that_is_down_is_no_reason_for_consent(
+    classic: RunningSandbox, store_url: str, tmp_path: Path, fault: str, state: str
+) -> None:
+    """While the users API fails and a refresh works, the error names the API, and nobody is asked."""
+    if (fault, state) == ("text-500", "needs_repair"):
+        pytest.skip("a 500 is also what 3Shape answers to a dead token")
+    with answering(USERS_API_FAULTS[fault] or b"") as api:
+        url = api.url if USERS_API_FAULTS[fault] is not None else "http://127.0.0.1:9"
+        env = settings(classic, store_url)
+        broken = env | {"ORMCO_PROVIDER": without_users(classic, tmp_path, url=url)}
+        until = brought_to(state, classic, env, broken)
+        with time_machine.travel(until), opened(broken) as connector:
+            for interactive in (True, False):
+                with pytest.raises(ProviderUnavailableError, match=urlsplit(url).netloc + "|API"):
+                    connector.repair(PRACTICE, capture=no_capture, interactive=interactive)
+            assert connector.diagnose(PRACTICE).needs in (Need.WAIT, Need.REFRESH)
+            assert connector.open_requests(PRACTICE) == []
+
+
+def brought_to(state: str, sandbox: RunningSandbox, env: dict[str, str], broken: dict[str, str]) -> datetime:
+    """Bring the practice's connection into a state; return the time at which it is in it."""
+    if state == "account-unread":
+        with opened(broken) as connector, pytest.raises(ProviderUnavailableError):
+            connect(connector, sandbox)
+        return datetime.now(UTC)
+    with opened(env) as connector:
+        expires_at = connect(connector, sandbox).expires_at
+        if state == "needs_repair":
+            kill_grant(connector, sandbox)
+        elif state == "degraded":
+            sandbox.set_scenarios("text-500")
+            with pytest.raises(ProviderUnavailableError):
+                connector.refresh(PRACTICE, force=True)
+            sandbox.set_scenarios()
+    assert expires_at is not None
+    return expires_at + timedelta(seconds=1) if state == "ended" else datetime.now(UTC)
 
 
 def test_a_wrong_secret_is_no_reason_for_consent(sandbox: RunningSandbox, store_url: str) -> None:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from connector.communicate.users import TokenVerdict, probe_token
 from connector.connection import Connection, ConnectionState
 from connector.errors import ConfigurationError, ProviderUnavailableError
+from connector.repair.silent import require_users_api
 from connector.resources import Resources
 from connector.store.row import Row, Rows
 
@@ -53,6 +54,8 @@ def diagnose(resources: Resources, practice_id: str) -> Diagnosis:
     try:
         resources.config.registration(resources.config.load_provider())
         found, needs = _needs(resources, rows)
+        if needs is Need.CONSENT and rows.main is not None and rows.main.confirm_by is None:
+            require_users_api(resources, rows.main)
     except ConfigurationError as exc:
         found, needs = exc.message, Need.SETTINGS
     except ProviderUnavailableError as exc:

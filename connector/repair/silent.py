@@ -16,10 +16,10 @@ from connector.refresh.outcome import require_alive
 from connector.resources import Resources
 from connector.revocation.proof import Finding, prove
 from connector.store.grants import FromNow
-from connector.store.row import UNVERIFIED
+from connector.store.row import UNVERIFIED, Row
 from connector.words import why
 
-__all__ = ["SilentRepair", "Step", "is_unverified_refused", "repair_silently", "settle_account"]
+__all__ = ["SilentRepair", "Step", "is_unverified_refused", "repair_silently", "require_users_api", "settle_account"]
 
 
 class Step(StrEnum):
@@ -96,6 +96,17 @@ def settle_account(resources: Resources, practice_id: str) -> bool:
         _drop(resources, practice_id, GrantRefusedError("the granted tokens ended", certain=True))
         return False
     return True
+
+
+def require_users_api(resources: Resources, row: Row) -> None:
+    """Refuse to ask a person for consent while the account behind it could not be read.
+
+    A 500 is let pass: 3Shape's hosts answer that to a token that has ended, as the ones here have.
+
+    Raises:
+        connector.errors.ProviderUnavailableError: the users API gives no answer of its own.
+    """
+    _verdict(resources, resources.store.grants.access_token(row) or "ended")
 
 
 def is_unverified_refused(resources: Resources, practice_id: str) -> bool:

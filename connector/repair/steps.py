@@ -16,7 +16,13 @@ from connector.errors import (
 )
 from connector.hints import ormco_command
 from connector.refresh import AccessTokens
-from connector.repair.silent import Step, is_unverified_refused, repair_silently, settle_account
+from connector.repair.silent import (
+    Step,
+    is_unverified_refused,
+    repair_silently,
+    require_users_api,
+    settle_account,
+)
 from connector.resources import Resources
 from connector.revocation import revoke
 from connector.revocation.removal import Removal, RevocationSteps, revocation_steps
@@ -90,6 +96,9 @@ def repair(
         options.progress(f"found: {diagnosis.found}")
     step = diagnosis.step
     if step is Step.CONSENT:
+        row = resources.store.grants.rows(practice_id).main
+        if row is not None:
+            require_users_api(resources, row)
         if options is None:
             raise ConsentRequiredError(
                 f"{practice_id} has to give access again: {diagnosis.found}",

@@ -52,11 +52,11 @@ def no_capture(url: str, *, redirect_uri: str) -> str:
     raise AssertionError("consent was asked for")
 
 
-def without_users(sandbox: RunningSandbox, folder: Path) -> str:
-    """Return a provider file of the same provider in which nobody answers at the users API's address."""
+def without_users(sandbox: RunningSandbox, folder: Path, *, url: str = "http://127.0.0.1:9") -> str:
+    """Return a provider file of the same provider whose users API is elsewhere: by default nobody answers."""
     text = Path(sandbox.provider_file).read_text("utf-8")
     own = f'users_url = "{sandbox.url}"'
     assert own in text
     path = folder / "without-users.toml"
-    path.write_text(text.replace(own, 'users_url = "http://127.0.0.1:9"'), "utf-8")
+    path.write_text(text.replace(own, f'users_url = "{url}"'), "utf-8")
     return str(path)
