@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
+import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from connector.clock import Clock, clock_skew
+from connector.errors import SettingError
 
 __all__ = [
     "Call",
     "CallObservers",
     "Scope",
+    "checked",
     "current_actor",
     "each_in_scope",
     "in_scope",
@@ -116,8 +120,29 @@ def in_scope(scope: Scope) -> Iterator[None]:
     token = _SCOPE.set(scope)
     try:
         yield
+    except BaseException as exc:
+        _forget_locals(exc)
+        raise
     finally:
         _SCOPE.reset(token)
+
+
+def _forget_locals(error: BaseException | None) -> None:
+    """Empty the package's frames that an error has left.
+
+    Reporters such as Sentry collect local variables, and those hold codes, tokens and session secrets.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if frame.f_code.co_filename.startswith(_PACKAGE):
+                with suppress(RuntimeError):  # it is not left yet
+                    frame.clear()
+        error = error.__cause__ or error.__context__
+
+
+_PACKAGE = os.path.dirname(__file__)
 
 
 def current_actor() -> str:
@@ -150,19 +175,58 @@ class Scoped(Protocol):
         """Return what a library call is known by."""
 
 
+def checked(method: Callable[Concatenate[T, P], R]) -> Callable[Concatenate[T, P], R]:
+    """Refuse what is no text where a method says that it takes one, before anything is done with it.
+
+    Raises:
+        connector.errors.SettingError: naming the argument.
+    """
+    code, types = method.__code__, method.__annotations__
+    names = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+    texts = {name for name in names if types.get(name) in ("str", "str | None")}
+
+    @functools.wraps(method)
+    def call(self: T, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        for name, value in (*zip(names, args, strict=False), *kwargs.items()):
+            if name in texts and not (value is None and types[name] == "str | None"):
+                _require_text(name, value)
+        return method(self, *args, **kwargs)
+
+    return call
+
+
+def _require_text(name: str, value: object) -> None:
+    # What was pasted may hold anything: it is read with care.
+    if isinstance(value, str) and (name == "redirect_url" or _can_be_stored(value)):
+        return
+    raise SettingError(f"{name} is not a text that can be stored", hint="Pass a str of visible characters.")
+
+
+def _can_be_stored(text: str) -> bool:
+    """Return whether every database takes a text: no NUL, and no half of a surrogate pair."""
+    return "\0" not in text and not any("\ud800" <= each <= "\udfff" for each in text)
+
+
 def operation(name: str) -> Callable[[Callable[Concatenate[S, P], R]], Callable[Concatenate[S, P], R]]:
     """Make a method one library call: its events name the actor, and observers are told of its requests.
 
     Args:
-        name: of the library call. The method's first argument is the practice id.
+        name: of the library call. It is for the practice that the argument `practice_id` names: the first
+            argument, or one that is passed by its name.
     """
 
     def decorate(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+        is_first = method.__code__.co_varnames[1:2] == ("practice_id",)
+        method = checked(method)
+
         @functools.wraps(method)
         def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
-            practice_id = args[0] if args else kwargs.get("practice_id")
-            with in_scope(self.scope(name, practice_id if isinstance(practice_id, str) else None)):
-                return method(self, *args, **kwargs)
+            practice_id = args[0] if args and is_first else kwargs.get("practice_id")
+            try:
+                with in_scope(self.scope(name, practice_id if isinstance(practice_id, str) else None)):
+                    return method(self, *args, **kwargs)
+            finally:
+                del args, kwargs  # see `_forget_locals`
 
         return call
 

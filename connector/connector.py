@@ -11,7 +11,7 @@ from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from connector.calls import Call, Scope, each_in_scope, in_scope, operation
+from connector.calls import Call, Scope, checked, each_in_scope, in_scope, operation
 from connector.clock import Clock
 from connector.config import Config
 from connector.connection import AccessToken, Account, AccountPolicy, Connection, Event
@@ -111,6 +111,7 @@ class Connector:
             self._resources, practice_id, binding=binding, redirect_uri=redirect_uri, policy=policy
         )
 
+    @operation("complete")
     def complete(
         self, redirect_url: str, *, practice_id: str | None = None, binding: str | None = None
     ) -> Connection:
@@ -137,9 +138,9 @@ class Connector:
         """
         from connector import consent
 
-        with in_scope(self.scope("complete", practice_id)):
-            return consent.complete(self._resources, redirect_url, practice_id=practice_id, binding=binding)
+        return consent.complete(self._resources, redirect_url, practice_id=practice_id, binding=binding)
 
+    @checked
     def unconfirmed_account(self, practice_id: str) -> Account | None:
         """Return the account of a new grant that a person has to confirm, or None if there is none."""
         grants = self._resources.store.grants
@@ -183,6 +184,7 @@ class Connector:
 
         confirmation.reject_account(self._resources, practice_id, binding=binding)
 
+    @checked
     def open_requests(self, practice_id: str) -> list[AuthorizationRequest]:
         """Return the requests of a practice that wait for an answer and are not too old."""
         return self._resources.store.requests.open_for(practice_id)
@@ -236,8 +238,11 @@ class Connector:
         """
         if rejected is None and (token := self._tokens.cached_token(practice_id, min_ttl)) is not None:
             return token
-        with in_scope(self.scope("token", practice_id)):
-            return self._tokens.token(practice_id, min_ttl=min_ttl, rejected=rejected)
+        try:
+            with in_scope(self.scope("token", practice_id)):
+                return self._tokens.token(practice_id, min_ttl=min_ttl, rejected=rejected)
+        finally:
+            del rejected  # reporters collect local variables
 
     def access_token(self, practice_id: str, *, min_ttl: float = 60, rejected: str | None = None) -> str:
         """Return the value of `token`.
@@ -247,7 +252,10 @@ class Connector:
         """
         if rejected is None and (value := self._tokens.cached_value(practice_id, min_ttl)) is not None:
             return value
-        return self.token(practice_id, min_ttl=min_ttl, rejected=rejected).value
+        try:
+            return self.token(practice_id, min_ttl=min_ttl, rejected=rejected).value
+        finally:
+            del rejected  # reporters collect local variables
 
     def cached_token(self, practice_id: str, *, min_ttl: float = 60) -> AccessToken | None:
         """Return the token in memory if it can be handed out without waiting, or None."""
@@ -266,6 +274,7 @@ class Connector:
         """
         return self._tokens.refresh(practice_id, force=force)
 
+    @checked
     def session(self, practice_id: str) -> requests.Session:
         """Return a `requests.Session` that stays authorized as the practice.
 
@@ -275,6 +284,7 @@ class Connector:
 
         return AuthorizedSession(partial(self._token, practice_id), origins=self.token_origins())
 
+    @checked
     def httpx_auth(self, practice_id: str) -> httpx.Auth:
         """Return an `auth` for `httpx.Client` that stays authorized as the practice; needs the extra `httpx`.
 
@@ -330,6 +340,7 @@ class Connector:
             policy=AccountPolicy(expected_account=expected_account),
         )
 
+    @checked
     def status(self, practice_id: str) -> Connection:
         """Return what is known of one connection, without asking the provider.
 
@@ -342,6 +353,7 @@ class Connector:
         """Yield every connection, or only those that somebody has to look after, by practice id."""
         return self._resources.store.overview.connections(needs_attention=needs_attention)
 
+    @checked
     def search(self, text: str = "", *, limit: int = 100) -> list[Connection]:
         """Return connections whose practice id, account or name contains a text, case-insensitively.
 
@@ -365,6 +377,7 @@ class Connector:
         """
         self._resources.store.ping()
 
+    @checked
     def acting_as(self, actor: str) -> Self:
         """Return the same connector with another actor in the audit record, such as a web user.
 
@@ -389,6 +402,7 @@ class Connector:
         """
         return self._resources.calls.add(callback)
 
+    @checked
     def events(
         self,
         *,
@@ -487,6 +501,7 @@ class Connector:
 
         return diagnose(self._resources, practice_id)
 
+    @checked
     def revocation_steps(self, practice_id: str) -> RevocationSteps | None:
         """Return what `revoke` will cut off, and what a person does for it; None if nothing is left.
 
@@ -577,6 +592,7 @@ class Connector:
         event = Event(at=now, kind="forget", outcome="ok", practice_id=practice_id)
         self._resources.store.forget(practice_id, event)
 
+    @checked
     def doctor(
         self, practice_id: str | None = None, *, only: Collection[str] | None = None
     ) -> Iterator[Check]:

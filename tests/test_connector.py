@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
 import pytest
+from click.testing import CliRunner
 
 from connector import Config, Connector
-from connector.errors import ConnectorError, SettingError
-from tests.support.connecting import settings
-from tests.support.sandbox import RunningSandbox
-from tests.support.stores import put, store_at
+from connector.cli import ormco
+from connector.errors import ConnectorError, SettingError, StoreDamagedError
+from tests.support.applications import no_capture
+from tests.support.connecting import connect, settings
+from tests.support.frames import secrets_in_frames
+from tests.support.sandbox import RunningSandbox, Visitor
+from tests.support.stores import KEY, put, store_at
 
 
 class Recording(Connector):
@@ -37,13 +49,135 @@ def test_nothing_is_handed_out_after_close(classic: RunningSandbox, store_url: s
             attempt()
 
 
-@pytest.mark.parametrize("practice_id", ["a\0b", "\ud800", "", "x" * 300])
-def test_ids_that_no_practice_has(classic: RunningSandbox, store_url: str, practice_id: str) -> None:
-    """Whatever is passed as an id, the error is one of this package's."""
+CALLS: dict[str, Callable[[Connector, Any], object]] = {
+    "begin": lambda connector, text: connector.begin(text),
+    "begin-binding": lambda connector, text: connector.begin("p", binding=text),
+    "begin-redirect": lambda connector, text: connector.begin("p", redirect_uri=text),
+    "begin-account": lambda connector, text: connector.begin("p", expected_account=text),
+    "complete": lambda connector, text: connector.complete("https://ormco.com/?code=x", practice_id=text),
+    "complete-binding": lambda connector, text: connector.complete("https://ormco.com/?code=x", binding=text),
+    "complete-url": lambda connector, text: connector.complete(text),
+    "confirm_account": lambda connector, text: connector.confirm_account(text, account_id="x"),
+    "reject_account": lambda connector, text: connector.reject_account(text),
+    "access_token": lambda connector, text: connector.access_token(text),
+    "token": lambda connector, text: connector.token(text),
+    "refresh": lambda connector, text: connector.refresh(text),
+    "session": lambda connector, text: connector.session(text).get(connector.token_origins()[0]),
+    "adopt": lambda connector, text: connector.adopt(text, "made-up"),
+    "status": lambda connector, text: connector.status(text),
+    "repair": lambda connector, text: connector.repair(text, interactive=False),
+    "revocation_steps": lambda connector, text: connector.revocation_steps(text),
+    "confirm_revoked": lambda connector, text: connector.confirm_revoked(text),
+    "revoke": lambda connector, text: connector.revoke(text, interactive=False),
+    "reconnect": lambda connector, text: connector.reconnect(text, capture=no_capture),
+    "forget": lambda connector, text: connector.forget(text),
+    "lab.status": lambda connector, text: connector.lab.status(text),
+    "cases.list": lambda connector, text: list(connector.cases.list(text)),
+    "acting_as": lambda connector, text: connector.acting_as(text).begin(text),
+}
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud800", "", "x" * 300, b"x", 7, None])
+@pytest.mark.parametrize("name", CALLS)
+def test_arguments_that_are_no_id(classic: RunningSandbox, store_url: str, name: str, text: object) -> None:
+    """Whatever is passed in place of an id or another text, the error is one of this package's."""
+    is_fine = "-" in name and (text is None or text == "x" * 300 or text == "")
     with Connector.from_config(Config.from_env(settings(classic, store_url))) as connector:
-        for call in (connector.access_token, connector.status, connector.refresh, connector.begin):
-            with pytest.raises(ConnectorError):
-                call(practice_id)
+        with contextlib.suppress(ConnectorError):
+            CALLS[name](connector, text)
+            assert is_fine
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud800", b"x", 7])
+def test_searches_for_what_is_no_text(classic: RunningSandbox, store_url: str, text: Any) -> None:
+    """What lists all if nothing is named does not fail in the database either."""
+    with Connector.from_config(Config.from_env(settings(classic, store_url))) as connector:
+        for call in (
+            lambda: connector.search(text),
+            lambda: connector.events(practice_id=text),
+            lambda: list(connector.doctor(text, only=[])),
+            lambda: connector.open_requests(text),
+            lambda: connector.unconfirmed_account(text),
+        ):
+            with pytest.raises(SettingError):
+                call()
+
+
+@pytest.mark.parametrize(
+    "fault", ["outage", "text-500", "lost-answer", "revoked", "wrong-binding", "bad-code"]
+)
+def test_no_secret_is_left_in_the_frames_of_an_error(
+    sandbox: RunningSandbox, store_url: str, fault: str
+) -> None:
+    """A reporter that collects local variables finds no code, address, token or session secret."""
+    with Connector.from_config(Config.from_env(settings(sandbox, store_url))) as connector:
+        request = connector.begin("q", binding="the-session")
+        url = Visitor(sandbox).authorize(request.url, who=sandbox.other_practice)
+        code = parse_qs(urlsplit(url).query)["code"][0]
+        connect(connector, sandbox)
+        old = connector.access_token("practice-42")
+        sandbox.set_scenarios(*([] if "-b" in fault or "bad" in fault else [fault]))
+        url = url.replace("code=", "code=x") if fault == "bad-code" else url
+        binding = "the-session" + ("-of-another" if fault == "wrong-binding" else "")
+        for call in (
+            lambda: connector.complete(url, binding=binding),
+            lambda: connector.adopt("r", "made-up-refresh-token"),
+            lambda: connector.token("practice-42", rejected=old),
+            lambda: connector.refresh("practice-42", force=True),
+        ):
+            try:
+                call()
+            except ConnectorError as exc:
+                found = secrets_in_frames(exc, url, code, "the-session", "made-up-refresh", old)
+                assert found == []
+
+
+DAMAGE = ["state = 'odd'", "since = 1e300", "expires_at = 'x'", "generation = X'00'", "account_email = X'ff'"]
+
+
+@pytest.mark.parametrize("change", DAMAGE)
+def test_one_damaged_row_is_shown_as_such(tmp_path: Path, change: str) -> None:
+    """The others are listed beside it, whoever uses it hears of it, and it can be forgotten."""
+    store = store_at(f"sqlite:///{tmp_path}/store.db")
+    for name in ("p", "q", "r"):
+        put(store, name)
+    store.database.apply([(f"UPDATE ormco_connections SET {change} WHERE practice_id = 'q'", ())])
+    store.close()
+    env = {"ORMCO_STORE": f"sqlite:///{tmp_path}/store.db", "ORMCO_STORE_KEYS": KEY}
+    with Connector.from_config(Config.from_env(env)) as connector:
+        for found in (connector.connections(), connector.search()):
+            shown = {each.practice_id: each.reason for each in found}
+            assert shown == {"p": None, "q": "damaged", "r": None}
+        assert connector.status("q").reason == "damaged"
+        with pytest.raises(StoreDamagedError):
+            connector.refresh("q", force=True)
+        connector.forget("q")
+        assert [each.practice_id for each in connector.connections()] == ["p", "r"]
+
+
+def test_status_shows_a_damaged_row(tmp_path: Path) -> None:
+    """The command lists it beside the others, in words and as JSON."""
+    store = store_at(f"sqlite:///{tmp_path}/store.db")
+    put(store, "p"), put(store, "q")
+    store.database.apply([("UPDATE ormco_connections SET state = 'odd' WHERE practice_id = 'q'", ())])
+    store.close()
+    env = {"ORMCO_STORE": f"sqlite:///{tmp_path}/store.db", "ORMCO_STORE_KEYS": KEY}
+    for args in (["status"], ["status", "q"]):
+        result = CliRunner().invoke(ormco, args, env=env)
+        assert "damaged" in result.output
+    listed = json.loads(CliRunner().invoke(ormco, ["status", "--json"], env=env).stdout)["connections"]
+    assert [each["reason"] for each in listed] == [None, "damaged"]
+
+
+FIELDS = [field.name for field in dataclasses.fields(Config)]
+
+
+@pytest.mark.parametrize("value", [b"x", 7 + 1j, ["x"], object(), "a\0b", "\ud800"])
+@pytest.mark.parametrize("field", FIELDS)
+def test_settings_of_a_wrong_type(field: str, value: Any) -> None:
+    """Each setting is checked when the settings are made, and named."""
+    with pytest.raises(SettingError, match=field):
+        Config(**{field: value})
 
 
 def test_a_secret_of_another_type() -> None:

@@ -28,7 +28,16 @@ from connector.store import Store
 from tests.support.clock import ManualClock
 from tests.support.postgres import PostgresServer, find_binaries, shared_server
 from tests.support.socket_proxy import SocketProxy
-from tests.support.stores import fresh_url, put, put_unverified, row_of, store_at, token_set, tokens_on, value_of
+from tests.support.stores import (
+    fresh_url,
+    put,
+    put_unverified,
+    row_of,
+    store_at,
+    token_set,
+    tokens_on,
+    value_of,
+)
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 SESSIONS = (

@@ -19,7 +19,14 @@ from connector.store.grants import FromNow
 from connector.store.row import UNVERIFIED, Row
 from connector.words import why
 
-__all__ = ["SilentRepair", "Step", "is_unverified_refused", "repair_silently", "require_users_api", "settle_account"]
+__all__ = [
+    "SilentRepair",
+    "Step",
+    "is_unverified_refused",
+    "repair_silently",
+    "require_users_api",
+    "settle_account",
+]
 
 
 class Step(StrEnum):

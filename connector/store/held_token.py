@@ -38,6 +38,7 @@ _TIMES = (float, type(None))
 LATEST = 253402300799.0  # the last second of the year 9999
 # A clock may be corrected by so much; what was stored later than that in the future is not believed.
 CLOCK_TOLERANCE = 60.0
+_LONGEST_LIFE = 1e9  # seconds; thirty years
 
 
 class HeldToken(NamedTuple):
@@ -109,7 +110,7 @@ def read_held(
     if type(refreshed_at) is not float or type(expires_at) not in _TIMES:
         return None  # what is wrong with the row is said by whoever reads all of it
     until = valid_until(refreshed_at, expires_at, now)
-    if not now < until < LATEST:
+    if until <= now:
         return None
     bound = Bound(practice_id, slot, generation, state, account_id, provider)
     value = keys.open(sealed, sealed_data(keys.store_id, bound, "access_sealed"), row=practice_id)
@@ -118,9 +119,10 @@ def read_held(
 
 def valid_until(refreshed_at: float | None, expires_at: float | None, now: float) -> float:
     """Return when to stop using an access token; 0 if its times cannot be right."""
-    if refreshed_at is None or refreshed_at > now + CLOCK_TOLERANCE:  # a clock was wrong then
+    if refreshed_at is None or not 0.0 <= refreshed_at <= now + CLOCK_TOLERANCE:  # a clock was wrong then
         return 0.0
-    return refreshed_at + ASSUMED_LIFETIME if expires_at is None else expires_at
+    until = refreshed_at + ASSUMED_LIFETIME if expires_at is None else expires_at
+    return until if until < now + _LONGEST_LIFE else 0.0
 
 
 def lasts(left: float, lifetime: float, min_ttl: float) -> bool:
@@ -130,7 +132,11 @@ def lasts(left: float, lifetime: float, min_ttl: float) -> bool:
 
 def is_practice_id(practice_id: str) -> bool:
     """Return whether a text can be a practice's id."""
-    return practice_id.isprintable() and 0 < len(practice_id) <= LONGEST_PRACTICE_ID
+    return (
+        isinstance(practice_id, str)
+        and practice_id.isprintable()
+        and 0 < len(practice_id) <= LONGEST_PRACTICE_ID
+    )
 
 
 def sealed_data(store_id: str, bound: Row | Bound, column: str) -> bytes:

@@ -16,7 +16,7 @@ from connector.store.lazy_database import LazyDatabase
 from connector.store.practice_names import PracticeNames
 from connector.store.row import COLUMNS, LONGEST_BACKOFF, TABLE, Row, Rows
 
-__all__ = ["DueGrant", "Overview", "StoreSummary"]
+__all__ = ["DueGrant", "Overview", "StoreSummary", "shown"]
 
 _PAGE = 500
 _DEGRADED_SECONDS = 3600.0
@@ -74,7 +74,7 @@ class Overview:
             needs_attention: only those that somebody has to look after.
         """
         which = f"practice_id IN ({self._needing})" if needs_attention else "1 = 1"
-        return map(_shown, _by_practice(self._rows(which)))
+        return map(shown, _by_practice(self._rows(which)))
 
     def search(self, text: str, *, limit: int) -> list[Connection]:
         """Return connections that contain a text, those that need attention first.
@@ -95,8 +95,8 @@ class Overview:
         sql = f"{self._select} WHERE practice_id IN ({marks}) ORDER BY practice_id, slot"
         rows = self._database.all(sql, found)
         places = {practice_id: place for place, practice_id in enumerate(found)}
-        shown = [_shown(each) for each in _by_practice(Row(*values) for values in rows)]
-        return sorted(shown, key=lambda connection: places[connection.practice_id])
+        connections = map(shown, _by_practice(Row(*values) for values in rows))
+        return sorted(connections, key=lambda connection: places[connection.practice_id])
 
     def summary(self) -> StoreSummary:
         """Count the connections by state, and tell how late refreshes are."""
@@ -181,7 +181,7 @@ def _by_practice(rows: Iterable[Row]) -> Iterator[Sequence[Row]]:
     return (list(each) for _, each in groupby(rows, lambda row: row.practice_id))
 
 
-def _shown(found: Sequence[Row]) -> Connection:
+def shown(found: Sequence[Row]) -> Connection:
     """Return what may be shown of a practice; what cannot be right is shown as such, and hides no other."""
     first = found[0]
     try:

@@ -167,6 +167,7 @@ class PostgresDatabase:
 
     def facts(self) -> dict[str, str]:
         """Return which server it is, without the password, and whether there is a pooler in between."""
+
         def ask(db: psycopg.Connection[Any]) -> dict[str, str]:
             rows = db.execute(b"SELECT current_setting('server_version'), pg_backend_pid()").fetchall()
             pooled = {} if rows[0][1] == db.info.backend_pid else {"pooler": "yes"}

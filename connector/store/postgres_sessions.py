@@ -26,8 +26,8 @@ NO_SESSION = (PoolTimeout, PoolClosed)
 
 # Serialization failure, deadlock; too many connections; shutting down, crashed, starting up.
 _AGAIN = {"40001", "40P01", "53300", "57P01", "57P02", "57P03", "57014"}
-# A prepared statement that the server does not have, has already, or cannot use any more: nothing was done, and
-# a new session has none.
+# A prepared statement that the server does not have, has already, or cannot use any more: nothing was done,
+# and a new session has none.
 _STALE = {"26000", "42P05", "0A000"}
 _LOST_CLASS = "08"
 _UNIQUE = "23505"

@@ -108,7 +108,7 @@ def _read(rows: Sequence[Sequence[Any]]) -> dict[str, str]:
     names: dict[str, str] = {}
     for practice_id, *others in rows:
         own = names.get(practice_id, practice_id)
-        names[practice_id] = "\n".join([own, *(each for each in others if each)])
+        names[practice_id] = "\n".join([own, *(str(each) for each in others if each)])
     return {practice_id: _folded(name) for practice_id, name in names.items()}
 
 

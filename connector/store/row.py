@@ -166,6 +166,7 @@ class Row(NamedTuple):
         Raises:
             connector.errors.StoreDamagedError: if a value cannot be right.
         """
+        checked_row(self)
         try:
             return _connection(self)
         except (ValueError, TypeError, OverflowError, OSError) as exc:

@@ -15,9 +15,9 @@ from connector.store.database import Database, Execute
 from connector.store.grants import GrantRecords
 from connector.store.keys import FILE, key_file
 from connector.store.lazy_database import LazyDatabase
-from connector.store.overview import Overview
+from connector.store.overview import Overview, shown
 from connector.store.requests import RequestRecords
-from connector.store.row import COLUMNS, LIVE, TABLE, Row, Rows, is_practice_id
+from connector.store.row import COLUMNS, LIVE, TABLE, Row, is_practice_id
 from connector.store.store_keys import StoreKeys
 from connector.store.watch_claims import WatchClaims
 
@@ -134,7 +134,7 @@ class Store:
             return None
         select = f"SELECT {', '.join(COLUMNS)}, {self.database.dialect.now} FROM {TABLE}"  # noqa: S608
         found = self.database.all(f"{select} WHERE practice_id = ?", (practice_id,))
-        return Rows.of([Row(*values) for values in found]).connection
+        return shown([Row(*values) for values in found]) if found else None
 
     def existing(self, practice_id: str) -> Connection:
         """Return a practice's connection; needs no key.
