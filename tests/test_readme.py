@@ -19,6 +19,7 @@ from connector.oauth.presets import PRESETS
 from connector.oauth.provider_file import read_provider_file
 from tests.support.browsers import need_browser
 from tests.support.connecting import KEY
+from tests.support.readme import CALLBACK
 from tests.support.sandbox import RunningSandbox, running_sandbox
 
 ROOT = Path(__file__).parent.parent
@@ -42,7 +43,7 @@ def blocks(language: str) -> list[str]:
 @pytest.fixture
 def sandbox(port_8042: int) -> Iterator[RunningSandbox]:
     """The sandbox at the address that `--provider sandbox` names."""
-    with running_sandbox("classic", port=port_8042) as running:
+    with running_sandbox("classic", port=port_8042, redirect_uris=[CALLBACK]) as running:
         yield running
 
 
@@ -94,9 +95,11 @@ def test_the_console_examples_print_what_is_shown(sandbox: RunningSandbox, tmp_p
 @pytest.mark.parametrize("source", blocks("python"))
 def test_the_python_examples_run(source: str, sandbox: RunningSandbox, tmp_path: Path) -> None:
     """Every Python example runs as it stands, against the sandbox."""
-    prelude = "from tests.support.readme import *\n"
-    env = environment(sandbox, tmp_path) | {"PYTHONPATH": str(ROOT)}
-    done = run([sys.executable, "-W", "error", "-c", prelude + source], tmp_path, env)
+    program = f"from tests.support.readme import *\n{source}\nuse(globals())"
+    env = environment(sandbox, tmp_path) | {"PYTHONPATH": str(ROOT), "SECRET_KEY": "of the tests"}
+    if "redirect URI" in source or "urlpatterns" in source:
+        env["ORMCO_REDIRECT_URI"] = CALLBACK
+    done = run([sys.executable, "-W", "error", "-c", program], tmp_path, env)
     assert done.returncode == 0, done.stderr
 
 

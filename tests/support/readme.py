@@ -1,17 +1,26 @@
-"""Names that the README's Python examples take for granted, as the program around them would have them."""
+"""Names that the README's Python examples take for granted, and what is done with the names they make."""
 
 from __future__ import annotations
 
+import asyncio
+import io
+import json
+import logging
 import os
 import secrets
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import httpx
+
+from connector import Config, Connector
 from tests.support.sandbox import SignIn, Visitor
 
-__all__ = ["answer_of", "session_id"]
+__all__ = ["CALLBACK", "answer_of", "connector", "session_id", "use"]
 
+CALLBACK = "http://localhost/connected"
 session_id = secrets.token_hex(8)
+connector = Connector.from_config(Config.from_env(os.environ))
 
 
 def answer_of(authorization_url: str) -> str:
@@ -19,3 +28,66 @@ def answer_of(authorization_url: str) -> str:
     who = SignIn(os.environ["ORMCO_3SHAPE_USERNAME"], os.environ["ORMCO_3SHAPE_PASSWORD"])
     sandbox: Any = SimpleNamespace(url=authorization_url.partition("/oauth/")[0], practice=who)
     return Visitor(sandbox).authorize(authorization_url)
+
+
+def use(example: dict[str, Any]) -> None:
+    """Do with the names of an example what it shows them for, if they need anything to be done."""
+    if "app" in example:
+        _use_fastapi(example["app"])
+    elif "urlpatterns" in example:
+        _use_django(example["urlpatterns"])
+    elif "to_span" in example:
+        _use_metrics(example["handler"])
+
+
+def _use_fastapi(app: Any) -> None:
+    async def visit() -> None:
+        options: Any = {"transport": httpx.ASGITransport(app=app), "base_url": "http://localhost"}
+        async with app.router.lifespan_context(app), httpx.AsyncClient(**options) as client:
+            begun = await client.get("/connect/practice-9")
+            answer = await asyncio.to_thread(answer_of, begun.headers["Location"])
+            assert (await client.get(answer)).json()["state"] == "connected"
+
+    asyncio.run(visit())
+
+
+def _use_django(urlpatterns: list[Any]) -> None:
+    import django
+    from django.conf import settings
+    from django.test import Client
+
+    urls = ModuleType("urls")
+    urls.urlpatterns = urlpatterns  # type: ignore[attr-defined]
+    settings.configure(
+        ALLOWED_HOSTS=["localhost"],
+        MIDDLEWARE=["django.contrib.sessions.middleware.SessionMiddleware"],
+        ROOT_URLCONF=urls,
+        SECRET_KEY=secrets.token_hex(),
+        SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies",
+    )
+    django.setup()
+    client = Client(SERVER_NAME="localhost")
+    answer = answer_of(client.get("/connect/practice-9").headers["Location"])
+    assert client.get(answer.partition("localhost")[2]).content == b"connected"
+
+
+def _use_metrics(handler: Any) -> None:
+    import prometheus_client
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    exporter, log = InMemorySpanExporter(), io.StringIO()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+    logging.getLogger("connector").setLevel(logging.INFO)
+    handler.setStream(log)
+    connector.complete(answer_of(connector.begin("practice-9", binding="s").url), binding="s")
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert ("practice-9", "complete") in [(line["practice_id"], line["kind"]) for line in lines]
+    assert 'operation="complete",outcome="answered"' in prometheus_client.generate_latest().decode()
+    spans = {span.name: span for span in exporter.get_finished_spans()}
+    assert (spans["complete"].attributes or {})["http.response.status_code"] == 200
+    assert (spans["complete"].end_time or 0) > (spans["complete"].start_time or 0)
