@@ -129,7 +129,7 @@ class Resources:
         if present != provider_name:
             raise SettingError(
                 f"this connection was made at {provider_name}, but the settings name {present}",
-                hint="Set ORMCO_PROVIDER, or --provider, to what it was made with.",
+                hint="Set ORMCO_PROVIDER to what it was made with.",
             )
         return self.endpoint
 

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from connector import Config, Connector
 from connector.cli import ormco
+from connector.errors import NeedsRepairError
 from tests.support.connecting import connect, settings
 from tests.support.sandbox import RunningSandbox
 
@@ -52,3 +53,16 @@ def test_the_first_failure_decides_the_status(classic: RunningSandbox, store_url
     classic.set_scenarios("outage")
     result = CliRunner().invoke(ormco, ["doctor", "practice-42"], env=env | {"ORMCO_STORE_KEYS": "A" * 43})
     assert result.exit_code == 9
+
+
+def test_cure_of_a_dead_grant_ends_with_the_command(classic: RunningSandbox, store_url: str) -> None:
+    """A person can paste what helps."""
+    env = settings(classic, store_url)
+    with Connector.from_config(Config.from_env(env)) as connector:
+        connect(connector, classic)
+        classic.set_scenarios("revoked")
+        with pytest.raises(NeedsRepairError):
+            connector.refresh("practice-42", force=True)
+    result = CliRunner().invoke(ormco, ["doctor", "practice-42", "--json"], env=env)
+    cures = {check["name"]: check["cure"] for check in json.loads(result.stdout)["checks"]}
+    assert cures["connection"].endswith(" ormco repair practice-42")

@@ -76,15 +76,6 @@ def test_every_error_says_what_a_program_can_do() -> None:
     assert (error.action, error.practice_id, error.retry_after) == ("fix_settings", "practice-42", None)
 
 
-# Parts whose hints still name commands.
-PENDING = {
-    "consent",
-    "refresh",
-    "repair",
-    "resources",
-    "revocation",
-    "store",
-}
 # What is seen by a person at a terminal or in a browser alone.
 FOR_PEOPLE = {"cli", "doctor", "hints", "sandbox", "testing", "web"}
 
@@ -94,7 +85,7 @@ def hints() -> Iterator[tuple[Path, str]]:
     package = Path(connector.errors.__file__).parent
     for path in sorted(package.rglob("*.py")):
         part = path.relative_to(package).parts[0].removesuffix(".py")
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))) if part not in PENDING | FOR_PEOPLE else ():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))) if part not in FOR_PEOPLE else ():
             if isinstance(node, ast.keyword) and node.arg == "hint":
                 for text in ast.walk(node.value):
                     if isinstance(text, ast.Constant) and isinstance(text.value, str):
@@ -102,7 +93,7 @@ def hints() -> Iterator[tuple[Path, str]]:
 
 
 def test_hints_are_in_library_words() -> None:
-    """Programs read them, too: `connector/cli/next_steps.py` adds the commands."""
+    """Programs read them, too: `connector/cli/connection_format.py` adds the commands."""
     found = list(hints())
     assert len(found) > 20
     assert [each for each in found if re.search(r"\bormco [a-z]|(?<![\w-])--[a-z]", each[1])] == []

@@ -210,7 +210,7 @@ def test_other_keys_than_the_recorded_source(url: str) -> None:
     store = store_at(url, keys=KEY)
     with pytest.raises(SealingKeyError, match="key file") as caught:
         store.check()
-    assert "ormco keys rotate" in caught.value.hint
+    assert "rotate the keys" in caught.value.hint
     store.close()
 
 

@@ -260,7 +260,7 @@ def test_invalid_grant_is_dead_at_once(
     for _ in range(2):
         with pytest.raises(NeedsRepairError) as caught:
             tokens.access_token("p")
-        assert "ormco repair p" in caught.value.hint
+        assert caught.value.hint.startswith("Repair the connection")
     assert server.counts()["calls"] == 1
     assert state_of(store) == ("needs_repair", "grant_refused")
     assert kinds(store) == ["refresh/grant_refused"]

@@ -129,7 +129,7 @@ def test_a_grant_that_is_still_honoured_is_a_failure(
     before = refresh_token(env)
     with pytest.raises(GrantStillHonouredError, match="a refresh succeeded") as failure:
         connector.revoke(PRACTICE, removal=Removal(done=True))
-    assert f"ormco revoke {PRACTICE} --confirm-done" in failure.value.hint
+    assert failure.value.hint.endswith("Then confirm that it is done.")
     connection = connector.status(PRACTICE)
     assert connection.state is ConnectionState.REVOKING
     assert connection.token_generation == 2
@@ -217,7 +217,7 @@ def test_without_a_browser_the_steps_are_told(classic: RunningSandbox, store_url
                 classic.applications_page,
                 classic.practice.username,
                 "square icon",
-                "--confirm-done",
+                "Then confirm that it is done",
             ):
                 assert words in failure.value.hint
     assert classic.counters().get("applications_removed", 0) == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -72,29 +74,45 @@ def summary(connection: Connection) -> str:
 
 
 _MOST_COMPARED = 5_000  # connections whose names are compared with a misspelt one
+_COMMAND = re.compile(r"\bormco [a-z]|(?<![\w-])--[a-z]|\bpip install")
+_WITH_BROWSER = (errors.BrowserUnavailableError, errors.PageChangedError, errors.ProviderErrorPageError)
 _USED_ALREADY = (errors.StateMismatchError, errors.CodeSpentError)
-# Error → what to say before the command, the command ("" is the present one), and its options.
+_KEYS = "`ormco keys new` prints a key, `ormco keys rotate` changes it. To see which one is used"
+# Error → what to say before the command, the command ("" is the present one), and its options. The first that
+# fits counts.
 _STEPS: dict[type[ConnectorError], tuple[str, str, str]] = {
     errors.ConnectionNotFoundError: ("Connect it", "connect", ""),
     errors.LabConnectionNotFoundError: ("Ask for it", "lab request", ""),
+    errors.CaseNotFoundError: ("To see its cases", "cases list", ""),
+    errors.StillWaitingError: ("Go on waiting", "", ""),
     errors.AccountMismatchError: ("If the change is meant", "", "--allow-account-change"),
+    errors.AccountUnconfirmedError: ("To answer", "repair", ""),
     errors.GrantStillHonouredError: ("Once Ormco is removed", "revoke", "--confirm-done"),
+    errors.NeedsRepairError: ("Repair it", "repair", ""),
+    errors.RevokedError: ("To see what is left of it", "status", ""),
+    errors.ConsentRequiredError: ("To send a link", "begin", ""),
+    errors.GrantRefusedError: ("Connect it", "connect", ""),
     errors.AuthorizationResponseError: ("Begin again", "", ""),
+    errors.ConsentDeniedError: ("Begin again", "", ""),
+    errors.SealingKeyError: (_KEYS, "doctor", ""),
+    errors.StoreError: ("To see what is wrong", "doctor", ""),
+    errors.ProviderUnavailableError: ("To find out why", "doctor", ""),
+    errors.ConfigurationError: ("To check the settings", "doctor", ""),
 }
+_RESUMED = {"reconnect", "revoke"}
+_FOR_ALL = {"doctor", ""}
 
 
 def add_next_step(connector: Connector, error: ConnectorError) -> None:
     """Complete the hint of an error with the command that comes next, and with practices spelt alike."""
     context = click.get_current_context()
-    practice = str(context.params.get("practice") or "")
-    if not practice:
-        return
+    practice = str(context.params.get("practice") or error.practice_id or "")
     parts = [error.hint]
     if isinstance(error, errors.ConnectionNotFoundError):
         parts = [_suggestion(connector, practice)]  # the command says the same as the hint
     if _is_repeated(connector, error, context, practice):
         parts = [f"{practice} is connected: this address was used already, and nothing more has to be done"]
-    elif "ormco " not in " ".join(parts):
+    elif not _COMMAND.search(" ".join(parts)):
         parts.append(_command_after(connector, error, context, practice))
     # The command comes last, without a dot that would be pasted with it.
     *sentences, last = [part for part in parts if part] or [""]
@@ -103,8 +121,6 @@ def add_next_step(connector: Connector, error: ConnectorError) -> None:
 
 def _is_repeated(connector: Connector, error: ConnectorError, context: click.Context, practice: str) -> bool:
     """Return whether an answer was handed in a second time, after it has connected the practice."""
-    from connector.connection import ConnectionState
-
     if context.info_name != "complete" or not isinstance(error, _USED_ALREADY):
         return False
     try:
@@ -124,12 +140,22 @@ def _suggestion(connector: Connector, practice: str) -> str:
 
 def _command_after(connector: Connector, error: ConnectorError, context: click.Context, practice: str) -> str:
     if isinstance(error, (errors.NeedsRepairError, errors.RevokedError)):
-        return next_command(connector.status(practice))
-    if isinstance(error, errors.BrowserUnavailableError) and "mode" in context.params:
+        with suppress(ConnectorError):
+            if command := next_command(connector.status(practice)):
+                return command
+    if isinstance(error, _WITH_BROWSER) and "mode" in context.params:
         return "Or go without a browser: --paste"
-    for kind, (words, command, options) in _STEPS.items():
-        if isinstance(error, kind):
-            present = context.command_path.partition(" ")[2]
-            again = "begin" if present == "complete" else present
-            return f"{words}: {ormco_command(command or again, practice, options)}"
-    return ""
+    present = context.command_path.partition(" ")[2]
+    words, command, options = _step_after(error, present)
+    again = command or ("begin" if present == "complete" else present)
+    if not words or (again == present == command and not options) or not (practice or command in _FOR_ALL):
+        return ""
+    return f"{words}: {ormco_command(again, practice, options)}"
+
+
+def _step_after(error: ConnectorError, present: str) -> tuple[str, str, str]:
+    if error.action is errors.Action.RECONNECT:
+        return ("To remove it and connect from the start", "reconnect", "")
+    if isinstance(error, errors.ProviderUnavailableError) and present in _RESUMED:
+        return ("Then go on", "", "")
+    return next((step for kind, step in _STEPS.items() if isinstance(error, kind)), ("", "", ""))

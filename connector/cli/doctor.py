@@ -5,15 +5,18 @@ from __future__ import annotations
 import sys
 import textwrap
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from connector.cli.connection_format import add_next_step
 from connector.cli.exit_statuses import UNEXPECTED, exit_status
 from connector.cli.options import config_from, open_connector, optional_practice, settings_options
 from connector.cli.output import emit, fold, mark, say, write
 
 if TYPE_CHECKING:
+    from connector.connector import Connector
     from connector.doctor.check import Check
 
 __all__ = ["doctor"]
@@ -32,12 +35,20 @@ def doctor(practice: str | None, as_json: bool, **settings: Any) -> None:
     checks = []
     with open_connector(config_from(settings)) as connector:
         for check in connector.doctor(practice, only=ALL_CHECKS):
-            checks.append(check)
+            checks.append(_with_command(connector, check))
             if not as_json:
-                write(fold(_text(check), sys.stdout))
+                write(fold(_text(checks[-1]), sys.stdout))
     emit({"checks": [_as_json(check) for check in checks]}, "", as_json=as_json)
     say(_summary(checks))
     click.get_current_context().exit(_status(checks))
+
+
+def _with_command(connector: Connector, check: Check) -> Check:
+    """Complete the cure with the command that comes next, as after an error."""
+    if check.error is None or check.cure != check.error.hint:
+        return check
+    add_next_step(connector, check.error)
+    return replace(check, cure=check.error.hint)
 
 
 def _as_json(check: Check) -> dict[str, str]:

@@ -13,7 +13,6 @@ from connector.errors import (
     StoreLockedError,
     StoreUnavailableError,
 )
-from connector.hints import ormco_command
 from connector.oauth.token_set import TokenSet
 from connector.refresh.outcome import ANSWER_LOST
 from connector.refresh.schedule import LONGEST_BACKOFF, WAIT_SECONDS, backoff, poll_delay
@@ -165,12 +164,12 @@ def _refusal(
     if before is not None and before.id != account.id:
         return _mismatch(
             f"access was given by {account}, but {practice_id} is connected to {before}",
-            "Sign in as the same account as before; --allow-account-change if the practice has a new one.",
+            "Sign in as the same account as before; if the practice has a new one, allow the account change.",
         )
     if others := _others(resources, row, account):
         return _mismatch(
             f"the account {account} is already connected to {', '.join(sorted(others))}",
-            "Check which practice it belongs to; --allow-account-change connects it to both.",
+            "Check which practice it belongs to; to connect it to both, allow the account change.",
         )
     return None
 
@@ -200,9 +199,9 @@ def unconfirmed(row: Row) -> AccountUnconfirmedError:
         f"access was given by {account or 'an account that could not be read yet'}, in an answer without a "
         "state, which anybody can have sent: a person has to confirm that "
         f"{practice_id} is to have it",
-        hint="It waits for ten minutes. To answer at a terminal: "
-        f"{ormco_command('repair', practice_id)} To name the account beforehand, begin again: "
-        f"{ormco_command('begin', practice_id, '--expect-account EMAIL')}",
+        hint="It waits for ten minutes: show a person the account, and confirm or reject it. Nobody is asked "
+        "if the expected account is named when the request is begun.",
+        practice_id=practice_id,
         account=account,
     )
 

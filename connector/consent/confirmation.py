@@ -12,7 +12,6 @@ import hmac
 from connector.connection import Connection
 from connector.consent.account import drop_unverified, unconfirmed, verify_account
 from connector.errors import AccountMismatchError, RequestExpiredError, StateMismatchError
-from connector.hints import ormco_command
 from connector.oauth.authorization_request import binding_digest
 from connector.resources import Resources
 from connector.store.row import Row, Rows
@@ -87,7 +86,8 @@ def _waiting(resources: Resources, rows: Rows, practice_id: str, binding: str | 
     if row is None or row.confirm_by is None:
         raise StateMismatchError(
             f"no account waits to be confirmed for {practice_id}",
-            hint=f"Begin again: {ormco_command('begin', practice_id)}",
+            hint="Begin again.",
+            practice_id=practice_id,
         )
     begun_by = resources.store.grants.policy(row).binding
     if not hmac.compare_digest(begun_by or "", binding_digest(binding) or ""):
@@ -99,7 +99,8 @@ def _waiting(resources: Resources, rows: Rows, practice_id: str, binding: str | 
         drop_unverified(resources, row, unconfirmed(row))
         raise RequestExpiredError(
             "nobody confirmed the account within ten minutes, so the access it gave was revoked",
-            hint=f"Begin again: {ormco_command('begin', practice_id)}",
+            hint="Begin again.",
+            practice_id=practice_id,
         )
     return row
 

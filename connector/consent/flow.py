@@ -20,7 +20,6 @@ from connector.errors import (
     SettingError,
     StateMismatchError,
 )
-from connector.hints import ormco_command
 from connector.oauth.authorization_request import AuthorizationRequest
 from connector.oauth.id_token import check_id_token, subject
 from connector.oauth.provider import Provider
@@ -225,8 +224,9 @@ def check_provider(connection: Connection | None, provider: Provider) -> None:
     if connection.provider != provider.name:
         raise SettingError(
             f"{connection.practice_id} is connected at {connection.provider}, not at {provider.name}",
-            hint="Use the provider setting it was made with. To start anew at the other: "
-            f"{ormco_command('forget', connection.practice_id)}",
+            hint="Set ORMCO_PROVIDER to the one it was made with. To start anew at the other, forget the "
+            "connection first.",
+            practice_id=connection.practice_id,
         )
 
 
@@ -308,14 +308,15 @@ def _check_age(resources: Resources, request: AuthorizationRequest, captured: Ca
 def _too_late(what: str, practice_id: str) -> RequestExpiredError:
     return RequestExpiredError(
         f"{what}; nothing was sent to the provider",
-        hint=f"Begin again: {ormco_command('connect', practice_id)}",
+        hint="Begin again.",
+        practice_id=practice_id,
     )
 
 
 def _spent() -> CodeSpentError:
     return CodeSpentError(
         "this code was used before; it works only once",
-        hint="If the practice is not connected (see `ormco status`), begin again and use the new address.",
+        hint="If the practice is not connected (see its status), begin again and use the new address.",
     )
 
 

@@ -8,7 +8,6 @@ from datetime import datetime
 from urllib.parse import parse_qs, urlsplit
 
 from connector.errors import AuthorizationResponseError, ConnectorError, StateMismatchError
-from connector.hints import ormco_command
 from connector.oauth.authorization_request import AuthorizationRequest, binding_digest
 from connector.redirect.parse import AuthorizationResponse, parse_redirect
 from connector.resources import Resources
@@ -145,8 +144,8 @@ def _match(
     if not all(matches):
         raise StateMismatchError(
             "the answer belongs to a request of another practice, session or provider",
-            hint="Nothing was sent to the provider. Begin again for this one: "
-            f"{ormco_command('begin', practice_id or '')}",
+            hint="Nothing was sent to the provider. Begin again for this practice.",
+            practice_id=practice_id,
         )
     return request
 
@@ -171,7 +170,8 @@ def _match_without_state(
         raise StateMismatchError(
             "the answer has no state, so nobody can tell which request it belongs to",
             hint="Paste the whole address, from https:// to its end, not the code alone. If it has no state "
-            f"either, connect in a browser opened for it: {ormco_command('connect', practice_id or '')}",
+            "either, connect in a browser opened for it.",
+            practice_id=practice_id,
         )
     if captured is not None and captured.by_own_browser:
         return captured.request
@@ -179,8 +179,8 @@ def _match_without_state(
         raise StateMismatchError(
             "the answer has no state, and the provider does not tell whose account it is from: "
             "anybody can have sent it",
-            hint="Connect in one go, in a browser that is opened for it: "
-            f"{ormco_command('connect', practice_id or '')}",
+            hint="Connect in one go, in a browser that is opened for it.",
+            practice_id=practice_id,
         )
     if captured is not None:
         return captured.request
@@ -198,6 +198,6 @@ def no_such_request(practice_id: str | None) -> StateMismatchError:
     """Return the error for an answer to no open request."""
     return StateMismatchError(
         "no open request belongs to this answer: it was answered already, is too old, or was begun elsewhere",
-        hint="Begin again and use the address of the new attempt: "
-        f"{ormco_command('begin', practice_id or '')}",
+        hint="Begin again and use the address of the new attempt.",
+        practice_id=practice_id,
     )

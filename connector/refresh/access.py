@@ -24,7 +24,6 @@ from connector.errors import (
     StoreLockedError,
     StoreUnavailableError,
 )
-from connector.hints import ormco_command
 from connector.refresh.keyed_lock import KeyedLock
 from connector.refresh.outcome import require_alive
 from connector.refresh.rotate import Rotator
@@ -248,7 +247,8 @@ class AccessTokens:
         if rows.live is None and row.confirm_by is not None:
             raise AccountUnconfirmedError(
                 f"nobody has confirmed the account of {practice_id} yet",
-                hint=f"At a terminal: {ormco_command('repair', practice_id)}",
+                hint="Show a person the account, and confirm or reject it.",
+                practice_id=practice_id,
                 account=row.account,
             )
         return rows
@@ -337,7 +337,8 @@ class AccessTokens:
         if row.rejected_generation == row.generation and age < _JUST_RENEWED_SECONDS:
             raise ProviderUnavailableError(
                 f"an API rejects the access token of {practice_id}, which was just renewed for that",
-                hint=f"Find out why: {ormco_command('doctor', practice_id)}",
+                hint="Try again in a few minutes; if it stays so, diagnose the connection.",
+                practice_id=practice_id,
                 retry_after=_JUST_RENEWED_SECONDS - age,
                 answered=True,
             )
@@ -484,7 +485,8 @@ def _is_newer(row: Row, found: Row | None) -> bool:
 def _account_unread(practice_id: str, rows: Rows) -> ProviderUnavailableError:
     return ProviderUnavailableError(
         f"the account behind {practice_id} could not be read yet",
-        hint=f"Try again in a few minutes: {ormco_command('repair', practice_id)}",
+        hint="Try again in a few minutes.",
+        practice_id=practice_id,
         retry_after=(rows.unverified.retry_in or None) if rows.unverified else None,
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from connector.connection import Connection, ConnectionState
 from connector.errors import NeedsRepairError, RevokedError
-from connector.hints import ormco_command
 
 __all__ = ["ANSWER_LOST", "RATE_LIMITED", "needs_repair", "require_alive"]
 
@@ -25,12 +24,14 @@ def require_alive(connection: Connection) -> None:
     if connection.state is ConnectionState.REVOKED:
         raise RevokedError(
             f"the connection of {practice_id} was revoked",
-            hint=f"Connect it again: {ormco_command('connect', practice_id)}",
+            hint="Connect the practice again.",
+            practice_id=practice_id,
         )
     if connection.state is ConnectionState.REVOKING:
         raise RevokedError(
             f"the connection of {practice_id} is being revoked",
-            hint=f"Finish it: {ormco_command('revoke', practice_id, '--confirm-done')}",
+            hint="Finish the revocation: remove Ormco, then confirm that it is done.",
+            practice_id=practice_id,
         )
 
 
@@ -38,5 +39,6 @@ def needs_repair(practice_id: str, reason: str | None) -> NeedsRepairError:
     """Return the error for a dead grant."""
     return NeedsRepairError(
         f"the connection of {practice_id} needs repair ({reason or 'no reason is recorded'})",
-        hint=f"Have the practice give access again: {ormco_command('repair', practice_id)}",
+        hint="Repair the connection: the practice has to give access again.",
+        practice_id=practice_id,
     )

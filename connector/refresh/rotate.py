@@ -23,7 +23,6 @@ from connector.errors import (
     StoreLockedError,
     StoreUnavailableError,
 )
-from connector.hints import ormco_command
 from connector.oauth.token_set import TokenSet
 from connector.redact import Secret
 from connector.refresh.outcome import ANSWER_LOST, RATE_LIMITED, needs_repair
@@ -189,7 +188,8 @@ class Rotator:
         if row.lasts():
             raise ProviderUnavailableError(
                 f"{practice_id} has no refresh token, and its access token is near its end",
-                hint=f"Have the practice give access again: {ormco_command('repair', practice_id)}",
+                hint="Repair the connection: the practice has to give access again.",
+                practice_id=practice_id,
                 sent=False,
             )
         words = "the access token ended, and there is no refresh token"

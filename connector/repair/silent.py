@@ -10,7 +10,6 @@ from connector.connection import Connection, ConnectionState, Event
 from connector.consent.account import drop_unverified, verify_account
 from connector.consent.confirmation import end_overdue
 from connector.errors import GrantRefusedError, NeedsRepairError, ProviderUnavailableError
-from connector.hints import ormco_command
 from connector.refresh import AccessTokens
 from connector.refresh.outcome import require_alive
 from connector.resources import Resources
@@ -174,8 +173,8 @@ def _work(resources: Resources, tokens: AccessTokens, practice_id: str) -> str:
     if verdict is TokenVerdict.DOUBTFUL:
         raise ProviderUnavailableError(
             "the provider's API fails, with a new access token too; the connection itself was refreshed",
-            hint="Nobody has to give access again. Try again in a few minutes: "
-            f"{ormco_command('repair', practice_id)}",
+            hint="Nobody has to give access again. Repair it again in a few minutes.",
+            practice_id=practice_id,
         )
     return "the access token was not accepted any more" if verdict in _GOOD else _STILL_REFUSED
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from connector import consent
 from connector.connection import Connection, ConnectionState, Event
 from connector.errors import (
+    Action,
     CodeRefusedError,
     ConnectionNotFoundError,
     ConnectorError,
     ConsentRequiredError,
     ProviderUnavailableError,
 )
-from connector.hints import ormco_command
 from connector.refresh import AccessTokens
 from connector.repair.silent import (
     Step,
@@ -155,10 +155,8 @@ def _ask_again(
         if not _is_still_refused(resources, practice_id, exc):
             raise
         if last_resort is None or not _agrees(resources, practice_id, last_resort):
-            exc.hint = (
-                "An older grant may stand in the way. Remove it and connect from the start: "
-                f"{ormco_command('reconnect', practice_id)}"
-            )
+            exc.hint = "An older grant may stand in the way: reconnect, which removes it and starts anew."
+            exc.action = Action.RECONNECT
             raise
     try:
         reconnect(resources, practice_id, options=options, removal=last_resort.removal)

@@ -14,7 +14,6 @@ from connector.errors import (
     GrantStillHonouredError,
     ProviderUnavailableError,
 )
-from connector.hints import ormco_command
 from connector.oauth.provider import Provider
 from connector.resources import Resources
 from connector.store.row import Rows
@@ -130,12 +129,11 @@ def steps_by_hand(page: str | None, account: str | None) -> list[str]:
 
 
 def by_hand(provider: Provider, connection: Connection) -> str:
-    """Return the same as a hint, with the command that comes after."""
+    """Return the same as a hint."""
     account = connection.account.email if connection.account else None
     steps = enumerate(steps_by_hand(provider.applications_page, account), 1)
     words = " ".join(f"{number}. {step}" for number, step in steps)
-    command = ormco_command("revoke", connection.practice_id, "--confirm-done")
-    return f"Remove it by hand: {words} Then: {command}"
+    return f"Remove it by hand: {words} Then confirm that it is done."
 
 
 def ask_nobody(page_url: str, *, account: str | None) -> bool:

@@ -19,7 +19,6 @@ from connector.errors import (
     RevokedError,
     StoreError,
 )
-from connector.hints import ormco_command
 from connector.resources import Resources
 from connector.revocation.proof import Finding, access_token_end, prove
 from connector.revocation.removal import Removal, by_hand, is_over, remove_from_page
@@ -76,9 +75,7 @@ def revoke(resources: Resources, practice_id: str, removal: Removal) -> Revocati
         state = ConnectionState.REVOKING if is_alive else None
         resources.store.audit.append(_event(resources, practice_id, exc.kind, state=state))
         if isinstance(exc, ProviderUnavailableError):
-            exc.hint = (
-                f"{exc.hint} The tokens are kept; then go on: {ormco_command('revoke', practice_id)}".strip()
-            )
+            exc.hint = f"{exc.hint} The tokens are kept; then revoke it again.".strip()
         raise
 
 
@@ -124,7 +121,8 @@ def _connection(rows: Rows) -> Connection:
 def _connected_anew(practice_id: str) -> RevokedError:
     return RevokedError(
         f"{practice_id} was connected anew while it was being revoked",
-        hint=f"Look at it: {ormco_command('status', practice_id)}",
+        hint="Look at its status; revoke it again if that is still wanted.",
+        practice_id=practice_id,
     )
 
 

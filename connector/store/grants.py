@@ -428,8 +428,7 @@ class GrantRecords:
             self._keys.ring()
             raise StoreDamagedError(
                 f"a sealed value of {row.practice_id} has a form that is not in use any more",
-                hint="Somebody may have put an old row back. `ormco forget` the practice, and connect it "
-                "again.",
+                hint="Somebody may have put an old row back. Forget the practice, and connect it again.",
             )
         contents = self._keys.opened(lambda ring: first_seals.opened(row, ring))
         bound = _bound(row, contents.columns)

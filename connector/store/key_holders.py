@@ -16,7 +16,7 @@ _GONE_AFTER = 86_400.0
 _NOTED_EVERY = 3600.0
 _ORDER = (
     "Add the key last in ORMCO_STORE_KEYS on every server and let each use the store; then put it first on "
-    "every server; then run `ormco keys rotate`. Nothing was changed."
+    "every server; then rotate the keys. Nothing was changed."
 )
 
 

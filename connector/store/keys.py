@@ -41,6 +41,7 @@ ENVIRONMENT, KEYRING, FILE = "environment", "keyring", "file"
 _KEYRING_SECONDS = 3.0
 _LONGEST_FILE = 64 * 1024
 _SERVICE = "ormco-connector"
+_FORM = "A key is 32 random bytes in base64 (44 characters); several are separated by commas."
 _T = TypeVar("_T")
 
 
@@ -65,10 +66,10 @@ def parse_keys(text: str, *, origin: str) -> list[bytes]:
         if key is None:
             raise SealingKeyError(
                 f"key {number} of {len(keys)} in {origin} is not 32 bytes in base64",
-                hint="`ormco keys new` prints a key; several are separated by commas.",
+                hint=_FORM,
             )
     if not keys:
-        raise SealingKeyError(f"there is no key in {origin}", hint="`ormco keys new` prints one.")
+        raise SealingKeyError(f"there is no key in {origin}", hint=_FORM)
     return [key for key in keys if key is not None]
 
 
@@ -253,7 +254,7 @@ def _scratch(path: Path, text: str) -> Path:
     except OSError as exc:
         raise SealingKeyError(
             f"the key file {path} cannot be written ({_reason(exc)})",
-            hint="Set ORMCO_STORE_KEYS (`ormco keys new` prints a key), or make the folder writable.",
+            hint="Set ORMCO_STORE_KEYS, or make the folder writable.",
         ) from None
     return scratch
 

@@ -190,7 +190,7 @@ class RequestRecords:
         except (ValueError, TypeError, KeyError) as exc:
             raise StoreDamagedError(
                 "a stored authorization request cannot be read",
-                hint="Begin again: `ormco begin` or `ormco connect`.",
+                hint="Begin again.",
             ) from exc
 
     def _data(self, digest: str, sealed: bytes) -> bytes:

@@ -233,7 +233,7 @@ class KeyRotation:
             raise StoreDamagedError(
                 f"{len(self._broken)} stored values do not open, among them those of {min(self._broken)}; "
                 "all others are sealed with the new key",
-                hint="Restore them from a backup, or `ormco forget` those practices and connect them again.",
+                hint="Restore them from a backup, or forget those practices and connect them again.",
             )
 
 

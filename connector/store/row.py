@@ -257,7 +257,7 @@ def damaged(practice_id: object) -> StoreDamagedError:
     """Return the error for a row that cannot be right."""
     return StoreDamagedError(
         f"what is stored of {practice_id} cannot be right",
-        hint="Restore the store from a backup, or `ormco forget` the practice and connect it again.",
+        hint="Restore the store from a backup, or forget the practice and connect it again.",
     )
 
 

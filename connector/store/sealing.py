@@ -157,4 +157,4 @@ def _damaged(row: str) -> StoreDamagedError:
     )
 
 
-_RESTORE = "Restore the store from a backup, or `ormco forget` the practice and connect it again."
+_RESTORE = "Restore the store from a backup, or forget the practice and connect it again."

@@ -208,7 +208,7 @@ class SqliteDatabase:
         except OSError as exc:
             raise StoreUnavailableError(
                 f"the store {self._path} is not used, because of {exc.filename}: {exc.strerror}",
-                hint="Run ormco as the user whose store it is, or set ORMCO_STORE to a file in a folder of "
+                hint="Run it as the user whose store it is, or set ORMCO_STORE to a file in a folder of "
                 "your own.",
             ) from None
 

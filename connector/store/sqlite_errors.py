@@ -50,7 +50,7 @@ def translate(exc: sqlite3.Error, path: Path) -> StoreError:
     if code in _DAMAGED:
         return StoreDamagedError(
             f"the store {path} is damaged ({exc})",
-            hint="Nothing was changed. Restore the file from a backup; `ormco doctor` tells more.",
+            hint="Nothing was changed. Restore the file from a backup.",
         )
     full = code == sqlite3.SQLITE_IOERR and _is_full(path)
     return unavailable(path, _FULL if full else _WORDS.get(code, str(exc)))

@@ -237,7 +237,7 @@ def _wrong_key(record: KeyRecord, ring: KeyRing, *, given: bool) -> SealingKeyEr
         return SealingKeyError(
             f"this store is sealed with the key {record.key_id} of the {_SOURCES[record.source or '']}, "
             "which is not in ORMCO_STORE_KEYS",
-            hint="Unset ORMCO_STORE_KEYS, or run `ormco keys rotate` to move this store to its keys; "
+            hint="Unset ORMCO_STORE_KEYS, or rotate the keys to move this store to its keys; "
             "nothing was changed.",
         )
     return SealingKeyError(
