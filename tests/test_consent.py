@@ -27,7 +27,7 @@ from connector.errors import (
     StateMismatchError,
     StoreUnavailableError,
 )
-from tests.support.connecting import connect, settings
+from tests.support.connecting import connect, opened, settings
 from tests.support.sandbox import RunningSandbox, Visitor
 
 
@@ -88,6 +88,18 @@ def test_an_answer_for_another_practice_or_session_is_refused(
         connector.complete(answer, practice_id=practice_id, binding=binding)
     assert exchanges(classic) == 0
     assert connector.complete(answer, practice_id="practice-42", binding="session-1")
+
+
+def test_an_answer_to_a_request_at_another_provider_is_refused(
+    connector: Connector, classic: RunningSandbox, identity: RunningSandbox, store_url: str
+) -> None:
+    """A code goes to the provider that its request was made for, and to no other."""
+    with opened(settings(identity, store_url)) as elsewhere:
+        state = re.findall("state=([^&]*)", elsewhere.begin("practice-42").url)[0]
+    answer = Visitor(classic).authorize(connector.begin("practice-42").url)
+    with pytest.raises(StateMismatchError, match="another practice, session or provider"):
+        connector.complete(re.sub("state=[^&]*", f"state={state}", answer), practice_id="practice-42")
+    assert exchanges(classic) == exchanges(identity) == 0
 
 
 def test_an_invented_state_is_refused(connector: Connector, classic: RunningSandbox) -> None:

@@ -28,6 +28,22 @@ from tests.support.stores import value_of
 PRACTICE = "practice-42"
 
 
+_OPENED: list[Resources] = []
+
+
+def resources_of(env: dict[str, str]) -> Resources:
+    """What the checks work with; closed after the test."""
+    _OPENED.append(Resources(Config.from_env(env)))
+    return _OPENED[-1]
+
+
+@pytest.fixture(autouse=True)
+def _all_closed() -> Iterator[None]:
+    yield
+    while _OPENED:
+        _OPENED.pop().close()
+
+
 @pytest.fixture(autouse=True)
 def _no_browser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Have no browser found: starting one takes long, and tests/browser does it."""
@@ -58,7 +74,7 @@ def test_all_is_well(sandbox: RunningSandbox, store_url: str) -> None:
 
 def test_it_works_with_nothing_configured(tmp_path: Path) -> None:
     """Nothing set is no failure of this machine's, and nothing is made by looking."""
-    resources = Resources(Config.from_env({"ORMCO_STORE": f"sqlite:///{tmp_path}/new/connections.db"}))
+    resources = resources_of({"ORMCO_STORE": f"sqlite:///{tmp_path}/new/connections.db"})
     (settings_check,) = local_checks.settings(resources)
     assert settings_check.result == "warning"
     assert "ORMCO_CLIENT_ID" in settings_check.detail
@@ -68,7 +84,7 @@ def test_it_works_with_nothing_configured(tmp_path: Path) -> None:
 
 def test_half_the_settings_are_a_failure() -> None:
     """A client id without the secret that this provider wants is a mistake, not an absence."""
-    (check,) = local_checks.settings(Resources(Config.from_env({"ORMCO_CLIENT_ID": "ormco"})))
+    (check,) = local_checks.settings(resources_of({"ORMCO_CLIENT_ID": "ormco"}))
     assert check.result == "failed"
     assert status([check]) == 10
 
@@ -79,7 +95,7 @@ def test_missing_settings_matter_where_there_are_connections(classic: RunningSan
     with opened(env) as connector:
         connect(connector, classic)
     del env["ORMCO_CLIENT_ID"], env["ORMCO_CLIENT_SECRET"]
-    (check,) = local_checks.settings(Resources(Config.from_env(env)))
+    (check,) = local_checks.settings(resources_of(env))
     assert check.result == "failed"
 
 
@@ -90,7 +106,7 @@ def status(checks: list[Check]) -> int:
 def test_no_offline_access_is_pointed_out(identity: RunningSandbox, store_url: str) -> None:
     """Scopes that bring no refresh token are noticed before consent is given for them."""
     env = settings(identity, store_url, ORMCO_SCOPE="openid profile api")
-    assert results(local_checks.settings(Resources(Config.from_env(env)))) == {
+    assert results(local_checks.settings(resources_of(env))) == {
         "settings": "ok",
         "scope": "warning",
     }
@@ -150,14 +166,10 @@ def test_a_host_that_is_not_there(classic: RunningSandbox, store_url: str, tmp_p
     assert own in text
     file = tmp_path / "provider.toml"
     file.write_text(text.replace(own, 'portal_url = "http://127.0.0.1:9/portal"'), "utf-8")
-    checks = provider_checks.hosts(
-        Resources(Config.from_env(settings(classic, store_url, ORMCO_PROVIDER=str(file))))
-    )
+    checks = provider_checks.hosts(resources_of(settings(classic, store_url, ORMCO_PROVIDER=str(file))))
     assert the("host 127.0.0.1:9", checks).result == "warning"
     file.write_text(text.replace(f"{classic.url}/oauth/token", "http://127.0.0.1:9/oauth/token"), "utf-8")
-    checks = provider_checks.hosts(
-        Resources(Config.from_env(settings(classic, store_url, ORMCO_PROVIDER=str(file))))
-    )
+    checks = provider_checks.hosts(resources_of(settings(classic, store_url, ORMCO_PROVIDER=str(file))))
     assert the("host 127.0.0.1:9", checks).result == "failed"
 
 
@@ -190,7 +202,7 @@ def test_the_clock_is_compared(seconds: int, result: str, tmp_path: Path) -> Non
         file.write_text(
             f'[provider]\nauthorization_endpoint = "{url}/a"\ntoken_endpoint = "{url}/t"\n', "utf-8"
         )
-        checks = provider_checks.hosts(Resources(Config.from_env({"ORMCO_PROVIDER": str(file)})))
+        checks = provider_checks.hosts(resources_of({"ORMCO_PROVIDER": str(file)}))
     check = the("clock", checks)
     assert check.result == result
     if seconds:
@@ -202,7 +214,7 @@ def test_the_secret_is_proved_without_risking_a_grant(sandbox: RunningSandbox, s
     with opened(settings(sandbox, store_url)) as connector:
         connect(connector, sandbox)
     wrong = settings(sandbox, store_url, ORMCO_CLIENT_SECRET="wrong")
-    (check,) = provider_checks.client_secret(Resources(Config.from_env(wrong)))
+    (check,) = provider_checks.client_secret(resources_of(wrong))
     assert check.result == "failed"
     with opened(settings(sandbox, store_url)) as connector:
         assert connector.refresh(PRACTICE, force=True).token_generation == 2
@@ -219,7 +231,7 @@ def test_a_key_file_and_its_readers_are_pointed_out(
         connect(connector, classic)
     with stored(env) as store:
         place = store.facts()["key_place"]
-    resources = Resources(Config.from_env(env))
+    resources = resources_of(env)
     assert results(local_checks.store(resources)) == {
         "store": "ok",
         "store_key": "warning",
@@ -238,7 +250,7 @@ def test_a_damaged_store_fails(tmp_path: Path) -> None:
     """A file that is no store is told as such."""
     path = tmp_path / "connections.db"
     path.write_bytes(b"not a database, but long enough to be taken for one" * 40)
-    resources = Resources(Config.from_env({"ORMCO_STORE": f"sqlite:///{path}", "ORMCO_BROWSER": "/nowhere"}))
+    resources = resources_of({"ORMCO_STORE": f"sqlite:///{path}", "ORMCO_BROWSER": "/nowhere"})
     checks = list(examine(resources, lambda: pytest.fail("needed"), PRACTICE))
     assert the("store", checks).result == "failed"
     assert "connection" not in results(checks)  # it would only say the same again
@@ -384,7 +396,7 @@ def test_a_check_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, store_u
     monkeypatch.setattr("connector.doctor.local_checks.display", lambda: release.wait(60) and [])
     env = {"ORMCO_STORE": store_url, "ORMCO_PROVIDER": "no-such", "ORMCO_BROWSER": "/nowhere"}
     try:
-        checks = list(examine(Resources(Config.from_env(env)), lambda: pytest.fail("needed"), None))
+        checks = list(examine(resources_of(env), lambda: pytest.fail("needed"), None))
     finally:
         release.set()
     assert "no result within" in the("display", checks).detail

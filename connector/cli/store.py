@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import click
@@ -46,10 +47,14 @@ def copy(source: str, target: str, as_json: bool, **settings: Any) -> None:
 
     require_store(source)
     clock = Clock()
-    databases = [open_database(url, clock=clock) for url in (source, target)]
-    report = copy_store(*databases, progress=_tell)
-    copied = open_store(target, keys=config_from(settings).store_keys.reveal(), clock=clock)
-    copied.check()
+    keys = config_from(settings).store_keys.reveal()
+    with (
+        closing(open_database(source, clock=clock)) as old,
+        closing(open_database(target, clock=clock)) as new,
+        closing(open_store(target, keys=keys, clock=clock)) as copied,
+    ):
+        report = copy_store(old, new, progress=_tell)
+        copied.check()
     rows = sum(report.rows.values())
     payload = {"rows": dict(report.rows), "written": report.written, "deleted": report.deleted}
     emit(payload, f"{rows} rows are copied, and each is the same in both stores.", as_json=as_json)
