@@ -90,6 +90,35 @@ def test_an_answer_for_another_practice_or_session_is_refused(
     assert connector.complete(answer, practice_id="practice-42", binding="session-1")
 
 
+def test_without_state_only_requests_of_the_same_session_count(
+    connector: Connector, classic: RunningSandbox
+) -> None:
+    """An answer that names no request is one to the session's own, or to none."""
+    request = connector.begin("practice-42", binding="session-1")
+    answer = without(Visitor(classic).authorize(request.url), "state")
+    for binding in ("session-2", None):
+        with pytest.raises(StateMismatchError, match="no open request"):
+            connector.complete(answer, practice_id="practice-42", binding=binding)
+    connector.begin("practice-42", binding="session-2")
+    assert exchanges(classic) == 0
+    with pytest.raises(AccountUnconfirmedError):
+        connector.complete(answer, practice_id="practice-42", binding="session-1")
+
+
+def test_a_browser_that_brings_the_answer_to_another_request_is_refused(
+    connector: Connector, classic: RunningSandbox
+) -> None:
+    """What our own browser brings back has to answer the request that it was opened with."""
+    other = connector.begin("practice-42")
+
+    def capture(url: str, *, redirect_uri: str) -> str:
+        return Visitor(classic).authorize(other.url)
+
+    with pytest.raises(StateMismatchError, match="another practice, session or provider"):
+        connector.repair("practice-42", capture=capture)
+    assert exchanges(classic) == 0
+
+
 def test_an_answer_to_a_request_at_another_provider_is_refused(
     connector: Connector, classic: RunningSandbox, identity: RunningSandbox, store_url: str
 ) -> None:

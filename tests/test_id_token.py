@@ -140,6 +140,13 @@ def test_an_unsigned_id_token_needs_tls(alg: object) -> None:
         check(id_token(CLAIMS, alg=alg), provider=LOCAL)
 
 
+def test_clocks_may_differ_by_the_leeway_and_no_more() -> None:
+    """Just the leeway is allowed; half a second more is too late."""
+    check(id_token(CLAIMS | {"exp": NOW.timestamp() - 300}))
+    with pytest.raises(SettingError):
+        check(id_token(CLAIMS | {"exp": NOW.timestamp() - 300.5}))
+
+
 def test_a_clock_that_is_ahead_is_named() -> None:
     """25 minutes too fast: the error is about the clock, and the setting that allows for it helps."""
     late = id_token(CLAIMS | {"exp": NOW.timestamp() - 1500})
