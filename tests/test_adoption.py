@@ -70,7 +70,7 @@ def test_adopt_keeps_a_token_while_the_provider_is_down(
 def test_adopt_tells_of_an_answer_that_was_lost(
     connector: Connector, classic: RunningSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the program died between the call and the store, the practice is not forgotten without a word."""
+    """If the program died between the call and the store, the practice is not forgotten without a word."""
     refresh_token = granted_tokens(classic)["refresh_token"]
     real = TokenEndpoint.refresh
 

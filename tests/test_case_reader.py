@@ -63,7 +63,7 @@ def test_500_to_a_fresh_token_is_the_server_s_own(reader: Any, tokens: Any, serv
 
 
 def test_500_while_the_provider_is_down(reader: Any, tokens: Any, server: Any) -> None:
-    """A refresh that cannot be had leaves the 500 as it is; a dead grant is said instead."""
+    """A refresh that is not possible leaves the 500 as it is; a dead grant is reported instead."""
     server.get(URL, status=500)
     tokens.failure = ProviderUnavailableError("down")
     with pytest.raises(ProviderUnavailableError, match="answered with 500"):

@@ -71,7 +71,7 @@ def test_list_says_who_has_to_act(workflow: Workflow, env: dict[str, str]) -> No
 
 
 def test_list_by_time_and_number(workflow: Workflow, env: dict[str, str]) -> None:
-    """--since, --until and --limit narrow the list; a moment that is none is a usage error."""
+    """--since, --until and --limit narrow the list; an invalid time is a usage error."""
     workflow.send(count=12)
     assert len(objects(run("list", "maple", "--limit", "5", "--json"))[0]["cases"]) == 5
     assert len(objects(run("list", "maple", "--since", "1h", "--json"))[0]["cases"]) == 12
@@ -193,7 +193,7 @@ def everything_stored(path: Path) -> Any:
 
 
 def test_download_says_what_it_did(workflow: Workflow, env: dict[str, str], tmp_path: Path) -> None:
-    """Every file is accounted for; one that could not be had decides the exit status."""
+    """Every file is accounted for; one that could not be fetched decides the exit status."""
     case_id = send_named(workflow)
     workflow.act(case_id, "receive", "accept", "design")
     result = run("download", "maple", case_id, "--to", str(tmp_path / "out"), "--json")

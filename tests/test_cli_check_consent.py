@@ -67,7 +67,7 @@ def test_words_for_a_person(check: Check, classic: RunningSandbox) -> None:
 
 
 def test_a_page_with_a_difference(check: Check, classic: RunningSandbox) -> None:
-    """A flow that works on a page that has changed is told apart from one that is well, with status 10."""
+    """A flow that works on a page that has changed is distinguished from one that is well, with status 10."""
     classic.set_scenarios("no-cancel")
     result = check(classic, "--json")
     found = answer(result)
@@ -79,7 +79,7 @@ def test_a_page_with_a_difference(check: Check, classic: RunningSandbox) -> None
 
 
 def test_a_page_with_other_words(check: Check, classic: RunningSandbox, tmp_path: Path) -> None:
-    """Where nobody could go on, the check says what is missing and what is there, with a screenshot of it."""
+    """If nobody could go on, the check says what is missing and what is there, with a screenshot of it."""
     classic.set_scenarios("page-changed")
     result = check(classic, "--json", "--screenshots", str(tmp_path / "shots"))
     found = answer(result)

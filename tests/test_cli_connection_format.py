@@ -49,7 +49,7 @@ def hint_after(error: ConnectorError, tmp_path: Path, *arguments: str) -> str:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_error_of_a_practice_names_a_command(kind: type[ConnectorError], tmp_path: Path) -> None:
-    """It stands last, can be pasted, and is for that practice."""
+    """It is last, can be pasted, and is for that practice."""
     hint = hint_after(kind("a fact", hint="Do this.", **FACTS.get(kind, {})), tmp_path, PRACTICE)
     assert hint.startswith("Do this. ") or kind is errors.ConnectionNotFoundError
     words, _, command = hint.rpartition("ormco ")

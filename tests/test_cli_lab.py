@@ -136,7 +136,7 @@ def test_unconnected_lab(env: dict[str, str]) -> None:
 
 
 def test_refusal_ends_in_the_portal(sandbox: RunningSandbox, env: dict[str, str]) -> None:
-    """Where the API does not help, the guide's steps do."""
+    """If the API does not help, the guide's steps do."""
     result = run(env | {"ORMCO_LAB_AMERICAS": "nobody@lab.test"}, "lab", "request", "practice-42")
     assert result.exit_code == 6
     for words in ("Connections", "Add Connection", "Find", "Ormco Corporation", "nobody@lab.test"):
@@ -158,7 +158,7 @@ def test_connect_of_a_lab_has_no_lab(env: dict[str, str]) -> None:
 
 
 def test_lab_that_fails_leaves_the_connection(env: dict[str, str]) -> None:
-    """A lab step that fails is told with its hint; the connection is there and printed."""
+    """A lab step that fails is reported with its hint; the connection is there and printed."""
     result = run(env | {"ORMCO_LAB_AMERICAS": "nobody@lab.test"}, "connect", "practice-42", "--json")
     assert result.exit_code == 0
     assert json.loads(result.stdout)["state"] == "connected"

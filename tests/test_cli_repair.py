@@ -96,7 +96,7 @@ def test_repair_says_that_nothing_is_wrong(connector: Connector, env: dict[str, 
 def test_repair_asks_for_consent_by_paste(
     connector: Connector, sandbox: RunningSandbox, env: dict[str, str]
 ) -> None:
-    """A dead grant is mended with a link and a paste, where there is no browser."""
+    """A dead grant is mended with a link and a paste, if there is no browser."""
     kill_grant(connector, sandbox)
     program = Program(env, "repair", PRACTICE, "--paste", "--json")
     status, found = program.answer(Visitor(sandbox).authorize(program.link()))

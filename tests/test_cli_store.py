@@ -220,7 +220,7 @@ def test_a_refresh_with_few_files_asks_for_less_at_once(connected: dict[str, str
 
 
 def test_keys_new_is_a_key(env: dict[str, str]) -> None:
-    """What it prints can stand in ORMCO_STORE_KEYS."""
+    """What it prints can be the value of ORMCO_STORE_KEYS."""
     assert len(base64.b64decode(run(env, "keys", "new").stdout)) == 32
 
 

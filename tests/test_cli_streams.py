@@ -66,7 +66,7 @@ def test_a_closed_input_is_an_empty_one() -> None:
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437"])
 def test_marks_stay_distinct_without_utf8(encoding: str) -> None:
-    """A terminal that has no ✓ and ✗ gets forms that can be told apart."""
+    """A terminal that has no ✓ and ✗ gets forms that can be distinguished."""
     ended = shell("ormco doctor", PYTHONIOENCODING=encoding, ORMCO_REDIRECT_URI="http://ormco.com/")
     assert "[failed] settings:" in ended.stdout
     assert "[ok] display" in ended.stdout or "! display" in ended.stdout

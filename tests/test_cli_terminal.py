@@ -62,7 +62,7 @@ def test_the_form_for_the_dialog_is_shown_and_copied() -> None:
 
 
 def test_a_tool_of_the_platform_copies(tmp_path: Path) -> None:
-    """Where there is a display, its clipboard tool is used, and the terminal is not asked."""
+    """If there is a display, its clipboard tool is used, and the terminal is not asked."""
     tool = tmp_path / "xclip"
     tool.write_text(f"#!/bin/sh\ncat > {tmp_path}/copied\n")
     tool.chmod(0o755)

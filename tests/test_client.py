@@ -51,7 +51,7 @@ def test_nobody_else_sees_the_token(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     "form", ["http://127.0.0.1:{0}\\@127.0.0.1:{1}/", "http://127.0.0.1:{0}#@127.0.0.1:{1}/"]
 )
 def test_an_address_with_two_meanings_does_not_leak_the_token(form: str) -> None:
-    """Where parsers disagree on the host, the one that is connected to decides."""
+    """If parsers disagree on the host, the one that is connected to decides."""
     with answering(answer()) as own, answering(answer()) as trap, session(own.url) as http:
         ports = [server.server_address[1] for server in (trap, own)]
         try:
@@ -118,7 +118,7 @@ def test_a_stream_is_not_sent_twice() -> None:
 
 
 def test_a_caller_may_authorize_differently() -> None:
-    """An explicit auth= stands, and is not replaced after a 401."""
+    """An explicit auth= is kept, and is not replaced after a 401."""
     with answering(UNAUTHORIZED) as server, session(server.url) as http:
         assert http.get(server.url, auth=("user", "made-up")).status_code == 401
     assert len(server.requests) == 1
@@ -126,7 +126,7 @@ def test_a_caller_may_authorize_differently() -> None:
 
 
 def test_a_dead_grant_is_said_so() -> None:
-    """Where no token is to be had, the reason reaches the caller and nothing is sent."""
+    """If no token can be obtained, the reason reaches the caller and nothing is sent."""
 
     def dead(refresh: bool) -> str:
         raise NeedsRepairError("the grant is dead")

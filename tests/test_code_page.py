@@ -60,7 +60,7 @@ def test_page_is_one_file(build: Any) -> None:
 
 
 def test_page_holds_its_settings_safely() -> None:
-    """No setting can end the script that it stands in."""
+    """No setting can end the script that it is in."""
     html = code_page("https://ormco.com/</script><script>alert(1)//", ["<!--"])
     assert [tag for tag, _ in Elements(html).tags].count("script") == 1
     assert "<!--" not in html

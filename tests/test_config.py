@@ -125,7 +125,7 @@ def test_a_secret_is_trimmed_as_in_a_file(value: str, tmp_path: Path) -> None:
 
 
 def test_openid_needs_an_issuer() -> None:
-    """Where an id_token will come, somebody has to be known to have issued it: said before consent."""
+    """If an id_token will come, its issuer has to be known, which is checked before consent."""
     endpoints = Provider(
         name="x", authorization_endpoint="https://x.test/a", token_endpoint="https://x.test/t"
     )
@@ -191,7 +191,7 @@ def test_the_providers_scope_is_asked_for_unless_one_is_set() -> None:
 
 
 def test_the_sandbox_needs_no_settings() -> None:
-    """The sandbox brings its own made-up registration; what is set stands in its place."""
+    """The sandbox brings its own made-up registration; what is set takes its place."""
     client = Config.from_env({}).registration(SANDBOX)
     assert client.client_id == "ormco-sandbox"
     assert client.client_secret
@@ -233,7 +233,7 @@ def test_what_is_missing_and_what_is_wrong_is_said_together(tmp_path: Path) -> N
 
 
 def test_a_public_client_has_no_secret_even_if_one_is_set() -> None:
-    """Where the provider takes no client authentication, none is given."""
+    """If the provider takes no client authentication, none is given."""
     assert Config.from_env(REGISTERED).registration(PUBLIC).client_secret is None
     assert Config.from_env({"ORMCO_CLIENT_ID": "x"}).registration(OPEN).client_secret is None
 

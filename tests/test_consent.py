@@ -159,7 +159,7 @@ def test_without_state_where_the_provider_returns_it(identity: RunningSandbox, s
 
 
 def test_an_answer_without_its_issuer_is_refused(identity: RunningSandbox, store_url: str) -> None:
-    """Where discovery promises `iss`, an answer without it, or with another, is refused."""
+    """If discovery promises `iss`, an answer without it, or with another, is refused."""
     with Connector.from_config(Config.from_env(settings(identity, store_url))) as connector:
         answer = Visitor(identity).authorize(connector.begin("practice-42").url)
         with pytest.raises(AuthorizationResponseError, match="issuer"):
@@ -228,7 +228,7 @@ def test_a_second_account_is_refused(connector: Connector, classic: RunningSandb
 
 
 def test_a_wrong_accounts_fresh_tokens_are_revoked(identity: RunningSandbox, store_url: str) -> None:
-    """Where the provider can revoke, tokens of the wrong account do not live on."""
+    """If the provider can revoke, tokens of the wrong account do not live on."""
     with Connector.from_config(Config.from_env(settings(identity, store_url))) as connector:
         request = connector.begin("practice-42", expected_account="somebody@else.test")
         with pytest.raises(AccountMismatchError, match="somebody@else.test"):

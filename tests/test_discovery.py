@@ -104,7 +104,7 @@ def test_a_document_without_an_endpoint_is_refused(name: str, value: object) -> 
     ],
 )
 def test_no_scope_is_made_up(changes: dict[str, Any], scope: str | None) -> None:
-    """Where the server does not say which scopes it has, none is asked for."""
+    """If the server does not say which scopes it has, none is asked for."""
     assert discovered(**changes).scope == scope
 
 

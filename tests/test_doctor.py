@@ -90,7 +90,7 @@ def test_half_the_settings_are_a_failure() -> None:
 
 
 def test_missing_settings_matter_where_there_are_connections(classic: RunningSandbox, store_url: str) -> None:
-    """Where connections have to be kept alive, missing settings are a failure."""
+    """If connections have to be kept alive, missing settings are a failure."""
     env = settings(classic, store_url)
     with opened(env) as connector:
         connect(connector, classic)
@@ -150,7 +150,7 @@ FAULTS = [("outage", 5), ("captive-portal", 5), ("text-500", 5), ("rate-limited"
 def test_each_fault_of_the_provider_fails_a_check(
     sandbox: RunningSandbox, store_url: str, fault: str, exit_code: int
 ) -> None:
-    """A provider that is out of order is told from settings that are wrong, and nothing is lost."""
+    """A provider that is out of order is distinguished from settings that are wrong, and nothing is lost."""
     with opened(settings(sandbox, store_url)) as connector:
         before = connect(connector, sandbox)
         sandbox.set_scenarios(fault)
@@ -196,7 +196,7 @@ def server_with_date(offset: timedelta) -> Iterator[str]:
     ("seconds", "result"), [(0, "ok"), (-60, "warning"), (60, "warning"), (3600, "failed"), (-3600, "failed")]
 )
 def test_the_clock_is_compared(seconds: int, result: str, tmp_path: Path) -> None:
-    """A clock that is wrong is told, by how much and in which direction."""
+    """A clock that is wrong is reported, by how much and in which direction."""
     with server_with_date(timedelta(seconds=-seconds)) as url:
         file = tmp_path / "provider.toml"
         file.write_text(
@@ -224,7 +224,7 @@ def test_the_secret_is_proved_without_risking_a_grant(sandbox: RunningSandbox, s
 def test_a_key_file_and_its_readers_are_pointed_out(
     classic: RunningSandbox, store_url: str, tmp_path: Path
 ) -> None:
-    """Where the key lies in a file that is said, and who else can read it or the store."""
+    """A key in a file is pointed out, and so is who else can read it or the store."""
     env = settings(classic, store_url)
     del env["ORMCO_STORE_KEYS"]
     with opened(env) as connector:
@@ -247,7 +247,7 @@ def test_a_key_file_and_its_readers_are_pointed_out(
 
 
 def test_a_damaged_store_fails(tmp_path: Path) -> None:
-    """A file that is no store is told as such."""
+    """A file that is no store is reported as such."""
     path = tmp_path / "connections.db"
     path.write_bytes(b"not a database, but long enough to be taken for one" * 40)
     resources = resources_of({"ORMCO_STORE": f"sqlite:///{path}", "ORMCO_BROWSER": "/nowhere"})
@@ -302,7 +302,7 @@ def test_a_dead_grant_fails_with_what_helps(sandbox: RunningSandbox, store_url: 
 
 
 def test_a_revoked_connection_fails(sandbox: RunningSandbox, store_url: str) -> None:
-    """What was revoked is told as revoked, and is nothing to look after among all."""
+    """What was revoked is reported as revoked, and is nothing to look after among all."""
     with opened(settings(sandbox, store_url)) as connector:
         connect(connector, sandbox)
         sandbox.set_scenarios("revoked")
@@ -340,7 +340,7 @@ def test_an_access_token_that_is_refused_fails(classic: RunningSandbox, store_ur
     ids=["unknown", "active", "requested", "none"],
 )
 def test_the_lab_connection(lab: LabConnection | None, result: str | None) -> None:
-    """What was last seen of the lab connection is told; what nobody has looked at is not."""
+    """What was last seen of the lab connection is reported; what nobody has looked at is not."""
     from connector.connection import Connection, ConnectionState
 
     connection = Connection(

@@ -111,7 +111,7 @@ def test_planted_part_is_left_alone(tmp_path: Path, plant: str) -> None:
 
 @posix_only
 def test_disk_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where files cannot have two names, a file still replaces none."""
+    """If files cannot have two names, a file still replaces none."""
 
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise OSError(errno.EPERM, "Operation not permitted")

@@ -92,14 +92,14 @@ def test_since_asks_for_no_more_than_needed() -> None:
 
 
 def test_gap_makes_unsure() -> None:
-    """Where a version in between is gone, an ambiguous label is not read as if it were known."""
+    """If a version in between is gone, an ambiguous label is not read as if it were known."""
     versions = Versions([*STORY[:3], "Designed sent/a", "Designed approved/a"], gone=[4])
     last = versions.events()[-1]
     assert (last.event, last.actor, last.status) == ("status_changed", None, CaseStatus.SENT_OR_APPROVED)
 
 
 def test_history_without_any_earlier_version() -> None:
-    """The newest version alone is told as what it is."""
+    """The newest version alone is reported as what it is."""
     (event,) = Versions(STORY[:6], gone=range(6)).events()
     assert (event.event, event.status, event.case_version) == (
         "design_rejected",

@@ -210,7 +210,7 @@ def test_an_untrusted_server_gets_nothing(
 
 
 def test_a_closed_port_is_unreachable() -> None:
-    """Where nobody listens, nothing was sent."""
+    """If nobody listens, nothing was sent."""
     with socket.create_server(("127.0.0.1", 0)) as bound:
         url = f"http://127.0.0.1:{bound.getsockname()[1]}"
     with pytest.raises(RequestException) as caught:
@@ -394,7 +394,7 @@ def test_a_ca_bundle_that_is_not_there_is_named(
 
 
 def test_a_private_authority_is_what_the_advice_is_about(certificate: tuple[ssl.SSLContext, Path]) -> None:
-    """Where a certificate is not trusted, the hint says what to set."""
+    """If a certificate is not trusted, the hint says what to set."""
     with answering(answer(), context=certificate[0]) as server, pytest.raises(RequestException) as caught:
         get(server.url)
     assert "SSL_CERT_FILE" in failure(caught.value, server.url).hint

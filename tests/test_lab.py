@@ -273,7 +273,7 @@ def test_wait_ends_when_the_lab_accepts(patient: RunningSandbox, store_url: str,
 
 @pytest.mark.parametrize("scenario", ["outage", "rate-limited", "text-500", "captive-portal"])
 def test_wait_outlives_an_outage(scenario: str, patient: RunningSandbox, store_url: str, clock: Naps) -> None:
-    """What may pass does not end a wait; without a wait it is told at once."""
+    """What may pass does not end a wait; without a wait it is reported at once."""
 
     def interrupt(report: LabReport) -> None:
         UsersApi(patient, lab_of(patient, "americas")).approve_all()
@@ -359,7 +359,7 @@ def test_somebody_was_faster(patient: RunningSandbox, tmp_path: Path) -> None:
 def test_refused_by_the_api(
     refusal: bytes, error: type[Exception], patient: RunningSandbox, tmp_path: Path
 ) -> None:
-    """Where the API refuses, the guide's steps in the portal are told."""
+    """If the API refuses, the error has the guide's steps in the portal."""
     with with_answers(patient, tmp_path, NOBODY, FOUND, refusal, NOBODY) as connector:
         with pytest.raises(error) as caught:
             connector.lab.request(PRACTICE)
@@ -376,7 +376,7 @@ def test_approval_refused_by_the_api(patient: RunningSandbox, tmp_path: Path) ->
 
 
 def test_provider_without_users_api(patient: RunningSandbox, tmp_path: Path, store_url: str) -> None:
-    """Where there is no users API, and so no account, that is told and nothing is tried."""
+    """If there is no users API, and so no account, the error says so and nothing is tried."""
     text = Path(patient.provider_file).read_text("utf-8")
     (tmp_path / "provider.toml").write_text(re.sub("users_url = .*", "", text), encoding="utf-8")
     with connected(patient, store_url, ORMCO_PROVIDER=str(tmp_path / "provider.toml")) as connector:

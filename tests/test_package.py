@@ -148,7 +148,7 @@ def test_an_advisory_of_an_allowed_version_is_found() -> None:
 
 
 def test_an_audit_without_a_network_is_no_failure() -> None:
-    """Where nobody can be asked, that is said, and nothing else is held up."""
+    """If nobody can be asked, that is said, and nothing else is held up."""
     found = audit("http://127.0.0.1:1")
     assert (found.returncode, "not looked up" in found.stderr) == (0, True)
 

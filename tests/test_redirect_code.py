@@ -243,7 +243,7 @@ def test_a_code_breaks_where_its_first_wrong_character_is() -> None:
 
 
 def test_a_code_that_is_expected_to_be_classic_needs_its_mark() -> None:
-    """Where the provider issues classic codes, another kind of code is refused."""
+    """If the provider issues classic codes, another kind of code is refused."""
     assert "!" in damage_of(HEX, "dotnetopenauth").message
 
 

@@ -333,7 +333,7 @@ def test_error_description_is_shown_without_what_could_be_a_secret() -> None:
 
 @pytest.mark.parametrize("description", ["", f"{HEX}+%E2%80%8B%01+1234567"])
 def test_error_description_without_a_word_is_left_out(description: str) -> None:
-    """Where nothing of it can be shown, the error says its own words alone."""
+    """If nothing of it can be shown, the error says its own words alone."""
     with pytest.raises(ConnectorError) as caught:
         parse(f"https://ormco.com/?error=invalid_request&error_description={description}")
     assert caught.value.message == provider_error("invalid_request").message

@@ -65,7 +65,7 @@ def test_a_word_that_fits_ends_a_code_only_where_lines_were_wrapped(value: str, 
 @pytest.mark.parametrize("words", ["hello", "hello there", "hello. There", "thanks", "Maria Anna"])
 @pytest.mark.parametrize("missing", [5, 10, 60])
 def test_a_cut_short_code_is_not_filled_up(words: str, missing: int) -> None:
-    """Words of a sentence never stand in for what a code has lost."""
+    """Words of a sentence never replace what a code has lost."""
     assert find_code(f"{CODE[:-missing]} {words}")[0] == CODE[:-missing]
 
 

@@ -150,7 +150,7 @@ def test_min_ttl_of_short_lived_tokens(store: Store, tokens: AccessTokens, serve
 def test_refresh_without_rotation_keeps_the_refresh_token(
     store: Store, tokens: AccessTokens, server: TokenServer, clock: ManualClock
 ) -> None:
-    """Where an answer brings no refresh token, the old one goes on."""
+    """If an answer brings no refresh token, the old one goes on."""
     server.set(rotate=False)
     put(store, "p", age=3700)
     assert tokens.access_token("p") == "at-p-1"
@@ -426,7 +426,7 @@ def test_not_renewable(store: Store, tokens: AccessTokens, clock: ManualClock, s
 
 
 def test_sibling_was_faster(store: Store, server: TokenServer) -> None:
-    """Where the refresh token was an old one, the newer tokens of a sibling are adopted."""
+    """If the refresh token was an old one, the newer tokens of a sibling are adopted."""
     put(store, "p", age=3700)
 
     class Sibling:
@@ -461,14 +461,14 @@ def test_unverified_tokens_are_not_handed_out(store: Store, server: TokenServer)
 
 
 def test_unverified_tokens_replace_the_live_ones(store: Store, server: TokenServer) -> None:
-    """Where there are newer tokens, they are verified before an old one is handed out."""
+    """If there are newer tokens, they are verified before an old one is handed out."""
     put(store, "p")
     put_unverified(store, "p", tokens=token_set("fresh", clock=store.clock))
     assert tokens_on(store, server.url, verify=verifying(store)).access_token("p") == "at-fresh-0"
 
 
 def test_unverified_tokens_of_another_account(store: Store, server: TokenServer) -> None:
-    """Where the new tokens turn out to be another account's, the old ones go on."""
+    """If the new tokens turn out to be another account's, the old ones go on."""
     put(store, "p")
     new = put_unverified(store, "p", tokens=token_set("fresh", clock=store.clock))
 

@@ -244,7 +244,7 @@ def test_time_to_take_a_token_twice_is_over(store: Store, clock: ManualClock) ->
 
 
 def test_refusal_after_a_lost_answer_says_so(store: Store, clock: ManualClock) -> None:
-    """A grant that died of a lost answer is told from one that the practice has ended."""
+    """A grant that died of a lost answer is distinguished from one that the practice has ended."""
     put(store, "p", age=3590)
     endpoint = FakeEndpoint(store, lost(), GrantRefusedError("refused", certain=True))
     tokens = handing_out(store, endpoint)

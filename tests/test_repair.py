@@ -63,7 +63,7 @@ def test_nothing_wrong_is_said(connector: Connector, sandbox: RunningSandbox) ->
 
 
 def test_an_ended_access_token_is_refreshed(connector: Connector, sandbox: RunningSandbox) -> None:
-    """Where a refresh works, nobody is asked."""
+    """If a refresh works, nobody is asked."""
     expires_at = connect(connector, sandbox).expires_at
     assert expires_at is not None
     with time_machine.travel(expires_at + timedelta(seconds=1)):
@@ -167,7 +167,7 @@ def test_an_unread_account_is_read(sandbox: RunningSandbox, store_url: str, tmp_
 def test_unread_tokens_that_died_are_replaced(
     classic: RunningSandbox, store_url: str, tmp_path: Path
 ) -> None:
-    """Where the waiting tokens are dead meanwhile, consent is asked for again instead of failing for ever."""
+    """If the waiting tokens are dead meanwhile, consent is asked for again instead of failing for ever."""
     env = settings(classic, store_url)
     with (
         opened(env | {"ORMCO_PROVIDER": without_users(classic, tmp_path)}) as connector,
@@ -388,7 +388,7 @@ def last_resort(sandbox: RunningSandbox, asked: list[RevocationSteps], *, answer
 
 
 def test_the_last_rungs_are_the_guides(classic: RunningSandbox, store_url: str) -> None:
-    """Where a new consent is refused too, Ormco is removed on the Applications page, and all begins anew."""
+    """If a new consent is refused too, Ormco is removed on the Applications page, and all begins anew."""
     with opened(settings(classic, store_url)) as connector:
         connect(connector, classic)
         kill_grant(connector, classic)
@@ -419,7 +419,7 @@ def test_nothing_is_cut_off_unasked(classic: RunningSandbox, store_url: str) -> 
 
 
 def test_at_last_it_says_whom_to_call(classic: RunningSandbox, store_url: str) -> None:
-    """Where even that is refused, the guide's last word is given."""
+    """If even that is refused, the guide's last word is given."""
     with opened(settings(classic, store_url)) as connector:
         connect(connector, classic)
         kill_grant(connector, classic)

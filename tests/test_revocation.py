@@ -78,7 +78,7 @@ def test_access_is_taken_back_proved_and_wiped(
 def test_an_access_token_that_outlives_the_grant_is_reported(
     connector: Connector, sandbox: RunningSandbox
 ) -> None:
-    """Identity's access tokens live to their end, which is told; classic's die with the grant."""
+    """Identity's access tokens live to their end, which is reported; classic's die with the grant."""
     expires_at = connect(connector, sandbox).expires_at
     done = connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(sandbox)))
     assert done.access_token_until == (None if sandbox.generation == "classic" else expires_at)
@@ -155,7 +155,7 @@ FAULTS = ("outage", "text-500", "captive-portal", "rate-limited", "cut-answer", 
 def test_a_fault_keeps_the_tokens_and_the_same_command_goes_on(
     connector: Connector, sandbox: RunningSandbox, fault: str, removed: bool, env: dict[str, str]
 ) -> None:
-    """While no proof is to be had the tokens stay, and nobody gets them; then the same call finishes it."""
+    """Without proof the tokens stay, and nobody gets them; then the same call finishes it."""
     connect(connector, sandbox)
     page = PageVisitor(sandbox)
     if removed:
@@ -203,7 +203,7 @@ def test_an_interrupted_visit_goes_on(
 
 
 def test_without_a_browser_the_steps_are_told(classic: RunningSandbox, store_url: str) -> None:
-    """Where no browser is to be had, the error has the guide's steps and the command that comes after."""
+    """If no browser can be used, the error has the guide's steps and the command that comes after."""
 
     def no_browser(url: str, *, account: str | None) -> bool:
         raise BrowserUnavailableError("there is no display for a browser window")
@@ -224,7 +224,7 @@ def test_without_a_browser_the_steps_are_told(classic: RunningSandbox, store_url
 
 
 def test_a_lost_answer_makes_a_refusal_no_proof(classic: RunningSandbox, store_url: str) -> None:
-    """Where an answer was lost the refresh token may be an old one: a person's word is not taken then."""
+    """If an answer was lost the refresh token may be an old one: a person's word is not taken then."""
     with opened(settings(classic, store_url)) as connector:
         connect(connector, classic)
         classic.set_scenarios("lost-answer")
@@ -260,7 +260,7 @@ def test_a_connection_of_another_provider_is_left_alone(
 
 
 def test_without_a_refresh_token_it_ends_right(sandbox: RunningSandbox, store_url: str) -> None:
-    """A connection that cannot be renewed is revoked too; what its access token can still do is told."""
+    """A connection that cannot be renewed is revoked too; what its access token can still do is reported."""
     sandbox.set_scenarios("no-refresh-token")
     with opened(settings(sandbox, store_url)) as connector:
         expires_at = connect(connector, sandbox).expires_at

@@ -66,7 +66,7 @@ def test_list_is_paged_newest_first(classic: RunningSandbox, workflow: Workflow)
 
 
 def test_updated_cases_are_not_paged(classic: RunningSandbox, workflow: Workflow) -> None:
-    """All that was updated since a moment comes at once; `from` is required."""
+    """All that was updated since a time comes at once; `from` is required."""
     workflow.send(count=12)
     api = MetadataApi(classic)
     assert len(api("updatedcases?from=2020-01-01").json()) == 12

@@ -32,7 +32,7 @@ def sandbox(classic: RunningSandbox) -> RunningSandbox:
 
 
 def test_redirect_carries_the_code_encoded_twice(sandbox: RunningSandbox) -> None:
-    """The redirect goes to the registered address, "!" in the code stands there as %2521."""
+    """The redirect goes to the registered address, "!" in the code is there as %2521."""
     location = Visitor(sandbox).authorize(sandbox.authorization_url())
     assert re.fullmatch(r"https://ormco\.com/\?code=[\w-]{4}%2521[\w-]{354}", location, re.ASCII)
 
@@ -221,7 +221,7 @@ def test_token_information_of_a_bad_token(sandbox: RunningSandbox) -> None:
 
 
 def test_users_me_is_the_whole_user_object(sandbox: RunningSandbox) -> None:
-    """The token's account is told with its region and connections."""
+    """The token's account is reported with its region and connections."""
     user = me(sandbox, connected(sandbox)).json()
     assert user["Email"] == sandbox.practice.username
     assert (user["RegionUri"], user["Roles"]) == ("us.3shapecommunicate.com", ["Clinic"])
@@ -344,7 +344,7 @@ def test_unsupported_response_type_goes_back(sandbox: RunningSandbox) -> None:
 
 @pytest.mark.parametrize("header", ["Basic", "Basic !", "Basic /w==", "Bearer b3JtY28tc2FuZGJveDp4"])
 def test_malformed_credentials_are_wrong_ones(sandbox: RunningSandbox, header: str) -> None:
-    """Whatever stands in the header, the answer is invalid_client."""
+    """Whatever is in the header, the answer is invalid_client."""
     form = {"grant_type": "authorization_code", "code": "x"}
     url, headers = f"{sandbox.url}/oauth/token", {"Authorization": header}
     assert refusal(requests.post(url, data=form, headers=headers, timeout=TIMEOUT)) == (401, "invalid_client")

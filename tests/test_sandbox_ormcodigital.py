@@ -107,7 +107,7 @@ def test_dialog_accepts_one_form_only(classic: RunningSandbox, spoil: Callable[[
 
 
 def test_update_with_a_spent_code_says_so(sandbox: RunningSandbox) -> None:
-    """A code that the provider refuses is told on the page, and the profile is not connected."""
+    """A code that the provider refuses is reported on the page, and the profile is not connected."""
     practice = Practice(sandbox)
     code = practice.dialog_code()
     practice.update(code)

@@ -50,7 +50,7 @@ def test_table_is_the_article() -> None:
 
 
 def test_workflow_without_approval() -> None:
-    """Sent, received, accepted, designed: each step is told with who took it."""
+    """Sent, received, accepted, designed: each step is reported with who took it."""
     changes = play("Scanned sent", "Scanned received", "Scanned approved", "Designed approved/a")
     assert [(change.event, change.side, change.step) for change in changes] == [
         ("case_sent", Side.CLINIC, "1"),

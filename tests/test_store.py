@@ -91,7 +91,7 @@ def test_put_round_trip(store: Store, practice_id: str) -> None:
 
 
 def test_put_keeps_secrets_sealed(url: str, store: Store, tmp_path: Path) -> None:
-    """No token stands in the database in a form that can be read."""
+    """No token is in the database in a form that can be read."""
     put(store, "practice-42")
     put_unverified(store, "practice-43", policy=AccountPolicy(expected_account="dr@example.invalid"))
     store.requests.put(request_for("practice-42", "state-9"))
@@ -281,7 +281,7 @@ def test_request_is_taken_once(store: Store) -> None:
 
 
 def test_requests_die_and_are_swept(store: Store, clock: ManualClock) -> None:
-    """A dead request can still be told from an unknown one for a while, and is then gone."""
+    """A dead request can still be distinguished from an unknown one for a while, and is then gone."""
     store.requests.put(request_for("p", "state-1"))
     clock.advance(601)
     assert store.requests.open_for("p") == []

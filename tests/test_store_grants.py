@@ -62,7 +62,7 @@ def test_lease_that_has_ended(store: Store) -> None:
 
 
 def test_lease_of_a_dead_process(store: Store) -> None:
-    """A lease ends with its owner, if that can be told from here."""
+    """A lease ends with its owner, if this machine can see its end."""
     claimed = store.grants.claim(put(store, "p"), LEASE)
     assert claimed is not None
     host = (claimed.refresh_by or "").rsplit(" ", 2)[0]

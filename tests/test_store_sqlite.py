@@ -62,7 +62,7 @@ def test_open_store_does_nothing(path: Path) -> None:
     ],
 )
 def test_open_store_path(url: str, expected: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The path is absolute, relative or in the home folder, and taken as it stands."""
+    """The path is absolute, relative or in the home folder, and taken as it is."""
     monkeypatch.chdir(tmp_path)
     facts = store_at(url).facts()
     assert facts["path"] == expected.format(cwd=tmp_path, home=Path.home())
@@ -87,7 +87,7 @@ def test_files_are_private(path: Path, store: Store) -> None:
 
 @posix
 def test_existing_folder_is_left_alone(tmp_path: Path) -> None:
-    """The permissions of a folder that was there are its owner's business; a store others read is told of."""
+    """The permissions of an existing folder stay; a store that others can read is reported."""
     tmp_path.chmod(0o755)
     store = store_at(f"sqlite:///{tmp_path}/store.db")
     store.check()

@@ -144,7 +144,7 @@ def test_the_pkce_verifier_goes_along_where_there_is_one() -> None:
 @pytest.mark.parametrize("what", ["exchange", "refresh", "revoke"])
 @pytest.mark.parametrize("encoding", ["raw", "rfc6749"])
 def test_basic_authentication_is_encoded_as_the_provider_reads_it(what: str, encoding: str) -> None:
-    """Raw stands as it is in UTF-8; RFC 6749 §2.3.1 is percent-encoded; the body holds neither."""
+    """Raw is sent as it is in UTF-8; RFC 6749 §2.3.1 is percent-encoded; the body holds neither."""
     with serving(json_answer(TOKENS), basic_encoding=encoding) as (server, speaking):
         CALLS[what](speaking)
     scheme, _, pair = server.requests[0].headers["Authorization"].partition(" ")
@@ -296,7 +296,7 @@ def test_what_was_sent_is_never_sent_again(name: str, what: str) -> None:
 
 
 def test_nobody_listening_means_that_nothing_was_sent() -> None:
-    """A connection that never opened is told from one that was cut."""
+    """A connection that never opened is distinguished from one that was cut."""
     with answering(answer()) as gone:
         url = gone.url
     with pytest.raises(ProviderUnavailableError) as caught:
@@ -339,7 +339,7 @@ def test_a_provider_on_the_internet_is_spoken_to_over_tls() -> None:
 
 
 def test_a_provider_without_endpoints_is_refused() -> None:
-    """Where an address is missing, the error says which one."""
+    """If an address is missing, the error says which one."""
     with pytest.raises(SettingError, match="token endpoint"):
         TokenEndpoint(Provider(name="none"), CLIENT, clock=FakeClock())
     with pytest.raises(SettingError, match="revocation endpoint"):

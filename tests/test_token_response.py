@@ -185,7 +185,7 @@ ELSEWHERE = ["404 HTML", "307", "302 HTML", "403 HTML", "404 JSON"]
     [*((name, False) for name in LOST), *((name, True) for name in PASSING + ELSEWHERE)],
 )
 def test_an_answer_that_may_be_lost_is_told_from_one_that_came(name: str, answered: bool) -> None:
-    """Where a gateway answers after the server may have rotated, the answer may be lost."""
+    """If a gateway answers after the server may have rotated, the answer may be lost."""
     error = outcome(UNAVAILABLE[name])
     assert isinstance(error, ProviderUnavailableError)
     assert (error.sent, error.answered) == (True, answered)
@@ -252,7 +252,7 @@ def test_the_name_of_an_error_is_found_in_every_form(body: object) -> None:
     ids=range(15),
 )
 def test_a_refusal_that_can_mean_two_things_is_doubtful(given: bytes) -> None:
-    """Where no name says that the token is dead, it may be alive; nothing that may be secret is quoted."""
+    """If no name says that the token is dead, it may be alive; nothing that may be secret is quoted."""
     error = outcome(given)
     assert isinstance(error, GrantRefusedError)
     assert not error.certain

@@ -77,7 +77,7 @@ def test_expires_in_is_read_in_every_form_that_has_a_meaning(
     ],
 )
 def test_a_json_web_token_tells_its_own_end(exp: object, expires_at: datetime | None) -> None:
-    """Where the answer has no expires_in, the access token's own exp counts, if it makes sense."""
+    """If the answer has no expires_in, the access token's own exp counts, if it makes sense."""
     assert read(access_token=jwt(exp=exp)).expires_at == expires_at
     told = read(access_token=jwt(exp=exp), expires_in=5)
     assert told.expires_at == NOW + timedelta(seconds=5)
@@ -120,7 +120,7 @@ def test_without_a_usable_access_token_there_is_no_token_set(token: object) -> N
     ],
 )
 def test_a_refresh_token_is_whatever_fits_a_form(token: object, kept: str | None) -> None:
-    """A refresh token only ever stands in a form, so that it may be any printable text."""
+    """A refresh token is only ever sent in a form, so that it may be any printable text."""
     assert read(refresh_token=token).refresh_token == kept
 
 

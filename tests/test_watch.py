@@ -93,7 +93,7 @@ class Following:
 
 
 def test_every_step_is_an_event(workflow: Workflow, connector: Connector) -> None:
-    """All that happened between two looks is told step by step, though only the last is on the list."""
+    """All that happened between two looks is reported step by step, though only the last is on the list."""
     (case_id,) = workflow.send()
     workflow.act(case_id, *WORKFLOW)
     events = look(connector)
@@ -112,7 +112,7 @@ def test_nothing_comes_twice_without_need(workflow: Workflow, connector: Connect
 
 
 def test_watch_begins_now(workflow: Workflow, connector: Connector, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a moment to begin at, what was before the first look is not told; what is after it is."""
+    """Without a time to begin at, what was before the first look is not reported; what is after it is."""
     monkeypatch.setattr("connector.sandbox.case_store.time.time", lambda: 1_700_000_000.0)
     workflow.send(count=3)
     monkeypatch.undo()
@@ -124,7 +124,7 @@ def test_watch_begins_now(workflow: Workflow, connector: Connector, monkeypatch:
 def test_old_case_is_told_from_where_the_watch_began(
     workflow: Workflow, connector: Connector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a case that is older than the watch, only what is new is told, and read with its history."""
+    """Of a case that is older than the watch, only what is new is reported, and read with its history."""
     monkeypatch.setattr("connector.sandbox.case_store.time.time", lambda: 1_700_000_000.0)
     (case_id,) = workflow.send()
     workflow.act(case_id, "receive", "accept", "request-approval", "reject")
@@ -213,7 +213,7 @@ def test_order_holds_while_cases_change(workflow: Workflow, connector: Connector
 def test_odd_servers_lose_nothing(
     classic: RunningSandbox, workflow: Workflow, connector: Connector, scenario: str
 ) -> None:
-    """Whatever the server leaves out or adds, every event is told."""
+    """Whatever the server leaves out or adds, every event is reported."""
     classic.set_scenarios(scenario)
     (case_id,) = workflow.send()
     got = look(connector)
@@ -226,7 +226,7 @@ def test_odd_servers_lose_nothing(
 def test_versions_that_are_gone_are_not_made_up(
     classic: RunningSandbox, workflow: Workflow, connector: Connector
 ) -> None:
-    """Where earlier versions are not to be had, the newest is told and nobody is said to have done it."""
+    """If earlier versions cannot be read, the newest is reported, and without who did it."""
     classic.set_scenarios("versions-gone")
     (case_id,) = workflow.send()
     workflow.act(case_id, "receive", "accept", "design")
@@ -235,7 +235,7 @@ def test_versions_that_are_gone_are_not_made_up(
 
 
 def test_only_cases_with_ormco_s_lab(workflow: Workflow, connector: Connector) -> None:
-    """Cases that the practice sent to another lab are told only if asked for."""
+    """Cases that the practice sent to another lab are reported only if asked for."""
     workflow.send(lab="hello@harbour-lab.test")
     assert look(connector) == []
     plan = WatchPlan(once=True, since=LONG_AGO, all_cases=True, name="all")
@@ -243,7 +243,7 @@ def test_only_cases_with_ormco_s_lab(workflow: Workflow, connector: Connector) -
 
 
 def test_outage_passes(classic: RunningSandbox, workflow: Workflow, connector: Connector) -> None:
-    """While the provider is down nothing is lost, and the trouble and its end are told once."""
+    """While the provider is down nothing is lost, and the trouble and its end are reported once."""
     workflow.send()
     problems = []
     with Following(
@@ -283,7 +283,7 @@ def test_practice_that_needs_repair_does_not_stop_the_others(
 def test_named_practice_that_cannot_be_followed_is_an_error(
     classic: RunningSandbox, workflow: Workflow, tmp_path: Path
 ) -> None:
-    """Where none of those that were named can be followed, the watch ends and says why."""
+    """If none of those that were named can be followed, the watch ends and says why."""
     with connected(classic, tmp_path, maple=classic.practice) as connector:
         kill("maple", classic, tmp_path)
         with pytest.raises(NeedsRepairError):

@@ -120,7 +120,7 @@ def test_practice_is_looked_at_again_and_again(store: Store) -> None:
 
 
 def test_trouble_is_told_when_it_changes(store: Store) -> None:
-    """A failure is told once however long it lasts, and so is its end."""
+    """A failure is reported once however long it lasts, and so is its end."""
     connect(store, "maple", "linden")
     down, stop = ProviderUnavailableError("down"), threading.Event()
     told = []

@@ -14,7 +14,7 @@ from connector.oauth.provider import Provider, require_secure
 __all__ = ["discover", "probe"]
 
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "revocation_endpoint", "userinfo_endpoint")
-# What a connection that has to last needs, where the server says that it has it.
+# Scopes that a lasting connection needs, if the server says that it has them.
 _USEFUL_SCOPES = ("openid", "profile", "email", "offline_access")
 
 
@@ -22,7 +22,7 @@ def discover(provider: Provider) -> Provider:
     """Return the provider with what its discovery document adds; what is set already stays.
 
     Raises:
-        connector.errors.ProviderUnavailableError: if the document is not to be had now.
+        connector.errors.ProviderUnavailableError: if the document cannot be read now.
         connector.errors.SettingError: if it is another issuer's, or lacks an endpoint.
     """
     if provider.issuer is None:

@@ -15,7 +15,7 @@ __all__ = ["Outcome", "error_name", "meaning"]
 
 
 class Outcome(Enum):
-    """What an answer that grants nothing says."""
+    """Meaning of an answer that grants nothing."""
 
     DEAD = "the code or token is dead"
     DOUBTFUL = "refused, in a way that can also have another cause"
@@ -50,7 +50,7 @@ _BY_WORDS: tuple[tuple[frozenset[str], frozenset[str], Outcome | None], ...] = (
     (_TOKENS, frozenset({"expired", "revoked", "inactive", "reused", "found"}), Outcome.DEAD),
     (_TOKENS - {"authorization", "consent"}, frozenset({"invalid", "bad", "unknown", "old"}), Outcome.DEAD),
 )
-# Where servers put the name of an error, or a few words in its place.
+# Keys under which servers put the name of an error, or a few words in its place.
 _ERROR_KEYS = ("error", "errors", "error_code", "errorcode", "error_type")
 _NAME_KEYS = (*_ERROR_KEYS, "code", "name", "type", "status", "reason", "message")
 _NAME = re.compile(r"[a-z]{1,20}(?:_[a-z]{1,20}){0,5}")

@@ -55,7 +55,7 @@ class BearerAuth(AuthBase):
 
 
 class StatelessSession(requests.Session):
-    """A session on `Transport` that sends what it is told where it is told.
+    """A session on `Transport` that adds and changes nothing by itself.
 
     It follows nothing: a 307 would carry a code, a secret or a token to an address nobody checked. It keeps
     no cookies, which would tie one practice's calls to another's, and reads no .netrc.

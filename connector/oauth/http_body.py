@@ -150,7 +150,7 @@ def _coding(response: requests.Response) -> str:
 def _values(body: bytes, limit: int) -> int:
     """Return how many JSON values a body has, at least if they are more than the limit."""
     count = sum(map(body.count, (b",", b"[", b"{")))
-    if count > limit:  # of those, some may stand in strings
+    if count > limit:  # some of them may be inside strings
         bare = _STRING.sub(b"", body)
         count = sum(map(bare.count, (b",", b"[", b"{")))
     return count

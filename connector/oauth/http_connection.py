@@ -148,7 +148,7 @@ class _Connection(HTTPConnection):
             self.connect()
         exchange = CURRENT.get()
         self.sock.settimeout(exchange.allow())
-        # What is sent while connecting goes to the proxy alone.
+        # Data sent while connecting goes to the proxy alone.
         exchange.sent = exchange.sent or not self._connecting
         super().send(data)
 

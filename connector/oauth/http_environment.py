@@ -1,4 +1,4 @@
-"""What the environment says of the way to a server: proxies, and whose certificates are trusted."""
+"""How the environment says to reach a server: proxies, and which certificate authorities are trusted."""
 
 from __future__ import annotations
 

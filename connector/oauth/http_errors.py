@@ -1,4 +1,4 @@
-"""What went wrong with a request, in words: first of all whether it may have reached the server."""
+"""Errors of a request, in words: above all whether it may have reached the server."""
 
 from __future__ import annotations
 

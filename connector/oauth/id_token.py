@@ -1,4 +1,4 @@
-"""What an OpenID Connect id_token has to say before its token set is believed."""
+"""Checks of an OpenID Connect id_token before its token set is accepted."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _is_for(client_id: str, claims: Mapping[str, object]) -> bool:
 def _is_vouched_for(token: str, provider: Provider) -> bool:
     """Return whether what an id_token says is the provider's own word.
 
-    It came straight from the token endpoint, and TLS stands in for the check of its signature (item 6 there).
+    It came straight from the token endpoint, and TLS replaces the check of its signature (item 6 there).
     Without TLS, which only this machine's own servers are spared, it has to be signed at least.
     """
     over_tls = urlsplit(provider.token_endpoint or "").scheme == "https"

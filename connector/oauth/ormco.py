@@ -1,4 +1,4 @@
-"""What is publicly known of Ormco: part of every program's settings, so that it loads fast."""
+"""Public facts about Ormco: part of every program's settings, so this module loads fast."""
 
 from __future__ import annotations
 

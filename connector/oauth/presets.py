@@ -1,4 +1,4 @@
-"""What is publicly known of 3Shape: the only place that lists their hosts, regions and accounts."""
+"""Public facts about 3Shape: the only place that lists its hosts, regions and accounts."""
 
 from __future__ import annotations
 

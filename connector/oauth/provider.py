@@ -15,7 +15,7 @@ _LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientRegistration:
-    """What the provider knows of Ormco.
+    """Ormco's registration with the provider.
 
     Attributes:
         client_id: public name of the client.
@@ -32,7 +32,7 @@ class ClientRegistration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """Where the authorization server and its resources are, and how this one differs from others.
+    """Addresses of an authorization server and its resources, and how this server differs from others.
 
     Attributes:
         name: the preset's name, or the address for one from a file.
@@ -114,7 +114,7 @@ def require_secure(url: str, what: str) -> str:
     Raises:
         connector.errors.SettingError: for any other.
     """
-    # What holds user name and password is not repeated.
+    # An address with a user name and password in it is not repeated.
     quoted = "" if "@" in url else f": {url!r}"
     if not _is_web_address(url):
         raise SettingError(f"{what} is not a web address{quoted}", hint="Give a full https:// address.")

@@ -48,7 +48,7 @@ class TokenEndpoint:
     Args:
         provider: with its endpoints known.
         client: what to authenticate as.
-        clock: for the moment an answer arrived.
+        clock: gives the time at which an answer arrived.
         transport: what carries the requests; by default one of its own.
     """
 
@@ -227,7 +227,7 @@ def _revealed(form: Mapping[str, str | Secret | None]) -> dict[str, str]:
 
 
 def _unremarkable() -> requests.Response:
-    # What oauthlib is given to parse in place of the answer.
+    # A harmless answer that oauthlib parses in place of the real one.
     response = requests.Response()
     response._content = b'{"access_token": "-", "token_type": "Bearer"}'
     response.encoding = "utf-8"

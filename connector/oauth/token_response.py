@@ -1,4 +1,4 @@
-"""What a token endpoint's answer means: a token set, or one of our errors.
+"""Meaning of a token endpoint's answer: a token set, or one of our errors.
 
 The body counts before the status: servers differ in the status, gateways in the body.
 """
@@ -62,7 +62,7 @@ def granted(answer: requests.Response, *, received_at: datetime) -> TokenSet | N
 
 
 def outcome(answer: requests.Response) -> Outcome:
-    """Return what an answer says that grants nothing."""
+    """Return the meaning of an answer that grants nothing."""
     name, status = error_name(answer), answer.status_code
     by_name = None if name is None else meaning(name)
     if by_name is not None:
@@ -146,7 +146,7 @@ def is_web_page(answer: requests.Response) -> bool:
 
 
 def _other_refusal(answer: requests.Response, now: float) -> ConnectorError:
-    """Return what an answer means that speaks neither of the code nor of the grant."""
+    """Return the error for an answer that is about neither the code nor the grant."""
     found = outcome(answer)
     if found is Outcome.CLIENT:
         return ClientRefusedError(

@@ -19,11 +19,11 @@ _LONGEST_LIFETIME = 10 * 365 * 86400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenSet:
-    """What a token endpoint granted.
+    """The tokens that a token endpoint granted.
 
     Attributes:
         access_token: the bearer token.
-        refresh_token: what a new access token can be had for, or None.
+        refresh_token: gets a new access token, or None.
         received_at: when the answer arrived.
         expires_at: when the access token ends, or None where the provider did not say.
         scope: space-separated, as granted, or None where the provider did not say.
@@ -91,7 +91,7 @@ def _token_text(value: object) -> str | None:
 
 
 def _refresh_token_text(value: object) -> str | None:
-    # It only ever stands in a form, which encodes whatever the provider likes.
+    # It is only sent in a form, which encodes any characters.
     return value if isinstance(value, str) and value.strip() and value.isprintable() else None
 
 

@@ -32,7 +32,7 @@ MOST_LAYERS = 8
 # A classic code that was cut inside its handle has no structure left; and nobody issues codes so short.
 _SHORTEST_CODE = 6
 _IDENTITY_SERVER = r"[0-9A-F]{64}(?:-[0-9]{1,3})?|[0-9a-f]{64}(?:-[0-9]{1,3})?|[A-Za-z0-9_\-]{43}"
-# What a code may consist of (RFC 6749 appendix A.11), and what nobody issues, so that it is an accident.
+# Characters that a code may not have (RFC 6749 appendix A.11), and those that nobody issues: accidents.
 _NOT_IN_ANY_CODE = r"[^ -~]"
 _ACCIDENT = r"""[^!-~]|["%<>\\`]"""
 # A code of 64 hex digits, and something after it or inside it.
@@ -59,7 +59,7 @@ def decode(raw: str, code_format: str | None = None) -> tuple[str, int]:
     """Undo all percent-encoding of a code.
 
     Args:
-        raw: the code as it stands in an address.
+        raw: the code as it is in an address.
         code_format: "opaque" for a code that may hold a "%" of its own; it is decoded exactly once.
 
     Returns:

@@ -23,7 +23,7 @@ _HANDLE = r"(?:[A-Za-z0-9]{5,}\.)?[A-Za-z0-9_\-]+"
 # The server's decoder takes the other base64 alphabet as well.
 _LETTER = r"[A-Za-z0-9_\-+/]"
 _LOW_BITS_CLEAR = "[AEIMQUYcgkosw048]"
-# Where N begins in the payload.
+# Index of N in the payload.
 _SIZE_AT = 48
 _WHOLE = re.compile(
     rf"{_HANDLE}!IAAAA[A-P]{_LETTER}{{42}}{_LOW_BITS_CLEAR}[QRS]{_LOW_BITS_CLEAR}AAA[E-H]{_LETTER}+"
@@ -37,11 +37,11 @@ _LAST = {2: "AQgw", 3: "AEIMQUYcgkosw048"}
 _LETTERS_OF_A_CODE = 24
 
 _BEGINS = r"[A-Za-z0-9_.\-]{1,64}!+(?:[Ii]?[Aa]{2}|[A-Za-z0-9_\-+/]{20})"
-# Where the "!" should be: after 4 characters, or after the fewest that leave its remains and the payload.
+# The place of the "!": after 4 characters, or after the fewest that leave its remains and the payload.
 _NO_BANG = r"([A-Za-z0-9_.\-]{4}|[A-Za-z0-9_.\-]{1,40}?)[^A-Za-z0-9]?(?:25){0,8}(?:2?1|2)?IA{3}"
 _FOREIGN = r"[^A-Za-z0-9_.\-!+/=% \n]"
 _RUN = rf"{_LETTER}{{40}}"
-# What each of the first 55 characters of a payload may be.
+# The characters allowed at each of the first 55 places of a payload.
 _HEAD = [*"IAAAA", "[A-P]", *[_LETTER] * 42, _LOW_BITS_CLEAR, "[QRS]", _LOW_BITS_CLEAR, *"AAA", "[E-H]"]
 # The place of N, also where its run of A has lost some.
 _FIELD = rf"({_LOW_BITS_CLEAR}[QRS])({_LOW_BITS_CLEAR})AAA[E-H]"

@@ -1,4 +1,4 @@
-"""Find the responses in a normalized text: every `code=`, every `error=`, every code that stands alone."""
+"""Find the responses in a normalized text: every `code=`, every `error=`, every code without a name."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ _UNKNOWN = r"(?=.*[0-9])(?=.*[A-Za-z])(?!.*\.[A-Za-z]{2,}(?:/|$))[A-Za-z0-9_\-.~
 
 @dataclass(repr=False, eq=False, kw_only=True)
 class FoundResponse:
-    """A code or an error, as it stands in a text.
+    """A code or an error, as it is in a text.
 
     Attributes:
         name: "code" or "error".
         value: with its white space, and with the words after it if no parameter follows.
         more: whether a parameter follows.
-        address: what stands in front, up to the query.
+        address: the text in front of it, up to the query.
         parameters: (name, value, whether another follows) of the others.
-        stray: whether something stands in front of a bare code that does not belong there.
-        enclosed: whether it is all that stands between two quotes or brackets.
+        stray: whether something in front of a bare code does not belong there.
+        enclosed: whether it is all of the text between two quotes or brackets.
     """
 
     name: str
@@ -149,7 +149,7 @@ def _whole_handle(segment: str, mark: re.Match[str]) -> tuple[int, str]:
 
 
 def _may_end_here(before: str, previous: str) -> bool:
-    """Tell whether a short handle may begin here, or what stands before it is the rest of the handle."""
+    """Tell whether a short handle may begin here, or the text before it is the rest of the handle."""
     if not before:
         return re.search(r"[A-Za-z0-9_\-]\Z", previous) is None
     return (
@@ -168,7 +168,7 @@ def _front_of_bare(front: str, target: RedirectTarget) -> tuple[str, bool]:
 
 
 def _front(before: str) -> str:
-    """Return the part of an address that stands in front, over white space where a line was wrapped."""
+    """Return the part of an address in front of a code, across the white space of wrapped lines."""
     words = before.rsplit(None, _MOST_WRAPS + 1)
     current = words.pop() if words and before[-1:] not in " \n" else ""
     parts = ""

@@ -1,7 +1,8 @@
 """Undo what mail gateways, calendars and chats make of a link: their own address with the real one inside.
 
 Only services that put the real address into their link can be undone without a network. Those that keep it on
-their own servers are known by name, so that a person can be told. Both are listed in `mail_gateways.json`.
+their own servers are known by name, so that the error can name the service. Both are listed in
+`mail_gateways.json`.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def _links() -> re.Pattern[str]:
     gateways = table("mail_gateways")
     hosts = "|".join([_GOOGLE, *map(re.escape, (*gateways["parameters"], *gateways["paths"]))])
     # White space inside may be line wrapping, so a link reaches to the next link or to a break. One that
-    # stands inside the address of an unknown service is left alone.
+    # is inside the address of an unknown service is left alone.
     return re.compile(
         rf"(?ai)(?<![\w.\-@/=:%])(?:https?://)?(?P<host>(?:[\w\-]+\.)*(?:{hosts}))(?::[0-9]+)?"
         rf"(?P<tail>[/?](?:(?![ \n]https?://)[^{BREAK}])*)"

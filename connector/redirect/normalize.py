@@ -17,7 +17,7 @@ from connector.redirect.mail_gateways import BREAK, restore_links
 __all__ = ["normalize", "one_form"]
 
 _MOST_ROUNDS = 8
-# Words of ordinary text that are so long and of one length do not stand side by side.
+# Ordinary text has no neighbouring words that are so long and of one length.
 _SHORTEST_LINE = 16
 _LONGEST_LINE = 200
 _TRIM = BREAK + ".,;…'"
@@ -136,7 +136,7 @@ def _is_mail(word: str, has_soft_breaks: bool) -> bool:
 
 
 def _with_breaks(text: str) -> str:
-    """Put a BREAK in the place of each quote and bracket that stands around an address, not inside it.
+    """Put a BREAK in the place of each quote and bracket around an address, not inside it.
 
     Parentheses and the apostrophe are legal in an address (RFC 3986 §2.2), so a code may have its own.
     """

@@ -53,10 +53,10 @@ class CapturedUrl(str):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorizationResponse:
-    """What the provider sent back through the browser (RFC 6749 §4.1.2).
+    """The provider's answer, sent back through the browser (RFC 6749 §4.1.2).
 
     Attributes:
-        code: fully decoded; whoever sends it encodes it once. Without damage, as far as that can be seen.
+        code: fully decoded; to be encoded once when it is sent. Without damage, as far as can be seen.
         format: dotnetopenauth, identityserver or unknown.
         complete: True for a code that is whole, None if it cannot tell.
         layers: how often the code was percent-encoded.
@@ -85,9 +85,9 @@ class AuthorizationResponse:
 
     @property
     def warning(self) -> str:
-        """What is unusual about the code, in words, or nothing.
+        """A remark on an unusual code, or "".
 
-        A character that was lost or added before the `!` cannot be told from a longer handle.
+        A character that was lost or added before the `!` looks like a handle of another length.
         """
         handle = self.code.find("!")
         if self.format != "dotnetopenauth" or handle == 4:

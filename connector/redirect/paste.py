@@ -21,14 +21,14 @@ _MOST_WRAPS = 64
 
 @dataclass(repr=False, eq=False, kw_only=True)
 class ParsedResponse:
-    """One response; its form is judged, whom it belongs to is not.
+    """One response; its form is checked, but not which request it belongs to.
 
     Attributes:
         code: fully decoded, without visible damage; "" for an error response.
         code_format: dotnetopenauth, identityserver or unknown.
         complete: True for a code that is whole, None if it cannot tell.
         layers: how often the code was percent-encoded.
-        parameters: name → (value as it stands in the text, whether it ends where the value ends).
+        parameters: name → (value as it is in the text, whether it ends where the value ends).
     """
 
     code: str = ""
@@ -48,7 +48,7 @@ class ParsedResponse:
         return value or None
 
     def raw(self, name: str) -> str:
-        """Return a parameter as it stands in the text, or nothing."""
+        """Return a parameter as it is in the text, or ""."""
         return self.parameters.get(name, ("", True))[0]
 
     def has_state(self, expected: str) -> bool:
@@ -87,7 +87,7 @@ def read_paste(text: str, target: RedirectTarget, code_format: str | None) -> Pa
     try:
         return _read(text, target, code_format)
     except (CodeMissingError, CodeDamagedError, WrongAddressError):
-        # White space may also stand inside the host or a parameter's name.
+        # White space may also be inside the host or a parameter's name.
         if not has_sentence(text):
             with suppress(ConnectorError):
                 parsed = _read("".join(text.split()), target, code_format)

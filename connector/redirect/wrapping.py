@@ -16,7 +16,7 @@ from connector.redirect.normalize import one_form
 
 __all__ = ["find_code", "has_sentence", "without_sentence"]
 
-# What may stand around a code without being a part of it.
+# Characters that may be around a code without being a part of it.
 _TRIM = ".,;…"
 _TRIM_AFTER = _TRIM + "'"
 _QUOTES_AND_BRACKETS = "[\"'()\\[\\]]"
@@ -39,10 +39,10 @@ def find_code(
     """Return a code, all white space and layers undone, and the number of layers.
 
     Args:
-        value: what stands after `code=`, normalized, with its white space.
+        value: the text after `code=`, normalized, with its white space.
         code_format: the provider's, if it is known.
         more: whether another parameter follows, so that all of it must be the code.
-        enclosed: whether quotes or brackets stand around the whole address, so that nothing is to trim.
+        enclosed: whether quotes or brackets are around the whole address, so that nothing is trimmed.
     """
     layers = decode(value, code_format)[1]
     # A code of a known format has no quotes or brackets of its own; what follows them is other text.
@@ -59,7 +59,7 @@ def find_code(
 
 
 def without_sentence(value: str) -> str:
-    """Return a parameter's value that tells nothing about itself, without the words that follow it."""
+    """Return a parameter's value of unknown form, without the words that follow it."""
     return _other(_words(value, ""), more=False)
 
 
@@ -72,7 +72,7 @@ def has_sentence(text: str) -> bool:
 
 
 def _words(text: str, trim: str = _TRIM) -> list[str]:
-    """Split at white space, without what stands around a code."""
+    """Split at white space, without the punctuation around a code."""
     parts = [part for part in text.split(BREAK) if part.strip(_TRIM + " \n")]
     words = parts[0].split() if parts else []
     if words:
@@ -107,7 +107,7 @@ def _classic(words: list[str], joined: str) -> str:
     """Return a code that knows its length, with no more of the words than that, damaged or not.
 
     Args:
-        words: without what stood around each of them.
+        words: each without the punctuation around it.
         joined: all of them.
     """
     words = _with_whole_handle(words)
@@ -150,7 +150,7 @@ def _twice(word: str, length: int) -> str | None:
 
 
 def _emphasized(word: str) -> str | None:
-    """Return a code that stands between underscores, Markdown's emphasis, without them."""
+    """Return a code between underscores, Markdown's emphasis, without them."""
     marks = re.match(r"_{1,3}(?=.*_$)", word)
     inner = word[marks.end() : -marks.end()] if marks else ""
     return (
@@ -196,14 +196,14 @@ def _identity_server(words: list[str]) -> str:
 
 
 def _other(words: list[str], *, more: bool) -> str:
-    """Return a value that tells nothing about itself."""
+    """Return a value of unknown form."""
     if more or not words:
         return "".join(words)
     return "".join(words[: _end_of_value(words)]).rstrip(_TRIM_AFTER)
 
 
 def _end_of_value(words: list[str]) -> int:
-    """Return how many parts belong to a value that tells nothing about itself: most must be no words."""
+    """Return how many parts belong to a value of unknown form: most must be no words."""
     end, strange = 1, 0
     for count, word in enumerate(words[1:], start=1):
         if not re.fullmatch(_PART, word):

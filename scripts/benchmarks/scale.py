@@ -98,7 +98,7 @@ def build(store: Store, count: int, *, provider: str, due: int, events: int = 0)
     Args:
         store: where.
         count: how many connections.
-        provider: whose.
+        provider: the provider.
         due: how many of them have an access token that is about to end.
         events: events of the audit record.
     """

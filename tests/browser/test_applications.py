@@ -152,7 +152,7 @@ def test_pages_of_another_make(make: str, browser: str, one_browser: None) -> No
 
 
 def test_a_page_without_the_icon(browser: str, one_browser: None) -> None:
-    """Where there is nothing to press it is said what is missing, and nothing else is pressed."""
+    """If there is nothing to press the error says what is missing, and nothing else is pressed."""
     with applications_page(PAGES["bare"]) as (url, asked):
         with pytest.raises(PageChangedError, match="icon next to Ormco") as failure:
             remove_application(url, credentials=("a", "b"), headless=True, patience=2, browser=browser)
@@ -161,7 +161,7 @@ def test_a_page_without_the_icon(browser: str, one_browser: None) -> None:
 
 
 def test_a_closed_window_is_told(browser: str, closing: None) -> None:
-    """Where the window goes, nothing was removed, and the same command can be run again."""
+    """If the window goes, nothing was removed, and the same command can be run again."""
     with (
         applications_page(PAGES["bare"]) as (url, _),
         pytest.raises(WindowClosedError, match="before Ormco"),
@@ -170,7 +170,7 @@ def test_a_closed_window_is_told(browser: str, closing: None) -> None:
 
 
 def test_a_crash_is_told(browser: str, crashing: None) -> None:
-    """A page that crashes is told at once, not when a person's time is over."""
+    """A page that crashes is reported at once, not when a person's time is over."""
     with applications_page(PAGES["bare"]) as (url, _), pytest.raises(BrowserUnavailableError, match="ended"):
         remove_application(url, headless=True, browser=browser)
 
@@ -190,7 +190,7 @@ def test_a_second_button_that_confirms(browser: str, one_browser: None) -> None:
 
 @pytest.mark.usefixtures("display")
 def test_a_person_does_it_in_a_window(browser: str) -> None:
-    """Where the page is not as it is known a person can go on, and its end is seen."""
+    """If the page looks different a person can go on, and the end is noticed."""
     with applications_page(PAGES["person"]) as (url, _):
         assert remove_application(url, timeout=60, browser=browser)
 

@@ -91,7 +91,7 @@ def test_place_is_known_in_every_spelling(
 
 
 def test_redirect_uri_on_the_providers_own_host(capture: Capture, pages: AuthorizationPages) -> None:
-    """Where the provider serves the redirect URI itself, its pages work and the code still stays here."""
+    """If the provider serves the redirect URI itself, its pages work and the code still stays here."""
     redirect_uri = f"{pages.url}/authorize/done"
     pages.target = f"{redirect_uri}?{CODE}"
     assert capture(pages.authorize("authorize"), redirect_uri=redirect_uri, person=allow) == pages.target

@@ -126,7 +126,7 @@ def test_headless_names_everything_that_is_missing(classic: RunningSandbox, stor
 def test_no_secret_reaches_a_log(
     sandbox: RunningSandbox, store_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With every logger at DEBUG, no secret stands in a log record, in messages or in the audit record."""
+    """With every logger at DEBUG, no secret is in a log record, in messages or in the audit record."""
     env = env_of(sandbox, store_url)
     caplog.set_level(logging.DEBUG)
     for name in ("requests_oauthlib", "requests_oauthlib.oauth2_session", "oauthlib", "urllib3"):

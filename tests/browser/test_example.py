@@ -258,7 +258,7 @@ def test_a_strangers_code_is_shown_to_the_person(context: BrowserContext, tmp_pa
 
 
 def test_cancel(session: Callable[..., Page], example: Example) -> None:
-    """*Cancel* at 3Shape is told in words."""
+    """*Cancel* at 3Shape is reported in words."""
     page = session()
     page.get_by_role("button", name="Connect", exact=True).click()
     pages.sign_in(page, *example.practice)

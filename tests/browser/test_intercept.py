@@ -86,7 +86,7 @@ def test_only_the_pages_of_this_consent_bring_the_response(
 def test_code_in_a_frame_does_not_reach_a_provider_that_serves_the_redirect_uri(
     html: str, capture: Capture, pages: AuthorizationPages
 ) -> None:
-    """Where the provider serves the redirect URI itself, its frames work; none gets there with a code."""
+    """If the provider serves the redirect URI itself, its frames work; none gets there with a code."""
     redirect_uri = f"{pages.url}/callback"
     pages.target = f"{redirect_uri}?{CODE}"
     pages.more["callback"] = "a frame of the provider's own"

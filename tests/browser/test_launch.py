@@ -114,7 +114,7 @@ def test_no_display(browser: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @posix
 def test_display_that_is_not_there(browser: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A display that does not answer is told like a missing one."""
+    """A display that does not answer is reported like a missing one."""
     monkeypatch.setenv("DISPLAY", ":987")
     with pytest.raises(BrowserUnavailableError, match="no display"):
         capture_redirect("https://auth.test/", redirect_uri="https://landing.test/", browser=browser)
@@ -169,7 +169,7 @@ def test_sandbox_is_on_for_everybody(browser: str) -> None:
 
 @posix
 def test_sandbox_that_is_impossible(browser: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the sandbox cannot be had the browser is not started; a setting that says so switches it off."""
+    """Without its sandbox the browser is not started, unless a setting switches the sandbox off."""
     if os.getuid() != 0:
         pytest.skip("only root is refused it everywhere")
     tmp_path.chmod(0o700)
@@ -260,7 +260,7 @@ def test_folder_removed_by_somebody_else(temporary_folder: Path) -> None:
 
 
 def test_folder_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A temporary folder that is not there is told in words."""
+    """A temporary folder that is not there is reported in words."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     with pytest.raises(BrowserUnavailableError, match="no folder for the browser"):
         private_folder().__enter__()

@@ -31,7 +31,7 @@ def test_cancel(capture: Capture, pages: AuthorizationPages) -> None:
 
 
 def test_wrong_password(capture: Capture, pages: AuthorizationPages) -> None:
-    """A refused sign-in is told at once, and the password is nowhere in what is told."""
+    """A refused sign-in is reported at once, and the password is nowhere in what is reported."""
     person = sign_in_and_allow("somebody@example.test", "made-up wrong password")
     with pytest.raises(SettingError, match="did not accept the user name or password") as caught:
         capture(pages.authorize("sign-in"), redirect_uri=LANDING, person=person)

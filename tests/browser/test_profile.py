@@ -123,7 +123,7 @@ def test_guide_from_step_1_to_10(generation: str, connect: Connect) -> None:
 def test_3shape_does_not_give_a_code(
     scenario: str, error: type[ConnectorError], words: str, connect: Connect
 ) -> None:
-    """What goes wrong at 3Shape, in a tab of its own, is told as what it is, and nothing is saved."""
+    """What goes wrong at 3Shape, in a tab of its own, is reported as what it is, and nothing is saved."""
     with running_sandbox(scenarios=[scenario]) as sandbox:
         with pytest.raises(error, match=words):
             connect(sandbox.ormcodigital_url, redirect_uri=sandbox.redirect_uri, sign_ins=sign_ins(sandbox))
@@ -134,7 +134,7 @@ def test_3shape_does_not_give_a_code(
     ("site", "words"), [("digital", "OrmcoDigital did not"), ("communicate", "3Shape did not")]
 )
 def test_wrong_password(site: str, words: str, connect: Connect, classic: RunningSandbox) -> None:
-    """A refused sign-in names the site, and the password is nowhere in what is told."""
+    """A refused sign-in names the site, and the password is nowhere in what is reported."""
     right = (classic.practice.username, classic.practice.password)
     wrong = (classic.practice.username, "made-up wrong password")
     both = SignIns(**{"digital": right, "communicate": right, site: wrong})
@@ -144,7 +144,7 @@ def test_wrong_password(site: str, words: str, connect: Connect, classic: Runnin
 
 
 def test_page_that_says_nothing(connect: Connect, trap: Trap) -> None:
-    """Where the page says neither yes nor no, nothing is called confirmed; no landing site is reached."""
+    """If the page says neither yes nor no, nothing is called confirmed; no landing site is reached."""
     landing = f"http://127.0.0.1:{trap.port}/"
     with serve_profile(redirect_uri=landing) as pages:
         update = connect(pages.url, redirect_uri=landing, sign_ins=ANYBODY)
@@ -153,7 +153,7 @@ def test_page_that_says_nothing(connect: Connect, trap: Trap) -> None:
 
 
 def test_link_that_leads_away_from_the_profile(connect: Connect) -> None:
-    """Where 3Shape takes the place of My Profile, that is opened again for the code."""
+    """If 3Shape takes the place of My Profile, that is opened again for the code."""
     with serve_profile(target="_self") as pages:
         connect(pages.url, redirect_uri=REDIRECT_URI, sign_ins=ANYBODY)
     assert pages.entered == [CODE]
@@ -214,7 +214,7 @@ def test_nobody_signs_in(connect: Connect, classic: RunningSandbox) -> None:
 def test_wrong_address(
     path: str | None, error: type[ConnectorError], connect: Connect, classic: RunningSandbox
 ) -> None:
-    """An address where OrmcoDigital is not, or nothing is, is told with the setting to check."""
+    """An address where OrmcoDigital is not, or nothing is, is reported with the setting to check."""
     url = f"{classic.url}/{path}" if path else "http://127.0.0.1:9/"
     with pytest.raises(error):
         connect(url, redirect_uri=classic.redirect_uri, sign_ins=ANYBODY)
@@ -280,7 +280,7 @@ def test_driver_that_dies_is_told(browser: str) -> None:
 
 
 def test_crash_is_told(connect: Connect, crashing: None) -> None:
-    """A page of OrmcoDigital that crashes is told at once, and nothing is saved."""
+    """A page of OrmcoDigital that crashes is reported at once, and nothing is saved."""
     with serve_profile() as pages, pytest.raises(BrowserUnavailableError, match="ended unexpectedly"):
         connect(pages.url, redirect_uri=REDIRECT_URI)
     assert pages.entered == []
@@ -325,7 +325,7 @@ def test_command_without_settings() -> None:
 
 
 def test_without_a_display(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no window can open, the hint is one for this command."""
+    """If no window can open, the hint is one for this command."""
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(BrowserUnavailableError) as caught:

@@ -63,7 +63,7 @@ def test_requests_that_are_held(url: str, held: bool) -> None:
     ],
 )
 def test_requests_on_the_providers_own_host(url: str, held: bool) -> None:
-    """Where the provider serves the redirect URI itself, only that path is held."""
+    """If the provider serves the redirect URI itself, only that path is held."""
     assert place("http://127.0.0.1:8042/callback", "http://127.0.0.1:8042/authorize").covers(url) is held
 
 

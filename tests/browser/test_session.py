@@ -67,7 +67,7 @@ def test_sign_in_page_with_an_error_status_is_no_end(
 
 
 def test_provider_that_cannot_be_reached(capture: Capture) -> None:
-    """A provider at which nobody answers is told apart from a person who does not act."""
+    """A provider at which nobody answers is distinguished from a person who does not act."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(ProviderUnavailableError, match="ERR_CONNECTION_REFUSED"):
@@ -131,7 +131,7 @@ NO_PAGES = {
 def test_what_comes_instead_of_a_page_is_told(
     headers: dict[str, str], status: int, words: str, capture: Capture, pages: AuthorizationPages
 ) -> None:
-    """A download, a password dialog and the like are told as what they are, not as a bad network."""
+    """A download, a password dialog and the like are reported as what they are, not as a bad network."""
     pages.answers["odd"] = (status, headers)
     with pytest.raises(ProviderUnavailableError, match=words):
         capture(pages.authorize("odd"), redirect_uri="https://landing.test/")
@@ -147,7 +147,7 @@ def test_certificate_that_is_not_trusted(capture: Capture, tmp_path: Path) -> No
 
 
 def test_driver_that_dies(capture_alone: Capture, pages: AuthorizationPages) -> None:
-    """When the program that drives the browser dies it is told at once, not when the time is over."""
+    """When the program that drives the browser dies it is reported at once, not when the time is over."""
     before = child_processes()
     died: list[float] = []
 

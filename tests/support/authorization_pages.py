@@ -71,7 +71,7 @@ def serve_pages(tls: ssl.SSLContext | None = None) -> Iterator[AuthorizationPage
 
 @contextmanager
 def landing_trap() -> Iterator[Trap]:
-    """Listen in place of the landing site, on IPv4 and, where there is one, IPv6, and count connections."""
+    """Listen in place of the landing site, on IPv4 and, if there is one, IPv6, and count connections."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         trap = Trap(port=listener.getsockname()[1])
         thread = threading.Thread(target=trap.count, args=(listener,))

@@ -49,7 +49,7 @@ def need_browser() -> str:
 class SharedBrowser:
     """One browser in a thread of its own, for all tests of a process that do not prove how it is started.
 
-    Its `thread` stands in for `BrowserThread`: the same work, in a fresh profile of the browser that runs.
+    Its `thread` replaces `BrowserThread`: the same work, in a fresh profile of the browser that runs.
 
     Attributes:
         prepare: called with each session before the work, in the browser's thread.

@@ -38,7 +38,7 @@ OTHER = made_up_code(2)
 HEX = random.Random(3).randbytes(32).hex().upper()
 OPAQUE = "Spl9lOBeZQQYbYS6WxSbIA"
 BARE = "M.C5_BAY.2.U(abc)def-123"
-# All that may stand in a query as it is (RFC 3986 §3.4), except what separates parameters.
+# All that may be in a query as it is (RFC 3986 §3.4), except what separates parameters.
 LEGAL = LETTERS + ".~!$'()*,;:@/?"
 STATE = "hT4_kq9-Zw2NfB7cLx0sVg"
 

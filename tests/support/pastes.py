@@ -100,7 +100,7 @@ _codes = (
 
 @st.composite
 def _framed(draw: st.DrawFn) -> str:
-    """A code as it stands somewhere, wrapped."""
+    """A code as it is somewhere, wrapped."""
     frame, wrap = draw(st.sampled_from(sorted(FRAMES))), draw(st.sampled_from(sorted(WRAPS)))
     return WRAPS[wrap](FRAMES[frame].format(encoded(draw(_codes), draw(st.integers(0, 4)))))
 

@@ -113,13 +113,13 @@ def put(
 
     Args:
         store: where.
-        practice_id: whose.
+        practice_id: the practice.
         age: seconds ago that its tokens were received.
         lifetime: seconds an access token lives.
         tokens: them, if they are not the usual ones.
         account: the account behind them.
         events: what the audit record says of it.
-        columns: what else stands in the row.
+        columns: what else is in the row.
     """
     fresh = tokens or token_set(practice_id, clock=store.clock, age=age, lifetime=lifetime)
     new = put_unverified(store, practice_id, tokens=fresh)
