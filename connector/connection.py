@@ -41,7 +41,7 @@ class AccessToken:
 class ConnectionState(StrEnum):
     """What can be done with a connection."""
 
-    CONNECTED = "connected"  # access tokens are to be had
+    CONNECTED = "connected"  # access tokens are available
     DEGRADED = "degraded"  # the last attempt failed, the next may not
     NEEDS_REPAIR = "needs_repair"  # the grant is dead: somebody has to give consent again
     REVOKING = "revoking"  # revocation was asked for and is not proved yet

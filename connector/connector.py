@@ -518,7 +518,7 @@ class Connector:
 
         Raises:
             connector.errors.GrantStillHonouredError: the proof failed; the tokens are kept.
-            connector.errors.ProviderUnavailableError: no proof can be had now; the tokens are kept.
+            connector.errors.ProviderUnavailableError: there is no proof yet; the tokens are kept.
         """
         from connector.revocation import revoke
         from connector.revocation.removal import Removal
@@ -545,7 +545,7 @@ class Connector:
             connector.errors.ConsentRequiredError: a person has to remove Ormco, and `interactive` is False:
                 show them `revocation_steps`, then call `confirm_revoked`.
             connector.errors.GrantStillHonouredError: the proof failed; the tokens are kept.
-            connector.errors.ProviderUnavailableError: no proof can be had now; the tokens are kept.
+            connector.errors.ProviderUnavailableError: there is no proof yet; the tokens are kept.
         """
         from connector.revocation import revoke
 

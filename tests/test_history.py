@@ -1,4 +1,4 @@
-"""The history of a case: its versions, as far as they are to be had."""
+"""The history of a case: its versions, as far as they can be read."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ KEYS = st.sampled_from(
 
 @given(st.dictionaries(KEYS, JSON, max_size=10))
 def test_no_value_breaks_the_reader(fields: Any) -> None:
-    """Whatever JSON stands in a field, the case is read."""
+    """Whatever JSON is in a field, the case is read."""
     case = sound_case({**fields, "Id": "a"})
     assert case.id == "a"
     assert isinstance(case.label + case.designs, str)

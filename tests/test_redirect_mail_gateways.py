@@ -66,7 +66,7 @@ def test_google_is_undone_in_every_country(host: str, parameter: str) -> None:
     ],
 )
 def test_real_address_takes_the_place_of_the_link(link: str, address: str) -> None:
-    """What stands in the link takes its place, with a break at both edges."""
+    """The address in the link takes its place, with a break at both edges."""
     assert restore_links(f"see {link}").startswith(f'see "{address}"')
 
 

@@ -448,7 +448,7 @@ def test_reconnect_revokes_and_connects_anew(connector: Connector, sandbox: Runn
 def test_reconnect_looks_at_the_page_even_if_the_grant_is_dead(
     classic: RunningSandbox, store_url: str
 ) -> None:
-    """The guide's cleaning is done in any case: the entry may be what stands in the way."""
+    """The guide's cleaning is done in any case: the entry may be the obstacle."""
     with opened(settings(classic, store_url)) as connector:
         connect(connector, classic)
         kill_grant(connector, classic)

@@ -231,7 +231,7 @@ class Cases:
         region: str | None = None,
         progress: Progress = lambda file, done, size: None,
     ) -> Iterator[Download]:
-        """Download a case's files, yielding each when it is there, or why it cannot be had.
+        """Download a case's files, yielding each when it is there, or why it could not be fetched.
 
         A file that an earlier attempt left unfinished is finished if the server vouches that it is the same;
         what is in the folder already is not fetched again.

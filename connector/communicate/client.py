@@ -156,7 +156,7 @@ class ApiClient:
 
         Raises:
             connector.errors.ProviderUnavailableError: no answer came.
-            connector.errors.GrantError: no token can be had.
+            connector.errors.GrantError: there is no valid token, and none can be obtained.
         """
         options = {"params": params, "headers": dict(headers or {}), "stream": stream}
         token = Secret(self._token(None))

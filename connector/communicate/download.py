@@ -51,11 +51,11 @@ class Download:
 
     Attributes:
         file: the file.
-        path: where it is now; None if it was written elsewhere, or could not be had. Its name may name the
+        path: where it is now; None if it was written elsewhere, or not fetched. Its name may name the
             patient.
         size: bytes.
         verified: whether the provider states its SHA-1, and it is right.
-        error: why it could not be had, or None.
+        error: why it was not fetched, or None.
     """
 
     file: CaseFile
@@ -92,7 +92,7 @@ class Downloader:
         self._progress = progress
 
     def run(self, case: Case, files: Collection[CaseFile], target: Target) -> Iterator[Download]:
-        """Download files one after the other; one that cannot be had does not stop the others.
+        """Download files one after the other; one that fails does not stop the others.
 
         Raises:
             connector.errors.SettingError: the folder cannot be made, or nothing can be written to the target.

@@ -72,7 +72,7 @@ class Transfer:
         """Fetch the file, going on where it was cut for as long as that brings something.
 
         Raises:
-            connector.errors.ConnectorError: it cannot be had, or is damaged.
+            connector.errors.ConnectorError: it cannot be fetched, or is damaged.
             OSError: it cannot be written.
         """
         deadline = api.clock.deadline(_LONGEST_SECONDS)

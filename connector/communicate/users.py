@@ -217,7 +217,7 @@ def read_account(
     """Read the account behind an access token from the users API, or from OpenID userinfo.
 
     Args:
-        provider: whose.
+        provider: the provider.
         access_token: the account's.
         clock: the time.
         subject: whom the id_token that came with the token speaks of; userinfo has to name the same

@@ -1,6 +1,6 @@
 """Looks at every practice of a watch when it is due, in a few threads, shared with other processes.
 
-Whose turn it is stands in the store: practices that are due are claimed by lease, a few at a time, looked at,
+The store says which practice is next: those that are due are claimed by lease, a few at a time, looked at,
 and given back with the time of their next look. So any number of processes share the work, and between them
 each practice is looked at once an interval.
 """

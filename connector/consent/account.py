@@ -61,7 +61,7 @@ def verify_account(resources: Resources, practice_id: str, *, confirmed: str | N
 
     Args:
         resources: what to work with.
-        practice_id: whose.
+        practice_id: the practice.
         confirmed: id of the account that a person has confirmed.
 
     Raises:

@@ -149,7 +149,7 @@ class AccessTokens:
         """Return an access token that is valid now.
 
         Args:
-            practice_id: whose.
+            practice_id: the practice.
             min_ttl: seconds it has to live on, at most half of its life; one that was just refreshed is
                 returned as it is.
             rejected: a token that an API has answered 401 to; it is renewed if it is still the present one.
@@ -158,7 +158,7 @@ class AccessTokens:
             connector.errors.ConnectionNotFoundError: there is no connection.
             connector.errors.NeedsRepairError: the grant is dead.
             connector.errors.RevokedError: it was revoked here.
-            connector.errors.ProviderUnavailableError: it ended, and no other can be had now; or an API
+            connector.errors.ProviderUnavailableError: it ended, and there is no other now; or an API
                 rejects a token that was just renewed for that.
         """
         cached = self._cached(practice_id, min_ttl) if rejected is None else None
@@ -168,7 +168,7 @@ class AccessTokens:
         """Refresh a connection whose access token is near its end.
 
         Args:
-            practice_id: whose.
+            practice_id: the practice.
             force: also if the token is still good, and without waiting for a backoff; if another refreshes it
                 meanwhile, that will do.
 
@@ -190,7 +190,7 @@ class AccessTokens:
         However far ahead one looks, a token is not refreshed before half of its life.
 
         Args:
-            practice_id: whose.
+            practice_id: the practice.
             within: seconds.
             before_call: called when there is something to do, and may wait.
 
@@ -233,7 +233,7 @@ class AccessTokens:
             raise StoreUnavailableError("this connector was closed", hint="Make a new one.")
 
     def _usable(self, practice_id: str, rows: Rows) -> Rows:
-        """Return the rows of a practice, if tokens may be had of it.
+        """Return the rows of a practice, if its state allows tokens.
 
         Only the live one's are ever handed out.
         """

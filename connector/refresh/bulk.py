@@ -32,7 +32,7 @@ class Done:
     """What became of one connection.
 
     Attributes:
-        practice_id: whose.
+        practice_id: the practice.
         outcome: "refreshed", "skipped" (another process did it, or is at it), or the kind of the error.
         error: the error, or None.
         number: how many have been looked at, this one included.

@@ -51,7 +51,7 @@ def prove(resources: Resources, practice_id: str, *slots: str) -> Proof:
 
     Args:
         resources: what to work with.
-        practice_id: whose.
+        practice_id: the practice.
         slots: which of its rows; all if none is named.
 
     Raises:

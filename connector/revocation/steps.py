@@ -63,7 +63,7 @@ def revoke(resources: Resources, practice_id: str, removal: Removal) -> Revocati
     Raises:
         connector.errors.ConnectionNotFoundError: if nothing is stored of the practice.
         connector.errors.GrantStillHonouredError: the proof failed; the tokens are kept.
-        connector.errors.ProviderUnavailableError: no proof can be had now; the tokens are kept.
+        connector.errors.ProviderUnavailableError: there is no proof yet; the tokens are kept.
         connector.errors.ConnectorError: as `removal.remove` does.
     """
     try:

@@ -83,7 +83,7 @@ class GrantRecords:
         """Return what is stored of a practice.
 
         Args:
-            practice_id: whose.
+            practice_id: the practice.
             timeout: seconds to wait for a store that is away, if less than usual.
         """
         if not is_practice_id(practice_id):
@@ -218,7 +218,7 @@ class GrantRecords:
         """Store a new grant beside what the practice has, in place of an earlier one that was not verified.
 
         Args:
-            practice_id: whose.
+            practice_id: the practice.
             provider: who granted it.
             tokens: what was granted.
             policy: which account is acceptable.

@@ -96,7 +96,7 @@ def read_held(
     Args:
         database: where it is.
         keys: what it is sealed with.
-        practice_id: whose.
+        practice_id: the practice.
         timeout: seconds to wait for a store that is away, if less than usual.
     """
     if not is_practice_id(practice_id):

@@ -51,7 +51,7 @@ def new_key() -> str:
 
 
 def parse_keys(text: str, *, origin: str) -> list[bytes]:
-    """Read keys as they stand in a setting or a file.
+    """Read keys from the text of a setting or a file.
 
     Args:
         text: base64 of 32 bytes each, separated by commas or white space.

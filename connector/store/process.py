@@ -21,7 +21,7 @@ def this_server() -> str:
 
 
 def is_gone(owner: str) -> bool:
-    """Return whether a process is known to have ended; False where that cannot be told from here."""
+    """Return whether a process is known to have ended; False if this machine cannot know."""
     host, pid, started = [*owner.rsplit(" ", 2), "", ""][:3]
     # Windows has no harmless way to ask: os.kill(pid, 0) would be Ctrl-C.
     if host != _host() or not pid.isdecimal() or os.name != "posix":

@@ -20,7 +20,7 @@ from connector.store.store_keys import StoreKeys
 __all__ = ["REQUESTS_TABLE", "RequestRecords", "request_data"]
 
 REQUESTS_TABLE = "ormco_requests"
-# Dead after ten minutes; kept for a while, so that "too late" can be told from "never heard of".
+# Dead after ten minutes; kept for a while, so that "too late" can be distinguished from "unknown".
 _KEPT_SECONDS = 3600.0
 _CODE_SECONDS = 7 * 86400.0
 

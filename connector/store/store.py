@@ -169,7 +169,7 @@ class Store:
         """Delete all that is kept of a practice, but for the lines of the audit record, without details.
 
         Args:
-            practice_id: whose.
+            practice_id: the practice.
             event: what the audit record keeps of it.
         """
         named = self.audit.named([event])

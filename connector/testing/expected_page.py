@@ -31,7 +31,7 @@ PERSONAL = (
     " img, picture, canvas, video, iframe, object, embed"
 )
 _EMAIL = re.compile(r"[^\s<>\"“”()]+@[^\s<>\"“”()]+")
-_LOOKALIKE = 0.5  # of difflib: a sentence that may stand in the guide's place
+_LOOKALIKE = 0.5  # of difflib: a sentence that may replace the guide's
 _MOST = 12  # of each role
 _ROLES = ("heading", "button", "link")
 _NAMES = """(elements, personal) => elements
@@ -46,7 +46,7 @@ class Difference:
     Attributes:
         missing: what is expected and is not there, such as `button "Allow access"`.
         kept: what is expected and is there.
-        instead: what else is there and could stand in its place.
+        instead: what else is there and could replace it.
     """
 
     missing: tuple[str, ...]

@@ -39,7 +39,7 @@ class Evidence:
     Attributes:
         place: its address without query, and its title.
         difference: from the guide's Authorize page; None for a sign-in page.
-        screenshot: a masked PNG, or None where there was none to be had.
+        screenshot: a masked PNG, or None if none could be made.
     """
 
     place: str

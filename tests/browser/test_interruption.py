@@ -81,7 +81,7 @@ def is_alive(process: int) -> bool:
     try:
         os.kill(process, 0)
         status = Path(f"/proc/{process}/stat")
-        # Where nobody collects them, the dead stay in the list.
+        # If nobody collects them, the dead stay in the list.
         return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False

@@ -130,7 +130,7 @@ def applications_heading(page: Page) -> Locator:
 
 
 def application_name(page: Page, name: str) -> Locator:
-    """Return where an application stands in the list."""
+    """Return an application's name in the list."""
     return page.get_by_text(re.compile(rf"^\s*{re.escape(name)}\s*$", re.IGNORECASE)).locator("visible=true")
 
 

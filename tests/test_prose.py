@@ -1,0 +1,42 @@
+"""Docstrings and comments are in plain technical English: some turns of phrase are not used."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+# What to write instead: "is available", "the practice", "is reported", "is distinguished from".
+NOT_USED = re.compile(
+    r"\b(?:is|are|be|was|were) (?:not )?(?:to be )?had\b"
+    r"|^\w+: (?:of )?whose\.$"
+    r"|\b(?:is|are) told (?:as|like|in words|at once|once)\b"
+    r"|\b(?:is|are|be) told (?:apart )?from\b",
+    re.IGNORECASE,
+)
+
+
+def prose_of(source: str) -> Iterator[str]:
+    """Every line of a module's comments and docstrings."""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.string.lstrip("# ")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from map(str.strip, (ast.get_docstring(node) or "").splitlines())
+
+
+def test_phrases_that_a_newcomer_stumbles_over_are_not_used() -> None:
+    """No docstring and no comment has one of the turns of phrase that read as if translated."""
+    found = [
+        f"{path.relative_to(ROOT)}: {line}"
+        for folder in ("connector", "tests", "scripts")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for line in prose_of(path.read_text("utf-8"))
+        if NOT_USED.search(line)
+    ]
+    assert found == []
