@@ -362,6 +362,10 @@ def test_progress_is_for_terminals(
     shown = capsys.readouterr().err
     assert "scan upper dcm: 5.0 MB of 20.0 MB (25 %)" in shown
     assert "Zaphod" not in shown
+    assert "\x1b" not in shown
+    monkeypatch.setenv("TERM", "dumb")
+    ProgressLine()(file, 1, 2)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("command", ["list", "show", "watch", "download"])

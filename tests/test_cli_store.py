@@ -91,7 +91,7 @@ def test_status_names_who_needs_attention(connected: dict[str, str], classic: Ru
         assert run(connected, "token", "practice-42").exit_code == 7
     result = run(connected, "status", "--needs-attention")
     assert "needs_repair\t" in result.stdout
-    assert "grant refused\tormco repair practice-42" in result.stdout
+    assert "3Shape does not accept the grant any more\tormco repair practice-42" in result.stdout
 
 
 @pytest.mark.parametrize("command", ["status", "audit", "keys rotate"])
@@ -133,6 +133,16 @@ def test_the_shell_completes_practices(connected: dict[str, str]) -> None:
     words = {"COMP_WORDS": "ormco repair pra", "COMP_CWORD": "2", "_ORMCO_COMPLETE": "bash_complete"}
     assert completed(connected | words) == "plain,practice-42\n"
     assert completed(connected | words | {"ORMCO_STORE": "sqlite:////nowhere/at/all"}).strip() == ""
+
+
+def test_bash_is_given_a_name_that_runs_nothing(connected: dict[str, str], classic: RunningSandbox) -> None:
+    """Bash puts a completion into the line as it is; zsh and fish quote it themselves."""
+    url = printed(connected, "begin", "x; rm -rf y")["authorization_url"]
+    answer = Visitor(classic).authorize(url, who=classic.other_practice)
+    assert run(connected, "complete", "x; rm -rf y", stdin=answer).exit_code == 0
+    words = {"COMP_WORDS": "ormco repair x", "COMP_CWORD": "2"}
+    assert completed(connected | words | {"_ORMCO_COMPLETE": "bash_complete"}) == "plain,'x; rm -rf y'\n"
+    assert "\nx; rm -rf y\n" in completed(connected | words | {"_ORMCO_COMPLETE": "zsh_complete"})
 
 
 def completed(env: dict[str, str]) -> str:

@@ -54,6 +54,7 @@ def test_the_form_for_the_dialog_is_shown_and_copied() -> None:
     """A person sees what the dialog takes, that it is whole and how long it lives; the terminal copies it."""
     terminal = pasted()
     assert f"\n{DIALOG}\n" in terminal.screen
+    assert URL not in terminal.screen  # however soon after the prompt it was pasted
     assert "359 of 359 characters" in terminal.screen
     assert "three minutes" in terminal.screen
     copied = re.search(r"\x1b\]52;c;([^\x07]*)\x07", terminal.raw)

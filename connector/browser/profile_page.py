@@ -42,10 +42,7 @@ __all__ = [
 ]
 
 _AGAIN = "Start again"
-BY_HAND = (
-    "Do it by hand, by the guide's steps 1 to 10; the dialog takes the code as `dialog_code` of"
-    " parse_redirect and the code page give it."
-)
+BY_HAND = "Do it by hand, by the guide's steps 1 to 10; the code page shows the code as the dialog takes it."
 _PRESS_AGAIN = 1.5  # s before something is pressed a second time
 
 

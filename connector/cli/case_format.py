@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import Counter
@@ -44,24 +45,27 @@ class ProgressLine:
     """One line on a terminal's stderr that says how far a file is; nothing if there is no terminal."""
 
     def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
+        self._terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._last = 0.0
-        self._shown = False
+        self._width = 0
 
     def __call__(self, file: CaseFile, done: int, size: int | None) -> None:
         """Show how many bytes are there."""
         now = time.monotonic()
         if not self._terminal or now - self._last < _EVERY_SECONDS:
             return
-        self._last, self._shown = now, True
+        self._last = now
         share = f" of {_bytes(size)} ({100 * done // size} %)" if size else ""
-        write(f"\r\x1b[K… {_what(file)}: {_bytes(done)}{share}", err=True, newline=False)
+        line = f"… {_what(file)}: {_bytes(done)}{share}"
+        # Spaces over the line before: a terminal without colours gets no sequence that would clear it.
+        write(f"\r{line:{self._width}}", err=True, newline=False)
+        self._width = len(line)
 
     def clear(self) -> None:
         """Take the line away."""
-        if self._shown:
-            write("\r\x1b[K", err=True, newline=False)
-            self._shown = False
+        if self._width:
+            write(f"\r{'':{self._width}}\r", err=True, newline=False)
+            self._width = 0
 
 
 def case_json(found: CaseSummary, *, show_patient: bool) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -164,7 +165,10 @@ def complete_practice(context: click.Context, _parameter: click.Parameter, incom
     try:
         with open_connector(config_from(context.params)) as connector:
             known = (connection.practice_id for connection in connector.connections())
-            return list(islice((one for one in known if one.startswith(incomplete)), _MOST_COMPLETIONS))
+            found = islice((one for one in known if one.startswith(incomplete)), _MOST_COMPLETIONS)
+            # bash inserts it as it is: `a; rm -rf x` must not be run. zsh and fish quote what they insert.
+            is_bash = os.environ.get("_ORMCO_COMPLETE") == "bash_complete"
+            return list(map(shlex.quote, found) if is_bash else found)
     except Exception:
         # A message would end up in the line that is being typed.
         return []

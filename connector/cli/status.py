@@ -89,6 +89,7 @@ def _print_table(found: Iterable[Connection], *, needs_attention: bool) -> None:
 
 def _rows(found: Iterable[Connection], now: datetime) -> Iterator[tuple[str, ...]]:
     from connector.cli.connection_format import next_command
+    from connector.words import why
 
     for connection in found:
         yield (
@@ -99,6 +100,6 @@ def _rows(found: Iterable[Connection], now: datetime) -> Iterator[tuple[str, ...
             (connection.account and connection.account.region) or "-",
             shown_time(connection.expires_at),
             (connection.lab and connection.lab.state) or "-",
-            (connection.reason or "-").replace("_", " "),
+            why(connection) or "-",
             next_command(connection) or "-",
         )

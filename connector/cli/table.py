@@ -72,18 +72,6 @@ def _paragraph(headings: Sequence[str], row: Sequence[str], columns: int) -> str
     return "\n".join(lines)
 
 
-def _folded(text: str, columns: int) -> list[str]:
-    """Return a text as indented lines; what must be copied whole, such as an address, is not broken."""
-    return textwrap.wrap(
-        text,
-        columns,
-        initial_indent=_INDENT,
-        subsequent_indent=_INDENT,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-
-
 def _width(text: str) -> int:
     """Return how many columns a text takes on a terminal: East Asian characters take two, accents none."""
     if text.isascii():

@@ -51,15 +51,13 @@ def read_paste(prompt: str, *, timeout: float | None = None) -> str:
     from connector.clock import Clock
 
     shown = sys.stderr.isatty()
-    if shown:
-        sys.stderr.write(prompt)
-        sys.stderr.flush()
     deadline = Clock().deadline(_FOREVER if timeout is None else timeout)
     if sys.platform == "win32":
+        _switch(prompt if shown else "")
         data = _read_console(deadline)
     else:
         brackets = shown and os.environ.get("TERM") != "dumb"
-        data = _read_terminal(sys.stdin.fileno(), deadline, brackets=brackets)
+        data = _read_terminal(sys.stdin.fileno(), deadline, prompt if shown else "", brackets=brackets)
     text = _edited(_decoded(data))
     if shown:
         sys.stderr.write(f"\n({len(text)} characters read)\n")
@@ -121,7 +119,7 @@ def _edited(text: str) -> str:
     return re.sub(r"\x1b\[20[01]~|\x04", "", "".join(kept)).strip("\r\n")
 
 
-def _read_terminal(fd: int, deadline: Deadline, *, brackets: bool) -> bytes:
+def _read_terminal(fd: int, deadline: Deadline, prompt: str, *, brackets: bool) -> bytes:
     import termios
 
     before = termios.tcgetattr(fd)
@@ -132,7 +130,8 @@ def _read_terminal(fd: int, deadline: Deadline, *, brackets: bool) -> bytes:
     try:
         # Not TCSAFLUSH: a paste may have begun before.
         termios.tcsetattr(fd, termios.TCSANOW, changed)
-        _switch(_BRACKETS_ON if brackets else "")
+        # Only now: what is pasted before would be shown.
+        _switch(prompt + (_BRACKETS_ON if brackets else ""))
         return _until_quiet(fd, deadline)
     finally:
         _switch(_BRACKETS_OFF if brackets else "")
