@@ -56,6 +56,15 @@ def test_the_link_asks_for_a_code() -> None:
     ]
 
 
+def test_a_request_holds_what_it_was_made_for() -> None:
+    """Practice, provider, scope and time are there for the answer; each secret has its full length."""
+    request = begin()
+    assert (request.practice_id, request.provider, request.scope) == ("practice-42", "test", "openid api")
+    assert request.created_at == NOW
+    secrets = (request.state, request.nonce or "", request.code_verifier or "")
+    assert [len(secret) for secret in secrets] == [43, 43, 64]
+
+
 def test_the_classic_link_has_no_more_than_classic_knows() -> None:
     """Classic gets no PKCE, no nonce and no empty scope."""
     request = begin(PRESETS["communicate"], replace(CLIENT, scope=None))
@@ -73,6 +82,9 @@ def test_a_nonce_is_sent_only_with_openid(scope: str | None) -> None:
 def test_a_space_is_not_a_plus() -> None:
     """Every value is percent-encoded, so that it means the same to every server."""
     assert "scope=openid%20api" in begin().url
+    assert "scope=openid%20a%2Fb" in begin(client=replace(CLIENT, scope="openid a/b")).url
+    params = replace(PROVIDER, authorization_params={"x/y": "X"})
+    assert begin(params).url.endswith("&x%2Fy=X")
     assert "client_id=Ormco%20Test%2B1" in begin().url
 
 

@@ -121,8 +121,9 @@ def test_without_openid_nothing_is_checked() -> None:
 @pytest.mark.parametrize("verifier", ["verifier", None])
 def test_a_missing_id_token_is_refused_where_openid_was_asked(verifier: str | None) -> None:
     """A server that ignores `openid` has not said to whom its tokens belong; PKCE does not say so either."""
-    with pytest.raises(StateMismatchError, match="sent no id_token"):
+    with pytest.raises(StateMismatchError, match="sent no id_token") as caught:
         check(None, request=replace(REQUEST, code_verifier=verifier))
+    assert "Leave openid out" in caught.value.hint
 
 
 def test_an_issuer_has_to_be_known() -> None:

@@ -108,6 +108,13 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("seconds", [0, 0.5, 3600])
+def test_seconds_of_reuse_have_limits(tmp_path: Path, seconds: float) -> None:
+    """From none to an hour."""
+    text = f"{ENDPOINTS}refresh_reuse_seconds = {seconds}\n"
+    assert read(tmp_path, text).refresh_reuse_seconds == seconds
+
+
 def test_a_byte_order_mark_is_not_in_the_way(tmp_path: Path) -> None:
     """A file saved by Windows' Notepad is read."""
     assert read(tmp_path, "\ufeff" + ENDPOINTS).complete
@@ -125,6 +132,8 @@ def test_the_sandbox_describes_itself(generation: str, request: pytest.FixtureRe
     ("line", "words"),
     [
         ("refresh_reuse_seconds = -1", "refresh_reuse_seconds is not a number of seconds"),
+        ("refresh_reuse_seconds = 3601", "refresh_reuse_seconds is not a number of seconds"),
+        ("refresh_reuse_seconds = true", "refresh_reuse_seconds is not a number of seconds"),
         ("refresh_reuse_seconds = nan", "refresh_reuse_seconds is not a number of seconds"),
         ('token_endpont = "https://as.example.test"', "'token_endpont' is not a key"),
         ('name = "mine"', "'name' is not a key"),

@@ -114,6 +114,10 @@ def test_label_alone_leaves_open_who_acted() -> None:
 def test_missing_versions_in_between_are_not_guessed() -> None:
     """A design that came and was approved while nobody looked is not called sent without asking."""
     before = read_change(None, version(3, "Scanned approved")).after
+    assert read_change(before, version(4, "Scanned approved"), gap=True).after.status is before.status
+    first = play("Designed sent/a", "Designed rejected/a")[-1].after
+    for gap, status in ((False, CaseStatus.REJECTED), (True, CaseStatus.REJECTED_OR_RESENT)):
+        assert read_change(first, version(4, "Designed rejected", "a"), gap=gap).after.status is status
     assert read_change(before, version(6, "Designed approved", "a"), gap=True).side is None
     assert read_change(before, version(4, "Designed approved", "a")).event == "design_sent"
 
