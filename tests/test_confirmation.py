@@ -197,9 +197,17 @@ def test_ten_minutes_end_it(embedded: Connector, classic: RunningSandbox, act: s
             with pytest.raises(ConsentDeniedError):
                 embedded.repair(PRACTICE, capture=declining)
         else:
-            embedded.begin("practice-7") if act == "begin" else embedded.refresh_due()
+            embedded.begin(PRACTICE) if act == "begin" else embedded.refresh_due()
         with pytest.raises(ConnectionNotFoundError):
             embedded.status(PRACTICE)
+
+
+def test_nobody_waits_for_another_practices_end(embedded: Connector, classic: RunningSandbox) -> None:
+    """What a call does for one practice asks the provider nothing about another's grant: it may be slow."""
+    handed_in(embedded, classic, classic.practice)
+    with time_machine.travel(timedelta(minutes=10, seconds=1), tick=True):
+        embedded.begin("practice-7")
+        assert embedded.status(PRACTICE).reason == "account_unconfirmed"
 
 
 def declining(url: str, *, redirect_uri: str) -> str:

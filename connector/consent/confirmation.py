@@ -65,10 +65,15 @@ def reject_account(resources: Resources, practice_id: str, *, binding: str | Non
     drop_unverified(resources, waiting, unconfirmed(waiting))
 
 
-def end_overdue(resources: Resources) -> None:
-    """Revoke and forget every grant whose account nobody has confirmed in time."""
-    for practice_id in resources.store.grants.overdue():
-        row = resources.store.grants.rows(practice_id).unverified
+def end_overdue(resources: Resources, practice_id: str | None = None) -> None:
+    """Revoke and forget grants whose account nobody has confirmed in time.
+
+    Args:
+        resources: what to work with.
+        practice_id: only this one's, so that no call waits for what concerns another; None: all, for a timer.
+    """
+    for overdue in resources.store.grants.overdue() if practice_id is None else [practice_id]:
+        row = resources.store.grants.rows(overdue).unverified
         if row is not None and _is_overdue(row):
             drop_unverified(resources, row, unconfirmed(row))
 

@@ -134,7 +134,6 @@ def complete(
         connector.errors.ProviderUnavailableError: the provider failed; where it had granted tokens already,
             they are kept.
     """
-    end_overdue(resources)
     try:
         response, request = read_answer(
             resources, answer, practice_id=practice_id, binding=binding, captured=captured
@@ -246,7 +245,7 @@ def _prepare(
     progress("settings")
     resources.store.check()
     check_provider(resources.store.connection(practice_id), provider)
-    end_overdue(resources)
+    end_overdue(resources, practice_id)
     progress("store")
     resources.check_reachable()
     progress("provider")

@@ -61,7 +61,7 @@ def repair_silently(resources: Resources, tokens: AccessTokens, practice_id: str
         connector.errors.ProviderUnavailableError: nothing can be found out now.
         connector.errors.ClientRefusedError: the settings are wrong, not the connection.
     """
-    end_overdue(resources)
+    end_overdue(resources, practice_id)
     rows = resources.store.grants.rows(practice_id)
     if rows.main is None:
         return SilentRepair(found="there was no connection yet", step=Step.CONSENT)
