@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import requests
 
@@ -23,7 +23,6 @@ from connector.errors import CaseNotFoundError, ClientRefusedError, ConnectorErr
 
 __all__ = ["CasePage", "CaseReader", "Labs", "age_key", "merge", "refusal"]
 
-_T = TypeVar("_T")
 _OLDEST = datetime(1900, 1, 1, tzinfo=UTC)
 _CONFIRM_SECONDS = 86400.0
 
@@ -65,10 +64,6 @@ class CasePage:
     cases: list[Case]
     size: int
     count: int | None
-
-    def __bool__(self) -> bool:
-        """Return whether there is any entry."""
-        return self.size > 0
 
 
 class CaseReader:
@@ -131,12 +126,9 @@ class CaseReader:
 
     def updated(self, since: datetime, until: datetime | None = None) -> list[Case]:
         """Return the newest version of each case that was updated in a span of time, the oldest first."""
-        return self._found(lambda: self._updated(since, until))
-
-    def _found(self, ask: Callable[[], _T]) -> _T:
-        """Return what is found; if that is nothing, make sure that it was looked for in the right region."""
-        answer = ask()
-        return ask() if not answer and self._has_moved() else answer
+        # A wrong region answers like an empty one.
+        found = self._updated(since, until)
+        return self._updated(since, until) if not found and self._has_moved() else found
 
     def _has_moved(self) -> bool:
         now = self.api.clock.monotonic()
@@ -159,9 +151,10 @@ class CaseReader:
 
     def page(self, number: int, since: datetime | None, until: datetime | None) -> CasePage:
         """Return a page of the list, the newest cases first; the first page is number 0."""
-        if number == 0:
-            return self._found(lambda: self._page(number, since, until))
-        return self._page(number, since, until)
+        page = self._page(number, since, until)
+        if number == 0 and page.size == 0 and self._has_moved():
+            return self._page(number, since, until)
+        return page
 
     def _page(self, number: int, since: datetime | None, until: datetime | None) -> CasePage:
         params: dict[str, str | int] = {"page": number}
