@@ -63,13 +63,7 @@ def capture_redirect(
         connector.errors.BrowserUnavailableError: if there is no browser, or it does not start or crashes.
         connector.errors.ExtraMissingError: without Playwright.
     """
-    arguments: dict[str, Any] = {
-        "person": person,
-        "headless": headless,
-        "timeout": timeout,
-        "browser": browser,
-    }
-    with _captured(url, redirect_uri, **arguments) as (redirect_url, leave):
+    with _captured(url, redirect_uri, person, headless, timeout, browser) as (redirect_url, leave):
         leave(None)
         return redirect_url
 
@@ -103,13 +97,7 @@ def open_capture(
     Raises:
         connector.errors.ConnectorError: as `capture_redirect` does.
     """
-    arguments: dict[str, Any] = {
-        "person": person,
-        "headless": headless,
-        "timeout": timeout,
-        "browser": browser,
-    }
-    with _captured(url, redirect_uri, **arguments) as (redirect_url, leave):
+    with _captured(url, redirect_uri, person, headless, timeout, browser) as (redirect_url, leave):
         try:
             yield redirect_url
         except ConnectorError as exc:
@@ -156,7 +144,6 @@ def _let_act(session: BrowserSession, person: Callable[[Page], object]) -> None:
 def _captured(
     url: str,
     redirect_uri: str,
-    *,
     person: Callable[[Page], object] | None,
     headless: bool,
     timeout: float,
