@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -110,10 +111,18 @@ def _start_playwright(folder: Path) -> Iterator[Playwright]:
     with _driver_environment(_environment(folder)):
         starting = sync_playwright()
         playwright = starting.__enter__()
+    asyncio.get_running_loop().set_exception_handler(_report)
     try:
         yield playwright
     finally:
         starting.__exit__(None, None, None)
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Print nothing of a driver that died: whoever used it has an error of ours."""
+    error = context.get("exception")
+    if error is None or not is_gone(error):
+        loop.default_exception_handler(context)
 
 
 def context_options(*, english: bool) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -161,8 +162,10 @@ def test_driver_that_dies(capture_alone: Capture, pages: AuthorizationPages) -> 
     assert time.monotonic() - died[0] < 30  # of the 60 that a person has
 
 
-def test_driver_that_dies_while_a_person_acts(capture_alone: Capture, pages: AuthorizationPages) -> None:
-    """What the person's own call raises then is no error of the person's."""
+def test_driver_that_dies_while_a_person_acts(
+    capture_alone: Capture, pages: AuthorizationPages, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the person's own call raises then is no error of the person's; nothing else is printed of it."""
     before = child_processes()
 
     def person(page: Page) -> None:
@@ -172,6 +175,8 @@ def test_driver_that_dies_while_a_person_acts(capture_alone: Capture, pages: Aut
 
     with pytest.raises(BrowserUnavailableError, match="ended unexpectedly"):
         capture_alone(pages.authorize("authorize"), redirect_uri="https://landing.test/", person=person)
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
 
 def test_driver_that_dies_while_a_page_loads(capture_alone: Capture) -> None:
