@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from connector.connection import Account, Event
-from connector.errors import StoreError
+from connector.errors import StoreError, StoreLockedError
 from connector.store import Store
 from connector.store.copy import NOT_COPIED, TABLES, copy_store
-from tests.support.stores import KINDS, fresh_url, put, put_unverified, store_at
+from tests.support.stores import KINDS, fresh_url, put, put_unverified, store_at, token_set
 
 WAYS = list(itertools.permutations(KINDS[:2], 2))
 
@@ -122,3 +122,50 @@ def test_no_table_is_forgotten(stores: tuple[Store, Store]) -> None:
             "AND to_regclass(tablename) NOT IN (SELECT inhrelid FROM pg_inherits)"
         )
     assert {row[0] for row in target.database.all(sql, ())} == set(TABLES) | NOT_COPIED
+
+
+def rotated(store: Store, practice_id: str) -> None:
+    """Refresh a connection's tokens, as a process on this store would."""
+    row = store.grants.row(practice_id)
+    assert row is not None
+    claimed = store.grants.claim(row, seconds=60)
+    assert claimed is not None
+    store.grants.settle(claimed, token_set("practice-7", number=1))
+
+
+def test_a_copy_that_was_used_is_not_overwritten(stores: tuple[Store, Store]) -> None:
+    """Its tokens are the live ones: the old store's are used. Nothing is changed, and the other way works."""
+    source, target = stores
+    copied(source, target)
+    rotated(target, "practice-7")
+    before = list(target.overview.connections())
+    with pytest.raises(StoreError, match="was used since it was copied"):
+        copied(source, target)
+    assert list(target.overview.connections()) == before
+    copied(target, source)
+    assert list(source.overview.connections()) == before
+
+
+def test_stores_that_went_apart_are_not_mixed(stores: tuple[Store, Store]) -> None:
+    """Each has an event that the other does not have, under one number."""
+    source, target = stores
+    copied(source, target)
+    for store in stores:
+        store.audit.append(event(1))
+    for one, other in (stores, stores[::-1]):
+        with pytest.raises(StoreError, match="was used since it was copied"):
+            copied(one, other)
+
+
+def test_a_refresh_under_way_is_not_copied(stores: tuple[Store, Store]) -> None:
+    """Its answer would be missing in the copy, whose token would be used: another run is needed."""
+    source, target = stores
+    row = source.grants.row("practice-7")
+    assert row is not None
+    claimed = source.grants.claim(row, seconds=60)
+    assert claimed is not None
+    with pytest.raises(StoreLockedError, match="changes while it is copied"):
+        copied(source, target)
+    source.grants.settle(claimed, token_set("practice-7", number=1))
+    copied(source, target)
+    assert list(target.overview.connections()) == list(source.overview.connections())

@@ -70,10 +70,12 @@ def copy_store(
         page: rows that are copied at a time.
 
     Raises:
-        connector.errors.StoreError: the target is another store, or the source does not come to rest.
+        connector.errors.StoreError: the target is another store, or was used since it was copied.
+        connector.errors.StoreLockedError: the source does not come to rest.
     """
     target.open()
     _require_copy(source, target)
+    _require_unused(source, target, page)
     tables = [_Table(source, target, name, key, page) for name, key in TABLES.items()]
     written = deleted = 0
     for _ in range(_PASSES):
@@ -83,7 +85,7 @@ def copy_store(
             changed += changes
             gone += table.delete_others()
         written, deleted = written + changed, deleted + gone
-        if not changed and not gone:
+        if not changed and not gone and not _is_refreshing(source):
             return CopyReport(rows=rows, written=written, deleted=deleted)
     raise StoreLockedError(
         "the store changes while it is copied; all that was there is copied",
@@ -108,6 +110,36 @@ def _require_copy(source: Database, target: Database) -> None:
         )
 
 
+def _require_unused(source: Database, target: Database, page: int) -> None:
+    """Refuse to put old tokens in the place of those that the target has got by itself."""
+    if (
+        _has_other_events(source, target)
+        or _Table(
+            source, target, "ormco_connections", ("practice_id", "slot"), page, ("connected_at", "generation")
+        ).is_ahead()
+    ):
+        raise StoreError(
+            "the target was used since it was copied; a copy would put old tokens in the place of newer ones",
+            hint="Copy in the other direction, or to an empty database. Nothing was changed.",
+        )
+
+
+def _has_other_events(source: Database, target: Database) -> bool:
+    """Return whether the target's last event is not one of the source's; pruning takes the oldest away."""
+    last = "SELECT sequence, nonce FROM ormco_events ORDER BY sequence DESC LIMIT 1"
+    for sequence, nonce in target.fetch(last, ()):
+        same = source.fetch("SELECT nonce FROM ormco_events WHERE sequence = ?", (sequence,))
+        newest = source.fetch(last, ())
+        return same[0][0] != nonce if same else not newest or newest[0][0] < sequence
+    return False
+
+
+def _is_refreshing(source: Database) -> bool:
+    """Return whether a token call is under way: what it brings would be missing in the copy."""
+    sql = f"SELECT 1 FROM ormco_connections WHERE refresh_until > {source.dialect.now} LIMIT 1"  # noqa: S608
+    return bool(source.fetch(sql, ()))
+
+
 class _Table:
     """One table on both sides.
 
@@ -117,16 +149,24 @@ class _Table:
         name: its name.
         key: the columns of its primary key.
         page: rows that are read at a time.
+        only: the columns to look at beside the key; none: all.
     """
 
     def __init__(
-        self, source: Database, target: Database, name: str, key: tuple[str, ...], page: int
+        self,
+        source: Database,
+        target: Database,
+        name: str,
+        key: tuple[str, ...],
+        page: int,
+        only: Sequence[str] = (),
     ) -> None:
         self.name = name
         self._source, self._target, self._key, self._page = source, target, key, page
         there = _columns(target, name)
         # The key first; a column that one database alone has numbers its rows for itself.
-        self._columns = [*key, *(one for one in _columns(source, name) if one in there and one not in key)]
+        columns = only or _columns(source, name)
+        self._columns = [*key, *(one for one in columns if one in there and one not in key)]
 
     def copy(self, progress: Progress) -> tuple[int, int]:
         """Write the rows that are missing or differ; return how many there are, and were written."""
@@ -141,6 +181,18 @@ class _Table:
             done, written = done + len(page), written + len(missing) + len(differing)
             progress(self.name, done)
         return done, written
+
+    def is_ahead(self) -> bool:
+        """Return whether a row of the target has greater values than the source's."""
+        for page in self._pages(self._target):
+            of_source = {self._key_of(row): row for row in self._same(self._source, page)}
+            for row in page:
+                other = of_source.get(self._key_of(row), row)
+                if [value or 0 for value in row[len(self._key) :]] > [
+                    value or 0 for value in other[len(self._key) :]
+                ]:
+                    return True
+        return False
 
     def delete_others(self) -> int:
         """Delete what the source does not have any more; return how many rows that were."""
@@ -194,6 +246,9 @@ class _Table:
         where = " AND ".join(f"{column} = ?" for column in self._key)
         sets = ", ".join(f"{column} = ?" for column in names)
         return f"UPDATE {self.name} SET {sets} WHERE {where}", [*values, *self._key_of(row)]  # noqa: S608
+
+    def _values_of(self, row: Sequence[Any]) -> tuple[Any, ...]:
+        return tuple(value or 0 for value in row[len(self._key) :])
 
     def _key_of(self, row: Sequence[Any]) -> tuple[Any, ...]:
         return tuple(row[: len(self._key)])
