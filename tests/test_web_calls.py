@@ -19,6 +19,7 @@ from connector.errors import (
     StateMismatchError,
     StoreUnavailableError,
 )
+from connector.store.requests import RequestRecords
 from tests.support.connecting import KEY, connect, settings
 from tests.support.sandbox import RunningSandbox, Visitor
 
@@ -66,6 +67,20 @@ def test_same_answer_from_two_threads_at_once(connector: Connector, identity: Ru
     for thread in threads:
         thread.join()
     assert found == [PRACTICE] * 4
+    assert identity.counters()["token:authorization_code"] == 1
+
+
+def test_same_answer_while_the_first_call_is_just_taking_the_request(
+    connector: Connector, identity: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that saw no spent code, and then no open request, waits for what the first call makes."""
+    answer = answer_to(connector, identity, binding=SESSION)
+    first = connector.complete(answer, binding=SESSION)
+    early, is_spent = iter([False]), RequestRecords.is_spent
+    monkeypatch.setattr(
+        RequestRecords, "is_spent", lambda records, code: next(early, is_spent(records, code))
+    )
+    assert connector.complete(answer, binding=SESSION) == first
     assert identity.counters()["token:authorization_code"] == 1
 
 

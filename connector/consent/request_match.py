@@ -80,7 +80,12 @@ def read_answer(
             store.requests.take(request.state)
         raise
     _refuse_repetition(resources, response, practice_id, binding)
-    request = _match(resources, response.state, practice_id, binding, opened, captured)
+    try:
+        request = _match(resources, response.state, practice_id, binding, opened, captured)
+    except StateMismatchError:
+        if response.state is not None:  # the session's other call may have taken the request meanwhile
+            _refuse_taken(resources, response, practice_id, binding)
+        raise
     if response.iss is None and provider.returns_iss:
         raise AuthorizationResponseError(
             "the answer does not name its issuer, as this provider's answers do",
@@ -115,6 +120,12 @@ def _refuse_repetition(
         response.code
     ):
         return
+    _refuse_taken(resources, response, practice_id, binding)
+
+
+def _refuse_taken(
+    resources: Resources, response: AuthorizationResponse, practice_id: str | None, binding: str | None
+) -> None:
     digest = binding_digest(binding)
     request = resources.store.requests.answered(state=response.state, practice_id=practice_id, binding=digest)
     if request is not None:
