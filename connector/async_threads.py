@@ -139,7 +139,11 @@ def awaited(
     @functools.wraps(method)
     async def call(self: Awaited, /, *args: P.args, **kwargs: P.kwargs) -> R:
         bound: Callable[P, R] = getattr(self._target, method.__name__)
-        return await self._threads.run(functools.partial(bound, *args, **kwargs))
+        try:
+            return await self._threads.run(lambda: bound(*args, **kwargs))
+        except Exception:
+            del args, kwargs  # reporters collect local variables, and a code may be among them
+            raise
 
     return call
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from traceback import walk_tb
+from types import FrameType
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from connector.clock import Clock, clock_skew
@@ -22,6 +22,7 @@ __all__ = [
     "checked",
     "current_actor",
     "each_in_scope",
+    "forget_locals",
     "in_scope",
     "operation",
     "record_call",
@@ -108,41 +109,61 @@ class Scope:
     actor: str = ""
 
 
+# The outside libraries that are called with secrets, or with what holds some.
+_OURS = {
+    "connector",
+    "http",
+    "oauthlib",
+    "psycopg",
+    "psycopg_pool",
+    "requests",
+    "requests_oauthlib",
+    "urllib3",
+}
+_GENERATOR = 0x20 | 0x80 | 0x200  # CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR; `inspect` is slow to load
 _SCOPE: ContextVar[Scope | None] = ContextVar("connector_scope", default=None)
 
 
 @contextmanager
 def in_scope(scope: Scope) -> Iterator[None]:
-    """Do what the block does for a library call; the outermost call counts."""
+    """Do what the block does for a library call; the outermost call counts.
+
+    An error that leaves it takes no local variable of this library's along, nor of the libraries below:
+    reporters such as Sentry collect those, and there may be a code, a token or a password among them.
+    """
     if _SCOPE.get() is not None:
         yield
         return
     token = _SCOPE.set(scope)
     try:
         yield
-    except BaseException as exc:
-        _forget_locals(exc)
+    except BaseException as error:
+        forget_locals(error)
         raise
     finally:
         _SCOPE.reset(token)
 
 
-def _forget_locals(error: BaseException | None) -> None:
-    """Empty the package's frames that an error has left.
-
-    Reporters such as Sentry collect local variables, and those hold codes, tokens and session secrets.
-    """
+def forget_locals(error: BaseException | None) -> None:
+    """Clear the local variables of frames that an error has left, also of its causes."""
     seen: set[int] = set()
-    while error is not None and id(error) not in seen:
+    waiting = [error]
+    while waiting:
+        error = waiting.pop()
+        if error is None or id(error) in seen:
+            continue
         seen.add(id(error))
-        for frame, _ in traceback.walk_tb(error.__traceback__):
-            if frame.f_code.co_filename.startswith(_PACKAGE):
-                with suppress(RuntimeError):  # it is not left yet
+        waiting += [error.__cause__, error.__context__]
+        for frame, _ in walk_tb(error.__traceback__):
+            # A generator may go on: what it raised before may hang on a later error.
+            if _is_ours(frame) and not frame.f_code.co_flags & _GENERATOR:
+                with suppress(RuntimeError):  # it is still running
                     frame.clear()
-        error = error.__cause__ or error.__context__
 
 
-_PACKAGE = os.path.dirname(__file__)
+def _is_ours(frame: FrameType) -> bool:
+    """Return whether a frame is this library's or of one that it calls, and no caller's callback."""
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in _OURS
 
 
 def current_actor() -> str:
@@ -226,7 +247,7 @@ def operation(name: str) -> Callable[[Callable[Concatenate[S, P], R]], Callable[
                 with in_scope(self.scope(name, practice_id if isinstance(practice_id, str) else None)):
                     return method(self, *args, **kwargs)
             finally:
-                del args, kwargs  # see `_forget_locals`
+                del args, kwargs  # see `forget_locals`
 
         return call
 

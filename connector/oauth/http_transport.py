@@ -15,7 +15,7 @@ from requests.utils import select_proxy
 from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
-from connector.calls import record_call
+from connector.calls import forget_locals, record_call
 from connector.oauth.http_body import Limits, read_whole, require_known_coding
 from connector.oauth.http_connection import CURRENT, Exchange, timed
 from connector.oauth.http_environment import Way, find_way, is_http_proxy
@@ -117,6 +117,7 @@ class Transport(HTTPAdapter):
             return response
         except (HTTPError, OSError, ValueError) as exc:
             outcome = type(exc).__name__
+            forget_locals(exc)  # the frames of urllib3 hold the headers, and those the token
             raise request_error(exc, exchange) from exc
         finally:
             CURRENT.reset(token)

@@ -197,9 +197,10 @@ class PostgresDatabase:
             except driver.LOST as exc:
                 if self._refusal is not None and isinstance(exc, driver.NO_SESSION):
                     raise self._refusal from None
-                error = driver.translate(exc, self._url)
-                if driver.is_final(exc) or not deadline.pause(pause):
-                    raise error from None
+                error, is_final = driver.translate(exc, self._url), driver.is_final(exc)
+            # Raised here, so that no frame of the driver's, which knows the password, hangs on it.
+            if is_final or not deadline.pause(pause):
+                raise error
             pause = min(0.05 + pause * 1.5, 1.0)
 
     def _first_session(self, driver: ModuleType) -> None:
@@ -211,9 +212,9 @@ class PostgresDatabase:
                     self._prepare(db)
                     return
             except driver.LOST as exc:
-                error = driver.translate(exc, self._url)
-                if driver.is_final(exc) or not deadline.pause(pause):
-                    raise error from None
+                error, is_final = driver.translate(exc, self._url), driver.is_final(exc)
+            if is_final or not deadline.pause(pause):
+                raise error
             pause = min(pause * 1.5, 1.0)
 
     def _prepare(self, db: psycopg.Connection[Any]) -> None:

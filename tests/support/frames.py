@@ -5,18 +5,24 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
+import psycopg
+import requests
+import urllib3
+
 import connector
 
-_PACKAGE = str(Path(connector.__file__).parent)
+_LIBRARIES = tuple(
+    str(Path(module.__file__ or "").parent) for module in (connector, psycopg, requests, urllib3)
+)
 
 
 def secrets_in_frames(error: BaseException | None, *secrets: str) -> list[str]:
-    """Return the local variables of the package's frames, also of causes, that show one of these texts."""
+    """Return the local variables of library frames, also of causes, that show one of these texts."""
     found, seen = [], set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         for frame, _ in traceback.walk_tb(error.__traceback__):
-            if frame.f_code.co_filename.startswith(_PACKAGE):
+            if frame.f_code.co_filename.startswith(_LIBRARIES):
                 where = f"{Path(frame.f_code.co_filename).name}:{frame.f_code.co_qualname}"
                 found += [f"{where}: {name} = {value!r}" for name, value in frame.f_locals.items()]
         error = error.__cause__ or error.__context__
