@@ -300,3 +300,15 @@ def opened_row(store: Store) -> None:
 def columns_of(path: Path, table: str) -> list[str]:
     with contextlib.closing(sqlite3.connect(path)) as db:
         return [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
+
+
+def test_a_store_without_its_own_record_is_damaged(url: str) -> None:
+    """Nothing is made up for it, and the error says what to do."""
+    store = opened(url, KEY)
+    execute(store, "DELETE FROM ormco_store")
+    store.close()
+    again = store_at(url, keys=KEY)
+    for attempt in (again.ping, again.check, again.rotate_keys, again.facts):
+        with pytest.raises(StoreDamagedError, match="backup|record of its key"):
+            attempt()
+    again.close()

@@ -131,9 +131,8 @@ class StoreKeys:
 
     def record(self) -> KeyRecord:
         """Return what the store says of its key."""
-        row = self._database.one(
-            "SELECT store_id, key_source, key_id, key_proof, sealing FROM ormco_store", ()
-        )
+        sql = "SELECT store_id, key_source, key_id, key_proof, sealing FROM ormco_store"
+        row = self._database.one(sql, ()) or (None,) * 5
         sealing, kinds = row[4], {*map(type, row[:4])}
         if row[0] is None or kinds - {str, type(None)} or type(sealing) not in (int, type(None)):
             raise StoreDamagedError(
