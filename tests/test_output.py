@@ -50,6 +50,28 @@ def test_an_unforeseen_error_does_not_show_its_message(capsys: pytest.CaptureFix
     assert "--verbose" in printed.err
 
 
+@pytest.mark.parametrize(
+    "evil",
+    [
+        "\x1b]8;;http://evil.test\x07",
+        "\x9b2J",
+        "\x1b[2J",
+        "\r",
+        "\u202e",
+        "\u2028",
+        "\x1b]52;c;eA==\x07",
+        "\x1b[8m",
+    ],
+)
+def test_foreign_words_move_no_terminal(capsys: pytest.CaptureFixture[str], evil: str) -> None:
+    """Whoever writes to the database writes to nobody's terminal: no link, no clipboard, no hidden text."""
+    emit({}, f"practice-42\tconnected\n{evil}", as_json=False)
+    report(SettingError(f"connected at {evil}", hint=f"use {evil}"), as_json=False)
+    printed = capsys.readouterr()
+    assert not set("\x1b\x9b\x07\r\u202e\u2028") & set(printed.out + printed.err)
+    assert printed.out.startswith("practice-42\tconnected\n")
+
+
 def test_an_interruption_is_said_briefly(capsys: pytest.CaptureFixture[str]) -> None:
     """Ctrl-C is no mystery, and needs no hint."""
     assert report(KeyboardInterrupt(), as_json=False) == 130

@@ -58,13 +58,14 @@ class ProgressLine:
         share = f" of {_bytes(size)} ({100 * done // size} %)" if size else ""
         line = f"… {_what(file)}: {_bytes(done)}{share}"
         # Spaces over the line before: a terminal without colours gets no sequence that would clear it.
-        write(f"\r{line:{self._width}}", err=True, newline=False)
+        write(f"{line:{self._width}}", err=True, newline=False, over=True)
         self._width = len(line)
 
     def clear(self) -> None:
         """Take the line away."""
         if self._width:
-            write(f"\r{'':{self._width}}\r", err=True, newline=False)
+            write(" " * self._width, err=True, newline=False, over=True)
+            write("", err=True, newline=False, over=True)
             self._width = 0
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "emit_error",
     "fold",
     "mark",
+    "printable",
     "report",
     "say",
     "shown_time",
@@ -54,6 +55,13 @@ _STEPS = {
 }
 
 
+# Colours; then the C0 and C1 controls but for tabs and new lines, and what turns or breaks a line.
+_CONTROLS = re.compile(
+    r"(\x1b\[(?:0|1|3[0-7]|9[0-7])m)"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+)
+
+
 class OutputOptions(NamedTuple):
     """Output options that every command takes."""
 
@@ -76,8 +84,17 @@ def mark(kind: str) -> str:
     return click.style(sign, fg=colour)
 
 
-def write(text: str, *, err: bool = False, newline: bool = True) -> None:
-    """Print text on stdout, or on stderr."""
+def printable(text: str) -> str:
+    """Return text without what makes a terminal do anything: foreign words may come from a database.
+
+    Our own colours stay; so do they in foreign words, where they do no harm.
+    """
+    return _CONTROLS.sub(lambda found: found[1] or " ", text)
+
+
+def write(text: str, *, err: bool = False, newline: bool = True, over: bool = False) -> None:
+    """Print text on stdout, or on stderr; from the beginning of the line, over what is there, if asked to."""
+    text = ("\r" if over else "") + printable(text)
     # Named streams: click takes ASCII for a mistake of the locale, and would write UTF-8 all the same.
     click.echo(text, file=sys.stderr if err else sys.stdout, nl=newline, color=color())
 

@@ -17,7 +17,7 @@ from connector.cli.options import (
     settings_options,
     with_answers,
 )
-from connector.cli.output import emit, mark, say, shown_time
+from connector.cli.output import emit, mark, printable, say, shown_time
 from connector.errors import BrowserUnavailableError, ConsentDeniedError
 from connector.hints import ormco_command
 
@@ -61,7 +61,7 @@ def ask(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise click.UsageError("this cuts something off, and nobody is at a terminal to be asked: add --yes")
-    if not click.confirm(question, err=True):
+    if not click.confirm(printable(question), err=True):
         raise ConsentDeniedError("nothing was done: the answer was no")
 
 

@@ -71,6 +71,9 @@ def ask_person(question: str) -> bool | None:
     """
     import click
 
+    from connector.cli.output import printable
+
+    question = printable(question)
     if sys.stdin.isatty():
         return click.confirm(question, err=True)
     if not sys.stderr.isatty():
