@@ -40,6 +40,39 @@ def revoked(given: bytes, hint: str = "refresh_token") -> ConnectorError | None:
     return revocation_refusal(as_response(given), hint=hint, now=NOW.timestamp())
 
 
+@pytest.mark.parametrize(
+    ("given", "advice"),
+    [
+        (answer("<html>", 200), "A page in place of an answer"),
+        (answer("\n <html>", 299), "A page in place of an answer"),
+        (json_answer({"x": 1}, 200), "Check the provider's addresses."),
+        (answer("", 300), "set token_endpoint to the final address"),
+        (answer("", 399), "set token_endpoint to the final address"),
+        (answer("<html>", 400), "Try again in a few minutes"),
+        (answer("<html>", 404), "Check the provider's addresses."),
+        (answer("<html>", 405), "Check the provider's addresses."),
+        (answer("<html>", 410), "Check the provider's addresses."),
+        (answer("<html>", 406), "Try again in a few minutes"),
+        (answer("<html>", 411), "Try again in a few minutes"),
+        (json_answer({"x": 1}, 502), "Try again in a few minutes"),
+    ],
+)
+@pytest.mark.parametrize("what", ["exchange", "refresh"])
+def test_an_answer_that_is_of_no_use_has_its_own_advice(given: bytes, advice: str, what: str) -> None:
+    """A proxy's page, a redirect, a wrong address and an outage are for different people to mend."""
+    error = outcome(given, what)
+    assert isinstance(error, ProviderUnavailableError)
+    assert error.hint.startswith(advice) or advice in error.hint
+    assert "None" not in f"{error.message} {error.hint}"
+
+
+def test_a_redirect_revokes_nothing() -> None:
+    """Only an answer of success says that a token is gone; a page or a redirect does not."""
+    assert revoked(answer("", 299)) is None
+    for given in (answer("", 300), answer("\n <html>", 200)):
+        assert isinstance(revoked(given), ProviderUnavailableError)
+
+
 def test_a_full_answer_becomes_a_token_set() -> None:
     """All that the provider granted is kept."""
     granted = TOKENS | {"scope": "openid api", "id_token": "a.b.c", "token_type": "bearer"}
