@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import signal
 import stat
 import sys
 import threading
@@ -19,6 +21,7 @@ from connector.store import Store, new_key
 from connector.store.keys import key_file, load_keys, parse_keys
 from connector.store.sealing import KeyRing, key_id
 from tests.support.clock import ManualClock
+from tests.support.old_stores import MADE_AT, old_store
 from tests.support.stores import KEY, OTHER_KEY, fresh_url, put, row_of, store_at, value_of
 
 
@@ -267,6 +270,53 @@ def test_rotate_reaches_every_row(tmp_path: Path) -> None:
         for row in store.database.all("SELECT access_sealed FROM ormco_connections", ())
     }
     assert ids == {store.facts()["key_id"]}
+    store.close()
+
+
+def test_rotate_to_a_newer_form_of_the_same_key(tmp_path: Path) -> None:
+    """What an earlier release has sealed gets today's form, though its key stays the same."""
+    store = store_at(old_store("sqlite", tmp_path), clock=ManualClock(MADE_AT))
+    before = sealed_values(store)
+    assert {value[:1] for value in before} == {b"\1"}
+    assert store.rotate_keys() > 0
+    after = sealed_values(store)
+    assert {value[:1] for value in after} == {b"\2"}
+    assert {value[1:9] for value in after} == {value[1:9] for value in before}
+    assert len(after) >= len(before)
+    store.close()
+
+
+def sealed_values(store: Store) -> list[bytes]:
+    """What is sealed in rows and in open requests."""
+    sql = (
+        "SELECT access_sealed FROM ormco_connections UNION ALL SELECT refresh_sealed FROM ormco_connections "
+        "UNION ALL SELECT policy_sealed FROM ormco_connections UNION ALL SELECT sealed FROM ormco_requests"
+    )
+    return [value for (value,) in store.database.all(sql, ()) if value is not None]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_fork_while_a_thread_looks_for_the_keys(tmp_path: Path, fake_keyring: FakeKeyring) -> None:
+    """A child does not wait for a thread that only its parent has."""
+    filled(fresh_url("sqlite", tmp_path), None).close()
+    store = store_at(fresh_url("sqlite", tmp_path), keys=None)
+    fake_keyring.unlocked.clear()
+    looking = threading.Thread(target=store.keys.ring)
+    looking.start()
+    time.sleep(0.3)
+    child = os.fork()
+    if child == 0:
+        try:
+            fake_keyring.unlocked = threading.Event()
+            fake_keyring.unlocked.set()
+            signal.alarm(20)
+            os._exit(0 if store.keys.ring().ids else 1)
+        finally:
+            os._exit(2)
+    fake_keyring.unlocked.set()
+    looking.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     store.close()
 
 

@@ -25,6 +25,7 @@ from connector.oauth.token_set import TokenSet
 from connector.refresh import AccessTokens, schedule
 from connector.refresh.rotate import Rotator
 from connector.store import Store
+from connector.store.process import this_process
 from tests.support.clock import ManualClock
 from tests.support.stores import fresh_url, put, row_of, store_at, token_set, tokens_on, value_of
 from tests.support.token_server import TokenServer
@@ -252,6 +253,25 @@ def test_refusal_after_a_lost_answer_says_so(store: Store, clock: ManualClock) -
     clock.advance(20)
     with pytest.raises(NeedsRepairError, match="answer_lost"):
         tokens.access_token("p")
+
+
+def test_a_late_write_of_a_killed_process_is_no_refusal_without_a_word(
+    store: Store, clock: ManualClock
+) -> None:
+    """An old token that is sent again because newer ones were stored late is a lost answer."""
+    refused = GrantRefusedError("reuse", certain=True)
+    endpoint = FakeEndpoint(store, refused, refused)
+    first = store.grants.claim(put(store, "p", age=3700), 100.0)
+    assert first is not None
+    killed = store.grants.change(first, {"refresh_by": f"{this_process().rpartition(' ')[0]} 1"})
+    assert killed is not None
+    endpoint.during = lambda: store.grants.settle(killed, token_set("p", clock=clock, number=1))
+    assert handing_out(store, endpoint).access_token("p") == "at-p-1"
+    endpoint.during = lambda: None
+    clock.advance(3700)
+    with pytest.raises(NeedsRepairError):
+        handing_out(store, endpoint).access_token("p")
+    assert row_of(store, "p").reason == "answer_lost"
 
 
 def test_doubtful_refusal_is_not_sent_again_if_there_are_newer_tokens(store: Store) -> None:

@@ -174,6 +174,43 @@ def test_a_fault_keeps_the_tokens_and_the_same_command_goes_on(
     assert connector.status(PRACTICE).state is ConnectionState.REVOKED
 
 
+@pytest.mark.parametrize("method", ["interactive", "server", "by_hand"])
+@pytest.mark.parametrize("fault", ["outage", "captive-portal", "text-500", "rate-limited"])
+def test_the_wish_is_recorded_whatever_is_down(
+    sandbox: RunningSandbox, fault: str, method: str, env: dict[str, str]
+) -> None:
+    """A process that has to discover the provider first records the wish before: nobody gets a token."""
+    with opened(env) as connector:
+        connect(connector, sandbox)
+    sandbox.set_scenarios(fault)
+    with opened(env) as connector:
+        page = Removal(remove=PageVisitor(sandbox))
+        with pytest.raises(ConnectorError):
+            revoke_by(method, connector, page)
+        assert connector.status(PRACTICE).state is ConnectionState.REVOKING
+        with pytest.raises(RevokedError):
+            connector.access_token(PRACTICE)
+    sandbox.set_scenarios()
+    with opened(env) as connector:
+        assert connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(sandbox))).wiped
+
+
+def revoke_by(method: str, connector: Connector, page: Removal) -> Revocation:
+    if method == "by_hand":
+        return connector.confirm_revoked(PRACTICE)
+    if method == "server":
+        return connector.revoke(PRACTICE, interactive=False)
+    return connector.revoke(PRACTICE, removal=page)
+
+
+def test_both_tokens_are_given_to_the_endpoint(identity: RunningSandbox, store_url: str) -> None:
+    """Some servers end only the token that they are given."""
+    with opened(settings(identity, store_url)) as connector:
+        connect(connector, identity)
+        connector.revoke(PRACTICE, interactive=False)
+    assert identity.counters()["revocations"] == 2
+
+
 def run(connector: Connector, removal: Removal) -> Revocation | Exception:
     try:
         return connector.revoke(PRACTICE, removal=removal)

@@ -239,7 +239,7 @@ class Rotator:
     def _refused(self, claimed: Row, exc: GrantRefusedError, *, was_lost: bool) -> Row:
         present = self._store.grants.row(claimed.practice_id, claimed.slot)
         if present is not None and present.generation != claimed.generation:
-            return present  # ours was an old one: another process has stored newer tokens
+            return self._after_reuse(present)  # another process has stored newer tokens
         self._troubles.pop((claimed.practice_id, claimed.slot), None)
         if claimed.slot != LIVE or claimed.state not in _ALIVE:
             self._store.grants.end_lease(claimed, lost=False)
@@ -251,6 +251,17 @@ class Rotator:
             "%s needs repair: %s", claimed.practice_id, exc.message, extra=_facts(claimed, "needs_repair")
         )
         raise needs_repair(claimed.practice_id, reason) from None
+
+    def _after_reuse(self, present: Row) -> Row:
+        """Note that an old refresh token was sent again, beside the newer tokens of a row.
+
+        The process that stored them was killed while its last write was on the way, or slept. A provider that
+        detects reuse has ended the grant for it; whoever finds it dead is then told of a lost answer.
+        """
+        if present.refresh_sends or present.is_leased:
+            return present
+        note = {"refresh_sends": 1, "refresh_since": FromNow()}
+        return self._store.grants.change(present, note) or present
 
     def _postpone(
         self, claimed: Row, exc: ProviderUnavailableError | ConfigurationError, *, was_lost: bool

@@ -81,13 +81,10 @@ def revoke(resources: Resources, practice_id: str, removal: Removal) -> Revocati
 
 def _revoke(resources: Resources, practice_id: str, removal: Removal) -> Revocation:
     rows = _get(resources, practice_id)
-    if rows.unverified is not None and rows.unverified.confirm_by is not None:
-        # It may be a stranger's, whom nothing that is done to this practice's account cuts off.
-        drop_unverified(resources, rows.unverified, unconfirmed(rows.unverified))
-        rows = _get(resources, practice_id)
+    if not is_over(rows):
+        rows = _record_wish(resources, practice_id, removal)
     if is_over(rows):
         return Revocation(connection=_connection(rows), method="already_gone")
-    rows = _record_wish(resources, practice_id, removal)
     if removal.done:
         return _conclude(resources, practice_id, removal, "by_hand")
     if _tell_endpoint(resources, rows, removal):
@@ -143,7 +140,11 @@ def _record_wish(resources: Resources, practice_id: str, removal: Removal) -> Ro
         events = [_event(resources, practice_id, "begun", state=ConnectionState.REVOKING)]
         resources.store.grants.change(row, changes, events if row is rows.main else ())
     removal.progress("recorded")
-    return rows
+    if rows.unverified is None or rows.unverified.confirm_by is None:
+        return rows
+    # It may be a stranger's, whom nothing that is done to this practice's account cuts off.
+    drop_unverified(resources, rows.unverified, unconfirmed(rows.unverified))
+    return _get(resources, practice_id)
 
 
 def _holds(row: Row) -> bool:

@@ -124,6 +124,7 @@ class StoreKeys:
     def use(self, ring: KeyRing) -> None:
         """Use other keys from now on."""
         self._ring = ring
+        self.accepts_first = self.record().sealing < 2
 
     def forget(self) -> None:
         """Look for the keys again at the next use."""
