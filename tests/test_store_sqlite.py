@@ -230,9 +230,17 @@ def test_disk_that_fills_up_during_the_call(tmp_path: Path) -> None:
 
 
 @posix
-def test_status_on_a_full_disk(tmp_path: Path) -> None:
-    """What is stored can be looked at while the disk is full."""
-    assert _on_a_small_disk(tmp_path, "status") == "connected, {'connected': 1}"
+@pytest.mark.parametrize(
+    ("scenario", "wrote"),
+    [
+        ("read", "True, reserve kept: False"),
+        ("read without reserve", "StoreUnavailableError, reserve kept: False"),
+    ],
+)
+def test_reading_on_a_full_disk(tmp_path: Path, scenario: str, wrote: str) -> None:
+    """What is stored is shown and handed out while the disk is full; the reserve is for writes alone."""
+    found = "{'connected': 2}, at-fresh-0, wrote: "
+    assert _on_a_small_disk(tmp_path, scenario) == found + wrote
 
 
 @posix

@@ -57,7 +57,8 @@ def migrate(transact: Transact, execute: Execute, dialect: Dialect, clock: Clock
             continue
         if step.prepare is not None:
             step.prepare(transact, dialect, clock)
-        if step.index is not None and not _build_index(execute, dialect, *step.index):
+        is_apart = step.index is not None and dialect.concurrent_indexes
+        if is_apart and not _build_index(execute, dialect, *step.index):  # type: ignore[misc]
             return  # another process is at it
         transact(lambda run, number=number, step=step: _take(run, number, step, dialect))  # type: ignore[misc]
 
@@ -89,6 +90,8 @@ def _take(execute: Execute, number: int, step: Step, dialect: Dialect) -> None:
     if _version(execute) >= number:  # another process was faster
         return
     step.change(execute, dialect)
+    if step.index is not None and not dialect.concurrent_indexes:
+        execute("CREATE INDEX IF NOT EXISTS {} ON {}".format(*step.index), ())
     columns, marks = "version, applied_at", f"?, {dialect.now}"
     if number > len(FIRST_STEPS):
         columns, marks = f"{columns}, compatible_from", f"{marks}, ?"
@@ -104,9 +107,6 @@ def _run(execute: Execute, *statements: str) -> None:
 
 def _build_index(execute: Execute, dialect: Dialect, name: str, columns: str) -> bool:
     """Build an index, unless another process does; return whether it is there."""
-    if not dialect.concurrent_indexes:
-        execute(f"CREATE INDEX IF NOT EXISTS {name} ON {columns}", ())
-        return True
     lease, owner = f"the index {name}", this_process()
     for (holder,) in execute("SELECT owner FROM ormco_leases WHERE name = ?", (lease,)).fetchall():
         if is_gone(holder):

@@ -108,10 +108,9 @@ class SqliteDatabase:
             try:
                 self._readers.append(self._prepare())
             except StoreError as exc:
-                # On a full disk even a reader has no room for SQLite's index of the log.
-                if not is_full(exc) or not self._reserve.give_up():
+                if not is_full(exc):
                     raise
-                self._readers.append(self._prepare())
+                self._prepare_on_a_full_disk()
             self._check_place()  # what was planted meanwhile
             self._is_open = True
 
@@ -120,17 +119,32 @@ class SqliteDatabase:
         try:
             db = self._readers.pop()
         except IndexError:
-            db = self._connect()
+            try:
+                db = self._connect()
+            except StoreError as exc:
+                return self._fetch_alone(sql, args, exc)
         try:
             rows = db.execute(sql, args).fetchall()
         except sqlite3.Error as exc:
             db.close()
-            raise translate(exc, self._path) from exc
+            return self._fetch_alone(sql, args, translate(exc, self._path))
         except BaseException:
             db.close()
             raise
         self._readers.append(db)
         return rows
+
+    def _fetch_alone(self, sql: str, args: Sequence[object], error: StoreError) -> list[Any]:
+        """Read without the index of the log that processes share, if it is that which has no room."""
+        if not is_full(error):
+            raise error
+        db = self._connect(alone=True)
+        try:
+            return db.execute(sql, args).fetchall()
+        except sqlite3.Error as exc:
+            raise translate(exc, self._path) from exc
+        finally:
+            db.close()
 
     def apply(self, statements: Sequence[Statement]) -> list[int]:
         """Run statements in a transaction, together with other threads'; return once it is on the disk."""
@@ -212,20 +226,34 @@ class SqliteDatabase:
                 "your own.",
             ) from None
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self, *, alone: bool = False) -> sqlite3.Connection:
+        db = None
         try:
             db = sqlite3.connect(
                 self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
             db.create_function("ormco_now", 0, self._clock.time)
+            if alone:  # the index of the log is in memory, and others wait until this handle is closed
+                db.execute("PRAGMA locking_mode = EXCLUSIVE")
             db.execute("PRAGMA synchronous = FULL")
             db.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten, not only given free
         except sqlite3.Error as exc:
+            if db is not None:
+                db.close()  # or it keeps its lock
             raise translate(exc, self._path) from exc
         return db
 
-    def _prepare(self) -> sqlite3.Connection:
-        db = self._connect()
+    def _prepare_on_a_full_disk(self) -> None:
+        """Make ready at least to read; the room that is kept for new tokens is not given up for that."""
+        try:
+            self._prepare(alone=True).close()
+        except StoreError as exc:
+            if not is_full(exc) or not self._reserve.give_up():
+                raise
+            self._readers.append(self._prepare())
+
+    def _prepare(self, *, alone: bool = False) -> sqlite3.Connection:
+        db = self._connect(alone=alone)
         try:
             self._check_format(db)
             return db
@@ -267,20 +295,24 @@ class SqliteDatabase:
 
     def _commit(self, jobs: Sequence[Job[Any]]) -> None:
         self.open()
-        for attempt in (1, 2):
-            if self._writer is None:
-                self._writer = self._connect_writer()
-            try:
-                self._run(self._writer, jobs)
-                return
-            except sqlite3.Error as exc:
-                self._abandon()
-                error = translate(exc, self._path)
-                if attempt == 2 or not is_full(error) or not self._reserve.give_up():
-                    raise error from exc
-            except BaseException:
-                self._abandon()
+        try:
+            self._attempt(jobs)
+        except StoreError as exc:
+            if not is_full(exc) or not self._reserve.give_up():
                 raise
+            self._attempt(jobs)
+
+    def _attempt(self, jobs: Sequence[Job[Any]]) -> None:
+        if self._writer is None:
+            self._writer = self._connect_writer()
+        try:
+            self._run(self._writer, jobs)
+        except sqlite3.Error as exc:
+            self._abandon()
+            raise translate(exc, self._path) from exc
+        except BaseException:
+            self._abandon()
+            raise
 
     def _run(self, db: sqlite3.Connection, jobs: Sequence[Job[Any]]) -> None:
         if len(jobs) == 1 and jobs[0].single:

@@ -1,4 +1,4 @@
-"""Refresh on a full disk: arguments are a folder on a small file system, and "before", "during", "status"."""
+"""Refresh on a full disk: arguments are a folder on a small file system, and a scenario of `main`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from connector.errors import ConnectorError
 from connector.oauth.token_set import TokenSet
 from connector.refresh import AccessTokens
 from connector.refresh.rotate import RefreshEndpoint, Rotator
+from connector.store import Store
 from tests.support.stores import endpoint_of, put, row_of, store_at
 from tests.support.token_server import TokenServer
 
@@ -37,14 +38,30 @@ class _Filling:
         return tokens
 
 
+def _read(store: Store) -> str:
+    """Look at what is stored, and ask for a token; then try to write."""
+    put_at = row_of(store, "fresh")
+    store.ping()
+    held = store.grants.held("fresh")
+    try:
+        wrote = str(store.grants.change(put_at, {"last_error": "x" * 100_000}) is not None)
+    except ConnectorError as exc:
+        wrote = type(exc).__name__
+    return f"{store.overview.summary().states}, {held and held.value}, wrote: {wrote}"
+
+
 def main(folder: Path, scenario: str) -> str:
     store = store_at(f"sqlite:///{folder}/store.db")
     store.check()
     put(store, "p", age=3700)
-    if scenario == "status":
+    put(store, "fresh")
+    if scenario in ("read", "no reserve"):
         store.close()
+        reserve = folder / "store.db-reserve"
+        if scenario != "read":
+            reserve.unlink()
         _fill(folder)
-        return f"{row_of(store, 'p').state}, {store.overview.summary().states}"
+        return _read(store) + f", reserve kept: {reserve.exists()}"
     with TokenServer() as server:
         endpoint: RefreshEndpoint = endpoint_of(server.url)("test")
         if scenario == "before":
