@@ -234,7 +234,7 @@ def test_disk_that_fills_up_during_the_call(tmp_path: Path) -> None:
     ("scenario", "wrote"),
     [
         ("read", "True, reserve kept: False"),
-        ("read without reserve", "StoreUnavailableError, reserve kept: False"),
+        ("no reserve", "StoreUnavailableError, reserve kept: False"),
     ],
 )
 def test_reading_on_a_full_disk(tmp_path: Path, scenario: str, wrote: str) -> None:

@@ -18,6 +18,9 @@ from connector.store.process import is_gone, this_process
 __all__ = ["WatchClaim", "WatchClaims", "WatchOutcome", "WatchScope"]
 
 _CHUNK = 400
+_ENROLLED_AT_ONCE = 2000
+_ENROL = "INSERT INTO ormco_watch_claims (watch, practice_id, due_at, failures)"
+_UNLESS_THERE = "ON CONFLICT (practice_id, watch) DO NOTHING"
 _CAN_BE_WATCHED = "slot = 'live' AND provider = ? AND state NOT IN ('revoking', 'revoked')"
 
 
@@ -87,28 +90,29 @@ class WatchClaims:
 
     def enrol(self, scope: WatchScope) -> float:
         """Make rows for practices that have none yet, due at once; return the database's time."""
-        insert = "INSERT INTO ormco_watch_claims (watch, practice_id, due_at, failures) "
         if scope.practice_ids is None:
-            select = (
-                f"SELECT CAST(? AS TEXT), practice_id, {self._now}, 0 "  # noqa: S608
-                f"FROM ormco_connections k WHERE {_CAN_BE_WATCHED} AND substr(practice_id, 1, 4) <> 'lab:' "
-                "AND NOT EXISTS (SELECT 1 FROM ormco_watch_claims c "
-                "WHERE c.watch = ? AND c.practice_id = k.practice_id) "
-            )
-            sources: list[tuple[str, tuple[str, ...]]] = [
-                (select, (scope.watch, scope.provider, scope.watch))
-            ]
+            # Some at a time: no statement takes long, however many practices there are, and other processes
+            # that begin with this one wait for none.
+            while not self._enrol_some(scope):
+                pass
         else:
-            sources = [
-                (f"VALUES (?, ?, {self._now}, 0) ", (scope.watch, each)) for each in scope.practice_ids
-            ]
+            sql = f"{_ENROL} VALUES (?, ?, {self._now}, 0) {_UNLESS_THERE}"
+            self._db.apply([(sql, (scope.watch, each)) for each in scope.practice_ids])
+        return float(self._db.one(f"SELECT {self._now}", ())[0])
 
-        def work(execute: Execute) -> float:
-            for source, args in sources:
-                execute(f"{insert}{source}ON CONFLICT (practice_id, watch) DO NOTHING", args)
-            return float(execute(f"SELECT {self._now}", ()).fetchone()[0])
-
-        return float(self._db.write(work))
+    def _enrol_some(self, scope: WatchScope) -> bool:
+        """Make rows for some practices that have none yet; return whether there are no more."""
+        new = (
+            f"FROM ormco_connections k WHERE {_CAN_BE_WATCHED} AND substr(practice_id, 1, 4) <> 'lab:' "  # noqa: S608
+            "AND NOT EXISTS (SELECT 1 FROM ormco_watch_claims c "
+            "WHERE c.watch = ? AND c.practice_id = k.practice_id)"
+        )
+        select = f"SELECT CAST(? AS TEXT), practice_id, {self._now}, 0 {new} ORDER BY practice_id LIMIT ?"
+        args = (scope.watch, scope.provider, scope.watch, _ENROLLED_AT_ONCE)
+        if self._db.apply([(f"{_ENROL} {select} {_UNLESS_THERE}", args)])[0]:
+            return False
+        # Another process may have been faster with these.
+        return self._db.one(f"SELECT 1 {new} LIMIT 1", (scope.provider, scope.watch)) is None
 
     def claim(
         self, scope: WatchScope, *, limit: int, lease: float, not_looked_since: float | None = None
