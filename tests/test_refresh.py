@@ -616,3 +616,17 @@ def test_fork_while_a_thread_refreshes(tmp_path: Path, server: TokenServer) -> N
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert server.counts()["calls"] == 1
     store.close()
+
+
+def test_a_full_memory_forgets_the_oldest_token(
+    store: Store, tokens: AccessTokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At its limit the memory makes room for one more token at a time, and none for one that it has."""
+    monkeypatch.setattr("connector.refresh.access._LARGEST_CACHE", 3)
+    names = ["p1", "p2", "p3", "p4"]
+    for name in names:
+        put(store, name)
+        tokens.access_token(name)
+    assert [tokens.cached_value(name, 0) for name in names] == [None, "at-p2-0", "at-p3-0", "at-p4-0"]
+    tokens.refresh("p4")
+    assert tokens.cached_value("p2", 0) == "at-p2-0"

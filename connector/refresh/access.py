@@ -7,6 +7,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -426,8 +427,9 @@ class AccessTokens:
         expires_at = row.valid_until + offset
         check_at = min(now + _RECHECK_SECONDS, refresh_at if now < refresh_at else expires_at)
         cached = _Cached(value, row.generation, now, check_at, refresh_at, expires_at)
-        while len(self._cache) >= _LARGEST_CACHE:
-            self._cache.pop(next(iter(self._cache)), None)  # the oldest
+        while practice_id not in self._cache and len(self._cache) >= _LARGEST_CACHE:
+            with suppress(RuntimeError, StopIteration):  # another thread has changed it in between
+                self._cache.pop(next(iter(self._cache)), None)  # the oldest
         if not self._is_closed:
             self._cache[practice_id] = cached
         return cached
