@@ -43,6 +43,24 @@ def test_enrol_takes_in_connected_practices(store: Store) -> None:
     assert names(claim(store)) == ["linden"]
 
 
+def test_enrol_takes_in_some_at_a_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many practices there are, all are taken in, by statements that each take in a few."""
+    monkeypatch.setattr("connector.store.watch_claims._ENROLLED_AT_ONCE", 3)
+    connect(store, *(f"p{number}" for number in range(10)))
+    applied: list[int] = []
+    apply = store.database.db.apply
+
+    def count(statements: Any) -> Any:
+        counts = apply(statements)
+        applied.extend(counts)
+        return counts
+
+    monkeypatch.setattr(store.database.db, "apply", count)
+    store.watch_claims.enrol(EVERYBODY)
+    assert applied == [3, 3, 3, 1, 0]
+    assert len(names(claim(store, limit=20))) == 10
+
+
 def test_claimed_practice_is_nobody_else_s(store: Store, url: str) -> None:
     """What one process has claimed no other gets, until it is settled and due again."""
     connect(store, "maple")
