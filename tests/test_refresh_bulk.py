@@ -11,6 +11,7 @@ import pytest
 from connector.refresh.bulk import Done, refresh_due
 from connector.refresh.pace import Pace
 from connector.store import Store
+from connector.store.grants import FromNow
 from tests.support.clock import ManualClock
 from tests.support.stores import put, store_at, tokens_on
 from tests.support.token_server import TokenServer
@@ -111,6 +112,14 @@ def test_tokens_that_end_at_once_end_no_run(store: Store, server: TokenServer) -
     server.set(expires_in=1, latency=0.3)
     summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=replace(FAST, at_once=1))
     assert (summary.total, summary.refreshed) == (5, 5)
+
+
+def test_a_row_with_times_of_a_wrong_clock_is_refreshed(store: Store, server: TokenServer) -> None:
+    """What was refreshed while a clock was years ahead does not wait for years."""
+    years = FromNow(1e8)
+    put(store, "p", refreshed_at=years, expires_at=FromNow(1e8 + 3600), due_at=FromNow(1e8 + 3600))
+    assert refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST).refreshed == 1
+    assert refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST).total == 0
 
 
 def test_one_refusal_slows_down_and_stops_nobody(store: Store, server: TokenServer) -> None:

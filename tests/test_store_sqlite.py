@@ -274,3 +274,10 @@ def test_nothing_stays_of_what_was_deleted(tmp_path: Path, how: str) -> None:
         store.database.scrub()
     assert kept() == []
     store.close()
+
+
+def test_lag_is_read_from_an_index(store: Store) -> None:
+    """A monitor's look at what is overdue reads no rows, however many there are."""
+    sql = "SELECT COUNT(*), MIN(due_at) FROM ormco_connections WHERE due_at < 0 AND failures = 0"
+    plan = " ".join(str(row) for row in store.database.all(f"EXPLAIN QUERY PLAN {sql}", ()))
+    assert "COVERING INDEX ormco_connections_due" in plan

@@ -199,10 +199,10 @@ class AccessTokens:
             connector.errors.ConnectorError: as `token` does.
         """
         row = self._usable(practice_id, self._store.grants.rows(practice_id)).live
-        if row is None or row.due_at is None or row.due_at - row.now > within or row.is_leased:
+        if row is None or row.due_at is None or row.is_leased:
             return False
         half_over = (row.refreshed_at or 0.0) + (row.due_at - (row.refreshed_at or 0.0)) / 2
-        if row.lasts() and row.now < half_over:
+        if row.lasts() and (row.due_at - row.now > within or row.now < half_over):
             return False
         before_call()
         with self._store.audit.deferred(), self._locks.hold(practice_id, 0.0) as was_free:

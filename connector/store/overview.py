@@ -11,7 +11,6 @@ from itertools import chain, groupby, islice
 from connector.clock import Clock, from_timestamp
 from connector.connection import Connection, ConnectionState
 from connector.errors import StoreDamagedError
-from connector.store.held_token import CLOCK_TOLERANCE
 from connector.store.lazy_database import LazyDatabase
 from connector.store.practice_names import PracticeNames
 from connector.store.row import COLUMNS, LONGEST_BACKOFF, TABLE, Row, Rows
@@ -20,6 +19,7 @@ __all__ = ["DueGrant", "Overview", "StoreSummary", "shown"]
 
 _PAGE = 500
 _DEGRADED_SECONDS = 3600.0
+_LONGEST_LIFE = 2 * 86400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,11 +199,9 @@ def shown(found: Sequence[Row]) -> Connection:
 
 
 def _is_due(now: str) -> str:
-    # A token whose times a wrong clock has set is due at once.
+    # No token is said to be due in days: a wrong clock has set it, and it is due at once.
     return (
-        "due_at IS NOT NULL "
-        f"AND (retry_at IS NULL OR retry_at <= {now} OR retry_at >= {now} + {LONGEST_BACKOFF}) "
-        f"AND (refreshed_at > {now} + {CLOCK_TOLERANCE} "
-        f"OR (due_at <= {now} + ? AND COALESCE(refreshed_at, 0) < ? "
+        f"(retry_at IS NULL OR retry_at <= {now} OR retry_at >= {now} + {LONGEST_BACKOFF}) "
+        f"AND (due_at > {now} + {_LONGEST_LIFE} OR (due_at <= {now} + ? AND COALESCE(refreshed_at, 0) < ? "
         f"AND COALESCE(refreshed_at, 0) + due_at <= 2 * {now}))"
     )

@@ -143,6 +143,18 @@ def m009_months(execute: Execute, dialect: Dialect) -> None:
     _run(execute, *dialect.month_steps)
 
 
+def m010_due(execute: Execute, dialect: Dialect) -> None:
+    """Find what is due without reading all rows, where that costs little.
+
+    On PostgreSQL a refresh then touches no index (HOT), which is worth more; its rows are read faster, too.
+    """
+    if not dialect.concurrent_indexes:
+        _run(
+            execute,
+            "CREATE INDEX IF NOT EXISTS ormco_connections_due ON ormco_connections (due_at, failures)",
+        )
+
+
 _STEPS: tuple[Step, ...] = (
     *(Step(change=change) for change in FIRST_STEPS),
     Step(change=m005_grants, prepare=end_refreshes),
@@ -150,6 +162,7 @@ _STEPS: tuple[Step, ...] = (
     Step(change=m007_key_holders, compatible_from=5),
     Step(index=("ormco_events_at", "ormco_events (at, sequence)"), compatible_from=5),
     Step(change=m009_months, compatible_from=5),
+    Step(change=m010_due, compatible_from=5),
 )
 
 
