@@ -85,7 +85,7 @@ def jwt_claims(token: str, *, part: int = 1) -> dict[str, object]:
 
 def _token_text(value: object) -> str | None:
     # RFC 6749 A.12. Anything else could break out of the Authorization header.
-    if isinstance(value, str) and value.strip() and all(" " <= char <= "~" for char in value):
+    if isinstance(value, str) and value.strip() and value.isascii() and value.isprintable():
         return value
     return None
 
