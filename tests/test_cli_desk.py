@@ -61,6 +61,7 @@ def test_link_works_once(process: subprocess.Popen[str]) -> None:
         refused = opened(desk, second)
         assert refused.status_code == 403
         assert "Start “ormco desk” again" in refused.text
+        assert "frame-ancestors 'none'" in refused.headers["Content-Security-Policy"]
         assert second.get(desk["url"], timeout=TIMEOUT).status_code == 403
 
 

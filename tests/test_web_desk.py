@@ -98,6 +98,8 @@ def test_changes_name_the_practices(browser: Browser, connector: Connector, clas
     connect(connector, classic)
     found = client.get("/desk/changes").get_json()
     assert found["practices"] == ["practice-42"]
+    assert client.get(f"/desk/changes?after={10**20}").get_json()["practices"] == []
+    assert client.get(f"/desk/changes?after={-(10**20)}").get_json() == found
     assert client.get(f"/desk/changes?after={found['after']}").get_json() == {
         "after": found["after"],
         "practices": [],

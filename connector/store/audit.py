@@ -24,6 +24,7 @@ __all__ = ["AuditLog", "Guard"]
 _COLUMNS = "sequence, at, kind, outcome, practice_id, actor, state, detail"
 _INSERTED = "sequence, nonce, at, kind, outcome, practice_id, actor, state, detail"
 _PRUNED_AT_ONCE = 5000
+_LAST = 2**63 - 1  # the greatest number that a database has for a sequence
 _MONTH_SECONDS = 600.0  # to count the events of a month that is dropped
 # Two servers' clocks are less apart than this: an event that comes later has no time that is so much earlier.
 _CLOCKS_APART = 3600.0
@@ -126,7 +127,7 @@ class AuditLog:
         """
         if since is not None:
             after = max(after, self._before(since))
-        where, args = "sequence > ?", [after]  # type: tuple[str, list[object]]
+        where, args = "sequence > ?", [max(0, min(after, _LAST))]  # type: tuple[str, list[object]]
         for condition, value in (("practice_id = ?", practice_id), ("at >= ?", since and since.timestamp())):
             if value is not None:
                 where, args = f"{where} AND {condition}", [*args, value]

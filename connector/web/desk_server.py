@@ -18,7 +18,7 @@ from flask import Flask, abort, make_response, redirect, request
 from werkzeug.exceptions import HTTPException
 
 from connector.web.desk import SupportPerson, desk_pages
-from connector.web.page_security import refused_page
+from connector.web.page_security import add_headers, refused_page
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -86,6 +86,7 @@ class DeskServer:
         pages = desk_pages(connector, authorize=authorize, hosts={host})
         app.register_blueprint(pages)
         app.register_error_handler(HTTPException, refused_page)
+        app.after_request(add_headers)
         app.context_processor(lambda: {"blueprint": pages.name})
         return app
 
@@ -104,7 +105,6 @@ class DeskServer:
             response = make_response(redirect("/", 303))
             # Lax: the page that sends the token is a local file, which is another site.
             response.set_cookie(self._cookie, self._session, httponly=True, samesite="Lax")
-            response.headers["Cache-Control"] = "no-store"
             return response
 
         return view

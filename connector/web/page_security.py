@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 from connector.errors import ConnectorError, SettingError
 from connector.words import page_hint, sentence
 
-__all__ = ["PageSecurity", "error_page", "refused_page"]
+__all__ = ["PageSecurity", "add_headers", "error_page", "refused_page"]
 
 # Not "no-referrer": browsers then send `Origin: null` with the forms of these pages too. The callback, whose
 # address contains the code, sets that for itself; `no-store` keeps it out of the browser's cache. No
@@ -123,8 +123,7 @@ class PageSecurity:
             abort(400, "This page is out of date. Go back, reload it, and try again.")
 
     def _finish(self, response: Response) -> Any:
-        for name, value in _HEADERS.items():
-            response.headers.setdefault(name, value)
+        add_headers(response)
         if request.is_secure:
             response.headers.setdefault("Strict-Transport-Security", f"max-age={_TWO_YEARS}")
         if "ormco_session" in g and request.cookies.get(self._cookie_name()) != g.ormco_session:
@@ -133,6 +132,13 @@ class PageSecurity:
                 self._cookie_name(), g.ormco_session, secure=request.is_secure, httponly=True, samesite="Lax"
             )
         return response
+
+
+def add_headers(response: Response) -> Response:
+    """Let no other site show, read or keep a page, and nothing run on it but its own scripts."""
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
 
 
 def error_page(error: ConnectorError) -> tuple[str, int]:
