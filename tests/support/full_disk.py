@@ -64,9 +64,9 @@ def main(folder: Path, scenario: str) -> str:
         return _read(store) + f", reserve kept: {reserve.exists()}"
     with TokenServer() as server:
         endpoint: RefreshEndpoint = endpoint_of(server.url)("test")
+        (folder / "store.db-reserve").unlink()  # as if somebody had cleaned up
         if scenario == "before":
             store.close()
-            (folder / "store.db-reserve").unlink()  # as if somebody had cleaned up
             _fill(folder)
         else:
             endpoint = _Filling(folder, server.url)
