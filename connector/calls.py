@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -120,6 +121,8 @@ _OURS = {
     "requests_oauthlib",
     "urllib3",
 }
+# What not every database takes in a text: NUL, and half of a surrogate pair.
+_NEVER_STORED = re.compile("[\0\ud800-\udfff]")
 _GENERATOR = 0x20 | 0x80 | 0x200  # CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR; `inspect` is slow to load
 _SCOPE: ContextVar[Scope | None] = ContextVar("connector_scope", default=None)
 
@@ -218,14 +221,9 @@ def checked(method: Callable[Concatenate[T, P], R]) -> Callable[Concatenate[T, P
 
 def _require_text(name: str, value: object) -> None:
     # What was pasted may hold anything: it is read with care.
-    if isinstance(value, str) and (name == "redirect_url" or _can_be_stored(value)):
+    if isinstance(value, str) and (name == "redirect_url" or not _NEVER_STORED.search(value)):
         return
     raise SettingError(f"{name} is not a text that can be stored", hint="Pass a str of visible characters.")
-
-
-def _can_be_stored(text: str) -> bool:
-    """Return whether every database takes a text: no NUL, and no half of a surrogate pair."""
-    return "\0" not in text and not any("\ud800" <= each <= "\udfff" for each in text)
 
 
 def operation(name: str) -> Callable[[Callable[Concatenate[S, P], R]], Callable[Concatenate[S, P], R]]:

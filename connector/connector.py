@@ -236,8 +236,8 @@ class Connector:
             connector.errors.ProviderUnavailableError: it ended, and the provider is down; or an API rejects a
                 token that was just renewed for that.
         """
-        if rejected is None and (token := self._tokens.cached_token(practice_id, min_ttl)) is not None:
-            return token
+        if rejected is None and (cached := self._tokens.cached(practice_id, min_ttl)) is not None:
+            return cached.token
         try:
             with in_scope(self.scope("token", practice_id)):
                 return self._tokens.token(practice_id, min_ttl=min_ttl, rejected=rejected)
@@ -250,8 +250,8 @@ class Connector:
         Raises:
             connector.errors.ConnectorError: as `token` does.
         """
-        if rejected is None and (value := self._tokens.cached_value(practice_id, min_ttl)) is not None:
-            return value
+        if rejected is None and (cached := self._tokens.cached(practice_id, min_ttl)) is not None:
+            return cached.value
         try:
             return self.token(practice_id, min_ttl=min_ttl, rejected=rejected).value
         finally:
@@ -259,7 +259,8 @@ class Connector:
 
     def cached_token(self, practice_id: str, *, min_ttl: float = 60) -> AccessToken | None:
         """Return the token in memory if it can be handed out without waiting, or None."""
-        return self._tokens.cached_token(practice_id, min_ttl)
+        cached = self._tokens.cached(practice_id, min_ttl)
+        return None if cached is None else cached.token
 
     @operation("refresh")
     def refresh(self, practice_id: str, *, force: bool = False) -> Connection:

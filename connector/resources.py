@@ -43,6 +43,7 @@ class Resources:
         # Held for a moment only; the other one also while the provider is discovered.
         self._store_lock = threading.RLock()
         self._store: Store | None = None
+        self._configured: Provider | None = None
         self._provider: Provider | None = None
         self._endpoint: TokenEndpoint | None = None
         self._rotator: Rotator | None = None
@@ -86,6 +87,17 @@ class Resources:
             return self._store
 
     @property
+    def configured(self) -> Provider:
+        """The provider as the settings have it, read once; its addresses may not be discovered yet.
+
+        Raises:
+            connector.errors.SettingError: if its settings are not right.
+        """
+        if self._configured is None:
+            self._configured = self.config.load_provider()
+        return self._configured
+
+    @property
     def provider(self) -> Provider:
         """The provider, discovered if need be.
 
@@ -95,7 +107,7 @@ class Resources:
         """
         with self._lock:
             if self._provider is None:
-                provider = self.config.load_provider()
+                provider = self.configured
                 if provider.issuer is not None:
                     from connector.oauth.discovery import discover
 
@@ -125,7 +137,7 @@ class Resources:
         Raises:
             connector.errors.SettingError: if the settings name another provider.
         """
-        present = self.config.load_provider().name
+        present = self.configured.name
         if present != provider_name:
             raise SettingError(
                 f"this connection was made at {provider_name}, but the settings name {present}",
@@ -144,7 +156,7 @@ class Resources:
                     self.store,
                     self.endpoint_of,
                     self.clock,
-                    reuse_seconds=lambda: self.config.load_provider().refresh_reuse_seconds,
+                    reuse_seconds=lambda: self.configured.refresh_reuse_seconds,
                 )
             return self._rotator
 

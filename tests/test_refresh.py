@@ -133,8 +133,10 @@ def test_min_ttl_of_what_is_in_memory(store: Store, tokens: AccessTokens, ask: C
     """A token in memory is handed out to whom its remaining life is long enough, and renewed for others."""
     put(store, "p", age=3400)
     assert ask(tokens, "p", min_ttl=10) == "at-p-0"
-    assert (tokens.cached_value("p", 10), tokens.cached_value("p", 300)) == ("at-p-0", None)
-    assert tokens.cached_token("p", 300) is None
+    cached = tokens.cached("p", 10)
+    assert cached is not None
+    assert cached.value == "at-p-0"
+    assert tokens.cached("p", 300) is None
     assert ask(tokens, "p", min_ttl=300) == "at-p-1"
 
 
@@ -627,6 +629,7 @@ def test_a_full_memory_forgets_the_oldest_token(
     for name in names:
         put(store, name)
         tokens.access_token(name)
-    assert [tokens.cached_value(name, 0) for name in names] == [None, "at-p2-0", "at-p3-0", "at-p4-0"]
+    found = [tokens.cached(name, 0) for name in names]
+    assert [one and one.value for one in found] == [None, "at-p2-0", "at-p3-0", "at-p4-0"]
     tokens.refresh("p4")
-    assert tokens.cached_value("p2", 0) == "at-p2-0"
+    assert tokens.cached("p2", 0) is not None

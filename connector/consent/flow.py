@@ -240,7 +240,7 @@ def _prepare(
 ) -> AuthorizationRequest:
     """Prove what can be proved beforehand, and make a request that is not stored yet."""
     check_practice_id(practice_id)
-    provider = resources.config.load_provider()
+    provider = resources.configured
     resources.config.registration(provider)
     progress("settings")
     resources.store.check()

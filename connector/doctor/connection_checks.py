@@ -34,8 +34,8 @@ def all_connections(resources: Resources) -> list[Check]:
 def state(resources: Resources, practice_id: str) -> list[Check]:
     """Look at what is stored of a connection."""
     connection = resources.store.existing(practice_id)
-    check_provider(connection, resources.config.load_provider())
-    require_alive(connection)
+    check_provider(connection, resources.configured)
+    require_alive(practice_id, connection.state, connection.reason)
     since = isoformat(connection.since)
     if connection.state is ConnectionState.DEGRADED:
         why = connection.last_error or connection.reason or "the last refresh failed"

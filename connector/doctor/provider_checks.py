@@ -36,7 +36,7 @@ _GATEWAY = (502, 503, 504)
 
 def discovery(resources: Resources) -> list[Check]:
     """Read the discovery document where the provider has one."""
-    issuer = resources.config.load_provider().issuer
+    issuer = resources.configured.issuer
     if issuer is None:
         return []
     provider = resources.provider

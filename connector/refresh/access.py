@@ -30,13 +30,11 @@ from connector.refresh.outcome import require_alive
 from connector.refresh.rotate import Rotator
 from connector.refresh.schedule import (
     WAIT_SECONDS,
-    RefreshStatus,
     poll_delay,
     refresh_time,
-    status,
 )
 from connector.store.held_token import HeldToken
-from connector.store.row import Row, Rows
+from connector.store.row import Row, Rows, damaged
 from connector.store.store import Store
 
 if TYPE_CHECKING:
@@ -57,7 +55,7 @@ _JUST_RENEWED_SECONDS = 900.0
 
 
 @dataclass(slots=True)
-class _Cached:
+class CachedToken:
     """A token in memory; times by this process's clock."""
 
     value: str
@@ -111,24 +109,15 @@ class AccessTokens:
             os.register_at_fork(after_in_child=lambda: (method := start()) and method())
 
     def _start(self) -> None:
-        self._cache: dict[str, _Cached] = {}
+        self._cache: dict[str, CachedToken] = {}
         self._guard = threading.Lock()  # of what is under way in the background, and of its pool
         self._locks = KeyedLock()
         self._pending: dict[str, int] = {}
         self._failed: dict[str, int] = {}
         self._pool: ThreadPoolExecutor | None = None
 
-    def cached_value(self, practice_id: str, min_ttl: float) -> str | None:
+    def cached(self, practice_id: str, min_ttl: float) -> CachedToken | None:
         """Return the token in memory if it is valid and was looked at lately; never waits."""
-        cached = self._cached(practice_id, min_ttl)
-        return None if cached is None else cached.value
-
-    def cached_token(self, practice_id: str, min_ttl: float) -> AccessToken | None:
-        """Return the same with its times."""
-        cached = self._cached(practice_id, min_ttl)
-        return None if cached is None else cached.token
-
-    def _cached(self, practice_id: str, min_ttl: float) -> _Cached | None:
         cached = self._cache.get(practice_id)
         if cached is not None:
             now = self._now()
@@ -138,13 +127,8 @@ class AccessTokens:
 
     def access_token(self, practice_id: str, *, min_ttl: float = 60.0, rejected: str | None = None) -> str:
         """Return the value of `token`."""
-        # Asked for with every request of an app server: written out, and no object is made for it.
-        cached = self._cache.get(practice_id)
-        if cached is not None and rejected is None:
-            now = self._now()
-            if cached.read_at <= now < cached.check_at and now + min_ttl <= cached.expires_at:
-                return cached.value
-        return self._looked_up(practice_id, min_ttl, rejected).value
+        cached = self.cached(practice_id, min_ttl) if rejected is None else None
+        return (cached or self._looked_up(practice_id, min_ttl, rejected)).value
 
     def token(self, practice_id: str, *, min_ttl: float = 60.0, rejected: str | None = None) -> AccessToken:
         """Return an access token that is valid now.
@@ -162,7 +146,7 @@ class AccessTokens:
             connector.errors.ProviderUnavailableError: it ended, and there is no other now; or an API
                 rejects a token that was just renewed for that.
         """
-        cached = self._cached(practice_id, min_ttl) if rejected is None else None
+        cached = self.cached(practice_id, min_ttl) if rejected is None else None
         return (cached or self._looked_up(practice_id, min_ttl, rejected)).token
 
     def refresh(self, practice_id: str, *, force: bool = False) -> Connection:
@@ -244,7 +228,8 @@ class AccessTokens:
             raise not_found(practice_id)
         if row.state not in (ConnectionState.CONNECTED, ConnectionState.DEGRADED):
             self._cache.pop(practice_id, None)
-            require_alive(row.connection)
+            require_alive(practice_id, row.state, row.reason)
+            raise damaged(practice_id)
         if rows.live is None and row.confirm_by is not None:
             raise AccountUnconfirmedError(
                 f"nobody has confirmed the account of {practice_id} yet",
@@ -261,7 +246,7 @@ class AccessTokens:
             return False
         return row.state == ConnectionState.DEGRADED and not row.retry_in
 
-    def _looked_up(self, practice_id: str, min_ttl: float, rejected: str | None) -> _Cached:
+    def _looked_up(self, practice_id: str, min_ttl: float, rejected: str | None) -> CachedToken:
         self._refuse_if_closed()
         cached = self._cache.get(practice_id)
         if cached is not None and rejected is None and cached.read_at <= self._now() < cached.spared_until:
@@ -270,7 +255,8 @@ class AccessTokens:
         try:
             if cached is not None and may_serve:
                 held = self._store.grants.held(practice_id, timeout=_RECHECK_WITHIN)
-                if held is not None and held.lasts(min_ttl) and self._is_fresh(cached, held):
+                is_same = held is not None and held.generation == cached.generation
+                if held is not None and is_same and held.lasts(min_ttl) and self._now() < cached.refresh_at:
                     return self._remember(practice_id, held)
             rows = self._store.grants.rows(practice_id, timeout=_RECHECK_WITHIN if may_serve else None)
         except StoreUnavailableError as exc:
@@ -281,17 +267,13 @@ class AccessTokens:
             cached.check_at = min(cached.read_at + _RECHECK_SECONDS, cached.expires_at)
             return cached
         row = self._usable(practice_id, rows).live
-        if row is not None and rejected is not None and self._is_present(row, rejected):
+        if row is not None and rejected is not None and self._store.grants.access_token(row) == rejected:
             return self._renewed_for(practice_id, rows, row)
         if row is not None and row.lasts(min_ttl) and not self._awaits_account(rows):
             return self._handed_out(practice_id, row)
         return self._renewed_or_old(practice_id, rows, min_ttl)
 
-    def _is_fresh(self, cached: _Cached, held: HeldToken) -> bool:
-        """Return whether the store has the token in memory, and it is not due yet."""
-        return held.generation == cached.generation and self._now() < cached.refresh_at
-
-    def _handed_out(self, practice_id: str, row: Row) -> _Cached:
+    def _handed_out(self, practice_id: str, row: Row) -> CachedToken:
         cached = self._remember(practice_id, row)
         if row.state == ConnectionState.DEGRADED:
             _LOG.warning(
@@ -299,12 +281,11 @@ class AccessTokens:
                 practice_id,
                 extra=_facts(practice_id, "degraded"),
             )
-        refresh_at = cached.refresh_at + (row.now - cached.read_at)  # on the database's clock
-        if status(row, refresh_at) is not RefreshStatus.FRESH:
+        if cached.read_at >= cached.refresh_at:
             self._refresh_in_background(practice_id, row)
         return cached
 
-    def _renewed_or_old(self, practice_id: str, rows: Rows, min_ttl: float) -> _Cached:
+    def _renewed_or_old(self, practice_id: str, rows: Rows, min_ttl: float) -> CachedToken:
         """Renew a token; if that cannot be done now, hand out the old one as long as it is valid."""
         try:
             return self._remember(
@@ -329,10 +310,7 @@ class AccessTokens:
     # --- an API has rejected the token
     # -----------------------------------------------------------------------
 
-    def _is_present(self, row: Row, rejected: str) -> bool:
-        return self._store.grants.access_token(row) == rejected
-
-    def _renewed_for(self, practice_id: str, rows: Rows, row: Row) -> _Cached:
+    def _renewed_for(self, practice_id: str, rows: Rows, row: Row) -> CachedToken:
         """Renew a token that an API has rejected: once, for all that were told so."""
         age = row.now - (row.refreshed_at or 0.0)
         if row.rejected_generation == row.generation and age < _JUST_RENEWED_SECONDS:
@@ -372,7 +350,7 @@ class AccessTokens:
                 if _is_newer(row, found) or is_enough(row):
                     return row
                 if (renewed := self._rotate(row, force=force, rejected=rejected)) is not None:
-                    require_alive(renewed.connection)
+                    require_alive(practice_id, renewed.state, renewed.reason)
                     return renewed
                 if row.is_leased and not deadline.pause(poll_delay(self._clock.monotonic() - started)):
                     raise _locked(practice_id)
@@ -415,7 +393,7 @@ class AccessTokens:
                 "%s keeps its tokens: %s", practice_id, exc.message, extra=_facts(practice_id, exc.kind)
             )
 
-    def _remember(self, practice_id: str, row: Row | HeldToken) -> _Cached:
+    def _remember(self, practice_id: str, row: Row | HeldToken) -> CachedToken:
         now = self._now()
         value = row.value if isinstance(row, HeldToken) else self._store.grants.access_token(row) or ""
         offset = now - row.now  # of this process's clock from the database's
@@ -426,7 +404,7 @@ class AccessTokens:
             refresh_at = refresh_time(row) + offset
         expires_at = row.valid_until + offset
         check_at = min(now + _RECHECK_SECONDS, refresh_at if now < refresh_at else expires_at)
-        cached = _Cached(value, row.generation, now, check_at, refresh_at, expires_at)
+        cached = CachedToken(value, row.generation, now, check_at, refresh_at, expires_at)
         while practice_id not in self._cache and len(self._cache) >= _LARGEST_CACHE:
             with suppress(RuntimeError, StopIteration):  # another thread has changed it in between
                 self._cache.pop(next(iter(self._cache)), None)  # the oldest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connector.connection import Connection, ConnectionState
+from connector.connection import ConnectionState
 from connector.errors import NeedsRepairError, RevokedError
 
 __all__ = ["ANSWER_LOST", "RATE_LIMITED", "needs_repair", "require_alive"]
@@ -11,23 +11,27 @@ ANSWER_LOST = "answer_lost"
 RATE_LIMITED = "rate_limited"
 
 
-def require_alive(connection: Connection) -> None:
+def require_alive(practice_id: str, state: str, reason: str | None) -> None:
     """Refuse a connection that gives no tokens any more.
+
+    Args:
+        practice_id: whose connection.
+        state: of the connection, a `ConnectionState`.
+        reason: for its state.
 
     Raises:
         connector.errors.NeedsRepairError: its grant is dead.
         connector.errors.RevokedError: it was revoked, or is being revoked.
     """
-    practice_id = connection.practice_id
-    if connection.state is ConnectionState.NEEDS_REPAIR:
-        raise needs_repair(practice_id, connection.reason)
-    if connection.state is ConnectionState.REVOKED:
+    if state == ConnectionState.NEEDS_REPAIR:
+        raise needs_repair(practice_id, reason)
+    if state == ConnectionState.REVOKED:
         raise RevokedError(
             f"the connection of {practice_id} was revoked",
             hint="Connect the practice again.",
             practice_id=practice_id,
         )
-    if connection.state is ConnectionState.REVOKING:
+    if state == ConnectionState.REVOKING:
         raise RevokedError(
             f"the connection of {practice_id} is being revoked",
             hint="Finish the revocation: remove Ormco, then confirm that it is done.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from enum import StrEnum
 
 from connector.store.held_token import HeldToken
 from connector.store.row import Row
@@ -14,12 +13,10 @@ __all__ = [
     "LONGEST_BACKOFF",
     "SEND_WITHIN",
     "WAIT_SECONDS",
-    "RefreshStatus",
     "backoff",
     "poll_delay",
     "refresh_time",
     "spare_until",
-    "status",
 ]
 
 # The longest that one call of a token endpoint takes, all its time limits and its second try to connect
@@ -38,27 +35,6 @@ LONGEST_BACKOFF = 300.0
 
 _MOST_FAILURES = 30
 _DAY, _HOUR = 86400.0, 3600.0
-
-
-class RefreshStatus(StrEnum):
-    """What to do about an access token."""
-
-    FRESH = "fresh"  # use it
-    RECOMMENDED = "recommended"  # use it, and refresh it meanwhile
-    REQUIRED = "required"  # refresh it first
-
-
-def status(row: Row, refresh_at: float, *, min_ttl: float = 0.0) -> RefreshStatus:
-    """Return what to do about a row's access token.
-
-    Args:
-        row: as it was read.
-        refresh_at: when to refresh it ahead of its end, from `refresh_time`.
-        min_ttl: seconds it has to live on, at most half of its life.
-    """
-    if not row.lasts(min_ttl):
-        return RefreshStatus.REQUIRED
-    return RefreshStatus.RECOMMENDED if row.now >= refresh_at else RefreshStatus.FRESH
 
 
 def refresh_time(row: Row | HeldToken) -> float:

@@ -52,7 +52,7 @@ def diagnose(resources: Resources, practice_id: str) -> Diagnosis:
     rows = resources.store.grants.rows(practice_id)
     connection = rows.main.connection if rows.main is not None else None
     try:
-        resources.config.registration(resources.config.load_provider())
+        resources.config.registration(resources.configured)
         found, needs = _needs(resources, rows)
         if needs is Need.CONSENT and rows.main is not None and rows.main.confirm_by is None:
             require_users_api(resources, rows.main)

@@ -67,7 +67,7 @@ def repair_silently(resources: Resources, tokens: AccessTokens, practice_id: str
         return SilentRepair(found="there was no connection yet", step=Step.CONSENT)
     connection = rows.main.connection
     if connection.state is ConnectionState.REVOKING:
-        require_alive(connection)
+        require_alive(connection.practice_id, connection.state, connection.reason)
     if rows.unverified is not None and rows.unverified.state == ConnectionState.DEGRADED:
         if settle_account(resources, practice_id):
             return SilentRepair(

@@ -90,7 +90,7 @@ def repair(
         connector.errors.ConnectorError: as `consent.connect` does.
     """
     before = resources.store.connection(practice_id)
-    consent.check_provider(before, resources.config.load_provider())
+    consent.check_provider(before, resources.configured)
     diagnosis = repair_silently(resources, tokens, practice_id)
     if before is not None and options is not None:
         options.progress(f"found: {diagnosis.found}")
@@ -130,7 +130,7 @@ def reconnect(
     """
     connection = resources.store.existing(practice_id)
     # What could spoil the second half is looked for before the first cuts anything off.
-    resources.config.registration(resources.config.load_provider())
+    resources.config.registration(resources.configured)
     resources.store.check()
     resources.check_reachable()
     was_interrupted = connection.state is ConnectionState.REVOKED and has_unverified(resources, practice_id)

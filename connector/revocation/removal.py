@@ -88,10 +88,10 @@ def revocation_steps(resources: Resources, practice_id: str) -> RevocationSteps 
     connection = resources.store.existing(practice_id)
     if is_over(rows):
         return None
-    check_provider(connection, resources.config.load_provider())
+    check_provider(connection, resources.configured)
     account = connection.account
     others = resources.store.practices_of_account(connection.provider, account.id) if account else []
-    page, whole = resources.config.load_provider().applications_page, _is_whole_application(resources)
+    page, whole = resources.configured.applications_page, _is_whole_application(resources)
     return RevocationSteps(
         practice_id=practice_id,
         account=account,

@@ -105,7 +105,7 @@ def _get(resources: Resources, practice_id: str) -> Rows:
     rows = resources.store.grants.rows(practice_id)
     if rows.main is None:
         resources.store.existing(practice_id)  # raises
-    check_provider(_connection(rows), resources.config.load_provider())
+    check_provider(_connection(rows), resources.configured)
     return rows
 
 

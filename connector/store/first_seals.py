@@ -28,8 +28,10 @@ class Contents:
 
 def has_any(row: Row) -> bool:
     """Return whether a row holds anything that an early release has sealed."""
-    sealed = (row.access_sealed, row.refresh_sealed, row.policy_sealed)
-    return any(value is not None and is_first_version(value) for value in sealed)
+    for sealed in (row.access_sealed, row.refresh_sealed, row.policy_sealed):
+        if sealed is not None and is_first_version(sealed):
+            return True
+    return False
 
 
 def opened(row: Row, ring: KeyRing) -> Contents:

@@ -41,8 +41,6 @@ from connector.store.store_keys import StoreKeys
 
 __all__ = ["FromNow", "GrantRecords", "account_columns"]
 
-# What is sealed is bound to these columns as well: a row in which one of them was edited does not open.
-_BOUND = ("generation", "state", "account_id", "provider", "account_email", "account_name")
 # A token that is said to live for days is looked at again every hour: perhaps milliseconds were meant.
 _LONGEST_TRUSTED, _LONGEST_LOOK = 86400.0, 3600.0
 _SETTLE_TRIES = 5
@@ -89,8 +87,11 @@ class GrantRecords:
         if not is_practice_id(practice_id):
             return Rows()
         sql = _select_sql(self._database.dialect.now)
-        found = [checked_row(values) for values in self._database.all(sql, (practice_id,), timeout=timeout)]
-        return Rows.of([self.in_newest_form(row) for row in found])
+        found: dict[str, Row] = {}
+        for values in self._database.all(sql, (practice_id,), timeout=timeout):
+            row = self.in_newest_form(checked_row(values))
+            found[row.slot] = row
+        return Rows(found.get(LIVE), found.get(UNVERIFIED))
 
     def held(self, practice_id: str, *, timeout: float | None = None) -> HeldToken | None:
         """Return a practice's valid token; None if anything may have to be done with it first."""
@@ -443,9 +444,18 @@ class GrantRecords:
         return present
 
 
-def _bound(row: Row, changes: Changes) -> Bound:
-    facts: Any = {name: changes.get(name, getattr(row, name)) for name in _BOUND}
-    return Bound(practice_id=row.practice_id, slot=row.slot, **facts)
+def _bound(row: Row, changes: Mapping[str, Any]) -> Bound:
+    """Return what a row's sealed values are bound to once it has been changed."""
+    return Bound(
+        row.practice_id,
+        row.slot,
+        changes.get("generation", row.generation),
+        changes.get("state", row.state),
+        changes.get("account_id", row.account_id),
+        changes.get("provider", row.provider),
+        changes.get("account_email", row.account_email),
+        changes.get("account_name", row.account_name),
+    )
 
 
 def account_columns(account: Account | None) -> dict[str, object]:
@@ -508,14 +518,15 @@ def _where(row: Row, *, by_tokens: bool) -> tuple[str, tuple[object, ...]]:
 
 
 def _assignments(values: Changes, now: str) -> tuple[str, list[object]]:
-    times = tuple(name for name, value in values.items() if type(value) is FromNow)
-    args = {**values, **{name: values[name].seconds for name in times}} if times else values  # type: ignore[attr-defined]
-    return _sets(tuple(values), times, now), list(args.values())
-
-
-@lru_cache
-def _sets(columns: tuple[str, ...], times: tuple[str, ...], now: str) -> str:
-    return ", ".join(f"{name} = {now} + ?" if name in times else f"{name} = ?" for name in columns)
+    sets, args = list[str](), list[object]()
+    for name, value in values.items():
+        if isinstance(value, FromNow):
+            sets.append(f"{name} = {now} + ?")
+            args.append(value.seconds)
+        else:
+            sets.append(f"{name} = ?")
+            args.append(value)
+    return ", ".join(sets), args
 
 
 def _insert(values: Changes, now: str, *, guard: Guard | None = None) -> Statement:

@@ -29,21 +29,15 @@ class Job(Generic[_T]):
         self.single = single
         self.is_done = False
         self.error: Exception | None = None
-        self._results: list[_T] = []
+        self.results: list[_T] = []
 
     def run(self, execute: Execute) -> None:
         """Do the work; an error of ours is this job's alone, and changes nothing."""
-        self._results, self.error = [], None
+        self.results, self.error = [], None
         try:
-            self._results.append(self._work(execute))
+            self.results.append(self._work(execute))
         except ConnectorError as exc:
             self.error = exc
-
-    def result(self) -> _T:
-        """Return the result, or raise the error."""
-        if self.error is not None:
-            raise self.error
-        return self._results[0]
 
 
 class GroupCommit:
@@ -73,7 +67,9 @@ class GroupCommit:
             if job in self._waiting:
                 self._waiting.remove(job)
             raise
-        return job.result()
+        if job.error is not None:
+            raise job.error
+        return job.results[0]
 
     def _work_off(self, batch: list[Job[Any]]) -> None:
         try:

@@ -28,21 +28,18 @@ class LazyDatabase:
         clock: the time of this process.
 
     Attributes:
+        dialect: how the database says it.
         store_id: the store's own id, once its keys have vouched for it.
     """
 
     def __init__(self, database: Database, *, clock: Clock) -> None:
         self.db = database
+        self.dialect: Dialect = database.dialect
         self.clock = clock
         self.store_id: str | None = None
         self._is_ready = False
         self._after_fork: list[Callable[[], None]] = []
         _ALL.add(self)
-
-    @property
-    def dialect(self) -> Dialect:
-        """How the database says it."""
-        return self.db.dialect
 
     def exists(self) -> bool:
         """Open the database if there is one; return whether there is."""

@@ -186,8 +186,10 @@ def checked_row(values: Sequence[Any]) -> Row:
     """
     if _fits(tuple(map(type, values))):
         row = Row._make(values)
-        if all(time is None or -LATEST < time < LATEST for time in _times(row)):
-            return row
+        for time in _times(row):
+            if time is not None and not -LATEST < time < LATEST:
+                raise damaged(values[0])
+        return row
     raise damaged(values[0])
 
 

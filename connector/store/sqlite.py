@@ -288,11 +288,6 @@ class SqliteDatabase:
 
         migrate(transact, db.execute, self.dialect, self._clock)
 
-    def _connect_writer(self) -> sqlite3.Connection:
-        db = self._connect()
-        db.execute("PRAGMA busy_timeout = 0")  # waiting is for `_patiently`
-        return db
-
     def _commit(self, jobs: Sequence[Job[Any]]) -> None:
         self.open()
         try:
@@ -304,24 +299,23 @@ class SqliteDatabase:
 
     def _attempt(self, jobs: Sequence[Job[Any]]) -> None:
         if self._writer is None:
-            self._writer = self._connect_writer()
+            self._writer = self._connect()
+            self._writer.execute("PRAGMA busy_timeout = 0")  # waiting is for `_patiently`
+        db = self._writer
         try:
-            self._run(self._writer, jobs)
+            if len(jobs) == 1 and jobs[0].single:
+                self._patiently(lambda: jobs[0].run(db.execute))
+                return
+            self._patiently(lambda: db.execute("BEGIN IMMEDIATE"))
+            for job in jobs:
+                job.run(db.execute)
+            db.execute("COMMIT")
         except sqlite3.Error as exc:
             self._abandon()
             raise translate(exc, self._path) from exc
         except BaseException:
             self._abandon()
             raise
-
-    def _run(self, db: sqlite3.Connection, jobs: Sequence[Job[Any]]) -> None:
-        if len(jobs) == 1 and jobs[0].single:
-            self._patiently(lambda: jobs[0].run(db.execute))
-            return
-        self._patiently(lambda: db.execute("BEGIN IMMEDIATE"))
-        for job in jobs:
-            job.run(db.execute)
-        db.execute("COMMIT")
 
     def _patiently(self, start: Callable[[], _T]) -> _T:
         """Wait for the write lock; SQLite's own waits grow to 100 ms and leave the lock idle meanwhile."""
