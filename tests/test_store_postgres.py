@@ -114,17 +114,20 @@ def test_writers_go_on_through_a_restart(own_server: PostgresServer) -> None:
 @pytest.mark.parametrize("how", ["stopped", "frozen"])
 def test_server_that_stays_away(own_server: PostgresServer, how: str) -> None:
     """A server that does not answer is an error that names it, within five seconds."""
-    store = store_at(own_server.create_database())
+    url = own_server.create_database()
+    store, hasty = store_at(url), store_at(url, patience=1)
     put(store, "p")
+    assert hasty.connection("p") is not None
     own_server.stop() if how == "stopped" else own_server.freeze()
-    for attempt in (lambda: store.connection("p"), lambda: put(store, "q")):
+    for attempt, seconds in ((lambda: store.connection("p"), 6), (lambda: put(hasty, "q"), 3)):
         began = time.monotonic()
         with pytest.raises(StoreUnavailableError, match="PostgreSQL"):
             attempt()
-        assert time.monotonic() - began < 6
+        assert time.monotonic() - began < seconds
     own_server.start() if how == "stopped" else own_server.thaw()
     assert store.connection("p") is not None
     store.close()
+    hasty.close()
 
 
 @pytest.mark.parametrize("how", ["stopped", "frozen"])
@@ -133,7 +136,7 @@ def test_token_in_memory_while_the_server_is_away(
 ) -> None:
     """A token that this process holds is handed out at once, with a warning; a rejected one is not."""
     clock = ManualClock()
-    store = store_at(own_server.create_database(), clock=clock)
+    store = store_at(own_server.create_database(), clock=clock, patience=3.5)
     put(store, "p")
     tokens = tokens_on(store, "http://127.0.0.1:9")
     assert tokens.access_token("p") == "at-p-0"
@@ -154,8 +157,9 @@ def test_token_in_memory_while_the_server_is_away(
     store.close()
 
 
-def test_one_slow_query_holds_up_nobody(store: Store, url: str) -> None:
+def test_one_slow_query_holds_up_nobody(url: str) -> None:
     """While a practice's row is kept by somebody, others' calls go on, and its own ends in time."""
+    store = store_at(url, patience=1.5)
     for name in ("p", "q"):
         put(store, name)
     with psycopg.connect(url) as slow:
@@ -178,6 +182,7 @@ def test_one_slow_query_holds_up_nobody(store: Store, url: str) -> None:
         waiting.join(30)
     assert len(errors) == 1
     assert row_of(store, "p").failures == 0
+    store.close()
 
 
 @pytest.mark.parametrize("write", ["claim", "settle", "promote", "take", "spend", "event"])
@@ -478,7 +483,7 @@ def test_a_server_elsewhere_has_to_prove_who_it_is(host: str, query: str, is_tru
     server = FakeServer()
     server.start()
     port = server.listener.getsockname()[1]
-    store = store_at(f"postgresql://me:made-up@{host}:{port}/x{query}")
+    store = store_at(f"postgresql://me:made-up@{host}:{port}/x{query}", patience=0.5)
     with pytest.raises(StoreUnavailableError) as caught:
         store.check()
     server.listener.close()
@@ -519,7 +524,7 @@ def test_a_user_without_a_home_reaches_a_server(monkeypatch: pytest.MonkeyPatch)
     """A service's user has neither HOME nor an entry in the list of users; their roots are the system's."""
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr(pwd, "getpwuid", dict[int, str]().__getitem__)
-    store = store_at("postgresql://me:made-up@127.1:9/x")
+    store = store_at("postgresql://me:made-up@127.1:9/x", patience=0.5)
     with pytest.raises(StoreUnavailableError):
         store.check()
     store.close()

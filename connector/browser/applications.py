@@ -23,7 +23,6 @@ __all__ = ["remove_application"]
 _NAME = "Ormco"
 _SLOW = 120.0  # s beyond the person's time for pages that take theirs
 _ACTION = 5_000  # ms for one icon or button
-_SETTLE = 1.5  # s that the list has to be without the name: it may be filled in after the page has come
 _AGAIN = 5.0  # s before something is pressed a second time
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 
@@ -129,7 +128,7 @@ class _Removal:
         now = Clock().monotonic()
         if shown != self._seen:
             self._seen, self._since = shown, now
-        if shown == "unlisted" and now - self._since > _SETTLE:
+        if shown == "unlisted" and now - self._since > self._session.pauses.unlisted:
             return True
         self._listed = self._listed or shown == "listed"
         before = self._pressed.get(shown)

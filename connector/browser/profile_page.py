@@ -43,7 +43,6 @@ __all__ = [
 
 _AGAIN = "Start again"
 BY_HAND = "Do it by hand, by the guide's steps 1 to 10; the code page shows the code as the dialog takes it."
-_PRESS_AGAIN = 1.5  # s before something is pressed a second time
 
 
 @dataclass(slots=True)
@@ -113,7 +112,7 @@ class ProfilePage:
                 patience = clock.deadline(self._patience)
             if step and step != "person":
                 done.add(step)
-                again = clock.deadline(_PRESS_AGAIN)
+                again = clock.deadline(self.session.pauses.again)
             if patience.passed:
                 self._ask_for_help(missing())
                 patience = clock.deadline(self._timeout)

@@ -30,7 +30,6 @@ __all__ = ["ProfileSteps"]
 
 _STEP = 10.0  # s for the link to open 3Shape's page, and for that to come
 _ANSWER = 60.0  # s for OrmcoDigital to answer what it was asked
-_SETTLE = 3.0  # s for the page to ask it, and to say something after the answer has come
 
 Credentials = tuple[str, str] | None
 
@@ -138,11 +137,11 @@ class ProfileSteps:
 
     def _await_answer(self, answers: Answers, shown: Callable[[], bool]) -> None:
         """Wait until something shows, or nothing does although the server has answered, or was not asked."""
-        wait = self._session.wait_until
-        wait(lambda: answers.asked or shown(), _SETTLE)
+        wait, silence = self._session.wait_until, self._session.pauses.silence
+        wait(lambda: answers.asked or shown(), silence)
         if answers.asked:
             wait(lambda: answers.statuses or shown(), _ANSWER)
-        wait(lambda: answers.failure or shown(), _SETTLE)
+        wait(lambda: answers.failure or shown(), silence)
 
     def _open_profile(self) -> None:
         """Load My Profile again; a script of the page before may move on just then, which is waited for."""
@@ -221,7 +220,7 @@ class ProfileSteps:
         screen = Screen(page.context, beside=beside)
         session.wait_until(lambda: session.response or screen.first(first_page) is not None, _STEP)
         try:
-            sign_in_and_allow(*allow, beside=beside)(page)
+            sign_in_and_allow(*allow, beside=beside, patience=session.pauses.next_page)(page)
         except (PlaywrightError, ConnectorError) as exc:
             if session.settle(exc):
                 return

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Error as PlaywrightError
 
+from connector.browser.pauses import Pauses
 from connector.clock import Clock, Deadline
 from connector.errors import ProviderErrorPageError, ProviderUnavailableError
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ProviderErrors", "not_loaded"]
 
-_GRACE = 2.0  # s for a page to move on by itself, or for a person to reload it
 _FORM = "input:not([type=hidden]), select, textarea, button"
 _IDENTIFIER = re.compile(r"\S{24,}")
 _AGAIN = "Check the network connection and ORMCO_PROVIDER, then start again."
@@ -70,8 +70,9 @@ class ProviderErrors:
     may follow a link to a site that is down, open a second tab, or go back, and go on from there.
     """
 
-    def __init__(self, context: BrowserContext) -> None:
+    def __init__(self, context: BrowserContext, pauses: Pauses) -> None:
         self._context = context
+        self._grace = pauses.dead_end
         self._hosts: set[str | None] = set()
         self._newest: dict[Request, _Failure | None] = {}
         self._authorization: Request | None = None
@@ -142,7 +143,7 @@ class ProviderErrors:
             status=response.status,
             content=_no_page(response.status, headers),
             retry_after=float(wait) if (wait := headers.get("retry-after", "")).isdecimal() else None,
-            ripe=Clock().deadline(_GRACE),
+            ripe=Clock().deadline(self._grace),
         )
         if problem.is_error_page or problem.content or response.status >= 400:
             failure = problem
@@ -151,7 +152,9 @@ class ProviderErrors:
     def _on_failure(self, request: Request) -> None:
         failure = (request.failure or "no connection").removeprefix("net::")
         if self._note(request) and not failure.startswith(_HARMLESS):
-            self._newest[request] = _Failure(request=request, network=failure, ripe=Clock().deadline(_GRACE))
+            self._newest[request] = _Failure(
+                request=request, network=failure, ripe=Clock().deadline(self._grace)
+            )
 
     def _note(self, request: Request) -> bool:
         """Note where the flow goes; return whether a request is to fill a page, and not a part of one."""

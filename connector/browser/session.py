@@ -13,6 +13,7 @@ from playwright.sync_api import Error as PlaywrightError
 
 from connector.browser.intercept import PageTargets, RedirectInterceptor
 from connector.browser.launch import crashed, is_gone
+from connector.browser.pauses import USUAL, Pauses
 from connector.browser.provider_errors import ProviderErrors, not_loaded
 from connector.browser.redirect_target import RedirectTarget
 from connector.clock import Clock, Deadline
@@ -66,6 +67,7 @@ class BrowserSession:
         timeout: seconds until a person has had time enough.
         cancelled: set from another thread to end the session.
         words: for the ends that a person brings about.
+        pauses: for pages that show nothing.
 
     Attributes:
         interceptor: catches the redirect; only with a target.
@@ -81,9 +83,11 @@ class BrowserSession:
         timeout: float = math.inf,
         cancelled: threading.Event | None = None,
         words: Words = CONSENT,
+        pauses: Pauses = USUAL,
     ) -> None:
         self.context = context
         self.words = words
+        self.pauses = pauses
         self.deadline: Deadline = Clock().deadline(timeout)
         self._timeout = timeout
         self._cancelled = cancelled or threading.Event()
@@ -96,7 +100,7 @@ class BrowserSession:
             )
         self._devtools = context.browser.new_browser_cdp_session()
         self._page_targets = PageTargets(context, self._devtools)
-        self.errors: ProviderErrors = ProviderErrors(context)
+        self.errors: ProviderErrors = ProviderErrors(context, pauses)
         self.interceptor: RedirectInterceptor | None = None
         if target is not None:
             self.interceptor = RedirectInterceptor(

@@ -36,7 +36,13 @@ def __getattr__(name: str) -> Any:
 
 
 def open_store(
-    url: str, *, keys: str | None, clock: Clock, actor: str = "", record_refreshes: bool = False
+    url: str,
+    *,
+    keys: str | None,
+    clock: Clock,
+    actor: str = "",
+    record_refreshes: bool = False,
+    patience: float | None = None,
 ) -> Store:
     """Return the store at a URL; nothing is opened or made before its first call.
 
@@ -47,6 +53,7 @@ def open_store(
         clock: the time.
         actor: who acts, for the audit record.
         record_refreshes: whether a routine refresh is an event of the audit record.
+        patience: seconds after which a call to a server gives up; by default 5.
 
     Raises:
         connector.errors.SettingError: if it is no such URL.
@@ -54,16 +61,17 @@ def open_store(
     """
     from connector.store.store import Store
 
-    database = open_database(url, clock=clock)
+    database = open_database(url, clock=clock, patience=patience)
     return Store(database, keys=keys, clock=clock, actor=actor, record_refreshes=record_refreshes)
 
 
-def open_database(url: str, *, clock: Clock) -> Database:
+def open_database(url: str, *, clock: Clock, patience: float | None = None) -> Database:
     """Return the database of a store; nothing is opened or made before its first call.
 
     Args:
         url: as for `open_store`.
         clock: the time.
+        patience: as for `open_store`.
 
     Raises:
         connector.errors.SettingError: it is no such URL.
@@ -78,7 +86,7 @@ def open_database(url: str, *, clock: Clock) -> Database:
     if separator and scheme.partition("+")[0] in ("postgresql", "postgres"):
         from connector.store.postgres import PostgresDatabase
 
-        return PostgresDatabase(_with_search_path(f"postgresql://{rest}"), clock=clock)
+        return PostgresDatabase(_with_search_path(f"postgresql://{rest}"), clock=clock, patience=patience)
     raise SettingError(
         f"the store's address begins with {scheme + '://' if separator else 'no scheme'}, which is not known",
         hint="Set ORMCO_STORE to sqlite:///path/of/a/file or postgresql://user@host/database.",

@@ -87,13 +87,15 @@ class PostgresDatabase:
     Args:
         url: `postgresql://…`, or what libpq takes in its place.
         clock: for waits.
+        patience: seconds after which a call gives up.
     """
 
     dialect = _DIALECT
 
-    def __init__(self, url: str, *, clock: Clock) -> None:
+    def __init__(self, url: str, *, clock: Clock, patience: float | None = None) -> None:
         self._url = url
         self._clock = clock
+        self._patience = _CALL_SECONDS if patience is None else patience
         self._store_id: str | None = None
         self._refusal: StoreError | None = None
         self._must_ask_for_sync = False
@@ -188,7 +190,7 @@ class PostgresDatabase:
 
     def _run(self, work: Callable[[psycopg.Connection[Any]], _T], timeout: float | None = None) -> _T:
         """Run work that may be run again, on any session; a restart of the server is waited for."""
-        deadline, pause = _REAL.deadline(_CALL_SECONDS if timeout is None else timeout), 0.0
+        deadline, pause = _REAL.deadline(self._patience if timeout is None else timeout), 0.0
         while True:
             pool, driver = self._opened()
             try:
@@ -205,7 +207,7 @@ class PostgresDatabase:
 
     def _first_session(self, driver: ModuleType) -> None:
         """Bring the schema up to date, on a session of its own whose errors say what is wrong."""
-        deadline, pause = _REAL.deadline(_CALL_SECONDS), 0.05
+        deadline, pause = _REAL.deadline(self._patience), 0.05
         while True:
             try:
                 with closing(driver.connect(self._url, _CONNECT_SECONDS)) as db:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from connector.browser.launch import context_options, open_browser
+from connector.browser.pauses import USUAL, Pauses
 from connector.browser.readiness import ready_browser
 from connector.browser.redirect_target import RedirectTarget
 from connector.errors import SettingError
@@ -35,12 +36,19 @@ class ConsentBrowser:
         path: of the browser; None to look for one.
         headless: without a window.
         playwright: one that runs in this thread already, such as pytest-playwright's; None to start one.
+        pauses: for pages that show nothing.
     """
 
     def __init__(
-        self, *, path: str | None = None, headless: bool = True, playwright: Playwright | None = None
+        self,
+        *,
+        path: str | None = None,
+        headless: bool = True,
+        playwright: Playwright | None = None,
+        pauses: Pauses = USUAL,
     ) -> None:
         self._path = path
+        self._pauses = pauses
         self._headless = headless
         self._playwright = playwright
         self._running = ExitStack()
@@ -68,7 +76,7 @@ class ConsentBrowser:
             context.new_page()
             if trace is not None:
                 context.tracing.start(screenshots=True, snapshots=True)
-            session = BrowserSession(context, target=target, timeout=timeout)
+            session = BrowserSession(context, target=target, timeout=timeout, pauses=self._pauses)
             yield session
             session.close()
         finally:

@@ -16,9 +16,10 @@ from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import sync_playwright
 
 from connector.browser import capture_redirect
+from connector.browser.pauses import Pauses
 from connector.browser.session import BrowserSession
 from tests.support.authorization_pages import AuthorizationPages, Trap, landing_trap, serve_pages
-from tests.support.browsers import SharedBrowser, need_browser
+from tests.support.browsers import QUICK, SharedBrowser, need_browser
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +51,13 @@ def one_browser(shared_browser: SharedBrowser, monkeypatch: pytest.MonkeyPatch) 
     for module in ("browser.capture", "browser.applications", "browser.profile", "testing.check"):
         monkeypatch.setattr(f"connector.{module}.BrowserThread", shared_browser.thread)
     monkeypatch.setattr(shared_browser, "prepare", lambda session: None)
+    monkeypatch.setattr(shared_browser, "pauses", QUICK)
+
+
+@pytest.fixture
+def in_earnest(shared_browser: SharedBrowser, one_browser: None) -> None:
+    """Give pages that show nothing as long as the product does."""
+    shared_browser.pauses = Pauses()
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ PAGES = {
     # Nothing to press.
     "bare": "<tr><td>Ormco</td><td></td></tr>",
     # A person who knows what to do.
-    "person": "<tr><td>Ormco</td><td><script>setTimeout(() => location = '/gone', 2500)</script></td></tr>",
+    "person": "<tr><td>Ormco</td><td><script>setTimeout(() => location = '/gone', 500)</script></td></tr>",
 }
 
 
@@ -143,7 +143,7 @@ def applications_page(row: str) -> Iterator[tuple[str, list[str]]]:
 
 
 @pytest.mark.parametrize("make", ["native", "late", "brief"])
-def test_pages_of_another_make(make: str, browser: str, one_browser: None) -> None:
+def test_pages_of_another_make(make: str, browser: str, in_earnest: None) -> None:
     """Ormco is found by its name and its icon by its place; applications named alike are left alone."""
     with applications_page(PAGES[make]) as (url, asked):
         assert remove_application(url, headless=True, timeout=30, browser=browser)

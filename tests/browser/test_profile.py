@@ -330,4 +330,4 @@ def test_without_a_display(connect: Connect, monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(BrowserUnavailableError) as caught:
         connect("https://digital.test/", redirect_uri=REDIRECT_URI, headless=False)
-    assert "dialog_code" in caught.value.hint
+    assert "the code page shows the code" in caught.value.hint

@@ -61,7 +61,7 @@ def test_sign_in_page_with_an_error_status_is_no_end(
     pages.target = f"{foreign(trap)}?{CODE}"
 
     def person(page: Page) -> None:
-        page.wait_for_timeout(2_500)
+        page.wait_for_timeout(1_000)  # longer than a page that fails is given
         page.get_by_role("link").click()
 
     assert capture(pages.authorize("refused"), redirect_uri=foreign(trap), person=person) == pages.target
@@ -233,7 +233,7 @@ def test_failure_elsewhere_does_not_end_it(
         def person(page: Page) -> None:
             with suppress(PlaywrightError):
                 eval(step, {"page": page, **names})
-            page.wait_for_timeout(2_500)  # longer than a page that fails is given
+            page.wait_for_timeout(1_000)  # longer than a page that fails is given
 
         def comes_back(page: Page) -> None:
             person(page)

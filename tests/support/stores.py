@@ -38,11 +38,21 @@ KINDS = ("sqlite", "postgresql", "pgbouncer")
 
 
 def store_at(
-    url: str, *, keys: str | None = KEY, clock: Clock | None = None, record_refreshes: bool = False
+    url: str,
+    *,
+    keys: str | None = KEY,
+    clock: Clock | None = None,
+    record_refreshes: bool = False,
+    patience: float | None = None,
 ) -> Store:
     """Return a store with a known key."""
     return open_store(
-        url, keys=keys, clock=clock or Clock(), actor="tests", record_refreshes=record_refreshes
+        url,
+        keys=keys,
+        clock=clock or Clock(),
+        actor="tests",
+        record_refreshes=record_refreshes,
+        patience=patience,
     )
 
 

@@ -16,6 +16,7 @@ from connector.browser.pages.screen import (
     pressable,
     username_field,
 )
+from connector.browser.pauses import USUAL
 from connector.clock import Clock
 from connector.errors import SettingError
 
@@ -46,20 +47,22 @@ _DIALOG = "[role=alertdialog], [role=dialog], dialog[open], .modal"
 _CONFIRM = re.compile(r"^\s*(delete|remove|revoke|confirm|yes|ok)\b", re.IGNORECASE)
 
 _STEP = 20.0  # s for one page to follow another
-_NEXT_PAGE = 8.0  # s for a page that has come to show what is expected of it
 
 
-def sign_in_and_allow(username: str, password: str, *, beside: Page | None = None) -> Callable[[Page], None]:
+def sign_in_and_allow(
+    username: str, password: str, *, beside: Page | None = None, patience: float = USUAL.next_page
+) -> Callable[[Page], None]:
     """Return a person for `capture_redirect` who signs in, if asked to, and allows access.
 
     Args:
         username: of the Communicate account, an e-mail address.
         password: of the Communicate account.
         beside: a page of another site, which is left alone.
+        patience: seconds for a page that has come to show what is expected of it.
     """
 
     def act(page: Page) -> None:
-        if sign_in(page, username, password, beside=beside):
+        if sign_in(page, username, password, beside=beside, patience=patience):
             allow_access(page)
 
     return act
@@ -72,6 +75,7 @@ def sign_in(
     *,
     destination: Callable[[Page], Locator] | None = None,
     beside: Page | None = None,
+    patience: float = USUAL.next_page,
 ) -> bool:
     """Sign in if the provider asks for it, on one page or on two.
 
@@ -81,6 +85,7 @@ def sign_in(
         password: of the Communicate account.
         destination: what is on the page that comes then; by default the button that allows access.
         beside: a page of another site, which is left alone.
+        patience: seconds for a page that has come to show what is expected of it.
 
     Returns:
         Whether there is now a page to allow access on. The provider may have gone on without one.
@@ -96,7 +101,7 @@ def sign_in(
             return not screen.first(_result_page)
         step = _take_step(screen, username, password, sent)
         if step != sent:
-            sent, deadline = step, Clock().deadline(_NEXT_PAGE if step == "left" else _STEP)
+            sent, deadline = step, Clock().deadline(patience if step == "left" else _STEP)
         screen.wait()
     raise changed(screen, f'"{_ALLOW}" after sign-in' if sent else 'sign-in fields "Email" and "Password"')
 
