@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from connector.errors import ConnectionNotFoundError
+from connector.errors import ConnectionNotFoundError, NeedsRepairError, RevokedError
 
 __all__ = [
     "AccessToken",
@@ -162,6 +162,43 @@ class Event:
     actor: str = ""
     state: ConnectionState | None = None
     detail: Mapping[str, str] = field(default_factory=dict)
+
+
+def require_alive(practice_id: str, state: str, reason: str | None) -> None:
+    """Refuse a connection that gives no tokens any more.
+
+    Args:
+        practice_id: whose connection.
+        state: of the connection, a `ConnectionState`.
+        reason: for its state.
+
+    Raises:
+        connector.errors.NeedsRepairError: its grant is dead.
+        connector.errors.RevokedError: it was revoked, or is being revoked.
+    """
+    if state == ConnectionState.NEEDS_REPAIR:
+        raise needs_repair(practice_id, reason)
+    if state == ConnectionState.REVOKED:
+        raise RevokedError(
+            f"the connection of {practice_id} was revoked",
+            hint="Connect the practice again.",
+            practice_id=practice_id,
+        )
+    if state == ConnectionState.REVOKING:
+        raise RevokedError(
+            f"the connection of {practice_id} is being revoked",
+            hint="Finish the revocation: remove Ormco, then confirm that it is done.",
+            practice_id=practice_id,
+        )
+
+
+def needs_repair(practice_id: str, reason: str | None) -> NeedsRepairError:
+    """Return the error for a dead grant."""
+    return NeedsRepairError(
+        f"the connection of {practice_id} needs repair ({reason or 'no reason is recorded'})",
+        hint="Repair the connection: the practice has to give access again.",
+        practice_id=practice_id,
+    )
 
 
 def not_found(practice_id: str) -> ConnectionNotFoundError:

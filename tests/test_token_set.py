@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.oauth.token_set import ASSUMED_LIFETIME, TokenSet, jwt_claims
+from connector.oauth.token_set import TokenSet, jwt_claims
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 TEN_YEARS = 10 * 365 * 86400
@@ -97,8 +97,8 @@ def test_the_shortest_life_that_is_told_counts() -> None:
 def test_a_token_of_unknown_life_is_used_for_an_hour() -> None:
     """Without any expiry, a guess says when to refresh; the expiry itself stays unknown."""
     tokens = read()
-    assert (tokens.expires_at, tokens.good_until) == (None, NOW + ASSUMED_LIFETIME)
-    assert read(expires_in=60).good_until == NOW + timedelta(seconds=60)
+    assert tokens.expires_at is None
+    assert read(expires_in=60).expires_at == NOW + timedelta(seconds=60)
 
 
 @pytest.mark.parametrize("token", [None, "", "   ", 5, ["AT"], "A\r\nT", "A\tT", "töken", "A\x7f", "A\ud800"])

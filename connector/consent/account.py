@@ -14,7 +14,7 @@ from connector.errors import (
     StoreUnavailableError,
 )
 from connector.oauth.token_set import TokenSet
-from connector.refresh.outcome import ANSWER_LOST
+from connector.refresh.rotate import ANSWER_LOST
 from connector.refresh.schedule import LONGEST_BACKOFF, WAIT_SECONDS, backoff, poll_delay
 from connector.resources import Resources
 from connector.store.database import NotUniqueError

@@ -6,13 +6,12 @@ from collections.abc import Callable
 
 from connector.clock import isoformat
 from connector.communicate.users import TokenVerdict, probe_token, read_account
-from connector.connection import Account, Connection, ConnectionState
+from connector.connection import Account, Connection, ConnectionState, require_alive
 from connector.consent import check_provider
 from connector.doctor.check import Check, failed, fine, warning
 from connector.errors import AccountMismatchError, NeedsRepairError
 from connector.hints import ormco_command
 from connector.refresh import AccessTokens
-from connector.refresh.outcome import require_alive
 from connector.resources import Resources
 
 __all__ = ["all_connections", "state", "use"]

@@ -19,7 +19,6 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 import urllib3.util.connection
-from urllib3 import HTTPConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
@@ -28,7 +27,7 @@ from urllib3.exceptions import (
     NewConnectionError,
 )
 
-__all__ = ["CURRENT", "Exchange", "timed"]
+__all__ = ["CONNECTIONS", "CURRENT", "Exchange"]
 
 
 class Exchange:
@@ -74,12 +73,6 @@ class Exchange:
 _NUMERIC = re.compile(r"[\d.]+|.*:.*")
 # The call that this thread is making: urllib3 has no way to hand it from the adapter to the connection.
 CURRENT: ContextVar[Exchange] = ContextVar("CURRENT")
-
-
-def timed(pool: HTTPConnectionPool) -> HTTPConnectionPool:
-    """Have a pool open such connections."""
-    pool.ConnectionCls = _SecureConnection if pool.scheme == "https" else _Connection
-    return pool
 
 
 class _Reader(io.RawIOBase):
@@ -159,10 +152,10 @@ class _Connection(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         """Connect to the first address that answers: all of them within the deadline."""
         problem = OSError("the host has no address")
-        for address in self._addresses():
+        for *_, address in self._addresses():
             try:
                 return urllib3.util.connection.create_connection(
-                    address, CURRENT.get().allow(self.timeout), socket_options=self.socket_options
+                    address[:2], CURRENT.get().allow(self.timeout), socket_options=self.socket_options
                 )
             except OSError as exc:
                 problem = exc
@@ -170,20 +163,23 @@ class _Connection(HTTPConnection):
             raise ConnectTimeoutError(self, "the host does not answer") from problem
         raise NewConnectionError(self, str(problem)) from problem
 
-    def _addresses(self) -> list[tuple[str, int]]:
+    def _addresses(self) -> Any:
         try:
-            found = _look_up(self._dns_host, self.port, CURRENT.get().allow(self.timeout))
+            return _look_up(self._dns_host, self.port, CURRENT.get().allow(self.timeout))
         except socket.gaierror as exc:
             raise NameResolutionError(self.host, self, exc) from exc
         except TimeoutError as exc:
             raise ConnectTimeoutError(self, "no name server answers") from exc
         except UnicodeError:
             raise LocationParseError(self.host) from None
-        return [(str(address[0]), int(address[1])) for *_, address in found]
 
 
 class _SecureConnection(_Connection, HTTPSConnection):
     pass
+
+
+# What a pool opens, by its scheme.
+CONNECTIONS = {"http": _Connection, "https": _SecureConnection}
 
 
 def _look_up(host: str, port: int, seconds: float) -> Any:

@@ -17,7 +17,7 @@ from urllib3.util.retry import Retry
 
 from connector.calls import forget_locals, record_call
 from connector.oauth.http_body import Limits, read_whole, require_known_coding
-from connector.oauth.http_connection import CURRENT, Exchange, timed
+from connector.oauth.http_connection import CONNECTIONS, CURRENT, Exchange
 from connector.oauth.http_environment import Way, find_way, is_http_proxy
 from connector.oauth.http_errors import request_error
 from connector.oauth.provider import is_loopback
@@ -76,7 +76,8 @@ class Transport(HTTPAdapter):
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         """Return the pool of connections for a request."""
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        return timed(pool)
+        pool.ConnectionCls = CONNECTIONS[pool.scheme]
+        return pool
 
     def send(
         self,

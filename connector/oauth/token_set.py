@@ -10,10 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-__all__ = ["ASSUMED_LIFETIME", "TokenSet", "finite", "jwt_claims"]
+__all__ = ["TokenSet", "finite", "jwt_claims"]
 
-# For a provider that does not say how long its access tokens live.
-ASSUMED_LIFETIME = timedelta(hours=1)
 _LONGEST_LIFETIME = 10 * 365 * 86400.0
 
 
@@ -59,11 +57,6 @@ class TokenSet:
             scope=_scope_text(answer.get("scope")),
             id_token=_token_text(answer.get("id_token")),
         )
-
-    @property
-    def good_until(self) -> datetime:
-        """When to stop using the access token: its expiry, or a guess where that is not known."""
-        return self.received_at + ASSUMED_LIFETIME if self.expires_at is None else self.expires_at
 
 
 def jwt_claims(token: str, *, part: int = 1) -> dict[str, object]:

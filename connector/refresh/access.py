@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from connector.clock import Clock, from_timestamp
-from connector.connection import AccessToken, Connection, ConnectionState, not_found
+from connector.connection import AccessToken, Connection, ConnectionState, not_found, require_alive
 from connector.errors import (
     AccountMismatchError,
     AccountUnconfirmedError,
@@ -26,7 +26,6 @@ from connector.errors import (
     StoreUnavailableError,
 )
 from connector.refresh.keyed_lock import KeyedLock
-from connector.refresh.outcome import require_alive
 from connector.refresh.rotate import Rotator
 from connector.refresh.schedule import (
     WAIT_SECONDS,
@@ -164,7 +163,7 @@ class AccessTokens:
         rows = self._usable(practice_id, self._store.grants.rows(practice_id))
         near = rows.live is None or self._now() >= self._remember(practice_id, rows.live).refresh_at
         if force or near or self._awaits_account(rows):
-            self._remember(practice_id, self._renewed(practice_id, rows, lambda found: False, force=force))
+            self._remember(practice_id, self._renewed(practice_id, rows, force=force))
         return self._store.existing(practice_id)
 
     def refresh_if_due(
@@ -288,9 +287,7 @@ class AccessTokens:
     def _renewed_or_old(self, practice_id: str, rows: Rows, min_ttl: float) -> CachedToken:
         """Renew a token; if that cannot be done now, hand out the old one as long as it is valid."""
         try:
-            return self._remember(
-                practice_id, self._renewed(practice_id, rows, lambda found: found.lasts(min_ttl))
-            )
+            return self._remember(practice_id, self._renewed(practice_id, rows, min_ttl=min_ttl))
         except (ProviderUnavailableError, ConfigurationError) as exc:
             live = self._usable(practice_id, self._store.grants.rows(practice_id)).live
             if live is None or not live.lasts():
@@ -321,7 +318,7 @@ class AccessTokens:
                 retry_after=_JUST_RENEWED_SECONDS - age,
                 answered=True,
             )
-        renewed = self._renewed(practice_id, rows, lambda found: False, rejected=True)
+        renewed = self._renewed(practice_id, rows, rejected=True)
         return self._remember(practice_id, renewed)
 
     # --- renew
@@ -331,14 +328,23 @@ class AccessTokens:
         self,
         practice_id: str,
         rows: Rows,
-        is_enough: Callable[[Row], bool],
         *,
+        min_ttl: float | None = None,
         force: bool = False,
         rejected: bool = False,
     ) -> Row:
-        """Renew what was found, or wait until another has."""
+        """Renew what was found, or wait until another has.
+
+        Args:
+            practice_id: the practice.
+            rows: what was found of it.
+            min_ttl: what a token that is found meanwhile has to live on to do as well; None: only another
+                token than that which was found does.
+            force: a person asks.
+            rejected: an API has rejected the token that was found.
+        """
         found, deadline = rows.live, self._clock.deadline(WAIT_SECONDS)
-        started = self._clock.monotonic()
+        started, found_tokens = self._clock.monotonic(), found and (found.generation, found.connected_at)
         # Outside of the lock: a subscriber may ask for the same practice's token.
         with self._store.audit.deferred(), self._locks.hold(practice_id, deadline.left) as was_free:
             if was_free is None:
@@ -347,7 +353,8 @@ class AccessTokens:
                 rows = self._store.grants.rows(practice_id)
             while True:
                 row = self._live(practice_id, rows)
-                if _is_newer(row, found) or is_enough(row):
+                is_other = (row.generation, row.connected_at) != found_tokens
+                if is_other or (min_ttl is not None and row.lasts(min_ttl)):
                     return row
                 if (renewed := self._rotate(row, force=force, rejected=rejected)) is not None:
                     require_alive(practice_id, renewed.state, renewed.reason)
@@ -455,11 +462,6 @@ class AccessTokens:
                 self._when_idle = None if then is not None else self._when_idle
             if then is not None:
                 then()
-
-
-def _is_newer(row: Row, found: Row | None) -> bool:
-    """Return whether a row has other tokens than those that were found wanting."""
-    return found is None or (row.generation, row.connected_at) != (found.generation, found.connected_at)
 
 
 def _account_unread(practice_id: str, rows: Rows) -> ProviderUnavailableError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 __all__ = ["KeyedLock"]
 
@@ -40,7 +41,7 @@ class KeyedLock:
                     del self._locks[name]
 
 
+@dataclass(slots=True)
 class _Lock:
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.waiters = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    waiters: int = 0  # the one that holds it included

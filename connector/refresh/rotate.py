@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from connector.clock import Clock
-from connector.connection import ConnectionState, Event
+from connector.connection import ConnectionState, Event, needs_repair
 from connector.errors import (
     ConfigurationError,
     ConnectorError,
@@ -25,7 +25,6 @@ from connector.errors import (
 )
 from connector.oauth.token_set import TokenSet
 from connector.redact import Secret
-from connector.refresh.outcome import ANSWER_LOST, RATE_LIMITED, needs_repair
 from connector.refresh.schedule import (
     DOUBT_SECONDS,
     LEASE_SECONDS,
@@ -38,7 +37,10 @@ from connector.store.grants import FromNow
 from connector.store.row import LIVE, Row
 from connector.store.store import Store
 
-__all__ = ["RefreshEndpoint", "Rotator"]
+__all__ = ["ANSWER_LOST", "RefreshEndpoint", "Rotator"]
+
+ANSWER_LOST = "answer_lost"
+RATE_LIMITED = "rate_limited"
 
 _LOG = logging.getLogger("connector")
 _SAVE_SECONDS = 60.0
@@ -132,11 +134,6 @@ class Rotator:
         self._troubles.pop(key, None)
         self._unsaved[key] = claimed, tokens, rejected
         return self._save(key)
-
-    def save_waiting(self, row: Row) -> Row | None:
-        """Store new tokens of a row that could not be stored when they came; None if there are none."""
-        key = (row.practice_id, row.slot)
-        return self._save(key) if key in self._unsaved else None
 
     def _require_turn(self, row: Row, *, force: bool) -> None:
         if force:

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from connector.communicate.users import TokenVerdict, probe_token
-from connector.connection import Connection, ConnectionState, Event
+from connector.connection import Connection, ConnectionState, Event, require_alive
 from connector.consent.account import drop_unverified, verify_account
 from connector.consent.confirmation import end_overdue
 from connector.errors import GrantRefusedError, NeedsRepairError, ProviderUnavailableError
 from connector.refresh import AccessTokens
-from connector.refresh.outcome import require_alive
 from connector.resources import Resources
 from connector.revocation.proof import Finding, prove
 from connector.store.grants import FromNow

@@ -9,7 +9,7 @@ from enum import StrEnum
 from connector.clock import from_timestamp
 from connector.communicate.users import TokenVerdict, probe_token
 from connector.errors import GrantRefusedError, ProviderUnavailableError, StoreLockedError
-from connector.refresh.outcome import ANSWER_LOST
+from connector.refresh.rotate import ANSWER_LOST
 from connector.refresh.schedule import WAIT_SECONDS, poll_delay
 from connector.resources import Resources
 from connector.store.row import Row, Rows

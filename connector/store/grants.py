@@ -87,11 +87,8 @@ class GrantRecords:
         if not is_practice_id(practice_id):
             return Rows()
         sql = _select_sql(self._database.dialect.now)
-        found: dict[str, Row] = {}
-        for values in self._database.all(sql, (practice_id,), timeout=timeout):
-            row = self.in_newest_form(checked_row(values))
-            found[row.slot] = row
-        return Rows(found.get(LIVE), found.get(UNVERIFIED))
+        found = self._database.all(sql, (practice_id,), timeout=timeout)
+        return Rows.of(map(self.in_newest_form, map(checked_row, found)))
 
     def held(self, practice_id: str, *, timeout: float | None = None) -> HeldToken | None:
         """Return a practice's valid token; None if anything may have to be done with it first."""
@@ -345,15 +342,20 @@ class GrantRecords:
             values |= self._sealed_anew(row, bound, values)
         sets, args = _assignments(values, now)
         where, which = _where(row, by_tokens=by_tokens)
-        named = self._audit.named(events)
         done = Guard(_EXISTS, (row.practice_id, values.get("slot", row.slot), mark))
         update: Statement = (f"UPDATE {TABLE} SET {sets} WHERE {where}", (*args, *which))  # noqa: S608
-        count = self._database.apply([update, *self._audit.statements(named, done)])[0]
+        named = self._audit.named(events) if events else []
+        more = self._audit.statements(named, done) if named else []
+        count = self._database.apply([update, *more])[0]
         # A commit whose answer was lost is tried again, and changes nothing then: its mark tells.
         if not count and not self._database.one(f"SELECT 1 WHERE {_EXISTS}", done.args):
             return None
-        self._audit.tell(named)
-        return row._replace(**_resolved(values, row.now))
+        if named:
+            self._audit.tell(named)
+        for name, value in values.items():
+            if isinstance(value, FromNow):
+                values[name] = row.now + value.seconds
+        return row._replace(**values)  # type: ignore[arg-type]
 
     def _settled(self, row: Row, tokens: TokenSet, *, rejected: bool) -> dict[str, object]:
         """Return the columns of a row with new tokens, but for what is sealed."""
@@ -402,11 +404,11 @@ class GrantRecords:
 
     def _sealed_anew(self, row: Row, bound: Bound, values: Changes) -> dict[str, object]:
         """Seal what a row holds for what will stand beside it."""
-        return {
-            column: self._seal(bound, column, self._open(row, column))
-            for column in SEALED_COLUMNS
-            if getattr(row, column) is not None and column not in values
-        }
+        sealed: dict[str, object] = {}
+        for column in SEALED_COLUMNS:
+            if getattr(row, column) is not None and column not in values:
+                sealed[column] = self._seal(bound, column, self._open(row, column))
+        return sealed
 
     def _seal(self, bound: Bound, column: str, text: str | None) -> bytes | None:
         if text is None:
@@ -536,12 +538,6 @@ def _insert(values: Changes, now: str, *, guard: Guard | None = None) -> Stateme
     condition = guard or Guard()
     sql = f"INSERT INTO {TABLE} ({', '.join(given)}) SELECT {marks} WHERE {condition.sql}"
     return sql, (*args, *condition.args)
-
-
-def _resolved(values: Changes, now: float) -> dict[str, Any]:
-    return {
-        name: now + value.seconds if isinstance(value, FromNow) else value for name, value in values.items()
-    }
 
 
 def _token_columns(tokens: TokenSet, age: float, *, renews: bool) -> dict[str, object]:

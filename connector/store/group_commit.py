@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from connector.errors import ConnectorError
@@ -16,6 +17,7 @@ _T = TypeVar("_T")
 _LARGEST_BATCH = 64
 
 
+@dataclass(eq=False)
 class Job(Generic[_T]):
     """One thread's work inside a transaction, and what came of it.
 
@@ -24,18 +26,17 @@ class Job(Generic[_T]):
         single: whether it is one statement, which is a transaction by itself.
     """
 
-    def __init__(self, work: Callable[[Execute], _T], *, single: bool = False) -> None:
-        self._work = work
-        self.single = single
-        self.is_done = False
-        self.error: Exception | None = None
-        self.results: list[_T] = []
+    work: Callable[[Execute], _T]
+    single: bool = False
+    is_done: bool = field(default=False, init=False)
+    error: Exception | None = field(default=None, init=False)
+    results: list[_T] = field(default_factory=list, init=False)
 
     def run(self, execute: Execute) -> None:
         """Do the work; an error of ours is this job's alone, and changes nothing."""
         self.results, self.error = [], None
         try:
-            self.results.append(self._work(execute))
+            self.results.append(self.work(execute))
         except ConnectorError as exc:
             self.error = exc
 
@@ -61,8 +62,10 @@ class GroupCommit:
         try:
             with self._lock:
                 while not job.is_done:
-                    size = min(len(self._waiting), _LARGEST_BATCH)
-                    self._work_off([self._waiting.popleft() for _ in range(size)])
+                    batch: list[Job[Any]] = []
+                    while self._waiting and len(batch) < _LARGEST_BATCH:
+                        batch.append(self._waiting.popleft())
+                    self._work_off(batch)
         except BaseException:
             if job in self._waiting:
                 self._waiting.remove(job)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from operator import attrgetter
@@ -214,10 +214,15 @@ class Rows(NamedTuple):
     unverified: Row | None = None
 
     @classmethod
-    def of(cls, found: Sequence[Row]) -> Rows:
+    def of(cls, found: Iterable[Row]) -> Rows:
         """Return the rows of one practice by their slots."""
-        slots = {row.slot: row for row in found}
-        return cls(slots.get(LIVE), slots.get(UNVERIFIED))
+        live = unverified = None
+        for row in found:
+            if row.slot == LIVE:
+                live = row
+            elif row.slot == UNVERIFIED:
+                unverified = row
+        return cls(live, unverified)
 
     @property
     def all(self) -> list[Row]:

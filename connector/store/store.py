@@ -134,7 +134,7 @@ class Store:
             return None
         select = f"SELECT {', '.join(COLUMNS)}, {self.database.dialect.now} FROM {TABLE}"  # noqa: S608
         found = self.database.all(f"{select} WHERE practice_id = ?", (practice_id,))
-        return shown([Row(*values) for values in found]) if found else None
+        return shown(list(map(Row._make, found))) if found else None
 
     def existing(self, practice_id: str) -> Connection:
         """Return a practice's connection; needs no key.
