@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from connector.errors import (
 )
 from connector.store import Store, open_store
 from connector.store.sqlite_facts import network_share
+from tests.support.clock import ManualClock
 from tests.support.small_disk import on_a_small_disk
 from tests.support.stores import KEY, put, row_of, store_at, value_of
 
@@ -98,7 +100,8 @@ def test_existing_folder_is_left_alone(tmp_path: Path) -> None:
     store.close()
     link = tmp_path / "link.db"
     link.symlink_to(tmp_path / "store.db")
-    assert store_at(f"sqlite:///{link}").facts()["symlink_to"] == str(tmp_path / "store.db")
+    with closing(store_at(f"sqlite:///{link}")) as linked:
+        assert linked.facts()["symlink_to"] == str(tmp_path / "store.db")
 
 
 def test_network_share_is_told_of() -> None:
@@ -175,18 +178,30 @@ def test_path_below_a_file(tmp_path: Path) -> None:
         store_at(f"sqlite:///{tmp_path}/file/store.db").check()
 
 
-def test_busy_for_too_long(path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_busy_for_too_long(path: Path, store: Store) -> None:
     """A program that keeps the file for itself is named as the cause; readers are not disturbed by it."""
-    monkeypatch.setattr("connector.store.sqlite._BUSY_SECONDS", 0.2)
+    hasty = store_at(f"sqlite:///{path}", patience=0.2)
     db = sqlite3.connect(path, isolation_level=None)
     db.execute("BEGIN IMMEDIATE")
     try:
         with pytest.raises(StoreLockedError):
-            store.check()
-        assert value_of(store, "p")[0] == "at-p-0"
+            hasty.check()
+        assert value_of(hasty, "p")[0] == "at-p-0"
     finally:
         db.close()
-    store.check()
+    hasty.check()
+    hasty.close()
+
+
+def test_busy_for_a_while(path: Path, store: Store) -> None:
+    """Another program that writes is waited for in real time, whatever the time is said to be."""
+    writer = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    writer.execute("BEGIN IMMEDIATE")
+    done = threading.Timer(0.7, writer.close)
+    done.start()
+    with closing(store_at(f"sqlite:///{path}", clock=ManualClock())) as waiting:
+        waiting.check()
+    done.join()
 
 
 def test_close_leaves_one_database_file(path: Path, store: Store) -> None:

@@ -53,7 +53,8 @@ def open_store(
         clock: the time.
         actor: who acts, for the audit record.
         record_refreshes: whether a routine refresh is an event of the audit record.
-        patience: seconds after which a call to a server gives up; by default 5.
+        patience: seconds after which a call gives up: by default 5 for a server, 30 for a file that others
+            write to.
 
     Raises:
         connector.errors.SettingError: if it is no such URL.
@@ -81,7 +82,7 @@ def open_database(url: str, *, clock: Clock, patience: float | None = None) -> D
     if separator and scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
         from connector.store.sqlite import SqliteDatabase
 
-        return SqliteDatabase(_path(rest[1:]), clock=clock)
+        return SqliteDatabase(_path(rest[1:]), clock=clock, patience=patience)
     # SQLAlchemy's spelling names the driver as well.
     if separator and scheme.partition("+")[0] in ("postgresql", "postgres"):
         from connector.store.postgres import PostgresDatabase

@@ -23,6 +23,7 @@ __all__ = ["SqliteDatabase"]
 
 _T = TypeVar("_T")
 _BUSY_SECONDS = 30.0
+_REAL = Clock()  # other processes take their time, whatever the time of day is said to be
 _NO_WAL = "its file system has no shared memory, as a network share has none"
 
 _REFUSE = "BEGIN SELECT RAISE(ABORT, 'the audit record is append-only'); END"
@@ -65,14 +66,16 @@ class SqliteDatabase:
 
     Args:
         path: the file, absolute.
-        clock: for waits, and the database's time, which is this machine's.
+        clock: the database's time, which is this machine's.
+        patience: seconds to wait for others that write; by default 30.
     """
 
     dialect = _DIALECT
 
-    def __init__(self, path: Path, *, clock: Clock) -> None:
+    def __init__(self, path: Path, *, clock: Clock, patience: float | None = None) -> None:
         self._path = path
         self._clock = clock
+        self._patience = _BUSY_SECONDS if patience is None else patience
         self._start()
 
     def _start(self) -> None:
@@ -230,7 +233,7 @@ class SqliteDatabase:
         db = None
         try:
             db = sqlite3.connect(
-                self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+                self._path, timeout=self._patience, isolation_level=None, check_same_thread=False
             )
             db.create_function("ormco_now", 0, self._clock.time)
             if alone:  # the index of the log is in memory, and others wait until this handle is closed
@@ -324,7 +327,7 @@ class SqliteDatabase:
             try:
                 return start()
             except sqlite3.OperationalError as exc:
-                deadline = deadline or self._clock.deadline(_BUSY_SECONDS)
+                deadline = deadline or _REAL.deadline(self._patience)
                 if not is_busy(exc) or deadline.passed:
                     raise
             deadline.pause(pause * (0.5 + random.random()))  # noqa: S311 - no secret
