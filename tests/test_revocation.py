@@ -13,6 +13,7 @@ import pytest
 import time_machine
 
 from connector import Config, ConnectionState, Connector
+from connector.calls import Call
 from connector.errors import (
     BrowserUnavailableError,
     ClientRefusedError,
@@ -378,6 +379,34 @@ def test_revoking_while_others_refresh(
             thread.join()
     assert unexpected == []
     assert connector.status(PRACTICE).state is ConnectionState.REVOKED
+
+
+def test_refresh_that_was_answered_before(identity: RunningSandbox, store_url: str) -> None:
+    """New tokens that were given out before the grant was removed, and stored after it, prove nothing."""
+    answered, removed = threading.Event(), threading.Event()
+
+    def hold(call: Call) -> None:
+        answered.set()
+        removed.wait(30)
+
+    def refresh(other: Connector) -> None:
+        with suppress(RevokedError):
+            other.refresh(PRACTICE, force=True)
+
+    def progress(step: str) -> None:
+        if step == "endpoint":
+            threading.Timer(0.5, removed.set).start()  # when the proof waits for that refresh
+
+    env = settings(identity, store_url)
+    with opened(env) as connector, opened(env) as other:
+        connect(connector, identity)
+        refresh(other)
+        other.on_call(hold)
+        refreshing = threading.Thread(target=refresh, args=[other])
+        refreshing.start()
+        answered.wait(30)
+        assert connector.revoke(PRACTICE, removal=Removal(progress=progress)).wiped
+        refreshing.join()
 
 
 def test_two_that_revoke_at_once_both_end_right(env: dict[str, str], sandbox: RunningSandbox) -> None:

@@ -100,8 +100,9 @@ def _try(resources: Resources, row: Row) -> tuple[Finding, bool]:
         later = resources.store.grants.row(row.practice_id, row.slot)
         if later is None:
             return Finding.DEAD, was_lost
-        if later.generation != row.generation:  # another process has refreshed it, or it was connected anew
+        if later.generation != row.generation and later.state != row.state:  # it was connected anew
             return Finding.ALIVE, was_lost
+        # What another process has refreshed meanwhile may have been answered before the grant was removed.
         present = later
 
 
