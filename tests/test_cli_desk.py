@@ -94,6 +94,24 @@ def test_interruption_leaves_nothing(process: subprocess.Popen[str], number: int
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_folder_of_a_killed_desk_is_swept_at_the_next_start(
+    process: subprocess.Popen[str], classic: RunningSandbox, store_url: str, tmp_path: Path
+) -> None:
+    """The file with the link goes when its process is dead, however it died, and not before."""
+    left = Path(description(process)["link_file"]).parent
+    env = settings(classic, store_url, TMPDIR=str(tmp_path / "temporary"))
+    command = [sys.executable, "-m", "connector", "desk", "--no-browser", "--json"]
+    for is_there in (True, False):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as other:
+            assert Path(description(other)["link_file"]).exists()
+            assert left.exists() is is_there
+            process.kill()
+            process.wait(TIMEOUT)
+            other.terminate()
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
 def test_port_that_is_in_use(classic: RunningSandbox, store_url: str) -> None:
     """Said in words, with another port."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

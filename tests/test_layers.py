@@ -8,7 +8,18 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "connector"
 
 LAYERS = [
-    {"async_threads", "calls", "errors", "findings", "clock", "hints", "own_files", "process", "redact"},
+    {
+        "async_threads",
+        "calls",
+        "errors",
+        "findings",
+        "clock",
+        "hints",
+        "own_files",
+        "process",
+        "redact",
+        "temporary_folder",
+    },
     {"redirect"},
     {"oauth", "connection", "config", "words"},
     {"store", "browser"},

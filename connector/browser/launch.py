@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -15,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from connector.browser.installed import Browser, home_folder
 from connector.browser.readiness import not_started, require_playwright
-from connector.browser.temporary_profile import is_root, is_sandbox_off, sandboxed, temporary_folder
+from connector.browser.system_user import is_root, is_sandbox_off, sandboxed
 from connector.errors import BrowserUnavailableError
 from connector.process import child_environment
+from connector.temporary_folder import temporary_folder
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Playwright
@@ -76,7 +78,7 @@ def open_browser(
     from playwright.sync_api import Error as PlaywrightError
 
     with ExitStack() as stack:
-        folder = stack.enter_context(temporary_folder())
+        folder = _make_folder(stack)
         playwright = playwright or stack.enter_context(_start_playwright(folder))
         context = _launch(playwright, browser, folder, headless, english, unreachable)
         try:
@@ -85,6 +87,16 @@ def open_browser(
             # It may be closed already, by a person or by a crash.
             with suppress(PlaywrightError):
                 context.close()
+
+
+def _make_folder(stack: ExitStack) -> Path:
+    try:
+        return stack.enter_context(temporary_folder("ormco-browser-"))
+    except OSError as exc:
+        raise BrowserUnavailableError(
+            f"no folder for the browser can be made in {tempfile.gettempdir()}: {exc.strerror}",
+            hint="Make room there, or set TMPDIR (on Windows: TEMP) to another folder.",
+        ) from None
 
 
 def is_gone(error: BaseException) -> bool:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from connector.browser.installed import Browser, find_browser
-from connector.browser.temporary_profile import is_sandbox_off
+from connector.browser.system_user import is_sandbox_off
 from connector.errors import BrowserUnavailableError, ExtraMissingError
 from connector.hints import install
 from connector.process import child_environment

@@ -7,9 +7,9 @@ import hmac
 import os
 import secrets
 import socket
-import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from flask import Flask, abort, make_response, redirect, request
 from werkzeug.exceptions import HTTPException
 
+from connector.temporary_folder import temporary_folder
 from connector.web.desk import SupportPerson, desk_pages
 from connector.web.page_security import add_headers, refused_page
 
@@ -52,8 +53,9 @@ class DeskServer:
         self._cookie = f"ormco-desk-{bound.getsockname()[1]}"
         app = self._application(connector)
         self._server: Any = create_server(app, sockets=[bound], threads=_THREADS, ident=None)
-        self._folder = tempfile.TemporaryDirectory(prefix="ormco-desk-")
-        self.link_file: Path = self._write_link_file()
+        self._stack = ExitStack()
+        folder = self._stack.enter_context(temporary_folder("ormco-desk-"))
+        self.link_file: Path = self._write_link_file(folder)
 
     def run(self) -> None:
         """Serve until interrupted."""
@@ -69,7 +71,7 @@ class DeskServer:
         traceback: TracebackType | None,
     ) -> None:
         self._server.close()
-        self._folder.cleanup()
+        self._stack.close()
 
     def _application(self, connector: Connector) -> Flask:
         app = Flask("ormco_desk", static_folder=None)
@@ -109,9 +111,9 @@ class DeskServer:
 
         return view
 
-    def _write_link_file(self) -> Path:
+    def _write_link_file(self, folder: Path) -> Path:
         """Write a page that only this user can read, and that sends the token when it is opened."""
-        path = Path(self._folder.name) / "open-desk.html"
+        path = folder / "open-desk.html"
         page = (
             "<!doctype html><meta charset=utf-8><title>Opening the desk</title>"
             f'<form method=post action="{escape(self.url)}/open">'

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import stat
 import subprocess
 import sys
@@ -21,8 +20,6 @@ from connector.browser.launch import open_browser
 from connector.browser.redirect_target import RedirectTarget
 from connector.browser.result_page import ResultPage
 from connector.browser.session import BrowserSession
-from connector.browser.temporary_profile import sweep_leftovers
-from connector.browser.temporary_profile import temporary_folder as private_folder
 from connector.errors import BrowserUnavailableError, ExtraMissingError
 from tests.support.authorization_pages import browser_processes
 
@@ -209,61 +206,11 @@ def test_driver_gets_no_secret(browser: str, monkeypatch: pytest.MonkeyPatch) ->
     assert "made-up-secret" not in "".join(environments)
 
 
-def test_folder_of_a_killed_process_is_swept(temporary_folder: Path) -> None:
-    """A folder goes when its process is dead, however it died, and not before."""
-    code = (
-        "import os, sys; from connector.browser.temporary_profile import temporary_folder\n"
-        "with temporary_folder() as folder:\n"
-        "    (folder / 'profile').mkdir(); print('made', flush=True); sys.stdin.read(); os._exit(9)\n"
-    )
-    command = [sys.executable, "-c", code]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
-        assert owner.stdout is not None
-        assert owner.stdout.readline().strip() == b"made"
-        sweep_leftovers()
-        assert len(list(temporary_folder.glob("*/profile"))) == 1
-        owner.kill()
-    sweep_leftovers()
-    assert list(temporary_folder.iterdir()) == []
-
-
-def test_sweep_takes_nothing_else(temporary_folder: Path) -> None:
-    """Folders with other names, links and files stay."""
-    (temporary_folder / "other").mkdir()
-    (temporary_folder / "other" / "kept").write_text("")
-    (temporary_folder / "ormco-browser-file").write_text("")
-    if os.name == "posix":
-        (temporary_folder / "ormco-browser-link").symlink_to(temporary_folder / "other")
-    before = sorted(temporary_folder.rglob("*"))
-    sweep_leftovers()
-    assert sorted(temporary_folder.rglob("*")) == before
-
-
-def test_folder_goes_after_an_error(temporary_folder: Path) -> None:
-    """The folder is removed also when what was done in it failed."""
-
-    def fail() -> None:
-        with private_folder() as folder:
-            (folder / "file").write_text("")
-            raise LookupError
-
-    with pytest.raises(LookupError):
-        fail()
-    assert list(temporary_folder.iterdir()) == []
-
-
-def test_folder_removed_by_somebody_else(temporary_folder: Path) -> None:
-    """A folder that is gone already is no error."""
-    with private_folder() as folder:
-        shutil.rmtree(folder)
-    assert list(temporary_folder.iterdir()) == []
-
-
-def test_folder_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_that_cannot_be_made(browser: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A temporary folder that is not there is reported in words."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     with pytest.raises(BrowserUnavailableError, match="no folder for the browser"):
-        private_folder().__enter__()
+        open_browser(Browser(name="Chromium", path=browser), headless=True).__enter__()
 
 
 def test_result_page_shows_text_as_text() -> None:

@@ -1,0 +1,92 @@
+"""A private folder that is removed afterwards: at once, or at the next start if its process was killed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from connector.clock import Clock
+
+__all__ = ["sweep_leftovers", "temporary_folder"]
+
+_LOCK = "owner.lock"
+
+
+@contextmanager
+def temporary_folder(prefix: str) -> Iterator[Path]:
+    """Make a private folder (0700), and remove it with all that is in it.
+
+    Folders that earlier, killed processes left behind are removed first.
+
+    Args:
+        prefix: of its name; all folders that have it are made here.
+
+    Raises:
+        OSError: if there is no room for one.
+    """
+    sweep_leftovers(prefix)
+    folder, lock = _make_locked(prefix)
+    try:
+        yield folder
+    finally:
+        _clear(folder)
+        with suppress(OSError):
+            lock.release()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep_leftovers(prefix: str) -> None:
+    """Remove the folders whose process is dead.
+
+    A living process holds a lock on a file in its folder; the system frees it with the process, however
+    that ended. A process id would not do: it is given to another process sooner or later.
+    """
+    for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        with suppress(OSError, Timeout):
+            if _is_ours(folder):
+                with FileLock(folder / _LOCK, timeout=0):
+                    _clear(folder)
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make_locked(prefix: str) -> tuple[Path, FileLock]:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix))
+        lock = FileLock(folder / _LOCK, timeout=0, thread_local=False)
+        # A sweep in another process may be at the folder before its lock is; then it goes to that one.
+        with suppress(FileNotFoundError, Timeout):
+            lock.acquire()
+            if (folder / _LOCK).exists():
+                return folder, lock
+
+
+def _is_ours(folder: Path) -> bool:
+    status = folder.lstat()
+    mine = not hasattr(os, "getuid") or status.st_uid == os.getuid()
+    return mine and folder.is_dir() and not folder.is_symlink()
+
+
+def _clear(folder: Path) -> None:
+    """Remove all but the lock, which goes last; wait for what a dying child process still writes."""
+    deadline = Clock().deadline(3)
+    while left := _entries(folder):
+        for entry in left:
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                with suppress(OSError):
+                    entry.unlink()
+        if not _entries(folder) or not deadline.pause(0.05):
+            return
+
+
+def _entries(folder: Path) -> list[Path]:
+    with suppress(OSError):
+        return [entry for entry in folder.iterdir() if entry.name != _LOCK]
+    return []
