@@ -17,8 +17,8 @@ from connector.communicate.client import (
     unavailable,
     unexpected_response,
 )
-from connector.communicate.models import Case, is_case_id, read_case
-from connector.communicate.regions import ApiRegion, lowered
+from connector.communicate.models import Case, is_case_id, lowered, read_case
+from connector.communicate.regions import ApiRegion
 from connector.errors import CaseNotFoundError, ClientRefusedError, ConnectorError, ProviderUnavailableError
 
 __all__ = ["CasePage", "CaseReader", "Labs", "age_key", "merge", "refusal"]
@@ -75,6 +75,10 @@ class CaseReader:
         labs: Ormco's labs.
         resolve: finds the account's present region. A wrong region answers like an empty one, so this is
             called, at most once a day, when nothing was found; None if a person has named the region.
+
+    Attributes:
+        region: where its cases are.
+        is_shared: tells whether Ormco's lab takes part in a case.
     """
 
     def __init__(
@@ -82,7 +86,7 @@ class CaseReader:
     ) -> None:
         self.api = api
         self.region: ApiRegion = region
-        self._labs = labs
+        self.is_shared: Callable[[Case], bool] = labs.take_part_in
         self._resolve = resolve
         self._confirm_at = float("-inf")
 
@@ -90,10 +94,6 @@ class CaseReader:
         """Return the present time: the provider's as of its last answer, unless that is ahead of ours."""
         ours = self.api.clock.utc_now()
         return min(self.api.server_time or ours, ours)
-
-    def is_shared(self, case: Case) -> bool:
-        """Return whether Ormco's lab takes part in a case."""
-        return self._labs.take_part_in(case)
 
     def get(self, case_id: str, version: int | None = None) -> Case:
         """Return the newest version of a case, or the one with this number.
@@ -151,20 +151,16 @@ class CaseReader:
 
     def page(self, number: int, since: datetime | None, until: datetime | None) -> CasePage:
         """Return a page of the list, the newest cases first; the first page is number 0."""
-        page = self._page(number, since, until)
-        if number == 0 and page.size == 0 and self._has_moved():
-            return self._page(number, since, until)
-        return page
-
-    def _page(self, number: int, since: datetime | None, until: datetime | None) -> CasePage:
         params: dict[str, str | int] = {"page": number}
         params |= {"from": isoformat(since) or ""} if since else {}
         params |= {"to": isoformat(until) or ""} if until else {}
         answer = self._get("cases", params)
-        fields = lowered(answer) if isinstance(answer, dict) else {}
+        fields = lowered(answer)
         items, count = fields.get("cases"), fields.get("count")
         if not isinstance(items, list):
             raise self.unexpected()
+        if number == 0 and not items and self._has_moved():
+            return self.page(number, since, until)  # once: from then on, it has not moved
         known = isinstance(count, int) and not isinstance(count, bool) and count >= 0
         cases = [case for item in items if (case := read_case(item))]
         return CasePage(cases=cases, size=len(items), count=count if known else None)

@@ -15,7 +15,7 @@ from typing import Any
 
 from connector.communicate.status import label_of
 
-__all__ = ["Case", "CaseActor", "CaseFile", "Patient", "is_case_id", "read_case", "read_timestamp"]
+__all__ = ["Case", "CaseActor", "CaseFile", "Patient", "is_case_id", "lowered", "read_case", "read_timestamp"]
 
 # Ids become parts of addresses, of file names and of the store's rows.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -146,15 +146,17 @@ class Case:
 
 def read_case(value: object) -> Case | None:
     """Read a case object; None if it is no object with a usable id."""
-    fields = _fields(value)
+    fields = lowered(value)
     identifier = _text(fields.get("id"))
     if identifier is None or not is_case_id(identifier):
         return None
+    version, patient = _text(fields.get("version")) or "", lowered(fields.get("patient"))
+    known = {name: _text(patient.get(key)) for name, key in _PATIENT_KEYS.items()}
     files = (_file(kind, item) for kind in _KINDS for item in _list(fields.get(f"{kind}s")))
     order_numbers = {key: _text(fields.get(key.lower())) for key in _ORDER_NUMBERS}
     return Case(
         id=identifier.lower(),
-        version=_number(fields.get("version")),
+        version=int(version) if version.isascii() and version.isdigit() and len(version) < 18 else 0,
         state=_text(fields.get("state")),
         state_flag=_text(fields.get("stateflag")),
         created=read_timestamp(fields.get("created")),
@@ -164,7 +166,7 @@ def read_case(value: object) -> Case | None:
         creator_id=_text(fields.get("creatorid")),
         actors=tuple(actor for item in _list(fields.get("actors")) if (actor := _actor(item))),
         files=tuple(file for file in files if file),
-        patient=_patient(fields),
+        patient=Patient(name=_text(fields.get("patientname")), **known),
         order_numbers={key: text for key, text in order_numbers.items() if text},
         operator=_text(fields.get("operatorid")),
         comments=_list(fields.get("comments")),
@@ -198,8 +200,13 @@ def read_timestamp(value: object) -> datetime | None:
     return time if time.year >= _FIRST_YEAR else None
 
 
+def lowered(value: object) -> dict[str, Any]:
+    """Return an object with its keys in lower case, {} for anything else: the APIs use several spellings."""
+    return {str(key).lower(): item for key, item in value.items()} if isinstance(value, dict) else {}
+
+
 def _actor(item: object) -> CaseActor | None:
-    fields = _fields(item)
+    fields = lowered(item)
     identifier, email = _text(fields.get("id")), _text(fields.get("email"))
     if identifier is None and email is None:
         return None
@@ -208,7 +215,7 @@ def _actor(item: object) -> CaseActor | None:
 
 
 def _file(kind: str, item: object) -> CaseFile | None:
-    fields = _fields(item)
+    fields = lowered(item)
     file = CaseFile(
         kind=kind,
         id=_text(fields.get("id")),
@@ -219,12 +226,6 @@ def _file(kind: str, item: object) -> CaseFile | None:
         href=_text(fields.get("href")),
     )
     return file if file.id or file.sha1 or file.href else None
-
-
-def _patient(fields: Mapping[str, Any]) -> Patient:
-    inner = _fields(fields.get("patient"))
-    known = {name: _text(inner.get(key)) for name, key in _PATIENT_KEYS.items()}
-    return Patient(name=_text(fields.get("patientname")), **known)
 
 
 def _sha1(text: str | None) -> str | None:
@@ -246,11 +247,6 @@ def _digest(parts: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def _fields(value: object) -> dict[str, Any]:
-    # Keys in lower case: the two generations of the API do not agree on capitals.
-    return {str(key).lower(): item for key, item in value.items()} if isinstance(value, dict) else {}
-
-
 def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
@@ -259,8 +255,3 @@ def _text(value: object) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     return value.strip() or None if isinstance(value, str) else None
-
-
-def _number(value: object) -> int:
-    text = _text(value)
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 18 else 0

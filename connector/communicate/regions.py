@@ -12,11 +12,12 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from connector.communicate.client import ApiClient, origin, read_json
+from connector.communicate.models import lowered
 from connector.errors import ProviderUnavailableError, SettingError
 from connector.oauth.presets import region_at, region_named
 from connector.oauth.provider import Provider
 
-__all__ = ["ApiRegion", "api_region", "lowered", "own_address", "read_region", "resolve_region"]
+__all__ = ["ApiRegion", "api_region", "own_address", "read_region", "resolve_region"]
 
 _NOT_IN_ADDRESSES = re.compile(r"[\s\\\x00-\x20\x7f]")
 
@@ -116,11 +117,6 @@ def own_address(address: str | None, base: str, origins: Collection[str]) -> str
         return url if origin(url) in {origin(own) for own in origins} else None
     except ValueError:
         return None
-
-
-def lowered(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an object with its keys in lower case: clients have seen more than one spelling."""
-    return {key.lower(): value for key, value in values.items()}
 
 
 def _region_in(region: object) -> str | None:

@@ -19,7 +19,8 @@ from connector.communicate.client import (
     unavailable,
     unexpected_response,
 )
-from connector.communicate.regions import lowered, read_region
+from connector.communicate.models import lowered
+from connector.communicate.regions import read_region
 from connector.connection import Account
 from connector.errors import (
     AccountMismatchError,
@@ -123,7 +124,7 @@ class UsersApi:
         if response.status_code != 200:
             raise unavailable(response, self._api.clock)
         answer = read_json(response)
-        fields = lowered(answer) if isinstance(answer, dict) else {}
+        fields = lowered(answer)
         account, rows = account_from(fields), fields.get("connections")
         if account is None:
             raise unexpected_response(self._url, "something that is not a user")
@@ -163,7 +164,7 @@ class UsersApi:
             except LabConnectionNotFoundError:
                 continue
             for user in found if isinstance(found, list) else [found]:
-                fields = lowered(user) if isinstance(user, dict) else {}
+                fields = lowered(user)
                 if fields.get("id") and _same(fields.get("email"), email) and _may_be_lab(fields):
                     return str(fields["id"])
         return None
@@ -271,7 +272,7 @@ def _connection(entry: dict[str, Any], account: Account) -> AccountConnection:
     we_asked = _same(inviter, account.id) if inviter else by_address
     side = "remote" if we_asked else "inviter"
     nested = entry.get(f"{side}user")
-    user = lowered(nested) if isinstance(nested, dict) else {}
+    user = lowered(nested)
 
     def text(name: str) -> str:
         return shown(str(entry.get(f"{side}user{name}") or user.get(name) or ""), _MOST_CHARACTERS)
