@@ -191,3 +191,24 @@ def test_a_region_is_known_by_its_hosts(address: str, region: str | None) -> Non
 def test_a_region_is_known_by_its_name(name: str, region: str | None) -> None:
     """As the users API spells it."""
     assert region_named(name) == region
+
+
+def test_an_address_that_is_refused_is_quoted_without_a_password() -> None:
+    """The error shows which address is meant, unless there is a user name and password in it."""
+    for url, words, hint in [
+        ("http://a.test/x", "the URL is not encrypted: 'http://a.test/x'", "Use https://; "),
+        ("a test", "the URL is not a web address: 'a test'", "Give a full https:// address."),
+        ("https://me:made-up@a.test/", "the URL is not a web address", "Give a full https:// address."),
+    ]:
+        with pytest.raises(SettingError) as caught:
+            require_secure(url, "the URL")
+        assert caught.value.message == words
+        assert caught.value.hint.startswith(hint)
+
+
+def test_a_backslash_or_a_space_is_in_no_address() -> None:
+    """Parsers disagree on them; a letter is none of them."""
+    assert require_secure("https://a.test/X", "the URL") == "https://a.test/X"
+    for url in ("https://a.test/\\b", "https://a.test/ b"):
+        with pytest.raises(SettingError, match="not a web address"):
+            require_secure(url, "the URL")
