@@ -188,9 +188,11 @@ def test_an_outage_says_what_came_instead(given: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("value", "seconds"), [("7", 7), ("Sun, 22 Nov 2026 12:00:30 GMT", 30), ("tomorrow", None)]
 )
-def test_retry_after_is_passed_on(value: str, seconds: float | None) -> None:
+@pytest.mark.parametrize("what", ["exchange", "refresh", "revoke"])
+def test_retry_after_is_passed_on(value: str, seconds: float | None, what: str) -> None:
     """How long to wait reaches the caller, in seconds, from either form."""
-    error = outcome(answer("slow down", 429, Retry_After=value))
+    given = answer("slow down", 429, Retry_After=value)
+    error = revoked(given) if what == "revoke" else outcome(given, what)
     assert isinstance(error, ProviderUnavailableError)
     assert error.retry_after == seconds
 
@@ -298,6 +300,33 @@ def test_every_way_to_refuse_a_code_is_one_error(name: str) -> None:
     error = outcome(json_answer({"error": name}, 400), "exchange")
     assert isinstance(error, CodeRefusedError)
     assert "start again" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "words"),
+    [
+        (
+            "invalid_grant",
+            "exchange",
+            "did not accept the code (invalid_grant): it is too old, was used before",
+        ),
+        ("invalid_client", "exchange", "does not accept the client registration (401 invalid_client)"),
+        ("access_denied", "revoke", "does not let this client revoke (401 access_denied)"),
+    ],
+)
+def test_a_refusal_says_who_refused_what(name: str, what: str, words: str) -> None:
+    """The message names the error as the provider does."""
+    given = json_answer({"error": name}, 401)
+    error = revoked(given) if what == "revoke" else outcome(given, what)
+    assert isinstance(error, ConnectorError)
+    assert f"auth.example.test {words}" in error.message
+
+
+def test_a_dead_grant_has_its_next_step() -> None:
+    """What to do is said with it."""
+    error = outcome(json_answer({"error": "invalid_grant"}, 400))
+    assert isinstance(error, GrantRefusedError)
+    assert error.hint == "The practice has to give access again."
 
 
 @pytest.mark.parametrize("given", [answer(status=400), answer(status=401), answer("  ", 401)])
