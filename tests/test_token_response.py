@@ -308,7 +308,7 @@ def test_every_way_to_refuse_a_code_is_one_error(name: str) -> None:
         (
             "invalid_grant",
             "exchange",
-            "did not accept the code (invalid_grant): it is too old, was used before",
+            "did not accept the code (401 invalid_grant): it is too old, ",
         ),
         ("invalid_client", "exchange", "does not accept the client registration (401 invalid_client)"),
         ("access_denied", "revoke", "does not let this client revoke (401 access_denied)"),
