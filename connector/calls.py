@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import logging
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from traceback import walk_tb
 from types import FrameType
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
@@ -23,9 +24,12 @@ __all__ = [
     "checked",
     "current_actor",
     "each_in_scope",
+    "facts_of_call",
+    "for_practice",
     "forget_locals",
     "in_scope",
     "operation",
+    "outside",
     "record_call",
 ]
 
@@ -47,7 +51,7 @@ class Call:
         practice_id: whose connection it was for, or None.
         host: the host that was called.
         status: of the answer, or None if there was none.
-        outcome: "answered", or the name of the error.
+        outcome: "answered", or the name of the error, such as "KeyboardInterrupt" if it was broken off.
         seconds: until the answer was there, its body included unless it is streamed.
         clock_skew: seconds by which this machine's clock is ahead of the server's, to about a second; None if
             there was no answer, or none that says what time it is there.
@@ -124,7 +128,24 @@ _OURS = {
 # What not every database takes in a text: NUL, and half of a surrogate pair.
 _NEVER_STORED = re.compile("[\0\ud800-\udfff]")
 _GENERATOR = 0x20 | 0x80 | 0x200  # CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR; `inspect` is slow to load
-_SCOPE: ContextVar[Scope | None] = ContextVar("connector_scope", default=None)
+
+
+@dataclass(slots=True)
+class _Running:
+    """A library call that is under way.
+
+    Attributes:
+        scope: what it is known by.
+        began: when, on the monotonic clock.
+        status: of the provider's last answer, or None if there was none.
+    """
+
+    scope: Scope
+    began: float = field(default_factory=time.monotonic)
+    status: int | None = None
+
+
+_RUNNING: ContextVar[_Running | None] = ContextVar("connector_scope", default=None)
 
 
 @contextmanager
@@ -134,17 +155,41 @@ def in_scope(scope: Scope) -> Iterator[None]:
     An error that leaves it takes no local variable of this library's along, nor of the libraries below:
     reporters such as Sentry collect those, and there may be a code, a token or a password among them.
     """
-    if _SCOPE.get() is not None:
+    if _RUNNING.get() is not None:
         yield
         return
-    token = _SCOPE.set(scope)
+    token = _RUNNING.set(_Running(scope))
     try:
         yield
     except BaseException as error:
         forget_locals(error)
         raise
     finally:
-        _SCOPE.reset(token)
+        _RUNNING.reset(token)
+
+
+@contextmanager
+def for_practice(practice_id: str) -> Iterator[None]:
+    """Do what the block does for one practice, in a library call that is for many."""
+    running = _RUNNING.get()
+    token = _RUNNING.set(running and _Running(replace(running.scope, practice_id=practice_id)))
+    try:
+        yield
+    finally:
+        _RUNNING.reset(token)
+
+
+def outside(callback: Callable[P, R]) -> Callable[P, R]:
+    """Return a caller's callback that makes library calls of its own, not of the one that calls it."""
+
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        token = _RUNNING.set(None)
+        try:
+            return callback(*args, **kwargs)
+        finally:
+            _RUNNING.reset(token)
+
+    return call
 
 
 def forget_locals(error: BaseException | None) -> None:
@@ -171,14 +216,27 @@ def _is_ours(frame: FrameType) -> bool:
 
 def current_actor() -> str:
     """Return who acts in this library call, or "" if it is the connector's own actor."""
-    scope = _SCOPE.get()
-    return "" if scope is None else scope.actor
+    running = _RUNNING.get()
+    return "" if running is None else running.scope.actor
+
+
+def facts_of_call() -> dict[str, str]:
+    """Return for how long this library call has been under way, and the status the provider last answered."""
+    running = _RUNNING.get()
+    if running is None:
+        return {}
+    facts = {"seconds": f"{time.monotonic() - running.began:.3f}"}
+    return facts if running.status is None else {**facts, "provider_status": str(running.status)}
 
 
 def record_call(*, host: str, status: int | None, outcome: str, seconds: float, date: str | None) -> None:
     """Tell the observers of the present library call of a request; `date` is what its answer says."""
-    scope = _SCOPE.get()
-    if scope is not None and scope.observers:
+    running = _RUNNING.get()
+    if running is None:
+        return
+    running.status = status
+    scope = running.scope
+    if scope.observers:
         scope.observers.tell(
             Call(
                 operation=scope.operation,

@@ -151,7 +151,8 @@ class Event:
         practice_id: whose connection, or None for the store as a whole.
         actor: who did it: a user and program name, or what the caller set.
         state: the connection's state after it, or None.
-        detail: further facts, all text.
+        detail: further facts, all text: "seconds" that the library call had taken, "provider_status" if the
+            provider answered in it, and what belongs to the kind.
     """
 
     sequence: int = 0

@@ -283,7 +283,11 @@ class Connector:
         """
         from connector.communicate.client import AuthorizedSession
 
-        return AuthorizedSession(partial(self._token, practice_id), origins=self.token_origins())
+        return AuthorizedSession(
+            partial(self._token, practice_id),
+            origins=self.token_origins(),
+            scope=self.scope("session", practice_id),
+        )
 
     @checked
     def httpx_auth(self, practice_id: str) -> httpx.Auth:

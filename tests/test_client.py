@@ -12,6 +12,7 @@ import pytest
 import requests
 from requests.exceptions import InvalidSchema, RequestException
 
+from connector.calls import CallObservers, Scope
 from connector.communicate.client import AuthorizedSession, origin
 from connector.errors import NeedsRepairError
 from tests.support.answers import Answers, answer, answering, json_answer
@@ -22,7 +23,9 @@ UNAUTHORIZED = answer(status=401, WWW_Authenticate="Bearer")
 
 def session(*origins: str, tokens: Any = None) -> AuthorizedSession:
     """A session that may show its token to these origins."""
-    return AuthorizedSession(tokens or FakeTokens(), origins=origins)
+    return AuthorizedSession(
+        tokens or FakeTokens(), origins=origins, scope=Scope("session", "p", CallObservers())
+    )
 
 
 def shown(server: Answers) -> list[str | None]:

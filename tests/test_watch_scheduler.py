@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from connector.calls import CallObservers, Scope
 from connector.clock import Clock
 from connector.communicate.watch import PollResult
 from connector.communicate.watch_plan import Lateness, WatchPlan, backoff
@@ -73,6 +74,7 @@ def schedule(
         watch_of,
         plan=WatchPlan(**{"interval": 0.02, "workers": 2, **plan}),
         clock=Clock(),
+        call=lambda practice_id: Scope("cases.watch", practice_id, CallObservers()),
         on_problem=lambda practice_id, error: told.append((practice_id, error)),
         on_lag=lags.append,
     )

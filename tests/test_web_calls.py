@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 
-from connector import Call, Config, Connector, ConnectorError, Event, Need
+from connector import Call, CaseEvent, Config, Connector, ConnectorError, Event, Need, WatchPlan
 from connector.errors import (
     AccountUnconfirmedError,
     CodeSpentError,
@@ -20,6 +25,7 @@ from connector.errors import (
     StoreUnavailableError,
 )
 from connector.store.requests import RequestRecords
+from tests.support.cases import Workflow, connected
 from tests.support.connecting import KEY, connect, settings
 from tests.support.sandbox import RunningSandbox, Visitor
 
@@ -213,6 +219,69 @@ def test_observer_is_told_of_every_request(connector: Connector, identity: Runni
     count = len(calls)
     connector.refresh(PRACTICE, force=True)
     assert len(calls) == count
+
+
+def test_observer_is_told_of_what_threads_and_sessions_do(
+    connector: Connector, identity: RunningSandbox
+) -> None:
+    """The looks of a watch, the refreshes of a timer and a session's requests name their practice, too."""
+    connect(connector, identity)
+    calls: list[Call] = []
+    connector.on_call(calls.append)
+    connector.cases.watch(
+        [PRACTICE], lambda event: None, plan=WatchPlan(once=True, since=datetime(2026, 1, 1, tzinfo=UTC))
+    )
+    connector.session(PRACTICE).get(f"{identity.url}/api/users/me", timeout=20)
+    with time_machine.travel(timedelta(minutes=50), tick=True):
+        connector.refresh_due()
+    names = {"cases.watch", "session", "refresh_due"}
+    assert {(call.operation, call.practice_id) for call in calls} == {(name, PRACTICE) for name in names}
+
+
+def test_handler_of_a_watch_makes_calls_of_its_own(classic: RunningSandbox, tmp_path: Path) -> None:
+    """What a handler asks the library for is known by its own name, not by the watch's."""
+    calls: list[Call] = []
+    plan = WatchPlan(once=True, since=datetime(2026, 1, 1, tzinfo=UTC))
+    with connected(classic, tmp_path, maple=classic.practice) as connector:
+        Workflow(classic).send()
+        connector.on_call(calls.append)
+
+        def handle(event: CaseEvent) -> None:
+            connector.refresh("maple", force=True)
+
+        connector.cases.watch(["maple"], handle, plan=plan)
+    assert {call.operation for call in calls} == {"cases.watch", "refresh"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the timer is POSIX's")
+def test_observer_is_told_how_a_call_was_broken_off(connector: Connector, identity: RunningSandbox) -> None:
+    """Ctrl-C during a request is no answer."""
+    connect(connector, identity)
+    calls: list[Call] = []
+    connector.on_call(calls.append)
+    connector.prepare()
+    identity.set_scenarios("slow")
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.5)
+        with pytest.raises(KeyboardInterrupt):
+            connector.refresh(PRACTICE, force=True)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert [(call.status, call.outcome) for call in calls] == [(None, "KeyboardInterrupt")]
+
+
+def test_events_say_how_long_it_took_and_what_the_provider_answered(
+    connector: Connector, identity: RunningSandbox
+) -> None:
+    """Each event of a library call has its seconds, and the status of the provider's last answer."""
+    connect(connector, identity)
+    identity.set_scenarios("outage")
+    with pytest.raises(ConnectorError):
+        connector.refresh(PRACTICE, force=True)
+    found = {event.kind: event.detail for event in connector.events()}
+    assert float(found["complete"]["seconds"]) > 0
+    assert (found["complete"]["provider_status"], found["refresh"]["provider_status"]) == ("200", "502")
 
 
 def test_observer_that_fails_harms_nothing(connector: Connector, identity: RunningSandbox) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from connector.calls import Scope, each_in_scope, operation
+from connector.calls import Scope, each_in_scope, operation, outside
 from connector.communicate.case_access import CaseAccess
 from connector.communicate.case_list import check_time, in_utc, list_all, list_newest
 from connector.communicate.case_reader import CaseReader
@@ -192,7 +192,7 @@ class Cases:
                 plan=chosen,
                 reader=partial(self._access.reader, claim.practice_id, chosen.region),
                 records=resources.store.watches,
-                handler=handler,
+                handler=outside(handler),
                 reverse=claim.failures % 2 == 1,
             )
 
@@ -203,6 +203,7 @@ class Cases:
             open_watch,
             plan=chosen,
             clock=resources.clock,
+            call=partial(self.scope, "cases.watch"),
             on_problem=on_problem,
             on_lag=on_lag,
         ).run(stop or threading.Event())

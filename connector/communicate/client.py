@@ -13,6 +13,7 @@ import requests
 from requests.auth import AuthBase
 from requests.exceptions import RequestException
 
+from connector.calls import Scope, in_scope
 from connector.clock import Clock
 from connector.errors import ProviderUnavailableError
 from connector.oauth.http import (
@@ -59,17 +60,32 @@ class AuthorizedSession(requests.Session):
         token: called as `token(rejected)`, returns a valid access token; `rejected` is one that an API has
             answered 401 to, or None.
         origins: addresses whose origins may see the token.
+        scope: what its requests are known by to observers.
     """
 
-    def __init__(self, token: Token, *, origins: Collection[str]) -> None:
+    def __init__(self, token: Token, *, origins: Collection[str], scope: Scope) -> None:
         super().__init__()
+        self._scope = scope
         self.auth: AuthBase = _PracticeAuth(token, frozenset(origin(url) for url in origins))
-        self.mount("https://", Transport(LARGE_LISTS))
-        self.mount("http://", Transport(LARGE_LISTS))
+        self.mount("https://", _ObservedTransport(scope))
+        self.mount("http://", _ObservedTransport(scope))
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
         """Take the token off a redirected request, whatever its host."""
         prepared_request.headers.pop("Authorization", None)
+
+
+class _ObservedTransport(Transport):
+    """A transport whose requests are those of a practice's session, unless a library call makes them."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(LARGE_LISTS)
+        self._scope = scope
+
+    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+        """Send a request; see `Transport`."""
+        with in_scope(self._scope):
+            return super().send(*args, **kwargs)
 
 
 class _PracticeAuth(AuthBase):

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from connector.calls import Scope, in_scope
 from connector.clock import Clock, Deadline
 from connector.communicate.watch import PollResult, PracticeWatch
 from connector.communicate.watch_plan import (
@@ -71,6 +72,7 @@ class WatchScheduler:
         open_watch: makes one practice's watch.
         plan: how to go about it.
         clock: the time.
+        call: gives what a look at a practice is known by to observers.
         on_problem: told what is wrong with a practice.
         on_lag: told when looks come far later than planned.
     """
@@ -83,6 +85,7 @@ class WatchScheduler:
         *,
         plan: WatchPlan,
         clock: Clock,
+        call: Callable[[str], Scope],
         on_problem: Problem = lambda practice_id, error: None,
         on_lag: Lag = lambda seconds: None,
     ) -> None:
@@ -92,6 +95,7 @@ class WatchScheduler:
         self._open_watch = open_watch
         self._plan = plan
         self._clock = clock
+        self._call = call
         self._on_problem = on_problem
         self._problems: dict[str, Exception] = {}
         self._delivered = self._looks = self._running = 0
@@ -255,7 +259,8 @@ class WatchScheduler:
             is_enough = partial(self._is_enough, self._clock.deadline(_TURN_SECONDS))
             turn.result = turn.error = None
             try:
-                turn.result = turn.watch.poll(is_enough, partial(self._keep_claim, turn))
+                with in_scope(self._call(turn.claim.practice_id)):
+                    turn.result = turn.watch.poll(is_enough, partial(self._keep_claim, turn))
             except Exception as error:  # whatever it is, it is this practice's alone
                 turn.error = error
             self._finished.put(turn)

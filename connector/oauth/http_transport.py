@@ -105,7 +105,7 @@ class Transport(HTTPAdapter):
         waits = (connect or _CONNECT_TIMEOUT, silence or _SILENCE_TIMEOUT)
         exchange = Exchange(self.limits.seconds, silence=waits[1], idle=self.limits.idle)
         token = CURRENT.set(exchange)
-        began, status, date, outcome = time.monotonic(), None, None, "answered"
+        began, status, date, outcome = time.monotonic(), None, None, ""
         try:
             way = self._way(request.url or "", verify, proxies)
             response = self._carry_out(request, exchange, timeout=waits, cert=cert, **way)
@@ -115,11 +115,15 @@ class Transport(HTTPAdapter):
                 exchange.extend(self.limits.stream_seconds)
             else:
                 read_whole(response, self.limits.body)
+            outcome = "answered"
             return response
         except (HTTPError, OSError, ValueError) as exc:
             outcome = type(exc).__name__
             forget_locals(exc)  # the frames of urllib3 hold the headers, and those the token
             raise request_error(exc, exchange) from exc
+        except BaseException as exc:  # Ctrl-C, or what the caller raises in a signal's handler
+            outcome = type(exc).__name__
+            raise
         finally:
             CURRENT.reset(token)
             host, seconds = urlsplit(request.url or "").hostname or "", time.monotonic() - began

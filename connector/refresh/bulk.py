@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 
+from connector.calls import for_practice
 from connector.errors import ConnectorError, GrantError
 from connector.refresh.access import AccessTokens
 from connector.refresh.pace import Pace, Throttle, affordable
@@ -133,7 +134,8 @@ class _Run:
     def _work(self) -> None:
         try:
             while (due := self._take()) is not None:
-                self._one(due)
+                with for_practice(due.practice_id):
+                    self._one(due)
         except BaseException as exc:
             self._broken = exc
 

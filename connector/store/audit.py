@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from connector.calls import current_actor
+from connector.calls import current_actor, facts_of_call
 from connector.clock import from_timestamp
 from connector.connection import ConnectionState, Event
 from connector.errors import StoreDamagedError
@@ -75,9 +75,15 @@ class AuditLog:
         self.tell(named)
 
     def named(self, events: Sequence[Event]) -> list[tuple[int, Event]]:
-        """Give events their actor, and a random number by which each is known before it has a place."""
-        actor = current_actor() or self._actor
-        return [(new_mark(), replace(event, actor=event.actor or actor)) for event in events]
+        """Give events their actor and the facts of the library call that they are of.
+
+        Each gets a random number, too, by which it is known before it has a place.
+        """
+        actor, facts = current_actor() or self._actor, facts_of_call()
+        return [
+            (new_mark(), replace(event, actor=event.actor or actor, detail={**facts, **event.detail}))
+            for event in events
+        ]
 
     def statements(self, named: Sequence[tuple[int, Event]], guard: Guard) -> list[Statement]:
         """Return what records events if a condition holds; it may run a second time."""
@@ -232,10 +238,12 @@ def _log(event: Event) -> None:
     """Log an event that is stored: what was done, what failed, and if a person is needed."""
     if event.kind == "refresh":  # each attempt is logged where it is made, with its error
         return
-    if event.state in _NEEDS_A_PERSON and event.outcome not in _DONE:
+    if event.outcome in _DONE:
+        level = logging.INFO
+    elif event.state in _NEEDS_A_PERSON or event.outcome == "consent_required":
         level = logging.ERROR
     else:
-        level = logging.INFO if event.outcome in _DONE else logging.WARNING
+        level = logging.WARNING
     whose = event.practice_id or "the store"
     extra = {"practice_id": event.practice_id, "kind": event.kind, "actor": event.actor}
     _LOG.log(level, "%s of %s: %s", event.kind, whose, event.outcome, extra=extra)
