@@ -24,6 +24,11 @@ def connect(store: Store, *practice_ids: str, state: ConnectionState = Connectio
         put(store, practice_id, state=state.value)
 
 
+def set_state(store: Store, practice_id: str, state: str) -> None:
+    sql = "UPDATE ormco_connections SET state = ? WHERE practice_id = ?"
+    store.database.apply([(sql, (state, practice_id))])
+
+
 def claim(store: Store, scope: Any = EVERYBODY, limit: int = 100, lease: Any = LEASE, **options: Any) -> Any:
     return store.watch_claims.claim(scope, limit=limit, lease=lease, **options)
 
@@ -43,22 +48,55 @@ def test_enrol_takes_in_connected_practices(store: Store) -> None:
     assert names(claim(store)) == ["linden"]
 
 
-def test_enrol_takes_in_some_at_a_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many practices there are, all are taken in, by statements that each take in a few."""
-    monkeypatch.setattr("connector.store.watch_claims._ENROLLED_AT_ONCE", 3)
-    connect(store, *(f"p{number}" for number in range(10)))
-    applied: list[int] = []
+def enrolments(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that gets how many rows each statement of an enrolment makes."""
+    made: list[int] = []
     apply = store.database.db.apply
 
     def count(statements: Any) -> Any:
         counts = apply(statements)
-        applied.extend(counts)
+        made.extend(counts if "ormco_watch_claims" in statements[0][0] else [])
         return counts
 
     monkeypatch.setattr(store.database.db, "apply", count)
-    store.watch_claims.enrol(EVERYBODY)
-    assert applied == [3, 3, 3, 1, 0]
+    return made
+
+
+def test_enrol_takes_in_some_at_a_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many practices there are, all are taken in, by statements that each take in a few."""
+    monkeypatch.setattr("connector.store.watch_claims._ENROLLED_AT_ONCE", 3)
+    connect(store, *(f"p{number}" for number in range(10)))
+    made = enrolments(store, monkeypatch)
+    assert store.watch_claims.enrol(EVERYBODY)
+    assert made == [3, 3, 3, 1]
     assert len(names(claim(store, limit=20))) == 10
+    assert store.watch_claims.enrol(EVERYBODY)
+    assert len(made) == 4
+
+
+def test_one_process_at_a_time_enrols(store: Store, url: str) -> None:
+    """While one process takes practices in, others go on with those that are there; then it is their turn."""
+    connect(store, "maple")
+    other = store_at(url)
+    with other.database.lease("the practices of the watch default", LEASE):
+        assert not store.watch_claims.enrol(EVERYBODY)
+    assert claim(store) == []
+    assert store.watch_claims.enrol(EVERYBODY)
+    assert names(claim(store)) == ["maple"]
+    other.close()
+
+
+def test_revoked_practices_are_in_nobody_s_way(store: Store) -> None:
+    """A practice that was revoked loses its row, and is due at once when it is connected again."""
+    connect(store, "maple", "linden")
+    store.watch_claims.enrol(EVERYBODY)
+    (mine, _) = claim(store)
+    store.watch_claims.settle([WatchOutcome(claim=replace(mine, practice_id="maple"), due_in=3600.0)])
+    set_state(store, "maple", "revoked")
+    store.watch_claims.enrol(EVERYBODY)
+    set_state(store, "maple", "connected")
+    store.watch_claims.enrol(EVERYBODY)
+    assert names(claim(store)) == ["maple"]
 
 
 def test_claimed_practice_is_nobody_else_s(store: Store, url: str) -> None:
@@ -124,7 +162,8 @@ def test_named_practices_only(store: Store) -> None:
 def test_claim_by_last_look(store: Store) -> None:
     """One round takes everybody nobody has looked at since it began, due or not, and counts who is left."""
     connect(store, "maple", "linden")
-    began = store.watch_claims.enrol(EVERYBODY)
+    store.watch_claims.enrol(EVERYBODY)
+    began = store.watch_claims.time()
     (first,) = claim(store, limit=1, not_looked_since=began)
     store.watch_claims.settle([WatchOutcome(claim=first, due_in=0.0)])
     (second,) = claim(store, not_looked_since=began)

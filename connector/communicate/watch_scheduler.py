@@ -45,6 +45,7 @@ _TURN_SECONDS = 5.0
 # Longer than any single call of the provider's API takes, so that a claim can be extended in between.
 _LEASE_SECONDS = 180.0
 _TICK = 0.25
+_RETRY_SECONDS = 0.5
 _FAREWELL_SECONDS = 3.0
 _PRUNE_SECONDS = 86400.0
 
@@ -99,6 +100,7 @@ class WatchScheduler:
         self._on_problem = on_problem
         self._problems: dict[str, Exception] = {}
         self._delivered = self._looks = self._running = 0
+        self._is_enrolled = False
         self._outcomes: list[WatchOutcome] = []
         self._ready: queue.SimpleQueue[_Turn | None] = queue.SimpleQueue()
         self._finished: queue.SimpleQueue[_Turn] = queue.SimpleQueue()
@@ -129,14 +131,15 @@ class WatchScheduler:
         )
 
     def _follow(self, stop: threading.Event) -> None:
-        begun: float | None = None
+        begun = self._claims.time() if self._plan.once else None
         enrol_at = claim_at = prune_at = self._clock.monotonic()
         while not stop.is_set():
             now = self._clock.monotonic()
             if now >= enrol_at:
-                time = self._enrol()
-                begun = time if self._plan.once and begun is None else begun
-                enrol_at = now + self._plan.interval
+                self._is_enrolled = self._enrol()
+                # If another process is at it, one round has to see whether it ends that.
+                is_soon = self._plan.once and not self._is_enrolled
+                enrol_at = now + (_RETRY_SECONDS if is_soon else self._plan.interval)
             if now >= prune_at:
                 self._store.watches.prune(self._plan.name, self._plan.keep_days * 86400)
                 prune_at = now + _PRUNE_SECONDS
@@ -146,8 +149,8 @@ class WatchScheduler:
                     return
             self._collect()
 
-    def _enrol(self) -> float | None:
-        """Take in the practices that are to be followed by now; return the database's time."""
+    def _enrol(self) -> bool:
+        """Take in the practices that are to be followed by now; return whether all are in."""
         for practice_id in self._scope.practice_ids or ():
             try:
                 self._store.existing(practice_id)
@@ -160,7 +163,7 @@ class WatchScheduler:
         except (StoreLockedError, ProviderUnavailableError):
             if self._plan.once or self._scope.practice_ids is not None:
                 raise
-            return None
+            return False
 
     def _claim(self, begun: float | None) -> bool:
         """Claim what is due, as far as the workers have room; return whether there was anything."""
@@ -183,7 +186,7 @@ class WatchScheduler:
     def _is_over(self, begun: float | None) -> bool:
         if self._scope.practice_ids == ():
             return True
-        return begun is not None and self._claims.count_pending(self._scope, begun) == 0
+        return begun is not None and self._is_enrolled and self._claims.count_pending(self._scope, begun) == 0
 
     def _collect(self) -> None:
         """Wait a moment for turns that end, and settle their claims."""

@@ -6,6 +6,7 @@ Ids, versions, states and digests only: nothing about a patient is stored.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -31,6 +32,7 @@ class WatchDatabase:
         all: returns the rows of a query.
         write: runs work in a transaction, durably; it may run a second time if the connection was lost.
         apply: runs statements in a transaction, durably; returns how many rows each changed.
+        lease: does what one process at a time may do; raises `StoreLockedError` if another is at it.
     """
 
     dialect: Dialect
@@ -38,6 +40,7 @@ class WatchDatabase:
     all: Callable[[str, Sequence[object]], list[Any]]
     write: Callable[[Callable[[Execute], Any]], Any]
     apply: Callable[[Sequence[Statement]], list[int]]
+    lease: Callable[[str, float], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,6 +46,8 @@ class Dialect:
         now: the database's time in seconds since 1970; the same within one statement.
         for_update: what makes a SELECT inside a transaction keep its rows.
         skip_locked: the same, leaving out rows that another transaction keeps.
+        in_index_order: statements by which the queries of a transaction read rows in the order of an index,
+            however few a database that has not counted them yet may take them for.
         first_steps: statements that end the first migration: they keep the audit record from being changed.
         grant_steps: statements that end the migration to one row per grant.
         month_steps: statements that begin to keep the audit record by months, if the database gains by that.
@@ -58,6 +60,7 @@ class Dialect:
     now: str
     for_update: str
     skip_locked: str
+    in_index_order: Sequence[str]
     first_steps: Sequence[str]
     grant_steps: Sequence[str]
     month_steps: Sequence[str]

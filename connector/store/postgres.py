@@ -49,6 +49,7 @@ _DIALECT = Dialect(
     now="date_part('epoch', statement_timestamp())",
     for_update=" FOR UPDATE",
     skip_locked=" FOR UPDATE SKIP LOCKED",
+    in_index_order=("SET LOCAL enable_sort = off",),
     first_steps=(
         "CREATE INDEX ormco_events_unsettled ON ormco_events (id) WHERE sequence IS NULL",
         f"CREATE FUNCTION ormco_append_only() RETURNS trigger LANGUAGE plpgsql AS $${_APPEND_ONLY}$$",

@@ -39,6 +39,7 @@ _DIALECT = Dialect(
     now="ormco_now()",
     for_update="",
     skip_locked="",
+    in_index_order=(),
     first_steps=(
         f"CREATE TRIGGER ormco_events_stay BEFORE DELETE ON ormco_events {_REFUSE}",
         "CREATE TRIGGER ormco_events_unchanged BEFORE UPDATE OF sequence, nonce, at, kind, outcome, "

@@ -71,6 +71,7 @@ class Store:
             all=self.database.all,
             write=self.database.transact,
             apply=self.database.apply,
+            lease=self.database.lease,
         )
         self.watches: WatchRecords = WatchRecords(watches)
         self.watch_claims: WatchClaims = WatchClaims(watches)

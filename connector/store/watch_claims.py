@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+from connector.errors import StoreLockedError
 from connector.store.cursors import WatchDatabase, marks
 from connector.store.database import Execute
 from connector.store.process import is_gone, this_process
@@ -18,7 +20,8 @@ from connector.store.process import is_gone, this_process
 __all__ = ["WatchClaim", "WatchClaims", "WatchOutcome", "WatchScope"]
 
 _CHUNK = 400
-_ENROLLED_AT_ONCE = 2000
+_ENROLLED_AT_ONCE = 1000
+_LEASE = 120.0
 _ENROL = "INSERT INTO ormco_watch_claims (watch, practice_id, due_at, failures)"
 _UNLESS_THERE = "ON CONFLICT (practice_id, watch) DO NOTHING"
 _CAN_BE_WATCHED = "slot = 'live' AND provider = ? AND state NOT IN ('revoking', 'revoked')"
@@ -88,31 +91,66 @@ class WatchClaims:
         self._db = db
         self._now = db.dialect.now
 
-    def enrol(self, scope: WatchScope) -> float:
-        """Make rows for practices that have none yet, due at once; return the database's time."""
-        if scope.practice_ids is None:
-            # Some at a time: no statement takes long, however many practices there are, and other processes
-            # that begin with this one wait for none.
-            while not self._enrol_some(scope):
-                pass
-        else:
+    def time(self) -> float:
+        """Return the database's time; 0 if there is no store."""
+        return float((self._db.one(f"SELECT {self._now}", ()) or (0.0,))[0])
+
+    def enrol(self, scope: WatchScope) -> bool:
+        """Make rows for practices that have none yet, due at once.
+
+        Returns:
+            Whether all have one now; False if another process is at it.
+        """
+        if scope.practice_ids is not None:
             sql = f"{_ENROL} VALUES (?, ?, {self._now}, 0) {_UNLESS_THERE}"
             self._db.apply([(sql, (scope.watch, each)) for each in scope.practice_ids])
-        return float(self._db.one(f"SELECT {self._now}", ())[0])
+            return True
+        self._forget_revoked(scope.watch)
+        # One process makes them; the others look at those that are there already.
+        with ExitStack() as held:
+            is_held, last = False, ""
+            # Some at a time: no statement takes long, however many practices there are.
+            while page := self._connected(scope, last):
+                last = page[-1]
+                if not (new := sorted(set(page) - self._enrolled(scope, page))):
+                    continue  # as it is most of the time: nothing is written
+                if not is_held:
+                    try:
+                        held.enter_context(
+                            self._db.lease(f"the practices of the watch {scope.watch}", _LEASE)
+                        )
+                    except StoreLockedError:
+                        return False
+                    is_held = True
+                rows = f"VALUES {', '.join([f'(?, ?, {self._now}, 0)'] * len(new))}"
+                args = [value for practice_id in new for value in (scope.watch, practice_id)]
+                self._db.apply([(f"{_ENROL} {rows} {_UNLESS_THERE}", args)])
+        return True
 
-    def _enrol_some(self, scope: WatchScope) -> bool:
-        """Make rows for some practices that have none yet; return whether there are no more."""
-        new = (
-            f"FROM ormco_connections k WHERE {_CAN_BE_WATCHED} AND substr(practice_id, 1, 4) <> 'lab:' "  # noqa: S608
-            "AND NOT EXISTS (SELECT 1 FROM ormco_watch_claims c "
-            "WHERE c.watch = ? AND c.practice_id = k.practice_id)"
+    def _forget_revoked(self, watch: str) -> None:
+        """Delete the rows of revoked practices: being due for ever, they would be in the way."""
+        which = (
+            "watch = ? AND claimed_by IS NULL AND practice_id IN "
+            "(SELECT practice_id FROM ormco_connections WHERE state = 'revoked' AND slot = 'live')"
         )
-        select = f"SELECT CAST(? AS TEXT), practice_id, {self._now}, 0 {new} ORDER BY practice_id LIMIT ?"
-        args = (scope.watch, scope.provider, scope.watch, _ENROLLED_AT_ONCE)
-        if self._db.apply([(f"{_ENROL} {select} {_UNLESS_THERE}", args)])[0]:
-            return False
-        # Another process may have been faster with these.
-        return self._db.one(f"SELECT 1 {new} LIMIT 1", (scope.provider, scope.watch)) is None
+        if self._db.one(f"SELECT 1 FROM ormco_watch_claims WHERE {which} LIMIT 1", (watch,)):  # noqa: S608
+            self._db.apply([(f"DELETE FROM ormco_watch_claims WHERE {which}", (watch,))])  # noqa: S608
+
+    def _connected(self, scope: WatchScope, after: str) -> list[str]:
+        """Return some practices behind one that can be watched, in order."""
+        sql = (
+            f"SELECT practice_id FROM ormco_connections WHERE {_CAN_BE_WATCHED} AND practice_id > ? "  # noqa: S608
+            "AND substr(practice_id, 1, 4) <> 'lab:' ORDER BY practice_id LIMIT ?"
+        )
+        return [row[0] for row in self._db.all(sql, (scope.provider, after, _ENROLLED_AT_ONCE))]
+
+    def _enrolled(self, scope: WatchScope, page: list[str]) -> set[str]:
+        """Return the practices between the first and the last of some that have a row.
+
+        Not in one statement with those: PostgreSQL keeps the plan it has made when there were no rows yet.
+        """
+        sql = "SELECT practice_id FROM ormco_watch_claims WHERE watch = ? AND practice_id BETWEEN ? AND ?"
+        return {row[0] for row in self._db.all(sql, (scope.watch, page[0], page[-1]))}
 
     def claim(
         self, scope: WatchScope, *, limit: int, lease: float, not_looked_since: float | None = None
@@ -128,6 +166,9 @@ class WatchClaims:
         """
         owner = f"{this_process()} {secrets.token_hex(8)}"
         claimed: list[WatchClaim] = []
+        # A look without a lock first: most of the time nothing is due.
+        if not_looked_since is None and not self._is_due(scope.watch):
+            return []
         for part in _parts(scope):
             condition, args = self._pending(part, not_looked_since)
             sql = (
@@ -137,11 +178,8 @@ class WatchClaims:
                 f"AND (claimed_until IS NULL OR claimed_until < {self._now} OR claimed_by = ?) "
                 f"ORDER BY due_at LIMIT ?{self._db.dialect.skip_locked}"
             )
-            # A look without a lock first: most of the time nothing is due.
-            if self._db.one(f"SELECT 1 FROM ormco_watch_claims WHERE {condition} LIMIT 1", args) is None:  # noqa: S608
-                continue
             rows = self._db.write(
-                _claiming(sql, (*args, owner, limit - len(claimed)), self._mark(scope, owner, lease))
+                self._claiming(sql, (*args, owner, limit - len(claimed)), self._mark(scope, owner, lease))
             )
             claimed += [
                 WatchClaim(
@@ -157,6 +195,11 @@ class WatchClaims:
             if len(claimed) >= limit:
                 break
         return claimed
+
+    def _is_due(self, watch: str) -> bool:
+        first = "SELECT MIN(due_at) AS first FROM ormco_watch_claims WHERE watch = ?"
+        sql = f"SELECT 1 FROM ({first}) AS due WHERE first <= {self._now}"  # noqa: S608
+        return self._db.one(sql, (watch,)) is not None
 
     def count_pending(self, scope: WatchScope, not_looked_since: float) -> int:
         """Return how many practices nobody has looked at since a time, claimed or not."""
@@ -215,11 +258,28 @@ class WatchClaims:
                 *pending,
                 *scope.practice_ids,
             )
+        # Not EXISTS, which PostgreSQL may take for a join of all: a row at a time, until there are enough.
         connected = (
-            "EXISTS (SELECT 1 FROM ormco_connections k WHERE "  # noqa: S608
-            f"k.practice_id = ormco_watch_claims.practice_id AND {_CAN_BE_WATCHED})"
+            "(SELECT 1 FROM ormco_connections k WHERE "  # noqa: S608
+            f"k.practice_id = ormco_watch_claims.practice_id AND {_CAN_BE_WATCHED}) = 1"
         )
         return f"{condition} AND {connected}", (*pending, scope.provider)
+
+    def _claiming(
+        self, select: str, args: Sequence[object], mark: tuple[str, Sequence[object]]
+    ) -> Callable[[Execute], list[tuple[str, float, int, str | None]]]:
+        """Return work that selects rows and marks them as claimed."""
+
+        def work(execute: Execute) -> list[tuple[str, float, int, str | None]]:
+            for statement in self._db.dialect.in_index_order:
+                execute(statement, ())
+            rows: list[tuple[str, float, int, str | None]] = execute(select, args).fetchall()
+            for start in range(0, len(rows), _CHUNK):
+                ids = [row[0] for row in rows[start : start + _CHUNK]]
+                execute(f"{mark[0]} AND practice_id IN ({marks(ids)})", (*mark[1], *ids))
+            return rows
+
+        return work
 
     def _mark(self, scope: WatchScope, owner: str, lease: float) -> tuple[str, tuple[object, ...]]:
         return (
@@ -238,21 +298,6 @@ def _parts(scope: WatchScope) -> Iterable[WatchScope]:
         WatchScope(watch=scope.watch, provider=scope.provider, practice_ids=names[start : start + _CHUNK])
         for start in starts
     ]
-
-
-def _claiming(
-    select: str, args: Sequence[object], mark: tuple[str, Sequence[object]]
-) -> Callable[[Execute], list[tuple[str, float, int, str | None]]]:
-    """Return work that selects rows and marks them as claimed."""
-
-    def work(execute: Execute) -> list[tuple[str, float, int, str | None]]:
-        rows: list[tuple[str, float, int, str | None]] = execute(select, args).fetchall()
-        for start in range(0, len(rows), _CHUNK):
-            ids = [row[0] for row in rows[start : start + _CHUNK]]
-            execute(f"{mark[0]} AND practice_id IN ({marks(ids)})", (*mark[1], *ids))
-        return rows
-
-    return work
 
 
 def _key(claim: WatchClaim) -> tuple[str, str, str]:
