@@ -13,6 +13,8 @@ from contextvars import copy_context
 from itertools import islice
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from connector.errors import StoreUnavailableError
+
 __all__ = ["Awaited", "Threads", "awaited", "drop_result", "iterated"]
 
 P = ParamSpec("P")
@@ -30,6 +32,7 @@ class Threads:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._endless: dict[asyncio.Future[Any], Callable[[], object]] = {}
+        self._is_closed = False
         self._start()
 
     def _start(self) -> None:
@@ -48,6 +51,8 @@ class Threads:
         if self._process != os.getpid():  # a forked child has none of its parent's threads
             self._start()
         context = copy_context()
+        if self._is_closed:  # the pool would raise an error that is not ours
+            raise StoreUnavailableError("this connector was closed", hint="Make a new one.")
         future = asyncio.get_running_loop().run_in_executor(self._pool, lambda: context.run(call))
         future.add_done_callback(drop_result)
         return future
@@ -114,7 +119,7 @@ class Threads:
             stop()
         if self._endless:
             await asyncio.wait(list(self._endless))
-        pool = self._pool
+        pool, self._is_closed = self._pool, True
         await asyncio.get_running_loop().run_in_executor(None, pool.shutdown)
 
 

@@ -411,3 +411,17 @@ def test_close_ends_a_watch(classic: RunningSandbox, store_url: str) -> None:
         pass
 
     asyncio.run(shut_down())
+
+
+@pytest.mark.parametrize("call", ["status", "token"])
+def test_a_call_after_aclose_is_an_error_of_ours(classic: RunningSandbox, store_url: str, call: str) -> None:
+    """Whoever comes late, or closes twice, meets no error of the thread pool's."""
+
+    async def call_closed() -> None:
+        connector = AsyncConnector.from_config(Config.from_env(settings(classic, store_url)))
+        await connector.aclose()
+        await connector.aclose()
+        with pytest.raises(StoreUnavailableError, match="was closed"):
+            await getattr(connector, call)("practice-42")
+
+    asyncio.run(call_closed())
