@@ -21,6 +21,7 @@ __all__ = [
     "Description",
     "NextStep",
     "code_page_words",
+    "counted",
     "describe",
     "event_words",
     "lab_words",
@@ -128,6 +129,28 @@ def event_words(event: Event) -> str:
         return str(words["needs_repair"])
     known = words.get(f"{event.kind} {event.outcome}") or words.get(event.kind)
     return known or event.kind.replace("_", " ").capitalize()
+
+
+def counted(count: int, noun: str, then: str = "") -> str:
+    """Return a number of things and what they do, as English counts them.
+
+    Args:
+        count: how many.
+        noun: one of them.
+        then: what several of them do, beginning with a verb.
+
+    Examples:
+        >>> counted(1, "practice", "need attention"), counted(2, "refresh", "are overdue")
+        ('1 practice needs attention', '2 refreshes are overdue')
+        >>> counted(1, "", "wait for their account")
+        '1 waits for its account'
+    """
+    if count != 1:
+        plural = noun and noun + ("es" if noun.endswith(("s", "sh")) else "s")
+        return " ".join(filter(None, (f"{count:d}", plural, then)))
+    verb, space, rest = then.partition(" ")
+    singular = "" if not verb else {"are": "is"}.get(verb, f"{verb}s")
+    return " ".join(filter(None, ("1", noun, f"{singular}{space}{rest.replace('their ', 'its ')}")))
 
 
 def lab_words(state: str) -> str:

@@ -200,7 +200,7 @@ def test_a_refresh_that_comes_late_says_so(connected: dict[str, str]) -> None:
     """A run that finds ended tokens says how many, and for how long they had ended."""
     with time_machine.travel(timedelta(minutes=70), tick=True):
         result = run(connected, "refresh")
-    assert "do not keep up: 1 access tokens had ended" in result.stderr
+    assert "do not keep up: 1 access token had ended" in result.stderr
     assert "1 refreshed, 0 failed" in result.stdout
 
 
@@ -286,7 +286,7 @@ def test_status_summary_is_for_a_monitor(connected: dict[str, str], classic: Run
     summary = printed(connected, "status", "--summary")
     assert (summary["connections"], summary["states"]) == (1, {"connected": 1})
     assert (summary["needs_attention"], summary["overdue"], summary["lag"]) == (0, 0, 0)
-    assert "1 connections: 1 connected." in run(connected, "status", "--summary").stdout
+    assert "1 connection: 1 connected." in run(connected, "status", "--summary").stdout
 
 
 def test_store_copy_moves_everything(connected: dict[str, str], tmp_path: Path) -> None:

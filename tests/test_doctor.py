@@ -298,7 +298,7 @@ def test_a_dead_grant_fails_with_what_helps(sandbox: RunningSandbox, store_url: 
         assert status(checks) == 7
         assert the("connection", checks).cure.startswith("Repair the connection")
         glance = the("connections", list(connector.doctor()))
-        assert (glance.result, glance.detail) == ("warning", "1 needs repair; 1 need attention")
+        assert (glance.result, glance.detail) == ("warning", "1 needs repair; 1 needs attention")
 
 
 def test_a_revoked_connection_fails(sandbox: RunningSandbox, store_url: str) -> None:

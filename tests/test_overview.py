@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
@@ -82,3 +83,14 @@ def test_search_after_many_changes(store: Store, url: str) -> None:
         put(store, f"p{number}", events=(event(f"p{number}"),))
     assert len(found(other, "p", limit=1000)) == 210
     other.close()
+
+
+def test_summary_counts_what_is_listed(store: Store) -> None:
+    """Each practice once, in the state that it is shown in; one whose first grant waits is one, too."""
+    for name in ("a", "b"):
+        put(store, name)
+    put_unverified(store, "b", reason="account_unconfirmed")
+    put_unverified(store, "c", reason="account_unconfirmed")
+    summary = store.overview.summary()
+    assert summary.states == Counter(str(each.state) for each in store.overview.connections())
+    assert (summary.states, summary.needs_attention) == ({"connected": 2, "degraded": 1}, 2)

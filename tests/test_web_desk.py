@@ -130,6 +130,10 @@ def test_account_is_confirmed_at_the_desk(
     assert "Ask the practice whether it is theirs" in page.text
     account = re.search(r'name="account_id" value="([^"]+)"', page.text)
     assert account is not None
+    listed = client.get("/desk/").text
+    who = classic.practice.username.replace("@", "<wbr>@")
+    assert f'{who} <span class="soft">not confirmed</span>' in listed
+    assert "1 practice · 1 needs attention" in listed
     assert "is connected to" in press(client, "confirm", answer="yes", account_id=account[1]).text
     assert connector.status(PRACTICE).state == "connected"
 

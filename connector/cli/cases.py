@@ -266,6 +266,7 @@ def download(
     STL files are fetched as the lab's own account, the connection lab:REGION, if there is one.
     """
     from connector.cli.case_format import ProgressLine, download_json, download_line
+    from connector.words import counted
 
     target = folder or Path(re.sub(r"[^A-Za-z0-9-]", "_", case))
     reading = {name: options.pop(name) for name in ("all_cases", "region")}
@@ -282,5 +283,5 @@ def download(
     files = [download_json(one, show_patient=show_patient) for one in done]
     had = sum(one.error is None for one in done)
     payload = {"practice": practice, "case": case, "folder": str(target), "files": files}
-    emit(payload, f"{had} of {len(done)} files are in {target}", as_json=as_json)
+    emit(payload, f"{had} of {counted(len(done), 'file')} saved in {target}", as_json=as_json)
     click.get_current_context().exit(next((exit_status(one.error) for one in done if one.error), 0))

@@ -172,9 +172,12 @@ def _commands_in_hints(practice: str, command: str) -> Iterator[None]:
 
 
 def _approve_waiting(connector: Connector, lab_id: str, *, everybody: bool, as_json: bool) -> None:
+    from connector.words import counted
+
     waiting = connector.lab.requests(lab_id)
     if waiting and not everybody and not _is_terminal():
-        raise click.UsageError(f"{len(waiting)} wait at {lab_id}. To accept all of them: --all")
+        those = counted(len(waiting), "", "wait")
+        raise click.UsageError(f"{those} at {lab_id}. To accept all of them: --all")
     accepted = []
     for request in waiting:
         if everybody or click.confirm(f"Accept {request}?", err=True):

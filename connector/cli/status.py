@@ -49,6 +49,8 @@ def status(
 
 
 def _print_summary(summary: StoreSummary, *, as_json: bool) -> None:
+    from connector.words import counted
+
     payload = {
         "connections": sum(summary.states.values()),
         "states": summary.states,
@@ -58,9 +60,11 @@ def _print_summary(summary: StoreSummary, *, as_json: bool) -> None:
         "lag": round(summary.lag, 1),
     }
     states = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in summary.states.items())
-    text = f"{payload['connections']} connections: {states or 'none yet'}.\n"
-    text += f"{summary.needs_attention} need attention, {summary.unconfirmed} wait for their account.\n"
-    text += f"{summary.overdue} refreshes are overdue, the oldest for {summary.lag:.0f} s."
+    text = f"{counted(sum(summary.states.values()), 'connection')}: {states or 'none yet'}.\n"
+    text += f"{counted(summary.needs_attention, '', 'need attention')}, "
+    text += f"{counted(summary.unconfirmed, '', 'wait for their account')}.\n"
+    text += f"{counted(summary.overdue, 'refresh', 'are overdue')}"
+    text += f", the oldest for {summary.lag:.0f} s." if summary.overdue else "."
     emit(payload, text, as_json=as_json)
 
 

@@ -44,6 +44,7 @@ def copy(source: str, target: str, as_json: bool, **settings: Any) -> None:
     from connector.clock import Clock
     from connector.store import open_database, open_store
     from connector.store.copy import copy_store
+    from connector.words import counted
 
     require_store(source)
     clock = Clock()
@@ -55,9 +56,9 @@ def copy(source: str, target: str, as_json: bool, **settings: Any) -> None:
     ):
         report = copy_store(old, new, progress=_tell)
         copied.check()
-    rows = sum(report.rows.values())
+    rows = counted(sum(report.rows.values()), "row", "are copied")
     payload = {"rows": dict(report.rows), "written": report.written, "deleted": report.deleted}
-    emit(payload, f"{rows} rows are copied, and each is the same in both stores.", as_json=as_json)
+    emit(payload, f"{rows}, and each is the same in both stores.", as_json=as_json)
     say("Now set ORMCO_STORE to the copy everywhere: tokens that both stores refresh are lost.")
 
 
@@ -102,6 +103,8 @@ def rotate(as_json: bool, **settings: Any) -> None:
     server, then run this; take the old key out. A key that a server lacks is refused. With the keyring or
     the key file a fresh key is made and kept there. A run that was interrupted is finished by the next.
     """
+    from connector.words import counted
+
     with open_connector(config_from(settings), must_exist=True) as connector:
         done = connector.rotate_keys(progress=lambda number: say(f"{number} values …"))
-    emit({"resealed": done}, f"{done} values are sealed with the new key.", as_json=as_json)
+    emit({"resealed": done}, f"{counted(done, 'value', 'are sealed')} with the new key.", as_json=as_json)

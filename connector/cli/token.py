@@ -124,17 +124,19 @@ def refresh(
 
 def _explain(summary: RefreshSummary, at_once: int) -> None:
     """Say what was not as it should be."""
+    from connector.words import counted
+
     if summary.at_once < at_once:
         say(
-            f"Only {summary.at_once} token calls at a time: this process may open no more files "
+            f"Only {counted(summary.at_once, 'token call')} at a time: this process may open no more files "
             "(`ulimit -n`)."
         )
     if summary.gave_up:
         say("So many failed that the rest was left for the next run.")
     elif summary.overdue:
         say(
-            f"The refreshes do not keep up: {summary.overdue} access tokens had ended before this run came "
-            f"to them, one of them {summary.lag:.0f} s before. Let another run share the work, start it more "
+            f"The refreshes do not keep up: {counted(summary.overdue, 'access token')} had ended before "
+            f"this run, the oldest for {summary.lag:.0f} s. Let another run share the work, start it more "
             "often, or raise --at-once and --per-second."
         )
 

@@ -13,6 +13,7 @@ from connector.errors import AccountMismatchError, NeedsRepairError
 from connector.hints import ormco_command
 from connector.refresh import AccessTokens
 from connector.resources import Resources
+from connector.words import counted
 
 __all__ = ["all_connections", "state", "use"]
 
@@ -26,7 +27,7 @@ def all_connections(resources: Resources) -> list[Check]:
     detail = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in states)
     if not summary.needs_attention:
         return [fine("connections", detail)]
-    detail += f"; {summary.needs_attention} need attention"
+    detail += f"; {counted(summary.needs_attention, '', 'need attention')}"
     return [warning("connections", detail, "See which and what they need: ormco status --needs-attention")]
 
 

@@ -27,7 +27,7 @@ class StoreSummary:
     """How all connections are, for a monitor.
 
     Attributes:
-        states: how many there are in each state.
+        states: how many practices are shown in each state; together they are all that there are.
         needs_attention: how many somebody has to look after.
         unconfirmed: practices whose new account a person has to confirm.
         overdue: sound connections whose access token has ended before it was refreshed.
@@ -103,7 +103,11 @@ class Overview:
         now = self._database.dialect.now
         # The first is read from an index alone, and so is what the second leaves out; the rest is little.
         by_state = f"SELECT state, COUNT(*) FROM {TABLE} GROUP BY state"  # noqa: S608
-        unverified = f"SELECT state, COUNT(*) FROM {TABLE} WHERE {_UNVERIFIED} GROUP BY state"  # noqa: S608
+        # A new grant beside a live one is not counted, for the practice has the state of the live one.
+        unverified = (
+            f"SELECT state, COUNT(*) FROM {TABLE} WHERE {_UNVERIFIED} AND practice_id IN "  # noqa: S608
+            f"(SELECT practice_id FROM {TABLE} WHERE slot = 'live') GROUP BY state"
+        )
         states = Counter(dict(self._database.all(by_state, ())))
         states.subtract(dict(self._database.all(unverified, ())))
         attention = f"SELECT COUNT(*) FROM ({self._needing}) AS needing"  # noqa: S608

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from flask import Blueprint, abort, flash, g, redirect, render_template, request, url_for
 
 from connector import words
-from connector.connection import Connection
+from connector.connection import Account, Connection
 from connector.errors import (
     AccountUnconfirmedError,
     ConnectionNotFoundError,
@@ -158,15 +158,25 @@ class _Desk:
     def _found(self) -> dict[str, Any]:
         text = request.args.get("q", "")
         shown = min(max(request.args.get("rows", _ROWS, type=int), _ROWS), _MOST_ROWS)
-        counted = self._summary()
-        total, needing = sum(counted.states.values()), counted.needs_attention
+        counted, connections = self._summary(), self._shared.search(text, limit=shown)
+        total = words.counted(sum(counted.states.values()), "practice")
         return {
             "query": text,
-            "connections": self._shared.search(text, limit=shown),
-            "count": f"{total} practice{'s' * (total != 1)} · {needing} need{'s' * (needing == 1)} attention",
+            "connections": connections,
+            "unconfirmed": self._unconfirmed(connections),
+            "count": f"{total} · {words.counted(counted.needs_attention, '', 'need attention')}",
             "shown": shown,
             "more": shown + 4 * _ROWS,
         }
+
+    def _unconfirmed(self, connections: Collection[Connection]) -> dict[str, Account]:
+        """Return the accounts that wait for a person, by practice; one that cannot be read hides no row."""
+        found = {}
+        for connection in connections:
+            if words.next_step(connection) is words.NextStep.CONFIRM:
+                with suppress(ConnectorError):
+                    found[connection.practice_id] = self._shared.unconfirmed_account(connection.practice_id)
+        return {practice_id: account for practice_id, account in found.items() if account is not None}
 
     def _summary(self) -> StoreSummary:
         """Count all connections, unless it was done a moment ago and nothing has happened since."""
