@@ -82,6 +82,8 @@ def next_step(connection: Connection | None) -> NextStep:
     """Return what support does next for a practice."""
     if connection is None:
         return NextStep.SEND_LINK
+    if connection.reason == "damaged":
+        return NextStep.NONE  # deleting what is stored is not for a button
     if connection.reason == "account_unconfirmed":
         return NextStep.CONFIRM
     return _NEXT_STEPS[connection.state]

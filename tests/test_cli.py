@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import click
 import pytest
@@ -139,3 +141,13 @@ def test_json_begins_with_its_version(capsys: pytest.CaptureFixture[str]) -> Non
     """Programs can tell the form of what they read by its first key."""
     emit({"code": "a"}, "", as_json=True)
     assert capsys.readouterr().out.startswith('{"version": 1, ')
+
+
+def test_ctrl_c_after_the_end_shows_no_traceback() -> None:
+    """A command that has ended may still have exit handlers of libraries to run; Ctrl-C ends those, too."""
+    program = (
+        "import atexit, signal, sys; from connector.cli import main; sys.argv = ['ormco', '--version']; "
+        "atexit.register(signal.raise_signal, signal.SIGINT); main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.stdout.startswith("ormco, version"), done.stderr) == (True, "")

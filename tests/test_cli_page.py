@@ -18,8 +18,8 @@ def run(*arguments: str, env: dict[str, str] | None = None) -> Result:
 
 def test_page_is_printed() -> None:
     """Without a file the page goes to standard output, and nothing else does."""
-    assert run().stdout == code_page("https://ormco.com/") + "\n"
-    assert run("--landing").stdout == landing_page("https://ormco.com/") + "\n"
+    assert run().stdout == code_page("https://ormco.com/")
+    assert run("--landing").stdout == landing_page("https://ormco.com/")
 
 
 def test_page_is_written(tmp_path: Path) -> None:
@@ -27,14 +27,14 @@ def test_page_is_written(tmp_path: Path) -> None:
     path = tmp_path / "code.html"
     result = run("--json", "--output", str(path))
     assert json.loads(result.stdout) == {"version": 1, "output": str(path)}
-    assert path.read_text("utf-8") == code_page("https://ormco.com/")
+    assert path.read_bytes() == run().stdout_bytes
 
 
 def test_page_is_for_a_redirect_uri() -> None:
     """The redirect URI is the option's, else the environment's; one without a host is refused."""
     env = {"ORMCO_REDIRECT_URI": "https://lab.example/"}
-    assert run("--redirect-uri", "https://x.example/").stdout == code_page("https://x.example/") + "\n"
-    assert run(env=env).stdout == code_page("https://lab.example/") + "\n"
+    assert run("--redirect-uri", "https://x.example/").stdout == code_page("https://x.example/")
+    assert run(env=env).stdout == code_page("https://lab.example/")
     assert run("--redirect-uri", "nonsense").exit_code == 10
 
 

@@ -156,7 +156,7 @@ def test_one_damaged_row_is_shown_as_such(tmp_path: Path, change: str) -> None:
 
 
 def test_status_shows_a_damaged_row(tmp_path: Path) -> None:
-    """The command lists it beside the others, in words and as JSON."""
+    """The command lists it beside the others, in words and as JSON, with the command that helps."""
     store = store_at(f"sqlite:///{tmp_path}/store.db")
     put(store, "p"), put(store, "q")
     store.database.apply([("UPDATE ormco_connections SET state = 'odd' WHERE practice_id = 'q'", ())])
@@ -164,9 +164,10 @@ def test_status_shows_a_damaged_row(tmp_path: Path) -> None:
     env = {"ORMCO_STORE": f"sqlite:///{tmp_path}/store.db", "ORMCO_STORE_KEYS": KEY}
     for args in (["status"], ["status", "q"]):
         result = CliRunner().invoke(ormco, args, env=env)
-        assert "damaged" in result.output
+        assert "cannot be right" in result.output
+        assert "ormco forget q" in result.output
     listed = json.loads(CliRunner().invoke(ormco, ["status", "--json"], env=env).stdout)["connections"]
-    assert [each["reason"] for each in listed] == [None, "damaged"]
+    assert [(each["reason"], each["next"]) for each in listed] == [(None, None), ("damaged", "ormco forget q")]
 
 
 FIELDS = [field.name for field in dataclasses.fields(Config)]

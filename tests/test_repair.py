@@ -356,8 +356,9 @@ def test_a_connection_that_is_being_revoked_is_not_repaired(
     connect(connector, sandbox)
     with pytest.raises(GrantStillHonouredError):
         connector.revoke(PRACTICE, removal=Removal(done=True))
-    with pytest.raises(RevokedError):
-        connector.repair(PRACTICE, capture=no_capture)
+    for ask in (lambda: connector.repair(PRACTICE, capture=no_capture), lambda: connector.begin(PRACTICE)):
+        with pytest.raises(RevokedError, match="is being revoked"):
+            ask()
     connection = connector.reconnect(
         PRACTICE, capture=visitor_capture(sandbox), removal=Removal(remove=PageVisitor(sandbox))
     )

@@ -9,7 +9,7 @@ import pytest
 
 from connector.connection import Connection, ConnectionState
 from connector.errors import ConnectorError
-from connector.words import NextStep, describe, next_step, page_hint, step_words, to_say
+from connector.words import NextStep, counted, describe, next_step, page_hint, step_words, to_say
 
 CONNECTION = Connection(
     practice_id="p", provider="test", state=ConnectionState.CONNECTED, since=datetime(2026, 1, 1, tzinfo=UTC)
@@ -51,3 +51,9 @@ def test_account_that_waits_is_no_outage() -> None:
 def test_hint_on_a_page_names_no_command(hint: str, shown: str) -> None:
     """What a person is to do stays; the command does not."""
     assert page_hint(ConnectorError("it failed", hint=hint)) == shown
+
+
+@pytest.mark.parametrize(("count", "said"), [(0, "0 refreshes are late"), (1, "1 refresh is late")])
+def test_things_are_counted_as_english_counts_them(count: int, said: str) -> None:
+    """One is, several are."""
+    assert counted(count, "refresh", "are late") == said

@@ -72,3 +72,7 @@ def main() -> None:
         ormco.main(prog_name="ormco")
     except KeyboardInterrupt:  # outside any command, such as while one is imported
         sys.exit(130)
+    finally:
+        # From here on only exit handlers run, of libraries too, and Ctrl-C in one would print a traceback.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)

@@ -48,6 +48,8 @@ def as_json(connection: Connection) -> dict[str, Any]:
 
 def next_command(connection: Connection) -> str:
     """Return the command that brings a connection on, or "" if there is nothing to do."""
+    if connection.reason == "damaged":
+        return ormco_command("forget", connection.practice_id)
     if connection.reason in ("account_unread", "account_unconfirmed"):
         return ormco_command("repair", connection.practice_id)
     command = {

@@ -41,7 +41,10 @@ def page(output: str | None, landing: bool, as_json: bool, **settings: Any) -> N
     redirect_target(redirect_uri)  # refused, unless it has a host
     html = landing_page(redirect_uri) if landing else code_page(redirect_uri)
     if output is None:
-        emit({"page": html}, html, as_json=as_json)
+        emit({"page": html}, "", as_json=as_json)
+        if not as_json:
+            # As bytes: the same as in the file, with no line's end or sign replaced for a terminal.
+            click.get_binary_stream("stdout").write(html.encode())
         return
     try:
         Path(output).write_text(html, "utf-8", newline="\n")

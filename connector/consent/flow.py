@@ -25,6 +25,7 @@ from connector.oauth.id_token import check_id_token, subject
 from connector.oauth.provider import Provider
 from connector.oauth.token_set import TokenSet
 from connector.redirect.parse import AuthorizationResponse, CapturedUrl
+from connector.refresh.outcome import require_alive
 from connector.resources import Resources
 from connector.store.row import check_practice_id
 
@@ -89,6 +90,7 @@ def begin(
 
     Raises:
         connector.errors.SettingError: settings are missing.
+        connector.errors.RevokedError: the practice's connection is being revoked, which is finished first.
         connector.errors.StoreError: the answer could not be stored.
         connector.errors.ProviderUnavailableError: the provider does not answer.
     """
@@ -244,7 +246,10 @@ def _prepare(
     resources.config.registration(provider)
     progress("settings")
     resources.store.check()
-    check_provider(resources.store.connection(practice_id), provider)
+    connection = resources.store.connection(practice_id)
+    check_provider(connection, provider)
+    if connection is not None and connection.state is ConnectionState.REVOKING:
+        require_alive(connection)  # a new grant would hide that the old one may still be honoured
     end_overdue(resources, practice_id)
     progress("store")
     resources.check_reachable()

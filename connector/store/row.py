@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, get_args, get_type_hints
 from connector.clock import from_timestamp
 from connector.connection import Account, AccountPolicy, Connection, ConnectionState, LabConnection
 from connector.errors import SettingError, StoreDamagedError
+from connector.hints import ormco_command
 from connector.store.held_token import (
     CLOCK_TOLERANCE,
     LATEST,
@@ -264,7 +265,8 @@ def damaged(practice_id: object) -> StoreDamagedError:
     """Return the error for a row that cannot be right."""
     return StoreDamagedError(
         f"what is stored of {practice_id} cannot be right",
-        hint="Restore the store from a backup, or forget the practice and connect it again.",
+        hint="Restore the store from a backup, or delete what is stored and connect the practice again: "
+        f"{ormco_command('forget', str(practice_id))}",
     )
 
 
