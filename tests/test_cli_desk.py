@@ -65,6 +65,22 @@ def test_link_works_once(process: subprocess.Popen[str]) -> None:
         assert second.get(desk["url"], timeout=TIMEOUT).status_code == 403
 
 
+def test_a_browser_that_cannot_read_the_file_asks_for_a_word(process: subprocess.Popen[str]) -> None:
+    """The word that the terminal shows opens the desk once, however it is typed, and ends the file's link."""
+    desk = description(process)
+    assert process.stderr is not None
+    said = process.stderr.readline() + process.stderr.readline()
+    url, word = re.findall(r"open (http\S+) and type: (\S+)", said)[0]
+    with requests.Session() as session, requests.Session() as second:
+        assert "shows in your terminal" in session.get(url, timeout=TIMEOUT).text
+        wrong = session.post(url, data={"token": "guess"}, timeout=TIMEOUT)
+        assert (wrong.status_code, "not the word" in wrong.text, len(session.cookies)) == (403, True, 0)
+        typed = f" {word.replace('-', ' ').upper()}"
+        assert "Practices" in session.post(url, data={"token": typed}, timeout=TIMEOUT).text
+        assert second.post(url, data={"token": word}, timeout=TIMEOUT).status_code == 403
+        assert opened(desk, second).status_code == 403
+
+
 def test_another_user_gets_nothing(process: subprocess.Popen[str]) -> None:
     """The port alone is of no use, under any name, nor a guess; the file is its user's alone."""
     desk = description(process)

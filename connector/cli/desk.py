@@ -37,6 +37,7 @@ def desk(port: int, no_browser: bool, as_json: bool, **settings: Any) -> None:
         link_file = str(server.link_file)
         emit({"url": server.url, "link_file": link_file}, f"The desk: {server.url}", as_json=as_json)
         say(f"Open {link_file} in a browser; it works once." if no_browser else "Opening your browser …")
+        say(f"If the browser cannot read that file, open {server.open_url} and type: {server.word}")
         if not no_browser:
             # In a thread: a browser within the terminal keeps this call until it is closed.
             threading.Thread(target=_open, args=(server,), daemon=True).start()

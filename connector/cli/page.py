@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def page(output: str | None, landing: bool, as_json: bool, **settings: Any) -> N
         emit({"page": html}, "", as_json=as_json)
         if not as_json:
             # As bytes: the same as in the file, with no line's end or sign replaced for a terminal.
-            click.get_binary_stream("stdout").write(html.encode())
+            sys.stdout.buffer.write(html.encode())
         return
     try:
         Path(output).write_text(html, "utf-8", newline="\n")

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from connector.connection import AccountPolicy, Connection, ConnectionState, Event
+from connector.connection import AccountPolicy, Connection, ConnectionState, Event, require_alive
 from connector.consent.account import keep_unverified, revoke_fresh, unconfirmed, verify_account
 from connector.consent.confirmation import end_overdue
 from connector.consent.request_match import AnsweredBeforeError, Captured, no_such_request, read_answer
@@ -25,7 +25,6 @@ from connector.oauth.id_token import check_id_token, subject
 from connector.oauth.provider import Provider
 from connector.oauth.token_set import TokenSet
 from connector.redirect.parse import AuthorizationResponse, CapturedUrl
-from connector.refresh.outcome import require_alive
 from connector.resources import Resources
 from connector.store.row import check_practice_id
 
@@ -249,7 +248,8 @@ def _prepare(
     connection = resources.store.connection(practice_id)
     check_provider(connection, provider)
     if connection is not None and connection.state is ConnectionState.REVOKING:
-        require_alive(connection)  # a new grant would hide that the old one may still be honoured
+        # A new grant would hide that the old one may still be honoured.
+        require_alive(practice_id, connection.state, connection.reason)
     end_overdue(resources, practice_id)
     progress("store")
     resources.check_reachable()

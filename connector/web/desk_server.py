@@ -14,7 +14,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from flask import Flask, abort, make_response, redirect, request
+from flask import Flask, abort, make_response, redirect, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from connector.temporary_folder import temporary_folder
@@ -29,13 +29,18 @@ if TYPE_CHECKING:
 __all__ = ["DeskServer"]
 
 _THREADS = 8
+# Of these, ten are 49 bits: more than can be guessed while a desk is open, so that no guess has to be counted
+# (and nobody can use up another user's). None looks like another one.
+_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
 class DeskServer:
     """Serves the desk until it is closed; a context manager.
 
     Other users of this machine can connect to the port, and can read the arguments of the browser's process.
-    So the browser is given the path of a file that only this user can read, and the file has the link.
+    So the browser is given the path of a file that only this user can read, and the file has the link. A
+    browser that may not read the file (a snap or a flatpak has folders of its own) is opened by hand: the
+    page `open_url` asks for the word that the terminal shows. Either works once, and ends the other.
 
     Args:
         connector: the library.
@@ -45,11 +50,14 @@ class DeskServer:
     def __init__(self, connector: Connector, *, port: int = 0) -> None:
         from waitress.server import create_server
 
-        self._token: str | None = secrets.token_urlsafe(32)
+        self.word: str = "-".join("".join(map(secrets.choice, [_LETTERS] * 5)) for _ in range(2))
+        self._token = secrets.token_urlsafe(32)
+        self._is_used = False
         self._session = secrets.token_urlsafe(32)
         self._guard = threading.Lock()
         bound = socket.create_server(("127.0.0.1", port))
         self.url: str = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        self.open_url: str = f"{self.url}/open"
         self._cookie = f"ormco-desk-{bound.getsockname()[1]}"
         app = self._application(connector)
         self._server: Any = create_server(app, sockets=[bound], threads=_THREADS, ident=None)
@@ -84,7 +92,7 @@ class DeskServer:
             held = request.cookies.get(self._cookie, "")
             return person if hmac.compare_digest(held.encode(), self._session.encode()) else None
 
-        app.add_url_rule("/open", "open", self._open(host), methods=["POST"])
+        app.add_url_rule("/open", "open", self._open(host), methods=["GET", "POST"])
         pages = desk_pages(connector, authorize=authorize, hosts={host})
         app.register_blueprint(pages)
         app.register_error_handler(HTTPException, refused_page)
@@ -94,16 +102,18 @@ class DeskServer:
 
     def _open(self, host: str) -> Callable[[], Any]:
         def view() -> Any:
-            """Exchange the one-time token for the session."""
+            """Exchange a one-time token, sent by the file or typed in, for the session."""
+            if request.host != host:
+                abort(403, "This is not the address of the desk.")
             sent = request.form.get("token", "")
             with self._guard:
-                token, is_right = self._token, False
-                if token is not None and request.host == host:
-                    is_right = hmac.compare_digest(sent.encode(), token.encode())
-                if is_right:
-                    self._token = None
-            if not is_right:
+                is_right = any([_is_same(sent, self._token), _is_same(_typed(sent), _typed(self.word))])
+                is_right = is_right and not self._is_used
+                self._is_used |= is_right
+            if self._is_used and not is_right:
                 abort(403, "This link was used before. Start “ormco desk” again for a new one.")
+            if not is_right:
+                return render_template("ormco/desk_open.html", is_wrong=bool(sent)), 403 if sent else 200
             response = make_response(redirect("/", 303))
             # Lax: the page that sends the token is a local file, which is another site.
             response.set_cookie(self._cookie, self._session, httponly=True, samesite="Lax")
@@ -116,13 +126,22 @@ class DeskServer:
         path = folder / "open-desk.html"
         page = (
             "<!doctype html><meta charset=utf-8><title>Opening the desk</title>"
-            f'<form method=post action="{escape(self.url)}/open">'
+            f'<form method=post action="{escape(self.open_url)}">'
             f'<input type=hidden name=token value="{self._token}"><button>Open the desk</button></form>'
             "<script>document.forms[0].submit()</script>"
         )
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(page)
         return path
+
+
+def _typed(word: str) -> str:
+    """Return a word as it is compared: whatever its case, with or without its hyphen."""
+    return "".join(filter(str.isalnum, word.lower()))
+
+
+def _is_same(sent: str, right: str) -> bool:
+    return hmac.compare_digest(sent.encode("utf-8", "surrogatepass"), right.encode())
 
 
 def _user() -> str:

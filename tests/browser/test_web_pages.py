@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
+from connector.web.desk_server import DeskServer
 from tests.support.connecting import connect
 from tests.support.web_pages import PAGES, WebPages, web_pages
 
@@ -68,6 +70,19 @@ def test_link_that_was_used_says_so(chromium: Browser, pages: WebPages, page: Pa
         late.goto(pages.desk.link_file.as_uri())
         late.get_by_text("was used before").wait_for()
         assert Axe().run(late).violations_count == 0
+
+
+def test_desk_is_opened_by_a_word(chromium: Browser, pages: WebPages) -> None:
+    """A browser that may not read the file: the word is typed, by keyboard alone."""
+    with DeskServer(pages.connector) as desk, chromium.new_context() as context:
+        threading.Thread(target=desk.run, daemon=True).start()
+        page = context.new_page()
+        page.goto(desk.open_url)
+        assert Axe().run(page).violations_count == 0
+        page.keyboard.type(desk.word)
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"{desk.url}/")
+        assert page.get_by_role("heading", name="Practices").is_visible()
 
 
 def focused(page: Page) -> str:
