@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 from click.testing import CliRunner, Result
@@ -43,3 +46,12 @@ def test_page_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     result = run("--output", str(tmp_path / "nothing" / "code.html"))
     assert result.exit_code == 10
     assert "cannot be written" in result.stderr
+
+
+def test_page_in_a_pipe_is_the_file(tmp_path: Path) -> None:
+    """The same bytes, also where the system's encoding lacks the signs of its languages."""
+    command, path = [sys.executable, "-m", "connector", "page"], tmp_path / "code.html"
+    env = {"PATH": os.environ["PATH"], "PYTHONIOENCODING": "ascii"}
+    subprocess.run([*command, "--output", path], check=True, capture_output=True, env=env)
+    printed = subprocess.run(command, check=True, capture_output=True, env=env).stdout
+    assert printed == path.read_bytes()

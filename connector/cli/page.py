@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import click
 
 from connector.cli.options import settings_options
-from connector.cli.output import emit
+from connector.cli.output import emit, write
 from connector.errors import SettingError
 from connector.redirect.parse import REDIRECT_URI
 
@@ -44,8 +45,7 @@ def page(output: str | None, landing: bool, as_json: bool, **settings: Any) -> N
     if output is None:
         emit({"page": html}, "", as_json=as_json)
         if not as_json:
-            # As bytes: the same as in the file, with no line's end or sign replaced for a terminal.
-            sys.stdout.buffer.write(html.encode())
+            _print_as_file(html)
         return
     try:
         Path(output).write_text(html, "utf-8", newline="\n")
@@ -54,3 +54,10 @@ def page(output: str | None, landing: bool, as_json: bool, **settings: Any) -> N
             f"{output} cannot be written: {exc.strerror}", hint="Choose another file: --output FILE"
         ) from None
     emit({"output": output}, output, as_json=as_json)
+
+
+def _print_as_file(html: str) -> None:
+    """Print the same bytes as are in the file, whatever the terminal's encoding and line ends are."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", newline="\n")
+    write(html, newline=False)
