@@ -183,6 +183,8 @@ def test_revoke_by_hand_on_classic(classic: RunningSandbox, store_url: str) -> N
     assert (too_early.exit_code, payload(too_early)["error"]["kind"]) == (7, "grant_still_honoured")
     shown = payload(run(env, "status", PRACTICE, "--json"))["connections"][0]
     assert (shown["state"], shown["reason"]) == ("revoking", "revocation_unproved")
+    refused = run(env, "begin", PRACTICE)
+    assert (refused.exit_code, refused.stderr.endswith(f"Next: ormco revoke {PRACTICE}\n")) == (7, True)
     PageVisitor(classic)(classic.applications_page, account=None)
     done = run(env, "revoke", PRACTICE, "--confirm-done", "--json")
     assert done.exit_code == 0

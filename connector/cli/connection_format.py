@@ -144,7 +144,7 @@ def _command_after(connector: Connector, error: ConnectorError, context: click.C
     if isinstance(error, (errors.NeedsRepairError, errors.RevokedError)):
         with suppress(ConnectorError):
             if command := next_command(connector.status(practice)):
-                return command
+                return f"Next: {command}"
     if isinstance(error, _WITH_BROWSER) and "mode" in context.params:
         return "Or go without a browser: --paste"
     present = context.command_path.partition(" ")[2]
