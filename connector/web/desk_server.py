@@ -32,6 +32,7 @@ _THREADS = 8
 # Of these, ten are 49 bits: more than can be guessed while a desk is open, so that no guess has to be counted
 # (and nobody can use up another user's). None looks like another one.
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+_REQUEST_SECONDS = 5  # for a whole request, and for what a connection is kept open without one
 
 
 class DeskServer:
@@ -50,6 +51,8 @@ class DeskServer:
     def __init__(self, connector: Connector, *, port: int = 0) -> None:
         from waitress.server import create_server
 
+        from connector.web.desk_channel import DeskChannel
+
         self.word: str = "-".join("".join(map(secrets.choice, [_LETTERS] * 5)) for _ in range(2))
         self._token = secrets.token_urlsafe(32)
         self._is_used = False
@@ -60,7 +63,15 @@ class DeskServer:
         self.open_url: str = f"{self.url}/open"
         self._cookie = f"ormco-desk-{bound.getsockname()[1]}"
         app = self._application(connector)
-        self._server: Any = create_server(app, sockets=[bound], threads=_THREADS, ident=None)
+        self._server: Any = create_server(
+            app,
+            sockets=[bound],
+            threads=_THREADS,
+            ident=None,
+            channel_timeout=_REQUEST_SECONDS,
+            cleanup_interval=1,
+        )
+        self._server.channel_class = DeskChannel
         self._stack = ExitStack()
         folder = self._stack.enter_context(temporary_folder("ormco-desk-"))
         self.link_file: Path = self._write_link_file(folder)
