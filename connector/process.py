@@ -10,6 +10,7 @@ __all__ = ["child_environment", "forbid_core_dumps"]
 # What a program needs to find itself, its user, the display, fonts, input methods and the language.
 _NAMES = frozenset(
     {"HOME", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER"}
+    | {"BROWSER", "TERM"}
     | {"DBUS_SESSION_BUS_ADDRESS", "DESKTOP_SESSION", "DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY"}
     | {"FONTCONFIG_FILE", "FONTCONFIG_PATH", "GDK_BACKEND", "GTK_IM_MODULE", "QT_IM_MODULE", "XMODIFIERS"}
     | {"ALLUSERSPROFILE", "APPDATA", "COMPUTERNAME", "COMSPEC", "HOMEDRIVE", "HOMEPATH", "LOCALAPPDATA", "OS"}

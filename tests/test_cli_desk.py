@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -146,3 +147,57 @@ def test_without_the_extra(classic: RunningSandbox, store_url: str, monkeypatch:
     result = CliRunner().invoke(ormco, ["desk", "--no-browser"], env=env)
     assert result.exit_code == 10
     assert "extra `web`" in result.stderr
+
+
+def crowd(desk: dict[str, Any], sent: bytes) -> list[socket.socket]:
+    """As many connections of another user as are accepted, none with a whole request."""
+    port, found = int(desk["url"].rpartition(":")[2]), []
+    for _ in range(300):
+        found.append(socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT))
+        found[-1].send(sent)
+    return found
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\n"], ids=["idle", "half a request"])
+def test_connections_of_others_do_not_occupy_it(process: subprocess.Popen[str], sent: bytes) -> None:
+    """Who connects and says nothing, or never ends, has to give way."""
+    desk = description(process)
+    others = crowd(desk, sent)
+    with requests.Session() as session:
+        assert opened(desk, session).status_code == 200
+    for each in others:
+        each.close()
+
+
+def test_endless_request_ends(process: subprocess.Popen[str]) -> None:
+    """One more byte at a time does not keep a connection open."""
+    port = int(description(process)["url"].rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=0.2) as connection:
+        connection.send(b"GET / HTTP/1.1\r\nX: ")
+        for _ in range(5 * TIMEOUT):
+            try:
+                if connection.recv(1) == b"":
+                    return
+            except TimeoutError:
+                connection.send(b"x")
+            except ConnectionError:
+                return
+    pytest.fail("it is still open")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="browsers are started otherwise elsewhere")
+def test_browser_gets_no_secret(classic: RunningSandbox, store_url: str, tmp_path: Path) -> None:
+    """The person's browser lives on, and has nothing of the settings in its environment."""
+    browser = tmp_path / "browser"
+    browser.write_text(f"#!/bin/sh\nenv >{tmp_path}/part\nmv {tmp_path}/part {tmp_path}/environment\n")
+    browser.chmod(0o700)
+    env = settings(classic, store_url, BROWSER=str(browser), OTHER_PROGRAMS_SECRET="made-up-word")
+    command = [sys.executable, "-m", "connector", "desk"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env) as process:
+        while process.poll() is None and not (tmp_path / "environment").exists():
+            time.sleep(0.05)
+        process.kill()
+    found = (tmp_path / "environment").read_text()
+    assert env["ORMCO_CLIENT_SECRET"] not in found
+    assert env["ORMCO_STORE_KEYS"] not in found
+    assert "made-up-word" not in found

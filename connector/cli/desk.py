@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import threading
 import webbrowser
+from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +16,7 @@ from connector.cli.options import config_from, open_connector, settings_options
 from connector.cli.output import emit, say
 from connector.errors import ExtraMissingError, SettingError
 from connector.hints import install
+from connector.process import child_environment
 
 if TYPE_CHECKING:
     from connector.connector import Connector
@@ -47,6 +51,12 @@ def desk(port: int, no_browser: bool, as_json: bool, **settings: Any) -> None:
 
 
 def _open(server: DeskServer) -> None:
+    # The browser outlives the desk, and has no use for this program's settings. There is no option for it.
+    environment = child_environment(os.environ)
+    clean = SimpleNamespace(**vars(subprocess))
+    clean.Popen = partial(subprocess.Popen, env=environment)
+    clean.check_output = partial(subprocess.check_output, env=environment)
+    vars(webbrowser)["subprocess"] = clean
     # A path, not the link: every user of this machine can read the arguments of a process.
     if not webbrowser.open(server.link_file.as_uri()):
         say(f"No browser was found. Open {server.link_file} in one; it works once.")
