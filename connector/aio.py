@@ -15,6 +15,7 @@ from connector.async_threads import Awaited, Threads, awaited, drop_result, iter
 from connector.communicate.cases import Cases
 from connector.communicate.lab import OrmcoLab
 from connector.connector import Connector
+from connector.redact import Secret, fingerprint
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -33,7 +34,7 @@ __all__ = ["AsyncCases", "AsyncConnector", "AsyncLab"]
 
 _MOST_CALLS = 32
 _PAGE = 256
-# Practice, `min_ttl`, `rejected`.
+# Practice, `min_ttl`, and a fingerprint of `rejected`: asyncio logs what a callback is called with.
 _Wanted = tuple[str, float, str | None]
 
 
@@ -198,14 +199,21 @@ class AsyncConnector(Awaited):
         """Return an access token that is valid now; see `Connector.token`."""
         if rejected is None and (found := self.cached_token(practice_id, min_ttl=min_ttl)) is not None:
             return found
-        # Callers that wait for one practice share one thread: a slow practice must not use up the pool.
-        key = (practice_id, min_ttl, rejected)
+        waiter = self._waiter(practice_id, min_ttl, rejected)
+        del rejected  # as in `awaited`
+        return await asyncio.shield(waiter)
+
+    def _waiter(self, practice_id: str, min_ttl: float, rejected: str | None) -> asyncio.Task[AccessToken]:
+        """Return what waits for a token, in one thread for all: no slow practice must use up the pool."""
+        key = (practice_id, min_ttl, fingerprint(rejected) if isinstance(rejected, str) else rejected)
         waiter = self._waiters.get(key)
         if waiter is None or waiter.get_loop() is not asyncio.get_running_loop():
-            call = functools.partial(self._target.token, practice_id, min_ttl=min_ttl, rejected=rejected)
-            waiter = self._waiters[key] = asyncio.create_task(self._threads.run(call))
+            # No `functools.partial`, whose repr has the arguments, and asyncio's log has the repr.
+            token, refused = self._target.token, Secret(rejected)
+            call = self._threads.run(lambda: token(practice_id, min_ttl=min_ttl, rejected=refused.reveal()))
+            waiter = self._waiters[key] = asyncio.create_task(call)
             waiter.add_done_callback(functools.partial(self._forget_waiter, key))
-        return await asyncio.shield(waiter)
+        return waiter
 
     def cached_token(self, practice_id: str, *, min_ttl: float = 60) -> AccessToken | None:
         """Return the token in memory if it can be handed out without waiting, or None."""
@@ -216,7 +224,9 @@ class AsyncConnector(Awaited):
         self, practice_id: str, *, min_ttl: float = 60, rejected: str | None = None
     ) -> str:
         """Return the value of `token`."""
-        return (await self.token(practice_id, min_ttl=min_ttl, rejected=rejected)).value
+        found = self.token(practice_id, min_ttl=min_ttl, rejected=rejected)
+        del rejected
+        return (await found).value
 
     def _forget_waiter(self, key: _Wanted, waiter: asyncio.Task[AccessToken]) -> None:
         self._has_looked = True
@@ -228,8 +238,8 @@ class AsyncConnector(Awaited):
         """Return an `auth` for `httpx.AsyncClient` that stays authorized as the practice."""
         from connector.httpx_auth import AsyncPracticeAuth
 
-        async def token(rejected: str | None) -> str:
-            return await self.access_token(practice_id, rejected=rejected)
+        def token(rejected: str | None) -> Awaitable[str]:
+            return self.access_token(practice_id, rejected=rejected)
 
         async def origins() -> Collection[str]:
             return await self._threads.run(self._target.token_origins)

@@ -146,7 +146,7 @@ def awaited(
         bound: Callable[P, R] = getattr(self._target, method.__name__)
         try:
             return await self._threads.run(lambda: bound(*args, **kwargs))
-        except Exception:
+        except BaseException:
             del args, kwargs  # reporters collect local variables, and a code may be among them
             raise
 
@@ -161,6 +161,6 @@ def iterated(
     @functools.wraps(method)
     def call(self: Awaited, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
         bound: Callable[P, Iterable[T]] = getattr(self._target, method.__name__)
-        return self._threads.iterate(functools.partial(bound, *args, **kwargs), page=page)
+        return self._threads.iterate(lambda: bound(*args, **kwargs), page=page)
 
     return call

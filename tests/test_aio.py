@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import os
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from connector.communicate.lab import OrmcoLab
 from connector.errors import ConnectionNotFoundError, ConsentRequiredError, StoreUnavailableError
 from tests.support.cases import Workflow
 from tests.support.connecting import connect, settings
+from tests.support.frames import secrets_in_frames
 from tests.support.sandbox import RunningSandbox, Visitor
 
 PRACTICE = "practice-42"
@@ -425,3 +427,40 @@ def test_a_call_after_aclose_is_an_error_of_ours(classic: RunningSandbox, store_
             await getattr(connector, call)("practice-42")
 
     asyncio.run(call_closed())
+
+
+def test_refused_token_is_in_no_log_and_no_frame(
+    classic: RunningSandbox, store_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Asyncio's debug mode logs what callbacks are called with, reporters collect local variables."""
+
+    async def use() -> list[BaseException]:
+        asyncio.get_running_loop().slow_callback_duration = 0.0  # log each
+        async with connected(classic, store_url) as connector:
+            calls = [
+                asyncio.create_task(call("unknown", rejected="AT-made-up"))
+                for call in (connector.token, connector.access_token)
+            ]
+            await asyncio.sleep(0)
+            caplog.records.append(logging.makeLogRecord({"msg": repr(asyncio.all_tasks())}))
+            return [error for error in await asyncio.gather(*calls, return_exceptions=True)]  # type: ignore[misc]
+
+    errors = asyncio.run(use(), debug=True)
+    assert [type(error) for error in errors] == [ConnectionNotFoundError] * 2
+    assert [found for error in errors for found in secrets_in_frames(error, "AT-made-up")] == []
+    assert "AT-made-up" not in caplog.text + "".join(record.getMessage() for record in caplog.records)
+
+
+def test_cancelled_call_takes_no_code_along(classic: RunningSandbox, store_url: str) -> None:
+    """A cancellation has a traceback, too."""
+
+    async def use() -> None:
+        async with connected(classic, store_url) as connector:
+            call = asyncio.create_task(connector.complete("https://ormco.com/?code=made-up-code"))
+            await asyncio.sleep(0)
+            call.cancel()
+            await call
+
+    with pytest.raises(asyncio.CancelledError) as caught:
+        asyncio.run(use())
+    assert secrets_in_frames(caught.value, "made-up-code") == []

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from connector.clock import Clock, from_timestamp
@@ -57,7 +57,7 @@ _JUST_RENEWED_SECONDS = 900.0
 class CachedToken:
     """A token in memory; times by this process's clock."""
 
-    value: str
+    value: str = field(repr=False)
     generation: int
     read_at: float
     check_at: float
