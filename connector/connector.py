@@ -318,7 +318,10 @@ class Connector:
         from connector.refresh.bulk import refresh_due
 
         end_overdue(self._resources)
-        return refresh_due(self._tokens, self._resources.store, within=within, pace=pace, progress=progress)
+        store = self._resources.store
+        summary = refresh_due(self._tokens, store, within=within, pace=pace, progress=progress)
+        store.database.scrub()  # of what a process deleted that was killed before it could do that itself
+        return summary
 
     @operation("adopt")
     def adopt(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from connector import Config, Connector, Secret
 from connector.clock import Clock
 from connector.connection import Event
 from connector.errors import (
@@ -296,3 +297,15 @@ def test_lag_is_read_from_an_index(store: Store) -> None:
     sql = "SELECT COUNT(*), MIN(due_at) FROM ormco_connections WHERE due_at < 0 AND failures = 0"
     plan = " ".join(str(row) for row in store.database.all(f"EXPLAIN QUERY PLAN {sql}", ()))
     assert "COVERING INDEX ormco_connections_due" in plan
+
+
+def test_wiped_tokens_of_a_killed_process_leave_the_disk(tmp_path: Path) -> None:
+    """A run of the timer empties the log for a process that was killed before it could."""
+    config = Config(provider="sandbox", store=f"sqlite:///{tmp_path / 'store.db'}", store_keys=Secret(KEY))
+    server = store_at(f"sqlite:///{tmp_path / 'store.db'}")  # while it has the store open, the log stays
+    sealed = bytes(put(server, "p").access_sealed or b"")
+    server.database.apply([("DELETE FROM ormco_connections", ())])
+    with Connector.from_config(config) as connector:
+        connector.refresh_due()
+    assert [path.name for path in tmp_path.iterdir() if sealed in path.read_bytes()] == []
+    server.close()

@@ -89,8 +89,9 @@ class LazyDatabase:
 
     def scrub(self) -> None:
         """Leave nothing on the disk of what was deleted."""
-        self.open()
-        self.db.scrub()
+        if self.exists():
+            self.open()
+            self.db.scrub()
 
     def open(self) -> None:
         """Open the database, and make it if there is none."""

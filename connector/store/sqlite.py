@@ -7,6 +7,7 @@ import random
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ __all__ = ["SqliteDatabase"]
 _T = TypeVar("_T")
 _BUSY_SECONDS = 30.0
 _REAL = Clock()  # other processes take their time, whatever the time of day is said to be
+_SCRUB_MS = 5000
 _NO_WAL = "its file system has no shared memory, as a network share has none"
 
 _REFUSE = "BEGIN SELECT RAISE(ABORT, 'the audit record is append-only'); END"
@@ -171,13 +173,9 @@ class SqliteDatabase:
 
     def scrub(self) -> None:
         """Empty the log, which still holds what was deleted; a reader that is in the way is no failure."""
-        db = self._connect()
-        try:
+        with suppress(sqlite3.Error, StoreError), closing(self._connect()) as db:
+            db.execute(f"PRAGMA busy_timeout = {_SCRUB_MS}")  # writers wait meanwhile
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        except sqlite3.Error:
-            pass
-        finally:
-            db.close()
 
     def facts(self) -> dict[str, str]:
         """Return where the file is, who may read it, and how much room is left."""
