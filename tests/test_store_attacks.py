@@ -312,3 +312,16 @@ def test_a_store_without_its_own_record_is_damaged(url: str) -> None:
         with pytest.raises(StoreDamagedError, match="backup|record of its key"):
             attempt()
     again.close()
+
+
+@pytest.mark.parametrize("keys", [None, OTHER_KEY], ids=["none given", "another given"])
+def test_a_source_of_the_key_that_is_none_is_an_error_of_ours(url: str, keys: str | None) -> None:
+    """Whatever the database says of the key's source, the error is about the key."""
+    store = opened(url, KEY)
+    execute(store, "UPDATE ormco_store SET key_source = 'the attacker'")
+    store.close()
+    again = store_at(url, keys=keys)
+    for attempt in (again.check, again.rotate_keys, again.ping):
+        with pytest.raises(SealingKeyError):
+            attempt()
+    again.close()

@@ -153,6 +153,8 @@ def save_keys(source: str, store_id: str, keys: Sequence[bytes]) -> None:
     path = key_file(store_id)
     scratch = _scratch(path, text)
     os.replace(scratch, path)
+    for left in path.parent.glob(f".{path.name}.*"):  # by a process that was killed; it may hold older keys
+        left.unlink(missing_ok=True)
     _sync_folder(path.parent)
 
 

@@ -234,8 +234,9 @@ class StoreKeys:
 
 def _wrong_key(record: KeyRecord, ring: KeyRing, *, given: bool) -> SealingKeyError:
     if given and record.source != key_sources.ENVIRONMENT:
+        source = _SOURCES.get(record.source or "", "unknown source")
         return SealingKeyError(
-            f"this store is sealed with the key {record.key_id} of the {_SOURCES[record.source or '']}, "
+            f"this store is sealed with the key {record.key_id} of the {source}, "
             "which is not in ORMCO_STORE_KEYS",
             hint="Unset ORMCO_STORE_KEYS, or rotate the keys to move this store to its keys; "
             "nothing was changed.",
@@ -247,4 +248,4 @@ def _wrong_key(record: KeyRecord, ring: KeyRing, *, given: bool) -> SealingKeyEr
     )
 
 
-_SOURCES = {"": "unknown source", key_sources.KEYRING: "OS keyring", key_sources.FILE: "key file"}
+_SOURCES = {key_sources.KEYRING: "OS keyring", key_sources.FILE: "key file"}
