@@ -12,11 +12,12 @@ import tomllib
 import venv
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -103,11 +104,19 @@ class FakeAdvisories(BaseHTTPRequestHandler):
     """Knows an advisory of one version of one library."""
 
     known = ("requests", "2.33")
+    pages = 1  # it is on the last one
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["queries"]
-        hits = [(query["package"]["name"], query["version"]) == self.known for query in asked]
-        self._answer({"results": [{"vulns": [{"id": "GHSA-made-up"}]} if hit else {} for hit in hits]})
+        self._answer({"results": [self._found(query) for query in asked]})
+
+    def _found(self, query: dict[str, Any]) -> dict[str, Any]:
+        if (query["package"]["name"], query["version"]) != self.known:
+            return {}
+        page = int(query.get("page_token", 1))
+        if page == self.pages:
+            return {"vulns": [{"id": "GHSA-made-up"}]}
+        return {"next_page_token": f"{page + 1}"}
 
     def do_GET(self) -> None:
         self._answer({"id": "GHSA-made-up", "aliases": ["CVE-1999-0001"]})
@@ -121,9 +130,12 @@ class FakeAdvisories(BaseHTTPRequestHandler):
         pass
 
 
+def advisories(known: tuple[str, str], *, pages: int = 1) -> AbstractContextManager[str]:
+    return served(type("Known", (FakeAdvisories,), {"known": known, "pages": pages}))
+
+
 @contextmanager
-def advisories(known: tuple[str, str]) -> Iterator[str]:
-    handler = type("Known", (FakeAdvisories,), {"known": known})
+def served(handler: type[FakeAdvisories]) -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -145,6 +157,22 @@ def test_an_advisory_of_an_allowed_version_is_found() -> None:
         assert found.stderr == f"requests {version}: CVE-1999-0001 GHSA-made-up\n"
     with advisories(("requests", "1")) as url:
         assert audit(url).returncode == 0
+
+
+def test_an_advisory_on_a_later_page_is_found() -> None:
+    """The service answers in pages, of each version its own."""
+    with advisories(("requests", pins("requirements.txt")["requests"]), pages=3) as url:
+        assert audit(url).returncode == 1
+
+
+@pytest.mark.parametrize("answer", [b"{}", b"[]", b'{"results": [7]}', b'{"results": []}', b"null"])
+def test_an_audit_without_an_answer_says_so(answer: bytes) -> None:
+    """What answers in place of the service is no traceback, and no clean bill either."""
+    handler = type("Odd", (FakeAdvisories,), {"do_POST": lambda self: self._answer(json.loads(answer))})
+    with served(handler) as url:
+        found = audit(url)
+    assert (found.returncode, "not looked up" in found.stderr) == (0, True)
+    assert "Traceback" not in found.stderr
 
 
 def test_an_audit_without_a_network_is_no_failure() -> None:
