@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from werkzeug import Request
 
 from connector import Connector, ConnectorError
+from connector.errors import SettingError
 from connector.web import Role, SupportPerson, desk_pages
 from tests.support.connecting import connect
 from tests.support.sandbox import RunningSandbox, Visitor
@@ -306,3 +307,28 @@ def test_pages_name_no_command(browser: Browser, connector: Connector, classic: 
     assert "still honours the grant" in page.text
     assert "Click the square icon next to Ormco" in page.text
     assert re.search(r"\bormco [a-z]", page.text) is None
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"roles": "preview,revoked"}, {"roles": None}, {"roles": 7}, {"name": None}, {"name": ""}]
+)
+def test_support_person_that_cannot_be(wrong: dict[str, Any]) -> None:
+    """No role is found as a part of a text, and nobody acts without a name."""
+    with pytest.raises(SettingError):
+        SupportPerson(**{"name": "Sam"} | wrong)
+
+
+@pytest.mark.parametrize("odd", [True, "Sam", {"name": "Sam", "roles": ["view"]}])
+def test_odd_answer_of_authorize_is_a_refusal(connector: Connector, odd: Any) -> None:
+    """What is no person has no roles."""
+    app = Flask("company")
+    app.secret_key = "a server secret"
+    app.register_blueprint(desk_pages(connector, authorize=lambda request: odd), url_prefix="/desk")
+    assert app.test_client().get("/desk/").status_code == 403
+
+
+def test_body_that_is_far_too_large(browser: Browser) -> None:
+    """Refused unread, whatever limit the application around the pages has."""
+    client = browser()
+    data = {"form_token": form_token(client), "practice": PRACTICE, "answer": "a" * 1_000_000}
+    assert client.post("/desk/practice/paste", data=data).status_code == 413

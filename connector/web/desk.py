@@ -18,6 +18,7 @@ from connector.errors import (
     ConnectionNotFoundError,
     ConnectorError,
     ConsentRequiredError,
+    SettingError,
 )
 from connector.web.page_security import PageSecurity, error_page
 
@@ -52,10 +53,21 @@ class SupportPerson:
     Attributes:
         name: for the audit record.
         roles: what the person may do.
+
+    Raises:
+        connector.errors.SettingError: the roles are no collection, or the name no text.
     """
 
     name: str
     roles: Collection[Role] = field(default_factory=lambda: frozenset(Role))
+
+    def __post_init__(self) -> None:
+        # In a text a role would be found as a part of it, as "view" is in "preview".
+        if isinstance(self.roles, str) or not isinstance(self.roles, Collection) or not _is_name(self.name):
+            raise SettingError(
+                "a support person has a name, and a collection of roles",
+                hint='Write SupportPerson(name="sam", roles={Role.VIEW}).',
+            )
 
 
 Authorize = Callable[["Request"], SupportPerson | None]
@@ -122,7 +134,7 @@ class _Desk:
     def _person(self) -> SupportPerson:
         if "support_person" not in g:
             person = self._authorize(request)
-            if person is None or Role.VIEW not in person.roles:
+            if not isinstance(person, SupportPerson) or Role.VIEW not in person.roles:
                 abort(403, "You may not use this page.")
             g.support_person = person
         return cast(SupportPerson, g.support_person)
@@ -309,6 +321,10 @@ class _Desk:
 
     def _to_practice(self, practice_id: str, fragment: str = "") -> Response:
         return redirect(url_for(".practice", id=practice_id, _anchor=fragment or None), 303)
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
 
 
 def _practice_id(text: str) -> str:

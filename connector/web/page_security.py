@@ -32,6 +32,7 @@ _HEADERS = {
 }
 _OWN_SITES = {None, "same-origin", "none"}
 _TWO_YEARS = 63072000
+_LARGEST_FORM = 256 * 1024  # bytes
 # The status of a refused request → its title, and the words of the link that leads on, if any does.
 _TITLES: dict[int | None, tuple[str, str]] = {
     401: ("Not signed in", "Try again"),
@@ -109,6 +110,9 @@ class PageSecurity:
         return f"{self._name}-{urlsplit(request.host_url).port or 80}"
 
     def _check(self) -> None:
+        request.max_content_length = (
+            _LARGEST_FORM  # the application around it may have another limit, or none
+        )
         if self._hosts is not None and request.host not in self._hosts:
             abort(400, "This is not the address of this application.")  # DNS rebinding
         if request.method in ("GET", "HEAD"):
