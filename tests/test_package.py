@@ -38,6 +38,7 @@ EXTRAS = {
     "connector.py": {"httpx"},
     "aio.py": {"httpx"},
     "web": {"web"},
+    "temporary_folder.py": {"browser"},  # and "web", whose desk uses it too
 }
 
 
