@@ -18,7 +18,7 @@ from connector.errors import ProviderErrorPageError, ProviderUnavailableError
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page, Request, Response
 
-__all__ = ["ProviderErrors", "not_loaded"]
+__all__ = ["ProviderErrors", "fills_page", "not_loaded"]
 
 _FORM = "input:not([type=hidden]), select, textarea, button"
 _IDENTIFIER = re.compile(r"\S{24,}")
@@ -157,8 +157,8 @@ class ProviderErrors:
             )
 
     def _note(self, request: Request) -> bool:
-        """Note where the flow goes; return whether a request is to fill a page, and not a part of one."""
-        if not _fills_page(request):
+        """Note where the flow goes; return whether a request is for a page."""
+        if not fills_page(request):
             return False
         if "redirect_uri=" in request.url:
             self._authorization = request
@@ -224,7 +224,8 @@ def _no_page(status: int, headers: Mapping[str, str]) -> str:
     return f"a file ({kind[:60]})"
 
 
-def _fills_page(request: Request) -> bool:
+def fills_page(request: Request) -> bool:
+    """Return whether a request is for a page, and not for a part of one."""
     if not request.is_navigation_request():
         return False
     with suppress(PlaywrightError):

@@ -10,17 +10,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from connector.browser.intercept import PageTargets, RedirectInterceptor
 from connector.browser.launch import crashed, is_gone
 from connector.browser.pauses import USUAL, Pauses
-from connector.browser.provider_errors import ProviderErrors, not_loaded
+from connector.browser.provider_errors import ProviderErrors, fills_page, not_loaded
 from connector.browser.redirect_target import RedirectTarget
 from connector.clock import Clock, Deadline
 from connector.errors import BrowserUnavailableError, ConnectorError, NobodyActedError, WindowClosedError
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, Page
+    from playwright.sync_api import BrowserContext, Page, Request
 
 __all__ = ["BrowserSession", "Cancelled", "Words"]
 
@@ -29,6 +30,7 @@ _FIRST_PAGE = 60.0  # s
 _LOST = 1.0  # s without any answer from the browser until it counts as gone
 _KNOWN = _LOST + 0.5  # s after which it is known whether it is gone
 _MOMENT = 0.5  # s for a redirect that is under way
+_ANSWER = 2_000.0  # ms for a page whose next page did not come to show that it is alive
 
 
 class Cancelled(Exception):  # noqa: N818 - no error: the caller has gone away
@@ -92,6 +94,7 @@ class BrowserSession:
         self._timeout = timeout
         self._cancelled = cancelled or threading.Event()
         self._crashed: set[Page] = set()
+        self._is_dead = False
         self._lost_at: float | None = None
         if context.browser is None:
             raise BrowserUnavailableError(
@@ -109,6 +112,7 @@ class BrowserSession:
         for page in context.pages:
             self._watch(page)
         context.on("page", self._watch)
+        context.on("requestfailed", self._require_answer)
 
     @property
     def process(self) -> int | None:
@@ -247,6 +251,8 @@ class BrowserSession:
 
     def _raise_if_gone(self) -> None:
         pages = self.context.pages
+        if self._is_dead:
+            raise crashed()
         if self._lost_at is not None and Clock().monotonic() - self._lost_at > _LOST:
             raise crashed()
         if pages:
@@ -267,3 +273,20 @@ class BrowserSession:
 
     def _watch(self, page: Page) -> None:
         page.on("crash", lambda crashed: self._crashed.add(crashed))
+
+    def _require_answer(self, request: Request) -> None:
+        """Close a page that does not answer any more, so that whatever waits for it goes on.
+
+        If the process of a page dies while the next page is on its way, Chromium aborts the navigation and
+        reports no crash. Playwright has no time limit for a look at what a page shows, which then never ends.
+        """
+        if not fills_page(request) or "ERR_ABORTED" not in (request.failure or ""):
+            return
+        # Any other error than this one is an answer.
+        with suppress(PlaywrightError):
+            page = request.frame.page
+            try:
+                page.wait_for_function("() => true", polling=100, timeout=_ANSWER)
+            except PlaywrightTimeoutError:
+                self._is_dead = self._is_dead or self.errors.is_flow_page(page)
+                page.close()

@@ -108,6 +108,24 @@ def test_browser_crashes(command: str, capture_alone: Capture, pages: Authorizat
         capture_alone(pages.authorize("authorize"), redirect_uri="https://landing.test/", person=person)
 
 
+def test_page_that_does_not_answer_after_an_aborted_navigation(
+    capture_alone: Capture, pages: AuthorizationPages
+) -> None:
+    """A look at such a page, which is left of a renderer that died on its way to the next, has an end."""
+    pages.answers["nothing"] = (204, {})
+    pages.more["stuck"] = "<script>location = '/nothing'; setTimeout(() => { for (;;); })</script>"
+
+    def person(page: Page) -> None:
+        with suppress(PlaywrightError):
+            page.goto(pages.authorize("stuck"), wait_until="commit")
+        while True:  # each look is unlimited, as Playwright has it
+            page.locator("button").count()
+            page.wait_for_timeout(50)
+
+    with pytest.raises(BrowserUnavailableError, match="ended unexpectedly"):
+        capture_alone(pages.authorize("authorize"), redirect_uri="https://landing.test/", person=person)
+
+
 def test_error_of_the_person_comes_through(capture: Capture, pages: AuthorizationPages) -> None:
     """What a person's own code raises reaches whoever wrote it."""
 
