@@ -60,6 +60,10 @@ class Connector:
             actor: who acts, for the audit record; by default the user and the machine.
             proactive: refresh tokens in the background when their end is near; a program that runs once need
                 not.
+
+        Example:
+            >>> with Connector.from_config(Config.from_env(os.environ)) as connector:
+            ...     unwell = [known.practice_id for known in connector.connections(needs_attention=True)]
         """
         return cls(Resources(config, clock=clock, actor=actor), proactive=proactive)
 
@@ -99,6 +103,10 @@ class Connector:
             expected_account: e-mail address of the Communicate account that has to give access.
             allow_account_change: accept another account than before, or one of another practice.
 
+        Example:
+            >>> request = connector.begin("practice-42", binding=session_id)
+            >>> redirect_url = answer_of(request.url)  # send the browser there: it comes back with the answer
+
         Raises:
             connector.errors.ConfigurationError: settings are missing or wrong.
             connector.errors.StoreError: the answer could not be stored.
@@ -121,7 +129,9 @@ class Connector:
         made.
 
         Example:
-            >>> connection = connector.complete(request.url, binding=session_id)  # doctest: +SKIP
+            >>> connection = connector.complete(redirect_url, binding=session_id)
+            >>> connection.practice_id, connection.state.value
+            ('practice-42', 'connected')
 
         Args:
             redirect_url: the address the browser ended on, or whatever was pasted of it.
@@ -247,6 +257,9 @@ class Connector:
     def access_token(self, practice_id: str, *, min_ttl: float = 60, rejected: str | None = None) -> str:
         """Return the value of `token`.
 
+        Example:
+            >>> headers = {"Authorization": f"Bearer {connector.access_token('practice-42')}"}
+
         Raises:
             connector.errors.ConnectorError: as `token` does.
         """
@@ -280,6 +293,11 @@ class Connector:
         """Return a `requests.Session` that stays authorized as the practice.
 
         The token goes to the provider's users, metadata and userinfo origins alone, never across a redirect.
+
+        Example:
+            >>> http = connector.session("practice-42")
+            >>> http.get(f"{users_url}/api/users/me").status_code
+            200
         """
         from connector.communicate.client import AuthorizedSession
 
@@ -407,6 +425,13 @@ class Connector:
 
         Returns:
             A function that ends it.
+
+        Example:
+            >>> stop = connector.on_call(lambda call: print(call.operation, call.outcome, call.status))
+            >>> connector.refresh("practice-42", force=True).token_generation
+            refresh answered 200
+            2
+            >>> stop()
         """
         return self._resources.calls.add(callback)
 
@@ -428,6 +453,10 @@ class Connector:
             since: only those from this time on.
             last: the last ones rather than the first.
             limit: how many at the most.
+
+        Example:
+            >>> [(event.kind, event.outcome) for event in connector.events(practice_id="practice-42")]
+            [('begin', 'ok'), ('complete', 'ok')]
         """
         return self._resources.store.audit.events(
             after=after, practice_id=practice_id, limit=limit, last=last, since=since
@@ -475,6 +504,10 @@ class Connector:
             allow_account_change: accept another account than before, or one of another practice.
             last_resort: how to remove Ormco and start anew where consent alone does not help; None: never.
             progress: told the name of each step as it is done, and "found: …".
+
+        Example:
+            >>> connector.repair("practice-42", interactive=False).found
+            'nothing is wrong'
 
         Returns:
             What was found, which step was taken, and the connection as it is now.
@@ -547,6 +580,11 @@ class Connector:
                 `ConsentRequiredError` then.
             removal: how to remove Ormco where the provider has no revocation endpoint; by default a visible
                 browser opens the Applications page.
+
+        Example:
+            >>> revocation = connector.revoke("practice-42", interactive=False)
+            >>> revocation.proved, revocation.wiped
+            (True, True)
 
         Raises:
             connector.errors.ConnectionNotFoundError: if nothing is stored of the practice.

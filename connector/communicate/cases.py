@@ -172,6 +172,11 @@ class Cases:
             on_lag: called with the seconds that really lie between two looks when that becomes far more than
                 planned: more workers or more processes are needed.
 
+        Example:
+            >>> def handle(event):
+            ...     print(event.case_id, event.kind)
+            >>> report = connector.cases.watch(["practice-42"], handle, plan=WatchPlan(once=True))
+
         Raises:
             connector.errors.SettingError: the plan begins in the future.
             connector.errors.ConnectorError: none of the practices that were named can be followed.
