@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import time_machine
 
 from connector import Config, ConnectionState, Connector
 from connector.calls import Call
+from connector.consent import complete
 from connector.errors import (
     BrowserUnavailableError,
     ClientRefusedError,
@@ -23,9 +24,11 @@ from connector.errors import (
     ProviderUnavailableError,
     RevokedError,
     SettingError,
+    StateMismatchError,
     WindowClosedError,
 )
 from connector.oauth.token_endpoint import TokenEndpoint
+from connector.resources import Resources
 from connector.revocation import Revocation
 from connector.revocation.removal import Removal
 from connector.store.process import this_process
@@ -420,21 +423,47 @@ def test_two_that_revoke_at_once_both_end_right(env: dict[str, str], sandbox: Ru
         assert connector.revoke(PRACTICE, removal=Removal(remove=never)).wiped
 
 
-def test_a_practice_that_reconnects_meanwhile_is_not_cut_off(classic: RunningSandbox, store_url: str) -> None:
-    """A new consent given while the page was open is not taken for the grant that was to be revoked."""
-    with opened(settings(classic, store_url)) as connector:
-        connect(connector, classic)
-        page = PageVisitor(classic)
+@pytest.mark.parametrize("when", ["while it is revoked", "afterwards"])
+def test_a_link_that_was_sent_before_brings_nothing_back(
+    env: dict[str, str], sandbox: RunningSandbox, when: str
+) -> None:
+    """A consent that was asked for before the revocation ends with it, and is never exchanged."""
+    with opened(env) as connector:
+        connect(connector, sandbox)
+        answer = Visitor(sandbox).authorize(connector.begin(PRACTICE).url)
 
-        def remove(url: str, *, account: str | None) -> bool:
-            page(url, account=account)
-            connect(connector, classic)
-            return True
+        def hand_in(when_it_is: str) -> None:
+            if when_it_is == when:
+                with pytest.raises((RevokedError, StateMismatchError)):
+                    connector.complete(answer, practice_id=PRACTICE)
 
-        with pytest.raises(RevokedError, match="connected anew"):
-            connector.revoke(PRACTICE, removal=Removal(remove=remove))
-        assert connector.status(PRACTICE).state is ConnectionState.CONNECTED
-        assert connector.access_token(PRACTICE)
+        page = PageVisitor(sandbox, first=lambda: hand_in("while it is revoked"))
+        removal = Removal(remove=page, progress=lambda step: hand_in("while it is revoked"))
+        assert connector.revoke(PRACTICE, removal=removal).wiped
+        hand_in("afterwards")
+        assert connector.status(PRACTICE).state is ConnectionState.REVOKED
+
+
+def test_a_grant_that_comes_after_the_wish_is_dropped(env: dict[str, str], sandbox: RunningSandbox) -> None:
+    """A grant whose code was sent before somebody asked to revoke does not take the place of the old one."""
+    with (
+        opened(env) as connector,
+        stored(env) as store,
+        closing(Resources(Config.from_env(env))) as resources,
+    ):
+        connect(connector, sandbox)
+
+        def ask_to_revoke(step: str) -> None:
+            live = store.grants.rows(PRACTICE).live
+            if step == "tokens" and live is not None:
+                store.grants.change(live, {"state": "revoking", "reason": "revocation_unproved"})
+
+        answer = Visitor(sandbox).authorize(connector.begin(PRACTICE).url)
+        with pytest.raises(RevokedError):
+            complete(resources, answer, practice_id=PRACTICE, progress=ask_to_revoke)
+        assert connector.status(PRACTICE).state is ConnectionState.REVOKING
+        with pytest.raises(RevokedError):
+            connector.adopt(PRACTICE, "RT-made-up")
 
 
 def test_other_processes_hear_of_it_within_seconds(env: dict[str, str], sandbox: RunningSandbox) -> None:

@@ -11,6 +11,7 @@ from connector.consent.flow import (
     check_provider,
     complete,
     connect,
+    refuse_while_revoking,
 )
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "check_provider",
     "complete",
     "connect",
+    "refuse_while_revoking",
 ]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from connector.communicate.users import read_account
-from connector.connection import Account, AccountPolicy, Connection, ConnectionState, Event
+from connector.connection import Account, AccountPolicy, Connection, ConnectionState, Event, require_alive
 from connector.errors import (
     AccountMismatchError,
     AccountUnconfirmedError,
     ConnectorError,
     GrantRefusedError,
     ProviderUnavailableError,
+    RevokedError,
     StoreLockedError,
     StoreUnavailableError,
 )
@@ -111,6 +112,10 @@ def _verify(resources: Resources, rows: Rows, row: Row, confirmed: str | None) -
         if seen is None:
             return None
         raise unconfirmed(seen)
+    if rows.live is not None and rows.live.state == ConnectionState.REVOKING:
+        # Asked for since the code was sent. The old tokens are what proves that the grant is dead.
+        drop_unverified(resources, row, RevokedError("the connection is being revoked"))
+        require_alive(row.practice_id, rows.live.state, rows.live.reason)
     return _promote(resources, rows.live, row, policy, account)
 
 

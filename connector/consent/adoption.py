@@ -24,7 +24,9 @@ def adopt(
     """
     consent.check_practice_id(practice_id)
     resources.store.check()
-    consent.check_provider(resources.store.connection(practice_id), resources.provider)
+    connection = resources.store.connection(practice_id)
+    consent.check_provider(connection, resources.provider)
+    consent.refuse_while_revoking(connection)
     now = resources.clock.utc_now()
     tokens = TokenSet(access_token="-", refresh_token=refresh_token, received_at=now, expires_at=now)  # noqa: S106
     keep_unverified(resources, practice_id, tokens, policy or AccountPolicy())

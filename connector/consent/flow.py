@@ -37,6 +37,7 @@ __all__ = [
     "check_provider",
     "complete",
     "connect",
+    "refuse_while_revoking",
 ]
 
 # Called as capture(url, redirect_uri=…). Gives the redirect URL, or a context with it: one that stays open
@@ -132,6 +133,7 @@ def complete(
         connector.errors.ConsentDeniedError: the practice said no.
         connector.errors.AccountMismatchError: another account than expected.
         connector.errors.AccountUnconfirmedError: it had no state, so a person has to confirm the account.
+        connector.errors.RevokedError: the connection is being revoked.
         connector.errors.ProviderUnavailableError: the provider failed; where it had granted tokens already,
             they are kept.
     """
@@ -148,6 +150,7 @@ def complete(
     _tell_of_code(progress, captured)
     store = resources.store
     store.check()
+    refuse_while_revoking(store.connection(practice_id))
     _check_age(resources, request, captured)
     if not store.requests.take(request.state):
         return _made_by_first_call(resources, request, response.code)
@@ -247,9 +250,7 @@ def _prepare(
     resources.store.check()
     connection = resources.store.connection(practice_id)
     check_provider(connection, provider)
-    if connection is not None and connection.state is ConnectionState.REVOKING:
-        # A new grant would hide that the old one may still be honoured.
-        require_alive(practice_id, connection.state, connection.reason)
+    refuse_while_revoking(connection)
     end_overdue(resources, practice_id)
     progress("store")
     resources.check_reachable()
@@ -265,6 +266,16 @@ def _prepare(
     return replace(
         request, expected_account=policy.expected_account, allow_account_change=policy.allow_account_change
     )
+
+
+def refuse_while_revoking(connection: Connection | None) -> None:
+    """Take no new grant meanwhile: it would hide that the old one may still be honoured.
+
+    Raises:
+        connector.errors.RevokedError: the connection is being revoked.
+    """
+    if connection is not None and connection.state is ConnectionState.REVOKING:
+        require_alive(connection.practice_id, connection.state, connection.reason)
 
 
 def _ask_capture(options: ConsentOptions, check: str) -> None:

@@ -139,6 +139,7 @@ def _record_wish(resources: Resources, practice_id: str, removal: Removal) -> Ro
         # The event goes with the row that the connection is known by.
         events = [_event(resources, practice_id, "begun", state=ConnectionState.REVOKING)]
         resources.store.grants.change(row, changes, events if row is rows.main else ())
+    resources.store.requests.close_all(practice_id)  # no link that was sent before brings it back
     removal.progress("recorded")
     if rows.unverified is None or rows.unverified.confirm_by is None:
         return rows

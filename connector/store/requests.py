@@ -104,6 +104,11 @@ class RequestRecords:
         sql = "SELECT 1 FROM ormco_spent_codes WHERE digest = ?"
         return self._database.one(sql, (_digest(canonical_code(code)),)) is not None
 
+    def close_all(self, practice_id: str) -> None:
+        """Delete a practice's requests that wait for their answer."""
+        sql = "DELETE FROM ormco_requests WHERE practice_id = ? AND taken_by IS NULL"
+        self._database.apply([(sql, (practice_id,))])
+
     def take(self, state: str) -> bool:
         """Use a request up; of several that try, one is told True."""
         digest, mark = _digest(state), new_mark()
