@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import secrets
 import socket
+from mimetypes import guess_type
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -51,7 +53,7 @@ class _SandboxApp(Flask):
 
 def create_app(sandbox_state: State) -> Flask:
     """Return the web application of a sandbox."""
-    app = _SandboxApp("connector.sandbox")
+    app = _SandboxApp("connector.sandbox", static_folder=None)
     app.config.update(
         SECRET_KEY=secrets.token_bytes(32),
         # Cookies do not know ports: two sandboxes in one browser need two names.
@@ -60,6 +62,7 @@ def create_app(sandbox_state: State) -> Flask:
         SESSION_COOKIE_SAMESITE="Lax",
         MAX_CONTENT_LENGTH=_MAX_BODY,
     )
+    app.add_url_rule("/static/<filename>", "static", _static_file)
     app.context_processor(sessions.template_values)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions["state"] = sandbox_state
@@ -75,6 +78,14 @@ def create_app(sandbox_state: State) -> Flask:
     app.register_error_handler(HTTPException, _error_page)
     app.register_error_handler(TooManyAttemptsError, _too_many_attempts)
     return app
+
+
+def _static_file(filename: str) -> Response:
+    # As a whole: one that is sent piece by piece can stay open if the browser goes away meanwhile.
+    path = Path(__file__).parent / "static" / filename
+    if path.name != filename or not path.is_file():
+        abort(404)
+    return Response(path.read_bytes(), mimetype=guess_type(filename)[0])
 
 
 def _refuse_strange_hosts() -> None:

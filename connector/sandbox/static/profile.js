@@ -5,9 +5,11 @@ const dialog = document.getElementById("code-dialog");
 const code = document.getElementById("code");
 const problem = document.getElementById("code-problem");
 
-profile.addEventListener("change", () => {
+function showWhatFits() {
   connect.hidden = profile.scanner.value !== "3Shape Trios" || profile.source.value !== "scanner";
-});
+}
+profile.addEventListener("change", showWhatFits);
+showWhatFits(); // what was chosen before this was loaded, or before the person went back
 
 connect.addEventListener("click", () => {
   code.value = "";
