@@ -8,8 +8,10 @@ import secrets
 import signal
 import socket
 import sys
+import tempfile
 import threading
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any
 
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
@@ -27,28 +29,30 @@ def run_workers(bound: socket.socket, *, url: str, count: int) -> None:
     """
     context = multiprocessing.get_context("spawn")
     secret = secrets.token_bytes(32)
-    workers = [
-        context.Process(target=_work, args=(bound, url, secret), daemon=True, name=f"worker-{number + 1}")
-        for number in range(count)
-    ]
-    for worker in workers:
-        worker.start()
-    try:
-        wait([worker.sentinel for worker in workers])
-    finally:
+    with tempfile.TemporaryDirectory(prefix="ormco-example-", ignore_cleanup_errors=True) as folder:
+        shared = bound, url, secret, Path(folder)
+        workers = [
+            context.Process(target=_work, args=shared, daemon=True, name=f"worker-{number + 1}")
+            for number in range(count)
+        ]
         for worker in workers:
-            worker.terminate()
-            worker.join()
+            worker.start()
+        try:
+            wait([worker.sentinel for worker in workers])
+        finally:
+            for worker in workers:
+                worker.terminate()
+                worker.join()
 
 
-def _work(bound: socket.socket, url: str, secret: bytes) -> None:
+def _work(bound: socket.socket, url: str, secret: bytes, folder: Path) -> None:
     from web import create_app
 
     from connector import Config
 
     # Ctrl-C in a terminal reaches every process; the first one tells the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    app = create_app(Config.from_env(os.environ), url=url, secret=secret)
+    app = create_app(Config.from_env(os.environ), url=url, secret=secret, folder=folder)
     host, port = bound.getsockname()
     server = ThreadedWSGIServer(host, port, app, handler=_Handler, fd=bound.fileno())
     # Another worker may take the connection that woke this one.

@@ -340,3 +340,38 @@ def test_what_others_send(example: Example) -> None:
     wrong = send("POST", "/", data={"user": "alex", "password": "wrong"})
     assert "is not right" in wrong.text
     assert "made-up-code" not in example.log
+
+
+def test_signing_out_ends_the_session_on_the_server(example: Example) -> None:
+    """A copy of the cookie opens nothing afterwards; the cookie itself says nothing of who it is."""
+    with requests.Session() as person:
+        person.post(example.url, data={"user": ALEX[0], "password": ALEX[1]}, timeout=TIMEOUT)
+        copy = dict(person.cookies)
+        assert requests.get(f"{example.url}/3shape/", cookies=copy, timeout=TIMEOUT).status_code == 200
+        person.post(f"{example.url}/sign-out", timeout=TIMEOUT)
+    assert requests.get(f"{example.url}/3shape/", cookies=copy, timeout=TIMEOUT).status_code == 401
+    assert all(ALEX[0] not in value for value in copy.values())
+
+
+@pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "https://evil.example"}])
+def test_nobody_is_signed_in_by_another_site(example: Example, headers: dict[str, str]) -> None:
+    """Another site can sign nobody in to an account of its own, nor reach the form by a name of its own."""
+    sent = {"user": ROBIN[0], "password": ROBIN[1]}
+    answer = requests.post(example.url, data=sent, headers=headers, timeout=TIMEOUT, allow_redirects=False)
+    assert (answer.status_code, dict(answer.cookies)) == (400, {})
+
+
+def test_cookies_and_headers_behind_tls(tmp_path: Path) -> None:
+    """Behind TLS the session's cookie belongs to this host alone, and browsers come back by TLS only."""
+    with running_example(tmp_path, "--url", "https://practice.example") as example:
+        port = int(_found(r"its Host to http://127.0.0.1:(\d+)", example.text))
+        answer = requests.post(
+            f"http://127.0.0.1:{port}/",
+            data={"user": ALEX[0], "password": ALEX[1]},
+            headers={"Host": "practice.example"},
+            timeout=TIMEOUT,
+            allow_redirects=False,
+        )
+    assert answer.headers["Set-Cookie"].startswith("__Host-example-practice.example=")
+    assert "; Secure; HttpOnly; Path=/; SameSite=Lax" in answer.headers["Set-Cookie"]
+    assert "Strict-Transport-Security" in answer.headers
