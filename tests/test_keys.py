@@ -478,6 +478,28 @@ def test_an_old_key_leaves_once_nothing_needs_it(url: str, kind: str, request: p
     store.close()
 
 
+def test_the_key_file_goes_once_the_keys_are_in_the_setting(url: str) -> None:
+    """A store that has moved to the keys of the setting needs no file; it stays while something needs it."""
+    clock = ManualClock()
+    filled(url, None).close()
+    store, behind = store_at(url, keys=KEY, clock=clock), store_at(url, keys=None)
+    behind.check()
+    store.rotate_keys()
+    put(behind, "late")  # by a process that has the old key still
+    path = key_file(store.facts()["store_id"])
+    store.check()
+    assert path.exists()
+    clock.advance(16 * 60)
+    store.check()
+    assert path.exists()
+    store.grants.drop(row_of(store, "late"), [])
+    store.check()
+    assert not path.exists()
+    assert value_of(store, "p")[0] == "at-p-0"
+    store.close()
+    behind.close()
+
+
 def test_nothing_is_written_with_a_key_that_has_left(url: str) -> None:
     """A process that had opened the store before writes with the new key, and everybody can read it."""
     clock = ManualClock()

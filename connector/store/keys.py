@@ -93,6 +93,18 @@ def key_file(store_id: str) -> Path:
     return folder / "keys" / f"{store_id}.key"
 
 
+def has_key_file(store_id: str) -> bool:
+    """Return whether this machine has a key file of a store."""
+    return platform_folder("config") is not None and key_file(store_id).exists()
+
+
+def remove_key_file(store_id: str) -> None:
+    """Remove the key file of a store that has its keys elsewhere by now."""
+    path = key_file(store_id)
+    path.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
 def make_key(store_id: str) -> str:
     """Make a store's first key where no key is set: in the OS keyring if it answers, else in a file.
 
@@ -104,7 +116,7 @@ def make_key(store_id: str) -> str:
     Raises:
         connector.errors.SealingKeyError: if it can be kept in neither.
     """
-    if platform_folder("config") is not None and key_file(store_id).exists():
+    if has_key_file(store_id):
         return FILE
     if _keep_in_keyring(store_id, new_key(), replace=False):
         return KEYRING

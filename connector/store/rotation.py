@@ -69,6 +69,7 @@ class KeyRotation:
         if source != key_sources.ENVIRONMENT:
             # Another process may still be writing with the key before this one, but with none that is older.
             self._keep(source, 2)
+        self._keys.forget()  # also of what it was moved out of
         return done
 
     def retire(self) -> None:
@@ -87,7 +88,12 @@ class KeyRotation:
             if record.key_id != ring.ids[0]:
                 return  # a rotation was interrupted, and has to be finished first
             self._seal_all(ring, lambda done: None)
-            if not self._broken:
+            if self._broken:
+                return
+            if record.source == key_sources.ENVIRONMENT:
+                key_sources.remove_key_file(record.store_id)
+                self._keys.forget()
+            else:
                 self._keep(record.source or "", 1)
 
     def _keep(self, source: str, number: int) -> None:

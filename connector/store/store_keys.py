@@ -186,7 +186,12 @@ class StoreKeys:
             self._holders.record(ring)
         self._store_id = self._database.store_id = record.store_id
         self.accepts_first = record.sealing < 2
-        self.has_spare = self.given is None and len(ring.ids) > 1
+        if self.given is None:
+            self.has_spare = len(ring.ids) > 1
+        else:
+            self.has_spare = record.source == key_sources.ENVIRONMENT and key_sources.has_key_file(
+                record.store_id
+            )
         return ring
 
     def _found(self, record: KeyRecord) -> KeyRing:
