@@ -181,7 +181,6 @@ def test_one_slow_query_holds_up_nobody(url: str) -> None:
         assert time.monotonic() - began < 1
         waiting.join(30)
     assert len(errors) == 1
-    assert row_of(store, "p").failures == 0
     store.close()
 
 
