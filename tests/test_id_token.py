@@ -34,6 +34,7 @@ REQUEST = AuthorizationRequest(
 )
 CLAIMS = {
     "iss": "https://as.example.test",
+    "sub": "account-1",
     "aud": "ormco",
     "nonce": "nonce-1",
     "exp": NOW.timestamp() + 300,
@@ -96,6 +97,9 @@ def test_a_matching_id_token_is_believed(changes: dict[str, Any]) -> None:
         ({"exp": None}, "expiry"),
         ({"exp": "tomorrow"}, "expiry"),
         ({"exp": math.nan}, "expiry"),
+        ({"sub": None}, "subject"),
+        ({"sub": ""}, "subject"),
+        ({"sub": 7}, "subject"),
     ],
 )
 def test_an_id_token_of_something_else_is_refused(changes: dict[str, Any], wrong: str) -> None:

@@ -55,6 +55,7 @@ def check_id_token(
         "audience": _is_for(client_id, claims),
         "issuer": provider.issuer is not None and claims.get("iss") == provider.issuer,
         "expiry": end is not None,
+        "subject": bool(subject(tokens)),
         "signature": _is_vouched_for(tokens.id_token, provider),
     }
     wrong = [name for name, holds in checks.items() if not holds]
