@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
-__all__ = ["Clock", "Deadline", "clock_skew", "from_timestamp", "isoformat"]
+__all__ = ["Clock", "Deadline", "clock_skew", "from_timestamp", "http_date", "isoformat"]
 
 
 class Clock:
@@ -76,6 +76,17 @@ def isoformat(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
+def http_date(value: str | None) -> datetime | None:
+    """Return the aware time that a header names, to the second; None if it names none (RFC 9110 §5.6.7)."""
+    from email.utils import parsedate_to_datetime  # seldom needed
+
+    try:
+        time = parsedate_to_datetime(value or "")
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return time.replace(tzinfo=time.tzinfo or UTC)
+
+
 def clock_skew(date: str | None, now: float) -> float | None:
     """Return by how many seconds this machine's clock is ahead of a server's, to about a second.
 
@@ -86,11 +97,5 @@ def clock_skew(date: str | None, now: float) -> float | None:
     Returns:
         None if the header is missing or says nothing that can be read.
     """
-    from email.utils import parsedate_to_datetime
-
-    try:
-        there = parsedate_to_datetime(date or "")
-        seconds = there.replace(tzinfo=there.tzinfo or UTC).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return now - seconds - 0.5  # the header has whole seconds, cut off
+    there = http_date(date)
+    return None if there is None else now - there.timestamp() - 0.5  # the header has whole seconds, cut off

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +13,7 @@ from requests.auth import AuthBase
 from requests.exceptions import RequestException
 
 from connector.calls import Scope, in_scope
-from connector.clock import Clock
+from connector.clock import Clock, http_date
 from connector.errors import ProviderUnavailableError
 from connector.oauth.http import (
     LARGE_LISTS,
@@ -265,8 +264,8 @@ def unavailable(response: requests.Response, clock: Clock) -> ProviderUnavailabl
 
 def read_http_date(value: str | None) -> datetime | None:
     """Return the time that a header names, to the second, in UTC; None if it names none."""
+    time = http_date(value)
     try:
-        time = parsedate_to_datetime(value or "")
-        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
-    except (ValueError, TypeError, OverflowError):
+        return None if time is None else time.astimezone(UTC)
+    except OverflowError:
         return None

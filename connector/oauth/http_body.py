@@ -7,12 +7,12 @@ import math
 import re
 import zlib
 from dataclasses import dataclass
-from datetime import UTC
 from typing import Any
 
 import requests
 from requests.exceptions import RequestException
 
+from connector.clock import http_date
 from connector.oauth.http_errors import UnusableError
 
 __all__ = [
@@ -97,11 +97,11 @@ def retry_after(response: requests.Response, now: float) -> float | None:
     value = response.headers.get("Retry-After", "").strip()
     if found := _SECONDS.match(value):
         return min(float(found[1][:9]), _LONGEST_WAIT)
-    moment = _http_date(value)
-    if moment is None:
+    until, present = (http_date(text) for text in (value, response.headers.get("Date")))
+    if until is None:
         return None
-    present = _http_date(response.headers.get("Date", ""))
-    return min(max(moment - (now if present is None else present), 0.0), _LONGEST_WAIT)
+    since = now if present is None else present.timestamp()
+    return min(max(until.timestamp() - since, 0.0), _LONGEST_WAIT)
 
 
 def require_known_coding(response: requests.Response) -> None:
@@ -158,13 +158,3 @@ def _values(body: bytes, limit: int) -> int:
 
 def _number(digits: str) -> float:
     return int(digits) if len(digits) < _LONGEST_NUMBER else math.inf
-
-
-def _http_date(value: str) -> float | None:
-    from email.utils import parsedate_to_datetime  # seldom needed
-
-    try:
-        moment = parsedate_to_datetime(value)
-        return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
-    except (ValueError, OverflowError):
-        return None
