@@ -7,15 +7,14 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from traceback import walk_tb
-from types import FrameType
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from connector.clock import Clock, clock_skew
 from connector.errors import SettingError
+from connector.frames import forget_locals
 
 __all__ = [
     "Call",
@@ -26,7 +25,6 @@ __all__ = [
     "each_in_scope",
     "facts_of_call",
     "for_practice",
-    "forget_locals",
     "in_scope",
     "operation",
     "outside",
@@ -114,20 +112,8 @@ class Scope:
     actor: str = ""
 
 
-# The outside libraries that are called with secrets, or with what holds some.
-_OURS = {
-    "connector",
-    "http",
-    "oauthlib",
-    "psycopg",
-    "psycopg_pool",
-    "requests",
-    "requests_oauthlib",
-    "urllib3",
-}
 # What not every database takes in a text: NUL, and half of a surrogate pair.
 _NEVER_STORED = re.compile("[\0\ud800-\udfff]")
-_GENERATOR = 0x20 | 0x80 | 0x200  # CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR; `inspect` is slow to load
 
 
 @dataclass(slots=True)
@@ -190,28 +176,6 @@ def outside(callback: Callable[P, R]) -> Callable[P, R]:
             _RUNNING.reset(token)
 
     return call
-
-
-def forget_locals(error: BaseException | None) -> None:
-    """Clear the local variables of frames that an error has left, also of its causes."""
-    seen: set[int] = set()
-    waiting = [error]
-    while waiting:
-        error = waiting.pop()
-        if error is None or id(error) in seen:
-            continue
-        seen.add(id(error))
-        waiting += [error.__cause__, error.__context__]
-        for frame, _ in walk_tb(error.__traceback__):
-            # A generator may go on: what it raised before may hang on a later error.
-            if _is_ours(frame) and not frame.f_code.co_flags & _GENERATOR:
-                with suppress(RuntimeError):  # it is still running
-                    frame.clear()
-
-
-def _is_ours(frame: FrameType) -> bool:
-    """Return whether a frame is this library's or of one that it calls, and no caller's callback."""
-    return str(frame.f_globals.get("__name__")).partition(".")[0] in _OURS
 
 
 def current_actor() -> str:

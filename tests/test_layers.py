@@ -13,6 +13,7 @@ LAYERS = [
         "calls",
         "errors",
         "findings",
+        "frames",
         "clock",
         "hints",
         "own_files",

@@ -15,7 +15,8 @@ from requests.utils import select_proxy
 from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
-from connector.calls import forget_locals, record_call
+from connector.calls import record_call
+from connector.frames import forget_locals
 from connector.oauth.http_body import Limits, read_whole, require_known_coding
 from connector.oauth.http_connection import CONNECTIONS, CURRENT, Exchange
 from connector.oauth.http_environment import Way, find_way, is_http_proxy
