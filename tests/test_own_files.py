@@ -153,12 +153,12 @@ def test_owner_of_a_file_and_of_the_link_to_it(tmp_path: Path) -> None:
 def test_a_folder_behind_another_users_link(tmp_path: Path, where: str) -> None:
     """A link that was planted in a shared folder leads to none of one's own folders."""
     (tmp_path / "own" / "below").mkdir(parents=True)
-    (tmp_path / "shared").mkdir()
-    (tmp_path / "shared").chmod(0o1777)
-    planted = tmp_path / "shared" / "link"
+    (tmp_path / "everybody").mkdir()
+    (tmp_path / "everybody").chmod(0o1777)
+    planted = tmp_path / "everybody" / "link"
     planted.symlink_to(tmp_path / "own")
     os.chown(planted, STRANGER, STRANGER, follow_symlinks=False)
-    (tmp_path / "mine").symlink_to("shared/../shared/link")
+    (tmp_path / "mine").symlink_to("everybody/../everybody/link")
     path = {"itself": planted, "above": planted / "below", "behind one's own": tmp_path / "mine"}[where]
     for look in (check_own_folder, make_own_folder, lambda path: make_own_folder(path / "new")):
         with pytest.raises(PermissionError, match="link that another user made"):
