@@ -10,8 +10,7 @@ from click.testing import CliRunner
 
 from connector import Config, Connector
 from connector.cli import ormco
-from connector.errors import NeedsRepairError
-from tests.support.connecting import connect, settings
+from tests.support.connecting import connect, kill_grant, settings
 from tests.support.sandbox import RunningSandbox
 
 
@@ -60,9 +59,7 @@ def test_cure_of_a_dead_grant_ends_with_the_command(classic: RunningSandbox, sto
     env = settings(classic, store_url)
     with Connector.from_config(Config.from_env(env)) as connector:
         connect(connector, classic)
-        classic.set_scenarios("revoked")
-        with pytest.raises(NeedsRepairError):
-            connector.refresh("practice-42", force=True)
+        kill_grant(connector, classic)
     result = CliRunner().invoke(ormco, ["doctor", "practice-42", "--json"], env=env)
     cures = {check["name"]: check["cure"] for check in json.loads(result.stdout)["checks"]}
     assert cures["connection"].endswith(" ormco repair practice-42")

@@ -17,9 +17,8 @@ from click.testing import CliRunner, Result
 
 from connector import Config, ConnectionState, Connector
 from connector.cli import ormco
-from connector.errors import ConnectorError
 from tests.support.applications import PageVisitor
-from tests.support.connecting import connect, settings
+from tests.support.connecting import connect, kill_grant, settings
 from tests.support.sandbox import RunningSandbox, Visitor
 
 PRACTICE = "practice-42"
@@ -49,13 +48,6 @@ def run(env: dict[str, str], *args: str) -> Result:
 def payload(result: Result) -> dict[str, Any]:
     values: dict[str, Any] = json.loads(result.stdout)
     return values
-
-
-def kill_grant(connector: Connector, sandbox: RunningSandbox) -> None:
-    sandbox.set_scenarios("revoked")
-    with pytest.raises(ConnectorError):
-        connector.refresh(PRACTICE, force=True)
-    sandbox.set_scenarios()
 
 
 class Program:

@@ -18,10 +18,9 @@ from connector import Config, LabConnection
 from connector.cli.exit_statuses import exit_status
 from connector.doctor import ALL_CHECKS, connection_checks, examine, local_checks, provider_checks
 from connector.doctor.check import Check, clock_check
-from connector.errors import ConnectorError
 from connector.resources import Resources
 from connector.revocation.removal import Removal
-from tests.support.connecting import connect, opened, settings, stored
+from tests.support.connecting import connect, kill_grant, opened, settings, stored
 from tests.support.sandbox import RunningSandbox
 from tests.support.stores import value_of
 
@@ -291,9 +290,7 @@ def test_a_dead_grant_fails_with_what_helps(sandbox: RunningSandbox, store_url: 
     """A connection that needs somebody says so, and what is to be done."""
     with opened(settings(sandbox, store_url)) as connector:
         connect(connector, sandbox)
-        sandbox.set_scenarios("revoked")
-        with pytest.raises(ConnectorError):
-            connector.refresh(PRACTICE, force=True)
+        kill_grant(connector, sandbox)
         checks = list(connector.doctor(PRACTICE))
         assert status(checks) == 7
         assert the("connection", checks).cure.startswith("Repair the connection")

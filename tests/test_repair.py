@@ -28,7 +28,7 @@ from connector.repair import LastResort
 from connector.revocation.removal import Removal, RevocationSteps
 from tests.support.answers import answer, answering
 from tests.support.applications import PageVisitor, no_capture, visitor_capture, without_users
-from tests.support.connecting import connect, opened, refresh_token, settings
+from tests.support.connecting import connect, kill_grant, opened, refresh_token, settings
 from tests.support.sandbox import RunningSandbox
 
 PRACTICE = "practice-42"
@@ -43,15 +43,6 @@ def env(sandbox: RunningSandbox, store_url: str) -> dict[str, str]:
 def connector(env: dict[str, str]) -> Iterator[Connector]:
     with opened(env) as connector:
         yield connector
-
-
-def kill_grant(connector: Connector, sandbox: RunningSandbox) -> None:
-    """Have the practice remove the application, and the connection notice it."""
-    sandbox.set_scenarios("revoked")
-    with pytest.raises(ConnectorError):
-        connector.refresh(PRACTICE, force=True)
-    sandbox.set_scenarios()
-    assert connector.status(PRACTICE).state is ConnectionState.NEEDS_REPAIR
 
 
 def test_nothing_wrong_is_said(connector: Connector, sandbox: RunningSandbox) -> None:

@@ -35,7 +35,7 @@ from connector.store.process import this_process
 from connector.store.sqlite import SqliteDatabase
 from tests.support.applications import PageVisitor, without_users
 from tests.support.clock import ManualClock
-from tests.support.connecting import connect, opened, refresh_token, settings, stored
+from tests.support.connecting import connect, kill_grant, opened, refresh_token, settings, stored
 from tests.support.sandbox import RunningSandbox, Visitor
 
 PRACTICE = "practice-42"
@@ -110,9 +110,7 @@ def test_what_the_practice_has_removed_needs_nobody(connector: Connector, sandbo
 def test_a_connection_that_needs_repair_can_be_revoked(connector: Connector, sandbox: RunningSandbox) -> None:
     """A latched dead grant ends as revoked."""
     connect(connector, sandbox)
-    sandbox.set_scenarios("revoked")
-    with pytest.raises(ConnectorError):
-        connector.refresh(PRACTICE, force=True)
+    kill_grant(connector, sandbox)
     assert connector.status(PRACTICE).state is ConnectionState.NEEDS_REPAIR
     assert connector.revoke(PRACTICE, removal=Removal(remove=never)).proved
 

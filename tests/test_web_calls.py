@@ -19,14 +19,13 @@ from connector.errors import (
     AccountUnconfirmedError,
     CodeSpentError,
     ConsentRequiredError,
-    NeedsRepairError,
     SettingError,
     StateMismatchError,
     StoreUnavailableError,
 )
 from connector.store.requests import RequestRecords
 from tests.support.cases import Workflow, connected
-from tests.support.connecting import KEY, connect, settings
+from tests.support.connecting import KEY, connect, kill_grant, settings
 from tests.support.sandbox import RunningSandbox, Visitor
 
 PRACTICE = "practice-42"
@@ -160,9 +159,7 @@ def test_diagnosis_names_a_missing_setting(identity: RunningSandbox, store_url: 
 def test_repair_on_a_server_asks_for_consent(connector: Connector, identity: RunningSandbox) -> None:
     """It opens no browser: the application sends the person through `begin`."""
     connect(connector, identity)
-    identity.set_scenarios("revoked")
-    with pytest.raises(NeedsRepairError):
-        connector.refresh(PRACTICE, force=True)
+    kill_grant(connector, identity)
     with pytest.raises(ConsentRequiredError):
         connector.repair(PRACTICE, interactive=False)
 

@@ -13,10 +13,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug import Request
 
-from connector import Connector, ConnectorError
+from connector import Connector
 from connector.errors import SettingError
 from connector.web import Role, SupportPerson, desk_pages
-from tests.support.connecting import connect
+from tests.support.connecting import connect, kill_grant
 from tests.support.sandbox import RunningSandbox, Visitor
 
 PRACTICE = "Maple & Söhne / 42"
@@ -75,9 +75,7 @@ def test_list_shows_who_needs_help_first(
     """With state, since when, and why in words."""
     connect(connector, classic, "a-sound-one")
     connect(connector, classic, "broken", who=classic.other_practice)
-    classic.set_scenarios("revoked")
-    with pytest.raises(ConnectorError):
-        connector.refresh("broken", force=True)
+    kill_grant(connector, classic, "broken")
     text = browser().get("/desk/").text
     assert text.index(">broken<") < text.index(">a-sound-one<")
     assert "3Shape does not accept the grant any more" in text
@@ -155,9 +153,7 @@ def test_repair_of_a_dead_connection_is_a_link(
     """What needs the practice's consent gives the link to send at once."""
     connect(connector, classic, PRACTICE)
     assert "Checked: nothing is wrong." in press(browser(), "repair").text
-    classic.set_scenarios("revoked")
-    with pytest.raises(ConnectorError):
-        connector.refresh(PRACTICE, force=True)
+    kill_grant(connector, classic, PRACTICE)
     page = press(browser(), "repair")
     assert "Send the practice this link." in page.text
     assert link_in(page).startswith(classic.url)
@@ -291,9 +287,7 @@ def test_list_has_the_next_step_as_a_button(
 ) -> None:
     """Each practice that needs something has its button in the list, for those who may press it."""
     connect(connector, classic, PRACTICE)
-    classic.set_scenarios("revoked")
-    with pytest.raises(ConnectorError):
-        connector.refresh(PRACTICE, force=True)
+    kill_grant(connector, classic, PRACTICE)
     pressed = re.search(r'name="practice" value="([^"]+)" formaction="([^"]+)"', browser().get("/desk/").text)
     assert pressed is not None
     assert (unescape(pressed[1]), pressed[2]) == (PRACTICE, "/desk/practice/repair")

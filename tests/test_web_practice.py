@@ -12,9 +12,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug import Request
 
-from connector import Connector, ConnectorError
+from connector import Connector
 from connector.web import practice_pages
-from tests.support.connecting import connect
+from tests.support.connecting import connect, kill_grant
 from tests.support.sandbox import RunningSandbox, Visitor
 
 PRACTICE = "practice-42"
@@ -118,9 +118,7 @@ def test_dead_connection_is_repaired_by_consent(
 ) -> None:
     """*Test* says what is wrong, and *Repair* leads to 3Shape."""
     connect(connector, classic, PRACTICE)
-    classic.set_scenarios("revoked")
-    with pytest.raises(ConnectorError):
-        connector.refresh(PRACTICE, force=True)
+    kill_grant(connector, classic)
     client = browser()
     assert "Something is wrong" in press(client, "test").text
     assert "Needs repair" in client.get("/3shape/").text

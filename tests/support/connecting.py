@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import pytest
 import requests
 
-from connector import Config, Connection, Connector
+from connector import Config, Connection, ConnectionState, Connector
+from connector.errors import NeedsRepairError
 from connector.store import Store
 from tests.support.sandbox import TIMEOUT, RunningSandbox, SignIn, Visitor
 from tests.support.stores import store_at
@@ -56,6 +58,15 @@ def connect(
     """Connect a practice by its two halves, without a browser."""
     request = connector.begin(practice_id)
     return connector.complete(Visitor(sandbox).authorize(request.url, who=who), practice_id=practice_id)
+
+
+def kill_grant(connector: Connector, sandbox: RunningSandbox, practice_id: str = "practice-42") -> None:
+    """Have the practice remove the application, and the connection notice it."""
+    sandbox.set_scenarios("revoked")
+    with pytest.raises(NeedsRepairError):
+        connector.refresh(practice_id, force=True)
+    sandbox.set_scenarios()
+    assert connector.status(practice_id).state is ConnectionState.NEEDS_REPAIR
 
 
 def granted_tokens(sandbox: RunningSandbox, who: SignIn | None = None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from connector.web import practice_pages
 from connector.web.code_page import code_page, landing_page
 from connector.web.desk_server import DeskServer
 from tests.support.codes import CODE
-from tests.support.connecting import connect, settings
+from tests.support.connecting import connect, kill_grant, settings
 from tests.support.sandbox import RunningSandbox, Visitor, running_sandbox
 from tests.support.stores import fresh_url
 
@@ -88,10 +88,7 @@ def web_pages(folder: Path) -> Iterator[WebPages]:
         with suppress(ConnectorError):  # nobody has confirmed the account
             pages.connector.complete(answer.partition("&state=")[0], practice_id="waiting")
         connect(pages.connector, sandbox, "broken", who=sandbox.other_practice)
-        sandbox.set_scenarios("revoked")
-        with suppress(ConnectorError):
-            pages.connector.refresh("broken", force=True)
-        sandbox.set_scenarios()
+        kill_grant(pages.connector, sandbox, "broken")
         connect(pages.connector, sandbox, "sound")
         pages.connector.lab.request("sound")
         yield pages
