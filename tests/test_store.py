@@ -17,6 +17,7 @@ from connector.errors import SettingError, StoreLockedError, StoreUnavailableErr
 from connector.oauth.authorization_request import AuthorizationRequest
 from connector.store import Store
 from connector.store.grants import FromNow
+from connector.store.leases import hold_lease
 from connector.store.row import check_practice_id
 from tests.support.clock import ManualClock
 from tests.support.stores import put, put_unverified, row_of, store_at, token_set, value_of
@@ -349,13 +350,13 @@ def test_many_threads_share_one_store(url: str) -> None:
 def test_lease_is_for_one_process(store: Store, url: str, clock: ManualClock) -> None:
     """What one process at a time may do is refused to the others until it is done, or its time is over."""
     other = store_at(url, clock=clock)
-    with store.database.lease("something", 60):
-        with pytest.raises(StoreLockedError, match="something"), other.database.lease("something", 60):
+    with hold_lease(store.database, "something", 60):
+        with pytest.raises(StoreLockedError, match="something"), hold_lease(other.database, "something", 60):
             pass
-        with other.database.lease("something else", -1):
-            with other.database.lease("something else", 60):
+        with hold_lease(other.database, "something else", -1):
+            with hold_lease(other.database, "something else", 60):
                 pass
-    with other.database.lease("something", 60):
+    with hold_lease(other.database, "something", 60):
         pass
     other.close()
 

@@ -42,7 +42,7 @@ def event(number: int) -> Event:
 
 
 def copied(source: Store, target: Store) -> dict[str, int]:
-    report = copy_store(source.database.db, target.database.db, page=15)
+    report = copy_store(source.database, target.database, page=15)
     assert report.deleted == 0
     return dict(report.rows)
 
@@ -84,8 +84,8 @@ def test_an_interrupted_copy_is_finished_by_the_next(stores: tuple[Store, Store]
             raise _StopError
 
     with pytest.raises(_StopError):
-        copy_store(source.database.db, target.database.db, progress=stop)
-    report = copy_store(source.database.db, target.database.db, page=15)
+        copy_store(source.database, target.database, progress=stop)
+    report = copy_store(source.database, target.database, page=15)
     assert 0 < report.written < sum(report.rows.values())
     assert list(target.overview.connections()) == list(source.overview.connections())
 
@@ -96,7 +96,7 @@ def test_a_copy_follows_what_has_changed(stores: tuple[Store, Store]) -> None:
     copied(source, target)
     put(source, "practice-new", events=(event(999),))
     source.forget("practice-3", event(3))
-    report = copy_store(source.database.db, target.database.db, page=15)
+    report = copy_store(source.database, target.database, page=15)
     assert (report.deleted, report.rows["ormco_connections"]) == (1, 41)
     assert list(target.overview.connections()) == list(source.overview.connections())
     assert target.audit.events() == source.audit.events()
@@ -107,7 +107,7 @@ def test_another_store_is_not_overwritten(stores: tuple[Store, Store]) -> None:
     source, target = stores
     put(target, "practice-42")
     with pytest.raises(StoreError, match="of its own"):
-        copy_store(source.database.db, target.database.db, page=15)
+        copy_store(source.database, target.database, page=15)
     assert [one.practice_id for one in target.overview.connections()] == ["practice-42"]
 
 

@@ -275,7 +275,7 @@ def test_prepared_statements_that_the_server_has_no_more(store: Store, change: s
     put(store, "p")
     for _ in range(5):
         assert store.connection("p") is not None
-    store.database.db.apply([(change, ())])
+    store.database.apply([(change, ())])
     for _ in range(5):
         assert store.connection("p") is not None
     assert store.grants.change(row_of(store, "p"), {"failures": 1})
@@ -436,8 +436,9 @@ def test_tables_that_are_gone(store: Store, admin: psycopg.Connection[tuple[obje
 def test_driver_is_not_installed(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the driver the error says what to install."""
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    monkeypatch.delitem(sys.modules, "connector.store.postgres_sessions", raising=False)
-    monkeypatch.delattr("connector.store.postgres_sessions", raising=False)
+    for module in ("postgres", "postgres_sessions"):
+        monkeypatch.delitem(sys.modules, f"connector.store.{module}", raising=False)
+        monkeypatch.delattr(f"connector.store.{module}", raising=False)
     with pytest.raises(ExtraMissingError) as caught:
         store_at(url).check()
     assert "ormco-connector[postgres]" in caught.value.hint

@@ -12,6 +12,7 @@ import pytest
 
 from connector.connection import ConnectionState
 from connector.store import Store
+from connector.store.leases import hold_lease
 from connector.store.watch_claims import WatchOutcome, WatchScope
 from tests.support.stores import put, store_at
 
@@ -51,14 +52,14 @@ def test_enrol_takes_in_connected_practices(store: Store) -> None:
 def enrolments(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return a list that gets how many rows each statement of an enrolment makes."""
     made: list[int] = []
-    apply = store.database.db.apply
+    apply = store.database.apply
 
     def count(statements: Any) -> Any:
         counts = apply(statements)
         made.extend(counts if "ormco_watch_claims" in statements[0][0] else [])
         return counts
 
-    monkeypatch.setattr(store.database.db, "apply", count)
+    monkeypatch.setattr(store.database, "apply", count)
     return made
 
 
@@ -78,7 +79,7 @@ def test_one_process_at_a_time_enrols(store: Store, url: str) -> None:
     """While one process takes practices in, others go on with those that are there; then it is their turn."""
     connect(store, "maple")
     other = store_at(url)
-    with other.database.lease("the practices of the watch default", LEASE):
+    with hold_lease(other.database, "the practices of the watch default", LEASE):
         assert not store.watch_claims.enrol(EVERYBODY)
     assert claim(store) == []
     assert store.watch_claims.enrol(EVERYBODY)

@@ -58,12 +58,9 @@ def _stored(config: Config, practice: str, min_ttl: float) -> str | None:
     from connector.clock import Clock
     from connector.store import open_database
     from connector.store.held_token import read_held
-    from connector.store.lazy_database import LazyDatabase
     from connector.store.store_keys import StoreKeys
 
-    clock = Clock()
-    database = LazyDatabase(open_database(config.store_url, clock=clock), clock=clock)
-    with closing(database):
+    with closing(open_database(config.store_url, clock=Clock())) as database:
         held = read_held(database, StoreKeys(database, given=config.store_keys.reveal()), practice)
     return held.value if held is not None and held.lasts(min_ttl) else None
 

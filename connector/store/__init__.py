@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from connector.errors import SettingError
+from connector.errors import ExtraMissingError, SettingError
+from connector.hints import install
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,8 +86,12 @@ def open_database(url: str, *, clock: Clock, patience: float | None = None) -> D
         return SqliteDatabase(_path(rest[1:]), clock=clock, patience=patience)
     # SQLAlchemy's spelling names the driver as well.
     if separator and scheme.partition("+")[0] in ("postgresql", "postgres"):
-        from connector.store.postgres import PostgresDatabase
-
+        try:
+            from connector.store.postgres import PostgresDatabase
+        except ImportError:
+            raise ExtraMissingError(
+                "PostgreSQL's driver is not installed", hint=install("postgres")
+            ) from None
         return PostgresDatabase(_with_search_path(f"postgresql://{rest}"), clock=clock, patience=patience)
     raise SettingError(
         f"the store's address begins with {scheme + '://' if separator else 'no scheme'}, which is not known",

@@ -15,8 +15,7 @@ from connector.calls import current_actor, facts_of_call
 from connector.clock import from_timestamp
 from connector.connection import ConnectionState, Event
 from connector.errors import StoreDamagedError
-from connector.store.database import Statement
-from connector.store.lazy_database import LazyDatabase
+from connector.store.database import Database, Statement
 from connector.store.row import new_mark
 
 __all__ = ["AuditLog", "Guard"]
@@ -62,7 +61,7 @@ class AuditLog:
         actor: who acts, if an event does not say.
     """
 
-    def __init__(self, database: LazyDatabase, *, actor: str = "") -> None:
+    def __init__(self, database: Database, *, actor: str = "") -> None:
         self._database = database
         self._actor = actor
         self._subscribers: tuple[Subscriber, ...] = ()

@@ -20,7 +20,7 @@ Progress = Callable[[str, int], object]
 _PAGE = 250
 # The source may be in use: what changed behind the copy is copied by the next pass.
 _PASSES = 5
-# Table → its primary key. The store's id comes first: with it, an interrupted copy is known as such.
+# Table → its primary key.
 TABLES: Mapping[str, tuple[str, ...]] = {
     "ormco_store": ("id",),
     "ormco_providers": ("provider",),
@@ -76,6 +76,8 @@ def copy_store(
     target.open()
     _require_copy(source, target)
     _require_unused(source, target, page)
+    target.apply([("UPDATE ormco_store SET store_id = ?", (source.store_id,))])
+    target.store_id = source.store_id
     tables = [_Table(source, target, name, key, page) for name, key in TABLES.items()]
     written = deleted = 0
     for _ in range(_PASSES):
@@ -94,14 +96,14 @@ def copy_store(
 
 
 def _require_copy(source: Database, target: Database) -> None:
-    """Refuse to write into another store."""
-    ids = [database.fetch("SELECT store_id FROM ormco_store", ()) for database in (source, target)]
+    """Refuse to write into another store; an interrupted copy has the source's id already."""
+    ids = [database.all("SELECT store_id FROM ormco_store", ()) for database in (source, target)]
     if ids[0] == ids[1]:
         return
     used = [
         name
         for name in ("ormco_connections", "ormco_events", "ormco_requests")
-        if target.fetch(f"SELECT 1 FROM {name} LIMIT 1", ())  # noqa: S608 - our own names
+        if target.all(f"SELECT 1 FROM {name} LIMIT 1", ())  # noqa: S608 - our own names
     ]
     if used:
         raise StoreError(
@@ -127,9 +129,9 @@ def _require_unused(source: Database, target: Database, page: int) -> None:
 def _has_other_events(source: Database, target: Database) -> bool:
     """Return whether the target's last event is not one of the source's; pruning takes the oldest away."""
     last = "SELECT sequence, nonce FROM ormco_events ORDER BY sequence DESC LIMIT 1"
-    for sequence, nonce in target.fetch(last, ()):
-        same = source.fetch("SELECT nonce FROM ormco_events WHERE sequence = ?", (sequence,))
-        newest = source.fetch(last, ())
+    for sequence, nonce in target.all(last, ()):
+        same = source.all("SELECT nonce FROM ormco_events WHERE sequence = ?", (sequence,))
+        newest = source.all(last, ())
         return same[0][0] != nonce if same else not newest or newest[0][0] < sequence
     return False
 
@@ -137,7 +139,7 @@ def _has_other_events(source: Database, target: Database) -> bool:
 def _is_refreshing(source: Database) -> bool:
     """Return whether a token call is under way: what it brings would be missing in the copy."""
     sql = f"SELECT 1 FROM ormco_connections WHERE refresh_until > {source.dialect.now} LIMIT 1"  # noqa: S608
-    return bool(source.fetch(sql, ()))
+    return bool(source.all(sql, ()))
 
 
 class _Table:
@@ -213,7 +215,7 @@ class _Table:
         while True:
             where = f"WHERE ({key}) > ({_marks(self._key)}) " if after else ""
             sql = f"SELECT {columns} FROM {self.name} {where}ORDER BY {key} LIMIT {self._page}"  # noqa: S608
-            page = [_plain(row) for row in database.fetch(sql, after)]
+            page = [_plain(row) for row in database.all(sql, after)]
             if not page:
                 return
             yield page
@@ -230,7 +232,7 @@ class _Table:
             f"SELECT {', '.join(self._columns)} FROM wanted JOIN {self.name} ON {on}"
         )
         args = [part for row in page for part in self._key_of(row)]
-        return [_plain(row) for row in database.fetch(sql, args)]
+        return [_plain(row) for row in database.all(sql, args)]
 
     def _inserts(self, rows: Sequence[tuple[Any, ...]]) -> list[Statement]:
         if not rows:
@@ -247,9 +249,6 @@ class _Table:
         sets = ", ".join(f"{column} = ?" for column in names)
         return f"UPDATE {self.name} SET {sets} WHERE {where}", [*values, *self._key_of(row)]  # noqa: S608
 
-    def _values_of(self, row: Sequence[Any]) -> tuple[Any, ...]:
-        return tuple(value or 0 for value in row[len(self._key) :])
-
     def _key_of(self, row: Sequence[Any]) -> tuple[Any, ...]:
         return tuple(row[: len(self._key)])
 
@@ -262,7 +261,7 @@ def _columns(database: Database, table: str) -> list[str]:
         )
     else:
         sql = "SELECT name FROM pragma_table_info(?) ORDER BY cid"
-    return [row[0] for row in database.fetch(sql, (table,))]
+    return [row[0] for row in database.all(sql, (table,))]
 
 
 def _marks(values: Sequence[object]) -> str:

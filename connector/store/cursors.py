@@ -5,42 +5,19 @@ Ids, versions, states and digests only: nothing about a patient is stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
 
 from connector.clock import from_timestamp
-from connector.store.database import Dialect, Execute, Statement
+from connector.store.database import Database, Execute
 
-__all__ = ["WatchCursor", "WatchDatabase", "WatchRecords", "WatchedCase", "delete_cursors", "marks"]
+__all__ = ["WatchCursor", "WatchRecords", "WatchedCase", "delete_cursors", "marks"]
 
-_T = TypeVar("_T")
 _TABLES = ("ormco_watches", "ormco_watched_cases", "ormco_watch_claims")
 _CASE_COLUMNS = ("case_id", "version", "state", "state_flag", "designs", "standing", "content")
 _CHUNK = 400
 _PORTION = 5000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchDatabase:
-    """What the records of a watch need of the store's database.
-
-    Attributes:
-        one: returns the first row of a query, or None.
-        all: returns the rows of a query.
-        write: runs work in a transaction, durably; it may run a second time if the connection was lost.
-        apply: runs statements in a transaction, durably; returns how many rows each changed.
-        lease: does what one process at a time may do; raises `StoreLockedError` if another is at it.
-    """
-
-    dialect: Dialect
-    one: Callable[[str, Sequence[object]], Any]
-    all: Callable[[str, Sequence[object]], list[Any]]
-    write: Callable[[Callable[[Execute], Any]], Any]
-    apply: Callable[[Sequence[Statement]], list[int]]
-    lease: Callable[[str, float], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +59,7 @@ class WatchRecords:
         db: where they are kept.
     """
 
-    def __init__(self, db: WatchDatabase) -> None:
+    def __init__(self, db: Database) -> None:
         self._db = db
 
     def cursor(self, watch: str, practice_id: str) -> WatchCursor | None:

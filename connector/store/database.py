@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from connector.errors import StoreError
+from connector.clock import Clock
+from connector.errors import StoreDamagedError, StoreError
 
-__all__ = ["Cursor", "Database", "Dialect", "Execute", "NotUniqueError", "Statement"]
+__all__ = ["Cursor", "Database", "Dialect", "Execute", "NotUniqueError", "Statement", "another_store"]
 
 _T = TypeVar("_T")
 
@@ -71,25 +72,39 @@ class Dialect:
 class Database(Protocol):
     """One place where rows are kept, shared by threads, processes and perhaps machines.
 
-    No call keeps a session, a lock or a transaction after it has returned.
+    It opens itself on first use, anew after `close` and in a forked child. No call keeps a session, a lock
+    or a transaction after it has returned.
+
+    Attributes:
+        dialect: how the database says it.
+        clock: the time of this process.
+        store_id: the store's own id, once it is known: another one in its place is an error from then on.
     """
 
     dialect: Dialect
+    clock: Clock
+    store_id: str | None
 
     def exists(self) -> bool:
-        """Return whether there is anything to read; never creates anything."""
+        """Return whether there is a store; never makes one."""
 
     def open(self) -> None:
         """Make it ready to be used, creating and migrating it if need be."""
 
-    def fetch(self, sql: str, args: Sequence[object], *, timeout: float | None = None) -> list[Any]:
-        """Return the rows of a query.
+    def all(self, sql: str, args: Sequence[object], *, timeout: float | None = None) -> list[Any]:
+        """Return the rows of a query; none if there is no store yet.
 
         Args:
             sql: the query.
             args: its parameters.
             timeout: seconds to wait for a database that is away, if less than usual.
+
+        Raises:
+            connector.errors.StoreDamagedError: there are none because another store has taken its place.
         """
+
+    def one(self, sql: str, args: Sequence[object]) -> Any:
+        """Return the first row of a query, or None."""
 
     def apply(self, statements: Sequence[Statement]) -> list[int]:
         """Run statements in one durable transaction; return how many rows each changed.
@@ -116,5 +131,11 @@ class Database(Protocol):
     def close(self) -> None:
         """Close all handles; the next call opens it again."""
 
-    def forget_handles(self) -> None:
-        """Start anew in a forked child, without touching the handles of its parent."""
+
+def another_store(store_id: str | None, where: str) -> StoreDamagedError:
+    """Return the error for a store that was found in the place of the one that was there before."""
+    return StoreDamagedError(
+        f"another store has taken the place of {store_id} in {where}",
+        hint="In PostgreSQL a schema that comes first on the search path may hide it: look at search_path, "
+        "and remove the other tables.",
+    )

@@ -18,9 +18,8 @@ from connector.errors import ConnectionNotFoundError, ConnectorError, StoreDamag
 from connector.oauth.token_set import TokenSet
 from connector.store import first_seals
 from connector.store.audit import AuditLog, Guard
-from connector.store.database import Execute, Statement
+from connector.store.database import Database, Execute, Statement
 from connector.store.held_token import ASSUMED_LIFETIME, Bound, HeldToken, read_held, sealed_data
-from connector.store.lazy_database import LazyDatabase
 from connector.store.process import this_process
 from connector.store.row import (
     COLUMNS,
@@ -67,7 +66,7 @@ class GrantRecords:
     """
 
     def __init__(
-        self, database: LazyDatabase, keys: StoreKeys, audit: AuditLog, *, record_refreshes: bool = False
+        self, database: Database, keys: StoreKeys, audit: AuditLog, *, record_refreshes: bool = False
     ) -> None:
         self._database = database
         self._keys = keys
@@ -133,8 +132,7 @@ class GrantRecords:
 
         The claim is the record that the refresh token is about to be sent, too.
         """
-        self._database.open()
-        self._database.db.make_room()
+        self._database.make_room()
         is_first, mark = row.refresh_sends == 0 or row.refresh_since is None, new_mark()
         lease: Changes = {
             "refresh_by": this_process(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from connector.store.lazy_database import LazyDatabase
+from connector.store.database import Database
 from connector.store.sealing import associated_data, is_first_version
 from connector.store.store_keys import StoreKeys
 
@@ -89,7 +89,7 @@ class Bound(NamedTuple):
 
 
 def read_held(
-    database: LazyDatabase, keys: StoreKeys, practice_id: str, *, timeout: float | None = None
+    database: Database, keys: StoreKeys, practice_id: str, *, timeout: float | None = None
 ) -> HeldToken | None:
     """Return a practice's token; None if it has none, or anything may have to be done with it first.
 

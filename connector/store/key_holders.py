@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from connector.errors import SealingKeyError, StoreError
-from connector.store.lazy_database import LazyDatabase
+from connector.store.database import Database
 from connector.store.process import this_server
 from connector.store.sealing import KeyRing
 
@@ -27,7 +27,7 @@ class KeyHolders:
         database: where they are noted.
     """
 
-    def __init__(self, database: LazyDatabase) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
 
     def record(self, ring: KeyRing) -> None:

@@ -11,7 +11,7 @@ from itertools import chain, groupby, islice
 from connector.clock import Clock, from_timestamp
 from connector.connection import Connection, ConnectionState
 from connector.errors import StoreDamagedError
-from connector.store.lazy_database import LazyDatabase
+from connector.store.database import Database
 from connector.store.practice_names import PracticeNames
 from connector.store.row import COLUMNS, LONGEST_BACKOFF, TABLE, Row, Rows
 
@@ -63,7 +63,7 @@ class Overview:
         clock: the time.
     """
 
-    def __init__(self, database: LazyDatabase, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._names = PracticeNames(database, clock)
 

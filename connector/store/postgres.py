@@ -10,19 +10,26 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from connector.clock import Clock
-from connector.errors import ExtraMissingError, StoreDamagedError, StoreError
-from connector.hints import install
-from connector.store.database import Dialect, Execute, Statement
+import psycopg
+from psycopg_pool import ConnectionPool
+
+from connector.clock import Clock, Deadline
+from connector.errors import StoreError
+from connector.store.database import Dialect, Execute, Statement, another_store
 from connector.store.postgres_months import DROP_MONTH, MONTH_STEPS
+from connector.store.postgres_sessions import (
+    NO_SESSION,
+    address,
+    connect,
+    is_final,
+    open_pool,
+    session,
+    translate,
+)
+from connector.store.process import after_fork
 from connector.store.schema import is_current, migrate
-
-if TYPE_CHECKING:
-    import psycopg
-    from psycopg_pool import ConnectionPool
 
 __all__ = ["PostgresDatabase"]
 
@@ -95,15 +102,16 @@ class PostgresDatabase:
 
     def __init__(self, url: str, *, clock: Clock, patience: float | None = None) -> None:
         self._url = url
-        self._clock = clock
+        self.clock: Clock = clock
         self._patience = _CALL_SECONDS if patience is None else patience
-        self._store_id: str | None = None
+        self.store_id: str | None = None
         self._refusal: StoreError | None = None
         self._must_ask_for_sync = False
         self._start()
+        after_fork(self._start_in_child)
 
     def _start(self) -> None:
-        self._open_pool: tuple[ConnectionPool[Any], ModuleType] | None = None
+        self._pool: ConnectionPool[Any] | None = None
         self._opening = threading.Lock()  # one thread migrates and makes the pool; the others use it
 
     def exists(self) -> bool:
@@ -114,24 +122,34 @@ class PostgresDatabase:
         """Connect, and bring the schema up to date."""
         self._opened()
 
-    def _opened(self) -> tuple[ConnectionPool[Any], ModuleType]:
-        """Return the sessions, and what speaks to them."""
-        opened = self._open_pool
-        if opened is not None:
-            return opened
+    def _opened(self) -> ConnectionPool[Any]:
+        pool = self._pool
+        if pool is not None:
+            return pool
         with self._opening:
-            if self._open_pool is None:
-                driver = _driver()
-                self._first_session(driver)
-                pool = driver.open_pool(
+            if self._pool is None:
+                # On a session of its own, whose errors say what is wrong.
+                self._retried(self._prepare, _REAL.deadline(self._patience), 0.05)
+                self._pool = open_pool(
                     self._url, largest=_LARGEST_POOL, check=self._check_session, connect=_CONNECT_SECONDS
                 )
-                self._open_pool = pool, driver
-            return self._open_pool
+            return self._pool
 
-    def fetch(self, sql: str, args: Sequence[object], *, timeout: float | None = None) -> list[Any]:
+    def all(self, sql: str, args: Sequence[object], *, timeout: float | None = None) -> list[Any]:
         """Return the rows of a query."""
-        return self._run(lambda db: db.execute(_marked(sql), args or None, binary=True).fetchall(), timeout)
+
+        def read(db: psycopg.Connection[Any]) -> list[Any]:
+            rows: list[Any] = db.execute(_marked(sql), args or None, binary=True).fetchall()
+            if not rows:  # as an empty store in its place would answer
+                self._check_session(db)
+            return rows
+
+        return self._run(read, timeout)
+
+    def one(self, sql: str, args: Sequence[object]) -> Any:
+        """Return the first row of a query, or None."""
+        rows = self.all(sql, args)
+        return rows[0] if rows else None
 
     def apply(self, statements: Sequence[Statement]) -> list[int]:
         """Run statements in one transaction and one round trip."""
@@ -176,51 +194,49 @@ class PostgresDatabase:
             pooled = {} if rows[0][1] == db.info.backend_pid else {"pooler": "yes"}
             return {"server_version": rows[0][0], **pooled}
 
-        return {"database": "PostgreSQL", "path": _driver().address(self._url), **self._run(ask)}
+        return {"database": "PostgreSQL", "path": address(self._url), **self._run(ask)}
 
     def close(self) -> None:
         """Close the pool; the next call opens it again."""
-        opened, self._open_pool = self._open_pool, None
-        if opened is not None:
-            opened[0].close(timeout=1.0)
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close(timeout=1.0)
 
-    def forget_handles(self) -> None:
-        """Start anew in a forked child; closing the parent's sessions there would end them for both."""
-        _LEFT_TO_THE_PARENT.append(self._open_pool)
+    def _start_in_child(self) -> None:
+        """Start anew; closing the parent's sessions in a forked child would end them for both."""
+        _LEFT_TO_THE_PARENT.append(self._pool)
         self._start()
 
     def _run(self, work: Callable[[psycopg.Connection[Any]], _T], timeout: float | None = None) -> _T:
         """Run work that may be run again, on any session; a restart of the server is waited for."""
-        deadline, pause = _REAL.deadline(self._patience if timeout is None else timeout), 0.0
+        deadline = _REAL.deadline(self._patience if timeout is None else timeout)
+
+        def attempt() -> _T:
+            with session(self._opened(), deadline) as db:
+                return work(db)
+
+        return self._retried(attempt, deadline, 0.0)
+
+    def _retried(self, attempt: Callable[[], _T], deadline: Deadline, pause: float) -> _T:
         while True:
-            pool, driver = self._opened()
             try:
-                with driver.session(pool, deadline) as db:
-                    return work(db)
-            except driver.LOST as exc:
-                if self._refusal is not None and isinstance(exc, driver.NO_SESSION):
+                return attempt()
+            except psycopg.Error as exc:
+                if self._refusal is not None and isinstance(exc, NO_SESSION):
                     raise self._refusal from None
-                error, is_final = driver.translate(exc, self._url), driver.is_final(exc)
+                error, is_over = translate(exc, self._url), is_final(exc)
             # Raised here, so that no frame of the driver's, which knows the password, hangs on it.
-            if is_final or not deadline.pause(pause):
+            if is_over or not deadline.pause(pause):
                 raise error
             pause = min(0.05 + pause * 1.5, 1.0)
 
-    def _first_session(self, driver: ModuleType) -> None:
-        """Bring the schema up to date, on a session of its own whose errors say what is wrong."""
-        deadline, pause = _REAL.deadline(self._patience), 0.05
-        while True:
-            try:
-                with closing(driver.connect(self._url, _CONNECT_SECONDS)) as db:
-                    self._prepare(db)
-                    return
-            except driver.LOST as exc:
-                error, is_final = driver.translate(exc, self._url), driver.is_final(exc)
-            if is_final or not deadline.pause(pause):
-                raise error
-            pause = min(pause * 1.5, 1.0)
+    def _prepare(self) -> None:
+        """Bring the schema up to date."""
+        with closing(connect(self._url, _CONNECT_SECONDS)) as db:
+            self._migrate(db)
+            self._check_session(db)
 
-    def _prepare(self, db: psycopg.Connection[Any]) -> None:
+    def _migrate(self, db: psycopg.Connection[Any]) -> None:
         def execute(sql: str, args: Sequence[object]) -> Any:
             return db.execute(_marked(sql), args or None)
 
@@ -233,8 +249,7 @@ class PostgresDatabase:
 
         exists = db.execute(b"SELECT to_regclass('ormco_schema') IS NOT NULL").fetchone() == (True,)
         if not exists or not is_current(execute):
-            migrate(transact, execute, self.dialect, self._clock)
-        self._check_session(db)
+            migrate(transact, execute, self.dialect, self.clock)
 
     def _check_session(self, db: psycopg.Connection[Any]) -> None:
         """Make sure that a session finds the same store as those before it.
@@ -248,28 +263,10 @@ class PostgresDatabase:
         db.prepare_threshold = _PREPARE_AFTER if pid == db.info.backend_pid else None
         self._refusal = None
         self._must_ask_for_sync = sync == "off"
-        if self._store_id is None:
-            self._store_id = store_id
-        if store_id != self._store_id:
-            self._refusal = StoreDamagedError(
-                f"another store has taken the place of {self._store_id} in {_driver().address(self._url)}",
-                hint="A schema that comes first on the search path hides it: look at search_path, and remove "
-                "the other tables.",
-            )
+        self.store_id = self.store_id or store_id
+        if store_id != self.store_id:
+            self._refusal = another_store(self.store_id, address(self._url))
             raise self._refusal
-
-
-def _driver() -> ModuleType:
-    """Return what speaks to the driver, which is imported when it is needed.
-
-    Raises:
-        connector.errors.ExtraMissingError: if it is not installed.
-    """
-    try:
-        from connector.store import postgres_sessions
-    except ImportError:
-        raise ExtraMissingError("PostgreSQL's driver is not installed", hint=install("postgres")) from None
-    return postgres_sessions
 
 
 def _marked(sql: str) -> bytes:

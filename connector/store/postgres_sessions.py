@@ -19,9 +19,8 @@ from connector.clock import Deadline
 from connector.errors import SettingError, StoreDamagedError, StoreError, StoreUnavailableError
 from connector.store.database import NotUniqueError
 
-__all__ = ["LOST", "NO_SESSION", "address", "connect", "is_final", "open_pool", "session", "translate"]
+__all__ = ["NO_SESSION", "address", "connect", "is_final", "open_pool", "session", "translate"]
 
-LOST = (psycopg.Error,)
 NO_SESSION = (PoolTimeout, PoolClosed)
 
 # Serialization failure, deadlock; too many connections; shutting down, crashed, starting up.

@@ -10,7 +10,7 @@ from typing import Any
 from unicodedata import normalize
 
 from connector.clock import Clock
-from connector.store.lazy_database import LazyDatabase
+from connector.store.database import Database
 from connector.store.row import TABLE
 
 __all__ = ["PracticeNames"]
@@ -31,7 +31,7 @@ class PracticeNames:
         clock: the time.
     """
 
-    def __init__(self, database: LazyDatabase, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
         self._guard = Lock()

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import os
 import platform
+import re
+import secrets
+import weakref
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-__all__ = ["is_gone", "this_process", "this_server"]
+__all__ = ["after_fork", "claim_name", "is_gone", "this_process", "this_server"]
+
+_AFTER_FORK: set[weakref.WeakMethod[Callable[[], None]]] = set()
 
 
 def this_process() -> str:
     """Return this process's name in the store: host, process id, and what tells it from its successors."""
     return _named(os.getpid())
+
+
+def claim_name() -> str:
+    """Return a name for one of the things that this process holds."""
+    return f"{this_process()} {secrets.token_hex(8)}"
 
 
 def this_server() -> str:
@@ -21,11 +32,12 @@ def this_server() -> str:
 
 
 def is_gone(owner: str) -> bool:
-    """Return whether a process is known to have ended; False if this machine cannot know."""
-    host, pid, started = [*owner.rsplit(" ", 2), "", ""][:3]
+    """Return whether the process of a name is known to have ended; False if this machine cannot know."""
+    named = re.fullmatch(r"(.*?) ([0-9]+) ([0-9]+|-)( [0-9a-f]{16})?", owner)
     # Windows has no harmless way to ask: os.kill(pid, 0) would be Ctrl-C.
-    if host != _host() or not pid.isdecimal() or os.name != "posix":
+    if named is None or named[1] != _host() or os.name != "posix":
         return False
+    pid, started = named[2], named[3]
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:
@@ -34,6 +46,11 @@ def is_gone(owner: str) -> bool:
         return False
     present = _started(int(pid))
     return present is not None and (present == "dead" or started not in ("-", present))
+
+
+def after_fork(method: Callable[[], None]) -> None:
+    """Have a method called in each forked child, for as long as its object is there."""
+    _AFTER_FORK.add(weakref.WeakMethod(method, _AFTER_FORK.discard))
 
 
 @lru_cache(maxsize=2)
@@ -67,3 +84,13 @@ def _read(path: str) -> str:
         return Path(path).read_text("utf-8", "replace")
     except OSError:
         return ""
+
+
+def _call_after_fork() -> None:
+    for reference in list(_AFTER_FORK):
+        if method := reference():
+            method()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_call_after_fork)

@@ -11,8 +11,7 @@ from typing import Any
 from connector.errors import StoreDamagedError
 from connector.oauth.authorization_request import AuthorizationRequest
 from connector.redirect.code import canonical_code
-from connector.store.database import Execute
-from connector.store.lazy_database import LazyDatabase
+from connector.store.database import Database, Execute
 from connector.store.row import new_mark
 from connector.store.sealing import KeyRing, associated_data, first_associated_data, is_first_version
 from connector.store.store_keys import StoreKeys
@@ -33,7 +32,7 @@ class RequestRecords:
         keys: what they are sealed with.
     """
 
-    def __init__(self, database: LazyDatabase, keys: StoreKeys) -> None:
+    def __init__(self, database: Database, keys: StoreKeys) -> None:
         self._database = database
         self._keys = keys
 

@@ -8,11 +8,11 @@ from connector.connection import Event
 from connector.errors import SealingKeyError, StoreDamagedError, StoreError
 from connector.store import keys as key_sources
 from connector.store.audit import AuditLog, Guard
-from connector.store.database import Statement
+from connector.store.database import Database, Statement
 from connector.store.grants import GrantRecords
 from connector.store.held_token import sealed_data
 from connector.store.key_holders import KeyHolders
-from connector.store.lazy_database import LazyDatabase
+from connector.store.leases import hold_lease
 from connector.store.requests import REQUESTS_TABLE, request_data
 from connector.store.row import COLUMNS, SEALED_COLUMNS, TABLE, Row, checked_row
 from connector.store.sealing import (
@@ -43,9 +43,7 @@ class KeyRotation:
         audit: told that it was done.
     """
 
-    def __init__(
-        self, database: LazyDatabase, keys: StoreKeys, grants: GrantRecords, audit: AuditLog
-    ) -> None:
+    def __init__(self, database: Database, keys: StoreKeys, grants: GrantRecords, audit: AuditLog) -> None:
         self._database = database
         self._keys = keys
         self._grants = grants
@@ -57,10 +55,9 @@ class KeyRotation:
 
         A run that was interrupted is finished by the next.
         """
-        self._database.open()
         if self._keys.record().source is None:
             self._keys.ring()
-        with self._database.lease(_LEASE, _LEASE_SECONDS):
+        with hold_lease(self._database, _LEASE, _LEASE_SECONDS):
             source, ring = self._new_ring()
             self._keys.use(ring)
             done = self._seal_all(ring, progress)
@@ -83,7 +80,7 @@ class KeyRotation:
         rotated_at = (self._database.one(sql, ()) or (None,))[0]
         if abs(self._database.clock.time() - (rotated_at or 0.0)) < _RETIRED_AFTER:
             return
-        with self._database.lease(_LEASE, _LEASE_SECONDS):
+        with hold_lease(self._database, _LEASE, _LEASE_SECONDS):
             ring = self._keys.ring()
             if record.key_id != ring.ids[0]:
                 return  # a rotation was interrupted, and has to be finished first
@@ -107,7 +104,7 @@ class KeyRotation:
     def end_first_form(self) -> None:
         """Seal anew what early releases have sealed, and record that nothing of it is left."""
         ring, record = self._keys.ring(), self._keys.record()
-        with self._database.lease(_LEASE, _LEASE_SECONDS):
+        with hold_lease(self._database, _LEASE, _LEASE_SECONDS):
             self._seal_all(ring, lambda done: None)
             if self._broken or record.key_id is None:
                 return

@@ -13,8 +13,9 @@ from connector.clock import Clock
 from connector.errors import StoreUnavailableError
 from connector.store.database import Dialect, Execute
 from connector.store.grant_step import end_refreshes, m005_grants
+from connector.store.leases import end_lease, take_lease
 from connector.store.migrations import FIRST_STEPS
-from connector.store.process import is_gone, this_process
+from connector.store.process import claim_name
 
 __all__ = ["Step", "is_current", "migrate", "steps"]
 
@@ -107,24 +108,15 @@ def _run(execute: Execute, *statements: str) -> None:
 
 def _build_index(execute: Execute, dialect: Dialect, name: str, columns: str) -> bool:
     """Build an index, unless another process does; return whether it is there."""
-    lease, owner = f"the index {name}", this_process()
-    for (holder,) in execute("SELECT owner FROM ormco_leases WHERE name = ?", (lease,)).fetchall():
-        if is_gone(holder):
-            execute("DELETE FROM ormco_leases WHERE name = ? AND owner = ?", (lease, holder))
-    taken = execute(
-        f"INSERT INTO ormco_leases (name, owner, until) VALUES (?, ?, {dialect.now} + ?) "  # noqa: S608
-        "ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until "
-        f"WHERE ormco_leases.until < {dialect.now}",
-        (lease, owner, _LONGEST_BUILD),
-    )
-    if not taken.rowcount:
+    lease, owner = f"the index {name}", claim_name()
+    if not take_lease(execute, dialect, lease, owner, _LONGEST_BUILD):
         return False
     # What an interrupted build has left is there by name, and of no use.
     sql = "SELECT 1 FROM pg_index WHERE indexrelid = to_regclass(?) AND NOT indisvalid"
     if execute(sql, (name,)).fetchone():
         execute(f"DROP INDEX CONCURRENTLY {name}", ())
     execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {columns}", ())
-    execute("DELETE FROM ormco_leases WHERE name = ?", (lease,))
+    end_lease(execute, lease, owner)
     return True
 
 

@@ -9,13 +9,14 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from connector.clock import Clock
 from connector.errors import StoreDamagedError, StoreError, StoreUnavailableError
 from connector.own_files import check_own_folder, check_owner, create_own_file, make_own_folder
-from connector.store.database import Dialect, Execute, Statement
+from connector.store.database import Dialect, Execute, Statement, another_store
 from connector.store.group_commit import GroupCommit, Job
+from connector.store.process import after_fork
 from connector.store.reserve import Reserve
 from connector.store.schema import is_current, migrate
 from connector.store.sqlite_errors import is_busy, is_full, translate, unavailable
@@ -77,22 +78,24 @@ class SqliteDatabase:
 
     def __init__(self, path: Path, *, clock: Clock, patience: float | None = None) -> None:
         self._path = path
-        self._clock = clock
+        self.clock: Clock = clock
         self._patience = _BUSY_SECONDS if patience is None else patience
+        self._reserve = Reserve(path.with_name(f"{path.name}-reserve"))
+        self.store_id: str | None = None
         self._start()
+        after_fork(self._start_in_child)
 
     def _start(self) -> None:
         self._readers: list[sqlite3.Connection] = []
         self._writer: sqlite3.Connection | None = None
         self._commits = GroupCommit(self._commit)
-        self._opening = (
-            threading.Lock()
-        )  # one thread makes the file and migrates it; the others use the result
+        self._opening = threading.Lock()  # one thread makes and migrates the file; the others use the result
         self._is_open = False
-        self._reserve = Reserve(self._path.with_name(f"{self._path.name}-reserve"))
 
     def exists(self) -> bool:
         """Return whether the file is there and not empty."""
+        if self._is_open:
+            return True
         if self._path.parent.exists():
             self._check_place()
         try:
@@ -112,7 +115,7 @@ class SqliteDatabase:
             self._make_file()
             self._check_place()
             try:
-                self._readers.append(self._prepare())
+                self._readers.append(self._connect(prepare=True))
             except StoreError as exc:
                 if not is_full(exc):
                     raise
@@ -120,37 +123,37 @@ class SqliteDatabase:
             self._check_place()  # what was planted meanwhile
             self._is_open = True
 
-    def fetch(self, sql: str, args: Sequence[object], *, timeout: float | None = None) -> list[Any]:
-        """Return the rows of a query."""
+    def all(self, sql: str, args: Sequence[object], *, timeout: float | None = None) -> list[Any]:
+        """Return the rows of a query; none if there is no file yet."""
+        if not self._is_open:
+            if not self.exists():
+                return []
+            self.open()
         try:
-            db = self._readers.pop()
-        except IndexError:
             try:
+                db = self._readers.pop()
+            except IndexError:
                 db = self._connect()
-            except StoreError as exc:
-                return self._fetch_alone(sql, args, exc)
-        try:
-            rows = db.execute(sql, args).fetchall()
-        except sqlite3.Error as exc:
-            db.close()
-            return self._fetch_alone(sql, args, translate(exc, self._path))
-        except BaseException:
-            db.close()
-            raise
+            rows = self._rows(db, sql, args)
+        except StoreError as exc:
+            if not is_full(exc):
+                raise
+            # Without the index of the log that processes share, if it is that which has no room.
+            with closing(self._connect(alone=True)) as db:
+                return self._rows(db, sql, args)
         self._readers.append(db)
         return rows
 
-    def _fetch_alone(self, sql: str, args: Sequence[object], error: StoreError) -> list[Any]:
-        """Read without the index of the log that processes share, if it is that which has no room."""
-        if not is_full(error):
-            raise error
-        db = self._connect(alone=True)
+    def _rows(self, db: sqlite3.Connection, sql: str, args: Sequence[object]) -> list[Any]:
         try:
             return db.execute(sql, args).fetchall()
-        except sqlite3.Error as exc:
-            raise translate(exc, self._path) from exc
-        finally:
-            db.close()
+        except BaseException as exc:
+            self._give_up(db, exc)
+
+    def one(self, sql: str, args: Sequence[object]) -> Any:
+        """Return the first row of a query, or None."""
+        rows = self.all(sql, args)
+        return rows[0] if rows else None
 
     def apply(self, statements: Sequence[Statement]) -> list[int]:
         """Run statements in a transaction, together with other threads'; return once it is on the disk."""
@@ -166,6 +169,7 @@ class SqliteDatabase:
 
     def make_room(self) -> None:
         """Keep room that can be given up when a write finds the disk full."""
+        self.open()
         try:
             self._reserve.keep()
         except OSError as exc:
@@ -173,6 +177,8 @@ class SqliteDatabase:
 
     def scrub(self) -> None:
         """Empty the log, which still holds what was deleted; a reader that is in the way is no failure."""
+        if not self.exists():
+            return
         with suppress(sqlite3.Error, StoreError), closing(self._connect()) as db:
             db.execute(f"PRAGMA busy_timeout = {_SCRUB_MS}")  # writers wait meanwhile
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
@@ -190,8 +196,8 @@ class SqliteDatabase:
             db.close()
         self._writer, self._is_open = None, False
 
-    def forget_handles(self) -> None:
-        """Start anew in a forked child; SQLite's handles must not even be closed there."""
+    def _start_in_child(self) -> None:
+        """Start anew; SQLite's handles must not even be closed in a forked child."""
         global _making
         _making = threading.Lock()
         _LEFT_TO_THE_PARENT.extend((self._readers, self._writer))
@@ -228,43 +234,48 @@ class SqliteDatabase:
                 "your own.",
             ) from None
 
-    def _connect(self, *, alone: bool = False) -> sqlite3.Connection:
-        db = None
+    def _connect(self, *, prepare: bool = False, alone: bool = False) -> sqlite3.Connection:
         try:
             db = sqlite3.connect(
                 self._path, timeout=self._patience, isolation_level=None, check_same_thread=False
             )
-            db.create_function("ormco_now", 0, self._clock.time)
+        except sqlite3.Error as exc:
+            raise translate(exc, self._path) from exc
+        try:
+            db.create_function("ormco_now", 0, self.clock.time)
             if alone:  # the index of the log is in memory, and others wait until this handle is closed
                 db.execute("PRAGMA locking_mode = EXCLUSIVE")
             db.execute("PRAGMA synchronous = FULL")
             db.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten, not only given free
-        except sqlite3.Error as exc:
-            if db is not None:
-                db.close()  # or it keeps its lock
-            raise translate(exc, self._path) from exc
+            if prepare:
+                self._check_format(db)
+            self._check_id(db)
+        except BaseException as exc:
+            self._give_up(db, exc)
         return db
+
+    def _check_id(self, db: sqlite3.Connection) -> None:
+        """Make sure that the file holds the same store as before."""
+        for (store_id,) in db.execute("SELECT store_id FROM ormco_store").fetchall():
+            self.store_id = self.store_id or store_id
+            if store_id != self.store_id:
+                raise another_store(self.store_id, str(self._path))
+
+    def _give_up(self, db: sqlite3.Connection, exc: BaseException) -> NoReturn:
+        """Close a handle after any failure, or it keeps its lock; raise SQLite's errors as ours."""
+        db.close()  # rolls back
+        if isinstance(exc, sqlite3.Error):
+            raise translate(exc, self._path) from exc
+        raise exc
 
     def _prepare_on_a_full_disk(self) -> None:
         """Make ready at least to read; the room that is kept for new tokens is not given up for that."""
         try:
-            self._prepare(alone=True).close()
+            self._connect(prepare=True, alone=True).close()
         except StoreError as exc:
             if not is_full(exc) or not self._reserve.give_up():
                 raise
-            self._readers.append(self._prepare())
-
-    def _prepare(self, *, alone: bool = False) -> sqlite3.Connection:
-        db = self._connect(alone=alone)
-        try:
-            self._check_format(db)
-            return db
-        except sqlite3.Error as exc:
-            db.close()
-            raise translate(exc, self._path) from exc
-        except BaseException:
-            db.close()
-            raise
+            self._readers.append(self._connect(prepare=True))
 
     def _check_format(self, db: sqlite3.Connection) -> None:
         tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -288,7 +299,7 @@ class SqliteDatabase:
                     db.execute("ROLLBACK")
                 raise
 
-        migrate(transact, db.execute, self.dialect, self._clock)
+        migrate(transact, db.execute, self.dialect, self.clock)
 
     def _commit(self, jobs: Sequence[Job[Any]]) -> None:
         self.open()
@@ -307,17 +318,14 @@ class SqliteDatabase:
         try:
             if len(jobs) == 1 and jobs[0].single:
                 self._patiently(lambda: jobs[0].run(db.execute))
-                return
-            self._patiently(lambda: db.execute("BEGIN IMMEDIATE"))
-            for job in jobs:
-                job.run(db.execute)
-            db.execute("COMMIT")
-        except sqlite3.Error as exc:
-            self._abandon()
-            raise translate(exc, self._path) from exc
-        except BaseException:
-            self._abandon()
-            raise
+            else:
+                self._patiently(lambda: db.execute("BEGIN IMMEDIATE"))
+                for job in jobs:
+                    job.run(db.execute)
+                db.execute("COMMIT")
+        except BaseException as exc:
+            self._writer = None
+            self._give_up(db, exc)
 
     def _patiently(self, start: Callable[[], _T]) -> _T:
         """Wait for the write lock; SQLite's own waits grow to 100 ms and leave the lock idle meanwhile."""
@@ -331,11 +339,6 @@ class SqliteDatabase:
                     raise
             deadline.pause(pause * (0.5 + random.random()))  # noqa: S311 - no secret
             pause = min(pause * 1.3, 0.01)
-
-    def _abandon(self) -> None:
-        if self._writer is not None:
-            self._writer.close()  # rolls back
-            self._writer = None
 
 
 _LEFT_TO_THE_PARENT: list[object] = []

@@ -10,11 +10,10 @@ from connector.clock import Clock
 from connector.connection import Connection, Event, LabConnection, not_found
 from connector.errors import StoreLockedError, StoreUnavailableError
 from connector.store.audit import AuditLog, Guard
-from connector.store.cursors import WatchDatabase, WatchRecords, delete_cursors
+from connector.store.cursors import WatchRecords, delete_cursors
 from connector.store.database import Database, Execute
 from connector.store.grants import GrantRecords
 from connector.store.keys import FILE, key_file
-from connector.store.lazy_database import LazyDatabase
 from connector.store.overview import Overview, shown
 from connector.store.requests import RequestRecords
 from connector.store.row import COLUMNS, LIVE, TABLE, Row, is_practice_id
@@ -57,7 +56,7 @@ class Store:
         record_refreshes: bool = False,
     ) -> None:
         self.clock = clock
-        self.database: LazyDatabase = LazyDatabase(database, clock=clock)
+        self.database: Database = database
         self.keys: StoreKeys = StoreKeys(self.database, given=keys)
         self.audit: AuditLog = AuditLog(self.database, actor=actor)
         self.requests: RequestRecords = RequestRecords(self.database, self.keys)
@@ -65,16 +64,8 @@ class Store:
             self.database, self.keys, self.audit, record_refreshes=record_refreshes
         )
         self.overview: Overview = Overview(self.database, clock)
-        watches = WatchDatabase(
-            dialect=database.dialect,
-            one=self.database.one,
-            all=self.database.all,
-            write=self.database.transact,
-            apply=self.database.apply,
-            lease=self.database.lease,
-        )
-        self.watches: WatchRecords = WatchRecords(watches)
-        self.watch_claims: WatchClaims = WatchClaims(watches)
+        self.watches: WatchRecords = WatchRecords(database)
+        self.watch_claims: WatchClaims = WatchClaims(database)
 
     def check(self) -> None:
         """Prove that the store can be written and its key is right, before anything is spent.
@@ -92,7 +83,7 @@ class Store:
         if self.keys.has_spare:
             with suppress(StoreLockedError):
                 self._rotation().retire()
-        self.database.db.make_room()
+        self.database.make_room()
 
     def ping(self) -> None:
         """Prove that the store answers and that its key opens it; writes nothing.
@@ -189,7 +180,7 @@ class Store:
 
     def facts(self) -> dict[str, str]:
         """Return what a person who looks after the store wants to know; needs no key."""
-        found = self.database.db.facts()
+        found = self.database.facts()
         if not self.database.exists():
             return found | {"exists": "no"}
         record = self.keys.record()

@@ -10,8 +10,10 @@ from typing import TypeVar
 
 from connector.errors import SealingKeyError, StoreDamagedError, StoreLockedError
 from connector.store import keys as key_sources
+from connector.store.database import Database, another_store
 from connector.store.key_holders import KeyHolders
-from connector.store.lazy_database import LazyDatabase
+from connector.store.leases import hold_lease
+from connector.store.process import after_fork
 from connector.store.sealing import KeyRing, UnknownKeyError
 
 __all__ = ["KeyRecord", "StoreKeys"]
@@ -66,7 +68,7 @@ class StoreKeys:
         given: the value of ORMCO_STORE_KEYS, or None if it is not set.
     """
 
-    def __init__(self, database: LazyDatabase, *, given: str | None) -> None:
+    def __init__(self, database: Database, *, given: str | None) -> None:
         self._database = database
         self._holders = KeyHolders(database)
         self.given = given
@@ -75,7 +77,7 @@ class StoreKeys:
         self.accepts_first: bool = False
         self.has_spare: bool = False
         self._start()
-        database.after_fork(self._start)
+        after_fork(self._start)
 
     def _start(self) -> None:
         # One thread looks for the keys, which may ask a keyring; the others use what it finds.
@@ -139,6 +141,8 @@ class StoreKeys:
             raise StoreDamagedError(
                 "the store's record of its key cannot be right", hint="Restore the store from a backup."
             )
+        if row[0] != self._database.store_id:
+            raise another_store(self._database.store_id, "the database")
         return KeyRecord(
             store_id=row[0],
             source=row[1],
@@ -154,8 +158,6 @@ class StoreKeys:
         nobody has vouched for yet.
         """
         record = self.record()
-        if self._database.store_id is not None:
-            self._database.verify(self._database.store_id)
         if record.key_id != self.ring().ids[0]:
             self.forget()
         ring = self.ring()
@@ -184,7 +186,7 @@ class StoreKeys:
         record.check(ring)
         if self.given is not None and record.source == key_sources.ENVIRONMENT:
             self._holders.record(ring)
-        self._store_id = self._database.store_id = record.store_id
+        self._store_id = record.store_id
         self.accepts_first = record.sealing < 2
         if self.given is None:
             self.has_spare = len(ring.ids) > 1
@@ -209,7 +211,7 @@ class StoreKeys:
         deadline = self._database.clock.deadline(_CHOICE_SECONDS + 5.0)
         while True:
             try:
-                with self._database.lease("the choice of a key", _CHOICE_SECONDS):
+                with hold_lease(self._database, "the choice of a key", _CHOICE_SECONDS):
                     if self.record().source is None:
                         self._record_choice(store_id)
                     return

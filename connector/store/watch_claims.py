@@ -7,15 +7,15 @@ process's clock decides what another may do.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from connector.errors import StoreLockedError
-from connector.store.cursors import WatchDatabase, marks
-from connector.store.database import Execute
-from connector.store.process import is_gone, this_process
+from connector.store.cursors import marks
+from connector.store.database import Database, Execute
+from connector.store.leases import hold_lease
+from connector.store.process import claim_name, is_gone
 
 __all__ = ["WatchClaim", "WatchClaims", "WatchOutcome", "WatchScope"]
 
@@ -87,7 +87,7 @@ class WatchClaims:
         db: where they are kept.
     """
 
-    def __init__(self, db: WatchDatabase) -> None:
+    def __init__(self, db: Database) -> None:
         self._db = db
         self._now = db.dialect.now
 
@@ -116,9 +116,8 @@ class WatchClaims:
                     continue  # as it is most of the time: nothing is written
                 if not is_held:
                     try:
-                        held.enter_context(
-                            self._db.lease(f"the practices of the watch {scope.watch}", _LEASE)
-                        )
+                        what = f"the practices of the watch {scope.watch}"
+                        held.enter_context(hold_lease(self._db, what, _LEASE))
                     except StoreLockedError:
                         return False
                     is_held = True
@@ -164,7 +163,7 @@ class WatchClaims:
             not_looked_since: claim what nobody has looked at since this time, by the database's clock, due or
                 not; None: what is due.
         """
-        owner = f"{this_process()} {secrets.token_hex(8)}"
+        owner = claim_name()
         claimed: list[WatchClaim] = []
         # A look without a lock first: most of the time nothing is due.
         if not_looked_since is None and not self._is_due(scope.watch):
@@ -178,7 +177,7 @@ class WatchClaims:
                 f"AND (claimed_until IS NULL OR claimed_until < {self._now} OR claimed_by = ?) "
                 f"ORDER BY due_at LIMIT ?{self._db.dialect.skip_locked}"
             )
-            rows = self._db.write(
+            rows = self._db.transact(
                 self._claiming(sql, (*args, owner, limit - len(claimed)), self._mark(scope, owner, lease))
             )
             claimed += [
@@ -243,7 +242,7 @@ class WatchClaims:
             "UPDATE ormco_watch_claims SET claimed_by = NULL, claimed_until = NULL "
             "WHERE watch = ? AND claimed_by = ?"
         )
-        dead = [(free, (watch, owner)) for owner in owners if is_gone(owner.rpartition(" ")[0])]
+        dead = [(free, (watch, owner)) for owner in owners if is_gone(owner)]
         if dead:
             self._db.apply(dead)
 

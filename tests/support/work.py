@@ -7,9 +7,8 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
-from typing import Any
 
 import connector.oauth.token_endpoint  # noqa: F401 - its import is no part of what is measured
 from connector.clock import Clock
@@ -18,7 +17,7 @@ from connector.oauth.token_set import TokenSet
 from connector.refresh import AccessTokens
 from connector.refresh.rotate import Rotator
 from connector.store import Row, Store
-from connector.store.database import Database, Execute, Statement
+from connector.store.database import Execute, Statement
 from tests.support.stores import endpoint_of, store_at, tokens_on
 
 __all__ = ["STEPS", "ask", "crash", "refresh_for_ever"]
@@ -101,14 +100,20 @@ class _Doomed:
         self._claim, self._settle = grants.claim, grants.settle
         grants.claim = self.claim  # type: ignore[method-assign]
         grants.settle = self.settle  # type: ignore[method-assign]
-        store.database.db = _DoomedDatabase(store.database.db, self._reach_inside)
+        self._transact = store.database.transact
+        store.database.apply = self.apply  # type: ignore[method-assign]
 
     def _reach(self, step: str) -> None:
         if step == self._step:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def _reach_inside(self) -> None:
-        self._reach(f"inside the {self._what}")
+    def apply(self, statements: Sequence[Statement]) -> list[int]:
+        def work(execute: Execute) -> list[int]:
+            counts = [execute(*statement).rowcount for statement in statements]
+            self._reach(f"inside the {self._what}")  # before the commit
+            return counts
+
+        return self._transact(work)
 
     def claim(self, row: Row, seconds: float) -> Row | None:
         self._what = "claim"
@@ -127,22 +132,3 @@ class _Doomed:
         tokens = self._endpoint.refresh(refresh_token)
         self._reach("after the answer")
         return tokens
-
-
-class _DoomedDatabase:
-    """A database whose transactions are told of before they are committed."""
-
-    def __init__(self, db: Database, before_commit: Callable[[], None]) -> None:
-        self._db = db
-        self._before_commit = before_commit
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._db, name)
-
-    def apply(self, statements: Sequence[Statement]) -> list[int]:
-        def work(execute: Execute) -> list[int]:
-            counts = [execute(*statement).rowcount for statement in statements]
-            self._before_commit()
-            return counts
-
-        return self._db.transact(work)
