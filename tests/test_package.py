@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -251,3 +252,20 @@ def test_the_wheel_works_alone(wheel: Path, tmp_path: Path) -> None:
     assert json.loads(run.stdout)["code"] == "9F2C41"
     said = subprocess.run([ormco, "--version"], capture_output=True, text=True).stdout
     assert said.strip() == f"ormco, version {PROJECT['version']}"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a script for bash")
+def test_an_installation_without_uv_says_so_in_a_line(tmp_path: Path) -> None:
+    """If uv cannot reach the index, pip installs the same packages, and nothing in red is shown."""
+    for name in ("scripts/install", "scripts/requirements.txt", "pyproject.toml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    for name, lines in (("uv", "echo error: invalid peer certificate >&2; exit 2"), ("python", 'echo "$@"')):
+        (tmp_path / ".venv/bin" / name).write_text(f"#!/bin/sh\n{lines}\n")
+        (tmp_path / ".venv/bin" / name).chmod(0o700)
+    done = subprocess.run([tmp_path / "scripts/install"], capture_output=True, text=True, check=True)
+    assert "installing with pip instead" in done.stderr
+    assert "error" not in done.stderr
+    assert "--require-hashes --only-binary :all: -r scripts/requirements.txt" in done.stdout
+    assert "invalid peer certificate" in (tmp_path / ".venv/uv.log").read_text()
