@@ -113,7 +113,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def store(url: str) -> Iterator[Store]:
-    """That store, open and ready."""
+    """An open store of that kind, ready for use."""
     store = store_at(url)
     store.check()
     yield store

@@ -109,7 +109,7 @@ def test_foreign_text_is_made_safe_for_a_terminal() -> None:
     "user", [{}, {"Id": None}, {"Id": ""}, {"Id": True}, {"id": {}}, [USER], None, "user"]
 )
 def test_an_answer_without_an_id_tells_no_account(user: object) -> None:
-    """What does not identify the account is not taken for one."""
+    """An answer that does not identify the account is not taken for an account."""
     with pytest.raises(ProviderUnavailableError, match="not a user|answered with"):
         read(user)
 

@@ -113,7 +113,7 @@ def test_a_call_that_never_went_out_is_no_lost_answer(
 def test_account_that_cannot_be_read_after_the_refresh(
     connector: Connector, classic: RunningSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """New tokens whose account cannot be read right after they came are kept, and found out about later."""
+    """New tokens whose account cannot be read at once are kept, and their account is read later."""
     refresh_token = granted_tokens(classic)["refresh_token"]
 
     def is_down(*args: object, **kwargs: object) -> None:

@@ -98,7 +98,7 @@ def test_every_call_can_be_awaited(awaited: type, called: type) -> None:
 
 
 def test_arguments_and_documentation_are_the_same() -> None:
-    """Whoever knows one class knows the other."""
+    """Both classes have the same methods, arguments and docstrings."""
     for name in public(Connector) & public(AsyncConnector) - {"lab", "cases", "httpx_auth"}:
         awaited, called = getattr(AsyncConnector, name), getattr(Connector, name)
         assert list(inspect.signature(awaited).parameters) == list(inspect.signature(called).parameters), name
@@ -160,7 +160,7 @@ def test_refresh_of_seconds_does_not_hold_up_the_loop(identity: RunningSandbox, 
 
 
 def test_discovery_does_not_hold_up_the_loop(identity: RunningSandbox, store_url: str) -> None:
-    """What needs no thread waits for no provider, either."""
+    """A call that needs no thread does not wait for the provider, either."""
 
     async def handle() -> None:
         async with connected(identity, store_url) as connector:
@@ -194,7 +194,7 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("store", ["sqlite:///unused.db", "postgresql://127.0.0.1:1/unused"])
 def test_loop_imports_nothing_heavy(store: str, tmp_path: Path) -> None:
-    """What needs no thread loads no database driver, which takes a tenth of a second; a thread has."""
+    """A call that needs no thread loads no database driver, which takes a tenth of a second; a thread has."""
     command = [sys.executable, "-c", LOADED_IN_THE_LOOP, store]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert run.stdout.split() == []
@@ -324,7 +324,7 @@ def test_forked_worker_makes_its_own_threads(identity: RunningSandbox, store_url
 
 
 def test_iteration_that_is_left_early_is_closed(identity: RunningSandbox, store_url: str) -> None:
-    """Whoever breaks off waits for nothing more, and the next calls work."""
+    """An iteration that is left early ends without a wait, and the next calls work."""
 
     async def leave() -> None:
         async with connected(identity, store_url) as connector:
@@ -417,7 +417,7 @@ def test_close_ends_a_watch(classic: RunningSandbox, store_url: str) -> None:
 
 @pytest.mark.parametrize("call", ["status", "token"])
 def test_a_call_after_aclose_is_an_error_of_ours(classic: RunningSandbox, store_url: str, call: str) -> None:
-    """Whoever comes late, or closes twice, meets no error of the thread pool's."""
+    """A call after `aclose`, or a second `aclose`, raises no error of the thread pool's."""
 
     async def call_closed() -> None:
         connector = AsyncConnector.from_config(Config.from_env(settings(classic, store_url)))

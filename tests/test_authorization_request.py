@@ -75,7 +75,7 @@ def test_the_classic_link_has_no_more_than_classic_knows() -> None:
 
 @pytest.mark.parametrize("scope", [None, "api", "openidx api"])
 def test_a_nonce_is_sent_only_with_openid(scope: str | None) -> None:
-    """Only where an id_token is asked for is there anything to check a nonce in."""
+    """A nonce is sent only if an id_token is asked for, in which it can be checked."""
     assert begin(client=replace(CLIENT, scope=scope)).nonce is None
 
 
@@ -112,7 +112,7 @@ def test_extra_parameters_and_the_endpoints_own_query_are_kept() -> None:
 
 @pytest.mark.parametrize("redirect_uri", ["https://ormco.com", "http://127.0.0.1:9555/cb?a=1&b=%2F"])
 def test_the_redirect_uri_is_kept_byte_for_byte(redirect_uri: str) -> None:
-    """What the link says is what the token request will say."""
+    """The link has the redirect URI that the token request will have."""
     request = begin(client=replace(CLIENT, redirect_uri=redirect_uri))
     assert (dict(query(request))["redirect_uri"], request.redirect_uri) == (redirect_uri, redirect_uri)
 

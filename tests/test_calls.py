@@ -83,7 +83,7 @@ def test_a_refused_grant_leaves_no_token(connector: Connector) -> None:
 
 
 def test_a_callback_keeps_its_own_local_variables(connector: Connector) -> None:
-    """What the caller's own code raises is reported as everywhere else."""
+    """An exception of the caller's own code is reported with its local variables, as everywhere else."""
 
     def capture(url: str, *, redirect_uri: str) -> str:
         step = "asking"

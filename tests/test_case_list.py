@@ -81,7 +81,7 @@ def test_size_of_a_page_is_not_assumed() -> None:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_nothing_is_lost_or_twice_while_cases_change(seed: Any) -> None:
-    """Whatever is updated, sent or removed between two pages: what was there at both ends is read, once."""
+    """Every case that exists throughout is read once, whatever changes between two pages."""
     chance = random.Random(seed)
     reader: Any = FakeReader(chance.randrange(5, 60))
     before = set(reader.cases)

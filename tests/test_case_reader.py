@@ -50,7 +50,7 @@ def test_500_to_an_old_token_renews_it_once(reader: Any, tokens: Any, server: An
 
 
 def test_500_to_a_fresh_token_is_the_server_s_own(reader: Any, tokens: Any, server: Any) -> None:
-    """A 500 that stays is taken as it is, and later ones renew nothing until the token is another."""
+    """A 500 that stays is passed on, and later ones renew nothing until there is another token."""
     server.get(URL, status=500, body="An error has occurred.")
     for _ in range(3):
         with pytest.raises(ProviderUnavailableError, match="answered with 500"):
@@ -63,7 +63,7 @@ def test_500_to_a_fresh_token_is_the_server_s_own(reader: Any, tokens: Any, serv
 
 
 def test_500_while_the_provider_is_down(reader: Any, tokens: Any, server: Any) -> None:
-    """A refresh that is not possible leaves the 500 as it is; a dead grant is reported instead."""
+    """If a refresh is not possible the 500 is passed on; a dead grant is reported instead."""
     server.get(URL, status=500)
     tokens.failure = ProviderUnavailableError("down")
     with pytest.raises(ProviderUnavailableError, match="answered with 500"):
@@ -135,7 +135,7 @@ def test_answers_that_are_not_the_api_s(reader: Any, server: Any, status: int, b
 
 
 def test_retry_after_is_passed_on(reader: Any, server: Any) -> None:
-    """Whoever has to wait is told how long."""
+    """The error has the number of seconds to wait."""
     server.get(URL, status=429, headers={"Retry-After": "7"})
     with pytest.raises(ProviderUnavailableError) as limited:
         reader.get("1")
@@ -171,7 +171,7 @@ def test_server_s_time_is_known(reader: Any, server: Any) -> None:
 
 @pytest.mark.parametrize("answer", ["null", "[]", "{}", '{"Cases": {}}', '"text"'])
 def test_answer_that_is_no_list(reader: Any, server: Any, answer: str) -> None:
-    """What is not a page of cases is the server's fault, and said so."""
+    """An answer that is not a page of cases is reported as the server's fault."""
     server.get(f"{reader.region.api_url}cases", body=answer)
     with pytest.raises(ProviderUnavailableError, match="not a case"):
         reader.page(0, None, None)
@@ -222,7 +222,7 @@ def test_lab_is_known_by_address_or_id(actors: Any, creator: str | None, shared:
 
 
 def test_region_is_confirmed_if_nothing_is_found(tokens: Any, server: Any) -> None:
-    """A wrong region answers like an empty one: once, the present one is found out and asked instead."""
+    """A wrong region answers like an empty one: the present one is looked up once, and asked instead."""
     asked: list[ApiRegion] = []
     other = ApiRegion(name="americas", api_url="https://am.test/api/")
     api = ApiClient(tokens, origins=[URL, other.api_url], clock=Clock())

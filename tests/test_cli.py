@@ -123,7 +123,7 @@ def test_something_unexpected_shows_no_message(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("command", ["status", "code"])
 @pytest.mark.parametrize("url", ["postgresql://me:hunter2@db/ormco", "postgresql://db/o?password=hunter2"])
 def test_a_store_with_a_password_is_refused_as_an_argument(command: str, url: str) -> None:
-    """What is in an argument can be read in the process list, whatever the command makes of it."""
+    """No command takes a password as an argument, because others can read it in the process list."""
     result = CliRunner().invoke(ormco, [command, "--store", url])
     assert result.exit_code == 10
     assert "process list" in result.stderr

@@ -118,7 +118,7 @@ def test_show_tells_who_did_what(workflow: Workflow, env: dict[str, str]) -> Non
     ],
 )
 def test_errors_end_in_words_and_statuses(env: dict[str, str], args: Any, status: int, words: str) -> None:
-    """What cannot be done ends with the documented status, a fact and a hint."""
+    """A failed command ends with the documented status, a fact and a hint."""
     result = run(*args)
     assert (result.exit_code, words in result.stderr) == (status, True)
 

@@ -103,7 +103,7 @@ def test_a_page_with_other_words(check: Check, classic: RunningSandbox, tmp_path
 def test_failures(
     check: Check, classic: RunningSandbox, scenario: str, status: int, kind: str, last: str
 ) -> None:
-    """What fails has the status and the kind of its error, and the step that it failed at."""
+    """A failure has the status and the kind of its error, and the step that failed."""
     classic.set_scenarios(scenario)
     result = check(classic, "--json")
     found = answer(result)
@@ -147,7 +147,7 @@ def test_everything_that_is_missing_is_named(check: Check, classic: RunningSandb
 
 
 def test_a_folder_that_cannot_be_written(check: Check, classic: RunningSandbox, tmp_path: Path) -> None:
-    """A place where no screenshot can be saved is a setting to correct."""
+    """A folder in which no screenshot can be saved is a setting to correct."""
     (tmp_path / "file").write_text("")
     result = check(classic, "--json", "--screenshots", str(tmp_path / "file" / "shots"))
     assert (result.exit_code, answer(result)["error"]["kind"]) == (10, "setting")

@@ -63,7 +63,7 @@ def test_json_has_all_that_is_known() -> None:
 
 @pytest.mark.parametrize(("text", "found"), [(HEX, "identityserver"), (f"code={OPAQUE}", "unknown")])
 def test_a_code_that_cannot_be_checked_is_marked(text: str, found: str) -> None:
-    """What cannot be checked passes, and it is said that it was not."""
+    """A code of an unknown format passes, and is marked as unchecked."""
     result = run("--json", text=text)
     shown = json.loads(result.stdout)
     assert (shown["format"], shown["complete"], shown["state"]) == (found, None, None)

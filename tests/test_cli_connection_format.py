@@ -70,6 +70,6 @@ def test_practice_of_the_error_counts_too(tmp_path: Path) -> None:
 
 
 def test_hint_with_a_command_of_its_own_stays(tmp_path: Path) -> None:
-    """Nobody is told two things to do."""
+    """Each connection is shown with one thing to do."""
     hint = "Install it: pip install '.[browser]'"
     assert hint_after(errors.ExtraMissingError("a fact", hint=hint), tmp_path, PRACTICE) == hint

@@ -55,7 +55,7 @@ def opened(desk: dict[str, Any], session: requests.Session, **headers: str) -> r
 
 
 def test_link_works_once(process: subprocess.Popen[str]) -> None:
-    """Who opens the file first has the desk; a second time it says what to do."""
+    """The first to open the file gets the desk; a second time the page says what to do."""
     desk = description(process)
     with requests.Session() as session, requests.Session() as second:
         assert "Practices" in opened(desk, session, Origin="null").text
@@ -160,7 +160,7 @@ def crowd(desk: dict[str, Any], sent: bytes) -> list[socket.socket]:
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\n"], ids=["idle", "half a request"])
 def test_connections_of_others_do_not_occupy_it(process: subprocess.Popen[str], sent: bytes) -> None:
-    """Who connects and says nothing, or never ends, has to give way."""
+    """A connection that sends nothing, or never ends, does not keep others out."""
     desk = description(process)
     others = crowd(desk, sent)
     with requests.Session() as session:

@@ -145,7 +145,7 @@ def test_refusal_ends_in_the_portal(sandbox: RunningSandbox, env: dict[str, str]
 
 @pytest.mark.parametrize("choice", [(), ("--no-lab",)], ids=["default", "--no-lab"])
 def test_connect_goes_on_to_the_lab(choice: tuple[str, ...], env: dict[str, str]) -> None:
-    """`connect` asks the lab too, unless it is told not to."""
+    """`connect` asks the lab too, unless `--no-lab` is given."""
     status, connection = run_json(env, "connect", "practice-42", *choice)
     assert status == 0
     assert connection["lab"] == (None if choice else {"state": "requested", "email": LAB})

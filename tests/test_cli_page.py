@@ -42,14 +42,14 @@ def test_page_is_for_a_redirect_uri() -> None:
 
 
 def test_page_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    """A folder that is not there is said in words."""
+    """A missing folder is reported in words."""
     result = run("--output", str(tmp_path / "nothing" / "code.html"))
     assert result.exit_code == 10
     assert "cannot be written" in result.stderr
 
 
 def test_page_in_a_pipe_is_the_file(tmp_path: Path) -> None:
-    """The same bytes, also where the system's encoding lacks the signs of its languages."""
+    """The same bytes are written if the system's encoding lacks characters of the page's languages."""
     command, path = [sys.executable, "-m", "connector", "page"], tmp_path / "code.html"
     env = {"PATH": os.environ["PATH"], "PYTHONIOENCODING": "ascii"}
     subprocess.run([*command, "--output", path], check=True, capture_output=True, env=env)

@@ -121,7 +121,7 @@ def test_an_unknown_practice_has_status_6(env: dict[str, str], command: str) -> 
 
 @pytest.mark.parametrize("command", ["revoke", "reconnect", "forget"])
 def test_without_a_terminal_it_needs_yes(connector: Connector, env: dict[str, str], command: str) -> None:
-    """What cuts something off is not done unasked: a script has to say --yes."""
+    """A command that cuts something off needs --yes in a script."""
     result = run(env, command, PRACTICE, "--json")
     assert (result.exit_code, payload(result)["error"]["kind"]) == (2, "usage")
     assert "--yes" in result.stderr
@@ -184,7 +184,7 @@ def test_revoke_by_hand_on_classic(classic: RunningSandbox, store_url: str) -> N
 
 
 def test_headless_credentials_are_asked_for_at_once(classic: RunningSandbox, store_url: str) -> None:
-    """What --headless lacks is told before anything is cut off."""
+    """Settings that --headless lacks are named before anything is cut off."""
     env = settings(classic, store_url)
     with Connector.from_config(Config.from_env(env)) as connector:
         connect(connector, classic)
@@ -249,7 +249,7 @@ def test_ctrl_c_leaves_no_open_request(
 
 
 def test_forget_deletes_what_is_stored(connector: Connector, env: dict[str, str]) -> None:
-    """Nothing is left but that it was forgotten; the provider is not asked, which is said."""
+    """Only the event that it was forgotten is left; the message says that the provider was not asked."""
     result = run(env, "forget", PRACTICE, "--yes", "--json")
     assert payload(result) == {"version": 1, "practice": PRACTICE, "forgotten": True}
     assert f"ormco revoke {PRACTICE}" in result.stderr

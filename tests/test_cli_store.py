@@ -51,7 +51,7 @@ def connected(env: dict[str, str], classic: RunningSandbox) -> dict[str, str]:
 
 
 def test_the_same_answer_twice_is_said_to_be_done(env: dict[str, str], classic: RunningSandbox) -> None:
-    """Whoever pastes an address again is told that the practice is connected, not to begin again."""
+    """An address that is pasted again gets the answer that the practice is connected, not to begin again."""
     answer = Visitor(classic).authorize(run(env, "begin", "practice-42").stdout.strip())
     assert run(env, "complete", "practice-42", stdin=answer).exit_code == 0
     again = run(env, "complete", "practice-42", stdin=answer)
@@ -230,7 +230,7 @@ def test_a_refresh_with_few_files_asks_for_less_at_once(connected: dict[str, str
 
 
 def test_keys_new_is_a_key(env: dict[str, str]) -> None:
-    """What it prints can be the value of ORMCO_STORE_KEYS."""
+    """The printed key can be the value of ORMCO_STORE_KEYS."""
     assert len(base64.b64decode(run(env, "keys", "new").stdout)) == 32
 
 
@@ -268,7 +268,7 @@ def test_audit_ends_with_the_newest(connected: dict[str, str], options: list[str
 
 
 def test_audit_since_later_is_empty(connected: dict[str, str]) -> None:
-    """What is older than asked for is not shown."""
+    """Events older than asked for are not shown."""
     with time_machine.travel(timedelta(hours=2), tick=True):
         assert printed(connected, "audit", "--since", "1h")["events"] == []
 

@@ -26,7 +26,7 @@ def shell(line: str, **env: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("command", PRINTING)
 def test_a_full_device_is_one_error(command: str) -> None:
-    """What cannot be printed is said once, with status 1 and without a traceback."""
+    """A failure to print is reported once, with status 1 and without a traceback."""
     ended = shell(f"ormco {command} > /dev/full")
     assert ended.returncode == 1
     errors = [line for line in ended.stderr.splitlines() if "rror" in line]

@@ -120,7 +120,7 @@ def test_times_are_local_and_say_so(
 
 
 def test_a_question_reaches_the_person_beside_a_pipe(env: dict[str, str], classic: RunningSandbox) -> None:
-    """Whoever pipes the answer in is asked on the terminal whose account it is."""
+    """If the answer comes through a pipe, the question about the account is asked on the terminal."""
     url = CliRunner().invoke(ormco, ["begin", "practice-42"], env=env).stdout.strip()
     answer = re.sub(r"[&?]state=[^&]*", "", Visitor(classic).authorize(url))
     piped = f"echo '{answer}' | {sys.executable} -m connector complete practice-42"

@@ -65,7 +65,7 @@ def test_an_address_with_two_meanings_does_not_leak_the_token(form: str) -> None
 
 
 def test_a_redirect_within_the_origin_is_followed_without_the_token() -> None:
-    """Whoever can have the provider redirect gets no authorized request, nor a renewed token after a 401."""
+    """A redirect of the provider's leads to no authorized request, nor to a renewed token after a 401."""
     tokens = FakeTokens()
     with answering(UNAUTHORIZED, answer(status=302, Location="/x"), UNAUTHORIZED) as own:
         with session(own.url, tokens=tokens) as http:
@@ -106,7 +106,7 @@ def test_a_refused_token_is_refreshed_once() -> None:
     ids=["json", "form", "bytes", "files"],
 )
 def test_a_request_is_repeated_with_its_whole_body(sent: dict[str, Any]) -> None:
-    """What is sent a second time is what was sent the first time."""
+    """The second request has the whole body of the first."""
     with answering(UNAUTHORIZED, answer()) as server, session(server.url) as http:
         assert http.post(server.url, **sent).ok
     first, second = server.requests

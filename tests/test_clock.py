@@ -34,7 +34,7 @@ def test_the_clock_is_the_systems() -> None:
 
 
 def test_a_deadline_counts_down_to_nothing() -> None:
-    """What is left shrinks with the time, and is never negative."""
+    """The time that is left shrinks, and is never negative."""
     clock = FakeClock()
     deadline = clock.deadline(10)
     clock.sleep(4)

@@ -99,5 +99,5 @@ def test_pages_have_their_words(language: str) -> None:
 
 
 def test_no_page_names_a_command() -> None:
-    """Whoever has nothing but the page is never told to run a command."""
+    """The page never advises to run a command."""
     assert "ormco doctor" not in code_page("https://ormco.com/")

@@ -33,7 +33,7 @@ def secret_file(folder: Path, content: bytes) -> str:
 
 
 def complaint(env: dict[str, str], provider: Provider = CLASSIC) -> str:
-    """What is said when a registration is asked for."""
+    """The error's message when a registration is asked for."""
     with pytest.raises(SettingError) as caught:
         Config.from_env(env).registration(provider)
     assert caught.value.hint
@@ -307,7 +307,7 @@ def test_the_settings_do_not_show_their_secrets(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("provider", "suggested"), [("communicate", True), ("sandbox", False)])
 def test_the_sandbox_is_suggested_to_others_only(provider: str, suggested: bool) -> None:
-    """Whoever uses the sandbox already is not told to."""
+    """The sandbox is not suggested to a user who uses it already."""
     config = Config(provider=provider)
     with pytest.raises(SettingError) as caught:
         config.credentials(config.load_provider())

@@ -203,7 +203,7 @@ def test_ten_minutes_end_it(embedded: Connector, classic: RunningSandbox, act: s
 
 
 def test_nobody_waits_for_another_practices_end(embedded: Connector, classic: RunningSandbox) -> None:
-    """What a call does for one practice asks the provider nothing about another's grant: it may be slow."""
+    """A call for one practice sends no request about another's grant, which may be slow."""
     handed_in(embedded, classic, classic.practice)
     with time_machine.travel(timedelta(minutes=10, seconds=1), tick=True):
         embedded.begin("practice-7")
@@ -241,7 +241,7 @@ def test_live_at_once_for_a_known_account(connector: Connector, classic: Running
 
 
 def test_our_own_browsers_answer_needs_nobody(connector: Connector, classic: RunningSandbox) -> None:
-    """What our own browser brings back from the request it was opened with is that request's answer."""
+    """A response that our own browser captured belongs to the request that it was opened with."""
 
     def capture(url: str, *, redirect_uri: str) -> str:
         return CapturedUrl(without_state(Visitor(classic).authorize(url)))
@@ -250,7 +250,7 @@ def test_our_own_browsers_answer_needs_nobody(connector: Connector, classic: Run
 
 
 def test_a_paste_is_from_outside(connector: Connector, classic: RunningSandbox) -> None:
-    """What a person pastes in the one-shot flow may be what a stranger has sent them."""
+    """A paste in the one-shot flow needs confirmation: a stranger may have sent it."""
 
     def paste(url: str, *, redirect_uri: str) -> str:
         return without_state(Visitor(classic).authorize(url))
@@ -283,7 +283,7 @@ def test_an_invented_state_teaches_nothing(connector: Connector, classic: Runnin
 
 
 def test_a_made_up_code_teaches_nothing(connector: Connector, classic: RunningSandbox) -> None:
-    """Whoever began a request knows its state, and may not settle for everybody what a provider returns."""
+    """A made-up response with the right state does not settle for everybody what a provider returns."""
     request = connector.begin("practice-7")
     forged = f"{request.redirect_uri}?code={made_up_code(7)}&state={request.state}"
     with pytest.raises(CodeRefusedError):
@@ -294,7 +294,7 @@ def test_a_made_up_code_teaches_nothing(connector: Connector, classic: RunningSa
 def test_an_appended_state_settles_nothing_for_our_own_browser(
     connector: Connector, classic: RunningSandbox, attacker: SignIn
 ) -> None:
-    """Whoever appends the state to an answer that had none keeps nobody from connecting for good."""
+    """A state that was appended to a response without one keeps nobody from connecting later."""
 
     def capture(url: str, *, redirect_uri: str) -> str:
         return CapturedUrl(without_state(Visitor(classic).authorize(url)))

@@ -38,7 +38,7 @@ def test_an_overridden_access_token_is_what_a_session_sends(classic: RunningSand
 
 
 def test_nothing_is_handed_out_after_close(classic: RunningSandbox, store_url: str) -> None:
-    """A closed connector answers no question, with a token it has in memory neither."""
+    """A closed connector answers no call, not even with a token in memory."""
     store = store_at(store_url, keys=settings(classic, store_url)["ORMCO_STORE_KEYS"])
     put(store, "p")
     store.close()
@@ -80,7 +80,7 @@ CALLS: dict[str, Callable[[Connector, Any], object]] = {
 @pytest.mark.parametrize("text", ["a\0b", "\ud800", "", "x" * 300, b"x", 7, None])
 @pytest.mark.parametrize("name", CALLS)
 def test_arguments_that_are_no_id(classic: RunningSandbox, store_url: str, name: str, text: object) -> None:
-    """Whatever is passed in place of an id or another text, the error is one of this package's."""
+    """Any value in place of an id or another text raises an error of this package."""
     is_fine = "-" in name and (text is None or text == "x" * 300 or text == "")
     with Connector.from_config(Config.from_env(settings(classic, store_url))) as connector:
         with contextlib.suppress(ConnectorError):
@@ -90,7 +90,7 @@ def test_arguments_that_are_no_id(classic: RunningSandbox, store_url: str, name:
 
 @pytest.mark.parametrize("text", ["a\0b", "\ud800", b"x", 7])
 def test_searches_for_what_is_no_text(classic: RunningSandbox, store_url: str, text: Any) -> None:
-    """What lists all if nothing is named does not fail in the database either."""
+    """A search for a value that is no text raises an error of this package, not of the database."""
     with Connector.from_config(Config.from_env(settings(classic, store_url))) as connector:
         for call in (
             lambda: connector.search(text),

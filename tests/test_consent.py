@@ -40,7 +40,7 @@ def exchanges(sandbox: RunningSandbox) -> int:
 
 
 def test_two_halves_make_a_connection(sandbox: RunningSandbox, store_url: str) -> None:
-    """What one process begins another completes, on both generations, and the token works."""
+    """One process begins and another completes, on both generations, and the token works."""
     env = settings(sandbox, store_url)
     with Connector.from_config(Config.from_env(env)) as first:
         request = first.begin("practice-42", binding="session-1")
@@ -108,7 +108,7 @@ def test_without_state_only_requests_of_the_same_session_count(
 def test_a_browser_that_brings_the_answer_to_another_request_is_refused(
     connector: Connector, classic: RunningSandbox
 ) -> None:
-    """What our own browser brings back has to answer the request that it was opened with."""
+    """A response that our own browser captured has to answer the request that it was opened with."""
     other = connector.begin("practice-42")
 
     def capture(url: str, *, redirect_uri: str) -> str:
@@ -194,7 +194,7 @@ def test_a_refusal_closes_its_request(connector: Connector, classic: RunningSand
 
 
 def test_a_request_is_dead_after_ten_minutes(connector: Connector, classic: RunningSandbox) -> None:
-    """An answer that comes too late is told so, and not sent."""
+    """A response that comes too late is refused as such, and not sent."""
     request = connector.begin("practice-42")
     answer = Visitor(classic).authorize(request.url)
     with time_machine.travel(request.created_at + timedelta(minutes=10, seconds=1), tick=True):
@@ -215,7 +215,7 @@ def test_a_code_that_the_provider_refuses(connector: Connector, classic: Running
 
 
 def test_a_second_account_is_refused(connector: Connector, classic: RunningSandbox) -> None:
-    """A repair by another account leaves the old connection as it is, working."""
+    """A repair by another account leaves the old connection unchanged, and working."""
     connect(connector, classic)
     with pytest.raises(AccountMismatchError) as caught:
         connect(connector, classic, who=classic.other_practice)
@@ -298,7 +298,7 @@ def test_a_grant_without_refresh_token(connector: Connector, classic: RunningSan
 
 
 def test_a_changed_scope_loses_no_token(identity: RunningSandbox, store_url: str) -> None:
-    """What was granted is stored, with the scope that was granted."""
+    """A grant with another scope is stored, with the scope that was granted."""
     identity.set_scenarios("scope-shrinks")
     with Connector.from_config(Config.from_env(settings(identity, store_url))) as connector:
         asked = connector.begin("practice-42")
@@ -316,7 +316,7 @@ def test_begin_names_everything_that_is_missing(store_url: str) -> None:
 
 
 def test_begin_proves_the_store_first(classic: RunningSandbox, tmp_path: Path) -> None:
-    """Consent is not asked for where its result could not be kept."""
+    """Consent is not asked for if its result could not be stored."""
     (tmp_path / "file").write_text("")
     env = settings(classic, f"sqlite:///{tmp_path}/file/connections.db")
     with Connector.from_config(Config.from_env(env)) as connector, pytest.raises(StoreUnavailableError):

@@ -38,7 +38,7 @@ def discovered(provider: Provider = PROVIDER, **changes: Any) -> Provider:
 
 
 def unavailable(provider: Provider = PROVIDER, **given: Any) -> ProviderUnavailableError:
-    """What is said when this comes instead of a document."""
+    """The error's message when this comes instead of a document."""
     with responses.RequestsMock() as mock:
         mock.get(URL, **given)
         with pytest.raises(ProviderUnavailableError) as caught:

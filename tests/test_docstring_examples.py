@@ -23,7 +23,7 @@ CALLS: list[Callable[..., Any]] = [
 def test_examples_of_the_most_used_calls(
     identity: RunningSandbox, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a docstring shows is what happens."""
+    """The examples in docstrings do what they show."""
     env = settings(identity, store_url)
     for name, value in env.items():
         monkeypatch.setenv(name, value)

@@ -31,7 +31,7 @@ _OPENED: list[Resources] = []
 
 
 def resources_of(env: dict[str, str]) -> Resources:
-    """What the checks work with; closed after the test."""
+    """The resources of the checks, closed after the test."""
     _OPENED.append(Resources(Config.from_env(env)))
     return _OPENED[-1]
 
@@ -131,7 +131,7 @@ def test_no_offline_access_is_pointed_out(identity: RunningSandbox, store_url: s
 def test_each_wrong_setting_is_found_by_its_own_check(
     sandbox: RunningSandbox, store_url: str, change: dict[str, str], name: str, exit_code: int
 ) -> None:
-    """What is wrong fails the check it belongs to, with its exit status and a cure."""
+    """A wrong setting fails its own check, with its exit status and a cure."""
     with opened(settings(sandbox, store_url)) as connector:
         connect(connector, sandbox)
     with opened(settings(sandbox, store_url) | change) as connector:
@@ -299,7 +299,7 @@ def test_a_dead_grant_fails_with_what_helps(sandbox: RunningSandbox, store_url: 
 
 
 def test_a_revoked_connection_fails(sandbox: RunningSandbox, store_url: str) -> None:
-    """What was revoked is reported as revoked, and is nothing to look after among all."""
+    """A revoked connection is reported as revoked, and needs no attention among all."""
     with opened(settings(sandbox, store_url)) as connector:
         connect(connector, sandbox)
         sandbox.set_scenarios("revoked")
@@ -309,7 +309,7 @@ def test_a_revoked_connection_fails(sandbox: RunningSandbox, store_url: str) -> 
 
 
 def test_a_connection_that_cannot_be_renewed_warns(sandbox: RunningSandbox, store_url: str) -> None:
-    """Without a refresh token the end is told beforehand."""
+    """A connection without a refresh token is reported before its access token ends."""
     sandbox.set_scenarios("no-refresh-token")
     with opened(settings(sandbox, store_url)) as connector:
         connect(connector, sandbox)
@@ -319,7 +319,7 @@ def test_a_connection_that_cannot_be_renewed_warns(sandbox: RunningSandbox, stor
 
 
 def test_an_access_token_that_is_refused_fails(classic: RunningSandbox, store_url: str) -> None:
-    """A grant that was removed without our knowing is found out by using it."""
+    """A grant that was removed at the provider is detected by using it."""
     with opened(settings(classic, store_url)) as connector:
         connect(connector, classic)
         classic.set_scenarios("revoked")
@@ -337,7 +337,7 @@ def test_an_access_token_that_is_refused_fails(classic: RunningSandbox, store_ur
     ids=["unknown", "active", "requested", "none"],
 )
 def test_the_lab_connection(lab: LabConnection | None, result: str | None) -> None:
-    """What was last seen of the lab connection is reported; what nobody has looked at is not."""
+    """The last known state of the lab connection is reported; an unknown one is not."""
     from connector.connection import Connection, ConnectionState
 
     connection = Connection(
@@ -353,7 +353,7 @@ def test_the_lab_connection(lab: LabConnection | None, result: str | None) -> No
 
 
 def test_no_secret_is_shown(sandbox: RunningSandbox, store_url: str) -> None:
-    """Whatever fails, no check holds a secret."""
+    """No check shows a secret, whichever fails."""
     env = settings(sandbox, store_url)
     with opened(env) as connector:
         connect(connector, sandbox)
@@ -387,7 +387,7 @@ def test_only_the_named_checks_run(classic: RunningSandbox, store_url: str) -> N
 
 
 def test_a_check_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, store_url: str) -> None:
-    """What never ends is reported as such, and the others go on."""
+    """A check that never ends is reported as such, and the others go on."""
     release = threading.Event()
     monkeypatch.setattr("connector.doctor.examination._SECONDS", 0.2)
     monkeypatch.setattr("connector.doctor.local_checks.display", lambda: release.wait(60) and [])

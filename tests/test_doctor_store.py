@@ -15,7 +15,7 @@ from tests.support.stores import KEY, fresh_url
 
 @pytest.mark.parametrize(("kind", "pooled"), [("postgresql", False), ("pgbouncer", True)])
 def test_a_pooler_and_the_databases_clock_are_named(kind: str, pooled: bool, tmp_path: Path) -> None:
-    """Whoever looks for trouble sees a PgBouncer in between, and whether the two clocks agree."""
+    """The report names a PgBouncer in between, and says whether the two clocks agree."""
     resources = Resources(Config(store=fresh_url(kind, tmp_path), store_keys=Secret(KEY)))
     resources.store.check()
     checks = {check.name: check for check in local_checks.store(resources)}

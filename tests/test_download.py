@@ -69,7 +69,7 @@ def test_files_are_whole_verified_and_private(
 def test_second_download_fetches_nothing(
     classic: RunningSandbox, workflow: Workflow, connector: Connector, tmp_path: Path
 ) -> None:
-    """What is there already, whole, is not fetched again; what was changed there is not overwritten."""
+    """A file that is there whole is not fetched again, and one that was changed is not overwritten."""
     (case_id,) = workflow.send()
     first = download(connector, case_id, tmp_path / "out")
     asked = classic.counters()["api:attachments"]
@@ -97,7 +97,7 @@ def test_cut_downloads_are_gone_on_with(
 def test_download_goes_on_where_another_process_was_killed(
     classic: RunningSandbox, workflow: Workflow, connector: Connector, tmp_path: Path
 ) -> None:
-    """What was left unfinished is finished, not begun anew; what is damaged in it is found out."""
+    """An unfinished file is finished, not begun anew, and damage in it is noticed."""
     content = os.urandom(50_000)
     (case_id,) = workflow.send(attachments=[attachment("big.bin", content)])
     mark = hashlib.sha1(content, usedforsecurity=False).hexdigest()
@@ -173,7 +173,7 @@ def test_stl_is_fetched_as_the_lab(classic: RunningSandbox, workflow: Workflow, 
 def test_stl_without_the_lab_is_a_clear_word(
     workflow: Workflow, connector: Connector, tmp_path: Path
 ) -> None:
-    """Without the lab's own connection, it is said what is missing; everything else is downloaded."""
+    """Without the lab's own connection the missing files are named; all others are downloaded."""
     (case_id,) = workflow.send()
     workflow.act(case_id, "receive", "accept", "design")
     files = download(connector, case_id, tmp_path)
@@ -317,7 +317,7 @@ def downloaded_beside(folder: Path, change: Any) -> list[str]:
 
 
 def test_several_at_once_into_one_folder(tmp_path: Path) -> None:
-    """Whatever runs beside it, each download reports a file that holds what was fetched."""
+    """Each of several downloads at once reports a file with the content that it fetched."""
     contents = [os.urandom(50_000) for _ in range(3)]
 
     def fetch(content: bytes) -> Any:

@@ -52,7 +52,7 @@ def test_no_file_is_replaced(tmp_path: Path) -> None:
 
 
 def test_name_taken_meanwhile_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If another process takes the name at the last moment, the next one is used."""
+    """If another process takes the name just before, the next name is used."""
     (tmp_path / "a.txt").write_bytes(b"faster")
     monkeypatch.setattr("connector.communicate.download_folder.os.listdir", lambda folder: [])
     assert save(tmp_path, b"new").name == "a (2).txt"
@@ -60,7 +60,7 @@ def test_name_taken_meanwhile_is_not_replaced(tmp_path: Path, monkeypatch: pytes
 
 
 def test_left_part_is_gone_on_with(tmp_path: Path) -> None:
-    """What a failed attempt has written is there for the next one, unless nothing could check it."""
+    """The next attempt goes on with the part of a failed one, unless nothing could check it."""
     leave(tmp_path, b"half")
     with open_part(tmp_path, ".key-a.txt", keep=True) as part:
         assert part.file.read() == b"half"
@@ -92,7 +92,7 @@ def test_two_at_once_have_a_part_each(tmp_path: Path) -> None:
 @posix_only
 @pytest.mark.parametrize("plant", ["link", "hard link", "open to others", "pipe", "folder"])
 def test_planted_part_is_left_alone(tmp_path: Path, plant: str) -> None:
-    """What somebody else may read, or leads elsewhere, is neither written nor removed."""
+    """A part that somebody else may read, or that is a link, is neither written nor removed."""
     victim, part = tmp_path / "victim", tmp_path / ".key-a.txt.part"
     victim.write_bytes(b"untouched")
     victim.chmod(0o644)
@@ -133,7 +133,7 @@ NAMES = st.text(st.characters(codec=None), max_size=300) | st.sampled_from(
 @example("CONOUT$")
 @example("\ud800")
 def test_every_name_is_made_safe(name: str) -> None:
-    """Whatever the name: one part, printable, no device, not too long, and safe stays safe."""
+    """Any name becomes one part, printable, no device and not too long; a safe name stays as it is."""
     safe = safe_name(name)
     assert safe
     assert not set(safe) & set('/\\<>:"|?*')

@@ -42,7 +42,7 @@ def test_the_drawn_tree_is_the_real_one() -> None:
 
 
 def test_every_class_is_exported() -> None:
-    """Whoever imports the module's names gets all errors."""
+    """The module exports all errors."""
     assert set(connector.errors.__all__) == {*classes(), "Action"}
 
 

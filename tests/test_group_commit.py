@@ -53,7 +53,7 @@ def run_together(commits: GroupCommit, database: FakeDatabase, works: Sequence[A
 
 
 def test_what_piles_up_is_committed_together() -> None:
-    """Whoever has the lock commits for all that wait, and each gets its own result."""
+    """The thread with the lock commits for all that wait, and each gets its own result."""
     database = FakeDatabase()
     works = [lambda execute, number=number: number for number in range(20)]
     assert run_together(GroupCommit(database.commit), database, works) == list(range(20))
@@ -75,7 +75,7 @@ def test_refusal_is_its_own() -> None:
 
 
 def test_failed_commit_is_tried_one_by_one() -> None:
-    """What one job breaks is broken for that job; the others are committed without it."""
+    """A job that fails fails alone; the others are committed without it."""
     database = FakeDatabase()
 
     def broken(execute: object) -> None:

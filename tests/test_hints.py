@@ -23,7 +23,7 @@ def sources() -> list[tuple[str, str]]:
     "practice", ["practice-42", "a; rm -rf x", "it's", "$(x)", "-x", "Zahn Ärzte", "lab:europe"]
 )
 def test_a_practice_id_is_one_word_of_the_shell(practice: str) -> None:
-    """Whatever a practice is called, a shell passes it on as it is."""
+    """Any practice id in a hint is one word of the shell."""
     words = shlex.split(ormco_command("repair", practice, "--paste"))
     assert words[0] == "ormco"
     assert practice in words

@@ -83,7 +83,7 @@ def test_only_what_is_new() -> None:
 
 
 def test_since_asks_for_no_more_than_needed() -> None:
-    """Of a case that was never seen, versions are asked for back to the moment, and one before."""
+    """For a case that was never seen, versions are requested back to the timestamp, and one before."""
     versions = Versions(STORY)
     events = versions.events(since=DAY + timedelta(hours=6))
     assert names(events) == ["design_resent", "design_approved"]

@@ -153,7 +153,7 @@ def test_a_proxy_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_cookies_are_not_kept() -> None:
-    """What a server sets for one practice's call does not come along with the next practice's."""
+    """A cookie from one practice's call is not sent with the next practice's."""
     with answering(answer(Set_Cookie="session=of-the-first")) as server, open_session() as session:
         session.get(server.url)
         session.get(server.url)
@@ -363,7 +363,7 @@ def test_the_ca_bundle_of_the_environment_is_trusted(
 def test_a_ca_bundle_does_not_disturb_plain_http(
     certificate: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A host of this machine is reached by http as before, where a bundle is set for the others."""
+    """A host of this machine is reached by http as before if a bundle is set for the others."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[1]))
     with answering(answer("plain")) as server:
         assert get(server.url).text == "plain"
@@ -504,7 +504,7 @@ def test_a_stream_is_bounded_from_its_first_header_on() -> None:
 
 
 def test_a_stream_gives_all_that_came_before_a_cut() -> None:
-    """What arrived is passed on before the error."""
+    """The bytes that arrived are passed on before the error."""
     with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf") as server, open_session() as session:
         chunks = stream(session.get(server.url, stream=True))
         assert next(chunks) == b"half"

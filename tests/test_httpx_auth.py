@@ -134,7 +134,7 @@ def test_no_other_origin_sees_the_token(kind: str, apis: tuple[Api, Api]) -> Non
 def test_redirect_within_the_origin_takes_no_token_along(
     kind: str, target: str, apis: tuple[Api, Api]
 ) -> None:
-    """Whoever can have the provider redirect (an open redirect, a proxy) gets no authorized request."""
+    """A redirect of the provider's (an open redirect, a proxy) leads to no authorized request."""
     tokens, own = Tokens(), apis[0]
     ask(kind, tokens, own.url, f"{own.url}/to?{target}", follow_redirects=True)
     assert own.shown == ["Bearer old", None]

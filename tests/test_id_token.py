@@ -138,7 +138,7 @@ def test_an_issuer_has_to_be_known() -> None:
 
 @pytest.mark.parametrize("alg", ["none", "None", "NONE", "", None, 5])
 def test_an_unsigned_id_token_needs_tls(alg: object) -> None:
-    """TLS to the token endpoint stands in for a signature; on this machine, without TLS, nothing does."""
+    """TLS to the token endpoint replaces a signature; on this machine, without TLS, nothing does."""
     check(id_token(CLAIMS, alg=alg))
     check(id_token(CLAIMS), provider=LOCAL)
     with pytest.raises(StateMismatchError, match="signature"):

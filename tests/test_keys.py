@@ -242,7 +242,7 @@ def deploy(url: str, keys: str, server: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_rotate_in_three_deploys(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Added last, put first, the old one taken out: every server can read at every moment."""
+    """Added last, then put first, then the old one removed: every server can read at any time."""
     filled(url, KEY).close()
     for keys in (f"{KEY},{OTHER_KEY}", f"{OTHER_KEY},{KEY}"):
         for server in ("one", "two", "three"):
@@ -274,7 +274,7 @@ def test_rotate_reaches_every_row(tmp_path: Path) -> None:
 
 
 def test_rotate_to_a_newer_form_of_the_same_key(tmp_path: Path) -> None:
-    """What an earlier release has sealed gets today's form, though its key stays the same."""
+    """A value that an earlier release sealed gets today's form, though its key stays the same."""
     store = store_at(old_store("sqlite", tmp_path), clock=ManualClock(MADE_AT))
     before = sealed_values(store)
     assert {value[:1] for value in before} == {b"\1"}
@@ -287,7 +287,7 @@ def test_rotate_to_a_newer_form_of_the_same_key(tmp_path: Path) -> None:
 
 
 def sealed_values(store: Store) -> list[bytes]:
-    """What is sealed in rows and in open requests."""
+    """The sealed values of rows and of open requests."""
     sql = (
         "SELECT access_sealed FROM ormco_connections UNION ALL SELECT refresh_sealed FROM ormco_connections "
         "UNION ALL SELECT policy_sealed FROM ormco_connections UNION ALL SELECT sealed FROM ormco_requests"
@@ -346,7 +346,7 @@ def test_rotate_to_a_key_that_was_never_last(url: str) -> None:
 
 
 def test_value_of_a_key_that_a_server_lacks(url: str) -> None:
-    """What a server with a newer key has written is an error that says what to do, in our tree."""
+    """A value that was sealed with a newer key is an error of our tree that says what to do."""
     filled(url, KEY).close()
     store = store_at(url, keys=f"{OTHER_KEY},{KEY}")
     put(store, "new")
@@ -427,7 +427,7 @@ def test_rotate_passes_over_what_does_not_open(url: str) -> None:
 
 
 def test_rotate_while_others_work(url: str) -> None:
-    """Nothing is unreadable at any moment of a rotation, and nothing that is written meanwhile is lost."""
+    """Every value is readable throughout a rotation, and nothing that is written meanwhile is lost."""
     store = filled(url, None)
     errors: list[Exception] = []
     stop = threading.Event()
@@ -519,7 +519,7 @@ def test_nothing_is_written_with_a_key_that_has_left(url: str) -> None:
 
 
 def test_a_key_stays_while_something_needs_it(url: str) -> None:
-    """What does not open keeps the old key where it is, for whoever may mend it."""
+    """If a value does not open, the old key is kept, so that the value can be mended."""
     clock = ManualClock()
     filled(url, None).close()
     store = store_at(url, keys=None, clock=clock)

@@ -218,7 +218,7 @@ def test_lab_approves_all_that_wait(patient: RunningSandbox, store_url: str) -> 
 
 
 def test_lab_that_is_another_account(patient: RunningSandbox, store_url: str) -> None:
-    """A lab's name that stands for another account accepts nothing."""
+    """A lab's name that belongs to another account accepts nothing."""
     with connected(patient, store_url) as connector:
         connect(connector, patient, "lab:americas", lab_of(patient, "europe"))
         connector.lab.request(PRACTICE)
@@ -273,7 +273,7 @@ def test_wait_ends_when_the_lab_accepts(patient: RunningSandbox, store_url: str,
 
 @pytest.mark.parametrize("scenario", ["outage", "rate-limited", "text-500", "captive-portal"])
 def test_wait_outlives_an_outage(scenario: str, patient: RunningSandbox, store_url: str, clock: Naps) -> None:
-    """What may pass does not end a wait; without a wait it is reported at once."""
+    """A failure that may pass does not end a wait; without a wait it is reported at once."""
 
     def interrupt(report: LabReport) -> None:
         UsersApi(patient, lab_of(patient, "americas")).approve_all()

@@ -50,7 +50,7 @@ def test_smallest_case() -> None:
     "value", [None, 7, "x", [], {}, {"Id": None}, {"Id": "../x"}, {"Id": ".."}, {"Id": "a" * 101}]
 )
 def test_what_is_no_case(value: Any) -> None:
-    """What has no usable id is left out: ids become parts of addresses and names."""
+    """A case without a usable id is left out: ids become parts of addresses and names."""
     assert read_case(value) is None
 
 
@@ -75,7 +75,7 @@ def test_fields_of_the_wrong_type_are_left_out() -> None:
 
 
 def test_unknown_fields_are_kept() -> None:
-    """What this version does not know is there for those who do."""
+    """Fields that this version does not know are kept."""
     assert sound_case({"Id": "a", "WorkflowHints": {"x": 1}}).fields["WorkflowHints"] == {"x": 1}
 
 
@@ -108,7 +108,7 @@ def test_sides_are_known_by_id_or_address() -> None:
 
 
 def test_repr_shows_nothing_of_the_patient() -> None:
-    """What lands in a log by accident names nobody."""
+    """The repr of a case names no patient, in case it lands in a log."""
     case = sound_case(
         {
             "Id": "a",
@@ -149,7 +149,7 @@ KEYS = st.sampled_from(
 
 @given(st.dictionaries(KEYS, JSON, max_size=10))
 def test_no_value_breaks_the_reader(fields: Any) -> None:
-    """Whatever JSON is in a field, the case is read."""
+    """A case is read whatever JSON is in a field."""
     case = sound_case({**fields, "Id": "a"})
     assert case.id == "a"
     assert isinstance(case.label + case.designs, str)

@@ -21,7 +21,7 @@ def test_an_error_is_printed_with_its_hint(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_an_error_is_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:
-    """With --json the same stands on stdout, "version" first, and the words stay on stderr."""
+    """With --json the same is printed on stdout, "version" first, and the words stay on stderr."""
     assert report(SettingError("not set: X", hint="Set it."), as_json=True) == 10
     printed = capsys.readouterr()
     assert json.loads(printed.out) == {
@@ -33,7 +33,7 @@ def test_an_error_is_one_json_object(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_a_damaged_code_says_where(capsys: pytest.CaptureFixture[str]) -> None:
-    """Length, expected length and position go along, also where they are not known."""
+    """Length, expected length and position are in the JSON, also if they are not known."""
     report(CodeDamagedError("cut short", length=40, expected_length=54), as_json=True)
     error = json.loads(capsys.readouterr().out)["error"]
     assert error["kind"] == "code_damaged"
@@ -64,7 +64,7 @@ def test_an_unforeseen_error_does_not_show_its_message(capsys: pytest.CaptureFix
     ],
 )
 def test_foreign_words_move_no_terminal(capsys: pytest.CaptureFixture[str], evil: str) -> None:
-    """Whoever writes to the database writes to nobody's terminal: no link, no clipboard, no hidden text."""
+    """Text from the database cannot control a terminal: no link, no clipboard, no hidden text."""
     emit({}, f"practice-42\tconnected\n{evil}", as_json=False)
     report(SettingError(f"connected at {evil}", hint=f"use {evil}"), as_json=False)
     printed = capsys.readouterr()
@@ -88,7 +88,7 @@ def test_a_result_is_words_or_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_messages_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    """What is for a person alone does not disturb a pipe."""
+    """Messages for a person do not disturb a pipe."""
     say("hello")
     emit_error("usage", "no such option", as_json=False)
     assert capsys.readouterr() == ("", "hello\n")

@@ -124,7 +124,7 @@ def test_folder_that_all_can_write_to(tmp_path: Path) -> None:
 
 @needs_root
 def test_folder_of_another_user(tmp_path: Path) -> None:
-    """Whoever owns a folder can exchange what is in it."""
+    """A folder of another user is refused, because its owner can exchange the files in it."""
     make_own_folder(tmp_path / "theirs")
     os.chown(tmp_path / "theirs", STRANGER, STRANGER)
     for look in (check_own_folder, make_own_folder, lambda path: make_own_folder(path / "new")):

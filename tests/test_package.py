@@ -49,7 +49,7 @@ def name_of(requirement: str) -> str:
 
 
 def declared(part: str) -> set[str]:
-    """What a part of the package may import: what is always there, and what its extras bring."""
+    """The distributions that a part of the package may import: the dependencies and those of its extras."""
     texts = list(PROJECT["dependencies"])
     for extra in EXTRAS.get(part, ()):
         texts += PROJECT["optional-dependencies"][extra]
@@ -85,7 +85,7 @@ def pins(file: str) -> dict[str, str]:
 
 
 def test_everything_that_is_installed_is_pinned_by_its_hash() -> None:
-    """Whatever the installation fetches is known beforehand, uv and pip included."""
+    """Every file that the installation fetches is known beforehand, uv and pip included."""
     lines = (SCRIPTS / "requirements.txt").read_text("utf-8").replace("\\\n", " ").splitlines()
     assert [line for line in lines if "--hash=sha256:" not in line] == []
     extras = PROJECT["optional-dependencies"].values()
@@ -150,7 +150,7 @@ def audit(url: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_an_advisory_of_an_allowed_version_is_found() -> None:
-    """A lower bound below an advisory is named with it, and so is a pin; a sound set is said to be sound."""
+    """A lower bound or a pin with an advisory is named with it; without any the audit succeeds."""
     floor = next(text.partition(">=")[2] for text in PROJECT["dependencies"] if text.startswith("requests>="))
     for version in (floor, pins("requirements.txt")["requests"]):
         with advisories(("requests", version)) as url:
@@ -169,7 +169,7 @@ def test_an_advisory_on_a_later_page_is_found() -> None:
 
 @pytest.mark.parametrize("answer", [b"{}", b"[]", b'{"results": [7]}', b'{"results": []}', b"null"])
 def test_an_audit_without_an_answer_says_so(answer: bytes) -> None:
-    """What answers in place of the service is no traceback, and no clean bill either."""
+    """An odd answer in place of the service's causes no traceback, and no clean bill either."""
     handler = type("Odd", (FakeAdvisories,), {"do_POST": lambda self: self._answer(json.loads(answer))})
     with served(handler) as url:
         found = audit(url)
@@ -178,7 +178,7 @@ def test_an_audit_without_an_answer_says_so(answer: bytes) -> None:
 
 
 def test_an_audit_without_a_network_is_no_failure() -> None:
-    """If nobody can be asked, that is said, and nothing else is held up."""
+    """Without a network the audit says so, and nothing fails."""
     found = audit("http://127.0.0.1:1")
     assert (found.returncode, "not looked up" in found.stderr) == (0, True)
 

@@ -74,7 +74,7 @@ def test_an_event_without_a_month_is_kept(store: Store, time: str) -> None:
 
 
 def test_an_event_is_stored_once(store: Store) -> None:
-    """What is written again after a lost answer is there once, in whichever table it is."""
+    """An event that is written again after a lost answer is stored once, in whichever table."""
     append(store, "2026-04-01", "2019-04-01")
     again = (
         "INSERT INTO ormco_events (sequence, nonce, at, kind, outcome, actor, detail) "
@@ -145,7 +145,7 @@ def test_a_reader_does_not_hold_up_a_prune_for_ever(store: Store, url: str) -> N
 
 @pytest.mark.parametrize("kind", ["postgresql", "pgbouncer"])
 def test_an_upgrade_moves_nothing(kind: str, tmp_path: Path) -> None:
-    """What a store had before stays where it is, and is read, numbered and pruned with what comes."""
+    """Events from before an upgrade are not moved; they are read, numbered and pruned with later ones."""
     store = store_at(old_store(kind, tmp_path), clock=ManualClock(MADE_AT))
     before = store.audit.events()
     append(store, "2026-11-25")

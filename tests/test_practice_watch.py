@@ -101,7 +101,7 @@ def watch_of(
 
 
 def look(reader: Any, records: Any, **plan: Any) -> Any:
-    """What one look brings, and what was wrong with it."""
+    """The events of one look at a practice, and its error."""
     events: list[Any] = []
     result = watch_of(reader, records, events.append, **plan).poll(lambda: False, lambda: None)
     return [event.id for event in events], result.problem
@@ -121,7 +121,7 @@ def test_slow_server_delivers_at_every_look(reader: Any, records: Any, versions:
 
 
 def test_later_versions_are_read_one_by_one(reader: Any, records: Any) -> None:
-    """What is known of a case is delivered before its next version is asked for."""
+    """Each version's events are delivered before the next version is asked for."""
     reader.send("a", 1)
     look(reader, records)
     reader.send("a", 3)

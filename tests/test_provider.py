@@ -132,7 +132,7 @@ def test_https_and_this_machine_are_secure(url: str) -> None:
     ],
 )
 def test_any_other_address_is_refused(url: str, reason: str) -> None:
-    """What is not encrypted, or means two hosts to two parsers, is refused by name."""
+    """An address that is not encrypted, or means two hosts to two parsers, is refused by name."""
     with pytest.raises(SettingError, match=f"^the endpoint is {reason}"):
         require_secure(url, "the endpoint")
 

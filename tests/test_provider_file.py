@@ -167,7 +167,7 @@ def test_a_mistake_is_named(tmp_path: Path, line: str, words: str) -> None:
 
 
 def test_a_misspelt_key_is_answered_with_the_right_one(tmp_path: Path) -> None:
-    """Whoever mistypes a key is told which one was probably meant."""
+    """The error for a misspelt key names the key that was probably meant."""
     assert "'token_endpoint'" in refused(tmp_path, ENDPOINTS + 'token_endpont = "x"').hint
 
 
@@ -210,7 +210,7 @@ def test_a_response_has_to_come_in_the_address(tmp_path: Path, mode: str) -> Non
     ],
 )
 def test_a_file_that_describes_no_provider_is_refused(tmp_path: Path, text: str, words: str) -> None:
-    """What is missing altogether is said, too."""
+    """The error names each key that is missing."""
     assert words in refused(tmp_path, text).message
 
 

@@ -142,7 +142,7 @@ def test_misspelt_names_are_errors_to_a_type_checker(tmp_path: Path) -> None:
 
 
 def test_help_names_the_methods_of_cases_and_lab() -> None:
-    """Whoever types `help(Connector)` sees what is below them."""
+    """`help(Connector)` shows the methods of `cases` and `lab`."""
     shown = pydoc.plain(pydoc.render_doc(connector.Connector))
     for name, kind in (("cases", connector.Cases), ("lab", connector.OrmcoLab)):
         (words,) = re.findall(rf" {name} = .*?\n(.*?)\n\s*\|\s*\n", shown, re.DOTALL)

@@ -76,13 +76,13 @@ def run(command: list[str], folder: Path, env: dict[str, str]) -> subprocess.Com
 
 
 def matches(shown: str, printed: str) -> bool:
-    """Whether what was printed is what the README shows; "…" there stands for anything."""
+    """Return whether the output is what the README shows; "…" there matches anything."""
     pattern = "".join(".*" if part == "…" else re.escape(part) for part in re.split("(…)", shown.strip()))
     return re.fullmatch(pattern, printed.strip(), re.DOTALL) is not None
 
 
 def test_the_console_examples_print_what_is_shown(sandbox: RunningSandbox, tmp_path: Path) -> None:
-    """Every command of a console block succeeds and prints what stands below it."""
+    """Every command of a console block succeeds and prints the lines below it."""
     env = environment(sandbox, tmp_path)
     for block in blocks("console"):
         for command, shown in re.findall(r"^\$ (.+)\n((?:(?!\$ ).*\n?)*)", block, re.MULTILINE):
@@ -94,7 +94,7 @@ def test_the_console_examples_print_what_is_shown(sandbox: RunningSandbox, tmp_p
 
 @pytest.mark.parametrize("source", blocks("python"))
 def test_the_python_examples_run(source: str, sandbox: RunningSandbox, tmp_path: Path) -> None:
-    """Every Python example runs as it stands, against the sandbox."""
+    """Every Python example runs unchanged, against the sandbox."""
     program = f"from tests.support.readme import *\n{source}\nuse(globals())"
     env = environment(sandbox, tmp_path) | {"PYTHONPATH": str(ROOT), "SECRET_KEY": "of the tests"}
     if "redirect URI" in source or "urlpatterns" in source:
@@ -140,7 +140,7 @@ def test_ci_runs_what_the_readme_says() -> None:
 
 
 def test_the_shell_lines_are_real() -> None:
-    """What a shell block shows is a script of this repository or a command of ormco."""
+    """Each line of a shell block is a script of this repository or a command of ormco."""
     for block in blocks("sh"):
         for line in filter(None, block.splitlines()):
             word, *rest = line.split()

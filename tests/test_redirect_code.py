@@ -49,7 +49,7 @@ def test_decode_undoes_an_encoding_of_every_letter(code: str) -> None:
 
 
 def test_decode_keeps_a_plus() -> None:
-    """A plus never stands for a space in a code."""
+    """A plus in a code is never read as a space."""
     assert decode("ab+cd%2Bef") == ("ab+cd+ef", 1)
 
 
@@ -190,7 +190,7 @@ def test_check_refuses_changed_letters(seed: int) -> None:
 def test_damage_is_told_in_words_and_numbers(
     code: str, says: str, expected: int | None, position: int | None
 ) -> None:
-    """The error says how many characters are missing or where the code breaks, and shows none of it."""
+    """The error has the number of missing characters or the position of the damage, and shows no code."""
     error = damage_of(code)
     assert says in error.message
     assert (error.length, error.expected_length, error.position) == (len(code), expected, position)
@@ -237,7 +237,7 @@ def test_a_print_that_lost_letters_and_its_end_tells_its_length() -> None:
 
 
 def test_a_code_breaks_where_its_first_wrong_character_is() -> None:
-    """A length that no code has, and a sign where the handle should be, are where the code breaks."""
+    """An impossible length, or a sign in place of the handle, is reported as the position of the damage."""
     assert damage_of(sized(17)).position == PAYLOAD + 48
     assert damage_of("aB9*def", "dotnetopenauth").position == 3
 
@@ -271,7 +271,7 @@ def test_an_unknown_code_has_no_accidents_in_it(code: str) -> None:
     ],
 )
 def test_an_identityserver_code_with_a_character_too_many_is_damaged(code: str, position: int) -> None:
-    """What is added to 64 hex digits, in front, inside or behind, is seen."""
+    """A character that was added to 64 hex digits, in front, inside or behind, is noticed."""
     assert damage_of(code).position == position
 
 
@@ -284,7 +284,7 @@ def test_other_codes_of_hex_digits_are_no_damage(code: str) -> None:
 
 
 def test_an_opaque_code_may_hold_a_percent_sign() -> None:
-    """What a percent sign means in an opaque code is the provider's business."""
+    """A percent sign in an opaque code is kept."""
     assert check_code("50%25", "opaque") == ("unknown", None)
 
 

@@ -40,7 +40,7 @@ def fronts(text: str) -> list[tuple[str, str]]:
     ],
 )
 def test_address_in_front_is_found(text: str, address: str) -> None:
-    """The address that a response came in is found, over white space where a line was wrapped."""
+    """The address of a response is found across the white space of a wrapped line."""
     assert fronts(text) == [("code", address)]
 
 
@@ -61,7 +61,7 @@ def test_parameters_are_those_of_the_response() -> None:
     ],
 )
 def test_bare_codes_are_found(text: str, number: int) -> None:
-    """A code that stands alone is found by its form, unless something stands directly before it."""
+    """A code without an address is found by its form, unless a character is directly before it."""
     assert len(find_responses(text, TARGET)) == number
 
 
@@ -112,7 +112,7 @@ def test_a_handle_may_be_wrapped_itself(handle: str) -> None:
 
 
 def test_what_stands_between_quotes_is_enclosed() -> None:
-    """An address that quotes stand around is all that stands between them."""
+    """An address in quotes is all of the text between them."""
     enclosed = [found.enclosed for found in find_responses('a "code=x" "code=y z" code=q', TARGET)]
     assert enclosed == [True, False, False]
 

@@ -24,7 +24,7 @@ def code_in(text: str) -> str:
 
 @pytest.mark.parametrize(("host", "parameter"), GATEWAYS["parameters"].items())
 def test_every_service_with_a_parameter_is_undone(host: str, parameter: str) -> None:
-    """The address comes out of its parameter, wherever that stands, at the service and at its subdomains."""
+    """The address is read from its parameter in any position, at the service and at its subdomains."""
     wrapped = WRAPPED
     if host == "protection.sophos.com":
         wrapped = b64encode(ADDRESS.encode()).decode()

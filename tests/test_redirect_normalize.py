@@ -79,7 +79,7 @@ def test_the_time_to_read_a_text_grows_as_the_text_does(piece: str) -> None:
     ],
 )
 def test_emphasis_is_taken_away_in_pairs(text: str, cleaned: str) -> None:
-    """Marks of emphasis go where they open and close; others may be a part of the code."""
+    """Marks of emphasis are removed if they open and close; others may be a part of the code."""
     assert normalize(text) == (cleaned, 0)
 
 
@@ -184,5 +184,5 @@ def test_quoted_printable_is_undone_where_it_is_certain(text: str, cleaned: str)
     ],
 )
 def test_entities_are_undone(entity: str, character: str) -> None:
-    """What HTML escapes comes back, by number and by name; a name that nobody knows stays."""
+    """HTML entities are decoded, by number and by name; an unknown name stays."""
     assert normalize(f"a{entity}b") == (f"a{character}b", 0)

@@ -71,7 +71,7 @@ def test_examples_in_the_documentation_are_true(module: object) -> None:
 
 @pytest.mark.parametrize("row", ACCEPTED)
 def test_golden_paste_gives_the_code(row: Row) -> None:
-    """Whatever is pasted, the right code comes out."""
+    """Each paste of the golden table gives the right code."""
     response = parse(row.text)
     assert response.code == row.code
     assert row.layers in (None, response.layers)
@@ -80,7 +80,7 @@ def test_golden_paste_gives_the_code(row: Row) -> None:
 
 @pytest.mark.parametrize("row", REFUSED)
 def test_golden_paste_is_refused_in_its_own_words(row: Row) -> None:
-    """What cannot be used is refused as what it is, with a hint, and without showing a code."""
+    """An unusable paste is refused in its own words, with a hint, and without showing a code."""
     with pytest.raises(ConnectorError) as caught:
         parse(row.text)
     error = caught.value
@@ -153,7 +153,7 @@ def test_no_text_breaks_the_parser(text: str) -> None:
 
 @given(classic_codes | hex_codes, layers_of_a_code, states)
 def test_a_plain_address_and_a_paste_read_the_same(code: str, layers: int, state: str) -> None:
-    """What is read at a glance is what careful reading finds."""
+    """A plain address gives the same result as the same address in a paste."""
     parameters = f"code={encoded(code, layers)}&state={state}&scope=a%20b&iss=https%3A%2F%2Fx.test"
     plain = f"https://ormco.com/?{parameters}"
     assert parse(plain) == parse(f"<{plain}>")
@@ -162,7 +162,7 @@ def test_a_plain_address_and_a_paste_read_the_same(code: str, layers: int, state
 
 @pytest.mark.parametrize("code_format", [None, "opaque"])
 def test_every_character_of_a_parameter_is_kept(code_format: str | None) -> None:
-    """What is legal in an address is a part of the code: it comes out whole, or is refused, never cut."""
+    """A character that is legal in an address is part of the code: read whole or refused, never cut."""
     random_numbers = random.Random(1)
     refused = 0
     for number in range(1500):
@@ -177,7 +177,7 @@ def test_every_character_of_a_parameter_is_kept(code_format: str | None) -> None
 
 @given(st.text(LEGAL, min_size=6, max_size=80), st.sampled_from("\x00\x01\x1b\x7f\x80é"), st.data())
 def test_an_encoded_character_that_no_code_has_is_damage(code: str, extra: str, data: st.DataObject) -> None:
-    """What is encoded in the parameter and belongs to no code is never passed over."""
+    """An encoded character that belongs to no code is never skipped."""
     at = data.draw(st.integers(0, len(code)))
     damaged = f"{code[:at]}{quote(extra)}{code[at:]}"
     for text in (f"https://ormco.com/?code={damaged}", f"see https://ormco.com/?code={damaged} thanks"):
@@ -251,7 +251,7 @@ def test_state_that_is_missing_is_refused_with_advice() -> None:
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_state_may_be_encoded_as_often_as_the_code(layers: int) -> None:
-    """What encodes the redirect again encodes its state as well."""
+    """The state is decoded as often as the code."""
     state = "a b/c%d"
     text = f"https://ormco.com/?code={encoded(CODE, layers)}&state={encoded(state, layers)}"
     assert parse(text).state == state
@@ -271,7 +271,7 @@ def test_state_is_found_in_a_wrapped_paste(state: str, data: st.DataObject) -> N
 
 @pytest.mark.parametrize("after", ["", ".", ", and thanks", ". Thanks", "…", " Thanks, Maria"])
 def test_state_at_the_end_of_a_sentence(after: str) -> None:
-    """What ends a sentence is no part of the state before it."""
+    """A full stop at the end of a sentence is no part of the state before it."""
     text = f"I got ?code={OPAQUE}&state={STATE}{after}"
     assert parse(text).state == parse(text, expected_state=STATE).state == STATE
 

@@ -58,7 +58,7 @@ GOING = f"{CODE[:-5]}going"
     ],
 )
 def test_a_word_that_fits_ends_a_code_only_where_lines_were_wrapped(value: str, code: str) -> None:
-    """What has just the missing length is the rest of a wrapped line, or a sentence that begins."""
+    """A word of just the missing length ends a code only if lines were wrapped: it may begin a sentence."""
     assert find_code(value)[0] == code
 
 
@@ -81,7 +81,7 @@ def test_a_cut_short_code_is_not_filled_up(words: str, missing: int) -> None:
     ],
 )
 def test_an_identityserver_code_ends_with_its_digits(value: str, code: str) -> None:
-    """Its form tells where it ends, although nothing tells whether it is whole."""
+    """The end of a code is found by its form, although nothing shows whether it is whole."""
     assert find_code(value)[0] == code
 
 

@@ -141,7 +141,7 @@ def test_min_ttl_of_what_is_in_memory(store: Store, tokens: AccessTokens, ask: C
 
 
 def test_min_ttl_of_short_lived_tokens(store: Store, tokens: AccessTokens, server: TokenServer) -> None:
-    """A token that was just refreshed is returned as it is, however short its life."""
+    """A token that was just refreshed is returned, however short its life."""
     server.set(expires_in=1)
     put(store, "p", age=3700)
     assert tokens.access_token("p", min_ttl=3600) == "at-p-1"
@@ -231,7 +231,7 @@ def test_dead_connection_makes_no_call(
 def test_revocation_elsewhere_reaches_the_cache(
     store: Store, tokens: AccessTokens, clock: ManualClock
 ) -> None:
-    """What another process revokes is not handed out from memory for longer than a moment."""
+    """A token that another process revoked is handed out from memory for two seconds at most."""
     row = put(store, "p")
     tokens.access_token("p")
     assert store.grants.change(row, {"state": "revoked", "access_sealed": None, "refresh_sealed": None})

@@ -32,7 +32,7 @@ def fill(store: Store, count: int, *, age: float = 3500) -> None:
 
 
 def test_only_what_is_due(store: Store, server: TokenServer) -> None:
-    """What ends within the time is refreshed, and nothing else."""
+    """Tokens that end within the time are refreshed, and no others."""
     fill(store, 3)
     put(store, "fresh")
     put(store, "dead", age=3500, state="needs_repair", due_at=None)
@@ -76,7 +76,7 @@ def test_runs_share_the_work(url: str, store: Store, server: TokenServer) -> Non
 
 
 def test_two_runs_wait_for_half_of_the_calls_each(url: str, store: Store, server: TokenServer) -> None:
-    """Each of two runs makes a part of the calls, at the same time as the other, and looks at few in vain."""
+    """Each of two runs makes a part of the calls, at the same time as the other, and skips few."""
     fill(store, 30)
     server.set(latency=0.2)
     pace, summaries = replace(FAST, at_once=2), []
@@ -115,7 +115,7 @@ def test_tokens_that_end_at_once_end_no_run(store: Store, server: TokenServer) -
 
 
 def test_a_row_with_times_of_a_wrong_clock_is_refreshed(store: Store, server: TokenServer) -> None:
-    """What was refreshed while a clock was years ahead does not wait for years."""
+    """A token that was refreshed while a clock was years ahead does not wait for years."""
     years = FromNow(1e8)
     put(store, "p", refreshed_at=years, expires_at=FromNow(1e8 + 3600), due_at=FromNow(1e8 + 3600))
     assert refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST).refreshed == 1

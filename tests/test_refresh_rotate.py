@@ -127,7 +127,7 @@ def test_stopped_process_does_not_send(store: Store, clock: ManualClock) -> None
     ids=["secret", "settings", "never sent"],
 )
 def test_trouble_of_one_process_holds_back_no_other(store: Store, trouble: ConnectorError) -> None:
-    """What is wrong in one process stops that process from asking again at once, and no other."""
+    """A wrong setting keeps its own process from asking again at once, and no other process."""
     put(store, "p", age=3700)
     endpoint = FakeEndpoint(store, trouble, trouble)
     broken = handing_out(store, endpoint)
@@ -347,7 +347,7 @@ def test_token_that_lives_for_weeks_is_refreshed_every_hour(store: Store, clock:
 
 
 def test_subscriber_may_ask_for_the_same_practice(store: Store) -> None:
-    """What hears of a repair or a failure may ask for a token of that very practice."""
+    """A subscriber that hears of a repair or a failure may ask for a token of that very practice."""
     put(store, "p", age=3700, state="degraded")
     tokens = handing_out(store, FakeEndpoint(store))
     heard: list[tuple[int, str]] = []
@@ -364,7 +364,7 @@ def test_subscriber_may_ask_for_the_same_practice(store: Store) -> None:
 
 
 def test_nothing_after_close(store: Store) -> None:
-    """What was closed hands out nothing, from memory neither."""
+    """A closed connector hands out no token, not even from memory."""
     put(store, "p")
     tokens = handing_out(store, FakeEndpoint(store))
     assert tokens.access_token("p") == "at-p-0"

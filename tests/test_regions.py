@@ -72,7 +72,7 @@ def test_outage_is_not_taken_for_an_answer() -> None:
 
 
 def test_region_without_address() -> None:
-    """Staging has no Asian host: that is said, and no other is asked."""
+    """Staging has no Asian host: the error says so, and no other host is asked."""
     with pytest.raises(SettingError, match="asia-pacific"):
         resolve("asia-pacific", PRESETS["communicate-staging"], json=[])
     with pytest.raises(SettingError, match="no region 'atlantis'"):

@@ -46,7 +46,7 @@ def connector(env: dict[str, str]) -> Iterator[Connector]:
 
 
 def test_nothing_wrong_is_said(connector: Connector, sandbox: RunningSandbox) -> None:
-    """A connection that works is left as it is: no consent, no token call."""
+    """A connection that works is not changed: no consent, no token call."""
     connect(connector, sandbox)
     repair = connector.repair(PRACTICE, capture=no_capture)
     assert (repair.step, repair.found) == ("none", "nothing is wrong")
@@ -64,7 +64,7 @@ def test_an_ended_access_token_is_refreshed(connector: Connector, sandbox: Runni
 
 
 def test_an_access_token_the_provider_refuses_is_refreshed(classic: RunningSandbox, store_url: str) -> None:
-    """An access token that ended before its time is found out by using it."""
+    """An access token that ended before its time is detected by using it."""
     with opened(settings(classic, store_url)) as connector:
         connect(connector, classic)
         classic.control(end_access_tokens=True)
@@ -129,7 +129,7 @@ def test_what_was_taken_for_dead_gets_a_second_chance(connector: Connector, sand
 
 
 def test_without_a_refresh_token_consent_is_asked_for(connector: Connector, sandbox: RunningSandbox) -> None:
-    """What cannot be renewed needs a person when it has ended."""
+    """An ended token without a refresh token needs a person."""
     sandbox.set_scenarios("no-refresh-token")
     expires_at = connect(connector, sandbox).expires_at
     assert expires_at is not None
@@ -286,7 +286,7 @@ def test_the_old_tokens_stay_until_there_are_new_ones(
 def test_another_account_is_refused_with_both_named(
     connector: Connector, sandbox: RunningSandbox, env: dict[str, str]
 ) -> None:
-    """The connection is as it was, and the fresh tokens of the other account are revoked where possible."""
+    """The connection is unchanged, and the fresh tokens of the other account are revoked if possible."""
     connect(connector, sandbox)
     kill_grant(connector, sandbox)
     before = refresh_token(env)
@@ -343,7 +343,7 @@ def test_what_a_sibling_has_repaired_is_taken_over(
 def test_a_connection_that_is_being_revoked_is_not_repaired(
     connector: Connector, sandbox: RunningSandbox
 ) -> None:
-    """The wish to revoke stands until somebody takes it back; reconnecting is the way on."""
+    """The wish to revoke is kept until somebody takes it back; reconnecting is the next step."""
     connect(connector, sandbox)
     with pytest.raises(GrantStillHonouredError):
         connector.revoke(PRACTICE, removal=Removal(done=True))
@@ -491,7 +491,7 @@ def test_reconnect_with_another_account_is_refused(connector: Connector, sandbox
 def test_reconnect_cuts_nothing_off_that_it_could_not_bring_back(
     sandbox: RunningSandbox, store_url: str
 ) -> None:
-    """What could spoil the second half is looked at before the first."""
+    """Everything that the second half needs is checked before the first half begins."""
     with opened(settings(sandbox, store_url)) as connector:
         connect(connector, sandbox)
     env = settings(sandbox, store_url)

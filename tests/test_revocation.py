@@ -63,7 +63,7 @@ def never(url: str, *, account: str | None) -> bool:
 def test_access_is_taken_back_proved_and_wiped(
     connector: Connector, sandbox: RunningSandbox, env: dict[str, str]
 ) -> None:
-    """The provider is told in its own way, an old refresh token is refused, and nothing secret is left."""
+    """The grant is revoked in the provider's own way, a refresh is refused, and no token is left."""
     connect(connector, sandbox)
     page = PageVisitor(sandbox)
     done = connector.revoke(PRACTICE, removal=Removal(remove=page))
@@ -126,7 +126,7 @@ def test_an_unknown_practice_is_told(connector: Connector) -> None:
 def test_a_grant_that_is_still_honoured_is_a_failure(
     connector: Connector, sandbox: RunningSandbox, env: dict[str, str]
 ) -> None:
-    """Done by hand it is said, and it was not: the newest tokens are kept, and the failure says so."""
+    """If the removal by hand did not happen, the newest tokens are kept, and the error says so."""
     connect(connector, sandbox)
     before = refresh_token(env)
     with pytest.raises(GrantStillHonouredError, match="a refresh succeeded") as failure:
@@ -228,7 +228,7 @@ def run(connector: Connector, removal: Removal) -> Revocation | Exception:
 def test_an_interrupted_visit_goes_on(
     classic: RunningSandbox, store_url: str, interruption: BaseException
 ) -> None:
-    """Whatever ends the visit to the page, the state is `revoking` and the same call finishes it."""
+    """However the visit to the page ends, the state is `revoking`, and the same call finishes it."""
 
     def fail() -> None:
         raise interruption
@@ -355,7 +355,7 @@ def test_what_will_be_cut_off_is_named(connector: Connector, sandbox: RunningSan
 def test_revoking_while_others_refresh(
     connector: Connector, sandbox: RunningSandbox, env: dict[str, str]
 ) -> None:
-    """Whoever refreshes at the same time, in whatever process, in the end nobody has a token."""
+    """If other processes refresh at the same time, nobody has a token in the end."""
     connect(connector, sandbox)
     stop, unexpected = threading.Event(), []
 
@@ -477,7 +477,7 @@ def test_other_processes_hear_of_it_within_seconds(env: dict[str, str], sandbox:
 
 
 def test_progress_names_each_part(connector: Connector, sandbox: RunningSandbox) -> None:
-    """Whoever waits is told of each step as it is done."""
+    """Each step is reported as it is done."""
     connect(connector, sandbox)
     steps: list[str] = []
     connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(sandbox), progress=steps.append))

@@ -87,7 +87,7 @@ def test_consent(page: Page, request: pytest.FixtureRequest, generation: str, sc
 
 
 def test_popup(page: Page, classic: RunningSandbox) -> None:
-    """The login opens a window; consent and redirect happen in it, and the page says where to go on."""
+    """The login opens a window; consent and redirect happen in it, and the first page names that window."""
     classic.set_scenarios("popup")
     page.goto(classic.authorization_url())
     with page.expect_popup() as opened:

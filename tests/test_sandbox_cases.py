@@ -24,7 +24,7 @@ def pair(api: MetadataApi, case_id: str) -> tuple[str, str | None]:
 
 
 def test_workflow_of_the_article(classic: RunningSandbox, workflow: Workflow) -> None:
-    """Each step leaves the status of the article; a new design after a rejection leaves it as it is."""
+    """Each step sets the article's status; a new design after a rejection does not change it."""
     api = MetadataApi(classic)
     (case_id,) = workflow.send()
     story = [pair(api, case_id)]
@@ -167,7 +167,7 @@ def test_servers_lie_if_told_so(classic: RunningSandbox, scenario: str, servers:
 
 
 def test_status_nobody_knows(classic: RunningSandbox, workflow: Workflow) -> None:
-    """Whatever status can be set, to see what a client makes of it."""
+    """Any status can be set, to see how a client treats it."""
     (case_id,) = workflow.send()
     workflow.act(case_id, "status", state="Shipped", state_flag=None)
     assert pair(MetadataApi(classic), case_id) == ("Shipped", None)

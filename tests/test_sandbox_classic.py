@@ -281,7 +281,7 @@ def test_applications_are_the_account_s_own(sandbox: RunningSandbox) -> None:
 
 
 def test_wrong_password_stays_on_the_login_page(sandbox: RunningSandbox) -> None:
-    """A wrong password is said on the page, and nobody is signed in."""
+    """A wrong password is reported on the page, and nobody is signed in."""
     person = Visitor(sandbox)
     page = person.sign_in(sandbox.authorization_url(), SignIn(sandbox.practice.username, "wrong"))
     assert "The email or password is not correct." in page.text
@@ -344,7 +344,7 @@ def test_unsupported_response_type_goes_back(sandbox: RunningSandbox) -> None:
 
 @pytest.mark.parametrize("header", ["Basic", "Basic !", "Basic /w==", "Bearer b3JtY28tc2FuZGJveDp4"])
 def test_malformed_credentials_are_wrong_ones(sandbox: RunningSandbox, header: str) -> None:
-    """Whatever is in the header, the answer is invalid_client."""
+    """Any malformed header is answered with invalid_client."""
     form = {"grant_type": "authorization_code", "code": "x"}
     url, headers = f"{sandbox.url}/oauth/token", {"Authorization": header}
     assert refusal(requests.post(url, data=form, headers=headers, timeout=TIMEOUT)) == (401, "invalid_client")

@@ -92,7 +92,7 @@ def test_cancel_answers_access_denied_with_issuer(sandbox: RunningSandbox) -> No
     ],
 )
 def test_bad_request_ends_on_the_error_page(sandbox: RunningSandbox, change: dict[str, str]) -> None:
-    """Whatever is wrong with a request, the browser ends on /home/error and does not come back."""
+    """A request with any fault ends on /home/error, and the browser does not come back."""
     url = sandbox.authorization_url(**({"scope": SCOPE, **PKCE} | change))
     page = requests.get(url, timeout=TIMEOUT)
     assert urlsplit(page.url).path == "/home/error"

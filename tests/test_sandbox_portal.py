@@ -176,7 +176,7 @@ def test_either_side_may_delete(sandbox: RunningSandbox) -> None:
     ],
 )
 def test_refusals_of_the_connections_api(sandbox: RunningSandbox, path: str) -> None:
-    """What cannot be is answered 400 with a sentence."""
+    """An impossible request is answered with 400 and a sentence."""
     api = Api(sandbox, sandbox.practice)
     api.request(AMERICAS.id)
     answer = api.call("POST", path.format(me=api.me, lab=AMERICAS.id))

@@ -21,7 +21,7 @@ def sandbox(classic: RunningSandbox) -> RunningSandbox:
 
 
 def test_deny(sandbox: RunningSandbox) -> None:
-    """Whatever is pressed, the answer is access_denied."""
+    """The answer is access_denied, whichever button is pressed."""
     sandbox.set_scenarios("deny")
     query = query_of(redirect_url(sandbox, state="s"))
     assert (query["error"], query["state"]) == ("access_denied", "s")
@@ -210,7 +210,7 @@ def test_revoked_from_the_start(sandbox: RunningSandbox) -> None:
 
 
 def test_other_account(sandbox: RunningSandbox) -> None:
-    """Whoever signs in, the token is the other practice's."""
+    """The token is the other practice's, whichever account signs in."""
     sandbox.set_scenarios("other-account")
     assert me(sandbox, connected(sandbox)).json()["Email"] == sandbox.other_practice.username
 

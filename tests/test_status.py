@@ -103,7 +103,7 @@ def test_second_rejection_cannot_be_told_from_an_update() -> None:
 
 
 def test_label_alone_leaves_open_who_acted() -> None:
-    """Without earlier versions, nobody is said to have approved or sent anything."""
+    """Without earlier versions, no event says that somebody approved or sent anything."""
     approved = read_change(None, version(5, "Designed approved", "a"), gap=True)
     rejected = read_change(None, version(5, "Designed rejected", "a"), gap=True)
     assert (approved.event, approved.side) == ("status_changed", None)
@@ -126,7 +126,7 @@ def test_missing_versions_in_between_are_not_guessed() -> None:
     "labels", [("Scanned rejected",), ("Designed approved/a", "Manufactured"), ("Foo bar",)]
 )
 def test_unknown_status_passes_through(labels: Any) -> None:
-    """A pair that the article does not have is passed on as it is, with nobody blamed."""
+    """A pair that is not in the article's table is passed on unchanged, without an actor."""
     last = play("Scanned sent", *labels)[-1]
     assert (last.event, last.side, last.after.status) == ("status_changed", None, CaseStatus.OTHER)
     assert last.after.label == labels[-1]

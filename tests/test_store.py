@@ -77,7 +77,7 @@ def test_get_nothing_stored(store: Store) -> None:
 
 @pytest.mark.parametrize("practice_id", HOSTILE)
 def test_put_round_trip(store: Store, practice_id: str) -> None:
-    """What is stored comes back equal, whatever the practice is called."""
+    """A connection is read as it was stored, whatever the practice id."""
     account = Account(id="u-1", email="dr@example.invalid", name="Dr. Müller", region="europe")
     tokens = replace(token_set("p", clock=store.clock), scope="api offline_access")
     put(store, practice_id, tokens=tokens, account=account, lab_state="active", lab_email="lab@x")
@@ -148,7 +148,7 @@ def test_connections_in_order(store: Store) -> None:
     ],
 )
 def test_what_needs_attention(store: Store, columns: dict[str, Any], needs: bool) -> None:
-    """What is broken, unfinished, or failing for an hour or without a token, is for a person to look at."""
+    """A connection that is broken, unfinished, or failing for an hour or without a token needs attention."""
     put(store, "p", **columns)
     assert [found.practice_id for found in store.overview.connections(needs_attention=True)] == ["p"] * needs
     assert store.overview.summary().needs_attention == needs
@@ -172,7 +172,7 @@ def test_practices_of_account(store: Store) -> None:
 
 
 def test_due_most_urgent_first(store: Store) -> None:
-    """What ends soon is due; what cannot be renewed, is dead or waits for its time is not."""
+    """A token that ends soon is due; one that cannot be renewed, is dead or is in a backoff is not."""
     for name, age in (("later", 3000), ("late", 3500), ("dead", 3400), ("waits", 3400), ("ended", 4000)):
         put(store, name, age=age)
     store.grants.change(row_of(store, "dead"), {"state": "needs_repair", "due_at": None})
@@ -189,7 +189,7 @@ def test_due_most_urgent_first(store: Store) -> None:
 
 
 def test_due_of_tokens_that_live_for_weeks(store: Store) -> None:
-    """A token that is said to live longer than a day is looked at again within an hour."""
+    """A token with a stated life over a day is looked at again within an hour."""
     put(store, "p", age=1900, lifetime=3_600_000)
     put(store, "q", age=1900, lifetime=80_000)
     assert store.overview.due(1690) == []
@@ -215,7 +215,7 @@ def test_due_at_once_if_a_clock_was_wrong(store: Store) -> None:
 
 
 def test_a_refresh_that_fails_is_no_lag(store: Store) -> None:
-    """What cannot be refreshed does not have a monitor call for more runs."""
+    """A token that cannot be refreshed does not count as lag."""
     put(store, "p", age=4000, failures=3)
     assert (store.overview.summary().overdue, store.overview.summary().lag) == (0, 0.0)
 
@@ -348,7 +348,7 @@ def test_many_threads_share_one_store(url: str) -> None:
 
 
 def test_lease_is_for_one_process(store: Store, url: str, clock: ManualClock) -> None:
-    """What one process at a time may do is refused to the others until it is done, or its time is over."""
+    """A lease that one process has is refused to the others until it is given back or has ended."""
     other = store_at(url, clock=clock)
     with hold_lease(store.database, "something", 60):
         with pytest.raises(StoreLockedError, match="something"), hold_lease(other.database, "something", 60):

@@ -222,7 +222,7 @@ def test_a_journal_beside_what_ones_own_link_leads_to(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", ["-reserve"])
 @pytest.mark.parametrize("hard", [True, False], ids=["hard link", "symbolic link"])
 def test_a_planted_link_is_not_written_through(tmp_path: Path, suffix: str, hard: bool) -> None:
-    """What a link under the name of a file beside the store leads to stays as it is."""
+    """The target of a link under the name of a file beside the store stays as it is."""
     target = tmp_path / "precious"
     target.write_text("precious")
     target.chmod(0o600)
@@ -238,7 +238,7 @@ def test_a_planted_link_is_not_written_through(tmp_path: Path, suffix: str, hard
 @posix
 @pytest.mark.parametrize("suffix", ["-reserve"])
 def test_a_planted_link_that_leads_nowhere_makes_nothing(tmp_path: Path, suffix: str) -> None:
-    """No file is made where a planted link leads to."""
+    """No file is made at the target of a planted link."""
     (tmp_path / f"store.db{suffix}").symlink_to(tmp_path / "nowhere")
     store = store_at(f"sqlite:///{tmp_path / 'store.db'}")
     with pytest.raises(StoreUnavailableError):
@@ -249,7 +249,7 @@ def test_a_planted_link_that_leads_nowhere_makes_nothing(tmp_path: Path, suffix:
 
 @posix
 def test_looking_for_room_writes_through_no_link(tmp_path: Path) -> None:
-    """What a link beside the store leads to stays as it is when an error is looked into."""
+    """The target of a link beside the store stays as it is when an error is looked into."""
     (tmp_path / "precious").write_text("precious")
     (tmp_path / "store.db-probe").symlink_to("precious")
     failed = sqlite3.OperationalError("disk I/O error")
@@ -316,7 +316,7 @@ def test_a_store_without_its_own_record_is_damaged(url: str) -> None:
 
 @pytest.mark.parametrize("keys", [None, OTHER_KEY], ids=["none given", "another given"])
 def test_a_source_of_the_key_that_is_none_is_an_error_of_ours(url: str, keys: str | None) -> None:
-    """Whatever the database says of the key's source, the error is about the key."""
+    """An odd key source in the database leads to an error about the key."""
     store = opened(url, KEY)
     execute(store, "UPDATE ormco_store SET key_source = 'the attacker'")
     store.close()

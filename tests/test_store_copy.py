@@ -62,7 +62,7 @@ def test_everything_is_copied(stores: tuple[Store, Store]) -> None:
 
 
 def test_the_copy_goes_on_by_itself(stores: tuple[Store, Store]) -> None:
-    """What is stored in the copy gets the next number of the record; the source does not change."""
+    """A new event in the copy gets the next number of the record; the source does not change."""
     source, target = stores
     copied(source, target)
     before = source.audit.events(last=True, limit=1)[0].sequence
@@ -103,7 +103,7 @@ def test_a_copy_follows_what_has_changed(stores: tuple[Store, Store]) -> None:
 
 
 def test_another_store_is_not_overwritten(stores: tuple[Store, Store]) -> None:
-    """A target that has connections of its own is refused, and stays as it is."""
+    """A target that has connections of its own is refused, and is not changed."""
     source, target = stores
     put(target, "practice-42")
     with pytest.raises(StoreError, match="of its own"):
@@ -112,7 +112,7 @@ def test_another_store_is_not_overwritten(stores: tuple[Store, Store]) -> None:
 
 
 def test_no_table_is_forgotten(stores: tuple[Store, Store]) -> None:
-    """Whatever table the schema gets has to be copied, or to be named as one that is not."""
+    """Every table of the schema is copied, or named as one that is not."""
     target = stores[1]
     target.database.open()
     sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'ormco%'"

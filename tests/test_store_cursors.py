@@ -41,7 +41,7 @@ def test_watch_that_never_began(store: Store) -> None:
 
 
 def test_cursor_is_kept(store: Store, url: str) -> None:
-    """What was put is there for the next process, and the later one counts."""
+    """A cursor is kept for the next process, and a later one replaces it."""
     store.watches.put_cursor("default", "Zahnärzte & Söhne", CURSOR)
     later = replace(CURSOR, read_from=NOW + timedelta(hours=1))
     store.watches.put_cursor("default", "Zahnärzte & Söhne", later)
@@ -70,7 +70,7 @@ def test_case_never_goes_back(store: Store) -> None:
 
 
 def test_forgetting_a_practice_forgets_its_cursors(store: Store) -> None:
-    """What is deleted of a practice includes how far it was followed; the others stay."""
+    """Forgetting a practice deletes its cursors; those of others stay."""
     for practice_id in ("maple", "linden"):
         put(store, practice_id)
         store.watches.put_cursor("default", practice_id, CURSOR)

@@ -35,7 +35,7 @@ def test_claim_is_for_one(store: Store) -> None:
 
 
 def test_claim_by_threads_at_once(store: Store) -> None:
-    """However many try at the same moment, one has it."""
+    """One of any number of simultaneous claims succeeds."""
     row = put(store, "p")
     claims: list[Row | None] = []
     threads = [
@@ -74,7 +74,7 @@ def test_lease_of_a_dead_process(store: Store) -> None:
 
 @pytest.mark.parametrize("ahead", [86_400.0, 86_400.0 * 365 * 80])
 def test_times_from_a_wrong_clock(store: Store, ahead: float) -> None:
-    """What was stored while a clock was ahead is not believed once it is right: token, lease and backoff."""
+    """Times that were stored while a clock was ahead are not trusted later: of token, lease and backoff."""
     row = put(store, "p", refreshed_at=FromNow(ahead), expires_at=FromNow(ahead + 3600))
     assert not row.lasts()
     waiting = store.grants.change(row, {"retry_at": FromNow(ahead)})
@@ -182,7 +182,7 @@ def test_settle_brings_nothing_back(store: Store) -> None:
 
 
 def test_settle_keeps_the_lab(store: Store) -> None:
-    """What others record of the lab connection meanwhile stays."""
+    """A change of the lab connection that others record meanwhile stays."""
     claimed = store.grants.claim(put(store, "p"), LEASE)
     assert claimed is not None
     put_lab = {"lab_state": "active", "lab_email": "lab@ormco.test"}
@@ -288,7 +288,7 @@ def test_promote_only_what_was_read(store: Store) -> None:
 
 
 def test_one_account_is_one_practices(store: Store) -> None:
-    """Of practices that are connected to one account at the same moment, one is, unless that is allowed."""
+    """If practices are connected to one account at once, one of them is, unless sharing is allowed."""
     account = Account(id="u-1")
     new = [put_unverified(store, name) for name in ("p", "q", "r")]
     alone = account_columns(account) | {"account_shared": 0}

@@ -27,7 +27,7 @@ def test_a_valid_token_is_what_the_row_says(store: Store) -> None:
 
 
 def test_what_needs_something_done_is_not_held(store: Store) -> None:
-    """Whoever has no valid token, is not connected or has a new grant is left to the whole row."""
+    """The short query finds nothing for a practice without a valid token or state, or with a new grant."""
     put(store, "ended", age=3700)
     put(store, "future", refreshed_at=9e9, expires_at=9e9 + 3600)
     put(store, "degraded", state="degraded")

@@ -283,7 +283,7 @@ def test_prepared_statements_that_the_server_has_no_more(store: Store, change: s
 
 @pytest.mark.parametrize(("kind", "is_prepared"), [("postgresql", True), ("pgbouncer", False)])
 def test_prepared_statements_are_the_servers_own(kind: str, is_prepared: bool, tmp_path: Path) -> None:
-    """Statements are prepared where sessions are the server's own, and never through a pooler."""
+    """Statements are prepared if sessions are the server's own, and never through a pooler."""
     store = store_at(fresh_url(kind, tmp_path))
     put(store, "p")
     for _ in range(5):
@@ -315,7 +315,7 @@ def test_few_sessions_a_process(store: Store, admin: psycopg.Connection[tuple[ob
 
 
 def test_durable_whatever_the_server_says(own_server: PostgresServer) -> None:
-    """A commit is synced even where the server is set to tell of it before."""
+    """A commit is synced even if the server is set to answer before that."""
     own_server.sql("postgres", "ALTER SYSTEM SET synchronous_commit = off")
     own_server.stop()
     own_server.start()
@@ -373,7 +373,7 @@ def test_a_schema_of_its_own(url: str, admin: psycopg.Connection[tuple[object, .
 
 @pytest.mark.parametrize("schema", ["", "a%2Cb", "a%20b", "x%27", "%2Dc"])
 def test_a_schema_that_is_no_name(url: str, schema: str) -> None:
-    """What could be more than one name is refused before anything is opened."""
+    """A schema that could be more than one name is refused before anything is opened."""
     with pytest.raises(SettingError, match="schema"):
         store_at(f"{url}&schema={schema}")
 

@@ -155,7 +155,7 @@ def test_step_may_take_longer_than_any_call(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 def test_index_whose_build_was_interrupted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What an interrupted build has left is removed, and the index is built."""
+    """The rest of an interrupted build is removed, and the index is built."""
     store = store_at(fresh_url("postgresql", tmp_path))
     store.check()
     run(store, "CREATE INDEX ormco_half ON ormco_connections (reason)")
@@ -198,7 +198,7 @@ def upgraded(kind: str, tmp_path: Path) -> Store:
 
 
 def test_upgrade_keeps_every_connection(upgraded: Store) -> None:
-    """What earlier releases have stored of each practice is there, in the state it was in."""
+    """Each practice that an earlier release stored is there, in the state it was in."""
     found = {each.practice_id: (each.state.value, each.reason) for each in upgraded.overview.connections()}
     assert found == {
         "both": ("connected", "account_unread"),

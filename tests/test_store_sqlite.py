@@ -65,7 +65,7 @@ def test_open_store_does_nothing(path: Path) -> None:
     ],
 )
 def test_open_store_path(url: str, expected: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The path is absolute, relative or in the home folder, and taken as it is."""
+    """The path is absolute, relative or in the home folder, and used unchanged."""
     monkeypatch.chdir(tmp_path)
     facts = store_at(url).facts()
     assert facts["path"] == expected.format(cwd=tmp_path, home=Path.home())
@@ -195,7 +195,7 @@ def test_busy_for_too_long(path: Path, store: Store) -> None:
 
 
 def test_busy_for_a_while(path: Path, store: Store) -> None:
-    """Another program that writes is waited for in real time, whatever the time is said to be."""
+    """The wait for another program that writes is in real time, whatever a test's clock says."""
     writer = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     writer.execute("BEGIN IMMEDIATE")
     done = threading.Timer(0.7, writer.close)
@@ -254,7 +254,7 @@ def test_disk_that_fills_up_during_the_call(tmp_path: Path) -> None:
     ],
 )
 def test_reading_on_a_full_disk(tmp_path: Path, scenario: str, wrote: str) -> None:
-    """What is stored is shown and handed out while the disk is full; the reserve is for writes alone."""
+    """Stored tokens are shown and handed out while the disk is full; the reserve is for writes alone."""
     found = "{'connected': 2}, at-fresh-0, wrote: "
     assert _on_a_small_disk(tmp_path, scenario) == found + wrote
 
@@ -262,7 +262,7 @@ def test_reading_on_a_full_disk(tmp_path: Path, scenario: str, wrote: str) -> No
 @posix
 @pytest.mark.skipif(os.name == "posix" and os.getuid() == 0, reason="root may write anywhere")
 def test_read_only_store(path: Path, store: Store) -> None:
-    """A store that may only be read is found out before anything is spent."""
+    """A read-only store is detected before anything is spent."""
     store.close()
     path.chmod(0o400)
     path.parent.chmod(0o500)

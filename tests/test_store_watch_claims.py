@@ -101,7 +101,7 @@ def test_revoked_practices_are_in_nobody_s_way(store: Store) -> None:
 
 
 def test_claimed_practice_is_nobody_else_s(store: Store, url: str) -> None:
-    """What one process has claimed no other gets, until it is settled and due again."""
+    """A practice that one process has claimed is no other's until it is settled and due again."""
     connect(store, "maple")
     store.watch_claims.enrol(EVERYBODY)
     (mine,) = claim(store)

@@ -196,7 +196,7 @@ def test_an_endless_paste_is_swallowed() -> None:
 
 @posix
 def test_waiting_has_an_end() -> None:
-    """Whoever pastes nothing is not waited for longer than asked."""
+    """The wait for a paste ends at the time limit."""
     with person(timeout=0.2) as someone:
         assert someone.leaves()[0] == 1
         someone.sees(NobodyActedError.__name__.encode())

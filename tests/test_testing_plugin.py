@@ -49,7 +49,7 @@ STAGING = {"ORMCO_PROVIDER": "communicate-staging"}
 
 @dataclass(frozen=True)
 class Run:
-    """What a run of pytest printed, and how it ended."""
+    """The output and the exit status of a run of pytest."""
 
     stdout: str
     stderr: str

@@ -45,7 +45,7 @@ NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 
 class FakeClock(Clock):
-    """Time that stands still."""
+    """A clock that does not move."""
 
     def time(self) -> float:
         return NOW.timestamp()
@@ -91,7 +91,7 @@ CALLS: dict[str, Callable[[TokenEndpoint], object]] = {
 
 
 def outcome(given: Answer, what: str = "refresh", **settings: Any) -> ConnectorError | TokenSet | None:
-    """What becomes of an answer to an exchange, a refresh or a revocation."""
+    """The result of an answer to an exchange, a refresh or a revocation."""
     with serving(given, **settings) as (_, speaking):
         try:
             if what == "exchange":
@@ -133,7 +133,7 @@ def test_the_redirect_uri_is_repeated_byte_for_byte(redirect_uri: str) -> None:
 
 
 def test_the_pkce_verifier_goes_along_where_there_is_one() -> None:
-    """A verifier is sent as it is; without one there is no such field."""
+    """A verifier is sent unchanged; without one there is no such field."""
     with serving(json_answer(TOKENS)) as (server, speaking):
         exchange(speaking, code_verifier="v-._~0")
         exchange(speaking)
@@ -144,7 +144,7 @@ def test_the_pkce_verifier_goes_along_where_there_is_one() -> None:
 @pytest.mark.parametrize("what", ["exchange", "refresh", "revoke"])
 @pytest.mark.parametrize("encoding", ["raw", "rfc6749"])
 def test_basic_authentication_is_encoded_as_the_provider_reads_it(what: str, encoding: str) -> None:
-    """Raw is sent as it is in UTF-8; RFC 6749 §2.3.1 is percent-encoded; the body holds neither."""
+    """Raw is sent in UTF-8 unchanged; RFC 6749 §2.3.1 is percent-encoded; the body holds neither."""
     with serving(json_answer(TOKENS), basic_encoding=encoding) as (server, speaking):
         CALLS[what](speaking)
     scheme, _, pair = server.requests[0].headers["Authorization"].partition(" ")
@@ -262,7 +262,7 @@ def test_an_answer_that_is_not_whole_may_be_lost(name: str, what: str) -> None:
     ],
 )
 def test_a_refusal_comes_as_its_error(given: bytes, what: str, expected: type[ConnectorError]) -> None:
-    """What an answer means is read in one place, whatever was asked; see test_token_response."""
+    """A refusal raises the error that test_token_response tests, whichever call it answers."""
     assert isinstance(outcome(given, what), expected)
 
 

@@ -25,7 +25,7 @@ NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 
 def outcome(given: bytes, what: str = "refresh") -> ConnectorError | TokenSet:
-    """What becomes of an answer to an exchange or a refresh."""
+    """The result of an answer to an exchange or a refresh."""
     response = as_response(given)
     try:
         tokens = granted(response, received_at=NOW)
@@ -36,7 +36,7 @@ def outcome(given: bytes, what: str = "refresh") -> ConnectorError | TokenSet:
 
 
 def revoked(given: bytes, hint: str = "refresh_token") -> ConnectorError | None:
-    """What becomes of an answer to a revocation."""
+    """The result of an answer to a revocation."""
     return revocation_refusal(as_response(given), hint=hint, now=NOW.timestamp())
 
 
@@ -117,7 +117,7 @@ def test_a_full_answer_becomes_a_token_set() -> None:
     ids=lambda value: value.rpartition(b"\r\n")[2][:60].decode("latin-1"),
 )
 def test_a_granted_token_is_never_thrown_away(given: bytes, what: str) -> None:
-    """Whatever is odd about the rest of an answer, its access token is kept."""
+    """The access token of an answer is kept, however odd the rest is."""
     tokens = outcome(given, what)
     assert isinstance(tokens, TokenSet)
     assert tokens.access_token == "AT-made-up"
@@ -323,7 +323,7 @@ def test_a_refusal_says_who_refused_what(name: str, what: str, words: str) -> No
 
 
 def test_a_dead_grant_has_its_next_step() -> None:
-    """What to do is said with it."""
+    """A dead grant's error says what to do next."""
     error = outcome(json_answer({"error": "invalid_grant"}, 400))
     assert isinstance(error, GrantRefusedError)
     assert error.hint == "The practice has to give access again."
@@ -369,7 +369,7 @@ def test_a_revocation_succeeds_with_any_success(status: int) -> None:
 
 @pytest.mark.parametrize("name", ["text 500", "307", "empty 429", "captive portal"])
 def test_a_revocation_that_may_not_have_happened_is_an_outage(name: str) -> None:
-    """Whatever is not a success leaves the token alive as far as anybody knows."""
+    """Any answer but a success is an outage: the token may be alive."""
     assert isinstance(revoked(UNAVAILABLE[name]), ProviderUnavailableError)
 
 

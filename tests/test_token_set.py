@@ -84,7 +84,7 @@ def test_a_json_web_token_tells_its_own_end(exp: object, expires_at: datetime | 
 
 
 def test_the_shortest_life_that_is_told_counts() -> None:
-    """A life in milliseconds is seen where the access token itself tells it, by the issuer's own clock."""
+    """A life in milliseconds is noticed if the access token itself has its times, by the issuer's clock."""
     issued = NOW.timestamp() - 86400  # our clock is a day ahead
     token = jwt(iat=issued, exp=issued + 3600)
     assert read(access_token=token, expires_in=3_600_000).expires_at == NOW + timedelta(hours=1)
@@ -135,7 +135,7 @@ def test_a_scope_is_kept_as_granted(scope: object, kept: str | None) -> None:
 
 @given(st.dictionaries(st.sampled_from(["expires_in", "refresh_token", "scope", "id_token", "x"]), values))
 def test_nothing_beside_the_access_token_can_lose_it(answer: dict[str, object]) -> None:
-    """Whatever else an answer holds, its access token is kept, and the expiry lies ahead."""
+    """The access token of an answer is kept, whatever else it holds, and its expiry lies ahead."""
     tokens = read(**answer)
     assert tokens.access_token == "AT"
     assert tokens.expires_at is None or tokens.expires_at >= NOW
@@ -143,7 +143,7 @@ def test_nothing_beside_the_access_token_can_lose_it(answer: dict[str, object]) 
 
 @given(st.text())
 def test_claims_of_any_text_are_a_table(token: str) -> None:
-    """What is no JSON Web Token has no claims, and breaks nothing."""
+    """A text that is no JSON Web Token has no claims, and raises nothing."""
     assert isinstance(jwt_claims(token), dict)
     assert isinstance(jwt_claims(f"a.{token}.c"), dict)
 

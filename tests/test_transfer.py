@@ -112,7 +112,7 @@ def test_weak_validator_begins_anew(validator: Any) -> None:
 
 @pytest.mark.parametrize("sha1", [None, SHA1], ids=["no SHA-1", "SHA-1"])
 def test_file_that_comes_packed_is_unpacked(sha1: Any) -> None:
-    """A proxy may pack what it was asked for as it is; its length is that of the packed file."""
+    """A proxy may pack a file that was requested unpacked; the stated length is then the packed one's."""
     packed = gzip.compress(OLD)
     assert fetch(answer(packed, Content_Encoding="gzip"), sha1=sha1) == OLD
     tags = {"Content_Encoding": "gzip", "ETag": '"v1"'}
@@ -154,7 +154,7 @@ def test_wrong_size_is_not_accepted() -> None:
 
 
 def test_sha1_finds_out_a_mix() -> None:
-    """What an earlier attempt left is used, and thrown away if the whole is not what the provider states."""
+    """The part of an earlier attempt is used, and thrown away if the whole has another SHA-1 than stated."""
     assert fetch(part(OLD, 400), sha1=SHA1, left=OLD[:400]) == OLD
     assert fetch(part(OLD, 400), answer(OLD), sha1=SHA1, left=NEW[:400]) == OLD
     with pytest.raises(ProviderUnavailableError, match="damaged twice"):

@@ -61,7 +61,7 @@ def test_partner_of_a_connection(row: dict[str, Any], seen: tuple[str, str, bool
 
 @pytest.mark.parametrize("body", [[], "x", {}, {"Id": ""}, ME | {"Connections": None}])
 def test_odd_account(body: object) -> None:
-    """What is not a user is not taken for one; one without connections has none."""
+    """An answer that is no user is not taken for one; a user without connections has none."""
     with answering(json_answer(body)) as server:
         if isinstance(body, dict) and body.get("Id"):
             assert api(server).me().connections == ()

@@ -41,7 +41,7 @@ def connector(classic: RunningSandbox, tmp_path: Path) -> Iterator[Any]:
 
 
 def look(connector: Connector, *practices: Any, plan: Any = ONCE) -> Any:
-    """What one look at the practices brings."""
+    """The events of one look at the practices."""
     seen: list[Any] = []
     connector.cases.watch(practices or ["maple"], seen.append, plan=plan)
     return seen
@@ -166,7 +166,7 @@ def test_handler_that_always_fails_is_told(workflow: Workflow, connector: Connec
 
 
 def test_another_process_goes_on(classic: RunningSandbox, workflow: Workflow, tmp_path: Path) -> None:
-    """A new connector on the same store goes on where the first was."""
+    """A new connector on the same store goes on from the first one's position."""
     (case_id,) = workflow.send()
     with connected(classic, tmp_path, maple=classic.practice) as first:
         assert len(look(first)) == 1
@@ -213,7 +213,7 @@ def test_order_holds_while_cases_change(workflow: Workflow, connector: Connector
 def test_odd_servers_lose_nothing(
     classic: RunningSandbox, workflow: Workflow, connector: Connector, scenario: str
 ) -> None:
-    """Whatever the server leaves out or adds, every event is reported."""
+    """Every event is reported, whatever the server leaves out or adds."""
     classic.set_scenarios(scenario)
     (case_id,) = workflow.send()
     got = look(connector)

@@ -91,7 +91,7 @@ def test_once_looks_at_everybody_once(store: Store) -> None:
 
 
 def test_processes_share_a_round(store: Store, url: str) -> None:
-    """Whatever the number of processes, each practice is looked at once between them."""
+    """Any number of processes look at each practice once between them."""
     practices = [f"p-{number:03}" for number in range(60)]
     connect(store, *practices)
     looks: list[Any] = []
@@ -224,7 +224,7 @@ def test_lag_is_told_once() -> None:
 
 
 def test_lateness_from_before_does_not_count() -> None:
-    """What was overdue when the process began is no sign of too few workers."""
+    """A practice that was overdue when the process began is no sign of too few workers."""
     lags: list[Any] = []
     late = Lateness(interval=10.0, now=0.0, on_lag=lags.append)
     late.add(86400.0, now=1.0)

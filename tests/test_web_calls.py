@@ -92,7 +92,7 @@ def test_same_answer_while_the_first_call_is_just_taking_the_request(
 def test_answer_of_another_session_is_refused_however_often(
     connector: Connector, identity: RunningSandbox
 ) -> None:
-    """What one session completed is not shown to another one that hands in the same answer."""
+    """A response that one session completed shows nothing to another session that sends it again."""
     answer = answer_to(connector, identity, binding=SESSION)
     connector.complete(answer, binding=SESSION)
     for _ in range(2):
@@ -236,7 +236,7 @@ def test_observer_is_told_of_what_threads_and_sessions_do(
 
 
 def test_handler_of_a_watch_makes_calls_of_its_own(classic: RunningSandbox, tmp_path: Path) -> None:
-    """What a handler asks the library for is known by its own name, not by the watch's."""
+    """A call that a handler makes is reported under its own name, not the watch's."""
     calls: list[Call] = []
     plan = WatchPlan(once=True, since=datetime(2026, 1, 1, tzinfo=UTC))
     with connected(classic, tmp_path, maple=classic.practice) as connector:
@@ -282,7 +282,7 @@ def test_events_say_how_long_it_took_and_what_the_provider_answered(
 
 
 def test_observer_that_fails_harms_nothing(connector: Connector, identity: RunningSandbox) -> None:
-    """What it raises is logged, and the call goes on."""
+    """An observer's exception is logged, and the call goes on."""
     connector.on_call(lambda call: 1 / 0)
     assert connect(connector, identity).state == "connected"
 

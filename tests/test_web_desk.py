@@ -150,7 +150,7 @@ def test_no_to_the_account(browser: Browser, classic: RunningSandbox) -> None:
 def test_repair_of_a_dead_connection_is_a_link(
     browser: Browser, connector: Connector, classic: RunningSandbox
 ) -> None:
-    """What needs the practice's consent gives the link to send at once."""
+    """A repair that needs the practice's consent gives the link to send at once."""
     connect(connector, classic, PRACTICE)
     assert "Checked: nothing is wrong." in press(browser(), "repair").text
     kill_grant(connector, classic, PRACTICE)
@@ -184,7 +184,7 @@ def test_lab_and_cases(browser: Browser, connector: Connector, classic: RunningS
 
 
 def test_errors_are_told_on_the_page(browser: Browser, classic: RunningSandbox) -> None:
-    """What went wrong and what to do, in words; nothing that was pasted."""
+    """The page shows an error and its hint, and nothing that was pasted."""
     page = press(browser(), "paste", answer="https://evil.test/?code=made-up")
     assert 'role="alert"' in page.text
     assert "made-up" not in page.text
@@ -194,7 +194,7 @@ def test_errors_are_told_on_the_page(browser: Browser, classic: RunningSandbox) 
 
 
 def test_stranger_gets_nothing(browser: Browser) -> None:
-    """Whoever `authorize` does not know sees no page and can do nothing."""
+    """A person whom `authorize` does not know sees no page and can do nothing."""
     client = browser(())
     for path in ("", "list", "changes", "practice?id=x", "practice/cases?id=x", "practice/revoke?id=x"):
         assert client.get(f"/desk/{path}").status_code == 403
@@ -213,7 +213,7 @@ def test_stranger_gets_nothing(browser: Browser) -> None:
 def test_roles(
     browser: Browser, connector: Connector, classic: RunningSandbox, roles: tuple[Role], refused: list[str]
 ) -> None:
-    """What a person may not do has no button, and is refused if it is sent anyway."""
+    """An action that a person may not take has no button, and is refused if it is sent anyway."""
     connect(connector, classic, PRACTICE)
     client = browser()
     token = form_token(client)
@@ -242,7 +242,7 @@ def test_form_of_another_origin_or_session(browser: Browser) -> None:
 def test_answer_to_a_session_of_a_practice_is_refused_at_the_desk(
     browser: Browser, connector: Connector, classic: RunningSandbox
 ) -> None:
-    """What a practice's own browser began, nobody else completes."""
+    """A request that a practice's own browser began cannot be completed at the desk."""
     begun = connector.begin(PRACTICE, binding="a session's own secret")
     answer = Visitor(classic).authorize(begun.url)
     page = press(browser(), "paste", answer=answer)
@@ -270,7 +270,7 @@ def test_reconnect_revokes_and_gives_a_new_link(
 
 
 def test_reconnect_needs_both_roles(browser: Browser, connector: Connector, classic: RunningSandbox) -> None:
-    """Who may only take access back gets no link."""
+    """A person who may only revoke gets no link."""
     connect(connector, classic, PRACTICE)
     client = browser()
     token = form_token(client)
@@ -295,7 +295,7 @@ def test_list_has_the_next_step_as_a_button(
 
 
 def test_pages_name_no_command(browser: Browser, connector: Connector, classic: RunningSandbox) -> None:
-    """Who sits at a page has no terminal: what to do is said without one."""
+    """Advice on a page needs no terminal."""
     connect(connector, classic, PRACTICE)
     page = press(browser(), "removed")
     assert "still honours the grant" in page.text
@@ -314,7 +314,7 @@ def test_support_person_that_cannot_be(wrong: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("odd", [True, "Sam", {"name": "Sam", "roles": ["view"]}])
 def test_odd_answer_of_authorize_is_a_refusal(connector: Connector, odd: Any) -> None:
-    """What is no person has no roles."""
+    """An answer that is no person has no roles."""
     app = Flask("company")
     app.secret_key = "a server secret"
     app.register_blueprint(desk_pages(connector, authorize=lambda request: odd), url_prefix="/desk")

@@ -17,7 +17,7 @@ SECRET = b"a server secret, the same on every app server"
 
 
 def test_wsgi_application_below_a_prefix(connector: Connector, classic: RunningSandbox) -> None:
-    """Links and forms stay below the place where Django or a dispatcher mounts it."""
+    """Links and forms stay below the path at which Django or a dispatcher mounts it."""
     pages = practice_pages(connector, practice_of=lambda request: request.environ["practice"])
     client = Client(wsgi_app(pages, secret=SECRET))
     options = {"base_url": "http://app.test/3shape", "environ_overrides": {"practice": "practice-42"}}

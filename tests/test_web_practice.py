@@ -89,7 +89,7 @@ def test_connect_by_callback(browser: Browser, classic: RunningSandbox) -> None:
 
 
 def test_connect_by_paste(browser: Browser, classic: RunningSandbox) -> None:
-    """Whatever was copied from the other tab is taken, within a sentence too."""
+    """Any copy of the address from the other tab is accepted, within a sentence too."""
     client = browser()
     url = press(client, "connect-elsewhere").location
     page = press(client, "paste", answer=f"It says <{Visitor(classic).authorize(url)}>, ok?")
@@ -126,7 +126,7 @@ def test_dead_connection_is_repaired_by_consent(
 
 
 def test_disconnect_with_proof(browser: Browser, connector: Connector, classic: RunningSandbox) -> None:
-    """The steps are shown; who says "removed" too early is told so; then the tokens are deleted."""
+    """The steps are shown; "removed", if pressed too early, is refused; then the tokens are deleted."""
     connect(connector, classic, PRACTICE)
     client = browser()
     asked = client.get("/3shape/disconnect").text
@@ -278,7 +278,7 @@ def test_headers_and_cookies(browser: Browser) -> None:
 
 
 def test_missing_secret_is_a_setting(connector: Connector) -> None:
-    """An application without a secret key is told what to set."""
+    """The error for an application without a secret key names the setting."""
     app = Flask("backend")
     app.register_blueprint(practice_pages(connector, practice_of=lambda request: PRACTICE))
     page = app.test_client().get("/")
@@ -287,7 +287,7 @@ def test_missing_secret_is_a_setting(connector: Connector) -> None:
 
 
 def test_damaged_paste_is_told_in_words(browser: Browser) -> None:
-    """What is wrong and what to do, on the page; nothing that was pasted is shown again."""
+    """The page shows the error and its hint, and nothing that was pasted."""
     page = press(browser(), "paste", answer="https://evil.test/?code=made-up")
     assert 'role="alert"' in page.text
     assert "made-up" not in page.text

@@ -27,7 +27,7 @@ def test_every_state_has_its_words(state: ConnectionState) -> None:
 
 
 def test_account_that_waits_is_no_outage() -> None:
-    """While a person is asked about the account, nothing is said of 3Shape not answering."""
+    """While a person is asked about the account, no message says that 3Shape does not answer."""
     waiting = replace(CONNECTION, state=ConnectionState.DEGRADED, reason="account_unconfirmed")
     assert describe(waiting).title == "Waiting for you"
     assert next_step(waiting) is NextStep.CONFIRM
@@ -49,7 +49,7 @@ def test_account_that_waits_is_no_outage() -> None:
     ],
 )
 def test_hint_on_a_page_names_no_command(hint: str, shown: str) -> None:
-    """What a person is to do stays; the command does not."""
+    """A hint on a page keeps its advice without the command."""
     assert page_hint(ConnectorError("it failed", hint=hint)) == shown
 
 

@@ -24,7 +24,7 @@ from tests.support.browsers import QUICK, SharedBrowser, need_browser
 
 @pytest.fixture(scope="session")
 def browser() -> str:
-    """The path of a browser; without one the test is skipped, and fails where tests are for good."""
+    """The path of a browser; without one the test is skipped, and in CI it fails."""
     return need_browser()
 
 
@@ -96,7 +96,7 @@ def pages() -> Iterator[AuthorizationPages]:
 
 @pytest.fixture
 def trap() -> Iterator[Trap]:
-    """What listens in place of the landing site; nothing may have come there in the end."""
+    """A server in place of the landing site, which nothing may have reached by the end of a test."""
     with landing_trap() as trap:
         yield trap
         assert trap.connections == 0

@@ -56,7 +56,7 @@ def removed(sandbox: RunningSandbox) -> int:
 
 
 def test_ormco_is_removed_and_seen_gone(remove: Remove, classic: RunningSandbox) -> None:
-    """What was listed is not any more; a second look finds nothing to remove."""
+    """Ormco is no longer listed, and a second visit finds nothing to remove."""
     allow(classic)
     assert remove(account=classic.practice.username)
     assert removed(classic) == 1
@@ -263,7 +263,7 @@ def test_reconnect_from_end_to_end(env: dict[str, str], classic: RunningSandbox)
 
 
 def test_repair_from_end_to_end(env: dict[str, str], classic: RunningSandbox) -> None:
-    """`ormco repair --headless` gives consent again in a fresh browser where the grant is dead."""
+    """`ormco repair --headless` gives consent again in a fresh browser if the grant is dead."""
     classic.set_scenarios("revoked")
     classic.set_scenarios()
     assert ormco(env, "repair", PRACTICE)["step"] == "consent"

@@ -110,7 +110,7 @@ def test_landing_site_that_is_down(capture: Capture, pages: AuthorizationPages) 
 def test_other_requests_to_the_landing_site_stay_here_too(
     capture: Capture, pages: AuthorizationPages, trap: Trap
 ) -> None:
-    """What a page of the provider loads or links from the landing site is no answer, and does not leave."""
+    """A resource of the landing site that the provider's page loads is no response, and not requested."""
     pages.target = f"{foreign(trap)}?{CODE}"
     parts = "<img src='{0}?code=1'><link rel=preconnect href='{0}'><a href='{0}about'>About</a>"
 

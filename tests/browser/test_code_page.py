@@ -58,21 +58,21 @@ def parser(chromium: Browser) -> Iterator[Parser]:
 
 @pytest.fixture(scope="module")
 def golden(parser: Parser) -> dict[str, list[Any]]:
-    """What the page makes of each text of the golden table."""
+    """The page's result for each text of the golden table."""
     texts = [row.values[0].text for row in (*ACCEPTED, *REFUSED)]
     return dict(zip(texts, parser(texts), strict=True))
 
 
 @pytest.mark.parametrize("row", ACCEPTED)
 def test_golden_paste_gives_the_same_code(row: Row, golden: dict[str, list[Any]]) -> None:
-    """Whatever is pasted, the page finds the code that `parse_redirect` finds."""
+    """The page finds in each paste the code that `parse_redirect` finds."""
     assert golden[row.text] == read_by_python(row.text)
     assert golden[row.text][0] == row.code
 
 
 @pytest.mark.parametrize("row", REFUSED)
 def test_golden_paste_is_refused_alike(row: Row, golden: dict[str, list[Any]]) -> None:
-    """What cannot be used is refused for the same reason, in the same words."""
+    """An unusable paste is refused for the same reason, in the same words."""
     assert golden[row.text] == read_by_python(row.text)
     assert golden[row.text][0] == row.error
 
@@ -300,7 +300,7 @@ def test_landing_page_says_that_access_was_not_allowed(
 def test_policy_lets_nothing_out(
     visitor: Page, site: tuple[str, list[tuple[str, str | None]]], act: str
 ) -> None:
-    """Whatever would run on the page can neither load nor send anything."""
+    """No script on the page can load or send anything."""
     visitor.set_content(code_page(REDIRECT_URI))
     script = f"address => {act}.then(() => 'done', () => 'blocked')"
     assert visitor.evaluate(script, f"{site[0]}leak") == "blocked"
@@ -308,7 +308,7 @@ def test_policy_lets_nothing_out(
 
 
 def test_landing_page_reads_pastes_too(visitor: Page, site: tuple[str, list[tuple[str, str | None]]]) -> None:
-    """Whoever has copied the address before it was gone can paste it."""
+    """An address that was copied before it was removed can be pasted."""
     visitor.goto(site[0])
     visitor.fill("#paste", URL)
     assert shown(visitor) == ("ok", None, DIALOG_CODE)

@@ -179,7 +179,7 @@ def remove_ormco(page: Page, example: Example) -> None:
 
 
 def message(page: Page) -> str:
-    """What the page says about the last step."""
+    """The page's message about the last step."""
     page.locator(".message").first.wait_for()
     return page.locator(".message").first.inner_text()
 
@@ -293,7 +293,7 @@ def test_repair_finds_nothing(session: Callable[..., Page], example: Example) ->
 
 
 def test_disconnect_with_proof(session: Callable[..., Page], example: Example) -> None:
-    """Access is gone only when 3Shape proves it: who says so too early is told what is left to do."""
+    """Access is gone only when 3Shape proves it; before that the page says which step is left."""
     page = session()
     connect(page, example)
     page.get_by_role("link", name="Disconnect").click()

@@ -135,7 +135,7 @@ def test_playwright_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_import_does_not_load_playwright() -> None:
-    """Whoever only imports the package does not pay for Playwright."""
+    """Importing the package does not load Playwright."""
     check = "import sys, connector.browser, connector.browser.pages; print('playwright' in sys.modules)"
     output = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout
     assert output.strip() == "False"

@@ -123,7 +123,7 @@ def test_guide_from_step_1_to_10(generation: str, connect: Connect) -> None:
 def test_3shape_does_not_give_a_code(
     scenario: str, error: type[ConnectorError], words: str, connect: Connect
 ) -> None:
-    """What goes wrong at 3Shape, in a tab of its own, is reported as what it is, and nothing is saved."""
+    """An error at 3Shape, in a tab of its own, is reported as that error, and nothing is saved."""
     with running_sandbox(scenarios=[scenario]) as sandbox:
         with pytest.raises(error, match=words):
             connect(sandbox.ormcodigital_url, redirect_uri=sandbox.redirect_uri, sign_ins=sign_ins(sandbox))
@@ -160,7 +160,7 @@ def test_link_that_leads_away_from_the_profile(connect: Connect) -> None:
 
 
 def test_browser_s_own_dialog(connect: Connect) -> None:
-    """What a page says in a dialog of the browser's own is read, too."""
+    """A message in a dialog of the browser's own is read, too."""
     saved = "<script>alert('Profile saved.'); location.replace('/')</script>"
     with serve_profile(update=saved) as pages:
         update = connect(pages.url, redirect_uri=REDIRECT_URI, sign_ins=ANYBODY)
@@ -214,7 +214,7 @@ def test_nobody_signs_in(connect: Connect, classic: RunningSandbox) -> None:
 def test_wrong_address(
     path: str | None, error: type[ConnectorError], connect: Connect, classic: RunningSandbox
 ) -> None:
-    """An address where OrmcoDigital is not, or nothing is, is reported with the setting to check."""
+    """An address without OrmcoDigital, or without any server, is reported with the setting to check."""
     url = f"{classic.url}/{path}" if path else "http://127.0.0.1:9/"
     with pytest.raises(error):
         connect(url, redirect_uri=classic.redirect_uri, sign_ins=ANYBODY)
@@ -318,7 +318,7 @@ def test_command(browser: str, classic: RunningSandbox) -> None:
 
 
 def test_command_without_settings() -> None:
-    """What is missing is named all at once."""
+    """All missing settings are named at once."""
     result = CliRunner().invoke(ormco, ["profile", "connect", "--headless"])
     assert result.exit_code == 10
     assert "ORMCO_DIGITAL_URL, ORMCO_DIGITAL_USERNAME, ORMCO_DIGITAL_PASSWORD, ORMCO_3SHAPE" in result.stderr

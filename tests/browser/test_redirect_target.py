@@ -86,7 +86,7 @@ def test_patterns_of_a_shared_place_are_literal() -> None:
     ],
 )
 def test_response_url(url: str, form: str, location: str | None, answer: str) -> None:
-    """The header's own bytes win where they are the same address; a form becomes a query."""
+    """The header's own bytes win if they are the same address; a form becomes a query."""
     assert response_url(url, form, location) == answer
 
 
@@ -95,6 +95,6 @@ def test_response_url(url: str, form: str, location: str | None, answer: str) ->
     ["urn:ietf:wg:oauth:2.0:oob", "ormco://callback", "https:///x", "http://[::1", "http://a:b", ""],
 )
 def test_redirect_uri_that_is_no_address(redirect_uri: str) -> None:
-    """What no browser can be sent to is refused."""
+    """An address that no browser can open is refused."""
     with pytest.raises(SettingError, match="redirect URI"):
         place(redirect_uri)

@@ -127,7 +127,7 @@ def test_page_that_does_not_answer_after_an_aborted_navigation(
 
 
 def test_error_of_the_person_comes_through(capture: Capture, pages: AuthorizationPages) -> None:
-    """What a person's own code raises reaches whoever wrote it."""
+    """An exception of the caller's own code reaches the caller."""
 
     def person(page: Page) -> None:
         raise LookupError("a mistake in the test")
@@ -183,7 +183,7 @@ def test_driver_that_dies(capture_alone: Capture, pages: AuthorizationPages) -> 
 def test_driver_that_dies_while_a_person_acts(
     capture_alone: Capture, pages: AuthorizationPages, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What the person's own call raises then is no error of the person's; nothing else is printed of it."""
+    """The exception of a call that the dead driver ended is not taken for the caller's own, nor printed."""
     before = child_processes()
 
     def person(page: Page) -> None:

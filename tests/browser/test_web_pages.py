@@ -42,7 +42,7 @@ def signed_in(chromium: Browser, pages: WebPages) -> Iterator[Page]:
 
 @pytest.fixture
 def page(signed_in: Page) -> Page:
-    """That browser, as wide as a desk's."""
+    """The browser with a window as wide as on a desk."""
     signed_in.set_viewport_size({"width": 1000, "height": 760})
     signed_in.emulate_media(color_scheme="light")
     return signed_in
@@ -64,7 +64,7 @@ def test_page_can_be_used_by_everybody(pages: WebPages, page: Page, name: str) -
 
 
 def test_link_that_was_used_says_so(chromium: Browser, pages: WebPages, page: Page) -> None:
-    """Whoever opens the file a second time reads what to do, on a page like the others."""
+    """The file, opened a second time, leads to a page like the others that says what to do."""
     with chromium.new_context() as context:
         late = context.new_page()
         late.goto(pages.desk.link_file.as_uri())

@@ -55,7 +55,7 @@ class Answers(socketserver.ThreadingTCPServer):
         return sock, address
 
     def finish_request(self, request: Any, client_address: Any) -> None:
-        """Speak TLS first, where that is asked for."""
+        """Speak TLS first, if that is asked for."""
         if self._context is not None:
             try:
                 request = self._context.wrap_socket(request, server_side=True)

@@ -27,7 +27,7 @@ _AUTHORIZE = f'<h1>Authorize</h1>{_ALLOW}<form action="/denied"><button>Cancel</
 
 @dataclass
 class AuthorizationPages:
-    """What the server knows: where it listens, where it sends the browser, what it was asked.
+    """The server's state: its address, the address it redirects to, and the requests it got.
 
     Attributes:
         more: pages of a test's own: path → HTML.

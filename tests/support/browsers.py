@@ -41,7 +41,7 @@ _BROWSER = _installed()
 
 
 def need_browser() -> str:
-    """Return the path of a browser; without one the test is skipped, and fails where tests are for good."""
+    """Return the path of a browser; without one the test is skipped, and in CI it fails."""
     if _BROWSER is not None:
         return _BROWSER
     missing = "no Chromium: install Chrome, or run 'playwright install chromium', or set ORMCO_BROWSER"
@@ -118,7 +118,7 @@ class SharedBrowser:
 
 
 class SharedThread:
-    """What `SharedBrowser.thread` gives in place of a `BrowserThread`."""
+    """The stand-in for a `BrowserThread` that `SharedBrowser.thread` gives."""
 
     def __init__(self, executor: ThreadPoolExecutor, work: Callable[[dict[str, Any]], Any]) -> None:
         self.result: Future[Any] = Future()

@@ -10,7 +10,7 @@ __all__ = ["ManualClock"]
 
 
 class ManualClock(Clock):
-    """Stands still, and takes a nap as time that has passed.
+    """A clock that moves only when a test sleeps by it or sets it.
 
     Args:
         now: what it shows.

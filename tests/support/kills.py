@@ -18,7 +18,7 @@ __all__ = ["Tally", "kill_at_random"]
 
 @dataclass
 class Tally:
-    """What a number of kills left behind.
+    """The result of a number of kills.
 
     Attributes:
         kills: how many.

@@ -24,7 +24,7 @@ def lab_of(sandbox: RunningSandbox, region: str) -> SignIn:
 
 
 class UsersApi:
-    """What somebody does with their own account, beside the product."""
+    """The users API as an account's owner calls it, without the product."""
 
     def __init__(self, sandbox: RunningSandbox, who: SignIn) -> None:
         self._url = f"{sandbox.url}/api/users"

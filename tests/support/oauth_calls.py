@@ -25,7 +25,7 @@ def token_endpoint(sandbox: RunningSandbox) -> str:
 
 
 def redirect_url(sandbox: RunningSandbox, *, decision: str = "allow", **params: str) -> str:
-    """Where a consent ends, as the provider wrote it."""
+    """The redirect URL of a consent, as the provider wrote it."""
     usual = {"scope": SCOPE, "state": "s1", **PKCE} if sandbox.generation == "identity" else {}
     url = sandbox.authorization_url(**(usual | params))
     return sandbox.sandbox.consent_url(url, decision=decision)

@@ -16,7 +16,7 @@ CODE = "0123456789ABCDEF" * 4
 
 @dataclass
 class ProfilePages:
-    """What the page does, and what was asked of it.
+    """The page's behaviour, and the requests it got.
 
     Attributes:
         ok: JavaScript of *Ok*; `d` is the dialog, `c` the field for the code.

@@ -79,7 +79,7 @@ class Terminal:
 
     @property
     def screen(self) -> str:
-        """What was printed, without the sequences that colour it or speak to the terminal."""
+        """The printed text, without the sequences that colour it or speak to the terminal."""
         return re.sub(r"\x1b\][^\x07]*\x07|\x1b\[[0-9;?]*[a-zA-Z]", "", self.raw).replace("\r\n", "\n")
 
     def _read(self, seconds: float) -> bool:

@@ -18,7 +18,7 @@ _TABLE = tomllib.loads((Path(__file__).parent.parent / "data" / "redirects.toml"
 
 @dataclass(frozen=True)
 class Row:
-    """One paste, and what has to come of it."""
+    """One paste and its expected result."""
 
     what: str
     text: str

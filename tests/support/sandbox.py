@@ -60,7 +60,7 @@ class RunningSandbox:
         self.sandbox.set_scenarios(*names)
 
     def counters(self) -> dict[str, int]:
-        """What was asked of the sandbox so far, such as `token:refresh_token`."""
+        """Counts of the sandbox's requests so far, such as `token:refresh_token`."""
         counters: dict[str, int] = self.control()["counters"]
         return counters
 

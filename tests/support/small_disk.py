@@ -18,7 +18,7 @@ from tests.support.processes import ROOT
 def on_a_small_disk(
     folder: Path, size: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run Python with a small file system on a folder; where none can be mounted the test is skipped.
+    """Run Python with a small file system on a folder; if none can be mounted the test is skipped.
 
     Args:
         folder: made if need be; only the program sees what is on its file system.

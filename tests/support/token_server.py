@@ -54,7 +54,7 @@ class TokenServer:
 
 
 class _State:
-    """What the server does next.
+    """The settings of the server's next answers.
 
     `latency`: seconds before an answer. `expires_in`: of access tokens. `rotate`: whether refresh tokens
     change. `on_reuse`: "revoke" the grant or only "refuse". `faults`: taken one for each call: "lost"
@@ -132,7 +132,7 @@ def _control(present: list[_State], method: str, body: bytes) -> dict[str, objec
 
 
 async def _token(state: _State, writer: asyncio.StreamWriter, body: bytes) -> bool:
-    """Answer one refresh; return False where the connection is cut instead."""
+    """Answer one refresh; return False if the connection is cut instead."""
     state.calls += 1
     state.under_way += 1
     state.most_under_way = max(state.most_under_way, state.under_way)

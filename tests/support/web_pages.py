@@ -29,7 +29,7 @@ _ADDRESS = f"https://ormco.com/?code={CODE}&state=x"
 
 
 class WebPages:
-    """Where the pages are.
+    """The addresses of the pages.
 
     Attributes:
         connector: the library behind them.

@@ -33,7 +33,7 @@ STEPS = (
 
 
 def ask(line: Connection, url: str, server: str, practice_id: str, threads: int, number: int) -> None:
-    """Ask for an access token from many threads at once; tell the tokens, the errors, and when it was over.
+    """Ask for an access token from many threads at once; return the tokens, the errors and the end time.
 
     Args:
         line: to who started this.
