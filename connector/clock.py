@@ -77,14 +77,14 @@ def isoformat(moment: datetime | None) -> str | None:
 
 
 def http_date(value: str | None) -> datetime | None:
-    """Return the aware time that a header names, to the second; None if it names none (RFC 9110 §5.6.7)."""
+    """Return the UTC time that a header names, to the second; None if it names none (RFC 9110 §5.6.7)."""
     from email.utils import parsedate_to_datetime  # seldom needed
 
     try:
         time = parsedate_to_datetime(value or "")
+        return time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
     except (ValueError, TypeError, OverflowError):
         return None
-    return time.replace(tzinfo=time.tzinfo or UTC)
 
 
 def clock_skew(date: str | None, now: float) -> float | None:

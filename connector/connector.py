@@ -80,7 +80,7 @@ class Connector:
         Raises:
             connector.errors.ConfigurationError: the store's setting is wrong, or its driver is not installed.
         """
-        importlib.import_module("connector.communicate.client")
+        importlib.import_module("connector.authorized_session")
         _ = self._tokens
 
     @operation("begin")
@@ -299,7 +299,7 @@ class Connector:
             >>> http.get(f"{users_url}/api/users/me").status_code
             200
         """
-        from connector.communicate.client import AuthorizedSession
+        from connector.authorized_session import AuthorizedSession
 
         return AuthorizedSession(
             partial(self._token, practice_id),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from connector.calls import CallObservers
 from connector.clock import Clock
 from connector.config import Config
+from connector.connection import Connection
 from connector.errors import SettingError, StoreUnavailableError
 from connector.oauth.provider import ClientRegistration, Provider
 
@@ -85,6 +86,21 @@ class Resources:
                     record_refreshes=self.config.record_refreshes,
                 )
             return self._store
+
+    def connection(self, practice_id: str) -> Connection:
+        """Return a practice's connection, whose tokens are worth nothing at another provider's hosts.
+
+        Raises:
+            connector.errors.ConnectionNotFoundError: there is none.
+            connector.errors.SettingError: it was made at another provider than the settings name.
+        """
+        connection, present = self.store.existing(practice_id), self.configured.name
+        if connection.provider != present:
+            raise SettingError(
+                f"{practice_id} is connected at {connection.provider}, not at {present}",
+                hint=f"Use the provider {connection.provider}.",
+            )
+        return connection
 
     @property
     def configured(self) -> Provider:

@@ -25,7 +25,7 @@ LAYERS = [
     {"oauth", "connection", "config", "words"},
     {"store", "browser"},
     {"refresh"},
-    {"communicate", "httpx_auth", "resources"},
+    {"authorized_session", "communicate", "httpx_auth", "resources"},
     {"consent"},
     {"revocation"},
     {"repair"},

@@ -75,7 +75,7 @@ class CaseAccess:
         """
         if self._process != os.getpid():  # a forked child shares no TLS connection with its parent
             self._start()
-        connection = self._connection(practice_id)
+        connection = self._resources.connection(practice_id)
         account = connection.account.id if connection.account else None
         now, key = self._resources.clock.monotonic(), (practice_id, region)
         with self._guard:
@@ -136,15 +136,6 @@ class CaseAccess:
         resolve = partial(_present_region, api, provider, read_user, stored)
         region = api_region(stored, provider) if stored is not None else resolve()
         return CaseReader(api, region, labs, resolve=resolve)
-
-    def _connection(self, practice_id: str) -> Connection:
-        connection, provider = self._resources.store.existing(practice_id), self._resources.provider
-        if connection.provider != provider.name:
-            raise SettingError(
-                f"{practice_id} is connected at {connection.provider}, not at {provider.name}",
-                hint=f"Use the provider {connection.provider}.",
-            )
-        return connection
 
 
 def _read_user(provider: Provider, token: Token, clock: Clock) -> User | None:

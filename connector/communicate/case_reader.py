@@ -10,13 +10,7 @@ from typing import Any
 import requests
 
 from connector.clock import Clock, isoformat
-from connector.communicate.client import (
-    ApiClient,
-    read_json,
-    read_refusal,
-    unavailable,
-    unexpected_response,
-)
+from connector.communicate.client import ApiClient, read_refusal, unavailable, unexpected_response
 from connector.communicate.models import Case, is_case_id, lowered, read_case
 from connector.communicate.regions import ApiRegion
 from connector.errors import CaseNotFoundError, ClientRefusedError, ConnectorError, ProviderUnavailableError
@@ -166,11 +160,7 @@ class CaseReader:
         return CasePage(cases=cases, size=len(items), count=count if known else None)
 
     def _get(self, path: str, params: dict[str, str | int] | dict[str, str] | None = None) -> Any:
-        url = self.region.api_url + path
-        response = self.api.send("GET", url, params)
-        if response.status_code != 200:
-            raise refusal(response, self.api.clock)
-        return read_json(response)
+        return self.api.get(self.region.api_url + path, params, refusal=refusal)
 
     def unexpected(self, what: str = "something that is not a case") -> ProviderUnavailableError:
         """Return the error for an answer that nobody can use."""

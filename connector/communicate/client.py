@@ -1,20 +1,18 @@
-"""HTTP as one practice: a `requests.Session` for callers, and a client for the users and metadata APIs."""
+"""The client of the users and metadata APIs, which speaks as one account; and what their answers mean."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from requests.auth import AuthBase
 from requests.exceptions import RequestException
 
-from connector.calls import Scope, in_scope
 from connector.clock import Clock, http_date
-from connector.errors import ProviderUnavailableError
+from connector.errors import ConnectorError, ProviderUnavailableError
 from connector.oauth.http import (
     LARGE_LISTS,
     BearerAuth,
@@ -28,11 +26,8 @@ from connector.redact import Secret
 
 __all__ = [
     "ApiClient",
-    "AuthorizedSession",
     "Token",
     "origin",
-    "read_http_date",
-    "read_json",
     "read_refusal",
     "unavailable",
     "unexpected_response",
@@ -48,80 +43,6 @@ def origin(url: str) -> str:
     parts = urlsplit(url.lower())
     port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
     return f"{parts.scheme}://{parts.hostname}:{port}"
-
-
-class AuthorizedSession(requests.Session):
-    """Sends the practice's bearer token to the provider's own origins, and to nobody else.
-
-    A 401 is answered once with a refreshed token. Redirects are followed without the token.
-
-    Args:
-        token: called as `token(rejected)`, returns a valid access token; `rejected` is one that an API has
-            answered 401 to, or None.
-        origins: addresses whose origins may see the token.
-        scope: what its requests are known by to observers.
-    """
-
-    def __init__(self, token: Token, *, origins: Collection[str], scope: Scope) -> None:
-        super().__init__()
-        self._scope = scope
-        self.auth: AuthBase = _PracticeAuth(token, frozenset(origin(url) for url in origins))
-        self.mount("https://", _ObservedTransport(scope))
-        self.mount("http://", _ObservedTransport(scope))
-
-    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
-        """Take the token off a redirected request, whatever its host."""
-        prepared_request.headers.pop("Authorization", None)
-
-
-class _ObservedTransport(Transport):
-    """A transport whose requests are those of a practice's session, unless a library call makes them."""
-
-    def __init__(self, scope: Scope) -> None:
-        super().__init__(LARGE_LISTS)
-        self._scope = scope
-
-    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
-        """Send a request; see `Transport`."""
-        with in_scope(self._scope):
-            return super().send(*args, **kwargs)
-
-
-class _PracticeAuth(AuthBase):
-    def __init__(self, token: Token, origins: frozenset[str]) -> None:
-        self._token = token
-        self._origins = origins
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        # The prepared address, not the caller's: in https://evil.example\@users… the parsers see two hosts.
-        if origin(request.url or "") in self._origins:
-            token = Secret(self._token(None))
-            BearerAuth(token)(request)
-            retry = _RetryAfter401(self._token, token)
-            request.register_hook("response", retry)  # type: ignore[no-untyped-call]
-        return request
-
-
-class _RetryAfter401:
-    """A response hook that sends a request once more, with a refreshed token, after a 401."""
-
-    def __init__(self, token: Token, sent: Secret) -> None:
-        self._token = token
-        self._sent = sent
-
-    def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response:
-        request = response.request
-        # After a redirect the hook is still there, but the token is not, and stays away.
-        ours = request.headers.get("Authorization") == f"Bearer {self._sent.reveal()}"
-        # A stream or a file cannot be sent a second time.
-        repeatable = isinstance(request.body, str | bytes | None)
-        if response.status_code != 401 or not ours or not repeatable:
-            return response
-        response.close()
-        again = BearerAuth(self._token(self._sent.reveal()))(request.copy())
-        answer: requests.Response = response.connection.send(again, **kwargs)
-        answer.history.append(response)
-        return answer
 
 
 class ApiClient:
@@ -181,8 +102,33 @@ class ApiClient:
             if fresh is not None:
                 response.close()
                 response = call(self._session, method, url, auth=_OriginAuth(fresh, self.origins), **options)
-        self.server_time = read_http_date(response.headers.get("Date"))
+        self.server_time = http_date(response.headers.get("Date"))
         return response
+
+    def get(
+        self,
+        url: str,
+        params: Mapping[str, str | int] | None = None,
+        *,
+        refusal: Callable[[requests.Response, Clock], ConnectorError] | None = None,
+    ) -> Any:
+        """Return the JSON that an address answers with.
+
+        Args:
+            url: the address.
+            params: its query.
+            refusal: returns the error for an answer whose status is not 200.
+
+        Raises:
+            connector.errors.ConnectorError: as `send` does; or the status is not 200, or it is no JSON.
+        """
+        response = self.send("GET", url, params)
+        if response.status_code != 200:
+            raise (refusal or unavailable)(response, self.clock)
+        try:
+            return json_value(response)
+        except ValueError:
+            raise unexpected_response(url, "something that is not JSON") from None
 
     def _renewed(self, rejected: Secret) -> Secret | None:
         """Return another token than the rejected one, or None if there is none now.
@@ -213,18 +159,6 @@ class _OriginAuth(BearerAuth):
         if origin(url) not in self._origins:
             raise unexpected_response(url, "an address that is not the provider's own")
         return super().__call__(request)
-
-
-def read_json(response: requests.Response) -> Any:
-    """Return the JSON of an answer.
-
-    Raises:
-        connector.errors.ProviderUnavailableError: it is no JSON, or far too much.
-    """
-    try:
-        return json_value(response)
-    except ValueError:
-        raise unexpected_response(response.url, "something that is not JSON") from None
 
 
 def read_refusal(response: requests.Response) -> str:
@@ -260,12 +194,3 @@ def unavailable(response: requests.Response, clock: Clock) -> ProviderUnavailabl
     status = response.status_code
     what = f"{status} to a fresh token" if status == 401 else str(status)
     return unexpected_response(response.url, what, wait=retry_after(response, clock.time()))
-
-
-def read_http_date(value: str | None) -> datetime | None:
-    """Return the time that a header names, to the second, in UTC; None if it names none."""
-    time = http_date(value)
-    try:
-        return None if time is None else time.astimezone(UTC)
-    except OverflowError:
-        return None

@@ -180,13 +180,8 @@ class OrmcoLab:
         )
 
     def _api(self, practice_id: str) -> UsersApi:
-        connection, provider = self._resources.store.existing(practice_id), self._resources.provider
-        if connection.provider != provider.name:
-            # The token of one provider is worth nothing at the hosts of another.
-            raise SettingError(
-                f"{practice_id} is connected at {connection.provider}, not at {provider.name}",
-                hint=f"Use the provider {connection.provider}.",
-            )
+        self._resources.connection(practice_id)
+        provider = self._resources.provider
         if provider.users_url is None:
             raise SettingError(
                 f"{provider.name} has no users API, so lab connections cannot be reached",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from connector.communicate.client import ApiClient, origin, read_json
+from connector.communicate.client import ApiClient, origin
 from connector.communicate.models import lowered
 from connector.errors import ProviderUnavailableError, SettingError
 from connector.oauth.presets import region_at, region_named
@@ -132,11 +132,7 @@ def _region_at(address: object) -> str | None:
 
 def _regions_of_servers(api: ApiClient, provider: Provider, region: ApiRegion) -> set[str]:
     """Return the regions that `/api/servers` names; any other host is ignored."""
-    url = f"{region.api_url}servers"
-    response = api.send("GET", url)
-    if response.status_code != 200:
-        raise ProviderUnavailableError(f"{urlsplit(url).netloc} does not name the account's servers")
-    answer = read_json(response)
+    answer = api.get(f"{region.api_url}servers")
     addresses = [item for item in answer if isinstance(item, str)] if isinstance(answer, list) else []
     return {
         name

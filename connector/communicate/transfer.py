@@ -12,9 +12,9 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from requests.utils import requote_uri
 
-from connector.clock import Deadline
+from connector.clock import Deadline, http_date
 from connector.communicate.case_reader import refusal
-from connector.communicate.client import ApiClient, read_http_date, unexpected_response
+from connector.communicate.client import ApiClient, unexpected_response
 from connector.communicate.models import CaseFile
 from connector.communicate.regions import own_address
 from connector.errors import ProviderUnavailableError, SettingError
@@ -215,7 +215,7 @@ def _validator(response: requests.Response) -> str | None:
         return None
     if etag.startswith('"'):
         return etag
-    changed, now = (read_http_date(response.headers.get(name)) for name in ("Last-Modified", "Date"))
+    changed, now = (http_date(response.headers.get(name)) for name in ("Last-Modified", "Date"))
     is_old = changed is not None and now is not None and now - changed >= _STRONG_AFTER
     return response.headers["Last-Modified"] if is_old else None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -11,14 +10,7 @@ from urllib.parse import quote, urlsplit
 import requests
 
 from connector.clock import Clock
-from connector.communicate.client import (
-    ApiClient,
-    Token,
-    read_json,
-    read_refusal,
-    unavailable,
-    unexpected_response,
-)
+from connector.communicate.client import ApiClient, Token, read_refusal, unavailable, unexpected_response
 from connector.communicate.models import lowered
 from connector.communicate.regions import read_region
 from connector.connection import Account
@@ -120,11 +112,7 @@ class UsersApi:
         Raises:
             connector.errors.ProviderUnavailableError: it cannot be read now.
         """
-        response = self._api.send("GET", self._url)
-        if response.status_code != 200:
-            raise unavailable(response, self._api.clock)
-        answer = read_json(response)
-        fields = lowered(answer)
+        fields = lowered(self._api.get(self._url))
         account, rows = account_from(fields), fields.get("connections")
         if account is None:
             raise unexpected_response(self._url, "something that is not a user")
@@ -160,7 +148,7 @@ class UsersApi:
         # Some servers take ".com" at the end of a path for a file name: then the search finds it.
         for path, params in ((f"/{quote(email, safe='@')}", None), ("/search", {"searchString": email})):
             try:
-                found = self._get(path, params)
+                found = self._api.get(self._root + path, params, refusal=_refusal)
             except LabConnectionNotFoundError:
                 continue
             for user in found if isinstance(found, list) else [found]:
@@ -183,25 +171,10 @@ class UsersApi:
         """Accept a connection that another account has asked this one for; raises as `request_connection`."""
         self._post(f"/{quote(account_id, safe='')}/connection/{quote(connection_id, safe='')}/approve")
 
-    def _get(self, path: str, params: Mapping[str, str | int] | None = None) -> Any:
-        response = self._api.send("GET", self._root + path, params)
-        if response.status_code != 200:
-            raise self._refusal(response)
-        return read_json(response)
-
     def _post(self, path: str) -> None:
         response = self._api.send("POST", self._root + path)
         if response.status_code not in (200, 201, 204):
-            raise self._refusal(response)
-
-    def _refusal(self, response: requests.Response) -> ConnectorError:
-        status, host = response.status_code, urlsplit(self._root).netloc
-        if status in (401, 429) or not 400 <= status < 500:
-            return unavailable(response, self._api.clock)
-        words = shown(read_refusal(response), 160) or f"status {status}"
-        if status == 403:
-            return ClientRefusedError(f"{host} does not allow this: {words}")
-        return LabConnectionNotFoundError(f"{host} refused: {words}")
+            raise _refusal(response, self._api.clock)
 
 
 def account_url(provider: Provider) -> str | None:
@@ -289,6 +262,16 @@ def _connection(entry: dict[str, Any], account: Account) -> AccountConnection:
 
 def _same(value: object, text: str) -> bool:
     return bool(value) and str(value).casefold() == text.casefold()
+
+
+def _refusal(response: requests.Response, clock: Clock) -> ConnectorError:
+    status, host = response.status_code, urlsplit(response.url).netloc
+    if status in (401, 429) or not 400 <= status < 500:
+        return unavailable(response, clock)
+    words = shown(read_refusal(response), 160) or f"status {status}"
+    if status == 403:
+        return ClientRefusedError(f"{host} does not allow this: {words}")
+    return LabConnectionNotFoundError(f"{host} refused: {words}")
 
 
 def _may_be_lab(user: dict[str, Any]) -> bool:

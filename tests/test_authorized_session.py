@@ -12,8 +12,9 @@ import pytest
 import requests
 from requests.exceptions import InvalidSchema, RequestException
 
+from connector.authorized_session import AuthorizedSession
 from connector.calls import CallObservers, Scope
-from connector.communicate.client import AuthorizedSession, origin
+from connector.communicate.client import origin
 from connector.errors import NeedsRepairError
 from tests.support.answers import Answers, answer, answering, json_answer
 from tests.support.tokens import FakeTokens
