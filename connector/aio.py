@@ -244,7 +244,8 @@ class AsyncConnector(Awaited):
         async def origins() -> Collection[str]:
             return await self._threads.run(self._target.token_origins)
 
-        return AsyncPracticeAuth(token, origins=origins)
+        scope = self._target.scope("httpx_auth", practice_id)
+        return AsyncPracticeAuth(token, origins=origins, scope=scope)
 
     def acting_as(self, actor: str) -> Self:
         """Return the same connector with another actor in the audit record; see `Connector.acting_as`."""

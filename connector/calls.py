@@ -49,7 +49,8 @@ class Call:
         practice_id: whose connection it was for, or None.
         host: the host that was called.
         status: of the answer, or None if there was none.
-        outcome: "answered", or the name of the error, such as "KeyboardInterrupt" if it was broken off.
+        outcome: "answered", or the name of the error, such as "KeyboardInterrupt" if it was broken off;
+            "unanswered" for a request of `httpx_auth`, whose error httpx tells its caller alone.
         seconds: until the answer was there, its body included unless it is streamed.
         clock_skew: seconds by which this machine's clock is ahead of the server's, to about a second; None if
             there was no answer, or none that says what time it is there.

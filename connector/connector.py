@@ -315,7 +315,11 @@ class Connector:
         """
         from connector.httpx_auth import PracticeAuth
 
-        return PracticeAuth(partial(self._token, practice_id), origins=self.token_origins())
+        return PracticeAuth(
+            partial(self._token, practice_id),
+            origins=self.token_origins(),
+            scope=self.scope("httpx_auth", practice_id),
+        )
 
     @operation("refresh_due")
     def refresh_due(
@@ -418,7 +422,7 @@ class Connector:
         return acting
 
     def on_call(self, callback: Callable[[Call], object]) -> Callable[[], None]:
-        """Have a function called after every HTTP request that this connector makes.
+        """Have a function called after every HTTP request that this connector makes or authorizes.
 
         Args:
             callback: called with each `Call`, in the thread that made it; what it raises is logged.

@@ -9,38 +9,62 @@ from collections.abc import (
     Collection,
     Generator,
     ItemsView,
+    Iterator,
     KeysView,
     ValuesView,
 )
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
 
+from connector.calls import Scope, in_scope, record_call
+from connector.clock import Clock
 from connector.communicate.client import origin
 from connector.errors import ProviderUnavailableError
 from connector.redact import Secret
 
 __all__ = ["AsyncPracticeAuth", "PracticeAuth"]
 
-_Flow = Generator[httpx.Request, httpx.Response, None]
 
+class _Exchange:
+    """One request of a caller's: whether it gets the token, when it is sent again, and who is told of it."""
 
-class _Authorization:
-    """What both clients have in common: who may see the token, and when a request is sent again."""
+    def __init__(self, request: httpx.Request, origins: Collection[str], scope: Scope) -> None:
+        self.gets_token: bool = origin(str(request.url)) in {origin(url) for url in origins}
+        self.token = Secret(None)
+        self._request = request
+        self._scope = scope
 
-    def __init__(self, origins: Collection[str]) -> None:
-        self._origins = frozenset(origin(url) for url in origins)
+    def put(self, token: str) -> None:
+        """Put a token on the request."""
+        self.token = Secret(token)
+        self._request.headers = _BearerHeaders(self._request.headers, self.token)
 
-    def may_see_token(self, request: httpx.Request) -> bool:
-        return origin(str(request.url)) in self._origins
-
-    def put(self, request: httpx.Request, token: Secret) -> None:
-        request.headers = _BearerHeaders(request.headers, token)
-
-    def is_repeatable(self, request: httpx.Request, response: httpx.Response) -> bool:
+    def is_refused(self, response: httpx.Response) -> bool:
+        """Return whether to send the request again, with a renewed token."""
         # The answer of a redirect's target says nothing of the token; a stream cannot be sent twice.
-        refused = response.status_code == 401 and response.request is request
-        return refused and isinstance(request.stream, httpx.ByteStream)
+        refused = response.status_code == 401 and response.request is self._request
+        return self.gets_token and refused and isinstance(self._request.stream, httpx.ByteStream)
+
+    @contextmanager
+    def told(self) -> Iterator[Callable[[httpx.Response], object]]:
+        """Tell the observers of a request, which the caller's client sends while the block runs."""
+        clock, answers = Clock(), list[httpx.Response]()
+        began = clock.monotonic()
+        try:
+            yield answers.append
+        finally:
+            answer = answers[0] if answers else None
+            with in_scope(self._scope):
+                record_call(
+                    host=(answer.request if answer else self._request).url.host,
+                    status=answer.status_code if answer else None,
+                    # httpx tells the caller alone which error it was.
+                    outcome="answered" if answer else "unanswered",
+                    seconds=clock.monotonic() - began,
+                    date=answer.headers.get("Date") if answer else None,
+                )
 
 
 class _BearerHeaders(httpx.Headers):
@@ -91,33 +115,33 @@ class _BearerHeaders(httpx.Headers):
 class PracticeAuth(httpx.Auth):
     """Puts a practice's bearer token on requests to the provider's own origins, and on no others.
 
-    A 401 is answered once with a renewed token. A redirect is followed without the token.
+    A 401 is answered once with a renewed token. A redirect is followed without the token. Observers are told
+    of every request once its answer begins; redirects that were followed count as one request.
 
     Args:
         token: called as `token(rejected)`, returns a valid access token.
         origins: addresses whose origins may see the token.
+        scope: what its requests are known by to observers.
     """
 
-    def __init__(self, token: Callable[[str | None], str], *, origins: Collection[str]) -> None:
-        self._token = token
-        self._authorization = _Authorization(origins)
+    def __init__(self, token: Callable[[str | None], str], *, origins: Collection[str], scope: Scope) -> None:
+        self._token, self._origins, self._scope = token, origins, scope
 
-    def sync_auth_flow(self, request: httpx.Request) -> _Flow:
+    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Send a request with the token."""
-        if not self._authorization.may_see_token(request):
-            yield request
-            return
-        token = Secret(self._token(None))
-        self._authorization.put(request, token)
-        response = yield request
-        if not self._authorization.is_repeatable(request, response):
+        exchange = _Exchange(request, self._origins, self._scope)
+        if exchange.gets_token:
+            exchange.put(self._token(None))
+        with exchange.told() as tell:
+            tell(response := (yield request))
+        if not exchange.is_refused(response):
             return
         try:
-            renewed = Secret(self._token(token.reveal()))
+            exchange.put(self._token(exchange.token.reveal()))
         except ProviderUnavailableError:
             return  # the caller gets the 401
-        self._authorization.put(request, renewed)
-        yield request
+        with exchange.told() as tell:
+            tell((yield request))
 
     def async_auth_flow(self, request: httpx.Request) -> Any:
         """Refuse to block an event loop."""
@@ -130,6 +154,7 @@ class AsyncPracticeAuth(httpx.Auth):
     Args:
         token: awaited as `token(rejected)`, returns a valid access token.
         origins: awaited, returns the addresses whose origins may see the token.
+        scope: as for `PracticeAuth`.
     """
 
     def __init__(
@@ -137,30 +162,29 @@ class AsyncPracticeAuth(httpx.Auth):
         token: Callable[[str | None], Awaitable[str]],
         *,
         origins: Callable[[], Awaitable[Collection[str]]],
+        scope: Scope,
     ) -> None:
-        self._token = token
-        self._origins = origins
-        self._authorization: _Authorization | None = None
+        self._token, self._find_origins, self._scope = token, origins, scope
+        self._origins: Collection[str] | None = None
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """Send a request with the token."""
-        if self._authorization is None:  # the provider may have to be discovered
-            self._authorization = _Authorization(await self._origins())
-        if not self._authorization.may_see_token(request):
-            yield request
-            return
-        token = Secret(await self._token(None))
-        self._authorization.put(request, token)
-        response = yield request
-        if not self._authorization.is_repeatable(request, response):
+        if self._origins is None:  # the provider may have to be discovered
+            self._origins = await self._find_origins()
+        exchange = _Exchange(request, self._origins, self._scope)
+        if exchange.gets_token:
+            exchange.put(await self._token(None))
+        with exchange.told() as tell:
+            tell(response := (yield request))
+        if not exchange.is_refused(response):
             return
         try:
-            renewed = Secret(await self._token(token.reveal()))
+            exchange.put(await self._token(exchange.token.reveal()))
         except ProviderUnavailableError:
             return  # the caller gets the 401
-        self._authorization.put(request, renewed)
-        yield request
+        with exchange.told() as tell:
+            tell((yield request))
 
-    def sync_auth_flow(self, request: httpx.Request) -> _Flow:
+    def sync_auth_flow(self, request: httpx.Request) -> Any:
         """Refuse a client that does not await."""
         raise RuntimeError("use Connector.httpx_auth with httpx.Client")

@@ -244,7 +244,7 @@ def downloading(*answers: Any) -> Iterator[Any]:
     """Run downloads of files from a server with these answers."""
     with answering(*answers) as server:
         reader: Any = FakeFiles(server.url)
-        downloader = Downloader(reader, lab=lambda: None, origins=[server.url])
+        downloader = Downloader(reader, lab=lambda: None)
         case = sound_case({"Id": "c"})
         yield lambda files, target: list(downloader.run(case, files, target))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from connector import AsyncConnector, Config, Connector
+from connector.calls import Call, CallObservers, Scope
 from connector.httpx_auth import AsyncPracticeAuth, PracticeAuth
 from tests.support.connecting import connect, settings
 from tests.support.sandbox import RunningSandbox
@@ -80,10 +81,27 @@ class Tokens:
         return "new" if "old" in self.asked else "old"
 
 
-def ask(kind: str, tokens: Tokens, origin: str, url: str, method: str = "GET", **options: Any) -> int:
+def scope(*observers: Callable[[Call], object]) -> Scope:
+    """What the requests are known by, with whoever is told of them."""
+    calls = CallObservers()
+    for observer in observers:
+        calls.add(observer)
+    return Scope("httpx_auth", PRACTICE, calls)
+
+
+def ask(
+    kind: str,
+    tokens: Tokens,
+    origin: str,
+    url: str,
+    method: str = "GET",
+    observers: Sequence[Callable[[Call], object]] = (),
+    **options: Any,
+) -> int:
     """Send a request with one of the two clients; return the status."""
+    known = scope(*observers)
     if kind == "sync":
-        with httpx.Client(auth=PracticeAuth(tokens, origins=[origin])) as client:
+        with httpx.Client(auth=PracticeAuth(tokens, origins=[origin], scope=known)) as client:
             return client.request(method, url, **options).status_code
 
     async def token(rejected: str | None) -> str:
@@ -93,7 +111,7 @@ def ask(kind: str, tokens: Tokens, origin: str, url: str, method: str = "GET", *
         return [origin]
 
     async def send() -> int:
-        async with httpx.AsyncClient(auth=AsyncPracticeAuth(token, origins=origins)) as client:
+        async with httpx.AsyncClient(auth=AsyncPracticeAuth(token, origins=origins, scope=known)) as client:
             return (await client.request(method, url, **options)).status_code
 
     return asyncio.run(send())
@@ -110,6 +128,28 @@ def test_401_is_answered_once_with_a_renewed_token(kind: str, body: Any, apis: t
     assert ask(kind, tokens, apis[0].url, f"{apis[0].url}/x", method, **body) == 200
     assert apis[0].shown == ["Bearer old", "Bearer new"]
     assert tokens.asked == [None, "old"]
+
+
+@both_clients
+def test_observers_are_told_of_each_request(kind: str, apis: tuple[Api, Api]) -> None:
+    """Also of the one that was refused, with its own status."""
+    calls: list[Call] = []
+    ask(kind, Tokens(), apis[0].url, f"{apis[0].url}/x", observers=[calls.append])
+    assert [call.status for call in calls] == [401, 200]
+    assert {(call.operation, call.practice_id, call.host) for call in calls} == {
+        ("httpx_auth", PRACTICE, "127.0.0.1")
+    }
+    assert {call.outcome for call in calls} == {"answered"}
+    assert all(call.seconds > 0 and call.clock_skew is not None for call in calls)
+
+
+@both_clients
+def test_observers_are_told_of_a_request_without_an_answer(kind: str) -> None:
+    """Its error is the caller's; the observers see that no answer came."""
+    calls: list[Call] = []
+    with pytest.raises(httpx.ConnectError):
+        ask(kind, Tokens(), "http://127.0.0.1:1", "http://127.0.0.1:1/x", observers=[calls.append])
+    assert [(call.outcome, call.status, call.host) for call in calls] == [("unanswered", None, "127.0.0.1")]
 
 
 @both_clients
@@ -149,7 +189,7 @@ def test_token_can_be_read_from_the_request_that_was_sent(apis: tuple[Api, Api])
         request.headers["X-Trace"] = "7"
         seen.append(request.headers)
 
-    auth = PracticeAuth(Tokens(), origins=[apis[0].url])
+    auth = PracticeAuth(Tokens(), origins=[apis[0].url], scope=scope())
     with httpx.Client(auth=auth, event_hooks={"request": [hook]}) as client:
         client.get(f"{apis[0].url}/to?/x", follow_redirects=True)
     sent, redirected = seen
@@ -175,14 +215,15 @@ def test_redirect_takes_no_token_along(kind: str, apis: tuple[Api, Api]) -> None
 
 def test_body_that_can_be_sent_once_is_not_sent_again(apis: tuple[Api, Api]) -> None:
     """The caller gets the 401 of a streamed request."""
-    own, options = apis[0], {"content": iter([b"abc"]), "headers": {"Content-Length": "3"}}
-    assert ask("sync", Tokens(), own.url, f"{own.url}/x", "POST", **options) == 401
+    own, body = apis[0], iter([b"abc"])
+    sent = {"Content-Length": "3"}
+    assert ask("sync", Tokens(), own.url, f"{own.url}/x", "POST", content=body, headers=sent) == 401
     assert own.shown == ["Bearer old"]
 
 
 def test_wrong_client_is_refused(apis: tuple[Api, Api]) -> None:
     """Neither blocks an event loop, nor leaves a coroutine behind."""
-    auth = PracticeAuth(Tokens(), origins=[apis[0].url])
+    auth = PracticeAuth(Tokens(), origins=[apis[0].url], scope=scope())
 
     async def send() -> None:
         async with httpx.AsyncClient(auth=auth) as client:

@@ -102,30 +102,34 @@ class CaseAccess:
             )
         return reader
 
-    def shared(self, reader: CaseReader, case_id: str, version: int | None, *, all_cases: bool) -> Case:
-        """Return a case, if it may be read out.
+    def case(
+        self,
+        practice_id: str,
+        case_id: str,
+        region: str | None,
+        version: int | None = None,
+        *,
+        all_cases: bool,
+    ) -> tuple[CaseReader, Case]:
+        """Return a case, if it may be read out, and what has read it.
 
         Raises:
             connector.errors.CaseNotFoundError: there is none, or it is not shared with Ormco's lab.
         """
+        reader = self.reader(practice_id, region)
         case = reader.get(case_id, version)
         if not all_cases and not reader.is_shared(case):
             raise CaseNotFoundError(
                 "Ormco's lab is not among the actors of that case",
                 hint="It is the practice's own. To read it all the same, ask for all cases.",
             )
-        return case
-
-    @property
-    def origins(self) -> Collection[str]:
-        """The provider's own origins, which may see a token."""
-        provider = self._resources.provider
-        return [url for url in (provider.users_url, *provider.metadata_urls.values()) if url is not None]
+        return reader, case
 
     def _open(self, connection: Connection, named: str | None) -> CaseReader:
         provider, clock = self._resources.provider, self._resources.clock
         token = partial(self._token, connection.practice_id)
-        api = ApiClient(token, origins=self.origins, clock=clock, transport=self._transport)
+        origins = [url for url in (provider.users_url, *provider.metadata_urls.values()) if url is not None]
+        api = ApiClient(token, origins=origins, clock=clock, transport=self._transport)
         # Most cases need neither the labs' ids nor another region: then nobody asks the users API.
         read_user = partial(_read_user, provider, token, clock)
         stored = connection.account.region if connection.account else None

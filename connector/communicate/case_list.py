@@ -1,24 +1,70 @@
-"""Lists cases page by page, while the list moves: none is lost and none is there twice."""
+"""Lists cases, each with its status, while the list moves: none is lost and none is there twice."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from connector.communicate.case_reader import CasePage, CaseReader, age_key, merge
+from connector.communicate.history import CaseSummary, status_of
 from connector.communicate.models import Case
-from connector.errors import SettingError
+from connector.errors import ProviderUnavailableError, SettingError
 
-__all__ = ["check_time", "in_utc", "list_all", "list_newest"]
+__all__ = ["check_time", "in_utc", "list_all", "list_cases", "list_newest"]
 
 _PASSES = 4
 # So many pages without a case that was not there before: the list does not move, it does not end.
 _STALE_PAGES = 20
 # Clocks differ, and an update may show up a moment after it was made.
 _OVERLAP = timedelta(minutes=10)
+_MOST_FAILURES = 3
 _FIRST_YEAR = 1900
 _OLDEST = datetime(_FIRST_YEAR, 1, 1, tzinfo=UTC)
+
+
+def list_cases(
+    reader: CaseReader,
+    since: datetime | None,
+    until: datetime | None,
+    *,
+    limit: int | None,
+    all_cases: bool,
+) -> Iterator[CaseSummary]:
+    """Yield cases with their status, the newest first.
+
+    A case whose earlier versions cannot be read now gets the status that its label alone says.
+
+    Args:
+        reader: speaks as the account.
+        since: only cases from then on.
+        until: only cases up to then.
+        limit: how many at most; None: all, of which none is missed while the list moves.
+        all_cases: also those without Ormco's lab among their actors.
+    """
+    cases = list_all(reader, since, until) if limit is None else list_newest(reader, since, until)
+    shared = (case for case in cases if all_cases or reader.is_shared(case))
+    failed: list[ProviderUnavailableError] = []
+
+    def find(case_id: str, version: int) -> Case | None:
+        if len(failed) >= _MOST_FAILURES:  # in a row: it is the server, not the cases
+            raise failed[-1]
+        try:
+            found = reader.find(case_id, version)
+        except ProviderUnavailableError as error:
+            failed.append(error)
+            raise
+        failed.clear()
+        return found
+
+    for case in islice(shared, limit and min(limit, sys.maxsize)):
+        problem = None
+        try:
+            status = status_of(case, find)
+        except ProviderUnavailableError as error:
+            status, problem = status_of(case, lambda case_id, version: None), error
+        yield CaseSummary(case=case, status=status, region=reader.region.name, problem=problem)
 
 
 def list_newest(

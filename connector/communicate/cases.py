@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from connector.calls import Scope, each_in_scope, operation, outside
 from connector.communicate.case_access import CaseAccess
-from connector.communicate.case_list import check_time, in_utc, list_all, list_newest
-from connector.communicate.case_reader import CaseReader
-from connector.communicate.history import (
-    CaseEvent,
-    CaseSummary,
-    Source,
-    events_between,
-    status_of,
-    versions_of,
-)
-from connector.communicate.models import Case
-from connector.errors import ProviderUnavailableError, SettingError
+from connector.communicate.case_list import check_time, in_utc, list_cases
+from connector.communicate.history import CaseEvent, CaseSummary, Source, events_between, versions_of
+from connector.communicate.models import KINDS, Case
+from connector.errors import SettingError
 from connector.resources import Resources
 
 if TYPE_CHECKING:
@@ -33,11 +23,7 @@ if TYPE_CHECKING:
     from connector.communicate.watch_plan import WatchPlan, WatchReport
     from connector.communicate.watch_scheduler import Lag, Problem
 
-__all__ = ["KINDS", "Cases"]
-
-KINDS = ("scan", "design", "attachment")
-
-_MOST_FAILURES = 3
+__all__ = ["Cases"]
 
 
 class Cases:
@@ -47,8 +33,7 @@ class Cases:
 
     Args:
         resources: what to work with.
-        token: called as `token(practice_id, rejected)`, returns an access token; `rejected` is one that an
-            API refused, or None.
+        token: called as `token(practice_id, rejected)`, returns an access token.
         scope: what a library call is known by to observers and in the audit record.
     """
 
@@ -97,9 +82,7 @@ class Cases:
         if limit is not None and limit < 0:
             raise SettingError(f"the limit of a list is {limit}", hint="Give the number of cases, or none.")
         reader = self._access.reader(practice_id, region)
-        cases = list_all(reader, since, until) if limit is None else list_newest(reader, since, until)
-        shared = (case for case in cases if all_cases or reader.is_shared(case))
-        return list(_summaries(reader, islice(shared, limit and min(limit, sys.maxsize))))
+        return list(list_cases(reader, since, until, limit=limit, all_cases=all_cases))
 
     @operation("cases.get")
     def get(
@@ -116,16 +99,15 @@ class Cases:
         Raises:
             connector.errors.CaseNotFoundError: there is none, or it is not shared with Ormco's lab.
         """
-        reader = self._access.reader(practice_id, region)
-        return self._access.shared(reader, case_id, version, all_cases=all_cases)
+        return self._access.case(practice_id, case_id, region, version, all_cases=all_cases)[1]
 
     @operation("cases.versions")
     def versions(
         self, practice_id: str, case_id: str, *, all_cases: bool = False, region: str | None = None
     ) -> Sequence[Case]:
         """Return every version of a case that this account may see, the oldest first; raises as `get`."""
-        reader = self._access.reader(practice_id, region)
-        return versions_of(self._access.shared(reader, case_id, None, all_cases=all_cases), reader.find)
+        reader, newest = self._access.case(practice_id, case_id, region, all_cases=all_cases)
+        return versions_of(newest, reader.find)
 
     @operation("cases.history")
     def history(
@@ -139,8 +121,7 @@ class Cases:
         self, practice_id: str, case_id: str, *, all_cases: bool = False, region: str | None = None
     ) -> tuple[CaseSummary, Sequence[CaseEvent]]:
         """Return a case with its status, and its history; raises as `get`."""
-        reader = self._access.reader(practice_id, region)
-        newest = self._access.shared(reader, case_id, None, all_cases=all_cases)
+        reader, newest = self._access.case(practice_id, case_id, region, all_cases=all_cases)
         source = Source(practice_id=practice_id, region=reader.region.name)
         events = [seen.event for seen in events_between(None, newest, reader.find, source=source)]
         return CaseSummary(case=newest, status=events[-1].status, region=reader.region.name), events
@@ -174,21 +155,20 @@ class Cases:
 
         Example:
             >>> def handle(event):
-            ...     print(event.case_id, event.kind)
+            ...     print(event.case_id, event.event)
             >>> report = connector.cases.watch(["practice-42"], handle, plan=WatchPlan(once=True))
 
         Raises:
             connector.errors.SettingError: the plan begins in the future.
-            connector.errors.ConnectorError: none of the practices that were named can be followed.
-            connector.errors.StoreError: the store failed.
+            connector.errors.ConnectorError: the store failed, or no practice that was named can be followed.
         """
         from connector.communicate.watch import PracticeWatch
         from connector.communicate.watch_plan import WatchPlan
         from connector.communicate.watch_scheduler import WatchScheduler
         from connector.store.watch_claims import WatchClaim, WatchScope
 
-        resources = self._resources
-        chosen = (plan or WatchPlan()).begun_by(resources.clock.utc_now())
+        store, clock = self._resources.store, self._resources.clock
+        chosen = (plan or WatchPlan()).begun_by(clock.utc_now())
         named = _named(practice_ids)
 
         def open_watch(claim: WatchClaim) -> PracticeWatch:
@@ -196,18 +176,17 @@ class Cases:
                 claim.practice_id,
                 plan=chosen,
                 reader=partial(self._access.reader, claim.practice_id, chosen.region),
-                records=resources.store.watches,
+                records=store.watches,
                 handler=outside(handler),
                 reverse=claim.failures % 2 == 1,
             )
 
-        scope = WatchScope(watch=chosen.name, provider=resources.provider.name, practice_ids=named)
         report = WatchScheduler(
-            resources.store,
-            scope,
+            store,
+            WatchScope(watch=chosen.name, provider=self._resources.provider.name, practice_ids=named),
             open_watch,
             plan=chosen,
-            clock=resources.clock,
+            clock=clock,
             call=partial(self.scope, "cases.watch"),
             on_problem=on_problem,
             on_lag=on_lag,
@@ -217,12 +196,7 @@ class Cases:
         return report
 
     def reset_watch(self, name: str = "default", *, practice_ids: Iterable[str] | None = None) -> None:
-        """Forget how far a watch has come: its next look begins anew.
-
-        Args:
-            name: the watch.
-            practice_ids: only with these practices; None: with all.
-        """
+        """Forget how far a watch has come, with some practices or with all: its next look begins anew."""
         self._resources.store.watches.reset(name, _named(practice_ids))
 
     def download(
@@ -246,9 +220,8 @@ class Cases:
             practice_id: whose connection to use; STL files are asked for as the lab's own account, the
                 connection `lab:REGION`, if there is one.
             case_id: the case.
-            target: a folder, made if need be; a function that is called with each file and returns what to
-                write it to, a binary file object or any object with `write(bytes)`; or such an object, for a
-                single file.
+            target: a folder, made if need be; a binary file object, or any object with `write(bytes)`, for a
+                single file; or a function that is called with each file and returns such an object.
             kinds: of "scan", "design", "attachment".
             version: which version of the case; None: the newest.
             all_cases: also if Ormco's lab is not among its actors.
@@ -259,23 +232,16 @@ class Cases:
             connector.errors.CaseNotFoundError: there is no such case.
             connector.errors.SettingError: the target is no folder and no file that can be written.
         """
-        from connector.communicate.download import Downloader
+        from connector.communicate.download import Downloader, files_of
 
-        if unknown := {*kinds} - {*KINDS}:
-            raise SettingError(
-                f"there are no files of the kind {', '.join(sorted(map(repr, unknown)))}",
-                hint=f"Name any of {', '.join(KINDS)}.",
-            )
-        reader = self._access.reader(practice_id, region)
-        case = self._access.shared(reader, case_id, version, all_cases=all_cases)
+        reader, case = self._access.case(practice_id, case_id, region, version, all_cases=all_cases)
         downloader = Downloader(
             reader,
             lab=partial(self._access.lab_reader, practice_id, reader.region.name),
-            origins=self._access.origins,
             hosts=self._resources.provider.download_hosts,
             progress=progress,
         )
-        files = [file for file in case.files if file.kind in kinds]
+        files = files_of(case, kinds)
         return each_in_scope(self.scope("cases.download", practice_id), downloader.run(case, files, target))
 
 
@@ -283,27 +249,3 @@ def _named(practice_ids: Iterable[str] | None) -> tuple[str, ...] | None:
     if isinstance(practice_ids, str):  # one practice, and not its letters
         return (practice_ids,)
     return None if practice_ids is None else tuple(dict.fromkeys(practice_ids))
-
-
-def _summaries(reader: CaseReader, cases: Iterable[Case]) -> Iterator[CaseSummary]:
-    """Read each case's status; one whose versions cannot be read now gets what its label alone says."""
-    failed: list[ProviderUnavailableError] = []
-
-    def find(case_id: str, version: int) -> Case | None:
-        if len(failed) >= _MOST_FAILURES:  # in a row: it is the server, not the cases
-            raise failed[-1]
-        try:
-            found = reader.find(case_id, version)
-        except ProviderUnavailableError as error:
-            failed.append(error)
-            raise
-        failed.clear()
-        return found
-
-    for case in cases:
-        problem = None
-        try:
-            status = status_of(case, find)
-        except ProviderUnavailableError as error:
-            status, problem = status_of(case, lambda case_id, version: None), error
-        yield CaseSummary(case=case, status=status, region=reader.region.name, problem=problem)

@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,13 +22,13 @@ from connector.communicate.download_folder import (
     publish,
     sync_folder,
 )
-from connector.communicate.models import Case, CaseFile
+from connector.communicate.models import KINDS, Case, CaseFile
 from connector.communicate.regions import own_address
 from connector.communicate.transfer import Progress, Transfer
 from connector.errors import CaseNotFoundError, ConnectorError, SettingError
 from connector.own_files import make_own_folder, open_own_file
 
-__all__ = ["Download", "Downloader", "Target", "Writable"]
+__all__ = ["Download", "Downloader", "Target", "Writable", "files_of"]
 
 _CHUNK = 1 << 17
 _FILE_KEY = re.compile(r"[A-Za-z0-9-]{1,100}")
@@ -71,7 +71,6 @@ class Downloader:
     Args:
         reader: speaks as the practice.
         lab: returns what speaks as Ormco's own lab account of the region, or None if none is connected.
-        origins: the provider's own origins.
         hosts: further hosts that a redirect may lead to.
         progress: told how far it is.
     """
@@ -81,13 +80,11 @@ class Downloader:
         reader: CaseReader,
         *,
         lab: Callable[[], CaseReader | None],
-        origins: Iterable[str],
         hosts: Collection[str] = (),
         progress: Progress = lambda file, done, size: None,
     ) -> None:
         self._reader = reader
         self._lab = lab
-        self._origins = tuple(origins)
         self._hosts = hosts
         self._progress = progress
 
@@ -155,17 +152,25 @@ class Downloader:
                 if lab is None and file.file_type != "stl":
                     raise
         if lab is None:
-            raise _needs_lab(self._reader.region.name)
+            region = self._reader.region.name
+            raise CaseNotFoundError(
+                f"STL files are given to the lab's own account alone, and none is connected for {region}",
+                hint=f"Connect it: the connection lab:{region}.",
+            )
         try:
             transfer.run(lab.api, self._address(lab, case, file))
         except CaseNotFoundError:
-            raise _not_for_lab(lab.region.name) from None
+            raise CaseNotFoundError(
+                f"the lab's own account (lab:{lab.region.name}) is not given this file either",
+                hint="STL files need a special permission from 3Shape; "
+                "the lab has to be a party of the case.",
+            ) from None
         return transfer
 
     def _address(self, reader: CaseReader, case: Case, file: CaseFile) -> str:
         """Return where a file is; a host that is not the provider's own is never asked."""
         base = reader.region.api_url
-        named = own_address(file.href, base, self._origins)
+        named = own_address(file.href, base, reader.api.origins)
         if named is not None:
             return named
         key = file.sha1 or file.id or ""
@@ -174,6 +179,20 @@ class Downloader:
                 "a file's address is not on one of the provider's own hosts", hint="It was not asked for."
             )
         return f"{base}cases/{case.id}/attachments/{key}"
+
+
+def files_of(case: Case, kinds: Collection[str]) -> list[CaseFile]:
+    """Return a case's files of some kinds.
+
+    Raises:
+        connector.errors.SettingError: there is no such kind.
+    """
+    if unknown := {*kinds} - {*KINDS}:
+        raise SettingError(
+            f"there are no files of the kind {', '.join(sorted(map(repr, unknown)))}",
+            hint=f"Name any of {', '.join(KINDS)}.",
+        )
+    return [file for file in case.files if file.kind in kinds]
 
 
 def _checked(target: Target, count: int) -> Path | Callable[[CaseFile], Writable]:
@@ -228,18 +247,4 @@ def _unwritable(where: object, error: OSError) -> SettingError:
     return SettingError(
         f"{what} cannot be used: {error.strerror or type(error).__name__}",
         hint="Choose another one, on a disk with room.",
-    )
-
-
-def _needs_lab(region: str) -> CaseNotFoundError:
-    return CaseNotFoundError(
-        f"STL files are given to the lab's own account alone, and none is connected for {region}",
-        hint=f"Connect it: the connection lab:{region}.",
-    )
-
-
-def _not_for_lab(region: str) -> CaseNotFoundError:
-    return CaseNotFoundError(
-        f"the lab's own account (lab:{region}) is not given this file either",
-        hint="STL files need a special permission from 3Shape; the lab has to be a party of the case.",
     )

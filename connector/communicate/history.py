@@ -115,10 +115,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenEvent:
-    """An event, and the version that the next one is compared with."""
+    """An event, the version that the next one is compared with, and a digest of all that it had."""
 
     event: CaseEvent
     snapshot: Snapshot
+    content: str
 
 
 def snapshot_of(case: Case) -> Snapshot:
@@ -128,7 +129,6 @@ def snapshot_of(case: Case) -> Snapshot:
         state=case.state and shown(case.state, _LONGEST_WORD),
         state_flag=case.state_flag and shown(case.state_flag, _LONGEST_WORD),
         designs=case.designs,
-        content=case.content,
     )
 
 
@@ -180,7 +180,8 @@ def events_between(
         change = _change(before, case)
         # A server that does not say when had a reason to name the newest version.
         if everything or (_is_since(case, since) if case.updated else case is newest):
-            yield SeenEvent(event=_event(before, case, change, source), snapshot=change.after)
+            event = _event(before, case, change, source)
+            yield SeenEvent(event=event, snapshot=change.after, content=case.content)
         before = change.after
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import random
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -12,7 +10,6 @@ from connector.calls import Scope, operation
 from connector.communicate.lab_report import (
     ACTIVE,
     LAB_PREFIX,
-    NONE,
     LabReport,
     best_connection,
     check_lab_account,
@@ -22,27 +19,13 @@ from connector.communicate.lab_report import (
     portal_steps,
     practice_side_report,
 )
+from connector.communicate.lab_wait import Waiting, require_request, wait_until_active
 from connector.communicate.users import AccountConnection, User, UsersApi
 from connector.connection import Account, Event, LabConnection
-from connector.errors import (
-    ClientRefusedError,
-    LabConnectionNotFoundError,
-    ProviderUnavailableError,
-    SettingError,
-    StillWaitingError,
-    StoreLockedError,
-)
+from connector.errors import ClientRefusedError, LabConnectionNotFoundError, SettingError
 from connector.resources import Resources
 
-__all__ = ["LAB_PREFIX", "OrmcoLab", "Waiting"]
-
-# Called with the state that is being waited on, before the wait.
-Waiting = Callable[[LabReport], object]
-
-_LOG = logging.getLogger("connector")
-_FIRST_PAUSE = 2.0
-_LONGEST_PAUSE = 300.0
-_GROWTH = 1.5
+__all__ = ["LAB_PREFIX", "OrmcoLab"]
 
 
 class OrmcoLab:
@@ -95,8 +78,9 @@ class OrmcoLab:
         api = self._practice_api(practice_id)
         report = self._read(api, practice_id, region)
         if wait > 0:
-            _require_request(report)
-        return self._wait(report, wait, waiting, lambda: self._read(api, practice_id, region))
+            require_request(report)
+        read = partial(self._read, api, practice_id, region)
+        return wait_until_active(report, wait, read, waiting=waiting, clock=self._resources.clock)
 
     @operation("lab.request")
     def request(
@@ -122,10 +106,9 @@ class OrmcoLab:
             self._approve(api, me.account, found)
             step = "approve"
         # Read again: only the provider knows what came of it.
-        report = self._read(api, practice_id, region, step)
-        return replace(
-            self._wait(report, wait, waiting, lambda: self._read(api, practice_id, region)), step=step
-        )
+        read = partial(self._read, api, practice_id, region)
+        report = wait_until_active(read(step), wait, read, waiting=waiting, clock=self._resources.clock)
+        return replace(report, step=step)
 
     @operation("lab.approve")
     def approve(
@@ -149,11 +132,13 @@ class OrmcoLab:
                 f"the Communicate account of {practice_id} is not known", hint="Repair the connection first."
             )
         api = self._api(LAB_PREFIX + lab_region(self._labs, account))
-        report = self._accept_from(api, practice_id, account)
-        if wait <= 0:
-            _require_request(report)
         accept = partial(self._accept_from, api, practice_id, account)
-        return self._wait(report, wait, waiting, accept, required=False)
+        report = accept()
+        if wait <= 0:
+            require_request(report)
+        return wait_until_active(
+            report, wait, accept, waiting=waiting, clock=self._resources.clock, required=False
+        )
 
     @operation("lab.requests")
     def requests(self, lab_id: str) -> list[AccountConnection]:
@@ -236,7 +221,7 @@ class OrmcoLab:
         """Accept a practice's request, if there is one by now."""
         region = lab_region(self._labs, account)
         me = check_lab_account(api.me(), LAB_PREFIX + region, self._labs[region])
-        found = next((each for each in me.connections if each.is_account(account)), None)
+        found = next((each for each in me.connections if each.id.casefold() == account.id.casefold()), None)
         step = "none"
         if found is not None and found.asked_us and not found.accepted:
             self._approve(api, me.account, found)
@@ -258,52 +243,3 @@ class OrmcoLab:
             detail={"step": step, "email": lab.email or ""},
         )
         store.set_lab(practice_id, lab, event)
-
-    def _wait(
-        self,
-        report: LabReport,
-        seconds: float,
-        waiting: Waiting,
-        read: Callable[[], LabReport],
-        *,
-        required: bool = True,
-    ) -> LabReport:
-        """Read again and again, at growing intervals, until the lab connection is active.
-
-        Args:
-            report: how it is now.
-            seconds: how long; 0 not to wait.
-            waiting: called before the wait.
-            read: reads it.
-            required: give up if the request is gone.
-
-        Raises:
-            connector.errors.StillWaitingError: it is not active in the end.
-        """
-        if seconds <= 0 or report.is_active:
-            return report
-        waiting(report)
-        deadline, pause = self._resources.clock.deadline(seconds), _FIRST_PAUSE
-        while not deadline.passed:
-            # Jitter, so that practices that were connected together do not ask together.
-            deadline.pause(pause * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
-            pause = min(pause * _GROWTH, _LONGEST_PAUSE)
-            try:
-                report = read()
-            except (ProviderUnavailableError, StoreLockedError) as exc:
-                # A day's wait outlives an outage.
-                _LOG.warning("%s; the wait for %s goes on", exc.message, report.lab.email)
-                pause = max(pause, getattr(exc, "retry_after", None) or 0.0)
-            if required:
-                _require_request(report)
-            if report.is_active:
-                return report
-        raise StillWaitingError(
-            f"{report.found}; the wait has ended", hint="It can take 24 hours: wait again, up to a day."
-        )
-
-
-def _require_request(report: LabReport) -> None:
-    """Refuse to wait if no request exists."""
-    if report.lab.state == NONE:
-        raise LabConnectionNotFoundError(report.found, hint="Request the lab connection first.")

@@ -108,7 +108,7 @@ def practice_side_report(
 
 def best_connection(me: User, email: str) -> AccountConnection | None:
     """Return an account's connection with an address: the accepted one, else what only needs our yes."""
-    found = [connection for connection in me.connections if connection.has_address(email)]
+    found = [connection for connection in me.connections if connection.email.casefold() == email.casefold()]
     return max(found, key=lambda connection: (connection.accepted, connection.asked_us), default=None)
 
 

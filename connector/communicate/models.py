@@ -9,6 +9,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -22,14 +23,8 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHA1 = re.compile(r"[0-9a-f]{40}")
 # "No date" is 1753-01-01 (the first that SQL Server has), sometimes .NET's year 1.
 _FIRST_YEAR = 1900
-_KINDS = ("scan", "design", "attachment")
+KINDS = ("scan", "design", "attachment")
 _ORDER_NUMBERS = ("OrderNo", "ThreeShapeOrderNo", "ManufacturingProductionTag")
-_PATIENT_KEYS = {
-    "first_name": "firstname",
-    "last_name": "lastname",
-    "external_id": "externalid",
-    "reference": "patientrefno",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +57,11 @@ class CaseFile:
     file_type: str | None = None
     part: str | None = None
     href: str | None = field(default=None, repr=False)
+
+    @property
+    def key(self) -> str:
+        """What tells it from other files, "" if nothing does."""
+        return self.sha1 or self.id or self.href or ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +114,8 @@ class Case:
     @property
     def patient_name(self) -> str:
         """The patient in one line; health data."""
-        parts = " ".join(part for part in (self.patient.first_name, self.patient.last_name) if part)
-        return self.patient.name or parts
+        both = filter(None, (self.patient.first_name, self.patient.last_name))
+        return self.patient.name or " ".join(both)
 
     @property
     def at(self) -> datetime | None:
@@ -125,23 +125,21 @@ class Case:
     @property
     def designs(self) -> str:
         """A digest of the set of designs, "" if there are none; it tells a new design from the old one."""
-        names = {_file_key(file) for file in self.files if file.kind == "design"}
+        names = {file.key for file in self.files if file.kind == "design"}
         return _digest(sorted(names)) if names else ""
 
     @property
     def content(self) -> str:
         """A digest of what an update changes; it tells two versions apart that have no number."""
-        files = sorted(f"{file.kind} {_file_key(file)}" for file in self.files)
+        files = sorted(f"{file.kind} {file.key}" for file in self.files)
         updated = self.updated.isoformat() if self.updated else ""
         return _digest([str(self.version), self.label, updated, str(len(self.comments)), *files])
 
     def involves(self, ids: Collection[str], emails: Collection[str]) -> bool:
         """Return whether one of these accounts (case folded) is an actor or sent the case."""
         known = {self.creator_id or "", *(actor.id for actor in self.actors)}
-        addresses = {actor.email or "" for actor in self.actors}
-        return any(one.casefold() in ids for one in known) or any(
-            one.casefold() in emails for one in addresses
-        )
+        is_known = any(one.casefold() in ids for one in known)
+        return is_known or any((actor.email or "").casefold() in emails for actor in self.actors)
 
 
 def read_case(value: object) -> Case | None:
@@ -151,9 +149,8 @@ def read_case(value: object) -> Case | None:
     if identifier is None or not is_case_id(identifier):
         return None
     version, patient = _text(fields.get("version")) or "", lowered(fields.get("patient"))
-    known = {name: _text(patient.get(key)) for name, key in _PATIENT_KEYS.items()}
-    files = (_file(kind, item) for kind in _KINDS for item in _list(fields.get(f"{kind}s")))
-    order_numbers = {key: _text(fields.get(key.lower())) for key in _ORDER_NUMBERS}
+    files = (_file(kind, item) for kind in KINDS for item in _list(fields.get(f"{kind}s")))
+    order_numbers = {key: text for key in _ORDER_NUMBERS if (text := _text(fields.get(key.lower())))}
     return Case(
         id=identifier.lower(),
         version=int(version) if version.isascii() and version.isdigit() and len(version) < 18 else 0,
@@ -166,8 +163,14 @@ def read_case(value: object) -> Case | None:
         creator_id=_text(fields.get("creatorid")),
         actors=tuple(actor for item in _list(fields.get("actors")) if (actor := _actor(item))),
         files=tuple(file for file in files if file),
-        patient=Patient(name=_text(fields.get("patientname")), **known),
-        order_numbers={key: text for key, text in order_numbers.items() if text},
+        patient=Patient(
+            name=_text(fields.get("patientname")),
+            first_name=_text(patient.get("firstname")),
+            last_name=_text(patient.get("lastname")),
+            external_id=_text(patient.get("externalid")),
+            reference=_text(patient.get("patientrefno")),
+        ),
+        order_numbers=order_numbers,
         operator=_text(fields.get("operatorid")),
         comments=_list(fields.get("comments")),
         fields=value if isinstance(value, dict) else {},
@@ -225,22 +228,16 @@ def _file(kind: str, item: object) -> CaseFile | None:
         part=_text(fields.get("jawtype")) or _text(fields.get("type")),
         href=_text(fields.get("href")),
     )
-    return file if file.id or file.sha1 or file.href else None
+    return file if file.key else None
 
 
 def _sha1(text: str | None) -> str | None:
     """Read a SHA-1 in hex or, as .NET likes to write bytes, in base64."""
-    if text is None or _SHA1.fullmatch(text.lower()):
-        return text and text.lower()
-    try:
-        raw = base64.b64decode(text, validate=True)
-    except ValueError:
-        return None
-    return raw.hex() if len(raw) == hashlib.sha1(usedforsecurity=False).digest_size else None
-
-
-def _file_key(file: CaseFile) -> str:
-    return file.sha1 or file.id or file.href or ""
+    if text and not _SHA1.fullmatch(text.lower()):
+        with suppress(ValueError):
+            text = base64.b64decode(text, validate=True).hex()
+    text = (text or "").lower()
+    return text if _SHA1.fullmatch(text) else None
 
 
 def _digest(parts: Sequence[str]) -> str:

@@ -77,6 +77,19 @@ class Step:
     new_design: bool | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Next:
+    """What each side can do in a status.
+
+    Attributes:
+        waits_for: who has to act: "clinic", "lab", "clinic or lab" if the history does not say, or "".
+    """
+
+    waits_for: str
+    clinic: str = ""
+    lab: str = ""
+
+
 REJECTED = frozenset({CaseStatus.REJECTED, CaseStatus.RESENT, CaseStatus.REJECTED_OR_RESENT})
 _DESIGNED = REJECTED | {
     CaseStatus.DESIGN_SENT,
@@ -121,19 +134,6 @@ STEPS: tuple[Step, ...] = (
 # fmt: on
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Next:
-    """What each side can do in a status.
-
-    Attributes:
-        waits_for: who has to act: "clinic", "lab", "clinic or lab" if the history does not say, or "".
-    """
-
-    waits_for: str
-    clinic: str = ""
-    lab: str = ""
-
-
 _LOOK_AT_DESIGN = "look at the design in TRIOS or on the portal"
 _DECIDE = "press Approve or Reject in TRIOS"
 _REDESIGN = "press Send and Receive, redesign, then Send update to Customer"
@@ -170,7 +170,6 @@ class Snapshot:
     Attributes:
         designs: digest of its designs, "" if there are none.
         status: what `read_change` made of it; OTHER before that.
-        content: digest of the whole version.
     """
 
     version: int
@@ -178,7 +177,6 @@ class Snapshot:
     state_flag: str | None
     designs: str
     status: CaseStatus = CaseStatus.OTHER
-    content: str = ""
 
     @property
     def label(self) -> str:
@@ -211,10 +209,13 @@ def read_change(before: Snapshot | None, after: Snapshot, *, gap: bool = False) 
         after: the newer version.
         gap: whether versions in between, or all before, cannot be read.
     """
-    new_design = _has_new_design(before, after)
-    same_label = before is not None and before.label.lower() == after.label.lower()
-    if before is not None and same_label and not (before.status in _DESIGNED and new_design):
-        return _change(UPDATED, after, _unchanged(before, gap=gap))
+    designed = before is not None and before.status in _DESIGNED
+    # A case that was not designed before got its design with this, listed or not.
+    new_design = not designed or after.designs not in ("", before and before.designs)
+    if before is not None and before.label.lower() == after.label.lower() and not (designed and new_design):
+        # Another rejection of a new design changes neither the label nor the designs.
+        unsure = before.status is CaseStatus.RESENT or (gap and before.status in REJECTED)
+        return _change(UPDATED, after, CaseStatus.REJECTED_OR_RESENT if unsure else before.status)
     step = next((step for step in STEPS if step.event and _fits(step, before, after, new_design)), None)
     if step is None:
         return _change(STATUS_CHANGED, after, CaseStatus.OTHER)
@@ -242,19 +243,6 @@ def _fits(step: Step, before: Snapshot | None, after: Snapshot, new_design: bool
         and (step.before is None or status in step.before)
         and step.new_design in (None, new_design)
     )
-
-
-def _has_new_design(before: Snapshot | None, after: Snapshot) -> bool:
-    if before is None or before.status not in _DESIGNED:
-        return True  # a case that was not designed before got its design with this, listed or not
-    return after.designs not in ("", before.designs)
-
-
-def _unchanged(before: Snapshot, *, gap: bool) -> CaseStatus:
-    # Another rejection of a new design changes neither the label nor the designs.
-    if before.status is CaseStatus.RESENT or (gap and before.status in REJECTED):
-        return CaseStatus.REJECTED_OR_RESENT
-    return before.status
 
 
 def _change(event: str, after: Snapshot, status: CaseStatus, step: Step | None = None) -> Change:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -20,31 +19,19 @@ from connector.errors import (
     ConnectorError,
     LabConnectionNotFoundError,
 )
-from connector.oauth.http import retry_after
 from connector.oauth.provider import Provider
 from connector.redact import Secret, shown
 
 __all__ = [
     "AccountConnection",
-    "TokenVerdict",
     "User",
     "UsersApi",
     "account_from",
     "account_url",
-    "probe_token",
     "read_account",
 ]
 
 _MOST_CHARACTERS = 512  # an OpenID `sub` has up to 255; cut short, two accounts could look like one
-
-
-class TokenVerdict(StrEnum):
-    """What an API makes of an access token."""
-
-    ACCEPTED = "accepted"
-    REFUSED = "refused"
-    DOUBTFUL = "doubtful"  # 500, which some of 3Shape's hosts answer to a token that has ended
-    UNASKED = "unasked"  # the provider has no API to ask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,14 +56,6 @@ class AccountConnection:
         """Return what a person knows the other side by."""
         both = f"{self.name} <{self.email}>" if self.name and self.email else ""
         return both or self.email or self.name or self.id
-
-    def has_address(self, email: str) -> bool:
-        """Return whether the other side has this address, compared without case."""
-        return _same(self.email, email)
-
-    def is_account(self, account: Account) -> bool:
-        """Return whether the other side is this account."""
-        return _same(self.id, account.id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,25 +99,6 @@ class UsersApi:
         connections = (_connection(each, account) for each in entries if each.get("id"))
         subject = _text(fields.get("sub"))
         return User(account=account, subject=subject, connections=tuple(connections))
-
-    def verdict(self) -> TokenVerdict:
-        """Return what the API makes of the token, without reading anything out.
-
-        Raises:
-            connector.errors.ProviderUnavailableError: it gives no answer of its own.
-        """
-        response = self._api.send("GET", self._url)
-        status, kind = response.status_code, response.headers.get("Content-Type", "")
-        verdicts = {
-            200: TokenVerdict.ACCEPTED,
-            401: TokenVerdict.REFUSED,
-            403: TokenVerdict.ACCEPTED,  # it is known; it may only not do this
-            500: TokenVerdict.DOUBTFUL,
-        }
-        if status not in verdicts or (status == 200 and "html" in kind):
-            wait = retry_after(response, self._api.clock.time())
-            raise unexpected_response(self._url, f"no usable answer ({status})", wait=wait)
-        return verdicts[status]
 
     def lab_id(self, email: str) -> str | None:
         """Return the Communicate id of the lab that has exactly this address, or None.
@@ -210,19 +170,6 @@ def read_account(
             hint="The tokens were not kept. Start again; if it happens twice, report it to Ormco support.",
         )
     return user.account
-
-
-def probe_token(provider: Provider, access_token: str, *, clock: Clock) -> TokenVerdict:
-    """Show an access token to the API that names its account.
-
-    Raises:
-        connector.errors.ProviderUnavailableError: the API gives no answer of its own.
-    """
-    token = Secret(access_token)
-    del access_token
-    if account_url(provider) is None:
-        return TokenVerdict.UNASKED
-    return UsersApi(provider, lambda _: token.reveal() or "", clock=clock).verdict()
 
 
 def account_from(user: dict[str, Any]) -> Account | None:

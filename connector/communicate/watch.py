@@ -199,7 +199,7 @@ def _is_new(known: WatchedCase | None, case: Case) -> bool:
     if case.version == known.version > 0:
         return before != (now.state, now.state_flag, now.designs)
     # No readable version: nothing but its content can tell.
-    return case.version == 0 and known.content != now.content
+    return case.version == 0 and known.content != case.content
 
 
 def _snapshot(known: WatchedCase | None) -> Snapshot | None:
@@ -214,7 +214,6 @@ def _snapshot(known: WatchedCase | None) -> Snapshot | None:
         state=known.state,
         state_flag=known.state_flag,
         designs=known.designs,
-        content=known.content,
         status=status,
     )
 
@@ -228,7 +227,7 @@ def _watched(seen: SeenEvent) -> WatchedCase:
         state_flag=snapshot.state_flag,
         designs=snapshot.designs,
         standing=snapshot.status.value,
-        content=snapshot.content,
+        content=seen.content,
     )
 
 

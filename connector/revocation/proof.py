@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from connector.clock import from_timestamp
-from connector.communicate.users import TokenVerdict, probe_token
+from connector.communicate.probe import TokenVerdict, probe_token
 from connector.errors import GrantRefusedError, ProviderUnavailableError, StoreLockedError
 from connector.refresh.rotate import ANSWER_LOST
 from connector.refresh.schedule import WAIT_SECONDS, poll_delay
