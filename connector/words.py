@@ -160,9 +160,9 @@ def lab_words(state: str) -> str:
     return str(_table()["lab"].get(state, state))
 
 
-def sentence(error: ConnectorError) -> str:
-    """Return an error's message as a sentence."""
-    return error.message[:1].upper() + error.message[1:] + "."
+def sentence(text: str) -> str:
+    """Return a text, such as an error's message, as a sentence."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "…")) else ".")
 
 
 def page_hint(error: ConnectorError) -> str:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Literal
 from connector.browser import pages
 from connector.browser.browser_thread import BrowserThread
 from connector.browser.readiness import ready_browser
+from connector.browser.session_options import Words
 from connector.clock import Clock, Deadline
-from connector.errors import AccountMismatchError, ConnectorError, PageChangedError
+from connector.errors import AccountMismatchError, PageChangedError
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -24,6 +25,11 @@ _NAME = "Ormco"
 _SLOW = 120.0  # s beyond the person's time for pages that take theirs
 _ACTION = 5_000  # ms for one icon or button
 _AGAIN = 5.0  # s before something is pressed a second time
+_WORDS = Words(
+    closed=f"before {_NAME} was seen to be removed",
+    close_hint="Start again, and leave the window open until it closes by itself.",
+    nobody=f"{_NAME} was not removed in time: nobody signed in or pressed what is needed",
+)
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 
 Shown = Literal["asked", "listed", "unlisted", "elsewhere"]
@@ -69,35 +75,20 @@ def remove_application(
     if credentials is not None and "@" in credentials[0]:
         _require_account(account, {credentials[0]})
     chosen = ready_browser(browser, headless=headless)
-    from connector.browser.session import Words
 
     def remove(session: BrowserSession) -> bool:
         session.open(url)
         if credentials is not None:
-            _sign_in(session, credentials)
+            name, password, page = *credentials, session.page
+            session.act(lambda: pages.sign_in(page, name, password, destination=pages.applications_heading))
         removal = _Removal(session, account, patience if credentials is not None else timeout)
         return removal.carry_out()
 
-    words = Words(
-        closed=f"before {_NAME} was seen to be removed",
-        close_hint="Start again, and leave the window open until it closes by itself.",
-        nobody=f"{_NAME} was not removed in time: nobody signed in or pressed what is needed",
-    )
     with BrowserThread(
-        remove, browser=chosen, headless=headless, timeout=timeout, slack=_SLOW, words=words
+        remove, browser=chosen, headless=headless, timeout=timeout, slack=_SLOW, words=_WORDS
     ) as thread:
         removed: bool = thread.wait(thread.result)
         return removed
-
-
-def _sign_in(session: BrowserSession, credentials: tuple[str, str]) -> None:
-    from playwright.sync_api import Error as PlaywrightError
-
-    try:
-        pages.sign_in(session.page, *credentials, destination=pages.applications_heading)
-    except (PlaywrightError, ConnectorError) as exc:
-        if not session.settle(exc):
-            raise
 
 
 class _Removal:

@@ -13,6 +13,7 @@ from connector.browser.redirect_target import RedirectTarget
 from connector.browser.result_page import ResultPage
 from connector.errors import ConnectorError, ConsentDeniedError
 from connector.redirect.parse import CapturedUrl
+from connector.words import sentence
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -102,7 +103,7 @@ def open_capture(
             yield redirect_url
         except ConnectorError as exc:
             denied = isinstance(exc, ConsentDeniedError)
-            leave(None if denied else (ResultPage.FAILED, _sentence(exc.message)))
+            leave(None if denied else (ResultPage.FAILED, sentence(exc.message)))
             raise
         leave((ResultPage.CONNECTED, ""))
 
@@ -132,12 +133,8 @@ def _let_act(session: BrowserSession, person: Callable[[Page], object]) -> None:
         page.wait_for_load_state(timeout=_LOADING)
     except PlaywrightError:
         session.check()
-    try:
-        if session.response is None:
-            person(page)
-    except (PlaywrightError, ConnectorError) as exc:
-        if not session.settle(exc):
-            raise
+    if session.response is None:
+        session.act(lambda: person(page))
 
 
 @contextmanager
@@ -175,7 +172,3 @@ def _captured(
         work, browser=chosen, headless=headless, english=person is not None, target=target, timeout=timeout
     ) as thread:
         yield CapturedUrl(thread.wait(response)), leave
-
-
-def _sentence(message: str) -> str:
-    return message[:1].upper() + message[1:] + ("" if message.endswith((".", "…")) else ".")

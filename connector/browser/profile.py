@@ -10,18 +10,28 @@ from connector.browser.browser_thread import BrowserThread
 from connector.browser.installed import Browser
 from connector.browser.readiness import check_browser
 from connector.browser.redirect_target import RedirectTarget
+from connector.browser.session_options import Words
 from connector.errors import BrowserUnavailableError, ConnectorError, ProviderErrorPageError
 from connector.oauth.provider import require_secure
 from connector.redirect.parse import parse_redirect
 
 if TYPE_CHECKING:
     from connector.browser.profile_steps import ProfileSteps
-    from connector.browser.session import BrowserSession, Words
+    from connector.browser.session import BrowserSession
 
 __all__ = ["ProfileUpdate", "SignIns", "check_profile", "connect_profile"]
 
 _SLOW = 300.0  # s beyond the person's time for pages that take theirs
 _READ = 3.0  # s for a person to see that the profile is saved
+_WORDS = Words(
+    closed="before the profile was saved",
+    close_hint="Start again, and leave the window open until it closes by itself.",
+    nobody="nobody signed in to OrmcoDigital",
+    hints={
+        ProviderErrorPageError: "Open ORMCO_DIGITAL_URL in a browser of your own to check it. If the page"
+        " is 3Shape's, OrmcoDigital's own link led there: tell Ormco's support.",
+    },
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +116,7 @@ def connect_profile(
 
     chosen = check_profile(headless=headless, browser=browser)
     with BrowserThread(
-        work, browser=chosen, headless=headless, target=target, timeout=timeout, slack=_SLOW, words=_words()
+        work, browser=chosen, headless=headless, target=target, timeout=timeout, slack=_SLOW, words=_WORDS
     ) as thread:
         update: ProfileUpdate = thread.wait(thread.result)
         return update
@@ -138,21 +148,6 @@ def _follow(steps: ProfileSteps, redirect_uri: str, allow: tuple[str, str] | Non
     said = steps.update()
     connected = steps.check()
     return ProfileUpdate(said=said, confirmed=bool(said) or connected, code_format=response.format)
-
-
-def _words() -> Words:
-    """Return what a session at OrmcoDigital calls its ends."""
-    from connector.browser.session import Words
-
-    return Words(
-        closed="before the profile was saved",
-        close_hint="Start again, and leave the window open until it closes by itself.",
-        nobody="nobody signed in to OrmcoDigital",
-        hints={
-            ProviderErrorPageError: "Open ORMCO_DIGITAL_URL in a browser of your own to check it. If the page"
-            " is 3Shape's, OrmcoDigital's own link led there: tell Ormco's support.",
-        },
-    )
 
 
 def _no_browser(error: ConnectorError) -> ConnectorError:

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Error as PlaywrightError
 
-from connector.browser.pauses import Pauses
 from connector.clock import Clock, Deadline
 from connector.errors import ProviderErrorPageError, ProviderUnavailableError
 
@@ -67,12 +66,13 @@ class ProviderErrors:
     """Watches what the browser's pages themselves are answered (not their images, scripts and frames).
 
     What fails on the first page ends the flow. Later only what the provider itself fails at does: a person
-    may follow a link to a site that is down, open a second tab, or go back, and go on from there.
+    may follow a link to a site that is down, open a second tab, or go back, and go on from there. A page that
+    leads nowhere gets so many seconds of grace.
     """
 
-    def __init__(self, context: BrowserContext, pauses: Pauses) -> None:
+    def __init__(self, context: BrowserContext, *, grace: float) -> None:
         self._context = context
-        self._grace = pauses.dead_end
+        self._grace = grace
         self._hosts: set[str | None] = set()
         self._newest: dict[Request, _Failure | None] = {}
         self._authorization: Request | None = None
@@ -175,13 +175,9 @@ def not_loaded(url: str, report: str) -> ProviderUnavailableError:
     host = urlsplit(url).hostname or "the provider"
     if "Download is starting" in report:
         return _not_a_page(host, "a file to download")
-    for beginning, (words, hint) in _FAILURES.items():
-        if name.startswith(beginning):
-            return ProviderUnavailableError(
-                f"the browser could not load the page of {host}: {words} ({name})", hint=hint
-            )
-    reason = name or "no answer in time"
-    return ProviderUnavailableError(f"the browser could not load the page of {host}: {reason}", hint=_AGAIN)
+    known = next((known for beginning, known in _FAILURES.items() if name.startswith(beginning)), None)
+    words, hint = (f"{known[0]} ({name})", known[1]) if known else (name or "no answer in time", _AGAIN)
+    return ProviderUnavailableError(f"the browser could not load the page of {host}: {words}", hint=hint)
 
 
 def _raise_for(failure: _Failure, page: Page) -> None:

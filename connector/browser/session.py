@@ -4,58 +4,34 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from playwright.sync_api import Error as PlaywrightError
-from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
+from connector.browser.crashes import LOST, CrashWatch
 from connector.browser.intercept import PageTargets, RedirectInterceptor
 from connector.browser.launch import crashed, is_gone
-from connector.browser.pauses import USUAL, Pauses
-from connector.browser.provider_errors import ProviderErrors, fills_page, not_loaded
+from connector.browser.provider_errors import ProviderErrors, not_loaded
 from connector.browser.redirect_target import RedirectTarget
+from connector.browser.session_options import CONSENT, USUAL, Pauses, Words
 from connector.clock import Clock, Deadline
 from connector.errors import BrowserUnavailableError, ConnectorError, NobodyActedError, WindowClosedError
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, Page, Request
+    from playwright.sync_api import BrowserContext, Page
 
-__all__ = ["BrowserSession", "Cancelled", "Words"]
+__all__ = ["BrowserSession", "Cancelled"]
 
 _TICK = 0.05  # s
 _FIRST_PAGE = 60.0  # s
-_LOST = 1.0  # s without any answer from the browser until it counts as gone
-_KNOWN = _LOST + 0.5  # s after which it is known whether it is gone
+_KNOWN = LOST + 0.5  # s after which it is known whether the browser is gone
 _MOMENT = 0.5  # s for a redirect that is under way
-_ANSWER = 2_000.0  # ms for a page whose next page did not come to show that it is alive
 
 
 class Cancelled(Exception):  # noqa: N818 - no error: the caller has gone away
     """The work was called off."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Words:
-    """How the ends that a person brings about are put: the window was closed …, nobody did … in time.
-
-    Attributes:
-        hints: for errors of pages, in place of those that speak of the provider.
-    """
-
-    closed: str
-    close_hint: str
-    nobody: str
-    hints: Mapping[type[ConnectorError], str] = field(default_factory=dict)
-
-
-CONSENT = Words(
-    closed="before access was allowed",
-    close_hint="Start again, and leave the window open until it says that access is allowed.",
-    nobody="nobody allowed or refused access",
-)
 
 
 class BrowserSession:
@@ -93,9 +69,6 @@ class BrowserSession:
         self.deadline: Deadline = Clock().deadline(timeout)
         self._timeout = timeout
         self._cancelled = cancelled or threading.Event()
-        self._crashed: set[Page] = set()
-        self._is_dead = False
-        self._lost_at: float | None = None
         if context.browser is None:
             raise BrowserUnavailableError(
                 "this version of Playwright gives no access to the whole browser",
@@ -103,16 +76,13 @@ class BrowserSession:
             )
         self._devtools = context.browser.new_browser_cdp_session()
         self._page_targets = PageTargets(context, self._devtools)
-        self.errors: ProviderErrors = ProviderErrors(context, pauses)
+        self.errors: ProviderErrors = ProviderErrors(context, grace=pauses.dead_end)
         self.interceptor: RedirectInterceptor | None = None
         if target is not None:
             self.interceptor = RedirectInterceptor(
                 context, target, devtools=self._devtools, page_targets=self._page_targets
             )
-        for page in context.pages:
-            self._watch(page)
-        context.on("page", self._watch)
-        context.on("requestfailed", self._require_answer)
+        self._crashes = CrashWatch(context, self.errors)
 
     @property
     def process(self) -> int | None:
@@ -167,7 +137,11 @@ class BrowserSession:
         """
         if self._cancelled.is_set():
             raise Cancelled
-        self._raise_if_gone()
+        self._crashes.raise_if_any()
+        if not self.context.pages and not self._is_followed():
+            raise WindowClosedError(
+                f"the browser window was closed {self.words.closed}", hint=self.words.close_hint
+            )
         try:
             self.errors.raise_if_any(at_once=at_once)
         except ConnectorError as exc:
@@ -197,6 +171,18 @@ class BrowserSession:
             self.pause(min(_TICK, deadline.left))
         return True
 
+    def act(self, act: Callable[[], object]) -> None:
+        """Do something in a page; if it fails because the redirect takes the page away, that means nothing.
+
+        Raises:
+            connector.errors.ConnectorError: as the action does, or if there is nothing to go on with.
+        """
+        try:
+            act()
+        except (PlaywrightError, ConnectorError) as exc:
+            if not self.settle(exc):
+                raise
+
     def settle(self, error: Exception) -> bool:
         """After an error of somebody who acts in a page, wait for the redirect, which takes the page away.
 
@@ -208,7 +194,7 @@ class BrowserSession:
         """
         self.pause(_TICK)
         arrived = self.wait_until(
-            lambda: self.response is not None and self._lost_at is None,
+            lambda: self.response is not None and not self._crashes.is_lost,
             _KNOWN if is_gone(error) else _MOMENT,
         )
         if not arrived:
@@ -218,23 +204,14 @@ class BrowserSession:
     def stay(self, seconds: float, *, until: Callable[[], bool] = lambda: False) -> None:
         """Keep the window for so long, or until something is so or the window is closed."""
         deadline = Clock().deadline(seconds)
-        while self.context.pages and self._lost_at is None and not self._cancelled.is_set():
+        while self.context.pages and not self._crashes.is_lost and not self._cancelled.is_set():
             if until() or deadline.passed:
                 return
             self.pause(min(_TICK, deadline.left))
 
     def pause(self, seconds: float) -> None:
         """Let the pages go on for a moment."""
-        for page in reversed(self.context.pages):
-            if page not in self._crashed:
-                # A page that is just being closed cannot wait; the one before it can.
-                with suppress(PlaywrightError):
-                    page.wait_for_timeout(1000 * seconds)
-                    self._lost_at = None
-                    return
-        # Without its driver, the browser seems to be there for ever, and each call fails at once.
-        Clock().sleep(seconds)
-        self._lost_at = self._lost_at or Clock().monotonic()
+        self._crashes.pause(seconds)
 
     def _nobody_acted(self) -> NobodyActedError:
         seconds = self._timeout
@@ -249,44 +226,11 @@ class BrowserSession:
         with suppress(PlaywrightError):
             self._devtools.detach()
 
-    def _raise_if_gone(self) -> None:
-        pages = self.context.pages
-        if self._is_dead:
-            raise crashed()
-        if self._lost_at is not None and Clock().monotonic() - self._lost_at > _LOST:
-            raise crashed()
-        if pages:
-            # Not an advertisement's window: what the person cannot go on without.
-            if self._crashed.issuperset(pages) or any(map(self.errors.is_flow_page, self._crashed)):
-                raise crashed()
-            return
-        # One page may have followed another; and what is known of their end comes a moment later.
+    def _is_followed(self) -> bool:
+        """Return whether another page has come in place of the last one."""
+        # What is known of their end comes a moment later.
         with suppress(Exception):
             self.context.wait_for_event("close", timeout=300)
-        if self.context.pages:
-            return
-        if self._page_targets.open:
+        if not self.context.pages and self._page_targets.open:
             raise crashed()
-        raise WindowClosedError(
-            f"the browser window was closed {self.words.closed}", hint=self.words.close_hint
-        )
-
-    def _watch(self, page: Page) -> None:
-        page.on("crash", lambda crashed: self._crashed.add(crashed))
-
-    def _require_answer(self, request: Request) -> None:
-        """Close a page that does not answer any more, so that whatever waits for it goes on.
-
-        If the process of a page dies while the next page is on its way, Chromium aborts the navigation and
-        reports no crash. Playwright has no time limit for a look at what a page shows, which then never ends.
-        """
-        if not fills_page(request) or "ERR_ABORTED" not in (request.failure or ""):
-            return
-        # Any other error than this one is an answer.
-        with suppress(PlaywrightError):
-            page = request.frame.page
-            try:
-                page.wait_for_function("() => true", polling=100, timeout=_ANSWER)
-            except PlaywrightTimeoutError:
-                self._is_dead = self._is_dead or self.errors.is_flow_page(page)
-                page.close()
+        return bool(self.context.pages)

@@ -20,6 +20,7 @@ from connector.cli.options import (
 from connector.cli.output import emit, mark, say
 from connector.errors import ConnectorError, LabConnectionNotFoundError, StillWaitingError
 from connector.hints import ormco_command
+from connector.words import sentence
 
 if TYPE_CHECKING:
     from connector.communicate.lab_report import LabReport
@@ -214,11 +215,11 @@ def _show(report: LabReport, *, as_json: bool) -> None:
     }
     emit(payload, _text(report), as_json=as_json)
     if report.warning:
-        say(f"{mark('warning')} {_sentence(report.warning)}")
+        say(f"{mark('warning')} {sentence(report.warning)}")
 
 
 def _text(report: LabReport) -> str:
-    practice, text = report.practice_id, _sentence(report.found)
+    practice, text = report.practice_id, sentence(report.found)
     if report.waiting_on == "lab":
         text += f" It can take up to 24 hours: {ormco_command('lab status', practice, f'--wait {_DAY}')}"
     elif not report.is_active:
@@ -229,10 +230,6 @@ def _text(report: LabReport) -> str:
 def _say_waiting(report: LabReport) -> None:
     command = "approve" if report.waiting_on == "practice" else "status"
     say(
-        f"{mark('waiting')} {_sentence(report.found)} Ctrl-C is safe; to go on waiting: "
+        f"{mark('waiting')} {sentence(report.found)} Ctrl-C is safe; to go on waiting: "
         + ormco_command(f"lab {command}", report.practice_id, f"--wait {_DAY}")
     )
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."

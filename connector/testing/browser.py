@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from connector.browser.launch import context_options, open_browser
-from connector.browser.pauses import USUAL, Pauses
 from connector.browser.readiness import ready_browser
 from connector.browser.redirect_target import RedirectTarget
+from connector.browser.session_options import USUAL, Pauses
 from connector.errors import SettingError
 
 if TYPE_CHECKING:

@@ -218,19 +218,9 @@ class Consent:
 
     def _step(self, act: Callable[[Page], object]) -> None:
         """Do something with the newest page, unless the redirect comes while it is under way."""
-        from playwright.sync_api import Error as PlaywrightError
-
         session = self._opened()
-
-        def step() -> None:
-            try:
-                act(session.context.pages[-1])
-            except (PlaywrightError, ConnectorError) as exc:
-                if not session.settle(exc):
-                    raise
-
         with self._in_use():
-            self._guarded(step)
+            self._guarded(lambda: session.act(lambda: act(session.context.pages[-1])))
 
     def _guarded(self, act: Callable[[], object]) -> None:
         """Do something; if it fails, keep what the page looks like, and fail without arguments of ours."""

@@ -267,7 +267,7 @@ class _Desk:
         try:
             repair = self._connector().repair(practice_id, interactive=False)
         except ConsentRequiredError as error:
-            flash(f"{words.sentence(error)} Send the practice this link.", "hint")
+            flash(f"{words.sentence(error.message)} Send the practice this link.", "hint")
             return self._link(practice_id)
         flash(f"Checked: {repair.found}.", "good")
         return self._to_practice(practice_id)
@@ -314,7 +314,7 @@ class _Desk:
         practice_id = request.form.get("practice", "")
         if request.method == "GET" or not practice_id:
             return error_page(error)
-        flash(words.sentence(error), "bad")
+        flash(words.sentence(error.message), "bad")
         if hint := words.page_hint(error):
             flash(hint, "hint")
         return self._to_practice(practice_id)

@@ -150,7 +150,7 @@ def error_page(error: ConnectorError) -> tuple[str, int]:
     page = render_template(
         "ormco/error.html",
         title="Not possible right now",
-        text=sentence(error),
+        text=sentence(error.message),
         hint=page_hint(error),
         way="Try again",
     )

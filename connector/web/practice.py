@@ -241,7 +241,7 @@ class _PracticePages:
         if request.method == "GET" and request.endpoint and not request.endpoint.endswith(".connected"):
             # The page that the others lead back to: it must not redirect to itself.
             return error_page(error)
-        flash(sentence(error), "bad")
+        flash(sentence(error.message), "bad")
         if hint := page_hint(error):
             flash(hint, "hint")
         return self._to_page()

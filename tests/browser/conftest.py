@@ -16,8 +16,8 @@ from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import sync_playwright
 
 from connector.browser import capture_redirect
-from connector.browser.pauses import Pauses
 from connector.browser.session import BrowserSession
+from connector.browser.session_options import Pauses
 from tests.support.authorization_pages import AuthorizationPages, Trap, landing_trap, serve_pages
 from tests.support.browsers import QUICK, SharedBrowser, need_browser
 

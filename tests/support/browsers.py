@@ -14,7 +14,7 @@ import pytest
 
 from connector.browser import Browser, find_browser
 from connector.browser.launch import context_options, open_browser
-from connector.browser.pauses import Pauses
+from connector.browser.session_options import Pauses
 from connector.errors import BrowserUnavailableError
 
 if TYPE_CHECKING:

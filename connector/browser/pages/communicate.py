@@ -16,7 +16,7 @@ from connector.browser.pages.screen import (
     pressable,
     username_field,
 )
-from connector.browser.pauses import USUAL
+from connector.browser.session_options import USUAL
 from connector.clock import Clock
 from connector.errors import SettingError
 
