@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from connector.cli.groups import SuggestingGroup
+from connector.cli import SuggestingGroup
 from connector.cli.options import Past, config_from, open_connector, optional_practice, settings_options
-from connector.cli.output import emit, shown_time, write
+from connector.cli.output import emit, emit_list, shown_time
 from connector.cli.revoke import ask, yes_option
-from connector.cli.table import table_lines
+from connector.cli.table import print_table
 from connector.clock import isoformat
 
 if TYPE_CHECKING:
@@ -67,14 +66,9 @@ def show(
         else:
             events = _all(connector, practice, since, after or 0)
         if as_json:
-            _print_json(events)
-            return
-        printed = False
-        for line in table_lines(_HEADINGS, map(_row, events)):
-            write(line)
-            printed = True
-        if not printed:
-            write("Nothing yet.")
+            emit_list("events", map(_json, events))
+        else:
+            print_table(_HEADINGS, map(_row, events), nothing="Nothing yet.")
 
 
 @audit.command(
@@ -110,15 +104,6 @@ def _all(connector: Connector, practice: str | None, since: datetime | None, aft
     while page := connector.events(after=after, practice_id=practice, since=since, limit=_PAGE):
         yield from page
         after = page[-1].sequence
-
-
-def _print_json(events: Iterable[Event]) -> None:
-    write('{"version": 1, "events": [', newline=False)
-    separator = ""
-    for event in events:
-        write(separator + json.dumps(_json(event)), newline=False)
-        separator = ", "
-    write("]}")
 
 
 def _json(event: Event) -> dict[str, Any]:

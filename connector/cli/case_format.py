@@ -1,4 +1,4 @@
-"""Cases, their events and downloads as JSON and as words; what names a patient only on request."""
+"""Cases and downloads as JSON and as words; what names a patient only on request."""
 
 from __future__ import annotations
 
@@ -6,39 +6,31 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from connector.cli.output import age, mark, shown_time, write
+from connector.cli.output import age, error_json, mark, write
 from connector.clock import isoformat
 from connector.redact import shown
 
 if TYPE_CHECKING:
     from connector.communicate.download import Download
-    from connector.communicate.history import CaseEvent, CaseSummary
+    from connector.communicate.history import CaseSummary
     from connector.communicate.models import Case, CaseFile
     from connector.communicate.status import Next
-    from connector.errors import ConnectorError
 
 __all__ = [
     "ProgressLine",
     "case_json",
     "download_json",
     "download_line",
-    "event_json",
-    "event_line",
-    "event_rows",
     "heading",
     "list_row",
+    "next_json",
     "what_next",
 ]
 
 _EVERY_SECONDS = 0.1
-_NO_STEP = {
-    "updated": "the case was updated under the same status",
-    "status_changed": "the status changed; the history does not say who did it",
-}
 
 
 class ProgressLine:
@@ -80,34 +72,13 @@ def case_json(found: CaseSummary, *, show_patient: bool) -> dict[str, Any]:
         "state": case.state,
         "state_flag": case.state_flag,
         "standing": found.status.value,
-        **_next_json(found.next),
+        **next_json(found.next),
         "region": found.region,
         "created": isoformat(case.created),
         "updated": isoformat(case.updated),
         "files": {f"{kind}s": kinds[kind] for kind in ("scan", "design", "attachment")},
-        "problem": _error_json(found.problem),
+        "problem": found.problem and error_json(found.problem),
         "patient": _patient_json(case) if show_patient else None,
-    }
-
-
-def event_json(event: CaseEvent) -> dict[str, Any]:
-    """Return what `--json` prints of an event."""
-    return {
-        "id": event.id,
-        "practice": event.practice_id,
-        "region": event.region,
-        "case": event.case_id,
-        "case_version": event.case_version,
-        "at": isoformat(event.at),
-        "event": event.event,
-        "actor": event.actor,
-        "step": event.step,
-        "label": event.label,
-        "previous_label": event.previous_label,
-        "state": event.state,
-        "state_flag": event.state_flag,
-        "standing": event.status.value,
-        **_next_json(event.next),
     }
 
 
@@ -125,7 +96,7 @@ def download_json(download: Download, *, show_patient: bool) -> dict[str, Any]:
         "bytes": download.size,
         "sha1": file.sha1,
         "verified": download.verified,
-        "error": _error_json(download.error),
+        "error": download.error and error_json(download.error),
     }
 
 
@@ -164,44 +135,18 @@ def heading(found: CaseSummary, now: datetime, *, show_patient: bool) -> str:
     return "\n".join(lines)
 
 
-def event_rows(events: Sequence[CaseEvent]) -> list[tuple[str, ...]]:
-    """Return a case's history as rows: version, when, who, label, what."""
-    return [
-        (str(event.case_version), shown_time(event.at), event.actor or "-", event.label, _does(event))
-        for event in events
-    ]
-
-
-def event_line(event: CaseEvent) -> str:
-    """Return an event in one line."""
-    who = f"{event.actor} {_does(event)}" if event.actor else _does(event)
-    waits = f" (next: {event.next.waits_for})" if event.next.waits_for else ""
-    case = f"{event.practice_id}  {event.case_id}  v{event.case_version}"
-    return f"{shown_time(event.at)}  {case}  {event.label}: {who}{waits}"
-
-
 def what_next(following: Next) -> str:
     """Return what each side can do, a line each."""
     can = [f"  {side} can: {text}" for side in ("clinic", "lab") if (text := getattr(following, side))]
     return "\n".join([f"Next: {following.waits_for or 'not known'}", *can])
 
 
-def _does(event: CaseEvent) -> str:
-    from connector.communicate.status import STEPS
-
-    does = {step.number: step.does for step in STEPS}
-    return does.get(event.step or "") or _NO_STEP.get(event.event, event.event)
-
-
-def _next_json(following: Next) -> dict[str, Any]:
+def next_json(following: Next) -> dict[str, Any]:
+    """Return what `--json` prints of what each side can do."""
     return {
         "next_actor": following.waits_for or None,
         "next": {"clinic": following.clinic or None, "lab": following.lab or None},
     }
-
-
-def _error_json(error: ConnectorError | None) -> dict[str, str] | None:
-    return None if error is None else {"kind": error.kind, "message": error.message, "hint": error.hint}
 
 
 def _patient_json(case: Case) -> dict[str, Any]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import click
 
+from connector.cli import SuggestingGroup
 from connector.cli.exit_statuses import exit_status
-from connector.cli.groups import SuggestingGroup
 from connector.cli.options import (
     FiniteRange,
     Past,
@@ -22,26 +21,20 @@ from connector.cli.options import (
     practice_argument,
     settings_options,
 )
-from connector.cli.output import emit, emit_error, mark, say
+from connector.cli.output import emit, mark, say
 from connector.cli.table import table
-from connector.errors import ConnectorError
-
-if TYPE_CHECKING:
-    from connector.communicate.history import CaseEvent
 
 __all__ = ["cases"]
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 
-
-def reading_options(command: Command) -> Command:
+def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add what every command that reads cases takes: --all-cases and --region."""
-    region = click.option(
+    command = click.option(
         "--region", metavar="NAME", help="Where the cases are, if that cannot be found out."
-    )
+    )(command)
     return click.option(
         "--all-cases", is_flag=True, help="Also cases without Ormco's lab among their actors."
-    )(region(command))
+    )(command)
 
 
 patient_option = click.option(
@@ -110,7 +103,8 @@ def show(
     **settings: Any,
 ) -> None:
     """Show a case's status, who did what when, and what each side can do next."""
-    from connector.cli.case_format import case_json, event_json, event_rows, heading, what_next
+    from connector.cli.case_events import event_json, event_rows
+    from connector.cli.case_format import case_json, heading, what_next
 
     with open_connector(config_from(settings)) as connector:
         found, events = connector.cases.show(practice, case, all_cases=all_cases, region=region)
@@ -150,6 +144,7 @@ def watch(practices: tuple[str, ...], everyone: bool, reset: bool, as_json: bool
     Goes on where it was when it was stopped or killed, on any machine that uses the same store; several
     processes with the same name share the practices. An event may come a second time: its id tells.
     """
+    from connector.cli.case_events import EventPrinter
     from connector.communicate.watch_plan import WatchPlan
 
     if everyone == bool(practices):
@@ -157,7 +152,7 @@ def watch(practices: tuple[str, ...], everyone: bool, reset: bool, as_json: bool
     names = ("name", "since", "interval", "overlap", "workers", "once", "all_cases", "region")
     plan = WatchPlan(**{name: options.pop(name) for name in names})
     named = None if everyone else practices
-    printer = Printer(as_json=as_json)
+    printer = EventPrinter(as_json=as_json)
     with open_connector(config_from(options)) as connector:
         if reset:
             connector.cases.reset_watch(plan.name, practice_ids=named)
@@ -175,56 +170,6 @@ def watch(practices: tuple[str, ...], everyone: bool, reset: bool, as_json: bool
     # Of practices that were named, each one counts; of all, that any could be followed.
     failed = list(report.problems.values()) if named or not report.looks else []
     click.get_current_context().exit(exit_status(failed[0]) if failed else 0)
-
-
-class Printer:
-    """Prints events on stdout and problems on stderr, whole lines from any thread.
-
-    Attributes:
-        stop: set when nobody reads any more.
-    """
-
-    def __init__(self, *, as_json: bool) -> None:
-        self.stop: threading.Event = threading.Event()
-        self._as_json = as_json
-        self._guard = threading.Lock()
-        self._broken: OSError | None = None
-
-    def event(self, event: CaseEvent) -> None:
-        """Print an event; it counts as delivered once it has left this process."""
-        from connector.cli.case_format import event_json, event_line
-
-        with self._guard:
-            try:
-                emit(event_json(event), event_line(event), as_json=self._as_json)
-            except OSError as exc:
-                self._broken = exc
-                self.stop.set()
-                raise
-
-    def problem(self, practice_id: str, error: Exception | None) -> None:
-        """Print what is wrong with a practice, or that it is right again."""
-        if self.stop.is_set():
-            return
-        kind, message, hint = "unexpected", f"something unexpected happened ({type(error).__name__})", ""
-        if isinstance(error, ConnectorError):
-            kind, message, hint = error.kind, error.message, error.hint
-        with self._guard:
-            if error is None:
-                say(f"{practice_id}: is right again.")
-                return
-            say(f"{click.style(practice_id, bold=True)}: {message}. {hint}".rstrip())
-            emit_error(kind, message, hint=hint, as_json=self._as_json, practice=practice_id)
-
-    def lag(self, seconds: float) -> None:
-        """Say that the looks come later than planned."""
-        with self._guard:
-            say(f"Each practice is looked at every {seconds:.0f} s: use more --workers, or more processes.")
-
-    def end(self) -> None:
-        """Raise what ended the watch, if that was a reader who went away."""
-        if self._broken is not None:
-            raise self._broken from None
 
 
 @cases.command(

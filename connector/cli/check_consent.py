@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from connector.cli.options import FiniteRange, config_from, settings_options
-from connector.cli.output import emit, mark, report
+from connector.cli.options import config_from, settings_options, timeout_option
+from connector.cli.output import emit, error_json, mark, report
 
 if TYPE_CHECKING:
     from connector.testing.check import Check
@@ -40,13 +40,7 @@ _MARKS = {"ok": "ok", "changed": "warning", "failed": "failed"}
 @click.option(
     "--browser/--headless", "visible", default=False, help="With a window, or without (the default)."
 )
-@click.option(
-    "--timeout",
-    type=FiniteRange(1, 86400),
-    default=600,
-    metavar="SECONDS",
-    help="How long it may take (600).",
-)
+@timeout_option
 @settings_options
 @click.pass_context
 def check_consent(
@@ -86,8 +80,7 @@ def _as_json(check: Check) -> dict[str, Any]:
         "screenshots": [str(path) for path in check.screenshots],
     }
     if check.error is not None:
-        error = check.error
-        payload["error"] = {"kind": error.kind, "message": error.message, "hint": error.hint}
+        payload["error"] = error_json(check.error)
     return payload
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from connector.oauth.authorization_request import AuthorizationRequest
 
 __all__ = ["account_change_option", "begin", "complete", "confirming", "connect", "show_connected"]
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 account_change_option = click.option(
     "--allow-account-change",

@@ -1,21 +1,23 @@
-"""The three ways to get consent: a visible browser, a browser without a window, and a paste."""
+"""The three ways to get consent, a visible browser, one without a window, a paste; and their questions."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from connector.cli.options import FiniteRange, can_ask, with_answers
+from connector.cli.options import timeout_option
 from connector.cli.output import say, write
 
 if TYPE_CHECKING:
     from connector.config import Config
     from connector.connector import Connector
 
-__all__ = ["WAITING", "ConsentCapture", "mode_options"]
+__all__ = ["WAITING", "ConsentCapture", "mode_options", "with_answers"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -30,6 +32,14 @@ _MODES = {
     "headless": "Sign in without a window, with ORMCO_3SHAPE_USERNAME and _PASSWORD.",
     "paste": "Print the link, and read the address that the browser ended on.",
 }
+# Setting → what it is asked for by, and whether it is a secret.
+_QUESTIONS = {
+    "username": ("3Shape Communicate user name (e-mail address)", False),
+    "password": ("3Shape Communicate password", True),
+    "digital_url": ("Address of OrmcoDigital (https://…)", False),
+    "digital_username": ("OrmcoDigital user name", False),
+    "digital_password": ("OrmcoDigital password", True),
+}
 # The checks of the doctor that have to pass before a person is asked for consent.
 _CHECKS = {
     "browser": {"browser", "display", "client_secret"},
@@ -40,18 +50,37 @@ _CHECKS = {
 
 def mode_options(command: Command) -> Command:
     """Add the ways to get consent: --browser, --headless, --paste, and --timeout."""
-    command = click.option(
-        "--timeout",
-        type=FiniteRange(1, 86400),
-        default=600,
-        metavar="SECONDS",
-        help="How long to wait (600).",
-    )(command)
+    command = timeout_option(command)
     for mode, text in reversed(_MODES.items()):
         # Only one may have a default: click takes False for a value.
         default: dict[str, Any] = {"default": True} if mode == "browser" else {}
         command = click.option(f"--{mode}", "mode", flag_value=mode, help=text, **default)(command)
     return command
+
+
+def can_ask() -> bool:
+    """Whether somebody is at a terminal who can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def with_answers(config: Config, *names: str) -> Config:
+    """Return the settings, completed by asking for what is missing if somebody is at a terminal.
+
+    Args:
+        config: the settings.
+        names: attributes of `Config` that are needed, such as "digital_url".
+    """
+    missing = [name for name in names if not getattr(config, name)]
+    if not missing or not can_ask():
+        return config
+    from connector.config import Secret
+
+    answers: dict[str, Any] = {}
+    for name in missing:
+        question, secret = _QUESTIONS[name]
+        answer = click.prompt(question, hide_input=secret, err=True)
+        answers[name] = Secret(answer) if secret else answer.strip()
+    return replace(config, **answers)
 
 
 class ConsentCapture:

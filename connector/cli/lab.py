@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from connector.cli.groups import SuggestingGroup
+from connector.cli import SuggestingGroup
 from connector.cli.options import (
     FiniteRange,
     config_from,
@@ -30,30 +30,22 @@ if TYPE_CHECKING:
 
 __all__ = ["connect_lab", "lab", "wants_lab"]
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
 _LAB_PREFIX = "lab:"
 _DAY = 86400
 
 
-def wait_option(command: Command) -> Command:
-    """Add --wait."""
-    return click.option(
-        "--wait",
-        type=FiniteRange(0, _DAY),
-        default=0,
-        metavar="SECONDS",
-        help=f"Wait so long for the other side to act, at most a day ({_DAY}).",
-    )(command)
-
-
-def region_option(command: Command) -> Command:
-    """Add --region."""
-    return click.option(
-        "--region",
-        type=click.Choice(["americas", "asia-pacific", "europe"]),
-        help="Which of Ormco's labs; by default that of the account's own region.",
-    )(command)
+wait_option = click.option(
+    "--wait",
+    type=FiniteRange(0, _DAY),
+    default=0,
+    metavar="SECONDS",
+    help=f"Wait so long for the other side to act, at most a day ({_DAY}).",
+)
+region_option = click.option(
+    "--region",
+    type=click.Choice(["americas", "asia-pacific", "europe"]),
+    help="Which of Ormco's labs; by default that of the account's own region.",
+)
 
 
 @click.group(cls=SuggestingGroup)

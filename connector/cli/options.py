@@ -6,10 +6,8 @@ import math
 import os
 import re
 import shlex
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,29 +23,20 @@ if TYPE_CHECKING:
 __all__ = [
     "FiniteRange",
     "Past",
+    "StoreUrl",
     "When",
-    "can_ask",
     "complete_practice",
     "config_from",
     "open_connector",
     "optional_practice",
     "practice_argument",
-    "refuse_password",
     "require_store",
     "settings_options",
-    "with_answers",
+    "timeout_option",
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-# Setting → what it is asked for by, and whether it is a secret.
-_QUESTIONS = {
-    "username": ("3Shape Communicate user name (e-mail address)", False),
-    "password": ("3Shape Communicate password", True),
-    "digital_url": ("Address of OrmcoDigital (https://…)", False),
-    "digital_username": ("OrmcoDigital user name", False),
-    "digital_password": ("OrmcoDigital password", True),
-}
 _MOST_COMPLETIONS = 100
 
 _SPAN = re.compile(r"(\d{1,6})\s*(min|h|d|w)")
@@ -72,7 +61,7 @@ def settings_options(command: Command) -> Command:
             name,
             metavar=metavar,
             help=f"{text}  [{variable}]",
-            callback=refuse_password if name == "store" else None,
+            type=StoreUrl() if name == "store" else None,
         )
         command = option(command)
     command = click.option(
@@ -97,31 +86,6 @@ def config_from(overrides: dict[str, Any]) -> Config:
         if value is not None:
             env[variable] = value
     return Config.from_env(env)
-
-
-def can_ask() -> bool:
-    """Whether somebody is at a terminal who can be asked."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
-
-
-def with_answers(config: Config, *names: str) -> Config:
-    """Return the settings, completed by asking for what is missing if somebody is at a terminal.
-
-    Args:
-        config: the settings.
-        names: attributes of `Config` that are needed, such as "digital_url".
-    """
-    missing = [name for name in names if not getattr(config, name)]
-    if not missing or not can_ask():
-        return config
-    from connector.config import Secret
-
-    answers: dict[str, Any] = {}
-    for name in missing:
-        question, secret = _QUESTIONS[name]
-        answer = click.prompt(question, hide_input=secret, err=True)
-        answers[name] = Secret(answer) if secret else answer.strip()
-    return replace(config, **answers)
 
 
 @contextmanager
@@ -150,16 +114,6 @@ def open_connector(config: Config, *, must_exist: bool = False) -> Iterator[Conn
             raise
 
 
-def practice_argument(command: Command) -> Command:
-    """Add PRACTICE, which the shell completes."""
-    return click.argument("practice", shell_complete=complete_practice)(command)
-
-
-def optional_practice(command: Command) -> Command:
-    """Add an optional PRACTICE, which the shell completes."""
-    return click.argument("practice", required=False, shell_complete=complete_practice)(command)
-
-
 def complete_practice(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     """Return the practices that begin with what is typed; nothing if the store cannot be read."""
     try:
@@ -172,6 +126,10 @@ def complete_practice(context: click.Context, _parameter: click.Parameter, incom
     except Exception:
         # A message would end up in the line that is being typed.
         return []
+
+
+practice_argument = click.argument("practice", shell_complete=complete_practice)
+optional_practice = click.argument("practice", required=False, shell_complete=complete_practice)
 
 
 def require_store(url: str) -> None:
@@ -188,34 +146,30 @@ def require_store(url: str) -> None:
         )
 
 
-def _named(parameter: click.Parameter) -> str:
-    return parameter.metavar if isinstance(parameter, click.Argument) and parameter.metavar else "--store"
+class StoreUrl(click.ParamType[str]):
+    """A store's address, without a password in it."""
 
+    name = "url"
 
-def refuse_password(_ctx: click.Context, param: click.Parameter, url: str | None) -> str | None:
-    """Refuse a store's address with a password in it; used as the callback of an option or argument.
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Refuse an address with a password in it."""
+        from urllib.parse import parse_qs, urlsplit  # slow to load
 
-    Raises:
-        connector.errors.SettingError: it has one, or it is no address.
-    """
-    if url is None:
-        return None
-    from urllib.parse import parse_qs, urlsplit  # slow to load
-
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise SettingError(
-            f"{_named(param)} is not an address",
-            hint="Use sqlite:///path or postgresql://host/database.",
-        ) from None
-    if parts.password or "password" in parse_qs(parts.query):
-        raise SettingError(
-            f"{_named(param)} has a password in it, which other users of this machine can read in the "
-            "process list",
-            hint="Set ORMCO_STORE in the environment instead, or keep the password in ~/.pgpass.",
-        )
-    return url
+        url = str(value)
+        which = param.metavar if isinstance(param, click.Argument) and param.metavar else "--store"
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            raise SettingError(
+                f"{which} is not an address", hint="Use sqlite:///path or postgresql://host/database."
+            ) from None
+        if parts.password or "password" in parse_qs(parts.query):
+            raise SettingError(
+                f"{which} has a password in it, which other users of this machine can read in the "
+                "process list",
+                hint="Set ORMCO_STORE in the environment instead, or keep the password in ~/.pgpass.",
+            )
+        return url
 
 
 class FiniteRange(click.FloatRange):
@@ -258,3 +212,8 @@ class Past(When):
         if time > datetime.now(UTC):
             self.fail(f"{value!r} is in the future.")
         return time
+
+
+timeout_option = click.option(
+    "--timeout", type=FiniteRange(1, 86400), default=600, metavar="SECONDS", help="How long to wait (600)."
+)

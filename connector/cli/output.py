@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple, TextIO
 
@@ -21,6 +21,8 @@ __all__ = [
     "color",
     "emit",
     "emit_error",
+    "emit_list",
+    "error_json",
     "fold",
     "mark",
     "printable",
@@ -35,6 +37,7 @@ _COLUMNS = 80  # if a terminal does not tell
 # Up to the end of the sentence: a dot may be in a name or an address.
 _COMMAND = re.compile(r"\bormco [a-z](?:[^.;)]|\.(?=\S))*")
 _NO_BREAK = "\0"
+_REPORT_IT = "Run it again with --verbose and report what it prints"
 _FACTS = ("length", "expected_length", "position")
 # The streams replace each by an ASCII form where the terminal cannot show it (see `streams`).
 _MARKS = {
@@ -53,8 +56,6 @@ _STEPS = {
     "tokens": "The code was exchanged; the tokens are stored, sealed",
     "account": "The account behind the tokens is known",
 }
-
-
 # Colours; then the C0 and C1 controls but for tabs and new lines, and what turns or breaks a line.
 _CONTROLS = re.compile(
     r"(\x1b\[(?:0|1|3[0-7]|9[0-7])m)"
@@ -115,6 +116,17 @@ def emit(payload: Mapping[str, Any], text: str, *, as_json: bool) -> None:
         write(fold(text, sys.stdout))
 
 
+def emit_list(name: str, items: Iterable[Mapping[str, Any]]) -> None:
+    """Print the JSON object of a result that is a list, item by item: there may be 100,000."""
+    import json
+
+    separator = f'{{"version": 1, "{name}": ['
+    for item in items:
+        write(separator + json.dumps(item), newline=False)
+        separator = ", "
+    write("]}" if separator == ", " else f"{separator}]}}")
+
+
 def say(message: str = "") -> None:
     """Print a message for a person on stderr."""
     write(fold(message, sys.stderr), err=True)
@@ -151,26 +163,30 @@ def terminal_columns(stream: TextIO) -> int:
 
 def report(error: BaseException, *, as_json: bool) -> int:
     """Print an error and its hint; return the exit status."""
-    if isinstance(error, KeyboardInterrupt):
-        kind, message, hint = "interrupted", "interrupted", ""
-    elif isinstance(error, ConnectorError):
-        kind, message, hint = error.kind, error.message, error.hint
-    else:
-        # The message of an error that nobody foresaw could hold anything.
-        kind, message = "unexpected", f"something unexpected happened ({type(error).__name__})"
-        hint = "Run it again with --verbose and report what it prints"
-    say(f"{click.style('Error:', fg='red', bold=True)} {_sentence(message)}")
-    if hint:
-        say(f"{click.style('Hint:', bold=True)} {_sentence(hint)}")
+    words = error_json(error)
+    say(f"{click.style('Error:', fg='red', bold=True)} {_sentence(words['message'])}")
+    if words["hint"]:
+        say(f"{click.style('Hint:', bold=True)} {_sentence(words['hint'])}")
     facts = {name: getattr(error, name) for name in _FACTS if hasattr(error, name)}
-    emit_error(kind, message, hint=hint, as_json=as_json, **facts)
+    emit_error({**words, **facts}, as_json=as_json)
     return exit_status(error)
 
 
-def emit_error(kind: str, message: str, *, as_json: bool, hint: str = "", **facts: object) -> None:
+def emit_error(error: Mapping[str, object], *, as_json: bool) -> None:
     """Print an error's JSON object on stdout."""
     if as_json:
-        emit({"error": {"kind": kind, "message": message, "hint": hint, **facts}}, "", as_json=True)
+        emit({"error": error}, "", as_json=True)
+
+
+def error_json(error: BaseException) -> dict[str, str]:
+    """Return an error's kind, message and hint."""
+    if isinstance(error, KeyboardInterrupt):
+        return {"kind": "interrupted", "message": "interrupted", "hint": ""}
+    if isinstance(error, ConnectorError):
+        return {"kind": error.kind, "message": error.message, "hint": error.hint}
+    # The message of an error that nobody foresaw could hold anything.
+    what = f"something unexpected happened ({type(error).__name__})"
+    return {"kind": "unexpected", "message": what, "hint": _REPORT_IT}
 
 
 def shown_time(moment: datetime | None, *, err: bool = False) -> str:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from connector.cli.groups import SuggestingGroup
-from connector.cli.options import FiniteRange, config_from, optional_practice, settings_options, with_answers
+from connector.cli import SuggestingGroup
+from connector.cli.consent_modes import with_answers
+from connector.cli.options import config_from, optional_practice, settings_options, timeout_option
 from connector.cli.output import emit, mark, say
 from connector.errors import SettingError
 
@@ -53,13 +54,7 @@ def profile() -> None:
     flag_value="headless",
     help="Without a window, with ORMCO_DIGITAL_USERNAME, ORMCO_3SHAPE_USERNAME and their _PASSWORD.",
 )
-@click.option(
-    "--timeout",
-    type=FiniteRange(1, 86400),
-    default=600,
-    metavar="SECONDS",
-    help="How long to wait for a person (600).",
-)
+@timeout_option
 @settings_options
 def connect(practice: str | None, mode: str, timeout: float, as_json: bool, **settings: Any) -> None:
     """Do what the guide says under "Getting Connected on OrmcoDigital", in one go.

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from connector.cli.consent_modes import mode_options
+from connector.cli.consent_modes import mode_options, with_answers
 from connector.cli.options import (
     config_from,
     open_connector,
     practice_argument,
     settings_options,
-    with_answers,
 )
 from connector.cli.output import emit, mark, printable, say, shown_time
 from connector.errors import BrowserUnavailableError, ConsentDeniedError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from connector.cli.options import config_from, open_connector, optional_practice, settings_options
-from connector.cli.output import age, emit, shown_time, write
-from connector.cli.table import table_lines
+from connector.cli.output import age, emit, emit_list, shown_time
+from connector.cli.table import print_table
 
 if TYPE_CHECKING:
     from connector.connection import Connection
@@ -43,9 +42,14 @@ def status(
         else:
             found = connector.connections(needs_attention=needs_attention)
         if as_json:
-            _print_json(found)
-        else:
-            _print_table(found, needs_attention=needs_attention)
+            from connector.cli.connection_format import as_json as connection_json
+
+            emit_list("connections", map(connection_json, found))
+            return
+        from connector.clock import Clock
+
+        nothing = "No connection needs attention." if needs_attention else "No connections."
+        print_table(_HEADINGS, _rows(found, Clock().utc_now()), nothing=nothing)
 
 
 def _print_summary(summary: StoreSummary, *, as_json: bool) -> None:
@@ -66,29 +70,6 @@ def _print_summary(summary: StoreSummary, *, as_json: bool) -> None:
     text += f"{counted(summary.overdue, 'refresh', 'are overdue')}"
     text += f", the oldest for {summary.lag:.0f} s." if summary.overdue else "."
     emit(payload, text, as_json=as_json)
-
-
-def _print_json(found: Iterable[Connection]) -> None:
-    """Print one object, connection by connection: there may be 100,000."""
-    from connector.cli import connection_format
-
-    write('{"version": 1, "connections": [', newline=False)
-    separator = ""
-    for connection in found:
-        write(separator + json.dumps(connection_format.as_json(connection)), newline=False)
-        separator = ", "
-    write("]}")
-
-
-def _print_table(found: Iterable[Connection], *, needs_attention: bool) -> None:
-    from connector.clock import Clock
-
-    printed = False
-    for line in table_lines(_HEADINGS, _rows(found, Clock().utc_now())):
-        write(line)
-        printed = True
-    if not printed:
-        write("No connection needs attention." if needs_attention else "No connections.")
 
 
 def _rows(found: Iterable[Connection], now: datetime) -> Iterator[tuple[str, ...]]:

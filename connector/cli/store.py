@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from connector.cli.groups import SuggestingGroup
+from connector.cli import SuggestingGroup
 from connector.cli.options import (
+    StoreUrl,
     config_from,
     open_connector,
-    refuse_password,
     require_store,
     settings_options,
 )
@@ -31,8 +31,8 @@ def store() -> None:
     epilog="Example: ormco store copy sqlite:///connections.db postgresql://db.example/ormco",
     short_help="Copy everything to another database.",
 )
-@click.argument("source", metavar="FROM", callback=refuse_password)
-@click.argument("target", metavar="TO", callback=refuse_password)
+@click.argument("source", metavar="FROM", type=StoreUrl())
+@click.argument("target", metavar="TO", type=StoreUrl())
 @settings_options
 def copy(source: str, target: str, as_json: bool, **settings: Any) -> None:
     """Copy everything from one store to another: connections, requests, cursors, the audit record.

@@ -9,15 +9,24 @@ from itertools import chain, islice
 
 import click
 
-from connector.cli.output import terminal_columns
+from connector.cli.output import terminal_columns, write
 
-__all__ = ["table", "table_lines"]
+__all__ = ["print_table", "table", "table_lines"]
 
 # Rows that decide the widths of the columns, so that any number of rows can be printed as they are read.
 _SAMPLE = 256
 _GAP = "  "
 _INDENT = "    "
 _NARROWEST = 20
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, nothing: str) -> None:
+    """Print a table row by row as it is read; or a sentence, if there is nothing."""
+    line = None
+    for line in table_lines(headings, rows):
+        write(line)
+    if line is None:
+        write(nothing)
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
