@@ -66,8 +66,7 @@ class ProviderErrors:
     """Watches what the browser's pages themselves are answered (not their images, scripts and frames).
 
     What fails on the first page ends the flow. Later only what the provider itself fails at does: a person
-    may follow a link to a site that is down, open a second tab, or go back, and go on from there. A page that
-    leads nowhere gets so many seconds of grace.
+    may follow a link to a site that is down, open a second tab, or go back: `grace` seconds are for that.
     """
 
     def __init__(self, context: BrowserContext, *, grace: float) -> None:

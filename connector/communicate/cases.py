@@ -154,9 +154,7 @@ class Cases:
                 planned: more workers or more processes are needed.
 
         Example:
-            >>> def handle(event):
-            ...     print(event.case_id, event.event)
-            >>> report = connector.cases.watch(["practice-42"], handle, plan=WatchPlan(once=True))
+            >>> report = connector.cases.watch(["practice-42"], print, plan=WatchPlan(once=True))
 
         Raises:
             connector.errors.SettingError: the plan begins in the future.

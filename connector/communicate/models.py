@@ -183,21 +183,16 @@ def is_case_id(text: str) -> bool:
 
 
 def read_timestamp(value: object) -> datetime | None:
-    """Read a date as the provider writes it: with "Z", without a zone, with fractions of a second.
-
-    Returns the time in UTC; None for "no date", and for text that is not a date.
+    """Read a date in any form of the provider's, in UTC; None for "no date", and for text that is not a date.
 
     Examples:
         >>> read_timestamp("2026-02-03T13:38:24")
         datetime.datetime(2026, 2, 3, 13, 38, 24, tzinfo=datetime.timezone.utc)
         >>> read_timestamp("1753-01-01T00:00:00Z")
     """
-    text = _text(value)
-    if text is None:
-        return None
     try:
-        time = datetime.fromisoformat(text)
-        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        time = datetime.fromisoformat(_text(value) or "")
+        time = time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
     return time if time.year >= _FIRST_YEAR else None

@@ -19,7 +19,8 @@ from connector.oauth.authorization_request import AuthorizationRequest
 from connector.oauth.provider import Provider
 from connector.redirect.parse import parse_redirect
 from connector.resources import Resources
-from connector.testing.consent import Consent, PracticeAccount, client_id_of, new_request
+from connector.testing.consent import Consent, PracticeAccount
+from connector.testing.consent_request import client_id_of, new_request
 from connector.testing.expected_page import Difference, page_changed
 from connector.testing.report import save_private
 

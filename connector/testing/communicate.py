@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from connector.config import Config
 from connector.errors import ExtraMissingError, ProviderErrorPageError, SettingError
 from connector.hints import install
-from connector.testing.consent import PracticeAccount, client_id_of
+from connector.testing.consent import PracticeAccount
+from connector.testing.consent_request import client_id_of
 
 if TYPE_CHECKING:
     from connector.sandbox import Sandbox

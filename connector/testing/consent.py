@@ -6,16 +6,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import parse_qs, urlsplit
 
 from connector.browser import pages
 from connector.browser.redirect_target import RedirectTarget
-from connector.clock import Clock
-from connector.config import Config
 from connector.errors import ConnectorError, PageChangedError, SettingError
 from connector.oauth.authorization_request import AuthorizationRequest
-from connector.oauth.provider import ClientRegistration, Provider, require_secure
-from connector.resources import Resources
+from connector.testing.consent_request import redirect_uri_in
 from connector.testing.expected_page import Difference, compare, page_changed
 from connector.testing.report import Evidence, look_at, masked_screenshot
 
@@ -25,13 +21,12 @@ if TYPE_CHECKING:
     from connector.browser.session import BrowserSession
     from connector.testing.browser import ConsentBrowser
 
-__all__ = ["Consent", "PracticeAccount", "client_id_of", "new_request"]
+__all__ = ["Consent", "PracticeAccount"]
 
 # pytest then shows the test's own line, and no arguments of ours, such as a password.
 __tracebackhide__ = True
 
 _T = TypeVar("_T")
-_NOBODY = "consent-test"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +84,7 @@ class Consent:
                 raise SettingError("there is no request to open", hint="Call consent.open(request).")
             request = self._new_request()
         url = request if isinstance(request, str) else request.url
-        redirect_uri = _redirect_uri_in(url) if isinstance(request, str) else request.redirect_uri
+        redirect_uri = redirect_uri_in(url) if isinstance(request, str) else request.redirect_uri
         target = RedirectTarget.from_urls(redirect_uri, url)
         self._error, self._failure, self.steps = None, None, []
         with self._in_use():
@@ -236,43 +231,6 @@ class Consent:
         with suppress(Exception):
             if self._session is not None:
                 self._failure = look_at(self._session.context.pages[-1], personal=self._personal)
-
-
-def client_id_of(config: Config, provider: Provider) -> str | None:
-    """Return the client id that is set, or the provider's built-in one, or None."""
-    return config.client_id or (provider.client.client_id if provider.client else None)
-
-
-def new_request(config: Config, provider: Provider | None = None) -> AuthorizationRequest:
-    """Make a request as Ormco's application would, for a consent whose code is not exchanged.
-
-    Nothing of it is stored, and no client secret is needed.
-
-    Args:
-        config: the settings.
-        provider: theirs, if it is discovered already.
-
-    Raises:
-        connector.errors.ConfigurationError: the provider or the redirect URI is not right.
-        connector.errors.ProviderUnavailableError: the provider has to be discovered and cannot be.
-    """
-    provider = provider or Resources(config).provider
-    client = ClientRegistration(
-        client_id=client_id_of(config, provider) or "",
-        redirect_uri=require_secure(config.redirect_uri, "the redirect URI"),
-        scope=config.scope or provider.scope,
-    )
-    return AuthorizationRequest.new(_NOBODY, provider=provider, client=client, now=Clock().utc_now())
-
-
-def _redirect_uri_in(url: str) -> str:
-    values = parse_qs(urlsplit(url).query).get("redirect_uri", [])
-    if len(values) != 1:
-        raise SettingError(
-            "the authorization URL does not name one redirect_uri",
-            hint="Open a request of Connector.begin, or a whole authorization URL.",
-        )
-    return values[0]
 
 
 def _bare(error: BaseException) -> BaseException:

@@ -149,7 +149,8 @@ def consent(
 ) -> Iterator[Consent]:
     """A browser to take through consent: `open`, `sign_in`, `allow`, `cancel`, `redirect_url`, `page`."""
     from connector.config import Config
-    from connector.testing.consent import Consent, new_request
+    from connector.testing.consent import Consent
+    from connector.testing.consent_request import new_request
     from connector.testing.report import Reporter
 
     reporter = Reporter(request.node.name, request.config)
