@@ -7,8 +7,8 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
-from connector.browser import pages
 from connector.browser.browser_thread import BrowserThread
+from connector.browser.pages import communicate as pages
 from connector.browser.readiness import ready_browser
 from connector.browser.session_options import Words
 from connector.clock import Clock, Deadline

@@ -10,7 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 from playwright.sync_api import Error as PlaywrightError
 
 from connector.browser import profile_page as errors
-from connector.browser.pages import first_page, ormcodigital, sign_in_and_allow
+from connector.browser.pages import ormcodigital
+from connector.browser.pages.communicate import first_page, sign_in_and_allow
 from connector.browser.pages.screen import (
     ACTION,
     Screen,

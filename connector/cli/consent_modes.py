@@ -131,7 +131,7 @@ class ConsentCapture:
         if self._mode == "paste":
             return self._paste(url, redirect_uri)
         from connector.browser import open_capture
-        from connector.browser.pages import sign_in_and_allow
+        from connector.browser.pages.communicate import sign_in_and_allow
 
         headless, person = self._mode == "headless", None
         if headless:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from connector.browser import pages
+from connector.browser.pages import communicate as pages
 from connector.browser.redirect_target import RedirectTarget
 from connector.errors import ConnectorError, PageChangedError, SettingError
 from connector.oauth.authorization_request import AuthorizationRequest

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 import requests
 
-from connector.browser import pages
 from connector.browser.installed import find_browser
 from connector.browser.launch import open_browser
+from connector.browser.pages import communicate as pages
 from tests.support.connecting import KEY, opened
 from tests.support.sandbox import RunningSandbox, SignIn, Visitor
 from tests.support.stores import fresh_url

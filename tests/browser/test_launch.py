@@ -136,7 +136,8 @@ def test_playwright_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_import_does_not_load_playwright() -> None:
     """Importing the package does not load Playwright."""
-    check = "import sys, connector.browser, connector.browser.pages; print('playwright' in sys.modules)"
+    modules = "connector.browser, connector.browser.pages.communicate"
+    check = f"import sys, {modules}; print('playwright' in sys.modules)"
     output = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout
     assert output.strip() == "False"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from connector.browser.pages import cancel, sign_in_and_allow
+from connector.browser.pages.communicate import cancel, sign_in_and_allow
 from connector.errors import PageChangedError, SettingError
 from tests.support.authorization_pages import CODE, PASSWORD, AuthorizationPages
 
