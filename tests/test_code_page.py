@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from connector.redirect.data import table
+from connector.redirect import table
 from connector.web import code_page as builder
 from connector.web.code_page import code_page, landing_page, parser_script
 from connector.words import code_page_words

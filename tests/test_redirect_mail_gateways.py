@@ -6,7 +6,7 @@ from base64 import b64encode
 
 import pytest
 
-from connector.redirect.data import table
+from connector.redirect import table
 from connector.redirect.mail_gateways import opaque_link_service, restore_links
 from connector.redirect.parse import parse_redirect
 from tests.support.codes import CODE, encoded

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from connector import redirect
 from connector.errors import (
     AuthorizationResponseError,
     CodeDamagedError,
@@ -20,7 +21,7 @@ from connector.errors import (
     StateMismatchError,
     WrongAddressError,
 )
-from connector.redirect import data, mail_gateways, normalize, refusals
+from connector.redirect import mail_gateways, normalize, refusals
 from connector.redirect import parse as authorization_response
 from connector.redirect.parse import LONGEST_TEXT, AuthorizationResponse, parse_redirect
 from connector.redirect.refusals import provider_error
@@ -61,7 +62,7 @@ def parse(text: str, **options: str | None) -> AuthorizationResponse:
     return parse_redirect(text, redirect_uri="https://ormco.com/", **options)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("module", [authorization_response, data, mail_gateways, normalize, refusals])
+@pytest.mark.parametrize("module", [authorization_response, redirect, mail_gateways, normalize, refusals])
 def test_examples_in_the_documentation_are_true(module: object) -> None:
     """Every example gives what it says."""
     results = doctest.testmod(module)  # type: ignore[arg-type]

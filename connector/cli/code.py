@@ -12,7 +12,7 @@ import click
 
 from connector.cli.options import settings_options
 from connector.cli.output import emit, mark, say, shown_time
-from connector.redirect.parse import REDIRECT_URI
+from connector.redirect import REDIRECT_URI
 
 if TYPE_CHECKING:
     from connector.redirect.parse import AuthorizationResponse

@@ -13,7 +13,7 @@ import click
 from connector.cli.options import settings_options
 from connector.cli.output import emit, write
 from connector.errors import SettingError
-from connector.redirect.parse import REDIRECT_URI
+from connector.redirect import REDIRECT_URI
 
 __all__ = ["page"]
 

@@ -8,7 +8,28 @@ code by `code`, which knows the formats. Any other text goes through `paste`: `n
 The code page's JavaScript (`connector/web/redirect`) does the same, from the same JSON tables.
 """
 
-__all__ = ["REDIRECT_URI"]
+from __future__ import annotations
+
+import os.path
+from functools import lru_cache
+from typing import Any
+
+__all__ = ["REDIRECT_URI", "table"]
 
 # The guide, step 8 of Getting Connected: where the browser is sent with the code.
 REDIRECT_URI = "https://ormco.com/"
+
+
+@lru_cache(maxsize=8)
+def table(name: str) -> Any:
+    """Return one of this package's JSON tables, such as "characters"; each is read once, when it is needed.
+
+    Examples:
+        >>> table("mail_gateways")["opaque"]["mimecast.com"]
+        'Mimecast'
+    """
+    import json
+
+    # Not pathlib, which is slow to import.
+    with open(os.path.join(os.path.dirname(__file__), f"{name}.json"), encoding="utf-8") as file:
+        return json.load(file)

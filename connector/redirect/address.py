@@ -68,7 +68,7 @@ def redirect_target(redirect_uri: str, further_hosts: tuple[str, ...] = ()) -> R
 
 def wrong_address(address: str) -> ConnectorError:
     """Return the error for an address that is another place, naming the page if it is a known one."""
-    from connector.redirect.data import table
+    from connector.redirect import table
     from connector.redirect.mail_gateways import opaque_link_service
     from connector.redirect.refusals import refused
 

@@ -11,8 +11,8 @@ import re
 from binascii import Error, a2b_base64
 from functools import lru_cache
 
+from connector.redirect import table
 from connector.redirect.code import percent_decode
-from connector.redirect.data import table
 
 __all__ = ["BREAK", "opaque_link_service", "restore_links"]
 

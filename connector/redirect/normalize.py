@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from connector.redirect import table
 from connector.redirect.code import percent_decode
-from connector.redirect.data import table
 from connector.redirect.mail_gateways import BREAK, restore_links
 
 __all__ = ["normalize", "one_form"]

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from connector.errors import AuthorizationResponseError, CodeDamagedError
-from connector.redirect import REDIRECT_URI
 from connector.redirect.code import check_code, decode, dialog_form, encodes, percent_decode, recognise
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LONGEST_TEXT",
-    "REDIRECT_URI",
     "AuthorizationResponse",
     "CapturedUrl",
     "parse_redirect",

@@ -10,7 +10,7 @@ from typing import Any
 
 from connector import errors
 from connector.errors import CodeDamagedError, ConnectorError
-from connector.redirect.data import table
+from connector.redirect import table
 
 __all__ = ["damaged", "described", "note", "provider_error", "refused"]
 

@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from string import Template
 
-from connector.redirect.data import table
+from connector.redirect import table
 from connector.words import code_page_words
 
 __all__ = ["code_page", "landing_page", "parser_script"]
