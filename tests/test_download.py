@@ -240,11 +240,11 @@ class FakeFiles:
 
 
 @contextmanager
-def downloading(*answers: Any) -> Iterator[Any]:
+def downloading(*answers: Any, progress: Any = lambda *_: None) -> Iterator[Any]:
     """Run downloads of files from a server with these answers."""
     with answering(*answers) as server:
         reader: Any = FakeFiles(server.url)
-        downloader = Downloader(reader, lab=lambda: None)
+        downloader = Downloader(reader, lab=lambda: None, progress=progress)
         case = sound_case({"Id": "c"})
         yield lambda files, target: list(downloader.run(case, files, target))
 
@@ -329,6 +329,33 @@ def test_several_at_once_into_one_folder(tmp_path: Path) -> None:
         for path, content in pool.map(fetch, contents * 2):
             assert path.read_bytes() == content
     assert not [name for name in os.listdir(tmp_path) if name.endswith(".part")]
+
+
+def test_file_that_another_process_has_just_fetched_is_not_kept_twice(tmp_path: Path) -> None:
+    """If two fetch one file into one folder, the second to end finds the first one's."""
+    content = os.urandom(50_000)
+    file = plain("scan.bin", sha1=hashlib.sha1(content, usedforsecurity=False).hexdigest())
+    others: list[Path] = []
+
+    def other_process(*_: object) -> None:
+        if not others:
+            with downloading(answer(content)) as run:
+                others.append(run([file], tmp_path)[0].path)
+
+    with downloading(answer(content), progress=other_process) as run:
+        (done,) = run([file], tmp_path)
+    assert [done.path] == others
+    assert os.listdir(tmp_path) == ["scan.bin"]
+
+
+def test_rerun_recognises_a_file_by_any_number(tmp_path: Path) -> None:
+    """The numbers need not be without a gap."""
+    case, content = [plain("note.txt"), plain("NOTE.TXT")], os.urandom(50_000)
+    for expected in ("NOTE (2).TXT", "NOTE (7).TXT"):
+        with downloading(answer(content), answer(content[::-1])) as run:
+            assert [done.path.name for done in run(case, tmp_path)] == ["note.txt", expected]
+        (tmp_path / expected).rename(tmp_path / "NOTE (7).TXT")
+    assert sorted(os.listdir(tmp_path)) == ["NOTE (7).TXT", "note.txt"]
 
 
 def test_full_disk_does_not_hide_what_was_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -176,10 +176,11 @@ class _Reading:
         if not self._read:
             self.started = now
         self._read += page.size
-        self.repeats |= bool(page.cases) and self.cases.keys() >= {case.id for case in page.cases}
         self._unreadable += page.size - len(page.cases)
         self._counts += [] if page.count is None else [page.count]
+        before = len(self.cases)
         merge(self.cases, page.cases)
+        self.repeats |= bool(page.cases) and len(self.cases) == before
 
     @property
     def expected(self) -> int:

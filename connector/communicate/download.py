@@ -16,6 +16,7 @@ from typing import BinaryIO, Protocol
 from connector.communicate.case_reader import CaseReader
 from connector.communicate.download_folder import (
     drop_published,
+    forms_of,
     name_of,
     numbered,
     open_part,
@@ -117,14 +118,14 @@ class Downloader:
         name = numbered(name_of(file), taken)
         unfinished = f".{(file.sha1 or 'file')[:12]}-{name}"
         drop_published(folder, unfinished)
-        present = _present(folder, name, file.sha1, taken) if file.sha1 else None
+        present = _present(folder, file, file.sha1, taken) if file.sha1 else None
         if present is not None:
             return Download(file=file, path=present, size=present.stat().st_size, verified=True)
         with open_part(folder, unfinished, keep=file.sha1 is not None) as part:
             transfer = self._transfer(case, file, part.file)
             part.flush()
-            # What has no stated SHA-1 is known again by its content.
-            present = None if file.sha1 else _present(folder, name, transfer.sha1, taken)
+            # Known again by its content; or another process was faster.
+            present = _present(folder, file, transfer.sha1, taken)
             path = present or publish(part, folder, name, taken)
         sync_folder(folder)
         return Download(file=file, path=path, size=transfer.size, verified=file.sha1 is not None)
@@ -213,16 +214,10 @@ def _checked(target: Target, count: int) -> Path | Callable[[CaseFile], Writable
     return lambda file: target
 
 
-def _present(folder: Path, name: str, sha1: str, taken: Collection[str]) -> Path | None:
-    """Return the file if an earlier download has put it into the folder, whole."""
-    tried: list[str] = []
-    path = folder / name
-    while os.path.lexists(path):
-        if path.name not in taken and _own_sha1(path) == sha1:
-            return path
-        tried.append(path.name)
-        path = folder / numbered(name, tried)
-    return None
+def _present(folder: Path, file: CaseFile, sha1: str, taken: Collection[str]) -> Path | None:
+    """Return the file if a download has put it into the folder, whole."""
+    paths = (path for path in forms_of(name_of(file), folder) if path.name not in taken)
+    return next((path for path in paths if _own_sha1(path) == sha1), None)
 
 
 def _own_sha1(path: Path) -> str | None:

@@ -25,6 +25,7 @@ from connector.own_files import create_own_file, open_own_file
 __all__ = [
     "PartFile",
     "drop_published",
+    "forms_of",
     "name_of",
     "numbered",
     "open_part",
@@ -73,14 +74,19 @@ def safe_name(name: str) -> str:
 def numbered(name: str, taken: Collection[str]) -> str:
     """Return a name that is none of those taken, by adding a number before its ending."""
     present = {same_name(other) for other in taken}
-    stem, dot, suffix = name.rpartition(".")
-    if not dot or len(suffix) > _LONGEST_SUFFIX:
-        stem, dot, suffix = name, "", ""
+    stem, ending = _split(name)
     number, candidate = 2, name
     while same_name(candidate) in present:
-        candidate = f"{stem} ({number}){dot}{suffix}"
+        candidate = f"{stem} ({number}){ending}"
         number += 1
     return candidate
+
+
+def forms_of(name: str, folder: Path) -> list[Path]:
+    """Return what a folder has under a name, or under the name with a number added."""
+    stem, ending = map(same_name, _split(name))
+    form = re.compile(rf"{re.escape(stem)}(?: \(\d+\))?{re.escape(ending)}")
+    return sorted(folder / entry for entry in os.listdir(folder) if form.fullmatch(same_name(entry)))
 
 
 def same_name(name: str) -> str:
@@ -90,12 +96,15 @@ def same_name(name: str) -> str:
 
 def _cut(name: str) -> str:
     """Shorten a name to what file systems take, keeping its ending."""
+    stem, ending = _split(name)
+    room = _LONGEST - len(ending.encode())
+    return stem.encode()[:room].decode("utf-8", "ignore").rstrip(". ") + ending
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Return a name without its ending, and the ending with its dot."""
     stem, dot, suffix = name.rpartition(".")
-    if not dot or not stem or len(suffix.encode()) > _LONGEST_SUFFIX:
-        stem, dot, suffix = name, "", ""
-    room = _LONGEST - len(f"{dot}{suffix}".encode())
-    stem = stem.encode()[:room].decode("utf-8", "ignore").rstrip(". ")
-    return f"{stem}{dot}{suffix}"
+    return (stem, dot + suffix) if stem and len(suffix.encode()) <= _LONGEST_SUFFIX else (name, "")
 
 
 try:

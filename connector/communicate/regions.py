@@ -105,7 +105,7 @@ def own_address(address: str | None, base: str, origins: Collection[str]) -> str
     Args:
         address: absolute, or relative to `base`.
         base: where it was named.
-        origins: the provider's own, each in the form of `origin`.
+        origins: the provider's own.
     """
     if not address or _NOT_IN_ADDRESSES.search(address):
         return None
@@ -114,7 +114,7 @@ def own_address(address: str | None, base: str, origins: Collection[str]) -> str
         parts = urlsplit(url)
         if parts.username is not None or parts.password is not None or not parts.hostname:
             return None
-        return url if origin(url) in origins else None
+        return url if origin(url) in {origin(own) for own in origins} else None
     except ValueError:
         return None
 
@@ -142,5 +142,5 @@ def _regions_of_servers(api: ApiClient, provider: Provider, region: ApiRegion) -
 
 
 def _is_under(address: str, base: str) -> bool:
-    own = own_address(address, base, {origin(base)})
+    own = own_address(address, base, [base])
     return own is not None and f"{urlsplit(own).path}/".startswith(urlsplit(base).path)
