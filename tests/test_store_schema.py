@@ -107,7 +107,9 @@ def test_older_schema_is_upgraded(url: str, monkeypatch: pytest.MonkeyPatch) -> 
     store = store_at(url)
     before = put(store, "p")
     store.close()
-    with_steps(monkeypatch, Step(change=add_note), Step(index=("ormco_notes", "ormco_connections (note)")))
+    with_steps(
+        monkeypatch, Step(change=add_note), Step(new_index=("ormco_notes", "ormco_connections (note)"))
+    )
     assert row_of(store, "p").version == before.version
     assert store.database.all("SELECT note FROM ormco_connections", ()) == [(None,)]
     assert store.facts()["schema_version"] == str(KNOWN + 2)
@@ -162,7 +164,7 @@ def test_index_whose_build_was_interrupted(monkeypatch: pytest.MonkeyPatch, tmp_
     run(store, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ormco_half'::regclass")
     run(store, "INSERT INTO ormco_leases VALUES ('the index ormco_half', 'elsewhere 1 2', 0)")
     store.close()
-    with_steps(monkeypatch, Step(index=("ormco_half", "ormco_connections (reason)")))
+    with_steps(monkeypatch, Step(new_index=("ormco_half", "ormco_connections (reason)")))
     store.check()
     valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'ormco_half'::regclass"
     assert store.database.all(valid, ()) == [(True,)]

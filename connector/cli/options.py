@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -39,7 +38,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 _MOST_COMPLETIONS = 100
 
-_SPAN = re.compile(r"(\d{1,6})\s*(min|h|d|w)")
+_SPAN = r"(\d{1,6})\s*(min|h|d|w)"
 _UNITS = {"min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _FIRST_YEAR = 1900
 
@@ -120,6 +119,8 @@ def complete_practice(context: click.Context, _parameter: click.Parameter, incom
         with open_connector(config_from(context.params)) as connector:
             known = (connection.practice_id for connection in connector.connections())
             found = islice((one for one in known if one.startswith(incomplete)), _MOST_COMPLETIONS)
+            import shlex
+
             # bash inserts it as it is: `a; rm -rf x` must not be run. zsh and fish quote what they insert.
             is_bash = os.environ.get("_ORMCO_COMPLETE") == "bash_complete"
             return list(map(shlex.quote, found) if is_bash else found)
@@ -191,7 +192,7 @@ class When(click.ParamType[datetime]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         """Read the text."""
         try:
-            if span := _SPAN.fullmatch(str(value).strip()):
+            if span := re.fullmatch(_SPAN, str(value).strip()):
                 time = datetime.now(UTC) - timedelta(**{_UNITS[span[2]]: int(span[1])})
             else:
                 time = datetime.fromisoformat(str(value).strip())

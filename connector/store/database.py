@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from connector.clock import Clock
 from connector.errors import StoreDamagedError, StoreError
@@ -38,8 +37,7 @@ Execute = Callable[[str, Sequence[object]], Cursor]
 Statement = tuple[str, Sequence[object]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dialect:
+class Dialect(NamedTuple):
     """Where the two databases' SQL differs.
 
     Attributes:

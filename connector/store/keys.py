@@ -10,7 +10,6 @@ import base64
 import binascii
 import os
 import re
-import secrets
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -47,7 +46,7 @@ _T = TypeVar("_T")
 
 def new_key() -> str:
     """Return a fresh key as text, for ORMCO_STORE_KEYS."""
-    return _text(secrets.token_bytes(32))
+    return _text(os.urandom(32))
 
 
 def parse_keys(text: str, *, origin: str) -> list[bytes]:
@@ -260,7 +259,7 @@ def _create(path: Path, text: str) -> None:
 def _scratch(path: Path, text: str) -> Path:
     try:
         make_own_folder(path.parent)
-        scratch = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        scratch = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
         with os.fdopen(create_own_file(scratch), "w", encoding="ascii") as file:
             file.write(f"{text}\n")
             file.flush()

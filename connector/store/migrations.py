@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 
 from connector.store.database import Dialect, Execute
 
@@ -19,7 +19,7 @@ def m001_first(execute: Execute, dialect: Dialect) -> None:
         execute(statement.format(**dialect.types), ())
     for statement in dialect.first_steps:
         execute(statement, ())
-    execute("INSERT INTO ormco_store (id, store_id) VALUES (1, ?)", (secrets.token_hex(8),))
+    execute("INSERT INTO ormco_store (id, store_id) VALUES (1, ?)", (os.urandom(8).hex(),))
 
 
 _M001 = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import re
-import secrets
 import weakref
 from collections.abc import Callable
 from functools import lru_cache
@@ -23,7 +22,7 @@ def this_process() -> str:
 
 def claim_name() -> str:
     """Return a name for one of the things that this process holds."""
-    return f"{this_process()} {secrets.token_hex(8)}"
+    return f"{this_process()} {os.urandom(8).hex()}"
 
 
 def this_server() -> str:

@@ -7,7 +7,7 @@ Each step and its record are one transaction. A step that an earlier release can
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from connector.clock import Clock
 from connector.errors import StoreUnavailableError
@@ -24,21 +24,20 @@ Transact = Callable[[Callable[[Execute], None]], None]
 _LONGEST_BUILD = 3600.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(NamedTuple):
     """One change of the schema: either a transaction, or an index.
 
     Attributes:
         change: makes it, inside a transaction that may take as long as it needs.
         prepare: called before, outside of the transaction; may wait.
-        index: name and columns of an index to build while others read and write; until it is there, the store
-            is used without.
+        new_index: name and columns of an index to build while others read and write; until it is there, the
+            store is used without.
         compatible_from: the earliest schema whose release can go on working after it; None: this one.
     """
 
     change: Callable[[Execute, Dialect], None] = lambda execute, dialect: None
     prepare: Callable[[Transact, Dialect, Clock], None] | None = None
-    index: tuple[str, str] | None = None
+    new_index: tuple[str, str] | None = None
     compatible_from: int | None = None
 
 
@@ -58,8 +57,8 @@ def migrate(transact: Transact, execute: Execute, dialect: Dialect, clock: Clock
             continue
         if step.prepare is not None:
             step.prepare(transact, dialect, clock)
-        is_apart = step.index is not None and dialect.concurrent_indexes
-        if is_apart and not _build_index(execute, dialect, *step.index):  # type: ignore[misc]
+        is_apart = step.new_index is not None and dialect.concurrent_indexes
+        if is_apart and not _build_index(execute, dialect, *step.new_index):  # type: ignore[misc]
             return  # another process is at it
         transact(lambda run, number=number, step=step: _take(run, number, step, dialect))  # type: ignore[misc]
 
@@ -91,8 +90,8 @@ def _take(execute: Execute, number: int, step: Step, dialect: Dialect) -> None:
     if _version(execute) >= number:  # another process was faster
         return
     step.change(execute, dialect)
-    if step.index is not None and not dialect.concurrent_indexes:
-        execute("CREATE INDEX IF NOT EXISTS {} ON {}".format(*step.index), ())
+    if step.new_index is not None and not dialect.concurrent_indexes:
+        execute("CREATE INDEX IF NOT EXISTS {} ON {}".format(*step.new_index), ())
     columns, marks = "version, applied_at", f"?, {dialect.now}"
     if number > len(FIRST_STEPS):
         columns, marks = f"{columns}, compatible_from", f"{marks}, ?"
@@ -150,9 +149,9 @@ def m010_due(execute: Execute, dialect: Dialect) -> None:
 _STEPS: tuple[Step, ...] = (
     *(Step(change=change) for change in FIRST_STEPS),
     Step(change=m005_grants, prepare=end_refreshes),
-    Step(index=("ormco_connections_state", "ormco_connections (state, practice_id)"), compatible_from=5),
+    Step(new_index=("ormco_connections_state", "ormco_connections (state, practice_id)"), compatible_from=5),
     Step(change=m007_key_holders, compatible_from=5),
-    Step(index=("ormco_events_at", "ormco_events (at, sequence)"), compatible_from=5),
+    Step(new_index=("ormco_events_at", "ormco_events (at, sequence)"), compatible_from=5),
     Step(change=m009_months, compatible_from=5),
     Step(change=m010_due, compatible_from=5),
 )

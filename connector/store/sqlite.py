@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
@@ -337,7 +336,7 @@ class SqliteDatabase:
                 deadline = deadline or _REAL.deadline(self._patience)
                 if not is_busy(exc) or deadline.passed:
                     raise
-            deadline.pause(pause * (0.5 + random.random()))  # noqa: S311 - no secret
+            deadline.pause(pause * (0.5 + os.urandom(1)[0] / 255))
             pause = min(pause * 1.3, 0.01)
 
 

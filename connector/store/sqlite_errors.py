@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import sqlite3
 from pathlib import Path
 
@@ -71,7 +70,7 @@ def _primary(exc: sqlite3.Error) -> int:
 def _is_full(path: Path) -> bool:
     """Return whether a write fails for want of room: some systems report that as an I/O error."""
     # A name that nobody can have taken before, with a link to something else.
-    probe = path.with_name(f"{path.name}-{secrets.token_hex(8)}")
+    probe = path.with_name(f"{path.name}-{os.urandom(8).hex()}")
     try:
         with os.fdopen(create_own_file(probe), "wb") as file:
             file.write(b"\0" * 8192)

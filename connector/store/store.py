@@ -80,7 +80,7 @@ class Store:
         if self.keys.accepts_first:
             with suppress(StoreLockedError):  # another process is at it, and what it has not done yet opens
                 self.seal_anew()
-        if self.keys.has_spare:
+        if self.keys.has_spare():
             with suppress(StoreLockedError):
                 self._rotation().retire()
         self.database.make_room()

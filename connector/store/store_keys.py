@@ -5,8 +5,7 @@ from __future__ import annotations
 import hmac
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from connector.errors import SealingKeyError, StoreDamagedError, StoreLockedError
 from connector.store import keys as key_sources
@@ -22,8 +21,7 @@ _T = TypeVar("_T")
 _CHOICE_SECONDS = 15.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyRecord:
+class KeyRecord(NamedTuple):
     """What the store says of its key. It is not trusted: the key has to vouch for it, and where the key is
     found is not in it.
 
@@ -75,7 +73,6 @@ class StoreKeys:
         self._ring: KeyRing | None = None
         self._store_id: str | None = None
         self.accepts_first: bool = False
-        self.has_spare: bool = False
         self._start()
         after_fork(self._start)
 
@@ -127,6 +124,13 @@ class StoreKeys:
         """Use other keys from now on."""
         self._ring = ring
         self.accepts_first = self.record().sealing < 2
+
+    def has_spare(self) -> bool:
+        """Return whether there are keys that nothing needs once all is sealed with the newest one."""
+        if self.given is None:
+            return len(self.ring().ids) > 1
+        record = self.record()
+        return record.source == key_sources.ENVIRONMENT and key_sources.has_key_file(record.store_id)
 
     def forget(self) -> None:
         """Look for the keys again at the next use."""
@@ -188,12 +192,6 @@ class StoreKeys:
             self._holders.record(ring)
         self._store_id = record.store_id
         self.accepts_first = record.sealing < 2
-        if self.given is None:
-            self.has_spare = len(ring.ids) > 1
-        else:
-            self.has_spare = record.source == key_sources.ENVIRONMENT and key_sources.has_key_file(
-                record.store_id
-            )
         return ring
 
     def _found(self, record: KeyRecord) -> KeyRing:
