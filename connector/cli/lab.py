@@ -20,6 +20,7 @@ from connector.cli.options import (
 from connector.cli.output import emit, mark, say
 from connector.errors import ConnectorError, LabConnectionNotFoundError, StillWaitingError
 from connector.hints import ormco_command
+from connector.oauth.ormco import LAB_PREFIX, LABS
 from connector.words import sentence
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["connect_lab", "lab", "wants_lab"]
 
-_LAB_PREFIX = "lab:"
 _DAY = 86400
 
 
@@ -43,7 +43,7 @@ wait_option = click.option(
 )
 region_option = click.option(
     "--region",
-    type=click.Choice(["americas", "asia-pacific", "europe"]),
+    type=click.Choice(list(LABS)),
     help="Which of Ormco's labs; by default that of the account's own region.",
 )
 
@@ -104,12 +104,12 @@ def approve(practice: str, everybody: bool, wait: float, as_json: bool, **settin
     that wait there are shown one by one. The labs' own accounts are connected like any practice's: ormco
     connect lab:europe.
     """
-    if practice.startswith(_LAB_PREFIX) and wait:
+    if practice.startswith(LAB_PREFIX) and wait:
         raise click.UsageError("--wait goes with a practice, not with a lab.")
-    if everybody and not practice.startswith(_LAB_PREFIX):
+    if everybody and not practice.startswith(LAB_PREFIX):
         raise click.UsageError("--all goes with a lab: ormco lab approve lab:europe --all")
     with open_connector(config_from(settings)) as connector, _commands_in_hints(practice, "approve"):
-        if practice.startswith(_LAB_PREFIX):
+        if practice.startswith(LAB_PREFIX):
             _approve_waiting(connector, practice, everybody=everybody, as_json=as_json)
         else:
             report = connector.lab.approve(practice, wait=wait, waiting=_say_waiting)
@@ -125,7 +125,7 @@ def wants_lab(lab: bool | None, practice: str, possible: bool) -> bool:
         possible: whether the provider has the API for it.
     """
     if lab is None:
-        return possible and not practice.startswith(_LAB_PREFIX)
+        return possible and not practice.startswith(LAB_PREFIX)
     return lab
 
 

@@ -18,6 +18,7 @@ from connector.communicate.regions import ApiRegion, api_region, resolve_region
 from connector.connection import Connection
 from connector.errors import CaseNotFoundError, SettingError
 from connector.oauth.http import LARGE_LISTS, Transport
+from connector.oauth.ormco import LAB_PREFIX
 from connector.oauth.provider import Provider
 from connector.resources import Resources
 
@@ -91,7 +92,7 @@ class CaseAccess:
 
     def lab_reader(self, practice_id: str, region: str) -> CaseReader | None:
         """Return what speaks as Ormco's own lab account of a region, or None if none is connected."""
-        lab_id = f"lab:{region}"
+        lab_id = LAB_PREFIX + region
         if lab_id == practice_id or self._resources.store.connection(lab_id) is None:
             return None
         reader = self.reader(lab_id)

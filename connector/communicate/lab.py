@@ -9,7 +9,6 @@ from functools import partial
 from connector.calls import Scope, operation
 from connector.communicate.lab_report import (
     ACTIVE,
-    LAB_PREFIX,
     LabReport,
     best_connection,
     check_lab_account,
@@ -23,9 +22,10 @@ from connector.communicate.lab_wait import Waiting, require_request, wait_until_
 from connector.communicate.users import AccountConnection, User, UsersApi
 from connector.connection import Account, Event, LabConnection
 from connector.errors import ClientRefusedError, LabConnectionNotFoundError, SettingError
+from connector.oauth.ormco import LAB_PREFIX
 from connector.resources import Resources
 
-__all__ = ["LAB_PREFIX", "OrmcoLab"]
+__all__ = ["OrmcoLab"]
 
 
 class OrmcoLab:
@@ -100,7 +100,7 @@ class OrmcoLab:
         email = self._labs[lab_region(self._labs, me.account, region)]
         found, step = best_connection(me, email), "none"
         if found is None:
-            self._request(api, me.account, practice_id, email)
+            self._request(api, me.account, email)
             step = "request"
         elif found.asked_us and not found.accepted:
             self._approve(api, me.account, found)
@@ -195,7 +195,7 @@ class OrmcoLab:
         self._store(practice_id, report.lab, step)
         return replace(report, step=step)
 
-    def _request(self, api: UsersApi, account: Account, practice_id: str, email: str) -> None:
+    def _request(self, api: UsersApi, account: Account, email: str) -> None:
         by_hand = portal_steps(self._resources.provider, email)
         lab_id = api.lab_id(email)
         if lab_id is None:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from connector.communicate.users import AccountConnection, User
 from connector.connection import Account, LabConnection
 from connector.errors import AccountMismatchError, SettingError
+from connector.oauth.ormco import LAB_PREFIX
 from connector.oauth.provider import Provider
 
 __all__ = [
     "ACTIVE",
-    "LAB_PREFIX",
     "NONE",
     "REQUESTED",
     "LabReport",
@@ -25,7 +25,6 @@ __all__ = [
     "practice_side_report",
 ]
 
-LAB_PREFIX = "lab:"
 NONE, REQUESTED, ACTIVE = "none", "requested", "active"
 
 

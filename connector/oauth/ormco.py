@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from connector.redirect import REDIRECT_URI
 
-__all__ = ["LABS", "REDIRECT_URI"]
+__all__ = ["LABS", "LAB_PREFIX", "REDIRECT_URI"]
 
 # Step 3: Ormco's lab account in each region.
 LABS: Mapping[str, str] = {
@@ -14,3 +14,5 @@ LABS: Mapping[str, str] = {
     "asia-pacific": "insignia.supportasia@ormco.com",
     "europe": "insignia.supporteurope@ormco.com",
 }
+# The connection of a lab itself has this and the region for its practice id.
+LAB_PREFIX = "lab:"
