@@ -45,7 +45,8 @@ PIECES = [
         "?code=a(",
     ),
     *("https://", "https://a.", "a.", "a-a-", "www.google.com/url?q=", "urldefense.com/v3/__", "__;", "___"),
-    *("(", "[a](", "[1:", "'", "é(", "ab12CD34ef56GH78 ", "ab12CD34ef56GH7\n", "0", "F" * 64 + " ", "\u200b"),
+    *("(", "[a](", "[1:", "'", "é(", "ab12CD34ef56GH78 ", "ab12CD34ef56GH7\n", "0", "\u200b"),
+    *("F" * 64 + end for end in (" ", "/", "?x=")),
 ]
 
 

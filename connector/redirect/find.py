@@ -92,11 +92,12 @@ def _in_segment(segment: str, previous: str, target: RedirectTarget) -> Iterator
     for mark in re.finditer(_CLASSIC, segment) if "!" in segment or "%" in segment else ():
         if not any(mark.start() in known for known in taken):
             yield _bare(segment, mark, previous, target)
-    for mark in re.finditer(_HEX, segment):
-        if not any(mark.start() in known for known in taken):
-            found = _bare(segment, mark, previous, target)
-            if not found.stray:
-                yield found
+    marks = (mark for mark in re.finditer(_HEX, segment) if not any(mark.start() in known for known in taken))
+    # A text with so many that are stray is no answer; each look takes as long as the text.
+    for mark in islice(marks, MOST_RESPONSES + 1):
+        found = _bare(segment, mark, previous, target)
+        if not found.stray:
+            yield found
 
 
 def _reach(segment: str, start: int) -> int:

@@ -65,10 +65,14 @@ function inSegment(segment, previous, target) {
     if (isFull()) return found;
     if (!isTaken(mark.index)) found.push(bare(segment, mark, previous, target));
   }
+  // A text with so many that are stray is no answer; each look takes as long as the text.
+  let looks = 0;
   for (const mark of segment.matchAll(BARE_HEX)) {
-    if (isFull()) return found;
-    const one = isTaken(mark.index) ? null : bare(segment, mark, previous, target);
-    if (one && !one.stray) found.push(one);
+    if (isFull() || looks > MOST_RESPONSES) return found;
+    if (isTaken(mark.index)) continue;
+    looks += 1;
+    const one = bare(segment, mark, previous, target);
+    if (!one.stray) found.push(one);
   }
   return found;
 }
