@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.cookies import extract_cookies_to_jar  # type: ignore[attr-defined]
 from requests.exceptions import InvalidProxyURL, InvalidSchema
-from requests.utils import select_proxy
+from requests.structures import CaseInsensitiveDict
+from requests.utils import get_encoding_from_headers, select_proxy
 from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
@@ -42,43 +45,89 @@ _RETRY = Retry(
 )
 
 
+@dataclass(slots=True)
+class _Route:
+    """What is known of a server until the environment is read again.
+
+    Attributes:
+        read_at: when the environment was read.
+        way: what it says.
+        usual: proxies and CA bundle of a call that asks for no others, once they are checked.
+        pool: the connections of such calls.
+    """
+
+    read_at: float
+    way: Way
+    usual: dict[str, Any] = field(default_factory=dict)
+    pool: Any = None
+
+
 class Transport(HTTPAdapter):
     """A transport adapter that keeps this module's promises for every request sent through it.
 
-    Thread-safe, and safe after a fork. An answer that is not streamed is read at once.
+    Thread-safe, and safe after a fork. An answer that is not streamed is read at once. What requests works
+    out anew for each request, such as proxy, CA bundle and pool of connections, is kept for each server: that
+    is most of the processor time of a small request.
     """
 
     def __init__(self, limits: Limits = Limits()) -> None:  # noqa: B008 - it is frozen
         self.limits = limits
         self._process = os.getpid()
-        self._ways: dict[str, tuple[float, Way]] = {}
+        self._routes: dict[str, _Route] = {}
         super().__init__(_POOLS, _CONNECTIONS, max_retries=_RETRY)
 
     def way(self, url: str) -> Way:
-        """Return how to reach a server.
+        """Return how to reach a server, as the environment says."""
+        return self._route(url).way
 
-        The environment is read once a minute: to go through it takes a quarter of the time of a request.
-        """
+    def _route(self, url: str) -> _Route:
         origin, now = "/".join(url.split("/", 3)[:3]), time.monotonic()
-        known = self._ways.get(origin)
-        if known is None or now - known[0] > _ENVIRONMENT_SECONDS:
-            known = self._ways[origin] = (now, find_way(origin))
-        return known[1]
+        route = self._routes.get(origin)
+        if route is None or now - route.read_at > _ENVIRONMENT_SECONDS:
+            route = self._routes[origin] = _Route(now, find_way(origin))
+        return route
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """Trust what is named beside the first CA bundle, too."""
-        super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
-        way = self.way(url)
-        if way.folder and conn.ca_certs and verify == way.verify:
-            conn.ca_cert_dir = way.folder
-        if way.further and conn.ca_certs and verify == way.verify:
-            conn.conn_kw["ca_cert_data"] = way.further
+        """Do nothing: a pool is told whom to trust when it is made."""
 
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+    def get_connection_with_tls_context(
+        self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> Any:
         """Return the pool of connections for a request."""
-        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        url = request.url or ""
+        route = self._route(url)
+        is_usual = cert is None and route.usual == {"verify": verify, "proxies": proxies}
+        if is_usual and route.pool is not None and route.pool.pool is not None:  # None: it was closed
+            return route.pool
+        pool: Any = super().get_connection_with_tls_context(request, verify, proxies, cert)
         pool.ConnectionCls = CONNECTIONS[pool.scheme]
+        super().cert_verify(pool, url, verify, cert)  # type: ignore[no-untyped-call]
+        # Trust what is named beside the first CA bundle, too.
+        way = route.way
+        if way.folder and pool.ca_certs and verify == way.verify:
+            pool.ca_cert_dir = way.folder
+        if way.further and pool.ca_certs and verify == way.verify:
+            pool.conn_kw["ca_cert_data"] = way.further
+        if is_usual:
+            route.pool = pool
         return pool
+
+    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
+        """Return what a request asks for: a path, as only TLS through a tunnel goes to a proxy."""
+        path = request.path_url
+        return f"/{path.lstrip('/')}" if path.startswith("//") else path
+
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
+        """Return an answer as requests has it; cookies are read if there are any."""
+        response = requests.Response()
+        response.status_code, response.reason = resp.status, resp.reason
+        response.headers = CaseInsensitiveDict(resp.headers)
+        response.encoding = get_encoding_from_headers(response.headers)
+        response.raw, response.url, response.request = resp, req.url or "", req
+        response.connection = self  # type: ignore[attr-defined]
+        if "Set-Cookie" in response.headers:
+            extract_cookies_to_jar(response.cookies, req, resp)
+        return response
 
     def send(
         self,
@@ -134,11 +183,16 @@ class Transport(HTTPAdapter):
         """Open new connections in a child: two processes on one connection would get each other's answers."""
         if self._process != os.getpid():
             self._process = os.getpid()
+            self._routes.clear()
             self.proxy_manager.clear()
             self.init_poolmanager(_POOLS, _CONNECTIONS)
 
     def _way(self, url: str, verify: bool | str, proxies: Mapping[str, str] | None) -> dict[str, Any]:
         """Return the CA bundle and the proxy for an address."""
+        route = self._route(url)
+        is_usual = verify is True and proxies is route.way.proxies
+        if is_usual and route.usual:
+            return route.usual
         if is_loopback(url):
             proxies = None
         elif urlsplit(url).scheme != "https":
@@ -146,10 +200,10 @@ class Transport(HTTPAdapter):
         proxy = select_proxy(url, dict(proxies or {}))
         if proxy is not None and not is_http_proxy(proxy):
             raise InvalidProxyURL("the proxy's address cannot be used")
-        return {
-            "verify": self.way(url).verify if verify is True else verify,
-            "proxies": proxies,
-        }
+        found = {"verify": route.way.verify if verify is True else verify, "proxies": proxies}
+        if is_usual:
+            route.usual = found
+        return found
 
     def _carry_out(
         self, request: requests.PreparedRequest, exchange: Exchange, **way: Any
