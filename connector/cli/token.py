@@ -87,7 +87,7 @@ _FAILED = 5  # as for a provider that is unavailable
     help="End with status 5 if a greater share of them failed (0.1).",
 )
 @click.option(
-    "--at-once", type=click.IntRange(1, 64), default=8, metavar="N", help="Token calls at a time (8)."
+    "--at-once", type=click.IntRange(1, 64), default=16, metavar="N", help="Token calls at a time (16)."
 )
 @click.option(
     "--per-second", type=FiniteRange(0.1), default=50, metavar="N", help="Token calls a second (50)."

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.cookies import extract_cookies_to_jar  # type: ignore[attr-defined]
+from requests.cookies import extract_cookies_to_jar
 from requests.exceptions import InvalidProxyURL, InvalidSchema
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_encoding_from_headers, select_proxy
@@ -124,9 +124,9 @@ class Transport(HTTPAdapter):
         response.headers = CaseInsensitiveDict(resp.headers)
         response.encoding = get_encoding_from_headers(response.headers)
         response.raw, response.url, response.request = resp, req.url or "", req
-        response.connection = self  # type: ignore[attr-defined]
+        response.connection = self
         if "Set-Cookie" in response.headers:
-            extract_cookies_to_jar(response.cookies, req, resp)
+            extract_cookies_to_jar(response.cookies, req, resp)  # type: ignore[no-untyped-call]
         return response
 
     def send(

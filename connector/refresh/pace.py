@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from contextlib import suppress
@@ -13,6 +14,10 @@ __all__ = ["Pace", "Throttle", "affordable"]
 
 _SLOWER, _FASTER = 0.5, 1.05
 _LONGEST_PAUSE = 60.0
+# Calls begin together, so many seconds' worth at a time: a process that is woken for each call by itself has
+# nothing of what it needs in the processor's caches, and takes twice the time for it.
+_BEAT = 0.25
+_NEARLY = 1e-6
 # A call has its socket, and a handle or two of the store; so many files are open for other reasons.
 _FILES_EACH, _OTHER_FILES = 3, 24
 
@@ -24,9 +29,10 @@ class Pace:
     Attributes:
         at_once: token calls under way at the same time.
         per_second: token calls a second, at most; fewer while the provider says that they are too many.
+            A quarter of a second's worth of them may begin together.
     """
 
-    at_once: int = 8
+    at_once: int = 16
     per_second: float = 50.0
 
 
@@ -42,7 +48,8 @@ class Throttle:
         self._clock = clock
         self._most = self._rate = pace.per_second
         self._at_once = pace.at_once
-        self._next_call = self._slowed_at = clock.monotonic()
+        self._began = self._slowed_at = clock.monotonic()
+        self._next_call = -math.inf
         self._refused = 0
         self._guard = threading.Lock()  # of the time of the next call, which threads take one by one
 
@@ -50,8 +57,14 @@ class Throttle:
         """Wait for a call's turn; return when it began."""
         with self._guard:
             now = self._clock.monotonic()
-            turn = max(self._next_call, now)
+            beat = min(_BEAT, self._at_once / self._rate)
+            if beat * self._rate <= 1:  # no two of them have to begin together
+                beat = 0.0
+            turn = max(self._next_call, now - beat)
             self._next_call = turn + 1.0 / self._rate
+            turn = max(turn, now)
+            if beat:
+                turn = self._began + beat * math.ceil((turn - self._began) / beat - _NEARLY)
         if turn > now:
             self._clock.sleep(turn - now)
         return turn
