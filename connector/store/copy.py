@@ -34,7 +34,7 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "ormco_events": ("sequence",),
 }
 # Made by the database itself, or of no use to others.
-NOT_COPIED = frozenset({"ormco_schema", "ormco_leases", "ormco_key_holders"})
+NOT_COPIED = frozenset({"ormco_schema", "ormco_leases", "ormco_key_holders", "ormco_states"})
 # The audit record is append-only; only the details of a forgotten practice are ever changed.
 _CHANGEABLE = {"ormco_events": ("detail",)}
 

@@ -52,6 +52,8 @@ class Dialect(NamedTuple):
         month_steps: statements that begin to keep the audit record by months, if the database gains by that.
         drop_month: drops the oldest month that is pruned as a whole, and returns how many events it had; None
             once there is none left.
+        state_steps: statements that begin to keep each connection's state in a table of its own, likewise.
+        states: the table to count connections in; it has at least state, due_at and failures.
         concurrent_indexes: whether an index can be built while others write, outside of a transaction.
     """
 
@@ -64,6 +66,8 @@ class Dialect(NamedTuple):
     grant_steps: Sequence[str]
     month_steps: Sequence[str]
     drop_month: str
+    state_steps: Sequence[str]
+    states: str
     concurrent_indexes: bool
 
 

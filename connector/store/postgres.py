@@ -28,6 +28,7 @@ from connector.store.postgres_sessions import (
     session,
     translate,
 )
+from connector.store.postgres_states import STATE_STEPS, STATES
 from connector.store.process import after_fork
 from connector.store.schema import is_current, migrate
 
@@ -85,6 +86,8 @@ _DIALECT = Dialect(
     ),
     month_steps=MONTH_STEPS,
     drop_month=DROP_MONTH,
+    state_steps=STATE_STEPS,
+    states=STATES,
     concurrent_indexes=True,
 )
 

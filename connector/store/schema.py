@@ -146,6 +146,11 @@ def m010_due(execute: Execute, dialect: Dialect) -> None:
         )
 
 
+def m011_states(execute: Execute, dialect: Dialect) -> None:
+    """Count connections without reading all of their rows."""
+    _run(execute, *dialect.state_steps)
+
+
 _STEPS: tuple[Step, ...] = (
     *(Step(change=change) for change in FIRST_STEPS),
     Step(change=m005_grants, prepare=end_refreshes),
@@ -154,6 +159,7 @@ _STEPS: tuple[Step, ...] = (
     Step(new_index=("ormco_events_at", "ormco_events (at, sequence)"), compatible_from=5),
     Step(change=m009_months, compatible_from=5),
     Step(change=m010_due, compatible_from=5),
+    Step(change=m011_states, compatible_from=5),
 )
 
 

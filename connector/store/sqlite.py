@@ -60,6 +60,8 @@ _DIALECT = Dialect(
     # One file has no parts that can be dropped by themselves.
     month_steps=(),
     drop_month="SELECT NULL",
+    state_steps=(),
+    states="ormco_connections",  # it is counted by its indexes
     concurrent_indexes=False,
 )
 
