@@ -191,3 +191,14 @@ def test_processes_share_without_overlap(store: Store, url: str, workers: int) -
     with ThreadPoolExecutor(workers) as pool:
         taken = [name for each in pool.map(take, range(workers)) for name in each]
     assert sorted(taken) == [f"p-{number:03}" for number in range(120)]
+
+
+def test_length_of_a_round(store: Store) -> None:
+    """It follows from the last looks of all processes; practices that fail do not count."""
+    connect(store, *(f"p{number}" for number in range(10)))
+    store.watch_claims.enrol(EVERYBODY)
+    assert store.watch_claims.round_seconds("default", 60.0) is None
+    claims = claim(store, limit=3)
+    failing = WatchOutcome(claim=claims[0], due_in=900, failures=2, problem="NotFoundError")
+    store.watch_claims.settle([failing, *(WatchOutcome(claim=one, due_in=30) for one in claims[1:])])
+    assert store.watch_claims.round_seconds("default", 60.0) == pytest.approx(60.0 * 9 / 2)

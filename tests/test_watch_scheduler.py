@@ -220,7 +220,7 @@ def test_lag_is_told_once() -> None:
         late.report(float(second))
     assert len(lags) == 1
     assert lags[0] > 15.0
-    assert late.mean == 40.0
+    assert late.interval == 50.0
 
 
 def test_lateness_from_before_does_not_count() -> None:
@@ -229,7 +229,33 @@ def test_lateness_from_before_does_not_count() -> None:
     late = Lateness(interval=10.0, now=0.0, on_lag=lags.append)
     late.add(86400.0, now=1.0)
     late.report(11.0)
-    assert (lags, late.mean) == ([], 1.0)
+    assert (lags, late.interval) == ([], 11.0)
+
+
+def test_a_long_first_round_is_told_in_its_first_minute() -> None:
+    """While practices wait for their first look, the interval is estimated by how many had one of late."""
+    lags: list[Any] = []
+    spans: list[float] = []
+
+    def estimate(seconds: float) -> float:
+        spans.append(seconds)
+        return 660.0
+
+    late = Lateness(interval=300.0, now=0.0, on_lag=lags.append, estimate=estimate)
+    for second in range(1, 120):
+        late.add(86400.0, now=float(second))
+        late.report(float(second))
+    assert (lags, late.interval, spans) == ([660.0], 660.0, [60.0])
+
+
+def test_looks_in_time_are_not_estimated() -> None:
+    """A few practices that are seldom due are no sign of anything."""
+    lags: list[Any] = []
+    late = Lateness(interval=3600.0, now=0.0, on_lag=lags.append, estimate=lambda seconds: 1e6)
+    for second in range(0, 3600, 90):
+        late.add(1.0, now=float(second))
+        late.report(float(second))
+    assert lags == []
 
 
 @pytest.mark.parametrize(("failures", "least", "most"), [(1, 22, 38), (4, 180, 300), (9, 900, 900)])

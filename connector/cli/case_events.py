@@ -105,7 +105,10 @@ class EventPrinter:
     def lag(self, seconds: float) -> None:
         """Say that the looks come later than planned."""
         with self._guard:
-            say(f"Each practice is looked at every {seconds:.0f} s: use more --workers, or more processes.")
+            say(
+                f"Each practice is looked at every {seconds:.0f} s, to judge by the last looks: use more "
+                "--workers, or more processes."
+            )
 
     def end(self) -> None:
         """Raise what ended the watch, if that was a reader who went away."""

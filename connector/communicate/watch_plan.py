@@ -88,7 +88,8 @@ class WatchReport:
         delivered: events that the handler took.
         problems: practice → what was wrong with it in the end.
         looks: looks at a practice that ended well.
-        interval: seconds that really lay between two looks at a practice, in the last round.
+        interval: seconds that really lay between two looks at a practice; an estimate by the last looks if no
+            round was completed.
     """
 
     delivered: int = 0
@@ -100,23 +101,41 @@ class WatchReport:
 _LONGEST_BACKOFF = 900.0
 _LONGEST_REDELIVERY = 60.0
 
+_LONGEST_SPAN = 60.0
+_MUCH = 1.5
+
 # Called with the seconds that really lie between two looks, when they become far more than planned.
 Lag = Callable[[float], object]
 
 
 class Lateness:
-    """How much later than planned the looks come, averaged over an interval.
+    """How much later than planned the looks come, averaged over an interval or a minute.
+
+    While many practices wait for their first look, how late a look is says little: it cannot be later than
+    the process is old. How long a round takes is then estimated from how many looks there were of late.
 
     Args:
         interval: the planned seconds between two looks.
         now: the present, on a steady clock.
         on_lag: told when it becomes much.
+        estimate: gives the seconds that a round takes at the pace of the last so many seconds, or None.
+
+    Attributes:
+        interval: seconds that really lie between two looks.
     """
 
-    def __init__(self, interval: float, now: float, on_lag: Lag) -> None:
-        self.mean: float = 0.0
-        self._interval = interval
+    def __init__(
+        self,
+        interval: float,
+        now: float,
+        on_lag: Lag,
+        estimate: Callable[[float], float | None] = lambda seconds: None,
+    ) -> None:
+        self.interval: float = interval
+        self._planned = interval
+        self._span = min(max(interval, 1.0), _LONGEST_SPAN)
         self._on_lag = on_lag
+        self._estimate = estimate
         self._began = self._window = now
         self._sum, self._count, self._is_late = 0.0, 0, False
 
@@ -128,13 +147,17 @@ class Lateness:
 
     def report(self, now: float) -> None:
         """End the present interval if it is over."""
-        if not self._count or now - self._window < max(self._interval, 1.0):
+        passed = now - self._window
+        if not self._count or passed < self._span:
             return
-        self.mean = self._sum / self._count
+        mean = self._sum / self._count
         self._window, self._sum, self._count = now, 0.0, 0
-        was_late, self._is_late = self._is_late, self.mean > self._interval / 2
+        self.interval = self._planned + mean
+        if mean > self._span / 4:  # there is a backlog
+            self.interval = max(self.interval, self._estimate(passed) or 0.0)
+        was_late, self._is_late = self._is_late, self.interval > self._planned * _MUCH
         if self._is_late and not was_late:
-            self._on_lag(self._interval + self.mean)
+            self._on_lag(self.interval)
 
 
 def backoff(error: Exception, failures: int, interval: float) -> float:

@@ -105,7 +105,9 @@ class WatchScheduler:
         self._ready: queue.SimpleQueue[_Turn | None] = queue.SimpleQueue()
         self._finished: queue.SimpleQueue[_Turn] = queue.SimpleQueue()
         self._closing = threading.Event()
-        self._lateness = Lateness(plan.interval, clock.monotonic(), on_lag)
+        self._lateness = Lateness(
+            plan.interval, clock.monotonic(), on_lag, partial(self._claims.round_seconds, scope.watch)
+        )
         self._only = scope.practice_ids[0] if scope.practice_ids and len(scope.practice_ids) == 1 else None
 
     def run(self, stop: threading.Event) -> WatchReport:
@@ -125,9 +127,11 @@ class WatchScheduler:
         finally:
             self._closing.set()
             self._dismiss(workers)
-        interval = self._plan.interval + self._lateness.mean
         return WatchReport(
-            delivered=self._delivered, looks=self._looks, problems=dict(self._problems), interval=interval
+            delivered=self._delivered,
+            looks=self._looks,
+            problems=dict(self._problems),
+            interval=self._lateness.interval,
         )
 
     def _follow(self, stop: threading.Event) -> None:

@@ -209,6 +209,21 @@ class WatchClaims:
             count += 0 if row is None else int(row[0])
         return count
 
+    def round_seconds(self, watch: str, seconds: float) -> float | None:
+        """Return how long a look at every practice takes, at the pace of the last so many seconds.
+
+        Args:
+            watch: the watch's name; the looks of all its processes count.
+            seconds: how far to look back.
+
+        Returns:
+            None if there were no looks. Practices that are seldom looked at because they fail are left out.
+        """
+        recent = f"SUM(CASE WHEN looked_at > {self._now} - ? THEN 1 ELSE 0 END)"
+        sql = f"SELECT COUNT(*), {recent} FROM ormco_watch_claims WHERE watch = ? AND failures = 0"  # noqa: S608
+        practices, looks = self._db.one(sql, (seconds, watch)) or (0, 0)
+        return seconds * practices / looks if looks else None
+
     def extend(self, claim: WatchClaim, lease: float) -> bool:
         """Keep a claim for longer; return whether it was still this process's."""
         sql = (
