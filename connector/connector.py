@@ -246,7 +246,7 @@ class Connector:
             connector.errors.ProviderUnavailableError: it ended, and the provider is down; or an API rejects a
                 token that was just renewed for that.
         """
-        if rejected is None and (cached := self._tokens.cached(practice_id, min_ttl)) is not None:
+        if rejected is None and (cached := self._tokens.memory.valid(practice_id, min_ttl)) is not None:
             return cached.token
         try:
             with in_scope(self.scope("token", practice_id)):
@@ -263,7 +263,7 @@ class Connector:
         Raises:
             connector.errors.ConnectorError: as `token` does.
         """
-        if rejected is None and (cached := self._tokens.cached(practice_id, min_ttl)) is not None:
+        if rejected is None and (cached := self._tokens.memory.valid(practice_id, min_ttl)) is not None:
             return cached.value
         try:
             return self.token(practice_id, min_ttl=min_ttl, rejected=rejected).value
@@ -272,7 +272,7 @@ class Connector:
 
     def cached_token(self, practice_id: str, *, min_ttl: float = 60) -> AccessToken | None:
         """Return the token in memory if it can be handed out without waiting, or None."""
-        cached = self._tokens.cached(practice_id, min_ttl)
+        cached = self._tokens.memory.valid(practice_id, min_ttl)
         return None if cached is None else cached.token
 
     @operation("refresh")

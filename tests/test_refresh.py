@@ -133,10 +133,10 @@ def test_min_ttl_of_what_is_in_memory(store: Store, tokens: AccessTokens, ask: C
     """A token in memory is handed out to whom its remaining life is long enough, and renewed for others."""
     put(store, "p", age=3400)
     assert ask(tokens, "p", min_ttl=10) == "at-p-0"
-    cached = tokens.cached("p", 10)
+    cached = tokens.memory.valid("p", 10)
     assert cached is not None
     assert cached.value == "at-p-0"
-    assert tokens.cached("p", 300) is None
+    assert tokens.memory.valid("p", 300) is None
     assert ask(tokens, "p", min_ttl=300) == "at-p-1"
 
 
@@ -624,12 +624,12 @@ def test_a_full_memory_forgets_the_oldest_token(
     store: Store, tokens: AccessTokens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At its limit the memory makes room for one more token at a time, and none for one that it has."""
-    monkeypatch.setattr("connector.refresh.access._LARGEST_CACHE", 3)
+    monkeypatch.setattr("connector.refresh.memory._LARGEST_CACHE", 3)
     names = ["p1", "p2", "p3", "p4"]
     for name in names:
         put(store, name)
         tokens.access_token(name)
-    found = [tokens.cached(name, 0) for name in names]
+    found = [tokens.memory.valid(name, 0) for name in names]
     assert [one and one.value for one in found] == [None, "at-p2-0", "at-p3-0", "at-p4-0"]
     tokens.refresh("p4")
-    assert tokens.cached("p2", 0) is not None
+    assert tokens.memory.valid("p2", 0) is not None

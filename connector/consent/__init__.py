@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from connector.consent.flow import (
-    Capture,
-    ConsentOptions,
+from connector.consent.completion import complete
+from connector.consent.flow import Capture, ConsentOptions, connect
+from connector.consent.preparation import (
     Progress,
     begin,
     check_practice_id,
     check_provider,
-    complete,
-    connect,
     refuse_while_revoking,
 )
 

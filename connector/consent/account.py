@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from connector.communicate.users import read_account
 from connector.connection import Account, AccountPolicy, Connection, ConnectionState, Event, require_alive
+from connector.consent.account_policy import other_practices, refusal, to_be_confirmed, unconfirmed
 from connector.errors import (
     AccountMismatchError,
-    AccountUnconfirmedError,
     ConnectorError,
     GrantRefusedError,
     ProviderUnavailableError,
@@ -15,14 +15,14 @@ from connector.errors import (
     StoreUnavailableError,
 )
 from connector.oauth.token_set import TokenSet
-from connector.refresh.rotate import ANSWER_LOST
-from connector.refresh.schedule import LONGEST_BACKOFF, WAIT_SECONDS, backoff, poll_delay
+from connector.refresh.failures import ANSWER_LOST
+from connector.refresh.schedule import LONGEST_BACKOFF, RefreshWait, backoff
 from connector.resources import Resources
 from connector.store.database import NotUniqueError
 from connector.store.grants import FromNow, account_columns
 from connector.store.row import Row, Rows
 
-__all__ = ["drop_unverified", "keep_unverified", "revoke_fresh", "unconfirmed", "verify_account"]
+__all__ = ["drop_unverified", "keep_unverified", "revoke_fresh", "verify_account"]
 
 # How long a person has to say whether an account is the right one.
 _CONFIRMABLE_SECONDS = 600.0
@@ -72,7 +72,7 @@ def verify_account(resources: Resources, practice_id: str, *, confirmed: str | N
         connector.errors.GrantRefusedError: the tokens had to be refreshed, and are dead; they are dropped.
         connector.errors.ProviderUnavailableError: the account cannot be read now; the tokens are kept.
     """
-    deadline, waited = resources.clock.deadline(WAIT_SECONDS), 0.0
+    wait = RefreshWait(resources.clock, practice_id)
     while True:
         rows = resources.store.grants.rows(practice_id)
         if rows.unverified is None:
@@ -81,13 +81,7 @@ def verify_account(resources: Resources, practice_id: str, *, confirmed: str | N
         verified = _verify(resources, rows, rows.unverified, confirmed)
         if verified is not None:
             return verified.connection
-        pause = poll_delay(waited)
-        waited += pause
-        if not deadline.pause(pause):
-            raise StoreLockedError(
-                f"{practice_id} is being worked on by another process, which does not finish",
-                hint="Wait for it to end, then try again.",
-            )
+        wait.pause()
 
 
 def _verify(resources: Resources, rows: Rows, row: Row, confirmed: str | None) -> Row | None:
@@ -103,11 +97,11 @@ def _verify(resources: Resources, rows: Rows, row: Row, confirmed: str | None) -
     except AccountMismatchError as exc:
         drop_unverified(resources, row, exc)
         raise
-    refusal = _refusal(resources, rows.live, row, policy, account)
-    if refusal is not None:
-        drop_unverified(resources, row, refusal)
-        raise refusal
-    if _is_to_be_confirmed(rows.live, policy, account, confirmed):
+    mismatch = refusal(resources, rows.live, row, policy, account)
+    if mismatch is not None:
+        drop_unverified(resources, row, mismatch)
+        raise mismatch
+    if to_be_confirmed(rows.live, policy, account, confirmed):
         seen = row if row.account_id is not None else grants.change(row, account_columns(account))
         if seen is None:
             return None
@@ -151,71 +145,11 @@ def _account(resources: Resources, row: Row, policy: AccountPolicy) -> Account |
         ) from None
 
 
-def _refusal(
-    resources: Resources, live: Row | None, row: Row, policy: AccountPolicy, account: Account | None
-) -> AccountMismatchError | None:
-    if account is None:
-        return None
-    practice_id, expected = row.practice_id, policy.expected_account
-    if expected is not None and expected.casefold() != (account.email or "").casefold():
-        return _mismatch(
-            f"access was given by {account}, not by {expected}", "Sign in as the expected account."
-        )
-    before = None if live is None else live.account
-    if policy.allow_account_change or (
-        live is not None and live.account_shared and live.account_id == account.id
-    ):
-        return None
-    if before is not None and before.id != account.id:
-        return _mismatch(
-            f"access was given by {account}, but {practice_id} is connected to {before}",
-            "Sign in as the same account as before; if the practice has a new one, allow the account change.",
-        )
-    if others := _others(resources, row, account):
-        return _mismatch(
-            f"the account {account} is already connected to {', '.join(sorted(others))}",
-            "Check which practice it belongs to; to connect it to both, allow the account change.",
-        )
-    return None
-
-
-def _others(resources: Resources, row: Row, account: Account) -> set[str]:
-    return set(resources.store.practices_of_account(row.provider, account.id)) - {row.practice_id}
-
-
-def _mismatch(what: str, hint: str) -> AccountMismatchError:
-    return AccountMismatchError(f"{what}; the connection is as it was", hint=hint)
-
-
-def _is_to_be_confirmed(
-    live: Row | None, policy: AccountPolicy, account: Account | None, confirmed: str | None
-) -> bool:
-    """Return whether anybody can have sent these tokens, and nobody has vouched for their account."""
-    if not policy.to_confirm or policy.expected_account is not None:
-        return False
-    known = {confirmed, None if live is None else live.account_id} - {None}
-    return account is None or account.id not in known
-
-
-def unconfirmed(row: Row) -> AccountUnconfirmedError:
-    """Return the error for a grant whose account waits to be confirmed."""
-    practice_id, account = row.practice_id, row.account
-    return AccountUnconfirmedError(
-        f"access was given by {account or 'an account that could not be read yet'}, in an answer without a "
-        "state, which anybody can have sent: a person has to confirm that "
-        f"{practice_id} is to have it",
-        hint="It waits for ten minutes: show a person the account, and confirm or reject it. Nobody is asked "
-        "if the expected account is named when the request is begun.",
-        practice_id=practice_id,
-        account=account,
-    )
-
-
 def _promote(
     resources: Resources, live: Row | None, row: Row, policy: AccountPolicy, account: Account | None
 ) -> Row | None:
     now, practice_id = resources.clock.utc_now(), row.practice_id
-    others = _others(resources, row, account) if account is not None else set()
+    others = other_practices(resources, row, account) if account is not None else set()
     was_shared = live is not None and live.account_id == row.account_id and bool(live.account_shared)
     changes = account_columns(account) | {
         "account_shared": int(bool(others) and (policy.allow_account_change or was_shared))

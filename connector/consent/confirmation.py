@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hmac
 
-from connector.connection import Connection
-from connector.consent.account import drop_unverified, unconfirmed, verify_account
+from connector.connection import Connection, not_found
+from connector.consent.account import drop_unverified, verify_account
+from connector.consent.account_policy import unconfirmed
 from connector.errors import AccountMismatchError, RequestExpiredError, StateMismatchError
 from connector.oauth.authorization_request import binding_digest
 from connector.resources import Resources
@@ -81,7 +82,7 @@ def end_overdue(resources: Resources, practice_id: str | None = None) -> None:
 def _existing(resources: Resources, practice_id: str) -> Rows:
     rows = resources.store.grants.rows(practice_id)
     if rows.main is None:
-        resources.store.existing(practice_id)  # raises
+        raise not_found(practice_id)
     return rows
 
 

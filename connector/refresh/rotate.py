@@ -9,11 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Protocol
 
 from connector.clock import Clock
-from connector.connection import ConnectionState, Event, needs_repair
+from connector.connection import ConnectionState, needs_repair
 from connector.errors import (
     ConfigurationError,
     ConnectorError,
@@ -25,26 +24,20 @@ from connector.errors import (
 )
 from connector.oauth.token_set import TokenSet
 from connector.redact import Secret
+from connector.refresh.failures import ALIVE, ANSWER_LOST, Failures, dead, degraded
 from connector.refresh.schedule import (
     DOUBT_SECONDS,
     LEASE_SECONDS,
-    LONGEST_BACKOFF,
     SEND_WITHIN,
-    backoff,
     spare_until,
 )
-from connector.store.grants import FromNow
 from connector.store.row import LIVE, Row
 from connector.store.store import Store
 
-__all__ = ["ANSWER_LOST", "RefreshEndpoint", "Rotator"]
-
-ANSWER_LOST = "answer_lost"
-RATE_LIMITED = "rate_limited"
+__all__ = ["RefreshEndpoint", "Rotator"]
 
 _LOG = logging.getLogger("connector")
 _SAVE_SECONDS = 60.0
-_ALIVE = (ConnectionState.CONNECTED, ConnectionState.DEGRADED)
 
 Key = tuple[str, str]
 
@@ -54,15 +47,6 @@ class RefreshEndpoint(Protocol):
 
     def refresh(self, refresh_token: str) -> TokenSet:
         """Get a new token set; sends the refresh token at most once."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Trouble:
-    """What is wrong in this process, or on its way to the provider; no other process is held back by it."""
-
-    error: ConnectorError
-    failures: int
-    until: float
 
 
 class Rotator:
@@ -88,7 +72,7 @@ class Rotator:
         self._clock = clock
         self._reuse_seconds = reuse_seconds
         self._unsaved: dict[Key, tuple[Row, TokenSet, bool]] = {}
-        self._troubles: dict[Key, _Trouble] = {}
+        self._failures = Failures(store, clock)
 
     def rotate(self, row: Row, *, force: bool = False, rejected: bool = False) -> Row | None:
         """Get new tokens in place of a row's; at most one call, whoever else asks.
@@ -124,14 +108,14 @@ class Rotator:
             self._require_awake(claimed, *claimed_at)
             tokens = self._call(endpoint, refresh_token, claimed)
         except GrantRefusedError as exc:
-            return self._refused(claimed, exc, was_lost=row.answer_may_be_lost)
+            return self._failures.refused(claimed, exc, was_lost=row.answer_may_be_lost)
         except (ProviderUnavailableError, ConfigurationError) as exc:
-            self._postpone(claimed, exc, was_lost=row.answer_may_be_lost)
+            self._failures.postpone(claimed, exc, was_lost=row.answer_may_be_lost)
             raise
         except BaseException:
             self._store.grants.end_lease(claimed, lost=True)  # nobody needs to wait for this process
             raise
-        self._troubles.pop(key, None)
+        self._failures.forget(claimed)
         self._unsaved[key] = claimed, tokens, rejected
         return self._save(key)
 
@@ -148,9 +132,8 @@ class Rotator:
                 retry_after=row.retry_in,
                 sent=False,
             )
-        trouble = self._troubles.get((row.practice_id, row.slot))
-        if trouble is not None and self._clock.monotonic() < trouble.until:
-            raise trouble.error
+        if (trouble := self._failures.of_this_process(row)) is not None:
+            raise trouble
 
     def _may_reuse(self, row: Row) -> bool:
         """Return whether the provider takes the refresh token a second time, and it was not tried yet."""
@@ -166,10 +149,10 @@ class Rotator:
         until = spare_until(row)
         if row.now >= until:
             return
-        if row.slot == LIVE and row.reason != ANSWER_LOST and row.state in _ALIVE:
+        if row.slot == LIVE and row.reason != ANSWER_LOST and row.state in ALIVE:
             words = "the answer to the last refresh may be lost"
-            changes = {**_degraded(row, ANSWER_LOST, words), "refresh_by": None, "refresh_until": None}
-            self._store.grants.change(row, changes, [self._event(row, ANSWER_LOST)])
+            changes = {**degraded(row, ANSWER_LOST, words), "refresh_by": None, "refresh_until": None}
+            self._store.grants.change(row, changes, [self._failures.event(row, ANSWER_LOST)])
         raise ProviderUnavailableError(
             f"the answer to the last refresh of {row.practice_id} may be lost",
             hint="The present access token is used to its end before the one attempt that is left.",
@@ -190,12 +173,12 @@ class Rotator:
                 sent=False,
             )
         words = "the access token ended, and there is no refresh token"
-        if row.state not in _ALIVE or row.slot != LIVE:
+        if row.state not in ALIVE or row.slot != LIVE:
             raise GrantRefusedError(f"{practice_id}: {words}", certain=True)
         self._store.grants.change(
             row,
-            _dead("not_renewable", words),
-            [self._event(row, "not_renewable", ConnectionState.NEEDS_REPAIR)],
+            dead("not_renewable", words),
+            [self._failures.event(row, "not_renewable", ConnectionState.NEEDS_REPAIR)],
         )
         raise needs_repair(practice_id, "not_renewable")
 
@@ -209,7 +192,7 @@ class Rotator:
                 )
             return endpoint
         except ConnectorError as exc:
-            self._note_trouble(row, exc)
+            self._failures.note(row, exc)
             raise
 
     def _require_awake(self, claimed: Row, steady: float, wall: float) -> None:
@@ -224,7 +207,7 @@ class Rotator:
         try:
             return endpoint.refresh(refresh_token.reveal() or "")
         except GrantRefusedError as exc:
-            if exc.certain or claimed.state not in _ALIVE:
+            if exc.certain or claimed.state not in ALIVE:
                 raise
         # Some servers answer like this for a moment after issuing; others mean it.
         self._clock.sleep(DOUBT_SECONDS)
@@ -232,73 +215,6 @@ class Rotator:
         if present is None or present.generation != claimed.generation:
             raise GrantRefusedError("the refresh token is not the newest any more", certain=True)
         return endpoint.refresh(refresh_token.reveal() or "")
-
-    def _refused(self, claimed: Row, exc: GrantRefusedError, *, was_lost: bool) -> Row:
-        present = self._store.grants.row(claimed.practice_id, claimed.slot)
-        if present is not None and present.generation != claimed.generation:
-            return self._after_reuse(present)  # another process has stored newer tokens
-        self._troubles.pop((claimed.practice_id, claimed.slot), None)
-        if claimed.slot != LIVE or claimed.state not in _ALIVE:
-            self._store.grants.end_lease(claimed, lost=False)
-            raise exc
-        reason = ANSWER_LOST if was_lost else "grant_refused"
-        event = self._event(claimed, reason, ConnectionState.NEEDS_REPAIR)
-        self._store.grants.end_lease(claimed, _dead(reason, exc.message), lost=False, events=[event])
-        _LOG.error(
-            "%s needs repair: %s", claimed.practice_id, exc.message, extra=_facts(claimed, "needs_repair")
-        )
-        raise needs_repair(claimed.practice_id, reason) from None
-
-    def _after_reuse(self, present: Row) -> Row:
-        """Note that an old refresh token was sent again, beside the newer tokens of a row.
-
-        The process that stored them was killed while its last write was on the way, or slept. A provider that
-        detects reuse has ended the grant for it; whoever finds it dead is then told of a lost answer.
-        """
-        if present.refresh_sends or present.is_leased:
-            return present
-        note = {"refresh_sends": 1, "refresh_since": FromNow()}
-        return self._store.grants.change(present, note) or present
-
-    def _postpone(
-        self, claimed: Row, exc: ProviderUnavailableError | ConfigurationError, *, was_lost: bool
-    ) -> None:
-        """Record a failure that may pass: for all, if the provider has failed; otherwise for this process."""
-        is_sent = isinstance(exc, ProviderUnavailableError) and exc.sent
-        is_lost = isinstance(exc, ProviderUnavailableError) and exc.sent and not exc.answered
-        if not is_sent:
-            self._note_trouble(claimed, exc)
-        if isinstance(exc, ConfigurationError):
-            self._store.grants.end_lease(claimed, lost=False)
-            return
-        _LOG.warning(
-            "the refresh of %s failed: %s", claimed.practice_id, exc.message, extra=_facts(claimed, exc.kind)
-        )
-        wait = exc.retry_after
-        is_lost_now = is_lost or was_lost
-        reason = RATE_LIMITED if wait is not None else ANSWER_LOST if is_lost_now else exc.kind
-        changes = _degraded(claimed, reason, exc.message)
-        if is_sent:
-            pause = max(min(wait or 0.0, LONGEST_BACKOFF), backoff(claimed.failures))
-            if claimed.slot != LIVE and not claimed.failures:
-                pause = wait or 0.0  # there is nothing to hand out meanwhile
-            changes |= {"failures": claimed.failures + 1, "retry_at": FromNow(pause)}
-        # One event for an outage, not one for each attempt.
-        is_news = (claimed.state, claimed.reason) != (changes.get("state"), reason)
-        events = [self._event(claimed, exc.kind, ConnectionState.DEGRADED)] if is_news else []
-        if claimed.slot != LIVE or claimed.state not in _ALIVE:
-            changes, events = (
-                {name: changes[name] for name in changes if name in ("failures", "retry_at")},
-                [],
-            )
-        self._store.grants.end_lease(claimed, changes, lost=is_lost, events=events)
-
-    def _note_trouble(self, row: Row, exc: ConnectorError) -> None:
-        key = (row.practice_id, row.slot)
-        before = self._troubles.get(key)
-        failures = 0 if before is None else before.failures + 1
-        until = self._clock.monotonic() + backoff(failures)
-        self._troubles[key] = _Trouble(exc, failures, until)
 
     def _save(self, key: Key) -> Row | None:
         """Store new tokens, for as long as it takes: nobody else has them."""
@@ -324,33 +240,6 @@ class Rotator:
         else:
             _LOG.info("the tokens of %s were refreshed", claimed.practice_id, extra=_facts(claimed))
         return stored
-
-    def _event(self, row: Row, outcome: str, state: ConnectionState = ConnectionState.DEGRADED) -> Event:
-        return Event(
-            at=self._clock.utc_now(),
-            kind="refresh",
-            outcome=outcome,
-            practice_id=row.practice_id,
-            state=state,
-        )
-
-
-def _degraded(row: Row, reason: str, message: str) -> dict[str, object]:
-    state = ConnectionState.DEGRADED.value
-    changes: dict[str, object] = {"state": state, "reason": reason, "last_error": message}
-    return changes if row.state == state else {**changes, "since": FromNow()}
-
-
-def _dead(reason: str, message: str) -> dict[str, object]:
-    """Return what marks a grant as dead; its tokens stay until there are new ones."""
-    return {
-        "state": ConnectionState.NEEDS_REPAIR.value,
-        "since": FromNow(),
-        "reason": reason,
-        "last_error": message,
-        "retry_at": None,
-        "due_at": None,
-    }
 
 
 def _facts(row: Row, kind: str = "refresh") -> dict[str, str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+from connector.clock import Clock
+from connector.errors import StoreLockedError
 from connector.store.held_token import HeldToken
 from connector.store.row import Row
 
@@ -13,6 +15,7 @@ __all__ = [
     "LONGEST_BACKOFF",
     "SEND_WITHIN",
     "WAIT_SECONDS",
+    "RefreshWait",
     "backoff",
     "poll_delay",
     "refresh_time",
@@ -61,6 +64,42 @@ def backoff(failures: int) -> float:
     """
     longest = min(2.0 ** min(failures, _MOST_FAILURES), LONGEST_BACKOFF)
     return longest * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
+
+
+class RefreshWait:
+    """Waits for another process's refresh: longer each time, until its lease must have ended.
+
+    Args:
+        clock: the time of this process.
+        practice_id: whose refresh it is.
+    """
+
+    def __init__(self, clock: Clock, practice_id: str) -> None:
+        self._clock = clock
+        self._practice_id = practice_id
+        self._began = clock.monotonic()
+        self._deadline = clock.deadline(WAIT_SECONDS)
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left."""
+        return self._deadline.left
+
+    def pause(self) -> None:
+        """Wait before the next look.
+
+        Raises:
+            connector.errors.StoreLockedError: the other does not finish.
+        """
+        if not self._deadline.pause(poll_delay(self._clock.monotonic() - self._began)):
+            raise self.too_long()
+
+    def too_long(self) -> StoreLockedError:
+        """Return the error for a refresh that does not finish."""
+        return StoreLockedError(
+            f"{self._practice_id} is being refreshed by another process, which does not finish",
+            hint="Wait for it to end, or end it if it hangs; its lease ends with it.",
+        )
 
 
 def poll_delay(waited: float) -> float:

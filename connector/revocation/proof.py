@@ -8,9 +8,9 @@ from enum import StrEnum
 
 from connector.clock import from_timestamp
 from connector.communicate.probe import TokenVerdict, probe_token
-from connector.errors import GrantRefusedError, ProviderUnavailableError, StoreLockedError
-from connector.refresh.rotate import ANSWER_LOST
-from connector.refresh.schedule import WAIT_SECONDS, poll_delay
+from connector.errors import GrantRefusedError, ProviderUnavailableError
+from connector.refresh.failures import ANSWER_LOST
+from connector.refresh.schedule import RefreshWait
 from connector.resources import Resources
 from connector.store.row import Row, Rows
 
@@ -82,7 +82,7 @@ def access_token_end(resources: Resources, rows: Rows) -> datetime | None:
 
 def _try(resources: Resources, row: Row) -> tuple[Finding, bool]:
     """Refresh a row; return what that shows, and whether an earlier answer may have been lost when it did."""
-    deadline, waited, present = resources.clock.deadline(WAIT_SECONDS), 0.0, row
+    wait, present = RefreshWait(resources.clock, row.practice_id), row
     while True:
         was_lost = present.answer_may_be_lost or present.reason == ANSWER_LOST
         try:
@@ -90,13 +90,7 @@ def _try(resources: Resources, row: Row) -> tuple[Finding, bool]:
                 return Finding.ALIVE, was_lost
         except GrantRefusedError as exc:
             return Finding.DEAD if exc.certain else Finding.REFUSED, was_lost
-        pause = poll_delay(waited)
-        waited += pause
-        if not deadline.pause(pause):
-            raise StoreLockedError(
-                f"{row.practice_id} is being refreshed by another process, which does not finish",
-                hint="Wait for it to end, or end it if it hangs; its lease ends with it.",
-            )
+        wait.pause()
         later = resources.store.grants.row(row.practice_id, row.slot)
         if later is None:
             return Finding.DEAD, was_lost

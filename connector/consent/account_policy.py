@@ -1,0 +1,72 @@
+"""Which account is acceptable behind a new grant, and what a person is asked."""
+
+from __future__ import annotations
+
+from connector.connection import Account, AccountPolicy
+from connector.errors import AccountMismatchError, AccountUnconfirmedError
+from connector.resources import Resources
+from connector.store.row import Row
+
+__all__ = ["other_practices", "refusal", "to_be_confirmed", "unconfirmed"]
+
+
+def refusal(
+    resources: Resources, live: Row | None, row: Row, policy: AccountPolicy, account: Account | None
+) -> AccountMismatchError | None:
+    """Return why an account is not acceptable; None if it is, or the provider does not tell it."""
+    if account is None:
+        return None
+    practice_id, expected = row.practice_id, policy.expected_account
+    if expected is not None and expected.casefold() != (account.email or "").casefold():
+        return _mismatch(
+            f"access was given by {account}, not by {expected}", "Sign in as the expected account."
+        )
+    before = None if live is None else live.account
+    if policy.allow_account_change or (
+        live is not None and live.account_shared and live.account_id == account.id
+    ):
+        return None
+    if before is not None and before.id != account.id:
+        return _mismatch(
+            f"access was given by {account}, but {practice_id} is connected to {before}",
+            "Sign in as the same account as before; if the practice has a new one, allow the account change.",
+        )
+    if others := other_practices(resources, row, account):
+        return _mismatch(
+            f"the account {account} is already connected to {', '.join(sorted(others))}",
+            "Check which practice it belongs to; to connect it to both, allow the account change.",
+        )
+    return None
+
+
+def other_practices(resources: Resources, row: Row, account: Account) -> set[str]:
+    """Return the other practices that are connected to an account."""
+    return set(resources.store.practices_of_account(row.provider, account.id)) - {row.practice_id}
+
+
+def _mismatch(what: str, hint: str) -> AccountMismatchError:
+    return AccountMismatchError(f"{what}; the connection is as it was", hint=hint)
+
+
+def to_be_confirmed(
+    live: Row | None, policy: AccountPolicy, account: Account | None, confirmed: str | None
+) -> bool:
+    """Return whether anybody can have sent these tokens, and nobody has vouched for their account."""
+    if not policy.to_confirm or policy.expected_account is not None:
+        return False
+    known = {confirmed, None if live is None else live.account_id} - {None}
+    return account is None or account.id not in known
+
+
+def unconfirmed(row: Row) -> AccountUnconfirmedError:
+    """Return the error for a grant whose account waits to be confirmed."""
+    practice_id, account = row.practice_id, row.account
+    return AccountUnconfirmedError(
+        f"access was given by {account or 'an account that could not be read yet'}, in an answer without a "
+        "state, which anybody can have sent: a person has to confirm that "
+        f"{practice_id} is to have it",
+        hint="It waits for ten minutes: show a person the account, and confirm or reject it. Nobody is asked "
+        "if the expected account is named when the request is begun.",
+        practice_id=practice_id,
+        account=account,
+    )

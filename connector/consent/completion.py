@@ -1,0 +1,204 @@
+"""From what came back to a stored connection: the code is exchanged once, whoever hands it in again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from connector.connection import AccountPolicy, Connection, Event
+from connector.consent.account import keep_unverified, revoke_fresh, verify_account
+from connector.consent.account_policy import unconfirmed
+from connector.consent.preparation import Progress, refuse_while_revoking
+from connector.consent.request_match import AnsweredBeforeError, Captured, no_such_request, read_answer
+from connector.errors import (
+    CodeSpentError,
+    ConfigurationError,
+    ConnectorError,
+    ProviderUnavailableError,
+    RequestExpiredError,
+    SettingError,
+    StateMismatchError,
+)
+from connector.oauth.authorization_request import AuthorizationRequest
+from connector.oauth.id_token import check_id_token, subject
+from connector.oauth.token_set import TokenSet
+from connector.redirect.parse import AuthorizationResponse
+from connector.resources import Resources
+
+__all__ = ["complete"]
+
+# How long codes live: DotNetOpenAuth's and IdentityServer's defaults, RFC 6749 §4.1.2's advice for others.
+_CODE_LIFETIMES = {"dotnetopenauth": timedelta(minutes=3), "identityserver": timedelta(minutes=5)}
+_OTHER_CODE_LIFETIME = timedelta(minutes=10)
+_SPENT_SECONDS = 2.0  # between the two writes of another call with the same answer
+_FIRST_CALL_SECONDS = 60.0
+
+
+def complete(
+    resources: Resources,
+    answer: str,
+    *,
+    practice_id: str | None = None,
+    binding: str | None = None,
+    captured: Captured | None = None,
+    progress: Progress = lambda step: None,
+) -> Connection:
+    """Turn what came back into a stored connection.
+
+    The same answer from the same session gives the connection that its first call made.
+
+    Args:
+        resources: what to work with.
+        answer: the redirect URL, or whatever was pasted of it.
+        practice_id: whose request it has to answer; None: the state says whose.
+        binding: what `begin` was given.
+        captured: set when the answer came back in one go.
+        progress: told the name of each step as it is done.
+
+    Raises:
+        connector.errors.AuthorizationResponseError: it cannot be used; nothing was sent to the provider
+            unless it is a `CodeRefusedError`.
+        connector.errors.ConsentDeniedError: the practice said no.
+        connector.errors.AccountMismatchError: another account than expected.
+        connector.errors.AccountUnconfirmedError: it had no state, so a person has to confirm the account.
+        connector.errors.RevokedError: the connection is being revoked.
+        connector.errors.ProviderUnavailableError: the provider failed; where it had granted tokens already,
+            they are kept.
+    """
+    try:
+        response, request = read_answer(
+            resources, answer, practice_id=practice_id, binding=binding, captured=captured
+        )
+    except AnsweredBeforeError as exc:
+        return _made_by_first_call(resources, exc.request, exc.code)
+    except ConnectorError as exc:
+        _record(resources, exc.kind, practice_id)
+        raise
+    practice_id = request.practice_id
+    _tell_of_code(progress, captured)
+    store = resources.store
+    store.check()
+    refuse_while_revoking(store.connection(practice_id))
+    _check_age(resources, request, captured)
+    if not store.requests.take(request.state):
+        return _made_by_first_call(resources, request, response.code)
+    if not store.requests.spend_code(response.code):
+        store.requests.give_back(request.state)
+        raise _spent()
+    try:
+        tokens = _exchange(resources, response, request)
+    except ConnectorError as exc:
+        if isinstance(exc, ProviderUnavailableError | ConfigurationError) and not getattr(exc, "sent", True):
+            # It never left, so that the code is still good for another attempt.
+            store.requests.give_back_code(response.code)
+            store.requests.give_back(request.state)
+        _record(resources, exc.kind, practice_id)
+        raise
+    # Only with a code that was right: whoever began a request knows its state, and could have put it into an
+    # address of their own.
+    by_own_browser = captured is not None and captured.by_own_browser
+    returned = response.state is not None
+    store.requests.note_state(request.provider, returned=returned, by_own_browser=by_own_browser)
+    policy = AccountPolicy(
+        expected_account=request.expected_account,
+        allow_account_change=request.allow_account_change,
+        to_confirm=not returned and not by_own_browser,
+        binding=request.binding,
+        subject=None if request.nonce is None else subject(tokens),
+    )
+    keep_unverified(resources, practice_id, tokens, policy)
+    progress("tokens")
+    connection = verify_account(resources, practice_id)
+    progress("account")
+    return connection
+
+
+def _tell_of_code(progress: Progress, captured: Captured | None) -> None:
+    if captured is not None:  # only now: what came back may have been an error
+        progress("consent")
+    progress("code")
+
+
+def _exchange(
+    resources: Resources, response: AuthorizationResponse, request: AuthorizationRequest
+) -> TokenSet:
+    tokens = resources.endpoint.exchange(
+        response.code, redirect_uri=request.redirect_uri, code_verifier=request.code_verifier
+    )
+    try:
+        check_id_token(
+            tokens,
+            request,
+            resources.provider,
+            client_id=resources.client.client_id,
+            now=resources.clock.utc_now(),
+            leeway=resources.config.clock_leeway,
+        )
+    except (StateMismatchError, SettingError):
+        revoke_fresh(resources, tokens.refresh_token, tokens.access_token)
+        raise
+    # RFC 6749 §5.1: the scope is left out where it is what was asked for.
+    return tokens if tokens.scope is not None else replace(tokens, scope=request.scope)
+
+
+def _check_age(resources: Resources, request: AuthorizationRequest, captured: Captured | None) -> None:
+    now = resources.clock.utc_now()
+    lifetime = _CODE_LIFETIMES.get(resources.provider.code_format, _OTHER_CODE_LIFETIME)
+    if captured is None:
+        if now >= request.expires_at:
+            raise _too_late("the request is more than ten minutes old", request.practice_id)
+    elif now >= captured.at + lifetime:
+        raise _too_late("the code is too old by now", request.practice_id)
+
+
+def _too_late(what: str, practice_id: str) -> RequestExpiredError:
+    return RequestExpiredError(
+        f"{what}; nothing was sent to the provider",
+        hint="Begin again.",
+        practice_id=practice_id,
+    )
+
+
+def _spent() -> CodeSpentError:
+    return CodeSpentError(
+        "this code was used before; it works only once",
+        hint="If the practice is not connected (see its status), begin again and use the new address.",
+    )
+
+
+def _made_by_first_call(resources: Resources, request: AuthorizationRequest, code: str) -> Connection:
+    """Return the connection that an earlier call made of the same answer, once it is there.
+
+    A person who presses twice sends the answer twice, and the first call may still be under way.
+    """
+    soon = resources.clock.deadline(_SPENT_SECONDS)
+    while not resources.store.requests.is_spent(code):
+        if not soon.pause(0.1):
+            raise no_such_request(request.practice_id)  # it was another answer that the request was taken for
+    deadline, grants = resources.clock.deadline(_FIRST_CALL_SECONDS), resources.store.grants
+    while True:
+        rows = grants.rows(request.practice_id)
+        if rows.unverified is not None and rows.unverified.confirm_by is not None:
+            grants.policy(rows.unverified)
+            raise unconfirmed(rows.unverified)
+        connection = None if rows.live is None else rows.live.connection
+        connected_at = None if connection is None else connection.connected_at
+        if connection is not None and connected_at is not None and connected_at >= request.created_at:
+            return connection
+        failed = _has_failed(resources, request)
+        if failed or not deadline.pause(0.25):
+            raise _spent()
+
+
+def _has_failed(resources: Resources, request: AuthorizationRequest) -> bool:
+    events = resources.store.audit.events(practice_id=request.practice_id, limit=20, last=True)
+    return any(
+        event.kind == "complete" and event.outcome != "ok" and event.at >= request.created_at
+        for event in events
+    )
+
+
+def _record(resources: Resources, outcome: str, practice_id: str | None) -> None:
+    resources.store.audit.append(
+        Event(at=resources.clock.utc_now(), kind="complete", outcome=outcome, practice_id=practice_id)
+    )

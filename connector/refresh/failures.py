@@ -1,0 +1,161 @@
+"""What a failed refresh leaves behind: in the row for all, or in this process alone."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from connector.clock import Clock
+from connector.connection import ConnectionState, Event, needs_repair
+from connector.errors import ConfigurationError, ConnectorError, GrantRefusedError, ProviderUnavailableError
+from connector.refresh.schedule import LONGEST_BACKOFF, backoff
+from connector.store.grants import FromNow
+from connector.store.row import LIVE, Row
+from connector.store.store import Store
+
+__all__ = ["ALIVE", "ANSWER_LOST", "Failures", "dead", "degraded"]
+
+ANSWER_LOST = "answer_lost"
+RATE_LIMITED = "rate_limited"
+ALIVE = (ConnectionState.CONNECTED, ConnectionState.DEGRADED)
+
+_LOG = logging.getLogger("connector")
+
+
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    """What is wrong in this process, or on its way to the provider; no other process is held back by it."""
+
+    error: ConnectorError
+    failures: int
+    until: float
+
+
+class Failures:
+    """Records why rows were not refreshed.
+
+    Args:
+        store: where the rows are.
+        clock: the time of this process.
+    """
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._troubles: dict[tuple[str, str], _Trouble] = {}
+
+    def of_this_process(self, row: Row) -> ConnectorError | None:
+        """Return what is wrong in this process for a while yet."""
+        trouble = self._troubles.get((row.practice_id, row.slot))
+        return trouble.error if trouble is not None and self._clock.monotonic() < trouble.until else None
+
+    def forget(self, row: Row) -> None:
+        """Forget what was wrong in this process: the provider has answered."""
+        self._troubles.pop((row.practice_id, row.slot), None)
+
+    def refused(self, claimed: Row, exc: GrantRefusedError, *, was_lost: bool) -> Row:
+        """Record that a grant is dead, unless another process has stored newer tokens: return those.
+
+        Raises:
+            connector.errors.NeedsRepairError: the connection's grant is dead.
+            connector.errors.GrantRefusedError: it was not to be used any more, or not yet.
+        """
+        present = self._store.grants.row(claimed.practice_id, claimed.slot)
+        if present is not None and present.generation != claimed.generation:
+            return self._after_reuse(present)  # another process has stored newer tokens
+        self.forget(claimed)
+        if claimed.slot != LIVE or claimed.state not in ALIVE:
+            self._store.grants.end_lease(claimed, lost=False)
+            raise exc
+        reason = ANSWER_LOST if was_lost else "grant_refused"
+        event = self.event(claimed, reason, ConnectionState.NEEDS_REPAIR)
+        self._store.grants.end_lease(claimed, dead(reason, exc.message), lost=False, events=[event])
+        _LOG.error(
+            "%s needs repair: %s", claimed.practice_id, exc.message, extra=_facts(claimed, "needs_repair")
+        )
+        raise needs_repair(claimed.practice_id, reason) from None
+
+    def _after_reuse(self, present: Row) -> Row:
+        """Note that an old refresh token was sent again, beside the newer tokens of a row.
+
+        The process that stored them was killed while its last write was on the way, or slept. A provider that
+        detects reuse has ended the grant for it; whoever finds it dead is then told of a lost answer.
+        """
+        if present.refresh_sends or present.is_leased:
+            return present
+        note = {"refresh_sends": 1, "refresh_since": FromNow()}
+        return self._store.grants.change(present, note) or present
+
+    def postpone(
+        self, claimed: Row, exc: ProviderUnavailableError | ConfigurationError, *, was_lost: bool
+    ) -> None:
+        """Record a failure that may pass: for all, if the provider has failed; otherwise for this process."""
+        is_sent = isinstance(exc, ProviderUnavailableError) and exc.sent
+        is_lost = isinstance(exc, ProviderUnavailableError) and exc.sent and not exc.answered
+        if not is_sent:
+            self.note(claimed, exc)
+        if isinstance(exc, ConfigurationError):
+            self._store.grants.end_lease(claimed, lost=False)
+            return
+        _LOG.warning(
+            "the refresh of %s failed: %s", claimed.practice_id, exc.message, extra=_facts(claimed, exc.kind)
+        )
+        wait = exc.retry_after
+        is_lost_now = is_lost or was_lost
+        reason = RATE_LIMITED if wait is not None else ANSWER_LOST if is_lost_now else exc.kind
+        changes = degraded(claimed, reason, exc.message)
+        if is_sent:
+            pause = max(min(wait or 0.0, LONGEST_BACKOFF), backoff(claimed.failures))
+            if claimed.slot != LIVE and not claimed.failures:
+                pause = wait or 0.0  # there is nothing to hand out meanwhile
+            changes |= {"failures": claimed.failures + 1, "retry_at": FromNow(pause)}
+        # One event for an outage, not one for each attempt.
+        is_news = (claimed.state, claimed.reason) != (changes.get("state"), reason)
+        events = [self.event(claimed, exc.kind, ConnectionState.DEGRADED)] if is_news else []
+        if claimed.slot != LIVE or claimed.state not in ALIVE:
+            changes, events = (
+                {name: changes[name] for name in changes if name in ("failures", "retry_at")},
+                [],
+            )
+        self._store.grants.end_lease(claimed, changes, lost=is_lost, events=events)
+
+    def note(self, row: Row, exc: ConnectorError) -> None:
+        """Note what is wrong in this process, or on its way to the provider: it waits, and no other does."""
+        key = (row.practice_id, row.slot)
+        before = self._troubles.get(key)
+        failures = 0 if before is None else before.failures + 1
+        until = self._clock.monotonic() + backoff(failures)
+        self._troubles[key] = _Trouble(exc, failures, until)
+
+    def event(self, row: Row, outcome: str, state: ConnectionState = ConnectionState.DEGRADED) -> Event:
+        """Return what the audit record says of a refresh."""
+        return Event(
+            at=self._clock.utc_now(),
+            kind="refresh",
+            outcome=outcome,
+            practice_id=row.practice_id,
+            state=state,
+        )
+
+
+def degraded(row: Row, reason: str, message: str) -> dict[str, object]:
+    """Return what marks a grant as failing for now."""
+    state = ConnectionState.DEGRADED.value
+    changes: dict[str, object] = {"state": state, "reason": reason, "last_error": message}
+    return changes if row.state == state else {**changes, "since": FromNow()}
+
+
+def dead(reason: str, message: str) -> dict[str, object]:
+    """Return what marks a grant as dead; its tokens stay until there are new ones."""
+    return {
+        "state": ConnectionState.NEEDS_REPAIR.value,
+        "since": FromNow(),
+        "reason": reason,
+        "last_error": message,
+        "retry_at": None,
+        "due_at": None,
+    }
+
+
+def _facts(row: Row, kind: str = "refresh") -> dict[str, str]:
+    return {"practice_id": row.practice_id, "kind": kind}

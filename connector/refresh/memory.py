@@ -1,0 +1,113 @@
+"""Access tokens in memory: handed out for two seconds without a look at the store."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from connector.clock import Clock, from_timestamp
+from connector.connection import AccessToken
+from connector.refresh.schedule import refresh_time
+from connector.store.held_token import HeldToken
+from connector.store.row import Row
+
+__all__ = ["CachedToken", "TokenMemory"]
+
+# How long a token is handed out without a look at the store; what others revoke is heard of by then.
+_RECHECK_SECONDS = 2.0
+_LARGEST_CACHE = 50_000
+
+
+@dataclass(slots=True)
+class CachedToken:
+    """A token in memory; times by this process's clock."""
+
+    value: str = field(repr=False)
+    generation: int
+    read_at: float
+    check_at: float
+    refresh_at: float
+    expires_at: float
+    spared_until: float = 0.0  # it could not be renewed: it is used without another attempt until then
+
+    @property
+    def token(self) -> AccessToken:
+        """The token with its times."""
+        return AccessToken(
+            value=self.value,
+            expires_at=from_timestamp(self.expires_at),
+            refresh_at=from_timestamp(self.refresh_at),
+        )
+
+    def recheck_later(self, now: float) -> None:
+        """Hand it out a while longer: the store is away."""
+        self.read_at = now
+        self.check_at = min(now + _RECHECK_SECONDS, self.expires_at)
+
+    def spare(self) -> None:
+        """Use it without another attempt to renew it: one look and one warning for all who ask meanwhile."""
+        self.spared_until = min(self.read_at + _RECHECK_SECONDS, self.expires_at)
+
+
+class TokenMemory:
+    """The tokens that this process has handed out.
+
+    Args:
+        clock: the time.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._now = clock.time
+        self._is_closed = False
+        self._tokens: dict[str, CachedToken] = {}
+
+    def get(self, practice_id: str) -> CachedToken | None:
+        """Return what is in memory, however old."""
+        return self._tokens.get(practice_id)
+
+    def valid(self, practice_id: str, min_ttl: float) -> CachedToken | None:
+        """Return a token that is valid and was looked at lately; never waits."""
+        cached = self._tokens.get(practice_id)
+        if cached is not None:
+            now = self._now()
+            if cached.read_at <= now < cached.check_at and now + min_ttl <= cached.expires_at:
+                return cached
+        return None
+
+    def put(self, practice_id: str, value: str, row: Row | HeldToken) -> CachedToken:
+        """Remember a token that was just read.
+
+        Args:
+            practice_id: the practice.
+            value: the token.
+            row: its times, by the database's clock.
+        """
+        now = self._now()
+        offset = now - row.now  # of this process's clock from the database's
+        known = self._tokens.get(practice_id)
+        if known is not None and known.generation == row.generation:
+            refresh_at = known.refresh_at
+        else:
+            refresh_at = refresh_time(row) + offset
+        expires_at = row.valid_until + offset
+        check_at = min(now + _RECHECK_SECONDS, refresh_at if now < refresh_at else expires_at)
+        cached = CachedToken(value, row.generation, now, check_at, refresh_at, expires_at)
+        while practice_id not in self._tokens and len(self._tokens) >= _LARGEST_CACHE:
+            with suppress(RuntimeError, StopIteration):  # another thread has changed it in between
+                self._tokens.pop(next(iter(self._tokens)), None)  # the oldest
+        if not self._is_closed:
+            self._tokens[practice_id] = cached
+        return cached
+
+    def forget(self, practice_id: str) -> None:
+        """Look at the store the next time."""
+        self._tokens.pop(practice_id, None)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._tokens.clear()
+
+    def close(self) -> None:
+        """Forget all, and remember nothing any more."""
+        self._is_closed = True
+        self._tokens.clear()

@@ -1,0 +1,186 @@
+"""Refresh a practice's tokens, or wait until another thread or process has."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from connector.clock import Clock
+from connector.connection import ConnectionState, not_found, require_alive
+from connector.errors import (
+    AccountMismatchError,
+    AccountUnconfirmedError,
+    ConfigurationError,
+    GrantRefusedError,
+    NeedsRepairError,
+    ProviderUnavailableError,
+)
+from connector.refresh.keyed_lock import KeyedLock
+from connector.refresh.memory import TokenMemory
+from connector.refresh.rotate import Rotator
+from connector.refresh.schedule import RefreshWait
+from connector.store.row import Row, Rows, damaged
+from connector.store.store import Store
+
+__all__ = ["TokenRefresher"]
+
+_LOG = logging.getLogger("connector")
+
+
+class TokenRefresher:
+    """Refreshes what was found of a practice; in one process each practice once at a time.
+
+    Args:
+        store: where the tokens are.
+        rotator: gets new ones.
+        clock: the time.
+        memory: forgets tokens that may not be used any more.
+        verify: reads the account behind a practice's unverified grant, and makes it the live one.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        rotator: Rotator,
+        clock: Clock,
+        memory: TokenMemory,
+        verify: Callable[[str], object] | None,
+    ) -> None:
+        self._store = store
+        self._rotator = rotator
+        self._clock = clock
+        self._memory = memory
+        self._verify = verify
+        self.start()
+
+    def start(self) -> None:
+        """Begin without any lock: at first, and in a forked child, which has none of its parent's threads."""
+        self._locks = KeyedLock()
+
+    def refresh(
+        self,
+        practice_id: str,
+        rows: Rows,
+        *,
+        min_ttl: float | None = None,
+        force: bool = False,
+        rejected: bool = False,
+    ) -> Row:
+        """Return a row with newer tokens than what was found.
+
+        Args:
+            practice_id: the practice.
+            rows: what was found of it.
+            min_ttl: what a token that is found meanwhile has to live on to do as well; None: only another
+                token than that which was found does.
+            force: a person asks.
+            rejected: an API has rejected the token that was found.
+
+        Raises:
+            connector.errors.ConnectorError: they cannot be refreshed, now or ever.
+        """
+        found, wait = rows.live, RefreshWait(self._clock, practice_id)
+        found_tokens = found and (found.generation, found.connected_at)
+        # Outside of the lock: a subscriber may ask for the same practice's token.
+        with self._store.audit.deferred(), self._locks.hold(practice_id, wait.left) as was_free:
+            if was_free is None:
+                raise wait.too_long()
+            if not was_free:
+                rows = self._store.grants.rows(practice_id)
+            while True:
+                row = self._live(practice_id, rows)
+                is_other = (row.generation, row.connected_at) != found_tokens
+                if is_other or (min_ttl is not None and row.lasts(min_ttl)):
+                    return row
+                if (renewed := self._rotate(row, force=force, rejected=rejected)) is not None:
+                    require_alive(practice_id, renewed.state, renewed.reason)
+                    return renewed
+                if row.is_leased:
+                    wait.pause()
+                rows = self._store.grants.rows(practice_id)
+
+    def _rotate(self, row: Row, *, force: bool = False, rejected: bool = False) -> Row | None:
+        try:
+            return self._rotator.rotate(row, force=force, rejected=rejected)
+        except NeedsRepairError:
+            self._memory.forget(row.practice_id)  # this process knows at once
+            raise
+
+    def refresh_if_free(self, row: Row) -> Row | None:
+        """Refresh a row, unless another thread or process is at it."""
+        # Under the lock, so that who needs the new token waits for it here, and not for the lease.
+        with self._store.audit.deferred(), self._locks.hold(row.practice_id, 0.0) as was_free:
+            return self._rotate(row) if was_free else None
+
+    def usable(self, practice_id: str, rows: Rows) -> Rows:
+        """Return the rows of a practice, if its state allows tokens; only the live one's are ever handed out.
+
+        Raises:
+            connector.errors.ConnectorError: there are none, or they may not be used.
+        """
+        row = rows.main
+        if row is None:
+            self._memory.forget(practice_id)
+            raise not_found(practice_id)
+        if row.state not in (ConnectionState.CONNECTED, ConnectionState.DEGRADED):
+            self._memory.forget(practice_id)
+            require_alive(practice_id, row.state, row.reason)
+            raise damaged(practice_id)
+        if rows.live is None and row.confirm_by is not None:
+            raise AccountUnconfirmedError(
+                f"nobody has confirmed the account of {practice_id} yet",
+                hint="Show a person the account, and confirm or reject it.",
+                practice_id=practice_id,
+                account=row.account,
+            )
+        return rows
+
+    def awaits_account(self, rows: Rows) -> bool:
+        """Return whether a new grant's account is to be read now, by no person's leave."""
+        row = rows.unverified
+        if row is None or row.confirm_by is not None or row.is_leased or self._verify is None:
+            return False
+        return row.state == ConnectionState.DEGRADED and not row.retry_in
+
+    def _live(self, practice_id: str, rows: Rows) -> Row:
+        """Return the row whose tokens may be handed out, once a newer grant that waits has been verified."""
+        self.usable(practice_id, rows)
+        if self.awaits_account(rows):
+            self._verified(practice_id, rows)
+            rows = self.usable(practice_id, self._store.grants.rows(practice_id))
+        if rows.live is None:
+            raise _account_unread(practice_id, rows)
+        return rows.live
+
+    def _verified(self, practice_id: str, rows: Rows) -> None:
+        """Have the account of a new grant read; while that fails, what is live goes on."""
+        if self._verify is None:
+            return
+        try:
+            self._verify(practice_id)
+        except (ProviderUnavailableError, ConfigurationError) as exc:
+            _LOG.warning(
+                "the account of %s cannot be read yet: %s",
+                practice_id,
+                exc.message,
+                extra=_facts(practice_id, exc.kind),
+            )
+        except (AccountMismatchError, AccountUnconfirmedError, GrantRefusedError) as exc:
+            if rows.live is None:
+                raise
+            _LOG.warning(
+                "%s keeps its tokens: %s", practice_id, exc.message, extra=_facts(practice_id, exc.kind)
+            )
+
+
+def _account_unread(practice_id: str, rows: Rows) -> ProviderUnavailableError:
+    return ProviderUnavailableError(
+        f"the account behind {practice_id} could not be read yet",
+        hint="Try again in a few minutes.",
+        practice_id=practice_id,
+        retry_after=(rows.unverified.retry_in or None) if rows.unverified else None,
+    )
+
+
+def _facts(practice_id: str, kind: str) -> dict[str, str]:
+    return {"practice_id": practice_id, "kind": kind}
