@@ -20,10 +20,11 @@ import pytest
 from connector import Connector
 from connector.communicate.client import ApiClient
 from connector.communicate.download import Downloader
-from connector.communicate.download_folder import PartFile, same_name
+from connector.communicate.download_folder import PartFile, open_part, same_name
 from connector.communicate.models import CaseFile
 from connector.communicate.regions import ApiRegion
 from connector.errors import CaseNotFoundError, ProviderUnavailableError, SettingError
+from connector.own_files import create_own_file
 from connector.sandbox.accounts import LABS_OF_ORMCO
 from tests.support.answers import answer, answering
 from tests.support.cases import Workflow, connected, sound_case
@@ -346,6 +347,25 @@ def test_file_that_another_process_has_just_fetched_is_not_kept_twice(tmp_path: 
         (done,) = run([file], tmp_path)
     assert [done.path] == others
     assert os.listdir(tmp_path) == ["scan.bin"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs flock")
+@pytest.mark.parametrize("is_stated", [True, False])
+def test_parts_that_others_have_left_go_once_the_file_is_whole(tmp_path: Path, is_stated: bool) -> None:
+    """Several processes may each leave a part; a part that a process is at stays."""
+    content = b"whole"
+    sha1 = hashlib.sha1(content, usedforsecurity=False).hexdigest() if is_stated else None
+    name = f".{(sha1 or 'file')[:12]}-note.txt"
+    with open_part(tmp_path, name, keep=True) as busy:
+        for number in (2, 3):
+            os.close(create_own_file(tmp_path / f"{name}.{number}.part"))
+        with downloading(answer(content)) as run:
+            run([plain("note.txt", sha1=sha1)], tmp_path)
+        assert sorted(os.listdir(tmp_path)) == sorted([busy.path.name, "note.txt"])
+        os.close(create_own_file(tmp_path / f"{name}.2.part"))
+        with downloading(answer(content)) as run:
+            run([plain("note.txt", sha1=sha1)], tmp_path)
+        assert sorted(os.listdir(tmp_path)) == sorted([busy.path.name, "note.txt"])
 
 
 def test_rerun_recognises_a_file_by_any_number(tmp_path: Path) -> None:

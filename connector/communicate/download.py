@@ -15,7 +15,7 @@ from typing import BinaryIO, Protocol
 
 from connector.communicate.case_reader import CaseReader
 from connector.communicate.download_folder import (
-    drop_published,
+    drop_parts,
     forms_of,
     name_of,
     numbered,
@@ -117,9 +117,10 @@ class Downloader:
     def _save(self, case: Case, file: CaseFile, folder: Path, taken: list[str]) -> Download:
         name = numbered(name_of(file), taken)
         unfinished = f".{(file.sha1 or 'file')[:12]}-{name}"
-        drop_published(folder, unfinished)
+        drop_parts(folder, unfinished)
         present = _present(folder, file, file.sha1, taken) if file.sha1 else None
         if present is not None:
+            drop_parts(folder, unfinished, is_whole=True)
             return Download(file=file, path=present, size=present.stat().st_size, verified=True)
         with open_part(folder, unfinished, keep=file.sha1 is not None) as part:
             transfer = self._transfer(case, file, part.file)
@@ -127,6 +128,7 @@ class Downloader:
             # Known again by its content; or another process was faster.
             present = _present(folder, file, transfer.sha1, taken)
             path = present or publish(part, folder, name, taken)
+        drop_parts(folder, unfinished, is_whole=True)
         sync_folder(folder)
         return Download(file=file, path=path, size=transfer.size, verified=file.sha1 is not None)
 

@@ -24,7 +24,7 @@ from connector.own_files import create_own_file, open_own_file
 
 __all__ = [
     "PartFile",
-    "drop_published",
+    "drop_parts",
     "forms_of",
     "name_of",
     "numbered",
@@ -139,9 +139,6 @@ def open_part(folder: Path, name: str, *, keep: bool) -> Iterator[PartFile]:
         folder: where it is.
         name: what it is called, without ".part".
         keep: leave it for a later attempt if this one fails.
-
-    Raises:
-        OSError: none can be opened.
     """
     path, file = _open(folder, name)
     try:
@@ -155,12 +152,15 @@ def open_part(folder: Path, name: str, *, keep: bool) -> Iterator[PartFile]:
     path.unlink(missing_ok=True)
 
 
-def drop_published(folder: Path, name: str) -> None:
-    """Remove an unfinished download's name if the file has its own: the process was killed in between."""
+def drop_parts(folder: Path, name: str, *, is_whole: bool = False) -> None:
+    """Remove unfinished downloads that nobody needs: all that no process is at, once the file is whole.
+
+    A part that has the file's own name besides goes in any case: its process was killed in between.
+    """
     for path in folder.glob(f"{glob.escape(name)}*.part"):
         with suppress(OSError):
             status = path.lstat()
-            if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+            if stat.S_ISREG(status.st_mode) and (status.st_nlink > 1 or (is_whole and _is_left(path))):
                 path.unlink()
 
 
@@ -221,6 +221,14 @@ def _is_alone(handle: int, path: Path, *, is_new: bool) -> bool:
         # Its last owner may have finished it, and taken its name away, since it was opened.
         return os.path.samestat(os.fstat(handle), os.lstat(path))
     return False
+
+
+def _is_left(path: Path) -> bool:
+    """Return whether no process is at a part file, as far as can be seen."""
+    if fcntl is None:
+        return True  # removing it fails while a process is
+    with os.fdopen(open_own_file(path, write=True), "rb") as part:
+        return _is_alone(part.fileno(), path, is_new=False)
 
 
 def _link(part: Path, path: Path) -> None:
