@@ -10,6 +10,7 @@ from requests.auth import AuthBase
 
 from connector.calls import Scope, in_scope
 from connector.communicate.client import Token, origin
+from connector.errors import ProviderUnavailableError
 from connector.oauth.http import LARGE_LISTS, BearerAuth, Transport
 from connector.redact import Secret
 
@@ -83,8 +84,12 @@ class _RetryAfter401:
         repeatable = isinstance(request.body, str | bytes | None)
         if response.status_code != 401 or not ours or not repeatable:
             return response
+        try:
+            renewed = Secret(self._token(self._sent.reveal()))
+        except ProviderUnavailableError:
+            return response  # the caller gets the 401
         response.close()
-        again = BearerAuth(self._token(self._sent.reveal()))(request.copy())
+        again = BearerAuth(renewed)(request.copy())
         answer: requests.Response = response.connection.send(again, **kwargs)
         answer.history.append(response)
         return answer

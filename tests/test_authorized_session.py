@@ -141,6 +141,15 @@ def test_a_dead_grant_is_said_so() -> None:
     assert server.requests == []
 
 
+def test_a_refusal_is_the_callers_if_no_other_token_can_be_had() -> None:
+    """An API that refuses a token that was just renewed has answered 401, whole, and no error of ours."""
+    refused = answer("not for you", status=401, WWW_Authenticate="Bearer")
+    with answering(refused, refused, refused) as server, session(server.url) as http:
+        assert http.get(server.url).status_code == 401
+        assert http.get(server.url).text == "not for you"
+    assert shown(server) == ["Bearer AT-0", "Bearer AT-1", "Bearer AT-1"]
+
+
 def test_a_prepared_request_is_authorized_too() -> None:
     """The other way to send, of a prepared request, does not go out without the token."""
     with answering(UNAUTHORIZED, answer("fine")) as server, session(server.url) as http:
