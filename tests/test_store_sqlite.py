@@ -309,3 +309,18 @@ def test_wiped_tokens_of_a_killed_process_leave_the_disk(tmp_path: Path) -> None
         connector.refresh_due()
     assert [path.name for path in tmp_path.iterdir() if sealed in path.read_bytes()] == []
     server.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks at the handles that are open")
+def test_closed_while_a_thread_reads(store: Store, path: Path) -> None:
+    """A read that is under way when the store is closed leaves no handle open."""
+
+    class ClosesTheStore:
+        def __conform__(self, protocol: object) -> str:
+            store.close()
+            return "p"
+
+    sql = "SELECT practice_id FROM ormco_connections WHERE practice_id = ?"
+    assert store.database.all(sql, [ClosesTheStore()])
+    links = [os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
+    assert not [link for link in links if link.startswith(str(path))]

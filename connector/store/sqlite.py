@@ -130,9 +130,10 @@ class SqliteDatabase:
             if not self.exists():
                 return []
             self.open()
+        readers = self._readers
         try:
             try:
-                db = self._readers.pop()
+                db = readers.pop()
             except IndexError:
                 db = self._connect()
             rows = self._rows(db, sql, args)
@@ -142,7 +143,9 @@ class SqliteDatabase:
             # Without the index of the log that processes share, if it is that which has no room.
             with closing(self._connect(alone=True)) as db:
                 return self._rows(db, sql, args)
-        self._readers.append(db)
+        readers.append(db)
+        if readers is not self._readers:  # the store was closed meanwhile
+            _close_all(readers)
         return rows
 
     def _rows(self, db: sqlite3.Connection, sql: str, args: Sequence[object]) -> list[Any]:
@@ -193,8 +196,9 @@ class SqliteDatabase:
     def close(self) -> None:
         """Close all handles; the last process to close leaves one file."""
         readers, self._readers = self._readers, []
-        for db in [*readers, *([self._writer] if self._writer else [])]:
-            db.close()
+        _close_all(readers)
+        if self._writer is not None:
+            self._writer.close()
         self._writer, self._is_open = None, False
 
     def _start_in_child(self) -> None:
@@ -345,3 +349,10 @@ class SqliteDatabase:
 _LEFT_TO_THE_PARENT: list[object] = []
 # No two threads of a process make the file, each with a handle that the other's close would cost its locks.
 _making = threading.Lock()
+
+
+def _close_all(handles: list[sqlite3.Connection]) -> None:
+    """Close handles that other threads may close, too."""
+    with suppress(IndexError):
+        while True:
+            handles.pop().close()
