@@ -145,9 +145,14 @@ def test_what_needs_the_document_was_not_sent(given: bytes) -> None:
     assert caught.value.sent is False
 
 
-def test_a_busy_provider_says_when_to_come_back() -> None:
-    """Retry-After of a discovery document is passed on."""
-    assert unavailable(status=503, headers={"Retry-After": "9"}).retry_after == 9
+@pytest.mark.parametrize(("value", "seconds"), [("9", 9), ("Sun, 22 Nov 2099 12:00:00 GMT", 300)])
+def test_a_busy_provider_says_when_to_come_back(value: str, seconds: float) -> None:
+    """Retry-After of a discovery document, or of a gateway, is passed on."""
+    assert unavailable(status=503, headers={"Retry-After": value}).retry_after == seconds
+    with answering(answer(status=503, Retry_After=value)) as server:
+        with pytest.raises(ProviderUnavailableError, match=server.url.removeprefix("http://")) as caught:
+            probe(server.url)
+    assert caught.value.retry_after == seconds
 
 
 def test_a_complete_provider_needs_no_document() -> None:

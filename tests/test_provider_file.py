@@ -187,9 +187,15 @@ def test_a_misspelt_key_is_answered_with_the_right_one(tmp_path: Path) -> None:
 def test_the_connectors_own_parameters_may_not_be_set(tmp_path: Path, name: str) -> None:
     """Neither a table nor an endpoint's query may set what guards the flow."""
     params = refused(tmp_path, f'{ENDPOINTS}[provider.authorization_params]\n{name} = "x"\n')
-    query = refused(tmp_path, ENDPOINTS.replace("/authorize", f"/authorize?{name}=x"))
-    assert f"{name!r}" in params.message
-    assert f"{name!r}" in query.message
+    query = refused(tmp_path, ENDPOINTS.replace("/authorize", f"/authorize?{name}="))
+    assert f"authorization_params may not set {name!r}" in params.message
+    assert f"authorization_endpoint may not set {name!r}" in query.message
+
+
+def test_a_further_parameter_needs_no_response_mode(tmp_path: Path) -> None:
+    """A response comes in the address unless a file asks for something else."""
+    provider = read(tmp_path, f'{ENDPOINTS}[provider.authorization_params]\nprompt = "login"\n')
+    assert provider.authorization_params == {"prompt": "login"}
 
 
 @pytest.mark.parametrize("mode", ["form_post", "jwt", "web_message"])

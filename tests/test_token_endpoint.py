@@ -226,7 +226,33 @@ def test_a_refresh_without_a_new_refresh_token_keeps_the_old_one(brought: dict[s
     assert (tokens.access_token, tokens.refresh_token) == ("AT-2", "RT-made-up!1")
 
 
+def test_a_new_refresh_token_takes_the_place_of_the_old_one() -> None:
+    """The refresh token of an answer is the one to use from then on."""
+    tokens = outcome(json_answer(TOKENS))
+    assert isinstance(tokens, TokenSet)
+    assert tokens.refresh_token == TOKENS["refresh_token"]
+
+
+def test_an_access_token_that_cannot_be_revoked_is_no_failure() -> None:
+    """Access tokens end by themselves (RFC 7009, section 2.2.1)."""
+    with serving(json_answer({"error": "unsupported_token_type"}, 400)) as (server, speaking):
+        speaking.revoke("AT", hint="access_token")
+    assert server.requests[0].form["token_type_hint"] == "access_token"
+
+
 # What goes wrong on the way
+
+
+@pytest.mark.parametrize("what", CALLS)
+def test_a_failure_names_the_host_and_when_to_come_back(what: str) -> None:
+    """The message has the server's host; a date to come back at becomes seconds."""
+    busy = answer(status=503, Retry_After="Sun, 22 Nov 2026 12:00:30 GMT")
+    for given, seconds in ((b"", None), (busy, 30)):
+        with serving(given) as (server, speaking), pytest.raises(ProviderUnavailableError) as caught:
+            CALLS[what](speaking)
+        assert server.url.removeprefix("http://") in caught.value.message
+        assert caught.value.retry_after == seconds
+
 
 BROKEN: dict[str, Answer] = {
     "50 MB": b"HTTP/1.1 200 OK\r\nContent-Length: 52428800\r\n\r\n" + bytes(2 << 20),

@@ -186,6 +186,21 @@ def test_an_outage_says_what_came_instead(given: str, words: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (json_answer({"error": "a b c d e f g"}, 502), "(502, an error without a name)"),
+        (answer("<html>", 502, Content_Type="<script>"), "(502, unknown content)"),
+        (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 2\r\n\r\n??", "(502, unknown content)"),
+    ],
+)
+def test_what_an_answer_lacks_is_said(given: bytes, words: str) -> None:
+    """An answer without a name or a usable content type is described without quoting it."""
+    error = outcome(given)
+    assert isinstance(error, ProviderUnavailableError)
+    assert words in error.message
+
+
+@pytest.mark.parametrize(
     ("value", "seconds"), [("7", 7), ("Sun, 22 Nov 2026 12:00:30 GMT", 30), ("tomorrow", None)]
 )
 @pytest.mark.parametrize("what", ["exchange", "refresh", "revoke"])

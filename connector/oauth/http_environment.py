@@ -72,6 +72,6 @@ def is_http_proxy(proxy: str) -> bool:
 
 def _text(path: str) -> str:
     try:
-        return Path(path).read_text("ascii", "replace")
+        return Path(path).read_text("ascii", "ignore")
     except OSError:
         return ""
