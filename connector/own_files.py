@@ -257,7 +257,9 @@ def _check_opened(status: os.stat_result, path: Path, *, one_link: bool, closed:
         raise _refused("it belongs to another user", path)
     if status.st_mode & (_OTHERS if closed else _WRITERS):
         raise _refused(f"other users can {'read' if closed else 'write to'} it", path)
-    if one_link and status.st_nlink != 1:
+    if one_link and not status.st_nlink:
+        raise FileNotFoundError(errno.ENOENT, "it was removed while it was opened", str(path))
+    if one_link and status.st_nlink > 1:
         raise _refused("it has a second name", path)
 
 

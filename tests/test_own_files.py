@@ -80,6 +80,20 @@ def readable(path: Path) -> None:
     own_file(path).chmod(0o640)
 
 
+def test_open_of_a_file_that_goes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that another process removes while it is opened is not there; it has no second name."""
+    path, opened = own_file(tmp_path / "file"), os.open
+
+    def open_and_remove(name: Path, flags: int) -> int:
+        handle = opened(name, flags)
+        path.unlink()
+        return handle
+
+    monkeypatch.setattr(os, "open", open_and_remove)
+    with pytest.raises(FileNotFoundError):
+        open_own_file(path)
+
+
 @pytest.mark.parametrize("plant", [symlink, hard_link, pipe, folder, readable])
 @pytest.mark.parametrize("write", [False, True])
 def test_open_refuses_what_was_planted(tmp_path: Path, plant: Callable[[Path], None], write: bool) -> None:

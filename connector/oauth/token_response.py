@@ -71,7 +71,7 @@ def outcome(answer: requests.Response) -> Outcome:
         return Outcome.PASSING
     if status == 408 or status >= 500 or status < 300:
         return Outcome.LOST
-    if name is not None and 400 <= status < 500:
+    if name is not None and status >= 400:
         return Outcome.DOUBTFUL
     # An empty refusal, or one in the server's own words, that names nothing.
     if status in (400, 401) and not is_web_page(answer):
