@@ -55,12 +55,10 @@ class ProfileUpdate:
         said: what the page said after *Update*, or nothing.
         confirmed: whether the page said that it is saved or that 3Shape is connected. If not, all that is
             known is that *Update* was answered and the Submission Method is saved.
-        code_format: of the code that was entered.
     """
 
     said: str
     confirmed: bool
-    code_format: str
 
 
 def connect_profile(
@@ -147,7 +145,7 @@ def _follow(steps: ProfileSteps, redirect_uri: str, allow: tuple[str, str] | Non
     steps.enter(response.dialog_code)
     said = steps.update()
     connected = steps.check()
-    return ProfileUpdate(said=said, confirmed=bool(said) or connected, code_format=response.format)
+    return ProfileUpdate(said=said, confirmed=bool(said) or connected)
 
 
 def _no_browser(error: ConnectorError) -> ConnectorError:
