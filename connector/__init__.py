@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from connector.aio import AsyncCases, AsyncConnector, AsyncLab
-    from connector.calls import Call
     from connector.clock import Clock
     from connector.communicate.cases import Cases
     from connector.communicate.download import Download
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from connector.errors import Action, ConnectorError
     from connector.oauth.authorization_request import AuthorizationRequest
     from connector.oauth.provider import ClientRegistration, Provider
+    from connector.observers import Call
     from connector.redact import Secret
     from connector.redirect.parse import AuthorizationResponse, parse_redirect
     from connector.refresh.bulk import Done, RefreshSummary
@@ -45,7 +45,7 @@ _MODULES = {
     "AsyncLab": "aio",
     "AuthorizationRequest": "oauth.authorization_request",
     "AuthorizationResponse": "redirect.parse",
-    "Call": "calls",
+    "Call": "observers",
     "Case": "communicate.models",
     "CaseActor": "communicate.models",
     "CaseEvent": "communicate.history",

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from connector.calls import Call
     from connector.clock import Clock
     from connector.communicate.history import CaseEvent
     from connector.communicate.watch_plan import WatchPlan, WatchReport
     from connector.communicate.watch_scheduler import Lag, Problem
     from connector.config import Config
     from connector.connection import AccessToken, Event
+    from connector.observers import Call
 
 __all__ = ["AsyncCases", "AsyncConnector", "AsyncLab"]
 

@@ -11,10 +11,11 @@ from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from connector.calls import Call, Scope, checked, each_in_scope, in_scope, operation
+from connector.calls import Scope, checked, each_in_scope, in_scope, operation
 from connector.clock import Clock
 from connector.config import Config
 from connector.connection import AccessToken, Account, AccountPolicy, Connection, Event
+from connector.observers import Call
 from connector.resources import Resources
 
 if TYPE_CHECKING:

@@ -14,19 +14,17 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Sequence
 from pathlib import Path
 
 __all__ = [
-    "check_own_folder",
     "check_owner",
     "create_own_file",
-    "make_own_folder",
-    "make_private_folder",
+    "is_trusted",
     "open_own_file",
     "platform_folder",
     "read_named_file",
     "read_own_file",
+    "refused",
 ]
 
 _POSIX = os.name == "posix"
@@ -35,7 +33,6 @@ _BINARY: int = getattr(os, "O_BINARY", 0)
 _NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
 _GUARDED: int = _BINARY | _NO_FOLLOW | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _OTHERS, _WRITERS = 0o077, 0o022
-_MOST_LINKS = 40  # as the kernel
 
 
 def platform_folder(kind: str) -> Path | None:
@@ -85,7 +82,7 @@ def open_own_file(path: Path, *, write: bool = False, one_link: bool = True, clo
         handle = os.open(path, (os.O_RDWR if write else os.O_RDONLY) | _GUARDED)
     except OSError as exc:
         if exc.errno in (errno.ELOOP, errno.EMLINK, errno.ENXIO):  # a link, or a pipe nobody reads
-            raise _refused("it is not a regular file", path) from None
+            raise refused("it is not a regular file", path) from None
         raise
     try:
         _check_opened(os.fstat(handle), path, one_link=one_link, closed=closed)
@@ -131,100 +128,6 @@ def read_named_file(path: Path, *, limit: int) -> bytes:
         return file.read(limit)
 
 
-def make_own_folder(path: Path) -> None:
-    """Create a folder, and those above it that are missing, for this user alone, under any umask.
-
-    Raises:
-        PermissionError: if the folder, or the one in which the first is made, is another user's.
-        OSError: if one cannot be created.
-    """
-    missing = [path]
-    while not missing[-1].exists() and missing[-1].parent != missing[-1]:
-        missing.append(missing[-1].parent)
-    check_own_folder(missing.pop())
-    _make(missing)
-
-
-def make_private_folder(path: Path) -> None:
-    """Create what is missing of a folder, for this user alone, under any umask; take what is there as it is.
-
-    For what a person chooses a folder for, and that is no secret.
-
-    Raises:
-        OSError: if one cannot be created.
-    """
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
-    _make(missing)
-
-
-def _make(missing: Sequence[Path]) -> None:
-    """Create folders, the last one first."""
-    for folder in reversed(missing):
-        try:
-            os.mkdir(folder, 0o700)
-        except FileExistsError:
-            check_own_folder(folder)
-            continue
-        if _POSIX and stat.S_IMODE(os.lstat(folder).st_mode) != 0o700:
-            os.chmod(folder, 0o700)  # the umask had taken bits that the owner needs
-
-
-def check_own_folder(path: Path) -> None:
-    """Refuse a folder in which another user can exchange files, or that another user's link leads to.
-
-    Theirs, or open without a sticky bit to all or to a group that somebody else is in. The system's own
-    folders (root's) are accepted.
-
-    Raises:
-        PermissionError: if it is such a folder.
-        OSError: if it cannot be looked at.
-    """
-    if not _POSIX:
-        return
-    _check_links(path)
-    status = os.stat(path)
-    if not _is_trusted(status):
-        raise _refused("its folder belongs to another user", path)
-    if status.st_mode & stat.S_ISVTX:
-        return
-    if status.st_mode & stat.S_IWOTH:
-        raise _refused("every user can exchange files in its folder", path)
-    if status.st_mode & stat.S_IWGRP and _has_others(status.st_gid):
-        raise _refused("a group of users can exchange files in its folder", path)
-
-
-def _check_links(path: Path) -> None:
-    """Refuse a path that leads through another user's symbolic link, however many links it takes."""
-    folder, names, links = "/", os.path.abspath(path).split("/"), 0
-    while names:
-        name = names.pop(0)
-        here = os.path.normpath(os.path.join(folder, name))
-        if name in ("", ".", "..") or not stat.S_ISLNK((status := os.lstat(here)).st_mode):
-            folder = here
-            continue
-        links += 1
-        if not _is_trusted(status) or links > _MOST_LINKS:
-            raise _refused("it is behind a link that another user made", path)
-        target = os.readlink(here)
-        folder = "/" if target.startswith("/") else folder
-        names[:0] = target.split("/")
-
-
-def _has_others(gid: int) -> bool:
-    """Return whether anybody but this user and root is in a group; root's own group is the system's."""
-    import grp
-    import pwd
-
-    if gid == 0:
-        return False
-    try:
-        named = set(grp.getgrgid(gid).gr_mem)
-    except KeyError:  # as in containers: a number that no user has
-        named = set()
-    users = [user for user in pwd.getpwall() if user.pw_gid == gid or user.pw_name in named]
-    return any(user.pw_uid not in (os.geteuid(), 0) for user in users)
-
-
 def check_owner(path: Path) -> None:
     """Refuse a file, or a link to one, that another user made; do nothing if there is none.
 
@@ -239,34 +142,35 @@ def check_owner(path: Path) -> None:
     try:
         link, target = os.lstat(path), os.stat(path)
     except FileNotFoundError:
-        if path.is_symlink() and not _is_trusted(os.lstat(path)):
-            raise _refused("it is a link that another user made", path) from None
+        if path.is_symlink() and not is_trusted(os.lstat(path)):
+            raise refused("it is a link that another user made", path) from None
         return
-    if not (_is_trusted(link) and _is_trusted(target)):
-        raise _refused("it belongs to another user", path)
+    if not (is_trusted(link) and is_trusted(target)):
+        raise refused("it belongs to another user", path)
     if not stat.S_ISREG(target.st_mode):
-        raise _refused("it is not a regular file", path)
+        raise refused("it is not a regular file", path)
 
 
 def _check_opened(status: os.stat_result, path: Path, *, one_link: bool, closed: bool = True) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise _refused("it is not a regular file", path)
+        raise refused("it is not a regular file", path)
     if not _POSIX:
         return
     if status.st_uid != os.geteuid():
-        raise _refused("it belongs to another user", path)
+        raise refused("it belongs to another user", path)
     if status.st_mode & (_OTHERS if closed else _WRITERS):
-        raise _refused(f"other users can {'read' if closed else 'write to'} it", path)
+        raise refused(f"other users can {'read' if closed else 'write to'} it", path)
     if one_link and not status.st_nlink:
         raise FileNotFoundError(errno.ENOENT, "it was removed while it was opened", str(path))
     if one_link and status.st_nlink > 1:
-        raise _refused("it has a second name", path)
+        raise refused("it has a second name", path)
 
 
-def _is_trusted(status: os.stat_result) -> bool:
+def is_trusted(status: os.stat_result) -> bool:
     """Return whether a file is this user's or the system's: root can do anything here in any case."""
     return status.st_uid in (os.geteuid(), 0)
 
 
-def _refused(reason: str, path: Path) -> PermissionError:
+def refused(reason: str, path: Path) -> PermissionError:
+    """Return the error for a file or folder that is not safe to use."""
     return PermissionError(errno.EPERM, reason, str(path))

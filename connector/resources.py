@@ -9,12 +9,12 @@ import threading
 import weakref
 from typing import TYPE_CHECKING
 
-from connector.calls import CallObservers
 from connector.clock import Clock
 from connector.config import Config
 from connector.connection import Connection
 from connector.errors import SettingError, StoreUnavailableError
 from connector.oauth.provider import ClientRegistration, Provider
+from connector.observers import CallObservers
 
 if TYPE_CHECKING:
     from connector.oauth.token_endpoint import TokenEndpoint

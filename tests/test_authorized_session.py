@@ -13,9 +13,10 @@ import requests
 from requests.exceptions import InvalidSchema, RequestException
 
 from connector.authorized_session import AuthorizedSession
-from connector.calls import CallObservers, Scope
+from connector.calls import Scope
 from connector.communicate.client import origin
 from connector.errors import NeedsRepairError
+from connector.observers import CallObservers
 from tests.support.answers import Answers, answer, answering, json_answer
 from tests.support.tokens import FakeTokens
 

@@ -13,8 +13,9 @@ import httpx
 import pytest
 
 from connector import AsyncConnector, Config, Connector
-from connector.calls import Call, CallObservers, Scope
+from connector.calls import Scope
 from connector.httpx_auth import AsyncPracticeAuth, PracticeAuth
+from connector.observers import Call, CallObservers
 from tests.support.connecting import connect, settings
 from tests.support.sandbox import RunningSandbox
 

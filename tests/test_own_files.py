@@ -12,15 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from connector.own_files import (
-    check_own_folder,
-    check_owner,
-    create_own_file,
-    make_own_folder,
-    make_private_folder,
-    open_own_file,
-    read_own_file,
-)
+from connector.own_files import check_owner, create_own_file, open_own_file, read_own_file
+from connector.own_folders import check_own_folder, make_own_folder, make_private_folder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="owners and modes are POSIX's")
 

@@ -13,7 +13,6 @@ import pytest
 import time_machine
 
 from connector import Config, ConnectionState, Connector
-from connector.calls import Call
 from connector.consent import complete
 from connector.errors import (
     BrowserUnavailableError,
@@ -28,6 +27,7 @@ from connector.errors import (
     WindowClosedError,
 )
 from connector.oauth.token_endpoint import TokenEndpoint
+from connector.observers import Call
 from connector.resources import Resources
 from connector.revocation import Revocation
 from connector.revocation.removal import Removal

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from connector.calls import CallObservers, Scope
+from connector.calls import Scope
 from connector.clock import Clock
 from connector.communicate.watch import PollResult
 from connector.communicate.watch_plan import Lateness, WatchPlan, backoff
@@ -21,6 +21,7 @@ from connector.errors import (
     ProviderUnavailableError,
     StoreLockedError,
 )
+from connector.observers import CallObservers
 from connector.store import Store
 from connector.store.watch_claims import WatchScope
 from tests.support.stores import put, store_at

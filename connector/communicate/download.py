@@ -27,7 +27,8 @@ from connector.communicate.models import KINDS, Case, CaseFile
 from connector.communicate.regions import own_address
 from connector.communicate.transfer import Progress, Transfer
 from connector.errors import CaseNotFoundError, ConnectorError, SettingError
-from connector.own_files import make_own_folder, open_own_file
+from connector.own_files import open_own_file
+from connector.own_folders import make_own_folder
 
 __all__ = ["Download", "Downloader", "Target", "Writable", "files_of"]
 

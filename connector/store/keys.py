@@ -16,13 +16,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from connector.errors import SealingKeyError, StoreDamagedError
-from connector.own_files import (
-    check_own_folder,
-    create_own_file,
-    make_own_folder,
-    platform_folder,
-    read_own_file,
-)
+from connector.own_files import create_own_file, platform_folder, read_own_file
+from connector.own_folders import check_own_folder, make_own_folder
 
 __all__ = [
     "ENVIRONMENT",

@@ -12,7 +12,8 @@ from typing import Any, NoReturn, TypeVar
 
 from connector.clock import Clock
 from connector.errors import StoreDamagedError, StoreError, StoreUnavailableError
-from connector.own_files import check_own_folder, check_owner, create_own_file, make_own_folder
+from connector.own_files import check_owner, create_own_file
+from connector.own_folders import check_own_folder, make_own_folder
 from connector.store.database import Dialect, Execute, Statement, another_store
 from connector.store.group_commit import GroupCommit, Job
 from connector.store.process import after_fork

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from connector.own_files import make_private_folder
+from connector.own_folders import make_private_folder
 from connector.testing.expected_page import PERSONAL, Difference, compare, without_personal_data
 
 if TYPE_CHECKING:

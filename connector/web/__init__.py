@@ -10,15 +10,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from connector.web.desk import Role, SupportPerson, desk_pages
+    from connector.web.desk import desk_pages
     from connector.web.mount import asgi_app, wsgi_app
     from connector.web.practice import practice_pages
+    from connector.web.support_person import Role, SupportPerson
 
 __all__ = ["Role", "SupportPerson", "asgi_app", "desk_pages", "practice_pages", "wsgi_app"]
 
 _MODULES = {
-    "Role": "desk",
-    "SupportPerson": "desk",
+    "Role": "support_person",
+    "SupportPerson": "support_person",
     "asgi_app": "mount",
     "desk_pages": "desk",
     "practice_pages": "practice",

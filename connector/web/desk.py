@@ -2,72 +2,32 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection
-from contextlib import suppress
-from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, cast
 
 from flask import Blueprint, abort, flash, g, redirect, render_template, request, url_for
 
 from connector import words
-from connector.connection import Account, Connection
 from connector.errors import (
     AccountUnconfirmedError,
-    ConnectionNotFoundError,
     ConnectorError,
     ConsentRequiredError,
-    SettingError,
 )
-from connector.web.page_security import PageSecurity, error_page
+from connector.web.desk_list import DeskList
+from connector.web.page_parts import error_page, flash_error, new_blueprint, status_of
+from connector.web.page_security import PageSecurity
+from connector.web.support_person import Role, SupportPerson
 
 if TYPE_CHECKING:
     from flask import Request
     from werkzeug import Response
 
     from connector.connector import Connector
-    from connector.store.overview import StoreSummary
 
-__all__ = ["Role", "SupportPerson", "desk_pages"]
+__all__ = ["desk_pages"]
 
-_ROWS = 25
-_MOST_ROWS = 1000
-_COUNTED_FOR = 10.0  # seconds
 _EVENTS_SHOWN = 50
 _CASES_SHOWN = 10
-
-
-class Role(StrEnum):
-    """What a person at the desk may do."""
-
-    VIEW = "view"  # see practices, their states and their history
-    MEND = "mend"  # send links, paste responses, repair, request lab connections
-    REVOKE = "revoke"  # take access back; with MEND, reconnect
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SupportPerson:
-    """Somebody who uses the desk.
-
-    Attributes:
-        name: for the audit record.
-        roles: what the person may do.
-
-    Raises:
-        connector.errors.SettingError: the roles are no collection, or the name no text.
-    """
-
-    name: str
-    roles: Collection[Role] = field(default_factory=lambda: frozenset(Role))
-
-    def __post_init__(self) -> None:
-        # In a text a role would be found as a part of it, as "view" is in "preview".
-        if isinstance(self.roles, str) or not isinstance(self.roles, Collection) or not _is_name(self.name):
-            raise SettingError(
-                "a support person has a name, and a collection of roles",
-                hint='Write SupportPerson(name="sam", roles={Role.VIEW}).',
-            )
 
 
 Authorize = Callable[["Request"], SupportPerson | None]
@@ -97,18 +57,16 @@ class _Desk:
     def __init__(self, connector: Connector, authorize: Authorize) -> None:
         self._shared = connector
         self._authorize = authorize
-        self._counted: tuple[int, float, StoreSummary] | None = None
+        self._list = DeskList(connector)
 
     def blueprint(self, name: str, secret: bytes | None, hosts: Collection[str] | None) -> Blueprint:
-        pages = Blueprint(
-            name, __name__, template_folder="templates", static_folder="static", static_url_path="/page-files"
-        )
+        pages = new_blueprint(name)
         security = PageSecurity(pages, secret=secret, person=lambda: self._person().name, hosts=hosts)
         pages.before_request(self._require_person)
         self._security = security
-        pages.add_url_rule("/", "page", self._list_page)
-        pages.add_url_rule("/list", "rows", self._rows)
-        pages.add_url_rule("/changes", "changes", self._changes)
+        pages.add_url_rule("/", "page", self._list.page)
+        pages.add_url_rule("/list", "rows", self._list.rows)
+        pages.add_url_rule("/changes", "changes", self._list.changes)
         pages.add_url_rule("/practice", "practice", self._practice_page)
         pages.add_url_rule("/practice/cases", "cases", self._cases)
         pages.add_url_rule("/practice/revoke", "ask_to_revoke", self._ask_to_revoke)
@@ -159,58 +117,6 @@ class _Desk:
 
         return act
 
-    # --- all practices
-
-    def _list_page(self) -> str:
-        return render_template("ormco/desk.html", last=self._last_event(), **self._found())
-
-    def _rows(self) -> str:
-        return render_template("ormco/desk_rows.html", **self._found())
-
-    def _found(self) -> dict[str, Any]:
-        text = request.args.get("q", "")
-        shown = min(max(request.args.get("rows", _ROWS, type=int), _ROWS), _MOST_ROWS)
-        counted, connections = self._summary(), self._shared.search(text, limit=shown)
-        total = words.counted(sum(counted.states.values()), "practice")
-        return {
-            "query": text,
-            "connections": connections,
-            "unconfirmed": self._unconfirmed(connections),
-            "count": f"{total} · {words.counted(counted.needs_attention, '', 'need attention')}",
-            "shown": shown,
-            "more": shown + 4 * _ROWS,
-        }
-
-    def _unconfirmed(self, connections: Collection[Connection]) -> dict[str, Account]:
-        """Return the accounts that wait for a person, by practice; one that cannot be read hides no row."""
-        found = {}
-        for connection in connections:
-            if words.next_step(connection) is words.NextStep.CONFIRM:
-                with suppress(ConnectorError):
-                    found[connection.practice_id] = self._shared.unconfirmed_account(connection.practice_id)
-        return {practice_id: account for practice_id, account in found.items() if account is not None}
-
-    def _summary(self) -> StoreSummary:
-        """Count all connections, unless it was done a moment ago and nothing has happened since."""
-        last, now = self._last_event(), time.monotonic()
-        counted = self._counted
-        if counted is None or counted[0] != last or now - counted[1] > _COUNTED_FOR:
-            counted = self._counted = last, now, self._shared.summary()
-        return counted[2]
-
-    def _last_event(self) -> int:
-        last = self._shared.events(limit=1, last=True)
-        return last[-1].sequence if last else 0
-
-    def _changes(self) -> dict[str, Any]:
-        """Return the practices that changed since an event, in whichever process."""
-        after = request.args.get("after", 0, type=int)
-        new = self._shared.events(after=after, limit=1000)
-        return {
-            "after": new[-1].sequence if new else after,
-            "practices": sorted({event.practice_id for event in new if event.practice_id}),
-        }
-
     # --- one practice
 
     def _practice_page(self) -> str:
@@ -218,7 +124,7 @@ class _Desk:
         return self._shown(practice_id)
 
     def _shown(self, practice_id: str, **more: Any) -> str:
-        connection = self._status(practice_id)
+        connection = status_of(self._shared, practice_id)
         events = self._shared.events(practice_id=practice_id, limit=_EVENTS_SHOWN, last=True)
         return render_template(
             "ormco/desk_practice.html",
@@ -305,26 +211,15 @@ class _Desk:
 
     # --- steps
 
-    def _status(self, practice_id: str) -> Connection | None:
-        with suppress(ConnectionNotFoundError):
-            return self._shared.status(practice_id)
-        return None
-
     def _tell(self, error: ConnectorError) -> Any:
         practice_id = request.form.get("practice", "")
         if request.method == "GET" or not practice_id:
             return error_page(error)
-        flash(words.sentence(error.message), "bad")
-        if hint := words.page_hint(error):
-            flash(hint, "hint")
+        flash_error(error)
         return self._to_practice(practice_id)
 
     def _to_practice(self, practice_id: str, fragment: str = "") -> Response:
         return redirect(url_for(".practice", id=practice_id, _anchor=fragment or None), 303)
-
-
-def _is_name(value: object) -> bool:
-    return isinstance(value, str) and bool(value)
 
 
 def _practice_id(text: str) -> str:

@@ -18,8 +18,9 @@ from flask import Flask, abort, make_response, redirect, render_template, reques
 from werkzeug.exceptions import HTTPException
 
 from connector.temporary_folder import temporary_folder
-from connector.web.desk import SupportPerson, desk_pages
+from connector.web.desk import desk_pages
 from connector.web.page_security import add_headers, refused_page
+from connector.web.support_person import SupportPerson
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -12,10 +12,9 @@ from urllib.parse import urlsplit
 from flask import Blueprint, Response, abort, current_app, g, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from connector.errors import ConnectorError, SettingError
-from connector.words import page_hint, sentence
+from connector.errors import SettingError
 
-__all__ = ["PageSecurity", "add_headers", "error_page", "refused_page"]
+__all__ = ["PageSecurity", "add_headers", "refused_page"]
 
 # Not "no-referrer": browsers then send `Origin: null` with the forms of these pages too. The callback, whose
 # address contains the code, sets that for itself; `no-store` keeps it out of the browser's cache. No
@@ -143,18 +142,6 @@ def add_headers(response: Response) -> Response:
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
     return response
-
-
-def error_page(error: ConnectorError) -> tuple[str, int]:
-    """Return the page that says what is not possible right now, with its status."""
-    page = render_template(
-        "ormco/error.html",
-        title="Not possible right now",
-        text=sentence(error.message),
-        hint=page_hint(error),
-        way="Try again",
-    )
-    return page, 503
 
 
 def refused_page(error: HTTPException) -> Any:

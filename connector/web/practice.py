@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 
-from connector.connection import Connection
 from connector.errors import (
     AccountUnconfirmedError,
-    ConnectionNotFoundError,
     ConnectorError,
     ConsentRequiredError,
 )
 from connector.repair import Need
-from connector.web.page_security import PageSecurity, error_page
-from connector.words import describe, event_words, page_hint, sentence
+from connector.web.page_parts import error_page, flash_error, new_blueprint, status_of
+from connector.web.page_security import PageSecurity
+from connector.words import describe, event_words
 
 if TYPE_CHECKING:
     from flask import Request
@@ -29,15 +28,14 @@ __all__ = ["practice_pages"]
 
 _EVENTS_SHOWN = 12
 _LONGEST_ANSWER = 64 * 1024
-PracticeOf = Callable[["Request"], str | None]
-ActorOf = Callable[["Request"], str | None]
+NameOf = Callable[["Request"], str | None]
 
 
 def practice_pages(
     connector: Connector,
     *,
-    practice_of: PracticeOf,
-    actor_of: ActorOf | None = None,
+    practice_of: NameOf,
+    actor_of: NameOf | None = None,
     callback_url: str | None = None,
     secret: bytes | None = None,
     hosts: Collection[str] | None = None,
@@ -66,11 +64,7 @@ def practice_pages(
 
 class _PracticePages:
     def __init__(
-        self,
-        connector: Connector,
-        practice_of: PracticeOf,
-        actor_of: ActorOf | None,
-        callback_url: str | None,
+        self, connector: Connector, practice_of: NameOf, actor_of: NameOf | None, callback_url: str | None
     ) -> None:
         self._shared = connector
         self._practice_of = practice_of
@@ -78,26 +72,29 @@ class _PracticePages:
         self._callback_url = callback_url
 
     def blueprint(self, name: str, secret: bytes | None, hosts: Collection[str] | None) -> Blueprint:
-        pages = Blueprint(
-            name, __name__, template_folder="templates", static_folder="static", static_url_path="/page-files"
-        )
+        pages = new_blueprint(name)
         self._security = PageSecurity(pages, secret=secret, person=self._person, hosts=hosts)
         pages.add_url_rule("/", "page", self._page)
         pages.add_url_rule("/events", "events", self._events)
-        pages.add_url_rule("/connect", "connect", self._connect, methods=["POST"])
-        pages.add_url_rule(
-            "/connect-elsewhere", "connect_elsewhere", self._connect_elsewhere, methods=["POST"]
-        )
         pages.add_url_rule("/connected", "connected", self._connected)
-        pages.add_url_rule("/paste", "paste", self._paste, methods=["POST"])
-        pages.add_url_rule("/confirm", "confirm", self._confirm, methods=["POST"])
-        pages.add_url_rule("/repair", "repair", self._repair, methods=["POST"])
-        pages.add_url_rule("/test", "test", self._test, methods=["POST"])
         pages.add_url_rule("/disconnect", "ask_to_disconnect", self._ask_to_disconnect)
-        pages.add_url_rule("/disconnect", "disconnect", self._disconnect, methods=["POST"])
+        for action, view in self._actions().items():
+            pages.add_url_rule(f"/{action}", action.replace("-", "_"), view, methods=["POST"])
         pages.register_error_handler(ConnectorError, self._tell)
         pages.after_request(_hide_address)
         return pages
+
+    def _actions(self) -> dict[str, Callable[[], Response]]:
+        return {
+            # The browser comes back to `connected`; another tab ends on a page whose address is pasted.
+            "connect": lambda: self._to_consent(self._callback_url),
+            "connect-elsewhere": lambda: self._to_consent(None),
+            "paste": self._paste,
+            "confirm": self._confirm,
+            "repair": self._repair,
+            "test": self._test,
+            "disconnect": self._disconnect,
+        }
 
     # --- who asks
 
@@ -120,7 +117,7 @@ class _PracticePages:
 
     def _page(self) -> str:
         practice_id = self._practice()
-        connection = self._status(practice_id)
+        connection = status_of(self._shared, practice_id)
         events = self._connector().events(practice_id=practice_id, limit=_EVENTS_SHOWN, last=True)
         return render_template(
             "ormco/practice.html",
@@ -136,17 +133,9 @@ class _PracticePages:
         practice_id = self._practice()
         after = request.args.get("after", 0, type=int)
         new = self._shared.events(after=after, practice_id=practice_id, limit=100)
-        connection = self._status(practice_id)
+        connection = status_of(self._shared, practice_id)
         state = connection.state.value if connection else "none"
         return {"state": state, "events": [_shown(event) for event in new]}
-
-    def _connect(self) -> Response:
-        """Send the browser to 3Shape; it comes back to `connected`."""
-        return self._to_consent(self._callback_url)
-
-    def _connect_elsewhere(self) -> Response:
-        """Send another tab to 3Shape; it ends on Ormco's page, whose address is pasted here."""
-        return self._to_consent(None)
 
     def _connected(self) -> Response:
         """Take 3Shape's response from this request's address, and leave that address at once."""
@@ -214,12 +203,6 @@ class _PracticePages:
 
     # --- steps
 
-    def _status(self, practice_id: str) -> Connection | None:
-        try:
-            return self._shared.status(practice_id)
-        except ConnectionNotFoundError:
-            return None
-
     def _to_consent(self, redirect_uri: str | None) -> Response:
         # The session's own secret: nobody can slip another session's response into this one (RFC 9700 §4.7).
         begun = self._connector().begin(
@@ -241,9 +224,7 @@ class _PracticePages:
         if request.method == "GET" and request.endpoint and not request.endpoint.endswith(".connected"):
             # The page that the others lead back to: it must not redirect to itself.
             return error_page(error)
-        flash(sentence(error.message), "bad")
-        if hint := page_hint(error):
-            flash(hint, "hint")
+        flash_error(error)
         return self._to_page()
 
     def _to_page(self, fragment: str = "") -> Response:

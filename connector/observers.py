@@ -1,0 +1,65 @@
+"""Who is told of calls to the outside, and what of."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+__all__ = ["Call", "CallObservers", "Observer"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One HTTP request to the outside.
+
+    Attributes:
+        operation: the library call it was made for, such as "complete", "token" or "cases.list".
+        practice_id: whose connection it was for, or None.
+        host: the host that was called.
+        status: of the answer, or None if there was none.
+        outcome: "answered", or the name of the error, such as "KeyboardInterrupt" if it was broken off;
+            "unanswered" for a request of `httpx_auth`, whose error httpx tells its caller alone.
+        seconds: until the answer was there, its body included unless it is streamed.
+        clock_skew: seconds by which this machine's clock is ahead of the server's, to about a second; None if
+            there was no answer, or none that says what time it is there.
+    """
+
+    operation: str
+    practice_id: str | None
+    host: str
+    status: int | None
+    outcome: str
+    seconds: float
+    clock_skew: float | None = None
+
+
+Observer = Callable[[Call], object]
+
+
+class CallObservers:
+    """Whoever is told of one connector's calls; thread-safe."""
+
+    def __init__(self) -> None:
+        self._observers: tuple[Observer, ...] = ()
+
+    def add(self, observer: Observer) -> Callable[[], None]:
+        """Tell an observer of every call from now on; return a function that ends it."""
+        self._observers = (*self._observers, observer)
+
+        def end() -> None:
+            self._observers = tuple(one for one in self._observers if one is not observer)
+
+        return end
+
+    def tell(self, call: Call) -> None:
+        """Tell every observer of a call; what an observer raises is logged and goes no further."""
+        for observer in self._observers:
+            try:
+                observer(call)
+            except Exception:
+                logging.getLogger("connector").exception("an observer of calls failed")
+
+    def __bool__(self) -> bool:
+        """Return whether there is anybody to tell."""
+        return bool(self._observers)

@@ -1,0 +1,109 @@
+"""Folders in which no other user can exchange files."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from connector.own_files import is_trusted, refused
+
+__all__ = ["check_own_folder", "make_own_folder", "make_private_folder"]
+
+_POSIX = os.name == "posix"
+_MOST_LINKS = 40  # as the kernel
+
+
+def make_own_folder(path: Path) -> None:
+    """Create a folder, and those above it that are missing, for this user alone, under any umask.
+
+    Raises:
+        PermissionError: if the folder, or the one in which the first is made, is another user's.
+        OSError: if one cannot be created.
+    """
+    missing = [path]
+    while not missing[-1].exists() and missing[-1].parent != missing[-1]:
+        missing.append(missing[-1].parent)
+    check_own_folder(missing.pop())
+    _make(missing)
+
+
+def make_private_folder(path: Path) -> None:
+    """Create what is missing of a folder, for this user alone, under any umask; take what is there as it is.
+
+    For what a person chooses a folder for, and that is no secret.
+
+    Raises:
+        OSError: if one cannot be created.
+    """
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    _make(missing)
+
+
+def _make(missing: Sequence[Path]) -> None:
+    """Create folders, the last one first."""
+    for folder in reversed(missing):
+        try:
+            os.mkdir(folder, 0o700)
+        except FileExistsError:
+            check_own_folder(folder)
+            continue
+        if _POSIX and stat.S_IMODE(os.lstat(folder).st_mode) != 0o700:
+            os.chmod(folder, 0o700)  # the umask had taken bits that the owner needs
+
+
+def check_own_folder(path: Path) -> None:
+    """Refuse a folder in which another user can exchange files, or that another user's link leads to.
+
+    Theirs, or open without a sticky bit to all or to a group that somebody else is in. The system's own
+    folders (root's) are accepted.
+
+    Raises:
+        PermissionError: if it is such a folder.
+        OSError: if it cannot be looked at.
+    """
+    if not _POSIX:
+        return
+    _check_links(path)
+    status = os.stat(path)
+    if not is_trusted(status):
+        raise refused("its folder belongs to another user", path)
+    if status.st_mode & stat.S_ISVTX:
+        return
+    if status.st_mode & stat.S_IWOTH:
+        raise refused("every user can exchange files in its folder", path)
+    if status.st_mode & stat.S_IWGRP and _has_others(status.st_gid):
+        raise refused("a group of users can exchange files in its folder", path)
+
+
+def _check_links(path: Path) -> None:
+    """Refuse a path that leads through another user's symbolic link, however many links it takes."""
+    folder, names, links = "/", os.path.abspath(path).split("/"), 0
+    while names:
+        name = names.pop(0)
+        here = os.path.normpath(os.path.join(folder, name))
+        if name in ("", ".", "..") or not stat.S_ISLNK((status := os.lstat(here)).st_mode):
+            folder = here
+            continue
+        links += 1
+        if not is_trusted(status) or links > _MOST_LINKS:
+            raise refused("it is behind a link that another user made", path)
+        target = os.readlink(here)
+        folder = "/" if target.startswith("/") else folder
+        names[:0] = target.split("/")
+
+
+def _has_others(gid: int) -> bool:
+    """Return whether anybody but this user and root is in a group; root's own group is the system's."""
+    import grp
+    import pwd
+
+    if gid == 0:
+        return False
+    try:
+        named = set(grp.getgrgid(gid).gr_mem)
+    except KeyError:  # as in containers: a number that no user has
+        named = set()
+    users = [user for user in pwd.getpwall() if user.pw_gid == gid or user.pw_name in named]
+    return any(user.pw_uid not in (os.geteuid(), 0) for user in users)

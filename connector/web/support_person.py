@@ -1,0 +1,47 @@
+"""Who uses the support desk, and what that person may do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from connector.errors import SettingError
+
+__all__ = ["Role", "SupportPerson"]
+
+
+class Role(StrEnum):
+    """What a person at the desk may do."""
+
+    VIEW = "view"  # see practices, their states and their history
+    MEND = "mend"  # send links, paste responses, repair, request lab connections
+    REVOKE = "revoke"  # take access back; with MEND, reconnect
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupportPerson:
+    """Somebody who uses the desk.
+
+    Attributes:
+        name: for the audit record.
+        roles: what the person may do.
+
+    Raises:
+        connector.errors.SettingError: the roles are no collection, or the name no text.
+    """
+
+    name: str
+    roles: Collection[Role] = field(default_factory=lambda: frozenset(Role))
+
+    def __post_init__(self) -> None:
+        # In a text a role would be found as a part of it, as "view" is in "preview".
+        if isinstance(self.roles, str) or not isinstance(self.roles, Collection) or not _is_name(self.name):
+            raise SettingError(
+                "a support person has a name, and a collection of roles",
+                hint='Write SupportPerson(name="sam", roles={Role.VIEW}).',
+            )
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
