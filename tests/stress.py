@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from playwright.sync_api import sync_playwright
 
 from connector.store import Store
-from tests.support.browsers import need_browser
+from tests.support.browsers import quick_browser
 from tests.support.code_pages import Parser, page_parser, read_by_python
 from tests.support.kills import kill_at_random
 from tests.support.pastes import pastes
@@ -51,7 +51,7 @@ def test_kills(url: str, store: Store, server: TokenServer) -> None:
 def test_pastes_on_the_code_page() -> None:
     """Of 10,000 random pastes each has the same verdict, code and words on the page and in Python."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=need_browser(), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=quick_browser(), args=["--no-sandbox"])
         with page_parser(browser) as parse:
             _compare_pastes(parse)
         browser.close()

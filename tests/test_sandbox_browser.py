@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, WebError, expect, sync_playwright
 
-from tests.support.browsers import need_browser
+from tests.support.browsers import quick_browser
 from tests.support.oauth_calls import PKCE
 from tests.support.sandbox import RunningSandbox, SignIn
 
@@ -23,7 +23,7 @@ UNNAMED = """() => [...document.querySelectorAll("a, button, input:not([type=hid
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=need_browser(), args=ARGS)
+        browser = playwright.chromium.launch(executable_path=quick_browser(), args=ARGS)
         yield browser
         browser.close()
 

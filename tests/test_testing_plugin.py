@@ -19,7 +19,7 @@ from connector.testing.communicate import open_communicate
 from connector.testing.consent_request import new_request
 from connector.testing.report import masked_screenshot
 from tests.browser.conftest import browser, shared_browser  # noqa: F401 - fixtures
-from tests.support.browsers import QUICK, SharedBrowser
+from tests.support.browsers import QUICK, SharedBrowser, quick_browser
 
 pytest_plugins = ["pytester"]
 
@@ -81,8 +81,8 @@ class KeptBrowser(ConsentBrowser):
 
 
 @pytest.fixture(scope="module")
-def kept_browser(browser: str) -> Iterator[KeptBrowser]:  # noqa: F811
-    kept = KeptBrowser(path=browser, pauses=QUICK)
+def kept_browser() -> Iterator[KeptBrowser]:
+    kept = KeptBrowser(path=quick_browser(), pauses=QUICK)
     yield kept
     kept.end()
 

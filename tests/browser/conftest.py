@@ -19,28 +19,34 @@ from connector.browser import capture_redirect
 from connector.browser.session import BrowserSession
 from connector.browser.session_options import Pauses
 from tests.support.authorization_pages import AuthorizationPages, Trap, landing_trap, serve_pages
-from tests.support.browsers import QUICK, SharedBrowser, need_browser
+from tests.support.browsers import QUICK, SharedBrowser, need_browser, quick_browser, windowed_browser
 
 
 @pytest.fixture(scope="session")
 def browser() -> str:
-    """The path of a browser; without one the test is skipped, and in CI it fails."""
+    """The path of a browser, for tests that start one of their own."""
     return need_browser()
 
 
 @pytest.fixture(scope="session")
-def shared_browser(browser: str) -> Iterator[SharedBrowser]:
+def windowed() -> str:
+    """The path of a browser that has windows."""
+    return windowed_browser()
+
+
+@pytest.fixture(scope="session")
+def shared_browser() -> Iterator[SharedBrowser]:
     """One browser for all tests of this process that do not prove how it is started."""
-    shared = SharedBrowser(browser)
+    shared = SharedBrowser(quick_browser())
     yield shared
     shared.close()
 
 
 @pytest.fixture(scope="module")
-def chromium(browser: str) -> Iterator[PageBrowser]:
+def chromium() -> Iterator[PageBrowser]:
     """A browser for the pages of this package, one for all tests of a module."""
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        running = playwright.chromium.launch(executable_path=quick_browser(), args=["--no-sandbox"])
         yield running
         running.close()
 
@@ -127,7 +133,7 @@ def temporary_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def display(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def display(windowed: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A display that nobody looks at."""
     if shutil.which("Xvfb") is None:
         pytest.skip("no Xvfb: a visible browser cannot be tried here")

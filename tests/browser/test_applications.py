@@ -114,7 +114,7 @@ PAGES = {
     # Nothing to press.
     "bare": "<tr><td>Ormco</td><td></td></tr>",
     # A person who knows what to do.
-    "person": "<tr><td>Ormco</td><td><script>setTimeout(() => location = '/gone', 500)</script></td></tr>",
+    "person": "<tr><td>Ormco</td><td><script>setTimeout(() => location = '/gone', 2000)</script></td></tr>",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -24,9 +25,8 @@ URL = f"https://ormco.com/?code={encoded(CODE, 2)}&state=zz9"
 DIALOG_CODE = encoded(CODE, 1)
 
 
-@pytest.fixture
-def page(chromium: Browser, tmp_path: Path) -> Iterator[Page]:
-    """The code page, opened from the disk, where nothing may be contacted; nothing on it may fail."""
+@contextmanager
+def opened_page(chromium: Browser, tmp_path: Path) -> Iterator[Page]:
     file = tmp_path / "code.html"
     file.write_text(code_page(REDIRECT_URI), "utf-8")
     failures: list[str] = []
@@ -40,6 +40,22 @@ def page(chromium: Browser, tmp_path: Path) -> Iterator[Page]:
         page.goto(file.as_uri())
         yield page
         assert failures == []
+
+
+@pytest.fixture
+def page(chromium: Browser, tmp_path: Path) -> Iterator[Page]:
+    """The code page, opened from the disk, where nothing may be contacted; nothing on it may fail."""
+    with opened_page(chromium, tmp_path) as page:
+        yield page
+
+
+@pytest.fixture
+def page_with_clipboard(chromium: Browser, windowed: str, tmp_path: Path) -> Iterator[Page]:
+    """The same in a browser that gives such pages the clipboard, as one without windows does not."""
+    browser = chromium.browser_type.launch(executable_path=windowed, args=["--no-sandbox"])
+    with opened_page(browser, tmp_path) as page:
+        yield page
+    browser.close()
 
 
 def shown(page: Page) -> tuple[str | None, str | None, str]:
@@ -117,10 +133,11 @@ def test_page_warns_of_an_unusual_code(page: Page) -> None:
     assert "3 characters stand before" in page.inner_text("#message")
 
 
-@pytest.mark.parametrize("has_clipboard", [True, False])
-def test_copy_works_from_a_file(page: Page, has_clipboard: bool) -> None:
+@pytest.mark.parametrize("kind", ["page_with_clipboard", "page"])
+def test_copy_works_from_a_file(kind: str, request: pytest.FixtureRequest) -> None:
     """*Copy* works on a page from the disk, also in a browser that has no clipboard for such pages."""
-    if not has_clipboard:
+    page: Page = request.getfixturevalue(kind)
+    if kind == "page":
         page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
     page.fill("#paste", URL)
     page.click("#copy")
@@ -131,8 +148,9 @@ def test_copy_works_from_a_file(page: Page, has_clipboard: bool) -> None:
     assert page.input_value("#paste") == DIALOG_CODE
 
 
-def test_page_works_by_keyboard_alone(page: Page) -> None:
+def test_page_works_by_keyboard_alone(page_with_clipboard: Page) -> None:
     """From the paste to the copied code with Tab and Enter."""
+    page = page_with_clipboard
     page.evaluate("text => navigator.clipboard.writeText(text)", URL)
     assert page.evaluate("document.activeElement.id") == "paste"
     page.keyboard.press("Control+V")

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 import requests
 
-from connector.browser.installed import find_browser
+from connector.browser.installed import Browser
 from connector.browser.launch import open_browser
 from connector.browser.pages import communicate as pages
+from tests.support.browsers import quick_browser
 from tests.support.connecting import KEY, opened
 from tests.support.sandbox import RunningSandbox, SignIn, Visitor
 from tests.support.stores import fresh_url
@@ -115,9 +116,9 @@ def example(shared_example: tuple[Example, dict[str, str]]) -> Example:
 
 
 @pytest.fixture(scope="module")
-def context(browser: str) -> Iterator[BrowserContext]:
+def context() -> Iterator[BrowserContext]:
     """A browser that cannot reach Ormco's site, for all tests; each begins sessions of its own in it."""
-    found = find_browser(browser, headless=True)
+    found = Browser(name="Chromium", path=quick_browser())
     with open_browser(found, headless=True, unreachable="MAP ormco.com ~NOTFOUND") as context:
         context.set_default_timeout(TIMEOUT * 1000)
         yield context

@@ -302,7 +302,7 @@ def environment(sandbox: RunningSandbox) -> dict[str, str]:
     }
 
 
-def test_command(browser: str, classic: RunningSandbox) -> None:
+def test_command(browser: str, one_browser: None, classic: RunningSandbox) -> None:
     """`ormco profile connect` needs neither a client secret nor a store, and prints no code."""
     env = environment(classic) | {"ORMCO_BROWSER": browser}
     result = CliRunner().invoke(ormco, ["profile", "connect", "practice-42", "--headless", "--json"], env=env)

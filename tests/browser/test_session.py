@@ -140,7 +140,6 @@ NO_PAGES = {
     "a download": ({"Content-Disposition": "attachment; filename=a.bin"}, 200, "a file to download"),
     "another kind of file": ({"Content-Type": "application/json"}, 200, r"a file \(application/json\)"),
     "nothing": ({}, 204, r"nothing \(status 204\)"),
-    "a password dialog": ({"WWW-Authenticate": "Basic realm=x"}, 401, "in a dialog of the browser"),
     "a redirect to nowhere": ({}, 302, r"a redirect to nowhere \(status 302\)"),
     "redirects in a circle": ({"Location": "/odd"}, 302, "redirects in a circle"),
 }
@@ -154,6 +153,15 @@ def test_what_comes_instead_of_a_page_is_told(
     pages.answers["odd"] = (status, headers)
     with pytest.raises(ProviderUnavailableError, match=words):
         capture(pages.authorize("odd"), redirect_uri="https://landing.test/")
+
+
+def test_password_dialog_is_told(windowed: str, pages: AuthorizationPages) -> None:
+    """A provider that asks in a dialog of the browser is reported; only a browser with windows has one."""
+    pages.answers["odd"] = (401, {"WWW-Authenticate": "Basic realm=x"})
+    with pytest.raises(ProviderUnavailableError, match="in a dialog of the browser"):
+        capture_redirect(
+            pages.authorize("odd"), redirect_uri="https://landing.test/", headless=True, browser=windowed
+        )
 
 
 def test_certificate_that_is_not_trusted(capture: Capture, tmp_path: Path) -> None:

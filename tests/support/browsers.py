@@ -23,27 +23,44 @@ if TYPE_CHECKING:
 # Pages of tests come at once: what is waited for in vain need not be waited for as long as in earnest.
 QUICK = Pauses(dead_end=0.5, silence=1.0, again=0.3, unlisted=0.5, next_page=3.0)
 
-__all__ = ["SharedBrowser", "need_browser"]
+__all__ = ["SharedBrowser", "need_browser", "quick_browser", "windowed_browser"]
 
 # What no test may reach; a browser of the product's own cuts off the one redirect URI that it is given.
 _UNREACHABLE = ("ormco.com", "www.ormco.com", "landing.test", "www.landing.test", "*landing.localhost")
 
 
-def _installed() -> str | None:
+def _installed(*, headless: bool) -> str | None:
     try:
-        return find_browser(os.environ.get("ORMCO_BROWSER"), headless=True).path
+        return find_browser(os.environ.get("ORMCO_BROWSER"), headless=headless).path
     except BrowserUnavailableError:
         return None
 
 
 # Looked for before the tests get a home folder of their own: Playwright keeps its browsers in the real one.
-_BROWSER = _installed()
+_WINDOWED = _installed(headless=False)
+_QUICK = _installed(headless=True)
 
 
 def need_browser() -> str:
-    """Return the path of a browser; without one the test is skipped, and in CI it fails."""
-    if _BROWSER is not None:
-        return _BROWSER
+    """Return the path of a browser, one with windows if possible; without any the test is skipped."""
+    return _WINDOWED or quick_browser()
+
+
+def windowed_browser() -> str:
+    """Return the path of a browser that has windows; without one the test is skipped."""
+    path = need_browser()
+    if "headless" in Path(path).name:
+        pytest.skip("the browser at hand has no windows")
+    return path
+
+
+def quick_browser() -> str:
+    """Return the path of a browser for pages alone: a build without windows needs a quarter of the time.
+
+    Without one the test is skipped, and in CI it fails.
+    """
+    if _QUICK is not None:
+        return _QUICK
     missing = "no Chromium: install Chrome, or run 'playwright install chromium', or set ORMCO_BROWSER"
     if os.environ.get("CI"):
         pytest.fail(missing)
