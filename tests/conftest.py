@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from connector.store import Store
 from tests.support.cases import Workflow
 from tests.support.connecting import opened, settings
 from tests.support.sandbox import RunningSandbox
-from tests.support.stores import KINDS, fresh_url, store_at
+from tests.support.stores import KINDS, copy_schema, fresh_url, store_at
 from tests.support.token_server import TokenServer
 
 # A parent that ignores Ctrl-C (nohup, a shell's background job) hands that on to every process started here.
@@ -32,13 +33,21 @@ hypothesis.settings.load_profile("any machine")
 _WAYS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
+@pytest.fixture(scope="session")
+def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home folder for each test; `mktemp` would read the names of all earlier ones for each."""
+    folder = tmp_path_factory.mktemp("homes")
+    return (folder / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, _homes: Iterator[Path]) -> None:
     """Keep settings, CA bundles, proxies, home and keyring of whoever runs the tests out of them."""
     for name in list(os.environ):
         if name.startswith("ORMCO_") or name in _WAYS or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
-    home = tmp_path_factory.mktemp("home")
+    home = next(_homes)
+    home.mkdir()
     for name in ("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA"):
         monkeypatch.setenv(name, str(home))
     for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
@@ -88,8 +97,8 @@ def sandbox(request: pytest.FixtureRequest) -> RunningSandbox:
 
 @pytest.fixture
 def store_url(tmp_path: Path) -> str:
-    """A SQLite store that does not exist yet."""
-    return f"sqlite:///{tmp_path / 'connections.db'}"
+    """A SQLite store with nothing in it."""
+    return copy_schema(tmp_path / "connections.db")
 
 
 @pytest.fixture
@@ -107,7 +116,7 @@ def workflow(classic: RunningSandbox) -> Workflow:
 
 @pytest.fixture(params=KINDS)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty store of each kind."""
+    """A store of each kind with nothing in it."""
     return fresh_url(request.param, tmp_path)
 
 

@@ -97,6 +97,7 @@ def test_status_names_who_needs_attention(connected: dict[str, str], classic: Ru
 @pytest.mark.parametrize("command", ["status", "audit", "keys rotate"])
 def test_a_mistyped_store_is_an_error(env: dict[str, str], command: str) -> None:
     """A store that was named and is not there is store trouble, not an empty store; nothing is made."""
+    env["ORMCO_STORE"] += "-mistyped"
     result = run(env, *command.split())
     assert result.exit_code == 9
     assert "there is no store at" in result.stderr

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from connector.cli import ormco
 from tests.support.connecting import settings
 from tests.support.sandbox import RunningSandbox, Visitor
-from tests.support.stores import fresh_url
+from tests.support.stores import empty_url
 
 Env = dict[str, str]
 READING = (
@@ -35,7 +35,7 @@ READING = (
 @pytest.fixture
 def admin(tmp_path: Path) -> Iterator[psycopg.Connection[Any]]:
     """The owner of an empty database."""
-    with psycopg.connect(fresh_url("postgresql", tmp_path), autocommit=True) as connection:
+    with psycopg.connect(empty_url("postgresql", tmp_path), autocommit=True) as connection:
         yield connection
 
 

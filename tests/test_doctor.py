@@ -374,9 +374,9 @@ def test_a_health_check_starts_nothing(classic: RunningSandbox, store_url: str) 
     assert not [name for name in classic.counters() if name.startswith("token")]
 
 
-def test_only_the_named_checks_run(classic: RunningSandbox, store_url: str) -> None:
+def test_only_the_named_checks_run(classic: RunningSandbox, tmp_path: Path) -> None:
     """A program chooses its checks by name; an unknown name is an error."""
-    with opened(settings(classic, store_url)) as connector:
+    with opened(settings(classic, f"sqlite:///{tmp_path}/new.db")) as connector:
         assert list(results(list(connector.doctor(only=["store", "display"])))) == [
             "store",
             "disk",

@@ -299,8 +299,9 @@ def sealed_values(store: Store) -> list[bytes]:
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_fork_while_a_thread_looks_for_the_keys(tmp_path: Path, fake_keyring: FakeKeyring) -> None:
     """A child does not wait for a thread that only its parent has."""
-    filled(fresh_url("sqlite", tmp_path), None).close()
-    store = store_at(fresh_url("sqlite", tmp_path), keys=None)
+    url = fresh_url("sqlite", tmp_path)
+    filled(url, None).close()
+    store = store_at(url, keys=None)
     fake_keyring.unlocked.clear()
     looking = threading.Thread(target=store.keys.ring)
     looking.start()

@@ -14,14 +14,14 @@ from connector.errors import StoreUnavailableError
 from connector.store import Store
 from tests.support.clock import ManualClock
 from tests.support.old_stores import MADE_AT, old_store
-from tests.support.stores import fresh_url, store_at
+from tests.support.stores import empty_url, store_at
 
 NOW = datetime(2026, 11, 29, 9, tzinfo=UTC)
 
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    return fresh_url("postgresql", tmp_path)
+    return empty_url("postgresql", tmp_path)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from connector.store.schema import Step
 from tests.support.clock import ManualClock
 from tests.support.old_stores import LIVE_TOKENS, MADE_AT, old_store
 from tests.support.processes import ROOT
-from tests.support.stores import KEY, KINDS, fresh_url, put, row_of, store_at, value_of
+from tests.support.stores import KEY, KINDS, empty_url, put, row_of, store_at, value_of
 
 KNOWN = len(schema.steps())
 
@@ -31,7 +31,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def url(kind: str, tmp_path: Path) -> str:
-    return fresh_url(kind, tmp_path)
+    return empty_url(kind, tmp_path)
 
 
 def run(store: Store, sql: str, *args: object) -> None:
@@ -143,7 +143,7 @@ def sleep_in_database(execute: Execute, dialect: Dialect) -> None:
 
 def test_step_may_take_longer_than_any_call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A step of the schema has no time limit, whatever the server's own is."""
-    url = fresh_url("postgresql", tmp_path)
+    url = empty_url("postgresql", tmp_path)
     store = store_at(url)
     store.check()
     database = url.partition("?")[0].rpartition("/")[2]
@@ -158,7 +158,7 @@ def test_step_may_take_longer_than_any_call(monkeypatch: pytest.MonkeyPatch, tmp
 
 def test_index_whose_build_was_interrupted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The rest of an interrupted build is removed, and the index is built."""
-    store = store_at(fresh_url("postgresql", tmp_path))
+    store = store_at(empty_url("postgresql", tmp_path))
     store.check()
     run(store, "CREATE INDEX ormco_half ON ormco_connections (reason)")
     run(store, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ormco_half'::regclass")

@@ -317,7 +317,8 @@ def test_failing_refresh_and_dead_grant_are_logged(
 def test_ping_needs_the_store_and_its_key_alone(
     connector: Connector, identity: RunningSandbox, store_url: str
 ) -> None:
-    """It contacts nothing else, and fails if the key is not the store's."""
+    """It contacts nothing else, and fails if there is no store or the key is not the store's."""
+    Path(store_url.removeprefix("sqlite:///")).unlink()
     with pytest.raises(StoreUnavailableError):
         connector.ping()
     connect(connector, identity)

@@ -34,9 +34,9 @@ def old_store(kind: str, folder: Path) -> str:
         kind: "sqlite", "postgresql" or "pgbouncer".
         folder: where a SQLite file may be made.
     """
-    from tests.support.stores import fresh_url
+    from tests.support.stores import empty_url
 
-    url = fresh_url(kind, folder)
+    url = empty_url(kind, folder)
     if kind == "sqlite":
         path = Path(url.removeprefix("sqlite:///"))
         path.parent.mkdir(mode=0o700)

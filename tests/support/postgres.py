@@ -55,7 +55,7 @@ class PostgresServer:
         settings = {
             "listen_addresses": "''",
             "unix_socket_directories": f"'{self._folder}'",
-            "fsync": "on" if self._durable else "off",
+            **dict.fromkeys(("autovacuum", "fsync", "full_page_writes"), "on" if self._durable else "off"),
             "max_connections": "300",  # a pooler keeps some for each of the tests' databases
             "log_min_messages": "fatal",
         }
@@ -95,10 +95,10 @@ class PostgresServer:
             with suppress(ProcessLookupError):  # one that ended with its session
                 os.kill(pid, number)
 
-    def create_database(self) -> str:
-        """Return the URL of a fresh, empty database."""
+    def create_database(self, *, template: str = "template1") -> str:
+        """Return the URL of a fresh database: empty, or a copy of one that nobody is connected to."""
         name = f"store_{os.getpid()}_{next(self._numbers)}"
-        self.sql("postgres", f"CREATE DATABASE {name}")
+        self.sql("postgres", f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.url(name)
 
     def url(self, database: str = "postgres") -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from connector.clock import Clock
 from connector.connection import Account, AccountPolicy, Event
@@ -13,13 +15,15 @@ from connector.oauth.token_endpoint import TokenEndpoint
 from connector.oauth.token_set import TokenSet
 from connector.refresh import AccessTokens
 from connector.refresh.rotate import Rotator
-from connector.store import UNVERIFIED, Row, Store, open_store
+from connector.store import UNVERIFIED, Row, Store, open_database, open_store
 from connector.store.grants import account_columns
 
 __all__ = [
     "KEY",
     "KINDS",
     "OTHER_KEY",
+    "copy_schema",
+    "empty_url",
     "endpoint_of",
     "fresh_url",
     "put",
@@ -56,8 +60,8 @@ def store_at(
     )
 
 
-def fresh_url(kind: str, folder: Path) -> str:
-    """Return the URL of an empty store.
+def empty_url(kind: str, folder: Path) -> str:
+    """Return the URL of a store of which nothing is there, not even its schema.
 
     Args:
         kind: one of `KINDS`.
@@ -65,10 +69,60 @@ def fresh_url(kind: str, folder: Path) -> str:
     """
     if kind == "sqlite":
         return f"sqlite:///{folder}/stores/store.db"
-    from tests.support.pgbouncer import shared_pooler  # imports pytest, which other processes do without
+    from tests.support.postgres import shared_server  # imports pytest, which other processes do without
+
+    return _pooled(kind, shared_server().create_database())
+
+
+def fresh_url(kind: str, folder: Path) -> str:
+    """Return the URL of a store that has its schema and nothing in it; a copy is quicker than a new one.
+
+    Args:
+        kind: one of `KINDS`.
+        folder: where a SQLite file may be made.
+    """
+    if kind == "sqlite":
+        (folder / "stores").mkdir(mode=0o700, parents=True)
+        return copy_schema(folder / "stores" / "store.db")
+    from tests.support.postgres import shared_server
+
+    return _pooled(kind, shared_server().create_database(template=_postgres_schema()))
+
+
+def copy_schema(path: Path) -> str:
+    """Make a SQLite file that has its schema and nothing in it; return its URL."""
+    path.touch(mode=0o600)
+    path.write_bytes(_sqlite_schema())
+    return f"sqlite:///{path}"
+
+
+@cache
+def _sqlite_schema() -> bytes:
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "store.db")
+        _make_schema(f"sqlite:///{path}")
+        return path.read_bytes()
+
+
+@cache
+def _postgres_schema() -> str:
+    """Return the name of a database that has its schema, and nobody connected to it."""
     from tests.support.postgres import shared_server
 
     url = shared_server().create_database()
+    _make_schema(url)
+    return url.partition("@/")[2].partition("?")[0]
+
+
+def _make_schema(url: str) -> None:
+    database = open_database(url, clock=Clock())
+    database.open()
+    database.close()
+
+
+def _pooled(kind: str, url: str) -> str:
+    from tests.support.pgbouncer import shared_pooler
+
     if kind != "pgbouncer":
         return url
     return shared_pooler(url.partition("?")[2].removeprefix("host=")).url(url)
