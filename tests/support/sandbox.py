@@ -115,6 +115,7 @@ class Visitor:
 
     def __init__(self, sandbox: RunningSandbox) -> None:
         self.session = requests.Session()
+        self.session.trust_env = False  # no proxies, which are looked up for each request
         self.sandbox = sandbox
 
     def open(self, url: str) -> requests.Response:
