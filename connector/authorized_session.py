@@ -20,7 +20,7 @@ __all__ = ["AuthorizedSession"]
 class AuthorizedSession(requests.Session):
     """Sends the practice's bearer token to the provider's own origins, and to nobody else.
 
-    A 401 is answered once with a refreshed token, if one can be had. Redirects are followed without it.
+    A 401 is answered once with a refreshed token, if there is one. Redirects are followed without it.
 
     Args:
         token: called as `token(rejected)`, returns a valid access token; `rejected` is one that an API has
