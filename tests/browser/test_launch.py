@@ -22,6 +22,7 @@ from connector.browser.result_page import ResultPage
 from connector.browser.session import BrowserSession
 from connector.errors import BrowserUnavailableError, ExtraMissingError
 from tests.support.authorization_pages import browser_processes
+from tests.support.browsers import SharedBrowser
 
 if sys.platform != "win32":
     import pwd
@@ -221,11 +222,11 @@ def test_result_page_shows_text_as_text() -> None:
     assert "<script" not in page
 
 
-def test_result_page_says_what_is_true_now(browser: str) -> None:
+def test_result_page_says_what_is_true_now(shared_browser: SharedBrowser) -> None:
     """The page of ours follows what happens, with one heading, a title and a language."""
-    target = RedirectTarget.from_urls("https://landing.test/", "https://auth.test/")
-    with open_browser(Browser(name="Chromium", path=browser), headless=True) as context:
-        interceptor, page = BrowserSession(context, target=target).interceptor, context.pages[0]
+
+    def look(session: BrowserSession) -> None:
+        interceptor, page = session.interceptor, session.page
         assert interceptor is not None
         page.goto("https://landing.test/?code=made-up")
         for result in ResultPage:
@@ -233,3 +234,6 @@ def test_result_page_says_what_is_true_now(browser: str) -> None:
             assert page.get_by_role("heading").all_inner_texts() == [page.title()] == [result.value[1]]
             assert page.get_by_text("One more sentence.").is_visible()
             assert (page.url, page.locator("html").get_attribute("lang")) == ("https://landing.test/", "en")
+
+    target = RedirectTarget.from_urls("https://landing.test/", "https://auth.test/")
+    shared_browser.run(look, target=target)
