@@ -505,6 +505,16 @@ def test_account_that_cannot_be_read_now(store: Store, server: TokenServer, cloc
     assert row_of(store, "p").generation == 1
 
 
+def test_first_account_that_cannot_be_read_now(store: Store, server: TokenServer) -> None:
+    """Without older tokens there is none to hand out; the error says when to try again."""
+    waiting = put_unverified(store, "p")
+    store.grants.change(waiting, {"retry_at": FromNow(30)})
+    with pytest.raises(ProviderUnavailableError, match="the account behind p could not be read") as caught:
+        tokens_on(store, server.url, verify=verifying(store)).access_token("p")
+    assert (caught.value.practice_id, caught.value.kind) == ("p", "provider_unavailable")
+    assert 0 < (caught.value.retry_after or 0) <= 30
+
+
 def test_ahead_of_time_in_the_background(store: Store, server: TokenServer, clock: ManualClock) -> None:
     """Near its end a token is renewed in the background, while the caller has the old one at once."""
     tokens = tokens_on(store, server.url, proactive=True)

@@ -303,8 +303,10 @@ def test_rejected_token_is_renewed_once(store: Store) -> None:
     assert found == ["at-p-1"] * 8
     assert handing_out(store, endpoint).access_token("p", rejected="at-p-0") == "at-p-1"  # another process
     for _ in range(5):
-        with pytest.raises(ProviderUnavailableError, match="just renewed"):
+        with pytest.raises(ProviderUnavailableError, match="just renewed") as caught:
             tokens.access_token("p", rejected="at-p-1")
+        assert caught.value.answered
+        assert 890 < (caught.value.retry_after or 0) <= 900
     assert len(endpoint.sent) == 1
 
 

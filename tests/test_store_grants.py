@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -214,6 +215,31 @@ def test_end_lease_does_not_undo_what_others_decided(store: Store) -> None:
     assert kinds(store) == []
     refreshed(store)
     assert store.grants.end_lease(claimed, {"state": "degraded"}, lost=False) is None
+
+
+def test_claim_that_is_interrupted_is_given_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C right after the claim was committed: nothing was sent, so nobody has to wait for its end."""
+    row, apply = put(store, "p"), store.database.apply
+
+    def interrupted(statements: Any) -> None:
+        monkeypatch.undo()
+        apply(statements)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store.database, "apply", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store.grants.claim(row, LEASE)
+    assert (row_of(store, "p").refresh_by, row_of(store, "p").refresh_sends) == (None, 0)
+
+
+def test_end_lease_that_another_has_taken_over(store: Store) -> None:
+    """A process that slept until another took its lease does not end the other's."""
+    claimed = store.grants.claim(put(store, "p"), LEASE)
+    assert claimed is not None
+    assert store.grants.claim(row_of(store, "p"), LEASE)
+    assert store.grants.end_lease(claimed, {"state": "degraded"}, lost=False, events=[event(store)]) is None
+    assert row_of(store, "p").is_leased
+    assert (row_of(store, "p").refresh_sends, row_of(store, "p").state, kinds(store)) == (2, "connected", [])
 
 
 def test_change_only_of_what_was_read(store: Store) -> None:

@@ -1,0 +1,87 @@
+"""How hard a provider is asked, by a clock that moves only when somebody waits."""
+
+from __future__ import annotations
+
+import pytest
+
+from connector.refresh.pace import Pace, Throttle, affordable
+from tests.support.clock import ManualClock
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+def throttle(clock: ManualClock, *, at_once: int = 1, per_second: float = 1.0) -> Throttle:
+    return Throttle(clock, Pace(at_once=at_once, per_second=per_second))
+
+
+def seconds_of(calls: int, throttle: Throttle, clock: ManualClock) -> float:
+    """How long it takes until so many calls have begun."""
+    before = clock.monotonic()
+    for _ in range(calls):
+        throttle.wait()
+    return clock.monotonic() - before
+
+
+def test_calls_are_spread_over_time(clock: ManualClock) -> None:
+    """The first call begins at once, the others at the rate."""
+    assert seconds_of(11, throttle(clock, per_second=4.0), clock) == pytest.approx(10 / 4, abs=0.01)
+
+
+def test_refusals_of_calls_under_way_together_halve_the_rate_once(clock: ManualClock) -> None:
+    """The first refusal halves the rate; one of a call that began before that does not halve it again."""
+    slowed = throttle(clock, at_once=4, per_second=8.0)
+    began = slowed.wait()
+    clock.advance(1.0)
+    slowed.slow_down(began, 0.0)
+    slowed.slow_down(began, 0.0)
+    clock.advance(10.0)
+    slowed.wait()
+    assert seconds_of(40, slowed, clock) == pytest.approx(10, abs=0.5)
+    slowed.slow_down(slowed.wait(), 0.0)
+    assert seconds_of(20, slowed, clock) == pytest.approx(10, abs=1.0)
+
+
+@pytest.mark.parametrize(("per_second", "least"), [(8.0, 1.0), (0.5, 0.5)])
+def test_a_rate_is_never_below_one_call_a_second(per_second: float, least: float, clock: ManualClock) -> None:
+    """However often a provider refuses; a rate that was set lower is not raised for it."""
+    slowed = throttle(clock, at_once=100, per_second=per_second)
+    for _ in range(20):
+        slowed.slow_down(slowed.wait(), 0.0)
+    slowed.wait()
+    assert seconds_of(10, slowed, clock) == pytest.approx(10 / least, rel=0.1)
+
+
+@pytest.mark.parametrize(("asked", "waited"), [(30.0, 30.0), (3600.0, 60.0)])
+def test_if_every_call_is_refused_all_wait(asked: float, waited: float, clock: ManualClock) -> None:
+    """As many refusals in a row as calls are under way: the next waits as asked, a minute at most."""
+    slowed = throttle(clock, at_once=3, per_second=1000.0)
+    began = slowed.wait()
+    for _ in range(2):
+        slowed.slow_down(began, asked)
+    assert seconds_of(1, slowed, clock) < 1
+    slowed.slow_down(began, asked)
+    assert seconds_of(1, slowed, clock) == pytest.approx(waited, abs=1.0)
+
+
+def test_a_success_between_refusals_makes_nobody_wait(clock: ManualClock) -> None:
+    """Refusals count in a row: while one call succeeds, the others are not held up."""
+    slowed = throttle(clock, at_once=2, per_second=1000.0)
+    for _ in range(3):
+        slowed.slow_down(slowed.wait(), 30.0)
+        slowed.speed_up()
+    assert seconds_of(1, slowed, clock) < 1
+
+
+def test_no_more_calls_than_files_may_be_open() -> None:
+    """A process that may open few files makes fewer calls at a time, and one at least."""
+    resource = pytest.importorskip("resource", reason="there is no such limit")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert affordable(4) == 4
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+        assert 1 <= affordable(1000) <= (64 - 24) // 3
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
