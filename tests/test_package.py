@@ -199,6 +199,16 @@ def test_the_distributions_are_well_formed(wheel: Path) -> None:
     assert found.returncode == 0, found.stdout + found.stderr
 
 
+def test_the_source_distribution_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    """From a checkout or from what is published, the wheel has the same files and the same metadata."""
+    build: list[str | Path] = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "-o", tmp_path]
+    subprocess.run([*build, ROOT], capture_output=True, check=True)
+    direct, published = zipfile.ZipFile(next(tmp_path.glob("*.whl"))), zipfile.ZipFile(wheel)
+    assert sorted(direct.namelist()) == sorted(published.namelist())
+    for name in direct.namelist():
+        assert direct.read(name) == published.read(name), name
+
+
 def test_the_wheel_has_every_file_of_the_package(wheel: Path) -> None:
     """Pages, styles and the marker for type checkers come along, and nothing beside the package."""
     inside = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
