@@ -159,8 +159,8 @@ def test_owner_of_a_file_and_of_the_link_to_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("where", ["itself", "above", "behind one's own"])
 def test_a_folder_behind_another_users_link(tmp_path: Path, where: str) -> None:
     """A link that was planted in a shared folder leads to none of one's own folders."""
-    (tmp_path / "own" / "below").mkdir(parents=True)
-    (tmp_path / "everybody").mkdir()
+    for folder in (tmp_path / "own", tmp_path / "own" / "below", tmp_path / "everybody"):
+        folder.mkdir(0o700)
     (tmp_path / "everybody").chmod(0o1777)
     planted = tmp_path / "everybody" / "link"
     planted.symlink_to(tmp_path / "own")

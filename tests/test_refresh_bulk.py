@@ -52,6 +52,16 @@ def test_looking_further_ahead_than_tokens_live(store: Store, server: TokenServe
     assert server.counts()["calls"] == 3
 
 
+def test_a_young_token_is_not_refreshed_however_far_ahead(store: Store, server: TokenServer) -> None:
+    """What another run has refreshed since this one read what is due is left alone until half of its life."""
+    put(store, "young", age=1700)
+    put(store, "old", age=1900)
+    tokens = tokens_on(store, server.url)
+    assert not tokens.refresh_if_due("young", 86_400)
+    assert tokens.refresh_if_due("old", 86_400)
+    assert server.counts()["calls"] == 1
+
+
 def test_runs_share_the_work(url: str, store: Store, server: TokenServer) -> None:
     """Several runs at once refresh each connection once."""
     fill(store, 40)
@@ -208,3 +218,11 @@ def test_outage_ends_the_run(store: Store, server: TokenServer) -> None:
     assert summary.gave_up
     assert server.counts()["calls"] < 30
     assert {found.state.value for found in store.overview.connections()} == {"connected", "degraded"}
+
+
+def test_dead_grants_are_no_outage(store: Store, server: TokenServer) -> None:
+    """A run goes on to the end, however many practices have taken access back."""
+    fill(store, 30)
+    server.set(faults=["400:invalid_grant"] * 25)
+    summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST)
+    assert (summary.gave_up, summary.failed, summary.refreshed) == (False, 25, 5)

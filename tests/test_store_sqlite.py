@@ -158,7 +158,7 @@ def test_tokens_of_another_practice(store: Store) -> None:
 
 def test_another_programs_database(path: Path) -> None:
     """A database of something else is not made into a store."""
-    path.parent.mkdir()
+    path.parent.mkdir(0o700)
     with sqlite3.connect(path) as db:
         db.execute("CREATE TABLE patients (id INTEGER)")
     db.close()
