@@ -99,22 +99,38 @@ def test_lease_of_another_is_waited_for(store: Store) -> None:
     assert len(endpoint.sent) == 1
 
 
-def test_stopped_process_does_not_send(store: Store, clock: ManualClock) -> None:
-    """A process that slept between claim and call sends nothing: another may have taken over."""
-    put(store, "p", age=3700)
-    endpoint = FakeEndpoint(store)
-    real = store.grants.claim
+def slow_down_claims(store: Store, clock: ManualClock, times: int) -> None:
+    """Let so many claims take as long as if the process had been stopped, or the disk been slow."""
+    real, waits = store.grants.claim, [schedule.SEND_WITHIN + 1] * times
 
     def slow(row: object, seconds: float) -> object:
         claimed = real(row, seconds)  # type: ignore[arg-type]
-        clock.advance(schedule.SEND_WITHIN + 1)
+        clock.advance(waits.pop() if waits else 0.0)
         return claimed
 
     store.grants.claim = slow  # type: ignore[method-assign, assignment]
-    with pytest.raises(ProviderUnavailableError, match="stopped"):
+
+
+def test_slow_claim_is_made_anew(store: Store, clock: ManualClock) -> None:
+    """A process that was stopped during its claim, or whose disk is slow, sends under a lease that is new."""
+    put(store, "p", age=3700)
+    endpoint = FakeEndpoint(store)
+    slow_down_claims(store, clock, times=2)
+    assert handing_out(store, endpoint).access_token("p") == "at-p-1"
+    assert (len(endpoint.sent), row_of(store, "p").state) == (1, "connected")
+
+
+def test_claims_that_stay_slow_send_nothing(store: Store, clock: ManualClock) -> None:
+    """Another may have taken over by then; the row tells of no failure of the provider."""
+    put(store, "p", age=3700)
+    endpoint = FakeEndpoint(store)
+    slow_down_claims(store, clock, times=9)
+    with pytest.raises(ProviderUnavailableError, match="takes 6 seconds"):
         handing_out(store, endpoint).access_token("p")
-    assert endpoint.sent == []
-    assert not row_of(store, "p").answer_may_be_lost
+    row = row_of(store, "p")
+    assert (endpoint.sent, row.state) == ([], "connected")
+    assert not row.answer_may_be_lost
+    assert not row.is_leased
 
 
 @pytest.mark.parametrize(

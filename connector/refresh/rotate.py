@@ -25,12 +25,7 @@ from connector.errors import (
 from connector.oauth.token_set import TokenSet
 from connector.redact import Secret
 from connector.refresh.failures import ALIVE, ANSWER_LOST, Failures, dead, degraded
-from connector.refresh.schedule import (
-    DOUBT_SECONDS,
-    LEASE_SECONDS,
-    SEND_WITHIN,
-    spare_until,
-)
+from connector.refresh.schedule import DOUBT_SECONDS, LEASE_SECONDS, SEND_WITHIN, spare_until
 from connector.store.row import LIVE, Row
 from connector.store.store import Store
 
@@ -38,6 +33,7 @@ __all__ = ["RefreshEndpoint", "Rotator"]
 
 _LOG = logging.getLogger("connector")
 _SAVE_SECONDS = 60.0
+_CLAIM_TRIES = 3
 
 Key = tuple[str, str]
 
@@ -100,12 +96,10 @@ class Rotator:
         self._require_turn(row, force=force)
         refresh_token = Secret(self._refresh_token(row))
         endpoint = self._endpoint_of(row)  # what is wrong with the settings is found before the claim
-        claimed_at = self._clock.monotonic(), self._clock.time()
-        claimed = self._store.grants.claim(row, LEASE_SECONDS)
+        claimed = self._claim(row)
         if claimed is None:
             return None
         try:
-            self._require_awake(claimed, *claimed_at)
             tokens = self._call(endpoint, refresh_token, claimed)
         except GrantRefusedError as exc:
             return self._failures.refused(claimed, exc, was_lost=row.answer_may_be_lost)
@@ -195,13 +189,22 @@ class Rotator:
             self._failures.note(row, exc)
             raise
 
-    def _require_awake(self, claimed: Row, steady: float, wall: float) -> None:
-        """Do not send if this process slept since its claim: by now another may have taken over."""
-        slept = max(self._clock.monotonic() - steady, self._clock.time() - wall)
-        if slept > SEND_WITHIN:
-            raise ProviderUnavailableError(
-                f"this process was stopped for {slept:.0f} seconds", hint="Try again.", sent=False
-            )
+    def _claim(self, row: Row) -> Row | None:
+        """Take the lease; anew if that took long, as it might end before all is sent."""
+        for _ in range(_CLAIM_TRIES):
+            steady, wall = self._clock.monotonic(), self._clock.time()
+            claimed = self._store.grants.claim(row, LEASE_SECONDS)
+            took = max(self._clock.monotonic() - steady, self._clock.time() - wall)
+            if claimed is None or took <= SEND_WITHIN:
+                return claimed
+            if (free := self._store.grants.end_lease(claimed, lost=False)) is None:
+                return None
+            row = free
+        raise ProviderUnavailableError(
+            f"it takes {took:.0f} seconds to record that {row.practice_id} is being refreshed",
+            hint="The store's disk or server is too slow, or this process was stopped. Try again.",
+            sent=False,
+        )
 
     def _call(self, endpoint: RefreshEndpoint, refresh_token: Secret, claimed: Row) -> TokenSet:
         try:
