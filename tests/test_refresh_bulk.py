@@ -226,3 +226,48 @@ def test_dead_grants_are_no_outage(store: Store, server: TokenServer) -> None:
     server.set(faults=["400:invalid_grant"] * 25)
     summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST)
     assert (summary.gave_up, summary.failed, summary.refreshed) == (False, 25, 5)
+
+
+def test_tokens_to_be_used_to_their_end_are_not_due(store: Store, server: TokenServer) -> None:
+    """A refresh whose answer may be lost is not tried again, nor called a failure, before its token ends."""
+    put(store, "lost", age=3500, state="degraded", refresh_sends=1, refresh_since=FromNow(-60))
+    fill(store, 2)
+    summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST)
+    assert (summary.total, summary.refreshed, summary.failed) == (2, 2, 0)
+    put(store, "ended", age=3700, state="degraded", refresh_sends=1, refresh_since=FromNow(-160))
+    summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST)
+    assert (summary.total, summary.refreshed) == (1, 1)
+
+
+def test_rows_that_wait_slow_nobody_down(url: str, server: TokenServer) -> None:
+    """A row whose refresh has to wait is no sign that the provider is asked too often."""
+    clock = ManualClock()
+    store = store_at(url, clock=clock)
+    fill(store, 20, age=3590)
+    for number in range(5):
+        put(store, f"waits{number}", age=3595, state="degraded", refresh_sends=1, refresh_since=FromNow(-60))
+    pace = Pace(at_once=1, per_second=1)
+    summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=pace)
+    assert summary.refreshed == 25
+    assert max(clock.naps) < 1.5
+    store.close()
+
+
+def test_a_provider_that_is_asked_too_fast_is_no_outage(store: Store, server: TokenServer) -> None:
+    """What it refuses while it is asked too fast is refreshed in the same run, once it has waited."""
+    fill(store, 60)
+    server.set(faults=["429:0"] * 16, latency=0.05)
+    pace = Pace(at_once=8, per_second=500)
+    summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=pace)
+    assert (summary.refreshed, summary.failed, summary.gave_up) == (60, 0, False)
+
+
+def test_a_provider_that_always_refuses_is_left_alone(url: str, server: TokenServer) -> None:
+    """Once it refuses at the slowest rate as well, it is an outage."""
+    store = store_at(url, clock=ManualClock())
+    fill(store, 90)
+    server.set(faults=["429:1"] * 200)
+    summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=Pace(at_once=4, per_second=4))
+    assert (summary.gave_up, summary.refreshed) == (True, 0)
+    assert server.counts()["calls"] < 60
+    store.close()

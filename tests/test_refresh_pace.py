@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from connector.refresh.pace import Pace, Throttle, affordable
@@ -85,3 +87,35 @@ def test_no_more_calls_than_files_may_be_open() -> None:
         assert 1 <= affordable(1000) <= (64 - 24) // 3
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def starts(throttle: Throttle, clock: ManualClock, count: int) -> list[float]:
+    """Return when so many calls begin that take no time, in seconds from now."""
+    began = clock.monotonic()
+    return [round(throttle.wait() - began, 3) for _ in range(count)]
+
+
+def test_calls_begin_together(clock: ManualClock) -> None:
+    """A quarter of a second's worth of calls begins at a time, the first at once."""
+    begun = Counter(starts(throttle(clock, at_once=16, per_second=40), clock, 41))
+    assert begun == {0.0: 11, 0.25: 10, 0.5: 10, 0.75: 10}
+
+
+@pytest.mark.parametrize("at_once", [1, 16])
+def test_seldom_calls_are_spread_evenly(at_once: int, clock: ManualClock) -> None:
+    """Calls of which there are few a second do not wait for one another."""
+    assert starts(throttle(clock, at_once=at_once, per_second=2), clock, 4) == [0.0, 0.5, 1.0, 1.5]
+
+
+def test_pause_makes_up_for_nothing(clock: ManualClock) -> None:
+    """After a time without calls there are no more of them at once than otherwise."""
+    rested = throttle(clock, at_once=16, per_second=40)
+    rested.wait()
+    clock.advance(3600)
+    assert Counter(starts(rested, clock, 21)) == {0.0: 11, 0.25: 10}
+
+
+def test_rate_is_reduced_down_to_the_slowest(clock: ManualClock) -> None:
+    """A refusal halves the rate; once it cannot be reduced any more, that is said."""
+    slowed = throttle(clock, at_once=16, per_second=4)
+    assert [slowed.slow_down(slowed.wait(), 0.0) for _ in range(3)] == [True, True, False]

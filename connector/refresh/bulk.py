@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 from collections import deque
@@ -11,7 +12,7 @@ from contextvars import copy_context
 from dataclasses import dataclass, replace
 
 from connector.calls import for_practice
-from connector.errors import ConnectorError, GrantError
+from connector.errors import ConnectorError, GrantError, ProviderUnavailableError
 from connector.refresh.access import AccessTokens
 from connector.refresh.pace import Pace, Throttle, affordable
 from connector.store.overview import DueGrant
@@ -26,6 +27,8 @@ _OUTAGE_SHARE = 0.8
 # So many are read at a time: finding what is due goes through all rows, as an index on it would have to be
 # written at each refresh.
 _WINDOW = 1000
+# Seconds to wait for what was refused because it was asked for too fast, before each further pass.
+_MORE_PASSES = (1.5, 3.0, 6.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,18 +121,29 @@ class _Run:
         self._waiting: deque[DueGrant] = deque()
         self._read_at = 0.0
         self._left: set[str] = set()  # taken, and not refreshed: they are still due when it is read again
+        # Those that were asked for too fast, and how long they have to wait; they are counted as failed.
+        self._refused: dict[str, float] = {}
         self._guard = threading.Lock()  # of the counts, and of what waits
         self._sample: deque[bool] = deque(maxlen=_SAMPLE)
         self._broken: BaseException | None = None
 
     def run(self) -> RefreshSummary:
+        self._pass()
+        for pause in _MORE_PASSES:
+            if self._summary.gave_up or min(self._refused.values(), default=math.inf) > _MORE_PASSES[-1]:
+                break
+            self._clock.sleep(pause)
+            self._pass()
+        return self._summary
+
+    def _pass(self) -> None:
+        """Go through all that is due by now."""
         at_once = self._pace.at_once
         with ThreadPoolExecutor(at_once, thread_name_prefix="ormco-due") as pool:
             for worker in [pool.submit(copy_context().run, self._work) for _ in range(at_once)]:
                 worker.result()
         if self._broken is not None:
             raise self._broken
-        return self._summary
 
     def _work(self) -> None:
         try:
@@ -174,26 +188,33 @@ class _Run:
                 outcome = "refreshed"
         except ConnectorError as exc:
             outcome, error = exc.kind, exc
-        if error is not None and error.retry_after is not None:
-            self._throttle.slow_down(began[-1], error.retry_after)
+        pause = None
+        # Only what the provider has said: a row may have to wait for reasons of its own.
+        if isinstance(error, ProviderUnavailableError) and error.sent and error.retry_after is not None:
+            pause = error.retry_after if self._throttle.slow_down(began[-1], error.retry_after) else None
         elif outcome == "refreshed":
             self._throttle.speed_up()
-        number = self._count(due.practice_id, outcome, error)
+        number = self._count(due.practice_id, outcome, error, pause)
         total = max(self._summary.total, number)
         self._progress(
             Done(practice_id=due.practice_id, outcome=outcome, error=error, number=number, total=total)
         )
 
-    def _count(self, practice_id: str, outcome: str, error: ConnectorError | None) -> int:
+    def _count(
+        self, practice_id: str, outcome: str, error: ConnectorError | None, pause: float | None
+    ) -> int:
         with self._guard:
             summary = self._summary
             summary.refreshed += outcome == "refreshed"
             summary.skipped += outcome == "skipped"
-            summary.failed += error is not None
-            if outcome == "refreshed":
+            summary.failed += (error is not None) - (practice_id in self._refused)
+            self._refused.pop(practice_id, None)
+            if pause is not None:  # it is due again once it has waited
+                self._refused[practice_id] = pause
+            if pause is not None or outcome == "refreshed":
                 self._left.discard(practice_id)
             # A grant that is dead is no sign of an outage, and none that there is no outage.
-            if not isinstance(error, GrantError) and outcome != "skipped":
+            if not isinstance(error, GrantError) and outcome != "skipped" and pause is None:
                 self._sample.append(error is not None)
             failures = sum(self._sample)
             summary.gave_up = failures >= _ENOUGH and failures >= _OUTAGE_SHARE * len(self._sample)

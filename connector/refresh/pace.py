@@ -17,7 +17,7 @@ _LONGEST_PAUSE = 60.0
 # Calls begin together, so many seconds' worth at a time: a process that is woken for each call by itself has
 # nothing of what it needs in the processor's caches, and takes twice the time for it.
 _BEAT = 0.25
-_NEARLY = 1e-6
+_NEARLY = 1e-3
 # A call has its socket, and a handle or two of the store; so many files are open for other reasons.
 _FILES_EACH, _OTHER_FILES = 3, 24
 
@@ -69,8 +69,8 @@ class Throttle:
             self._clock.sleep(turn - now)
         return turn
 
-    def slow_down(self, began: float, pause: float) -> None:
-        """Halve the rate, once for all calls that were under way together.
+    def slow_down(self, began: float, pause: float) -> bool:
+        """Halve the rate, once for all calls that were under way together; return whether that may help.
 
         One refusal stops nobody else's refresh; if no call succeeds any more, all wait as long as is asked.
 
@@ -79,13 +79,15 @@ class Throttle:
             pause: seconds that the provider asks for.
         """
         with self._guard:
-            now = self._clock.monotonic()
+            now, slowest = self._clock.monotonic(), min(1.0, self._most)
+            is_slowest = self._rate <= slowest
             self._refused += 1
             if began >= self._slowed_at:
-                self._rate = max(self._rate * _SLOWER, min(1.0, self._most))
+                self._rate = max(self._rate * _SLOWER, slowest)
                 self._slowed_at = now
             if self._refused >= self._at_once:
                 self._next_call = max(self._next_call, now + min(pause, _LONGEST_PAUSE))
+            return not is_slowest
 
     def speed_up(self) -> None:
         """Raise the rate a little, after a call that succeeded."""

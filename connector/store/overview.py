@@ -20,6 +20,7 @@ __all__ = ["DueGrant", "Overview", "StoreSummary", "shown"]
 _PAGE = 500
 _DEGRADED_SECONDS = 3600.0
 _LONGEST_LIFE = 2 * 86400.0
+_NEAR_ITS_END = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,5 +210,7 @@ def _is_due(now: str) -> str:
     return (
         f"(retry_at IS NULL OR retry_at <= {now} OR retry_at >= {now} + {LONGEST_BACKOFF}) "
         f"AND (due_at > {now} + {_LONGEST_LIFE} OR (due_at <= {now} + ? AND COALESCE(refreshed_at, 0) < ? "
-        f"AND COALESCE(refreshed_at, 0) + due_at <= 2 * {now}))"
+        f"AND COALESCE(refreshed_at, 0) + due_at <= 2 * {now} "
+        # A refresh is under way, or its answer may be lost: then the present token is used to its end first.
+        f"AND (refresh_sends = 0 OR COALESCE(expires_at, due_at) <= {now} + {_NEAR_ITS_END})))"
     )
