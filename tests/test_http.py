@@ -365,6 +365,31 @@ def test_a_cut_after_an_informational_answer_is_no_answer() -> None:
     assert failure(caught.value, server.url).sent
 
 
+def test_what_one_call_trusts_is_for_that_call(certificate: tuple[ssl.SSLContext, Path]) -> None:
+    """A connection to a server that a caller's own bundle vouched for is not used without that bundle."""
+    context, bundle = certificate
+    with answering(kept_open(b"trusted"), context=context) as server, requests.Session() as session:
+        session.mount("https://", Transport())
+        for _ in range(2):
+            with pytest.raises(RequestException):
+                session.get(server.url)
+            assert session.get(server.url, verify=str(bundle)).text == "trusted"
+
+
+def test_a_proxy_of_one_call_is_for_that_call(
+    certificate: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection without a proxy is not used by a call that names one, nor the other way round."""
+    monkeypatch.setattr("connector.oauth.http_transport.is_loopback", lambda url: False)
+    context, bundle = certificate
+    with answering(kept_open(b"direct"), context=context) as server, requests.Session() as session:
+        session.mount("https://", Transport())
+        for _ in range(2):
+            assert session.get(server.url, verify=str(bundle)).text == "direct"
+            with pytest.raises(RequestException):
+                session.get(server.url, verify=str(bundle), proxies={"https": "http://127.0.0.1:1"})
+
+
 @pytest.mark.parametrize("name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
 def test_the_ca_bundle_of_the_environment_is_trusted(
     name: str, certificate: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
