@@ -9,7 +9,7 @@ from pathlib import Path
 
 from connector.own_files import is_trusted, refused
 
-__all__ = ["check_own_folder", "make_own_folder", "make_private_folder"]
+__all__ = ["check_own_folder", "make_own_folder", "make_private_folder", "sync_folder"]
 
 _POSIX = os.name == "posix"
 _MOST_LINKS = 40  # as the kernel
@@ -39,6 +39,17 @@ def make_private_folder(path: Path) -> None:
     """
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     _make(missing)
+
+
+def sync_folder(path: Path) -> None:
+    """Put a folder's names on the disk."""
+    if not _POSIX:  # Windows opens no folders
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _make(missing: Sequence[Path]) -> None:

@@ -538,7 +538,7 @@ def test_a_key_stays_while_something_needs_it(url: str) -> None:
 def test_rotation_sweeps_up_what_a_killed_one_left(tmp_path: Path) -> None:
     """A process that was killed while it wrote the key file leaves a copy with the old keys."""
     store = filled(fresh_url("sqlite", tmp_path), None)
-    path = key_file(store.keys.store_id)
+    path = key_file(store.database.store_id)
     left = path.with_name(f".{path.name}.0123456789abcdef")
     left.write_text(path.read_text())
     store.rotate_keys()

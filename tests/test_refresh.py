@@ -28,7 +28,7 @@ from connector.oauth.token_set import TokenSet
 from connector.refresh import AccessTokens
 from connector.refresh.rotate import Rotator
 from connector.store import UNVERIFIED, Row, Store
-from connector.store.grants import FromNow
+from connector.store.columns import FromNow
 from tests.support.clock import ManualClock
 from tests.support.stores import (
     endpoint_of,
@@ -449,7 +449,7 @@ def verifying(store: Store) -> Callable[[str], object]:
     def verify(practice_id: str) -> object:
         rows = store.grants.rows(practice_id)
         assert rows.unverified is not None
-        return store.grants.promote(rows.unverified, rows.live, {"account_shared": 0}, [])
+        return store.unverified.promote(rows.unverified, rows.live, {"account_shared": 0}, [])
 
     return verify
 

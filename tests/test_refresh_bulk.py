@@ -11,7 +11,7 @@ import pytest
 from connector.refresh.bulk import Done, refresh_due
 from connector.refresh.pace import Pace
 from connector.store import Store
-from connector.store.grants import FromNow
+from connector.store.columns import FromNow
 from tests.support.clock import ManualClock
 from tests.support.stores import put, store_at, tokens_on
 from tests.support.token_server import TokenServer

@@ -10,7 +10,7 @@ import pytest
 
 from connector.errors import NeedsRepairError
 from connector.store import Store
-from connector.store.grants import FromNow
+from connector.store.columns import FromNow
 from tests.support.kills import kill_at_random
 from tests.support.postgres import PostgresServer, find_binaries, shared_server
 from tests.support.processes import go, results, workers

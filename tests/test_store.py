@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,9 +17,9 @@ from connector.connection import Account, AccountPolicy, Event, LabConnection
 from connector.errors import SettingError, StoreLockedError, StoreUnavailableError
 from connector.oauth.authorization_request import AuthorizationRequest
 from connector.store import Store
-from connector.store.grants import FromNow
-from connector.store.leases import hold_lease
-from connector.store.row import check_practice_id
+from connector.store.columns import FromNow
+from connector.store.held_token import check_practice_id
+from connector.store.process import hold_lease, this_process
 from tests.support.clock import ManualClock
 from tests.support.stores import put, put_unverified, row_of, store_at, token_set, value_of
 
@@ -359,6 +360,18 @@ def test_lease_is_for_one_process(store: Store, url: str, clock: ManualClock) ->
     with hold_lease(other.database, "something", 60):
         pass
     other.close()
+
+
+@pytest.mark.parametrize(("process", "ends"), [("999999999 1", True), ("{pid} {started}", False)])
+def test_lease_ends_with_its_process(store: Store, process: str, ends: bool) -> None:
+    """A lease of a process that has ended on this machine is free; that of one that runs is not."""
+    host, pid, started = this_process().rsplit(" ", 2)
+    owner = f"{host} {process.format(pid=pid, started=started)} 0123456789abcdef"
+    sql = "INSERT INTO ormco_leases (name, owner, until) VALUES ('something', ?, 9e9)"
+    store.database.apply([(sql, (owner,))])
+    with nullcontext() if ends else pytest.raises(StoreLockedError):
+        with hold_lease(store.database, "something", 60):
+            pass
 
 
 def test_prune_ends_what_is_old(store: Store) -> None:

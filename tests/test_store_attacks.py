@@ -14,10 +14,10 @@ import pytest
 
 from connector.errors import SealingKeyError, StoreDamagedError, StoreError, StoreUnavailableError
 from connector.store import Store
-from connector.store.held_token import sealed_data
 from connector.store.keys import key_file, parse_keys
+from connector.store.sealed_columns import sealed_data
 from connector.store.sealing import KeyRing
-from connector.store.sqlite_errors import translate
+from connector.store.sqlite_files import translate
 from tests.support.stores import KEY, OTHER_KEY, fresh_url, put, row_of, store_at, value_of
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="owners and links are POSIX's")
@@ -81,7 +81,7 @@ def test_a_planted_row_is_not_laundered(url: str, tmp_path: Path, keys: str | No
     """A rotation of the keys seals no value anew that was sealed with somebody else's key."""
     store = opened(url, keys)
     row = row_of(store, "p")
-    store_id = store.keys.store_id
+    store_id = store.database.store_id
     evil = EVIL.seal("an attacker's token", sealed_data(store_id, row, "access_sealed"))
     execute(store, "UPDATE ormco_connections SET access_sealed = ?", evil)
     name_a_key_of_ones_own(store, tmp_path)

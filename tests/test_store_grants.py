@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -11,8 +11,8 @@ import pytest
 from connector.connection import Account, AccountPolicy, ConnectionState, Event
 from connector.errors import StoreDamagedError
 from connector.store import UNVERIFIED, Row, Store
-from connector.store.database import NotUniqueError
-from connector.store.grants import FromNow, account_columns
+from connector.store.columns import FromNow, account_columns
+from connector.store.database import NotUniqueError, Statement
 from tests.support.stores import put, put_unverified, row_of, store_at, token_set, value_of
 
 LEASE = 60.0
@@ -129,6 +129,25 @@ def test_settle_leaves_the_wish_to_revoke(store: Store) -> None:
     assert store.grants.settle(claimed, token_set("p", number=1))
     assert row_of(store, "p").state == "revoking"
     assert value_of(store, "p") == ("at-p-1", "rt-p-1")
+
+
+def test_settle_goes_on_through_other_writers(
+    url: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New tokens are stored however often others write to the row meanwhile: nobody else has them."""
+    claimed = store.grants.claim(put(store, "p"), LEASE)
+    assert claimed is not None
+    other, writes, apply = store_at(url), list(range(8)), store.database.apply
+
+    def interrupted(statements: Sequence[Statement]) -> list[int]:
+        if writes:
+            assert other.grants.change(row_of(other, "p"), {"failures": writes.pop()})
+        return apply(statements)
+
+    monkeypatch.setattr(store.database, "apply", interrupted)
+    assert store.grants.settle(claimed, token_set("p", number=1))
+    assert value_of(other, "p") == ("at-p-1", "rt-p-1")
+    other.close()
 
 
 def test_settle_of_a_grant_that_is_not_verified(store: Store) -> None:
@@ -289,7 +308,7 @@ def test_promote_makes_a_new_grant_live(store: Store) -> None:
     assert store.grants.policy(new).to_confirm
     account = Account(id="u-1", email="dr@practice.test", region="europe")
     changes = account_columns(account) | {"account_shared": 0}
-    promoted = store.grants.promote(new, row_of(store, "p"), changes, [event(store, "complete")])
+    promoted = store.unverified.promote(new, row_of(store, "p"), changes, [event(store, "complete")])
     assert promoted is not None
     assert (promoted.generation, promoted.account, promoted.lab_state) == (2, account, "active")
     assert value_of(store, "p") == ("at-p-5", "rt-p-5")
@@ -302,10 +321,10 @@ def test_promote_only_what_was_read(store: Store) -> None:
     live = put(store, "p")
     new = put_unverified(store, "p")
     refreshed(store)
-    assert store.grants.promote(new, live, {"account_shared": 0}, [event(store)]) is None
+    assert store.unverified.promote(new, live, {"account_shared": 0}, [event(store)]) is None
     newer = put_unverified(store, "p", tokens=token_set("p", number=9))
-    assert store.grants.promote(new, row_of(store, "p"), {"account_shared": 0}, [event(store)]) is None
-    assert store.grants.promote(new, None, {"account_shared": 0}, [event(store)]) is None
+    assert store.unverified.promote(new, row_of(store, "p"), {"account_shared": 0}, [event(store)]) is None
+    assert store.unverified.promote(new, None, {"account_shared": 0}, [event(store)]) is None
     assert value_of(store, "p") == ("at-p-7", "rt-p-7")
     waiting = store.grants.row("p", UNVERIFIED)
     assert waiting is not None
@@ -318,13 +337,13 @@ def test_one_account_is_one_practices(store: Store) -> None:
     account = Account(id="u-1")
     new = [put_unverified(store, name) for name in ("p", "q", "r")]
     alone = account_columns(account) | {"account_shared": 0}
-    assert store.grants.promote(new[0], None, alone, [])
+    assert store.unverified.promote(new[0], None, alone, [])
     with pytest.raises(NotUniqueError):
-        store.grants.promote(new[1], None, alone, [])
-    assert store.grants.promote(new[2], None, alone | {"account_shared": 1}, [])
+        store.unverified.promote(new[1], None, alone, [])
+    assert store.unverified.promote(new[2], None, alone | {"account_shared": 1}, [])
     assert store.practices_of_account("test", "u-1") == ["p", "r"]
     revoked(store)
-    assert store.grants.promote(new[1], None, alone, [])
+    assert store.unverified.promote(new[1], None, alone, [])
 
 
 def test_drop_only_what_was_read(store: Store) -> None:
@@ -350,5 +369,5 @@ def test_overdue_confirmations(store: Store) -> None:
     """Grants that nobody has confirmed in time are found."""
     put_unverified(store, "p", confirm_by=FromNow(-1))
     put_unverified(store, "q", confirm_by=FromNow(60))
-    assert store.grants.overdue() == ["p"]
+    assert store.unverified.overdue() == ["p"]
     assert store.overview.summary().unconfirmed == 2

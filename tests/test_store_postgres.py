@@ -191,14 +191,15 @@ def test_commit_whose_answer_is_lost(url: str, tmp_path: Path, write: str) -> No
     with SocketProxy(tmp_path, next(folder.glob(".s.PGSQL.*[0-9]"))) as proxy:
         store = store_at(f"{url.rpartition('host=')[0]}host={quote(str(tmp_path), safe='')}")
         row, new = put(store, "p", state="degraded"), put_unverified(store, "p")
-        proxy.cut_after({"claim": b"UPDATE ormco_connections"}.get(write, b"COMMIT"))
+        alone = {"claim": b"UPDATE ormco_connections", "take": b"UPDATE ormco_requests"}
+        proxy.cut_after(alone.get(write, b"COMMIT"))
         if write == "claim":
             assert store.grants.claim(row, 60)
         elif write == "settle":
             store.grants.settle(row, token_set("p", number=1))
             assert value_of(store, "p") == ("at-p-1", "rt-p-1")
         elif write == "promote":
-            assert store.grants.promote(new, row, {"account_shared": 0}, [begin(1)])
+            assert store.unverified.promote(new, row, {"account_shared": 0}, [begin(1)])
         elif write == "spend":
             assert store.requests.spend_code("KY-s!IAAA") is True
             assert store.requests.spend_code("KY-s!IAAA") is False

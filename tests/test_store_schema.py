@@ -12,16 +12,17 @@ from pathlib import Path
 import pytest
 
 from connector.errors import StoreDamagedError, StoreUnavailableError
-from connector.store import UNVERIFIED, Store, schema
-from connector.store.database import Dialect, Execute
-from connector.store.grants import FromNow
+from connector.store import UNVERIFIED, Store, schema, tables
+from connector.store.columns import FromNow
+from connector.store.database import Execute
+from connector.store.dialects import Dialect
 from connector.store.schema import Step
 from tests.support.clock import ManualClock
 from tests.support.old_stores import LIVE_TOKENS, MADE_AT, old_store
 from tests.support.processes import ROOT
 from tests.support.stores import KEY, KINDS, empty_url, put, row_of, store_at, value_of
 
-KNOWN = len(schema.steps())
+KNOWN = schema.newest_version()
 
 
 @pytest.fixture(params=KINDS)
@@ -34,6 +35,11 @@ def url(kind: str, tmp_path: Path) -> str:
     return empty_url(kind, tmp_path)
 
 
+@pytest.fixture
+def upgraded(kind: str, tmp_path: Path) -> Store:
+    return store_at(old_store(kind, tmp_path / "old"), clock=ManualClock(MADE_AT))
+
+
 def run(store: Store, sql: str, *args: object) -> None:
     store.database.apply([(sql, args)])
 
@@ -43,18 +49,56 @@ def versions(store: Store) -> list[int]:
 
 
 def with_steps(monkeypatch: pytest.MonkeyPatch, *more: Step) -> None:
-    monkeypatch.setattr(schema, "_STEPS", (*schema.steps(), *more))
+    monkeypatch.setattr(schema, "_STEPS", (*schema._STEPS, *more))
 
 
 def add_note(execute: Execute, dialect: Dialect) -> None:
     execute("ALTER TABLE ormco_connections ADD COLUMN note TEXT", ())
 
 
-def test_each_step_is_recorded(url: str) -> None:
-    """An empty database gets the newest schema, with a record of each step."""
+def test_each_step_is_recorded(url: str, upgraded: Store) -> None:
+    """An empty database gets the newest schema at once, an earlier one with a record of each step."""
     store = store_at(url)
     store.check()
-    assert versions(store) == list(range(1, KNOWN + 1))
+    assert versions(store) == list(range(tables.VERSION, KNOWN + 1))
+    store.close()
+    assert versions(upgraded) == list(range(1, KNOWN + 1))
+    upgraded.close()
+
+
+_SHAPE = {
+    True: 'SELECT t.name, c.name, c.type, c."notnull", c.dflt_value, c.pk FROM sqlite_master t '
+    "JOIN pragma_table_info(t.name) c WHERE t.type = 'table' UNION "
+    "SELECT type, tbl_name, name, 0, CASE type WHEN 'table' THEN '' ELSE sql END, 0 FROM sqlite_master",
+    False: "SELECT table_name, column_name, data_type, is_nullable, column_default, collation_name "
+    "FROM information_schema.columns WHERE table_schema = 'public' UNION "
+    "SELECT tablename, indexname, indexdef, '', '', '' FROM pg_indexes WHERE schemaname = 'public' UNION "
+    "SELECT tgrelid::regclass::text, tgname, pg_get_triggerdef(oid), '', '', '' FROM pg_trigger UNION "
+    "SELECT relname, '', reloptions::text, '', '', '' FROM pg_class WHERE relname LIKE 'ormco_%' UNION "
+    "SELECT proname, '', pg_get_functiondef(oid), '', '', '' FROM pg_proc WHERE proname LIKE 'ormco_%'",
+}
+
+
+def test_a_new_store_is_as_an_upgraded_one(kind: str, url: str, upgraded: Store) -> None:
+    """The tables of an empty database are those to which every step of an earlier one leads."""
+    new, shapes = store_at(url), []
+    for store in (new, upgraded):
+        store.check()
+        found = store.database.all(_SHAPE[kind == "sqlite"], ())
+        shapes.append({tuple(row) for row in found if not row[0].startswith("ormco_events_2")})  # a month
+        store.close()
+    assert shapes[0] ^ shapes[1] == set()
+
+
+def test_a_store_that_is_too_old(url: str) -> None:
+    """A schema from before those that can be upgraded is left alone, and the error says what to do."""
+    store = store_at(url)
+    store.check()
+    run(store, "DELETE FROM ormco_schema")
+    run(store, "INSERT INTO ormco_schema (version, applied_at) VALUES (1, 0)")
+    store.close()
+    with pytest.raises(StoreUnavailableError, match="too old"):
+        store.connection("p")
     store.close()
 
 
@@ -192,11 +236,6 @@ def test_upgrades_at_the_same_time(kind: str, tmp_path: Path) -> None:
     assert [value_of(store, "connected")[0] for store in stores] == ["at-connected-0"] * 6
     for store in stores:
         store.close()
-
-
-@pytest.fixture
-def upgraded(kind: str, tmp_path: Path) -> Store:
-    return store_at(old_store(kind, tmp_path), clock=ManualClock(MADE_AT))
 
 
 def test_upgrade_keeps_every_connection(upgraded: Store) -> None:

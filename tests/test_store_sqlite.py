@@ -23,7 +23,7 @@ from connector.errors import (
     StoreUnavailableError,
 )
 from connector.store import Store, open_store
-from connector.store.sqlite_facts import network_share
+from connector.store.sqlite_files import network_share
 from tests.support.clock import ManualClock
 from tests.support.small_disk import on_a_small_disk
 from tests.support.stores import KEY, put, row_of, store_at, value_of

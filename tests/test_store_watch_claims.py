@@ -12,7 +12,7 @@ import pytest
 
 from connector.connection import ConnectionState
 from connector.store import Store
-from connector.store.leases import hold_lease
+from connector.store.process import hold_lease
 from connector.store.watch_claims import WatchOutcome, WatchScope
 from tests.support.stores import put, store_at
 
@@ -164,7 +164,7 @@ def test_claim_by_last_look(store: Store) -> None:
     """One round takes everybody nobody has looked at since it began, due or not, and counts who is left."""
     connect(store, "maple", "linden")
     store.watch_claims.enrol(EVERYBODY)
-    began = store.watch_claims.time()
+    began = store.overview.database_time()
     (first,) = claim(store, limit=1, not_looked_since=began)
     store.watch_claims.settle([WatchOutcome(claim=first, due_in=0.0)])
     (second,) = claim(store, not_looked_since=began)

@@ -135,7 +135,7 @@ class WatchScheduler:
         )
 
     def _follow(self, stop: threading.Event) -> None:
-        begun = self._claims.time() if self._plan.once else None
+        begun = self._store.overview.database_time() if self._plan.once else None
         enrol_at = claim_at = prune_at = self._clock.monotonic()
         while not stop.is_set():
             now = self._clock.monotonic()

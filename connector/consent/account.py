@@ -18,8 +18,8 @@ from connector.oauth.token_set import TokenSet
 from connector.refresh.failures import ANSWER_LOST
 from connector.refresh.schedule import LONGEST_BACKOFF, RefreshWait, backoff
 from connector.resources import Resources
+from connector.store.columns import FromNow, account_columns
 from connector.store.database import NotUniqueError
-from connector.store.grants import FromNow, account_columns
 from connector.store.row import Row, Rows
 
 __all__ = ["drop_unverified", "keep_unverified", "revoke_fresh", "verify_account"]
@@ -49,7 +49,7 @@ def keep_unverified(resources: Resources, practice_id: str, tokens: TokenSet, po
     deadline = resources.clock.deadline(_SAVE_SECONDS)
     while True:  # nobody else has these tokens, and the code that brought them is spent
         try:
-            return resources.store.grants.put_unverified(
+            return resources.store.unverified.put(
                 practice_id, resources.provider.name, tokens, policy, changes
             )
         except (StoreUnavailableError, StoreLockedError):
@@ -161,7 +161,7 @@ def _promote(
     state = ConnectionState.CONNECTED
     events = [Event(at=now, kind=kind, outcome="ok", practice_id=practice_id, state=state) for kind in kinds]
     try:
-        return resources.store.grants.promote(row, live, changes, events)
+        return resources.store.unverified.promote(row, live, changes, events)
     except NotUniqueError:
         return None  # another practice was connected to this account at the same time: that is found next
 

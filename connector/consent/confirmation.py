@@ -73,7 +73,7 @@ def end_overdue(resources: Resources, practice_id: str | None = None) -> None:
         resources: what to work with.
         practice_id: only this one's, so that no call waits for what concerns another; None: all, for a timer.
     """
-    for overdue in resources.store.grants.overdue() if practice_id is None else [practice_id]:
+    for overdue in resources.store.unverified.overdue() if practice_id is None else [practice_id]:
         row = resources.store.grants.rows(overdue).unverified
         if row is not None and _is_overdue(row):
             drop_unverified(resources, row, unconfirmed(row))

@@ -11,7 +11,7 @@ from connector.errors import SettingError
 from connector.oauth.authorization_request import AuthorizationRequest
 from connector.oauth.provider import Provider
 from connector.resources import Resources
-from connector.store.row import check_practice_id
+from connector.store.held_token import check_practice_id
 
 __all__ = [
     "Progress",

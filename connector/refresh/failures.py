@@ -9,7 +9,7 @@ from connector.clock import Clock
 from connector.connection import ConnectionState, Event, needs_repair
 from connector.errors import ConfigurationError, ConnectorError, GrantRefusedError, ProviderUnavailableError
 from connector.refresh.schedule import LONGEST_BACKOFF, backoff
-from connector.store.grants import FromNow
+from connector.store.columns import FromNow
 from connector.store.row import LIVE, Row
 from connector.store.store import Store
 

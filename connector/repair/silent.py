@@ -13,7 +13,7 @@ from connector.errors import GrantRefusedError, NeedsRepairError, ProviderUnavai
 from connector.refresh import AccessTokens
 from connector.resources import Resources
 from connector.revocation.proof import Finding, prove
-from connector.store.grants import FromNow
+from connector.store.columns import FromNow
 from connector.store.row import UNVERIFIED, Row
 from connector.words import why
 

@@ -12,7 +12,7 @@ from connector.errors import GrantStillHonouredError, RevokedError
 from connector.resources import Resources
 from connector.revocation.proof import Finding, access_token_end, prove
 from connector.revocation.removal import Removal, by_hand, is_over
-from connector.store.grants import FromNow
+from connector.store.columns import FromNow
 from connector.store.row import LIVE, Rows
 
 __all__ = [

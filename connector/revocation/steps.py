@@ -24,7 +24,7 @@ from connector.revocation.conclusion import (
     revocation_event,
 )
 from connector.revocation.removal import Removal, is_over, remove_from_page
-from connector.store.grants import FromNow
+from connector.store.columns import FromNow
 from connector.store.row import Row, Rows
 
 __all__ = ["revoke"]

@@ -68,17 +68,7 @@ def open_store(
 
 
 def open_database(url: str, *, clock: Clock, patience: float | None = None) -> Database:
-    """Return the database of a store; nothing is opened or made before its first call.
-
-    Args:
-        url: as for `open_store`.
-        clock: the time.
-        patience: as for `open_store`.
-
-    Raises:
-        connector.errors.SettingError: it is no such URL.
-        connector.errors.ExtraMissingError: PostgreSQL's driver is not installed.
-    """
+    """Return the database of a store, as `open_store` does."""
     scheme, separator, rest = url.partition("://")
     if separator and scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
         from connector.store.sqlite import SqliteDatabase

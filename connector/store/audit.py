@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -15,12 +15,13 @@ from connector.calls import current_actor, facts_of_call
 from connector.clock import from_timestamp
 from connector.connection import ConnectionState, Event
 from connector.errors import StoreDamagedError
-from connector.store.database import Database, Statement
-from connector.store.row import new_mark
+from connector.store.database import Database, Execute
+from connector.store.process import new_mark
 
-__all__ = ["AuditLog", "Guard"]
+__all__ = ["AuditLog"]
 
 _COLUMNS = "sequence, at, kind, outcome, practice_id, actor, state, detail"
+_BY_NONCE = "SELECT sequence FROM ormco_events WHERE nonce = ?"
 _INSERTED = "sequence, nonce, at, kind, outcome, practice_id, actor, state, detail"
 _PRUNED_AT_ONCE = 5000
 _LAST = 2**63 - 1  # the greatest number that a database has for a sequence
@@ -32,22 +33,6 @@ Subscriber = Callable[[Event], object]
 _LOG = logging.getLogger("connector")
 _DONE = {"ok", "begun", "pruned", "requested", "active", "none"}
 _NEEDS_A_PERSON = {ConnectionState.NEEDS_REPAIR, ConnectionState.REVOKING}
-
-
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """A condition under which events are recorded: that the change they belong to was made.
-
-    Attributes:
-        sql: the condition.
-        args: its parameters.
-    """
-
-    sql: str = "1 = 1"
-    args: Sequence[object] = ()
-
-
-_ALWAYS = Guard()
 
 
 class AuditLog:
@@ -69,46 +54,37 @@ class AuditLog:
 
     def append(self, event: Event) -> None:
         """Add an event that goes with no other change."""
-        named = self.named([event])
-        self._database.apply(self.statements(named, _ALWAYS))
-        self.tell(named)
+        self.recorded([event], lambda execute: True)
 
-    def named(self, events: Sequence[Event]) -> list[tuple[int, Event]]:
-        """Give events their actor and the facts of the library call that they are of.
+    def recorded(self, events: Sequence[Event], change: Callable[[Execute], bool]) -> bool:
+        """Make a change and record events of it in one transaction; tell of them.
 
-        Each gets a random number, too, by which it is known before it has a place.
+        Args:
+            events: what the record says. They get their actor, and the facts of the library call they are of.
+            change: makes the change; returns False if it could not be made, having changed nothing.
+
+        Returns:
+            Whether it was made.
         """
         actor, facts = current_actor() or self._actor, facts_of_call()
-        return [
+        # Each gets a random number, too, by which it is known before it has a place.
+        named = [
             (new_mark(), replace(event, actor=event.actor or actor, detail={**facts, **event.detail}))
             for event in events
         ]
 
-    def statements(self, named: Sequence[tuple[int, Event]], guard: Guard) -> list[Statement]:
-        """Return what records events if a condition holds; it may run a second time."""
-        found: list[Statement] = []
-        for nonce, event in named:
-            found.append(
-                (f"UPDATE ormco_event_counter SET last = last + 1 WHERE {guard.sql}", guard.args)  # noqa: S608
-            )
-            values = (
-                nonce,
-                event.at.timestamp(),
-                event.kind,
-                event.outcome,
-                event.practice_id,
-                event.actor,
-                event.state and event.state.value,
-                json.dumps(dict(event.detail), sort_keys=True),
-            )
-            found.append(
-                (
-                    f"INSERT INTO ormco_events ({_INSERTED}) SELECT counter.last, ?, ?, ?, ?, ?, ?, ?, ? "  # noqa: S608
-                    f"FROM ormco_event_counter counter WHERE {guard.sql} ON CONFLICT (nonce) DO NOTHING",
-                    (*values, *guard.args),
-                )
-            )
-        return found
+        def work(execute: Execute) -> bool:
+            if not change(execute):
+                # A commit whose answer was lost is tried again: then the events are there already.
+                return bool(named) and execute(_BY_NONCE, (named[0][0],)).fetchone() is not None
+            for nonce, event in named:
+                _insert(execute, nonce, event)
+            return True
+
+        is_done = self._database.transact(work)
+        if is_done:
+            self.tell(named)
+        return is_done
 
     def events(
         self,
@@ -151,15 +127,8 @@ class AuditLog:
             at: now.
         """
         limit, done = before.timestamp(), 0
-        self._database.apply(
-            [
-                (
-                    "UPDATE ormco_event_counter SET pruned_before = ? "
-                    "WHERE pruned_before IS NULL OR pruned_before < ?",
-                    (limit, limit),
-                )
-            ]
-        )
+        begin = "UPDATE ormco_event_counter SET pruned_before = ? WHERE COALESCE(pruned_before, ?) <= ?"
+        self._database.apply([(begin, (limit, limit, limit))])
         month = self._database.dialect.drop_month
         while (count := self._database.all(month, (), timeout=_MONTH_SECONDS)[0][0]) is not None:
             done += count
@@ -204,12 +173,13 @@ class AuditLog:
             return
         for _, event in named:
             _log(event)
-        if not self._subscribers:
-            return
-        for nonce, event in named:
-            row = self._database.one("SELECT sequence FROM ormco_events WHERE nonce = ?", (nonce,))
-            if row is not None:
-                self._tell(replace(event, sequence=row[0]))
+        for nonce, event in named if self._subscribers else ():
+            row = self._database.one(_BY_NONCE, (nonce,))
+            for subscriber in self._subscribers if row is not None else ():
+                try:
+                    subscriber(replace(event, sequence=row[0]))
+                except Exception:
+                    _LOG.exception("a subscriber to events failed")
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
@@ -225,12 +195,24 @@ class AuditLog:
             self._deferred.waiting = None
             self.tell(waiting)
 
-    def _tell(self, event: Event) -> None:
-        for subscriber in self._subscribers:
-            try:
-                subscriber(event)
-            except Exception:
-                _LOG.exception("a subscriber to events failed")
+
+def _insert(execute: Execute, nonce: int, event: Event) -> None:
+    """Add an event; if it is there already, that changes nothing."""
+    execute("UPDATE ormco_event_counter SET last = last + 1", ())
+    execute(
+        f"INSERT INTO ormco_events ({_INSERTED}) SELECT counter.last, ?, ?, ?, ?, ?, ?, ?, ? "  # noqa: S608
+        "FROM ormco_event_counter counter WHERE true ON CONFLICT (nonce) DO NOTHING",
+        (
+            nonce,
+            event.at.timestamp(),
+            event.kind,
+            event.outcome,
+            event.practice_id,
+            event.actor,
+            event.state and event.state.value,
+            json.dumps(dict(event.detail), sort_keys=True),
+        ),
+    )
 
 
 def _log(event: Event) -> None:

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from connector.errors import StoreError, StoreLockedError
-from connector.store.database import Database, Statement
+from connector.store.database import Database, Statement, marks
 
 __all__ = ["NOT_COPIED", "TABLES", "CopyReport", "copy_store"]
 
 Progress = Callable[[str, int], object]
+_Key = tuple[Any, ...]
+_Rows = dict[_Key, tuple[Any, ...]]  # in order
 
 _PAGE = 250
 # The source may be in use: what changed behind the copy is copied by the next pass.
@@ -78,7 +80,7 @@ def copy_store(
     _require_unused(source, target, page)
     target.apply([("UPDATE ormco_store SET store_id = ?", (source.store_id,))])
     target.store_id = source.store_id
-    tables = [_Table(source, target, name, key, page) for name, key in TABLES.items()]
+    tables = [_Table(source, target, name, page) for name in TABLES]
     written = deleted = 0
     for _ in range(_PASSES):
         rows, changed, gone = {}, 0, 0
@@ -114,12 +116,8 @@ def _require_copy(source: Database, target: Database) -> None:
 
 def _require_unused(source: Database, target: Database, page: int) -> None:
     """Refuse to put old tokens in the place of those that the target has got by itself."""
-    if (
-        _has_other_events(source, target)
-        or _Table(
-            source, target, "ormco_connections", ("practice_id", "slot"), page, ("connected_at", "generation")
-        ).is_ahead()
-    ):
+    connections = _Table(source, target, "ormco_connections", page, ("connected_at", "generation"))
+    if _has_other_events(source, target) or connections.is_ahead():
         raise StoreError(
             "the target was used since it was copied; a copy would put old tokens in the place of newer ones",
             hint="Copy in the other direction, or to an empty database. Nothing was changed.",
@@ -149,35 +147,36 @@ class _Table:
         source: where it is read.
         target: where it is written.
         name: its name.
-        key: the columns of its primary key.
         page: rows that are read at a time.
         only: the columns to look at beside the key; none: all.
     """
 
     def __init__(
-        self,
-        source: Database,
-        target: Database,
-        name: str,
-        key: tuple[str, ...],
-        page: int,
-        only: Sequence[str] = (),
+        self, source: Database, target: Database, name: str, page: int, only: Sequence[str] = ()
     ) -> None:
         self.name = name
-        self._source, self._target, self._key, self._page = source, target, key, page
+        self._source, self._target, self._page = source, target, page
+        self._key = TABLES[name]
         there = _columns(target, name)
-        # The key first; a column that one database alone has numbers its rows for itself.
-        columns = only or _columns(source, name)
-        self._columns = [*key, *(one for one in columns if one in there and one not in key)]
+        # A column that one database alone has numbers its rows for itself.
+        self._others = [
+            one for one in only or _columns(source, name) if one in there and one not in self._key
+        ]
+        self._columns = ", ".join([*self._key, *self._others])
+        self._where = " AND ".join(f"{column} = ?" for column in self._key)
 
     def copy(self, progress: Progress) -> tuple[int, int]:
         """Write the rows that are missing or differ; return how many there are, and were written."""
         done = written = 0
         for page in self._pages(self._source):
-            present = {self._key_of(row): row for row in self._same(self._target, page)}
-            missing = [row for row in page if self._key_of(row) not in present]
-            differing = [row for row in page if present.get(self._key_of(row), row) != row]
-            statements = [*self._inserts(missing), *map(self._update, differing)]
+            present = self._same(self._target, page)
+            missing = [(*key, *row) for key, row in page.items() if key not in present]
+            differing = [(key, row) for key, row in page.items() if present.get(key, row) != row]
+            statements = [self._update(key, row) for key, row in differing]
+            if missing:
+                values = ", ".join([f"({marks(missing[0])})"] * len(missing))
+                sql = f"INSERT INTO {self.name} ({self._columns}) VALUES {values}"  # noqa: S608
+                statements.append((sql, [value for row in missing for value in row]))
             if statements:
                 self._target.apply(statements)
             done, written = done + len(page), written + len(missing) + len(differing)
@@ -187,12 +186,9 @@ class _Table:
     def is_ahead(self) -> bool:
         """Return whether a row of the target has greater values than the source's."""
         for page in self._pages(self._target):
-            of_source = {self._key_of(row): row for row in self._same(self._source, page)}
-            for row in page:
-                other = of_source.get(self._key_of(row), row)
-                if [value or 0 for value in row[len(self._key) :]] > [
-                    value or 0 for value in other[len(self._key) :]
-                ]:
+            of_source = self._same(self._source, page)
+            for key, row in page.items():
+                if [value or 0 for value in row] > [value or 0 for value in of_source.get(key, row)]:
                     return True
         return False
 
@@ -200,57 +196,45 @@ class _Table:
         """Delete what the source does not have any more; return how many rows that were."""
         deleted = 0
         for page in self._pages(self._target):
-            kept = {self._key_of(row) for row in self._same(self._source, page)}
-            gone = [key for row in page if (key := self._key_of(row)) not in kept]
+            gone = page.keys() - self._same(self._source, page).keys()
             if gone:
-                where = " AND ".join(f"{column} = ?" for column in self._key)
-                self._target.apply([(f"DELETE FROM {self.name} WHERE {where}", key) for key in gone])  # noqa: S608
+                self._target.apply([(f"DELETE FROM {self.name} WHERE {self._where}", key) for key in gone])  # noqa: S608
             deleted += len(gone)
         return deleted
 
-    def _pages(self, database: Database) -> Iterator[list[tuple[Any, ...]]]:
+    def _pages(self, database: Database) -> Iterator[_Rows]:
         """Yield the rows in the order of the key, as this database sorts it."""
-        columns, key = ", ".join(self._columns), ", ".join(self._key)
-        after: tuple[Any, ...] = ()
+        key, after = ", ".join(self._key), _Key()
         while True:
-            where = f"WHERE ({key}) > ({_marks(self._key)}) " if after else ""
-            sql = f"SELECT {columns} FROM {self.name} {where}ORDER BY {key} LIMIT {self._page}"  # noqa: S608
-            page = [_plain(row) for row in database.all(sql, after)]
-            if not page:
+            where = f"WHERE ({key}) > ({marks(self._key)}) " if after else ""
+            sql = f"SELECT {self._columns} FROM {self.name} {where}ORDER BY {key} LIMIT {self._page}"  # noqa: S608
+            if not (page := self._keyed(database.all(sql, after))):
                 return
             yield page
-            after = self._key_of(page[-1])
+            *_, after = page
 
-    def _same(self, database: Database, page: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    def _same(self, database: Database, page: _Rows) -> _Rows:
         """Return the rows of a database that have the keys of a page."""
         # A join, which both databases answer from the index; of an IN they would read the whole table.
         wanted = [f"wanted_{column}" for column in self._key]
-        marks = ", ".join(f"({_marks(self._key)})" for _ in page)
+        places = ", ".join([f"({marks(self._key)})"] * len(page))
         on = " AND ".join(f"{column} = {key}" for column, key in zip(self._key, wanted, strict=True))
         sql = (
-            f"WITH wanted ({', '.join(wanted)}) AS (VALUES {marks}) "  # noqa: S608
-            f"SELECT {', '.join(self._columns)} FROM wanted JOIN {self.name} ON {on}"
+            f"WITH wanted ({', '.join(wanted)}) AS (VALUES {places}) "  # noqa: S608
+            f"SELECT {self._columns} FROM wanted JOIN {self.name} ON {on}"
         )
-        args = [part for row in page for part in self._key_of(row)]
-        return [_plain(row) for row in database.all(sql, args)]
+        return self._keyed(database.all(sql, [part for key in page for part in key]))
 
-    def _inserts(self, rows: Sequence[tuple[Any, ...]]) -> list[Statement]:
-        if not rows:
-            return []
-        values = ", ".join(f"({_marks(self._columns)})" for _ in rows)
-        sql = f"INSERT INTO {self.name} ({', '.join(self._columns)}) VALUES {values}"  # noqa: S608
-        return [(sql, [value for row in rows for value in row])]
+    def _keyed(self, rows: Sequence[Sequence[Any]]) -> _Rows:
+        plain = [tuple(bytes(one) if isinstance(one, memoryview) else one for one in row) for row in rows]
+        return {row[: len(self._key)]: row[len(self._key) :] for row in plain}
 
-    def _update(self, row: tuple[Any, ...]) -> Statement:
-        changed = _CHANGEABLE.get(self.name, tuple(self._columns[len(self._key) :]))
-        values = [value for column, value in zip(self._columns, row, strict=True) if column in changed]
-        names = [column for column in self._columns if column in changed]
-        where = " AND ".join(f"{column} = ?" for column in self._key)
-        sets = ", ".join(f"{column} = ?" for column in names)
-        return f"UPDATE {self.name} SET {sets} WHERE {where}", [*values, *self._key_of(row)]  # noqa: S608
-
-    def _key_of(self, row: Sequence[Any]) -> tuple[Any, ...]:
-        return tuple(row[: len(self._key)])
+    def _update(self, key: _Key, row: tuple[Any, ...]) -> Statement:
+        changed = _CHANGEABLE.get(self.name, self._others)
+        values = dict(zip(self._others, row, strict=True))
+        sets = ", ".join(f"{column} = ?" for column in changed)
+        args = (*(values[column] for column in changed), *key)
+        return f"UPDATE {self.name} SET {sets} WHERE {self._where}", args  # noqa: S608
 
 
 def _columns(database: Database, table: str) -> list[str]:
@@ -262,11 +246,3 @@ def _columns(database: Database, table: str) -> list[str]:
     else:
         sql = "SELECT name FROM pragma_table_info(?) ORDER BY cid"
     return [row[0] for row in database.all(sql, (table,))]
-
-
-def _marks(values: Sequence[object]) -> str:
-    return ", ".join("?" * len(values))
-
-
-def _plain(row: Sequence[Any]) -> tuple[Any, ...]:
-    return tuple(bytes(value) if isinstance(value, memoryview) else value for value in row)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from connector.clock import from_timestamp
-from connector.store.database import Database, Execute
+from connector.store.database import Database, marks
 
-__all__ = ["WatchCursor", "WatchRecords", "WatchedCase", "delete_cursors", "marks"]
+__all__ = ["CURSOR_TABLES", "WatchCursor", "WatchRecords", "WatchedCase"]
 
-_TABLES = ("ormco_watches", "ormco_watched_cases", "ormco_watch_claims")
+CURSOR_TABLES = ("ormco_watches", "ormco_watched_cases", "ormco_watch_claims")
 _CASE_COLUMNS = ("case_id", "version", "state", "state_flag", "designs", "standing", "content")
 _CHUNK = 400
 _PORTION = 5000
@@ -53,11 +53,7 @@ class WatchedCase:
 
 
 class WatchRecords:
-    """Cursors, and the cases that were delivered; each watch of its own name has its own.
-
-    Args:
-        db: where they are kept.
-    """
+    """Cursors, and the cases that were delivered; each watch of its own name has its own."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -127,18 +123,7 @@ class WatchRecords:
         self._db.apply(
             [
                 (f"DELETE FROM {table} WHERE watch = ?{condition}", (watch, *args))  # noqa: S608
-                for table in _TABLES
+                for table in CURSOR_TABLES
                 for condition, args in which
             ]
         )
-
-
-def delete_cursors(execute: Execute, practice_id: str) -> None:
-    """Forget everything that any watch keeps of a practice, inside the caller's transaction."""
-    for table in _TABLES:
-        execute(f"DELETE FROM {table} WHERE practice_id = ?", (practice_id,))  # noqa: S608
-
-
-def marks(values: Sequence[object]) -> str:
-    """Return a parameter mark for each value of an IN list."""
-    return ", ".join("?" * len(values))

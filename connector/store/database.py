@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 from connector.clock import Clock
 from connector.errors import StoreDamagedError, StoreError
+from connector.store.dialects import Dialect
 
-__all__ = ["Cursor", "Database", "Dialect", "Execute", "NotUniqueError", "Statement", "another_store"]
+__all__ = [
+    "Cursor",
+    "Database",
+    "Execute",
+    "NotUniqueError",
+    "Statement",
+    "Transact",
+    "another_store",
+    "marks",
+]
 
 _T = TypeVar("_T")
 
@@ -33,42 +43,10 @@ class Cursor(Protocol):
 
 # Runs a statement with "?" for each parameter.
 Execute = Callable[[str, Sequence[object]], Cursor]
+# Runs work in a transaction.
+Transact = Callable[[Callable[[Execute], None]], None]
 # A statement and its parameters.
 Statement = tuple[str, Sequence[object]]
-
-
-class Dialect(NamedTuple):
-    """Where the two databases' SQL differs.
-
-    Attributes:
-        types: words of the schema that are filled in.
-        now: the database's time in seconds since 1970; the same within one statement.
-        for_update: what makes a SELECT inside a transaction keep its rows.
-        skip_locked: the same, leaving out rows that another transaction keeps.
-        in_index_order: statements by which the queries of a transaction read rows in the order of an index,
-            however few a database that has not counted them yet may take them for.
-        first_steps: statements that end the first migration: they keep the audit record from being changed.
-        grant_steps: statements that end the migration to one row per grant.
-        month_steps: statements that begin to keep the audit record by months, if the database gains by that.
-        drop_month: drops the oldest month that is pruned as a whole, and returns how many events it had; None
-            once there is none left.
-        state_steps: statements that begin to keep each connection's state in a table of its own, likewise.
-        states: the table to count connections in; it has at least state, due_at and failures.
-        concurrent_indexes: whether an index can be built while others write, outside of a transaction.
-    """
-
-    types: Mapping[str, str]
-    now: str
-    for_update: str
-    skip_locked: str
-    in_index_order: Sequence[str]
-    first_steps: Sequence[str]
-    grant_steps: Sequence[str]
-    month_steps: Sequence[str]
-    drop_month: str
-    state_steps: Sequence[str]
-    states: str
-    concurrent_indexes: bool
 
 
 class Database(Protocol):
@@ -80,12 +58,12 @@ class Database(Protocol):
     Attributes:
         dialect: how the database says it.
         clock: the time of this process.
-        store_id: the store's own id, once it is known: another one in its place is an error from then on.
+        store_id: the store's own id once it was opened; another one in its place is an error from then on.
     """
 
     dialect: Dialect
     clock: Clock
-    store_id: str | None
+    store_id: str
 
     def exists(self) -> bool:
         """Return whether there is a store; never makes one."""
@@ -141,3 +119,8 @@ def another_store(store_id: str | None, where: str) -> StoreDamagedError:
         hint="In PostgreSQL a schema that comes first on the search path may hide it: look at search_path, "
         "and remove the other tables.",
     )
+
+
+def marks(values: Sequence[object]) -> str:
+    """Return a parameter mark for each value of an IN list."""
+    return ", ".join("?" * len(values))

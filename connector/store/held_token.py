@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from connector.errors import SettingError
 from connector.store.database import Database
-from connector.store.sealing import associated_data, is_first_version
+from connector.store.sealed_columns import TABLE, Bound, sealed_data
+from connector.store.sealing import is_first_version
 from connector.store.store_keys import StoreKeys
-
-if TYPE_CHECKING:
-    from connector.store.row import Row
 
 __all__ = [
     "ASSUMED_LIFETIME",
@@ -18,17 +17,14 @@ __all__ = [
     "LATEST",
     "LIVE",
     "LONGEST_PRACTICE_ID",
-    "TABLE",
-    "Bound",
     "HeldToken",
+    "check_practice_id",
     "is_practice_id",
     "lasts",
     "read_held",
-    "sealed_data",
     "valid_until",
 ]
 
-TABLE = "ormco_connections"
 LIVE = "live"
 
 LONGEST_PRACTICE_ID = 200
@@ -71,23 +67,6 @@ class HeldToken(NamedTuple):
         return left > min_ttl >= 0.0 or lasts(left, self.lifetime, min_ttl)
 
 
-class Bound(NamedTuple):
-    """What a sealed value of a row is bound to, besides its store and column.
-
-    The account's address and name are bound by `policy_sealed` alone: they are what a person is shown who has
-    to confirm the account.
-    """
-
-    practice_id: str
-    slot: str
-    generation: int
-    state: str
-    account_id: str | None
-    provider: str
-    account_email: str | None = None
-    account_name: str | None = None
-
-
 def read_held(
     database: Database, keys: StoreKeys, practice_id: str, *, timeout: float | None = None
 ) -> HeldToken | None:
@@ -113,7 +92,7 @@ def read_held(
     if until <= now:
         return None
     bound = Bound(practice_id, slot, generation, state, account_id, provider)
-    value = keys.open(sealed, sealed_data(keys.store_id, bound, "access_sealed"), row=practice_id)
+    value = keys.open(sealed, sealed_data(database.store_id, bound, "access_sealed"), row=practice_id)
     return HeldToken(value, generation, refreshed_at, until, now)
 
 
@@ -130,6 +109,19 @@ def lasts(left: float, lifetime: float, min_ttl: float) -> bool:
     return left > min(max(min_ttl, 0.0), lifetime / 2)
 
 
+def check_practice_id(practice_id: str) -> None:
+    """Refuse what cannot be a practice's id.
+
+    Raises:
+        connector.errors.SettingError: if it is empty, very long, not printable, or has white space around it.
+    """
+    if not is_practice_id(practice_id) or practice_id.strip() != practice_id:
+        raise SettingError(
+            "that is not a practice id",
+            hint=f"Use up to {LONGEST_PRACTICE_ID} visible characters, such as practice-42.",
+        )
+
+
 def is_practice_id(practice_id: str) -> bool:
     """Return whether a text can be a practice's id."""
     return (
@@ -137,27 +129,6 @@ def is_practice_id(practice_id: str) -> bool:
         and practice_id.isprintable()
         and 0 < len(practice_id) <= LONGEST_PRACTICE_ID
     )
-
-
-def sealed_data(store_id: str, bound: Row | Bound, column: str) -> bytes:
-    """Return what a sealed column of a row is bound to."""
-    # What `associated_data` makes of them, written out: it is made for each token that is read.
-    practice_id, slot, generation = bound.practice_id, bound.slot, str(bound.generation)
-    state, account_id, provider = bound.state, bound.account_id, bound.provider
-    account = "-" if account_id is None else f"{len(account_id)}:{account_id}"
-    facts = (
-        f"{len(practice_id)}:{practice_id}{len(slot)}:{slot}{len(generation)}:{generation}"
-        f"{len(state)}:{state}{account}{len(provider)}:{provider}"
-    )
-    data = _place(store_id, column) + facts.encode("utf-8", "surrogatepass")
-    if column == "policy_sealed" and account_id is not None:
-        data += associated_data(bound.account_email, bound.account_name)
-    return data
-
-
-@lru_cache
-def _place(store_id: str, column: str) -> bytes:
-    return associated_data(store_id, TABLE, column)
 
 
 @lru_cache

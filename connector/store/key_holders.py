@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 
 from connector.errors import SealingKeyError, StoreError
-from connector.store.database import Database
+from connector.store.database import Database, marks
 from connector.store.process import this_server
 from connector.store.sealing import KeyRing
 
-__all__ = ["KeyHolders"]
+__all__ = ["note_keys", "require_holders"]
 
 # A server that has not used its keys for so long is taken to be gone.
 _GONE_AFTER = 86_400.0
@@ -20,60 +20,49 @@ _ORDER = (
 )
 
 
-class KeyHolders:
-    """The keys that each server was last started with, where they come from ORMCO_STORE_KEYS.
+def note_keys(database: Database, ring: KeyRing) -> None:
+    """Note which keys this server has; a store that cannot be written to keeps nobody from reading."""
+    with suppress(StoreError):  # another process may be in the middle of an upgrade that makes the table
+        _note(database, ring)
 
-    Args:
-        database: where they are noted.
+
+def _note(database: Database, ring: KeyRing) -> None:
+    server, now = this_server(), database.dialect.now
+    noted = database.all(
+        f"SELECT key_id FROM ormco_key_holders WHERE server = ? AND seen_at > {now} - ? ORDER BY key_id",  # noqa: S608
+        (server, _NOTED_EVERY),
+    )
+    if [row[0] for row in noted] == sorted(ring.ids):
+        return
+    forget = f"DELETE FROM ormco_key_holders WHERE server = ? AND key_id NOT IN ({marks(ring.ids)})"  # noqa: S608
+    note = (
+        f"INSERT INTO ormco_key_holders (server, key_id, was_behind, seen_at) VALUES (?, ?, ?, {now}) "  # noqa: S608
+        "ON CONFLICT (server, key_id) DO UPDATE SET seen_at = excluded.seen_at, was_behind = "
+        "CASE WHEN excluded.was_behind = 1 THEN 1 ELSE ormco_key_holders.was_behind END"
+    )
+    notes = [(note, (server, name, int(place > 0))) for place, name in enumerate(ring.ids)]
+    database.apply([(forget, (server, *ring.ids)), *notes])
+
+
+def require_holders(database: Database, key_id: str) -> None:
+    """Make sure that every server can open what a key seals.
+
+    Raises:
+        connector.errors.SealingKeyError: if one may not.
     """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def record(self, ring: KeyRing) -> None:
-        """Note which keys this server has; a store that cannot be written to keeps nobody from reading."""
-        with suppress(StoreError):  # another process may be in the middle of an upgrade that makes the table
-            self._record(ring)
-
-    def _record(self, ring: KeyRing) -> None:
-        server, now = this_server(), self._database.dialect.now
-        noted = self._database.all(
-            f"SELECT key_id FROM ormco_key_holders WHERE server = ? AND seen_at > {now} - ? "  # noqa: S608
-            "ORDER BY key_id",
-            (server, _NOTED_EVERY),
+    behind = "SELECT 1 FROM ormco_key_holders WHERE key_id = ? AND was_behind = 1"
+    if database.one(behind, (key_id,)) is None:
+        raise SealingKeyError(
+            f"the new key {key_id} was put first before any server had it behind the first", hint=_ORDER
         )
-        if [row[0] for row in noted] == sorted(ring.ids):
-            return
-        marks = ", ".join("?" for _ in ring.ids)
-        forget = f"DELETE FROM ormco_key_holders WHERE server = ? AND key_id NOT IN ({marks})"  # noqa: S608
-        note = (
-            f"INSERT INTO ormco_key_holders (server, key_id, was_behind, seen_at) VALUES (?, ?, ?, {now}) "  # noqa: S608
-            "ON CONFLICT (server, key_id) DO UPDATE SET seen_at = excluded.seen_at, was_behind = "
-            "CASE WHEN excluded.was_behind = 1 THEN 1 ELSE ormco_key_holders.was_behind END"
+    lacking = database.all(
+        f"SELECT server FROM ormco_key_holders WHERE seen_at > {database.dialect.now} - ? AND server <> ? "  # noqa: S608
+        "GROUP BY server HAVING MAX(CASE WHEN key_id = ? THEN 1 ELSE 0 END) = 0 ORDER BY server",
+        (_GONE_AFTER, this_server(), key_id),
+    )
+    if lacking:
+        names = ", ".join(str(row[0]) for row in lacking)
+        raise SealingKeyError(
+            f"the new key {key_id} is not known to {names}",
+            hint=f"{_ORDER} A server that is gone is left out 24 hours after its last use.",
         )
-        notes = [(note, (server, name, int(place > 0))) for place, name in enumerate(ring.ids)]
-        self._database.apply([(forget, (server, *ring.ids)), *notes])
-
-    def require(self, key_id: str) -> None:
-        """Make sure that every server can open what a key seals.
-
-        Raises:
-            connector.errors.SealingKeyError: if one may not.
-        """
-        now = self._database.dialect.now
-        behind = "SELECT 1 FROM ormco_key_holders WHERE key_id = ? AND was_behind = 1"
-        if self._database.one(behind, (key_id,)) is None:
-            raise SealingKeyError(
-                f"the new key {key_id} was put first before any server had it behind the first", hint=_ORDER
-            )
-        lacking = self._database.all(
-            f"SELECT server FROM ormco_key_holders WHERE seen_at > {now} - ? AND server <> ? "  # noqa: S608
-            "GROUP BY server HAVING MAX(CASE WHEN key_id = ? THEN 1 ELSE 0 END) = 0 ORDER BY server",
-            (_GONE_AFTER, this_server(), key_id),
-        )
-        if lacking:
-            names = ", ".join(str(row[0]) for row in lacking)
-            raise SealingKeyError(
-                f"the new key {key_id} is not known to {names}",
-                hint=f"{_ORDER} A server that is gone is left out 24 hours after its last use.",
-            )

@@ -12,12 +12,13 @@ import os
 import re
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 from connector.errors import SealingKeyError, StoreDamagedError
 from connector.own_files import create_own_file, platform_folder, read_own_file
-from connector.own_folders import check_own_folder, make_own_folder
+from connector.own_folders import check_own_folder, make_own_folder, sync_folder
 
 __all__ = [
     "ENVIRONMENT",
@@ -41,7 +42,7 @@ _T = TypeVar("_T")
 
 def new_key() -> str:
     """Return a fresh key as text, for ORMCO_STORE_KEYS."""
-    return _text(os.urandom(32))
+    return base64.b64encode(os.urandom(32)).decode()
 
 
 def parse_keys(text: str, *, origin: str) -> list[bytes]:
@@ -55,16 +56,9 @@ def parse_keys(text: str, *, origin: str) -> list[bytes]:
         connector.errors.SealingKeyError: if there is none, or one is malformed.
     """
     words = text.replace(",", " ").split()
-    keys = [_key(word) for word in words]
-    for number, key in enumerate(keys, 1):
-        if key is None:
-            raise SealingKeyError(
-                f"key {number} of {len(keys)} in {origin} is not 32 bytes in base64",
-                hint=_FORM,
-            )
-    if not keys:
+    if not words:
         raise SealingKeyError(f"there is no key in {origin}", hint=_FORM)
-    return [key for key in keys if key is not None]
+    return [_key(word, f"key {number} of {len(words)} in {origin}") for number, word in enumerate(words, 1)]
 
 
 def key_file(store_id: str) -> Path:
@@ -96,7 +90,7 @@ def remove_key_file(store_id: str) -> None:
     """Remove the key file of a store that has its keys elsewhere by now."""
     path = key_file(store_id)
     path.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def make_key(store_id: str) -> str:
@@ -105,10 +99,7 @@ def make_key(store_id: str) -> str:
     A key that is there for this store stays: a store that says that it has none yet was written to by hand.
 
     Returns:
-        The source, as `load_keys` takes it.
-
-    Raises:
-        connector.errors.SealingKeyError: if it can be kept in neither.
+        Its source.
     """
     if has_key_file(store_id):
         return FILE
@@ -119,11 +110,7 @@ def make_key(store_id: str) -> str:
 
 
 def load_keys(source: str, store_id: str) -> list[bytes]:
-    """Fetch a store's keys from the source that is recorded in it.
-
-    Args:
-        source: `KEYRING` or `FILE`.
-        store_id: the store's own id.
+    """Fetch a store's keys from the source that is recorded in it, `KEYRING` or `FILE`.
 
     Raises:
         connector.errors.SealingKeyError: if the source is not available; never a reason for a new key.
@@ -146,36 +133,24 @@ def load_keys(source: str, store_id: str) -> list[bytes]:
 
 
 def save_keys(source: str, store_id: str, keys: Sequence[bytes]) -> None:
-    """Put a store's keys into the source that is recorded in it, in place of those that are there.
-
-    Raises:
-        connector.errors.SealingKeyError: if they could not be kept.
-    """
-    text = ",".join(_text(key) for key in keys)
-    if source == KEYRING:
-        if not _keep_in_keyring(store_id, text, replace=True):
-            raise _keyring_is_silent()
-        return
-    path = key_file(store_id)
-    scratch = _scratch(path, text)
-    os.replace(scratch, path)
-    for left in path.parent.glob(f".{path.name}.*"):  # by a process that was killed; it may hold older keys
-        left.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    """Put a store's keys into the source that is recorded in it, in place of those that are there."""
+    text = ",".join(base64.b64encode(key).decode() for key in keys)
+    if source != KEYRING:
+        path = key_file(store_id)
+        os.replace(_scratch(path, text), path)
+        for left in path.parent.glob(f".{path.name}.*"):  # by a killed process; it may hold older keys
+            left.unlink(missing_ok=True)
+        sync_folder(path.parent)
+    elif not _keep_in_keyring(store_id, text, replace=True):
+        raise _keyring_is_silent()
 
 
-def _key(word: str) -> bytes | None:
-    try:
-        key = base64.b64decode(
-            word.translate({ord("-"): "+", ord("_"): "/"}) + "=" * (-len(word) % 4), validate=True
-        )
-    except (binascii.Error, ValueError):
-        return None
-    return key if len(key) == 32 else None
-
-
-def _text(key: bytes) -> str:
-    return base64.b64encode(key).decode("ascii")
+def _key(word: str, what: str) -> bytes:
+    standard = word.translate({ord("-"): "+", ord("_"): "/"}) + "=" * (-len(word) % 4)
+    with suppress(binascii.Error, ValueError):
+        if len(key := base64.b64decode(standard, validate=True)) == 32:
+            return key
+    raise SealingKeyError(f"{what} is not 32 bytes in base64", hint=_FORM)
 
 
 def _keep_in_keyring(store_id: str, text: str, *, replace: bool) -> bool:
@@ -195,7 +170,7 @@ def _keep_in_keyring(store_id: str, text: str, *, replace: bool) -> bool:
 
 
 def _from_keyring(store_id: str) -> str:
-    def fetch() -> str | None:
+    def fetch() -> str:
         import keyring
 
         return keyring.get_password(_SERVICE, store_id) or ""
@@ -217,10 +192,8 @@ def _within(seconds: float, work: Callable[[], _T]) -> _T | None:
     results: list[_T] = []
 
     def run() -> None:
-        try:
+        with suppress(Exception):  # backends raise what they like
             results.append(work())
-        except Exception:  # backends raise what they like
-            return
 
     thread = threading.Thread(target=run, daemon=True, name="ormco-keyring")
     thread.start()
@@ -248,7 +221,7 @@ def _create(path: Path, text: str) -> None:
             os.rename(scratch, path)
     finally:
         scratch.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _scratch(path: Path, text: str) -> Path:
@@ -265,16 +238,6 @@ def _scratch(path: Path, text: str) -> Path:
             hint="Set ORMCO_STORE_KEYS, or make the folder writable.",
         ) from None
     return scratch
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _reason(exc: Exception) -> str:

@@ -11,9 +11,10 @@ from itertools import chain, groupby, islice
 from connector.clock import Clock, from_timestamp
 from connector.connection import Connection, ConnectionState
 from connector.errors import StoreDamagedError
-from connector.store.database import Database
+from connector.store.database import Database, marks
 from connector.store.practice_names import PracticeNames
-from connector.store.row import COLUMNS, LONGEST_BACKOFF, TABLE, Row, Rows
+from connector.store.row import COLUMNS, LONGEST_BACKOFF, Row, Rows
+from connector.store.sealed_columns import TABLE
 
 __all__ = ["DueGrant", "Overview", "StoreSummary", "shown"]
 
@@ -57,12 +58,7 @@ class DueGrant:
 
 
 class Overview:
-    """Reads all connections.
-
-    Args:
-        database: where they are.
-        clock: the time.
-    """
+    """Reads all connections."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -92,8 +88,7 @@ class Overview:
         later = set(needing)
         rest = (practice_id for practice_id in chain([one], matches) if practice_id not in later)
         found = list(islice(chain(self._names.among(needing, text), rest), limit))
-        marks = ", ".join("?" * len(found))
-        sql = f"{self._select} WHERE practice_id IN ({marks}) ORDER BY practice_id, slot"
+        sql = f"{self._select} WHERE practice_id IN ({marks(found)}) ORDER BY practice_id, slot"
         rows = self._database.all(sql, found)
         places = {practice_id: place for place, practice_id in enumerate(found)}
         connections = map(shown, _by_practice(Row(*values) for values in rows))

@@ -17,18 +17,9 @@ from psycopg_pool import ConnectionPool
 
 from connector.clock import Clock, Deadline
 from connector.errors import StoreError
-from connector.store.database import Dialect, Execute, Statement, another_store
-from connector.store.postgres_months import DROP_MONTH, MONTH_STEPS
-from connector.store.postgres_sessions import (
-    NO_SESSION,
-    address,
-    connect,
-    is_final,
-    open_pool,
-    session,
-    translate,
-)
-from connector.store.postgres_states import STATE_STEPS, STATES
+from connector.store import postgres_sessions as sessions
+from connector.store.database import Execute, Statement, another_store
+from connector.store.dialects import POSTGRES
 from connector.store.process import after_fork
 from connector.store.schema import is_current, migrate
 
@@ -43,54 +34,6 @@ _PREPARE_AFTER = 2
 _REAL = Clock()  # a server takes its time, whatever the time of day is said to be
 _MIGRATION_LOCK = 0x6F726D636F  # an advisory lock of the transaction that migrates, not of a session
 
-_APPEND_ONLY = "BEGIN RAISE EXCEPTION 'the audit record is append-only'; END"
-_DIALECT = Dialect(
-    types={
-        "key": 'TEXT COLLATE "C"',
-        "blob": "BYTEA",
-        "real": "DOUBLE PRECISION",
-        "unique_nonce": "UNIQUE",
-        "event_position": "id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, sequence BIGINT UNIQUE",
-        # Room in each page for the next version of its rows: a refresh then touches no index (HOT).
-        "row_space": " WITH (fillfactor = 60)",
-    },
-    now="date_part('epoch', statement_timestamp())",
-    for_update=" FOR UPDATE",
-    skip_locked=" FOR UPDATE SKIP LOCKED",
-    in_index_order=("SET LOCAL enable_sort = off",),
-    first_steps=(
-        "CREATE INDEX ormco_events_unsettled ON ormco_events (id) WHERE sequence IS NULL",
-        f"CREATE FUNCTION ormco_append_only() RETURNS trigger LANGUAGE plpgsql AS $${_APPEND_ONLY}$$",
-        "CREATE TRIGGER ormco_events_stay BEFORE DELETE ON ormco_events "
-        "FOR EACH ROW EXECUTE FUNCTION ormco_append_only()",
-        "CREATE TRIGGER ormco_events_unchanged BEFORE UPDATE OF id, nonce, at, kind, outcome, practice_id, "
-        "actor, state ON ormco_events FOR EACH ROW EXECUTE FUNCTION ormco_append_only()",
-        "CREATE TRIGGER ormco_events_in_order BEFORE UPDATE OF sequence ON ormco_events "
-        "FOR EACH ROW WHEN (OLD.sequence IS NOT NULL) EXECUTE FUNCTION ormco_append_only()",
-    ),
-    grant_steps=(
-        "UPDATE ormco_events SET sequence = placed.sequence FROM (SELECT id, row_number() OVER (ORDER BY id) "
-        "+ (SELECT last FROM ormco_event_counter) AS sequence FROM ormco_events WHERE sequence IS NULL) "
-        "AS placed WHERE ormco_events.id = placed.id",
-        "UPDATE ormco_event_counter SET last = "
-        "COALESCE((SELECT MAX(sequence) FROM ormco_events), ormco_event_counter.last)",
-        "DROP INDEX ormco_events_unsettled",
-        "ALTER TABLE ormco_events ALTER COLUMN sequence SET NOT NULL",
-        "ALTER TABLE ormco_event_counter SET (fillfactor = 10)",
-        "DROP TRIGGER ormco_events_stay ON ormco_events",
-        "CREATE FUNCTION ormco_not_pruned() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN "
-        "IF OLD.at < (SELECT pruned_before FROM ormco_event_counter) THEN RETURN OLD; END IF; "
-        "RAISE EXCEPTION 'the audit record is append-only'; END$$",
-        "CREATE TRIGGER ormco_events_stay BEFORE DELETE ON ormco_events "
-        "FOR EACH ROW EXECUTE FUNCTION ormco_not_pruned()",
-    ),
-    month_steps=MONTH_STEPS,
-    drop_month=DROP_MONTH,
-    state_steps=STATE_STEPS,
-    states=STATES,
-    concurrent_indexes=True,
-)
-
 
 class PostgresDatabase:
     """Rows in a PostgreSQL database.
@@ -101,17 +44,17 @@ class PostgresDatabase:
         patience: seconds after which a call gives up.
     """
 
-    dialect = _DIALECT
+    dialect = POSTGRES
 
     def __init__(self, url: str, *, clock: Clock, patience: float | None = None) -> None:
         self._url = url
         self.clock: Clock = clock
         self._patience = _CALL_SECONDS if patience is None else patience
-        self.store_id: str | None = None
+        self.store_id = ""
         self._refusal: StoreError | None = None
         self._must_ask_for_sync = False
         self._start()
-        after_fork(self._start_in_child)
+        after_fork(self)
 
     def _start(self) -> None:
         self._pool: ConnectionPool[Any] | None = None
@@ -133,7 +76,7 @@ class PostgresDatabase:
             if self._pool is None:
                 # On a session of its own, whose errors say what is wrong.
                 self._retried(self._prepare, _REAL.deadline(self._patience), 0.05)
-                self._pool = open_pool(
+                self._pool = sessions.open_pool(
                     self._url, largest=_LARGEST_POOL, check=self._check_session, connect=_CONNECT_SECONDS
                 )
             return self._pool
@@ -197,7 +140,7 @@ class PostgresDatabase:
             pooled = {} if rows[0][1] == db.info.backend_pid else {"pooler": "yes"}
             return {"server_version": rows[0][0], **pooled}
 
-        return {"database": "PostgreSQL", "path": address(self._url), **self._run(ask)}
+        return {"database": "PostgreSQL", "path": sessions.address(self._url), **self._run(ask)}
 
     def close(self) -> None:
         """Close the pool; the next call opens it again."""
@@ -205,7 +148,7 @@ class PostgresDatabase:
         if pool is not None:
             pool.close(timeout=1.0)
 
-    def _start_in_child(self) -> None:
+    def start_in_child(self) -> None:
         """Start anew; closing the parent's sessions in a forked child would end them for both."""
         _LEFT_TO_THE_PARENT.append(self._pool)
         self._start()
@@ -215,7 +158,7 @@ class PostgresDatabase:
         deadline = _REAL.deadline(self._patience if timeout is None else timeout)
 
         def attempt() -> _T:
-            with session(self._opened(), deadline) as db:
+            with sessions.session(self._opened(), deadline) as db:
                 return work(db)
 
         return self._retried(attempt, deadline, 0.0)
@@ -225,9 +168,9 @@ class PostgresDatabase:
             try:
                 return attempt()
             except psycopg.Error as exc:
-                if self._refusal is not None and isinstance(exc, NO_SESSION):
+                if self._refusal is not None and isinstance(exc, sessions.NO_SESSION):
                     raise self._refusal from None
-                error, is_over = translate(exc, self._url), is_final(exc)
+                error, is_over = sessions.translate(exc, self._url), sessions.is_final(exc)
             # Raised here, so that no frame of the driver's, which knows the password, hangs on it.
             if is_over or not deadline.pause(pause):
                 raise error
@@ -235,7 +178,7 @@ class PostgresDatabase:
 
     def _prepare(self) -> None:
         """Bring the schema up to date."""
-        with closing(connect(self._url, _CONNECT_SECONDS)) as db:
+        with closing(sessions.connect(self._url, _CONNECT_SECONDS)) as db:
             self._migrate(db)
             self._check_session(db)
 
@@ -260,7 +203,7 @@ class PostgresDatabase:
         A schema that comes first on the search path may hide it behind another store of the same tables.
         """
         sql = b"SELECT store_id, current_setting('synchronous_commit'), pg_backend_pid() FROM ormco_store"
-        store_id, sync, pid = db.execute(sql).fetchone() or (None, "on", 0)
+        store_id, sync, pid = db.execute(sql).fetchone() or ("", "on", 0)
         # A prepared statement belongs to one session of the server. A pooler that shares those sessions has
         # process ids of its own for its clients, because cancelling has to go through it.
         db.prepare_threshold = _PREPARE_AFTER if pid == db.info.backend_pid else None
@@ -268,7 +211,7 @@ class PostgresDatabase:
         self._must_ask_for_sync = sync == "off"
         self.store_id = self.store_id or store_id
         if store_id != self.store_id:
-            self._refusal = another_store(self.store_id, address(self._url))
+            self._refusal = another_store(self.store_id, sessions.address(self._url))
             raise self._refusal
 
 

@@ -1,8 +1,9 @@
 """State and due time of each connection on PostgreSQL, apart from its row, for whoever counts them.
 
 A count reads all rows. Those of `ormco_connections` are 1.5 KB each with their sealed tokens, too short for
-PostgreSQL to keep the tokens elsewhere, and no index can have what each refresh changes (see `m010_due`). The
-table here is a twentieth of that. Triggers keep it, so that an earlier release keeps it as well.
+PostgreSQL to keep the tokens elsewhere, and no index can have what each refresh changes (see
+`add_due_index`). The table here is a twentieth of that. Triggers keep it, so that an earlier release keeps it
+as well.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ from typing import Any
 from unicodedata import normalize
 
 from connector.clock import Clock
-from connector.store.database import Database
-from connector.store.row import TABLE
+from connector.store.database import Database, marks
+from connector.store.sealed_columns import TABLE
 
 __all__ = ["PracticeNames"]
 
@@ -25,10 +25,6 @@ class PracticeNames:
     """The practice ids, account addresses and names of a store.
 
     Each event of the audit record names its practice; only those that have one since are read again.
-
-    Args:
-        database: where they are.
-        clock: the time.
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
@@ -82,8 +78,8 @@ class PracticeNames:
         return changed if len(changed) < _READ_ALONE else None
 
     def _read_again(self, names: Mapping[str, str], changed: Sequence[str]) -> dict[str, str]:
-        marks = ", ".join("?" * len(changed)) or "NULL"
-        found = self._database.all(f"SELECT {_COLUMNS} FROM {TABLE} WHERE practice_id IN ({marks})", changed)  # noqa: S608
+        sql = f"SELECT {_COLUMNS} FROM {TABLE} WHERE practice_id IN ({marks(changed) or 'NULL'})"  # noqa: S608
+        found = self._database.all(sql, changed)
         return {key: name for key, name in names.items() if key not in changed} | _read(found)
 
 

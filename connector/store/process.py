@@ -1,4 +1,4 @@
-"""Who holds something, and whether that process is still there."""
+"""Who holds something, and whether that process is still there; what one process at a time may do."""
 
 from __future__ import annotations
 
@@ -6,18 +6,47 @@ import os
 import platform
 import re
 import weakref
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 
-__all__ = ["after_fork", "claim_name", "is_gone", "this_process", "this_server"]
+from connector.errors import StoreLockedError
+from connector.store.database import Database, Execute
+from connector.store.dialects import Dialect
 
-_AFTER_FORK: set[weakref.WeakMethod[Callable[[], None]]] = set()
+__all__ = [
+    "after_fork",
+    "claim_name",
+    "end_lease",
+    "hold_lease",
+    "is_gone",
+    "new_mark",
+    "take_lease",
+    "this_process",
+    "this_server",
+]
+
+
+class Startable(Protocol):
+    """Something whose locks and handles a forked child must not share."""
+
+    def start_in_child(self) -> None:
+        """Start anew in a forked child."""
+
+
+_AFTER_FORK: weakref.WeakSet[Startable] = weakref.WeakSet()
 
 
 def this_process() -> str:
     """Return this process's name in the store: host, process id, and what tells it from its successors."""
     return _named(os.getpid())
+
+
+def new_mark() -> int:
+    """Return a number by which a write recognises itself."""
+    return (int.from_bytes(os.urandom(8)) >> 2) + 1
 
 
 def claim_name() -> str:
@@ -47,9 +76,52 @@ def is_gone(owner: str) -> bool:
     return present is not None and (present == "dead" or started not in ("-", present))
 
 
-def after_fork(method: Callable[[], None]) -> None:
-    """Have a method called in each forked child, for as long as its object is there."""
-    _AFTER_FORK.add(weakref.WeakMethod(method, _AFTER_FORK.discard))
+@contextmanager
+def hold_lease(database: Database, name: str, seconds: float) -> Iterator[None]:
+    """Do what one process at a time may do.
+
+    Args:
+        database: where the lease is kept.
+        name: of what is done.
+        seconds: until others may do it, if this process does not say that it is done.
+
+    Raises:
+        connector.errors.StoreLockedError: if another process has the lease.
+    """
+    owner = claim_name()
+    if not database.transact(lambda run: take_lease(run, database.dialect, name, owner, seconds)):
+        raise StoreLockedError(
+            f"another process is at it already: {name}", hint="Wait until it is done, then try again."
+        )
+    try:
+        yield
+    finally:
+        database.transact(lambda run: end_lease(run, name, owner))
+
+
+def take_lease(execute: Execute, dialect: Dialect, name: str, owner: str, seconds: float) -> bool:
+    """Take a lease if nobody has it; return whether this owner has it now."""
+    holder = "SELECT owner FROM ormco_leases WHERE name = ?"
+    for (other,) in execute(holder, (name,)).fetchall():
+        if is_gone(other):
+            end_lease(execute, name, other)
+    execute(
+        f"INSERT INTO ormco_leases (name, owner, until) VALUES (?, ?, {dialect.now} + ?) "  # noqa: S608
+        "ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until "
+        f"WHERE ormco_leases.until < {dialect.now}",
+        (name, owner, seconds),
+    )
+    return [tuple(row) for row in execute(holder, (name,)).fetchall()] == [(owner,)]
+
+
+def end_lease(execute: Execute, name: str, owner: str) -> None:
+    """End a lease of an owner, if it has it."""
+    execute("DELETE FROM ormco_leases WHERE name = ? AND owner = ?", (name, owner))
+
+
+def after_fork(one: Startable) -> None:
+    """Have something start anew in each forked child, for as long as it is there."""
+    _AFTER_FORK.add(one)
 
 
 @lru_cache(maxsize=2)
@@ -85,11 +157,10 @@ def _read(path: str) -> str:
         return ""
 
 
-def _call_after_fork() -> None:
-    for reference in list(_AFTER_FORK):
-        if method := reference():
-            method()
+def _start_in_child() -> None:
+    for one in list(_AFTER_FORK):
+        one.start_in_child()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_call_after_fork)
+    os.register_at_fork(after_in_child=_start_in_child)

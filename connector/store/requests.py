@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -11,9 +12,9 @@ from typing import Any
 from connector.errors import StoreDamagedError
 from connector.oauth.authorization_request import AuthorizationRequest
 from connector.redirect.code import canonical_code
-from connector.store.database import Database, Execute
-from connector.store.row import new_mark
-from connector.store.sealing import KeyRing, associated_data, first_associated_data, is_first_version
+from connector.store.database import Database
+from connector.store.process import new_mark
+from connector.store.sealing import associated_data, is_first_version
 from connector.store.store_keys import StoreKeys
 
 __all__ = ["REQUESTS_TABLE", "RequestRecords", "request_data"]
@@ -25,12 +26,7 @@ _CODE_SECONDS = 7 * 86400.0
 
 
 class RequestRecords:
-    """What single use rests on.
-
-    Args:
-        database: where they are kept.
-        keys: what they are sealed with.
-    """
+    """What single use rests on."""
 
     def __init__(self, database: Database, keys: StoreKeys) -> None:
         self._database = database
@@ -40,35 +36,24 @@ class RequestRecords:
         """Keep a request until it is taken; sweep those that have long been dead."""
         digest, now = _digest(request.state), self._database.clock.time()
         text = json.dumps({**asdict(request), "created_at": request.created_at.isoformat()})
-        sealed = self._keys.ring().seal(text, request_data(self._keys.store_id, digest))
+        sealed = self._keys.ring().seal(text, request_data(self._database.store_id, digest))
         del text  # it holds the state, and reporters collect local variables
-        self._database.apply(
-            [
-                (
-                    "INSERT INTO ormco_requests (state_digest, practice_id, expires_at, sealed) "
-                    "VALUES (?, ?, ?, ?) ON CONFLICT (state_digest) DO NOTHING",
-                    (digest, request.practice_id, request.expires_at.timestamp(), sealed),
-                ),
-                ("DELETE FROM ormco_requests WHERE expires_at < ?", (now - _KEPT_SECONDS,)),
-            ]
+        put = (
+            "INSERT INTO ormco_requests (state_digest, practice_id, expires_at, sealed) "
+            "VALUES (?, ?, ?, ?) ON CONFLICT (state_digest) DO NOTHING"
         )
+        values = (digest, request.practice_id, request.expires_at.timestamp(), sealed)
+        sweep = "DELETE FROM ormco_requests WHERE expires_at < ?", (now - _KEPT_SECONDS,)
+        self._database.apply([(put, values), sweep])
 
     def find(self, state: str) -> AuthorizationRequest | None:
         """Return the request with this state, even when it is dead, unless it was taken."""
-        digest = _digest(state)
-        row = self._database.one(
-            "SELECT sealed FROM ormco_requests WHERE state_digest = ? AND taken_by IS NULL", (digest,)
-        )
-        return None if row is None else self._opened(digest, row[0])
+        return next(self._read("state_digest = ? AND taken_by IS NULL", _digest(state)), None)
 
     def open_for(self, practice_id: str) -> list[AuthorizationRequest]:
         """Return the requests of a practice that still wait for their answer, the newest first."""
-        rows = self._database.all(
-            "SELECT state_digest, sealed FROM ormco_requests WHERE practice_id = ? AND taken_by IS NULL "
-            "AND expires_at > ? ORDER BY expires_at DESC",
-            (practice_id, self._database.clock.time()),
-        )
-        return [self._opened(digest, sealed) for digest, sealed in rows]
+        now = self._database.clock.time()
+        return list(self._read("practice_id = ? AND taken_by IS NULL AND expires_at > ?", practice_id, now))
 
     def answered(
         self, *, state: str | None, practice_id: str | None, binding: str | None
@@ -80,20 +65,8 @@ class RequestRecords:
             practice_id: whose it has to be; None: anybody's.
             binding: digest of the session secret.
         """
-        if state is not None:
-            rows = self._database.all(
-                "SELECT state_digest, sealed FROM ormco_requests WHERE state_digest = ? "
-                "AND taken_by IS NOT NULL",
-                (_digest(state),),
-            )
-        else:
-            rows = self._database.all(
-                "SELECT state_digest, sealed FROM ormco_requests WHERE practice_id = ? "
-                "AND taken_by IS NOT NULL ORDER BY expires_at DESC",
-                (practice_id,),
-            )
-        for digest, sealed in rows:
-            request = self._opened(digest, sealed)
+        column, value = ("practice_id", practice_id) if state is None else ("state_digest", _digest(state))
+        for request in self._read(f"{column} = ? AND taken_by IS NOT NULL", value):
             if practice_id in (None, request.practice_id) and request.binding == binding:
                 return request
         return None
@@ -111,16 +84,11 @@ class RequestRecords:
     def take(self, state: str) -> bool:
         """Use a request up; of several that try, one is told True."""
         digest, mark = _digest(state), new_mark()
-
-        def work(execute: Execute) -> bool:
-            execute(
-                "UPDATE ormco_requests SET taken_by = ? WHERE state_digest = ? AND taken_by IS NULL",
-                (mark, digest),
-            )
-            row = execute("SELECT taken_by FROM ormco_requests WHERE state_digest = ?", (digest,)).fetchone()
-            return row is not None and row[0] == mark
-
-        return self._database.transact(work)
+        take = "UPDATE ormco_requests SET taken_by = ? WHERE state_digest = ? AND taken_by IS NULL"
+        self._database.apply([(take, (mark, digest))])
+        # By its mark: a commit whose answer was lost is tried again, and changes nothing then.
+        by = "SELECT taken_by FROM ormco_requests WHERE state_digest = ?"
+        return bool(self._database.one(by, (digest,)) == (mark,))
 
     def spend_code(self, code: str) -> bool:
         """Record that a code is about to be sent; False if any process has recorded it before.
@@ -128,30 +96,24 @@ class RequestRecords:
         An equal code that is spelt otherwise is the same code.
         """
         digest, mark, now = _digest(canonical_code(code)), new_mark(), self._database.clock.time()
-
-        def work(execute: Execute) -> bool:
-            execute("DELETE FROM ormco_spent_codes WHERE spent_at < ?", (now - _CODE_SECONDS,))
-            execute(
-                "INSERT INTO ormco_spent_codes (digest, spent_at, spent_by) VALUES (?, ?, ?) "
-                "ON CONFLICT (digest) DO NOTHING",
-                (digest, now, mark),
-            )
-            row = execute("SELECT spent_by FROM ormco_spent_codes WHERE digest = ?", (digest,)).fetchone()
-            return bool(row[0] == mark)
-
-        return self._database.transact(work)
+        spend = (
+            "INSERT INTO ormco_spent_codes (digest, spent_at, spent_by) VALUES (?, ?, ?) "
+            "ON CONFLICT (digest) DO NOTHING"
+        )
+        sweep = "DELETE FROM ormco_spent_codes WHERE spent_at < ?", (now - _CODE_SECONDS,)
+        self._database.apply([sweep, (spend, (digest, now, mark))])
+        by = "SELECT spent_by FROM ormco_spent_codes WHERE digest = ?"
+        return bool(self._database.one(by, (digest,)) == (mark,))
 
     def give_back_code(self, code: str) -> None:
         """Record that a code was not sent after all, so that it can still be used."""
-        self._database.apply(
-            [("DELETE FROM ormco_spent_codes WHERE digest = ?", (_digest(canonical_code(code)),))]
-        )
+        sql = "DELETE FROM ormco_spent_codes WHERE digest = ?"
+        self._database.apply([(sql, (_digest(canonical_code(code)),))])
 
     def give_back(self, state: str) -> None:
         """Let a request that was taken be answered once more, because nothing was sent."""
-        self._database.apply(
-            [("UPDATE ormco_requests SET taken_by = NULL WHERE state_digest = ?", (_digest(state),))]
-        )
+        sql = "UPDATE ormco_requests SET taken_by = NULL WHERE state_digest = ?"
+        self._database.apply([(sql, (_digest(state),))])
 
     def returned_state(self, provider: str) -> bool:
         """Return whether a provider is known to return the state, because it has done so once."""
@@ -182,12 +144,20 @@ class RequestRecords:
         sql = insert + (outweighs if by_own_browser else "DO NOTHING")
         self._database.apply([(sql, (provider, self._database.clock.time() if returned else 0.0))])
 
-    def _opened(self, digest: str, sealed: bytes) -> AuthorizationRequest:
-        def read(ring: KeyRing) -> str:
-            return ring.open(sealed, self._data(digest, sealed), row="a request")
+    def _read(self, which: str, *args: object) -> Iterator[AuthorizationRequest]:
+        """Yield the requests of which a condition holds, the newest first."""
+        sql = f"SELECT state_digest, sealed FROM ormco_requests WHERE {which} ORDER BY expires_at DESC"  # noqa: S608
+        found = self._database.all(sql, args)
+        if any(is_first_version(sealed) for _, sealed in found):
+            self._keys.ring()  # whoever has the keys seals it anew before anything else
+            found = self._database.all(sql, args)
+        return (self._opened(digest, sealed) for digest, sealed in found)
 
+    def _opened(self, digest: str, sealed: bytes) -> AuthorizationRequest:
         try:
-            values: dict[str, Any] = json.loads(self._keys.opened(read))
+            text = self._keys.open(sealed, request_data(self._database.store_id, digest), row="a request")
+            values: dict[str, Any] = json.loads(text)
+            del text  # it holds the state, and reporters collect local variables
             return AuthorizationRequest(
                 **{**values, "created_at": datetime.fromisoformat(values["created_at"])}
             )
@@ -196,12 +166,6 @@ class RequestRecords:
                 "a stored authorization request cannot be read",
                 hint="Begin again.",
             ) from exc
-
-    def _data(self, digest: str, sealed: bytes) -> bytes:
-        store_id = self._keys.store_id
-        if is_first_version(sealed) and self._keys.accepts_first:
-            return first_associated_data(REQUESTS_TABLE, "sealed", digest)
-        return request_data(store_id, digest)
 
 
 def request_data(store_id: str, digest: str) -> bytes:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import random
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -12,41 +9,15 @@ from operator import attrgetter
 from typing import Any, NamedTuple, get_args, get_type_hints
 
 from connector.clock import from_timestamp
-from connector.connection import Account, AccountPolicy, Connection, ConnectionState, LabConnection
-from connector.errors import SettingError, StoreDamagedError
+from connector.connection import Account, Connection, ConnectionState, LabConnection
+from connector.errors import StoreDamagedError
 from connector.hints import ormco_command
-from connector.store.held_token import (
-    CLOCK_TOLERANCE,
-    LATEST,
-    LIVE,
-    LONGEST_PRACTICE_ID,
-    TABLE,
-    is_practice_id,
-    lasts,
-    valid_until,
-)
+from connector.store.held_token import CLOCK_TOLERANCE, LATEST, LIVE, lasts, valid_until
 from connector.store.process import is_gone
 
-__all__ = [
-    "COLUMNS",
-    "LIVE",
-    "LONGEST_BACKOFF",
-    "SEALED_COLUMNS",
-    "TABLE",
-    "UNVERIFIED",
-    "Row",
-    "Rows",
-    "check_practice_id",
-    "checked_row",
-    "damaged",
-    "dump_policy",
-    "is_practice_id",
-    "load_policy",
-    "new_mark",
-]
+__all__ = ["COLUMNS", "LIVE", "LONGEST_BACKOFF", "UNVERIFIED", "Row", "Rows", "checked_row", "damaged"]
 
 UNVERIFIED = "unverified"
-SEALED_COLUMNS = ("access_sealed", "refresh_sealed", "policy_sealed")
 
 _LONGEST_LEASE = 600.0
 LONGEST_BACKOFF = 400.0
@@ -60,8 +31,7 @@ class Row(NamedTuple):
     Attributes:
         slot: `LIVE`, or `UNVERIFIED` for a new grant whose account is not known, or not confirmed, yet.
         version: a random mark of the last write; a change succeeds only on the row that was read.
-        generation: rises with each token set; a new pair is stored only in place of the tokens that were
-            sent.
+        generation: rises with each token set; a new pair takes the place of the tokens that were sent alone.
         account_shared: whether other practices may be connected to the same account.
         with_secret: whether the client had a secret when the grant was made; None: not known.
         refresh_by: who is refreshing, or None.
@@ -154,11 +124,13 @@ class Row(NamedTuple):
     @property
     def account(self) -> Account | None:
         """The account behind the tokens."""
-        if self.account_id is None:
-            return None
-        return Account(
-            id=self.account_id, email=self.account_email, name=self.account_name, region=self.account_region
-        )
+        others = {"email": self.account_email, "name": self.account_name, "region": self.account_region}
+        return None if self.account_id is None else Account(id=self.account_id, **others)
+
+    @property
+    def lab(self) -> LabConnection | None:
+        """How the practice's lab connection is, as far as anybody has looked."""
+        return LabConnection(state=self.lab_state, email=self.lab_email) if self.lab_state else None
 
     @property
     def connection(self) -> Connection:
@@ -169,7 +141,23 @@ class Row(NamedTuple):
         """
         checked_row(self)
         try:
-            return _connection(self)
+            return Connection(
+                practice_id=self.practice_id,
+                provider=self.provider,
+                state=ConnectionState(self.state),
+                since=from_timestamp(self.since),
+                reason=self.reason,
+                account=self.account if self.slot == LIVE else None,
+                scope=self.scope,
+                renewable=bool(self.renewable),
+                expires_at=_datetime(self.expires_at),
+                connected_at=_datetime(self.connected_at),
+                refreshed_at=_datetime(self.refreshed_at),
+                token_generation=self.generation if self.slot == LIVE else 0,
+                refresh_count=self.refresh_count,
+                lab=self.lab,
+                last_error=self.last_error,
+            )
         except (ValueError, TypeError, OverflowError, OSError) as exc:
             raise damaged(self.practice_id) from exc
 
@@ -199,8 +187,7 @@ def _fits(kinds: tuple[type, ...]) -> bool:
     return all(kind in allowed for kind, allowed in zip(kinds, _ALLOWED, strict=True))
 
 
-_TIMES = [name for name, allowed in zip(Row._fields, _ALLOWED, strict=True) if float in allowed]
-_times = attrgetter(*_TIMES)
+_times = attrgetter(*(name for name, allowed in zip(Row._fields, _ALLOWED, strict=True) if float in allowed))
 
 
 class Rows(NamedTuple):
@@ -216,19 +203,14 @@ class Rows(NamedTuple):
 
     @classmethod
     def of(cls, found: Iterable[Row]) -> Rows:
-        """Return the rows of one practice by their slots."""
-        live = unverified = None
-        for row in found:
-            if row.slot == LIVE:
-                live = row
-            elif row.slot == UNVERIFIED:
-                unverified = row
-        return cls(live, unverified)
+        """Return the rows of one practice by their slots; no row of another slot is written."""
+        by_slot = {row.slot: row for row in found}
+        return cls(by_slot.get(LIVE), by_slot.get(UNVERIFIED))
 
     @property
     def all(self) -> list[Row]:
         """Those that there are."""
-        return [row for row in (self.live, self.unverified) if row is not None]
+        return list(filter(None, self))
 
     @property
     def main(self) -> Row | None:
@@ -237,28 +219,11 @@ class Rows(NamedTuple):
 
     @property
     def connection(self) -> Connection | None:
-        """What may be shown of the practice; beside a sound grant, why a new one is not in use yet.
-
-        Raises:
-            connector.errors.StoreDamagedError: if a value cannot be right.
-        """
+        """What may be shown of the practice; beside a sound grant, why a new one is not in use yet."""
         found = self.main and self.main.connection
         if found is None or self.unverified is None or found.state not in _SETTLED:
             return found
         return replace(found, reason=self.unverified.reason)
-
-
-def check_practice_id(practice_id: str) -> None:
-    """Refuse what cannot be a practice's id.
-
-    Raises:
-        connector.errors.SettingError: if it is empty, very long, not printable, or has white space around it.
-    """
-    if not is_practice_id(practice_id) or practice_id.strip() != practice_id:
-        raise SettingError(
-            "that is not a practice id",
-            hint=f"Use up to {LONGEST_PRACTICE_ID} visible characters, such as practice-42.",
-        )
 
 
 def damaged(practice_id: object) -> StoreDamagedError:
@@ -270,55 +235,5 @@ def damaged(practice_id: object) -> StoreDamagedError:
     )
 
 
-def dump_policy(policy: AccountPolicy) -> str:
-    """Return which account is acceptable, as it is sealed."""
-    fields: dict[str, object] = {
-        "expected_account": policy.expected_account,
-        "allow_account_change": policy.allow_account_change,
-        "to_confirm": policy.to_confirm,
-        "binding": policy.binding,
-    }
-    if policy.subject is not None:  # an earlier release beside this one does not know it
-        fields["subject"] = policy.subject
-    return json.dumps(fields)
-
-
-def load_policy(text: str) -> AccountPolicy:
-    """Read what `dump_policy` wrote."""
-    return AccountPolicy(**json.loads(text))
-
-
-def new_mark() -> int:
-    """Return a number by which a write recognises itself."""
-    return _MARKS.getrandbits(62) + 1
-
-
-def _connection(row: Row) -> Connection:
-    lab_state = row.lab_state
-    return Connection(
-        practice_id=row.practice_id,
-        provider=row.provider,
-        state=ConnectionState(row.state),
-        since=from_timestamp(row.since),
-        reason=row.reason,
-        account=row.account if row.slot == LIVE else None,
-        scope=row.scope,
-        renewable=bool(row.renewable),
-        expires_at=_datetime(row.expires_at),
-        connected_at=_datetime(row.connected_at),
-        refreshed_at=_datetime(row.refreshed_at),
-        token_generation=row.generation if row.slot == LIVE else 0,
-        refresh_count=row.refresh_count,
-        lab=None if lab_state is None else LabConnection(state=lab_state, email=row.lab_email),
-        last_error=row.last_error,
-    )
-
-
 def _datetime(seconds: float | None) -> Any:
     return None if seconds is None else from_timestamp(seconds)
-
-
-# Of its own: a program may seed the common one, and then all its processes would draw the same numbers.
-_MARKS = random.Random()  # noqa: S311 - no secret
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_MARKS.seed)

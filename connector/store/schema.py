@@ -1,27 +1,27 @@
 """The schema and how it is brought up to date, for both databases.
 
-Each step and its record are one transaction. A step that an earlier release can live with says so in
-`compatible_from`, so that a deploy may run two releases side by side; an earlier release refuses any other.
+A new store gets `tables`; an older one takes the steps it lacks. Each step and its record are one
+transaction. A step that an earlier release can live with says so in `compatible_from`, so that a deploy may
+run two releases side by side; an earlier release refuses any other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 from connector.clock import Clock
 from connector.errors import StoreUnavailableError
-from connector.store.database import Dialect, Execute
-from connector.store.grant_step import end_refreshes, m005_grants
-from connector.store.leases import end_lease, take_lease
-from connector.store.migrations import FIRST_STEPS
-from connector.store.process import claim_name
+from connector.store import upgrade
+from connector.store.database import Execute, Transact
+from connector.store.dialects import Dialect
+from connector.store.process import claim_name, end_lease, take_lease
+from connector.store.tables import EVENTS_INDEX, STATE_INDEX, VERSION, make_tables
 
-__all__ = ["Step", "is_current", "migrate", "steps"]
-
-Transact = Callable[[Callable[[Execute], None]], None]
+__all__ = ["Step", "is_current", "migrate", "newest_version"]
 
 _LONGEST_BUILD = 3600.0
+_INSERT = "INSERT INTO ormco_schema (version, applied_at, compatible_from) VALUES (?, {now}, ?)"
 
 
 class Step(NamedTuple):
@@ -50,9 +50,13 @@ def migrate(transact: Transact, execute: Execute, dialect: Dialect, clock: Clock
         dialect: how the database says it.
         clock: for waits.
     """
-    record = f"version INTEGER PRIMARY KEY, applied_at {dialect.types['real']} NOT NULL"
-    transact(lambda run: _run(run, f"CREATE TABLE IF NOT EXISTS ormco_schema ({record})"))
-    for number, step in enumerate(steps(), 1):
+    transact(lambda run: _make(run, dialect))
+    if (version := _version(execute)) < (oldest := upgrade.OLDEST):
+        raise StoreUnavailableError(
+            f"the store is too old (its schema is {version}, this version upgrades {oldest} and later)",
+            hint="Open it once with an earlier release of ormco-connector; nothing was changed.",
+        )
+    for number, step in enumerate(_STEPS, upgrade.OLDEST + 1):
         if _version(execute) >= number:
             continue
         if step.prepare is not None:
@@ -69,7 +73,7 @@ def is_current(execute: Execute) -> bool:
     Raises:
         connector.errors.StoreUnavailableError: if only a newer release can.
     """
-    newest, known = _version(execute), len(steps())
+    newest, known = _version(execute), newest_version()
     if newest <= known:
         return newest == known
     # Not only the newest step has to be one that this release can live with.
@@ -86,23 +90,25 @@ def _version(execute: Execute) -> int:
     return int(execute("SELECT COALESCE(MAX(version), 0) FROM ormco_schema", ()).fetchone()[0])
 
 
+def _make(execute: Execute, dialect: Dialect) -> None:
+    record = "version INTEGER PRIMARY KEY, applied_at {real} NOT NULL, compatible_from INTEGER"
+    execute(f"CREATE TABLE IF NOT EXISTS ormco_schema ({record.format(**dialect.types)})", ())
+    if not _version(execute):
+        make_tables(execute, dialect)
+        execute(_INSERT.format(now=dialect.now), (VERSION, _COMPATIBLE_FROM))
+
+
 def _take(execute: Execute, number: int, step: Step, dialect: Dialect) -> None:
     if _version(execute) >= number:  # another process was faster
         return
     step.change(execute, dialect)
     if step.new_index is not None and not dialect.concurrent_indexes:
         execute("CREATE INDEX IF NOT EXISTS {} ON {}".format(*step.new_index), ())
-    columns, marks = "version, applied_at", f"?, {dialect.now}"
-    if number > len(FIRST_STEPS):
-        columns, marks = f"{columns}, compatible_from", f"{marks}, ?"
-        execute(f"INSERT INTO ormco_schema ({columns}) VALUES ({marks})", (number, step.compatible_from))  # noqa: S608
-    else:
-        execute(f"INSERT INTO ormco_schema ({columns}) VALUES ({marks})", (number,))  # noqa: S608
-
-
-def _run(execute: Execute, *statements: str) -> None:
-    for statement in statements:
-        execute(statement, ())
+    if number < _COMPATIBLE_FROM:  # the column is not there yet
+        sql = f"INSERT INTO ormco_schema (version, applied_at) VALUES (?, {dialect.now})"  # noqa: S608
+        execute(sql, (number,))
+        return
+    execute(_INSERT.format(now=dialect.now), (number, step.compatible_from))
 
 
 def _build_index(execute: Execute, dialect: Dialect, name: str, columns: str) -> bool:
@@ -119,50 +125,21 @@ def _build_index(execute: Execute, dialect: Dialect, name: str, columns: str) ->
     return True
 
 
-def m007_key_holders(execute: Execute, dialect: Dialect) -> None:
-    """Note which server has which keys, so that nothing is sealed with one that a server lacks."""
-    key, real = dialect.types["key"], dialect.types["real"]
-    execute(
-        f"CREATE TABLE ormco_key_holders (server {key} NOT NULL, key_id {key} NOT NULL, "
-        f"was_behind INTEGER NOT NULL, seen_at {real} NOT NULL, PRIMARY KEY (server, key_id))",
-        (),
-    )
-
-
-def m009_months(execute: Execute, dialect: Dialect) -> None:
-    """Begin to keep the audit record by months."""
-    _run(execute, *dialect.month_steps)
-
-
-def m010_due(execute: Execute, dialect: Dialect) -> None:
-    """Find what is due without reading all rows, where that costs little.
-
-    On PostgreSQL a refresh then touches no index (HOT), which is worth more; its rows are read faster, too.
-    """
-    if not dialect.concurrent_indexes:
-        _run(
-            execute,
-            "CREATE INDEX IF NOT EXISTS ormco_connections_due ON ormco_connections (due_at, failures)",
-        )
-
-
-def m011_states(execute: Execute, dialect: Dialect) -> None:
-    """Count connections without reading all of their rows."""
-    _run(execute, *dialect.state_steps)
-
-
+_COMPATIBLE_FROM = 5  # the earliest schema whose release can work with that of `tables`
+# From `OLDEST` on; those after `tables.VERSION` are taken by new stores, too.
 _STEPS: tuple[Step, ...] = (
-    *(Step(change=change) for change in FIRST_STEPS),
-    Step(change=m005_grants, prepare=end_refreshes),
-    Step(new_index=("ormco_connections_state", "ormco_connections (state, practice_id)"), compatible_from=5),
-    Step(change=m007_key_holders, compatible_from=5),
-    Step(new_index=("ormco_events_at", "ormco_events (at, sequence)"), compatible_from=5),
-    Step(change=m009_months, compatible_from=5),
-    Step(change=m010_due, compatible_from=5),
-    Step(change=m011_states, compatible_from=5),
+    Step(change=upgrade.add_watch_claims),
+    Step(change=upgrade.add_confirmation),
+    Step(change=upgrade.add_grants, prepare=upgrade.end_refreshes),
+    Step(new_index=STATE_INDEX, compatible_from=5),
+    Step(change=upgrade.add_key_holders, compatible_from=5),
+    Step(new_index=EVENTS_INDEX, compatible_from=5),
+    Step(change=upgrade.add_months, compatible_from=5),
+    Step(change=upgrade.add_due_index, compatible_from=5),
+    Step(change=upgrade.add_states, compatible_from=5),
 )
 
 
-def steps() -> Sequence[Step]:
-    """Return all steps, in order; the schema's version is their number."""
-    return _STEPS
+def newest_version() -> int:
+    """Return the version that the last step leads to."""
+    return upgrade.OLDEST + len(_STEPS)

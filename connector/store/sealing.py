@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from connector.errors import SealingKeyError, StoreDamagedError
 
 __all__ = [
+    "FIRST_VERSION",
     "KeyRing",
     "UnknownKeyError",
     "associated_data",
@@ -28,7 +29,7 @@ __all__ = [
     "key_id",
 ]
 
-_VERSION, _FIRST_VERSION = b"\x02", b"\x01"
+_VERSION, FIRST_VERSION = b"\x02", b"\x01"
 _ID_BYTES = 8
 _HEADER = 1 + _ID_BYTES
 _NONCE = 12
@@ -41,11 +42,7 @@ class UnknownKeyError(SealingKeyError):
 
 
 class KeyRing:
-    """The sealing keys of one store: the first seals, all open.
-
-    Args:
-        keys: 32 random bytes each.
-    """
+    """The sealing keys of one store: the first seals, all open."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         self.ids: tuple[str, ...] = tuple(key_id(key) for key in keys)
@@ -57,7 +54,7 @@ class KeyRing:
         self._ciphers = {
             version + name: cipher
             for name, cipher in ciphers.items()
-            for version in (_VERSION, _FIRST_VERSION)
+            for version in (_VERSION, FIRST_VERSION)
         }
         self._header = _VERSION + bytes.fromhex(self.ids[0])
         self._voices = {
@@ -111,7 +108,7 @@ class KeyRing:
 
 def is_first_version(sealed: bytes) -> bool:
     """Return whether a value is bound to table, column and row alone, as the first releases sealed it."""
-    return sealed[:1] == _FIRST_VERSION
+    return sealed[:1] == FIRST_VERSION
 
 
 def is_sealed_by(sealed: bytes, ring: KeyRing) -> bool:
@@ -138,7 +135,7 @@ def first_associated_data(table: str, column: str, row: str) -> bytes:
 def _cannot_open(sealed: bytes) -> SealingKeyError | StoreDamagedError:
     if len(sealed) < _HEADER + _NONCE + _TAG:
         return StoreDamagedError("a sealed value in the store is cut short", hint=_RESTORE)
-    if sealed[:1] not in (_VERSION, _FIRST_VERSION):
+    if sealed[:1] not in (_VERSION, FIRST_VERSION):
         return StoreDamagedError(
             "a sealed value in the store has a form that this version does not know",
             hint="Use the newest ormco-connector; if it says the same, restore the store from a backup.",

@@ -11,60 +11,22 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from connector.clock import Clock
-from connector.errors import StoreDamagedError, StoreError, StoreUnavailableError
-from connector.own_files import check_owner, create_own_file
-from connector.own_folders import check_own_folder, make_own_folder
-from connector.store.database import Dialect, Execute, Statement, another_store
+from connector.errors import StoreDamagedError, StoreError
+from connector.store import sqlite_files as files
+from connector.store.database import Execute, Statement, another_store
+from connector.store.dialects import SQLITE
 from connector.store.group_commit import GroupCommit, Job
 from connector.store.process import after_fork
-from connector.store.reserve import Reserve
 from connector.store.schema import is_current, migrate
-from connector.store.sqlite_errors import is_busy, is_full, translate, unavailable
 
 __all__ = ["SqliteDatabase"]
 
+_A = TypeVar("_A")
 _T = TypeVar("_T")
 _BUSY_SECONDS = 30.0
 _REAL = Clock()  # other processes take their time, whatever the time of day is said to be
 _SCRUB_MS = 5000
 _NO_WAL = "its file system has no shared memory, as a network share has none"
-
-_REFUSE = "BEGIN SELECT RAISE(ABORT, 'the audit record is append-only'); END"
-_DIALECT = Dialect(
-    types={
-        "key": "TEXT",
-        "blob": "BLOB",
-        "real": "REAL",
-        "unique_nonce": "",
-        "event_position": "sequence INTEGER PRIMARY KEY AUTOINCREMENT",
-        "row_space": "",
-    },
-    now="ormco_now()",
-    for_update="",
-    skip_locked="",
-    in_index_order=(),
-    first_steps=(
-        f"CREATE TRIGGER ormco_events_stay BEFORE DELETE ON ormco_events {_REFUSE}",
-        "CREATE TRIGGER ormco_events_unchanged BEFORE UPDATE OF sequence, nonce, at, kind, outcome, "
-        f"practice_id, actor, state ON ormco_events {_REFUSE}",
-    ),
-    grant_steps=(
-        "DROP TRIGGER ormco_events_stay",
-        "CREATE TRIGGER ormco_events_stay BEFORE DELETE ON ormco_events "  # noqa: S608
-        f"WHEN OLD.at >= COALESCE((SELECT pruned_before FROM ormco_event_counter), 0) {_REFUSE}",
-        "CREATE UNIQUE INDEX ormco_events_nonce ON ormco_events (nonce)",
-        # A process of an earlier version may still add events, which SQLite numbers by itself.
-        "CREATE TRIGGER ormco_events_numbered AFTER INSERT ON ormco_events "
-        "WHEN NEW.sequence > (SELECT last FROM ormco_event_counter) "
-        "BEGIN UPDATE ormco_event_counter SET last = NEW.sequence; END",
-    ),
-    # One file has no parts that can be dropped by themselves.
-    month_steps=(),
-    drop_month="SELECT NULL",
-    state_steps=(),
-    states="ormco_connections",  # it is counted by its indexes
-    concurrent_indexes=False,
-)
 
 
 class SqliteDatabase:
@@ -76,16 +38,15 @@ class SqliteDatabase:
         patience: seconds to wait for others that write; by default 30.
     """
 
-    dialect = _DIALECT
+    dialect = SQLITE
 
     def __init__(self, path: Path, *, clock: Clock, patience: float | None = None) -> None:
         self._path = path
         self.clock: Clock = clock
         self._patience = _BUSY_SECONDS if patience is None else patience
-        self._reserve = Reserve(path.with_name(f"{path.name}-reserve"))
-        self.store_id: str | None = None
+        self.store_id = ""
         self._start()
-        after_fork(self._start_in_child)
+        after_fork(self)
 
     def _start(self) -> None:
         self._readers: list[sqlite3.Connection] = []
@@ -96,16 +57,7 @@ class SqliteDatabase:
 
     def exists(self) -> bool:
         """Return whether the file is there and not empty."""
-        if self._is_open:
-            return True
-        if self._path.parent.exists():
-            self._check_place()
-        try:
-            return self._path.stat().st_size > 0
-        except FileNotFoundError:
-            return False
-        except OSError as exc:
-            raise unavailable(self._path, exc.strerror or str(exc)) from None
+        return self._is_open or files.is_there(self._path)
 
     def open(self) -> None:
         """Make the file, its folder and the schema, as far as they are missing."""
@@ -114,15 +66,15 @@ class SqliteDatabase:
         with self._opening:
             if self._is_open:
                 return
-            self._make_file()
-            self._check_place()
+            files.make_file(self._path)
+            files.check_place(self._path)
             try:
                 self._readers.append(self._connect(prepare=True))
             except StoreError as exc:
-                if not is_full(exc):
+                if not files.is_full(exc):
                     raise
                 self._prepare_on_a_full_disk()
-            self._check_place()  # what was planted meanwhile
+            files.check_place(self._path)  # what was planted meanwhile
             self._is_open = True
 
     def all(self, sql: str, args: Sequence[object], *, timeout: float | None = None) -> list[Any]:
@@ -137,23 +89,23 @@ class SqliteDatabase:
                 db = readers.pop()
             except IndexError:
                 db = self._connect()
-            rows = self._rows(db, sql, args)
+            try:
+                rows = db.execute(sql, args).fetchall()
+            except BaseException as exc:
+                self._give_up(db, exc)
         except StoreError as exc:
-            if not is_full(exc):
+            if not files.is_full(exc):
                 raise
             # Without the index of the log that processes share, if it is that which has no room.
             with closing(self._connect(alone=True)) as db:
-                return self._rows(db, sql, args)
+                try:
+                    return db.execute(sql, args).fetchall()
+                except sqlite3.Error as error:
+                    raise files.translate(error, self._path) from error
         readers.append(db)
         if readers is not self._readers:  # the store was closed meanwhile
             _close_all(readers)
         return rows
-
-    def _rows(self, db: sqlite3.Connection, sql: str, args: Sequence[object]) -> list[Any]:
-        try:
-            return db.execute(sql, args).fetchall()
-        except BaseException as exc:
-            self._give_up(db, exc)
 
     def one(self, sql: str, args: Sequence[object]) -> Any:
         """Return the first row of a query, or None."""
@@ -175,10 +127,7 @@ class SqliteDatabase:
     def make_room(self) -> None:
         """Keep room that can be given up when a write finds the disk full."""
         self.open()
-        try:
-            self._reserve.keep()
-        except OSError as exc:
-            raise unavailable(self._path, exc.strerror or str(exc)) from None
+        files.keep_room(self._path)
 
     def scrub(self) -> None:
         """Empty the log, which still holds what was deleted; a reader that is in the way is no failure."""
@@ -190,9 +139,7 @@ class SqliteDatabase:
 
     def facts(self) -> dict[str, str]:
         """Return where the file is, who may read it, and how much room is left."""
-        from connector.store.sqlite_facts import facts
-
-        return facts(self._path)
+        return files.facts(self._path)
 
     def close(self) -> None:
         """Close all handles; the last process to close leaves one file."""
@@ -202,43 +149,10 @@ class SqliteDatabase:
             self._writer.close()
         self._writer, self._is_open = None, False
 
-    def _start_in_child(self) -> None:
+    def start_in_child(self) -> None:
         """Start anew; SQLite's handles must not even be closed in a forked child."""
-        global _making
-        _making = threading.Lock()
         _LEFT_TO_THE_PARENT.extend((self._readers, self._writer))
         self._start()
-
-    def _make_file(self) -> None:
-        """Make the file if there is none, readable by its owner alone.
-
-        A file that is there is left alone: closing a handle of it would drop the locks that SQLite holds
-        through any other handle of this process.
-        """
-        try:
-            make_own_folder(self._path.parent)
-            with _making:
-                os.close(create_own_file(self._path))
-        except FileExistsError:
-            return
-        except OSError as exc:
-            raise unavailable(self._path, exc.strerror or str(exc)) from None
-
-    def _check_place(self) -> None:
-        """Refuse files that another user has planted: SQLite would take over what a journal says."""
-        try:
-            check_own_folder(self._path.parent)
-            check_owner(self._path)
-            real = Path(os.path.realpath(self._path))  # SQLite puts its journals beside what a link leads to
-            check_own_folder(real.parent)
-            for suffix in ("-wal", "-shm", "-journal"):
-                check_owner(real.with_name(f"{real.name}{suffix}"))
-        except OSError as exc:
-            raise StoreUnavailableError(
-                f"the store {self._path} is not used, because of {exc.filename}: {exc.strerror}",
-                hint="Run it as the user whose store it is, or set ORMCO_STORE to a file in a folder of "
-                "your own.",
-            ) from None
 
     def _connect(self, *, prepare: bool = False, alone: bool = False) -> sqlite3.Connection:
         try:
@@ -246,7 +160,7 @@ class SqliteDatabase:
                 self._path, timeout=self._patience, isolation_level=None, check_same_thread=False
             )
         except sqlite3.Error as exc:
-            raise translate(exc, self._path) from exc
+            raise files.translate(exc, self._path) from exc
         try:
             db.create_function("ormco_now", 0, self.clock.time)
             if alone:  # the index of the log is in memory, and others wait until this handle is closed
@@ -255,23 +169,19 @@ class SqliteDatabase:
             db.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten, not only given free
             if prepare:
                 self._check_format(db)
-            self._check_id(db)
+            for (store_id,) in db.execute("SELECT store_id FROM ormco_store").fetchall():
+                self.store_id = self.store_id or store_id
+                if store_id != self.store_id:
+                    raise another_store(self.store_id, str(self._path))
         except BaseException as exc:
             self._give_up(db, exc)
         return db
-
-    def _check_id(self, db: sqlite3.Connection) -> None:
-        """Make sure that the file holds the same store as before."""
-        for (store_id,) in db.execute("SELECT store_id FROM ormco_store").fetchall():
-            self.store_id = self.store_id or store_id
-            if store_id != self.store_id:
-                raise another_store(self.store_id, str(self._path))
 
     def _give_up(self, db: sqlite3.Connection, exc: BaseException) -> NoReturn:
         """Close a handle after any failure, or it keeps its lock; raise SQLite's errors as ours."""
         db.close()  # rolls back
         if isinstance(exc, sqlite3.Error):
-            raise translate(exc, self._path) from exc
+            raise files.translate(exc, self._path) from exc
         raise exc
 
     def _prepare_on_a_full_disk(self) -> None:
@@ -279,7 +189,7 @@ class SqliteDatabase:
         try:
             self._connect(prepare=True, alone=True).close()
         except StoreError as exc:
-            if not is_full(exc) or not self._reserve.give_up():
+            if not files.is_full(exc) or not files.give_up_room(self._path):
                 raise
             self._readers.append(self._connect(prepare=True))
 
@@ -292,27 +202,17 @@ class SqliteDatabase:
         if tables and is_current(db.execute):
             return
         # Of several first starts, all but one may find it busy, whatever the time-out.
-        if self._patiently(lambda: db.execute("PRAGMA journal_mode = WAL").fetchone()[0]) != "wal":
-            raise unavailable(self._path, _NO_WAL)
+        if self._patiently(db.execute, "PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+            raise files.unavailable(self._path, _NO_WAL)
 
-        def transact(work: Callable[[Execute], None]) -> None:
-            self._patiently(lambda: db.execute("BEGIN IMMEDIATE"))
-            try:
-                work(db.execute)
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
-
-        migrate(transact, db.execute, self.dialect, self.clock)
+        migrate(lambda work: self._transact(db, [work]), db.execute, self.dialect, self.clock)
 
     def _commit(self, jobs: Sequence[Job[Any]]) -> None:
         self.open()
         try:
             self._attempt(jobs)
         except StoreError as exc:
-            if not is_full(exc) or not self._reserve.give_up():
+            if not files.is_full(exc) or not files.give_up_room(self._path):
                 raise
             self._attempt(jobs)
 
@@ -323,33 +223,35 @@ class SqliteDatabase:
         db = self._writer
         try:
             if len(jobs) == 1 and jobs[0].single:
-                self._patiently(lambda: jobs[0].run(db.execute))
+                self._patiently(jobs[0].run, db.execute)
             else:
-                self._patiently(lambda: db.execute("BEGIN IMMEDIATE"))
-                for job in jobs:
-                    job.run(db.execute)
-                db.execute("COMMIT")
+                self._transact(db, [job.run for job in jobs])
         except BaseException as exc:
             self._writer = None
             self._give_up(db, exc)
 
-    def _patiently(self, start: Callable[[], _T]) -> _T:
+    def _transact(self, db: sqlite3.Connection, works: Sequence[Callable[[Execute], None]]) -> None:
+        """Run work in one transaction, which ends with its handle if that fails."""
+        self._patiently(db.execute, "BEGIN IMMEDIATE")
+        for work in works:
+            work(db.execute)
+        db.execute("COMMIT")
+
+    def _patiently(self, start: Callable[[_A], _T], arg: _A) -> _T:
         """Wait for the write lock; SQLite's own waits grow to 100 ms and leave the lock idle meanwhile."""
         deadline, pause = None, 0.0005
         while True:
             try:
-                return start()
+                return start(arg)
             except sqlite3.OperationalError as exc:
                 deadline = deadline or _REAL.deadline(self._patience)
-                if not is_busy(exc) or deadline.passed:
+                if not files.is_busy(exc) or deadline.passed:
                     raise
             deadline.pause(pause * (0.5 + os.urandom(1)[0] / 255))
             pause = min(pause * 1.3, 0.01)
 
 
 _LEFT_TO_THE_PARENT: list[object] = []
-# No two threads of a process make the file, each with a handle that the other's close would cost its locks.
-_making = threading.Lock()
 
 
 def _close_all(handles: list[sqlite3.Connection]) -> None:

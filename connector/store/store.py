@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 from connector.clock import Clock
 from connector.connection import Connection, Event, LabConnection, not_found
 from connector.errors import StoreLockedError, StoreUnavailableError
-from connector.store.audit import AuditLog, Guard
-from connector.store.cursors import WatchRecords, delete_cursors
+from connector.store.audit import AuditLog
+from connector.store.cursors import CURSOR_TABLES, WatchRecords
 from connector.store.database import Database, Execute
 from connector.store.grants import GrantRecords
+from connector.store.held_token import is_practice_id
 from connector.store.keys import FILE, key_file
 from connector.store.overview import Overview, shown
 from connector.store.requests import RequestRecords
-from connector.store.row import COLUMNS, LIVE, TABLE, Row, is_practice_id
+from connector.store.row import COLUMNS, LIVE, Row
+from connector.store.sealed_columns import TABLE, SealedColumns
 from connector.store.store_keys import StoreKeys
+from connector.store.unverified import UnverifiedGrants
 from connector.store.watch_claims import WatchClaims
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ class Store:
 
     Attributes:
         grants: the rows of connections, with their secrets.
+        unverified: new grants whose account is not known, or not confirmed, yet.
         requests: open authorization requests, and codes that were used.
         audit: the audit record.
         keys: the sealing keys.
@@ -60,9 +64,11 @@ class Store:
         self.keys: StoreKeys = StoreKeys(self.database, given=keys)
         self.audit: AuditLog = AuditLog(self.database, actor=actor)
         self.requests: RequestRecords = RequestRecords(self.database, self.keys)
+        sealed = SealedColumns(database, self.keys)
         self.grants: GrantRecords = GrantRecords(
-            self.database, self.keys, self.audit, record_refreshes=record_refreshes
+            database, self.keys, sealed, self.audit, record_refreshes=record_refreshes
         )
+        self.unverified: UnverifiedGrants = UnverifiedGrants(database, self.grants, sealed, self.audit)
         self.overview: Overview = Overview(self.database, clock)
         self.watches: WatchRecords = WatchRecords(database)
         self.watch_claims: WatchClaims = WatchClaims(database)
@@ -76,12 +82,9 @@ class Store:
         self.keys.ring()
         sql = f"UPDATE ormco_store SET checked_at = {self.database.dialect.now}"  # noqa: S608
         self.database.apply([(sql, ())])
-        self.keys.vouch()
-        if self.keys.accepts_first:
-            with suppress(StoreLockedError):  # another process is at it, and what it has not done yet opens
-                self.seal_anew()
+        self.keys.require_newest()
         if self.keys.has_spare():
-            with suppress(StoreLockedError):
+            with suppress(StoreLockedError):  # another process is at it
                 self._rotation().retire()
         self.database.make_room()
 
@@ -111,14 +114,10 @@ class Store:
         """
         return self._rotation().rotate(progress=progress)
 
-    def seal_anew(self) -> None:
-        """Seal anew what early releases have sealed, so that nothing of their form is accepted any more."""
-        self._rotation().end_first_form()
-
     def _rotation(self) -> KeyRotation:
         from connector.store.rotation import KeyRotation
 
-        return KeyRotation(self.database, self.keys, self.grants, self.audit)
+        return KeyRotation(self.database, self.keys, self.audit)
 
     def connection(self, practice_id: str) -> Connection | None:
         """Return a practice's connection; needs no key."""
@@ -150,12 +149,9 @@ class Store:
 
     def set_lab(self, practice_id: str, lab: LabConnection, event: Event) -> None:
         """Record how a practice's lab connection is; nothing happens if the practice was forgotten."""
-        named = self.audit.named([event])
-        exists = Guard(f"EXISTS (SELECT 1 FROM {TABLE} one WHERE one.practice_id = ?)", (practice_id,))  # noqa: S608
         update = f"UPDATE {TABLE} SET lab_state = ?, lab_email = ? WHERE practice_id = ?"  # noqa: S608
         args = (lab.state, lab.email, practice_id)
-        if self.database.apply([(update, args), *self.audit.statements(named, exists)])[0]:
-            self.audit.tell(named)
+        self.audit.recorded([event], lambda execute: execute(update, args).rowcount > 0)
 
     def forget(self, practice_id: str, event: Event) -> None:
         """Delete all that is kept of a practice, but for the lines of the audit record, without details.
@@ -164,19 +160,16 @@ class Store:
             practice_id: the practice.
             event: what the audit record keeps of it.
         """
-        named = self.audit.named([event])
 
-        def work(execute: Execute) -> None:
-            execute(f"DELETE FROM {TABLE} WHERE practice_id = ?", (practice_id,))  # noqa: S608
-            execute("DELETE FROM ormco_requests WHERE practice_id = ?", (practice_id,))
-            delete_cursors(execute, practice_id)
+        def work(execute: Execute) -> bool:
+            for table in (TABLE, "ormco_requests", *CURSOR_TABLES):
+                execute(f"DELETE FROM {table} WHERE practice_id = ?", (practice_id,))  # noqa: S608
             execute("UPDATE ormco_events SET detail = '{}' WHERE practice_id = ?", (practice_id,))
-            for statement in self.audit.statements(named, Guard()):
-                execute(*statement)
+            return True
 
-        self.database.transact(work)
-        self.database.scrub()
-        self.audit.tell(named)
+        with self.audit.deferred():
+            self.audit.recorded([event], work)
+            self.database.scrub()
 
     def facts(self) -> dict[str, str]:
         """Return what a person who looks after the store wants to know; needs no key."""

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import hmac
 import threading
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from connector.errors import SealingKeyError, StoreDamagedError, StoreLockedError
 from connector.store import keys as key_sources
-from connector.store.database import Database, another_store
-from connector.store.key_holders import KeyHolders
-from connector.store.leases import hold_lease
-from connector.store.process import after_fork
+from connector.store.database import Database, Statement, another_store
+from connector.store.key_holders import note_keys
+from connector.store.process import after_fork, hold_lease
 from connector.store.sealing import KeyRing, UnknownKeyError
 
 __all__ = ["KeyRecord", "StoreKeys"]
 
-_T = TypeVar("_T")
 _CHOICE_SECONDS = 15.0
 
 
@@ -38,6 +35,22 @@ class KeyRecord(NamedTuple):
     key_id: str | None
     proof: str | None
     sealing: int
+
+    def changed(self, ring: KeyRing, key_id: str, *, source: str, sealing: int) -> Statement:
+        """Return what puts another record in the place of this one, if it still is there.
+
+        Args:
+            ring: holds the key.
+            key_id: of the key that seals, and vouches for the record.
+            source: where it comes from.
+            sealing: the earliest form of sealed values that may still be in the store.
+        """
+        proof = ring.vouch(key_id, store_id=self.store_id, source=source, sealing=sealing)
+        sql = (
+            "UPDATE ormco_store SET key_source = ?, key_id = ?, key_proof = ?, sealing = ? "
+            "WHERE COALESCE(key_source, '') = ? AND COALESCE(key_id, '') = ?"
+        )
+        return sql, (source, key_id, proof, sealing, self.source or "", self.key_id or "")
 
     def check(self, ring: KeyRing) -> None:
         """Refuse a record that the holder of its key did not write.
@@ -68,24 +81,15 @@ class StoreKeys:
 
     def __init__(self, database: Database, *, given: str | None) -> None:
         self._database = database
-        self._holders = KeyHolders(database)
         self.given = given
         self._ring: KeyRing | None = None
-        self._store_id: str | None = None
-        self.accepts_first: bool = False
-        self._start()
-        after_fork(self._start)
+        self.start_in_child()
+        after_fork(self)
 
-    def _start(self) -> None:
+    def start_in_child(self) -> None:
+        """Let no thread of the parent keep this from looking for the keys."""
         # One thread looks for the keys, which may ask a keyring; the others use what it finds.
         self._guard = threading.Lock()
-
-    @property
-    def store_id(self) -> str:
-        """The store's own id, which all that is sealed in it is bound to."""
-        if self._store_id is None:
-            self._store_id = self.record().store_id
-        return self._store_id
 
     def ring(self) -> KeyRing:
         """Return the keys; a store without any chooses where they come from.
@@ -103,27 +107,22 @@ class StoreKeys:
             return self._ring
 
     def open(self, sealed: bytes, data: bytes, *, row: str) -> str:
-        """Open a sealed value, as `KeyRing.open` does; see `opened`."""
+        """Open a sealed value, as `KeyRing.open` does.
+
+        If its key is not known, the keys may have been rotated meanwhile: they are looked for once more.
+        """
         try:
             return (self._ring or self.ring()).open(sealed, data, row=row)
         except UnknownKeyError:
-            return self.opened(lambda ring: ring.open(sealed, data, row=row))
-
-    def opened(self, read: Callable[[KeyRing], _T]) -> _T:
-        """Open sealed values; if the key is unknown, look once whether the keys were rotated meanwhile."""
-        try:
-            return read(self.ring())
-        except UnknownKeyError:
             self.forget()
         try:
-            return read(self.ring())
+            return self.ring().open(sealed, data, row=row)
         except UnknownKeyError as exc:
             raise SealingKeyError(exc.message, hint=exc.hint) from None
 
     def use(self, ring: KeyRing) -> None:
         """Use other keys from now on."""
         self._ring = ring
-        self.accepts_first = self.record().sealing < 2
 
     def has_spare(self) -> bool:
         """Return whether there are keys that nothing needs once all is sealed with the newest one."""
@@ -155,29 +154,11 @@ class StoreKeys:
             sealing=1 if sealing is None else sealing,
         )
 
-    def vouch(self) -> None:
-        """Make sure that the newest key is at hand, and vouches for its record.
-
-        A key that was rotated away is not to be written with for long, and the record of an early release
-        nobody has vouched for yet.
-        """
-        record = self.record()
-        if record.key_id != self.ring().ids[0]:
+    def require_newest(self) -> None:
+        """Make sure that the newest key is at hand: one that was rotated away is not to be written with."""
+        if self.record().key_id != self.ring().ids[0]:
             self.forget()
-        ring = self.ring()
-        if record.proof is not None or record.key_id not in ring.ids or record.source is None:
-            return
-        proof = ring.vouch(
-            record.key_id, store_id=record.store_id, source=record.source, sealing=record.sealing
-        )
-        self._database.apply(
-            [
-                (
-                    "UPDATE ormco_store SET key_proof = ? WHERE key_proof IS NULL AND key_id = ?",
-                    (proof, record.key_id),
-                )
-            ]
-        )
+            self.ring()
 
     def _load(self) -> KeyRing:
         record = self.record()
@@ -189,10 +170,24 @@ class StoreKeys:
             raise _wrong_key(record, ring, given=self.given is not None)
         record.check(ring)
         if self.given is not None and record.source == key_sources.ENVIRONMENT:
-            self._holders.record(ring)
-        self._store_id = record.store_id
-        self.accepts_first = record.sealing < 2
+            note_keys(self._database, ring)
+        if record.sealing < 2 or record.proof is None:
+            self._end_first_form(record, ring)
         return ring
+
+    def _end_first_form(self, record: KeyRecord, ring: KeyRing) -> None:
+        """Seal anew what early releases have sealed, before anything is read.
+
+        Their form says too little of what it was bound to, so it is accepted here alone. Any number of
+        processes may be at it at once: each changes only what it has read.
+        """
+        from connector.store.resealing import Resealing
+
+        work = Resealing(self._database, ring, record.store_id)
+        work.run()
+        sealing = record.sealing if work.broken else 2
+        change = record.changed(ring, record.key_id or "", source=record.source or "", sealing=sealing)
+        self._database.apply([change])
 
     def _found(self, record: KeyRecord) -> KeyRing:
         if self.given is not None:
@@ -210,31 +205,22 @@ class StoreKeys:
         while True:
             try:
                 with hold_lease(self._database, "the choice of a key", _CHOICE_SECONDS):
-                    if self.record().source is None:
-                        self._record_choice(store_id)
+                    record = self.record()
+                    if record.source is None:
+                        self._record_choice(record)
                     return
             except StoreLockedError:
                 if not deadline.pause(0.02):
                     raise
 
-    def _record_choice(self, store_id: str) -> None:
+    def _record_choice(self, record: KeyRecord) -> None:
         if self.given is not None:
             source = key_sources.ENVIRONMENT
-            keys = key_sources.parse_keys(self.given, origin="ORMCO_STORE_KEYS")
+            ring = KeyRing(key_sources.parse_keys(self.given, origin="ORMCO_STORE_KEYS"))
         else:
-            source = key_sources.make_key(store_id)
-            keys = key_sources.load_keys(source, store_id)
-        ring, sealing = KeyRing(keys), self.record().sealing
-        proof = ring.vouch(ring.ids[0], store_id=store_id, source=source, sealing=sealing)
-        self._database.apply(
-            [
-                (
-                    "UPDATE ormco_store SET key_source = ?, key_id = ?, key_proof = ? "
-                    "WHERE key_source IS NULL",
-                    (source, ring.ids[0], proof),
-                )
-            ]
-        )
+            source = key_sources.make_key(record.store_id)
+            ring = KeyRing(key_sources.load_keys(source, record.store_id))
+        self._database.apply([record.changed(ring, ring.ids[0], source=source, sealing=record.sealing)])
 
 
 def _wrong_key(record: KeyRecord, ring: KeyRing, *, given: bool) -> SealingKeyError:

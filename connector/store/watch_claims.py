@@ -7,15 +7,15 @@ process's clock decides what another may do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import Any
 
 from connector.errors import StoreLockedError
-from connector.store.cursors import marks
-from connector.store.database import Database, Execute
-from connector.store.leases import hold_lease
-from connector.store.process import claim_name, is_gone
+from connector.store.database import Database, Execute, Statement, marks
+from connector.store.process import claim_name, hold_lease, is_gone
 
 __all__ = ["WatchClaim", "WatchClaims", "WatchOutcome", "WatchScope"]
 
@@ -43,7 +43,7 @@ class WatchScope:
     practice_ids: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class WatchClaim:
     """A practice that this process alone looks at until it settles the claim, or the claim ends.
 
@@ -81,48 +81,32 @@ class WatchOutcome:
 
 
 class WatchClaims:
-    """The rows by which any number of processes share a watch.
-
-    Args:
-        db: where they are kept.
-    """
+    """The rows by which any number of processes share a watch."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._now = db.dialect.now
 
-    def time(self) -> float:
-        """Return the database's time; 0 if there is no store."""
-        return float((self._db.one(f"SELECT {self._now}", ()) or (0.0,))[0])
-
     def enrol(self, scope: WatchScope) -> bool:
-        """Make rows for practices that have none yet, due at once.
-
-        Returns:
-            Whether all have one now; False if another process is at it.
-        """
+        """Make rows for practices that have none yet, due at once; return False if another process does."""
         if scope.practice_ids is not None:
             sql = f"{_ENROL} VALUES (?, ?, {self._now}, 0) {_UNLESS_THERE}"
             self._db.apply([(sql, (scope.watch, each)) for each in scope.practice_ids])
             return True
         self._forget_revoked(scope.watch)
+        new = self._not_enrolled(scope)
+        if not (first := next(new, None)):
+            return True  # as it is most of the time: nothing is written
         # One process makes them; the others look at those that are there already.
         with ExitStack() as held:
-            is_held, last = False, ""
-            # Some at a time: no statement takes long, however many practices there are.
-            while page := self._connected(scope, last):
-                last = page[-1]
-                if not (new := sorted(set(page) - self._enrolled(scope, page))):
-                    continue  # as it is most of the time: nothing is written
-                if not is_held:
-                    try:
-                        what = f"the practices of the watch {scope.watch}"
-                        held.enter_context(hold_lease(self._db, what, _LEASE))
-                    except StoreLockedError:
-                        return False
-                    is_held = True
-                rows = f"VALUES {', '.join([f'(?, ?, {self._now}, 0)'] * len(new))}"
-                args = [value for practice_id in new for value in (scope.watch, practice_id)]
+            try:
+                what = f"the practices of the watch {scope.watch}"
+                held.enter_context(hold_lease(self._db, what, _LEASE))
+            except StoreLockedError:
+                return False
+            for ids in chain([first], new):
+                rows = f"VALUES {', '.join([f'(?, ?, {self._now}, 0)'] * len(ids))}"
+                args = [value for practice_id in ids for value in (scope.watch, practice_id)]
                 self._db.apply([(f"{_ENROL} {rows} {_UNLESS_THERE}", args)])
         return True
 
@@ -135,21 +119,20 @@ class WatchClaims:
         if self._db.one(f"SELECT 1 FROM ormco_watch_claims WHERE {which} LIMIT 1", (watch,)):  # noqa: S608
             self._db.apply([(f"DELETE FROM ormco_watch_claims WHERE {which}", (watch,))])  # noqa: S608
 
-    def _connected(self, scope: WatchScope, after: str) -> list[str]:
-        """Return some practices behind one that can be watched, in order."""
-        sql = (
+    def _not_enrolled(self, scope: WatchScope) -> Iterator[list[str]]:
+        """Yield practices that can be watched and have no row yet: no statement takes long, however many."""
+        connected = (
             f"SELECT practice_id FROM ormco_connections WHERE {_CAN_BE_WATCHED} AND practice_id > ? "  # noqa: S608
             "AND substr(practice_id, 1, 4) <> 'lab:' ORDER BY practice_id LIMIT ?"
         )
-        return [row[0] for row in self._db.all(sql, (scope.provider, after, _ENROLLED_AT_ONCE))]
-
-    def _enrolled(self, scope: WatchScope, page: list[str]) -> set[str]:
-        """Return the practices between the first and the last of some that have a row.
-
-        Not in one statement with those: PostgreSQL keeps the plan it has made when there were no rows yet.
-        """
-        sql = "SELECT practice_id FROM ormco_watch_claims WHERE watch = ? AND practice_id BETWEEN ? AND ?"
-        return {row[0] for row in self._db.all(sql, (scope.watch, page[0], page[-1]))}
+        # Not in one statement with those: PostgreSQL keeps the plan it has made when there were no rows yet.
+        have = "SELECT practice_id FROM ormco_watch_claims WHERE watch = ? AND practice_id BETWEEN ? AND ?"
+        last = ""
+        while page := [row[0] for row in self._db.all(connected, (scope.provider, last, _ENROLLED_AT_ONCE))]:
+            last = page[-1]
+            enrolled = {row[0] for row in self._db.all(have, (scope.watch, page[0], last))}
+            if new := sorted(set(page) - enrolled):
+                yield new
 
     def claim(
         self, scope: WatchScope, *, limit: int, lease: float, not_looked_since: float | None = None
@@ -164,9 +147,15 @@ class WatchClaims:
                 not; None: what is due.
         """
         owner = claim_name()
+        mark = (
+            f"UPDATE ormco_watch_claims SET claimed_by = ?, claimed_until = {self._now} + ? WHERE watch = ?",  # noqa: S608
+            (owner, lease, scope.watch),
+        )
         claimed: list[WatchClaim] = []
         # A look without a lock first: most of the time nothing is due.
-        if not_looked_since is None and not self._is_due(scope.watch):
+        first = "SELECT MIN(due_at) AS first FROM ormco_watch_claims WHERE watch = ?"
+        is_due = f"SELECT 1 FROM ({first}) AS due WHERE first <= {self._now}"  # noqa: S608
+        if not_looked_since is None and self._db.one(is_due, (scope.watch,)) is None:
             return []
         for part in _parts(scope):
             condition, args = self._pending(part, not_looked_since)
@@ -177,47 +166,24 @@ class WatchClaims:
                 f"AND (claimed_until IS NULL OR claimed_until < {self._now} OR claimed_by = ?) "
                 f"ORDER BY due_at LIMIT ?{self._db.dialect.skip_locked}"
             )
-            rows = self._db.transact(
-                self._claiming(sql, (*args, owner, limit - len(claimed)), self._mark(scope, owner, lease))
-            )
-            claimed += [
-                WatchClaim(
-                    watch=scope.watch,
-                    practice_id=id_,
-                    owner=owner,
-                    late=late,
-                    failures=failures,
-                    problem=problem,
-                )
-                for id_, late, failures, problem in rows
-            ]
+            args = (*args, owner, limit - len(claimed))
+            rows = self._db.transact(lambda run, sql=sql, args=args: self._take(run, sql, args, mark))  # type: ignore[misc]
+            claimed += [WatchClaim(scope.watch, id_, owner, *facts) for id_, *facts in rows]
             if len(claimed) >= limit:
                 break
         return claimed
 
-    def _is_due(self, watch: str) -> bool:
-        first = "SELECT MIN(due_at) AS first FROM ormco_watch_claims WHERE watch = ?"
-        sql = f"SELECT 1 FROM ({first}) AS due WHERE first <= {self._now}"  # noqa: S608
-        return self._db.one(sql, (watch,)) is not None
-
     def count_pending(self, scope: WatchScope, not_looked_since: float) -> int:
         """Return how many practices nobody has looked at since a time, claimed or not."""
-        count = 0
-        for part in _parts(scope):
-            condition, args = self._pending(part, not_looked_since)
-            row = self._db.one(f"SELECT COUNT(*) FROM ormco_watch_claims WHERE {condition}", args)  # noqa: S608
-            count += 0 if row is None else int(row[0])
-        return count
+        pending = (self._pending(part, not_looked_since) for part in _parts(scope))
+        sql = "SELECT COUNT(*) FROM ormco_watch_claims WHERE "
+        return sum((self._db.one(sql + which, args) or (0,))[0] for which, args in pending)
 
     def round_seconds(self, watch: str, seconds: float) -> float | None:
         """Return how long a look at every practice takes, at the pace of the last so many seconds.
 
-        Args:
-            watch: the watch's name; the looks of all its processes count.
-            seconds: how far to look back.
-
-        Returns:
-            None if there were no looks. Practices that are seldom looked at because they fail are left out.
+        The looks of all processes count; practices that are seldom looked at because they fail do not. None:
+        there were no looks.
         """
         recent = f"SUM(CASE WHEN looked_at > {self._now} - ? THEN 1 ELSE 0 END)"
         sql = f"SELECT COUNT(*), {recent} FROM ormco_watch_claims WHERE watch = ? AND failures = 0"  # noqa: S608
@@ -240,66 +206,45 @@ class WatchClaims:
             f"looked_at = CASE WHEN ? = 1 THEN {self._now} ELSE looked_at END "
             "WHERE watch = ? AND practice_id = ? AND claimed_by = ?"
         )
-        if not (settled := list(outcomes)):
-            return
-        self._db.apply(
-            [
-                (sql, (one.due_in, one.failures, one.problem, int(one.looked), *_key(one.claim)))
-                for one in settled
-            ]
-        )
+        settled = []
+        for one in outcomes:
+            which = (one.claim.watch, one.claim.practice_id, one.claim.owner)
+            settled.append((sql, (one.due_in, one.failures, one.problem, int(one.looked), *which)))
+        if settled:
+            self._db.apply(settled)
 
     def release_dead(self, watch: str) -> None:
         """Free the claims of processes of this machine that have ended; others' end with their lease."""
         sql = "SELECT DISTINCT claimed_by FROM ormco_watch_claims WHERE watch = ? AND claimed_by IS NOT NULL"
-        owners = [row[0] for row in self._db.all(sql, (watch,))]
-        free = (
-            "UPDATE ormco_watch_claims SET claimed_by = NULL, claimed_until = NULL "
-            "WHERE watch = ? AND claimed_by = ?"
-        )
-        dead = [(free, (watch, owner)) for owner in owners if is_gone(owner)]
+        dead = [owner for (owner,) in self._db.all(sql, (watch,)) if is_gone(owner)]
+        what = "claimed_by = NULL, claimed_until = NULL WHERE watch = ? AND claimed_by = ?"
         if dead:
-            self._db.apply(dead)
+            self._db.apply([(f"UPDATE ormco_watch_claims SET {what}", (watch, owner)) for owner in dead])  # noqa: S608
 
     def _pending(self, scope: WatchScope, since: float | None) -> tuple[str, tuple[object, ...]]:
         """Return the condition that finds what is to be looked at, and its parameters."""
-        pending: tuple[object, ...] = (scope.watch,) if since is None else (scope.watch, since)
-        condition = "watch = ? AND " + (
-            f"due_at <= {self._now}" if since is None else "(looked_at IS NULL OR looked_at < ?)"
-        )
+        when = f"due_at <= {self._now}" if since is None else "(looked_at IS NULL OR looked_at < ?)"
+        condition = f"watch = ? AND {when}"
+        args: tuple[object, ...] = (scope.watch,) if since is None else (scope.watch, since)
         if scope.practice_ids is not None:
-            return f"{condition} AND practice_id IN ({marks(scope.practice_ids)})", (
-                *pending,
-                *scope.practice_ids,
-            )
+            which = f"{condition} AND practice_id IN ({marks(scope.practice_ids)})"
+            return which, (*args, *scope.practice_ids)
         # Not EXISTS, which PostgreSQL may take for a join of all: a row at a time, until there are enough.
         connected = (
             "(SELECT 1 FROM ormco_connections k WHERE "  # noqa: S608
             f"k.practice_id = ormco_watch_claims.practice_id AND {_CAN_BE_WATCHED}) = 1"
         )
-        return f"{condition} AND {connected}", (*pending, scope.provider)
+        return f"{condition} AND {connected}", (*args, scope.provider)
 
-    def _claiming(
-        self, select: str, args: Sequence[object], mark: tuple[str, Sequence[object]]
-    ) -> Callable[[Execute], list[tuple[str, float, int, str | None]]]:
-        """Return work that selects rows and marks them as claimed."""
-
-        def work(execute: Execute) -> list[tuple[str, float, int, str | None]]:
-            for statement in self._db.dialect.in_index_order:
-                execute(statement, ())
-            rows: list[tuple[str, float, int, str | None]] = execute(select, args).fetchall()
-            for start in range(0, len(rows), _CHUNK):
-                ids = [row[0] for row in rows[start : start + _CHUNK]]
-                execute(f"{mark[0]} AND practice_id IN ({marks(ids)})", (*mark[1], *ids))
-            return rows
-
-        return work
-
-    def _mark(self, scope: WatchScope, owner: str, lease: float) -> tuple[str, tuple[object, ...]]:
-        return (
-            f"UPDATE ormco_watch_claims SET claimed_by = ?, claimed_until = {self._now} + ? WHERE watch = ?",  # noqa: S608
-            (owner, lease, scope.watch),
-        )
+    def _take(self, execute: Execute, select: str, args: Sequence[object], mark: Statement) -> list[Any]:
+        """Select rows and mark them as claimed, inside a transaction."""
+        for statement in self._db.dialect.in_index_order:
+            execute(statement, ())
+        rows = execute(select, args).fetchall()
+        for start in range(0, len(rows), _CHUNK):
+            ids = [row[0] for row in rows[start : start + _CHUNK]]
+            execute(f"{mark[0]} AND practice_id IN ({marks(ids)})", (*mark[1], *ids))
+        return rows
 
 
 def _parts(scope: WatchScope) -> Iterable[WatchScope]:
@@ -307,12 +252,6 @@ def _parts(scope: WatchScope) -> Iterable[WatchScope]:
     names = scope.practice_ids
     if names is None:
         return [scope]
-    starts = range(0, len(names), _CHUNK)
     return [
-        WatchScope(watch=scope.watch, provider=scope.provider, practice_ids=names[start : start + _CHUNK])
-        for start in starts
+        replace(scope, practice_ids=names[start : start + _CHUNK]) for start in range(0, len(names), _CHUNK)
     ]
-
-
-def _key(claim: WatchClaim) -> tuple[str, str, str]:
-    return claim.watch, claim.practice_id, claim.owner

@@ -19,7 +19,8 @@ import requests
 
 from connector.refresh.pace import Pace
 from connector.store import Store
-from connector.store.held_token import LIVE, TABLE, Bound, sealed_data
+from connector.store.held_token import LIVE
+from connector.store.sealed_columns import TABLE, Bound, sealed_data
 from scripts.benchmarks.row import each
 from tests.support.postgres import PostgresServer
 from tests.support.stores import KEY, OTHER_KEY, store_at
@@ -328,7 +329,7 @@ def _grant(store: Store, number: int, now: float, provider: str, is_due: bool) -
     name, account = _practice(number), f"account-{number}"
     received = now - (3400 if is_due else number % 1500)
     bound = Bound(name, LIVE, 1, "connected", account, provider)
-    ring, store_id = store.keys.ring(), store.keys.store_id
+    ring, store_id = store.keys.ring(), store.database.store_id
     sealed = [
         ring.seal(text, sealed_data(store_id, bound, column))
         for text, column in (

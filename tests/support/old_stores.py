@@ -39,7 +39,7 @@ def old_store(kind: str, folder: Path) -> str:
     url = empty_url(kind, folder)
     if kind == "sqlite":
         path = Path(url.removeprefix("sqlite:///"))
-        path.parent.mkdir(mode=0o700)
+        path.parent.mkdir(mode=0o700, parents=True)
         path.write_bytes(gzip.decompress((_DATA / "store_c4d305c.db.gz").read_bytes()))
         path.chmod(0o600)
         return url

@@ -16,7 +16,7 @@ from connector.oauth.token_set import TokenSet
 from connector.refresh import AccessTokens
 from connector.refresh.rotate import Rotator
 from connector.store import UNVERIFIED, Row, Store, open_database, open_store
-from connector.store.grants import account_columns
+from connector.store.columns import account_columns
 
 __all__ = [
     "KEY",
@@ -159,7 +159,7 @@ def put_unverified(
 ) -> Row:
     """Store a new grant whose account is not known yet."""
     fresh = tokens or token_set(practice_id, clock=store.clock)
-    return store.grants.put_unverified(practice_id, "test", fresh, policy or AccountPolicy(), columns)
+    return store.unverified.put(practice_id, "test", fresh, policy or AccountPolicy(), columns)
 
 
 def put(
@@ -188,7 +188,7 @@ def put(
     fresh = tokens or token_set(practice_id, clock=store.clock, age=age, lifetime=lifetime)
     new = put_unverified(store, practice_id, tokens=fresh)
     live = store.grants.row(practice_id)
-    row = store.grants.promote(new, live, {**account_columns(account), "account_shared": 0}, events)
+    row = store.unverified.promote(new, live, {**account_columns(account), "account_shared": 0}, events)
     assert row is not None
     if columns:
         changed = store.grants.change(row, columns)

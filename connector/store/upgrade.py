@@ -1,21 +1,57 @@
-"""The step of the schema that made one row of each grant: no earlier release can live with it."""
+"""The steps that bring the tables of earlier releases to today's form, the oldest of them schema 2."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 from connector.clock import Clock
 from connector.errors import StoreLockedError
-from connector.store.database import Dialect, Execute
-from connector.store.migrations import FIRST_STEPS
+from connector.store import tables
+from connector.store.database import Execute, Transact
+from connector.store.dialects import Dialect
 from connector.store.process import is_gone
 
-__all__ = ["end_refreshes", "m005_grants"]
+__all__ = [
+    "OLDEST",
+    "add_confirmation",
+    "add_due_index",
+    "add_grants",
+    "add_key_holders",
+    "add_months",
+    "add_states",
+    "add_watch_claims",
+    "end_refreshes",
+]
 
-Transact = Callable[[Callable[[Execute], None]], None]
-
+OLDEST = 2
+_BEFORE_GRANTS = 4
 # Longer than a token call of the releases whose refreshes are waited for, with its retry.
 _LONGEST_OLD_CALL = 90.0
+
+
+def add_watch_claims(execute: Execute, dialect: Dialect) -> None:
+    """Let many processes share a watch, and forget delivered cases by age."""
+    _run(execute, dialect, _WATCH_CLAIMS)
+
+
+_WATCH_CLAIMS = (
+    "ALTER TABLE ormco_watched_cases ADD COLUMN content TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE ormco_watched_cases ADD COLUMN told_at {real}",
+    "UPDATE ormco_watched_cases SET told_at = {now}",
+    *tables.WATCH_CLAIMS,
+)
+
+
+def add_confirmation(execute: Execute, dialect: Dialect) -> None:
+    """Note which new accounts a person has to confirm, what providers do, and whether the key vouches."""
+    _run(execute, dialect, _CONFIRMATION)
+
+
+_CONFIRMATION = (
+    "ALTER TABLE ormco_connections ADD COLUMN confirm_by {real}",
+    tables.PROVIDERS,
+    "ALTER TABLE ormco_store ADD COLUMN key_proof TEXT",
+)
 
 
 def end_refreshes(transact: Transact, dialect: Dialect, clock: Clock) -> None:
@@ -39,9 +75,8 @@ def end_refreshes(transact: Transact, dialect: Dialect, clock: Clock) -> None:
 
 def _stop_refreshes(execute: Execute, dialect: Dialect) -> list[str]:
     """Refuse new refreshes; return who is at one."""
-    version = execute("SELECT MAX(version) FROM ormco_schema", ()).fetchone()[0]
-    if version != len(FIRST_STEPS):  # another process has taken the step meanwhile
-        return []
+    if execute("SELECT MAX(version) FROM ormco_schema", ()).fetchone()[0] != _BEFORE_GRANTS:
+        return []  # another process has taken the step meanwhile
     for statement in _STOP[dialect.concurrent_indexes]:
         execute(statement, ())
     sql = (
@@ -70,62 +105,23 @@ _STOP = {
 }
 
 
-def m005_grants(execute: Execute, dialect: Dialect) -> None:
+def add_grants(execute: Execute, dialect: Dialect) -> None:
     """Have one row for each grant: the live one of a practice, and a new one whose account is not verified.
 
-    What is sealed stays as it is, because no key is needed here; the store seals it anew when it has its key.
+    What is sealed stays as it is, because no key is needed here; whoever has the keys seals it anew.
     """
-    for statement in _M005:
-        execute(statement.format(now=dialect.now, **dialect.types), ())
+    _run(execute, dialect, _GRANTS)
     for statement in dialect.grant_steps:
         execute(statement, ())
 
 
-_M005 = (
+_GRANTS = (
     "ALTER TABLE ormco_schema ADD COLUMN compatible_from INTEGER",
     "ALTER TABLE ormco_store ADD COLUMN sealing INTEGER",
     "ALTER TABLE ormco_connections RENAME TO ormco_connections_before",
-    *(f"DROP INDEX ormco_connections_{name}" for name in ("due", "account", "attention", "confirm")),
-    # `version` is a random mark of the last write; `generation` rises with each token set. `refresh_by` and
-    # `refresh_until` are the lease, `refresh_sends` says how often the refresh token may have been sent.
-    """CREATE TABLE ormco_connections (
-        practice_id {key} NOT NULL,
-        slot TEXT NOT NULL,
-        version BIGINT NOT NULL,
-        generation BIGINT NOT NULL,
-        state TEXT NOT NULL,
-        since {real} NOT NULL,
-        expires_at {real},
-        refreshed_at {real},
-        due_at {real},
-        retry_at {real},
-        confirm_by {real},
-        failures INTEGER NOT NULL DEFAULT 0,
-        refresh_by TEXT,
-        refresh_since {real},
-        refresh_until {real},
-        refresh_sends INTEGER NOT NULL DEFAULT 0,
-        refresh_count BIGINT NOT NULL DEFAULT 0,
-        rejected_generation BIGINT,
-        renewable INTEGER NOT NULL,
-        with_secret INTEGER,
-        provider TEXT NOT NULL,
-        account_id TEXT,
-        account_email TEXT,
-        account_name TEXT,
-        account_region TEXT,
-        account_shared INTEGER NOT NULL DEFAULT 0,
-        reason TEXT,
-        last_error TEXT,
-        scope TEXT,
-        connected_at {real},
-        lab_state TEXT,
-        lab_email TEXT,
-        access_sealed {blob},
-        refresh_sealed {blob},
-        policy_sealed {blob},
-        PRIMARY KEY (practice_id, slot)
-    ){row_space}""",
+    *(f"DROP INDEX ormco_connections_{name}" for name in ("due", "account", "attention")),
+    "DROP INDEX IF EXISTS ormco_connections_confirm",
+    tables.CONNECTIONS,
     """INSERT INTO ormco_connections (practice_id, slot, version, generation, state, since, expires_at,
         refreshed_at, due_at, retry_at, failures, refresh_by, refresh_since, refresh_until, refresh_sends,
         renewable, provider, account_id, account_email, account_name, account_region, account_shared, reason,
@@ -147,16 +143,41 @@ _M005 = (
         'account_unconfirmed' END, NULL, unproven
     FROM ormco_connections_before WHERE unproven IS NOT NULL""",
     "DROP TABLE ormco_connections_before",
-    # None of the indexed columns changes at a refresh.
-    "CREATE UNIQUE INDEX ormco_connections_one_account ON ormco_connections (provider, account_id) "
-    "WHERE slot = 'live' AND account_id IS NOT NULL AND account_shared = 0 AND state <> 'revoked'",
-    "CREATE INDEX ormco_connections_account ON ormco_connections (provider, account_id) "
-    "WHERE account_id IS NOT NULL",
-    "CREATE INDEX ormco_connections_confirm ON ormco_connections (confirm_by) WHERE confirm_by IS NOT NULL",
+    *tables.CONNECTION_INDEXES,
     "UPDATE ormco_store SET sealing = 2 WHERE NOT EXISTS (SELECT 1 FROM ormco_connections) "
     "AND NOT EXISTS (SELECT 1 FROM ormco_requests)",
-    "CREATE TABLE ormco_leases (name TEXT PRIMARY KEY, owner TEXT NOT NULL, until {real} NOT NULL)",
-    "CREATE TABLE ormco_event_counter (id INTEGER PRIMARY KEY CHECK (id = 1), last BIGINT NOT NULL, "
-    "pruned_before {real})",
+    tables.LEASES,
+    tables.COUNTER,
     "INSERT INTO ormco_event_counter (id, last) SELECT 1, COALESCE(MAX(sequence), 0) FROM ormco_events",
 )
+
+
+def add_key_holders(execute: Execute, dialect: Dialect) -> None:
+    """Note which server has which keys."""
+    _run(execute, dialect, (tables.KEY_HOLDERS,))
+
+
+def add_months(execute: Execute, dialect: Dialect) -> None:
+    """Begin to keep the audit record by months, if the database gains by that."""
+    for statement in dialect.month_steps:
+        execute(statement, ())
+
+
+def add_due_index(execute: Execute, dialect: Dialect) -> None:
+    """Find what is due without reading all rows, where that costs little.
+
+    On PostgreSQL a refresh then touches no index (HOT), which is worth more; its rows are read faster, too.
+    """
+    for statement in dialect.due_index:
+        execute(statement, ())
+
+
+def add_states(execute: Execute, dialect: Dialect) -> None:
+    """Count connections without reading all of their rows."""
+    for statement in dialect.state_steps:
+        execute(statement, ())
+
+
+def _run(execute: Execute, dialect: Dialect, statements: Sequence[str]) -> None:
+    for statement in statements:
+        execute(statement.format(now=dialect.now, **dialect.types), ())

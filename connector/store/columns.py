@@ -1,0 +1,197 @@
+"""What each step of a grant's life writes into the columns of its row, but for what is sealed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from connector.clock import Clock
+from connector.connection import Account, AccountPolicy, ConnectionState, Event
+from connector.oauth.token_set import TokenSet
+from connector.store.database import Statement
+from connector.store.held_token import ASSUMED_LIFETIME, LIVE
+from connector.store.process import new_mark
+from connector.store.row import COLUMNS, UNVERIFIED, Row
+from connector.store.sealed_columns import TABLE
+
+__all__ = [
+    "WHICH",
+    "Changes",
+    "FromNow",
+    "account_columns",
+    "claimed",
+    "dump_policy",
+    "ended",
+    "load_policy",
+    "promoted",
+    "refreshed_event",
+    "settled",
+    "unverified",
+    "update",
+]
+
+# A token that is said to live for days is looked at again every hour: perhaps milliseconds were meant.
+_LONGEST_TRUSTED, _LONGEST_LOOK = 86400.0, 3600.0
+_LEASE = ("refresh_by", "refresh_since", "refresh_until", "retry_at")
+_CLEARED = ("confirm_by", "rejected_generation", "reason", "last_error", "policy_sealed")
+_COUNTS = ("failures", "refresh_sends", "refresh_count", "account_shared")
+
+
+@dataclass(frozen=True, slots=True)
+class FromNow:
+    """A time, so many seconds from now on the database's clock."""
+
+    seconds: float = 0.0
+
+
+Changes = Mapping[str, object]
+WHICH = "practice_id = ? AND slot = ? AND version = ?"
+
+
+def update(row: Row, values: Changes, now: str) -> Statement:
+    """Return what changes a row, if it still is as it was read."""
+    sets, args = list[str](), list[object]()
+    for name, value in values.items():
+        if isinstance(value, FromNow):
+            sets.append(f"{name} = {now} + ?")
+            args.append(value.seconds)
+        else:
+            sets.append(f"{name} = ?")
+            args.append(value)
+    args += row.practice_id, row.slot, row.version
+    return f"UPDATE {TABLE} SET {', '.join(sets)} WHERE {WHICH}", args  # noqa: S608
+
+
+def account_columns(account: Account | None) -> dict[str, object]:
+    """Return the columns of an account."""
+    return {f"account_{name}": getattr(account, name, None) for name in ("id", "email", "name", "region")}
+
+
+def unverified(practice_id: str, provider: str, tokens: TokenSet, clock: Clock) -> dict[str, object]:
+    """Return the columns of a new grant whose account is not known yet."""
+    return {
+        **dict.fromkeys(COLUMNS),
+        **dict.fromkeys(_COUNTS, 0),
+        "practice_id": practice_id,
+        "slot": UNVERIFIED,
+        "version": new_mark(),
+        "generation": new_mark() >> 20,  # so that no late answer takes it for an earlier one
+        "state": ConnectionState.DEGRADED.value,
+        "since": FromNow(),
+        "provider": provider,
+        **_token_columns(tokens, clock, renews=False),
+    }
+
+
+def promoted(new: Row, live: Row | None) -> dict[str, object]:
+    """Return the columns by which a new grant becomes the live one, in place of another or of none."""
+    was_connected = live is not None and live.state == ConnectionState.CONNECTED
+    received = new.refreshed_at or 0.0
+    return {
+        **dict.fromkeys((*_LEASE, *_CLEARED)),
+        "slot": LIVE,
+        "version": new_mark(),
+        "generation": 1 if live is None else live.generation + 1,
+        "state": ConnectionState.CONNECTED.value,
+        "since": live.since if live is not None and was_connected else FromNow(),
+        "connected_at": FromNow(),
+        "due_at": received + _due(new.valid_until - received) if new.renewable else None,
+        "failures": 0,
+        "refresh_sends": 0,
+        "refresh_count": 0 if live is None else live.refresh_count,
+    }
+
+
+def claimed(row: Row, owner: str, seconds: float) -> dict[str, object]:
+    """Return the columns of a lease: the record, too, that the refresh token is about to be sent."""
+    is_first = row.refresh_sends == 0 or row.refresh_since is None
+    return {
+        "refresh_by": owner,
+        "refresh_since": FromNow() if is_first else row.refresh_since,
+        "refresh_until": FromNow(seconds),
+        "refresh_sends": row.refresh_sends + 1,
+    }
+
+
+def ended(row: Row, *, lost: bool) -> dict[str, object]:
+    """Return the columns of a lease that ended without new tokens; `lost`: the old one may be used up."""
+    sends = row.refresh_sends if lost else max(row.refresh_sends - 1, 0)
+    return {
+        "refresh_by": None,
+        "refresh_until": None,
+        "refresh_sends": sends,
+        "refresh_since": row.refresh_since if sends else None,
+    }
+
+
+def settled(row: Row, tokens: TokenSet, clock: Clock, *, rejected: bool) -> dict[str, object]:
+    """Return the columns of a row with new tokens, whatever it was taken for meanwhile.
+
+    Args:
+        row: as it is.
+        tokens: the new ones.
+        clock: the time of this process.
+        rejected: whether an API had rejected the old access token.
+    """
+    becomes_connected = row.slot == LIVE and row.state != ConnectionState.REVOKING
+    state = ConnectionState.CONNECTED.value if becomes_connected else row.state
+    return {
+        **dict.fromkeys(_LEASE),
+        **_token_columns(tokens, clock, renews=becomes_connected),
+        "generation": row.generation + 1,
+        "state": state,
+        "since": row.since if state == row.state else FromNow(),
+        "reason": None if becomes_connected else row.reason,
+        "last_error": None,
+        "scope": tokens.scope or row.scope,
+        "refresh_count": row.refresh_count + 1,
+        "rejected_generation": row.generation + 1 if rejected else None,
+        "failures": 0,
+        "refresh_sends": 0,
+    }
+
+
+def refreshed_event(row: Row, changes: Changes, at: datetime) -> Event:
+    """Return the event of new tokens."""
+    return Event(
+        at=at,
+        kind="refresh",
+        outcome="ok",
+        practice_id=row.practice_id,
+        state=ConnectionState(str(changes["state"])),
+        detail={"generation": str(changes["generation"])},
+    )
+
+
+def _token_columns(tokens: TokenSet, clock: Clock, *, renews: bool) -> dict[str, object]:
+    age = max(0.0, clock.time() - tokens.received_at.timestamp())  # the store may have been away since
+    lifetime = None
+    if tokens.expires_at is not None:
+        lifetime = (tokens.expires_at - tokens.received_at).total_seconds()
+    due = _due(ASSUMED_LIFETIME if lifetime is None else lifetime)
+    return {
+        "refreshed_at": FromNow(-age),
+        "expires_at": None if lifetime is None else FromNow(lifetime - age),
+        "due_at": FromNow(due - age) if renews and tokens.refresh_token is not None else None,
+        "renewable": int(tokens.refresh_token is not None),
+        "scope": tokens.scope,
+    }
+
+
+def _due(lives: float) -> float:
+    return _LONGEST_LOOK if lives > _LONGEST_TRUSTED else lives
+
+
+def dump_policy(policy: AccountPolicy) -> str:
+    """Return which account is acceptable, as it is sealed."""
+    fields = asdict(policy)
+    if policy.subject is None:  # an earlier release beside this one does not know it
+        del fields["subject"]
+    return json.dumps(fields)
+
+
+def load_policy(text: str) -> AccountPolicy:
+    """Read what `dump_policy` wrote."""
+    return AccountPolicy(**json.loads(text))

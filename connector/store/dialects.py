@@ -1,0 +1,224 @@
+"""Where the SQL of SQLite and PostgreSQL differs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from connector.store.postgres_states import STATE_STEPS, STATES
+
+__all__ = ["POSTGRES", "SQLITE", "Dialect"]
+
+
+class Dialect(NamedTuple):
+    """Where the two databases' SQL differs.
+
+    Attributes:
+        types: words of the schema that are filled in.
+        now: the database's time in seconds since 1970; the same within one statement.
+        for_update: what makes a SELECT inside a transaction keep its rows.
+        skip_locked: the same, leaving out rows that another transaction keeps.
+        in_index_order: statements by which the queries of a transaction read rows in the order of an index,
+            however few a database that has not counted them yet may take them for.
+        own_steps: statements that end the making of tables: they keep the audit record from being changed.
+        grant_steps: statements that end the upgrade to one row per grant.
+        month_steps: statements that begin to keep the audit record by months, if the database gains by that.
+        due_index: statements that make an index of what is due, likewise.
+        drop_month: drops the oldest month that is pruned as a whole, and returns how many events it had; None
+            once there is none left.
+        state_steps: statements that begin to keep each connection's state in a table of its own, likewise.
+        states: the table to count connections in; it has at least state, due_at and failures.
+        concurrent_indexes: whether an index can be built while others write, outside of a transaction.
+    """
+
+    types: Mapping[str, str]
+    now: str
+    for_update: str
+    skip_locked: str
+    in_index_order: Sequence[str]
+    own_steps: Sequence[str]
+    grant_steps: Sequence[str]
+    month_steps: Sequence[str]
+    due_index: Sequence[str]
+    drop_month: str
+    state_steps: Sequence[str]
+    states: str
+    concurrent_indexes: bool
+
+
+_ABORT = "BEGIN SELECT RAISE(ABORT, 'the audit record is append-only'); END"
+_UNCHANGED = (
+    "CREATE TRIGGER ormco_events_unchanged BEFORE UPDATE OF sequence, nonce, at, kind, outcome, "
+    f"practice_id, actor, state ON ormco_events {_ABORT}"
+)
+_EVENT_STEPS = (
+    "CREATE TRIGGER ormco_events_stay BEFORE DELETE ON ormco_events "  # noqa: S608
+    f"WHEN OLD.at >= COALESCE((SELECT pruned_before FROM ormco_event_counter), 0) {_ABORT}",
+    "CREATE UNIQUE INDEX ormco_events_nonce ON ormco_events (nonce)",
+    # A process of an earlier version may still add events, which SQLite numbers by itself.
+    "CREATE TRIGGER ormco_events_numbered AFTER INSERT ON ormco_events "
+    "WHEN NEW.sequence > (SELECT last FROM ormco_event_counter) "
+    "BEGIN UPDATE ormco_event_counter SET last = NEW.sequence; END",
+)
+_DUE_INDEX = "CREATE INDEX IF NOT EXISTS ormco_connections_due ON ormco_connections (due_at, failures)"
+SQLITE = Dialect(
+    types={
+        "key": "TEXT",
+        "blob": "BLOB",
+        "real": "REAL",
+        "unique_nonce": "",
+        "event_position": "sequence INTEGER PRIMARY KEY AUTOINCREMENT",
+        "row_space": "",
+    },
+    now="ormco_now()",
+    for_update="",
+    skip_locked="",
+    in_index_order=(),
+    own_steps=(_UNCHANGED, *_EVENT_STEPS, _DUE_INDEX),
+    grant_steps=("DROP TRIGGER ormco_events_stay", *_EVENT_STEPS),
+    # One file has no parts that can be dropped by themselves.
+    month_steps=(),
+    due_index=(_DUE_INDEX,),
+    drop_month="SELECT NULL",
+    state_steps=(),
+    states="ormco_connections",  # it is counted by its indexes
+    concurrent_indexes=False,
+)
+
+# PostgreSQL keeps the audit record by months: a table for each, which is dropped as a whole once it is
+# pruned.
+#
+# The months inherit from `ormco_events`, and a trigger there sends each new event to its month. Declared
+# partitions would need `at` in every unique index, which the ON CONFLICT (nonce) of an earlier release does
+# not know. They would have to read all of a large record once to be made, and again for each new month. So
+# nothing is moved: what was there before stays in `ormco_events` itself, which also takes whatever has no
+# month.
+#
+# The functions have the rights of the store's owner, so that a program whose role may not create or drop
+# tables needs no rights on the months either. They do no more than any writer of the record may: make the
+# month of an event, and drop what `pruned_before` lets everybody delete.
+_MONTHS = (
+    """CREATE FUNCTION ormco_make_month(name TEXT, first FLOAT8, next FLOAT8) RETURNS VOID
+    LANGUAGE plpgsql SECURITY DEFINER AS $$
+    DECLARE
+        month TEXT := format('%I.%I', (SELECT nspname FROM pg_namespace n JOIN pg_class c
+            ON c.relnamespace = n.oid WHERE c.oid = 'ormco_events'::regclass), name);
+    BEGIN
+        EXECUTE format('CREATE TABLE %s (LIKE ormco_events INCLUDING INDEXES, CHECK (at >= %s AND at < %s)) '
+            'INHERITS (ormco_events)', month, first, next);
+        EXECUTE format('CREATE TRIGGER ormco_events_stay BEFORE DELETE ON %s '
+            'FOR EACH ROW EXECUTE FUNCTION ormco_not_pruned()', month);
+        EXECUTE format('CREATE TRIGGER ormco_events_unchanged '
+            'BEFORE UPDATE OF id, sequence, nonce, at, kind, outcome, practice_id, actor, state '
+            'ON %s FOR EACH ROW EXECUTE FUNCTION ormco_append_only()', month);
+    END$$""",
+    """CREATE FUNCTION ormco_by_month() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+    DECLARE
+        first TIMESTAMP := date_trunc('month', to_timestamp(NEW.at) AT TIME ZONE 'UTC');
+        next TIMESTAMP := first + INTERVAL '1 month';
+        name TEXT := 'ormco_events_' || to_char(first, 'YYYY_MM');
+        month TEXT := format('%I.%I', TG_TABLE_SCHEMA, name);
+    BEGIN
+        IF first < '2020-01-01' OR first > statement_timestamp() AT TIME ZONE 'UTC'
+            OR EXISTS (SELECT FROM ONLY ormco_events WHERE nonce = NEW.nonce) THEN
+            RETURN NEW;
+        END IF;
+        IF to_regclass(month) IS NULL THEN
+            BEGIN
+                PERFORM ormco_make_month(
+                    name, extract(epoch FROM first)::float8, extract(epoch FROM next)::float8);
+            EXCEPTION WHEN OTHERS THEN  -- whatever it is, the event is not lost for it
+                RETURN NEW;
+            END;
+        END IF;
+        EXECUTE format('INSERT INTO %s SELECT ($1).* ON CONFLICT (nonce) DO NOTHING', month) USING NEW;
+        RETURN NULL;
+    END$$""",
+    """CREATE FUNCTION ormco_drop_month() RETURNS BIGINT LANGUAGE plpgsql SECURITY DEFINER AS $$
+    DECLARE
+        month RECORD;
+        events BIGINT;
+    BEGIN
+        PERFORM set_config('lock_timeout', '3s', true);
+        FOR month IN
+            SELECT c.oid::regclass AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+            WHERE i.inhparent = 'ormco_events'::regclass AND c.relname ~ '^ormco_events_[0-9]{4}_[0-9]{2}$'
+            AND extract(epoch FROM to_date(right(c.relname, 7), 'YYYY_MM') + INTERVAL '1 month')::float8
+                <= (SELECT pruned_before FROM ormco_event_counter)
+            ORDER BY c.relname LIMIT 1
+        LOOP
+            EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', month.name);
+            EXECUTE format('SELECT COUNT(*) FROM %s', month.name) INTO events;
+            EXECUTE format('DROP TABLE %s', month.name);
+            RETURN events;
+        END LOOP;
+        RETURN NULL;
+    EXCEPTION WHEN insufficient_privilege OR lock_not_available OR undefined_table THEN
+        RETURN NULL;
+    END$$""",
+    """DO $$
+    DECLARE
+        store TEXT := (SELECT nspname FROM pg_namespace n JOIN pg_class c ON c.relnamespace = n.oid
+            WHERE c.oid = 'ormco_events'::regclass);
+        name TEXT;
+    BEGIN
+        FOREACH name IN ARRAY ARRAY['ormco_make_month(TEXT, FLOAT8, FLOAT8)', 'ormco_by_month()',
+            'ormco_drop_month()', 'ormco_not_pruned()']
+        LOOP
+            EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, %I, pg_temp', name, store);
+        END LOOP;
+        REVOKE ALL ON FUNCTION ormco_make_month(TEXT, FLOAT8, FLOAT8) FROM PUBLIC;
+    END$$""",
+    "CREATE TRIGGER ormco_events_by_month BEFORE INSERT ON ormco_events "
+    "FOR EACH ROW EXECUTE FUNCTION ormco_by_month()",
+)
+_RAISE = "RAISE EXCEPTION 'the audit record is append-only'; END"
+_STAY = (
+    "CREATE FUNCTION ormco_not_pruned() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN "  # noqa: S608
+    f"IF OLD.at < (SELECT pruned_before FROM ormco_event_counter) THEN RETURN OLD; END IF; {_RAISE}$$",
+    "CREATE TRIGGER ormco_events_stay BEFORE DELETE ON ormco_events "
+    "FOR EACH ROW EXECUTE FUNCTION ormco_not_pruned()",
+)
+_COUNTER_SPACE = "ALTER TABLE ormco_event_counter SET (fillfactor = 10)"
+_SEQUENCE_THERE = "ALTER TABLE ormco_events ALTER COLUMN sequence SET NOT NULL"
+POSTGRES = Dialect(
+    types={
+        "key": 'TEXT COLLATE "C"',
+        "blob": "BYTEA",
+        "real": "DOUBLE PRECISION",
+        "unique_nonce": "UNIQUE",
+        "event_position": "id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, sequence BIGINT UNIQUE",
+        # Room in each page for the next version of its rows: a refresh then touches no index (HOT).
+        "row_space": " WITH (fillfactor = 60)",
+    },
+    now="date_part('epoch', statement_timestamp())",
+    for_update=" FOR UPDATE",
+    skip_locked=" FOR UPDATE SKIP LOCKED",
+    in_index_order=("SET LOCAL enable_sort = off",),
+    own_steps=(
+        f"CREATE FUNCTION ormco_append_only() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN {_RAISE}$$",
+        "CREATE TRIGGER ormco_events_unchanged BEFORE UPDATE OF id, nonce, at, kind, outcome, practice_id, "
+        "actor, state ON ormco_events FOR EACH ROW EXECUTE FUNCTION ormco_append_only()",
+        "CREATE TRIGGER ormco_events_in_order BEFORE UPDATE OF sequence ON ormco_events "
+        "FOR EACH ROW WHEN (OLD.sequence IS NOT NULL) EXECUTE FUNCTION ormco_append_only()",
+        *(_SEQUENCE_THERE, _COUNTER_SPACE, *_STAY, *_MONTHS),
+    ),
+    grant_steps=(
+        "UPDATE ormco_events SET sequence = placed.sequence FROM (SELECT id, row_number() OVER (ORDER BY id) "
+        "+ (SELECT last FROM ormco_event_counter) AS sequence FROM ormco_events WHERE sequence IS NULL) "
+        "AS placed WHERE ormco_events.id = placed.id",
+        "UPDATE ormco_event_counter SET last = "
+        "COALESCE((SELECT MAX(sequence) FROM ormco_events), ormco_event_counter.last)",
+        "DROP INDEX ormco_events_unsettled",
+        "DROP FUNCTION ormco_upgrade()",
+        "ALTER INDEX IF EXISTS ormco_connections_pkey1 RENAME TO ormco_connections_pkey",
+        "DROP TRIGGER ormco_events_stay ON ormco_events",
+        *(_SEQUENCE_THERE, _COUNTER_SPACE, *_STAY),
+    ),
+    month_steps=_MONTHS,
+    due_index=(),
+    drop_month="SELECT ormco_drop_month()",
+    state_steps=STATE_STEPS,
+    states=STATES,
+    concurrent_indexes=True,
+)

@@ -1,0 +1,200 @@
+"""Sealing anew whatever does not have the newest form and key, while others read and write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from connector.connection import AccountPolicy
+from connector.errors import StoreError
+from connector.store.columns import dump_policy
+from connector.store.database import Database, Statement
+from connector.store.process import new_mark
+from connector.store.requests import REQUESTS_TABLE, request_data
+from connector.store.row import COLUMNS, LIVE, Row, checked_row, damaged
+from connector.store.sealed_columns import SEALED_COLUMNS, TABLE, bound_to, sealed_data
+from connector.store.sealing import (
+    FIRST_VERSION,
+    KeyRing,
+    first_associated_data,
+    is_first_version,
+    is_sealed_by,
+)
+
+__all__ = ["Resealing", "has_first_form"]
+
+_PAGE = 200
+
+
+@dataclass(slots=True, kw_only=True)
+class Contents:
+    """What a row holds that is to be sealed anew, by today's columns.
+
+    Attributes:
+        sealed: texts of columns that are sealed.
+        columns: values of others that change with them.
+    """
+
+    sealed: dict[str, str | None] = field(default_factory=dict, repr=False)
+    columns: dict[str, Any] = field(default_factory=dict)
+
+
+class Resealing:
+    """One run through everything that is sealed.
+
+    Args:
+        database: where the values are.
+        ring: opens them, and seals with its first key.
+        store_id: the store's own id.
+        progress: called with the number of values that are done.
+
+    Attributes:
+        done: how many values were sealed anew.
+        broken: whose values do not open.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        ring: KeyRing,
+        store_id: str,
+        progress: Callable[[int], object] = lambda done: None,
+    ) -> None:
+        self._database = database
+        self._ring = ring
+        self._store_id = store_id
+        self._progress = progress
+        self.done: int = 0
+        self.broken: set[str] = set()
+
+    def run(self) -> None:
+        """Go through everything until nothing is left to do; others may write with an old key meanwhile."""
+        before = -1
+        while before < self.done:
+            before = self.done
+            for page in self._pages():
+                counts = self._database.apply([statement for statement, _ in page])
+                self.done += sum(count * values for count, (_, values) in zip(counts, page, strict=True))
+                self._progress(self.done)
+
+    def _pages(self) -> Iterator[list[tuple[Statement, int]]]:
+        """Yield statements, each with the number of values that it seals, some rows at a time.
+
+        Each changes what was read, and nothing else: what has changed meanwhile is read again.
+        """
+        last = ("", "")
+        select = f"SELECT {', '.join(COLUMNS)}, {self._database.dialect.now} FROM {TABLE}"  # noqa: S608
+        sql = f"{select} WHERE (practice_id, slot) > (?, ?) ORDER BY practice_id, slot LIMIT ?"
+        while found := self._database.all(sql, (*last, _PAGE)):
+            last = found[-1][:2]
+            if page := [each for row in found if (each := self._row(Row._make(row)))]:
+                yield page
+        requests = self._database.all("SELECT state_digest, sealed FROM ormco_requests", ())
+        if page := [each for digest, sealed in requests if (each := self._request(digest, sealed))]:
+            yield page
+
+    def _row(self, row: Row) -> tuple[Statement, int] | None:
+        try:
+            contents = self._contents(checked_row(row))
+            bound = bound_to(row, contents.columns)
+            values = contents.columns
+            for column, text in contents.sealed.items():
+                data = sealed_data(self._store_id, bound, column)
+                values[column] = None if text is None else self._ring.seal(text, data)
+        except StoreError:
+            self.broken.add(row.practice_id)
+            return None
+        if not values:
+            return None
+        sets = ", ".join(f"{name} = ?" for name in values)
+        sql = f"UPDATE {TABLE} SET {sets} WHERE practice_id = ? AND slot = ? AND version = ?"  # noqa: S608
+        return (sql, (*values.values(), row.practice_id, row.slot, row.version)), len(contents.sealed)
+
+    def _contents(self, row: Row) -> Contents:
+        """Open what is to be sealed anew."""
+        if has_first_form([row]):
+            contents = _opened(row, self._ring)
+            contents.columns["version"] = new_mark()
+            return contents
+        contents = Contents()
+        for column in SEALED_COLUMNS:
+            sealed = getattr(row, column)
+            if sealed is not None and not is_sealed_by(sealed, self._ring):
+                data = sealed_data(self._store_id, row, column)
+                contents.sealed[column] = self._ring.open(sealed, data, row=row.practice_id)
+        return contents
+
+    def _request(self, digest: str, old: bytes) -> tuple[Statement, int] | None:
+        if is_sealed_by(old, self._ring):
+            return None
+        data = request_data(self._store_id, digest)
+        before = first_associated_data(REQUESTS_TABLE, "sealed", digest) if is_first_version(old) else data
+        try:
+            new = self._ring.seal(self._ring.open(old, before, row="a request"), data)
+        except StoreError:
+            self.broken.add("a request")
+            return None
+        sql = "UPDATE ormco_requests SET sealed = ? WHERE state_digest = ? AND sealed = ?"
+        return (sql, (new, digest, old)), 1
+
+
+def has_first_form(rows: Iterable[Row | None]) -> bool:
+    """Return whether any of some rows holds anything that an early release has sealed."""
+    for row in rows:
+        sealed = row and (row.access_sealed or row.refresh_sealed or row.policy_sealed)
+        if sealed and sealed[:1] == FIRST_VERSION:
+            return True
+    return False
+
+
+def _opened(row: Row, ring: KeyRing) -> Contents:
+    """Open a row.
+
+    Raises:
+        connector.errors.StoreDamagedError: if a value is not what was sealed there.
+    """
+
+    def read(column: str, first_column: str) -> str | None:
+        sealed = getattr(row, column)
+        if sealed is None:
+            return None
+        if not is_first_version(sealed):
+            raise damaged(row.practice_id)
+        data = first_associated_data(TABLE, first_column, row.practice_id)
+        return ring.open(sealed, data, row=row.practice_id)
+
+    try:
+        if row.slot == LIVE:
+            access, rest = read("access_sealed", "access_token"), read("refresh_sealed", "token_rest")
+            refresh = None if rest is None else json.loads(rest)["refresh_token"]
+            return Contents(sealed={"access_sealed": access, "refresh_sealed": refresh})
+        return _unverified(json.loads(read("policy_sealed", "unproven") or "null"))
+    except (ValueError, TypeError, KeyError):
+        raise damaged(row.practice_id) from None
+
+
+def _unverified(waiting: dict[str, Any]) -> Contents:
+    tokens, account = waiting["tokens"], waiting.get("account") or {}
+    policy = AccountPolicy(
+        expected_account=waiting["expected_account"],
+        allow_account_change=waiting["allow_account_change"],
+        to_confirm=waiting.get("to_confirm", False),
+        binding=waiting.get("binding"),
+    )
+    return Contents(
+        sealed={
+            "access_sealed": waiting["access_token"],
+            "refresh_sealed": tokens["refresh_token"],
+            "policy_sealed": dump_policy(policy),
+        },
+        columns={
+            "refreshed_at": tokens["received_at"],
+            "expires_at": tokens["expires_at"],
+            "scope": tokens["scope"],
+            "renewable": int(tokens["refresh_token"] is not None),
+            "refresh_sends": int(waiting.get("sent", False)),
+            **{f"account_{name}": account.get(name) for name in ("id", "email", "name", "region") if account},
+        },
+    )
