@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from connector.errors import ConnectorError
@@ -17,7 +16,6 @@ _T = TypeVar("_T")
 _LARGEST_BATCH = 64
 
 
-@dataclass(eq=False)
 class Job(Generic[_T]):
     """One thread's work inside a transaction, and what came of it.
 
@@ -26,17 +24,18 @@ class Job(Generic[_T]):
         single: whether it is one statement, which is a transaction by itself.
     """
 
-    work: Callable[[Execute], _T]
-    single: bool = False
-    is_done: bool = field(default=False, init=False)
-    error: Exception | None = field(default=None, init=False)
-    results: list[_T] = field(default_factory=list, init=False)
+    def __init__(self, work: Callable[[Execute], _T], *, single: bool = False) -> None:
+        self._work = work
+        self.single = single
+        self.is_done = False
+        self.error: Exception | None = None
+        self.results: list[_T] = []
 
     def run(self, execute: Execute) -> None:
         """Do the work; an error of ours is this job's alone, and changes nothing."""
         self.results, self.error = [], None
         try:
-            self.results.append(self.work(execute))
+            self.results.append(self._work(execute))
         except ConnectorError as exc:
             self.error = exc
 

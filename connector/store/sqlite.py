@@ -89,23 +89,23 @@ class SqliteDatabase:
                 db = readers.pop()
             except IndexError:
                 db = self._connect()
-            try:
-                rows = db.execute(sql, args).fetchall()
-            except BaseException as exc:
-                self._give_up(db, exc)
+            rows = self._rows(db, sql, args)
         except StoreError as exc:
             if not files.is_full(exc):
                 raise
             # Without the index of the log that processes share, if it is that which has no room.
             with closing(self._connect(alone=True)) as db:
-                try:
-                    return db.execute(sql, args).fetchall()
-                except sqlite3.Error as error:
-                    raise files.translate(error, self._path) from error
+                return self._rows(db, sql, args)
         readers.append(db)
         if readers is not self._readers:  # the store was closed meanwhile
             _close_all(readers)
         return rows
+
+    def _rows(self, db: sqlite3.Connection, sql: str, args: Sequence[object]) -> list[Any]:
+        try:
+            return db.execute(sql, args).fetchall()
+        except BaseException as exc:
+            self._give_up(db, exc)
 
     def one(self, sql: str, args: Sequence[object]) -> Any:
         """Return the first row of a query, or None."""

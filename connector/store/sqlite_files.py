@@ -111,11 +111,13 @@ def _is_kept(reserve: Path) -> bool:
         return False
     size = os.fstat(handle).st_size
     os.close(handle)
-    return size == _RESERVED_BYTES
+    if size == _RESERVED_BYTES:
+        return True
+    reserve.unlink(missing_ok=True)
+    return False
 
 
 def _keep(reserve: Path) -> None:
-    reserve.unlink(missing_ok=True)
     try:
         handle = create_own_file(reserve)
     except FileExistsError:
