@@ -26,17 +26,10 @@ _T = TypeVar("_T")
 _BUSY_SECONDS = 30.0
 _REAL = Clock()  # other processes take their time, whatever the time of day is said to be
 _SCRUB_MS = 5000
-_NO_WAL = "its file system has no shared memory, as a network share has none"
 
 
 class SqliteDatabase:
-    """Rows in a SQLite file in WAL mode, each commit synced.
-
-    Args:
-        path: the file, absolute.
-        clock: the database's time, which is this machine's.
-        patience: seconds to wait for others that write; by default 30.
-    """
+    """Rows in a SQLite file in WAL mode, each commit synced; its time is this machine's."""
 
     dialect = SQLITE
 
@@ -114,11 +107,10 @@ class SqliteDatabase:
 
     def apply(self, statements: Sequence[Statement]) -> list[int]:
         """Run statements in a transaction, together with other threads'; return once it is on the disk."""
-
-        def work(execute: Execute) -> list[int]:
-            return [execute(sql, args).rowcount for sql, args in statements]
-
-        return self._commits.run(Job(work, single=len(statements) == 1))
+        is_single = len(statements) == 1
+        return self._commits.run(
+            Job(lambda run: [run(sql, args).rowcount for sql, args in statements], single=is_single)
+        )
 
     def transact(self, work: Callable[[Execute], _T]) -> _T:
         """Run work likewise."""
@@ -203,7 +195,9 @@ class SqliteDatabase:
             return
         # Of several first starts, all but one may find it busy, whatever the time-out.
         if self._patiently(db.execute, "PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
-            raise files.unavailable(self._path, _NO_WAL)
+            raise files.unavailable(
+                self._path, "its file system has no shared memory, as a network share has none"
+            )
 
         migrate(lambda work: self._transact(db, [work]), db.execute, self.dialect, self.clock)
 
@@ -256,6 +250,6 @@ _LEFT_TO_THE_PARENT: list[object] = []
 
 def _close_all(handles: list[sqlite3.Connection]) -> None:
     """Close handles that other threads may close, too."""
-    with suppress(IndexError):
-        while True:
+    while handles:
+        with suppress(IndexError):
             handles.pop().close()
