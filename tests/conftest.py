@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,6 +94,13 @@ def sandbox(request: pytest.FixtureRequest) -> RunningSandbox:
     """A sandbox of each generation in which nothing has happened yet."""
     found: RunningSandbox = request.getfixturevalue(request.param)
     return found
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder whose path leaves room for the name of a socket, which has 100 characters at most with it."""
+    with tempfile.TemporaryDirectory(prefix="ormco-", dir="/tmp") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

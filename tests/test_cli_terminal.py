@@ -143,16 +143,16 @@ def test_a_printed_command_can_be_pasted(env: dict[str, str], practice: str, tmp
 
 
 @pytest.fixture
-def with_fake_browser(env: dict[str, str], tmp_path: Path) -> Iterator[dict[str, str]]:
+def with_fake_browser(env: dict[str, str], tmp_path: Path, short_folder: Path) -> Iterator[dict[str, str]]:
     """The environment with a browser that looks sound and does not start, and a display that answers."""
     browser = tmp_path / "chromium"
     browser.write_text('#!/bin/sh\n[ "$1" = --version ]\n')
     browser.chmod(0o755)
     with socket.socket(socket.AF_UNIX) as display:
-        display.bind(str(tmp_path / "display"))
+        display.bind(str(short_folder / "display"))
         display.listen()
         chosen = {"ORMCO_BROWSER": str(browser), "ORMCO_BROWSER_SANDBOX": "off"}
-        yield {**env, **chosen, "WAYLAND_DISPLAY": str(tmp_path / "display")}
+        yield {**env, **chosen, "WAYLAND_DISPLAY": str(short_folder / "display")}
 
 
 def test_missing_settings_are_asked_for(with_fake_browser: dict[str, str]) -> None:

@@ -104,6 +104,13 @@ def test_text_is_folded_between_words_and_commands_stay_whole(monkeypatch: pytes
     assert max(len(line) for line in lines if command not in line) <= 40
 
 
+def test_a_line_for_a_shell_stays_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A setting with a long path is exported by one line, which can be pasted."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    line = f"  export ORMCO_PROVIDER='/tmp/{'a long folder/' * 20}provider.toml'"
+    assert fold(f"In another terminal:\n{line}\nServing", sys.stderr).splitlines()[1] == line
+
+
 def test_text_in_a_pipe_is_not_folded() -> None:
     """Programs get a message as one line."""
     assert fold("word " * 100, sys.stderr) == "word " * 100

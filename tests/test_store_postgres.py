@@ -185,11 +185,11 @@ def test_one_slow_query_holds_up_nobody(url: str) -> None:
 
 
 @pytest.mark.parametrize("write", ["claim", "settle", "promote", "take", "spend", "event"])
-def test_commit_whose_answer_is_lost(url: str, tmp_path: Path, write: str) -> None:
+def test_commit_whose_answer_is_lost(url: str, short_folder: Path, write: str) -> None:
     """A commit that went through unseen is recognised: neither repeated nor taken for another's."""
     folder = Path(unquote(url.rpartition("host=")[2]))
-    with SocketProxy(tmp_path, next(folder.glob(".s.PGSQL.*[0-9]"))) as proxy:
-        store = store_at(f"{url.rpartition('host=')[0]}host={quote(str(tmp_path), safe='')}")
+    with SocketProxy(short_folder, next(folder.glob(".s.PGSQL.*[0-9]"))) as proxy:
+        store = store_at(f"{url.rpartition('host=')[0]}host={quote(str(short_folder), safe='')}")
         row, new = put(store, "p", state="degraded"), put_unverified(store, "p")
         alone = {"claim": b"UPDATE ormco_connections", "take": b"UPDATE ormco_requests"}
         proxy.cut_after(alone.get(write, b"COMMIT"))
