@@ -31,6 +31,7 @@ from connector.observers import Call
 from connector.resources import Resources
 from connector.revocation import Revocation
 from connector.revocation.removal import Removal
+from connector.store.grants import FromNow
 from connector.store.process import this_process
 from connector.store.sqlite import SqliteDatabase
 from tests.support.applications import PageVisitor, without_users
@@ -419,6 +420,44 @@ def test_two_that_revoke_at_once_both_end_right(env: dict[str, str], sandbox: Ru
         meanwhile = PageVisitor(sandbox, first=lambda: other.revoke(PRACTICE, removal=inner))
         assert connector.revoke(PRACTICE, removal=Removal(remove=meanwhile)).wiped
         assert connector.revoke(PRACTICE, removal=Removal(remove=never)).wiped
+
+
+def test_a_practice_that_is_connected_anew_meanwhile_stays_connected(
+    classic: RunningSandbox, store_url: str
+) -> None:
+    """If another process starts anew while a person is at the page, the new token is not sent for a proof."""
+    env, sent = settings(classic, store_url), list[int]()
+    with opened(env) as connector, opened(env) as other:
+        connect(connector, classic)
+
+        def begin_anew(url: str, *, account: str | None) -> bool:
+            other.forget(PRACTICE)
+            connect(other, classic)
+            sent.append(classic.refreshes)
+            return True
+
+        with pytest.raises(RevokedError, match="connected anew"):
+            connector.revoke(PRACTICE, removal=Removal(remove=begin_anew))
+        assert [classic.refreshes] == sent
+        assert connector.status(PRACTICE).state is ConnectionState.CONNECTED
+
+
+def test_an_access_token_that_ended_does_not_outlive_the_grant(
+    classic: RunningSandbox, store_url: str, tmp_path: Path
+) -> None:
+    """Without an API that could be asked, a token past its end counts as ended."""
+    env = settings(classic, store_url)
+    with opened(env) as connector:
+        connect(connector, classic)
+    with stored(env) as store:
+        row = store.grants.row(PRACTICE)
+        assert row is not None
+        store.grants.change(row, {"refreshed_at": FromNow(-3600), "expires_at": FromNow(-1)})
+    env["ORMCO_PROVIDER"] = without_users(classic, tmp_path)
+    classic.set_scenarios("revoked")
+    with opened(env) as connector:
+        done = connector.revoke(PRACTICE, removal=Removal(done=True))
+    assert (done.wiped, done.access_token_until) == (True, None)
 
 
 @pytest.mark.parametrize("when", ["while it is revoked", "afterwards"])
