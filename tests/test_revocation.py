@@ -31,7 +31,7 @@ from connector.observers import Call
 from connector.resources import Resources
 from connector.revocation import Revocation
 from connector.revocation.removal import Removal
-from connector.store.grants import FromNow
+from connector.store.columns import FromNow
 from connector.store.process import this_process
 from connector.store.sqlite import SqliteDatabase
 from tests.support.applications import PageVisitor, without_users
