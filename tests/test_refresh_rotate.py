@@ -120,6 +120,30 @@ def test_slow_claim_is_made_anew(store: Store, clock: ManualClock) -> None:
     assert (len(endpoint.sent), row_of(store, "p").state) == (1, "connected")
 
 
+class SuspendedClock(ManualClock):
+    """The clock of a machine that was suspended for as long as a test advances it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._began = self.time()
+
+    def monotonic(self) -> float:
+        return self._began  # time in suspension does not count
+
+
+def test_machine_that_is_suspended_after_the_claim(tmp_path: Path) -> None:
+    """A laptop that was closed right after the claim sends nothing under a lease that another may have."""
+    clock = SuspendedClock()
+    store = store_at(fresh_url("sqlite", tmp_path), clock=clock)
+    put(store, "p", age=3700)
+    endpoint = FakeEndpoint(store)
+    slow_down_claims(store, clock, times=9)
+    with pytest.raises(ProviderUnavailableError, match="takes 6 seconds"):
+        handing_out(store, endpoint).access_token("p")
+    assert endpoint.sent == []
+    store.close()
+
+
 def test_claims_that_stay_slow_send_nothing(store: Store, clock: ManualClock) -> None:
     """Another may have taken over by then; the row tells of no failure of the provider."""
     put(store, "p", age=3700)
