@@ -1,4 +1,4 @@
-"""`AsyncConnector`: the same calls as `Connector`, awaited, none of which blocks the event loop."""
+"""`AsyncConnector`: the calls of `Connector` as coroutines; none of them blocks the event loop."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = ["AsyncCases", "AsyncConnector", "AsyncLab"]
 
 _MOST_CALLS = 32
 _PAGE = 256
-# Practice, `min_ttl`, and a fingerprint of `rejected`: asyncio logs what a callback is called with.
+# Practice, `min_ttl`, and a fingerprint of `rejected`: asyncio logs the arguments of a callback.
 _Wanted = tuple[str, float, str | None]
 
 
@@ -76,16 +76,16 @@ class AsyncCases(Awaited):
         on_problem: Problem = lambda practice_id, error: None,
         on_lag: Lag = lambda seconds: None,
     ) -> WatchReport:
-        """Deliver what happens to cases; see `Cases.watch`. It ends when this call is cancelled.
+        """Deliver the events of cases; see `Cases.watch`. The watch ends when this call is cancelled.
 
-        A handler that is busy then is cancelled, too: it gets its event again in the next watch.
+        A handler that is running then is cancelled too: it gets its event again in the next watch.
 
         Args:
-            practice_ids: whom to follow; None: every connected practice.
-            handler: awaited with each event, in this event loop; if it raises, it gets the event again.
-            plan: how to go about it.
-            on_problem: called, in a thread, with a practice and what is wrong with it when that changes.
-            on_lag: called, in a thread, with the seconds between two looks if those become far too many.
+            practice_ids: the practices to follow; None: every connected practice.
+            handler: awaited with each event, in this event loop; if it raises, the event is delivered again.
+            plan: where to begin, how often to poll, and how many practices at a time.
+            on_problem: called in a thread with a practice and its error, or None, when that changes.
+            on_lag: called in a thread with the seconds between two polls if they become far too many.
         """
         loop, stop = asyncio.get_running_loop(), threading.Event()
         handled: set[Future[object]] = set()
@@ -122,7 +122,7 @@ async def _as_coroutine(awaitable: Awaitable[object]) -> object:
 
 
 class AsyncConnector(Awaited):
-    """The same calls as `Connector`, awaited; `async for` where the synchronous one iterates.
+    """The same calls as `Connector`, awaited; `async for` if the synchronous call iterates.
 
     Every call that may wait runs in one of a bounded number of threads. `access_token` and `token` use no
     thread while the token in memory is valid.
@@ -133,7 +133,7 @@ class AsyncConnector(Awaited):
 
     Args:
         connector: the synchronous connector; it is closed by `aclose`.
-        threads: how many calls run at a time, at the most.
+        threads: how many calls run at a time, at most.
     """
 
     def __init__(self, connector: Connector, *, threads: int = _MOST_CALLS) -> None:
@@ -159,7 +159,7 @@ class AsyncConnector(Awaited):
             clock: as for `Connector`.
             actor: as for `Connector`.
             proactive: as for `Connector`.
-            threads: how many calls run at a time, at the most.
+            threads: how many calls run at a time, at most.
         """
         connector = Connector.from_config(config, clock=clock, actor=actor, proactive=proactive)
         return cls(connector, threads=threads)
@@ -204,11 +204,11 @@ class AsyncConnector(Awaited):
         return await asyncio.shield(waiter)
 
     def _waiter(self, practice_id: str, min_ttl: float, rejected: str | None) -> asyncio.Task[AccessToken]:
-        """Return what waits for a token, in one thread for all: no slow practice must use up the pool."""
+        """Return the task that waits for a token; callers share it, and so its thread."""
         key = (practice_id, min_ttl, fingerprint(rejected) if isinstance(rejected, str) else rejected)
         waiter = self._waiters.get(key)
         if waiter is None or waiter.get_loop() is not asyncio.get_running_loop():
-            # No `functools.partial`, whose repr has the arguments, and asyncio's log has the repr.
+            # No `functools.partial`: its repr contains the arguments, and asyncio logs the repr.
             token, refused = self._target.token, Secret(rejected)
             call = self._threads.run(lambda: token(practice_id, min_ttl=min_ttl, rejected=refused.reveal()))
             waiter = self._waiters[key] = asyncio.create_task(call)
@@ -217,7 +217,7 @@ class AsyncConnector(Awaited):
 
     def cached_token(self, practice_id: str, *, min_ttl: float = 60) -> AccessToken | None:
         """Return the token in memory if it can be handed out without waiting, or None."""
-        # Nothing is in memory before the first look at the store, which a thread prepares.
+        # Nothing is in memory before the first read of the store, which a thread prepares.
         return self._target.cached_token(practice_id, min_ttl=min_ttl) if self._has_looked else None
 
     async def access_token(
@@ -256,11 +256,11 @@ class AsyncConnector(Awaited):
         return acting
 
     def on_call(self, callback: Callable[[Call], object]) -> Callable[[], None]:
-        """Have a function called after every HTTP request, in the thread that made it."""
+        """Call a function after every HTTP request, in the thread that made it; see `Connector.on_call`."""
         return self._target.on_call(callback)
 
     def subscribe(self, subscriber: Callable[[Event], object]) -> Callable[[], None]:
-        """Have a function called with every event of this process, in the thread that stored it."""
+        """Call a function with every event of this process, in the thread that stored it."""
         return self._target.subscribe(subscriber)
 
     @cached_property
@@ -274,12 +274,12 @@ class AsyncConnector(Awaited):
         return AsyncCases(self._target.cases, self._threads)
 
     async def aclose(self) -> None:
-        """Wait for the calls under way, then close what was opened."""
+        """Wait for the calls in progress, then close the connector."""
         await self._threads.close()
         await asyncio.to_thread(self._target.close)
 
     async def __aenter__(self) -> Self:
-        await self.prepare()  # an import of a database driver would hold up the loop
+        await self.prepare()  # importing a database driver would block the loop
         return self
 
     async def __aexit__(

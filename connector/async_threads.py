@@ -1,4 +1,4 @@
-"""How a synchronous object is awaited: each call in one of a bounded number of threads."""
+"""Await a synchronous object: each call runs in one of a bounded number of threads."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Threads:
     """A bounded pool of threads for the calls of one connector, and the endless calls beside it.
 
     Args:
-        limit: how many calls run at a time, at the most.
+        limit: how many calls run at a time, at most.
     """
 
     def __init__(self, limit: int) -> None:
@@ -42,8 +42,8 @@ class Threads:
     async def run(self, call: Callable[[], T]) -> T:
         """Run a call in a thread, in the caller's context.
 
-        A caller that is cancelled stops waiting at once. The call itself goes on: what a token call that was
-        sent brings is always stored.
+        A caller that is cancelled stops waiting at once. The call itself goes on, so that the response to a
+        token call that was sent is always stored.
         """
         return await asyncio.shield(self._submit(call))
 
@@ -77,10 +77,10 @@ class Threads:
                 step.add_done_callback(lambda done: self._submit(close))
 
     async def run_endless(self, call: Callable[[], T], *, stop: Callable[[], object]) -> T:
-        """Run a call that may last for years in a thread of its own.
+        """Run a call without a foreseeable end in a thread of its own.
 
         Args:
-            call: what to run.
+            call: the function to run.
             stop: ends it; called if the caller is cancelled, or the pool closed.
         """
         loop = asyncio.get_running_loop()
@@ -114,7 +114,7 @@ class Threads:
             del self._endless[future]
 
     async def close(self) -> None:
-        """End the endless calls, and wait for all that are under way."""
+        """End the endless calls, and wait for all calls in progress."""
         for stop in self._endless.values():
             stop()
         if self._endless:
@@ -124,13 +124,13 @@ class Threads:
 
 
 def drop_result(future: asyncio.Future[Any]) -> None:
-    """Take note of an error, so that asyncio does not warn of one that nobody waits for any more."""
+    """Retrieve an error, so that asyncio does not warn about one that nobody waits for any more."""
     if not future.cancelled():
         future.exception()
 
 
 class Awaited:
-    """A synchronous object, and the threads in which its methods run."""
+    """Base class: a synchronous object, and the threads in which its methods run."""
 
     _threads: Threads
     _target: Any

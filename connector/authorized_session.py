@@ -26,7 +26,7 @@ class AuthorizedSession(requests.Session):
         token: called as `token(rejected)`, returns a valid access token; `rejected` is one that an API has
             answered 401 to, or None.
         origins: addresses whose origins may see the token.
-        scope: what its requests are known by to observers.
+        scope: the operation and practice that observers see for its requests.
     """
 
     def __init__(self, token: Token, *, origins: Collection[str], scope: Scope) -> None:
@@ -42,7 +42,7 @@ class AuthorizedSession(requests.Session):
 
 
 class _ObservedTransport(Transport):
-    """A transport whose requests are those of a practice's session, unless a library call makes them."""
+    """A transport that attributes requests to a practice's session unless a library call makes them."""
 
     def __init__(self, scope: Scope) -> None:
         super().__init__(LARGE_LISTS)
@@ -78,7 +78,7 @@ class _RetryAfter401:
 
     def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response:
         request = response.request
-        # After a redirect the hook is still there, but the token is not, and stays away.
+        # After a redirect the hook is still present, but the token is not, and is not added again.
         ours = request.headers.get("Authorization") == f"Bearer {self._sent.reveal()}"
         # A stream or a file cannot be sent a second time.
         repeatable = isinstance(request.body, str | bytes | None)

@@ -1,4 +1,4 @@
-"""What is going on: who acts, which library call it is for, and who is told of calls to the outside."""
+"""The library call in progress: its operation, practice and actor, and the observers of its requests."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
     "record_call",
 ]
 
-# A program that sets up no logging reads of failures in errors and events, not in bare lines on stderr.
+# Without it, a program that sets up no logging would get bare lines on stderr.
 logging.getLogger("connector").addHandler(logging.NullHandler())
 
 P = ParamSpec("P")
@@ -45,9 +45,9 @@ class Scope:
 
     Attributes:
         operation: its name.
-        practice_id: whose connection it is for, or None.
-        observers: who is told of the requests it makes.
-        actor: who acts, for the audit record; "" for the connector's own.
+        practice_id: the practice it is for, or None.
+        observers: called with each request it makes.
+        actor: who acts, for the audit record; "" for the connector's own actor.
     """
 
     operation: str
@@ -56,18 +56,18 @@ class Scope:
     actor: str = ""
 
 
-# What not every database takes in a text: NUL, and half of a surrogate pair.
+# Characters that not every database accepts in a text: NUL, and half of a surrogate pair.
 _NEVER_STORED = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(slots=True)
 class _Running:
-    """A library call that is under way.
+    """A library call in progress.
 
     Attributes:
-        scope: what it is known by.
-        began: when, on the monotonic clock.
-        status: of the provider's last answer, or None if there was none.
+        scope: its operation, practice, observers and actor.
+        began: its start on the monotonic clock, in seconds.
+        status: the HTTP status of the provider's last response, or None if there was none.
     """
 
     scope: Scope
@@ -80,10 +80,10 @@ _RUNNING: ContextVar[_Running | None] = ContextVar("connector_scope", default=No
 
 @contextmanager
 def in_scope(scope: Scope) -> Iterator[None]:
-    """Do what the block does for a library call; the outermost call counts.
+    """Attribute the block to a library call; if calls are nested, the outermost one counts.
 
-    An error that leaves it takes no local variable of this library's along, nor of the libraries below:
-    reporters such as Sentry collect those, and there may be a code, a token or a password among them.
+    The local variables of this library and of the libraries below are cleared from an error that leaves the
+    block: reporters such as Sentry collect them, and they may contain a code, a token or a password.
     """
     if _RUNNING.get() is not None:
         yield
@@ -100,7 +100,7 @@ def in_scope(scope: Scope) -> Iterator[None]:
 
 @contextmanager
 def for_practice(practice_id: str) -> Iterator[None]:
-    """Do what the block does for one practice, in a library call that is for many."""
+    """Attribute the block to one practice, within a library call that handles many."""
     running = _RUNNING.get()
     token = _RUNNING.set(running and _Running(replace(running.scope, practice_id=practice_id)))
     try:
@@ -110,7 +110,7 @@ def for_practice(practice_id: str) -> Iterator[None]:
 
 
 def outside(callback: Callable[P, R]) -> Callable[P, R]:
-    """Return a caller's callback that makes library calls of its own, not of the one that calls it."""
+    """Wrap a caller's callback: its library calls count as its own, not as part of the present call."""
 
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         token = _RUNNING.set(None)
@@ -123,13 +123,13 @@ def outside(callback: Callable[P, R]) -> Callable[P, R]:
 
 
 def current_actor() -> str:
-    """Return who acts in this library call, or "" if it is the connector's own actor."""
+    """Return the actor of this library call, or "" if it is the connector's own actor."""
     running = _RUNNING.get()
     return "" if running is None else running.scope.actor
 
 
 def facts_of_call() -> dict[str, str]:
-    """Return for how long this library call has been under way, and the status the provider last answered."""
+    """Return the seconds since this library call began, and the HTTP status of the last response, as text."""
     running = _RUNNING.get()
     if running is None:
         return {}
@@ -138,7 +138,7 @@ def facts_of_call() -> dict[str, str]:
 
 
 def record_call(*, host: str, status: int | None, outcome: str, seconds: float, date: str | None) -> None:
-    """Tell the observers of the present library call of a request; `date` is what its answer says."""
+    """Call the observers of the present library call with a request; `date` is the response's Date header."""
     running = _RUNNING.get()
     if running is None:
         return
@@ -159,14 +159,14 @@ def record_call(*, host: str, status: int | None, outcome: str, seconds: float, 
 
 
 class Scoped(Protocol):
-    """Whatever makes library calls for a connector."""
+    """An object that makes library calls for a connector."""
 
     def scope(self, name: str, practice_id: str | None, /) -> Scope:
-        """Return what a library call is known by."""
+        """Return the scope of a library call."""
 
 
 def checked(method: Callable[Concatenate[T, P], R]) -> Callable[Concatenate[T, P], R]:
-    """Refuse what is no text where a method says that it takes one, before anything is done with it.
+    """Make a method refuse a value that is not text for a parameter that takes text, before it runs.
 
     Raises:
         connector.errors.SettingError: naming the argument.
@@ -186,14 +186,14 @@ def checked(method: Callable[Concatenate[T, P], R]) -> Callable[Concatenate[T, P
 
 
 def _require_text(name: str, value: object) -> None:
-    # What was pasted may hold anything: it is read with care.
+    # Pasted text may contain anything; the parser checks it.
     if isinstance(value, str) and (name == "redirect_url" or not _NEVER_STORED.search(value)):
         return
     raise SettingError(f"{name} is not a text that can be stored", hint="Pass a str of visible characters.")
 
 
 def operation(name: str) -> Callable[[Callable[Concatenate[S, P], R]], Callable[Concatenate[S, P], R]]:
-    """Make a method one library call: its events name the actor, and observers are told of its requests.
+    """Make a method one library call: its events name the actor, and observers see its requests.
 
     Args:
         name: of the library call. It is for the practice that the argument `practice_id` names: the first
@@ -219,7 +219,7 @@ def operation(name: str) -> Callable[[Callable[Concatenate[S, P], R]], Callable[
 
 
 def each_in_scope(scope: Scope, items: Iterator[T]) -> Iterator[T]:
-    """Yield items; each is made in a scope, which does not reach what the caller does in between."""
+    """Yield items, each made within a scope; the scope does not apply to the caller's code in between."""
     while True:
         with in_scope(scope):
             try:

@@ -1,4 +1,4 @@
-"""Time: what it is now, and waits that end.
+"""Read the time, and wait with a deadline.
 
 Tests replace the functions of this module's `Clock`; nothing else in the package reads the time or sleeps.
 """
@@ -14,11 +14,11 @@ __all__ = ["Clock", "Deadline", "clock_skew", "from_timestamp", "http_date", "is
 class Clock:
     """The wall clock, a steady clock, and sleep."""
 
-    # Seconds since 1970 in UTC; the function itself, for it is asked for each time a token is handed out.
+    # Seconds since 1970 in UTC. The function itself, for speed: it is called for each token handed out.
     time: staticmethod[[], float] = staticmethod(time.time)
 
     def utc_now(self) -> datetime:
-        """Return the present moment, aware, in UTC."""
+        """Return the present time as an aware datetime in UTC."""
         return datetime.fromtimestamp(self.time(), UTC)
 
     def monotonic(self) -> float:
@@ -26,20 +26,20 @@ class Clock:
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for a number of seconds."""
         time.sleep(seconds)
 
     def deadline(self, seconds: float) -> Deadline:
-        """Return the moment so many seconds from now."""
+        """Return a deadline that is this many seconds from now."""
         return Deadline(self, self.monotonic() + seconds)
 
 
 class Deadline:
-    """A moment at which waiting ends.
+    """The time at which waiting ends.
 
     Args:
-        clock: what tells the time.
-        at: the moment, on its steady clock.
+        clock: the clock to use.
+        at: seconds on its monotonic clock.
     """
 
     __slots__ = ("_at", "clock")
@@ -59,7 +59,7 @@ class Deadline:
         return self.left <= 0
 
     def pause(self, seconds: float) -> bool:
-        """Wait so long, or until the deadline; return whether time is left after it."""
+        """Wait for a number of seconds, or until the deadline; return whether time is left."""
         self.clock.sleep(min(seconds, self.left))
         return not self.passed
 
@@ -70,7 +70,7 @@ def from_timestamp(seconds: float) -> datetime:
 
 
 def isoformat(moment: datetime | None) -> str | None:
-    """Return a moment as ISO 8601 in UTC, whole seconds, or None."""
+    """Return a datetime as ISO 8601 in UTC, in whole seconds; None for None."""
     if moment is None:
         return None
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -88,14 +88,14 @@ def http_date(value: str | None) -> datetime | None:
 
 
 def clock_skew(date: str | None, now: float) -> float | None:
-    """Return by how many seconds this machine's clock is ahead of a server's, to about a second.
+    """Return the seconds by which this machine's clock is ahead of a server's, to about a second.
 
     Args:
         date: the server's Date header (RFC 9110 §6.6.1).
-        now: seconds since 1970 here, when the answer came.
+        now: seconds since 1970 here, when the response arrived.
 
     Returns:
-        None if the header is missing or says nothing that can be read.
+        None if the header is missing or cannot be parsed.
     """
     there = http_date(date)
     return None if there is None else now - there.timestamp() - 0.5  # the header has whole seconds, cut off

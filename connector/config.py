@@ -1,4 +1,4 @@
-"""Every setting, read from a mapping such as the environment; what is missing is reported all at once."""
+"""Every setting, read from a mapping such as the environment; missing ones are reported all at once."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _FLAGS = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "
 class Config:
     """The settings.
 
-    What no setting can be, such as a number for a text, is refused when a `Config` is made. The rest is
-    checked by the operation that needs it: `status` asks for no client secret.
+    A `Config` refuses impossible values, such as a number for a text, when it is made. The rest is checked by
+    the operation that needs it: `status` needs no client secret.
 
     Attributes:
         provider: a preset, or the path of a TOML provider file.
@@ -34,8 +34,8 @@ class Config:
         redirect_uri: as registered, byte for byte.
         scope: space-separated; the provider's own by default.
         store: `sqlite:///path` or `postgresql://…`; by default SQLite in the user data folder.
-        store_keys: base64 of 32 bytes each, comma-separated; the first seals, all open.
-        username, password: of the practice at 3Shape, where no person signs in.
+        store_keys: base64 of 32 bytes each, comma-separated; the first one seals, all of them open.
+        username, password: the practice's credentials at 3Shape, used if no person signs in.
         digital_url, digital_username, digital_password: OrmcoDigital, and the practice's account there.
         browser: path of a Chromium or Chrome.
         actor: who acts, in the audit record; by default the user and the machine.
@@ -97,7 +97,7 @@ class Config:
 
     @property
     def store_url(self) -> str:
-        """Where the store is: the setting, or SQLite in the platform's user data folder.
+        """The address of the store: the setting, or SQLite in the platform's user data folder.
 
         Raises:
             connector.errors.SettingError: it is not set, and this user has no home folder.
@@ -115,7 +115,7 @@ class Config:
         return f"sqlite:///{folder.as_posix()}/connections.db"
 
     def load_provider(self) -> Provider:
-        """Return the provider that is set, before any discovery.
+        """Return the configured provider, before any discovery.
 
         Raises:
             connector.errors.SettingError: if there is no such preset, or its file is not right.
@@ -136,10 +136,10 @@ class Config:
         return client
 
     def credentials(self, provider: Provider) -> tuple[str, str]:
-        """Return the practice's user name and password, to sign in where no person does.
+        """Return the practice's user name and password, to sign in without a person.
 
         Raises:
-            connector.errors.SettingError: naming all that is missing, of the client registration too.
+            connector.errors.SettingError: naming everything that is missing, also of the client registration.
         """
         findings = Findings(is_sandbox=provider.is_local)
         self._registration(provider, findings)
@@ -152,7 +152,7 @@ class Config:
         return self.username or "", password.reveal() or ""
 
     def _registration(self, provider: Provider, findings: Findings) -> ClientRegistration:
-        """Return the settings, else the provider's built-in registration; note what is not right."""
+        """Return the configured registration, or else the provider's built-in one; note what is wrong."""
         from connector.oauth.provider import ClientRegistration, require_secure
 
         client_id, secret = self.client_id, findings.read(self.client_secret.reveal)
@@ -189,7 +189,7 @@ def _secret(env: Mapping[str, str], name: str) -> Secret:
     value, path = (env.get(name) or "").strip("\r\n\ufeff"), _text(env, f"{name}_FILE")
     if "PASSWORD" not in name:  # a password may begin or end with a space
         value = value.strip()
-    # Whoever reads the sealing keys reads everything.
+    # Anyone who can read the sealing keys can read everything.
     return Secret(value or None, path=path, name=name, private=name == "ORMCO_STORE_KEYS")
 
 
@@ -212,7 +212,7 @@ def _is_table(value: Any) -> bool:
     return isinstance(value, Mapping) and all(map(_is_text, [*value, *value.values()]))
 
 
-# By the types that settings are declared with.
+# Keyed by the declared types of the settings.
 _READERS: Mapping[str, Callable[[str], Any]] = {
     "float": _seconds,
     "bool": lambda text: _FLAGS.get(text.lower(), text),

@@ -1,4 +1,4 @@
-"""One practice's link to its Communicate account, and what is known of it."""
+"""The types that describe one practice's connection to its Communicate account."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class AccessToken:
 
 
 class ConnectionState(StrEnum):
-    """What can be done with a connection."""
+    """The state of a connection."""
 
     CONNECTED = "connected"  # access tokens are available
     DEGRADED = "degraded"  # the last attempt failed, the next may not
@@ -54,7 +54,7 @@ class Account:
 
     Attributes:
         id: the provider's own identifier.
-        region: "americas", "asia-pacific", "europe", or None where it is not known.
+        region: "americas", "asia-pacific", "europe", or None if it is not known.
     """
 
     id: str
@@ -63,7 +63,7 @@ class Account:
     region: str | None = None
 
     def __str__(self) -> str:
-        """Return what a person knows the account by."""
+        """Return the name by which a person knows the account."""
         return self.email or self.name or self.id
 
 
@@ -87,17 +87,17 @@ class Connection:
     Attributes:
         practice_id: the caller's own id of the practice.
         provider: name of the provider it was connected at.
-        state: see `ConnectionState`; `since` when.
+        state: see `ConnectionState`; `since` is when it began.
         reason: why it is in this state, a short word such as "grant_refused" or "answer_lost", or None.
-        account: the Communicate account behind it, or None where the provider does not tell.
+        account: the Communicate account behind it, or None if the provider does not name it.
         scope: as granted, space-separated.
         renewable: whether there is a refresh token.
         expires_at: when the present access token ends.
         connected_at: when consent was last given.
         refreshed_at: when the present token set arrived.
-        token_generation: rises by one with each new token set.
+        token_generation: increases by one with each new token set.
         refresh_count: how often the tokens were refreshed.
-        lab: the lab connection as last seen.
+        lab: the lab connection as last read.
         last_error: the last failure in words, or None.
     """
 
@@ -120,15 +120,15 @@ class Connection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountPolicy:
-    """Which account may stand behind a new grant.
+    """Conditions on the account that gives a new grant.
 
     Attributes:
         expected_account: e-mail address the account has to have, or None for any.
         allow_account_change: whether it may differ from before, or already be another practice's.
-        to_confirm: whether the answer had no state and came from outside, so that anybody can have sent it:
-            a person has to see the account first.
+        to_confirm: whether the response had no state and came from outside, so that anyone could have sent
+            it: a person has to see the account first.
         binding: digest of the session secret of whoever may confirm the account, or None.
-        subject: whom the id_token speaks of; OpenID userinfo of somebody else is refused. None: not known.
+        subject: the `sub` of the id_token; OpenID userinfo with another one is refused. None: not known.
     """
 
     expected_account: str | None = None
@@ -144,13 +144,13 @@ class Event:
 
     Attributes:
         sequence: position in the record, given by the store; 0 before it is stored.
-        at: when.
+        at: its time.
         kind: what was done: "begin", "complete", "refresh", "repair", "revoke", "forget", "adopt",
             "account_change", "lab", "keys".
         outcome: how it ended: "ok", or a short word such as "grant_refused".
-        practice_id: whose connection, or None for the store as a whole.
+        practice_id: the practice, or None for the store as a whole.
         actor: who did it: a user and program name, or what the caller set.
-        state: the connection's state after it, or None.
+        state: the state of the connection after it, or None.
         detail: further facts, all text: "seconds" that the library call had taken, "provider_status" if the
             provider answered in it, and what belongs to the kind.
     """
@@ -166,12 +166,12 @@ class Event:
 
 
 def require_alive(practice_id: str, state: str, reason: str | None) -> None:
-    """Refuse a connection that gives no tokens any more.
+    """Refuse a connection that cannot provide tokens any more.
 
     Args:
-        practice_id: whose connection.
-        state: of the connection, a `ConnectionState`.
-        reason: for its state.
+        practice_id: the practice.
+        state: the connection's `ConnectionState`.
+        reason: the reason for its state.
 
     Raises:
         connector.errors.NeedsRepairError: its grant is dead.

@@ -1,4 +1,4 @@
-"""`Connector`: the public API. A connector holds connections and takes each through its life."""
+"""`Connector`: the public API."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class Connector:
             config: the settings.
             clock: the time, for tests.
             actor: who acts, for the audit record; by default the user and the machine.
-            proactive: refresh tokens in the background when their end is near; a program that runs once need
-                not.
+            proactive: refresh tokens in the background before they expire; a program that runs once does not
+                need this.
 
         Example:
             >>> with Connector.from_config(Config.from_env(os.environ)) as connector:
@@ -94,13 +94,13 @@ class Connector:
         expected_account: str | None = None,
         allow_account_change: bool = False,
     ) -> AuthorizationRequest:
-        """Begin to connect a practice: send the browser to the request's `url` within ten minutes.
+        """Create an authorization request; send the browser to its `url` within ten minutes.
 
         Args:
             practice_id: your own id of the practice.
             binding: a secret of the session that begins, such as its id; `complete` must be given the same,
-                so that nobody can slip another person's answer into it (RFC 9700 §4.7).
-            redirect_uri: another registered redirect URI than the setting's.
+                so that nobody can inject another person's response (RFC 9700 §4.7).
+            redirect_uri: a registered redirect URI other than the configured one.
             expected_account: e-mail address of the Communicate account that has to give access.
             allow_account_change: accept another account than before, or one of another practice.
 
@@ -110,7 +110,7 @@ class Connector:
 
         Raises:
             connector.errors.ConfigurationError: settings are missing or wrong.
-            connector.errors.StoreError: the answer could not be stored.
+            connector.errors.StoreError: the response could not be stored.
             connector.errors.ProviderUnavailableError: the provider does not answer.
         """
         from connector import consent
@@ -124,10 +124,10 @@ class Connector:
     def complete(
         self, redirect_url: str, *, practice_id: str | None = None, binding: str | None = None
     ) -> Connection:
-        """Complete what `begin` began, in this process or another.
+        """Turn the response to a request of `begin` into a connection, in this process or another.
 
-        Called twice with the same answer by the same session, it returns the connection that the first call
-        made.
+        Called twice with the same response by the same session, it returns the connection that the first
+        call made.
 
         Example:
             >>> connection = connector.complete(redirect_url, binding=session_id)
@@ -135,15 +135,15 @@ class Connector:
             ('practice-42', 'connected')
 
         Args:
-            redirect_url: the address the browser ended on, or whatever was pasted of it.
-            practice_id: the practice that `begin` was for; None: the `state` in the answer finds it.
-            binding: what `begin` was given.
+            redirect_url: the address at which the browser ended, or whatever part of it was pasted.
+            practice_id: the practice that `begin` was for; None: it is found by the response's `state`.
+            binding: the same value that `begin` was given.
 
         Raises:
-            connector.errors.AuthorizationResponseError: the answer cannot be used.
+            connector.errors.AuthorizationResponseError: the response cannot be used.
             connector.errors.ConsentDeniedError: the practice said no.
             connector.errors.AccountMismatchError: access was given by another account.
-            connector.errors.AccountUnconfirmedError: the answer had no state, so anybody can have sent it:
+            connector.errors.AccountUnconfirmedError: the response had no state, so anyone could have sent it:
                 show a person its `account`, and call `confirm_account` or `reject_account`.
             connector.errors.ProviderUnavailableError: the provider failed; granted tokens are kept.
         """
@@ -158,21 +158,21 @@ class Connector:
         row = grants.rows(practice_id).unverified
         if row is None or row.confirm_by is None:
             return None
-        grants.policy(row)  # refuses an account that somebody has written into the row
+        grants.policy(row)  # refuses an account that was written into the row by another program
         return row.account
 
     @operation("confirm_account")
     def confirm_account(self, practice_id: str, *, account_id: str, binding: str | None = None) -> Connection:
-        """Make a grant live that `complete` raised an `AccountUnconfirmedError` for.
+        """Activate a grant for which `complete` raised an `AccountUnconfirmedError`.
 
         Args:
             practice_id: the practice that `begin` was for.
             account_id: id of the account that a person was shown, and has confirmed.
-            binding: what `begin` was given.
+            binding: the same value that `begin` was given.
 
         Raises:
-            connector.errors.AuthorizationResponseError: nothing waits for this session, or not any more.
-            connector.errors.AccountMismatchError: another account waits than the one that was shown.
+            connector.errors.AuthorizationResponseError: no grant waits for this session, or not any more.
+            connector.errors.AccountMismatchError: the account that waits is not the one that was shown.
         """
         from connector.consent import confirmation
 
@@ -186,10 +186,10 @@ class Connector:
 
         Args:
             practice_id: the practice that `begin` was for.
-            binding: what `begin` was given.
+            binding: the same value that `begin` was given.
 
         Raises:
-            connector.errors.AuthorizationResponseError: nothing waits for this session.
+            connector.errors.AuthorizationResponseError: no grant waits for this session.
         """
         from connector.consent import confirmation
 
@@ -197,7 +197,7 @@ class Connector:
 
     @checked
     def open_requests(self, practice_id: str) -> list[AuthorizationRequest]:
-        """Return the requests of a practice that wait for an answer and are not too old."""
+        """Return the authorization requests of a practice that are unanswered and not too old."""
         return self._resources.store.requests.open_for(practice_id)
 
     @operation("connect")
@@ -210,15 +210,15 @@ class Connector:
         allow_account_change: bool = False,
         progress: Progress = lambda step: None,
     ) -> Connection:
-        """Connect a practice in one go; a practice that is connected already is repaired.
+        """Connect a practice in one call; a practice that is already connected is repaired.
 
         Args:
             practice_id: your own id of the practice.
-            capture: called as `capture(url, redirect_uri=…)`, gives the redirect URL; by default a visible
+            capture: called as `capture(url, redirect_uri=…)`, returns the redirect URL; by default a visible
                 browser. `functools.partial(connector.browser.capture_redirect, …)` is one.
             expected_account: e-mail address of the Communicate account that has to give access.
             allow_account_change: accept another account than before, or one of another practice.
-            progress: told the name of each step as it is done.
+            progress: called with the name of each step as it is done.
 
         Raises:
             connector.errors.ConnectorError: as `begin` and `complete` do.
@@ -232,20 +232,20 @@ class Connector:
         ).connection
 
     def token(self, practice_id: str, *, min_ttl: float = 60, rejected: str | None = None) -> AccessToken:
-        """Return an access token that is valid now, refreshed if need be.
+        """Return an access token that is valid now, refreshed if necessary.
 
         Args:
-            practice_id: whose connection.
-            min_ttl: seconds it has to live on, at most half of its life.
-            rejected: a token that an API has answered 401 to: it is renewed if it is still the present one,
-                once for all who were refused.
+            practice_id: the practice.
+            min_ttl: seconds for which it must still be valid, at most half of its lifetime.
+            rejected: a token for which an API answered 401: it is refreshed if it is still the present one,
+                once for all callers.
 
         Raises:
             connector.errors.ConnectionNotFoundError: the practice is not connected.
             connector.errors.NeedsRepairError: the grant is dead.
             connector.errors.RevokedError: the connection was revoked.
-            connector.errors.ProviderUnavailableError: it ended, and the provider is down; or an API rejects a
-                token that was just renewed for that.
+            connector.errors.ProviderUnavailableError: the token has expired and the provider is down; or an
+                API rejects a token that was just refreshed for that reason.
         """
         if rejected is None and (cached := self._tokens.memory.valid(practice_id, min_ttl)) is not None:
             return cached.token
@@ -278,11 +278,11 @@ class Connector:
 
     @operation("refresh")
     def refresh(self, practice_id: str, *, force: bool = False) -> Connection:
-        """Refresh a connection whose access token is near its end.
+        """Refresh a connection if its access token expires soon.
 
         Args:
-            practice_id: whose connection.
-            force: renew a token that is still good as well, without waiting for a backoff.
+            practice_id: the practice.
+            force: refresh a token that is still valid too, without waiting for a backoff.
 
         Raises:
             connector.errors.ConnectorError: as `token` does.
@@ -293,7 +293,7 @@ class Connector:
     def session(self, practice_id: str) -> requests.Session:
         """Return a `requests.Session` that stays authorized as the practice.
 
-        The token goes to the provider's users, metadata and userinfo origins alone, never across a redirect.
+        The token goes to the provider's users, metadata and userinfo origins only, never across a redirect.
 
         Example:
             >>> http = connector.session("practice-42")
@@ -312,7 +312,8 @@ class Connector:
     def httpx_auth(self, practice_id: str) -> httpx.Auth:
         """Return an `auth` for `httpx.Client` that stays authorized as the practice; needs the extra `httpx`.
 
-        The token goes where that of `session` goes. `AsyncConnector.httpx_auth` serves `httpx.AsyncClient`.
+        The token goes to the same origins as with `session`. For `httpx.AsyncClient`, use
+        `AsyncConnector.httpx_auth`.
         """
         from connector.httpx_auth import PracticeAuth
 
@@ -330,12 +331,12 @@ class Connector:
         pace: Pace | None = None,
         progress: Callable[[Done], object] = lambda done: None,
     ) -> RefreshSummary:
-        """Refresh every connection whose access token ends soon; several such runs share the work.
+        """Refresh every connection whose access token expires soon; concurrent runs share the work.
 
         Args:
-            within: seconds.
-            pace: how hard to ask the provider.
-            progress: told of each connection, in some thread.
+            within: seconds until the access token expires.
+            pace: limits on token calls: how many at a time, and how many a second.
+            progress: called with each connection that is done, in any thread.
         """
         from connector.consent.confirmation import end_overdue
         from connector.refresh.bulk import refresh_due
@@ -343,24 +344,25 @@ class Connector:
         end_overdue(self._resources)
         store = self._resources.store
         summary = refresh_due(self._tokens, store, within=within, pace=pace, progress=progress)
-        store.database.scrub()  # of what a process deleted that was killed before it could do that itself
+        store.database.scrub()  # finish the deletion that a killed process began
         return summary
 
     @operation("adopt")
     def adopt(
         self, practice_id: str, refresh_token: str, *, expected_account: str | None = None
     ) -> Connection:
-        """Take over a grant that another program holds; its refresh token is used up by this.
+        """Take over a grant that another program holds; this uses up its refresh token.
 
         Args:
             practice_id: your own id of the practice.
-            refresh_token: the other program's.
+            refresh_token: the other program's refresh token.
             expected_account: e-mail address of the account it has to belong to.
 
         Raises:
             connector.errors.GrantRefusedError: the provider refuses the token; nothing is stored.
             connector.errors.AccountMismatchError: it belongs to another account.
-            connector.errors.ProviderUnavailableError: not now; the token is kept and tried again.
+            connector.errors.ProviderUnavailableError: the provider does not answer; the token is kept and
+                tried again.
         """
         from connector.consent.adoption import adopt
 
@@ -373,7 +375,7 @@ class Connector:
 
     @checked
     def status(self, practice_id: str) -> Connection:
-        """Return what is known of one connection, without asking the provider.
+        """Return a practice's connection as stored, without a request to the provider.
 
         Raises:
             connector.errors.ConnectionNotFoundError: if the practice has none.
@@ -381,7 +383,7 @@ class Connector:
         return self._resources.store.existing(practice_id)
 
     def connections(self, *, needs_attention: bool = False) -> Iterator[Connection]:
-        """Yield every connection, or only those that somebody has to look after, by practice id."""
+        """Yield every connection, or only those that need attention, ordered by practice id."""
         return self._resources.store.overview.connections(needs_attention=needs_attention)
 
     @checked
@@ -391,17 +393,17 @@ class Connector:
         Those that need attention come first.
 
         Args:
-            text: what to look for; "" for all.
-            limit: how many at the most.
+            text: the text to look for; "" for all.
+            limit: how many to return at most.
         """
         return self._resources.store.overview.search(text, limit=limit)
 
     def summary(self) -> StoreSummary:
-        """Count the connections by state, and tell how late refreshes are; made for a monitor."""
+        """Count the connections by state, and measure how late refreshes are, for a monitor."""
         return self._resources.store.overview.summary()
 
     def ping(self) -> None:
-        """Prove that the store answers and that its key opens it; nothing else is contacted.
+        """Check that the store answers and that its key opens it; nothing else is contacted.
 
         Raises:
             connector.errors.StoreError: if not.
@@ -413,7 +415,7 @@ class Connector:
         """Return the same connector with another actor in the audit record, such as a web user.
 
         Args:
-            actor: a name that the audit record shows.
+            actor: the name to show in the audit record.
         """
         self.prepare()  # the tokens are shared by both
         acting = copy.copy(self)
@@ -423,10 +425,10 @@ class Connector:
         return acting
 
     def on_call(self, callback: Callable[[Call], object]) -> Callable[[], None]:
-        """Have a function called after every HTTP request that this connector makes or authorizes.
+        """Call a function after every HTTP request that this connector makes or authorizes.
 
         Args:
-            callback: called with each `Call`, in the thread that made it; what it raises is logged.
+            callback: called with each `Call`, in the thread that made it; an error that it raises is logged.
 
         Returns:
             A function that ends it.
@@ -450,14 +452,14 @@ class Connector:
         last: bool = False,
         since: datetime | None = None,
     ) -> list[Event]:
-        """Return what was done, in order, from the record that all processes share.
+        """Return events in order from the audit record that all processes share.
 
         Args:
-            after: sequence of the last event that is known already.
-            practice_id: only this practice's.
-            since: only those from this time on.
-            last: the last ones rather than the first.
-            limit: how many at the most.
+            after: the sequence number of the last event that you have already.
+            practice_id: only the events of this practice.
+            since: only the events from this time on.
+            last: return the last events instead of the first ones.
+            limit: how many to return at most.
 
         Example:
             >>> [(event.kind, event.outcome) for event in connector.events(practice_id="practice-42")]
@@ -469,7 +471,7 @@ class Connector:
 
     @operation("prune_events")
     def prune_events(self, before: datetime) -> int:
-        """Delete the events before a time; return how many. An event remains that says so."""
+        """Delete the events before a time; return how many. An event records the deletion."""
         return self._resources.store.audit.prune(before, at=self._resources.clock.utc_now())
 
     def upgrade_store(self) -> int:
@@ -478,10 +480,10 @@ class Connector:
         return int(self._resources.store.facts()["schema_version"])
 
     def subscribe(self, subscriber: Callable[[Event], object]) -> Callable[[], None]:
-        """Have a function called with every event of this process, right after it is stored.
+        """Call a function with every event of this process, right after it is stored.
 
         Returns:
-            A function that ends it. Events of other processes are read with `events`.
+            A function that ends it. Use `events` to read the events of other processes.
         """
         return self._resources.store.audit.subscribe(subscriber)
 
@@ -497,25 +499,25 @@ class Connector:
         last_resort: LastResort | None = None,
         progress: Progress = lambda step: None,
     ) -> Repair:
-        """Find out what is wrong with a connection and take the least step that mends it.
+        """Diagnose a connection and take the least step that repairs it.
 
         Args:
-            practice_id: whose connection; a practice without one is connected.
+            practice_id: the practice; one without a connection is connected.
             interactive: open a browser if a person is needed; False, for a server: raise
                 `ConsentRequiredError` then.
-            capture: called as `capture(url, redirect_uri=…)`, gives the redirect URL; by default a visible
+            capture: called as `capture(url, redirect_uri=…)`, returns the redirect URL; by default a visible
                 browser.
             expected_account: e-mail address of the Communicate account that has to give access.
             allow_account_change: accept another account than before, or one of another practice.
-            last_resort: how to remove Ormco and start anew where consent alone does not help; None: never.
-            progress: told the name of each step as it is done, and "found: …".
+            last_resort: how to remove Ormco and start again if consent alone does not help; None: never.
+            progress: called with the name of each step as it is done, and "found: …".
 
         Example:
             >>> connector.repair("practice-42", interactive=False).found
             'nothing is wrong'
 
         Returns:
-            What was found, which step was taken, and the connection as it is now.
+            The diagnosis, the step that was taken, and the connection as it is now.
 
         Raises:
             connector.errors.RevokedError: the connection is being revoked.
@@ -538,7 +540,7 @@ class Connector:
 
     @operation("diagnose")
     def diagnose(self, practice_id: str) -> Diagnosis:
-        """Find out what is wrong with a connection and what it needs; changes nothing.
+        """Find out what is wrong with a connection and what it needs, without changing anything.
 
         Raises:
             connector.errors.StoreError: the store fails.
@@ -549,10 +551,10 @@ class Connector:
 
     @checked
     def revocation_steps(self, practice_id: str) -> RevocationSteps | None:
-        """Return what `revoke` will cut off, and what a person does for it; None if nothing is left.
+        """Return what `revoke` will cut off and what a person has to do; None if nothing is left to revoke.
 
         Raises:
-            connector.errors.ConnectionNotFoundError: if nothing is stored of the practice.
+            connector.errors.ConnectionNotFoundError: if nothing is stored for the practice.
         """
         from connector.revocation.removal import revocation_steps
 
@@ -564,7 +566,7 @@ class Connector:
 
         Raises:
             connector.errors.GrantStillHonouredError: the proof failed; the tokens are kept.
-            connector.errors.ProviderUnavailableError: there is no proof yet; the tokens are kept.
+            connector.errors.ProviderUnavailableError: the proof was not possible yet; the tokens are kept.
         """
         from connector.revocation import revoke
         from connector.revocation.removal import Removal
@@ -577,13 +579,13 @@ class Connector:
     ) -> Revocation:
         """Take Ormco's access back at the provider, prove it, then wipe the tokens.
 
-        What is cut off is not asked about here: show `revocation_steps` to somebody first.
+        This asks nobody for confirmation: show `revocation_steps` to a person first.
 
         Args:
-            practice_id: whose connection.
+            practice_id: the practice.
             interactive: open a browser if the provider has no revocation endpoint; False, for a server: raise
                 `ConsentRequiredError` then.
-            removal: how to remove Ormco where the provider has no revocation endpoint; by default a visible
+            removal: how to remove Ormco if the provider has no revocation endpoint; by default a visible
                 browser opens the Applications page.
 
         Example:
@@ -592,11 +594,11 @@ class Connector:
             (True, True)
 
         Raises:
-            connector.errors.ConnectionNotFoundError: if nothing is stored of the practice.
+            connector.errors.ConnectionNotFoundError: if nothing is stored for the practice.
             connector.errors.ConsentRequiredError: a person has to remove Ormco, and `interactive` is False:
                 show them `revocation_steps`, then call `confirm_revoked`.
             connector.errors.GrantStillHonouredError: the proof failed; the tokens are kept.
-            connector.errors.ProviderUnavailableError: there is no proof yet; the tokens are kept.
+            connector.errors.ProviderUnavailableError: the proof was not possible yet; the tokens are kept.
         """
         from connector.revocation import revoke
 
@@ -612,10 +614,10 @@ class Connector:
         allow_account_change: bool = False,
         progress: Progress = lambda step: None,
     ) -> Connection:
-        """Revoke a connection and connect it from the start; one that stopped in the middle goes on.
+        """Revoke a connection and connect it from the start; an interrupted call can be repeated.
 
         Args:
-            practice_id: whose connection.
+            practice_id: the practice.
             capture: as for `repair`.
             removal: as for `revoke`.
             allow_account_change: accept another account than before, or one of another practice.
@@ -633,7 +635,7 @@ class Connector:
 
     @operation("forget")
     def forget(self, practice_id: str) -> None:
-        """Delete all that is stored of a practice, without asking the provider to revoke anything.
+        """Delete everything that is stored for a practice; nothing is revoked at the provider.
 
         Raises:
             connector.errors.ConnectionNotFoundError: if nothing is stored.
@@ -647,10 +649,10 @@ class Connector:
     def doctor(
         self, practice_id: str | None = None, *, only: Collection[str] | None = None
     ) -> Iterator[Check]:
-        """Yield one check after the other: the settings, the store, the provider, the browser, a connection.
+        """Yield the results of checks: the settings, the store, the provider, the browser, a connection.
 
         Args:
-            practice_id: whose connection to look at as well; None: a glance at all of them.
+            practice_id: also check this practice's connection; None: check all connections briefly.
             only: names of the checks to run, of `connector.doctor.ALL_CHECKS`; None: all but those that start
                 a browser or call the token endpoint.
         """
@@ -660,12 +662,12 @@ class Connector:
         return each_in_scope(self.scope("doctor", practice_id), checks)
 
     def scope(self, name: str, practice_id: str | None) -> Scope:
-        """Return what a library call of this connector is known by to its observers and in the record."""
+        """Return the scope of a library call of this connector, for its observers and the audit record."""
         return Scope(name, practice_id, self._resources.calls, self._actor)
 
     @operation("rotate_keys")
     def rotate_keys(self, *, progress: Callable[[int], object] = lambda done: None) -> int:
-        """Seal everything in the store with a new key, while others go on; return how many values.
+        """Seal everything in the store with a new key, while other processes go on; return how many values.
 
         Raises:
             connector.errors.SealingKeyError: a key is missing; nothing was changed.
@@ -673,9 +675,9 @@ class Connector:
         return self._resources.store.rotate_keys(progress=progress)
 
     def close(self) -> None:
-        """Close what was opened; a refresh in the background goes on, and its tokens are stored.
+        """Close the store and the network connections; the connector provides no tokens any more.
 
-        The connector gives no tokens any more.
+        A refresh in the background goes on, and its tokens are stored.
         """
         if "cases" in vars(self):
             self.cases.close()

@@ -2,12 +2,12 @@
 
 ```
 ConnectorError
-├── AuthorizationResponseError          the answer that came back cannot be used
+├── AuthorizationResponseError          the response cannot be used
 │   ├── CodeMissingError                no code in it
 │   ├── CodeDamagedError                a code, but not whole: cut short, or broken inside
 │   ├── AmbiguousResponseError          two codes, a repeated parameter, code and error together
 │   ├── WrongAddressError               the address of another page or host
-│   ├── StateMismatchError              not the answer to the request that is open
+│   ├── StateMismatchError              not the response to the open request
 │   ├── CodeSpentError                  this store has used the code before
 │   ├── CodeRefusedError                the provider did not accept the code
 │   ├── RequestExpiredError             the request or the code is too old
@@ -42,7 +42,7 @@ ConnectorError
     └── ExtraMissingError               an optional part of the package is not installed
 ```
 
-A message states the fact and holds no secret. The hint says what a person can do next, `action` what a
+The message states the fact and contains no secret. `hint` says what a person can do next, `action` what a
 program can do:
 
 ```python
@@ -108,14 +108,14 @@ __all__ = [
 
 
 class Action(StrEnum):
-    """What a program can do about an error."""
+    """A step that a program can take after an error."""
 
     RETRY = "retry"  # call again, with a growing pause
-    WAIT = "wait"  # call again, after `retry_after` seconds where that is known
+    WAIT = "wait"  # call again, after `retry_after` seconds if that is known
     ASK_CONSENT = "ask_consent"  # send the person through `begin` again
     RECONNECT = "reconnect"  # revoke what is left, then connect from the start
     FIX_SETTINGS = "fix_settings"  # settings, registration or installation
-    CALL_SUPPORT = "call_support"  # nothing that a program knows helps
+    CALL_SUPPORT = "call_support"  # a program can do nothing
 
 
 class ConnectorError(Exception):
@@ -123,14 +123,14 @@ class ConnectorError(Exception):
 
     Args:
         message: the fact, without any secret.
-        hint: what a person can do next; empty where there is nothing to do.
+        hint: what a person can do next; empty if there is nothing to do.
         action: what a program can do; by default the class's own.
         retry_after: seconds to wait before another attempt, or None.
-        practice_id: the practice it is about, or None.
+        practice_id: the practice that the error is about, or None.
 
     Attributes:
-        state: of the authorization request that is over with this error, because the provider answered it
-            with one; None for every other error.
+        state: the `state` of the authorization request that the provider answered with this error; None for
+            every other error.
     """
 
     action: Action = Action.CALL_SUPPORT
@@ -157,7 +157,7 @@ class ConnectorError(Exception):
 
     @property
     def kind(self) -> str:
-        """The class in snake case without "_error", as it stands in JSON and in the audit record."""
+        """The class in snake case without "_error", as in JSON and in the audit record."""
         name = type(self).__name__.removesuffix("Error")
         return "".join(f"_{char.lower()}" if char.isupper() else char for char in name).lstrip("_")
 
@@ -173,11 +173,11 @@ class CodeMissingError(AuthorizationResponseError):
 
 
 class CodeDamagedError(AuthorizationResponseError):
-    """The code is not whole, seen from its own structure; it was not sent to the provider.
+    """The code is damaged or cut short, as its own structure shows; it was not sent to the provider.
 
     Attributes:
         length: characters of the decoded code as it was given.
-        expected_length: characters the whole code has, or None where the code cannot tell.
+        expected_length: characters the whole code has, or None if it is not known.
         position: index in the decoded code of the first character that cannot be right, or None.
     """
 
@@ -197,11 +197,11 @@ class CodeDamagedError(AuthorizationResponseError):
 
 
 class AmbiguousResponseError(AuthorizationResponseError):
-    """The text can be read in two ways, so it is not read at all."""
+    """The text can be read in two ways, so it is refused."""
 
 
 class WrongAddressError(AuthorizationResponseError):
-    """The address is not the one the provider sends the browser back to."""
+    """The address is not the one to which the provider sends the browser back."""
 
 
 class StateMismatchError(AuthorizationResponseError):
@@ -217,7 +217,7 @@ class CodeRefusedError(AuthorizationResponseError):
 
 
 class RequestExpiredError(AuthorizationResponseError):
-    """The authorization request, or the code it led to, is too old."""
+    """The authorization request, or its code, is too old."""
 
 
 class NobodyActedError(AuthorizationResponseError):
@@ -235,12 +235,12 @@ class WindowClosedError(ConsentDeniedError):
 
 
 class ProviderUnavailableError(ConnectorError):
-    """The provider did not give an answer of its own.
+    """The provider did not give a usable response.
 
     Attributes:
         sent: whether the request may have reached the provider.
-        answered: whether something answered it, though not with what was asked for; if not, an answer that
-            granted something may be lost.
+        answered: whether any response arrived, though not a usable one; if not, a response that granted
+            something may be lost.
     """
 
     action = Action.RETRY
@@ -252,7 +252,7 @@ class ProviderUnavailableError(ConnectorError):
 
 
 class NotFoundError(ConnectorError):
-    """There is no such thing, or not yet."""
+    """The connection, case or lab connection does not exist, or not yet."""
 
 
 class ConnectionNotFoundError(NotFoundError):
@@ -262,7 +262,7 @@ class ConnectionNotFoundError(NotFoundError):
 
 
 class CaseNotFoundError(NotFoundError):
-    """The provider knows no such case, or shows it to others only."""
+    """The provider has no such case, or does not show it to this account."""
 
 
 class LabConnectionNotFoundError(NotFoundError):
@@ -276,7 +276,7 @@ class StillWaitingError(NotFoundError):
 
 
 class GrantError(ConnectorError):
-    """The grant is not what it should be."""
+    """The grant does not have the state that the operation needs."""
 
     action = Action.ASK_CONSENT
 
@@ -285,7 +285,7 @@ class GrantRefusedError(GrantError):
     """The provider refused a refresh token.
 
     Attributes:
-        certain: True where the answer names a dead token; False where it can also have another cause.
+        certain: True if the response names a dead token; False if it can also have another cause.
     """
 
     def __init__(self, message: str, *, certain: bool, **facts: Any) -> None:
@@ -298,7 +298,7 @@ class NeedsRepairError(GrantError):
 
 
 class ConsentRequiredError(GrantError):
-    """A person has to act on the provider's pages, and none may be asked here."""
+    """A person has to act on the provider's pages, and this call may not ask one."""
 
 
 class RevokedError(GrantError):
@@ -318,10 +318,10 @@ class AccountMismatchError(ConnectorError):
 
 
 class AccountUnconfirmedError(ConnectorError):
-    """The answer had no state, so a person has to say whether its account is the right one.
+    """The response had no state, so a person has to say whether its account is the right one.
 
     Attributes:
-        account: the account that access was given by (a `connector.Account`), or None if it was not read yet.
+        account: the account that gave access (a `connector.Account`), or None if it was not read yet.
     """
 
     action = Action.ASK_CONSENT

@@ -1,4 +1,4 @@
-"""What an operation lacks among the settings, reported all at once."""
+"""Collect the settings that an operation lacks, and report them all at once."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["Findings"]
 
 
 class Findings:
-    """What is missing or wrong among the settings.
+    """The settings that are missing or wrong.
 
     Args:
-        is_sandbox: whether the sandbox is used already, so that nobody is sent there.
+        is_sandbox: whether the sandbox is used already; if so, the hint does not suggest it.
     """
 
     def __init__(self, *, is_sandbox: bool = False) -> None:
@@ -22,7 +22,7 @@ class Findings:
         self.faults: list[tuple[str, str]] = []  # what is wrong, and what to do
 
     def read(self, reader: Callable[[], str | None]) -> str | None:
-        """Return what a setting says; None, and a note, if it cannot be read."""
+        """Return the value of a setting; if it cannot be read, note that and return None."""
         try:
             return reader()
         except SettingError as exc:
@@ -30,7 +30,7 @@ class Findings:
             return None
 
     def refuse(self) -> None:
-        """Raise one error for everything that was noted."""
+        """Raise one error for everything that was noted, if anything was."""
         if self.missing:
             fact = f"not set: {', '.join(self.missing)}"
             hint = "Set what is missing"

@@ -1,4 +1,4 @@
-"""What an error takes along in the local variables of the frames that it has left: nothing of ours."""
+"""Clear this library's local variables from the frames of an error's traceback."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import FrameType
 
 __all__ = ["forget_locals"]
 
-# The outside libraries that are called with secrets, or with what holds some.
+# The outside libraries that are called with secrets, or with objects that contain secrets.
 _OURS = {
     "connector",
     "http",
@@ -33,7 +33,7 @@ def forget_locals(error: BaseException | None) -> None:
         seen.add(id(error))
         waiting += [error.__cause__, error.__context__]
         for frame, _ in walk_tb(error.__traceback__):
-            # A generator may go on: what it raised before may hang on a later error.
+            # A generator may go on: an error that it raised before may be the context of a later one.
             if _is_ours(frame) and not frame.f_code.co_flags & _GENERATOR:
                 with suppress(RuntimeError):  # it is still running
                     frame.clear()

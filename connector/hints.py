@@ -18,7 +18,7 @@ def ormco_command(name: str, practice_id: str = "", options: str = "") -> str:
 
     Args:
         name: the command, such as "repair" or "lab status".
-        practice_id: the practice it is for, if any.
+        practice_id: the practice that the command is for, if any.
         options: further options, as written by this package.
 
     Example:

@@ -28,7 +28,7 @@ __all__ = ["AsyncPracticeAuth", "PracticeAuth"]
 
 
 class _Exchange:
-    """One request of a caller's: whether it gets the token, when it is sent again, and who is told of it."""
+    """One request of a caller: whether it gets the token, when to send it again, and its observers."""
 
     def __init__(self, request: httpx.Request, origins: Collection[str], scope: Scope) -> None:
         self.gets_token: bool = origin(str(request.url)) in {origin(url) for url in origins}
@@ -42,14 +42,14 @@ class _Exchange:
         self._request.headers = _BearerHeaders(self._request.headers, self.token)
 
     def is_refused(self, response: httpx.Response) -> bool:
-        """Return whether to send the request again, with a renewed token."""
-        # The answer of a redirect's target says nothing of the token; a stream cannot be sent twice.
+        """Return whether to send the request again, with a refreshed token."""
+        # The response of a redirect's target says nothing about the token; a stream cannot be sent twice.
         refused = response.status_code == 401 and response.request is self._request
         return self.gets_token and refused and isinstance(self._request.stream, httpx.ByteStream)
 
     @contextmanager
     def told(self) -> Iterator[Callable[[httpx.Response], object]]:
-        """Tell the observers of a request, which the caller's client sends while the block runs."""
+        """Report to the observers a request that the caller's client sends while the block runs."""
         clock, answers = Clock(), list[httpx.Response]()
         began = clock.monotonic()
         try:
@@ -60,7 +60,7 @@ class _Exchange:
                 record_call(
                     host=(answer.request if answer else self._request).url.host,
                     status=answer.status_code if answer else None,
-                    # httpx tells the caller alone which error it was.
+                    # httpx reports the error to the caller only.
                     outcome="answered" if answer else "unanswered",
                     seconds=clock.monotonic() - began,
                     date=answer.headers.get("Date") if answer else None,
@@ -68,7 +68,7 @@ class _Exchange:
 
 
 class _BearerHeaders(httpx.Headers):
-    """Headers with a token that is sent and can be read, but is not copied.
+    """Headers whose token is sent and can be read, but is not copied.
 
     httpx copies the headers of a request for the redirect that answers it, and would keep the token within
     the origin. An auth is not asked about redirects.
@@ -115,13 +115,13 @@ class _BearerHeaders(httpx.Headers):
 class PracticeAuth(httpx.Auth):
     """Puts a practice's bearer token on requests to the provider's own origins, and on no others.
 
-    A 401 is answered once with a renewed token. A redirect is followed without the token. Observers are told
-    of every request once its answer begins; redirects that were followed count as one request.
+    After a 401, a request is sent once more with a refreshed token. A redirect is followed without the token.
+    Observers see every request once its response begins; redirects that were followed count as one request.
 
     Args:
         token: called as `token(rejected)`, returns a valid access token.
         origins: addresses whose origins may see the token.
-        scope: what its requests are known by to observers.
+        scope: the operation and practice that observers see for its requests.
     """
 
     def __init__(self, token: Callable[[str | None], str], *, origins: Collection[str], scope: Scope) -> None:
@@ -149,7 +149,7 @@ class PracticeAuth(httpx.Auth):
 
 
 class AsyncPracticeAuth(httpx.Auth):
-    """The same for `httpx.AsyncClient`.
+    """Puts a practice's bearer token on requests, as `PracticeAuth` does, for `httpx.AsyncClient`.
 
     Args:
         token: awaited as `token(rejected)`, returns a valid access token.

@@ -11,18 +11,18 @@ __all__ = ["Call", "CallObservers", "Observer"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One HTTP request to the outside.
+    """One HTTP request to the provider or another outside host.
 
     Attributes:
         operation: the library call it was made for, such as "complete", "token" or "cases.list".
-        practice_id: whose connection it was for, or None.
+        practice_id: the practice it was for, or None.
         host: the host that was called.
-        status: of the answer, or None if there was none.
-        outcome: "answered", or the name of the error, such as "KeyboardInterrupt" if it was broken off;
+        status: the HTTP status of the response, or None if there was none.
+        outcome: "answered", or the name of the error, such as "KeyboardInterrupt" if it was interrupted;
             "unanswered" for a request of `httpx_auth`, whose error httpx tells its caller alone.
-        seconds: until the answer was there, its body included unless it is streamed.
+        seconds: until the response had arrived, its body included unless it is streamed.
         clock_skew: seconds by which this machine's clock is ahead of the server's, to about a second; None if
-            there was no answer, or none that says what time it is there.
+            there was no response, or it has no valid Date header.
     """
 
     operation: str
@@ -38,13 +38,13 @@ Observer = Callable[[Call], object]
 
 
 class CallObservers:
-    """Whoever is told of one connector's calls; thread-safe."""
+    """The observers of one connector's HTTP requests; thread-safe."""
 
     def __init__(self) -> None:
         self._observers: tuple[Observer, ...] = ()
 
     def add(self, observer: Observer) -> Callable[[], None]:
-        """Tell an observer of every call from now on; return a function that ends it."""
+        """Call an observer with every request from now on; return a function that ends it."""
         self._observers = (*self._observers, observer)
 
         def end() -> None:
@@ -53,7 +53,7 @@ class CallObservers:
         return end
 
     def tell(self, call: Call) -> None:
-        """Tell every observer of a call; what an observer raises is logged and goes no further."""
+        """Call every observer with a request; an error that an observer raises is logged, not passed on."""
         for observer in self._observers:
             try:
                 observer(call)
@@ -61,5 +61,5 @@ class CallObservers:
                 logging.getLogger("connector").exception("an observer of calls failed")
 
     def __bool__(self) -> bool:
-        """Return whether there is anybody to tell."""
+        """Return whether there is an observer."""
         return bool(self._observers)

@@ -1,12 +1,12 @@
 """Files and folders that belong to this user alone.
 
 In a folder that other users can write to, a file may have been planted: a symbolic link to something else, a
-hard link, a named pipe that never answers, or a file that stays the property of whoever made it and can be
-read by them later. So a new file is made with `O_EXCL`, and an old one is opened without following links and
-judged by its open handle, not by its path.
+hard link, a named pipe that never answers, or a file that still belongs to its creator, who can read it
+later. So a new file is made with `O_EXCL`, and an old one is opened without following links and
+checked by its open handle, not by its path.
 
 Every refusal is a `PermissionError` whose `strerror` is the reason, so that callers which translate
-`OSError` need no second rule. Windows has no owner to compare here; profile folders are closed to others.
+`OSError` need no second rule. On Windows, owners are not compared; profile folders are closed to other users.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def platform_folder(kind: str) -> Path | None:
     Args:
         kind: "data" or "config".
     """
-    import platformdirs  # takes longer to import than all the rest
+    import platformdirs  # takes longer to import than everything else
 
     find = platformdirs.user_data_path if kind == "data" else platformdirs.user_config_path
     try:
@@ -55,7 +55,7 @@ def create_own_file(path: Path) -> int:
     """Create a file that only this user can read, under any umask; return its handle, to read and write.
 
     Raises:
-        FileExistsError: if anything has this name already, even a link that leads nowhere.
+        FileExistsError: if anything has this name already, even a dangling link.
         OSError: if it cannot be created.
     """
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _GUARDED, 0o600)
@@ -69,7 +69,7 @@ def open_own_file(path: Path, *, write: bool = False, one_link: bool = True, clo
 
     Args:
         path: the file; never followed if it is a symbolic link.
-        write: open it to read and write, not to read alone.
+        write: open it to read and write, not only to read.
         one_link: refuse a file that has a second name.
         closed: refuse a file that others can read; one that others can write to is refused in any case.
 
@@ -102,7 +102,7 @@ def read_own_file(path: Path, *, limit: int) -> bytes:
     Raises:
         OSError: as `open_own_file` does.
     """
-    # A second name does not open it to anybody: the permissions belong to the file, not to its name.
+    # A second name opens it to nobody: the permissions belong to the file, not to its name.
     with os.fdopen(open_own_file(path, one_link=False), "rb") as file:
         return file.read(limit)
 
@@ -110,15 +110,16 @@ def read_own_file(path: Path, *, limit: int) -> bytes:
 def read_named_file(path: Path, *, limit: int) -> bytes:
     """Return the content of a secret file that a setting names.
 
-    A person chose this path, so links are followed: Kubernetes mounts secrets behind links. A file of root's
-    is read as it is, because root decided who may; one of this user's has to be closed to others.
+    A person chose this path, so links are followed: Kubernetes mounts secrets behind links. A file
+    of root is read whatever its permissions, because root chose them; a file of this user has to be closed to
+    others.
 
     Args:
         path: the file.
         limit: bytes to read at most.
 
     Raises:
-        PermissionError: if it is no regular file, another user's, or can be read by others.
+        PermissionError: if it is not a regular file, belongs to another user, or can be read by others.
         OSError: if it cannot be opened.
     """
     with os.fdopen(os.open(path, os.O_RDONLY | _GUARDED & ~_NO_FOLLOW), "rb") as file:
@@ -131,10 +132,10 @@ def read_named_file(path: Path, *, limit: int) -> bytes:
 def check_owner(path: Path) -> None:
     """Refuse a file, or a link to one, that another user made; do nothing if there is none.
 
-    For files that only another library can open, by their path: `open_own_file` is the better check.
+    For files that another library opens by their path; otherwise use `open_own_file`, which checks more.
 
     Raises:
-        PermissionError: if it is another user's, or no regular file.
+        PermissionError: if it belongs to another user, or is not a regular file.
         OSError: if it cannot be looked at.
     """
     if not _POSIX:
@@ -167,7 +168,7 @@ def _check_opened(status: os.stat_result, path: Path, *, one_link: bool, closed:
 
 
 def is_trusted(status: os.stat_result) -> bool:
-    """Return whether a file is this user's or the system's: root can do anything here in any case."""
+    """Return whether a file belongs to this user or to root, who can do anything here in any case."""
     return status.st_uid in (os.geteuid(), 0)
 
 

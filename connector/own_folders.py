@@ -30,9 +30,9 @@ def make_own_folder(path: Path) -> None:
 
 
 def make_private_folder(path: Path) -> None:
-    """Create what is missing of a folder, for this user alone, under any umask; take what is there as it is.
+    """Create a folder and its missing parents for this user alone, under any umask; accept existing ones.
 
-    For what a person chooses a folder for, and that is no secret.
+    For folders that a person chooses, and for content that is not secret.
 
     Raises:
         OSError: if one cannot be created.
@@ -61,14 +61,14 @@ def _make(missing: Sequence[Path]) -> None:
             check_own_folder(folder)
             continue
         if _POSIX and stat.S_IMODE(os.lstat(folder).st_mode) != 0o700:
-            os.chmod(folder, 0o700)  # the umask had taken bits that the owner needs
+            os.chmod(folder, 0o700)  # the umask had removed permissions that the owner needs
 
 
 def check_own_folder(path: Path) -> None:
-    """Refuse a folder in which another user can exchange files, or that another user's link leads to.
+    """Refuse a folder in which another user can exchange files, or to which another user's link leads.
 
-    Theirs, or open without a sticky bit to all or to a group that somebody else is in. The system's own
-    folders (root's) are accepted.
+    That is a folder of another user, or one without a sticky bit that everybody, or a group with other
+    members, can write to. Folders of the system (root) are accepted.
 
     Raises:
         PermissionError: if it is such a folder.
@@ -106,7 +106,7 @@ def _check_links(path: Path) -> None:
 
 
 def _has_others(gid: int) -> bool:
-    """Return whether anybody but this user and root is in a group; root's own group is the system's."""
+    """Return whether a group has members other than this user and root; root's own group counts as closed."""
     import grp
     import pwd
 
@@ -114,7 +114,7 @@ def _has_others(gid: int) -> bool:
         return False
     try:
         named = set(grp.getgrgid(gid).gr_mem)
-    except KeyError:  # as in containers: a number that no user has
+    except KeyError:  # as in containers: an id that no user has
         named = set()
     users = [user for user in pwd.getpwall() if user.pw_gid == gid or user.pw_name in named]
     return any(user.pw_uid not in (os.geteuid(), 0) for user in users)

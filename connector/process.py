@@ -1,4 +1,4 @@
-"""The secrets of this process: what its children inherit, and whether its memory may be written to a disk."""
+"""Protect the secrets of this process from its children and from core dumps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 __all__ = ["child_environment", "forbid_core_dumps"]
 
-# What a program needs to find itself, its user, the display, fonts, input methods and the language.
+# Variables for the program path, user, display, fonts, input methods and language.
 _NAMES = frozenset(
     {"HOME", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER"}
     | {"BROWSER", "TERM"}
@@ -23,12 +23,12 @@ _PR_SET_DUMPABLE = 4
 
 
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that a child process needs, and no other: so no secret of any program.
+    """Return only the environment variables that a child process needs, so that it inherits no secret.
 
-    A list of what is allowed, because nobody knows the names of all secrets in an environment.
+    The list names allowed variables, because nobody knows the names of all secrets in an environment.
 
     Args:
-        environment: of this process.
+        environment: the environment of this process.
     """
     kept = {}
     for name, value in environment.items():
@@ -43,7 +43,7 @@ def forbid_core_dumps() -> None:
     """Keep this process's memory, which holds secrets, off the disk if it crashes.
 
     On Linux other programs of the same user cannot read its memory or its environment either. It is done as
-    far as the system lets it, and is for programs of our own: a library does not change its caller's limits.
+    far as the system permits, and for our own programs only: a library does not change its caller's limits.
     """
     if sys.platform == "win32":
         return
@@ -54,7 +54,7 @@ def forbid_core_dumps() -> None:
     if sys.platform == "linux":
         import ctypes
 
-        # The limit does not bind a core dump that the kernel pipes to a program, as systemd has it done.
+        # The limit does not apply if the kernel pipes core dumps to a program, as with systemd.
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 

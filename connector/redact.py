@@ -22,9 +22,9 @@ class Secret:
 
     Args:
         value: the secret itself.
-        path: or its file, which holds nothing else.
+        path: or the path of a file that contains nothing else.
         name: the setting's name, for errors.
-        private: refuse a file that is another user's, is no regular file, or can be read by others.
+        private: refuse a file that belongs to another user, is not a regular file, or can be read by others.
     """
 
     __slots__ = ("_name", "_path", "_private", "_value")
@@ -51,11 +51,11 @@ class Secret:
 
     @property
     def is_text(self) -> bool:
-        """Whether it is text that can be sent; one in a file is not read here."""
+        """Whether the value is text that can be sent; a file is not read here."""
         return self._value is None or _is_text(self._value)
 
     def reveal(self) -> str | None:
-        """Return the value, reading its file only now; None if it is not set.
+        """Return the value, read from its file now if it has one; None if it is not set.
 
         Raises:
             connector.errors.SettingError: if both a value and a file are set, or the file cannot be used.
@@ -77,17 +77,17 @@ class Secret:
 
 
 def fingerprint(secret: str) -> str:
-    """Return a short, stable name for a secret that does not give it away.
+    """Return a short, stable identifier of a secret that does not reveal it.
 
     Only for secrets of high entropy (codes, states, tokens): a password could be guessed from it.
     """
-    import hashlib  # slow to load, as logging is; a program that prints a token needs neither
+    import hashlib  # slow to load, as is logging; a program that prints a token needs neither
 
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def shown(text: str, limit: int = 200) -> str:
-    """Return foreign text fit for a terminal and a log: one line, printable, cut to a length."""
+    """Return foreign text made safe for a terminal and a log: one line, printable, cut to a length."""
     line = " ".join("".join(char if char.isprintable() else " " for char in text[: 4 * limit]).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
@@ -103,7 +103,7 @@ def quiet_oauth_loggers() -> None:
 
 
 def _read(path: str, *, private: bool) -> tuple[str, str]:
-    """Return a secret file's text, and why it cannot be used."""
+    """Return a secret file's text, and the reason if it cannot be used."""
     from pathlib import Path
 
     from connector.own_files import read_named_file

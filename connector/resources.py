@@ -1,4 +1,4 @@
-"""What the operations work with: settings, provider, token endpoint, store, clock; each made on first use."""
+"""Settings, provider, token endpoint, store and clock of one connector; each is made on first use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _REACHABLE_FOR = 60.0
 
 
 class Resources:
-    """The outside world of one connector; thread-safe, and made anew after a fork.
+    """The settings, provider, token endpoint, store and clock of one connector; thread-safe.
 
     Args:
         config: the settings.
@@ -41,7 +41,7 @@ class Resources:
         self._actor = actor or config.actor
         self.calls: CallObservers = CallObservers()
         self._lock = threading.RLock()
-        # Held for a moment only; the other one also while the provider is discovered.
+        # Held only briefly; the other lock is also held while the provider is discovered.
         self._store_lock = threading.RLock()
         self._store: Store | None = None
         self._configured: Provider | None = None
@@ -88,7 +88,7 @@ class Resources:
             return self._store
 
     def connection(self, practice_id: str) -> Connection:
-        """Return a practice's connection, whose tokens are worth nothing at another provider's hosts.
+        """Return a practice's connection; its tokens are of use at its own provider only.
 
         Raises:
             connector.errors.ConnectionNotFoundError: there is none.
@@ -104,10 +104,10 @@ class Resources:
 
     @property
     def configured(self) -> Provider:
-        """The provider as the settings have it, read once; its addresses may not be discovered yet.
+        """The provider from the settings, read once; its addresses may not be discovered yet.
 
         Raises:
-            connector.errors.SettingError: if its settings are not right.
+            connector.errors.SettingError: if its settings are wrong.
         """
         if self._configured is None:
             self._configured = self.config.load_provider()
@@ -115,11 +115,11 @@ class Resources:
 
     @property
     def provider(self) -> Provider:
-        """The provider, discovered if need be.
+        """The provider, after discovery if necessary.
 
         Raises:
             connector.errors.ProviderUnavailableError: if it has to be discovered and cannot be.
-            connector.errors.SettingError: if its settings are not right.
+            connector.errors.SettingError: if its settings are wrong.
         """
         with self._lock:
             if self._provider is None:
@@ -139,7 +139,7 @@ class Resources:
 
     @property
     def endpoint(self) -> TokenEndpoint:
-        """The token endpoint; one set of kept-alive connections a process."""
+        """The token endpoint, with one pool of network connections per process."""
         with self._lock:
             if self._endpoint is None:
                 from connector.oauth.token_endpoint import TokenEndpoint
@@ -148,7 +148,7 @@ class Resources:
             return self._endpoint
 
     def endpoint_of(self, provider_name: str) -> TokenEndpoint:
-        """Return the token endpoint for a connection that was made at a provider.
+        """Return the token endpoint of the provider at which a connection was made.
 
         Raises:
             connector.errors.SettingError: if the settings name another provider.
@@ -163,7 +163,7 @@ class Resources:
 
     @property
     def rotator(self) -> Rotator:
-        """What sends refresh tokens; one for all, because it may hold new tokens that wait to be stored."""
+        """The one sender of refresh tokens; it is shared, because it may hold new tokens not stored yet."""
         with self._store_lock:
             if self._rotator is None:
                 from connector.refresh.rotate import Rotator
@@ -177,7 +177,7 @@ class Resources:
             return self._rotator
 
     def check_reachable(self) -> None:
-        """Prove that the provider answers, at most once a minute.
+        """Check that the provider answers, at most once a minute.
 
         Raises:
             connector.errors.ProviderUnavailableError: if it does not.
@@ -192,7 +192,7 @@ class Resources:
             self._reached_at = self.clock.monotonic()
 
     def close(self) -> None:
-        """Close what was opened; nothing can be done with it any more."""
+        """Close the store and the network connections; they cannot be used any more."""
         with self._lock, self._store_lock:
             self._is_closed = True
             if self._endpoint is not None:
@@ -201,6 +201,6 @@ class Resources:
                 self._store.close()
 
     def _forget_sockets(self) -> None:
-        # A child must neither share its parent's TLS connections nor wait for a lock of one of its threads.
+        # A child must not share its parent's TLS connections, nor wait for a lock of a parent's thread.
         self._lock, self._store_lock = threading.RLock(), threading.RLock()
         self._endpoint = None

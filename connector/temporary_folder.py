@@ -1,4 +1,4 @@
-"""A private folder that is removed afterwards: at once, or at the next start if its process was killed."""
+"""A private folder that is removed after use, or at the next start if its process was killed."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _LOCK = "owner.lock"
 
 @contextmanager
 def temporary_folder(prefix: str) -> Iterator[Path]:
-    """Make a private folder (0700), and remove it with all that is in it.
+    """Make a private folder (0700), and remove it with its content afterwards.
 
     Folders that earlier, killed processes left behind are removed first.
 
     Args:
-        prefix: of its name; all folders that have it are made here.
+        prefix: the beginning of its name; only this module makes folders with this prefix.
 
     Raises:
-        OSError: if there is no room for one.
+        OSError: if it cannot be created.
     """
     sweep_leftovers(prefix)
     folder, lock = _make_locked(prefix)
@@ -44,8 +44,8 @@ def temporary_folder(prefix: str) -> Iterator[Path]:
 def sweep_leftovers(prefix: str) -> None:
     """Remove the folders whose process is dead.
 
-    A living process holds a lock on a file in its folder; the system frees it with the process, however
-    that ended. A process id would not do: it is given to another process sooner or later.
+    A living process holds a lock on a file in its folder; the system releases it when the process ends, for
+    whatever reason. A process id is not enough: the system reuses it.
     """
     for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         with suppress(OSError, Timeout):
@@ -59,7 +59,7 @@ def _make_locked(prefix: str) -> tuple[Path, FileLock]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix))
         lock = FileLock(folder / _LOCK, timeout=0, thread_local=False)
-        # A sweep in another process may be at the folder before its lock is; then it goes to that one.
+        # A sweep in another process may take the folder before its lock exists; then try another folder.
         with suppress(FileNotFoundError, Timeout):
             lock.acquire()
             if (folder / _LOCK).exists():
@@ -73,7 +73,7 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _clear(folder: Path) -> None:
-    """Remove all but the lock, which goes last; wait for what a dying child process still writes."""
+    """Remove everything but the lock, which is removed last; wait for a child process that still writes."""
     deadline = Clock().deadline(3)
     while left := _entries(folder):
         for entry in left:

@@ -1,6 +1,6 @@
-"""The one table of words, `words.json`: what the pages, the desk and the terminal call the same things.
+"""The texts in `words.json`, so that the pages, the desk and the terminal use the same words.
 
-The words for refused pastes are in `connector/redirect/refusals.json`, by the reason.
+The texts for refused pastes are in `connector/redirect/refusals.json`, by reason.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ __all__ = [
     "why",
 ]
 
-# A command is last in its hint, after what it is for, or is quoted within a sentence.
+# A command is at the end of its hint, after its purpose, or is quoted within a sentence.
 _COMMAND = re.compile(r"( ?\b(Then|then go on|At a terminal))?:? ?\bormco [a-z].*", re.DOTALL)
 _SENTENCE_WITH_COMMAND = re.compile(r"[^.;]*`ormco [^`]*`[^.;]*[.;]?")
 _SETTLED = (ConnectionState.CONNECTED, ConnectionState.REVOKED)
-# These may stand beside a connection that is sound.
+# These may occur while the connection itself is sound.
 _OF_A_NEW_GRANT = ("account_unread", "account_unconfirmed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """How a connection is shown.
+    """The words that describe a connection.
 
     Attributes:
         kind: "good", "neutral" or "bad"; pages colour it.
@@ -79,7 +79,7 @@ _NEXT_STEPS = {
 
 
 def next_step(connection: Connection | None) -> NextStep:
-    """Return what support does next for a practice."""
+    """Return the next step of support for a practice."""
     if connection is None:
         return NextStep.SEND_LINK
     if connection.reason == "damaged":
@@ -90,12 +90,12 @@ def next_step(connection: Connection | None) -> NextStep:
 
 
 def step_words(step: NextStep) -> str:
-    """Return what the button for a step says."""
+    """Return the label of the button for a step."""
     return str(_table()["next_steps"][step.value])
 
 
 def why(connection: Connection) -> str:
-    """Return why a connection is in its state, in words for support; "" if there is nothing to explain."""
+    """Return the reason for a connection's state, for support; "" if there is nothing to explain."""
     if connection.reason not in _OF_A_NEW_GRANT and connection.state in _SETTLED:
         return ""
     known: str | None = _table()["reasons"].get(connection.reason)
@@ -103,7 +103,7 @@ def why(connection: Connection) -> str:
 
 
 def describe(connection: Connection | None) -> Description:
-    """Return how a connection is shown to its practice."""
+    """Return the words that describe a connection to its practice."""
     states = _table()["states"]
     if connection is None:
         return Description(**states["none"])
@@ -112,7 +112,7 @@ def describe(connection: Connection | None) -> Description:
 
 
 def to_say(connection: Connection | None) -> str:
-    """Return what support says to the practice on the telephone."""
+    """Return the words that support says to the practice on the telephone."""
     if next_step(connection) is NextStep.CONFIRM:
         return str(_table()["states"]["account_unconfirmed"]["say"])
     return describe(connection).say
@@ -125,7 +125,7 @@ def mail(url: str, expires_at: datetime) -> tuple[str, str]:
 
 
 def event_words(event: Event) -> str:
-    """Return an event of the audit record in a few words."""
+    """Return a short description of an event of the audit record."""
     words = _table()["events"]
     if event.state is ConnectionState.NEEDS_REPAIR and event.outcome != "ok":
         return str(words["needs_repair"])
@@ -134,12 +134,12 @@ def event_words(event: Event) -> str:
 
 
 def counted(count: int, noun: str, then: str = "") -> str:
-    """Return a number of things and what they do, as English counts them.
+    """Return a count with its noun and verb, in the singular or the plural.
 
     Args:
-        count: how many.
-        noun: one of them.
-        then: what several of them do, beginning with a verb.
+        count: the number.
+        noun: the noun in the singular.
+        then: the rest of the sentence in the plural, beginning with its verb.
 
     Examples:
         >>> counted(1, "practice", "need attention"), counted(2, "refresh", "are overdue")
@@ -156,17 +156,17 @@ def counted(count: int, noun: str, then: str = "") -> str:
 
 
 def lab_words(state: str) -> str:
-    """Return the state of a lab connection as 3Shape's page words it."""
+    """Return the words of 3Shape's page for the state of a lab connection."""
     return str(_table()["lab"].get(state, state))
 
 
 def sentence(text: str) -> str:
-    """Return a text, such as an error's message, as a sentence."""
+    """Return a text, such as an error's message, with a capital letter and a full stop."""
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "…")) else ".")
 
 
 def page_hint(error: ConnectorError) -> str:
-    """Return an error's hint for somebody who has no terminal: without the commands in it.
+    """Return an error's hint without its commands, for a person who has no terminal.
 
     Examples:
         >>> page_hint(ConnectorError("it is dead", hint="Connect it again: ormco connect practice-42"))

@@ -19,7 +19,7 @@ from connector.process import forbid_core_dumps
 
 __all__ = ["LazyGroup", "SuggestingGroup", "main", "ormco"]
 
-# Command → its module, and what it does.
+# Command → its module, and its one-line help.
 _COMMANDS = {
     "connect": ("connect", "Connect a practice: consent, tokens, account."),
     "begin": ("connect", "Print a link that asks the practice for access."),
@@ -60,7 +60,7 @@ class SuggestingGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find a command; name those that are spelt alike if there is none."""
+        """Find a command; if there is none, suggest commands with a similar name."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError:
@@ -77,7 +77,7 @@ class LazyGroup(SuggestingGroup):
     """The group of all commands.
 
     Args:
-        modules: command → the module of this package that has it, and what it does; `--help` imports none.
+        modules: command → its module in this package, and its one-line help; `--help` imports none of them.
     """
 
     def __init__(self, *args: Any, modules: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
@@ -111,13 +111,13 @@ class LazyGroup(SuggestingGroup):
             raise click.exceptions.Exit(report_broken_output(error)) from None
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Note how to print, before anything can fail."""
+        """Read the output options first, so that every later error is printed as they say."""
         ctx.obj = OutputOptions(as_json="--json" in args, verbose="--verbose" in args, utc="--utc" in args)
         ctx.color = color()
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; turn every error into words and an exit status."""
+        """Run a command; turn every error into a message and an exit status."""
         options: OutputOptions = ctx.obj
         if options.verbose:
             import logging
@@ -169,7 +169,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         ormco.main(prog_name="ormco")
-    except KeyboardInterrupt:  # outside any command, such as while one is imported
+    except KeyboardInterrupt:  # outside any command, such as during an import
         sys.exit(130)
     finally:
         # From here on only exit handlers run, of libraries too, and Ctrl-C in one would print a traceback.

@@ -1,4 +1,4 @@
-"""`ormco audit`: what was done, when, by whom; and the end of what is old."""
+"""`ormco audit`: show the audit record, and delete its old entries."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _AuditGroup(SuggestingGroup):
     """`audit PRACTICE` is `audit show PRACTICE`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take what is no command for a practice."""
+        """Treat an argument that is not a command as a practice."""
         if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
             args = ["show", *args]
         return super().parse_args(ctx, args)
@@ -90,7 +90,7 @@ def prune(before: datetime, yes: bool, as_json: bool, **settings: Any) -> None:
 
 
 def _last(connector: Connector, practice: str | None, count: int) -> Iterator[Event]:
-    """Yield the last events, page by page where there is no need to look for them."""
+    """Yield the last events, page by page if the whole record has to be read."""
     if practice is None and count > _PAGE:
         newest = connector.events(last=True, limit=1)
         start = newest[0].sequence - count if newest else 0

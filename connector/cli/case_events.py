@@ -1,4 +1,4 @@
-"""What happens to cases, as JSON and as words, and printed as it happens."""
+"""Case events as JSON and as text, and a printer for a watch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NO_STEP = {
 
 
 def event_json(event: CaseEvent) -> dict[str, Any]:
-    """Return what `--json` prints of an event."""
+    """Return the JSON object of an event."""
     return {
         "id": event.id,
         "practice": event.practice_id,
@@ -71,7 +71,7 @@ class EventPrinter:
     """Prints events on stdout and problems on stderr, whole lines from any thread.
 
     Attributes:
-        stop: set when nobody reads any more.
+        stop: set when the reader of stdout has gone away.
     """
 
     def __init__(self, *, as_json: bool) -> None:
@@ -81,7 +81,7 @@ class EventPrinter:
         self._broken: OSError | None = None
 
     def event(self, event: CaseEvent) -> None:
-        """Print an event; it counts as delivered once it has left this process."""
+        """Print an event; it counts as delivered once it is written to stdout."""
         with self._guard:
             try:
                 emit(event_json(event), _event_line(event), as_json=self._as_json)
@@ -91,7 +91,7 @@ class EventPrinter:
                 raise
 
     def problem(self, practice_id: str, error: Exception | None) -> None:
-        """Print what is wrong with a practice, or that it is right again."""
+        """Print the problem of a practice, or that it is over."""
         if self.stop.is_set():
             return
         with self._guard:
@@ -103,7 +103,7 @@ class EventPrinter:
             emit_error({**words, "practice": practice_id}, as_json=self._as_json)
 
     def lag(self, seconds: float) -> None:
-        """Say that the looks come later than planned."""
+        """Report that practices are polled later than planned."""
         with self._guard:
             say(
                 f"Each practice is looked at every {seconds:.0f} s, to judge by the last looks: use more "
@@ -111,6 +111,6 @@ class EventPrinter:
             )
 
     def end(self) -> None:
-        """Raise what ended the watch, if that was a reader who went away."""
+        """Raise the error of a reader that went away, if that ended the watch."""
         if self._broken is not None:
             raise self._broken from None

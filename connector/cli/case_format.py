@@ -1,4 +1,4 @@
-"""Cases and downloads as JSON and as words; what names a patient only on request."""
+"""Cases and downloads as JSON and as text; patient data only on request."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _EVERY_SECONDS = 0.1
 
 
 class ProgressLine:
-    """One line on a terminal's stderr that says how far a file is; nothing if there is no terminal."""
+    """One line on a terminal's stderr with the progress of a file; nothing if there is no terminal."""
 
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
@@ -42,19 +42,19 @@ class ProgressLine:
         self._width = 0
 
     def __call__(self, file: CaseFile, done: int, size: int | None) -> None:
-        """Show how many bytes are there."""
+        """Show how many bytes have arrived."""
         now = time.monotonic()
         if not self._terminal or now - self._last < _EVERY_SECONDS:
             return
         self._last = now
         share = f" of {_bytes(size)} ({100 * done // size} %)" if size else ""
         line = f"… {_what(file)}: {_bytes(done)}{share}"
-        # Spaces over the line before: a terminal without colours gets no sequence that would clear it.
+        # Overwrite the previous line with spaces: a terminal without colours may not know the clear sequence.
         write(f"{line:{self._width}}", err=True, newline=False, over=True)
         self._width = len(line)
 
     def clear(self) -> None:
-        """Take the line away."""
+        """Remove the line."""
         if self._width:
             write(" " * self._width, err=True, newline=False, over=True)
             write("", err=True, newline=False, over=True)
@@ -62,7 +62,7 @@ class ProgressLine:
 
 
 def case_json(found: CaseSummary, *, show_patient: bool) -> dict[str, Any]:
-    """Return what `--json` prints of a case."""
+    """Return the JSON object of a case."""
     case = found.case
     kinds = Counter(file.kind for file in case.files)
     return {
@@ -83,7 +83,7 @@ def case_json(found: CaseSummary, *, show_patient: bool) -> dict[str, Any]:
 
 
 def download_json(download: Download, *, show_patient: bool) -> dict[str, Any]:
-    """Return what `--json` prints of a downloaded file."""
+    """Return the JSON object of a downloaded file."""
     file = download.file
     # An attachment's own name may be the patient's; those of scans and designs are ours.
     path = str(download.path) if download.path and (show_patient or file.name is None) else None
@@ -101,7 +101,7 @@ def download_json(download: Download, *, show_patient: bool) -> dict[str, Any]:
 
 
 def download_line(download: Download, *, show_patient: bool) -> str:
-    """Return what became of a file; an attachment's own name only on request."""
+    """Return the result of a download in one line; an attachment's own name only on request."""
     file, error = download.file, download.error
     name = f" {shown(file.name)}" if show_patient and file.name else ""
     if error is not None:
@@ -121,7 +121,7 @@ def list_row(found: CaseSummary, now: datetime, *, show_patient: bool) -> tuple[
 
 
 def heading(found: CaseSummary, now: datetime, *, show_patient: bool) -> str:
-    """Return what a case is, in a few lines."""
+    """Return a case in a few lines."""
     case = found.case
     since = f", for {age(case.at, now)}" if case.at else ""
     kinds = Counter(file.kind for file in case.files)
@@ -136,13 +136,13 @@ def heading(found: CaseSummary, now: datetime, *, show_patient: bool) -> str:
 
 
 def what_next(following: Next) -> str:
-    """Return what each side can do, a line each."""
+    """Return what each side can do next, one line each."""
     can = [f"  {side} can: {text}" for side in ("clinic", "lab") if (text := getattr(following, side))]
     return "\n".join([f"Next: {following.waits_for or 'not known'}", *can])
 
 
 def next_json(following: Next) -> dict[str, Any]:
-    """Return what `--json` prints of what each side can do."""
+    """Return the JSON object of what each side can do next."""
     return {
         "next_actor": following.waits_for or None,
         "next": {"clinic": following.clinic or None, "lab": following.lab or None},

@@ -1,4 +1,4 @@
-"""`ormco cases`: what clinic and lab do with the practices' cases."""
+"""`ormco cases`: list, show, watch and download the practices' cases."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["cases"]
 
 
 def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what every command that reads cases takes: --all-cases and --region."""
+    """Add the options of every command that reads cases: --all-cases and --region."""
     command = click.option(
         "--region", metavar="NAME", help="Where the cases are, if that cannot be found out."
     )(command)

@@ -16,10 +16,10 @@ _SECONDS = 3.0
 
 
 def copy(text: str) -> str:
-    """Copy a text; return what to say about it, or "" if there is no way.
+    """Copy a text; return a message about it, or "" if it was not possible.
 
-    The platform's own tool comes first, because it says whether it worked. A terminal is asked with OSC 52,
-    which also reaches the right machine over SSH; it does not answer.
+    The platform's own tool comes first, because it reports success. Otherwise the terminal gets OSC 52,
+    which also reaches the right machine over SSH, but gives no reply.
     """
     if any(_run(command, text) for command in _tools()):
         return "copied to the clipboard"
@@ -50,7 +50,7 @@ def _run(command: list[str], text: str) -> bool:
     if program is None:
         return False
     try:
-        # xclip stays in the background to serve the clipboard: it must not hold our streams.
+        # xclip stays in the background to serve the clipboard: it must not keep our streams open.
         ended = subprocess.run(
             [program, *command[1:]],
             input=text.encode(),

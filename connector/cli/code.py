@@ -1,4 +1,4 @@
-"""`ormco code`: whatever was copied, the right code or the right refusal."""
+"""`ormco code`: get the code out of a copied text, or say why that is not possible."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["code"]
 
 _KEYS = ("code", "dialog_code", "format", "layers", "complete", "length", "state")
-# DotNetOpenAuth's default; counted from the paste it is the most that can be left.
+# DotNetOpenAuth's default lifetime in seconds; counted from the paste, it is an upper limit.
 _LIFETIME = timedelta(minutes=3)
 _NOT_AN_ARGUMENT = (
     "a code or an address is not taken as an argument: others can read it in the process list, the shell "
@@ -52,7 +52,7 @@ Examples:
 def code(
     for_dialog: bool, path: str | None, unwanted: tuple[str, ...], as_json: bool, **settings: Any
 ) -> None:
-    """Get the authorization code out of whatever was copied.
+    """Get the authorization code out of a copied text.
 
     The whole address is best, but a part of it, the bare code, a mail or a half-edited address will do. A
     code that is cut short or damaged is refused before anyone spends it. Nothing is sent anywhere. A pipe
@@ -78,7 +78,7 @@ def code(
 
 
 def _show(response: AuthorizationResponse) -> None:
-    """Show a person the form of the code that OrmcoDigital's dialog takes, and copy it."""
+    """Show the form of the code that OrmcoDigital's dialog takes, and copy it to the clipboard."""
     from connector.cli.clipboard import copy
     from connector.clock import Clock
 

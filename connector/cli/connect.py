@@ -1,4 +1,4 @@
-"""`ormco connect`, `begin` and `complete`: from nothing to a stored connection."""
+"""`ormco connect`, `begin` and `complete`: connect a practice."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def connect(practice: str, lab: bool | None, **options: Any) -> None:
 @account_change_option
 @settings_options
 def begin(practice: str, as_json: bool, **options: Any) -> None:
-    """Print a link to send to the practice. It asks for access and is good for ten minutes, once.
+    """Print a link to send to the practice. It asks for access, is valid for ten minutes, and works once.
 
     The address that the browser ends on goes into `ormco complete`.
     """
@@ -115,7 +115,7 @@ def complete(practice: str, expected_account: str | None, as_json: bool, **setti
 def show_connected(
     connector: Connector, config: Config, practice: str, *, lab: bool | None, as_json: bool
 ) -> None:
-    """Ask Ormco's lab for a connection too, if that is wanted, and print the connection."""
+    """Request the lab connection too, if that is wanted, and print the connection."""
     from connector.cli import connection_format
     from connector.cli.lab import connect_lab, wants_lab
 
@@ -134,12 +134,12 @@ def _time_left(requests: list[AuthorizationRequest], now: datetime) -> str:
 
 @contextmanager
 def confirming(connector: Connector, practice_id: str, expected: str | None = None) -> Iterator[None]:
-    """Have the account confirmed if the work inside leads to one that has to be.
+    """Ask whether the account is right if the block raises an `AccountUnconfirmedError`.
 
     Args:
-        connector: does the work.
-        practice_id: whose connection.
-        expected: e-mail address of the right account, if that is known; then nobody is asked.
+        connector: the connector.
+        practice_id: the practice.
+        expected: e-mail address of the right account, if it is known; then nobody is asked.
 
     Raises:
         connector.errors.AccountUnconfirmedError: nobody is at a terminal; the grant waits for ten minutes.
@@ -167,7 +167,7 @@ def confirming(connector: Connector, practice_id: str, expected: str | None = No
 
 
 def _is_right(practice_id: str, account: Account, expected: str | None) -> bool | None:
-    """Return whether the account is the right one; None if nobody is there to be asked."""
+    """Return whether the account is the right one; None if no person can be asked."""
     from connector.cli.terminal import ask_person
 
     if expected is not None:

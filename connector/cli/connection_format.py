@@ -1,4 +1,4 @@
-"""A connection as JSON, as words, and the command that brings it on, also after an error."""
+"""A connection as JSON and as text, and the command to run next, also after an error."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["add_next_step", "as_json", "next_command", "summary"]
 
 
 def as_json(connection: Connection) -> dict[str, Any]:
-    """Return what `--json` prints of a connection."""
+    """Return the JSON object of a connection."""
     account, lab = connection.account, connection.lab
     return {
         "practice": connection.practice_id,
@@ -47,7 +47,7 @@ def as_json(connection: Connection) -> dict[str, Any]:
 
 
 def next_command(connection: Connection) -> str:
-    """Return the command that brings a connection on, or "" if there is nothing to do."""
+    """Return the command to run next for a connection, or "" if there is nothing to do."""
     if connection.reason == "damaged":
         return ormco_command("forget", connection.practice_id)
     if connection.reason in ("account_unread", "account_unconfirmed"):
@@ -62,7 +62,7 @@ def next_command(connection: Connection) -> str:
 
 
 def summary(connection: Connection) -> str:
-    """Return a connection in one sentence or two."""
+    """Return a description of a connection in one or two sentences."""
     account = f" to {connection.account}" if connection.account else ""
     region = f" ({connection.account.region})" if connection.account and connection.account.region else ""
     text = f"{connection.practice_id} is {connection.state.value.replace('_', ' ')}{account}{region}."
@@ -75,13 +75,13 @@ def summary(connection: Connection) -> str:
     return text
 
 
-_MOST_COMPARED = 5_000  # connections whose names are compared with a misspelt one
+_MOST_COMPARED = 5_000  # how many connections' names are compared with a misspelt one
 _COMMAND = re.compile(r"\bormco [a-z]|(?<![\w-])--[a-z]|\bpip install")
 _WITH_BROWSER = (errors.BrowserUnavailableError, errors.PageChangedError, errors.ProviderErrorPageError)
 _USED_ALREADY = (errors.StateMismatchError, errors.CodeSpentError)
 _KEYS = "`ormco keys new` prints a key, `ormco keys rotate` changes it. To see which one is used"
-# Error → what to say before the command, the command ("" is the present one), and its options. The first that
-# fits counts.
+# Error → the text before the command, the command ("" is the present one), and its options. The first class
+# that matches is used.
 _STEPS: dict[type[ConnectorError], tuple[str, str, str]] = {
     errors.ConnectionNotFoundError: ("Connect it", "connect", ""),
     errors.LabConnectionNotFoundError: ("Ask for it", "lab request", ""),
@@ -106,7 +106,7 @@ _FOR_ALL = {"doctor", ""}
 
 
 def add_next_step(connector: Connector, error: ConnectorError) -> None:
-    """Complete the hint of an error with the command that comes next, and with practices spelt alike."""
+    """Add the next command to the hint of an error, and practices with a similar name."""
     context = click.get_current_context()
     practice = str(context.params.get("practice") or error.practice_id or "")
     parts = [error.hint]
@@ -116,13 +116,13 @@ def add_next_step(connector: Connector, error: ConnectorError) -> None:
         parts = [f"{practice} is connected: this address was used already, and nothing more has to be done"]
     elif not _COMMAND.search(" ".join(parts)):
         parts.append(_command_after(connector, error, context, practice))
-    # The command comes last, without a dot that would be pasted with it.
+    # The command comes last, without a full stop that would be pasted with it.
     *sentences, last = [part for part in parts if part] or [""]
     error.hint = " ".join([*(part if part.endswith((".", "?")) else f"{part}." for part in sentences), last])
 
 
 def _is_repeated(connector: Connector, error: ConnectorError, context: click.Context, practice: str) -> bool:
-    """Return whether an answer was handed in a second time, after it has connected the practice."""
+    """Return whether a response was handed in again after it had connected the practice."""
     if context.info_name != "complete" or not isinstance(error, _USED_ALREADY):
         return False
     try:

@@ -1,4 +1,4 @@
-"""The three ways to get consent, a visible browser, one without a window, a paste; and their questions."""
+"""The three ways to get consent: a visible browser, a browser without a window, or a paste."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["WAITING", "ConsentCapture", "mode_options", "with_answers"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-# What a person is told when it is their turn.
+# The message at the time when a person has to act.
 WAITING = {
     "browser": "A browser window opens: sign in to 3Shape Communicate there and press Allow access",
     "headless": "Signing in and allowing access, in a browser without a window",
@@ -32,7 +32,7 @@ _MODES = {
     "headless": "Sign in without a window, with ORMCO_3SHAPE_USERNAME and _PASSWORD.",
     "paste": "Print the link, and read the address that the browser ended on.",
 }
-# Setting → what it is asked for by, and whether it is a secret.
+# Setting → its prompt, and whether it is a secret.
 _QUESTIONS = {
     "username": ("3Shape Communicate user name (e-mail address)", False),
     "password": ("3Shape Communicate password", True),
@@ -64,7 +64,7 @@ def can_ask() -> bool:
 
 
 def with_answers(config: Config, *names: str) -> Config:
-    """Return the settings, completed by asking for what is missing if somebody is at a terminal.
+    """Return the settings; if a person is at a terminal, ask for the missing ones.
 
     Args:
         config: the settings.
@@ -84,10 +84,10 @@ def with_answers(config: Config, *names: str) -> Config:
 
 
 class ConsentCapture:
-    """Gets the redirect URL in the way that a mode option names; used once consent is needed.
+    """Gets the redirect URL in the way that the mode option names, when consent is needed.
 
     Args:
-        connector: what the consent is for.
+        connector: the connector that needs consent.
         config: its settings.
         options: the command's options: "mode", "timeout" and "as_json".
     """
@@ -101,7 +101,7 @@ class ConsentCapture:
         self._as_json: bool = options["as_json"]
 
     def check_settings(self) -> None:
-        """Name every setting that is missing at once, unless somebody can be asked for the credentials.
+        """Report every missing setting at once, unless a person can be asked for the credentials.
 
         Raises:
             connector.errors.SettingError: naming them.
@@ -110,7 +110,7 @@ class ConsentCapture:
             self._config.credentials(self._config.load_provider())
 
     def check(self) -> None:
-        """Find what would only fail after the practice has given consent, before it is asked.
+        """Check, before the practice is asked for consent, everything that would fail only afterwards.
 
         Raises:
             connector.errors.ConfigurationError: credentials are missing, no window can be opened, the browser

@@ -43,15 +43,15 @@ def desk(port: int, no_browser: bool, as_json: bool, **settings: Any) -> None:
         say(f"Open {link_file} in a browser; it works once." if no_browser else "Opening your browser …")
         say(f"If the browser cannot read that file, open {server.open_url} and type: {server.word}")
         if not no_browser:
-            # In a thread: a browser within the terminal keeps this call until it is closed.
+            # In a thread: with a browser within the terminal, this call returns only when that is closed.
             threading.Thread(target=_open, args=(server,), daemon=True).start()
         say("Serving until Ctrl-C …")
         server.run()
-        raise KeyboardInterrupt  # which the server has taken as its end
+        raise KeyboardInterrupt  # the server has ended because of it
 
 
 def _open(server: DeskServer) -> None:
-    # The browser outlives the desk, and has no use for this program's settings. There is no option for it.
+    # The browser outlives the desk, and must not get this program's settings. There is no option for it.
     environment = child_environment(os.environ)
     clean = SimpleNamespace(**vars(subprocess))
     clean.Popen = partial(subprocess.Popen, env=environment)

@@ -1,4 +1,4 @@
-"""`ormco doctor`: what is in order, what is not, and what cures it."""
+"""`ormco doctor`: check everything, and say what cures each problem."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def doctor(practice: str | None, as_json: bool, **settings: Any) -> None:
 
 
 def _with_command(connector: Connector, check: Check) -> Check:
-    """Complete the cure with the command that comes next, as after an error."""
+    """Add the next command to the cure, as after an error."""
     if check.error is None or check.cure != check.error.hint:
         return check
     add_next_step(connector, check.error)

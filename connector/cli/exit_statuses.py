@@ -1,4 +1,4 @@
-"""Which exit status stands for which error."""
+"""Map errors to exit statuses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from connector.errors import ConnectorError
 
 __all__ = ["EXIT_STATUSES", "INTERRUPTED", "UNEXPECTED", "exit_status"]
 
-# The first class that fits decides.
+# The first class that matches decides.
 EXIT_STATUSES: Sequence[tuple[type[ConnectorError], int]] = (
     (errors.AuthorizationResponseError, 3),
     (errors.ConsentDeniedError, 4),
@@ -26,7 +26,7 @@ INTERRUPTED = 130
 
 
 def exit_status(error: BaseException) -> int:
-    """Return the exit status that stands for an error."""
+    """Return the exit status for an error."""
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
     return next((status for kind, status in EXIT_STATUSES if isinstance(error, kind)), UNEXPECTED)

@@ -68,7 +68,7 @@ def lab() -> None:
 def request(practice: str, region: str | None, wait: float, as_json: bool, **settings: Any) -> None:
     """Ask Ormco's lab of the account's region for a connection, in the practice's name.
 
-    What is there already is left alone. Where the lab has asked the practice, that is accepted.
+    An existing connection or request is left unchanged. If the lab has asked the practice, that is accepted.
     """
     with open_connector(config_from(settings)) as connector, _commands_in_hints(practice, "status"):
         report = connector.lab.request(practice, region=region, wait=wait, waiting=_say_waiting)
@@ -83,7 +83,7 @@ def request(practice: str, region: str | None, wait: float, as_json: bool, **set
 @wait_option
 @settings_options
 def status(practice: str, region: str | None, wait: float, as_json: bool, **settings: Any) -> None:
-    """Show how the practice's connection with Ormco's lab stands: none, requested or active."""
+    """Show the state of the practice's connection with Ormco's lab: none, requested or active."""
     with open_connector(config_from(settings)) as connector, _commands_in_hints(practice, "status"):
         report = connector.lab.status(practice, region=region, wait=wait, waiting=_say_waiting)
     _show(report, as_json=as_json)
@@ -117,10 +117,10 @@ def approve(practice: str, everybody: bool, wait: float, as_json: bool, **settin
 
 
 def wants_lab(lab: bool | None, practice: str, possible: bool) -> bool:
-    """Return whether `connect` goes on to the lab connection: by default where it can.
+    """Return whether `connect` also requests the lab connection: by default, if that is possible.
 
     Args:
-        lab: what --lab or --no-lab says, or None.
+        lab: True for --lab, False for --no-lab, else None.
         practice: a lab's own account has no lab.
         possible: whether the provider has the API for it.
     """
@@ -132,10 +132,10 @@ def wants_lab(lab: bool | None, practice: str, possible: bool) -> bool:
 def connect_lab(connector: Connector, connection: Connection) -> Connection:
     """Ask for the lab connection of a practice that was just connected.
 
-    What fails here is told and undoes nothing.
+    A failure here is reported, and undoes nothing.
 
     Returns:
-        The connection with what is known of its lab connection now.
+        The connection with its present lab connection.
     """
     practice = connection.practice_id
     try:
@@ -151,7 +151,7 @@ def connect_lab(connector: Connector, connection: Connection) -> Connection:
 
 @contextmanager
 def _commands_in_hints(practice: str, command: str) -> Iterator[None]:
-    """Name the command that goes on, if the lab connection is not there yet."""
+    """Add the next command to the hint of an error, if the lab connection does not exist yet."""
     try:
         yield
     except StillWaitingError as exc:

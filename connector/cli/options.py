@@ -1,4 +1,4 @@
-"""Options that every command takes, and the connector that they lead to."""
+"""Options that every command takes, and the connector made from them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _SPAN = r"(\d{1,6})\s*(min|h|d|w)"
 _UNITS = {"min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _FIRST_YEAR = 1900
 
-# Option → the setting it stands in for.
+# Option → the setting that it overrides.
 _SETTINGS = {
     "provider": ("ORMCO_PROVIDER", "Preset, or path of a TOML provider file.", "NAME"),
     "store": ("ORMCO_STORE", "sqlite:///path or postgresql://host/database.", "URL"),
@@ -53,7 +53,7 @@ _SETTINGS = {
 
 
 def settings_options(command: Command) -> Command:
-    """Add what every command takes: the settings, --json, --utc and --verbose."""
+    """Add the options of every command: the settings, --json, --utc and --verbose."""
     for name, (variable, text, metavar) in reversed(_SETTINGS.items()):
         option = click.option(
             f"--{name.replace('_', '-')}",
@@ -76,7 +76,7 @@ def settings_options(command: Command) -> Command:
 
 
 def config_from(overrides: dict[str, Any]) -> Config:
-    """Return the settings of the environment, with the options that were given in their place."""
+    """Return the settings from the environment, overridden by the options that were given."""
     from connector.config import Config
 
     env = dict(os.environ)
@@ -89,15 +89,15 @@ def config_from(overrides: dict[str, Any]) -> Config:
 
 @contextmanager
 def open_connector(config: Config, *, must_exist: bool = False) -> Iterator[Connector]:
-    """Give a connector whose errors say which command comes next.
+    """Yield a connector; add the next command to the hints of its errors.
 
     Args:
         config: the settings.
-        must_exist: refuse a store that was named and is not there, for commands that would have nothing to
-            show or to do with an empty one.
+        must_exist: refuse a configured store that does not exist, for commands that have nothing to show or
+            to do with an empty one.
 
     Raises:
-        connector.errors.StoreUnavailableError: there is no such store.
+        connector.errors.StoreUnavailableError: the store does not exist.
     """
     from connector.connector import Connector
 
@@ -114,18 +114,18 @@ def open_connector(config: Config, *, must_exist: bool = False) -> Iterator[Conn
 
 
 def complete_practice(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Return the practices that begin with what is typed; nothing if the store cannot be read."""
+    """Return the practices that begin with the typed text; none if the store cannot be read."""
     try:
         with open_connector(config_from(context.params)) as connector:
             known = (connection.practice_id for connection in connector.connections())
             found = islice((one for one in known if one.startswith(incomplete)), _MOST_COMPLETIONS)
             import shlex
 
-            # bash inserts it as it is: `a; rm -rf x` must not be run. zsh and fish quote what they insert.
+            # bash inserts it unquoted: `a; rm -rf x` must not be run. zsh and fish quote it themselves.
             is_bash = os.environ.get("_ORMCO_COMPLETE") == "bash_complete"
             return list(map(shlex.quote, found) if is_bash else found)
     except Exception:
-        # A message would end up in the line that is being typed.
+        # A message would appear in the line that is being typed.
         return []
 
 
@@ -134,10 +134,10 @@ optional_practice = click.argument("practice", required=False, shell_complete=co
 
 
 def require_store(url: str) -> None:
-    """Refuse a SQLite store that is not there.
+    """Refuse a SQLite store that does not exist.
 
     Raises:
-        connector.errors.StoreUnavailableError: there is none at this address.
+        connector.errors.StoreUnavailableError: there is no store at this address.
     """
     scheme, _, path = url.partition(":///")
     if scheme == "sqlite" and not os.path.exists(os.path.expanduser(path)):
@@ -174,7 +174,7 @@ class StoreUrl(click.ParamType[str]):
 
 
 class FiniteRange(click.FloatRange):
-    """A range of numbers without "nan", which is in no range and passes every comparison, and "inf"."""
+    """A range of numbers that refuses "inf" and "nan"; click's comparisons let "nan" pass."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Read the number."""
@@ -185,7 +185,7 @@ class FiniteRange(click.FloatRange):
 
 
 class When(click.ParamType[datetime]):
-    """A date, a time, or how long ago; without a zone it is UTC."""
+    """A date, a time, or an age such as 7d; without a zone it is UTC."""
 
     name = "when"
 
@@ -205,7 +205,7 @@ class When(click.ParamType[datetime]):
 
 
 class Past(When):
-    """A `When` that has passed: what begins in the future shows nothing for as long."""
+    """A `When` in the past: a beginning in the future would show nothing until then."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         """Read the text, and compare it with the clock."""

@@ -1,4 +1,4 @@
-"""What the commands print: results on stdout, messages on stderr."""
+"""Print results on stdout and messages on stderr."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ __all__ = [
     "write",
 ]
 
-_COLUMNS = 80  # if a terminal does not tell
+_COLUMNS = 80  # if a terminal does not report its width
 # Patterns as text: compiling them takes a tenth of the time that `ormco token` takes, which needs none.
 # Up to the end of the sentence: a dot may be in a name or an address.
 _COMMAND = r"\bormco [a-z](?:[^.;)]|\.(?=\S))*| *\bexport [A-Z].*"
 _NO_BREAK = "\0"
 _REPORT_IT = "Run it again with --verbose and report what it prints"
 _FACTS = ("length", "expected_length", "position")
-# The streams replace each by an ASCII form where the terminal cannot show it (see `streams`).
+# The streams replace each by an ASCII form if the terminal cannot show it (see `streams`).
 _MARKS = {
     "ok": ("✓", "green"),
     "failed": ("✗", "red"),
@@ -57,7 +57,7 @@ _STEPS = {
     "tokens": "The code was exchanged; the tokens are stored, sealed",
     "account": "The account behind the tokens is known",
 }
-# Colours; then the C0 and C1 controls but for tabs and new lines, and what turns or breaks a line.
+# Colours; then the C0 and C1 controls except tabs and new lines, and characters that reverse or break a line.
 _CONTROLS = (
     r"(\x1b\[(?:0|1|3[0-7]|9[0-7])m)"
     r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
@@ -75,7 +75,7 @@ class OutputOptions(NamedTuple):
 def color() -> bool | None:
     """Return False if colours are not wanted (no-color.org, or a terminal without them), else None.
 
-    Asked for each message, not once: other threads than the command's have no click context.
+    Evaluated for each message, not once: threads other than the command's have no click context.
     """
     return False if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else None
 
@@ -87,17 +87,17 @@ def mark(kind: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return text without what makes a terminal do anything: foreign words may come from a database.
+    """Return text without control sequences: foreign text may come from a database.
 
-    Our own colours stay; so do they in foreign words, where they do no harm.
+    Colours stay, also in foreign text, because they do no harm.
     """
     return text if text.isprintable() else re.sub(_CONTROLS, lambda found: found[1] or " ", text)
 
 
 def write(text: str, *, err: bool = False, newline: bool = True, over: bool = False) -> None:
-    """Print text on stdout, or on stderr; from the beginning of the line, over what is there, if asked to."""
+    """Print text on stdout or stderr; with `over`, overwrite the present line."""
     text = ("\r" if over else "") + printable(text)
-    # Named streams: click takes ASCII for a mistake of the locale, and would write UTF-8 all the same.
+    # Named streams: click treats ASCII as a mistake of the locale, and would write UTF-8 anyway.
     click.echo(text, file=sys.stderr if err else sys.stdout, nl=newline, color=color())
 
 
@@ -105,12 +105,12 @@ def emit(payload: Mapping[str, Any], text: str, *, as_json: bool) -> None:
     """Print a command's result on stdout.
 
     Args:
-        payload: what `--json` prints, without "version".
-        text: what a person reads; nothing is printed for an empty one.
+        payload: the JSON object for `--json`, without "version".
+        text: the text for a person; nothing is printed if it is empty.
         as_json: whether `--json` was given.
     """
     if as_json:
-        import json  # most commands print words, and start without it
+        import json  # most commands print text, and start faster without it
 
         write(json.dumps({"version": 1, **payload}))
     elif text:
@@ -136,7 +136,7 @@ def say(message: str = "") -> None:
 def fold(text: str, stream: TextIO) -> str:
     """Return text with its lines folded to a terminal's width, between words; commands are left whole.
 
-    A command that was broken by a line's end would run half when it is pasted.
+    If a command were broken into two lines, only half of it would run when it is pasted.
     """
     if not text or not stream.isatty():
         return text
@@ -155,7 +155,7 @@ def fold(text: str, stream: TextIO) -> str:
 
 
 def terminal_columns(stream: TextIO) -> int:
-    """Return the width of the terminal that a stream is."""
+    """Return the width of a stream's terminal, in columns."""
     try:
         return int(os.environ.get("COLUMNS") or os.get_terminal_size(stream.fileno()).columns) or _COLUMNS
     except (OSError, ValueError):
@@ -185,7 +185,7 @@ def error_json(error: BaseException) -> dict[str, str]:
         return {"kind": "interrupted", "message": "interrupted", "hint": ""}
     if isinstance(error, ConnectorError):
         return {"kind": error.kind, "message": error.message, "hint": error.hint}
-    # The message of an error that nobody foresaw could hold anything.
+    # The message of an unexpected error could contain anything, also a secret.
     what = f"something unexpected happened ({type(error).__name__})"
     return {"kind": "unexpected", "message": what, "hint": _REPORT_IT}
 
@@ -195,7 +195,7 @@ def shown_time(moment: datetime | None, *, err: bool = False) -> str:
 
     Args:
         moment: an aware datetime; "-" is returned for None.
-        err: whether it is printed on stderr.
+        err: whether the time is printed on stderr.
     """
     from connector.clock import isoformat
 
@@ -213,7 +213,7 @@ def shown_time(moment: datetime | None, *, err: bool = False) -> str:
 
 
 def age(since: datetime, now: datetime) -> str:
-    """Return how long ago something was, in its largest unit."""
+    """Return the time between two datetimes in its largest unit, such as "3 d"."""
     seconds = int((now - since).total_seconds())
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= length:
@@ -222,7 +222,7 @@ def age(since: datetime, now: datetime) -> str:
 
 
 class Checklist:
-    """Prints a line on stderr for each step that is done; call it with the name of the step.
+    """Prints a line on stderr for each finished step; call it with the name of the step.
 
     Args:
         waiting: printed when the browser opens; "" for a paste.
@@ -232,7 +232,7 @@ class Checklist:
         self._waiting = waiting
 
     def __call__(self, step: str) -> None:
-        """Tick a step off; the result of a diagnosis is printed as it is."""
+        """Print a finished step; the result of a diagnosis is printed as it is."""
         if step.startswith("found: "):
             say(f"{mark('found')} Found: {step.removeprefix('found: ')}")
             return
@@ -245,6 +245,6 @@ class Checklist:
 
 
 def _sentence(text: str) -> str:
-    # No dot behind a command: it would be pasted with it.
+    # No full stop after a command: it would be pasted with it.
     whole = text.endswith((".", "?", "!")) or re.search(r": ormco [a-z][^.]*(\.\S+)*$", text)
     return text if whole else f"{text}."

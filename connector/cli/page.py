@@ -31,7 +31,7 @@ Examples:
 @click.option("--landing", is_flag=True, help="The page for the redirect URI itself.")
 @settings_options
 def page(output: str | None, landing: bool, as_json: bool, **settings: Any) -> None:
-    """Write the code page: a person pastes whatever was copied, and gets the code for OrmcoDigital.
+    """Write the code page: a person pastes a copied text, and gets the code for OrmcoDigital.
 
     It is one file that needs no network and no installation: it opens from a mail, a share or a web server.
     With --landing it is the page for the redirect URI, which shows the code that is in its own address.
@@ -40,7 +40,7 @@ def page(output: str | None, landing: bool, as_json: bool, **settings: Any) -> N
     from connector.web.code_page import code_page, landing_page
 
     redirect_uri = settings["redirect_uri"] or os.environ.get("ORMCO_REDIRECT_URI") or REDIRECT_URI
-    redirect_target(redirect_uri)  # refused, unless it has a host
+    redirect_target(redirect_uri)  # refused if it has no host
     html = landing_page(redirect_uri) if landing else code_page(redirect_uri)
     if output is None:
         emit({"page": html}, "", as_json=as_json)
@@ -57,7 +57,7 @@ def page(output: str | None, landing: bool, as_json: bool, **settings: Any) -> N
 
 
 def _print_as_file(html: str) -> None:
-    """Print the same bytes as are in the file, whatever the terminal's encoding and line ends are."""
+    """Print the same bytes as in the file, whatever the terminal's encoding and line endings."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")
     write(html, newline=False)

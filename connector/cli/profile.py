@@ -1,4 +1,4 @@
-"""`ormco profile`: OrmcoDigital's My Profile, connected without copying a code."""
+"""`ormco profile`: connect 3Shape on OrmcoDigital's My Profile page without copying a code."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def connect(practice: str | None, mode: str, timeout: float, as_json: bool, **se
     from connector.browser.profile import check_profile, connect_profile
 
     config, headless = config_from(settings), mode == "headless"
-    check_profile(headless=headless, browser=config.browser)  # before anybody is asked for a password
+    check_profile(headless=headless, browser=config.browser)  # before a person is asked for a password
     config, sign_ins = _sign_ins(config, headless=headless)
     if not headless:
         first = "" if sign_ins.digital else "sign in to OrmcoDigital; then "
@@ -85,7 +85,7 @@ def connect(practice: str | None, mode: str, timeout: float, as_json: bool, **se
 
 
 def _sign_ins(config: Config, *, headless: bool) -> tuple[Config, SignIns]:
-    """Return what to sign in with, asked for on a terminal; without a window, all of it is needed."""
+    """Return the credentials; a terminal is asked for missing ones. Without a window, all are needed."""
     from connector.browser.profile import SignIns
 
     needed = tuple(_SETTINGS) if headless else ("digital_url",)
@@ -100,7 +100,7 @@ def _sign_ins(config: Config, *, headless: bool) -> tuple[Config, SignIns]:
     communicate = (config.username or "", config.password.reveal() or "")
     sign_ins = SignIns(
         digital=digital if all(digital) else None,
-        # In a window, allowing access is for a person to do.
+        # In a window, a person has to allow access.
         communicate=communicate if headless else None,
     )
     return config, sign_ins

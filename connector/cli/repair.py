@@ -1,4 +1,4 @@
-"""`ormco repair` and `reconnect`: every broken connection has a way back."""
+"""`ormco repair` and `reconnect`: repair a connection, or revoke it and connect it again."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _DONE = {
 def repair(practice: str, allow_account_change: bool, as_json: bool, **options: Any) -> None:
     """Find out what is wrong with a connection, say so, and take the least step that repairs it.
 
-    The tokens that are stored stay until newer ones are. Another account than before is refused.
+    The stored tokens stay until newer ones are stored. Another account than before is refused.
     """
     from connector.cli import connection_format
     from connector.repair import LastResort
@@ -65,7 +65,7 @@ def repair(practice: str, allow_account_change: bool, as_json: bool, **options: 
 def reconnect(practice: str, yes: bool, allow_account_change: bool, **options: Any) -> None:
     """Remove Ormco from a practice's account, then connect it from the start; its history is kept.
 
-    Names what will be cut off and asks. Whatever stops it, the same command goes on.
+    Names what will be cut off and asks first. If it is interrupted, run the same command again.
     """
     config = config_from(options)
     with open_connector(config) as connector:
@@ -75,7 +75,7 @@ def reconnect(practice: str, yes: bool, allow_account_change: bool, **options: A
         if what is not None:
             name_consequences(what)
             ask("Take it back, and connect anew?", yes=yes)
-            capture.check()  # a connection that cannot be made again is not cut off
+            capture.check()  # do not revoke a connection that cannot be made again
         with confirming(connector, practice):
             connector.reconnect(
                 practice,

@@ -50,7 +50,7 @@ _STEPS = {
 
 
 def ask(question: str, *, yes: bool) -> None:
-    """Ask on a terminal whether to go on; without one, `--yes` has to be there.
+    """Ask on a terminal whether to go on; without a terminal, `--yes` is needed.
 
     Raises:
         click.UsageError: if nobody can be asked.
@@ -65,7 +65,7 @@ def ask(question: str, *, yes: bool) -> None:
 
 
 def agree(what: RevocationSteps) -> bool:
-    """Ask whether to remove Ormco and start anew; without a terminal the answer is no."""
+    """Ask whether to remove Ormco and connect again; without a terminal the answer is no."""
     if not sys.stdin.isatty():
         return False
     say("Consent alone does not help. What is left is to remove Ormco from the account and to connect anew.")
@@ -74,7 +74,7 @@ def agree(what: RevocationSteps) -> bool:
 
 
 def name_consequences(what: RevocationSteps) -> None:
-    """Say everything that will be cut off."""
+    """Print everything that will be cut off."""
     account = what.account or "an account that is not known"
     say(f"This takes Ormco's access to {account} back. What will be cut off:")
     for practice in (what.practice_id, *what.others):
@@ -93,8 +93,8 @@ def removal_for(
     Args:
         config: the settings.
         options: the command's options: "mode" and "timeout".
-        done: it was done by hand already.
-        thorough: look at the page even if the grant is proved dead before.
+        done: Ormco was removed by hand already.
+        thorough: check the page even if the grant is proved dead already.
     """
     from connector.revocation.removal import Removal
 
@@ -109,13 +109,13 @@ def removal_for(
 
 
 def require_credentials(config: Config, mode: str) -> Config:
-    """Return the settings with what `--headless` signs in with, before anything is cut off.
+    """Return the settings with the credentials for `--headless`, before anything is cut off.
 
     Raises:
         connector.errors.SettingError: the practice's credentials are needed and are not set.
     """
     provider = config.load_provider()
-    # A revocation endpoint needs none; an issuer may turn out to have one.
+    # A revocation endpoint needs no credentials; an issuer's discovery document may name one.
     if mode != "headless" or provider.issuer is not None or provider.revocation_endpoint is not None:
         return config
     config = with_answers(config, "username", "password")
@@ -170,8 +170,8 @@ def _by_hand(url: str, *, account: str | None) -> bool:
 def revoke(practice: str, confirm_done: bool, yes: bool, as_json: bool, **options: Any) -> None:
     """Take Ormco's access to a practice's account back.
 
-    Names what will be cut off and asks; has the provider remove the grant; proves that it is dead; then wipes
-    the tokens. Whatever stops it, the same command goes on.
+    Names what will be cut off and asks first; has the provider remove the grant; proves that it is dead; then
+    wipes the tokens. If it is interrupted, run the same command again.
     """
     config = config_from(options)
     if not confirm_done:
@@ -190,9 +190,9 @@ def revoke(practice: str, confirm_done: bool, yes: bool, as_json: bool, **option
 @yes_option
 @settings_options
 def forget(practice: str, yes: bool, as_json: bool, **settings: Any) -> None:
-    """Delete all that is stored of a practice: its tokens, its account, the details of its record.
+    """Delete everything that is stored for a practice: its tokens, its account, the details of its record.
 
-    Asks the provider for nothing: to take Ormco's access back, run `ormco revoke` before.
+    This does not contact the provider: to take Ormco's access back, run `ormco revoke` first.
     """
     from connector.connection import ConnectionState
 

@@ -1,4 +1,4 @@
-"""`ormco sandbox`: 3Shape Communicate and OrmcoDigital, imitated, for trying things out."""
+"""`ormco sandbox`: an imitation of 3Shape Communicate and OrmcoDigital, to try things out."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def sandbox(list_scenarios: bool, as_json: bool, **options: Any) -> None:
             time.sleep(3600)
 
 
-# As everywhere, but repeatable: a sandbox can have several.
+# The same option as elsewhere, but repeatable: a sandbox can have several.
 _REDIRECT_URIS = click.Option(
     ["--redirect-uri", "redirect_uris"],
     multiple=True,

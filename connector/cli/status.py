@@ -1,4 +1,4 @@
-"""`ormco status`: what is stored of the connections."""
+"""`ormco status`: show the stored connections."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def status(
 ) -> None:
     """Show each connection: state, since when, why, account, and the command to run next.
 
-    Contacts nobody: it prints what is stored.
+    It contacts nobody and prints what is stored.
     """
     with open_connector(config_from(settings), must_exist=practice is None) as connector:
         if summary:

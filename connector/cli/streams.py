@@ -1,4 +1,4 @@
-"""The standard streams of the command: what happens if one is closed, full, or knows no ✓."""
+"""Standard streams that may be closed or full, or have an encoding without ✓."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ASCII = {
 
 
 class _ResultStream(io.TextIOWrapper):
-    """Stdout, which remembers that it failed: then an error is its own, and not some file's or socket's."""
+    """Stdout that records its failure, to distinguish its errors from those of files and sockets."""
 
     broken = False
 
@@ -53,7 +53,7 @@ class _ResultStream(io.TextIOWrapper):
 
 
 class _MessageStream(io.TextIOWrapper):
-    """Stderr, from which no error comes: a command must not stop half-way because a message is lost."""
+    """Stderr that raises no error: a command must not stop half-way because a message is lost."""
 
     def write(self, text: str) -> int:
         try:
@@ -72,9 +72,9 @@ def prepare_streams() -> None:
     """Make the standard streams safe to use; call it once, before anything else is opened.
 
     Raises:
-        SystemExit: if stdout is closed: nothing was done yet, and nothing could be told afterwards.
+        SystemExit: if stdout is closed; nothing was done yet, and no result could be printed.
     """
-    # A closed descriptor would be given to the next file that is opened, such as the database, and whatever
+    # A closed descriptor would be reused for the next file that is opened, such as the database, and whatever
     # is printed by a library or a child process would be written into it.
     for descriptor in (0, 1, 2):
         try:
@@ -91,7 +91,7 @@ def prepare_streams() -> None:
         say("Error: standard output is closed. Nothing was done.")
         sys.exit(UNEXPECTED)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # Also the original: `shutil.get_terminal_size` asks that one.
+        # Also the original stream: `shutil.get_terminal_size` uses it.
         sys.stdout = sys.__stdout__ = _replaced(sys.stdout, _ResultStream)  # type: ignore[misc]
 
 
@@ -101,9 +101,9 @@ def output_broken() -> bool:
 
 
 def report_broken_output(error: OSError) -> int:
-    """Give stdout up; return the exit status.
+    """Stop using stdout; return the exit status.
 
-    A reader that went away (`| head -1`) has all it wanted, so that is no error.
+    A reader that went away (`| head -1`) has read what it needs, so that is not an error.
     """
     _discard(sys.stdout)
     if isinstance(error, BrokenPipeError) or (os.name == "nt" and error.errno == errno.EINVAL):
@@ -131,7 +131,7 @@ def _discard(stream: TextIO) -> None:
 
 
 def _in_ascii(error: UnicodeError) -> tuple[str, int]:
-    """Replace what an encoding lacks; ✓ and ✗ stay distinct."""
+    """Replace characters that an encoding lacks; ✓ and ✗ stay distinct."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = error.object[error.start : error.end]

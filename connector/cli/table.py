@@ -21,7 +21,7 @@ _NARROWEST = 20
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, nothing: str) -> None:
-    """Print a table row by row as it is read; or a sentence, if there is nothing."""
+    """Print a table row by row as it is read, or a sentence if there are no rows."""
     line = None
     for line in table_lines(headings, rows):
         write(line)
@@ -39,7 +39,7 @@ def table_lines(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Itera
 
     A terminal gets headings and columns; if they are wider than the terminal, each row becomes a short
     paragraph instead, with its cells named. No cell is cut. A pipe gets tab-separated cells without headings,
-    for cut and awk. A cell "-" means that there is nothing to say.
+    for cut and awk. A cell "-" means that there is no value.
     """
     if not sys.stdout.isatty():
         yield from ("\t".join(row) for row in rows)

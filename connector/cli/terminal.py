@@ -1,8 +1,7 @@
 """Read a pasted text from a terminal, a pipe or a file.
 
-A terminal hands over lines, and cuts them at 1,024 (macOS) or 4,096 characters (Linux) without a word. So it
-is read character by character, without echo: a code belongs neither on the screen nor in what is scrolled
-back.
+A terminal delivers lines, and silently cuts them at 1,024 (macOS) or 4,096 characters (Linux). So it is read
+character by character, without echo: a code must not appear on the screen or in its scrollback.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = ["ask_person", "read_file", "read_paste"]
 
-# A paste without brackets around it comes in pieces; a line's end is its end if nothing follows for so long.
+# A paste without bracketed-paste marks arrives in pieces; a line's end ends it if nothing follows for long.
 _QUIET = 0.15
 _POLL = 0.02
 _FOREVER = 86_400.0
-# What is typed or pasted beyond the limit must not go on to the shell, which would run it.
+# Text that is typed or pasted beyond the limit must not reach the shell, which would run it.
 _LONGEST_DRAIN = 5.0
 _PASTE_BEGINS, _PASTE_ENDS = b"\x1b[200~", b"\x1b[201~"
 _BRACKETS_ON, _BRACKETS_OFF = "\x1b[?2004h", "\x1b[?2004l"
@@ -33,14 +32,14 @@ _END_OF_INPUT = b"\x04"
 
 
 def read_paste(prompt: str, *, timeout: float | None = None) -> str:
-    """Return what is pasted on a terminal, or everything that comes through a pipe.
+    """Return the text that is pasted on a terminal, or everything from a pipe.
 
     Args:
         prompt: shown on a terminal only, on stderr.
-        timeout: seconds to wait for the person at a terminal, or None for as long as it takes.
+        timeout: seconds to wait for the person at a terminal, or None for no limit.
 
     Raises:
-        connector.errors.AuthorizationResponseError: if it is longer than any answer.
+        connector.errors.AuthorizationResponseError: if it is longer than any response.
         connector.errors.NobodyActedError: if nothing was pasted in time.
         KeyboardInterrupt: on Ctrl-C.
     """
@@ -65,7 +64,7 @@ def read_paste(prompt: str, *, timeout: float | None = None) -> str:
 
 
 def ask_person(question: str) -> bool | None:
-    """Ask a yes-or-no question; None if nobody is at a terminal.
+    """Ask a yes-or-no question; return None if nobody is at a terminal.
 
     The answer is read from the terminal itself if stdin is a pipe (`xclip -o | ormco complete …`).
     """
@@ -111,7 +110,7 @@ def _decoded(data: bytes) -> str:
 
 
 def _edited(text: str) -> str:
-    """Apply what was typed to correct the text: Backspace and Ctrl-U."""
+    """Apply the editing keys in the text: Backspace and Ctrl-U."""
     text = text.rpartition("\x15")[2]
     kept: list[str] = []
     for character in text:
@@ -133,7 +132,7 @@ def _read_terminal(fd: int, deadline: Deadline, prompt: str, *, brackets: bool) 
     try:
         # Not TCSAFLUSH: a paste may have begun before.
         termios.tcsetattr(fd, termios.TCSANOW, changed)
-        # Only now: what is pasted before would be shown.
+        # Only now: text that is pasted before the echo is off would be shown.
         _switch(prompt + (_BRACKETS_ON if brackets else ""))
         return _until_quiet(fd, deadline)
     finally:
@@ -147,7 +146,7 @@ def _switch(sequence: str) -> None:
 
 
 def _until_quiet(fd: int, deadline: Deadline) -> bytes:
-    """Read up to the end of a paste, and what comes beyond the limit without keeping it."""
+    """Read up to the end of a paste; discard the text beyond the limit."""
     import select
 
     data = b""
@@ -166,7 +165,7 @@ def _until_quiet(fd: int, deadline: Deadline) -> bytes:
 
 
 def _is_over(data: bytes) -> bool:
-    """Tell whether the person has ended the input, rather than the paste a line."""
+    """Return whether the person has ended the input, as opposed to a line end within a paste."""
     if data.count(_PASTE_BEGINS) > data.count(_PASTE_ENDS):
         return False
     typed = data.rpartition(_PASTE_ENDS)[2]
@@ -180,8 +179,8 @@ def _nobody_acted() -> NobodyActedError:
 
 
 def _read_console(deadline: Deadline) -> bytes:
-    """Read from a Windows console, whose lines are cut as well."""
-    # Not a plain import: only Windows has it, and type checkers elsewhere know nothing of it.
+    """Read from a Windows console, which also cuts lines."""
+    # Not a plain import: only Windows has it, and type checkers on other systems do not know it.
     msvcrt = import_module("msvcrt")
 
     text = ""

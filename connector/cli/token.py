@@ -1,4 +1,4 @@
-"""`ormco token` and `ormco refresh`: a valid access token now, and for all of them ahead of time."""
+"""`ormco token` and `ormco refresh`: print a valid access token; refresh all tokens that expire soon."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = ["refresh", "token"]
 )
 @settings_options
 def token(practice: str, min_ttl: float, as_json: bool, **settings: Any) -> None:
-    """Print an access token that is valid now, refreshed first if need be."""
+    """Print an access token that is valid now, refreshed first if necessary."""
     from connector.clock import isoformat
 
     config = config_from(settings)
@@ -54,7 +54,7 @@ def token(practice: str, min_ttl: float, as_json: bool, **settings: Any) -> None
 
 
 def _stored(config: Config, practice: str, min_ttl: float) -> str | None:
-    """Return a token with which nothing has to be done: to load what could be done takes longer than that."""
+    """Return a stored token that needs no refresh, without loading the modules that a refresh needs."""
     from connector.clock import Clock
     from connector.store import open_database
     from connector.store.held_token import read_held
@@ -98,8 +98,8 @@ def refresh(
 ) -> None:
     """Refresh every connection whose access token ends soon.
 
-    Several runs share the work and do none of it twice; one that was stopped is continued by the next. What
-    could not be refreshed shows in `ormco status --needs-attention`.
+    Several runs share the work and do none of it twice; the next run continues one that was stopped.
+    Connections that could not be refreshed are listed by `ormco status --needs-attention`.
     """
     from connector.refresh.pace import Pace
 
@@ -120,7 +120,7 @@ def refresh(
 
 
 def _explain(summary: RefreshSummary, at_once: int) -> None:
-    """Say what was not as it should be."""
+    """Print what went wrong in a run."""
     from connector.words import counted
 
     if summary.at_once < at_once:
@@ -139,7 +139,7 @@ def _explain(summary: RefreshSummary, at_once: int) -> None:
 
 
 def _say_clocks(connector: Connector, skews: Sequence[float]) -> None:
-    """Say if a clock is wrong: what is refreshed may be refreshed too late, or be believed to have ended."""
+    """Report a wrong clock: with it, tokens may be refreshed too late, or be taken for expired."""
     from connector.doctor.check import clock_check
 
     checks = [check for check in connector.doctor(only={"store"}) if check.name == "store_clock"]

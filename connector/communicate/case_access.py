@@ -43,7 +43,7 @@ class CaseAccess:
     """Access to the metadata API in the name of practices and of Ormco's labs; thread-safe.
 
     Args:
-        resources: what to work with.
+        resources: settings, provider, token endpoint, store and clock.
         token: called as `token(practice_id, rejected)`, returns an access token; `rejected` is one that an
             API refused, or None.
     """
@@ -68,7 +68,7 @@ class CaseAccess:
         """Return what reads a practice's cases; it is kept for a day.
 
         Args:
-            practice_id: whose connection.
+            practice_id: the practice.
             region: where its cases are, if a person says so.
 
         Raises:

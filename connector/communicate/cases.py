@@ -32,7 +32,7 @@ class Cases:
     Only cases with Ormco's lab among their actors are read out, unless `all_cases` asks for the others.
 
     Args:
-        resources: what to work with.
+        resources: settings, provider, token endpoint, store and clock.
         token: called as `token(practice_id, rejected)`, returns an access token.
         scope: what a library call is known by to observers and in the audit record.
     """
@@ -218,7 +218,7 @@ class Cases:
             practice_id: whose connection to use; STL files are asked for as the lab's own account, the
                 connection `lab:REGION`, if there is one.
             case_id: the case.
-            target: a folder, made if need be; a binary file object, or any object with `write(bytes)`, for a
+            target: a folder, made if missing; a binary file object, or any object with `write(bytes)`, for a
                 single file; or a function that is called with each file and returns such an object.
             kinds: of "scan", "design", "attachment".
             version: which version of the case; None: the newest.

@@ -35,7 +35,7 @@ class OrmcoLab:
     `lab:europe`.
 
     Args:
-        resources: what to work with.
+        resources: settings, provider, token endpoint, store and clock.
         token: called as `token(practice_id, rejected)`, returns an access token; `rejected` is one that an
             API refused, or None.
         scope: what a library call is known by to observers and in the audit record.

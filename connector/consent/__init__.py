@@ -1,4 +1,4 @@
-"""Consent: from the link that is sent to the stored connection whose account is verified."""
+"""Consent: from the authorization request to the stored connection with a verified account."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose tokens are these? Nothing is handed out before the account behind it is known and right."""
+"""Verify the account of new tokens; none is handed out before its account is known and acceptable."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from connector.store.row import Row, Rows
 
 __all__ = ["drop_unverified", "keep_unverified", "revoke_fresh", "verify_account"]
 
-# How long a person has to say whether an account is the right one.
+# How long a person has to confirm an account.
 _CONFIRMABLE_SECONDS = 600.0
 _SAVE_SECONDS = 60.0
 
 
 def keep_unverified(resources: Resources, practice_id: str, tokens: TokenSet, policy: AccountPolicy) -> Row:
-    """Store tokens beside what the practice has, before anything else can go wrong.
+    """Store new tokens beside the practice's present ones, before anything else can go wrong.
 
     Args:
-        resources: what to work with.
-        practice_id: whose connection they are for.
-        tokens: what was granted.
+        resources: settings, provider, token endpoint, store and clock.
+        practice_id: the practice that they are for.
+        tokens: the granted tokens.
         policy: which account is acceptable.
     """
     before = resources.store.grants.rows(practice_id).unverified
     if before is not None and before.confirm_by is not None:
-        drop_unverified(resources, before, unconfirmed(before))  # nobody is asked about two at once
+        drop_unverified(resources, before, unconfirmed(before))  # one account at a time
     changes = {
         "reason": "account_unconfirmed" if policy.to_confirm else "account_unread",
         "confirm_by": FromNow(_CONFIRMABLE_SECONDS) if policy.to_confirm else None,
@@ -58,10 +58,10 @@ def keep_unverified(resources: Resources, practice_id: str, tokens: TokenSet, po
 
 
 def verify_account(resources: Resources, practice_id: str, *, confirmed: str | None = None) -> Connection:
-    """Read the account behind a practice's unverified tokens; make them the connection's own.
+    """Read the account behind a practice's unverified tokens, and make them the live ones.
 
     Args:
-        resources: what to work with.
+        resources: settings, provider, token endpoint, store and clock.
         practice_id: the practice.
         confirmed: id of the account that a person has confirmed.
 
@@ -77,7 +77,7 @@ def verify_account(resources: Resources, practice_id: str, *, confirmed: str | N
         rows = resources.store.grants.rows(practice_id)
         if rows.unverified is None:
             return resources.store.existing(practice_id)
-        # None: something has changed meanwhile, so it is decided again.
+        # None: the rows have changed meanwhile, so decide again.
         verified = _verify(resources, rows, rows.unverified, confirmed)
         if verified is not None:
             return verified.connection
@@ -107,14 +107,14 @@ def _verify(resources: Resources, rows: Rows, row: Row, confirmed: str | None) -
             return None
         raise unconfirmed(seen)
     if rows.live is not None and rows.live.state == ConnectionState.REVOKING:
-        # Asked for since the code was sent. The old tokens are what proves that the grant is dead.
+        # Revocation was requested after the code was sent. The old tokens are needed to prove the grant dead.
         drop_unverified(resources, row, RevokedError("the connection is being revoked"))
         require_alive(row.practice_id, rows.live.state, rows.live.reason)
     return _promote(resources, rows.live, row, policy, account)
 
 
 def _with_valid_token(resources: Resources, row: Row) -> Row | None:
-    """Refresh tokens that have ended while they waited; None if the row has changed meanwhile."""
+    """Refresh tokens that expired while they waited; return None if the row has changed meanwhile."""
     if row.account_id is not None or row.lasts():
         return row
     return resources.rotator.rotate(row, force=True)
@@ -163,11 +163,11 @@ def _promote(
     try:
         return resources.store.unverified.promote(row, live, changes, events)
     except NotUniqueError:
-        return None  # another practice was connected to this account at the same time: that is found next
+        return None  # another practice was connected to this account at the same time: the next pass finds it
 
 
 def _refused(resources: Resources, rows: Rows, row: Row, refusal: GrantRefusedError) -> None:
-    """Forget tokens that are dead; those that died of a lost answer leave a connection that needs repair."""
+    """Forget dead tokens; if a response was lost, the connection needs repair."""
     present = resources.store.grants.rows(row.practice_id).unverified or row
     if not row.answer_may_be_lost:
         drop_unverified(resources, present, refusal)
@@ -188,7 +188,7 @@ def _refused(resources: Resources, rows: Rows, row: Row, refusal: GrantRefusedEr
 
 
 def drop_unverified(resources: Resources, row: Row, refusal: ConnectorError) -> None:
-    """Forget tokens that are dead or not wanted; those that are not wanted are revoked first."""
+    """Forget tokens that are dead or not acceptable; the latter are revoked first."""
     revoked = "dead"
     if not isinstance(refusal, GrantRefusedError):
         grants = resources.store.grants
@@ -204,7 +204,7 @@ def drop_unverified(resources: Resources, row: Row, refusal: ConnectorError) -> 
 
 
 def revoke_fresh(resources: Resources, refresh_token: str | None, access_token: str | None) -> str:
-    """Revoke tokens that are not going to be kept, if the provider can; return "yes", or why not."""
+    """Revoke tokens that are not kept, if the provider can; return "yes", or why not."""
     try:
         if resources.provider.revocation_endpoint is None:
             return "no endpoint"

@@ -1,4 +1,4 @@
-"""Which account is acceptable behind a new grant, and what a person is asked."""
+"""Decide whether an account is acceptable for a new grant, or has to be confirmed by a person."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["other_practices", "refusal", "to_be_confirmed", "unconfirmed"]
 def refusal(
     resources: Resources, live: Row | None, row: Row, policy: AccountPolicy, account: Account | None
 ) -> AccountMismatchError | None:
-    """Return why an account is not acceptable; None if it is, or the provider does not tell it."""
+    """Return why an account is not acceptable; None if it is, or if the provider does not name it."""
     if account is None:
         return None
     practice_id, expected = row.practice_id, policy.expected_account
@@ -51,7 +51,7 @@ def _mismatch(what: str, hint: str) -> AccountMismatchError:
 def to_be_confirmed(
     live: Row | None, policy: AccountPolicy, account: Account | None, confirmed: str | None
 ) -> bool:
-    """Return whether anybody can have sent these tokens, and nobody has vouched for their account."""
+    """Return whether anyone could have sent these tokens and their account is not confirmed."""
     if not policy.to_confirm or policy.expected_account is not None:
         return False
     known = {confirmed, None if live is None else live.account_id} - {None}

@@ -16,8 +16,8 @@ def adopt(
 ) -> Connection:
     """Make a connection from a refresh token that another program holds.
 
-    The token is stored before it is used, as a token set whose access token has ended: so it is refreshed,
-    and its account verified, like any other that waits for that.
+    The token is stored before it is used, as a token set whose access token has expired: so it is refreshed
+    and its account is verified, like any other unverified token set.
 
     Raises:
         connector.errors.ConnectorError: as `verify_account` does.

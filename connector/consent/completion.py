@@ -1,4 +1,4 @@
-"""From what came back to a stored connection: the code is exchanged once, whoever hands it in again."""
+"""Turn a response into a stored connection; its code is exchanged once, however often it is handed in."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from connector.resources import Resources
 
 __all__ = ["complete"]
 
-# How long codes live: DotNetOpenAuth's and IdentityServer's defaults, RFC 6749 §4.1.2's advice for others.
+# Lifetimes of codes: DotNetOpenAuth's and IdentityServer's defaults, and the maximum of RFC 6749 §4.1.2.
 _CODE_LIFETIMES = {"dotnetopenauth": timedelta(minutes=3), "identityserver": timedelta(minutes=5)}
 _OTHER_CODE_LIFETIME = timedelta(minutes=10)
-_SPENT_SECONDS = 2.0  # between the two writes of another call with the same answer
+_SPENT_SECONDS = 2.0  # between the two writes of another call with the same response
 _FIRST_CALL_SECONDS = 60.0
 
 
@@ -43,17 +43,17 @@ def complete(
     captured: Captured | None = None,
     progress: Progress = lambda step: None,
 ) -> Connection:
-    """Turn what came back into a stored connection.
+    """Turn a response into a stored connection.
 
-    The same answer from the same session gives the connection that its first call made.
+    The same response from the same session returns the connection that the first call made.
 
     Args:
-        resources: what to work with.
-        answer: the redirect URL, or whatever was pasted of it.
-        practice_id: whose request it has to answer; None: the state says whose.
-        binding: what `begin` was given.
-        captured: set when the answer came back in one go.
-        progress: told the name of each step as it is done.
+        resources: settings, provider, token endpoint, store and clock.
+        answer: the redirect URL, or whatever part of it was pasted.
+        practice_id: the practice whose request it answers; None: it is found by the state.
+        binding: the same value that `begin` was given.
+        captured: set if the response was captured in the same call that made the request.
+        progress: called with the name of each step as it is done.
 
     Raises:
         connector.errors.AuthorizationResponseError: it cannot be used; nothing was sent to the provider
@@ -62,8 +62,7 @@ def complete(
         connector.errors.AccountMismatchError: another account than expected.
         connector.errors.AccountUnconfirmedError: it had no state, so a person has to confirm the account.
         connector.errors.RevokedError: the connection is being revoked.
-        connector.errors.ProviderUnavailableError: the provider failed; where it had granted tokens already,
-            they are kept.
+        connector.errors.ProviderUnavailableError: the provider failed; tokens that it had granted are kept.
     """
     try:
         response, request = read_answer(
@@ -89,12 +88,12 @@ def complete(
         tokens = _exchange(resources, response, request)
     except ConnectorError as exc:
         if isinstance(exc, ProviderUnavailableError | ConfigurationError) and not getattr(exc, "sent", True):
-            # It never left, so that the code is still good for another attempt.
+            # It was never sent, so the code can still be used for another attempt.
             store.requests.give_back_code(response.code)
             store.requests.give_back(request.state)
         _record(resources, exc.kind, practice_id)
         raise
-    # Only with a code that was right: whoever began a request knows its state, and could have put it into an
+    # Only after a valid code: whoever began a request knows its state, and could have put it into an
     # address of their own.
     by_own_browser = captured is not None and captured.by_own_browser
     returned = response.state is not None
@@ -114,7 +113,7 @@ def complete(
 
 
 def _tell_of_code(progress: Progress, captured: Captured | None) -> None:
-    if captured is not None:  # only now: what came back may have been an error
+    if captured is not None:  # only now: the response may have been an error
         progress("consent")
     progress("code")
 
@@ -137,7 +136,7 @@ def _exchange(
     except (StateMismatchError, SettingError):
         revoke_fresh(resources, tokens.refresh_token, tokens.access_token)
         raise
-    # RFC 6749 §5.1: the scope is left out where it is what was asked for.
+    # RFC 6749 §5.1: the scope may be left out if it is the requested one.
     return tokens if tokens.scope is not None else replace(tokens, scope=request.scope)
 
 
@@ -167,14 +166,14 @@ def _spent() -> CodeSpentError:
 
 
 def _made_by_first_call(resources: Resources, request: AuthorizationRequest, code: str) -> Connection:
-    """Return the connection that an earlier call made of the same answer, once it is there.
+    """Return the connection that an earlier call made from the same response, once it exists.
 
-    A person who presses twice sends the answer twice, and the first call may still be under way.
+    A person who presses twice sends the response twice, and the first call may still be running.
     """
     soon = resources.clock.deadline(_SPENT_SECONDS)
     while not resources.store.requests.is_spent(code):
         if not soon.pause(0.1):
-            raise no_such_request(request.practice_id)  # it was another answer that the request was taken for
+            raise no_such_request(request.practice_id)  # the request was answered with another response
     deadline, grants = resources.clock.deadline(_FIRST_CALL_SECONDS), resources.store.grants
     while True:
         rows = grants.rows(request.practice_id)

@@ -1,8 +1,8 @@
-"""A person says whose account it is, if an answer without state can have come from anybody.
+"""A person confirms the account of a response without state, which anyone could have sent.
 
-Anyone can send a signed-in person to the application's own callback address with a code of their own account
-in it. If the provider returns the state, such an answer is refused. If that is not known, its grant waits
-here, sealed and handed out to nobody, until a person has seen the account.
+An attacker can send a signed-in person to the application's callback address with a code of the attacker's
+account. If the provider returns the state, such a response is refused. If that is not known, its grant waits,
+sealed and handed out to nobody, until a person has confirmed the account.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ __all__ = ["confirm_account", "end_overdue", "reject_account"]
 def confirm_account(
     resources: Resources, practice_id: str, *, account_id: str, binding: str | None = None
 ) -> Connection:
-    """Make an unconfirmed grant live, because a person has seen whose account it is.
+    """Activate an unconfirmed grant, because a person has confirmed its account.
 
     Args:
-        resources: what to work with.
-        practice_id: whose connection.
-        account_id: of the account that the person was shown.
-        binding: what `begin` was given.
+        resources: settings, provider, token endpoint, store and clock.
+        practice_id: the practice.
+        account_id: id of the account that the person was shown.
+        binding: the same value that `begin` was given.
 
     Raises:
-        connector.errors.StateMismatchError: nothing waits to be confirmed, or it is another session's.
-        connector.errors.RequestExpiredError: it waited for more than ten minutes; it is revoked.
-        connector.errors.AccountMismatchError: another account waits than the one that was shown.
+        connector.errors.StateMismatchError: no account waits to be confirmed by this session.
+        connector.errors.RequestExpiredError: it waited for more than ten minutes, and is revoked.
+        connector.errors.AccountMismatchError: the account that waits is not the one that was shown.
         connector.errors.ProviderUnavailableError: the account could not be read yet.
     """
     rows = _existing(resources, practice_id)
@@ -52,15 +52,15 @@ def confirm_account(
 
 
 def reject_account(resources: Resources, practice_id: str, *, binding: str | None = None) -> None:
-    """Revoke and forget an unconfirmed grant: it is not the right account. What was live stays so.
+    """Revoke and forget an unconfirmed grant of a wrong account; the live grant is not changed.
 
     Args:
-        resources: what to work with.
-        practice_id: whose connection.
-        binding: what `begin` was given.
+        resources: settings, provider, token endpoint, store and clock.
+        practice_id: the practice.
+        binding: the same value that `begin` was given.
 
     Raises:
-        connector.errors.StateMismatchError: nothing waits to be confirmed, or it is another session's.
+        connector.errors.StateMismatchError: no account waits to be confirmed by this session.
     """
     waiting = _waiting(resources, _existing(resources, practice_id), practice_id, binding)
     drop_unverified(resources, waiting, unconfirmed(waiting))
@@ -70,8 +70,8 @@ def end_overdue(resources: Resources, practice_id: str | None = None) -> None:
     """Revoke and forget grants whose account nobody has confirmed in time.
 
     Args:
-        resources: what to work with.
-        practice_id: only this one's, so that no call waits for what concerns another; None: all, for a timer.
+        resources: settings, provider, token endpoint, store and clock.
+        practice_id: only this practice's, so that no call waits for another practice; None: all, for a timer.
     """
     for overdue in resources.store.unverified.overdue() if practice_id is None else [practice_id]:
         row = resources.store.grants.rows(overdue).unverified

@@ -1,4 +1,4 @@
-"""Consent in one go: a capture opens the authorization URL and brings back the redirect URL."""
+"""Consent in one call: a capture opens the authorization URL and returns the redirect URL."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from connector.resources import Resources
 
 __all__ = ["Capture", "ConsentOptions", "connect"]
 
-# Called as capture(url, redirect_uri=…). Gives the redirect URL, or a context with it: one that stays open
-# until the connection is stored or has failed, so that a window can tell the person how it ended.
+# Called as capture(url, redirect_uri=…). Returns the redirect URL, or a context manager with it, which stays
+# open until the connection is stored or has failed, so that a window can show the person the result.
 Capture = Callable[..., str | AbstractContextManager[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsentOptions:
-    """How to get consent in one go.
+    """Options for consent in one call.
 
     Attributes:
         capture: opens the authorization URL and returns the redirect URL. If it has them, `check_settings` is
-            called before anything else, and `check` before anybody is asked.
+            called before anything else, and `check` before a person is asked.
         policy: which account is acceptable.
-        progress: told the name of each step as it is done: "settings", "store", "provider", "ready",
+        progress: called with the name of each step as it is done: "settings", "store", "provider", "ready",
             "consent", "code", "tokens", "account".
     """
 
@@ -38,12 +38,12 @@ class ConsentOptions:
 
 
 def connect(resources: Resources, practice_id: str, options: ConsentOptions) -> Connection:
-    """Get consent through a capture and store the connection; an attempt that fails leaves no open request.
+    """Get consent through a capture and store the connection; a failed attempt leaves no open request.
 
     Raises:
         connector.errors.ConnectorError: as `begin`, `complete` and the capture do.
     """
-    # What would only fail after the practice has given consent is found before it is asked.
+    # Find, before the practice is asked for consent, what would fail only afterwards.
     _ask_capture(options, "check_settings")
     request = prepare(resources, practice_id, policy=options.policy, progress=options.progress)
     _ask_capture(options, "check")

@@ -1,4 +1,4 @@
-"""A request for consent, made after all that can be proved before a person is asked."""
+"""Make an authorization request, after every check that is possible before a person is asked."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ def begin(
     policy: AccountPolicy | None = None,
     progress: Progress = lambda step: None,
 ) -> AuthorizationRequest:
-    """Make a request for consent, after proving that nothing foreseeable can spoil its answer.
+    """Make an authorization request, after checking that its response can be used and stored.
 
     Args:
-        resources: what to work with.
-        practice_id: whose connection it is for.
-        binding: the caller's own session secret; `complete` has to be given the same.
-        redirect_uri: another registered one than the setting's.
+        resources: settings, provider, token endpoint, store and clock.
+        practice_id: the practice that it is for.
+        binding: the caller's own session secret; `complete` has to get the same value.
+        redirect_uri: a registered redirect URI other than the configured one.
         policy: which account is acceptable.
-        progress: told the name of each step as it is done.
+        progress: called with the name of each step as it is done.
 
     Raises:
         connector.errors.SettingError: settings are missing.
-        connector.errors.RevokedError: the practice's connection is being revoked, which is finished first.
-        connector.errors.StoreError: the answer could not be stored.
+        connector.errors.RevokedError: the practice's connection is being revoked; finish that first.
+        connector.errors.StoreError: the response could not be stored.
         connector.errors.ProviderUnavailableError: the provider does not answer.
     """
     request = prepare(
@@ -89,7 +89,7 @@ def prepare(
     policy: AccountPolicy,
     progress: Progress,
 ) -> AuthorizationRequest:
-    """Prove what can be proved beforehand, and make a request that is not stored yet."""
+    """Make every check that is possible beforehand, and return a request that is not stored yet."""
     check_practice_id(practice_id)
     provider = resources.configured
     resources.config.registration(provider)
@@ -116,7 +116,7 @@ def prepare(
 
 
 def refuse_while_revoking(connection: Connection | None) -> None:
-    """Take no new grant meanwhile: it would hide that the old one may still be honoured.
+    """Refuse a new grant during a revocation: it would hide that the old one may still be honoured.
 
     Raises:
         connector.errors.RevokedError: the connection is being revoked.
@@ -126,7 +126,7 @@ def refuse_while_revoking(connection: Connection | None) -> None:
 
 
 def open_request(resources: Resources, request: AuthorizationRequest) -> None:
-    """Store a request, so that its answer is awaited."""
+    """Store a request, so that its response can be accepted."""
     resources.store.requests.put(request)
     event = Event(at=resources.clock.utc_now(), kind="begin", outcome="ok", practice_id=request.practice_id)
     resources.store.audit.append(event)

@@ -1,4 +1,4 @@
-"""Which open request does an answer belong to? Decided before anything is sent to the provider."""
+"""Find the open request that a response belongs to, before anything is sent to the provider."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["AnsweredBeforeError", "Captured", "no_such_request", "read_answer"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Captured:
-    """What came back in one go: for which request, when, and whether our own browser brought it."""
+    """A response that was captured: for which request, when, and whether our own browser captured it."""
 
     request: AuthorizationRequest
     at: datetime
@@ -25,11 +25,11 @@ class Captured:
 
 
 class AnsweredBeforeError(StateMismatchError):
-    """The same session handed the same answer in before.
+    """The same session handed in the same response before.
 
     Attributes:
         request: the request that it answered.
-        code: what it holds.
+        code: the authorization code in it.
     """
 
     def __init__(self, request: AuthorizationRequest, code: str) -> None:
@@ -46,14 +46,14 @@ def read_answer(
     binding: str | None,
     captured: Captured | None,
 ) -> tuple[AuthorizationResponse, AuthorizationRequest]:
-    """Parse an answer and find the request it belongs to; a refusal closes its request.
+    """Parse a response and find the request it belongs to; an error response closes its request.
 
     Args:
-        resources: what to work with.
-        answer: the redirect URL, or whatever was pasted of it.
-        practice_id: whose request it has to be; None: the state says whose.
-        binding: what the request has to have been begun with.
-        captured: set when the answer came back in one go.
+        resources: settings, provider, token endpoint, store and clock.
+        answer: the redirect URL, or whatever part of it was pasted.
+        practice_id: the practice of the request; None: it is found by the state.
+        binding: the value with which the request has to have been begun.
+        captured: set if the response was captured in the same call that made the request.
 
     Raises:
         connector.errors.AuthorizationResponseError: it cannot be used.
@@ -95,7 +95,7 @@ def read_answer(
 
 
 def _named(resources: Resources, answer: str, binding: str | None) -> list[AuthorizationRequest]:
-    """Return the request that an address names by its state: it may have another redirect URI."""
+    """Return the request that the state in an address names: it may have another redirect URI."""
     try:
         states = parse_qs(urlsplit(answer.strip()).query).get("state", [])
     except ValueError:
@@ -111,10 +111,10 @@ def _named(resources: Resources, answer: str, binding: str | None) -> list[Autho
 def _refuse_repetition(
     resources: Resources, response: AuthorizationResponse, practice_id: str | None, binding: str | None
 ) -> None:
-    """Notice an answer that the same session handed in before.
+    """Refuse a response that the same session handed in before.
 
     Raises:
-        AnsweredBeforeError: it did.
+        AnsweredBeforeError: the session handed it in before.
     """
     if (response.state is None and practice_id is None) or not resources.store.requests.is_spent(
         response.code
@@ -140,7 +140,7 @@ def _match(
     opened: list[AuthorizationRequest],
     captured: Captured | None = None,
 ) -> AuthorizationRequest:
-    """Find the request that an answer belongs to, or refuse the answer."""
+    """Find the request that a response belongs to, or refuse the response."""
     if state is None:
         return _match_without_state(resources, practice_id, opened, captured)
     request = resources.store.requests.find(state)
@@ -162,7 +162,7 @@ def _match(
 
 
 def _returns_state(resources: Resources, captured: Captured | None) -> bool:
-    """Return whether an answer without state is not the provider's: by its setting, or by what it did."""
+    """Return whether a response without state is refused: the provider is known to return it."""
     provider = resources.provider
     if provider.returns_state is not None:
         return provider.returns_state
@@ -206,7 +206,7 @@ def _match_without_state(
 
 
 def no_such_request(practice_id: str | None) -> StateMismatchError:
-    """Return the error for an answer to no open request."""
+    """Return the error for a response that matches no open request."""
     return StateMismatchError(
         "no open request belongs to this answer: it was answered already, is too old, or was begun elsewhere",
         hint="Begin again and use the address of the new attempt.",

@@ -1,4 +1,4 @@
-"""An access token that is valid now: from memory, from the store, from another's refresh, or from our own."""
+"""Provide a valid access token: from memory, from the store, or from a refresh, by any process."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ from connector.store.store import Store
 __all__ = ["AccessTokens"]
 
 _LOG = logging.getLogger("connector")
-# How long a look may take while the token in memory is valid: the store may be away.
+# How long a read may take while the token in memory is valid: the store may be unavailable.
 _RECHECK_WITHIN = 0.5
-# A token that was renewed because an API had rejected the one before is not renewed for that again so soon.
+# A token that was refreshed because an API had rejected the previous one is not refreshed for that again
+# within this time.
 _JUST_RENEWED_SECONDS = 900.0
 
 
@@ -35,11 +36,11 @@ class AccessTokens:
     """Hands out access tokens and keeps them fresh.
 
     Args:
-        store: where the tokens are.
-        rotator: gets new ones.
+        store: the store of the tokens.
+        rotator: gets new tokens.
         clock: the time.
-        verify: reads the account behind a practice's unverified grant, and makes it the live one.
-        proactive: refresh tokens in the background when their end is near; a program that runs once need not.
+        verify: reads the account behind a practice's unverified grant, and makes that grant the live one.
+        proactive: refresh tokens in the background before they expire; a program that runs once need not.
     """
 
     def __init__(
@@ -77,27 +78,27 @@ class AccessTokens:
 
         Args:
             practice_id: the practice.
-            min_ttl: seconds it has to live on, at most half of its life; one that was just refreshed is
-                returned as it is.
-            rejected: a token that an API has answered 401 to; it is renewed if it is still the present one.
+            min_ttl: seconds for which it must still be valid, at most half of its lifetime; one that was just
+                refreshed is returned as it is.
+            rejected: a token for which an API answered 401; it is refreshed if it is still the present one.
 
         Raises:
             connector.errors.ConnectionNotFoundError: there is no connection.
             connector.errors.NeedsRepairError: the grant is dead.
             connector.errors.RevokedError: it was revoked here.
-            connector.errors.ProviderUnavailableError: it ended, and there is no other now; or an API
-                rejects a token that was just renewed for that.
+            connector.errors.ProviderUnavailableError: it has expired, and there is no other now; or an API
+                rejects a token that was just refreshed for that reason.
         """
         cached = self.memory.valid(practice_id, min_ttl) if rejected is None else None
         return (cached or self._looked_up(practice_id, min_ttl, rejected)).token
 
     def refresh(self, practice_id: str, *, force: bool = False) -> Connection:
-        """Refresh a connection whose access token is near its end.
+        """Refresh a connection if its access token expires soon.
 
         Args:
             practice_id: the practice.
-            force: also if the token is still good, and without waiting for a backoff; if another refreshes it
-                meanwhile, that will do.
+            force: also if the token is still valid, and without waiting for a backoff; a refresh by another
+                process meanwhile is enough.
 
         Raises:
             connector.errors.ConnectorError: as `token` does.
@@ -112,14 +113,14 @@ class AccessTokens:
     def refresh_if_due(
         self, practice_id: str, within: float, *, before_call: Callable[[], object] = lambda: None
     ) -> bool:
-        """Refresh a token that ends within so many seconds, unless another is at it; return whether this did.
+        """Refresh a token that expires within a time, unless another process does; return whether it did.
 
-        However far ahead one looks, a token is not refreshed before half of its life.
+        A token is never refreshed before half of its lifetime.
 
         Args:
             practice_id: the practice.
-            within: seconds.
-            before_call: called when there is something to do, and may wait.
+            within: seconds until the token expires.
+            before_call: called before a refresh; it may wait.
 
         Raises:
             connector.errors.ConnectorError: as `token` does.
@@ -135,10 +136,10 @@ class AccessTokens:
         return rotated is not None and rotated.generation == row.generation + 1
 
     def close(self, then: Callable[[], object] = lambda: None) -> None:
-        """Hand out nothing any more; refreshes under way end in the background, and store their tokens.
+        """Provide no tokens any more; refreshes in progress end in the background, and store their tokens.
 
         Args:
-            then: called when the last of them has ended, at once if there is none.
+            then: called when the last of them has ended; at once if there is none.
         """
         self._is_closed = True
         self.memory.close()
@@ -190,7 +191,7 @@ class AccessTokens:
         return cached
 
     def _renewed_or_old(self, practice_id: str, rows: Rows, min_ttl: float) -> CachedToken:
-        """Renew a token; if that cannot be done now, hand out the old one as long as it is valid."""
+        """Refresh a token; if that is not possible now, return the old one while it is valid."""
         try:
             return self._remember(practice_id, self._refresher.refresh(practice_id, rows, min_ttl=min_ttl))
         except (ProviderUnavailableError, ConfigurationError) as exc:
@@ -212,7 +213,7 @@ class AccessTokens:
     # -----------------------------------------------------------------------
 
     def _renewed_for(self, practice_id: str, rows: Rows, row: Row) -> CachedToken:
-        """Renew a token that an API has rejected: once, for all that were told so."""
+        """Refresh a token that an API has rejected: once, for all callers."""
         age = row.now - (row.refreshed_at or 0.0)
         if row.rejected_generation == row.generation and age < _JUST_RENEWED_SECONDS:
             raise ProviderUnavailableError(

@@ -1,4 +1,4 @@
-"""Tokens refreshed ahead of their end, in threads of their own, while the present ones are used."""
+"""Refresh tokens before they expire, in separate threads, while the present ones are used."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _LOUD_FAILURES = 3
 
 
 class BackgroundRefresh:
-    """Refreshes rows, each practice's once at a time.
+    """Refreshes rows in threads; for each practice, one at a time.
 
     Args:
-        refresh: refreshes one row, unless another is at it.
+        refresh: refreshes one row, unless another thread or process does.
     """
 
     def __init__(self, refresh: Callable[[Row], object]) -> None:
@@ -42,7 +42,7 @@ class BackgroundRefresh:
         self._pool: ThreadPoolExecutor | None = None
 
     def submit(self, row: Row) -> None:
-        """Have a row refreshed soon, unless that is under way."""
+        """Start the refresh of a row, unless it is in progress."""
         if not row.renewable or row.retry_in or row.is_leased:
             return
         with self._guard:
@@ -54,16 +54,16 @@ class BackgroundRefresh:
                 self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="ormco-refresh")
             self._pending.add(row.practice_id)
             try:
-                # In the caller's context, so that observers are told of these calls as well.
+                # In the caller's context, so that observers see these calls too.
                 self._pool.submit(copy_context().run, self._run, row)
             except RuntimeError:  # the interpreter is about to end
                 self._pending.discard(row.practice_id)
 
     def close(self, then: Callable[[], object]) -> None:
-        """Begin nothing any more; what is under way ends in the background, and stores its tokens.
+        """Start no refresh any more; refreshes in progress end in the background, and store their tokens.
 
         Args:
-            then: called when the last of it has ended, at once if there is none.
+            then: called when the last of them has ended; at once if there is none.
         """
         with self._guard:
             pool, self._pool, self._is_closed = self._pool, None, True

@@ -33,13 +33,13 @@ _MORE_PASSES = (1.5, 3.0, 6.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """What became of one connection.
+    """The result of a run for one connection.
 
     Attributes:
         practice_id: the practice.
-        outcome: "refreshed", "skipped" (another process did it, or is at it), or the kind of the error.
+        outcome: "refreshed", "skipped" (another process did it, or is doing it), or the kind of the error.
         error: the error, or None.
-        number: how many have been looked at, this one included.
+        number: how many are done, including this one.
         total: how many were due when the run began.
     """
 
@@ -52,18 +52,18 @@ class Done:
 
 @dataclass(slots=True, kw_only=True)
 class RefreshSummary:
-    """What a run did.
+    """The result of a run.
 
     Attributes:
         total: connections that were due when it began.
-        refreshed: by this run.
-        skipped: done by others meanwhile.
-        failed: not refreshed; their rows tell why.
-        gave_up: whether so many failed that the rest was left alone.
-        overdue: sound connections whose access token had ended before this run came to them: more than a few
-            of them mean that it cannot keep up.
-        lag: for how many seconds the one that waited longest had ended.
-        at_once: token calls at a time; fewer than asked for if this process may open few files.
+        refreshed: connections that this run refreshed.
+        skipped: connections that other processes refreshed meanwhile.
+        failed: connections that were not refreshed; their rows have the reason.
+        gave_up: whether the rest was skipped because so many failed.
+        overdue: sound connections whose access token had expired before this run reached them: more than a
+            few of them mean that the refreshes cannot keep up.
+        lag: seconds since the first of those access tokens expired.
+        at_once: token calls at a time; fewer than requested if this process may open few files.
     """
 
     total: int
@@ -84,17 +84,17 @@ def refresh_due(
     pace: Pace | None = None,
     progress: Callable[[Done], object] = lambda done: None,
 ) -> RefreshSummary:
-    """Refresh every connection whose access token ends within so many seconds.
+    """Refresh every connection whose access token expires within a time.
 
-    Several runs may be under way, on several machines: each connection is refreshed by one of them. A run
-    that was cut short is continued by the next, which finds only what is left. Sound connections come first.
+    Several runs may be in progress, on several machines: each connection is refreshed by one of them. A run
+    that was interrupted is continued by the next, which finds only the rest. Sound connections come first.
 
     Args:
-        tokens: does the work.
-        store: knows what is due.
-        within: seconds.
-        pace: how hard to ask the provider.
-        progress: told of each connection, in some thread.
+        tokens: refreshes the tokens.
+        store: the store that finds due connections.
+        within: seconds until the access token expires.
+        pace: limits on token calls.
+        progress: called with each connection that is done, in any thread.
     """
     return _Run(tokens, store, within, pace or Pace(), progress).run()
 
@@ -168,12 +168,12 @@ class _Run:
             return due
 
     def _look(self) -> bool:
-        """Read what is due by now, sound connections first; return whether there is anything new."""
+        """Read the connections that are due now, sound ones first; return whether there are new ones."""
         self._read_at = self._clock.monotonic()
         limit = _WINDOW + len(self._left)
         found = self._store.overview.due(self._within, before=self._began, limit=limit)
         new = [each for each in found if each.practice_id not in self._left]
-        # Runs that read the same take it in another order, and seldom meet.
+        # Runs that read the same rows take them in different orders, so that they seldom collide.
         random.shuffle(new)
         new.sort(key=lambda each: each.failures > 0)
         self._waiting.extend(new)

@@ -1,4 +1,4 @@
-"""What a failed refresh leaves behind: in the row for all, or in this process alone."""
+"""Record a failed refresh: in the row for every process, or in this process only."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LOG = logging.getLogger("connector")
 
 @dataclass(frozen=True, slots=True)
 class _Trouble:
-    """What is wrong in this process, or on its way to the provider; no other process is held back by it."""
+    """A fault of this process, or of its way to the provider; other processes are not held back by it."""
 
     error: ConnectorError
     failures: int
@@ -35,7 +35,7 @@ class Failures:
     """Records why rows were not refreshed.
 
     Args:
-        store: where the rows are.
+        store: the store of the rows.
         clock: the time of this process.
     """
 
@@ -45,20 +45,20 @@ class Failures:
         self._troubles: dict[tuple[str, str], _Trouble] = {}
 
     def of_this_process(self, row: Row) -> ConnectorError | None:
-        """Return what is wrong in this process for a while yet."""
+        """Return the fault of this process that still applies, or None."""
         trouble = self._troubles.get((row.practice_id, row.slot))
         return trouble.error if trouble is not None and self._clock.monotonic() < trouble.until else None
 
     def forget(self, row: Row) -> None:
-        """Forget what was wrong in this process: the provider has answered."""
+        """Forget the fault of this process: the provider has answered."""
         self._troubles.pop((row.practice_id, row.slot), None)
 
     def refused(self, claimed: Row, exc: GrantRefusedError, *, was_lost: bool) -> Row:
-        """Record that a grant is dead, unless another process has stored newer tokens: return those.
+        """Mark a grant dead; if another process has stored newer tokens, return those instead.
 
         Raises:
             connector.errors.NeedsRepairError: the connection's grant is dead.
-            connector.errors.GrantRefusedError: it was not to be used any more, or not yet.
+            connector.errors.GrantRefusedError: the refused grant was not in use.
         """
         present = self._store.grants.row(claimed.practice_id, claimed.slot)
         if present is not None and present.generation != claimed.generation:
@@ -76,10 +76,10 @@ class Failures:
         raise needs_repair(claimed.practice_id, reason) from None
 
     def _after_reuse(self, present: Row) -> Row:
-        """Note that an old refresh token was sent again, beside the newer tokens of a row.
+        """Note in a row with newer tokens that an old refresh token was sent again.
 
-        The process that stored them was killed while its last write was on the way, or slept. A provider that
-        detects reuse has ended the grant for it; whoever finds it dead is then told of a lost answer.
+        The process that stored them was killed during its last write, or slept. A provider that detects reuse
+        may have ended the grant; whoever finds it dead then gets the reason `answer_lost`.
         """
         if present.refresh_sends or present.is_leased:
             return present
@@ -89,7 +89,7 @@ class Failures:
     def postpone(
         self, claimed: Row, exc: ProviderUnavailableError | ConfigurationError, *, was_lost: bool
     ) -> None:
-        """Record a failure that may pass: for all, if the provider has failed; otherwise for this process."""
+        """Record a temporary failure: for all processes if the provider failed, otherwise for this one."""
         is_sent = isinstance(exc, ProviderUnavailableError) and exc.sent
         is_lost = isinstance(exc, ProviderUnavailableError) and exc.sent and not exc.answered
         if not is_sent:
@@ -107,7 +107,7 @@ class Failures:
         if is_sent:
             pause = max(min(wait or 0.0, LONGEST_BACKOFF), backoff(claimed.failures))
             if claimed.slot != LIVE and not claimed.failures:
-                pause = wait or 0.0  # there is nothing to hand out meanwhile
+                pause = wait or 0.0  # there is no token to hand out meanwhile
             changes |= {"failures": claimed.failures + 1, "retry_at": FromNow(pause)}
         # One event for an outage, not one for each attempt.
         is_news = (claimed.state, claimed.reason) != (changes.get("state"), reason)
@@ -120,7 +120,7 @@ class Failures:
         self._store.grants.end_lease(claimed, changes, lost=is_lost, events=events)
 
     def note(self, row: Row, exc: ConnectorError) -> None:
-        """Note what is wrong in this process, or on its way to the provider: it waits, and no other does."""
+        """Note a fault of this process, or of its way to the provider: only this process waits."""
         key = (row.practice_id, row.slot)
         before = self._troubles.get(key)
         failures = 0 if before is None else before.failures + 1
@@ -128,7 +128,7 @@ class Failures:
         self._troubles[key] = _Trouble(exc, failures, until)
 
     def event(self, row: Row, outcome: str, state: ConnectionState = ConnectionState.DEGRADED) -> Event:
-        """Return what the audit record says of a refresh."""
+        """Return the audit event of a refresh."""
         return Event(
             at=self._clock.utc_now(),
             kind="refresh",
@@ -139,14 +139,14 @@ class Failures:
 
 
 def degraded(row: Row, reason: str, message: str) -> dict[str, object]:
-    """Return what marks a grant as failing for now."""
+    """Return the changes that mark a grant as failing for now."""
     state = ConnectionState.DEGRADED.value
     changes: dict[str, object] = {"state": state, "reason": reason, "last_error": message}
     return changes if row.state == state else {**changes, "since": FromNow()}
 
 
 def dead(reason: str, message: str) -> dict[str, object]:
-    """Return what marks a grant as dead; its tokens stay until there are new ones."""
+    """Return the changes that mark a grant as dead; its tokens stay until there are new ones."""
     return {
         "state": ConnectionState.NEEDS_REPAIR.value,
         "since": FromNow(),

@@ -11,10 +11,10 @@ __all__ = ["KeyedLock"]
 
 
 class KeyedLock:
-    """Locks by name, made when they are needed and gone when nobody waits for them.
+    """Locks by name; each is made on demand and removed when no thread waits for it.
 
-    A lock keeps the threads of one process from claiming the same row one after the other: all but one would
-    lose, read the row again, and poll. It protects no data; without it everything is right, but slower.
+    A lock keeps the threads of one process from claiming the same row at the same time: all but one would
+    lose, read the row again, and poll. It protects no data; without it the result is the same, but slower.
     """
 
     def __init__(self) -> None:
@@ -44,4 +44,4 @@ class KeyedLock:
 @dataclass(slots=True)
 class _Lock:
     lock: threading.Lock = field(default_factory=threading.Lock)
-    waiters: int = 0  # the one that holds it included
+    waiters: int = 0  # including the thread that holds it

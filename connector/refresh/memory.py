@@ -1,4 +1,4 @@
-"""Access tokens in memory: handed out for two seconds without a look at the store."""
+"""Access tokens in memory: handed out for two seconds without a read of the store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from connector.store.row import Row
 
 __all__ = ["CachedToken", "TokenMemory"]
 
-# How long a token is handed out without a look at the store; what others revoke is heard of by then.
+# How long a token is handed out without a read of the store: a revocation by another process is seen by then.
 _RECHECK_SECONDS = 2.0
 _LARGEST_CACHE = 50_000
 
@@ -28,7 +28,7 @@ class CachedToken:
     check_at: float
     refresh_at: float
     expires_at: float
-    spared_until: float = 0.0  # it could not be renewed: it is used without another attempt until then
+    spared_until: float = 0.0  # it could not be refreshed: until then it is used without another attempt
 
     @property
     def token(self) -> AccessToken:
@@ -40,12 +40,12 @@ class CachedToken:
         )
 
     def recheck_later(self, now: float) -> None:
-        """Hand it out a while longer: the store is away."""
+        """Hand it out a while longer, because the store is unavailable."""
         self.read_at = now
         self.check_at = min(now + _RECHECK_SECONDS, self.expires_at)
 
     def spare(self) -> None:
-        """Use it without another attempt to renew it: one look and one warning for all who ask meanwhile."""
+        """Use it without another attempt to refresh it: all callers share one read and one warning."""
         self.spared_until = min(self.read_at + _RECHECK_SECONDS, self.expires_at)
 
 
@@ -62,11 +62,11 @@ class TokenMemory:
         self._tokens: dict[str, CachedToken] = {}
 
     def get(self, practice_id: str) -> CachedToken | None:
-        """Return what is in memory, however old."""
+        """Return the token in memory, however old, or None."""
         return self._tokens.get(practice_id)
 
     def valid(self, practice_id: str, min_ttl: float) -> CachedToken | None:
-        """Return a token that is valid and was looked at lately; never waits."""
+        """Return a token that is valid and was read recently, or None; never wait."""
         cached = self._tokens.get(practice_id)
         if cached is not None:
             now = self._now()
@@ -100,14 +100,14 @@ class TokenMemory:
         return cached
 
     def forget(self, practice_id: str) -> None:
-        """Look at the store the next time."""
+        """Forget a practice's token, so that the next call reads the store."""
         self._tokens.pop(practice_id, None)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Forget all tokens."""
         self._tokens.clear()
 
     def close(self) -> None:
-        """Forget all, and remember nothing any more."""
+        """Forget all tokens, and keep none any more."""
         self._is_closed = True
         self._tokens.clear()

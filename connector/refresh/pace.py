@@ -1,4 +1,4 @@
-"""How much a provider is asked for at a time, and a second."""
+"""Limit the calls to a provider: how many at a time, and how many a second."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ __all__ = ["Pace", "Throttle", "affordable"]
 
 _SLOWER, _FASTER = 0.5, 1.05
 _LONGEST_PAUSE = 60.0
-# Calls begin together, so many seconds' worth at a time: a process that is woken for each call by itself has
-# nothing of what it needs in the processor's caches, and takes twice the time for it.
+# Calls of this many seconds begin together: a process that is woken for each single call finds the
+# processor's caches cold, and takes twice the time.
 _BEAT = 0.25
 _NEARLY = 1e-3
 # A call has its socket, and a handle or two of the store; so many files are open for other reasons.
@@ -24,12 +24,12 @@ _FILES_EACH, _OTHER_FILES = 3, 24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How much a provider is asked for.
+    """Limits on the calls to a provider.
 
     Attributes:
-        at_once: token calls under way at the same time.
-        per_second: token calls a second, at most; fewer while the provider says that they are too many.
-            A quarter of a second's worth of them may begin together.
+        at_once: token calls in progress at the same time, at most.
+        per_second: token calls a second, at most; fewer while the provider answers 429. The calls of a
+            quarter of a second may begin together.
     """
 
     at_once: int = 16
@@ -41,7 +41,7 @@ class Throttle:
 
     Args:
         clock: for waits.
-        pace: the most that may be asked for.
+        pace: the limits.
     """
 
     def __init__(self, clock: Clock, pace: Pace) -> None:
@@ -51,14 +51,14 @@ class Throttle:
         self._began = self._slowed_at = clock.monotonic()
         self._next_call = -math.inf
         self._refused = 0
-        self._guard = threading.Lock()  # of the time of the next call, which threads take one by one
+        self._guard = threading.Lock()  # protects the time of the next call
 
     def wait(self) -> float:
         """Wait for a call's turn; return when it began."""
         with self._guard:
             now = self._clock.monotonic()
             beat = min(_BEAT, self._at_once / self._rate)
-            if beat * self._rate <= 1:  # no two of them have to begin together
+            if beat * self._rate <= 1:  # the calls need not begin together
                 beat = 0.0
             turn = max(self._next_call, now - beat)
             self._next_call = turn + 1.0 / self._rate
@@ -72,10 +72,10 @@ class Throttle:
     def slow_down(self, began: float, pause: float) -> bool:
         """Halve the rate, once for all calls that were under way together; return whether that may help.
 
-        One refusal stops nobody else's refresh; if no call succeeds any more, all wait as long as is asked.
+        One refusal does not stop the other refreshes; if no call succeeds any more, all wait for `pause`.
 
         Args:
-            began: when the call began that was refused.
+            began: when the refused call began.
             pause: seconds that the provider asks for.
         """
         with self._guard:
@@ -97,10 +97,10 @@ class Throttle:
 
 
 def affordable(at_once: int) -> int:
-    """Return how many calls at a time this process may open files for.
+    """Return how many calls at a time the limit on open files permits.
 
     Args:
-        at_once: how many are wanted.
+        at_once: the number that is wanted.
     """
     with suppress(ImportError, OSError, ValueError):  # Windows has no such limit
         import resource

@@ -28,14 +28,14 @@ _LOG = logging.getLogger("connector")
 
 
 class TokenRefresher:
-    """Refreshes what was found of a practice; in one process each practice once at a time.
+    """Refreshes the tokens of a practice; within a process, one thread at a time for each practice.
 
     Args:
-        store: where the tokens are.
-        rotator: gets new ones.
+        store: the store of the tokens.
+        rotator: gets new tokens.
         clock: the time.
         memory: forgets tokens that may not be used any more.
-        verify: reads the account behind a practice's unverified grant, and makes it the live one.
+        verify: reads the account behind a practice's unverified grant, and makes that grant the live one.
     """
 
     def __init__(
@@ -66,22 +66,22 @@ class TokenRefresher:
         force: bool = False,
         rejected: bool = False,
     ) -> Row:
-        """Return a row with newer tokens than what was found.
+        """Return a row with newer tokens than those in `rows`.
 
         Args:
             practice_id: the practice.
-            rows: what was found of it.
-            min_ttl: what a token that is found meanwhile has to live on to do as well; None: only another
-                token than that which was found does.
-            force: a person asks.
-            rejected: an API has rejected the token that was found.
+            rows: its rows as they were read.
+            min_ttl: seconds for which a token of another refresh has to be valid to be accepted; None: only
+                a token other than the one in `rows` is accepted.
+            force: a person requested it.
+            rejected: an API has rejected the token in `rows`.
 
         Raises:
             connector.errors.ConnectorError: they cannot be refreshed, now or ever.
         """
         found, wait = rows.live, RefreshWait(self._clock, practice_id)
         found_tokens = found and (found.generation, found.connected_at)
-        # Outside of the lock: a subscriber may ask for the same practice's token.
+        # Outside the lock: a subscriber may request the same practice's token.
         with self._store.audit.deferred(), self._locks.hold(practice_id, wait.left) as was_free:
             if was_free is None:
                 raise wait.too_long()
@@ -103,20 +103,20 @@ class TokenRefresher:
         try:
             return self._rotator.rotate(row, force=force, rejected=rejected)
         except NeedsRepairError:
-            self._memory.forget(row.practice_id)  # this process knows at once
+            self._memory.forget(row.practice_id)  # this process need not wait for it
             raise
 
     def refresh_if_free(self, row: Row) -> Row | None:
-        """Refresh a row, unless another thread or process is at it."""
-        # Under the lock, so that who needs the new token waits for it here, and not for the lease.
+        """Refresh a row, unless another thread or process does."""
+        # Under the lock, so that threads that need the new token wait here, and not for the lease.
         with self._store.audit.deferred(), self._locks.hold(row.practice_id, 0.0) as was_free:
             return self._rotate(row) if was_free else None
 
     def usable(self, practice_id: str, rows: Rows) -> Rows:
-        """Return the rows of a practice, if its state allows tokens; only the live one's are ever handed out.
+        """Return the rows of a practice, if its state allows tokens; only the live one's are handed out.
 
         Raises:
-            connector.errors.ConnectorError: there are none, or they may not be used.
+            connector.errors.ConnectorError: there are no rows, or their tokens may not be used.
         """
         row = rows.main
         if row is None:
@@ -136,7 +136,7 @@ class TokenRefresher:
         return rows
 
     def awaits_account(self, rows: Rows) -> bool:
-        """Return whether a new grant's account is to be read now, by no person's leave."""
+        """Return whether a new grant's account should be read now, without a person's confirmation."""
         row = rows.unverified
         if row is None or row.confirm_by is not None or row.is_leased or self._verify is None:
             return False
@@ -153,7 +153,7 @@ class TokenRefresher:
         return rows.live
 
     def _verified(self, practice_id: str, rows: Rows) -> None:
-        """Have the account of a new grant read; while that fails, what is live goes on."""
+        """Have the account of a new grant read; if that fails, the live row stays in use."""
         if self._verify is None:
             return
         try:

@@ -1,7 +1,7 @@
 """Claim, call, settle: the only place that sends a refresh token.
 
-Whoever wants new tokens comes here: a refresh, the account check of a new grant, the proof after revoking.
-Whenever this process dies, the row has the old tokens, the new ones, or a lease that ended without a settle.
+A refresh, the account check of a new grant and the proof after a revocation all call `rotate`. At whatever
+point this process dies, the row has the old tokens, the new ones, or a lease that ended without a settle.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Key = tuple[str, str]
 
 
 class RefreshEndpoint(Protocol):
-    """What a refresh needs of a token endpoint."""
+    """The part of a token endpoint that a refresh uses."""
 
     def refresh(self, refresh_token: str) -> TokenSet:
         """Get a new token set; sends the refresh token at most once."""
@@ -49,10 +49,10 @@ class Rotator:
     """Gets new tokens for rows.
 
     Args:
-        store: where the rows are.
-        endpoint: gives the token endpoint of a provider, by its name.
+        store: the store of the rows.
+        endpoint: returns the token endpoint of a provider, by the provider's name.
         clock: the time of this process.
-        reuse_seconds: for how long the provider takes a refresh token a second time.
+        reuse_seconds: returns the seconds for which the provider accepts a refresh token a second time.
     """
 
     def __init__(
@@ -71,21 +71,21 @@ class Rotator:
         self._failures = Failures(store, clock)
 
     def rotate(self, row: Row, *, force: bool = False, rejected: bool = False) -> Row | None:
-        """Get new tokens in place of a row's; at most one call, whoever else asks.
+        """Replace a row's tokens with new ones; at most one token call, however many processes ask.
 
         Args:
-            row: as it was read.
-            force: a person asks: do not wait for a backoff, nor use an old token to its end first.
+            row: the row as it was read.
+            force: a person requested it: do not wait for a backoff, nor until the old token expires.
             rejected: an API has rejected the access token.
 
         Returns:
-            The row with its new tokens; None if another process has changed it, or is refreshing it: look
-            again.
+            The row with its new tokens; None if another process has changed it, or is refreshing it: read
+            it again.
 
         Raises:
             connector.errors.NeedsRepairError: the grant is dead.
-            connector.errors.GrantRefusedError: likewise, of a grant that was not to be used any more.
-            connector.errors.ProviderUnavailableError: not now.
+            connector.errors.GrantRefusedError: the refresh token of a grant that is not in use was refused.
+            connector.errors.ProviderUnavailableError: the provider cannot refresh them now.
             connector.errors.ConfigurationError: the settings are wrong.
         """
         key = (row.practice_id, row.slot)
@@ -107,7 +107,7 @@ class Rotator:
             self._failures.postpone(claimed, exc, was_lost=row.answer_may_be_lost)
             raise
         except BaseException:
-            self._store.grants.end_lease(claimed, lost=True)  # nobody needs to wait for this process
+            self._store.grants.end_lease(claimed, lost=True)  # no other process has to wait for this one
             raise
         self._failures.forget(claimed)
         self._unsaved[key] = claimed, tokens, rejected
@@ -130,15 +130,15 @@ class Rotator:
             raise trouble
 
     def _may_reuse(self, row: Row) -> bool:
-        """Return whether the provider takes the refresh token a second time, and it was not tried yet."""
+        """Return whether the provider accepts the refresh token a second time, and this was not tried yet."""
         since = row.refresh_since
         return row.refresh_sends == 1 and since is not None and row.now - since < self._reuse_seconds()
 
     def _spare_what_is_valid(self, row: Row) -> None:
-        """Use the old access token to its end if another attempt could end it.
+        """Keep the old access token until it expires if another attempt could end the grant.
 
-        An answer may be lost, so the refresh token may be a used one: a provider that detects reuse ends the
-        whole grant when it sees it again.
+        A response may be lost, so the refresh token may be a used one: a provider that detects reuse ends the
+        whole grant when it gets it again.
         """
         until = spare_until(row)
         if row.now >= until:
@@ -212,7 +212,7 @@ class Rotator:
         except GrantRefusedError as exc:
             if exc.certain or claimed.state not in ALIVE:
                 raise
-        # Some servers answer like this for a moment after issuing; others mean it.
+        # Some servers answer like this shortly after issuing a token; others mean it.
         self._clock.sleep(DOUBT_SECONDS)
         present = self._store.grants.row(claimed.practice_id, claimed.slot)
         if present is None or present.generation != claimed.generation:
@@ -220,7 +220,7 @@ class Rotator:
         return endpoint.refresh(refresh_token.reveal() or "")
 
     def _save(self, key: Key) -> Row | None:
-        """Store new tokens, for as long as it takes: nobody else has them."""
+        """Store new tokens, and retry for as long as it takes: they exist nowhere else."""
         deadline = self._clock.deadline(_SAVE_SECONDS)
         claimed, tokens, rejected = self._unsaved[key]
         while True:

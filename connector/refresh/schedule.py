@@ -1,4 +1,4 @@
-"""When to refresh: what is asked of a token, ahead of its end, and how long to wait after a failure."""
+"""When to refresh a token before it expires, and how long to wait after a failure."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ __all__ = [
 CALL_SECONDS = 65.0
 # The pause before a refresh token is sent a second time, because the first refusal may mean something else.
 DOUBT_SECONDS = 1.5
-# A process that was stopped between claim and call (SIGSTOP, a paused machine) does not send any more.
+# A process that was stopped for longer between claim and call (SIGSTOP, a paused machine) does not send.
 SEND_WITHIN = 5.0
-# Two calls under one lease. Others take over after it, so it must outlive whatever its owner may still send.
+# Two calls under one lease. Others take over after it, so it must outlast every call of its owner.
 LEASE_SECONDS = 2 * CALL_SECONDS + DOUBT_SECONDS + SEND_WITHIN + 10.0
-# Longer than a lease: who waits for a process that died elsewhere takes over, and has time for calls of its
-# own.
+# Longer than a lease: a process that waits for one that died on another machine can take over, and make its
+# own calls.
 WAIT_SECONDS = 2 * LEASE_SECONDS
 LONGEST_BACKOFF = 300.0
 
@@ -41,10 +41,10 @@ _DAY, _HOUR = 86400.0, 3600.0
 
 
 def refresh_time(row: Row | HeldToken) -> float:
-    """Return when to refresh a token ahead of its end.
+    """Return when to refresh a token before it expires.
 
-    Jitter, so that what was refreshed together is not refreshed together for ever. A token that is said to
-    live longer than a day is refreshed every hour: perhaps milliseconds were meant.
+    Jitter spreads tokens that were refreshed together. A token with a stated lifetime of more than a day is
+    refreshed every hour: milliseconds may have been meant.
     """
     part = random.uniform(0.1, 0.2)  # noqa: S311 - no secret
     if row.lifetime > _DAY:
@@ -53,14 +53,14 @@ def refresh_time(row: Row | HeldToken) -> float:
 
 
 def spare_until(row: Row) -> float:
-    """Return how long to use an access token, if another attempt to refresh it could end the grant."""
+    """Return until when to use an access token, if another attempt to refresh it could end the grant."""
     return row.valid_until - min(10.0, row.lifetime / 10)
 
 
 def backoff(failures: int) -> float:
-    """Return how long to wait after so many failures in a row.
+    """Return the seconds to wait after a number of failures in a row.
 
-    Jitter, so that a provider that comes back is not met by everybody at once.
+    Jitter, so that a provider that recovers does not get all calls at once.
     """
     longest = min(2.0 ** min(failures, _MOST_FAILURES), LONGEST_BACKOFF)
     return longest * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
@@ -71,7 +71,7 @@ class RefreshWait:
 
     Args:
         clock: the time of this process.
-        practice_id: whose refresh it is.
+        practice_id: the practice that is being refreshed.
     """
 
     def __init__(self, clock: Clock, practice_id: str) -> None:
@@ -86,10 +86,10 @@ class RefreshWait:
         return self._deadline.left
 
     def pause(self) -> None:
-        """Wait before the next look.
+        """Wait before the next read.
 
         Raises:
-            connector.errors.StoreLockedError: the other does not finish.
+            connector.errors.StoreLockedError: the other process does not finish.
         """
         if not self._deadline.pause(poll_delay(self._clock.monotonic() - self._began)):
             raise self.too_long()
@@ -103,5 +103,5 @@ class RefreshWait:
 
 
 def poll_delay(waited: float) -> float:
-    """Return how long to wait before looking again: a little longer each time, never in step with others."""
+    """Return the seconds to wait before the next read: a little more each time, and random."""
     return min(0.02 + waited * 0.1, 0.25) * random.uniform(0.75, 1.25)  # noqa: S311 - no secret

@@ -31,7 +31,7 @@ class Diagnosis:
     """What is wrong with a connection.
 
     Attributes:
-        practice_id: whose connection.
+        practice_id: the practice.
         found: what is wrong, in words without a full stop; "nothing is wrong" if nothing is.
         needs: what brings it back.
         connection: as it is stored, or None if there is none.

@@ -76,7 +76,7 @@ def repair(
     The tokens that are stored stay until newer ones are.
 
     Args:
-        resources: what to work with.
+        resources: settings, provider, token endpoint, store and clock.
         tokens: gives access tokens.
         practice_id: the practice; one without a connection is connected.
         options: how to get consent if it comes to that, and which account is acceptable; its `progress` is
@@ -118,8 +118,8 @@ def reconnect(
     """Revoke a connection, then connect it from the start; one that stopped in the middle goes on.
 
     Args:
-        resources: what to work with.
-        practice_id: whose connection.
+        resources: settings, provider, token endpoint, store and clock.
+        practice_id: the practice.
         options: how to get consent, and which account is acceptable.
         removal: how to remove Ormco where no endpoint does it.
 

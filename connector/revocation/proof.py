@@ -50,7 +50,7 @@ def prove(resources: Resources, practice_id: str, *slots: str) -> Proof:
     """Try to refresh with everything a practice's grants hold; store what that brings.
 
     Args:
-        resources: what to work with.
+        resources: settings, provider, token endpoint, store and clock.
         practice_id: the practice.
         slots: which of its rows; all if none is named.
 

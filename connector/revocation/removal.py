@@ -44,7 +44,7 @@ class Removal:
         method: what to report it as: "applications_page", or "by_hand".
         done: it was done already; only the proof is left.
         thorough: look at the page even where the grant is proved dead before.
-        progress: told the name of each step as it is done: "recorded", "endpoint", "endpoint_refused",
+        progress: called with the name of each step as it is done: "recorded", "endpoint", "endpoint_refused",
             "removed", "unlisted", "proved", "wiped".
     """
 
@@ -60,7 +60,7 @@ class RevocationSteps:
     """What a revocation will cut off, and what a person does for it if no endpoint does.
 
     Attributes:
-        practice_id: whose connection.
+        practice_id: the practice.
         account: its Communicate account, or None where it is not known.
         others: practices in this store that are connected to the same account.
         whole_application: whether "Ormco" as such goes from the account, and with it the access of everyone

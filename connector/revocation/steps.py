@@ -37,8 +37,8 @@ def revoke(resources: Resources, practice_id: str, removal: Removal) -> Revocati
     interrupts it the same call goes on.
 
     Args:
-        resources: what to work with.
-        practice_id: whose connection.
+        resources: settings, provider, token endpoint, store and clock.
+        practice_id: the practice.
         removal: how to remove Ormco where no endpoint does it.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Pages for people: the code page, the landing page, the practice's page and the support desk.
+"""Web pages: the code page, the landing page, the practice's page and the support desk.
 
 `redirect/` is `connector.redirect` in JavaScript, module by module; both read the same JSON tables. The
 application pages are Flask blueprints and need the extra `web`.

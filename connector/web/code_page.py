@@ -1,7 +1,7 @@
 """Build the code page and the landing page: each one self-contained HTML file.
 
-The parts are in the folders `page` (markup, style, behaviour) and `redirect` (the parser). They are put
-together as they are: nothing is compiled, and what a browser runs can be read in the file.
+The parts are in the folders `page` (markup, style, behaviour) and `redirect` (the parser). They are joined
+without compilation, so that the code a browser runs can be read in the file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["code_page", "landing_page", "parser_script"]
 
 _FOLDER = Path(__file__).parent
 _TABLES = ("characters", "mail_gateways", "pages", "refusals")
-# Each uses what is before it.
+# Each module uses only modules before it.
 _MODULES = (
     "text",
     "refusals",
@@ -38,10 +38,10 @@ _MODULES = (
 
 
 def code_page(redirect_uri: str, landing_hosts: Collection[str] = ()) -> str:
-    """Return the page that shows the code in whatever is pasted.
+    """Return the page that shows the code in a pasted text.
 
     Args:
-        redirect_uri: the registered one; its host is where the code has to come from.
+        redirect_uri: the registered redirect URI; the code has to come from its host.
         landing_hosts: further hosts on which the browser may end.
     """
     return _page("code", redirect_uri, landing_hosts)
@@ -51,14 +51,14 @@ def landing_page(redirect_uri: str, landing_hosts: Collection[str] = ()) -> str:
     """Return the page for the redirect URI itself, which shows the code in its own address.
 
     Args:
-        redirect_uri: the address at which the page is put.
-        landing_hosts: further hosts at which it may be seen.
+        redirect_uri: the address of the page.
+        landing_hosts: further hosts that may serve it.
     """
     return _page("landing", redirect_uri, landing_hosts)
 
 
 def parser_script() -> str:
-    """Return the parser alone, as a script that defines `parseRedirect`, `Refusal` and `inWords`."""
+    """Return only the parser, as a script that defines `parseRedirect`, `Refusal` and `inWords`."""
     tables = {name: table(name) for name in _TABLES}
     # The commands are for terminals; the pages have other hints.
     tables["refusals"] = {key: value for key, value in tables["refusals"].items() if key != "commands"}
@@ -78,7 +78,7 @@ def _page(page: str, redirect_uri: str, landing_hosts: Collection[str]) -> str:
         ]
     )
     style = _part("page.css")
-    # No network at all, and no script or style but these very ones.
+    # No network access, and no script or style other than these.
     policy = (
         f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
@@ -92,7 +92,7 @@ def _part(name: str) -> str:
 
 
 def _as_script(value: object) -> str:
-    """Return a value as JavaScript that cannot end the script element it stands in."""
+    """Return a value as JavaScript that cannot end its own script element."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return re.sub(r"[<\u2028\u2029]", lambda sign: f"\\u{ord(sign[0]):04x}", text)
 

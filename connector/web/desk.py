@@ -1,4 +1,4 @@
-"""The support desk: all practices, who needs help first, why, and the next step as a button."""
+"""The support desk: all practices, those that need attention first, with the reason and the next step."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def desk_pages(
 
     Args:
         connector: the library.
-        authorize: returns who sends a request and what that person may do, or None to refuse the request.
+        authorize: returns the `SupportPerson` who sends a request, or None to refuse the request.
         secret: server secret, the same on every app server; by default the application's `secret_key`.
         hosts: host names that the pages are served under; None leaves this check to the application.
-        name: of the blueprint.
+        name: the name of the blueprint.
     """
     return _Desk(connector, authorize).blueprint(name, secret, hosts)
 
@@ -144,7 +144,7 @@ class _Desk:
         return render_template("ormco/desk_cases.html", cases=cases)
 
     def _link(self, practice_id: str) -> str:
-        """Make a link that is sent to the practice; its response is pasted here or on the practice's page."""
+        """Make a link to send to the practice; its response is pasted here or on the practice's page."""
         request_ = self._connector().begin(
             practice_id, expected_account=request.form.get("expected_account", "").strip() or None
         )
@@ -223,7 +223,7 @@ class _Desk:
 
 
 def _practice_id(text: str) -> str:
-    """Return a practice id as it was typed, without the spaces around it."""
+    """Return the typed practice id, without the spaces around it."""
     practice_id = text.strip()
     if not practice_id:
         abort(400, "Name a practice.")

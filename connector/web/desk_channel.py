@@ -1,4 +1,4 @@
-"""A connection to the desk, of which other users of the machine can open any number."""
+"""A network connection to the desk; other users of the machine can open any number of them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _MOST = 64  # fewer than those at which waitress stops accepting
 
 
 class DeskChannel(HTTPChannel):  # type: ignore[misc]
-    """Gives way to others: one that is silent for longest is closed if there are too many, or in time.
+    """A connection with a time limit; if there are too many, the one that is silent for longest is closed.
 
-    Waitress counts every byte as a sign of life, so that a request which never ends would be waited for.
+    Waitress counts every byte as activity, so it would wait for a request that never ends.
     """
 
     last_activity: float
@@ -27,7 +27,7 @@ class DeskChannel(HTTPChannel):  # type: ignore[misc]
             min(idle, key=lambda channel: channel.last_activity).will_close = True
 
     def handle_read(self) -> None:
-        """Read what has come; more of the same request gives it no more time."""
+        """Read the available bytes; further bytes of the same request do not extend its time."""
         is_going_on, since = self.request is not None, self.last_activity
         super().handle_read()
         if is_going_on and self.request is not None:

@@ -58,7 +58,7 @@ class DeskList:
         }
 
     def _unconfirmed(self, connections: Collection[Connection]) -> dict[str, Account]:
-        """Return the accounts that wait for a person, by practice; one that cannot be read hides no row."""
+        """Return the accounts that wait for confirmation, by practice; an unreadable one hides no row."""
         found: dict[str, Account] = {}
         for connection in connections:
             if words.next_step(connection) is words.NextStep.CONFIRM:
@@ -68,7 +68,7 @@ class DeskList:
         return found
 
     def _summary(self) -> StoreSummary:
-        """Count all connections, unless it was done a moment ago and nothing has happened since."""
+        """Count all connections, or return a recent count if nothing has happened since."""
         last, now = self._last_event(), time.monotonic()
         counted = self._counted
         if counted is None or counted[0] != last or now - counted[1] > _COUNTED_FOR:
@@ -80,7 +80,7 @@ class DeskList:
         return last[-1].sequence if last else 0
 
     def changes(self) -> dict[str, Any]:
-        """Return the practices that changed since an event, in whichever process."""
+        """Return the practices that changed since an event, in any process."""
         after = request.args.get("after", 0, type=int)
         new = self._connector.events(after=after, limit=1000)
         return {

@@ -30,23 +30,23 @@ if TYPE_CHECKING:
 __all__ = ["DeskServer"]
 
 _THREADS = 8
-# Of these, ten are 49 bits: more than can be guessed while a desk is open, so that no guess has to be counted
-# (and nobody can use up another user's). None looks like another one.
+# Ten of these have 49 bits: too many to guess while a desk is open. So no guesses have to be counted, and
+# nobody can use up another user's guesses. No two of these characters look alike.
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
-_REQUEST_SECONDS = 5  # for a whole request, and for what a connection is kept open without one
+_REQUEST_SECONDS = 5  # for a whole request, and for a connection without one
 
 
 class DeskServer:
     """Serves the desk until it is closed; a context manager.
 
     Other users of this machine can connect to the port, and can read the arguments of the browser's process.
-    So the browser is given the path of a file that only this user can read, and the file has the link. A
-    browser that may not read the file (a snap or a flatpak has folders of its own) is opened by hand: the
-    page `open_url` asks for the word that the terminal shows. Either works once, and ends the other.
+    So the browser gets the path of a file that only this user can read, and the file contains the link. If a
+    browser may not read the file (a snap or a flatpak has folders of its own), the person opens `open_url`
+    and types the word that the terminal shows. Either works once, and invalidates the other.
 
     Args:
         connector: the library.
-        port: on 127.0.0.1; 0 for a free one.
+        port: the port on 127.0.0.1; 0 for a free one.
     """
 
     def __init__(self, connector: Connector, *, port: int = 0) -> None:
@@ -148,7 +148,7 @@ class DeskServer:
 
 
 def _typed(word: str) -> str:
-    """Return a word as it is compared: whatever its case, with or without its hyphen."""
+    """Return a word in the form in which words are compared: case and hyphens do not matter."""
     return "".join(filter(str.isalnum, word.lower()))
 
 

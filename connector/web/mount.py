@@ -14,7 +14,7 @@ __all__ = ["asgi_app", "wsgi_app"]
 
 
 def wsgi_app(blueprint: Blueprint, *, secret: bytes) -> Flask:
-    """Return a WSGI application of a blueprint, for Django, Pyramid or a dispatcher.
+    """Return a WSGI application for a blueprint, for Django, Pyramid or a dispatcher.
 
     Args:
         blueprint: `practice_pages(…)` or `desk_pages(…)`.
@@ -32,12 +32,12 @@ def wsgi_app(blueprint: Blueprint, *, secret: bytes) -> Flask:
 
 
 def asgi_app(blueprint: Blueprint, *, secret: bytes, workers: int = 8) -> WSGIMiddleware:
-    """Return an ASGI application of a blueprint, for FastAPI or Starlette: `app.mount("/3shape", …)`.
+    """Return an ASGI application for a blueprint, for FastAPI or Starlette: `app.mount("/3shape", …)`.
 
     Args:
         blueprint: `practice_pages(…)` or `desk_pages(…)`.
         secret: server secret, the same on every app server.
-        workers: threads that serve requests, at the most.
+        workers: the number of threads that serve requests, at most.
     """
     from a2wsgi import WSGIMiddleware
 

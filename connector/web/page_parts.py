@@ -39,7 +39,7 @@ def flash_error(error: ConnectorError) -> None:
 
 
 def error_page(error: ConnectorError) -> tuple[str, int]:
-    """Return the page that says what is not possible right now, with its status."""
+    """Return the page for an error of the library, with its status."""
     page = render_template(
         "ormco/error.html",
         title="Not possible right now",

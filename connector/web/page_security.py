@@ -1,4 +1,4 @@
-"""What protects the pages of a blueprint: own forms only, own origin only, a binding per session, headers."""
+"""Protect the pages of a blueprint: own forms only, own origin only, a binding per session, headers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from connector.errors import SettingError
 __all__ = ["PageSecurity", "add_headers", "refused_page"]
 
 # Not "no-referrer": browsers then send `Origin: null` with the forms of these pages too. The callback, whose
-# address contains the code, sets that for itself; `no-store` keeps it out of the browser's cache. No
+# address contains the code, sets it itself; `no-store` keeps the page out of the browser's cache. No
 # form-action: Chromium applies it to the redirects that follow a form, and the hosts of 3Shape's sign-in are
 # not ours to list.
 _HEADERS = {
@@ -32,7 +32,7 @@ _HEADERS = {
 _OWN_SITES = {None, "same-origin", "none"}
 _TWO_YEARS = 63072000
 _LARGEST_FORM = 256 * 1024  # bytes
-# The status of a refused request → its title, and the words of the link that leads on, if any does.
+# The status of a refused request → its title, and the text of the link to the next page, if there is one.
 _TITLES: dict[int | None, tuple[str, str]] = {
     401: ("Not signed in", "Try again"),
     403: ("Not allowed", ""),
@@ -45,13 +45,13 @@ class PageSecurity:
     """Protects every request of one blueprint.
 
     A random value in an HttpOnly cookie names the browser session. The form token and the binding of consent
-    requests are derived from it, from the signed-in person and from a server secret, so neither can be read
-    out of the cookie, and every app server computes the same.
+    requests are derived from it, from the signed-in person and from a server secret, so neither can be
+    derived from the cookie alone, and every app server computes the same values.
 
     Args:
-        blueprint: whose requests to protect.
+        blueprint: the blueprint to protect.
         secret: server secret, the same on every app server; by default the application's `secret_key`.
-        person: returns a stable name of who is signed in, called within a request.
+        person: called within a request; returns a stable name of the signed-in person.
         hosts: the host names (with port, if not the default one) that the pages are served under; None leaves
             this check to the application's `TRUSTED_HOSTS`.
     """
@@ -79,7 +79,7 @@ class PageSecurity:
         return self._derived("binding")
 
     def form_token(self) -> str:
-        """Return what every form of these pages sends along."""
+        """Return the token that every form of these pages sends."""
         return self._derived("form")
 
     def _derived(self, purpose: str) -> str:
@@ -105,7 +105,7 @@ class PageSecurity:
     def _cookie_name(self) -> str:
         if request.is_secure:
             return f"__Host-{self._name}"
-        # Cookies ignore ports, so that several applications on one machine need several names.
+        # Cookies ignore ports, so several applications on one machine need different names.
         return f"{self._name}-{urlsplit(request.host_url).port or 80}"
 
     def _check(self) -> None:
@@ -138,14 +138,14 @@ class PageSecurity:
 
 
 def add_headers(response: Response) -> Response:
-    """Let no other site show, read or keep a page, and nothing run on it but its own scripts."""
+    """Add headers so that no other site can frame or read a page, and only its own scripts run."""
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
     return response
 
 
 def refused_page(error: HTTPException) -> Any:
-    """Return the page that says why a request was refused, with its status."""
+    """Return the page for a refused request, with its status."""
     if error.response is not None:
         return error
     title, way = _TITLES.get(error.code, ("This did not work", "Back"))

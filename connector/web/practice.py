@@ -51,13 +51,13 @@ def practice_pages(
 
     Args:
         connector: the library.
-        practice_of: returns the practice id of whoever sends a request, or None if nobody is signed in.
+        practice_of: returns the practice id of the sender of a request, or None if nobody is signed in.
         actor_of: returns the name of the signed-in person for the audit record; by default the practice id.
         callback_url: the address of this blueprint's `connected` page, if it is registered at 3Shape as a
-            redirect URI. None: people copy the address of the page they end on, and paste it.
+            redirect URI. None: people copy the address of the last page, and paste it.
         secret: server secret, the same on every app server; by default the application's `secret_key`.
         hosts: host names that the pages are served under; None leaves this check to the application.
-        name: of the blueprint.
+        name: the name of the blueprint.
     """
     return _PracticePages(connector, practice_of, actor_of, callback_url).blueprint(name, secret, hosts)
 
@@ -138,16 +138,16 @@ class _PracticePages:
         return {"state": state, "events": [_shown(event) for event in new]}
 
     def _connected(self) -> Response:
-        """Take 3Shape's response from this request's address, and leave that address at once."""
-        # As it was sent: Werkzeug's own `url` is decoded and encoded anew.
+        """Take 3Shape's response from this request's address, then redirect, to leave that address."""
+        # The address as it was sent: Werkzeug's `url` is decoded and encoded again.
         query = request.query_string.decode("ascii", "replace")
-        return self._complete(f"?{query}")  # this address is the redirect URI, whatever the settings name
+        return self._complete(f"?{query}")  # this address is the redirect URI, whatever the settings say
 
     def _paste(self) -> Response:
         return self._complete(request.form.get("answer", "")[: _LONGEST_ANSWER + 1])
 
     def _confirm(self) -> Response:
-        """Make the account live that a person has just seen, or drop it."""
+        """Confirm or reject the account that the person has just seen."""
         practice_id, connector = self._practice(), self._connector()
         if request.form.get("answer") != "yes":
             connector.reject_account(practice_id, binding=self._security.binding())
@@ -160,7 +160,7 @@ class _PracticePages:
         return self._to_page()
 
     def _repair(self) -> Response:
-        """Repair without a person if that is possible; else ask for access again."""
+        """Repair without a person if that is possible; otherwise ask for access again."""
         try:
             repair = self._connector().repair(self._practice(), interactive=False)
         except ConsentRequiredError:
@@ -204,7 +204,7 @@ class _PracticePages:
     # --- steps
 
     def _to_consent(self, redirect_uri: str | None) -> Response:
-        # The session's own secret: nobody can slip another session's response into this one (RFC 9700 §4.7).
+        # The session's own secret: nobody can inject another session's response (RFC 9700 §4.7).
         begun = self._connector().begin(
             self._practice(), binding=self._security.binding(), redirect_uri=redirect_uri
         )
@@ -222,7 +222,7 @@ class _PracticePages:
 
     def _tell(self, error: ConnectorError) -> Any:
         if request.method == "GET" and request.endpoint and not request.endpoint.endswith(".connected"):
-            # The page that the others lead back to: it must not redirect to itself.
+            # The other pages redirect to this one, so it must not redirect to itself.
             return error_page(error)
         flash_error(error)
         return self._to_page()
@@ -232,7 +232,7 @@ class _PracticePages:
 
 
 def _hide_address(response: Response) -> Response:
-    """Tell no page that follows the callback where the browser came from: its address contains the code."""
+    """Send no referrer from the callback: its address contains the code."""
     if request.endpoint and request.endpoint.endswith(".connected"):
         response.headers["Referrer-Policy"] = "no-referrer"
     return response

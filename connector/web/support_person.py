@@ -12,30 +12,30 @@ __all__ = ["Role", "SupportPerson"]
 
 
 class Role(StrEnum):
-    """What a person at the desk may do."""
+    """A set of actions that a person at the desk may do."""
 
     VIEW = "view"  # see practices, their states and their history
     MEND = "mend"  # send links, paste responses, repair, request lab connections
-    REVOKE = "revoke"  # take access back; with MEND, reconnect
+    REVOKE = "revoke"  # revoke access; with MEND, reconnect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupportPerson:
-    """Somebody who uses the desk.
+    """A person who uses the desk.
 
     Attributes:
-        name: for the audit record.
-        roles: what the person may do.
+        name: the name in the audit record.
+        roles: the actions that the person may do.
 
     Raises:
-        connector.errors.SettingError: the roles are no collection, or the name no text.
+        connector.errors.SettingError: the roles are not a collection, or the name is not text.
     """
 
     name: str
     roles: Collection[Role] = field(default_factory=lambda: frozenset(Role))
 
     def __post_init__(self) -> None:
-        # In a text a role would be found as a part of it, as "view" is in "preview".
+        # In a string, `in` would find a role as a part of a word, such as "view" in "preview".
         if isinstance(self.roles, str) or not isinstance(self.roles, Collection) or not _is_name(self.name):
             raise SettingError(
                 "a support person has a name, and a collection of roles",
