@@ -1,1 +1,1 @@
-"""3Shape Communicate's REST API, with a connection's access token."""
+"""A client of 3Shape Communicate's REST API, with a connection's access token."""

@@ -1,4 +1,4 @@
-"""Opens what reads a practice's cases: its token, its region, and Ormco's labs as it knows them."""
+"""Make the readers of practices' cases: each has the practice's token and region, and Ormco's labs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CaseAccess"]
 
-# A practice may be given another region or lab connection while a watch goes on.
+# A practice's region or lab connection may change during a watch.
 _READER_SECONDS = 86400.0
 _MOST_READERS = 20_000
 
@@ -60,16 +60,16 @@ class CaseAccess:
         self._opened: OrderedDict[tuple[str, str | None], _Opened] = OrderedDict()
 
     def close(self) -> None:
-        """Close the connections that are kept alive; the next call opens new ones."""
+        """Close the network connections; the next call opens new ones."""
         self._transport.close()
         self._opened.clear()
 
     def reader(self, practice_id: str, region: str | None = None) -> CaseReader:
-        """Return what reads a practice's cases; it is kept for a day.
+        """Return the reader of a practice's cases; it is kept for a day.
 
         Args:
             practice_id: the practice.
-            region: where its cases are, if a person says so.
+            region: the region of its cases, if a person has named it.
 
         Raises:
             connector.errors.ConnectorError: there is no connection, or its region cannot be found out.
@@ -91,7 +91,7 @@ class CaseAccess:
         return reader
 
     def lab_reader(self, practice_id: str, region: str) -> CaseReader | None:
-        """Return what speaks as Ormco's own lab account of a region, or None if none is connected."""
+        """Return a reader for Ormco's own lab account of a region, or None if none is connected."""
         lab_id = LAB_PREFIX + region
         if lab_id == practice_id or self._resources.store.connection(lab_id) is None:
             return None
@@ -112,10 +112,10 @@ class CaseAccess:
         *,
         all_cases: bool,
     ) -> tuple[CaseReader, Case]:
-        """Return a case, if it may be read out, and what has read it.
+        """Return a case that may be read, and its reader.
 
         Raises:
-            connector.errors.CaseNotFoundError: there is none, or it is not shared with Ormco's lab.
+            connector.errors.CaseNotFoundError: the case does not exist, or is not shared with Ormco's lab.
         """
         reader = self.reader(practice_id, region)
         case = reader.get(case_id, version)
@@ -131,7 +131,7 @@ class CaseAccess:
         token = partial(self._token, connection.practice_id)
         origins = [url for url in (provider.users_url, *provider.metadata_urls.values()) if url is not None]
         api = ApiClient(token, origins=origins, clock=clock, transport=self._transport)
-        # Most cases need neither the labs' ids nor another region: then nobody asks the users API.
+        # Most cases need neither the labs' ids nor another region: then the users API is not called.
         read_user = partial(_read_user, provider, token, clock)
         stored = connection.account.region if connection.account else None
         emails = frozenset(email.casefold() for email in self._resources.config.labs.values())
@@ -152,7 +152,7 @@ def _read_user(provider: Provider, token: Token, clock: Clock) -> User | None:
 def _present_region(
     api: ApiClient, provider: Provider, read_user: Callable[[], User | None], stored: str | None
 ) -> ApiRegion:
-    """Return the region of an account as the provider has it now."""
+    """Return an account's present region at the provider."""
     me = read_user()
     return resolve_region(api, provider, (me and me.account.region) or stored)
 

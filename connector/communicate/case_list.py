@@ -1,4 +1,4 @@
-"""Lists cases, each with its status, while the list moves: none is lost and none is there twice."""
+"""List cases with their status, without a lost or repeated case while the list changes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from connector.errors import ProviderUnavailableError, SettingError
 __all__ = ["check_time", "in_utc", "list_all", "list_cases", "list_newest"]
 
 _PASSES = 4
-# So many pages without a case that was not there before: the list does not move, it does not end.
+# After this many pages without a new case, the list is not changing: it does not end.
 _STALE_PAGES = 20
-# Clocks differ, and an update may show up a moment after it was made.
+# Clocks differ, and an update may appear shortly after it was made.
 _OVERLAP = timedelta(minutes=10)
 _MOST_FAILURES = 3
 _FIRST_YEAR = 1900
@@ -37,18 +37,18 @@ def list_cases(
     A case whose earlier versions cannot be read now gets the status that its label alone says.
 
     Args:
-        reader: speaks as the account.
-        since: only cases from then on.
-        until: only cases up to then.
-        limit: how many at most; None: all, of which none is missed while the list moves.
-        all_cases: also those without Ormco's lab among their actors.
+        reader: the reader of the account's cases.
+        since: only cases from this time on.
+        until: only cases up to this time.
+        limit: how many at most; None: all, and none is missed while the list changes.
+        all_cases: also cases without Ormco's lab among their actors.
     """
     cases = list_all(reader, since, until) if limit is None else list_newest(reader, since, until)
     shared = (case for case in cases if all_cases or reader.is_shared(case))
     failed: list[ProviderUnavailableError] = []
 
     def find(case_id: str, version: int) -> Case | None:
-        if len(failed) >= _MOST_FAILURES:  # in a row: it is the server, not the cases
+        if len(failed) >= _MOST_FAILURES:  # in a row: the server fails, not the cases
             raise failed[-1]
         try:
             found = reader.find(case_id, version)
@@ -70,9 +70,9 @@ def list_cases(
 def list_newest(
     reader: CaseReader, since: datetime | None = None, until: datetime | None = None
 ) -> Iterator[Case]:
-    """Yield cases, the newest first, none twice, reading no more pages than are asked for.
+    """Yield cases, the newest first, none twice, reading only as many pages as the caller consumes.
 
-    A case that jumps up from below while the list is read is not looked for: that is what `list_all` does.
+    A case that moves up while the list is read may be missed; `list_all` does not miss it.
     """
     seen: set[str] = set()
     for page in _pages(reader, since, until):
@@ -85,11 +85,11 @@ def list_newest(
 def list_all(reader: CaseReader, since: datetime | None = None, until: datetime | None = None) -> list[Case]:
     """Return the newest version of every case, the newest first.
 
-    What moves down while the list is read is recognised, what jumps up is asked for as an update, and if
-    something has left the list, it is read again.
+    A case that moves down while the list is read is recognised, one that moves up is found as an update, and
+    if a case has left the list, the list is read again.
 
     Raises:
-        connector.errors.ProviderUnavailableError: it does not end, or has fewer cases than it counts.
+        connector.errors.ProviderUnavailableError: the list does not end, or has fewer cases than it counts.
     """
     found: dict[str, Case] = {}
     before = None
@@ -102,7 +102,7 @@ def list_all(reader: CaseReader, since: datetime | None = None, until: datetime 
         merge(found, reading.cases.values())
         jumped = reader.updated(reading.started - _OVERLAP)
         merge(found, (case for case in jumped if _within(case, since, until)))
-        # What is still there twice did not move while it was read: the list names it twice.
+        # A case that is still there twice did not move during the read: the list contains it twice.
         twice = reading.whole and not reading.repeats and reading.cases.keys() == before
         if not reading.shrunk and (twice or len(found) >= reading.expected):
             break
@@ -114,7 +114,7 @@ def list_all(reader: CaseReader, since: datetime | None = None, until: datetime 
 
 
 def check_time(time: datetime | None, now: datetime, what: str) -> datetime | None:
-    """Return a time in UTC; one without a zone is taken for UTC.
+    """Return a time in UTC; one without a zone is taken as UTC.
 
     Raises:
         connector.errors.SettingError: it is in the future, or before 1900.
@@ -132,7 +132,7 @@ def check_time(time: datetime | None, now: datetime, what: str) -> datetime | No
 
 
 def in_utc(time: datetime | None, what: str) -> datetime | None:
-    """Return a time in UTC; one without a zone is taken for UTC.
+    """Return a time in UTC; one without a zone is taken as UTC.
 
     Raises:
         connector.errors.SettingError: in UTC it is before the year 1 or after the year 9999.
@@ -153,7 +153,7 @@ def _pages(reader: CaseReader, since: datetime | None, until: datetime | None) -
         read += page.size
         number += 1
         yield page
-        # A count of fewer cases than are on the page itself is wrong.
+        # A count that is less than the number of cases on the page itself is wrong.
         if page.size == 0 or (page.count is not None and read >= page.count >= page.size):
             return
         new = {case.id for case in page.cases} - seen
@@ -163,7 +163,7 @@ def _pages(reader: CaseReader, since: datetime | None, until: datetime | None) -
 
 
 class _Reading:
-    """One pass over all pages, and what moved meanwhile."""
+    """One pass over all pages, with the cases that moved meanwhile."""
 
     def __init__(self) -> None:
         self.cases: dict[str, Case] = {}
@@ -184,22 +184,22 @@ class _Reading:
 
     @property
     def expected(self) -> int:
-        """How many cases there are at least, by the list's own count."""
+        """The number of cases at least, by the list's own count."""
         return max(self._counts[-1] - self._unreadable, 0) if self._counts else 0
 
     @property
     def steady(self) -> bool:
-        """Whether nothing was there twice and the count stayed, and was right."""
+        """Whether no case appeared twice, and the count did not change and was right."""
         return self.whole and len(self.cases) + self._unreadable == self._read
 
     @property
     def whole(self) -> bool:
-        """Whether the count stayed, and as many entries were read."""
+        """Whether the count did not change, and as many entries were read."""
         return not self._counts or set(self._counts) == {self._read}
 
     @property
     def shrunk(self) -> bool:
-        """Whether the list got shorter, so that something may have slipped to a page already read."""
+        """Whether the list got shorter, so that a case may have moved to a page already read."""
         return any(later < earlier for earlier, later in pairwise(self._counts))
 
 

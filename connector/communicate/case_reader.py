@@ -1,4 +1,4 @@
-"""Reads the cases of one account: one case, its versions, the list, and what was updated."""
+"""Read the cases of one account: one case, its versions, the list, and updated cases."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Labs:
     _ids: Collection[str] | None = None
 
     def take_part_in(self, case: Case) -> bool:
-        """Return whether one of them is an actor of a case or sent it."""
+        """Return whether one of the labs is an actor of a case or sent it."""
         if case.involves((), self.emails):
             return True
         ids = {actor.id.casefold() for actor in case.actors}
         if all(actor.email for actor in case.actors) and (case.creator_id or "").casefold() in ids | {""}:
-            return False  # every party has an address, and none is a lab's: nobody has to be asked
+            return False  # every party has an address, and none is a lab's: the users API need not be called
         if self._ids is None:
             self._ids = self.find_ids()
         return case.involves(self._ids, ())
@@ -51,8 +51,8 @@ class CasePage:
     """A page of the list of cases.
 
     Attributes:
-        size: how many entries it has, readable or not.
-        count: how many the whole list has, by its own count, or None.
+        size: the number of entries on it, readable or not.
+        count: the number of entries in the whole list, by its own count, or None.
     """
 
     cases: list[Case]
@@ -61,18 +61,18 @@ class CasePage:
 
 
 class CaseReader:
-    """The metadata API's cases, in one account's region.
+    """Reads the metadata API's cases in one account's region.
 
     Args:
-        api: speaks as the account.
-        region: where its cases are.
+        api: the account's API client.
+        region: the region of its cases.
         labs: Ormco's labs.
         resolve: finds the account's present region. A wrong region answers like an empty one, so this is
-            called, at most once a day, when nothing was found; None if a person has named the region.
+            called, at most once a day, if nothing was found; None if a person has named the region.
 
     Attributes:
-        region: where its cases are.
-        is_shared: tells whether Ormco's lab takes part in a case.
+        region: the region of its cases.
+        is_shared: returns whether Ormco's lab takes part in a case.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class CaseReader:
         self._confirm_at = float("-inf")
 
     def now(self) -> datetime:
-        """Return the present time: the provider's as of its last answer, unless that is ahead of ours."""
+        """Return the present time: the provider's, by its last response, unless that is ahead of ours."""
         ours = self.api.clock.utc_now()
         return min(self.api.server_time or ours, ours)
 
@@ -93,7 +93,7 @@ class CaseReader:
         """Return the newest version of a case, or the one with this number.
 
         Raises:
-            connector.errors.CaseNotFoundError: there is none, or this account may not see it.
+            connector.errors.CaseNotFoundError: the case does not exist, or this account may not see it.
         """
         if not is_case_id(case_id):
             raise CaseNotFoundError(
@@ -112,7 +112,7 @@ class CaseReader:
         return case
 
     def find(self, case_id: str, version: int) -> Case | None:
-        """Return one version of a case, or None if there is none or this account may not see it."""
+        """Return one version of a case, or None if it does not exist or this account may not see it."""
         try:
             return self.get(case_id, version)
         except CaseNotFoundError:
@@ -163,14 +163,14 @@ class CaseReader:
         return self.api.get(self.region.api_url + path, params, refusal=refusal)
 
     def unexpected(self, what: str = "something that is not a case") -> ProviderUnavailableError:
-        """Return the error for an answer that nobody can use."""
+        """Return the error for a response that cannot be used."""
         return unexpected_response(self.region.api_url, what)
 
 
 def refusal(response: requests.Response, clock: Clock) -> ConnectorError:
-    """Return the error for an answer of the metadata API that is no success, and close the answer.
+    """Return the error for a response of the metadata API that is no success, and close the response.
 
-    Refusals are told apart by what they say: missing and forbidden are both 400.
+    Refusals are distinguished by their text: missing and forbidden are both 400.
     """
     status, text = response.status_code, read_refusal(response).lower()
     if status in (400, 403, 404):
@@ -193,7 +193,7 @@ def refusal(response: requests.Response, clock: Clock) -> ConnectorError:
 
 
 def merge(found: dict[str, Case], cases: Iterable[Case]) -> None:
-    """Add cases to those that were found, keeping the newest version of each."""
+    """Add cases to those found already, keeping the newest version of each."""
     for case in cases:
         known = found.get(case.id)
         if known is None or known.version <= case.version:
@@ -201,5 +201,5 @@ def merge(found: dict[str, Case], cases: Iterable[Case]) -> None:
 
 
 def age_key(case: Case) -> tuple[datetime, str]:
-    """Return what cases are sorted by: when they were last changed."""
+    """Return the sort key of cases: the time of their last change."""
     return case.at or _OLDEST, case.id

@@ -1,4 +1,4 @@
-"""The cases of connected practices: read, followed and downloaded with each practice's own token."""
+"""Read, watch and download the cases of connected practices, with each practice's own token."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ __all__ = ["Cases"]
 class Cases:
     """Reads the cases that practices share with Ormco's lab; thread-safe.
 
-    Only cases with Ormco's lab among their actors are read out, unless `all_cases` asks for the others.
+    Only cases with Ormco's lab among their actors are returned, unless `all_cases` is set.
 
     Args:
         resources: settings, provider, token endpoint, store and clock.
         token: called as `token(practice_id, rejected)`, returns an access token.
-        scope: what a library call is known by to observers and in the audit record.
+        scope: returns the scope of a library call, for observers and the audit record.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Cases:
         self._access = CaseAccess(resources, token)
 
     def close(self) -> None:
-        """Close the connections that are kept alive."""
+        """Close the network connections."""
         self._access.close()
 
     @operation("cases.list")
@@ -66,12 +66,12 @@ class Cases:
         """Return a practice's cases, the newest first, with their status.
 
         Args:
-            practice_id: whose connection to use.
-            since: only cases from then on.
-            until: only cases up to then.
-            limit: how many at most; None: all, of which none is missed while the list moves.
-            all_cases: also those without Ormco's lab among their actors.
-            region: where the cases are, if that cannot be found out.
+            practice_id: the practice whose connection is used.
+            since: only cases from this time on.
+            until: only cases up to this time.
+            limit: how many at most; None: all, and none is missed while the list changes.
+            all_cases: also cases without Ormco's lab among their actors.
+            region: the region of the cases, if it cannot be found out.
 
         Raises:
             connector.errors.SettingError: a time is not usable, or the region cannot be found out.
@@ -97,7 +97,7 @@ class Cases:
         """Return one case: its newest version, or the one with this number.
 
         Raises:
-            connector.errors.CaseNotFoundError: there is none, or it is not shared with Ormco's lab.
+            connector.errors.CaseNotFoundError: the case does not exist, or is not shared with Ormco's lab.
         """
         return self._access.case(practice_id, case_id, region, version, all_cases=all_cases)[1]
 
@@ -113,7 +113,7 @@ class Cases:
     def history(
         self, practice_id: str, case_id: str, *, all_cases: bool = False, region: str | None = None
     ) -> Sequence[CaseEvent]:
-        """Return what was done to a case and by whom, the oldest first; raises as `get`."""
+        """Return the events of a case, with who did what, the oldest first; raises as `get`."""
         return self.show(practice_id, case_id, all_cases=all_cases, region=region)[1]
 
     @operation("cases.show")
@@ -136,29 +136,29 @@ class Cases:
         on_problem: Problem = lambda practice_id, error: None,
         on_lag: Lag = lambda seconds: None,
     ) -> WatchReport:
-        """Deliver what happens to cases: each event at least once, those of a case in order.
+        """Deliver the events of cases: each event at least once, and those of a case in order.
 
         Any number of processes share a watch of one name on one store. One that is killed and started again,
-        on any machine, goes on where it was. It returns when `stop` is set, when the plan says once, or when
-        no practice is left that it could follow.
+        on any machine, goes on where it was. It returns when `stop` is set, after one pass if the plan says
+        `once`, or when no practice is left that it can follow.
 
         Args:
-            practice_ids: whom to follow; None: every connected practice, new ones as they come.
+            practice_ids: the practices to follow; None: every connected practice, including new ones.
             handler: called with each event, from several threads, but with one event of a practice at a
-                time. If it raises, it gets the event again; `event.id` tells what it has had before.
-            plan: how to go about it.
-            stop: ends the watch from elsewhere.
-            on_problem: called with a practice and what is wrong with it when that changes; with None when it
-                is right again. One practice's trouble does not stop the others, nor one case's.
-            on_lag: called with the seconds that really lie between two looks when that becomes far more than
-                planned: more workers or more processes are needed.
+                time. If it raises, the event is delivered again; `event.id` identifies a repeated delivery.
+            plan: where to begin, how often to poll, and how many practices at a time.
+            stop: set it to end the watch.
+            on_problem: called with a practice and its error when that changes; with None when it is over. A
+                problem of one practice or one case does not stop the others.
+            on_lag: called with the actual seconds between two polls if they become far more than planned:
+                more workers or more processes are needed.
 
         Example:
             >>> report = connector.cases.watch(["practice-42"], print, plan=WatchPlan(once=True))
 
         Raises:
             connector.errors.SettingError: the plan begins in the future.
-            connector.errors.ConnectorError: the store failed, or no practice that was named can be followed.
+            connector.errors.ConnectorError: the store failed, or none of the named practices can be followed.
         """
         from connector.communicate.watch import PracticeWatch
         from connector.communicate.watch_plan import WatchPlan
@@ -194,7 +194,7 @@ class Cases:
         return report
 
     def reset_watch(self, name: str = "default", *, practice_ids: Iterable[str] | None = None) -> None:
-        """Forget how far a watch has come, with some practices or with all: its next look begins anew."""
+        """Forget the position of a watch, for some practices or for all: its next poll begins anew."""
         self._resources.store.watches.reset(name, _named(practice_ids))
 
     def download(
@@ -209,26 +209,26 @@ class Cases:
         region: str | None = None,
         progress: Progress = lambda file, done, size: None,
     ) -> Iterator[Download]:
-        """Download a case's files, yielding each when it is there, or why it could not be fetched.
+        """Download a case's files; yield the result of each: its path, or why it could not be fetched.
 
-        A file that an earlier attempt left unfinished is finished if the server vouches that it is the same;
-        what is in the folder already is not fetched again.
+        A file that an earlier attempt left unfinished is resumed if the server confirms that it is the same;
+        a file that is in the folder already is not fetched again.
 
         Args:
-            practice_id: whose connection to use; STL files are asked for as the lab's own account, the
-                connection `lab:REGION`, if there is one.
+            practice_id: the practice; STL files are requested as the lab's own account, the connection
+                `lab:REGION`, if there is one.
             case_id: the case.
             target: a folder, made if missing; a binary file object, or any object with `write(bytes)`, for a
                 single file; or a function that is called with each file and returns such an object.
-            kinds: of "scan", "design", "attachment".
-            version: which version of the case; None: the newest.
+            kinds: the kinds of files: "scan", "design", "attachment".
+            version: the version of the case; None: the newest.
             all_cases: also if Ormco's lab is not among its actors.
-            region: where it is, if that cannot be found out.
-            progress: called with the file, the bytes that are there, and the bytes it has or None.
+            region: the region of the case, if it cannot be found out.
+            progress: called with the file, the bytes that have arrived, and its size in bytes or None.
 
         Raises:
             connector.errors.CaseNotFoundError: there is no such case.
-            connector.errors.SettingError: the target is no folder and no file that can be written.
+            connector.errors.SettingError: the target is neither a usable folder nor a writable file.
         """
         from connector.communicate.download import Downloader, files_of
 

@@ -1,4 +1,4 @@
-"""The client of the users and metadata APIs, which speaks as one account; and what their answers mean."""
+"""The client of the users and metadata APIs for one account, and the meaning of their responses."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ Token = Callable[[str | None], str]
 
 
 def origin(url: str) -> str:
-    """Return scheme, host and port of a URL, in one spelling."""
+    """Return scheme, host and port of a URL, normalized."""
     parts = urlsplit(url.lower())
     port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
     return f"{parts.scheme}://{parts.hostname}:{port}"
 
 
 class ApiClient:
-    """Asks the users API or a region's metadata API as one account; follows no redirect.
+    """Calls the users API or a region's metadata API as one account; follows no redirect.
 
     Args:
         token: the account's token.
-        origins: the only origins that are sent the token.
+        origins: the only origins that get the token.
         clock: the time.
         transport: may be shared by many accounts.
     """
@@ -78,7 +78,7 @@ class ApiClient:
         headers: Mapping[str, str] | None = None,
         stream: bool = False,
     ) -> requests.Response:
-        """Return the answer to a request, whatever its status.
+        """Send a request and return the response, whatever its status.
 
         A token that is refused is refreshed once, and the request is sent again: after a 401, which says that
         nothing was done, and after a 500 to a GET.
@@ -91,7 +91,7 @@ class ApiClient:
             stream: leave the body unread; the caller closes the answer.
 
         Raises:
-            connector.errors.ProviderUnavailableError: no answer came.
+            connector.errors.ProviderUnavailableError: no response arrived.
             connector.errors.GrantError: there is no valid token, and none can be obtained.
         """
         options = {"params": params, "headers": dict(headers or {}), "stream": stream}
@@ -112,15 +112,15 @@ class ApiClient:
         *,
         refusal: Callable[[requests.Response, Clock], ConnectorError] | None = None,
     ) -> Any:
-        """Return the JSON that an address answers with.
+        """Send a GET request and return the JSON of the response.
 
         Args:
             url: the address.
             params: its query.
-            refusal: returns the error for an answer whose status is not 200.
+            refusal: returns the error for a response whose status is not 200.
 
         Raises:
-            connector.errors.ConnectorError: as `send` does; or the status is not 200, or it is no JSON.
+            connector.errors.ConnectorError: as `send` does; or the status is not 200, or there is no JSON.
         """
         response = self.send("GET", url, params)
         if response.status_code != 200:
@@ -133,8 +133,8 @@ class ApiClient:
     def _renewed(self, rejected: Secret) -> Secret | None:
         """Return another token than the rejected one, or None if there is none now.
 
-        The metadata API was seen to answer 500 to a token that has ended, so a 500 counts as a rejection. A
-        token that was just renewed is not renewed again for that: then it is the API's own fault.
+        The metadata API was seen to answer 500 to an expired token, so a 500 counts as a rejection. A token
+        that was just refreshed is not refreshed again for that: then the API itself fails.
         """
         try:
             fresh = Secret(self._token(rejected.reveal()))
@@ -143,12 +143,12 @@ class ApiClient:
         return fresh if fresh.reveal() != rejected.reveal() else None
 
     def stream_unauthorized(self, url: str, *, headers: Mapping[str, str]) -> requests.Response:
-        """Return the streamed answer of an address that is sent no token."""
+        """Send a GET request without a token; return the streamed response."""
         return call(self._session, "GET", url, headers=dict(headers), stream=True)
 
 
 class _OriginAuth(BearerAuth):
-    """A bearer token that is refused to any other origin, as the address looks when it is sent."""
+    """A bearer token for the allowed origins only, checked by the address as it is sent."""
 
     def __init__(self, token: Secret, origins: Collection[str]) -> None:
         super().__init__(token)
@@ -162,7 +162,7 @@ class _OriginAuth(BearerAuth):
 
 
 def read_refusal(response: requests.Response) -> str:
-    """Return the sentence of a refusal, or "", and close it; it may name a person, so it is never logged."""
+    """Return the text of a refusal, or "", and close it; it may name a person, so it is never logged."""
     try:
         body = next(response.iter_content(_LONGEST_SENTENCE), b"")
     except RequestException:
@@ -180,7 +180,7 @@ def read_refusal(response: requests.Response) -> str:
 
 
 def unexpected_response(url: str, what: str, *, wait: float | None = None) -> ProviderUnavailableError:
-    """Return the error for an answer that nobody can use."""
+    """Return the error for a response that cannot be used."""
     return ProviderUnavailableError(
         f"{urlsplit(url).netloc} answered with {what}",
         hint="Try again in a few minutes; if it stays so, check the provider's addresses and any proxy.",

@@ -1,4 +1,4 @@
-"""Downloads of a case's files into a folder or to a caller: each whole, none over another."""
+"""Download a case's files to a folder or to a caller: each complete, and none over another."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ _FILE_KEY = re.compile(r"[A-Za-z0-9-]{1,100}")
 
 
 class Writable(Protocol):
-    """What a file can be written to."""
+    """An object that a file can be written to."""
 
     def write(self, data: bytes, /) -> object:
-        """Take some bytes."""
+        """Write some bytes."""
 
 
 # A folder; what returns the place for each file's bytes; or the place itself, for a single file.
@@ -49,14 +49,14 @@ Target = str | os.PathLike[str] | Callable[[CaseFile], Writable] | Writable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Download:
-    """What became of one file.
+    """The result of the download of one file.
 
     Attributes:
         file: the file.
-        path: where it is now; None if it was written elsewhere, or not fetched. Its name may name the
+        path: its path; None if it was written to a caller's object, or not fetched. The name may name the
             patient.
-        size: bytes.
-        verified: whether the provider states its SHA-1, and it is right.
+        size: its size in bytes.
+        verified: whether the provider states its SHA-1, and it matches.
         error: why it was not fetched, or None.
     """
 
@@ -71,10 +71,10 @@ class Downloader:
     """Downloads files of one case.
 
     Args:
-        reader: speaks as the practice.
-        lab: returns what speaks as Ormco's own lab account of the region, or None if none is connected.
+        reader: the practice's reader.
+        lab: returns the reader of Ormco's own lab account of the region, or None if none is connected.
         hosts: further hosts that a redirect may lead to.
-        progress: told how far it is.
+        progress: called with the file, the bytes that have arrived, and its size in bytes or None.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Downloader:
             except ConnectorError as error:
                 download = Download(file=file, error=error)
             except OSError as error:
-                # Also a full disk: what was saved before is kept, and a smaller file may fit.
+                # Also a full disk: earlier files are kept, and a smaller file may fit.
                 where = place if isinstance(place, Path) else "the target"
                 download = Download(file=file, error=_unwritable(where, error))
             taken += [download.path.name] if download.path else []
@@ -126,7 +126,7 @@ class Downloader:
         with open_part(folder, unfinished, keep=file.sha1 is not None) as part:
             transfer = self._transfer(case, file, part.file)
             part.flush()
-            # Known again by its content; or another process was faster.
+            # Recognised by its content; or another process was faster.
             present = _present(folder, file, transfer.sha1, taken)
             path = present or publish(part, folder, name, taken)
         drop_parts(folder, unfinished, is_whole=True)
@@ -134,7 +134,7 @@ class Downloader:
         return Download(file=file, path=path, size=transfer.size, verified=file.sha1 is not None)
 
     def _hand_over(self, case: Case, file: CaseFile, place: Callable[[CaseFile], Writable]) -> Download:
-        """Write a file to a place of the caller's; nothing is written before it is whole and verified."""
+        """Write a file to the caller's object; nothing is written before it is complete and verified."""
         with tempfile.TemporaryFile() as whole:
             transfer = self._transfer(case, file, whole)
             whole.seek(0)
@@ -144,7 +144,7 @@ class Downloader:
         return Download(file=file, size=transfer.size, verified=file.sha1 is not None)
 
     def _transfer(self, case: Case, file: CaseFile, out: BinaryIO) -> Transfer:
-        """Ask as the practice, and as the lab's own account for what only that is given."""
+        """Fetch a file as the practice, or as the lab's own account if only that may have it."""
         transfer = Transfer(out, file, hosts=self._hosts, progress=self._progress)
         lab = self._lab() if file.file_type == "stl" else None
         if lab is None:
@@ -172,7 +172,7 @@ class Downloader:
         return transfer
 
     def _address(self, reader: CaseReader, case: Case, file: CaseFile) -> str:
-        """Return where a file is; a host that is not the provider's own is never asked."""
+        """Return the address of a file; a host that is not the provider's own is refused."""
         base = reader.region.api_url
         named = own_address(file.href, base, reader.api.origins)
         if named is not None:
@@ -189,7 +189,7 @@ def files_of(case: Case, kinds: Collection[str]) -> list[CaseFile]:
     """Return a case's files of some kinds.
 
     Raises:
-        connector.errors.SettingError: there is no such kind.
+        connector.errors.SettingError: a kind does not exist.
     """
     if unknown := {*kinds} - {*KINDS}:
         raise SettingError(
@@ -218,7 +218,7 @@ def _checked(target: Target, count: int) -> Path | Callable[[CaseFile], Writable
 
 
 def _present(folder: Path, file: CaseFile, sha1: str, taken: Collection[str]) -> Path | None:
-    """Return the file if a download has put it into the folder, whole."""
+    """Return the path of the file if an earlier download has put it complete into the folder."""
     paths = (path for path in forms_of(name_of(file), folder) if path.name not in taken)
     return next((path for path in paths if _own_sha1(path) == sha1), None)
 
@@ -226,7 +226,7 @@ def _present(folder: Path, file: CaseFile, sha1: str, taken: Collection[str]) ->
 def _own_sha1(path: Path) -> str | None:
     """Return a file's SHA-1; None if others can change the file, by whatever name, after it was checked."""
     with suppress(OSError), os.fdopen(open_own_file(path, closed=False), "rb") as content:
-        # By the provider's choice; it is there against damage, not against an attacker.
+        # The provider's choice; it protects against damage, not against an attacker.
         return hashlib.file_digest(content, lambda: hashlib.sha1(usedforsecurity=False)).hexdigest()
     return None
 

@@ -1,6 +1,6 @@
-"""A folder for downloads: names that are safe on every system, and files that get theirs once they are whole.
+"""A folder for downloads: file names that are safe on every system, and given only to complete files.
 
-A part file that an earlier attempt left is gone on with only if it is this user's own, has one name, and no
+A part file of an earlier attempt is resumed only if it belongs to this user, has one name, and no
 other process has it open. Otherwise another part file is made beside it.
 """
 
@@ -43,7 +43,7 @@ _DEVICES = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²�
 
 
 def name_of(file: CaseFile) -> str:
-    """Return the name to give a file: its own, made safe, or one made of what it is."""
+    """Return the name for a file: its own, made safe, or one made from its kind and part."""
     ending = f".{file.file_type}" if file.file_type else ""
     if file.name:
         return safe_name(file.name)
@@ -52,7 +52,7 @@ def name_of(file: CaseFile) -> str:
 
 
 def safe_name(name: str) -> str:
-    r"""Return the last part of a name, without what any file system or terminal takes amiss.
+    r"""Return the last part of a name, without characters that a file system or terminal cannot take.
 
     Examples:
         >>> safe_name("../../etc/passwd"), safe_name("C:\\aux.txt"), safe_name("a\x00b?.stl. ")
@@ -72,7 +72,7 @@ def safe_name(name: str) -> str:
 
 
 def numbered(name: str, taken: Collection[str]) -> str:
-    """Return a name that is none of those taken, by adding a number before its ending."""
+    """Return a name that is not taken, by adding a number before its ending."""
     present = {same_name(other) for other in taken}
     stem, ending = _split(name)
     number, candidate = 2, name
@@ -83,19 +83,19 @@ def numbered(name: str, taken: Collection[str]) -> str:
 
 
 def forms_of(name: str, folder: Path) -> list[Path]:
-    """Return what a folder has under a name, or under the name with a number added."""
+    """Return the files of a folder with a name, or with the name and a number."""
     stem, ending = map(same_name, _split(name))
     form = re.compile(rf"{re.escape(stem)}(?: \(\d+\))?{re.escape(ending)}")
     return sorted(folder / entry for entry in os.listdir(folder) if form.fullmatch(same_name(entry)))
 
 
 def same_name(name: str) -> str:
-    """Return what is equal for names that some file system holds for one."""
+    """Return a key that is equal for names that some file system treats as the same."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFKC", name).casefold())
 
 
 def _cut(name: str) -> str:
-    """Shorten a name to what file systems take, keeping its ending."""
+    """Shorten a name to the length that file systems take, keeping its ending."""
     stem, ending = _split(name)
     room = _LONGEST - len(ending.encode())
     return stem.encode()[:room].decode("utf-8", "ignore").rstrip(". ") + ending
@@ -120,13 +120,13 @@ _NO_LINKS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartFile:
-    """An unfinished download that this process alone has."""
+    """An unfinished download that only this process has open."""
 
     path: Path
     file: BinaryIO
 
     def flush(self) -> None:
-        """Put everything that was written on the disk."""
+        """Flush everything that was written to the disk."""
         self.file.flush()
         os.fsync(self.file.fileno())
 
@@ -136,8 +136,8 @@ def open_part(folder: Path, name: str, *, keep: bool) -> Iterator[PartFile]:
     """Open an unfinished download, and close it in the end.
 
     Args:
-        folder: where it is.
-        name: what it is called, without ".part".
+        folder: its folder.
+        name: its name without ".part".
         keep: leave it for a later attempt if this one fails.
     """
     path, file = _open(folder, name)
@@ -153,9 +153,9 @@ def open_part(folder: Path, name: str, *, keep: bool) -> Iterator[PartFile]:
 
 
 def drop_parts(folder: Path, name: str, *, is_whole: bool = False) -> None:
-    """Remove unfinished downloads that nobody needs: all that no process is at, once the file is whole.
+    """Remove unfinished downloads that no process has open, once the file is complete.
 
-    A part that has the file's own name besides goes in any case: its process was killed in between.
+    A part that also has the file's final name is removed in any case: its process was killed in between.
     """
     for path in folder.glob(f"{glob.escape(name)}*.part"):
         with suppress(OSError):
@@ -165,7 +165,7 @@ def drop_parts(folder: Path, name: str, *, is_whole: bool = False) -> None:
 
 
 def publish(part: PartFile, folder: Path, name: str, taken: Collection[str]) -> Path:
-    """Give a whole file its name, or the next free one; no file of that name is ever replaced."""
+    """Give a complete file its name, or the next free one; an existing file is never replaced."""
     names = [*taken]
     while True:
         path = folder / numbered(name, [*names, *os.listdir(folder)])
@@ -178,7 +178,7 @@ def publish(part: PartFile, folder: Path, name: str, taken: Collection[str]) -> 
 
 
 def sync_folder(folder: Path) -> None:
-    """Put the folder's names on the disk."""
+    """Flush the folder's entries to the disk."""
     with suppress(OSError):  # Windows opens no folders
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -188,7 +188,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _open(folder: Path, name: str) -> tuple[Path, BinaryIO]:
-    """Open the first part file of this name that this process can have alone."""
+    """Open the first part file of this name that no other process has."""
     for number in count(1):
         path = folder / (f"{name}.part" if number == 1 else f"{name}.{number}.part")
         is_new = True
@@ -199,7 +199,7 @@ def _open(folder: Path, name: str) -> tuple[Path, BinaryIO]:
                 raise
             try:
                 handle, is_new = open_own_file(path, write=True), False
-            except OSError:  # planted by somebody, or gone by now: it is left alone
+            except OSError:  # made by somebody else, or gone by now: ignore it
                 continue
         if _is_alone(handle, path, is_new=is_new):
             return path, os.fdopen(handle, "r+b")
@@ -215,18 +215,18 @@ def _is_alone(handle: int, path: Path, *, is_new: bool) -> bool:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # no locks on this disk: only what was made just now is surely nobody else's
+    except OSError:  # no locks on this disk: only a new file is certainly not in use
         return is_new
     with suppress(OSError):
-        # Its last owner may have finished it, and taken its name away, since it was opened.
+        # Its last owner may have finished it, and removed its name, since it was opened.
         return os.path.samestat(os.fstat(handle), os.lstat(path))
     return False
 
 
 def _is_left(path: Path) -> bool:
-    """Return whether no process is at a part file, as far as can be seen."""
+    """Return whether no process has a part file open, as far as can be seen."""
     if fcntl is None:
-        return True  # removing it fails while a process is
+        return True  # removing it fails while a process has it open
     with os.fdopen(open_own_file(path, write=True), "rb") as part:
         return _is_alone(part.fileno(), path, is_new=False)
 

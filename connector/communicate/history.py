@@ -1,4 +1,4 @@
-"""The history of a case: its versions, read as who did what."""
+"""The history of a case: its versions, interpreted as events with their actors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = [
     "versions_of",
 ]
 
-# More versions than this between two looks are not read one by one.
+# More versions than this between two polls are not read one by one.
 _MOST_VERSIONS = 100
 _FIRST = 1
 _LONGEST_WORD = 60
@@ -45,21 +45,21 @@ FindVersion = Callable[[str, int], Case | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseEvent:
-    """One thing that somebody did to a case; holds nothing about the patient.
+    """One event of a case; it contains nothing about the patient.
 
     Attributes:
         id: the same whenever this event is delivered, so that a second delivery is recognised.
         practice_id: the practice through whose connection it was seen.
-        region: the region it was read in.
+        region: the region in which it was read.
         case_id: the case.
-        case_version: the version of the case that it made; 0 if the provider numbers none.
+        case_version: the version of the case that the event made; 0 if the provider states no number.
         event: a step's event of `status.STEPS`, "updated" or "status_changed".
         actor: who did it, "clinic" or "lab", or None if the history does not say.
         step: the step's number in the article, or None.
         label: the portal's label after it, `previous_label` before it.
         state, state_flag: as the provider wrote them.
         status: the case's status after it.
-        at: when, or None if the provider does not say.
+        at: its time, or None if the provider does not state it.
     """
 
     id: str
@@ -79,7 +79,7 @@ class CaseEvent:
 
     @property
     def next(self) -> Next:
-        """What each side can do now."""
+        """The possible next actions of each side."""
         return NEXT[self.status]
 
 
@@ -89,9 +89,9 @@ class CaseSummary:
 
     Attributes:
         case: its newest version.
-        status: finer than its label.
-        region: the region it was read in.
-        problem: why its earlier versions could not be read, so that its label alone decided; or None.
+        status: its status, which is finer than its label.
+        region: the region in which it was read.
+        problem: why its earlier versions could not be read, so that only its label decided; or None.
     """
 
     case: Case
@@ -101,13 +101,13 @@ class CaseSummary:
 
     @property
     def next(self) -> Next:
-        """What each side can do now."""
+        """The possible next actions of each side."""
         return NEXT[self.status]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """The connection through which a case is seen, and its region."""
+    """The connection through which a case is read, and its region."""
 
     practice_id: str
     region: str
@@ -115,7 +115,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenEvent:
-    """An event, the version that the next one is compared with, and a digest of all that it had."""
+    """An event, the version to compare the next one with, and a digest of that version's content."""
 
     event: CaseEvent
     snapshot: Snapshot
@@ -123,7 +123,7 @@ class SeenEvent:
 
 
 def snapshot_of(case: Case) -> Snapshot:
-    """Return what matters of a case for its status, in words fit for the store and for a terminal."""
+    """Return the parts of a case that decide its status, in a form safe for the store and a terminal."""
     return Snapshot(
         version=case.version,
         state=case.state and shown(case.state, _LONGEST_WORD),
@@ -156,17 +156,17 @@ def events_between(
     source: Source,
     since: datetime | None = None,
 ) -> Iterator[SeenEvent]:
-    """Yield what happened to a case up to its newest version, the oldest first.
+    """Yield the events of a case up to its newest version, the oldest first.
 
     Versions after a known one are read one at a time, so that each event can be delivered before the next
-    version is asked for.
+    version is read.
 
     Args:
         before: the last version that is known, or None for a case that was never seen.
         newest: its newest version.
         find: returns one version of a case, or None if it cannot be read.
-        source: the connection through which it is seen.
-        since: of a case that was never seen, only what happened from then on; None: all.
+        source: the connection through which it is read.
+        since: for a case that was never seen, only events from this time on; None: all.
     """
     versions: Iterable[Case]
     if before is not None:
@@ -178,7 +178,7 @@ def events_between(
     everything = before is not None or since is None
     for case in versions:
         change = _change(before, case)
-        # A server that does not say when had a reason to name the newest version.
+        # If the server states no time, the newest version counts as new: the server had a reason to list it.
         if everything or (_is_since(case, since) if case.updated else case is newest):
             event = _event(before, case, change, source)
             yield SeenEvent(event=event, snapshot=change.after, content=case.content)
@@ -191,7 +191,7 @@ def versions_of(newest: Case, find: FindVersion) -> list[Case]:
 
 
 def _back(newest: Case, find: FindVersion, enough: Callable[[Case], bool]) -> list[Case]:
-    """Return a case's versions up to the newest, from the first, or from the last that is enough."""
+    """Return a case's versions up to the newest, from the first, or from the last sufficient one."""
     versions = [newest]
     for number in range(newest.version - 1, max(newest.version - _MOST_VERSIONS, 0) - 1, -1):
         oldest = versions[-1]
@@ -204,7 +204,7 @@ def _back(newest: Case, find: FindVersion, enough: Callable[[Case], bool]) -> li
 
 def _change(before: Snapshot | None, case: Case) -> Change:
     expected = before.version + 1 if before else _FIRST
-    # Versions without a number: nobody can say what was between them.
+    # Versions without a number: it is not known what was between them.
     return read_change(before, snapshot_of(case), gap=case.version > expected or case.version < _FIRST)
 
 
@@ -213,7 +213,7 @@ def _is_since(case: Case, since: datetime | None) -> bool:
 
 
 def _event(before: Snapshot | None, case: Case, change: Change, source: Source) -> CaseEvent:
-    # A version that does not rise is told apart by its content.
+    # Versions with the same number are distinguished by their content.
     rises = case.version > (before.version if before else 0)
     return CaseEvent(
         id=f"{case.id}:{case.version}" if rises else f"{case.id}:{case.version}-{case.content[:12]}",

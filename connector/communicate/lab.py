@@ -1,4 +1,4 @@
-"""Ormco as a lab in a practice's Communicate account: requested, accepted, watched until it is active."""
+"""Ormco as a lab in a practice's Communicate account: request it, accept it, wait until it is active."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class OrmcoLab:
         resources: settings, provider, token endpoint, store and clock.
         token: called as `token(practice_id, rejected)`, returns an access token; `rejected` is one that an
             API refused, or None.
-        scope: what a library call is known by to observers and in the audit record.
+        scope: returns the scope of a library call, for observers and the audit record.
     """
 
     def __init__(
@@ -66,14 +66,14 @@ class OrmcoLab:
 
         Args:
             practice_id: the practice.
-            region: of the lab; by default the account's own.
+            region: the lab's region; by default the account's own.
             wait: seconds to wait for the lab to accept, which can take 24 hours.
-            waiting: called with what is being waited for, before the wait.
+            waiting: called before the wait with the present state.
 
         Raises:
             connector.errors.StillWaitingError: the wait ended before the lab accepted.
             connector.errors.LabConnectionNotFoundError: there is nothing to wait for.
-            connector.errors.ConnectorError: as `Connector.access_token`; or the API cannot be asked.
+            connector.errors.ConnectorError: as `Connector.access_token`; or the API does not answer.
         """
         api = self._practice_api(practice_id)
         report = self._read(api, practice_id, region)
@@ -93,7 +93,7 @@ class OrmcoLab:
     ) -> LabReport:
         """Request a connection with Ormco's lab unless there is one; accept it if the lab has asked.
 
-        Arguments and errors are those of `status`. The request stays, however the wait ends.
+        Arguments and errors are those of `status`. The request stays even if the wait ends without success.
         """
         api = self._practice_api(practice_id)
         me = api.me()
@@ -105,7 +105,7 @@ class OrmcoLab:
         elif found.asked_us and not found.accepted:
             self._approve(api, me.account, found)
             step = "approve"
-        # Read again: only the provider knows what came of it.
+        # Read again: only the provider knows the result.
         read = partial(self._read, api, practice_id, region)
         report = wait_until_active(read(step), wait, read, waiting=waiting, clock=self._resources.clock)
         return replace(report, step=step)
@@ -119,11 +119,11 @@ class OrmcoLab:
         Args:
             practice_id: a practice that is stored here.
             wait: seconds to wait for its request.
-            waiting: called with what is being waited for, before the wait.
+            waiting: called before the wait with the present state.
 
         Raises:
-            connector.errors.LabConnectionNotFoundError: it has not asked.
-            connector.errors.StillWaitingError: it has not asked within the wait.
+            connector.errors.LabConnectionNotFoundError: it has made no request.
+            connector.errors.StillWaitingError: it made no request within the wait.
             connector.errors.ConnectorError: as `status`.
         """
         account = self._resources.store.existing(practice_id).account
@@ -152,7 +152,7 @@ class OrmcoLab:
 
     @operation("lab.accept")
     def accept(self, lab_id: str, request: AccountConnection) -> None:
-        """Accept one of the requests that `requests` has returned."""
+        """Accept one of the requests that `requests` returned."""
         resources = self._resources
         api, me = self._lab_account(lab_id)
         self._approve(api, me.account, request)
@@ -206,7 +206,7 @@ class OrmcoLab:
         try:
             api.request_connection(account.id, lab_id)
         except (LabConnectionNotFoundError, ClientRefusedError) as exc:
-            # Somebody may have been faster, here or in the portal.
+            # It may have been accepted meanwhile, here or in the portal.
             if best_connection(api.me(), email) is None:
                 raise type(exc)(exc.message, hint=by_hand) from None
 
@@ -218,7 +218,7 @@ class OrmcoLab:
             raise type(exc)(exc.message, hint=by_hand) from None
 
     def _accept_from(self, api: UsersApi, practice_id: str, account: Account) -> LabReport:
-        """Accept a practice's request, if there is one by now."""
+        """Accept a practice's request, if there is one now."""
         region = lab_region(self._labs, account)
         me = check_lab_account(api.me(), LAB_PREFIX + region, self._labs[region])
         found = next((each for each in me.connections if each.id.casefold() == account.id.casefold()), None)
@@ -231,7 +231,7 @@ class OrmcoLab:
         return report
 
     def _store(self, practice_id: str, lab: LabConnection, step: str) -> None:
-        """Store a practice's lab connection, if anything is new."""
+        """Store a practice's lab connection, if it has changed."""
         store, clock = self._resources.store, self._resources.clock
         if step == "none" and store.existing(practice_id).lab == lab:
             return

@@ -1,4 +1,4 @@
-"""The state of a lab connection, in values and in words."""
+"""The state of a lab connection, as values and as text."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ NONE, REQUESTED, ACTIVE = "none", "requested", "active"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabReport:
-    """The state of a lab connection, and what was done about it.
+    """The state of a lab connection, and the action that was taken.
 
     Attributes:
         practice_id: the practice.
         lab: its state now, and the address of Ormco's lab for this practice.
         region: the region of that lab.
         waiting_on: "lab" or "practice" while one of them has to accept, else None.
-        step: what was done: "request", "approve" or "none".
+        step: the action that was taken: "request", "approve" or "none".
         found: its state, in words.
         others: connections with Ormco's labs of other regions.
     """
@@ -106,7 +106,7 @@ def practice_side_report(
 
 
 def best_connection(me: User, email: str) -> AccountConnection | None:
-    """Return an account's connection with an address: the accepted one, else what only needs our yes."""
+    """Return an account's connection with an address: the accepted one, else one that we can accept."""
     found = [connection for connection in me.connections if connection.email.casefold() == email.casefold()]
     return max(found, key=lambda connection: (connection.accepted, connection.asked_us), default=None)
 
@@ -117,11 +117,11 @@ def lab_side_report(
     """Read a practice's lab connection from the lab's account.
 
     Args:
-        connection: the practice, seen from the lab; None where neither has asked.
+        connection: the practice, seen from the lab; None if neither has asked.
         practice_id: the practice.
-        region: the lab's.
-        email: the lab's.
-        step: what was done.
+        region: the lab's region.
+        email: the lab's e-mail address.
+        step: the action that was taken.
     """
     state = _state(connection)
     words = {
@@ -143,7 +143,7 @@ def lab_email(labs: Mapping[str, str], lab_id: str) -> str:
     """Return the address of the lab `lab:REGION`.
 
     Raises:
-        connector.errors.SettingError: it is none of Ormco's labs.
+        connector.errors.SettingError: it is not one of Ormco's labs.
     """
     region = lab_id.removeprefix(LAB_PREFIX)
     if not lab_id.startswith(LAB_PREFIX) or region not in labs:
@@ -155,7 +155,7 @@ def lab_email(labs: Mapping[str, str], lab_id: str) -> str:
 
 
 def lab_region(labs: Mapping[str, str], account: Account, named: str | None = None) -> str:
-    """Return the region whose lab is an account's own, or the one that a person has named.
+    """Return the region of an account's own lab, or the region that a person has named.
 
     Raises:
         connector.errors.SettingError: the account's region is not known, or has no lab.
@@ -185,7 +185,7 @@ def check_lab_account(me: User, lab_id: str, email: str) -> User:
 
 
 def portal_steps(provider: Provider, email: str) -> str:
-    """Return the guide's steps 1-4 of "Getting Connected", for when the API does not help."""
+    """Return the guide's steps 1-4 of "Getting Connected", for use if the API cannot do it."""
     portal = f" ({provider.portal_url})" if provider.portal_url else ""
     return (
         f'Do it by hand: log in to the practice\'s 3Shape Communicate account{portal}; under "Connections", '

@@ -1,4 +1,4 @@
-"""The wait for a lab connection to become active: up to a day, polite, through outages."""
+"""Wait for a lab connection to become active: up to a day, at growing intervals, through outages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from connector.errors import (
 
 __all__ = ["Waiting", "require_request", "wait_until_active"]
 
-# Called with the state that is being waited on, before the wait.
+# Called with the present state before the wait.
 Waiting = Callable[[LabReport], object]
 
 _LOG = logging.getLogger("connector")
@@ -38,15 +38,15 @@ def wait_until_active(
     """Read a lab connection again and again, at growing intervals, until it is active.
 
     Args:
-        report: how it is now.
-        seconds: how long; 0 not to wait.
-        read: reads it.
+        report: its present state.
+        seconds: seconds to wait; 0 not to wait.
+        read: reads the state.
         waiting: called before the wait.
         clock: the time.
         required: give up if the request is gone.
 
     Raises:
-        connector.errors.StillWaitingError: it is not active in the end.
+        connector.errors.StillWaitingError: it did not become active in time.
         connector.errors.LabConnectionNotFoundError: the request is gone.
     """
     if seconds <= 0 or report.is_active:
@@ -54,13 +54,13 @@ def wait_until_active(
     waiting(report)
     deadline, pause = clock.deadline(seconds), _FIRST_PAUSE
     while not deadline.passed:
-        # Jitter, so that practices that were connected together do not ask together.
+        # Jitter, so that practices that were connected together do not call the API together.
         deadline.pause(pause * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
         pause = min(pause * _GROWTH, _LONGEST_PAUSE)
         try:
             report = read()
         except (ProviderUnavailableError, StoreLockedError) as exc:
-            # A day's wait outlives an outage.
+            # A wait of up to a day has to continue through an outage.
             _LOG.warning("%s; the wait for %s goes on", exc.message, report.lab.email)
             pause = max(pause, getattr(exc, "retry_after", None) or 0.0)
         if required:

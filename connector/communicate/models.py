@@ -1,6 +1,6 @@
 """Cases of 3Shape Communicate, and how to read one from the metadata API's JSON.
 
-Reading is tolerant: whatever is missing, odd or new in a case, the rest of it is read.
+Reading is tolerant: a missing, invalid or unknown field does not prevent reading the rest of a case.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from connector.communicate.status import label_of
 
 __all__ = ["Case", "CaseActor", "CaseFile", "Patient", "is_case_id", "lowered", "read_case", "read_timestamp"]
 
-# Ids become parts of addresses, of file names and of the store's rows.
+# Ids are used in addresses, file names and the store's rows.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHA1 = re.compile(r"[0-9a-f]{40}")
 # "No date" is 1753-01-01 (the first that SQL Server has), sometimes .NET's year 1.
@@ -46,8 +46,8 @@ class CaseFile:
         name: an attachment's own name, which may name the patient; scans and designs have none.
         sha1: SHA-1 of the content as 40 lower-case hex digits, or None if the provider does not state it.
         file_type: the usual ending of its name, without the dot.
-        part: what it shows: the jaw of a scan, the type of the others.
-        href: where the provider says it is; only the provider's own hosts may be asked.
+        part: the jaw of a scan, or the type of the others.
+        href: its address at the provider; only the provider's own hosts are contacted.
     """
 
     kind: str
@@ -60,7 +60,7 @@ class CaseFile:
 
     @property
     def key(self) -> str:
-        """What tells it from other files, "" if nothing does."""
+        """A key that distinguishes it from other files, "" if there is none."""
         return self.sha1 or self.id or self.href or ""
 
 
@@ -81,9 +81,9 @@ class Case:
 
     Attributes:
         id: the same for all versions.
-        version: rises with each update; 0 if the provider states none that can be read.
+        version: increases with each update; 0 if the provider states no readable number.
         state, state_flag: as the provider wrote them, such as "Designed" and "Sent".
-        updated: when this version was made, or None if the provider does not say.
+        updated: when this version was made, or None if the provider does not state it.
         order_numbers: by the provider's key; health data, as are `operator` (a name) and `comments`.
         files: scans, designs and attachments, in this order.
         fields: everything the provider sent, health data included.
@@ -113,24 +113,24 @@ class Case:
 
     @property
     def patient_name(self) -> str:
-        """The patient in one line; health data."""
+        """The patient's name in one line; health data."""
         both = filter(None, (self.patient.first_name, self.patient.last_name))
         return self.patient.name or " ".join(both)
 
     @property
     def at(self) -> datetime | None:
-        """When it was last changed, as far as the provider says."""
+        """The time of the last change, if the provider states it."""
         return self.updated or self.created
 
     @property
     def designs(self) -> str:
-        """A digest of the set of designs, "" if there are none; it tells a new design from the old one."""
+        """A digest of the set of designs, "" if there are none; it changes with a new design."""
         names = {file.key for file in self.files if file.kind == "design"}
         return _digest(sorted(names)) if names else ""
 
     @property
     def content(self) -> str:
-        """A digest of what an update changes; it tells two versions apart that have no number."""
+        """A digest of the content that updates change; it distinguishes two versions without a number."""
         files = sorted(f"{file.kind} {file.key}" for file in self.files)
         updated = self.updated.isoformat() if self.updated else ""
         return _digest([str(self.version), self.label, updated, str(len(self.comments)), *files])
@@ -143,7 +143,7 @@ class Case:
 
 
 def read_case(value: object) -> Case | None:
-    """Read a case object; None if it is no object with a usable id."""
+    """Read a case object; return None if it has no usable id."""
     fields = lowered(value)
     identifier = _text(fields.get("id"))
     if identifier is None or not is_case_id(identifier):
@@ -183,7 +183,7 @@ def is_case_id(text: str) -> bool:
 
 
 def read_timestamp(value: object) -> datetime | None:
-    """Read a date in any form of the provider's, in UTC; None for "no date", and for text that is not a date.
+    """Read a date in any of the provider's forms as UTC; return None for "no date" and for invalid text.
 
     Examples:
         >>> read_timestamp("2026-02-03T13:38:24")
@@ -227,7 +227,7 @@ def _file(kind: str, item: object) -> CaseFile | None:
 
 
 def _sha1(text: str | None) -> str | None:
-    """Read a SHA-1 in hex or, as .NET likes to write bytes, in base64."""
+    """Read a SHA-1 in hex or in base64, as .NET writes bytes."""
     if text and not _SHA1.fullmatch(text.lower()):
         with suppress(ValueError):
             text = base64.b64decode(text, validate=True).hex()

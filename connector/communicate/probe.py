@@ -1,4 +1,4 @@
-"""Shows an access token to the API that names its account: is it still accepted?"""
+"""Find out from the API that names the account whether an access token is still accepted."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ __all__ = ["TokenVerdict", "probe_token"]
 
 
 class TokenVerdict(StrEnum):
-    """What an API makes of an access token."""
+    """The verdict of an API on an access token."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
     DOUBTFUL = "doubtful"  # 500, which some of 3Shape's hosts answer to a token that has ended
-    UNASKED = "unasked"  # the provider has no API to ask
+    UNASKED = "unasked"  # the provider has no such API
 
 
 _VERDICTS = {
     200: TokenVerdict.ACCEPTED,
     401: TokenVerdict.REFUSED,
-    403: TokenVerdict.ACCEPTED,  # it is known; it may only not do this
+    403: TokenVerdict.ACCEPTED,  # the token is known, but may not do this
     500: TokenVerdict.DOUBTFUL,
 }
 
 
 def probe_token(provider: Provider, access_token: str, *, clock: Clock) -> TokenVerdict:
-    """Return what the API makes of an access token, without reading anything out.
+    """Return the API's verdict on an access token, without reading any data.
 
     Raises:
-        connector.errors.ProviderUnavailableError: the API gives no answer of its own.
+        connector.errors.ProviderUnavailableError: the API gives no usable response.
     """
     token = Secret(access_token)
     del access_token

@@ -1,6 +1,6 @@
-"""The region of an account: as the users API names it, as `/api/servers` confirms it, and its API's address.
+"""Find the region of an account: the users API names it, and `/api/servers` confirms it.
 
-Which regions there are, and their hosts, is the provider's `metadata_urls`.
+The regions and their hosts are the provider's `metadata_urls`.
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ def resolve_region(api: ApiClient, provider: Provider, stated: str | None) -> Ap
     """Find the region on which an account's own data and `/api/servers` agree; it is never guessed.
 
     Args:
-        api: speaks as the account.
-        provider: whose regions they are.
+        api: the account's API client.
+        provider: the provider with its regions.
         stated: the region that the users API names, or None.
 
     Raises:
         connector.errors.SettingError: nothing names the region, or two answers contradict each other.
-        connector.errors.ProviderUnavailableError: it cannot be found out now.
+        connector.errors.ProviderUnavailableError: the API does not answer now.
     """
     first = stated or next(iter(provider.metadata_urls), "")
     region = api_region(first, provider)
@@ -74,7 +74,7 @@ def resolve_region(api: ApiClient, provider: Provider, stated: str | None) -> Ap
     except ProviderUnavailableError:
         if stated is None:
             raise
-        servers = set()  # an old server, or a passing fault: the account's own data decide
+        servers = set()  # an old server, or a temporary fault: the account's own data decide
     if stated is None and len(servers) == 1:
         return api_region(servers.pop(), provider)
     if stated is None:
@@ -91,10 +91,10 @@ def resolve_region(api: ApiClient, provider: Provider, stated: str | None) -> Ap
 
 
 def read_region(user: Mapping[str, Any]) -> str | None:
-    """Return the region that a user object names, in any of the forms that were seen, or None.
+    """Return the region that a user object names, in any of the known forms, or None.
 
     Args:
-        user: its keys in lower case.
+        user: the user object, with its keys in lower case.
     """
     return _region_in(user.get("region")) or _region_at(user.get("regionuri"))
 
@@ -104,8 +104,8 @@ def own_address(address: str | None, base: str, origins: Collection[str]) -> str
 
     Args:
         address: absolute, or relative to `base`.
-        base: where it was named.
-        origins: the provider's own.
+        base: the address of the response that named it.
+        origins: the provider's own origins.
     """
     if not address or _NOT_IN_ADDRESSES.search(address):
         return None

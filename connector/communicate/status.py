@@ -1,9 +1,9 @@
 """Case status: what clinic and lab did to a case, and who has to act next.
 
-The provider has two fields, `State` and `StateFlag`; side by side they are the portal's label. The label
-alone does not say what the status is: a new design after a rejection leaves it unchanged, and "Designed
-approved" is both a design that was sent without asking and one that the dentist approved. The version before
-tells, and whether the designs are still the same.
+The provider has two fields, `State` and `StateFlag`; together they are the portal's label. The label alone
+does not determine the status: a new design after a rejection leaves it unchanged, and "Designed approved" is
+both a design that was sent without asking and one that the dentist approved. The previous version decides,
+and whether the designs have changed.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ __all__ = [
 ]
 
 UPDATED = "updated"  # a new version under the same status
-STATUS_CHANGED = "status_changed"  # to a status whose history does not say who did it
+STATUS_CHANGED = "status_changed"  # to a status whose history does not show the actor
 
 
 class Side(StrEnum):
-    """Who acts on a case."""
+    """A side that acts on a case."""
 
     CLINIC = "clinic"
     LAB = "lab"
@@ -57,9 +57,9 @@ class Step:
     """One step of the article on status updates.
 
     Attributes:
-        number: its place among the article's eleven; "5a" is step 5 with "Request approval".
-        side: who takes it.
-        does: what they do, in the article's words.
+        number: its number among the article's eleven; "5a" is step 5 with "Request approval".
+        side: the side that takes it.
+        does: the action, in the article's words.
         label: the portal's label afterwards.
         event: the event's name, or None for a step that leaves no trace in the portal.
         status: the case's status afterwards.
@@ -79,10 +79,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Next:
-    """What each side can do in a status.
+    """The possible next actions of each side in a status.
 
     Attributes:
-        waits_for: who has to act: "clinic", "lab", "clinic or lab" if the history does not say, or "".
+        waits_for: the side that has to act: "clinic", "lab", "clinic or lab" if that is not known, or "".
     """
 
     waits_for: str
@@ -100,8 +100,8 @@ _DESIGNED = REJECTED | {
 _CLINIC, _LAB = Side.CLINIC, Side.LAB
 
 # fmt: off
-# The article, line by line; a change is the first step that fits. "5a" is the label of a design that waits
-# for the dentist, which the article leaves out.
+# The article, line by line; a change is the first step that matches. "5a" is the label of a design that waits
+# for the dentist, which the article omits.
 STEPS: tuple[Step, ...] = (
     Step(number="1", side=_CLINIC, does="scans a TRIOS order and sends it to the lab",
          label="Scanned sent", event="case_sent", status=CaseStatus.SENT),
@@ -165,11 +165,11 @@ NEXT: Mapping[CaseStatus, Next] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """One version of a case as far as its status goes; holds nothing about a patient.
+    """The parts of one version of a case that decide its status; nothing about a patient.
 
     Attributes:
         designs: digest of its designs, "" if there are none.
-        status: what `read_change` made of it; OTHER before that.
+        status: the status that `read_change` found; OTHER before that.
     """
 
     version: int
@@ -186,12 +186,12 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What happened between two versions.
+    """The change between two versions.
 
     Attributes:
         event: a step's event, "updated" or "status_changed".
-        side: who did it, or None if the history does not say.
-        step: the article's number, or None.
+        side: the side that did it, or None if the history does not show it.
+        step: the step's number in the article, or None.
         after: the newer version, with its status.
     """
 
@@ -202,7 +202,7 @@ class Change:
 
 
 def read_change(before: Snapshot | None, after: Snapshot, *, gap: bool = False) -> Change:
-    """Find out what happened between two versions.
+    """Return the change between two versions.
 
     Args:
         before: the version before, with its status; None if there is none, or it cannot be read.
@@ -210,7 +210,7 @@ def read_change(before: Snapshot | None, after: Snapshot, *, gap: bool = False) 
         gap: whether versions in between, or all before, cannot be read.
     """
     designed = before is not None and before.status in _DESIGNED
-    # A case that was not designed before got its design with this, listed or not.
+    # A case that was not designed before got its design with this version, even if none is listed.
     new_design = not designed or after.designs not in ("", before and before.designs)
     if before is not None and before.label.lower() == after.label.lower() and not (designed and new_design):
         # Another rejection of a new design changes neither the label nor the designs.
@@ -227,7 +227,7 @@ def read_change(before: Snapshot | None, after: Snapshot, *, gap: bool = False) 
 
 
 def label_of(state: str | None, state_flag: str | None) -> str:
-    """Return the portal's label of a pair; an unknown pair is shown in the same form.
+    """Return the portal's label for a state and its flag; an unknown pair gets the same form.
 
     Examples:
         >>> label_of("Scanned", "Sent"), label_of("Manufactured", None)

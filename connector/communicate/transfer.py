@@ -1,4 +1,4 @@
-"""Fetches one file: whole, resumed only if the server vouches that it is the same, within a time limit."""
+"""Fetch one complete file within a time limit; resume it only if the server confirms that it is the same."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ _STRONG_AFTER = timedelta(minutes=1)  # RFC 9110 §8.8.2.2
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _RANGE = re.compile(r"bytes (?:(\d{1,15})-\d{1,15}|\*)/(\d{1,15}|\*)")
 
-# Called with the file, the bytes that are there, and the bytes it has, or None.
+# Called with the file, the bytes that have arrived, and its size in bytes, or None.
 Progress = Callable[[CaseFile, int, int | None], object]
 
 
 class Transfer:
-    """Fetches one file into an open one.
+    """Fetches one file into an open file object.
 
     Args:
-        out: what to write to, readable and seekable; what it holds already is taken for the beginning of the
-            file, which needs a SHA-1 to be checked by in the end.
-        file: which file.
-        hosts: hosts beside the provider's own that a redirect may lead to, such as a cloud's storage. They
-            are never sent the token.
-        progress: told how far it is.
+        out: the file object, readable and seekable; its content is taken as the beginning of the file, which
+            then needs a SHA-1 for the check at the end.
+        file: the file to fetch.
+        hosts: hosts other than the provider's that a redirect may lead to, such as a cloud's storage. They
+            never get the token.
+        progress: called with the file, the bytes that have arrived, and its size in bytes or None.
     """
 
     def __init__(
@@ -65,11 +65,11 @@ class Transfer:
 
     @property
     def sha1(self) -> str:
-        """SHA-1 of what is there, in hex."""
+        """SHA-1 of the bytes that have arrived, in hex."""
         return self._digest.hexdigest()
 
     def run(self, api: ApiClient, url: str) -> None:
-        """Fetch the file, going on where it was cut for as long as that brings something.
+        """Fetch the file; after an interruption, resume it as long as that makes progress.
 
         Raises:
             connector.errors.ConnectorError: it cannot be fetched, or is damaged.
@@ -82,7 +82,7 @@ class Transfer:
             try:
                 self._receive(api, url, deadline)
             except ProviderUnavailableError as error:
-                # Only what was never reached before is progress: a server may begin again and again.
+                # Only new bytes are progress: a server may begin again and again.
                 futile = 0 if self.size > farthest else futile + 1
                 farthest = max(farthest, self.size)
                 pause = error.retry_after or 0.1 * 2**futile
@@ -91,7 +91,7 @@ class Transfer:
                 continue
             if self._wanted.sha1 in (None, self.sha1):
                 return
-            # Once more from the start: what was left of an earlier attempt may be to blame.
+            # Once more from the start: the rest of an earlier attempt may be the cause.
             damaged += 1
             farthest = 0
             self._restart()
@@ -101,7 +101,7 @@ class Transfer:
         )
 
     def _resume(self) -> None:
-        """Take over what an earlier attempt left, if its content can be checked in the end."""
+        """Keep the bytes of an earlier attempt, if their content can be checked at the end."""
         self._out.seek(0)
         if self._wanted.sha1 is None:
             self._restart()
@@ -128,7 +128,7 @@ class Transfer:
             response.close()
 
     def _open(self, api: ApiClient, url: str) -> requests.Response:
-        """Ask for the file, or for the rest of it; follow redirects to hosts that are allowed."""
+        """Request the file, or the rest of it; follow redirects to allowed hosts."""
         headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
         if self.size:
             headers["Range"] = f"bytes={self.size}-"
@@ -163,12 +163,12 @@ class Transfer:
         return require_secure(target, "the address to which the provider sends the download")
 
     def _begin(self, response: requests.Response) -> None:
-        """Go to where the answer goes on."""
+        """Move to the position at which the response continues."""
         validator = _validator(response)
         if response.status_code == 200:
             self._restart()
             self._validator = validator
-            # Of a file that comes packed, though nobody asked for it, it is the packed length.
+            # If a file comes compressed unrequested, this is the compressed length.
             self._total = None if _is_packed(response) else _number(response.headers.get("Content-Length"))
             return
         found = _RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
@@ -183,7 +183,7 @@ class Transfer:
         self._total = total if total is not None else self._total
 
     def _is_same_file(self, total: int | None, validator: str | None) -> bool:
-        """Return whether the rest belongs to what is there, as far as the server and a SHA-1 can prove it."""
+        """Return whether the rest belongs to the bytes so far, as the server and a SHA-1 can prove."""
         if self._total is not None and total is not None and total != self._total:
             return False
         if self._wanted.sha1 is not None:
@@ -206,12 +206,12 @@ class Transfer:
 
 
 def _validator(response: requests.Response) -> str | None:
-    """Return what `If-Range` takes: a strong ETag, or the date of the last change (RFC 9110 §13.1.5).
+    """Return a value for `If-Range`: a strong ETag, or the date of the last change (RFC 9110 §13.1.5).
 
-    The date serves only if a minute had passed since: within one second a file can change twice.
+    The date is used only if a minute has passed since: within one second a file can change twice.
     """
     etag = response.headers.get("ETag", "")
-    if _is_packed(response):  # a range would be one of the packed file
+    if _is_packed(response):  # a range would refer to the compressed file
         return None
     if etag.startswith('"'):
         return etag

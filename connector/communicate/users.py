@@ -40,7 +40,7 @@ class AccountConnection:
 
     Attributes:
         connection_id: the entry's own id.
-        id, email, name: the other side's, or "".
+        id, email, name: those of the other side, or "".
         accepted: whether the side that was asked has accepted.
         asked_us: whether the other side asked; if not, this account did.
     """
@@ -53,7 +53,7 @@ class AccountConnection:
     asked_us: bool
 
     def __str__(self) -> str:
-        """Return what a person knows the other side by."""
+        """Return the name by which a person knows the other side."""
         both = f"{self.name} <{self.email}>" if self.name and self.email else ""
         return both or self.email or self.name or self.id
 
@@ -63,7 +63,7 @@ class User:
     """An account and its connections, pending ones included.
 
     Attributes:
-        subject: OpenID's name of the account, if that was given.
+        subject: the account's OpenID `sub`, or None.
     """
 
     account: Account
@@ -72,10 +72,10 @@ class User:
 
 
 class UsersApi:
-    """Asks the users API as one account.
+    """Calls the users API as one account.
 
     Args:
-        provider: one with a users API or OpenID userinfo.
+        provider: a provider with a users API or OpenID userinfo.
         token: called as `token(rejected)`, returns the account's access token.
         clock: the time.
     """
@@ -105,7 +105,7 @@ class UsersApi:
 
         Several of Ormco's labs have the same name: a name never decides.
         """
-        # Some servers take ".com" at the end of a path for a file name: then the search finds it.
+        # Some servers treat ".com" at the end of a path as a file name: then the search finds it.
         for path, params in ((f"/{quote(email, safe='@')}", None), ("/search", {"searchString": email})):
             try:
                 found = self._api.get(self._root + path, params, refusal=_refusal)
@@ -152,13 +152,13 @@ def read_account(
 
     Args:
         provider: the provider.
-        access_token: the account's.
+        access_token: the account's access token.
         clock: the time.
-        subject: whom the id_token that came with the token speaks of; userinfo has to name the same
+        subject: the `sub` of the id_token that came with the token; userinfo has to have the same one
             (OpenID Connect Core §5.3.2).
 
     Raises:
-        connector.errors.AccountMismatchError: userinfo names somebody else.
+        connector.errors.AccountMismatchError: userinfo has another `sub`.
         connector.errors.ProviderUnavailableError: it cannot be read now.
     """
     token = Secret(access_token)
@@ -222,7 +222,7 @@ def _refusal(response: requests.Response, clock: Clock) -> ConnectorError:
 
 
 def _may_be_lab(user: dict[str, Any]) -> bool:
-    """Return whether an account is a lab, as far as strangers can see."""
+    """Return whether an account may be a lab, by the data that other accounts can see."""
     roles = user.get("roles")
     return not isinstance(roles, list) or not roles or "lab" in [str(role).lower() for role in roles]
 

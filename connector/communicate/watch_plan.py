@@ -1,4 +1,4 @@
-"""How a watch on cases goes about it, when it looks again, and what it did in the end."""
+"""The plan of a watch on cases, its pauses between polls, and its final report."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ _LONGEST_DAYS = 3650
 
 
 class HandlerFailedError(Exception):
-    """The handler raised; the events that it did not take are delivered again."""
+    """The handler raised; the events that it did not accept are delivered again."""
 
 
 class ClaimLostError(Exception):
-    """Another process looks at the practice by now."""
+    """Another process polls the practice now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchPlan:
-    """How a watch goes about it.
+    """The options of a watch.
 
     Attributes:
         name: each watch of its own name has its own cursors, and gets every event.
         since: where to begin with practices that it never saw; None: now.
         all_cases: also cases without Ormco's lab among their actors.
-        region: where the cases are, if that cannot be found out.
-        interval: seconds between two looks at a practice.
-        workers: how many practices are looked at at the same time.
-        once: end when every practice has been looked at.
-        overlap: seconds before the last look that are asked for again. An update may show up in the
+        region: the region of the cases, if it cannot be found out.
+        interval: seconds between two polls of a practice.
+        workers: how many practices are polled at the same time.
+        once: end when every practice has been polled once.
+        overlap: seconds before the last poll that are requested again. An update may show up in the
             provider's list long after it was made; what was delivered is recognised.
-        keep_days: after so many days without an event a case is forgotten; its next event is told then as
-            that of a case never seen.
+        keep_days: after this many days without an event a case is forgotten; its next event is then delivered
+            like that of a case never seen.
 
     Raises:
         connector.errors.SettingError: a number is out of its range.

@@ -1,4 +1,4 @@
-"""The doctor: checks of this machine, of the provider and of a connection, each with its cure."""
+"""The doctor: checks of this machine, the provider and a connection, each with its cure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One check of the doctor: what was looked at, the result, and the cure."""
+"""One check of the doctor: its name, its result, and the cure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SKEW_FELT, _SKEW_FATAL = 30.0, 300.0  # seconds
 
 
 class Result(StrEnum):
-    """How a check ended."""
+    """The result of a check."""
 
     OK = "ok"
     WARNING = "warning"
@@ -27,14 +27,14 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """What a check has shown; never holds a secret.
+    """The outcome of a check; it never contains a secret.
 
     Attributes:
-        name: what was looked at.
-        result: how it ended.
-        detail: what was found.
-        cure: what to do about it, with the command; empty where there is nothing to do.
-        error: the same as an error, if an operation that needs this would raise one; the class of a failed
+        name: the name of the check.
+        result: ok, warning or failed.
+        detail: the finding, in words.
+        cure: what to do about it, with the command; empty if there is nothing to do.
+        error: the error that an operation would raise for this finding, or None; the class of a failed
             check's error decides the exit status.
     """
 
@@ -51,20 +51,20 @@ def fine(name: str, detail: str) -> Check:
 
 
 def warning(name: str, detail: str, cure: str, *, error: ConnectorError | None = None) -> Check:
-    """Return a check that found something to look after."""
+    """Return a check that found something that needs attention."""
     return Check(name=name, result=Result.WARNING, detail=detail, cure=cure, error=error)
 
 
 def failed(name: str, error: ConnectorError) -> Check:
-    """Return a check that found something broken, from the error that it causes."""
+    """Return a check that failed, from the error that an operation would raise."""
     return Check(name=name, result=Result.FAILED, detail=error.message, cure=error.hint, error=error)
 
 
 def clock_check(name: str, skew: float, whose: str) -> Check:
-    """Return what a difference between two clocks means.
+    """Return the check of a difference between two clocks.
 
     Args:
-        name: of the check.
+        name: the name of the check.
         skew: seconds by which this machine's clock is ahead.
         whose: the other clock, such as "the provider's".
     """
@@ -78,7 +78,7 @@ def clock_check(name: str, skew: float, whose: str) -> Check:
 
 
 def start(work: Callable[[], _T]) -> Future[_T]:
-    """Do some work in a thread that nobody has to wait for, not even the end of the program."""
+    """Run work in a daemon thread, for which nothing has to wait, not even the end of the program."""
     result: Future[_T] = Future()
 
     def run() -> None:

@@ -1,4 +1,4 @@
-"""Checks of one connection, by using it, and a glance at all of them."""
+"""Check one connection by using it, or all connections briefly."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def all_connections(resources: Resources) -> list[Check]:
 
 
 def state(resources: Resources, practice_id: str) -> list[Check]:
-    """Look at what is stored of a connection."""
+    """Check the stored state of a connection."""
     connection = resources.store.existing(practice_id)
     check_provider(connection, resources.configured)
     require_alive(practice_id, connection.state, connection.reason)
@@ -45,7 +45,7 @@ def state(resources: Resources, practice_id: str) -> list[Check]:
 
 
 def use(resources: Resources, tokens: Callable[[], AccessTokens], practice_id: str) -> list[Check]:
-    """Have an access token handed out as its users do, and show it to the provider."""
+    """Get an access token as its users do, and try it at the provider."""
     access_token = tokens().access_token(practice_id)
     connection = resources.store.existing(practice_id)
     verdict = probe_token(resources.provider, access_token, clock=resources.clock)

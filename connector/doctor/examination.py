@@ -1,4 +1,4 @@
-"""The doctor: a list of checks, each ok, a warning or failed, with what cures it."""
+"""The doctor: a list of checks, each ok, a warning or failed, with its cure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SECONDS = 45.0
 _Look = Callable[[], list[Check]]
 
 _OUTSIDE = frozenset({"settings", "discovery", "hosts"})
-# Check → the checks without which it would only report the same failure again.
+# Check → the checks that it depends on: if one of them fails, it would only report the same failure again.
 _NEEDS: Mapping[str, frozenset[str]] = {
     "settings": frozenset(),
     "store": frozenset(),
@@ -45,7 +45,7 @@ def examine(
     *,
     only: Collection[str] | None = None,
 ) -> Iterator[Check]:
-    """Yield the results of one check after the other; none takes longer than 45 seconds or shows a secret.
+    """Yield the result of each check; none takes longer than 45 seconds or shows a secret.
 
     Args:
         resources: what to look at; nothing has to be set for it.
@@ -55,7 +55,7 @@ def examine(
             ("browser_start") or call the token endpoint ("client_secret").
 
     Raises:
-        ValueError: there is no check of such a name.
+        ValueError: there is no check with such a name.
     """
     wanted = ALL_CHECKS - _ONLY_IF_ASKED if only is None else frozenset(only)
     if unknown := wanted - ALL_CHECKS:
@@ -92,7 +92,7 @@ def _looks(
 
 
 def _bounded(name: str, look: _Look) -> list[Check]:
-    """Look, and report whatever goes wrong; what hangs is left to itself."""
+    """Run a check, and report every error; stop waiting for a check that hangs."""
     try:
         return start(look).result(_SECONDS)
     except ConnectorError as exc:
@@ -100,6 +100,6 @@ def _bounded(name: str, look: _Look) -> list[Check]:
     except LateError:
         return [failed(name, ConnectorError(f"no result within {_SECONDS:g} seconds", hint="Try again."))]
     except Exception as exc:
-        # The message of an error that nobody foresaw could hold anything.
+        # The message of an unexpected error could contain anything, also a secret.
         what = f"something unexpected happened ({type(exc).__name__})"
         return [failed(name, ConnectorError(what, hint="Report it, with what was run and where."))]

@@ -1,4 +1,4 @@
-"""Checks of this machine: the settings, the store, the browser."""
+"""Check this machine: the settings, the store, the browser."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NO_ROOM = 5 << 20
 
 
 def settings(resources: Resources) -> list[Check]:
-    """Look whether the settings are complete, well-formed and do not contradict each other."""
+    """Check that the settings are complete, well-formed and consistent."""
     config = resources.config
     provider = config.load_provider()
     try:
@@ -39,7 +39,7 @@ def settings(resources: Resources) -> list[Check]:
             return [warning("settings", exc.message, cure)]
         return [failed("settings", exc)]
     for secret_setting in (config.store_keys, config.password, config.digital_password):
-        secret_setting.reveal()  # the file it may be in has to be there
+        secret_setting.reveal()  # a file that it is in has to exist
     secret = "with a secret" if client.client_secret else "without a secret"
     detail = (
         f"provider {provider.name}; client {client.client_id} {secret}; redirect to {client.redirect_uri}"
@@ -52,7 +52,7 @@ def settings(resources: Resources) -> list[Check]:
 
 
 def store(resources: Resources) -> list[Check]:
-    """Look at the store without making one: can it be written, who can read it, is its key right."""
+    """Check the store without making one: that it is writable, who can read it, and that its key is right."""
     facts = resources.store.facts()
     if facts.get("exists") != "yes":
         return [_place_for_a_store(facts), *_room(facts)]
@@ -68,7 +68,7 @@ def store(resources: Resources) -> list[Check]:
 
 
 def browser(resources: Resources) -> list[Check]:
-    """Look for the browser that consent would be given in, and ask it for its version alone."""
+    """Find the browser for consent, and ask only for its version."""
     from connector.browser import check_browser
 
     setting = resources.config.browser
@@ -80,7 +80,7 @@ def browser(resources: Resources) -> list[Check]:
 
 
 def browser_start(resources: Resources) -> list[Check]:
-    """Start the browser, without a window, and close it."""
+    """Start the browser without a window, and close it."""
     from connector.browser import find_browser
     from connector.browser.launch import open_browser
 
@@ -94,7 +94,7 @@ def browser_start(resources: Resources) -> list[Check]:
 
 
 def display() -> list[Check]:
-    """Look whether there is a display for a browser window, and whether it answers."""
+    """Check that there is a display for a browser window, and that it answers."""
     from connector.browser.readiness import require_display
 
     try:
@@ -105,7 +105,7 @@ def display() -> list[Check]:
 
 
 def _no_browser(name: str, error: ConnectorError, setting: str | None) -> Check:
-    # Nobody needs one: links can be sent, and addresses pasted.
+    # A display is not required: links can be sent, and addresses pasted.
     return failed(name, error) if setting else warning(name, error.message, error.hint, error=error)
 
 
@@ -122,9 +122,9 @@ def _described(facts: Mapping[str, str]) -> str:
 
 
 def _database_clock(resources: Resources, facts: Mapping[str, str]) -> Iterator[Check]:
-    """Compare the database's clock with this machine's: leases and expiry times are told by the former."""
+    """Compare the database's clock with this machine's: leases and expiry times use the former."""
     if facts["database"] == "SQLite":
-        return  # it has this machine's
+        return  # SQLite uses this machine's clock
     database, before = resources.store.database, resources.clock.time()
     there = database.one(f"SELECT {database.dialect.now}", ())[0]
     yield clock_check("store_clock", (before + resources.clock.time()) / 2 - there, "the database's")

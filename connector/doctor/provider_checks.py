@@ -1,4 +1,4 @@
-"""Checks of the provider, from here: can it be reached, does it know Ormco, what time is it there."""
+"""Check the provider: that it can be reached and knows Ormco, and that its clock agrees with ours."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _GATEWAY = (502, 503, 504)
 
 
 def discovery(resources: Resources) -> list[Check]:
-    """Read the discovery document where the provider has one."""
+    """Read the discovery document if the provider has one."""
     issuer = resources.configured.issuer
     if issuer is None:
         return []
@@ -45,7 +45,7 @@ def discovery(resources: Resources) -> list[Check]:
 
 
 def hosts(resources: Resources) -> list[Check]:
-    """Reach each host of the provider's, all at once, and compare its clock with ours."""
+    """Contact each host of the provider, all at the same time, and compare its clock with ours."""
     places = _places(resources.provider)
     deadline = resources.clock.deadline(_HOST_SECONDS)
     started = [start(partial(_reach, place.url, resources.clock)) for place in places]
@@ -64,11 +64,11 @@ def hosts(resources: Resources) -> list[Check]:
 
 
 def client(resources: Resources) -> list[Check]:
-    """Ask for consent as a browser would, up to the sign-in page: are client and redirect URI known?"""
+    """Send an authorization request as a browser would, to check that client and redirect URI are known."""
     try:
         registration = resources.client
     except SettingError:
-        return []  # told among the settings
+        return []  # reported by the check of the settings
     request = AuthorizationRequest.new(
         "doctor", provider=resources.provider, client=registration, now=resources.clock.utc_now()
     )
@@ -79,9 +79,9 @@ def client(resources: Resources) -> list[Check]:
 
 
 def client_secret(resources: Resources) -> list[Check]:
-    """Authenticate at the token endpoint with a made-up refresh token: no real one is risked for it."""
+    """Authenticate at the token endpoint with a made-up refresh token, so that no real one is at risk."""
     try:
-        resources.client  # noqa: B018 - told among the settings
+        resources.client  # noqa: B018 - reported by the check of the settings
     except SettingError:
         return []
     try:
@@ -112,7 +112,7 @@ class _Answer:
 
 
 def _places(provider: Provider) -> list[_Place]:
-    """Return one address of each host, those that everything rests on first."""
+    """Return one address of each host, the essential ones first."""
     named: Iterable[tuple[str | None, str, bool]] = (
         (provider.authorization_endpoint, "consent", True),
         (provider.token_endpoint, "tokens", True),
@@ -157,7 +157,7 @@ def _reach(url: str, clock: Clock) -> _Answer:
 
 
 def _refusal(url: str, redirect_uri: str, clock: Clock) -> ConnectorError | None:
-    """Follow an authorization request to the sign-in page; return why it does not get there."""
+    """Follow an authorization request to the sign-in page; return an error if it does not get there."""
     first = origin(url)
     with open_session() as session:
         session.headers["Accept"] = "text/html"
@@ -180,7 +180,7 @@ def _refusal(url: str, redirect_uri: str, clock: Clock) -> ConnectorError | None
             if url.startswith(redirect_uri):
                 return _told(url)
             if origin(url) != first:
-                return None  # somebody else's sign-in page
+                return None  # the sign-in page of another host
     return None
 
 
@@ -197,7 +197,7 @@ def _unknown(url: str, status: int) -> ProviderErrorPageError:
 
 
 def _told(url: str) -> ConnectorError | None:
-    """Return what an answer without anybody's consent says."""
+    """Return the error that a redirect reports, or None if it only asks for a person."""
     error = parse_qs(urlsplit(url).query).get("error", [""])[0]
     if not error or error in ("login_required", "interaction_required", "consent_required"):
         return None

@@ -1,4 +1,4 @@
-"""What is wrong with a connection, and the least step that repairs it."""
+"""Diagnose a connection, and take the least step that repairs it."""
 
 from __future__ import annotations
 

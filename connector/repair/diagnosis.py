@@ -1,4 +1,4 @@
-"""What is wrong with a connection, and what it needs; nothing is changed and no token is sent for renewal."""
+"""Diagnose a connection and what it needs; nothing is changed, and no refresh token is sent."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ __all__ = ["Diagnosis", "Need", "diagnose"]
 
 
 class Need(StrEnum):
-    """What a connection needs."""
+    """The remedy that a connection needs."""
 
     NOTHING = "nothing"
     REFRESH = "refresh"  # `refresh(force=True)` or `repair` brings it back
     CONSENT = "consent"  # a person of the practice has to allow access, or to confirm the account
-    RECONNECT = "reconnect"  # a revocation is under way: finish it, then connect again
+    RECONNECT = "reconnect"  # a revocation is in progress: finish it, then connect again
     SETTINGS = "settings"  # this process's settings are wrong or missing
     WAIT = "wait"  # the provider fails, and it is tried again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """What is wrong with a connection.
+    """The diagnosis of a connection.
 
     Attributes:
         practice_id: the practice.
-        found: what is wrong, in words without a full stop; "nothing is wrong" if nothing is.
-        needs: what brings it back.
-        connection: as it is stored, or None if there is none.
+        found: the problem as a clause without a full stop, or "nothing is wrong".
+        needs: the remedy.
+        connection: the stored connection, or None if there is none.
     """
 
     practice_id: str
@@ -44,7 +44,7 @@ class Diagnosis:
 
 
 def diagnose(resources: Resources, practice_id: str) -> Diagnosis:
-    """Look at a connection as it is stored, and show its access token to the provider's API.
+    """Check the stored connection, and try its access token at the provider's API.
 
     Raises:
         connector.errors.StoreError: the store fails.

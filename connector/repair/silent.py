@@ -1,4 +1,4 @@
-"""What is wrong with a connection, found out by using it; what needs no person is mended on the way."""
+"""Find out what is wrong with a connection by using it, and repair what needs no person."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
 
 
 class Step(StrEnum):
-    """What a connection needed, from the least to the most."""
+    """The step that a connection needed, from the least to the most."""
 
     NONE = "none"
     REFRESH = "refresh"
@@ -39,11 +39,11 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SilentRepair:
-    """What was found, and what repaired it, or what will: consent and more need a person.
+    """The problem that was found, and the step that repaired it, or that needs a person.
 
     Attributes:
-        found: in words, without a full stop.
-        step: done already, unless it is `Step.CONSENT`.
+        found: the problem as a clause without a full stop.
+        step: the step; it is done already, unless it is `Step.CONSENT`.
     """
 
     found: str
@@ -51,13 +51,13 @@ class SilentRepair:
 
 
 def repair_silently(resources: Resources, tokens: AccessTokens, practice_id: str) -> SilentRepair:
-    """Use a connection as its users do; refresh it or read its account where that is all it needs.
+    """Use a connection as its users do; refresh it or read its account if that is all it needs.
 
     Raises:
         connector.errors.RevokedError: it is being revoked.
-        connector.errors.AccountMismatchError: its newest tokens are another account's.
-        connector.errors.AccountUnconfirmedError: a person has to confirm whose they are.
-        connector.errors.ProviderUnavailableError: nothing can be found out now.
+        connector.errors.AccountMismatchError: its newest tokens belong to another account.
+        connector.errors.AccountUnconfirmedError: a person has to confirm their account.
+        connector.errors.ProviderUnavailableError: no diagnosis is possible now.
         connector.errors.ClientRefusedError: the settings are wrong, not the connection.
     """
     end_overdue(resources, practice_id)
@@ -81,10 +81,10 @@ def repair_silently(resources: Resources, tokens: AccessTokens, practice_id: str
 
 
 def settle_account(resources: Resources, practice_id: str) -> bool:
-    """Read the account behind unverified tokens; return False if those are dead, and drop them.
+    """Read the account behind unverified tokens; if they are dead, drop them and return False.
 
     Raises:
-        connector.errors.AccountMismatchError: it is another account than it has to be.
+        connector.errors.AccountMismatchError: it is not the account that it has to be.
         connector.errors.ProviderUnavailableError: it cannot be read now; the tokens are kept.
     """
     try:
@@ -106,10 +106,10 @@ def settle_account(resources: Resources, practice_id: str) -> bool:
 def require_users_api(resources: Resources, row: Row) -> None:
     """Refuse to ask a person for consent while the account behind it could not be read.
 
-    A 500 is let pass: 3Shape's hosts answer that to a token that has ended, as the ones here have.
+    A 500 is accepted: 3Shape's hosts answer it to an expired token, and the tokens here have expired.
 
     Raises:
-        connector.errors.ProviderUnavailableError: the users API gives no answer of its own.
+        connector.errors.ProviderUnavailableError: the users API gives no usable response.
     """
     _verdict(resources, resources.store.grants.access_token(row) or "ended")
 
@@ -144,7 +144,7 @@ def _drop(resources: Resources, practice_id: str, refusal: GrantRefusedError) ->
 
 
 def _use(resources: Resources, tokens: AccessTokens, before: Connection) -> SilentRepair:
-    """Have an access token handed out, and show it to the provider's API."""
+    """Get an access token, and try it at the provider's API."""
     try:
         found = _work(resources, tokens, before.practice_id)
     except NeedsRepairError:
@@ -158,7 +158,7 @@ def _use(resources: Resources, tokens: AccessTokens, before: Connection) -> Sile
 
 
 def _work(resources: Resources, tokens: AccessTokens, practice_id: str) -> str:
-    """Do what brings a working access token; return what was found on the way, or ""."""
+    """Get a working access token; return the problem that was found, or ""."""
     state = resources.store.existing(practice_id).state
     if state is ConnectionState.DEGRADED:
         tokens.refresh(practice_id, force=True)
@@ -166,7 +166,7 @@ def _work(resources: Resources, tokens: AccessTokens, practice_id: str) -> str:
         tokens.access_token(practice_id)
     if _present_verdict(resources, practice_id) in _GOOD:
         return ""
-    # A doubtful one as well: some of 3Shape's hosts answer 500 to a token that has ended.
+    # Also after a doubtful response: some of 3Shape's hosts answer 500 to an expired token.
     tokens.refresh(practice_id, force=True)
     verdict = _present_verdict(resources, practice_id)
     if verdict is TokenVerdict.DOUBTFUL:
@@ -183,7 +183,7 @@ _STILL_REFUSED = "not even a new access token is accepted"
 
 
 def _present_verdict(resources: Resources, practice_id: str) -> TokenVerdict:
-    """Ask the provider's API what it thinks of the present access token."""
+    """Return the verdict of the provider's API on the present access token."""
     row = resources.store.grants.row(practice_id)
     return _verdict(resources, "" if row is None else resources.store.grants.access_token(row) or "")
 
@@ -193,7 +193,7 @@ def _verdict(resources: Resources, access_token: str) -> TokenVerdict:
 
 
 def _second_chance(resources: Resources, tokens: AccessTokens, connection: Connection) -> SilentRepair:
-    """Try a grant that was given up once more: what was taken for a refusal may have been an outage."""
+    """Try a grant marked dead once more: the refusal may have been an outage."""
     proof = prove(resources, connection.practice_id)
     if proof.finding is not Finding.ALIVE:
         return _why_dead(connection)

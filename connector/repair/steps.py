@@ -1,4 +1,4 @@
-"""Find out what is wrong with a connection, then take the least step that mends it."""
+"""Find out what is wrong with a connection, then take the least step that repairs it."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ _WHOM_TO_CALL = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repair:
-    """What a repair found and did.
+    """The result of a repair.
 
     Attributes:
-        connection: as it is now.
-        found: what was wrong, in words.
+        connection: the connection as it is now.
+        found: the problem that was found, as a clause.
         step: the least step that worked.
     """
 
@@ -52,11 +52,11 @@ class Repair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastResort:
-    """How to remove Ormco and connect from the start, where nothing less helps.
+    """How to remove Ormco and connect from the start, if nothing less helps.
 
     Attributes:
         removal: how to remove Ormco.
-        agree: asked first, with what it will cut off.
+        agree: called first with what will be cut off; returns whether to go on.
     """
 
     removal: Removal
@@ -71,17 +71,17 @@ def repair(
     options: consent.ConsentOptions | None,
     last_resort: LastResort | None = None,
 ) -> Repair:
-    """Diagnose first; ask for consent again only where nothing less works.
+    """Diagnose a connection and repair it; ask for consent again only if nothing less works.
 
-    The tokens that are stored stay until newer ones are.
+    The stored tokens stay until newer ones are stored.
 
     Args:
         resources: settings, provider, token endpoint, store and clock.
-        tokens: gives access tokens.
+        tokens: provides access tokens.
         practice_id: the practice; one without a connection is connected.
-        options: how to get consent if it comes to that, and which account is acceptable; its `progress` is
-            told "found: …" as well. None: ask nobody.
-        last_resort: how to start anew if consent alone does not help; None: leave that to `reconnect`.
+        options: how to get consent if it is needed, and which account is acceptable; its `progress` is also
+            called with "found: …". None: ask nobody.
+        last_resort: how to start again if consent alone does not help; None: leave that to `reconnect`.
 
     Raises:
         connector.errors.ProviderUnavailableError: the provider is down; the connection may be in order.
@@ -115,21 +115,21 @@ def repair(
 def reconnect(
     resources: Resources, practice_id: str, *, options: consent.ConsentOptions, removal: Removal
 ) -> Connection:
-    """Revoke a connection, then connect it from the start; one that stopped in the middle goes on.
+    """Revoke a connection, then connect it from the start; an interrupted call can be repeated.
 
     Args:
         resources: settings, provider, token endpoint, store and clock.
         practice_id: the practice.
         options: how to get consent, and which account is acceptable.
-        removal: how to remove Ormco where no endpoint does it.
+        removal: how to remove Ormco if the provider has no revocation endpoint.
 
     Raises:
-        connector.errors.ConnectionNotFoundError: if nothing is stored of the practice.
+        connector.errors.ConnectionNotFoundError: if nothing is stored for the practice.
         connector.errors.GrantStillHonouredError: the old grant is not dead; nothing was connected.
         connector.errors.ConnectorError: as `revoke` and `consent.connect` do.
     """
     connection = resources.store.existing(practice_id)
-    # What could spoil the second half is looked for before the first cuts anything off.
+    # Find what would make the second half fail before the first half cuts anything off.
     resources.config.registration(resources.configured)
     resources.store.check()
     resources.check_reachable()
@@ -141,7 +141,7 @@ def reconnect(
 
 
 def has_unverified(resources: Resources, practice_id: str) -> bool:
-    """Return whether a new grant waits beside what was revoked: a reconnection stopped after the consent."""
+    """Return whether a new grant waits beside the revoked one: a reconnection stopped after the consent."""
     return resources.store.grants.rows(practice_id).unverified is not None
 
 
@@ -171,12 +171,12 @@ def _agrees(resources: Resources, practice_id: str, last_resort: LastResort) -> 
     try:
         what = revocation_steps(resources, practice_id)
     except ConnectionNotFoundError:
-        return False  # it never was connected, so there is nothing to remove
+        return False  # it was never connected, so there is nothing to remove
     return what is not None and last_resort.agree(what)
 
 
 def _is_still_refused(resources: Resources, practice_id: str, exc: ConnectorError) -> bool:
-    """Return whether consent was given and the provider will have none of what came of it."""
+    """Return whether consent was given, but the provider refuses the code or the tokens from it."""
     return isinstance(exc, CodeRefusedError) or is_unverified_refused(resources, practice_id)
 
 

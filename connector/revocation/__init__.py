@@ -1,4 +1,4 @@
-"""Take access back, and prove that it is gone."""
+"""Revoke Ormco's access, and prove that it is gone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The end of a revocation: the grant is proved dead, and only then its tokens are wiped."""
+"""Conclude a revocation: prove that the grant is dead, and only then wipe its tokens."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revocation:
-    """What became of a revocation.
+    """The result of a revocation.
 
     Attributes:
-        connection: as it is now.
+        connection: the connection as it is now.
         method: "endpoint", "applications_page", "by_hand", or "already_gone": nothing was left to remove.
         provider_revoked: whether the provider removed the grant, now or before.
-        proved: whether a refresh was refused, or nothing is held that could be refreshed.
-        wiped: whether the tokens are gone from the store.
-        access_token_until: when an access token ends that outlives the grant, or None.
+        proved: whether a refresh was refused, or there is no refresh token.
+        wiped: whether the tokens are deleted from the store.
+        access_token_until: when an access token expires that outlives the grant, or None.
     """
 
     connection: Connection
@@ -47,7 +47,7 @@ class Revocation:
 
 
 def conclude_if_gone(resources: Resources, practice_id: str, removal: Removal) -> Revocation | None:
-    """Spare a person the way to the page if the practice has removed Ormco already."""
+    """Conclude the revocation without the Applications page if the practice has removed Ormco already."""
     proof = prove(resources, practice_id)
     if proof.finding is not Finding.DEAD or not proof.conclusive or not proof.is_renewable:
         return None
@@ -59,8 +59,8 @@ def conclude(resources: Resources, practice_id: str, removal: Removal, method: s
     """Prove that the grant is dead after its removal, and wipe its tokens.
 
     Raises:
-        connector.errors.GrantStillHonouredError: it is not; the newest tokens are kept.
-        connector.errors.RevokedError: the practice was connected anew meanwhile.
+        connector.errors.GrantStillHonouredError: it is not dead; the newest tokens are kept.
+        connector.errors.RevokedError: the practice was connected again meanwhile.
     """
     proof = prove(resources, practice_id)
     connection = connection_of(proof.rows)
@@ -79,7 +79,7 @@ def conclude(resources: Resources, practice_id: str, removal: Removal, method: s
 
 
 def _doubt(resources: Resources, rows: Rows) -> None:
-    """Do not take a person's word while the access token is accepted, if that alone can be asked."""
+    """Refuse to conclude while the access token is accepted, if that is the only test."""
     until, connection = access_token_end(resources, rows), connection_of(rows)
     if until is not None:
         raise GrantStillHonouredError(
@@ -137,7 +137,7 @@ def connection_of(rows: Rows) -> Connection:
 
 
 def connected_anew(practice_id: str) -> RevokedError:
-    """Return the error for a connection that somebody has made anew meanwhile."""
+    """Return the error for a practice that was connected again meanwhile."""
     return RevokedError(
         f"{practice_id} was connected anew while it was being revoked",
         hint="Look at its status; revoke it again if that is still wanted.",
@@ -153,7 +153,7 @@ def revocation_event(
     state: ConnectionState | None = None,
     detail: Mapping[str, str] | None = None,
 ) -> Event:
-    """Return what the audit record says of a revocation."""
+    """Return the audit event of a revocation."""
     return Event(
         at=resources.clock.utc_now(),
         kind="revoke",

@@ -1,4 +1,4 @@
-"""Is a grant dead? The one proof is a refresh that fails; one that succeeds is kept."""
+"""Prove that a grant is dead: its refresh must fail. Tokens of a refresh that succeeds are kept."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ __all__ = ["Finding", "Proof", "access_token_end", "prove"]
 
 
 class Finding(StrEnum):
-    """What a proof has shown of a grant."""
+    """The result of a proof for a grant."""
 
     DEAD = "dead"  # refused for certain
-    REFUSED = "refused"  # not taken, in a way that can also have another cause
+    REFUSED = "refused"  # refused in a way that can also have another cause
     ALIVE = "alive"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """What is stored after a proof, and what it has shown.
+    """The rows after a proof, and its result.
 
     Attributes:
-        rows: as they are stored now.
-        finding: the worst of what its refresh tokens gave.
-        conclusive: False if the answer to an earlier refresh was lost: then the refresh token may be refused
-            only because a newer one took its place.
+        rows: the practice's rows as they are stored now.
+        finding: the worst result of its refresh tokens.
+        conclusive: False if the response to an earlier refresh was lost: then the refresh token may be
+            refused only because a newer one replaced it.
     """
 
     rows: Rows
@@ -47,16 +47,16 @@ class Proof:
 
 
 def prove(resources: Resources, practice_id: str, *slots: str) -> Proof:
-    """Try to refresh with everything a practice's grants hold; store what that brings.
+    """Try to refresh each grant of a practice; store the tokens of a refresh that succeeds.
 
     Args:
         resources: settings, provider, token endpoint, store and clock.
         practice_id: the practice.
-        slots: which of its rows; all if none is named.
+        slots: the rows to try; all if none is named.
 
     Raises:
-        connector.errors.ProviderUnavailableError: no answer; nothing is shown.
-        connector.errors.ClientRefusedError: the client is not accepted; nothing is shown.
+        connector.errors.ProviderUnavailableError: no response, so nothing is proved.
+        connector.errors.ClientRefusedError: the client is not accepted, so nothing is proved.
     """
     conclusive, finding = True, Finding.DEAD
     for row in resources.store.grants.rows(practice_id).all:
@@ -72,16 +72,16 @@ def prove(resources: Resources, practice_id: str, *slots: str) -> Proof:
 
 
 def access_token_end(resources: Resources, rows: Rows) -> datetime | None:
-    """Return when the last access token that is still accepted ends, or None if none is.
+    """Return when the last access token that is still accepted expires, or None if none is.
 
-    One that nobody can tell of counts as accepted.
+    A token counts as accepted if that cannot be found out.
     """
     ends = [row.valid_until for row in rows.all if _is_accepted(resources, row)]
     return from_timestamp(max(ends)) if ends else None
 
 
 def _try(resources: Resources, row: Row) -> tuple[Finding, bool]:
-    """Refresh a row; return what that shows, and whether an earlier answer may have been lost when it did."""
+    """Refresh a row; return the result, and whether an earlier response may have been lost."""
     wait, present = RefreshWait(resources.clock, row.practice_id), row
     while True:
         was_lost = present.answer_may_be_lost or present.reason == ANSWER_LOST
@@ -94,9 +94,9 @@ def _try(resources: Resources, row: Row) -> tuple[Finding, bool]:
         later = resources.store.grants.row(row.practice_id, row.slot)
         if later is None:
             return Finding.DEAD, was_lost
-        if later.generation != row.generation and later.state != row.state:  # it was connected anew
+        if later.generation != row.generation and later.state != row.state:  # it was connected again
             return Finding.ALIVE, was_lost
-        # What another process has refreshed meanwhile may have been answered before the grant was removed.
+        # A refresh by another process meanwhile may have been answered before the grant was removed.
         present = later
 
 

@@ -1,4 +1,4 @@
-"""What removing Ormco from an account cuts off, and how it is done without a revocation endpoint."""
+"""How to remove Ormco from an account without a revocation endpoint, and what that cuts off."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ Remove = Callable[..., bool]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removal:
-    """How to get Ormco off the Applications page, where the provider has no revocation endpoint.
+    """How to remove Ormco on the Applications page, if the provider has no revocation endpoint.
 
     Attributes:
-        remove: does it, or has a person do it; None: the error tells how.
-        method: what to report it as: "applications_page", or "by_hand".
-        done: it was done already; only the proof is left.
-        thorough: look at the page even where the grant is proved dead before.
+        remove: removes it, or has a person do it; None: the hint of the error says how.
+        method: the method to report: "applications_page" or "by_hand".
+        done: it was removed already; only the proof is left.
+        thorough: check the page even if the grant is proved dead already.
         progress: called with the name of each step as it is done: "recorded", "endpoint", "endpoint_refused",
             "removed", "unlisted", "proved", "wiped".
     """
@@ -57,16 +57,16 @@ class Removal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevocationSteps:
-    """What a revocation will cut off, and what a person does for it if no endpoint does.
+    """The consequences of a revocation, and a person's steps if the provider has no revocation endpoint.
 
     Attributes:
         practice_id: the practice.
-        account: its Communicate account, or None where it is not known.
+        account: its Communicate account, or None if it is not known.
         others: practices in this store that are connected to the same account.
-        whole_application: whether "Ormco" as such goes from the account, and with it the access of everyone
-            that rests on it, such as OrmcoDigital.
+        whole_application: whether the application "Ormco" is removed from the account, and with it the access
+            of everyone who uses it, such as OrmcoDigital.
         page_url: address of the Applications page, or None if it is not known.
-        steps: what a person does on it, in words; empty if the provider has a revocation endpoint.
+        steps: a person's steps on that page, in words; empty if the provider has a revocation endpoint.
     """
 
     practice_id: str
@@ -78,10 +78,10 @@ class RevocationSteps:
 
 
 def revocation_steps(resources: Resources, practice_id: str) -> RevocationSteps | None:
-    """Return what revoking a connection will cut off; None where nothing is left to cut off.
+    """Return what revoking a connection will cut off; None if nothing is left to cut off.
 
     Raises:
-        connector.errors.ConnectionNotFoundError: if nothing is stored of the practice.
+        connector.errors.ConnectionNotFoundError: if nothing is stored for the practice.
         connector.errors.SettingError: if it was connected at another provider.
     """
     rows = resources.store.grants.rows(practice_id)
@@ -103,7 +103,7 @@ def revocation_steps(resources: Resources, practice_id: str) -> RevocationSteps 
 
 
 def _is_whole_application(resources: Resources) -> bool:
-    """Return whether "Ormco" as such is to be removed; so while the provider cannot be asked."""
+    """Return whether the application "Ormco" has to be removed; True if the provider cannot be reached."""
     try:
         return resources.provider.revocation_endpoint is None
     except ProviderUnavailableError:
@@ -129,7 +129,7 @@ def steps_by_hand(page: str | None, account: str | None) -> list[str]:
 
 
 def by_hand(provider: Provider, connection: Connection) -> str:
-    """Return the same as a hint."""
+    """Return the guide's steps for removing Ormco as a hint."""
     account = connection.account.email if connection.account else None
     steps = enumerate(steps_by_hand(provider.applications_page, account), 1)
     words = " ".join(f"{number}. {step}" for number, step in steps)
@@ -150,10 +150,10 @@ def ask_nobody(page_url: str, *, account: str | None) -> bool:
 
 
 def remove_from_page(provider: Provider, connection: Connection, removal: Removal) -> None:
-    """Have Ormco removed on the Applications page.
+    """Remove Ormco on the Applications page.
 
     Raises:
-        connector.errors.GrantStillHonouredError: there is no page or no browser: only a person can do it.
+        connector.errors.GrantStillHonouredError: there is no page or no browser, so a person has to do it.
         connector.errors.ConnectorError: as `removal.remove` does.
     """
     page, account = provider.applications_page, connection.account

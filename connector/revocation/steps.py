@@ -1,4 +1,4 @@
-"""Cut Ormco off from a practice's account, prove it, and only then forget the tokens."""
+"""Revoke Ormco's access to a practice's account, prove it, and only then wipe the tokens."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ __all__ = ["revoke"]
 def revoke(resources: Resources, practice_id: str, removal: Removal) -> Revocation:
     """Have the provider remove the grant, prove that it is dead, then wipe the tokens.
 
-    That it was asked for is recorded first: from then on nobody is given a token, and after whatever
-    interrupts it the same call goes on.
+    The request is recorded first: from then on no token is handed out, and if the call is interrupted, the
+    same call can be repeated.
 
     Args:
         resources: settings, provider, token endpoint, store and clock.
         practice_id: the practice.
-        removal: how to remove Ormco where no endpoint does it.
+        removal: how to remove Ormco if the provider has no revocation endpoint.
 
     Raises:
-        connector.errors.ConnectionNotFoundError: if nothing is stored of the practice.
+        connector.errors.ConnectionNotFoundError: if nothing is stored for the practice.
         connector.errors.GrantStillHonouredError: the proof failed; the tokens are kept.
-        connector.errors.ProviderUnavailableError: there is no proof yet; the tokens are kept.
+        connector.errors.ProviderUnavailableError: the proof was not possible yet; the tokens are kept.
         connector.errors.ConnectorError: as `removal.remove` does.
     """
     try:
@@ -72,7 +72,7 @@ def _revoke(resources: Resources, practice_id: str, removal: Removal) -> Revocat
         return conclude(resources, practice_id, removal, "endpoint")
     if not removal.thorough and (gone := conclude_if_gone(resources, practice_id, removal)):
         return gone
-    # A person may take their time, and nobody else may use the tokens any more.
+    # A person may take a long time, and no process may use the tokens meanwhile.
     remove_from_page(resources.provider, connection_of(rows), removal)
     rows = _get(resources, practice_id)
     if is_over(rows):
@@ -91,7 +91,7 @@ def _get(resources: Resources, practice_id: str) -> Rows:
 
 
 def _record_wish(resources: Resources, practice_id: str, removal: Removal) -> Rows:
-    """Record that the connection is to be revoked; from then on nobody is given a token of it."""
+    """Record that the connection is to be revoked; from then on none of its tokens is handed out."""
     changes = {
         "state": ConnectionState.REVOKING.value,
         "since": FromNow(),
@@ -103,14 +103,14 @@ def _record_wish(resources: Resources, practice_id: str, removal: Removal) -> Ro
         row = next((row for row in rows.all if row.state != ConnectionState.REVOKING and _holds(row)), None)
         if row is None:
             break
-        # The event goes with the row that the connection is known by.
+        # The event is written with the row that represents the connection.
         events = [revocation_event(resources, practice_id, "begun", state=ConnectionState.REVOKING)]
         resources.store.grants.change(row, changes, events if row is rows.main else ())
-    resources.store.requests.close_all(practice_id)  # no link that was sent before brings it back
+    resources.store.requests.close_all(practice_id)  # no link that was sent before can connect it again
     removal.progress("recorded")
     if rows.unverified is None or rows.unverified.confirm_by is None:
         return rows
-    # It may be a stranger's, whom nothing that is done to this practice's account cuts off.
+    # It may belong to a stranger, whose access does not depend on this practice's account.
     drop_unverified(resources, rows.unverified, unconfirmed(rows.unverified))
     return _get(resources, practice_id)
 
@@ -120,7 +120,7 @@ def _holds(row: Row) -> bool:
 
 
 def _tell_endpoint(resources: Resources, rows: Rows, removal: Removal) -> bool:
-    """Revoke at the revocation endpoint; return whether there is one that takes it."""
+    """Revoke at the revocation endpoint; return whether there is one that accepts the request."""
     if resources.provider.revocation_endpoint is None:
         return False
     grants = resources.store.grants
@@ -129,7 +129,7 @@ def _tell_endpoint(resources: Resources, rows: Rows, removal: Removal) -> bool:
             if (refresh_token := grants.refresh_token(row)) is not None:
                 resources.endpoint.revoke(refresh_token, hint="refresh_token")
             del refresh_token
-            # Some servers end only what they are given.
+            # Some servers revoke only the token that they get.
             if (access_token := grants.access_token(row)) is not None:
                 resources.endpoint.revoke(access_token, hint="access_token")
             del access_token
