@@ -1,1 +1,1 @@
-"""The OAuth protocol alone: nothing is stored here, and no page of 3Shape's is known."""
+"""The OAuth protocol only: nothing is stored here, and nothing depends on 3Shape's pages."""

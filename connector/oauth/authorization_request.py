@@ -19,19 +19,19 @@ LIFETIME = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorizationRequest:
-    """A request for consent, from the link that is opened to the answer that has to match it.
+    """An authorization request, to which the response has to match.
 
     Attributes:
-        practice_id: whose connection it is for.
+        practice_id: the practice that it is for.
         provider: name of the provider.
-        url: where to send the browser.
-        state: 256 random bits; the answer must carry them.
-        nonce: likewise for the id_token, or None where `openid` is not asked for.
-        code_verifier: PKCE secret (RFC 7636), or None where the provider has no PKCE.
+        url: the URL to open in the browser.
+        state: 256 random bits; the response must contain them.
+        nonce: likewise for the id_token, or None if `openid` is not requested.
+        code_verifier: PKCE secret (RFC 7636), or None if the provider has no PKCE.
         binding: digest of the caller's own session secret, or None.
         redirect_uri: as registered; the token request repeats it byte for byte.
-        scope: what was asked for, or None.
-        created_at: when it was made; it is dead ten minutes later.
+        scope: the requested scope, or None.
+        created_at: when it was made; it expires ten minutes later.
         expected_account: e-mail address the account must have, or None.
         allow_account_change: whether the account may differ from the connection's present one.
     """
@@ -92,12 +92,12 @@ class AuthorizationRequest:
 
     @property
     def expires_at(self) -> datetime:
-        """When the request is dead."""
+        """When the request expires."""
         return self.created_at + LIFETIME
 
 
 def binding_digest(binding: str | None) -> str | None:
-    """Return what is stored of a caller's session secret: its SHA-256, or None for None."""
+    """Return the SHA-256 of a caller's session secret, which is what the store holds; None for None."""
     return None if binding is None else hashlib.sha256(binding.encode()).hexdigest()
 
 
@@ -110,7 +110,7 @@ def _with_query(endpoint: str | None, params: dict[str, str | None]) -> str:
     if endpoint is None:
         raise SettingError("the provider's authorization endpoint is not known")
     parts = urlsplit(endpoint)
-    # RFC 6749 §3.1: a query that the endpoint already has is kept.
+    # RFC 6749 §3.1: keep the query of the endpoint's address.
     pairs = [f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in params.items() if value]
     query = "&".join(filter(None, [parts.query, *pairs]))
     return urlunsplit(parts._replace(query=query, fragment=""))

@@ -1,4 +1,4 @@
-"""An OpenID Connect discovery document → the provider's missing endpoints."""
+"""Read the provider's missing endpoints from its OpenID Connect discovery document."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from connector.oauth.provider import Provider, require_secure
 __all__ = ["discover", "probe"]
 
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "revocation_endpoint", "userinfo_endpoint")
-# Scopes that a lasting connection needs, if the server says that it has them.
+# Scopes that a lasting connection needs, if the server lists them.
 _USEFUL_SCOPES = ("openid", "profile", "email", "offline_access")
 
 
 def discover(provider: Provider) -> Provider:
-    """Return the provider with what its discovery document adds; what is set already stays.
+    """Return the provider completed by its discovery document; explicit settings are kept.
 
     Raises:
         connector.errors.ProviderUnavailableError: if the document cannot be read now.
-        connector.errors.SettingError: if it is another issuer's, or lacks an endpoint.
+        connector.errors.SettingError: if it belongs to another issuer, or lacks an endpoint.
     """
     if provider.issuer is None:
         return provider
@@ -58,10 +58,10 @@ def discover(provider: Provider) -> Provider:
 
 
 def probe(url: str) -> None:
-    """Prove that a server answers; what it answers to an empty request does not matter.
+    """Check that a server answers an empty request, whatever the response.
 
     Raises:
-        connector.errors.ProviderUnavailableError: if nothing, or only a gateway, answers.
+        connector.errors.ProviderUnavailableError: if there is no response, or only a gateway's.
     """
     with open_session() as session:
         response = call(session, "HEAD", url)
@@ -74,13 +74,13 @@ def probe(url: str) -> None:
 
 
 def _fetch(issuer: str, *, needed: bool) -> dict[str, Any] | None:
-    """Return the discovery document; None where there is none and it is not needed."""
+    """Return the discovery document; None if there is none and it is not needed."""
     url = issuer.rstrip("/") + "/.well-known/openid-configuration"
     with open_session() as session:
         try:
             response = call(session, "GET", url)
         except ProviderUnavailableError as exc:
-            exc.sent = False  # whatever the endpoint is needed for was not sent
+            exc.sent = False  # the request that needs the endpoint was not sent
             raise
     if response.status_code == 404 and not needed:
         return None

@@ -1,4 +1,4 @@
-"""The name of an error in a token endpoint's answer, and what it says, however a server writes it."""
+"""Find the name of an error in a token endpoint's response, in any server's form, and its meaning."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Outcome", "error_name", "meaning"]
 
 
 class Outcome(Enum):
-    """Meaning of an answer that grants nothing."""
+    """Meaning of a response that grants nothing."""
 
     DEAD = "the code or token is dead"
     DOUBTFUL = "refused, in a way that can also have another cause"
@@ -25,7 +25,7 @@ class Outcome(Enum):
     UNUSABLE = "not the endpoint's own answer"
 
 
-# The names of RFC 6749 and OpenID Connect Core §3.1.2.6, and what some servers have in their place.
+# The names of RFC 6749 and OpenID Connect Core §3.1.2.6, and names that some servers use instead.
 _KNOWN = {
     "access_denied": Outcome.DEAD,
     "invalid_request": Outcome.DOUBTFUL,
@@ -39,8 +39,8 @@ _KNOWN = {
     "slow_down": Outcome.PASSING,
     "too_many_requests": Outcome.PASSING,
 }
-# Other names are made of the same few words everywhere: bad_refresh_token, token_expired, DeletedClient. The
-# first line with a word of each of its sets decides.
+# Other names consist of the same few words everywhere: bad_refresh_token, token_expired, DeletedClient. A
+# line matches if the name has a word of each of its sets; the first such line decides.
 _TOKENS = frozenset({"grant", "token", "code", "authorization", "consent"})
 _BY_WORDS: tuple[tuple[frozenset[str], frozenset[str], Outcome | None], ...] = (
     (frozenset({"client", "app", "application"}), frozenset(), Outcome.CLIENT),
@@ -50,16 +50,16 @@ _BY_WORDS: tuple[tuple[frozenset[str], frozenset[str], Outcome | None], ...] = (
     (_TOKENS, frozenset({"expired", "revoked", "inactive", "reused", "found"}), Outcome.DEAD),
     (_TOKENS - {"authorization", "consent"}, frozenset({"invalid", "bad", "unknown", "old"}), Outcome.DEAD),
 )
-# Keys under which servers put the name of an error, or a few words in its place.
+# Keys under which servers put the name of an error, or a short text instead.
 _ERROR_KEYS = ("error", "errors", "error_code", "errorcode", "error_type")
 _NAME_KEYS = (*_ERROR_KEYS, "code", "name", "type", "status", "reason", "message")
 _NAME = re.compile(r"[a-z]{1,20}(?:_[a-z]{1,20}){0,5}")
 
 
 def error_name(answer: requests.Response) -> str | None:
-    """Return the name of the error in an answer, in snake case; "" for one that could be anything.
+    """Return the name of the error in a response, in snake case; "" if it does not look like a name.
 
-    Anything could be an echo of what was sent, and is not repeated.
+    Other text could be an echo of the request, with its secrets, and is not repeated.
     """
     try:
         body = json_value(answer)
@@ -68,13 +68,13 @@ def error_name(answer: requests.Response) -> str | None:
     found = _named(body, _ERROR_KEYS, 4)
     if found is not None:
         return _snake_case(found)
-    # Other keys say much else, too: there, only a name that is known is one.
+    # Other keys contain other text too: there, only a known name counts.
     name = _snake_case(_named(body, _NAME_KEYS, 4) or "")
     return name if meaning(name) is not None else None
 
 
 def meaning(name: str) -> Outcome | None:
-    """Return what a name says by itself, or None where the status has to tell."""
+    """Return the meaning of a name alone, or None if the status has to decide."""
     if name in _KNOWN:
         return _KNOWN[name]
     words = set(name.split("_"))

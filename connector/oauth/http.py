@@ -73,7 +73,7 @@ class StatelessSession(requests.Session):
         return prepared
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
-        """Return how to reach a server, as the transport knows it; nobody here asks for another way."""
+        """Return the transport's proxies and the default verification, whatever the arguments."""
         proxies = cast(Transport, self.get_adapter(url)).way(url).proxies
         return {"proxies": proxies, "verify": True, "cert": None, "stream": stream}
 
@@ -84,7 +84,7 @@ class StatelessSession(requests.Session):
 
 
 def open_session(transport: Transport | None = None) -> StatelessSession:
-    """Return a session; close it when done, unless its transport belongs to somebody else."""
+    """Return a session; close it after use, unless its transport is shared."""
     session = StatelessSession()
     transport = transport or Transport()
     session.mount("https://", transport)
@@ -94,30 +94,30 @@ def open_session(transport: Transport | None = None) -> StatelessSession:
 
 
 def call(session: requests.Session, method: str, url: str, **options: Any) -> requests.Response:
-    """Send a request that follows no redirect, and return the answer.
+    """Send a request without following redirects, and return the response.
 
     Args:
-        session: on `Transport`.
+        session: a session on `Transport`.
         method: the HTTP method.
         url: the address.
-        options: as `requests.Session.request` takes them.
+        options: as for `requests.Session.request`.
 
     Raises:
-        connector.errors.ProviderUnavailableError: no answer; `sent` tells whether it may have arrived.
+        connector.errors.ProviderUnavailableError: no response; `sent` says if the request may have arrived.
     """
     try:
         return session.request(method, url, allow_redirects=False, **options)
     except RequestException as exc:
         error = failure(exc, url)
-    # Raised here, so that no frame below, which may hold a secret, hangs on the error.
+    # Raised here, so that the error references no frame below, which may hold a secret.
     raise error
 
 
 def stream(response: requests.Response) -> Iterator[bytes]:
-    """Yield a streamed answer's bytes as they arrive, so that a cut loses nothing that came before it.
+    """Yield a streamed response's bytes as they arrive, so that an interruption loses none of them.
 
     Raises:
-        connector.errors.ProviderUnavailableError: it was cut, or takes too long.
+        connector.errors.ProviderUnavailableError: it was interrupted, or takes too long.
     """
     error: ProviderUnavailableError | None = None
     while error is None:

@@ -1,4 +1,4 @@
-"""An answer's body and headers, read within limits."""
+"""Read a response's body and headers within limits."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ __all__ = [
     "retry_after",
 ]
 
-# The longest that a call to a token endpoint takes, from its first step to its answer's last byte. Nothing is
-# sent once it is over.
+# The longest time in seconds for a call to a token endpoint, from its start to the last byte of the response.
+# Nothing is sent after it.
 CALL_SECONDS = 45.0
 _CHUNK = 64 * 1024
 _LONGEST_WAIT = 300.0
-# int() refuses longer ones, and with them the whole answer.
+# int() refuses longer ones, and json would refuse the whole response.
 _LONGEST_NUMBER = 400
 _GZIP = ("gzip", "x-gzip")
 _SECONDS = re.compile(r"(\d+)(?:\.\d*)?(?:\s*,.*)?$", re.ASCII)
@@ -41,15 +41,15 @@ _STRING = re.compile(rb'"(?:[^"\\]++|\\.?)*+(?:"|\Z)', re.DOTALL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How much an answer may take.
+    """Limits on a response.
 
     Attributes:
-        seconds: of the whole call; of a streamed one, until its headers are there.
-        stream_seconds: of a streamed call.
-        body: bytes of an answer that is read at once, inflated.
-        values: JSON values in it. An empty object takes 2 bytes of an answer, and 64 of memory.
-        idle: seconds after which a connection that was kept open is not used any more. Servers and firewalls
-            forget idle connections without a word, and a request sent on one would count as sent.
+        seconds: seconds for the whole call; for a streamed one, until its headers have arrived.
+        stream_seconds: seconds for a whole streamed call.
+        body: decompressed bytes of a response that is not streamed.
+        values: JSON values in it. An empty object takes 2 bytes of a response, and 64 bytes of memory.
+        idle: seconds after which an open connection is not used again. Servers and firewalls silently drop
+            idle connections, and a request on one would count as sent.
     """
 
     seconds: float = CALL_SECONDS
@@ -59,15 +59,15 @@ class Limits:
     idle: float = 20.0
 
 
-# For a list that has no pages: what a busy lab's week comes to.
+# For a list without pages: enough for a week of a busy lab.
 LARGE_LISTS = Limits(seconds=120.0, body=64 * 1024 * 1024, values=2_000_000)
 
 
 def json_value(response: requests.Response) -> Any:
-    """Return the JSON in an answer; a stray byte spoils nothing.
+    """Return the JSON in a response; bytes that are not UTF-8 are replaced.
 
     Raises:
-        ValueError: it is no JSON, or has more values than the transport's limits allow.
+        ValueError: it is not JSON, or has more values than the transport's limits allow.
     """
     limits = getattr(getattr(response, "connection", None), "limits", None) or Limits()
     if _values(response.content, limits.values) > limits.values:
@@ -91,8 +91,8 @@ def retry_after(response: requests.Response, now: float) -> float | None:
     """Return the seconds a `Retry-After` header asks for (RFC 9110 §10.2.3), at most 5 minutes, or None.
 
     Args:
-        response: the answer.
-        now: seconds since 1970; the answer's own `Date` is preferred.
+        response: the response.
+        now: seconds since 1970; the response's own `Date` is preferred.
     """
     value = response.headers.get("Retry-After", "").strip()
     if found := _SECONDS.match(value):
@@ -105,9 +105,9 @@ def retry_after(response: requests.Response, now: float) -> float | None:
 
 
 def require_known_coding(response: requests.Response) -> None:
-    """Refuse an answer that is packed more than once, or in another way than was asked for.
+    """Refuse a response that is compressed more than once, or in a way that was not requested.
 
-    Two layers are what a bomb is made of: 1,827 bytes of `gzip, gzip` become 2 GiB.
+    Two layers make a decompression bomb: 1,827 bytes of `gzip, gzip` become 2 GiB.
     """
     if _coding(response) not in ("", "identity", *_GZIP):
         response.close()
@@ -125,7 +125,7 @@ def read_whole(response: requests.Response, limit: int) -> None:
         response.close()
         raise
     response._content_consumed = True  # type: ignore[attr-defined]
-    response.encoding = response.encoding or "utf-8"  # nobody has to guess it, which is slow
+    response.encoding = response.encoding or "utf-8"  # so that requests does not guess it, which is slow
     response.raw.release_conn()
 
 
@@ -134,7 +134,7 @@ def _inflated(response: requests.Response, limit: int) -> bytes:
     body, received = bytearray(), 0
     for chunk in response.raw.stream(_CHUNK, decode_content=False):
         received += len(chunk)
-        # Never more than the limit is inflated, whatever a chunk holds.
+        # Never decompress more than the limit, whatever a chunk contains.
         body += inflater.decompress(chunk, limit + 1 - len(body)) if inflater else chunk
         if max(received, len(body)) > limit:
             raise UnusableError("the answer is far too large to be one")
@@ -148,7 +148,7 @@ def _coding(response: requests.Response) -> str:
 
 
 def _values(body: bytes, limit: int) -> int:
-    """Return how many JSON values a body has, at least if they are more than the limit."""
+    """Count the JSON values in a body by commas and brackets; those in strings only up to the limit."""
     count = sum(map(body.count, (b",", b"[", b"{")))
     if count > limit:  # some of them may be inside strings
         bare = _STRING.sub(b"", body)

@@ -1,8 +1,8 @@
-"""Connections that end with their call's deadline, and know whether a request has left.
+"""Network connections that end with their call's deadline, and record whether a request was sent.
 
-A socket's timeout starts anew with every byte: a server that sends a byte of its headers every few seconds
-would hold its caller, and what the caller holds, for hours. http.client takes a connection that is cut within
-the headers for the end of the headers, and `103 Early Hints` for the answer.
+A socket's timeout restarts with every byte: a server that sends a byte of its headers every few seconds would
+block its caller, and the caller's locks, for hours. http.client treats a connection that is cut within the
+headers as the end of the headers, and `103 Early Hints` as the response.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ __all__ = ["CONNECTIONS", "CURRENT", "Exchange"]
 
 
 class Exchange:
-    """One call on the wire: its deadline, and how far it got.
+    """One HTTP call: its deadline, and how far it got.
 
     Args:
-        seconds: until everything is over, from now on.
+        seconds: seconds from now until its deadline.
         silence: the longest pause between two bytes, in seconds.
-        idle: seconds after which a connection that was kept open is not used any more.
+        idle: seconds after which an open connection is not used again.
     """
 
     __slots__ = ("_silence", "_started", "ends_at", "idle", "reused", "sent")
@@ -50,7 +50,7 @@ class Exchange:
         self.reused: bool = True
 
     def extend(self, seconds: float) -> None:
-        """Give the call this many seconds in all, from its start."""
+        """Set the deadline to this many seconds after the start."""
         self.ends_at = self._started + seconds
 
     @property
@@ -62,7 +62,7 @@ class Exchange:
         """Return the seconds that the next step may take.
 
         Raises:
-            TimeoutError: if none are left.
+            TimeoutError: if no time is left.
         """
         left = self.ends_at - time.monotonic()
         if left <= 0:
@@ -71,12 +71,12 @@ class Exchange:
 
 
 _NUMERIC = re.compile(r"[\d.]+|.*:.*")
-# The call that this thread is making: urllib3 has no way to hand it from the adapter to the connection.
+# The call of this thread: urllib3 has no way to pass it from the adapter to the connection.
 CURRENT: ContextVar[Exchange] = ContextVar("CURRENT")
 
 
 class _Reader(io.RawIOBase):
-    """A socket's reader that gives up at a deadline, not only after a silence."""
+    """A socket's reader that stops at a deadline, not only after a pause."""
 
     def __init__(self, sock: Any, reader: Any) -> None:
         self._sock = sock
@@ -110,7 +110,7 @@ class _Answer(HTTPResponse):
             raise RemoteDisconnected("the connection was cut within the headers")
 
     def _read_status(self) -> tuple[str, int, str]:
-        # RFC 9110 §15.2: any number of 1xx may come before the answer. http.client knows 100 alone.
+        # RFC 9110 §15.2: any number of 1xx responses may precede the final one. http.client only knows 100.
         while True:
             version, status, reason = super()._read_status()  # type: ignore[misc]
             if not 100 <= status < 200 or status == HTTPStatus.SWITCHING_PROTOCOLS:
@@ -141,7 +141,7 @@ class _Connection(HTTPConnection):
             self.connect()
         exchange = CURRENT.get()
         self.sock.settimeout(exchange.allow())
-        # Data sent while connecting goes to the proxy alone.
+        # Data that is sent while connecting goes to the proxy only.
         exchange.sent = exchange.sent or not self._connecting
         super().send(data)
 
@@ -178,15 +178,15 @@ class _SecureConnection(_Connection, HTTPSConnection):
     pass
 
 
-# What a pool opens, by its scheme.
+# The connection class of a pool, by scheme.
 CONNECTIONS = {"http": _Connection, "https": _SecureConnection}
 
 
 def _look_up(host: str, port: int, seconds: float) -> Any:
-    """Return a host's addresses; in a thread, for the system's resolver takes as long as it likes.
+    """Return a host's addresses; look them up in a thread, because the resolver has no time limit.
 
     Raises:
-        TimeoutError: it takes too long; the thread is left to end by itself.
+        TimeoutError: it takes too long; the thread ends by itself later.
     """
     family = urllib3.util.connection.allowed_gai_family()
     if _NUMERIC.fullmatch(host):

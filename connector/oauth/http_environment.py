@@ -1,4 +1,4 @@
-"""How the environment says to reach a server: proxies, and which certificate authorities are trusted."""
+"""The environment's settings for reaching a server: proxies and trusted certificate authorities."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """How to reach a server.
+    """Proxies and certificate authorities for a server.
 
     Attributes:
-        proxies: scheme → address, as requests takes them.
-        verify: the CA bundle that is named first, or True for certifi's.
-        further: certificates of the other bundles that are named, in PEM form.
-        folder: a folder of certificates that is named beside a bundle.
+        proxies: scheme → address, as for requests.
+        verify: the first CA bundle that is set, or True for certifi's.
+        further: the certificates of the other bundles that are set, in PEM form.
+        folder: a folder of certificates that is set beside a bundle.
     """
 
     proxies: Any
@@ -35,9 +35,9 @@ class Way:
 
 
 def find_way(origin: str) -> Way:
-    """Return the way to a server; every bundle that is named is trusted, not only the first.
+    """Return the way to a server; every bundle that is set is trusted, not only the first.
 
-    A machine may name its own bundle for everybody, and a user another one for this program.
+    A machine may set a bundle for every program, and a user another one for this program.
     """
     asked = requests.Session().merge_environment_settings(origin, {}, None, None, None)
     named = list(dict.fromkeys(path for name in _AUTHORITIES if (path := os.environ.get(name))))
@@ -51,7 +51,7 @@ def find_way(origin: str) -> Way:
 
 
 def authority_settings() -> str:
-    """Return the names of the variables that name a CA bundle, or of the one to set."""
+    """Return the variables that name a CA bundle, or the variable to set if none does."""
     return " or ".join(filter(os.environ.get, _AUTHORITIES)) or "SSL_CERT_FILE"
 
 
@@ -61,7 +61,7 @@ def proxy_setting() -> str:
 
 
 def is_http_proxy(proxy: str) -> bool:
-    """Return whether a proxy's address can be used; a host alone can, and no SOCKS proxy."""
+    """Return whether a proxy's address can be used: also a bare host, but no SOCKS proxy."""
     try:
         parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

@@ -1,4 +1,4 @@
-"""Errors of a request, in words: above all whether it may have reached the server."""
+"""Turn errors of a request into our own, with the fact whether it may have reached the server."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ __all__ = ["UnusableError", "failure", "request_error"]
 
 
 def failure(exc: RequestException, url: str) -> ProviderUnavailableError:
-    """Return what went wrong with a request, in words.
+    """Return our error for a failed request.
 
     Args:
-        exc: what `Transport` raised, or what a session raised before it.
+        exc: the error that `Transport` or a session raised.
         url: the address; only its host is named.
     """
-    # A ValueError comes of preparing the request.
+    # A ValueError comes from preparing the request.
     sent = bool(vars(exc).get("sent", not isinstance(exc, ValueError)))
     what, hint, action = _words(exc, sent=sent)
     return ProviderUnavailableError(f"{urlsplit(url).netloc}: {what}", hint=hint, sent=sent, action=action)
 
 
 class UnusableError(RequestException):
-    """The answer is not one that can be read within the limits."""
+    """The response cannot be read within the limits."""
 
 
 def _words(exc: RequestException, *, sent: bool) -> tuple[str, str, Action | None]:
@@ -65,7 +65,7 @@ def _is_unresolved(exc: RequestException) -> bool:
 
 
 def request_error(exc: Exception, exchange: Exchange | None = None) -> RequestException:
-    """Return what requests would raise, with the fact whether the request may have reached the server."""
+    """Return the error of requests, with the fact whether the request may have reached the server."""
     error: RequestException
     if isinstance(exc, ReadTimeoutError) or (exchange is not None and exchange.passed):
         error = ReadTimeout(exc)

@@ -1,4 +1,4 @@
-"""The one transport: what every request of this package is carried by."""
+"""The transport adapter for every HTTP request of this package."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ _RETRY = Retry(
 
 @dataclass(slots=True)
 class _Route:
-    """What is known of a server until the environment is read again.
+    """The cached way to a server, until the environment is read again.
 
     Attributes:
         read_at: when the environment was read.
-        way: what it says.
-        usual: proxies and CA bundle of a call that asks for no others, once they are checked.
-        pool: the connections of such calls.
+        way: the proxies and certificate authorities from it.
+        usual: the checked proxies and CA bundle of a call that sets no others.
+        pool: the network connections of such calls.
     """
 
     read_at: float
@@ -63,11 +63,11 @@ class _Route:
 
 
 class Transport(HTTPAdapter):
-    """A transport adapter that keeps this module's promises for every request sent through it.
+    """A transport adapter that applies the limits and deadlines to every request sent through it.
 
-    Thread-safe, and safe after a fork. An answer that is not streamed is read at once. What requests works
-    out anew for each request, such as proxy, CA bundle and pool of connections, is kept for each server: that
-    is most of the processor time of a small request.
+    Thread-safe, and safe after a fork. A response that is not streamed is read at once. Proxy, CA bundle and
+    pool of connections, which requests determines for each request, are cached for each server: they take
+    most of the processor time of a small request.
     """
 
     def __init__(self, limits: Limits = Limits()) -> None:  # noqa: B008 - it is frozen
@@ -88,7 +88,7 @@ class Transport(HTTPAdapter):
         return route
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """Do nothing: a pool is told whom to trust when it is made."""
+        """Do nothing: a pool gets its certificate authorities when it is made."""
 
     def get_connection_with_tls_context(
         self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
@@ -102,7 +102,7 @@ class Transport(HTTPAdapter):
         pool: Any = super().get_connection_with_tls_context(request, verify, proxies, cert)
         pool.ConnectionCls = CONNECTIONS[pool.scheme]
         super().cert_verify(pool, url, verify, cert)  # type: ignore[no-untyped-call]
-        # Trust what is named beside the first CA bundle, too.
+        # Trust the further CA bundles too.
         way = route.way
         if way.folder and pool.ca_certs and verify == way.verify:
             pool.ca_cert_dir = way.folder
@@ -113,12 +113,12 @@ class Transport(HTTPAdapter):
         return pool
 
     def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
-        """Return what a request asks for: a path, as only TLS through a tunnel goes to a proxy."""
+        """Return the path of a request: a proxy is used only as a tunnel for TLS."""
         path = request.path_url
         return f"/{path.lstrip('/')}" if path.startswith("//") else path
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
-        """Return an answer as requests has it; cookies are read if there are any."""
+        """Return a response of requests; cookies are read only if there are any."""
         response = requests.Response()
         response.status_code, response.reason = resp.status, resp.reason
         response.headers = CaseInsensitiveDict(resp.headers)
@@ -138,15 +138,15 @@ class Transport(HTTPAdapter):
         cert: Any = None,
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
-        """Send a request, and read its whole answer unless the caller streams it.
+        """Send a request, and read the whole response unless the caller streams it.
 
         Args:
-            request: prepared.
+            request: the prepared request.
             stream: leave the body unread.
-            timeout: seconds to connect and seconds of silence; the limits hold besides.
+            timeout: seconds to connect and seconds between two bytes; the limits apply too.
             verify: False, or a CA bundle, in place of the environment's.
             cert: a client certificate.
-            proxies: used for other machines.
+            proxies: the proxies for other machines.
         """
         self._renew_after_fork()
         if request.headers.get("Accept-Encoding") != "identity":
@@ -169,9 +169,9 @@ class Transport(HTTPAdapter):
             return response
         except (HTTPError, OSError, ValueError) as exc:
             outcome = type(exc).__name__
-            forget_locals(exc)  # the frames of urllib3 hold the headers, and those the token
+            forget_locals(exc)  # the frames of urllib3 hold the headers, which contain the token
             raise request_error(exc, exchange) from exc
-        except BaseException as exc:  # Ctrl-C, or what the caller raises in a signal's handler
+        except BaseException as exc:  # Ctrl-C, or an error that the caller raises in a signal handler
             outcome = type(exc).__name__
             raise
         finally:
@@ -180,7 +180,7 @@ class Transport(HTTPAdapter):
             record_call(host=host, status=status, outcome=outcome, seconds=seconds, date=date)
 
     def _renew_after_fork(self) -> None:
-        """Open new connections in a child: two processes on one connection would get each other's answers."""
+        """Open new connections in a child: two processes on one would get each other's responses."""
         if self._process != os.getpid():
             self._process = os.getpid()
             self._routes.clear()
@@ -208,7 +208,7 @@ class Transport(HTTPAdapter):
     def _carry_out(
         self, request: requests.PreparedRequest, exchange: Exchange, **way: Any
     ) -> requests.Response:
-        """Send a request; again if it read and nothing came: the server had closed the kept connection."""
+        """Send a request; repeat a GET or HEAD if the server had closed the kept connection."""
         # Each kept connection may have been closed meanwhile; a new one is not tried again.
         retries = _CONNECTIONS if request.method in ("GET", "HEAD") else 0
         while True:

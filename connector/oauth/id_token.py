@@ -1,4 +1,4 @@
-"""Checks of an OpenID Connect id_token before its token set is accepted."""
+"""Check an OpenID Connect id_token before its token set is accepted."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def check_id_token(
     now: datetime,
     leeway: float = 300.0,
 ) -> None:
-    """Prove that an id_token answers this request (OpenID Connect Core §3.1.3.7).
+    """Check that an id_token belongs to this request (OpenID Connect Core §3.1.3.7).
 
     Args:
-        tokens: as they were granted.
-        request: what they have to answer; without a nonce it asked for no id_token.
+        tokens: the granted tokens.
+        request: their authorization request; without a nonce it requested no id_token.
         provider: its issuer is the only acceptable one.
         client_id: the audience.
-        now: by this machine's clock.
+        now: the time by this machine's clock.
         leeway: seconds by which the two clocks may differ.
 
     Raises:
         connector.errors.StateMismatchError: it is missing, or belongs to another request, client or issuer.
-        connector.errors.SettingError: it ended already, by this machine's clock.
+        connector.errors.SettingError: it has expired by this machine's clock.
     """
     if request.nonce is None:
         return
@@ -75,23 +75,23 @@ def check_id_token(
 
 
 def subject(tokens: TokenSet) -> str | None:
-    """Return whom an id_token that was checked speaks of; None if it is not there, or does not say."""
+    """Return the `sub` of a checked id_token; None if there is no id_token or no `sub`."""
     found = jwt_claims(tokens.id_token or "").get("sub")
     return found if isinstance(found, str) else None
 
 
 def _is_for(client_id: str, claims: Mapping[str, object]) -> bool:
-    """Return whether a client is the audience; of several, it has to be the one that asked (`azp`)."""
+    """Return whether a client is the audience; of several, it has to be the requesting one (`azp`)."""
     audience, party = claims.get("aud"), claims.get("azp")
     audiences = audience if isinstance(audience, list) else [audience]
     return client_id in audiences and (party == client_id or (party is None and len(audiences) == 1))
 
 
 def _is_vouched_for(token: str, provider: Provider) -> bool:
-    """Return whether what an id_token says is the provider's own word.
+    """Return whether an id_token is authentic.
 
-    It came straight from the token endpoint, and TLS replaces the check of its signature (item 6 there).
-    Without TLS, which only this machine's own servers are spared, it has to be signed at least.
+    It came directly from the token endpoint, and TLS replaces the check of its signature (item 6 there).
+    Without TLS, which is possible only for servers on this machine, it has to be signed at least.
     """
     over_tls = urlsplit(provider.token_endpoint or "").scheme == "https"
     algorithm = jwt_claims(token, part=0).get("alg")

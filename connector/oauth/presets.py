@@ -55,12 +55,12 @@ def _identity(name: str, prefix: str, metadata_urls: Mapping[str, str]) -> Provi
         metadata_urls=metadata_urls,
         portal_url=None if prefix else _PORTAL,
         code_format="identityserver",
-        # Seen with every public client of this server; what Ormco's registration may ask for is a setting.
+        # Seen with every public client of this server; the scope of Ormco's registration is a setting.
         scope="openid profile offline_access api",
     )
 
 
-# The sandbox's registration is made up and public; it opens nothing but a sandbox.
+# The sandbox's registration is made up and public; it is accepted by a sandbox only.
 _SANDBOX = "http://127.0.0.1:8042"
 
 PRESETS: Mapping[str, Provider] = {
@@ -90,7 +90,7 @@ PRESETS: Mapping[str, Provider] = {
 
 
 def region_named(name: str) -> str | None:
-    """Return the region that a name stands for, such as "Europe", or None."""
+    """Return the region with a name such as "Europe", or None."""
     lowered = name.lower()
     return next((region for word, region in _REGION_WORDS if word in lowered), None)
 

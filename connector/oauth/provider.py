@@ -1,4 +1,4 @@
-"""An authorization server as a client sees it: its addresses, and how it differs from others."""
+"""An authorization server from a client's point of view: its addresses and its peculiarities."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class ClientRegistration:
     Attributes:
         client_id: public name of the client.
         client_secret: its secret, or None for a public client.
-        redirect_uri: where the provider sends the browser; compared byte for byte.
-        scope: space-separated, or None to ask for none.
+        redirect_uri: the address to which the provider sends the browser; compared byte for byte.
+        scope: space-separated, or None to request none.
     """
 
     client_id: str
@@ -32,24 +32,24 @@ class ClientRegistration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """Addresses of an authorization server and its resources, and how this server differs from others.
+    """The addresses of an authorization server and its resources, and the server's peculiarities.
 
     Attributes:
-        name: the preset's name, or the address for one from a file.
+        name: the preset's name, or the server's address if it comes from a file.
         issuer: OpenID issuer; endpoints that are None come from its discovery document.
         users_url: origin of the users API (`/api/users/me`).
         metadata_urls: region name → origin of that region's metadata API.
-        applications_page: where a person removes the grant.
+        applications_page: the page on which a person removes the grant.
         code_format: "dotnetopenauth", "identityserver" or "opaque" (decoded exactly once).
         pkce: whether to send a PKCE challenge (RFC 7636, S256).
-        returns_state: True, False, or None where it is not known.
-        client_auth: how the client authenticates at the token endpoint; None: by what it has.
+        returns_state: True, False, or None if it is not known.
+        client_auth: how the client authenticates at the token endpoint; None: with its secret, if it has one.
         basic_encoding: "rfc6749" percent-encodes id and secret (§2.3.1); "raw" sends them as they are.
         authorization_params: extra parameters of the authorization URL.
-        scope: asked for unless the settings say otherwise; None where none is known.
-        landing_hosts: further hosts on which the redirect may be pasted from.
+        scope: requested unless the settings name another; None if none is known.
+        landing_hosts: further hosts from which a redirect URL may be pasted.
         download_hosts: further hosts that a download of a case may be redirected to, without the token.
-        refresh_reuse_seconds: how long after a refresh the old refresh token may be sent once more.
+        refresh_reuse_seconds: seconds after a refresh in which the old refresh token may be sent once more.
         returns_iss: whether discovery promises `iss` in the response (RFC 9207).
         client: a built-in registration (the sandbox's made-up one), or None.
     """
@@ -79,17 +79,17 @@ class Provider:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing has to be discovered any more."""
+        """Whether all endpoints are known, so that no discovery is needed."""
         return self.authorization_endpoint is not None and self.token_endpoint is not None
 
     @property
     def is_local(self) -> bool:
-        """Whether it is on this machine, as the sandbox is."""
+        """Whether it is on this machine, like the sandbox."""
         return is_loopback(self.issuer or self.authorization_endpoint or "")
 
     @property
     def needs_secret(self) -> bool:
-        """Whether a client needs a secret: a DotNetOpenAuth server grants codes to no others."""
+        """Whether a client needs a secret: a DotNetOpenAuth server requires one for codes."""
         classic = self.client_auth is None and self.code_format == "dotnetopenauth"
         return classic or self.client_auth not in (None, "none")
 
@@ -109,10 +109,10 @@ def require_secure(url: str, what: str) -> str:
 
     Args:
         url: the address.
-        what: what it is the address of, for the error.
+        what: the name of the address, for the error.
 
     Raises:
-        connector.errors.SettingError: for any other.
+        connector.errors.SettingError: for any other URL.
     """
     # An address with a user name and password in it is not repeated.
     quoted = "" if "@" in url else f": {url!r}"
@@ -131,6 +131,6 @@ def _is_web_address(url: str) -> bool:
         named = bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
-    # Parsers disagree on a backslash or white space, and so on the host.
+    # Parsers disagree about a backslash or white space, and so about the host.
     plain = url.isprintable() and not any(char in " \\" for char in url)
     return named and plain and parts.scheme in ("http", "https") and "@" not in parts.netloc

@@ -1,4 +1,4 @@
-"""The provider setting: a preset's name, or a TOML file, every mistake in which is named."""
+"""Read the provider setting: a preset's name, or a TOML file; a mistake in it is named."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _URLS = (
     "applications_page",
     "portal_url",
 )
-# What the connector sets itself, or what would stand in for it (RFC 9101) or give a secret away: from a
-# provider file, each would break the flow's security.
+# Parameters that the connector sets itself, that would replace those (RFC 9101), or that would reveal a
+# secret: in a provider file, each of them would break the security of the flow.
 _OWN_PARAMETERS = frozenset(
     {
         "client_id",
@@ -58,7 +58,7 @@ def load_provider(setting: str) -> Provider:
         setting: the name of one of `PRESETS`, or the path of a TOML file.
 
     Raises:
-        connector.errors.SettingError: if there is no such preset or file, or the file is not right.
+        connector.errors.SettingError: if there is no such preset or file, or the file is wrong.
     """
     if setting in PRESETS:
         return PRESETS[setting]
@@ -78,7 +78,7 @@ def read_provider_file(name: str) -> Provider:
         name: the file's path.
 
     Raises:
-        connector.errors.SettingError: if the file cannot be read or says something that cannot be.
+        connector.errors.SettingError: if the file cannot be read or has an invalid value.
     """
     try:
         table = tomllib.loads(Path(name).read_text("utf-8-sig")).get("provider")

@@ -1,8 +1,8 @@
 """Exchange, refresh, revoke: the calls to a token endpoint.
 
 The only module that uses requests-oauthlib. Its session exchanges codes and sends the other requests, which
-are all alike but for their bodies; the answers are read in `token_response`, because oauthlib loses a granted
-token over a changed scope and takes an outage for a missing token.
+differ only in their bodies; `token_response` reads the responses, because oauthlib loses a granted token if
+the scope has changed, and treats an outage as a missing token.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ class TokenEndpoint:
     Thread-safe; keeps connections open between calls.
 
     Args:
-        provider: with its endpoints known.
-        client: what to authenticate as.
-        clock: gives the time at which an answer arrived.
-        transport: what carries the requests; by default one of its own.
+        provider: the provider, with its endpoints known.
+        client: the client registration to authenticate as.
+        clock: the clock for the time at which a response arrives.
+        transport: the transport; by default a new one.
     """
 
     def __init__(
@@ -79,14 +79,14 @@ class TokenEndpoint:
         """Exchange an authorization code (RFC 6749 §4.1.3); sent at most once.
 
         Args:
-            code: fully decoded.
-            redirect_uri: of the authorization request, byte for byte.
-            code_verifier: PKCE secret of the request, or None.
+            code: the code, fully decoded.
+            redirect_uri: that of the authorization request, byte for byte.
+            code_verifier: the request's PKCE secret, or None.
 
         Raises:
             connector.errors.CodeRefusedError: the code is not accepted.
-            connector.errors.ClientRefusedError: the client is not.
-            connector.errors.ProviderUnavailableError: no answer of the provider's own.
+            connector.errors.ClientRefusedError: the client is not accepted.
+            connector.errors.ProviderUnavailableError: no usable response.
         """
         secrets = {"code": Secret(code), "code_verifier": Secret(code_verifier)}
         del code, code_verifier
@@ -97,12 +97,12 @@ class TokenEndpoint:
         return self._granted(answer, code_refusal)
 
     def refresh(self, refresh_token: str) -> TokenSet:
-        """Get a new token set (RFC 6749 §6); the refresh token stays where the answer brings none.
+        """Get a new token set (RFC 6749 §6); the refresh token is kept if the response has no new one.
 
         Raises:
             connector.errors.GrantRefusedError: the grant is, or may be, dead.
             connector.errors.ClientRefusedError: the client is not accepted.
-            connector.errors.ProviderUnavailableError: no answer of the provider's own.
+            connector.errors.ProviderUnavailableError: no usable response.
         """
         secret = Secret(refresh_token)
         del refresh_token
@@ -114,13 +114,13 @@ class TokenEndpoint:
         """Revoke a token at the revocation endpoint (RFC 7009).
 
         Args:
-            token: a refresh or access token; one the server does not know counts as revoked.
+            token: a refresh or access token; one that the server does not know counts as revoked.
             hint: "refresh_token" or "access_token".
 
         Raises:
             connector.errors.SettingError: the provider has no revocation endpoint.
             connector.errors.ClientRefusedError: the client is not accepted there.
-            connector.errors.ProviderUnavailableError: it was not revoked, for now.
+            connector.errors.ProviderUnavailableError: it could not be revoked now.
         """
         secret = Secret(token)
         del token
@@ -135,17 +135,17 @@ class TokenEndpoint:
             raise error
 
     def close(self) -> None:
-        """Close the connections that are kept open."""
+        """Close the network connections."""
         self._transport.close()
 
     def _exchange(self, secrets: Mapping[str, Secret], redirect_uri: str) -> requests.Response:
-        """Send a code by way of requests-oauthlib; return the answer as it came."""
+        """Send a code through requests-oauthlib; return the unchanged response."""
         session = self._new_session(redirect_uri=redirect_uri)
         session.plain = urlsplit(self._url).scheme == "http"
         answers: list[requests.Response] = []
 
         def keep(response: requests.Response) -> requests.Response:
-            """Keep the answer as it came, whatever oauthlib would make of it."""
+            """Keep the unchanged response, so that oauthlib does not interpret it."""
             answers.append(response)
             return _UNREMARKABLE
 
@@ -160,7 +160,7 @@ class TokenEndpoint:
             return answers[0]
         except RequestException as exc:
             error = failure(exc, self._url)
-        raise error  # here, so that no frame of a library, which holds the code, hangs on it
+        raise error  # here, so that the error references no library frame, which holds the code
 
     def _post(self, url: str, form: Mapping[str, str | Secret]) -> requests.Response:
         """Send a form with the client's own credentials."""
@@ -173,7 +173,7 @@ class TokenEndpoint:
         raise error
 
     def _form(self, url: str) -> requests.PreparedRequest:
-        """Return a request that lacks its body only; the rest of it is prepared once."""
+        """Return a request without its body; the rest of it is prepared once."""
         prepared = self._forms.get(url)
         if prepared is None:
             request = requests.Request("POST", url, headers=_FORM, auth=self._auth)
@@ -194,7 +194,7 @@ class TokenEndpoint:
 
 
 class _Session(StatelessSession, OAuth2Session):
-    # oauthlib takes no http:// address unless a process-wide variable allows them all. It is shown https://;
+    # oauthlib accepts no http:// address unless a process-wide variable allows them all. It gets https://;
     # the request gets its own scheme back on its way out, and the transport keeps plain http on this machine.
     plain = False
 
@@ -207,7 +207,7 @@ class _Session(StatelessSession, OAuth2Session):
 def _client_auth(
     provider: Provider, client: ClientRegistration
 ) -> tuple[HTTPBasicAuth | None, Mapping[str, str | Secret]]:
-    """Return the Authorization header's maker, and the fields for the body."""
+    """Return the `auth` that sets the Authorization header, and the fields for the body."""
     client_id, secret = client.client_id, client.client_secret or ""
     method = provider.client_auth or ("client_secret_basic" if secret else "none")
     if method == "none":
@@ -221,13 +221,13 @@ def _client_auth(
 
 
 def _revealed(form: Mapping[str, str | Secret | None]) -> dict[str, str]:
-    """Return a form's fields as they are sent, without those that are not set."""
+    """Return a form's fields with their secrets revealed, without unset ones."""
     texts = {name: value.reveal() if isinstance(value, Secret) else value for name, value in form.items()}
     return {name: text for name, text in texts.items() if text is not None}
 
 
 def _unremarkable() -> requests.Response:
-    # A harmless answer that oauthlib parses in place of the real one.
+    # A harmless response that oauthlib parses instead of the real one.
     response = requests.Response()
     response._content = b'{"access_token": "-", "token_type": "Bearer"}'
     response.encoding = "utf-8"

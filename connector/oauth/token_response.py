@@ -1,6 +1,6 @@
-"""Meaning of a token endpoint's answer: a token set, or one of our errors.
+"""Interpret a token endpoint's response: a token set, or one of our errors.
 
-The body counts before the status: servers differ in the status, gateways in the body.
+The body takes precedence over the status: servers differ in the status, gateways in the body.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ _CONTENT_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,30}")
 
 
 def granted(answer: requests.Response, *, received_at: datetime) -> TokenSet | None:
-    """Return the token set in an answer, or None if it grants none.
+    """Return the token set in a response, or None if it grants none.
 
     Args:
-        answer: as it came.
-        received_at: when.
+        answer: the response.
+        received_at: when it arrived.
 
     Raises:
-        connector.errors.ClientRefusedError: it grants a token that is no bearer token.
+        connector.errors.ClientRefusedError: it grants a token that is not a bearer token.
     """
     if answer.status_code >= 300 and error_name(answer) is not None:
         return None
@@ -62,7 +62,7 @@ def granted(answer: requests.Response, *, received_at: datetime) -> TokenSet | N
 
 
 def outcome(answer: requests.Response) -> Outcome:
-    """Return the meaning of an answer that grants nothing."""
+    """Return the meaning of a response that grants nothing."""
     name, status = error_name(answer), answer.status_code
     by_name = None if name is None else meaning(name)
     if by_name is not None:
@@ -73,14 +73,14 @@ def outcome(answer: requests.Response) -> Outcome:
         return Outcome.LOST
     if name is not None and status >= 400:
         return Outcome.DOUBTFUL
-    # An empty refusal, or one in the server's own words, that names nothing.
+    # An empty refusal, or one in the server's own words without an error name.
     if status in (400, 401) and not is_web_page(answer):
         return Outcome.DOUBTFUL
     return Outcome.UNUSABLE
 
 
 def code_refusal(answer: requests.Response, *, now: float) -> ConnectorError:
-    """Return why a code was not exchanged."""
+    """Return the error for a code that was not exchanged."""
     if outcome(answer) in (Outcome.DEAD, Outcome.DOUBTFUL):
         return CodeRefusedError(
             f"{_host(answer)} did not accept the code ({_words(answer)}): it is too old, was used before, "
@@ -92,7 +92,7 @@ def code_refusal(answer: requests.Response, *, now: float) -> ConnectorError:
 
 
 def spent(error: ConnectorError) -> ConnectorError:
-    """Return an error of an exchange that was sent: trying again needs a new code, whatever came of it."""
+    """Return an error of an exchange that was sent: another attempt needs a new code in any case."""
     error.hint = f"{error.hint} {_START_AGAIN}"
     if isinstance(error, ProviderUnavailableError):
         error.action = Action.ASK_CONSENT
@@ -100,13 +100,13 @@ def spent(error: ConnectorError) -> ConnectorError:
 
 
 def not_spent(error: ConnectorError) -> ConnectorError:
-    """Return an error of an exchange that never left."""
+    """Return an error of an exchange that was never sent."""
     error.hint = f"{error.hint} The code was not sent, and can be used for as long as it lives."
     return error
 
 
 def grant_refusal(answer: requests.Response, *, now: float) -> ConnectorError:
-    """Return why a refresh token brought no new token set."""
+    """Return the error for a refresh that gave no new token set."""
     found = outcome(answer)
     if found in (Outcome.DEAD, Outcome.DOUBTFUL):
         return GrantRefusedError(
@@ -118,10 +118,10 @@ def grant_refusal(answer: requests.Response, *, now: float) -> ConnectorError:
 
 
 def revocation_refusal(answer: requests.Response, *, hint: str, now: float) -> ConnectorError | None:
-    """Return why a token was not revoked; None if it is not valid any more, as far as the server knows.
+    """Return the error for a token that was not revoked; None if it is not valid any more.
 
     Args:
-        answer: as it came.
+        answer: the response.
         hint: "refresh_token" or "access_token".
         now: seconds since 1970, for a `Retry-After` date.
     """

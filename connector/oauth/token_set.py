@@ -1,4 +1,4 @@
-"""Access token, refresh token and when they end."""
+"""Access token, refresh token and expiry."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class TokenSet:
 
     Attributes:
         access_token: the bearer token.
-        refresh_token: gets a new access token, or None.
-        received_at: when the answer arrived.
-        expires_at: when the access token ends, or None where the provider did not say.
-        scope: space-separated, as granted, or None where the provider did not say.
+        refresh_token: the refresh token, or None.
+        received_at: when the response arrived.
+        expires_at: when the access token expires, or None if the provider did not state it.
+        scope: space-separated, as granted, or None if the provider did not state it.
         id_token: the OpenID Connect id_token, or None.
     """
 
@@ -37,10 +37,10 @@ class TokenSet:
 
     @classmethod
     def from_answer(cls, answer: Mapping[str, object], *, received_at: datetime) -> TokenSet:
-        """Read a token endpoint's JSON object, tolerant of everything but the access token itself.
+        """Read a token endpoint's JSON object; tolerate any fault except in the access token itself.
 
         Args:
-            answer: the parsed JSON object of a successful answer.
+            answer: the parsed JSON object of a successful response.
             received_at: when it arrived.
 
         Raises:
@@ -77,7 +77,7 @@ def jwt_claims(token: str, *, part: int = 1) -> dict[str, object]:
 
 
 def _token_text(value: object) -> str | None:
-    # RFC 6749 A.12. Anything else could break out of the Authorization header.
+    # RFC 6749 A.12. Any other character could break out of the Authorization header.
     if isinstance(value, str) and value.strip() and value.isascii() and value.isprintable():
         return value
     return None
@@ -113,7 +113,7 @@ def _expiry(expires_in: object, access_token: str, received_at: datetime) -> dat
 
 
 def finite(value: object) -> float | None:
-    """Return a number, also one that came as text; None for what is none (words, true, NaN, infinity)."""
+    """Return a number, also from text; None for any other value (words, true, NaN, infinity)."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
