@@ -188,6 +188,13 @@ def test_wrong_date_loses_nothing(reader: Any, records: Any) -> None:
     assert look(reader, records) == (["b:1"], None)
 
 
+def test_update_from_the_future_moves_the_cursor_to_the_present(reader: Any, records: Any) -> None:
+    """A case that is dated months ahead, by a workstation's clock, hides no case that comes before that."""
+    reader.add("a", at=NOW + 90 * DAY)
+    assert look(reader, records) == (["a:1"], None)
+    assert records.cursor("default", "maple").read_from == NOW
+
+
 def test_cursor_that_is_ahead_is_no_reason_to_skip(reader: Any, records: Any) -> None:
     """A cursor that an earlier version left in the future reads from the present."""
     records.put_cursor("default", "maple", WatchCursor(began_at=NOW - DAY, read_from=NOW + 90 * DAY))
