@@ -199,6 +199,17 @@ def test_lab_of_another_region_is_not_used(
     assert "is in europe" in design.error.message
 
 
+def test_files_without_a_stated_sha1_are_not_said_to_be_verified(
+    classic: RunningSandbox, workflow: Workflow, connector: Connector, tmp_path: Path
+) -> None:
+    """Nothing to compare with: the files are downloaded, and marked as unverified."""
+    (case_id,) = workflow.send()
+    classic.set_scenarios("no-hash")
+    files = download(connector, case_id, tmp_path / "out")
+    handed = list(connector.cases.download("maple", case_id, lambda file: io.BytesIO()))
+    assert [(one.error, one.verified) for one in [*files, *handed]] == [(None, False)] * 2 * len(files)
+
+
 def test_folder_that_cannot_be_written(workflow: Workflow, connector: Connector, tmp_path: Path) -> None:
     """A folder that is a file is a matter of settings, in words."""
     (case_id,) = workflow.send()
