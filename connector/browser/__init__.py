@@ -1,8 +1,8 @@
-"""A real browser: consent in a fresh one, and the redirect caught before it leaves.
+"""A real browser: consent in a fresh profile, and the redirect intercepted before it leaves the browser.
 
-`capture`, `applications` and `profile` say what is done; `browser_thread` runs it in a browser that `launch`
-starts; `session` is the one place that waits and ends early; `intercept` catches the redirect; `pages` knows
-the words on the pages.
+`capture`, `applications` and `profile` are the tasks; `browser_thread` runs them in a browser that `launch`
+starts; `session` is the only module that waits and ends early; `intercept` intercepts the redirect; `pages`
+contains the words of the pages.
 """
 
 from __future__ import annotations

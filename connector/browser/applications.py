@@ -1,4 +1,4 @@
-"""The Applications page: see whether an account has allowed Ormco, and remove it there."""
+"""The Applications page: find out whether an account has allowed Ormco, and remove it there."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ def remove_application(
 ) -> bool:
     """Remove Ormco on the Applications page: sign in, the square icon next to it, confirm, seen gone.
 
-    A person signs in, unless there are credentials. The rest is done for them; if the page is not as it is
-    known they can do that too, and its end is seen.
+    A person signs in, unless there are credentials. The rest is automatic; if the page has changed, the
+    person can do that too, and the removal is detected.
 
     Args:
         url: the Applications page.
         account: e-mail address of the account that has to be signed in, if it is known.
-        credentials: user name and password, to sign in when no person does.
+        credentials: user name and password, to sign in without a person.
         headless: without a window.
         timeout: seconds until the wait for a person ends.
-        patience: seconds for the page to show what is expected of it when nobody can help.
+        patience: seconds for the page to show the expected elements if nobody can help.
         browser: path of the browser; None to look for one.
 
     Returns:
-        Whether Ormco was listed; it is not any more.
+        Whether Ormco was listed; afterwards it is not.
 
     Raises:
         connector.errors.AccountMismatchError: another account is signed in; nothing was removed.
@@ -92,7 +92,7 @@ def remove_application(
 
 
 class _Removal:
-    """From a page that is signed in to, or will be, to the moment at which Ormco is not listed any more."""
+    """The removal, from the sign-in until Ormco is not listed any more."""
 
     def __init__(self, session: BrowserSession, account: str | None, patience: float) -> None:
         self._session = session
@@ -102,7 +102,7 @@ class _Removal:
         self._icon_pressed = False
         self._seen: Shown | None = None
         self._since = 0.0
-        # The icon and what confirms: each is pressed as soon as it shows, and not again for a while.
+        # The icon and the confirmation: each is pressed as soon as it shows, and not again for a while.
         self._pressed: dict[Shown, Deadline] = {}
         # Some sites ask with a dialog of the browser's own; what a person asks for beside is not for us.
         session.context.on(
@@ -131,11 +131,11 @@ class _Removal:
         return False
 
     def _look(self) -> tuple[Shown, Page | None]:
-        """Return what the newest page that can tell shows."""
+        """Return the state of the removal, as the newest readable page shows it."""
         from playwright.sync_api import Error as PlaywrightError
 
         for page in reversed(self._session.context.pages):
-            # A page that is just being left shows nothing.
+            # A page during navigation shows nothing.
             with suppress(PlaywrightError):
                 if pages.confirm_button(page).count():
                     return "asked", page
@@ -145,7 +145,7 @@ class _Removal:
         return "elsewhere", None
 
     def _press(self, page: Page, shown: Shown) -> None:
-        """Press what is next, if it is there; a person may do it instead."""
+        """Press the next button if it is there; a person may do it instead."""
         from playwright.sync_api import Error as PlaywrightError
 
         if shown == "asked" and not self._icon_pressed:
@@ -166,7 +166,7 @@ class _Removal:
 
 
 def _require_account(expected: str | None, shown: Collection[str]) -> None:
-    """Refuse another account than the one whose access is to be taken back."""
+    """Refuse an account other than the one whose access is revoked."""
     if expected is not None and expected.casefold() not in {each.casefold() for each in shown}:
         raise AccountMismatchError(
             f"{' or '.join(sorted(shown))} is signed in, but the connection is to {expected}; "

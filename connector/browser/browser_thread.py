@@ -1,7 +1,7 @@
-"""A thread of its own for a browser.
+"""A separate thread for a browser.
 
-So Ctrl-C reaches the caller at any moment and not the middle of a browser call, and it makes no difference
-whether an event loop runs in the caller's thread.
+With it, Ctrl-C reaches the caller at any time instead of interrupting a browser call, and the caller's thread
+may have a running event loop.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ __all__ = ["BrowserThread"]
 
 _T = TypeVar("_T")
 _START = 60.0  # s for a browser to start
-_PROMPTLY = 2.0  # s for a browser to close that was asked to
-_CLOSING = 10.0  # s for what is left of it to be swept up
+_PROMPTLY = 2.0  # s for a browser to close
+_CLOSING = 10.0  # s to clean up after it
 
 
 class BrowserThread(Generic[_T]):
-    """Opens a fresh browser and works in it; inside `with`, which ends with the browser gone.
+    """Opens a fresh browser and runs work in it; a context manager that ends when the browser is closed.
 
     Args:
         work: called with the browser's session, in the browser's thread.
         browser: from `find_browser`.
         headless: without a window.
         english: ask for pages in English.
-        target: where the redirect that is to be caught goes, if there is one.
-        slack: seconds beyond the session's own time after which the work has ended, or never will.
+        target: the target of the redirect to intercept, if there is one.
+        slack: seconds beyond the session's own timeout after which the work counts as hanging.
         session: further arguments of `BrowserSession`; `timeout` is one.
     """
 
@@ -72,20 +72,20 @@ class BrowserThread(Generic[_T]):
         self._cancelled.set()
         self._thread.join(_PROMPTLY)
         if self._thread.is_alive():
-            # Inside a browser call the thread does not see it; without its browser the call ends.
+            # Inside a browser call the thread does not notice it; without its browser the call ends.
             if self._process is not None:
                 with suppress(OSError):
                     os.kill(self._process, getattr(signal, "SIGKILL", signal.SIGTERM))
             self._thread.join(_CLOSING)
 
     def wait(self, future: Future[Any]) -> Any:
-        """Wait for something that the work sets, or for its end without it.
+        """Wait for a result that the work sets, or for the end of the work.
 
         Raises:
             connector.errors.ConnectorError: as the work does.
         """
         deadline = Clock().deadline(self._seconds)
-        # In small steps: on Windows, Ctrl-C does not end a wait without an end.
+        # In small steps: on Windows, Ctrl-C does not end a wait without a timeout.
         while not wait([future, self.result], timeout=0.2, return_when=FIRST_COMPLETED).done:
             if deadline.passed:
                 raise BrowserUnavailableError(
@@ -94,7 +94,7 @@ class BrowserThread(Generic[_T]):
         return future.result() if future.done() else self.result.result()
 
     def join(self) -> None:
-        """Wait until the work has ended, however it does."""
+        """Wait until the work has ended, with or without an error."""
         while self._thread.is_alive():
             self._thread.join(0.2)
 

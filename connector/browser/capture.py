@@ -1,4 +1,4 @@
-"""Open the authorization URL in a fresh browser and bring back the redirect URL."""
+"""Open the authorization URL in a fresh browser and return the redirect URL."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ __all__ = ["bring_redirect", "capture_redirect", "open_capture"]
 
 _LOADING = 10_000.0  # ms
 _GLANCE = 1.5  # s for a person to see that access is allowed
-_READ = 4.0  # s for a person to read how it ended
-_LONGEST_EXCHANGE = 600.0  # s for the caller to make use of the response
+_READ = 4.0  # s for a person to read the result
+_LONGEST_EXCHANGE = 600.0  # s for the caller to use the response
 
 Farewell = tuple[ResultPage, str] | None
 
@@ -41,8 +41,8 @@ def capture_redirect(
 ) -> str:
     """Let a person allow access in a fresh browser, and return where the provider then sends the browser.
 
-    The browser is of the Chromium family and knows nothing: no cookies, no stored passwords, no session of
-    another account. The landing site is never contacted: the redirect is answered by a page of ours.
+    The browser is of the Chromium family and has a fresh profile: no cookies, no stored passwords, no session
+    of another account. The landing site is never contacted: the redirect is answered with a page of ours.
 
     Args:
         url: the authorization URL.
@@ -79,10 +79,10 @@ def open_capture(
     timeout: float = 600,
     browser: str | None = None,
 ) -> Iterator[str]:
-    """Capture the redirect and keep the window, until the connection is made or has failed.
+    """Capture the redirect and keep the window open until the connection is made or has failed.
 
-    What happens inside the `with` block decides what the page says at the end: "You are connected", or the
-    message of the error that leaves the block. Then the window stays for some seconds to be read.
+    The result of the `with` block decides what the page says at the end: "You are connected", or the message
+    of the error that leaves the block. Then the window stays open for some seconds, so that it can be read.
 
     Args:
         url: the authorization URL.
@@ -112,7 +112,7 @@ def bring_redirect(session: BrowserSession, url: str, person: Callable[[Page], o
     """Open the authorization URL and return the redirect URL, in the browser's own thread.
 
     Args:
-        session: with a target.
+        session: a session with a target.
         url: the authorization URL.
         person: acts in the page when no human does.
     """

@@ -1,4 +1,4 @@
-"""Is the browser still there? Its pages, their processes and the driver can each go away alone."""
+"""Detect a browser that went away: its pages, their processes and the driver can each end separately."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 __all__ = ["LOST", "CrashWatch"]
 
-LOST = 1.0  # s without any answer from the browser until it counts as gone
+LOST = 1.0  # s without any reply from the browser until it counts as gone
 _ANSWER = 2_000.0  # ms for a page whose next page did not come to show that it is alive
 
 
 class CrashWatch:
-    """Sees what of a browser is gone without having been closed.
+    """Detects parts of a browser that are gone without having been closed.
 
     Args:
         context: the browser.
-        errors: tells which pages the flow cannot go on without.
+        errors: says which pages the flow needs.
     """
 
     def __init__(self, context: BrowserContext, errors: ProviderErrors) -> None:
@@ -42,32 +42,32 @@ class CrashWatch:
 
     @property
     def is_lost(self) -> bool:
-        """Whether nothing answers at present."""
+        """Whether the browser does not reply at present."""
         return self._lost_at is not None
 
     def pause(self, seconds: float) -> None:
-        """Let the pages go on for a moment."""
+        """Let the pages' events run for some seconds."""
         for page in reversed(self._context.pages):
             if page not in self._crashed:
-                # A page that is just being closed cannot wait; the one before it can.
+                # A page during closing cannot wait; the previous page can.
                 with suppress(PlaywrightError):
                     page.wait_for_timeout(1000 * seconds)
                     self._lost_at = None
                     return
-        # Without its driver, the browser seems to be there for ever, and each call fails at once.
+        # Without its driver, the browser seems to exist for ever, and each call fails at once.
         Clock().sleep(seconds)
         self._lost_at = self._lost_at or Clock().monotonic()
 
     def raise_if_any(self) -> None:
-        """Raise if something is gone without which there is nothing to go on with.
+        """Raise an error if a part that the flow needs is gone.
 
         Raises:
-            connector.errors.BrowserUnavailableError: saying so.
+            connector.errors.BrowserUnavailableError: if it is gone.
         """
         if self._is_dead or (self._lost_at is not None and Clock().monotonic() - self._lost_at > LOST):
             raise crashed()
         pages = self._context.pages
-        # Not an advertisement's window: what the person cannot go on without.
+        # Not an advertisement's window: only pages that the person needs.
         if pages and (self._crashed.issuperset(pages) or any(map(self._errors.is_flow_page, self._crashed))):
             raise crashed()
 
@@ -75,14 +75,14 @@ class CrashWatch:
         page.on("crash", lambda crashed: self._crashed.add(crashed))
 
     def _require_answer(self, request: Request) -> None:
-        """Close a page that does not answer any more, so that whatever waits for it goes on.
+        """Close a page that does not reply any more, so that calls that wait for it end.
 
-        If the process of a page dies while the next page is on its way, Chromium aborts the navigation and
-        reports no crash. Playwright has no time limit for a look at what a page shows, which then never ends.
+        If the process of a page dies during a navigation, Chromium aborts it and reports no crash.
+        Playwright has no time limit for reading a page's content, which then never ends.
         """
         if not fills_page(request) or "ERR_ABORTED" not in (request.failure or ""):
             return
-        # Any other error than this one is an answer.
+        # Any other error is a reply.
         with suppress(PlaywrightError):
             page = request.frame.page
             try:

@@ -1,4 +1,4 @@
-"""Which Chromium is on this machine."""
+"""Find the Chromium browsers on this machine."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Browser:
     """An installed browser of the Chromium family.
 
     Attributes:
-        name: what a person calls it.
-        path: the program.
+        name: its name for a person.
+        path: the path of the program.
     """
 
     name: str
@@ -33,14 +33,14 @@ def find_browser(setting: str | None = None, *, headless: bool = False) -> Brows
 
     The order: the setting; Playwright's own build; Chrome; Edge; Chromium. A build that has no window at all
     ("headless shell") comes before the full one of the same origin if none is needed. Snap packages are
-    passed over: they cannot use a profile in the temporary folder.
+    ignored: they cannot use a profile in the temporary folder.
 
     Args:
         setting: the path of a program (`ORMCO_BROWSER`), or its name.
-        headless: whether a browser without a window will do.
+        headless: whether a browser without a window is enough.
 
     Raises:
-        connector.errors.BrowserUnavailableError: if there is none, or none where the setting says.
+        connector.errors.BrowserUnavailableError: if there is none, or none at the configured path.
     """
     if setting:
         return _from_setting(setting)
@@ -150,7 +150,7 @@ def _playwright_folder() -> Path:
 
 
 def home_folder() -> Path:
-    """Return this user's home folder; for a user without one, a place where nothing is."""
+    """Return this user's home folder; for a user without one, a path that does not exist."""
     try:
         return Path.home()
     except RuntimeError:

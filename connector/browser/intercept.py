@@ -1,4 +1,4 @@
-"""Catch the redirect inside the browser and answer it there.
+"""Intercept the redirect inside the browser and answer it there.
 
 A page's own routes never see the target of a redirect, so this uses DevTools' `Fetch` on the whole browser,
 popups and new tabs included. DevTools is Chromium's; other browsers are not supported.
@@ -32,7 +32,7 @@ class PageTargets:
     """The pages of one browser context, as DevTools sees them.
 
     Args:
-        context: with its first page open.
+        context: the browser, with its first page open.
         devtools: a session with the whole browser.
 
     Attributes:
@@ -61,7 +61,7 @@ class PageTargets:
         if info["type"] == "page" and info.get("browserContextId") == self._context_id:
             self.open[info["targetId"]] = info
             opener = info.get("openerFrameId")
-            # Frames other than main frames have no page's id; the opener itself may be closed by now.
+            # Only main frames have a page's id; the opener itself may be closed by now.
             if opener is None or opener in self.of_the_flow:
                 self.of_the_flow.add(info["targetId"])
 
@@ -70,15 +70,15 @@ class PageTargets:
 
 
 class RedirectInterceptor:
-    """Holds back every request to the landing site from one browser, and shows a page of ours instead.
+    """Intercepts every request of one browser to the landing site, and shows a page of ours instead.
 
     Only the main frame of a page of this consent can bring the authorization response. A frame, or a window
     that an advertisement opened, can put any address there, with a code of its own: such requests are
-    answered here like the others, and mean nothing.
+    answered here like the others, and ignored.
 
     Args:
         context: the browser.
-        target: where the provider sends the browser back to.
+        target: the target to which the provider sends the browser back.
         devtools: a session with the whole browser.
         page_targets: the pages of that browser.
 
@@ -118,13 +118,13 @@ class RedirectInterceptor:
     def _note_location(self, response: Response) -> None:
         if 300 <= response.status < 400:
             location = response.headers.get("location", "")
-            # What a server sends need not be an address.
+            # A server may send a value that is not an address.
             with suppress(ValueError):
                 if self._target.covers(urljoin(response.url, location)):
                     self._location = location
 
     def _on_paused(self, event: dict[str, Any]) -> None:
-        # A page that closes in the middle takes its requests along.
+        # If a page closes meanwhile, its requests are gone.
         with suppress(PlaywrightError):
             self._decide(event)
 
@@ -140,7 +140,7 @@ class RedirectInterceptor:
             self.shown = True
         elif self._target.is_response(url, form) and self._is_of_this_consent(event):
             self._keep(response_url(url, form, self._location))
-            # Once more round: so the code is in no address bar, no history and no referrer.
+            # Redirect once more, so that the code is in no address bar, no history and no referrer.
             self._fulfill(event, 303, {"Location": self._target.url, **HEADERS})
         elif self._target.shared and not has_response(url, form):
             self._go_on(event)

@@ -35,7 +35,7 @@ _SWITCHES = (
     "--no-default-browser-check",
     "--no-first-run",
     "--no-pings",
-    "--test-type",  # or the window warns of the host rules
+    "--test-type",  # otherwise the window shows a warning about the host rules
     "--window-size=1100,900",
 )
 _PREFERENCES = {
@@ -61,14 +61,14 @@ def open_browser(
     unreachable: str = "",
     playwright: Playwright | None = None,
 ) -> Iterator[BrowserContext]:
-    """Start a browser that knows nothing and forgets everything; close it and sweep up afterwards.
+    """Start a browser with a temporary profile; close it and remove the profile afterwards.
 
     Args:
         browser: from `find_browser`.
         headless: without a window.
-        english: ask for pages in English, for whoever finds its way by their words.
-        unreachable: host rules (`MAP host ~NOTFOUND`) for what must not be reached.
-        playwright: one that runs in this thread already; None to start one.
+        english: ask for pages in English, for automation that finds elements by their words.
+        unreachable: host rules (`MAP host ~NOTFOUND`) for hosts that must not be reached.
+        playwright: an instance that runs in this thread already; None to start one.
 
     Raises:
         connector.errors.BrowserUnavailableError: if it does not start.
@@ -100,7 +100,7 @@ def _make_folder(stack: ExitStack) -> Path:
 
 
 def is_gone(error: BaseException) -> bool:
-    """Return whether Playwright says that a browser, its page or its driver is not there any more.
+    """Return whether a Playwright error means that a browser, its page or its driver is gone.
 
     It has no public class for that, and raises a bare `Exception` if the driver dies while it starts.
     """
@@ -131,14 +131,14 @@ def _start_playwright(folder: Path) -> Iterator[Playwright]:
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Print nothing of a driver that died: whoever used it has an error of ours."""
+    """Print nothing about a driver that died: its user gets an error of ours."""
     error = context.get("exception")
     if error is None or not is_gone(error):
         loop.default_exception_handler(context)
 
 
 def context_options(*, english: bool) -> dict[str, Any]:
-    """Return Playwright's options for a page that looks and behaves like anybody's."""
+    """Return Playwright's options for a page that behaves like in an ordinary browser."""
     plain: dict[str, Any] = {
         "accept_downloads": False,
         "color_scheme": "null",
@@ -150,7 +150,7 @@ def context_options(*, english: bool) -> dict[str, Any]:
 
 @contextmanager
 def _driver_environment(environment: dict[str, str]) -> Iterator[None]:
-    """Have the driver that this thread starts get these variables alone.
+    """Give only these variables to the driver that this thread starts.
 
     Playwright hands the whole environment to its driver and has no option for it; changing `os.environ`
     instead would take the settings away from all other threads.
@@ -204,9 +204,9 @@ def _launch(
             chromium_sandbox=not is_sandbox_off(),
             headless=headless,
             env=environment,  # type: ignore[arg-type]
-            # The driver shares the terminal's Ctrl-C; who was interrupted is who closes in order.
+            # The driver also gets the terminal's Ctrl-C; the interrupted caller closes it in order.
             handle_sigint=False,
-            # A person is not told that software tests their browser.
+            # Hide the banner that says that the browser is controlled by test software.
             ignore_default_args=["--enable-automation"],
             args=[*_SWITCHES, *([f"--host-resolver-rules={unreachable}"] if unreachable else [])],
             **options,
@@ -218,18 +218,18 @@ def _launch(
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """Return the variables a browser needs and no other, so no secret.
+    """Return only the environment variables that a browser needs, so no secret.
 
     Args:
-        folder: the browser's own, for its temporary files.
+        folder: the browser's own folder, for its temporary files.
     """
     kept = child_environment(os.environ)
     # Root's is closed to the user that runs the browser for root.
     if is_root() or ("HOME" not in kept and sys.platform != "win32"):
         kept["HOME"] = str(folder)
-    # A crash report holds memory, and with it perhaps a code.
+    # A crash report contains memory, and with it possibly a code.
     kept["BREAKPAD_DUMP_LOCATION"] = str(folder)
-    # The browser makes a socket there, and the path of a socket ends at about 100 characters.
+    # The browser makes a socket there, and a socket's path is limited to about 100 characters.
     if sys.platform == "linux" and len(str(folder)) < 60:
         kept["TMPDIR"] = str(folder)
     return kept

@@ -1,4 +1,4 @@
-"""OrmcoDigital's page in the browser: got to, listened to, and what goes wrong with it in words."""
+"""OrmcoDigital's page in the browser: reach it, listen to its server, and the errors for its failures."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ BY_HAND = "Do it by hand, by the guide's steps 1 to 10; the code page shows the 
 
 @dataclass(slots=True)
 class Answers:
-    """What the server was asked, and answered, while something was done on a page."""
+    """The server's requests and responses during an action on a page."""
 
     asked: bool = False
     statuses: list[int] = field(default_factory=list)
@@ -63,13 +63,13 @@ class ProfilePage:
 
     Args:
         session: the browser.
-        person: whether somebody sits before the window.
-        patience: seconds for the next thing of the guide to show.
-        timeout: seconds that a person has for a step done by hand.
-        told: told what is done, and what a person is asked to do.
+        person: whether a person sees the window.
+        patience: seconds for the next element of the guide to show.
+        timeout: seconds that a person has for a manual step.
+        told: called with each finished step, and with each request to the person.
 
     Attributes:
-        alert: what the page said last in a dialog of the browser's own.
+        alert: the text of the page's last JavaScript dialog.
     """
 
     def __init__(
@@ -92,13 +92,13 @@ class ProfilePage:
     def reach(
         self, shown: Callable[[Page], Locator], towards: Callable[[Page], str], missing: Callable[[], str]
     ) -> Page:
-        """Return OrmcoDigital's page once it shows something; do what leads there until it does.
+        """Return OrmcoDigital's page once it shows an element; take the steps towards it until then.
 
         Args:
-            shown: finds it.
-            towards: does what comes next on a page; returns a name for it, "" if there is nothing to do, or
-                "person" if somebody has to act.
-            missing: what is not there, in words.
+            shown: finds the element.
+            towards: takes the next step on a page; returns a name for it, "" if there is nothing to do, or
+                "person" if a person has to act.
+            missing: the name of the missing element, for the error.
         """
         clock, done = Clock(), set[str]()
         patience, again = clock.deadline(self._patience), clock.deadline(0)
@@ -123,11 +123,11 @@ class ProfilePage:
 
     @contextmanager
     def listening(self) -> Iterator[Answers]:
-        """Note what the server answers to OrmcoDigital's page, and the browser's own dialogs."""
+        """Record the server's responses to OrmcoDigital's page, and the page's JavaScript dialogs."""
         page, answers, self.alert = self.session.page, Answers(), ""
 
         def counts(request: Request) -> bool:
-            # What a page asks for by itself in the background has nothing to do with it.
+            # Background requests of the page itself are ignored.
             asked = request.resource_type == "document" or request.method != "GET"
             return asked and urlsplit(request.url).netloc == urlsplit(page.url).netloc
 
@@ -148,7 +148,7 @@ class ProfilePage:
 
     @contextmanager
     def in_words(self) -> Iterator[None]:
-        """Put words in place of the browser's own errors, which quote what was to be filled in."""
+        """Replace the browser's own errors, because they quote the text to fill in, by ours."""
         try:
             yield
         except PlaywrightError as exc:
@@ -173,12 +173,12 @@ class ProfilePage:
 
 
 def not_as_known(missing: str) -> PageChangedError:
-    """A page has other words than the guide."""
+    """Return the error for a page with other words than in the guide."""
     return PageChangedError(f"OrmcoDigital's page has no {missing}", hint=BY_HAND)
 
 
 def sign_in_refused() -> SettingError:
-    """Wrong credentials."""
+    """Return the error for wrong credentials."""
     return SettingError(
         "OrmcoDigital did not accept the user name or password",
         hint="Check ORMCO_DIGITAL_USERNAME and ORMCO_DIGITAL_PASSWORD by signing in by hand.",
@@ -186,7 +186,7 @@ def sign_in_refused() -> SettingError:
 
 
 def elsewhere(redirect_uri: str) -> SettingError:
-    """The link of the dialog asks for the code to be sent where it cannot be caught."""
+    """Return the error for a dialog link whose redirect URI cannot be intercepted."""
     return SettingError(
         f"OrmcoDigital has 3Shape send the code to {redirect_uri}, where it would not be caught",
         hint=f"Set ORMCO_REDIRECT_URI to {redirect_uri}",
@@ -194,7 +194,7 @@ def elsewhere(redirect_uri: str) -> SettingError:
 
 
 def dialog_refused(words: str) -> CodeRefusedError:
-    """*Ok* did not take the code."""
+    """Return the error for a code that *Ok* did not accept."""
     said = f': "{words}"' if words else "; it stays open and says nothing"
     return CodeRefusedError(
         f"the dialog did not take the code{said}",
@@ -203,7 +203,7 @@ def dialog_refused(words: str) -> CodeRefusedError:
 
 
 def session_ended() -> RequestExpiredError:
-    """OrmcoDigital wants a new sign-in."""
+    """Return the error for a session at OrmcoDigital that ended."""
     return RequestExpiredError(
         "the session at OrmcoDigital ended before the profile was saved, and the code is lost",
         hint=f"{_AGAIN}, and allow access within a few minutes.",
@@ -211,7 +211,7 @@ def session_ended() -> RequestExpiredError:
 
 
 def failed(what: str, status: int) -> ConnectorError:
-    """OrmcoDigital answered with an error."""
+    """Return the error for an error status of OrmcoDigital."""
     if status in (401, 403, 419, 440):
         return session_ended()
     if status < 500:
@@ -225,7 +225,7 @@ def failed(what: str, status: int) -> ConnectorError:
 
 
 def update_refused(words: str) -> ConnectorError:
-    """*Update* was pressed, and the page says why that was in vain."""
+    """Return the error for an *Update* that the page refused, with its words."""
     message = f'OrmcoDigital did not save the profile: "{words}"'
     if any(word in words.lower() for word in ("code", "authoriz", "3shape", "3 shape")):
         return CodeRefusedError(message, hint=f"{_AGAIN}: a code is good for about three minutes, once.")
@@ -233,7 +233,7 @@ def update_refused(words: str) -> ConnectorError:
 
 
 def not_saved(method: str) -> PageChangedError:
-    """My Profile was loaded anew, and is not as it was saved."""
+    """Return the error for a profile that was not saved, as a reload shows."""
     return PageChangedError(
         f'after Update, the Submission Method is {method or "empty"}, not "3Shape Trios": it was not saved',
         hint=BY_HAND,

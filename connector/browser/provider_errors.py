@@ -1,4 +1,4 @@
-"""Pages from which no way leads back to us: the provider's error pages, an outage, or no page at all."""
+"""Pages that end the flow: the provider's error pages, an outage, or no page at all."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _FAILURES = {
     "ERR_NAME_NOT_RESOLVED": ("there is no address for this name", _AGAIN),
     "ERR_TOO_MANY_REDIRECTS": ("it redirects in a circle", _TRY_IN_A_BROWSER),
 }
-# These leave the page as it was, or are mended by going back or reloading.
+# These leave the page as it was, or can be repaired by going back or reloading.
 _HARMLESS = ("ERR_ABORTED", "ERR_CACHE_MISS", "ERR_BLOCKED_BY_CLIENT")
 
 
@@ -58,15 +58,15 @@ class _Failure:
 
     @property
     def is_error_page(self) -> bool:
-        """Whether the address alone says so: identity's error page."""
+        """Whether the address alone shows an error: identity's error page."""
         return urlsplit(self.request.url).path.lower().rstrip("/").endswith("/home/error")
 
 
 class ProviderErrors:
-    """Watches what the browser's pages themselves are answered (not their images, scripts and frames).
+    """Watches the responses to the browser's pages (not to their images, scripts and frames).
 
-    What fails on the first page ends the flow. Later only what the provider itself fails at does: a person
-    may follow a link to a site that is down, open a second tab, or go back: `grace` seconds are for that.
+    A failure of the first page ends the flow. Later only a failure of the provider itself does: a person may
+    follow a link to a site that is down, open a second tab, or go back, which `grace` seconds allow for.
     """
 
     def __init__(self, context: BrowserContext, *, grace: float) -> None:
@@ -80,17 +80,17 @@ class ProviderErrors:
         context.on("requestfailed", self._on_failure)
 
     def start(self, url: str) -> None:
-        """Take this address, and where it redirects to, for the provider's; whatever fails ends the flow."""
+        """Treat this address and its redirects as the provider's; any failure of them ends the flow."""
         self._opening = True
         self._hosts.add(urlsplit(url).hostname)
 
     def settle(self) -> None:
-        """From here on only the provider's own failures end the flow."""
+        """Let only the provider's own failures end the flow from now on."""
         self._opening = False
 
     @property
     def suspected(self) -> bool:
-        """Whether a page of the flow looks like a dead end, and is being given time."""
+        """Whether a page of the flow looks like a dead end, but still has time to move on."""
         return any(self._ends_the_flow(failure) for _, failure in self._failures())
 
     def is_flow_page(self, page: Page) -> bool:
@@ -100,10 +100,10 @@ class ProviderErrors:
         return page in self._context.pages[:1] or page == authorization
 
     def raise_if_any(self, *, at_once: bool = False) -> None:
-        """Raise if a page of the flow leads nowhere.
+        """Raise an error if a page of the flow is a dead end.
 
         Args:
-            at_once: do not give it time to move on; for whoever could not go on from it.
+            at_once: give it no time to move on, because the caller cannot go on from it.
         """
         for page, failure in self._failures():
             if at_once or (self._ends_the_flow(failure) and failure.ripe.passed):
@@ -115,7 +115,7 @@ class ProviderErrors:
         newest = {}
         for request, failure in list(self._newest.items()):
             page = _page_of(request)
-            if page is not None:  # a new tab is known only after its first request
+            if page is not None:  # a new tab is reported only after its first request
                 newest[page] = (request, failure)
         self._newest = {
             request: failure
@@ -127,7 +127,7 @@ class ProviderErrors:
         ]
 
     def _ends_the_flow(self, failure: _Failure) -> bool:
-        # After the first page, a file or an empty answer leaves a person where they were.
+        # After the first page, a file or an empty response leaves the page as it was.
         return self._opening or (
             not failure.content and urlsplit(failure.request.url).hostname in self._hosts
         )
@@ -156,7 +156,7 @@ class ProviderErrors:
             )
 
     def _note(self, request: Request) -> bool:
-        """Note where the flow goes; return whether a request is for a page."""
+        """Record the addresses of the flow; return whether a request is for a page."""
         if not fills_page(request):
             return False
         if "redirect_uri=" in request.url:
@@ -169,7 +169,7 @@ class ProviderErrors:
 
 
 def not_loaded(url: str, report: str) -> ProviderUnavailableError:
-    """Return the error for a page that did not come, from Playwright's words or Chromium's name for it."""
+    """Return the error for a page that did not load, from Playwright's message or Chromium's error name."""
     name = (report.partition("net::")[2].split() or [report if report.startswith("ERR_") else ""])[0]
     host = urlsplit(url).hostname or "the provider"
     if "Download is starting" in report:
@@ -180,7 +180,7 @@ def not_loaded(url: str, report: str) -> ProviderUnavailableError:
 
 
 def _raise_for(failure: _Failure, page: Page) -> None:
-    """Raise what a page that led nowhere means; nothing, if a person can go on from it."""
+    """Raise the error for a page that is a dead end, unless a person can go on from it."""
     host = urlsplit(failure.request.url).hostname or "the provider"
     if failure.network:
         raise not_loaded(failure.request.url, failure.network)
@@ -206,7 +206,7 @@ def _not_a_page(host: str, what: str) -> ProviderUnavailableError:
 
 
 def _no_page(status: int, headers: Mapping[str, str]) -> str:
-    """Return what came instead of a page, in words, or nothing."""
+    """Return a description of a response that is not a page, or ""."""
     if status in (204, 205):
         return f"nothing (status {status})"
     if 300 <= status < 304:
@@ -241,7 +241,7 @@ def _has_form(page: Page) -> bool:
 
 
 def _heading(page: Page) -> str:
-    """Return what the page calls itself: one short line, without anything that looks like an identifier."""
+    """Return the page's heading: one short line, without anything that looks like an identifier."""
     with suppress(PlaywrightError):
         for locator in (page.get_by_role("heading"), page.locator("title")):
             text = (locator.first.text_content(timeout=1_000) or "") if locator.count() else ""

@@ -1,4 +1,4 @@
-"""Could a browser be opened here? Asked before anybody is asked for anything."""
+"""Check that a browser can be opened here, before a person is asked for anything."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def ready_browser(setting: str | None = None, *, headless: bool = False) -> Brow
 
 
 def check_browser(setting: str | None = None, *, headless: bool = False) -> Browser:
-    """See whether a browser could be opened, before anybody is asked for anything.
+    """Check that a browser can be opened, before a person is asked for anything.
 
     Args:
         setting: the path of a program (`ORMCO_BROWSER`), or its name; None to look for one.
@@ -74,8 +74,8 @@ def not_started(browser: Browser, report: str) -> BrowserUnavailableError:
     """Return the error for a browser that does not start.
 
     Args:
-        browser: which one.
-        report: what it, or Playwright, said.
+        browser: the browser.
+        report: the output of the browser or of Playwright.
     """
     if "sandbox" in report.lower() and not is_sandbox_off():
         return BrowserUnavailableError(
@@ -90,7 +90,7 @@ def not_started(browser: Browser, report: str) -> BrowserUnavailableError:
 
 
 def require_playwright() -> None:
-    """Make sure that Playwright is installed.
+    """Check that Playwright is installed.
 
     Raises:
         connector.errors.ExtraMissingError: if it is not.
@@ -105,10 +105,10 @@ def require_playwright() -> None:
 
 
 def require_display() -> str:
-    """Make sure that there is a display, and that it answers.
+    """Check that there is a display, and that it answers.
 
     Returns:
-        Its name; nothing on systems that always have one.
+        Its name; "" on systems that always have one.
 
     Raises:
         connector.errors.BrowserUnavailableError: if no window can open here.

@@ -1,4 +1,4 @@
-"""The redirect URI as a browser sees it, and which of its requests go there."""
+"""The redirect URI from a browser's point of view, and the requests that go to it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedirectTarget:
-    """The redirect URI, as seen from a browser that must not get there.
+    """The redirect URI from the point of view of a browser that must not reach it.
 
     Attributes:
         url: the redirect URI without its query, as a browser writes it.
@@ -35,7 +35,7 @@ class RedirectTarget:
 
     @classmethod
     def from_urls(cls, redirect_uri: str, authorization_url: str) -> RedirectTarget:
-        """Read the redirect URI; the authorization URL tells what has to stay reachable.
+        """Read the redirect URI; the host of the authorization URL has to stay reachable.
 
         Raises:
             connector.errors.SettingError: if a browser cannot be sent to the redirect URI.
@@ -106,7 +106,7 @@ def response_url(url: str, form: str = "", location: str | None = None) -> str:
         location: the header that led here, if any: exact to the byte, unlike Chromium's `%27` for `'`.
     """
     if not has_response(url) and has_response("", form):
-        # In a form "+" stands for a space; in an address it is itself.
+        # In a form "+" means a space; in an address it does not.
         return url + ("&" if "?" in url else "?") + form.replace("+", "%20")
     if location and location.isascii() and "://" in location and same_address(location, url):
         return location

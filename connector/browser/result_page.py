@@ -1,4 +1,4 @@
-"""The page that is shown in place of the landing site."""
+"""The page that is shown instead of the landing site."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CLOSE = "You can close this window."
 
 
 class ResultPage(Enum):
-    """What the page says: its kind, title, text, and what the person can do next."""
+    """The content of the page: its kind, title, text, and the person's next step."""
 
     ALLOWED = (
         "wait",
@@ -56,7 +56,7 @@ class ResultPage(Enum):
         """Return the page as UTF-8 HTML.
 
         Args:
-            detail: one more sentence, as plain text; nothing secret.
+            detail: another sentence, as plain text without a secret.
         """
         kind, title, text, after = self.value
         words = {"kind": kind, "title": title, "text": text, "detail": detail, "next": after}

@@ -1,4 +1,4 @@
-"""One browser at work: the waiting, and every way in which it ends early."""
+"""A browser session: waiting for a page or a person, and every way in which that ends early."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ __all__ = ["BrowserSession", "Cancelled"]
 _TICK = 0.05  # s
 _FIRST_PAGE = 60.0  # s
 _KNOWN = LOST + 0.5  # s after which it is known whether the browser is gone
-_MOMENT = 0.5  # s for a redirect that is under way
+_MOMENT = 0.5  # s for a redirect in progress
 
 
-class Cancelled(Exception):  # noqa: N818 - no error: the caller has gone away
-    """The work was called off."""
+class Cancelled(Exception):  # noqa: N818 - not an error: the caller has gone away
+    """The session was cancelled."""
 
 
 class BrowserSession:
     """A browser, seen from the thread that started it.
 
-    Playwright runs its event handlers only inside its own calls, so whoever waits has to wait here.
+    Playwright runs its event handlers only inside its own calls, so every wait has to be here.
 
     Args:
         context: the browser, with its first page open.
-        target: where the redirect that is to be caught goes, if there is one.
-        timeout: seconds until a person has had time enough.
+        target: the target of the redirect to intercept, if there is one.
+        timeout: seconds that a person has.
         cancelled: set from another thread to end the session.
-        words: for the ends that a person brings about.
-        pauses: for pages that show nothing.
+        words: the messages for ends that a person causes.
+        pauses: the waits for pages that show nothing.
 
     Attributes:
-        interceptor: catches the redirect; only with a target.
-        errors: sees the pages that lead nowhere.
-        deadline: when a person has had time enough.
+        interceptor: intercepts the redirect; only with a target.
+        errors: detects pages that are dead ends.
+        deadline: the end of the person's time.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class BrowserSession:
 
     @property
     def response(self) -> str | None:
-        """The redirect URL, raw, once it has been caught."""
+        """The raw redirect URL, once it has been intercepted."""
         return self.interceptor.response if self.interceptor else None
 
     @property
@@ -105,7 +105,7 @@ class BrowserSession:
         """Load a page and bring it to the front.
 
         Raises:
-            connector.errors.ConnectorError: if it does not come, or is not what a page should be.
+            connector.errors.ConnectorError: if it does not load, or is not a page.
         """
         self.errors.start(url)
         self._go(url)
@@ -115,7 +115,7 @@ class BrowserSession:
     def _go(self, url: str) -> None:
         page, report = self.page, ""
         try:
-            # A new window has its address bar in focus: what a person types belongs into the page.
+            # In a new window the address bar has the focus, but a person's typing belongs to the page.
             page.bring_to_front()
             page.goto(url, wait_until="commit", timeout=1000 * min(_FIRST_PAGE, self.deadline.left or 1))
         except PlaywrightError as exc:
@@ -130,10 +130,10 @@ class BrowserSession:
             raise not_loaded(url, report)
 
     def check(self, *, at_once: bool = False) -> None:
-        """Raise if there is nothing to go on with.
+        """Raise an error if the flow cannot go on.
 
         Args:
-            at_once: give a page that leads nowhere no time to move on.
+            at_once: give a page that is a dead end no time to move on.
         """
         if self._cancelled.is_set():
             raise Cancelled
@@ -149,17 +149,17 @@ class BrowserSession:
             raise
 
     def wait_until(self, condition: Callable[[], object], seconds: float | None = None) -> bool:
-        """Wait until something is so.
+        """Wait until a condition is true.
 
         Args:
-            condition: looked at again and again.
-            seconds: how long to wait; None to wait for a person, whose time ends with an error.
+            condition: called repeatedly.
+            seconds: seconds to wait; None to wait for a person, with an error if the time runs out.
 
         Returns:
-            Whether it is so.
+            Whether the condition is true.
 
         Raises:
-            connector.errors.ConnectorError: if there is nothing to go on with, or nobody acted.
+            connector.errors.ConnectorError: if the flow cannot go on, or nobody acted.
         """
         deadline = self.deadline if seconds is None else Clock().deadline(seconds)
         while not condition():
@@ -172,10 +172,10 @@ class BrowserSession:
         return True
 
     def act(self, act: Callable[[], object]) -> None:
-        """Do something in a page; if it fails because the redirect takes the page away, that means nothing.
+        """Run an action in a page; ignore its failure if the redirect replaces the page.
 
         Raises:
-            connector.errors.ConnectorError: as the action does, or if there is nothing to go on with.
+            connector.errors.ConnectorError: as the action does, or if the flow cannot go on.
         """
         try:
             act()
@@ -184,13 +184,13 @@ class BrowserSession:
                 raise
 
     def settle(self, error: Exception) -> bool:
-        """After an error of somebody who acts in a page, wait for the redirect, which takes the page away.
+        """Wait for the redirect after an error of an action in a page, because it may have replaced the page.
 
         Returns:
-            Whether it has come, so that the error means nothing.
+            Whether the redirect has arrived, so that the error can be ignored.
 
         Raises:
-            connector.errors.ConnectorError: if there is nothing to go on with, which is known a moment later.
+            connector.errors.ConnectorError: if the flow cannot go on, which may be known only a little later.
         """
         self.pause(_TICK)
         arrived = self.wait_until(
@@ -202,7 +202,7 @@ class BrowserSession:
         return arrived
 
     def stay(self, seconds: float, *, until: Callable[[], bool] = lambda: False) -> None:
-        """Keep the window for so long, or until something is so or the window is closed."""
+        """Keep the window for a number of seconds, or until a condition is true or the window is closed."""
         deadline = Clock().deadline(seconds)
         while self.context.pages and not self._crashes.is_lost and not self._cancelled.is_set():
             if until() or deadline.passed:
@@ -222,13 +222,13 @@ class BrowserSession:
         )
 
     def close(self) -> None:
-        """Stop watching; the browser itself belongs to whoever opened it."""
+        """Stop watching; whoever opened the browser closes it."""
         with suppress(PlaywrightError):
             self._devtools.detach()
 
     def _is_followed(self) -> bool:
-        """Return whether another page has come in place of the last one."""
-        # What is known of their end comes a moment later.
+        """Return whether another page has replaced the last one."""
+        # The report of a page's end arrives a little later.
         with suppress(Exception):
             self.context.wait_for_event("close", timeout=300)
         if not self.context.pages and self._page_targets.open:

@@ -1,4 +1,4 @@
-"""What a browser's session is told: how long to wait for a silent page, and how to put its ends."""
+"""Options of a browser session: the waits for a silent page, and the messages for its ends."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["CONSENT", "USUAL", "Pauses", "Words"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pauses:
-    """Seconds that pass although a page shows nothing; the defaults are for sites of other people.
+    """Seconds to wait while a page shows nothing; the defaults suit foreign sites.
 
     Attributes:
-        dead_end: for a page that leads nowhere to move on by itself, or for a person to reload it.
+        dead_end: for a dead-end page to move on by itself, or for a person to reload it.
         silence: for a page to ask its server, and to say something after the answer has come.
         again: before something is pressed a second time.
         unlisted: for a list to be filled in after the page has come.
-        next_page: for a page that has come to show what is expected of it.
+        next_page: for a loaded page to show the expected elements.
     """
 
     dead_end: float = 2.0
@@ -31,10 +31,10 @@ class Pauses:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
-    """How the ends that a person brings about are put: the window was closed …, nobody did … in time.
+    """The messages for ends that a person causes: the window was closed …, nobody did … in time.
 
     Attributes:
-        hints: for errors of pages, in place of those that speak of the provider.
+        hints: the hints for errors of pages, instead of those about the provider.
     """
 
     closed: str

@@ -1,7 +1,6 @@
 """The user that a browser runs as, and the browser's own sandbox.
 
-Chromium's sandbox is always on, unless a setting says otherwise in so many words; root starts it as another
-user.
+Chromium's sandbox is always on, unless a setting explicitly turns it off; root starts it as another user.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from connector.errors import BrowserUnavailableError
 
 __all__ = ["is_root", "is_sandbox_off", "sandboxed"]
 
-# systemd gives such numbers to services for as long as they run; no person and no file has one.
+# systemd gives such ids to services while they run; no person and no file has one.
 _TRANSIENT_USERS = range(61184, 65520)
 
 
@@ -34,15 +33,15 @@ def is_root() -> bool:
 def sandboxed(browser: Browser, folder: Path) -> str:
     """Return the program to start so that the browser can use its sandbox.
 
-    Chromium refuses its sandbox to root. So root starts it as a user that nobody else is, which is safer than
-    both ways that are left: without a sandbox, or with root's rights.
+    Chromium refuses its sandbox to root. So root starts it as an otherwise unused user, which is safer than a
+    browser without a sandbox.
 
     Args:
         browser: from `find_browser`.
-        folder: the browser's own; that user gets what is in it.
+        folder: the browser's own folder; that user gets its content.
 
     Raises:
-        connector.errors.BrowserUnavailableError: if this is root and there is no way to be somebody else.
+        connector.errors.BrowserUnavailableError: if this is root and the browser cannot run as another user.
     """
     if not is_root() or is_sandbox_off():
         return browser.path
@@ -66,7 +65,7 @@ def sandboxed(browser: Browser, folder: Path) -> str:
 
 
 def _closed(path: Path) -> list[Path]:
-    """Return the folders above that only their owner may enter."""
+    """Return the parent folders that only their owner may enter."""
     return [folder for folder in path.parents if not folder.stat().st_mode & 0o001]
 
 

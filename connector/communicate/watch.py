@@ -1,4 +1,4 @@
-"""Follows the cases of one practice: every event at least once, in order per case, across restarts."""
+"""Watch the cases of one practice: each event at least once, in order per case, across restarts."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from connector.store.cursors import WatchCursor, WatchedCase, WatchRecords
 
 __all__ = ["Handler", "PollResult", "PracticeWatch"]
 
-# Called with an event; if it raises, it gets the event again.
+# Called with an event; if it raises, the event is delivered again.
 Handler = Callable[[CaseEvent], None]
 
-# A cursor that is a little old costs a few known cases after a restart, and saves a write at every look.
+# A slightly old cursor costs a few known cases after a restart, and saves a write at every poll.
 _CURSOR_AGE = timedelta(minutes=5)
 # A case that can never be read holds the cursor back no longer than this.
 _LONGEST_HOLD = timedelta(days=30)
 _CLOCK_ERROR = timedelta(days=2)
-# Cases in a row that got no answer at all: it is not the cases.
+# After this many cases in a row without any response, the server fails, not the cases.
 _SIGN_OF_OUTAGE = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollResult:
-    """How a look at a practice ended.
+    """The result of a poll of a practice.
 
     Attributes:
         more: whether there is more to deliver.
@@ -46,13 +46,13 @@ class PracticeWatch:
     """One practice's part of a watch; used by one thread at a time.
 
     Args:
-        practice_id: whose cases.
-        plan: how to go about it.
-        reader: returns what reads the practice's cases.
+        practice_id: the practice.
+        plan: the options of the watch.
+        reader: returns the reader of the practice's cases.
         records: the cursors.
-        handler: takes the events.
-        reverse: take the cases in reverse. After a look that failed, so that cases which never answer do not
-            hold back those behind them for ever.
+        handler: called with each event.
+        reverse: process the cases in reverse, after a poll that failed, so that cases which never answer do
+            not hold back the others for ever.
     """
 
     def __init__(
@@ -77,12 +77,12 @@ class PracticeWatch:
         self._failed: list[tuple[Case, Exception]] = []
 
     def poll(self, is_enough: Callable[[], bool], keep_claim: Callable[[], None]) -> PollResult:
-        """Ask what was updated and deliver it, until all is done or it is enough for now.
+        """Read the updated cases and deliver their events, until all are delivered or `is_enough`.
 
-        However slow the provider is, at least one event is delivered before it is enough.
+        However slow the provider is, at least one event is delivered before the poll ends.
 
         Args:
-            is_enough: whether other practices should have their turn.
+            is_enough: returns whether other practices should have their turn.
             keep_claim: called often; raises `ClaimLostError` if another process has the practice.
 
         Raises:
@@ -99,7 +99,7 @@ class PracticeWatch:
         return PollResult(more=True) if more else self._end()
 
     def _begin(self) -> None:
-        """Ask what was updated since the last look; a watch that has not begun yet begins here."""
+        """Read the cases that were updated since the last poll; a new watch begins here."""
         reader = self._reader = self._open_reader()
         name, now = self._plan.name, reader.now()
         cursor = self._records.cursor(name, self.practice_id)
@@ -108,7 +108,7 @@ class PracticeWatch:
         since = cursor.read_from if cursor else self._plan.since or now
         cases = reader.updated(min(since, now) - timedelta(seconds=self._plan.overlap))
         if cursor is None:
-            # A clock that is ahead, theirs or ours, must not let it begin later than now.
+            # A clock that is ahead, theirs or ours, must not make it begin later than now.
             begun = self._plan.since or min(now, reader.now())
             cursor = WatchCursor(began_at=begun, read_from=begun)
             self._records.put_cursor(name, self.practice_id, cursor)
@@ -120,10 +120,10 @@ class PracticeWatch:
         self._waiting = deque(reversed(fresh) if self._reverse else fresh)
         self._newest = max((case.updated for case in cases if case.updated), default=None)
         if cases and self._newest is None:
-            self._newest = now  # a server that never says when
+            self._newest = now  # a server that never states the time
 
     def _deliver(self, is_enough: Callable[[], bool], keep_claim: Callable[[], None]) -> bool:
-        """Deliver what waits; return whether that was all."""
+        """Deliver the waiting cases' events; return whether all were delivered."""
         before, unanswered = self.delivered, 0
 
         def may_stop() -> bool:
@@ -137,7 +137,7 @@ class PracticeWatch:
                     return False
                 unanswered = 0
             except (ProviderUnavailableError, HandlerFailedError) as error:
-                # The other cases have not deserved to wait.
+                # The other cases must not wait for it.
                 self._failed.append((case, error))
                 answered = not isinstance(error, ProviderUnavailableError) or error.answered
                 unanswered = 0 if answered else unanswered + 1
@@ -147,7 +147,7 @@ class PracticeWatch:
         return True
 
     def _deliver_case(self, case: Case, may_stop: Callable[[], bool]) -> bool:
-        """Deliver what happened to a case; return whether that was all."""
+        """Deliver a case's events; return whether all were delivered."""
 
         def find(case_id: str, version: int) -> Case | None:
             may_stop()  # keeps the claim while many versions are read
@@ -163,7 +163,7 @@ class PracticeWatch:
                 self._handler(seen.event)
             except Exception as error:
                 raise HandlerFailedError(f"the handler raised {type(error).__name__}") from error
-            # Only now, and at once: whatever kills this process, the next one goes on from here.
+            # Only now, and immediately: if this process is killed, the next one goes on from here.
             self._known[case.id] = _watched(seen)
             self._records.put_case(self._plan.name, self.practice_id, self._known[case.id])
             self.delivered += 1
@@ -179,7 +179,7 @@ class PracticeWatch:
         return PollResult(problem=_problem(self._failed))
 
     def _move_cursor(self) -> None:
-        # Never ahead of the newest update that was seen: a server's clock may be wrong, once or always.
+        # Never later than the newest update that was seen: a server's clock may be wrong, once or always.
         newest = self._newest and min(self._newest, self._reader.now())
         if newest is None:
             return
@@ -191,14 +191,14 @@ class PracticeWatch:
 
 
 def _is_new(known: WatchedCase | None, case: Case) -> bool:
-    """Return whether a case has something that was not delivered yet."""
+    """Return whether a case has events that were not delivered yet."""
     if known is None or case.version > known.version:
         return True
     now = snapshot_of(case)
     before = (known.state, known.state_flag, known.designs)
     if case.version == known.version > 0:
         return before != (now.state, now.state_flag, now.designs)
-    # No readable version: nothing but its content can tell.
+    # No readable version: only its content shows a change.
     return case.version == 0 and known.content != case.content
 
 

@@ -72,7 +72,7 @@ class WatchPlan:
             raise SettingError("a watch has a name of printable characters", hint="At most 200 of them.")
 
     def begun_by(self, now: datetime) -> WatchPlan:
-        """Return the plan with its beginning checked: a watch that begins in the future delivers nothing.
+        """Return the plan with its beginning checked: a watch from a future time would deliver nothing.
 
         Raises:
             connector.errors.SettingError: it begins in the future, or before there were cases.
@@ -82,14 +82,14 @@ class WatchPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchReport:
-    """What a watch did before it ended.
+    """The result of a watch.
 
     Attributes:
-        delivered: events that the handler took.
-        problems: practice → what was wrong with it in the end.
-        looks: looks at a practice that ended well.
-        interval: seconds that really lay between two looks at a practice; an estimate by the last looks if no
-            round was completed.
+        delivered: the number of events that the handler accepted.
+        problems: practice → its error at the end.
+        looks: the number of successful polls of a practice.
+        interval: actual seconds between two polls of a practice; an estimate from the last polls if no round
+            was completed.
     """
 
     delivered: int = 0
@@ -104,24 +104,24 @@ _LONGEST_REDELIVERY = 60.0
 _LONGEST_SPAN = 60.0
 _MUCH = 1.5
 
-# Called with the seconds that really lie between two looks, when they become far more than planned.
+# Called with the actual seconds between two polls, when they become far more than planned.
 Lag = Callable[[float], object]
 
 
 class Lateness:
-    """How much later than planned the looks come, averaged over an interval or a minute.
+    """Measures how much later than planned the polls are, averaged over an interval or a minute.
 
-    While many practices wait for their first look, how late a look is says little: it cannot be later than
-    the process is old. How long a round takes is then estimated from how many looks there were of late.
+    While many practices wait for their first poll, the lateness of a poll says little: it cannot be more than
+    the age of the process. The duration of a round is then estimated from the number of recent polls.
 
     Args:
-        interval: the planned seconds between two looks.
-        now: the present, on a steady clock.
-        on_lag: told when it becomes much.
-        estimate: gives the seconds that a round takes at the pace of the last so many seconds, or None.
+        interval: the planned seconds between two polls.
+        now: the present time on a monotonic clock.
+        on_lag: called when the polls become far too late.
+        estimate: returns the seconds that a round takes at the pace of the last so many seconds, or None.
 
     Attributes:
-        interval: seconds that really lie between two looks.
+        interval: actual seconds between two polls.
     """
 
     def __init__(
@@ -140,8 +140,8 @@ class Lateness:
         self._sum, self._count, self._is_late = 0.0, 0, False
 
     def add(self, late: float, now: float) -> None:
-        """Take a look into account that began so many seconds after it was due."""
-        # What was late before this process began is not for want of workers.
+        """Count a poll that began a number of seconds after it was due."""
+        # Lateness from before this process began does not show a lack of workers.
         self._sum += min(late, now - self._began)
         self._count += 1
 
@@ -161,9 +161,9 @@ class Lateness:
 
 
 def backoff(error: Exception, failures: int, interval: float) -> float:
-    """Return the seconds until a practice is looked at again after a look that failed."""
+    """Return the seconds until a practice is polled again after a failed poll."""
     if isinstance(error, GrantError):
-        return interval  # known from the store alone: asking costs nobody anything
+        return interval  # known from the store alone: another attempt costs nothing
     patience = 2.0 ** min(failures, 20) * (0.75 + random.random() / 2)  # noqa: S311 - no secret
     if isinstance(error, HandlerFailedError):
         return min(patience / 4, _LONGEST_REDELIVERY)

@@ -1,8 +1,8 @@
-"""Looks at every practice of a watch when it is due, in a few threads, shared with other processes.
+"""Poll every practice of a watch when it is due, in a few threads, shared with other processes.
 
-The store says which practice is next: those that are due are claimed by lease, a few at a time, looked at,
-and given back with the time of their next look. So any number of processes share the work, and between them
-each practice is looked at once an interval.
+The store says which practice is next: due practices are claimed by lease, a few at a time, polled, and given
+back with the time of their next poll. So any number of processes share the work, and together they poll each
+practice once an interval.
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ from connector.store.watch_claims import WatchClaim, WatchOutcome, WatchScope
 
 __all__ = ["Lag", "Problem", "WatchScheduler"]
 
-# A practice with much to deliver goes to the end of the queue after this.
+# After this time, a practice with many events goes to the end of the queue.
 _TURN_SECONDS = 5.0
-# Longer than any single call of the provider's API takes, so that a claim can be extended in between.
+# Longer than any single call of the provider's API, so that a claim can be extended in between.
 _LEASE_SECONDS = 180.0
 _TICK = 0.25
 _RETRY_SECONDS = 0.5
 _FAREWELL_SECONDS = 3.0
 _PRUNE_SECONDS = 86400.0
 
-# Called with a practice and what is wrong with it, when that changes; with None when it is right again.
+# Called with a practice and its error when that changes; with None when the error is over.
 Problem = Callable[[str, Exception | None], object]
 
 
 @dataclass(slots=True, kw_only=True)
 class _Turn:
-    """A practice that this process has claimed, and what came of the last look at it."""
+    """A practice that this process has claimed, and the result of its last poll."""
 
     claim: WatchClaim
     watch: PracticeWatch
@@ -68,14 +68,14 @@ class WatchScheduler:
     """Runs a watch.
 
     Args:
-        store: where the claims are.
-        scope: which practices to follow.
+        store: the store of the claims.
+        scope: the practices to follow.
         open_watch: makes one practice's watch.
-        plan: how to go about it.
+        plan: the options of the watch.
         clock: the time.
-        call: gives what a look at a practice is known by to observers.
-        on_problem: told what is wrong with a practice.
-        on_lag: told when looks come far later than planned.
+        call: returns the scope of a poll of a practice, for observers.
+        on_problem: called with a practice's error when it changes.
+        on_lag: called when polls are far later than planned.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class WatchScheduler:
             now = self._clock.monotonic()
             if now >= enrol_at:
                 self._is_enrolled = self._enrol()
-                # If another process is at it, one round has to see whether it ends that.
+                # If another process has it, one round has to see whether that process finishes.
                 is_soon = self._plan.once and not self._is_enrolled
                 enrol_at = now + (_RETRY_SECONDS if is_soon else self._plan.interval)
             if now >= prune_at:
@@ -154,7 +154,7 @@ class WatchScheduler:
             self._collect()
 
     def _enrol(self) -> bool:
-        """Take in the practices that are to be followed by now; return whether all are in."""
+        """Add the practices that have to be followed now; return whether all are added."""
         for practice_id in self._scope.practice_ids or ():
             try:
                 self._store.existing(practice_id)
@@ -170,13 +170,13 @@ class WatchScheduler:
             return False
 
     def _claim(self, begun: float | None) -> bool:
-        """Claim what is due, as far as the workers have room; return whether there was anything."""
+        """Claim due practices for the free workers; return whether there were any."""
         room = 2 * self._plan.workers - self._running
         if room <= 0:
             return True
         try:
             claims = self._claims.claim(self._scope, limit=room, lease=_LEASE_SECONDS, not_looked_since=begun)
-        except StoreLockedError:  # another process was too long at it: the next try is soon
+        except StoreLockedError:  # another process took too long: try again soon
             return False
         now = self._clock.monotonic()
         for claim in claims:
@@ -193,7 +193,7 @@ class WatchScheduler:
         return begun is not None and self._is_enrolled and self._claims.count_pending(self._scope, begun) == 0
 
     def _collect(self) -> None:
-        """Wait a moment for turns that end, and settle their claims."""
+        """Wait briefly for turns that end, and settle their claims."""
         try:
             turn = self._finished.get(timeout=min(_TICK, self._plan.interval / 4))
             while True:
@@ -224,7 +224,7 @@ class WatchScheduler:
             self._give_up(claim.practice_id)
         self._note(claim.practice_id, error, told_elsewhere=claim.problem is not None)
         failures = 0 if error is None else claim.failures + 1
-        # Cases that cannot be read do not keep the practice's others waiting.
+        # Unreadable cases do not delay the practice's other cases.
         due_in = (
             self._plan.interval if turn.error is None else backoff(turn.error, failures, self._plan.interval)
         )
@@ -235,7 +235,7 @@ class WatchScheduler:
         ]
 
     def _may_pass(self, error: Exception) -> bool:
-        """Return whether a practice is looked at again after this."""
+        """Return whether a practice is polled again after this error."""
         if self._scope.practice_ids is None or self._plan.once:
             return True
         return isinstance(error, ProviderUnavailableError | StoreLockedError | HandlerFailedError)
@@ -245,7 +245,7 @@ class WatchScheduler:
         self._scope = replace(self._scope, practice_ids=left)
 
     def _note(self, practice_id: str, error: Exception | None, *, told_elsewhere: bool) -> None:
-        """Keep what is wrong with a practice, and tell it if it is news."""
+        """Record a practice's error, and report it if it is new."""
         before = self._problems.pop(practice_id, None)
         if error is None:
             if before is not None or told_elsewhere:
@@ -253,8 +253,8 @@ class WatchScheduler:
             return
         self._problems[practice_id] = error
         ends_it_all = practice_id == self._only and (self._plan.once or self._scope.practice_ids == ())
-        # If it is raised in the end, it is not told here. "Elsewhere": another process may have seen it right
-        # again in between, and told that.
+        # An error that is raised at the end is not reported here. "Elsewhere": another process may have seen
+        # the practice recover in between, and reported that.
         if not ends_it_all and (repr(error) != repr(before) or not told_elsewhere):
             self._on_problem(practice_id, error)
 
@@ -268,7 +268,7 @@ class WatchScheduler:
             try:
                 with in_scope(self._call(turn.claim.practice_id)):
                     turn.result = turn.watch.poll(is_enough, partial(self._keep_claim, turn))
-            except Exception as error:  # whatever it is, it is this practice's alone
+            except Exception as error:  # any error here concerns only this practice
                 turn.error = error
             self._finished.put(turn)
 
@@ -284,13 +284,13 @@ class WatchScheduler:
         turn.extend_at = now + _LEASE_SECONDS / 3
 
     def _dismiss(self, workers: list[threading.Thread]) -> None:
-        """End the workers, and give back what they did not come to."""
+        """End the workers, and give back the practices that they did not poll."""
         for _ in workers:
             self._ready.put(None)
         farewell = self._clock.deadline(_FAREWELL_SECONDS)
         for worker in workers:
             worker.join(farewell.left)
-        # What was done is kept, and what nobody came to is free for other processes at once.
+        # Finished work is kept, and unpolled practices are free for other processes immediately.
         outcomes = self._outcomes
         for turn in _drained(self._finished):
             if turn is not None and turn.result is not None and turn.result.more:

@@ -1,9 +1,9 @@
-"""Whatever a person copied → a checked authorization response. Pure: no settings, no network, no clock.
+"""Turn a copied text into a checked authorization response. Pure: no settings, no network, no clock.
 
-`parse_redirect` in `parse` is the way in. A whole address is read right there: its host by `address`, its
+`parse_redirect` in `parse` is the entry point. It reads a whole address itself: its host by `address`, its
 code by `code`, which knows the formats. Any other text goes through `paste`: `normalize` cleans it,
 `mail_gateways` undoes link rewriting, `find` finds every response in it, `wrapping` joins a wrapped code.
-`dotnetopenauth` sees damage in a classic code. `refusals` has the words for what cannot be read.
+`dotnetopenauth` detects damage in a classic code. `refusals` has the messages for refused texts.
 
 The code page's JavaScript (`connector/web/redirect`) does the same, from the same JSON tables.
 """
@@ -16,13 +16,13 @@ from typing import Any
 
 __all__ = ["REDIRECT_URI", "table"]
 
-# The guide, step 8 of Getting Connected: where the browser is sent with the code.
+# The guide, step 8 of Getting Connected: the address to which the browser is sent with the code.
 REDIRECT_URI = "https://ormco.com/"
 
 
 @lru_cache(maxsize=8)
 def table(name: str) -> Any:
-    """Return one of this package's JSON tables, such as "characters"; each is read once, when it is needed.
+    """Return one of this package's JSON tables, such as "characters"; each is read once, on first use.
 
     Examples:
         >>> table("mail_gateways")["opaque"]["mimecast.com"]

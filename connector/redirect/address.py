@@ -1,4 +1,4 @@
-"""Is an address the one that the provider sends the browser back to? And if not, which page is it?"""
+"""Compare an address with the redirect URI, and name the page if it is another known one."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ __all__ = ["RedirectTarget", "redirect_target", "wrong_address"]
 _REDIRECT_URI = (
     r"[A-Za-z][A-Za-z0-9+.\-]*://(?:[^/?#@]*@)?(?P<host>\[[^\]]*\]|[^/?#:]+)(?::[0-9]+)?(?P<path>[^?#]*)"
 )
-# A scheme, a label, or what a hurried deletion left of "https://".
+# A scheme, a label, or the rest of a half-deleted "https://".
 _SCHEME = r"[A-Za-z]{0,5}:?//+|[A-Za-z][A-Za-z0-9+\-]{0,30}:(?![0-9])/*"
 
 
 class RedirectTarget(NamedTuple):
-    """The place that the provider sends the browser back to.
+    """The target to which the provider sends the browser back.
 
     Attributes:
-        hosts: its hosts in their one form, without "www.".
+        hosts: its hosts in canonical form, without "www.".
         whole: its whole address.
     """
 
@@ -29,26 +29,26 @@ class RedirectTarget(NamedTuple):
     whole: str
 
     def has_host(self, host: str) -> bool:
-        """Tell whether a host is one of this place, however it is written."""
+        """Return whether a host belongs to this target, in any spelling."""
         return _canonical_host(host) in self.hosts
 
     def other_host(self, address: str) -> str | None:
-        """Return the host of an address that is another place, or None."""
+        """Return the host of an address if it is another host, else None."""
         host = _host_in(address)
         if not host or self.has_host(host):
             return None
-        # "com/?code=…" is what a hurried deletion leaves of the address.
+        # "com/?code=…" is a half-deleted address.
         is_host = "://" in address or "." in host or host.startswith("[") or host == "localhost"
         return host if is_host and not ("://" not in address and self.ends_with(address)) else None
 
     def ends_with(self, address: str) -> bool:
-        """Tell whether this is what a hurried deletion left of the whole address."""
+        """Return whether this is the end of the whole address, as left by a partial deletion."""
         return self.whole.endswith(address.lower())
 
 
 @lru_cache(maxsize=32)
 def redirect_target(redirect_uri: str, further_hosts: tuple[str, ...] = ()) -> RedirectTarget:
-    """Return the place that a redirect URI names.
+    """Return the target that a redirect URI names.
 
     Raises:
         connector.errors.SettingError: if it has no host.
@@ -67,7 +67,7 @@ def redirect_target(redirect_uri: str, further_hosts: tuple[str, ...] = ()) -> R
 
 
 def wrong_address(address: str) -> ConnectorError:
-    """Return the error for an address that is another place, naming the page if it is a known one."""
+    """Return the error for another address, naming the page if it is a known one."""
     from connector.redirect import table
     from connector.redirect.mail_gateways import opaque_link_service
     from connector.redirect.refusals import refused
@@ -84,7 +84,7 @@ def wrong_address(address: str) -> ConnectorError:
 
 
 def _canonical_host(host: str) -> str:
-    """Return the one form of a host: lower case, punycode, without "www." and the root's dot."""
+    """Return the canonical form of a host: lower case, punycode, without "www." and the root's dot."""
     host = host.lower().rstrip(".")
     if ":" in host:
         from ipaddress import IPv6Address
@@ -105,8 +105,8 @@ def _canonical_host(host: str) -> str:
 
 
 def _rest_of(address: str) -> str:
-    """Return what follows the scheme, or nothing for a path without a host."""
-    # To a browser a backslash is a slash.
+    """Return the part after the scheme, or "" for a path without a host."""
+    # A browser treats a backslash as a slash.
     address = address.replace("\\", "/").lstrip(".,;…*~_")
     if "://" in address:
         return address.partition("://")[2]

@@ -1,8 +1,8 @@
 """Undo a code's percent-encoding, recognise its format, and refuse one that is visibly not whole.
 
-Classic Communicate issues DotNetOpenAuth codes, which tell their own length. identity.3shape.com issues
+Classic Communicate issues DotNetOpenAuth codes, which contain their own length. identity.3shape.com issues
 IdentityServer codes: 64 hex digits, with `-1` after them or not, or 43 characters of base64url; nothing in
-them tells whether they are whole. A code of any other provider is opaque: it is taken as it is.
+them shows whether they are complete. A code of any other provider is opaque: it is not interpreted.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ LONGEST_CODE = 4096
 LONGEST_OPAQUE_CODE = 16_384
 MOST_LAYERS = 8
 
-# A classic code that was cut inside its handle has no structure left; and nobody issues codes so short.
+# A classic code that was cut inside its handle has no structure left, and no server issues codes this short.
 _SHORTEST_CODE = 6
 _IDENTITY_SERVER = r"[0-9A-F]{64}(?:-[0-9]{1,3})?|[0-9a-f]{64}(?:-[0-9]{1,3})?|[A-Za-z0-9_\-]{43}"
-# Characters that a code may not have (RFC 6749 appendix A.11), and those that nobody issues: accidents.
+# Characters that a code may not have (RFC 6749 appendix A.11), and those that no server issues: accidents.
 _NOT_IN_ANY_CODE = r"[^ -~]"
 _ACCIDENT = r"""[^!-~]|["%<>\\`]"""
 # A code of 64 hex digits, and something after it or inside it.
@@ -51,7 +51,7 @@ def percent_decode(text: str) -> str:
         >>> percent_decode("KY-s%2521IAAAA+")
         'KY-s%21IAAAA+'
     """
-    # Not unquote_plus: "+" never stands for a space in a code.
+    # Not unquote_plus: in a code, "+" never means a space.
     return _ESCAPES.sub(_decoded_run, text) if "%" in text else text
 
 
@@ -63,7 +63,7 @@ def decode(raw: str, code_format: str | None = None) -> tuple[str, int]:
         code_format: "opaque" for a code that may hold a "%" of its own; it is decoded exactly once.
 
     Returns:
-        The code, and how many layers were undone.
+        The code, and the number of layers that were undone.
 
     Examples:
         >>> decode("KY-s%2521IAAAA")
@@ -80,7 +80,7 @@ def decode(raw: str, code_format: str | None = None) -> tuple[str, int]:
 
 
 def encodes(raw: str, expected: str) -> bool:
-    """Tell, in constant time, whether a raw value is an expected one, percent-encoded any number of times."""
+    """Compare in constant time: return whether a raw value is the expected one, percent-encoded any times."""
     import hmac
 
     found = False
@@ -91,7 +91,7 @@ def encodes(raw: str, expected: str) -> bool:
 
 
 def dialog_form(code: str) -> str:
-    """Return a code percent-encoded once: what OrmcoDigital's dialog takes, and the guide's steps end with.
+    """Return a code percent-encoded once: the form for OrmcoDigital's dialog, as after the guide's steps.
 
     Examples:
         >>> dialog_form("KY-s!IAAAA")
@@ -101,9 +101,9 @@ def dialog_form(code: str) -> str:
 
 
 def canonical_code(code: str) -> str:
-    """Return the one form that all spellings of a code share; for comparing codes, not for sending them.
+    """Return the canonical form of a code, for comparing codes, not for sending them.
 
-    A server takes several spellings of one code: percent-encoded or not, with or without the padding of
+    A server accepts several spellings of one code: percent-encoded or not, with or without the padding of
     base64, in either of its alphabets, and with any value in the bits that the last character does not use.
 
     Examples:
@@ -127,17 +127,17 @@ def recognise(code: str) -> str:
 
 
 def check_code(code: str, code_format: str | None = None) -> tuple[str, bool | None]:
-    """Make sure that nothing in a decoded code shows damage.
+    """Check that a decoded code shows no damage.
 
     Args:
-        code: the code, all layers undone.
-        code_format: the provider's, if it is known.
+        code: the fully decoded code.
+        code_format: the provider's format, if it is known.
 
     Returns:
-        The format, and True for a whole code or None if the code cannot tell.
+        The format, and True for a complete code or None if that cannot be determined.
 
     Raises:
-        connector.errors.CodeDamagedError: if it cannot be whole; it says what is missing or where it breaks.
+        connector.errors.CodeDamagedError: if it is damaged or cut short; the error says how.
     """
     opaque = code_format == "opaque"
     longest = LONGEST_OPAQUE_CODE if opaque else LONGEST_CODE
@@ -168,7 +168,7 @@ def _refuse_damage(code: str, code_format: str, longest: int) -> None:
 
 
 def _break_in_hex(code: str) -> int | None:
-    """Return where an IdentityServer code has a character too many, or None if it is no such code."""
+    """Return the index of an extra character in an IdentityServer code, or None if it is no such code."""
     if whole := re.match(_HEX_AND_MORE, code):
         return whole.end()
     parts = re.fullmatch(_HEX_AROUND, code) if len(code) == 65 else None

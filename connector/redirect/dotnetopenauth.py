@@ -1,10 +1,10 @@
-"""The structure of a DotNetOpenAuth authorization code, and what is wrong with one that is not whole.
+"""The structure of a DotNetOpenAuth authorization code, and the damage of an incomplete one.
 
 A code is `handle!payload`. The handle names a key of the server, usually by 4 characters. The payload is
 web-safe base64 without padding: an int32 32, 32 bytes of signature, an int32 N, and N bytes of data, where N
-is 17 + 16·k and the data starts with the byte 1. So the code tells its own length, and the letters at both
-lengths are known: a lost, doubled or added character anywhere after the `!` is seen without asking the
-server, which takes a code only once. A swapped letter is not seen: only the server can check the signature.
+is 17 + 16·k and the data starts with the byte 1. So the code contains its own length, and the letters at both
+lengths are known: a lost, doubled or added character anywhere after the `!` is detected without the server,
+which accepts a code only once. A changed letter is not detected: only the server can check the signature.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ USUAL_HANDLE = 4
 
 # Some servers put their name and a dot before the handle.
 _HANDLE = r"(?:[A-Za-z0-9]{5,}\.)?[A-Za-z0-9_\-]+"
-# The server's decoder takes the other base64 alphabet as well.
+# The server's decoder also accepts the other base64 alphabet.
 _LETTER = r"[A-Za-z0-9_\-+/]"
 _LOW_BITS_CLEAR = "[AEIMQUYcgkosw048]"
 # Index of N in the payload.
@@ -31,9 +31,9 @@ _WHOLE = re.compile(
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _STANDARD = str.maketrans("-_", "+/")
 _SMALLEST, _LARGEST = 33, 8192
-# The unused bits of the last character are zero: what it may be, by the payload's length modulo 4.
+# The unused bits of the last character are zero: its possible values, by the payload's length modulo 4.
 _LAST = {2: "AQgw", 3: "AEIMQUYcgkosw048"}
-# Fewer different letters may be all capitals by accident, or by a lazy test's zeros.
+# With fewer different letters, all capitals may be an accident, or a test's zeros.
 _LETTERS_OF_A_CODE = 24
 
 _BEGINS = r"[A-Za-z0-9_.\-]{1,64}!+(?:[Ii]?[Aa]{2}|[A-Za-z0-9_\-+/]{20})"
@@ -49,7 +49,7 @@ _SHORT_FIELD = rf"({_LOW_BITS_CLEAR}Q)(E?)A{{1,3}}[E-H]"
 
 
 def is_whole(code: str) -> bool:
-    """Tell whether nothing in the structure of a decoded code speaks against it."""
+    """Return whether the structure of a decoded code shows no damage."""
     payload = code[code.find("!") + 1 :]
     if not _WHOLE.fullmatch(code) or len(payload) % 4 == 1:
         return False
@@ -60,20 +60,20 @@ def is_whole(code: str) -> bool:
 
 
 def looks_like(text: str) -> bool:
-    """Tell whether a text begins like such a code, even a damaged one, or one that lost its `!`."""
+    """Return whether a text begins like such a code, even a damaged one, or one that lost its `!`."""
     return bool(re.match(_BEGINS, text) or re.match(_NO_BANG, text)) and not is_foreign(text)
 
 
 def is_foreign(text: str) -> bool:
-    """Tell whether a text is no such code, not even a damaged one, although it may have a `!`.
+    """Return whether a text is no such code, not even a damaged one, although it may have a `!`.
 
-    Other servers issue codes with a "!" too, beside other signs; a classic code has long runs of letters.
+    Other servers issue codes with a "!" too, with other punctuation; a classic code has long runs of letters.
     """
     return bool(re.search(_FOREIGN, text)) and "!IA" not in text and not re.search(_RUN, text)
 
 
 def expected_length(code: str) -> int | None:
-    """Return how many characters the whole code has, or None if its length field cannot be read.
+    """Return the number of characters of the complete code, or None if its length field cannot be read.
 
     Args:
         code: at least the first 51 characters after the `!`.
@@ -83,7 +83,7 @@ def expected_length(code: str) -> int | None:
 
 
 def _length_with(letters: str, start: int) -> int | None:
-    """Return the length of a code whose payload starts at an index and has these letters at its N."""
+    """Return the length of a code, by the start of its payload and the letters of its N."""
     if len(letters) < 3 or not set(letters) <= set(_ALPHABET):
         return None
     first, second, third = map(_ALPHABET.index, letters)
@@ -95,7 +95,7 @@ def _length_with(letters: str, start: int) -> int | None:
 
 
 def damage_in(code: str) -> CodeDamagedError:
-    """Return the error for a code that is not whole, in words without any of its letters."""
+    """Return the error for a damaged code; the message contains none of its letters."""
     from connector.redirect.refusals import damaged
 
     bang = code.find("!")
@@ -114,7 +114,7 @@ def damage_in(code: str) -> CodeDamagedError:
 
 
 def _lost_its_case(payload: str) -> bool:
-    """Tell whether a payload is all capitals or all small letters, which does not come about by itself."""
+    """Return whether a payload is all capitals or all small letters, which does not happen by chance."""
     has_both = re.search("[a-z]", payload) and re.search("[A-Z]", payload)
     return not has_both and len(set(payload)) > _LETTERS_OF_A_CODE
 
@@ -145,7 +145,7 @@ def _first_break(payload: str) -> int | None:
 
 
 def _guessed_length(code: str) -> int | None:
-    """Return the whole code's length, although some characters before its field are lost or doubled."""
+    """Return the complete code's length, although some characters before its field are lost or doubled."""
     start = code.find("!") + 1
     for pattern in (_FIELD, _SHORT_FIELD):
         for shift in (0, -1, 1, -2, 2, -3, 3, -4, 4):

@@ -35,22 +35,22 @@ _END = r"[&#]"
 _LEFTOVER = r"(?ai)(?:^|(?<=[?&#/]))(?:c?o?d?e)?=$"
 _LABEL = r"(?:^|[\s\S]*[^A-Za-z0-9_])[A-Za-z]+:"
 _WHOLE_HEX = r"(?:[0-9A-F]{64}|[0-9a-f]{64})(?:-[0-9]{1,3})?"
-# Nobody types such a word.
+# No ordinary text contains such a word.
 _UNKNOWN = r"(?=.*[0-9])(?=.*[A-Za-z])(?!.*\.[A-Za-z]{2,}(?:/|$))[A-Za-z0-9_\-.~+/%]{16,}"
 
 
 @dataclass(repr=False, eq=False, kw_only=True)
 class FoundResponse:
-    """A code or an error, as it is in a text.
+    """A code or an error as found in a text.
 
     Attributes:
         name: "code" or "error".
-        value: with its white space, and with the words after it if no parameter follows.
+        value: its text with white space, and with the words after it if no parameter follows.
         more: whether a parameter follows.
         address: the text in front of it, up to the query.
         parameters: (name, value, whether another follows) of the others.
         stray: whether something in front of a bare code does not belong there.
-        enclosed: whether it is all of the text between two quotes or brackets.
+        enclosed: whether it is the whole text between two quotes or brackets.
     """
 
     name: str
@@ -63,7 +63,7 @@ class FoundResponse:
 
 
 def find_responses(text: str, target: RedirectTarget) -> list[FoundResponse]:
-    """Return the responses in a text; more than MOST_RESPONSES are not looked for."""
+    """Return the responses in a text, MOST_RESPONSES at most."""
     found: list[FoundResponse] = []
     previous = ""
     segments = text.split(BREAK)
@@ -93,7 +93,7 @@ def _in_segment(segment: str, previous: str, target: RedirectTarget) -> Iterator
         if not any(mark.start() in known for known in taken):
             yield _bare(segment, mark, previous, target)
     marks = (mark for mark in re.finditer(_HEX, segment) if not any(mark.start() in known for known in taken))
-    # A text with so many that are stray is no answer; each look takes as long as the text.
+    # A text with this many stray ones is not a response; each search takes time proportional to the text.
     for mark in islice(marks, MOST_RESPONSES + 1):
         found = _bare(segment, mark, previous, target)
         if not found.stray:
@@ -101,7 +101,7 @@ def _in_segment(segment: str, previous: str, target: RedirectTarget) -> Iterator
 
 
 def _reach(segment: str, start: int) -> int:
-    """Return how far a code's first characters reach, so that it is not found once more as a bare one."""
+    """Return the end of a code's first characters, so that it is not found again as a bare code."""
     words = re.compile(r"[ \n]*(?:[^ \n]{1,4}[ \n]+){0,4}[^ \n]*").match(segment, start)
     return words.end() - start if words else 0
 
@@ -140,7 +140,7 @@ def _bare(segment: str, mark: re.Match[str], previous: str, target: RedirectTarg
 
 
 def _whole_handle(segment: str, mark: re.Match[str]) -> tuple[int, str]:
-    """Return where a handle begins that may be wrapped itself, and what it is."""
+    """Return the start and the text of a handle that may itself be wrapped."""
     start, handle = mark.start(), mark[0]
     while len(handle) < 4 and (
         part := re.search(r"[A-Za-z0-9_\-]{1,3}[ \n]+$", segment[max(0, start - 40) : start])
@@ -150,7 +150,7 @@ def _whole_handle(segment: str, mark: re.Match[str]) -> tuple[int, str]:
 
 
 def _may_end_here(before: str, previous: str) -> bool:
-    """Tell whether a short handle may begin here, or the text before it is the rest of the handle."""
+    """Return whether a short handle may begin here; otherwise the text before it belongs to the handle."""
     if not before:
         return re.search(r"[A-Za-z0-9_\-]\Z", previous) is None
     return (
@@ -159,7 +159,7 @@ def _may_end_here(before: str, previous: str) -> bool:
 
 
 def _front_of_bare(front: str, target: RedirectTarget) -> tuple[str, bool]:
-    """Return the address in front of a bare code, and whether there is something else in front."""
+    """Return the address in front of a bare code, and whether other text is in front of it."""
     rest = re.sub(_LEFTOVER, "", front).rstrip(".,;…")
     if "://" not in rest and (not rest or re.fullmatch(_LABEL, rest)):
         return "", False
@@ -218,7 +218,7 @@ def _split(after: str) -> tuple[str, tuple[tuple[str, str, bool], ...]]:
 
 
 def _hidden_in(text: str) -> Iterator[str]:
-    """Yield what is a code without saying so: wrapped, without its "!", or of an unknown format."""
+    """Yield codes that are not marked as such: wrapped, without the "!", or of an unknown format."""
     for segment in filter(None, text.split(BREAK)):
         if re.fullmatch(_WHOLE_HEX, "".join(segment.split()).strip(".,;…=?")):
             yield segment.strip(" \n=?")

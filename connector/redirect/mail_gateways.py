@@ -1,7 +1,7 @@
-"""Undo what mail gateways, calendars and chats make of a link: their own address with the real one inside.
+"""Undo the link rewriting of mail gateways, calendars and chats: their own address with the real one inside.
 
-Only services that put the real address into their link can be undone without a network. Those that keep it on
-their own servers are known by name, so that the error can name the service. Both are listed in
+Only links that contain the real address can be restored without a network. Services that keep it on their own
+servers are listed by name, so that the error can name the service. Both are listed in
 `mail_gateways.json`.
 """
 
@@ -16,7 +16,7 @@ from connector.redirect.code import percent_decode
 
 __all__ = ["BREAK", "opaque_link_service", "restore_links"]
 
-# Stands for what no address holds: a quote, a bracket, the edge of a restored link.
+# Represents a character that no address contains: a quote, a bracket, the edge of a restored link.
 BREAK = '"'
 
 _MOST_LINKS = 32
@@ -33,7 +33,7 @@ _HALF_ENCODED = r"(?ai)^(https?)%3A/(?!%)"
 
 
 def restore_links(text: str) -> str:
-    """Put the real address in the place of every rewritten link, one service deep.
+    """Replace every rewritten link by its real address, one service deep.
 
     Examples:
         >>> restore_links("https://www.google.com/url?q=https%3A%2F%2Formco.com%2F%3Fcode%3Da%252521&sa=D")
@@ -41,14 +41,14 @@ def restore_links(text: str) -> str:
     """
     lower = text.lower()
     gateways = table("mail_gateways")
-    # Most texts have no such link; the pattern is slow to find that out.
+    # Most texts have no such link, and the pattern is slow to establish that.
     if not any(name in lower for name in ("google.", *gateways["parameters"], *gateways["paths"])):
         return text
     return re.sub(_links(), _restored, text, count=_MOST_LINKS)
 
 
 def opaque_link_service(host: str) -> str | None:
-    """Return the name of the service whose links do not hold the real address, or None."""
+    """Return the name of the service if its links do not contain the real address, else None."""
     services = table("mail_gateways")["opaque"].items()
     return next((name for end, name in services if _is_at(host, end)), None)
 
@@ -57,7 +57,7 @@ def opaque_link_service(host: str) -> str | None:
 def _links() -> re.Pattern[str]:
     gateways = table("mail_gateways")
     hosts = "|".join([_GOOGLE, *map(re.escape, (*gateways["parameters"], *gateways["paths"]))])
-    # White space inside may be line wrapping, so a link reaches to the next link or to a break. One that
+    # White space inside may be line wrapping, so a link extends to the next link or to a break. One that
     # is inside the address of an unknown service is left alone.
     return re.compile(
         rf"(?ai)(?<![\w.\-@/=:%])(?:https?://)?(?P<host>(?:[\w\-]+\.)*(?:{hosts}))(?::[0-9]+)?"

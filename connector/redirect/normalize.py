@@ -17,7 +17,7 @@ from connector.redirect.mail_gateways import BREAK, restore_links
 __all__ = ["normalize", "one_form"]
 
 _MOST_ROUNDS = 8
-# Ordinary text has no neighbouring words that are so long and of one length.
+# Ordinary text has no neighbouring words of this length that are equally long.
 _SHORTEST_LINE = 16
 _LONGEST_LINE = 200
 _TRIM = BREAK + ".,;…'"
@@ -49,9 +49,9 @@ _UNDERSCORED = r"(?ai)^(_{1,3})((?:https?:|\?|code=).*)\1([.,;…]*)$"
 
 
 def normalize(text: str) -> tuple[str, int]:
-    """Return the text without all that copying added, and how many layers of percent-encoding were undone.
+    """Return the text without what copying added, and the number of undone layers of percent-encoding.
 
-    The layers are those around the whole address; a code's own are left.
+    Only layers around the whole address are undone; those of the code itself are kept.
 
     Examples:
         >>> normalize("> [the page](https://ormco.com/?code=KY&#45;s%2521&amp;state=x)")
@@ -100,7 +100,7 @@ def _from_html(text: str) -> str:
 
 
 def _character(entity: re.Match[str]) -> str:
-    """Return the character that an HTML entity stands for; an unlisted name stays as it is."""
+    """Return the character of an HTML entity; an unlisted name stays as it is."""
     decimal, hexadecimal, name = entity.groups()
     if name:
         listed = table("characters")["entities"].get(name)
@@ -113,7 +113,7 @@ def _character(entity: re.Match[str]) -> str:
 
 
 def _from_mail(text: str) -> str:
-    """Undo quoted-printable in the words that are certainly encoded so."""
+    """Undo quoted-printable encoding in words that certainly have it."""
     joined = re.sub(_SOFT_BREAK, "", text)
     has_soft_breaks = joined != text
     if "=3D" in joined or "=3d" in joined:
@@ -136,7 +136,7 @@ def _is_mail(word: str, has_soft_breaks: bool) -> bool:
 
 
 def _with_breaks(text: str) -> str:
-    """Put a BREAK in the place of each quote and bracket around an address, not inside it.
+    """Replace each quote and bracket around an address, but not inside it, by a BREAK.
 
     Parentheses and the apostrophe are legal in an address (RFC 3986 §2.2), so a code may have its own.
     """
@@ -164,7 +164,7 @@ def _split_at_value(word: str, *, is_wrapped: bool) -> tuple[str, str]:
 
 
 def _end_of_own(value: str, opened: int, quoted: bool) -> int:
-    """Return where the parentheses and apostrophes of a value end that are its own."""
+    """Return the end of the parentheses and apostrophes that belong to a value."""
     own = 0
     for index, character in enumerate(value):
         if character == "'" and quoted:
@@ -183,7 +183,7 @@ def _without_brackets(text: str) -> str:
 
 
 def _without_emphasis(text: str) -> str:
-    """Take away Markdown's emphasis: the marks at the edges of words, where they come in pairs."""
+    """Remove Markdown's emphasis: paired marks at the edges of words."""
     if "*" not in text and "_" not in text and "~~" not in text:
         return text
     words = re.split(_WORD_ENDS, text)
@@ -201,7 +201,7 @@ def _without_emphasis(text: str) -> str:
 
 
 def _join_lines(text: str) -> str:
-    """Take out the line ends in what was wrapped at one width, so that its short last line is not lost."""
+    """Remove the line ends in text that was wrapped at one width, so that its short last line is kept."""
     words = re.split(r"([ \n]+)", text)
     first = 0
     while first < len(words) - 2:

@@ -1,7 +1,7 @@
-"""Redirect URL, or whatever a person copied of it → a validated authorization response.
+"""Turn a redirect URL, or a text that a person copied, into a validated authorization response.
 
-Only form is judged here: whether a code was used before, or is too old, cannot be seen in a text. A whole
-address is read as an address, right here; every other text by the module `paste`.
+Only the form is checked here: a text does not show whether a code was used before or is too old. A whole
+address is read here; the module `paste` reads every other text.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ _AROUND = ".,;!?'()"
 
 
 class CapturedUrl(str):
-    """A redirect URL that our own browser brought back from the request that it was opened with.
+    """A redirect URL that our own browser captured after it opened the request.
 
-    Nobody else can have put it there, so it binds its request even without a state.
+    Nobody else could have supplied it, so it belongs to its request even without a state.
     """
 
     __slots__ = ()
@@ -51,16 +51,16 @@ class CapturedUrl(str):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorizationResponse:
-    """The provider's answer, sent back through the browser (RFC 6749 §4.1.2).
+    """The provider's response, sent back through the browser (RFC 6749 §4.1.2).
 
     Attributes:
-        code: fully decoded; to be encoded once when it is sent. Without damage, as far as can be seen.
+        code: fully decoded, without visible damage; encode it once when it is sent.
         format: dotnetopenauth, identityserver or unknown.
-        complete: True for a code that is whole, None if it cannot tell.
-        layers: how often the code was percent-encoded.
+        complete: True for a complete code, None if that cannot be determined.
+        layers: the number of times the code was percent-encoded.
         state: decoded, or None if there is none.
         iss: the issuer (RFC 9207), or None.
-        scope: what was granted, or None if the response does not say.
+        scope: the granted scope, or None if the response does not state it.
     """
 
     code: str = field(repr=False)
@@ -73,12 +73,12 @@ class AuthorizationResponse:
 
     @property
     def length(self) -> int:
-        """How many characters the code has."""
+        """The number of characters of the code."""
         return len(self.code)
 
     @property
     def dialog_code(self) -> str:
-        """The code as OrmcoDigital's dialog takes it: percent-encoded once."""
+        """The code in the form for OrmcoDigital's dialog: percent-encoded once."""
         return dialog_form(self.code)
 
     @property
@@ -108,18 +108,18 @@ def parse_redirect(
 
     Args:
         text: the address, a part of it, or a text with it.
-        redirect_uri: the registered one; its host is where the code has to come from.
-        expected_state: the state of the open request, which the response then has to have.
+        redirect_uri: the registered redirect URI; the code has to come from its host.
+        expected_state: the state of the open request; if given, the response must contain it.
         code_format: dotnetopenauth, identityserver or opaque, or None to recognise what can be recognised.
-        issuer: the issuer that a response which names one has to name.
+        issuer: the expected issuer; a response that names another one is refused.
         landing_hosts: further hosts on which the browser may end.
 
     Raises:
         connector.errors.AuthorizationResponseError: if there is not exactly one undamaged code in it, or it
             does not belong to this request.
-        connector.errors.ConsentDeniedError: if it says that the practice did not allow access.
-        connector.errors.ClientRefusedError: if it says that the provider refuses the client or its request.
-        connector.errors.ProviderUnavailableError: if it says that the provider is in trouble.
+        connector.errors.ConsentDeniedError: if it reports that the practice did not allow access.
+        connector.errors.ClientRefusedError: if it reports that the provider refuses the client or request.
+        connector.errors.ProviderUnavailableError: if it reports that the provider is in trouble.
         connector.errors.ProviderErrorPageError: if it is the address of the provider's own error page.
 
     An error that the provider sent has the `state` of the request that it ends.
@@ -142,7 +142,7 @@ def parse_redirect(
 
 
 def _parameters_in(text: str, redirect_uri: str, further_hosts: Collection[str]) -> dict[str, str] | None:
-    """Return the raw parameters of a plain address of ours with a code, each of which is there once."""
+    """Return the raw parameters of a plain redirect URL with a code, if each parameter occurs once."""
     address, target = _ADDRESS.fullmatch(text), _ADDRESS.fullmatch(redirect_uri)
     if address is None or target is None or _ENTITY.search(text):
         return None
@@ -164,7 +164,7 @@ def _parameters_in(text: str, redirect_uri: str, further_hosts: Collection[str])
 def _read_address(
     values: dict[str, str], code_format: str | None, expected_state: str | None
 ) -> AuthorizationResponse | None:
-    """Read the parameters of an address, every character of them; return None if that needs more care."""
+    """Read the parameters of a plain address; return None if the text needs the full parser."""
     if expected_state is not None and not encodes(values["state"], expected_state):
         return None
     code, layers = decode(values["code"], code_format)
@@ -189,7 +189,7 @@ def _read_address(
 
 
 def _may_be_surrounded(code: str, state: str, code_format: str | None) -> bool:
-    """Tell whether an unchecked code may have something around it that a mail or a sentence added."""
+    """Return whether an unchecked code may have text around it that a mail or a sentence added."""
     if code[:2] == "3D" and (code_format != "opaque" or state[:2] == "3D"):
         return recognise(code) != "identityserver"
     if code_format == "opaque" or (code[0].isalnum() and code[-1].isalnum()):
@@ -200,7 +200,7 @@ def _may_be_surrounded(code: str, state: str, code_format: str | None) -> bool:
 def _read_text(
     text: str, target: RedirectTarget, code_format: str | None, expected_state: str | None, issuer: str | None
 ) -> AuthorizationResponse:
-    """Read anything else that a person may have copied."""
+    """Read any other text that a person may have copied."""
     from connector.redirect.paste import read_paste
     from connector.redirect.refusals import provider_error, refused
 

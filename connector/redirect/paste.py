@@ -1,4 +1,4 @@
-"""Decide what a pasted text means: one code, an error, or why it can be neither."""
+"""Interpret a pasted text: return one code or an error, or refuse it with the reason."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class ParsedResponse:
     Attributes:
         code: fully decoded, without visible damage; "" for an error response.
         code_format: dotnetopenauth, identityserver or unknown.
-        complete: True for a code that is whole, None if it cannot tell.
-        layers: how often the code was percent-encoded.
-        parameters: name → (value as it is in the text, whether it ends where the value ends).
+        complete: True for a complete code, None if that cannot be determined.
+        layers: the number of times the code was percent-encoded.
+        parameters: name → (value as in the text, whether the text ends where the value ends).
     """
 
     code: str = ""
@@ -48,14 +48,14 @@ class ParsedResponse:
         return value or None
 
     def raw(self, name: str) -> str:
-        """Return a parameter as it is in the text, or ""."""
+        """Return a parameter as in the text, or ""."""
         return self.parameters.get(name, ("", True))[0]
 
     def has_state(self, expected: str) -> bool:
         """Compare the state in constant time.
 
-        That a response was encoded twice shows in its code only if the code has something to encode, and
-        words may follow a state that is the last parameter: so each reading of it may be the right one.
+        A response that was encoded twice shows this in its code only if the code has characters to encode,
+        and words may follow a state that is the last parameter: so several readings are possible.
         """
         found = False
         joined = ""
@@ -67,7 +67,7 @@ class ParsedResponse:
 
 @dataclass(repr=False, eq=False, kw_only=True)
 class _Candidate:
-    """One response, its code settled and judged."""
+    """One response with its code extracted and checked."""
 
     response: FoundResponse
     code: str
@@ -151,7 +151,7 @@ def _the_one(found: list[_Candidate]) -> ParsedResponse:
 
 
 def _parameters(responses: list[FoundResponse], layers: int) -> dict[str, tuple[str, bool]]:
-    """Return the parameters of all copies of one response, each of which may have one value only."""
+    """Return the parameters of all copies of one response; each parameter may have only one value."""
     kept: dict[str, tuple[str, bool]] = {}
     seen = ParsedResponse(layers=layers, parameters={})
     pairs = [

@@ -1,4 +1,4 @@
-"""Why a paste is refused: each reason with its error class, its words and its hint, from `refusals.json`.
+"""Errors for refused pastes: each reason has an error class, a message and a hint in `refusals.json`.
 
 The code page shows the same reasons in the reader's language.
 """
@@ -20,7 +20,7 @@ def refused(reason: str, **values: object) -> ConnectorError:
 
     Args:
         reason: its name in `refusals.json`.
-        values: what its words mention. They are shown, so none may hold a part of a code.
+        values: the values in its message. They are shown, so none may contain a part of a code.
 
     Examples:
         >>> refused("repeated_parameter", name="state").message
@@ -46,7 +46,7 @@ def damaged(
         code: only its length is shown.
         expected_length: characters of the whole code, if they are known.
         position: index of the first wrong character, if it is known.
-        values: what else the words mention.
+        values: further values in its message.
     """
     number = None if position is None else position + 1
     known = {"count": len(code), "expected": expected_length, "number": number, **values}
@@ -62,7 +62,7 @@ def provider_error(name: str, description: str = "", state: str | None = None) -
     Args:
         name: the value of `error`.
         description: the value of `error_description`. Only its ordinary words are repeated.
-        state: of the request that it answers, so that the request can be closed.
+        state: the state of the request that it answers, so that the request can be closed.
     """
     reason = table("refusals")["error_aliases"].get(name, name)
     if reason not in table("refusals")["provider_errors"]:
@@ -79,7 +79,7 @@ def provider_error(name: str, description: str = "", state: str | None = None) -
 
 
 def note(name: str, **values: object) -> str:
-    """Return a remark that is no refusal, in words."""
+    """Return the text of a remark that is not a refusal."""
     text: str = table("refusals")["words"]["en"]["notes"][name]
     return text.format(**values)
 
@@ -96,7 +96,7 @@ def described(reason: str, values: dict[str, object]) -> tuple[type[Any], str, s
 
 
 def _ordinary_words(description: str) -> str:
-    """Return the ordinary words of a foreign text: no control character, nothing like a secret."""
+    """Return the ordinary words of a foreign text, without control characters or possible secrets."""
     words = [
         word if re.fullmatch(r"[A-Za-z'\-]{1,20}[.,;:!?]?|[0-9]{1,6}[.,]?", word) else "…"
         for word in description[:200].replace("+", " ").split()

@@ -1,8 +1,8 @@
-"""Which of the words after `code=` belong to the code?
+"""Decide which of the words after `code=` belong to the code.
 
-A copied code may be broken by white space anywhere, and words of a sentence may follow it, which are made of
-the same letters. A classic code knows its own length, and that decides; a code that tells nothing is joined
-only with what cannot be a word.
+A copied code may be broken by white space anywhere, and words of a sentence may follow it, with the same
+letters. A classic code contains its own length, which decides; a code of unknown length is joined only with
+parts that cannot be words.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from connector.redirect.normalize import one_form
 
 __all__ = ["find_code", "has_sentence", "without_sentence"]
 
-# Characters that may be around a code without being a part of it.
+# Characters that may surround a code without being a part of it.
 _TRIM = ".,;…"
 _TRIM_AFTER = _TRIM + "'"
 _QUOTES_AND_BRACKETS = "[\"'()\\[\\]]"
@@ -41,7 +41,7 @@ def find_code(
     Args:
         value: the text after `code=`, normalized, with its white space.
         code_format: the provider's, if it is known.
-        more: whether another parameter follows, so that all of it must be the code.
+        more: whether another parameter follows, so that the whole value must be the code.
         enclosed: whether quotes or brackets are around the whole address, so that nothing is trimmed.
     """
     layers = decode(value, code_format)[1]
@@ -64,7 +64,7 @@ def without_sentence(value: str) -> str:
 
 
 def has_sentence(text: str) -> bool:
-    """Tell whether there are words of a sentence in a text, or no white space at all."""
+    """Return whether a text contains words of a sentence, or no white space at all."""
     words = text.split()
     if len(words) < 2 or _is_word(words[-1]):
         return True
@@ -81,12 +81,12 @@ def _words(text: str, trim: str = _TRIM) -> list[str]:
 
 
 def _decoded_words(value: str, layers: int) -> list[str]:
-    """Split a value at its white space, then decode its words, so that what was encoded stays in the code."""
+    """Split a value at its white space, then decode its words, so that encoded white space stays inside."""
     joined = re.sub(_ESCAPE, lambda escape: "".join(escape[0].split()), value) if "%" in value else value
     words = _words(joined, "…")
     for _ in range(layers):
         words = [percent_decode(word) for word in words]
-    # Encoded line ends and marks come along when a wrapped address is opened.
+    # When a wrapped address is opened, it contains encoded line ends and marks.
     return ["".join(one_form(word).split()) for word in words]
 
 
@@ -95,7 +95,7 @@ def _is_word(text: str) -> bool:
 
 
 def _without_mail_mark(code: str) -> str:
-    """Take away the `3D` that quoted-printable puts after the `=`, if a code of a known format follows it."""
+    """Remove the `3D` that quoted-printable adds after the `=`, if a code of a known format follows it."""
     if not code.startswith(_QUOTED_PRINTABLE) or recognise(code) == "identityserver":
         return code
     rest = code.removeprefix(_QUOTED_PRINTABLE)
@@ -104,11 +104,11 @@ def _without_mail_mark(code: str) -> str:
 
 
 def _classic(words: list[str], joined: str) -> str:
-    """Return a code that knows its length, with no more of the words than that, damaged or not.
+    """Return a code that contains its length, cut to that length, damaged or not.
 
     Args:
-        words: each without the punctuation around it.
-        joined: all of them.
+        words: the words, without the punctuation around each.
+        joined: all words joined.
     """
     words = _with_whole_handle(words)
     length = dotnetopenauth.expected_length(joined)
@@ -138,13 +138,13 @@ def _with_whole_handle(words: list[str]) -> list[str]:
 
 
 def _extra(words: list[str], index: int) -> str:
-    """Return the single last part that follows a wrapped code and is no word: the code has grown by it."""
+    """Return the single last part after a wrapped code that is not a word: an addition to the code."""
     rest = words[index + 1 :]
     return rest[0] if index and len(rest) == 1 and not _is_word(rest[0]) else ""
 
 
 def _twice(word: str, length: int) -> str | None:
-    """Return a code that was pasted several times in a row, once."""
+    """Return a single copy of a code that was pasted several times in a row."""
     code = word[:length]
     return code if len(word) > length and code * (len(word) // length) == word else None
 
@@ -159,7 +159,7 @@ def _emphasized(word: str) -> str | None:
 
 
 def _run(words: list[str], below: int = 1 << 30) -> str:
-    """Return the words that look like one code, up to and with the one that reaches a length."""
+    """Return the words that look like one code, up to and including the one that reaches a length."""
     run = words[0]
     for word in words[1:]:
         if len(run) >= below or re.fullmatch(_WORD, word) or not re.fullmatch(_CLASSIC_PART, word):
@@ -169,7 +169,7 @@ def _run(words: list[str], below: int = 1 << 30) -> str:
 
 
 def _is_sentence(words: list[str], index: int) -> bool:
-    """Tell whether a code that fits exactly was completed by a word of a sentence."""
+    """Return whether a code of the exact length was completed by a word of a sentence."""
     begin = index + 1
     while begin > 1 and re.fullmatch(_WORD, words[begin - 1]):
         begin -= 1
@@ -184,7 +184,7 @@ def _is_sentence(words: list[str], index: int) -> bool:
 
 
 def _identity_server(words: list[str]) -> str:
-    """Return the IdentityServer code that the words begin with, or nothing."""
+    """Return the IdentityServer code at the beginning of the words, or "" if there is none."""
     joined, found = "", ""
     for word in words:
         joined += word
@@ -203,7 +203,7 @@ def _other(words: list[str], *, more: bool) -> str:
 
 
 def _end_of_value(words: list[str]) -> int:
-    """Return how many parts belong to a value of unknown form: most must be no words."""
+    """Return how many parts belong to a value of unknown form: most of them must not be words."""
     end, strange = 1, 0
     for count, word in enumerate(words[1:], start=1):
         if not re.fullmatch(_PART, word):
