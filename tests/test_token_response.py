@@ -404,6 +404,13 @@ def test_a_kind_of_token_that_cannot_be_revoked_fails_for_refresh_tokens_alone()
         assert isinstance(revoked(given, "refresh_token"), ClientRefusedError)
 
 
+@pytest.mark.parametrize("name", ["invalid_request", "unsupported_token", "no_idea"])
+def test_an_access_token_that_a_server_does_not_revoke_is_no_failure(name: str) -> None:
+    """Servers have words of their own for it, and would keep the connection `revoking` for ever."""
+    assert revoked(json_answer({"error": name}, 400), "access_token") is None
+    assert revoked(json_answer({"error": name}, 400), "refresh_token") is not None
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_client_that_may_not_revoke_is_told_so(status: int) -> None:
     """A bare refusal at the revocation endpoint is the client's, and no outage to wait for."""

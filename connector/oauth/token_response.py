@@ -131,9 +131,11 @@ def revocation_refusal(answer: requests.Response, *, hint: str, now: float) -> C
         return _may_not_revoke(answer)
     if found is Outcome.DEAD or (200 <= status < 300 and name is None and not is_web_page(answer)):
         return None
+    # RFC 7009 §2.2.1, or a server's own words. Access tokens end by themselves: the proof decides.
+    if hint == "access_token" and (name == "unsupported_token_type" or found is Outcome.DOUBTFUL):
+        return None
     if name == "unsupported_token_type":
-        # RFC 7009 §2.2.1. Access tokens that cannot be revoked end by themselves: the proof decides.
-        return None if hint == "access_token" else _may_not_revoke(answer)
+        return _may_not_revoke(answer)
     # Public clients meet this where only confidential ones may revoke.
     if found is not Outcome.CLIENT and status in (401, 403) and not is_web_page(answer):
         return _may_not_revoke(answer)
