@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import getpass
-import os
 import platform
 import threading
-import weakref
 from typing import TYPE_CHECKING
 
 from connector.clock import Clock
@@ -15,6 +13,7 @@ from connector.connection import Connection
 from connector.errors import SettingError, StoreUnavailableError
 from connector.oauth.provider import ClientRegistration, Provider
 from connector.observers import CallObservers
+from connector.store.process import after_fork
 
 if TYPE_CHECKING:
     from connector.oauth.token_endpoint import TokenEndpoint
@@ -50,9 +49,7 @@ class Resources:
         self._rotator: Rotator | None = None
         self._is_closed = False
         self._reached_at = float("-inf")
-        if hasattr(os, "register_at_fork"):  # not on Windows
-            forget = weakref.WeakMethod(self._forget_sockets)
-            os.register_at_fork(after_in_child=lambda: (method := forget()) and method())
+        after_fork(self)
 
     @property
     def actor(self) -> str:
@@ -200,7 +197,7 @@ class Resources:
             if self._store is not None:
                 self._store.close()
 
-    def _forget_sockets(self) -> None:
-        # A child must not share its parent's TLS connections, nor wait for a lock of a parent's thread.
+    def start_in_child(self) -> None:
+        # A child must neither share its parent's TLS connections nor wait for a lock of one of its threads.
         self._lock, self._store_lock = threading.RLock(), threading.RLock()
         self._endpoint = None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -23,6 +25,7 @@ from connector.errors import (
     StoreUnavailableError,
 )
 from connector.store import Store, open_store
+from connector.store.database import Execute
 from connector.store.sqlite_files import network_share
 from tests.support.clock import ManualClock
 from tests.support.small_disk import on_a_small_disk
@@ -324,3 +327,25 @@ def test_closed_while_a_thread_reads(store: Store, path: Path) -> None:
     assert store.database.all(sql, [ClosesTheStore()])
     links = [os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
     assert not [link for link in links if link.startswith(str(path))]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_forked_while_a_thread_writes(store: Store) -> None:
+    """A child that is forked in the middle of a commit can write: SQLite copies no lock into it."""
+    put(store, "p")
+    begun = threading.Event()
+
+    def write(execute: Execute) -> None:
+        begun.set()
+        time.sleep(0.3)
+
+    thread = threading.Thread(target=store.database.transact, args=(write,))
+    thread.start()
+    begun.wait()
+    if (child := os.fork()) == 0:
+        signal.alarm(5)
+        put(store, "q")
+        os._exit(0)
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from connector.errors import ConnectorError
 from connector.store.database import Execute
+from connector.store.process import hold_during_fork
 
 __all__ = ["GroupCommit", "Job"]
 
@@ -53,6 +54,7 @@ class GroupCommit:
     def __init__(self, commit: Callable[[Sequence[Job[Any]]], None]) -> None:
         self._commit = commit
         self._lock = threading.Lock()
+        hold_during_fork(self._lock)
         self._waiting: deque[Job[Any]] = deque()
 
     def run(self, job: Job[_T]) -> _T:
