@@ -28,6 +28,7 @@ __all__ = [
     "operation",
     "outside",
     "record_call",
+    "require_text",
 ]
 
 # Without it, a program that sets up no logging would get bare lines on stderr.
@@ -179,13 +180,18 @@ def checked(method: Callable[Concatenate[T, P], R]) -> Callable[Concatenate[T, P
     def call(self: T, /, *args: P.args, **kwargs: P.kwargs) -> R:
         for name, value in (*zip(names, args, strict=False), *kwargs.items()):
             if name in texts and not (value is None and types[name] == "str | None"):
-                _require_text(name, value)
+                require_text(name, value)
         return method(self, *args, **kwargs)
 
     return call
 
 
-def _require_text(name: str, value: object) -> None:
+def require_text(name: str, value: object) -> None:
+    """Refuse what is no text that every database takes.
+
+    Raises:
+        connector.errors.SettingError: naming it.
+    """
     # Pasted text may contain anything; the parser checks it.
     if isinstance(value, str) and (name == "redirect_url" or not _NEVER_STORED.search(value)):
         return

@@ -11,7 +11,7 @@ from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from connector.calls import Scope, checked, each_in_scope, in_scope, operation
+from connector.calls import Scope, checked, each_in_scope, in_scope, operation, require_text
 from connector.clock import Clock
 from connector.config import Config
 from connector.connection import AccessToken, Account, AccountPolicy, Connection, Event
@@ -250,6 +250,7 @@ class Connector:
         if rejected is None and (cached := self._tokens.memory.valid(practice_id, min_ttl)) is not None:
             return cached.token
         try:
+            require_text("practice_id", practice_id)
             with in_scope(self.scope("token", practice_id)):
                 return self._tokens.token(practice_id, min_ttl=min_ttl, rejected=rejected)
         finally:
@@ -731,7 +732,10 @@ class Connector:
         )
 
     def _token(self, practice_id: str, rejected: str | None) -> str:
-        return self.access_token(practice_id, rejected=rejected)
+        try:
+            return self.access_token(practice_id, rejected=rejected)
+        finally:
+            del rejected  # reporters collect local variables
 
     def token_origins(self) -> list[str]:
         """Return the addresses whose origins may see an access token."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,22 @@ def test_arguments_that_are_no_id(classic: RunningSandbox, store_url: str, name:
             assert is_fine
 
 
+@pytest.mark.parametrize("call", ["token", "access_token"])
+@pytest.mark.parametrize("min_ttl", ["60", None, b"", [], float("nan"), 10**400])
+def test_a_life_that_is_no_number(classic: RunningSandbox, store_url: str, call: str, min_ttl: Any) -> None:
+    """It is refused with an error of this package, whether or not a token is in memory."""
+    store = store_at(store_url, keys=settings(classic, store_url)["ORMCO_STORE_KEYS"])
+    put(store, "p")
+    store.close()
+    with Connector.from_config(Config.from_env(settings(classic, store_url))) as connector:
+        for _ in range(2):
+            with pytest.raises(SettingError):
+                getattr(connector, call)("p", min_ttl=min_ttl)
+            connector.access_token("p")
+        with pytest.raises(SettingError):
+            connector.access_token([])  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("text", ["a\0b", "\ud800", b"x", 7])
 def test_searches_for_what_is_no_text(classic: RunningSandbox, store_url: str, text: Any) -> None:
     """A search for a value that is no text raises an error of this package, not of the database."""
@@ -130,6 +148,13 @@ def test_no_secret_is_left_in_the_frames_of_an_error(
             except ConnectorError as exc:
                 found = secrets_in_frames(exc, url, code, "the-session", "made-up-refresh", old)
                 assert found == []
+
+
+def test_a_connector_that_is_never_closed_ends_in_silence() -> None:
+    """What was made ready for a fork goes without a word when a program ends."""
+    program = "from connector import Config, Connector; connector = Connector.from_config(Config())"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 DAMAGE = ["state = 'odd'", "since = 1e300", "expires_at = 'x'", "generation = X'00'", "account_email = X'ff'"]

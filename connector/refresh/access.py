@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
-import weakref
+import math
 from collections.abc import Callable
+from contextlib import suppress
 
 from connector.clock import Clock
 from connector.connection import AccessToken, Connection, ConnectionState
 from connector.errors import (
     ConfigurationError,
     ProviderUnavailableError,
+    SettingError,
     StoreUnavailableError,
 )
 from connector.refresh.background import BackgroundRefresh
@@ -19,6 +20,7 @@ from connector.refresh.memory import CachedToken, TokenMemory
 from connector.refresh.refresher import TokenRefresher
 from connector.refresh.rotate import Rotator
 from connector.store.held_token import HeldToken
+from connector.store.process import after_fork
 from connector.store.row import Row, Rows
 from connector.store.store import Store
 
@@ -59,9 +61,7 @@ class AccessTokens:
         self.memory = TokenMemory(clock)
         self._refresher = TokenRefresher(store, rotator, clock, self.memory, verify)
         self._background = BackgroundRefresh(self._refresher.refresh_if_free)
-        if hasattr(os, "register_at_fork"):  # not on Windows
-            start = weakref.WeakMethod(self._start_anew)
-            os.register_at_fork(after_in_child=lambda: (method := start()) and method())
+        after_fork(self, AccessTokens._start_anew)
 
     def _start_anew(self) -> None:
         self.memory.clear()
@@ -154,6 +154,7 @@ class AccessTokens:
 
     def _looked_up(self, practice_id: str, min_ttl: float, rejected: str | None) -> CachedToken:
         self._refuse_if_closed()
+        _require_seconds(min_ttl)
         cached = self.memory.get(practice_id)
         if cached is not None and rejected is None and cached.read_at <= self._now() < cached.spared_until:
             return cached
@@ -229,6 +230,13 @@ class AccessTokens:
     def _remember(self, practice_id: str, row: Row | HeldToken) -> CachedToken:
         value = row.value if isinstance(row, HeldToken) else self._store.grants.access_token(row) or ""
         return self.memory.put(practice_id, value, row)
+
+
+def _require_seconds(min_ttl: object) -> None:
+    with suppress(OverflowError):
+        if isinstance(min_ttl, int | float) and not math.isnan(min_ttl):
+            return
+    raise SettingError("min_ttl is not a number of seconds", hint="Pass one, such as 60.")
 
 
 def _facts(practice_id: str, kind: str) -> dict[str, str]:

@@ -67,11 +67,14 @@ class TokenMemory:
 
     def valid(self, practice_id: str, min_ttl: float) -> CachedToken | None:
         """Return a token that is valid and was read recently, or None; never wait."""
-        cached = self._tokens.get(practice_id)
-        if cached is not None:
-            now = self._now()
-            if cached.read_at <= now < cached.check_at and now + min_ttl <= cached.expires_at:
-                return cached
+        try:
+            cached = self._tokens.get(practice_id)
+            if cached is not None:
+                now = self._now()
+                if cached.read_at <= now < cached.check_at and now + min_ttl <= cached.expires_at:
+                    return cached
+        except (TypeError, OverflowError):  # whoever looks further says what is wrong
+            pass
         return None
 
     def put(self, practice_id: str, value: str, row: Row | HeldToken) -> CachedToken:
