@@ -198,6 +198,6 @@ class Resources:
                 self._store.close()
 
     def start_in_child(self) -> None:
-        # A child must neither share its parent's TLS connections nor wait for a lock of one of its threads.
+        """Share none of the parent's TLS connections, and wait for no lock of one of its threads."""
         self._lock, self._store_lock = threading.RLock(), threading.RLock()
         self._endpoint = None

@@ -22,6 +22,7 @@ from connector.errors import (
     NeedsRepairError,
     ProviderUnavailableError,
     RevokedError,
+    StoreLockedError,
     StoreUnavailableError,
 )
 from connector.oauth.token_set import TokenSet
@@ -538,6 +539,16 @@ def test_ahead_of_time_failure_is_silent(
     assert tokens.access_token("p") == "at-p-0"
     assert server.counts()["calls"] == 1
     assert "could not be refreshed ahead of time" in caplog.text
+
+
+def test_claims_that_never_succeed_end(
+    store: Store, tokens: AccessTokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a write goes elsewhere than a read (a replica, a table in the way), nobody tries for ever."""
+    put(store, "p", age=3700)
+    monkeypatch.setattr(store.grants, "claim", lambda *args: None)
+    with pytest.raises(StoreLockedError):
+        tokens.access_token("p")
 
 
 def failing_settle(store: Store, monkeypatch: pytest.MonkeyPatch, failures: int) -> list[int]:

@@ -181,6 +181,18 @@ def test_trouble_of_one_process_holds_back_no_other(store: Store, trouble: Conne
     assert broken.access_token("p") == "at-p-1"
 
 
+def test_trouble_that_is_told_again_holds_no_more_frames(store: Store) -> None:
+    """The error is kept for minutes: it would keep each call that gets it, with its local variables."""
+    put(store, "p", age=3700)
+    broken = handing_out(store, FakeEndpoint(store, ClientRefusedError("the old secret")))
+    lengths = set()
+    for _ in range(4):
+        with pytest.raises(ClientRefusedError) as caught:
+            broken.access_token("p")
+        lengths.add(len(caught.traceback))
+    assert len(lengths) <= 2  # the first one comes from the endpoint
+
+
 def test_trouble_with_the_settings_leaves_the_row_alone(store: Store) -> None:
     """A refused client is nothing that is known of the connection."""
     put(store, "p", age=3700)

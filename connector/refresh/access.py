@@ -61,9 +61,10 @@ class AccessTokens:
         self.memory = TokenMemory(clock)
         self._refresher = TokenRefresher(store, rotator, clock, self.memory, verify)
         self._background = BackgroundRefresh(self._refresher.refresh_if_free)
-        after_fork(self, AccessTokens._start_anew)
+        after_fork(self)
 
-    def _start_anew(self) -> None:
+    def start_in_child(self) -> None:
+        """Forget what belongs to the parent's threads."""
         self.memory.clear()
         self._background.start()
         self._refresher.start()

@@ -95,8 +95,7 @@ class TokenRefresher:
                 if (renewed := self._rotate(row, force=force, rejected=rejected)) is not None:
                     require_alive(practice_id, renewed.state, renewed.reason)
                     return renewed
-                if row.is_leased:
-                    wait.pause()
+                wait.pause()  # for who refreshes it; or what is read and what is written differ
                 rows = self._store.grants.rows(practice_id)
 
     def _rotate(self, row: Row, *, force: bool = False, rejected: bool = False) -> Row | None:

@@ -127,7 +127,7 @@ class Rotator:
                 sent=False,
             )
         if (trouble := self._failures.of_this_process(row)) is not None:
-            raise trouble
+            raise trouble.with_traceback(None)  # or it would hold the frames of every call that got it
 
     def _may_reuse(self, row: Row) -> bool:
         """Return whether the provider accepts the refresh token a second time, and this was not tried yet."""
