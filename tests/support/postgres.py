@@ -21,6 +21,7 @@ import pytest
 __all__ = ["PostgresServer", "find_binaries", "shared_server"]
 
 _USERS = ("postgres", "nobody")
+_ROOM = 8 << 30
 
 
 def find_binaries() -> Path | None:
@@ -41,7 +42,7 @@ class PostgresServer:
 
     def __init__(self, binaries: Path, *, durable: bool = False) -> None:
         self._binaries = binaries
-        self._folder = Path(tempfile.mkdtemp(prefix="ormco-pg-", dir="/tmp"))
+        self._folder = Path(tempfile.mkdtemp(prefix="ormco-pg-", dir="/tmp" if durable else _quick_folder()))
         self._data = self._folder / "data"
         self._durable = durable
         self._numbers = itertools.count(1)
@@ -56,6 +57,7 @@ class PostgresServer:
             "listen_addresses": "''",
             "unix_socket_directories": f"'{self._folder}'",
             **dict.fromkeys(("autovacuum", "fsync", "full_page_writes"), "on" if self._durable else "off"),
+            "max_wal_size": "1GB" if self._durable else "128MB",
             "max_connections": "300",  # a pooler keeps some for each of the tests' databases
             "log_min_messages": "fatal",
         }
@@ -141,6 +143,13 @@ class PostgresServer:
         if done.returncode:
             text = (self._folder / f"{program}.out").read_text("utf-8", "replace")
             raise RuntimeError(f"{program} failed: {text}")
+
+
+def _quick_folder() -> str:
+    """Return a folder in memory if all databases have room there: each is 300 files, made in half the time."""
+    memory = Path("/dev/shm")
+    has_room = memory.is_dir() and shutil.disk_usage(memory).free > _ROOM and os.access(memory, os.W_OK)
+    return str(memory) if has_room else "/tmp"
 
 
 def _exists(user: str) -> bool:
