@@ -146,7 +146,7 @@ class PostgresServer:
 
 
 def _quick_folder() -> str:
-    """Return a folder in memory if all databases have room there: each is 300 files, made in half the time."""
+    """Return a folder in memory if all databases have room there: their files are made in half the time."""
     memory = Path("/dev/shm")
     has_room = memory.is_dir() and shutil.disk_usage(memory).free > _ROOM and os.access(memory, os.W_OK)
     return str(memory) if has_room else "/tmp"
