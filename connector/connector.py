@@ -622,7 +622,7 @@ class Connector:
             capture: as for `repair`.
             removal: as for `revoke`.
             allow_account_change: accept another account than before, or one of another practice.
-            progress: told the name of each step of the consent as it is done.
+            progress: called with the name of each step of the consent as it is done.
 
         Raises:
             connector.errors.ConnectorError: as `revoke` and `repair` do.

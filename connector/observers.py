@@ -1,4 +1,4 @@
-"""Who is told of calls to the outside, and what of."""
+"""The observers of a connector's HTTP requests, and the record of each request."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Resources:
 
     @property
     def actor(self) -> str:
-        """Who acts, for the audit record."""
+        """The actor in the audit record."""
         if self._actor is None:
             try:
                 user = getpass.getuser()

@@ -60,7 +60,7 @@ class Description:
 
 
 class NextStep(StrEnum):
-    """What support does next for a practice."""
+    """The next step of support for a practice."""
 
     NONE = "none"
     CONFIRM = "confirm"

@@ -15,7 +15,9 @@ NOT_USED = re.compile(
     r"\b(?:is|are|be|was|were) (?:not )?(?:to be )?had\b"
     r"|^[\s#]*\w+: (?:of )?whose\.$"
     r"|\b(?:is|are) told (?:as|like|in words|at once|once)\b"
-    r"|\b(?:is|are|be) told (?:apart )?from\b",
+    r"|\b(?:is|are|be) told (?:apart )?from\b"
+    r"|^[\s#]*\w+: (?:told|whom)\b"
+    r"|\b(?:how to go about it|of whose|if one can be had)\b",
     re.IGNORECASE | re.MULTILINE,
 )
 
@@ -39,5 +41,18 @@ def test_phrases_that_a_newcomer_stumbles_over_are_not_used() -> None:
         if NOT_USED.search(source := path.read_text("utf-8"))  # to parse it takes long
         for line in prose_of(source)
         if NOT_USED.search(line)
+    ]
+    assert found == []
+
+
+def test_docstrings_do_not_begin_with_a_question_word() -> None:
+    """A docstring says what its subject is or does: "The result of a poll", not "What came of a poll"."""
+    begins = re.compile(r'"""(?:What|Who|Whose|Whom|Whoever|Whatever)\b')
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for folder in ("connector", "scripts")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for line in path.read_text("utf-8").splitlines()
+        if begins.search(line)
     ]
     assert found == []

@@ -84,8 +84,8 @@ def connect_profile(
         timeout: seconds until the wait for a person ends.
         patience: seconds for a page to show what comes next in the guide.
         browser: path of the browser; None to look for one.
-        told: told each step as it is done ("method", "dialog", "consent", "code", "ok", "update", "checked"),
-            and what a person is asked to do by hand ("by hand: ...").
+        told: called with each finished step ("method", "dialog", "consent", "code", "ok", "update",
+            "checked"), and with each request for a manual step ("by hand: ...").
 
     Raises:
         connector.errors.ConsentDeniedError: the practice said no, or closed the window.
@@ -121,7 +121,7 @@ def connect_profile(
 
 
 def check_profile(*, headless: bool = False, browser: str | None = None) -> Browser:
-    """See whether a browser could be opened, before anybody is asked for anything.
+    """Check that a browser can be opened, before a person is asked for anything.
 
     Args:
         headless: without a window.

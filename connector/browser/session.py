@@ -210,7 +210,7 @@ class BrowserSession:
             self.pause(min(_TICK, deadline.left))
 
     def pause(self, seconds: float) -> None:
-        """Let the pages go on for a moment."""
+        """Let the pages' events run for some seconds."""
         self._crashes.pause(seconds)
 
     def _nobody_acted(self) -> NobodyActedError:

@@ -35,7 +35,7 @@ __all__ = [
 
 _COLUMNS = 80  # if a terminal does not report its width
 # Patterns as text: compiling them takes a tenth of the time that `ormco token` takes, which needs none.
-# Up to the end of the sentence: a dot may be in a name or an address.
+# Up to the end of the sentence: a name or an address may contain a dot.
 _COMMAND = r"\bormco [a-z](?:[^.;)]|\.(?=\S))*| *\bexport [A-Z].*"
 _NO_BREAK = "\0"
 _REPORT_IT = "Run it again with --verbose and report what it prints"

@@ -120,10 +120,10 @@ class _Run:
         self._summary = RefreshSummary(total=total, at_once=self._pace.at_once)
         self._waiting: deque[DueGrant] = deque()
         self._read_at = 0.0
-        self._left: set[str] = set()  # taken, and not refreshed: they are still due when it is read again
+        self._left: set[str] = set()  # taken, but not refreshed: they are still due at the next read
         # Those that were asked for too fast, and how long they have to wait; they are counted as failed.
         self._refused: dict[str, float] = {}
-        self._guard = threading.Lock()  # of the counts, and of what waits
+        self._guard = threading.Lock()  # protects the counts and the rows that wait
         self._sample: deque[bool] = deque(maxlen=_SAMPLE)
         self._broken: BaseException | None = None
 
@@ -213,7 +213,7 @@ class _Run:
                 self._refused[practice_id] = pause
             if pause is not None or outcome == "refreshed":
                 self._left.discard(practice_id)
-            # A grant that is dead is no sign of an outage, and none that there is no outage.
+            # A dead grant neither shows an outage nor excludes one.
             if not isinstance(error, GrantError) and outcome != "skipped" and pause is None:
                 self._sample.append(error is not None)
             failures = sum(self._sample)

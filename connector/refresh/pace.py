@@ -18,7 +18,7 @@ _LONGEST_PAUSE = 60.0
 # processor's caches cold, and takes twice the time.
 _BEAT = 0.25
 _NEARLY = 1e-3
-# A call has its socket, and a handle or two of the store; so many files are open for other reasons.
+# A call needs a socket, and one or two handles of the store; this many files are open for other reasons.
 _FILES_EACH, _OTHER_FILES = 3, 24
 
 

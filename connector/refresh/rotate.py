@@ -95,7 +95,7 @@ class Rotator:
             return None
         self._require_turn(row, force=force)
         refresh_token = Secret(self._refresh_token(row))
-        endpoint = self._endpoint_of(row)  # what is wrong with the settings is found before the claim
+        endpoint = self._endpoint_of(row)  # find wrong settings before the claim
         claimed = self._claim(row)
         if claimed is None:
             return None

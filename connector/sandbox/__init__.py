@@ -1,6 +1,6 @@
-"""3Shape Communicate and OrmcoDigital, imitated, with real pages, on loopback only.
+"""An imitation of 3Shape Communicate and OrmcoDigital with real pages, on loopback only.
 
-The sandbox is a stranger to the rest of the package: it imports nothing of it, so that it can disagree.
+The sandbox is independent of the rest of the package: it imports nothing of it, so that it can disagree.
 It needs the extra `sandbox`, but neither Flask nor Authlib is imported before one is started.
 """
 

@@ -29,7 +29,7 @@ class Region:
 
     Attributes:
         key: the region's name in a provider file.
-        uri: what user objects carry as `RegionUri`: a name of the region, without a scheme.
+        uri: the `RegionUri` of user objects: a name of the region, without a scheme.
     """
 
     id: str
@@ -196,7 +196,7 @@ class Passwords:
         failures, blocked_until = self._failures.get(account.id, (0, 0.0))
         now = time.time()
         if now < blocked_until:
-            # The right password is refused too: otherwise somebody who guesses need not wait.
+            # The right password is refused too: otherwise the pause would not slow down guessing.
             raise TooManyAttemptsError(blocked_until - now)
         if secrets.compare_digest(account.password.encode(), password.encode("utf-8", "surrogateescape")):
             self._failures.pop(account.id, None)

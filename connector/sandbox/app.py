@@ -1,4 +1,4 @@
-"""The sandbox as one Flask application on a loopback port: every host of 3Shape's, and OrmcoDigital."""
+"""The sandbox as one Flask application on a loopback port: all hosts of 3Shape, and OrmcoDigital."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def create_app(sandbox_state: State) -> Flask:
     app = _SandboxApp("connector.sandbox", static_folder=None)
     app.config.update(
         SECRET_KEY=secrets.token_bytes(32),
-        # Cookies do not know ports: two sandboxes in one browser need two names.
+        # Cookies ignore ports: two sandboxes in one browser need two names.
         SESSION_COOKIE_NAME=f"sandbox-{urlsplit(sandbox_state.base_url).port}",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
@@ -90,7 +90,7 @@ def _static_file(filename: str) -> Response:
 
 def _refuse_strange_hosts() -> None:
     own = urlsplit(state.base_url)
-    # Any other name belongs to a web page elsewhere that was made to point here (DNS rebinding).
+    # Any other name belongs to a foreign web page whose name resolves to this machine (DNS rebinding).
     if request.headers.get("Host") not in (own.netloc, f"localhost:{own.port}"):
         abort(400, "This is not the address of the sandbox.")
 

@@ -36,7 +36,7 @@ from connector.sandbox.tokens import TokenGenerator, new_data_bag, new_handle, p
 
 __all__ = ["SignInRefusedError", "authorization_server"]
 
-# Authlib writes tokens to its loggers at DEBUG. These are made up; the habit of printing them is not for us.
+# Authlib writes tokens to its loggers at DEBUG. These are made up, but tokens are never logged here.
 logging.getLogger("authlib").setLevel(logging.INFO)
 
 
@@ -170,7 +170,7 @@ class _S256(CodeChallenge):  # type: ignore[misc]
     SUPPORTED_CODE_CHALLENGE_METHOD = ("S256",)
 
     def validate_code_challenge(self, grant: Any, redirect_uri: str) -> None:
-        # Authlib asks it of public clients only, and at the token endpoint; this server of all, and here.
+        # Authlib requires it of public clients only, at the token endpoint; this server of all, here.
         data = grant.request.payload.data
         if not data.get("code_challenge") or data.get("code_challenge_method") != "S256":
             raise InvalidRequestError("code challenge required")

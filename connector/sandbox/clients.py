@@ -21,7 +21,7 @@ __all__ = [
 CLIENT_ID = "ormco-sandbox"
 PUBLIC_CLIENT_ID = "ormco-sandbox-public"
 
-# Made up. Each tells whether the client encodes it as this generation's server reads it: raw for classic
+# Made up. Each shows whether the client encodes it as this generation's server reads it: raw for classic
 # (percent-encoded, it is wrong), by RFC 6749 for identity (raw, its %2F is read as a slash).
 _SECRETS = {"classic": "made-up:sandbox/secret+1", "identity": "made-up%2Fsandbox:secret+2"}
 
@@ -114,7 +114,7 @@ def provider_toml(generation: str, base_url: str, scope: str | None) -> str:
     Args:
         generation: "classic" or "identity".
         base_url: the sandbox's origin.
-        scope: what a client asks for; None: the generation's usual scopes.
+        scope: the scope that a client requests; None: the generation's usual scopes.
 
     Raises:
         ValueError: the generation has no such scope.

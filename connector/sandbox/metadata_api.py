@@ -133,7 +133,7 @@ def _account() -> Account:
 
 
 def _mine(region: str | None) -> list[SandboxCase]:
-    """Return the account's cases; a region that is not its own knows none of them, and says nothing."""
+    """Return the account's cases; in a region that is not its own there are none, without an error."""
     account = _account()
     return state.cases.of(account) if region in (account.region.key, None) else []
 

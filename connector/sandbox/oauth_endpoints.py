@@ -43,7 +43,7 @@ def authorise() -> Any:
 
 
 def _error_page(detail: str) -> Any:
-    # An unknown application or address is never redirected to: it may be anybody's.
+    # Never redirect to an unknown application or address: it could belong to anyone.
     return render_template("error.html", title="Error", detail=detail), 400
 
 
@@ -101,7 +101,7 @@ def _answer(grant: Any, account: Account) -> Any:
 
 @shared.get("/oauth/continue/<key>/<int:step>")
 def redirect_chain(key: str, step: int) -> Any:
-    """Be one of several redirects on the way to the redirect URI."""
+    """Answer with one of several redirects on the way to the redirect URI."""
     if step < 3:
         return redirect(url_for("consent.redirect_chain", key=key, step=step + 1), 302)
     address = state.pending_redirects.pop(key, None)
@@ -110,7 +110,7 @@ def redirect_chain(key: str, step: int) -> Any:
 
 @shared.get("/oauth/frame")
 def frame() -> Any:
-    """Be a frame that has a frame on the landing host in it."""
+    """Answer with a frame that contains a frame on the landing host."""
     return render_template("frame.html", address=f"{landing_origin()}/?code=ATTACKERCODE&error=1")
 
 

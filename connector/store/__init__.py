@@ -1,4 +1,4 @@
-"""Where connections and their tokens are kept: SQLite on one machine, PostgreSQL for many."""
+"""The store of connections and their tokens: SQLite on one machine, PostgreSQL for many."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ _NEEDS_A_PERSON = {ConnectionState.NEEDS_REPAIR, ConnectionState.REVOKING}
 
 
 class AuditLog:
-    """What was done, when, by whom.
+    """The audit record: actions with their time and actor.
 
     Events are numbered as they are written: the counter's row stays locked until the commit, so that the
     order of the numbers is the order of the commits, and a reader never has to write.

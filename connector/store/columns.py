@@ -1,4 +1,4 @@
-"""What each step of a grant's life writes into the columns of its row, but for what is sealed."""
+"""The columns that each step of a grant's life writes, except the sealed ones."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ _CHANGEABLE = {"ormco_events": ("detail",)}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopyReport:
-    """What a copy did.
+    """The result of a copy.
 
     Attributes:
         rows: rows in the copy, by table; each was compared with the source.

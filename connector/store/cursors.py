@@ -1,4 +1,4 @@
-"""How far a watch on cases has come, so that it can be killed and started again.
+"""The position of a watch on cases, so that it can be killed and started again.
 
 Ids, versions, states and digests only: nothing about a patient is stored.
 """
@@ -22,7 +22,7 @@ _PORTION = 5000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchCursor:
-    """How far a watch has come with one practice.
+    """The position of a watch for one practice.
 
     Attributes:
         began_at: events before this time are not delivered.

@@ -1,4 +1,4 @@
-"""What the store needs of a database; `sqlite` and `postgres` implement it."""
+"""The interface that the store needs of a database; `sqlite` and `postgres` implement it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Cursor(Protocol):
 
     @property
     def rowcount(self) -> int:
-        """How many rows the statement changed."""
+        """The number of rows that the statement changed."""
 
     def fetchone(self) -> Any:
         """Return the next row, or None."""

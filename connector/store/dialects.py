@@ -1,4 +1,4 @@
-"""Where the SQL of SQLite and PostgreSQL differs."""
+"""The differences between the SQL of SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["POSTGRES", "SQLITE", "Dialect"]
 
 
 class Dialect(NamedTuple):
-    """Where the two databases' SQL differs.
+    """The SQL that differs between the two databases.
 
     Attributes:
         types: words of the schema that are filled in.

@@ -34,7 +34,7 @@ class GrantRecords:
         database: where they are.
         keys: of the store.
         sealed: what their tokens are sealed with.
-        audit: told what was done, in the same transaction.
+        audit: records the actions, in the same transaction.
         record_refreshes: whether a routine refresh is an event as well.
     """
 

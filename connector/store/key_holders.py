@@ -1,4 +1,4 @@
-"""Which server has which sealing keys: a new key seals nothing before every server can open what it seals."""
+"""The sealing keys of each server: a new key is used only when every server can open its values."""
 
 from __future__ import annotations
 

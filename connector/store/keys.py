@@ -1,4 +1,4 @@
-"""Where the sealing keys come from: the settings, the OS keyring, or a key file.
+"""The source of the sealing keys: the settings, the OS keyring, or a key file.
 
 The source is chosen once, when a store is made, and recorded in it. Where a key is to be found is never read
 from the database: whoever can write there would have everything sealed with a key of theirs.

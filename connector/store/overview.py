@@ -26,7 +26,7 @@ _NEAR_ITS_END = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSummary:
-    """How all connections are, for a monitor.
+    """The state of all connections, for a monitor.
 
     Attributes:
         states: how many practices are shown in each state; together they are all that there are.

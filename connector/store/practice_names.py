@@ -1,4 +1,4 @@
-"""What practices are searched by, kept in memory: no index of a database finds a part of a word."""
+"""The text for searches of practices, kept in memory: no database index finds a part of a word."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class PracticeNames:
 
 
 class _Names:
-    """What was read, in one text: searching that is a hundred times as fast as one practice after another.
+    """All names in one text: searching that is a hundred times as fast as one practice after another.
 
     Args:
         names: practice id → its folded names.

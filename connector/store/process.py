@@ -1,4 +1,4 @@
-"""Who holds something, and whether that process is still there; what one process at a time may do."""
+"""Identify the process that holds a lease, find out if it is alive, and let one process at a time do work."""
 
 from __future__ import annotations
 

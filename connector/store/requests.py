@@ -26,7 +26,7 @@ _CODE_SECONDS = 7 * 86400.0
 
 
 class RequestRecords:
-    """What single use rests on."""
+    """Records of requests and codes, which enforce their single use."""
 
     def __init__(self, database: Database, keys: StoreKeys) -> None:
         self._database = database

@@ -30,7 +30,7 @@ _PAGE = 200
 
 @dataclass(slots=True, kw_only=True)
 class Contents:
-    """What a row holds that is to be sealed anew, by today's columns.
+    """The values of a row to seal again, by today's columns.
 
     Attributes:
         sealed: texts of columns that are sealed.

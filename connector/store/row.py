@@ -129,12 +129,12 @@ class Row(NamedTuple):
 
     @property
     def lab(self) -> LabConnection | None:
-        """How the practice's lab connection is, as far as anybody has looked."""
+        """The practice's lab connection as last read."""
         return LabConnection(state=self.lab_state, email=self.lab_email) if self.lab_state else None
 
     @property
     def connection(self) -> Connection:
-        """What may be shown.
+        """The connection without its secrets.
 
         Raises:
             connector.errors.StoreDamagedError: if a value cannot be right.
@@ -191,7 +191,7 @@ _times = attrgetter(*(name for name, allowed in zip(Row._fields, _ALLOWED, stric
 
 
 class Rows(NamedTuple):
-    """What is stored of a practice.
+    """The stored rows of a practice.
 
     Attributes:
         live: the grant whose tokens are handed out.
@@ -219,7 +219,7 @@ class Rows(NamedTuple):
 
     @property
     def connection(self) -> Connection | None:
-        """What may be shown of the practice; beside a sound grant, why a new one is not in use yet."""
+        """The practice's connection without secrets; its reason may say why a new grant is not in use yet."""
         found = self.main and self.main.connection
         if found is None or self.unverified is None or found.state not in _SETTLED:
             return found

@@ -1,4 +1,4 @@
-"""What is sealed in a row of a grant, and the facts beside it that it is bound to."""
+"""The sealed columns of a grant's row, and the facts that they are bound to."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SEALED_COLUMNS = ("access_sealed", "refresh_sealed", "policy_sealed")
 
 
 class Bound(NamedTuple):
-    """What a sealed value of a row is bound to, besides its store and column.
+    """The facts that a sealed value of a row is bound to, besides its store and column.
 
     The account's address and name are bound by `policy_sealed` alone: they are what a person is shown who has
     to confirm the account.

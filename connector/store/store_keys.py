@@ -19,7 +19,7 @@ _CHOICE_SECONDS = 15.0
 
 
 class KeyRecord(NamedTuple):
-    """What the store says of its key. It is not trusted: the key has to vouch for it, and where the key is
+    """The store's record of its key. It is not trusted: the key has to vouch for it, and where the key is
     found is not in it.
 
     Attributes:

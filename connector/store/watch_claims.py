@@ -1,4 +1,4 @@
-"""Which process looks at a practice next: a watch's practices, claimed by lease when they are due.
+"""Claims on a watch's practices: a process claims those that are due, by lease.
 
 A claim is two columns of the practice's row: who has it, and until when. It ends when it is settled, when its
 time is over, or when its owner is found dead on this machine. All times are the database's own, so that no
@@ -29,7 +29,7 @@ _CAN_BE_WATCHED = "slot = 'live' AND provider = ? AND state NOT IN ('revoking', 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchScope:
-    """Whom a watch follows.
+    """The practices that a watch follows.
 
     Attributes:
         watch: the watch's name.
@@ -64,7 +64,7 @@ class WatchClaim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchOutcome:
-    """How a look ended.
+    """The result of a poll.
 
     Attributes:
         due_in: seconds until the next look.
@@ -140,7 +140,7 @@ class WatchClaims:
         """Claim practices, the most urgent first; no other process gets them meanwhile.
 
         Args:
-            scope: whom to follow.
+            scope: the practices to follow.
             limit: how many at most.
             lease: seconds after which a claim that was neither extended nor settled is free again.
             not_looked_since: claim what nobody has looked at since this time, by the database's clock, due or

@@ -1,1 +1,1 @@
-"""Tests of the consent flow: a pytest plugin, and what it and `ormco check-consent` are made of."""
+"""Tests of the consent flow: a pytest plugin, and the parts that it shares with `ormco check-consent`."""

@@ -26,17 +26,17 @@ __tracebackhide__ = True
 
 
 class ConsentBrowser:
-    """Starts a browser when it is first needed, and gives each consent a profile that knows nothing.
+    """Starts a browser on first use, and opens a fresh profile for each consent.
 
     Playwright's synchronous objects belong to one thread, here the test's, and in it they show a running
     event loop to everybody else: `asyncio.run` would fail in every later test. So that loop shows only while
     it is used.
 
     Args:
-        path: of the browser; None to look for one.
+        path: path of the browser; None to look for one.
         headless: without a window.
-        playwright: one that runs in this thread already, such as pytest-playwright's; None to start one.
-        pauses: for pages that show nothing.
+        playwright: an instance that runs in this thread, such as pytest-playwright's; None to start one.
+        pauses: the waits for pages that show nothing.
     """
 
     def __init__(
@@ -63,9 +63,9 @@ class ConsentBrowser:
         """Open a fresh profile.
 
         Args:
-            target: where the redirect that is to be caught goes.
-            timeout: seconds until the redirect has to be there.
-            trace: where to save Playwright's trace, which holds all that was typed and shown; None for none.
+            target: the target of the redirect to intercept.
+            timeout: seconds until the redirect has to arrive.
+            trace: the path for Playwright's trace, which contains all typed and shown text, or None.
         """
         from connector.browser.session import BrowserSession
 
@@ -87,7 +87,7 @@ class ConsentBrowser:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Let Playwright's event loop be the running one, and afterwards the one that was."""
+        """Make Playwright's event loop the running one, and restore the previous one afterwards."""
         if self._playwright is not None:
             yield
             return
@@ -106,7 +106,7 @@ class ConsentBrowser:
                 asyncio.tasks._enter_task(outer, task)
 
     def show_loop(self) -> None:
-        """Leave Playwright's event loop the running one, for whoever uses its objects directly.
+        """Leave Playwright's event loop the running one, for callers that use its objects directly.
 
         Raises:
             connector.errors.SettingError: another event loop runs in this thread.
@@ -120,7 +120,7 @@ class ConsentBrowser:
             asyncio._set_running_loop(self._loop)
 
     def stop(self) -> None:
-        """Close the browser; it is started again when it is needed."""
+        """Close the browser; the next use starts it again."""
         with self.in_use():
             self._running.close()
             if self._playwright is None:  # else its loop goes on

@@ -1,4 +1,4 @@
-"""The consent flow as a monitor's check: from the authorization request to a code that is not used."""
+"""The consent flow as a monitor's check: from the authorization request to a code, which is not used."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class CheckStep:
     Attributes:
         name: "provider", "page", "sign_in", "words", "allow", "redirect" or "code".
         result: "ok", "changed" (it works, but the page is not as the guide shows it) or "failed".
-        seconds: how long it took.
+        seconds: its duration in seconds.
     """
 
     name: str
@@ -49,17 +49,17 @@ class CheckStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """What came of a check.
+    """The result of a check.
 
     Attributes:
         result: "ok"; "changed": a page is not as the guide shows it; "failed".
-        provider: its name.
-        duration_seconds: of all of it.
-        steps: as far as it came.
-        missing: words and buttons that are expected and were not there.
-        instead: what was there and is not expected.
-        screenshots: the files that were saved.
-        error: what a person has to know, or None.
+        provider: the provider's name.
+        duration_seconds: the duration of the whole check, in seconds.
+        steps: the steps up to the end or the failure.
+        missing: expected words and buttons that were not there.
+        instead: unexpected words and buttons that were there.
+        screenshots: the paths of the saved files.
+        error: the error that ended the check, or None.
     """
 
     result: str
@@ -77,16 +77,16 @@ def check_consent(
 ) -> Check:
     """Go through the consent in a browser: sign in, compare the Authorize page, allow access, read the code.
 
-    Needs no client secret and no store: the code is not exchanged, and dies within minutes.
+    Needs no client secret and no store: the code is not exchanged, and expires within minutes.
 
     Args:
         config: the settings, with the practice's user name and password.
         screenshots: folder for masked screenshots; those of the last check are replaced.
         headless: without a window.
-        timeout: seconds.
+        timeout: seconds until the redirect has to arrive.
 
     Raises:
-        connector.errors.SettingError: settings are missing: all of them are named.
+        connector.errors.SettingError: settings are missing; the error names all of them.
     """
     run = _Run(config, _account(config), screenshots)
     try:
@@ -123,7 +123,7 @@ def _account(config: Config) -> PracticeAccount:
 
 
 class _Run:
-    """One check under way."""
+    """A check in progress."""
 
     def __init__(self, config: Config, account: PracticeAccount, folder: Path | None) -> None:
         self._config = config
@@ -142,7 +142,7 @@ class _Run:
         return new_request(self._config, provider), provider
 
     def go(self, session: BrowserSession, request: AuthorizationRequest, provider: Provider) -> None:
-        """Take the steps in the browser, in its own thread."""
+        """Take the steps in the browser, in the browser's thread."""
         consent = Consent(self._account, open_session=lambda target: nullcontext(session))
         try:
             self._step("page", lambda: consent.open(request))
@@ -159,7 +159,7 @@ class _Run:
             raise
 
     def fail(self, error: ConnectorError) -> None:
-        """Note the error that the check ended with."""
+        """Record the error that ended the check."""
         self._error = error
 
     def _look_at_the_end(self, consent: Consent, error: ConnectorError) -> None:
@@ -217,7 +217,7 @@ class _Run:
 
 
 def _read_code(answer: str, request: AuthorizationRequest, provider: Provider) -> None:
-    """Judge the answer as `complete` would before it sends the code.
+    """Check the response as `complete` would before it sends the code.
 
     Raises:
         connector.errors.ConnectorError: as `parse_redirect` does.

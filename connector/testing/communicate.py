@@ -1,4 +1,4 @@
-"""Which 3Shape Communicate the tests run against: a sandbox of their own, or what the environment names."""
+"""The 3Shape Communicate that tests use: a sandbox of their own, or the provider in the environment."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ __all__ = ["Communicate", "is_sandbox", "open_communicate"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Communicate:
-    """3Shape Communicate as the tests reach it. What it does not have is None.
+    """3Shape Communicate from a test's point of view. A feature that it lacks is None.
 
     Attributes:
         settings: as in the environment: ORMCO_PROVIDER and so on, with the secrets, but no ORMCO_STORE.
-        provider: what ORMCO_PROVIDER takes: the name of a preset or the path of a provider file.
+        provider: the value for ORMCO_PROVIDER: the name of a preset or the path of a provider file.
         generation: "classic" or "identity"; None for another server.
-        client_id: Ormco's.
-        redirect_uri: where the provider sends the browser back to.
+        client_id: Ormco's client id.
+        redirect_uri: the address to which the provider sends the browser back.
         practice: the account that gives consent.
-        other_practice: another one; the sandbox's alone.
-        portal_url: the portal.
-        applications_page: where a person removes Ormco.
-        ormcodigital_url: OrmcoDigital.
-        control_url: of the sandbox.
+        other_practice: another account; only with the sandbox.
+        portal_url: address of the portal.
+        applications_page: address of the page on which a person removes Ormco.
+        ormcodigital_url: address of OrmcoDigital.
+        control_url: address of the sandbox's control.
         sandbox: the sandbox itself.
     """
 
@@ -61,7 +61,7 @@ class Communicate:
 
     @property
     def missing(self) -> list[str]:
-        """The settings that a consent needs and that are not there."""
+        """The settings that a consent needs and that are missing."""
         needed = {
             "ORMCO_CLIENT_ID": self.client_id,
             "ORMCO_3SHAPE_USERNAME": self.practice,
@@ -70,10 +70,10 @@ class Communicate:
         return [name for name, value in needed.items() if not (value or self.settings.get(name))]
 
     def config(self, *, store: str) -> Config:
-        """Return the settings of a connector; a test is skipped here if the client secret is missing.
+        """Return the settings of a connector; skip the test if the client secret is missing.
 
         Args:
-            store: its store, such as f"sqlite:///{tmp_path}/connections.db"; never the one of the machine.
+            store: its store, such as f"sqlite:///{tmp_path}/connections.db"; never the machine's own store.
         """
         config = Config.from_env(self.settings | {"ORMCO_STORE": store})
         try:
@@ -86,10 +86,10 @@ class Communicate:
 
     @contextmanager
     def scenarios(self, *names: str) -> Iterator[None]:
-        """Let the sandbox misbehave until the block ends; a test is skipped here if there is no sandbox.
+        """Let the sandbox misbehave until the block ends; skip the test if there is no sandbox.
 
         Args:
-            names: of `ormco sandbox --list-scenarios`.
+            names: names from `ormco sandbox --list-scenarios`.
         """
         if self.sandbox is None:
             _skip(f"the scenario {', '.join(names)} needs the sandbox")
@@ -100,9 +100,9 @@ class Communicate:
             self.sandbox.set_scenarios()
 
     def consent_url(self, authorization_url: str, *, username: str | None = None, allow: bool = True) -> str:
-        """Give consent, or refuse it, without a browser; a test is skipped here if there is no sandbox.
+        """Give consent, or refuse it, without a browser; skip the test if there is no sandbox.
 
-        Works anywhere, in an `async` test too:
+        It also works in an `async` test:
 
         ```python
         request = connector.begin("practice-42")
@@ -110,15 +110,15 @@ class Communicate:
         ```
 
         Args:
-            authorization_url: of `Connector.begin`, or of the application's own redirect to 3Shape.
-            username: e-mail address of the account that gives it; None for the practice.
+            authorization_url: the URL from `Connector.begin`, or the application's own redirect to 3Shape.
+            username: e-mail address of the account that gives consent; None for the practice.
             allow: whether access is allowed; if not, the URL has `error=access_denied`.
 
         Returns:
             The redirect URL, raw.
 
         Raises:
-            connector.errors.ProviderErrorPageError: no redirect came of it; the message says what came.
+            connector.errors.ProviderErrorPageError: there was no redirect; the message says what happened.
         """
         sandbox: Any = self.sandbox
         if sandbox is None:
@@ -131,7 +131,7 @@ class Communicate:
         raise ProviderErrorPageError(f"the sandbox did not redirect: {words}")
 
     def new_case(self, **options: Any) -> str:
-        """Send a case from the practice to Ormco's lab; a test is skipped here if there is no sandbox.
+        """Send a case from the practice to Ormco's lab; skip the test if there is no sandbox.
 
         Args:
             options: `practice` and `lab` (e-mail addresses), `patient` (first and last name), `attachments`.
@@ -146,7 +146,7 @@ class Communicate:
 
 
 def is_sandbox(env: Mapping[str, str]) -> bool:
-    """Return whether the environment leaves the tests to a sandbox of their own."""
+    """Return whether the tests use a sandbox of their own, according to the environment."""
     return env.get("ORMCO_PROVIDER", "").strip() in ("", "sandbox")
 
 
@@ -158,11 +158,11 @@ def open_communicate(
 
     Args:
         env: `os.environ`, as for `Config.from_env`.
-        generation: of the sandbox.
-        redirect_uris: the application's own, for the sandbox to know; the first one is the setting.
+        generation: the sandbox's generation.
+        redirect_uris: the application's own, to register with the sandbox; the first one is the setting.
 
     Raises:
-        connector.errors.ConfigurationError: the settings are not right, or the sandbox's parts are missing.
+        connector.errors.ConfigurationError: the settings are wrong, or the extra `sandbox` is missing.
     """
     if not is_sandbox(env):
         yield _from_environment(env)
@@ -232,7 +232,7 @@ def _from_environment(env: Mapping[str, str]) -> Communicate:
 
 
 def _for_stores(env: Mapping[str, str]) -> dict[str, str]:
-    """Return a sealing key: without one, each store of a test would ask for the machine's keyring."""
+    """Return a sealing key: without one, each store of a test would use the machine's keyring."""
     own = {name: env[name] for name in ("ORMCO_STORE_KEYS", "ORMCO_STORE_KEYS_FILE") if env.get(name)}
     return own or {"ORMCO_STORE_KEYS": base64.b64encode(os.urandom(32)).decode("ascii")}
 

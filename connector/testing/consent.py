@@ -1,4 +1,4 @@
-"""A consent, step by step: what a test, or the monitor's check, has a browser do."""
+"""A consent in a browser, step by step, for a test or the monitor's check."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PracticeAccount:
-    """A practice's Communicate account, to sign in with; a test's report shows neither."""
+    """A practice's Communicate account, to sign in with; a test's report shows neither name nor password."""
 
     username: str = field(repr=False)
     password: str = field(repr=False)
 
 
 class Consent:
-    """A browser at the provider, and a test, or a monitor, in the place of the person who gives consent.
+    """A browser at the provider; a test or a monitor acts instead of the person who gives consent.
 
-    Each `open` begins with a profile that knows nothing. The redirect is caught and goes nowhere.
+    Each `open` begins with a fresh profile. The redirect is intercepted and reaches no server.
 
     Args:
-        account: who signs in, unless `sign_in` is told otherwise.
+        account: the account that signs in, unless `sign_in` gets another one.
         open_session: opens a browser for a redirect target.
-        new_request: makes the request that `open` opens if it is given none.
+        new_request: makes the request that `open` opens by default.
         browser: the test session's; None if the caller is in the browser's own thread.
     """
 
@@ -66,17 +66,17 @@ class Consent:
         self._error: BaseException | None = None
         self._personal: frozenset[str] = frozenset()
         self._failure: Evidence | None = None
-        #: what was done so far, in words
+        #: the steps so far, in words
         self.steps: list[str] = []
 
     def open(self, request: AuthorizationRequest | str | None = None) -> None:
         """Open an authorization request.
 
         Args:
-            request: of `Connector.begin`; or any authorization URL; or None for one of its own.
+            request: a request from `Connector.begin`, or any authorization URL, or None for a new request.
 
         Raises:
-            connector.errors.ConnectorError: there is no browser, or no page of the provider's.
+            connector.errors.ConnectorError: there is no browser, or the provider shows no page.
         """
         self.close()
         if request is None:
@@ -143,10 +143,10 @@ class Consent:
 
     @property
     def redirect_url(self) -> str:
-        """Where the provider sends the browser back to: raw, as for `Connector.complete`.
+        """The raw redirect URL, as for `Connector.complete`.
 
         Raises:
-            connector.errors.ConnectorError: it does not; says what it does instead.
+            connector.errors.ConnectorError: the provider does not redirect; the message says what it does.
         """
         session = self._opened()
         with self._in_use():
@@ -164,26 +164,26 @@ class Consent:
         return session.context.pages[-1]
 
     def difference(self) -> Difference:
-        """Compare the page at hand with the guide's Authorize page, in words and roles."""
+        """Compare the present page with the guide's Authorize page, in words and roles."""
         session = self._opened()
         with self._in_use():
             return compare(session.context.pages[-1])
 
     def screenshot(self) -> bytes:
-        """Return a PNG of the page at hand, with everything personal covered."""
+        """Return a PNG of the present page, with personal data covered."""
         session = self._opened()
         with self._in_use():
             return masked_screenshot(session.context.pages[-1], personal=self._personal)
 
     def evidence(self) -> Evidence | None:
-        """Return what the page looked like when a step failed, else what it looks like now; None without."""
+        """Return the evidence of the page from a failed step, else from now; None if there is no page."""
         if self._failure is None and self._session is not None and self._session.response is None:
             with self._in_use():
                 self._keep_evidence()
         return self._failure
 
     def close(self) -> None:
-        """Close the profile, and all its pages."""
+        """Close the profile with all its pages."""
         with self._in_use():
             self._running.close()
         self._session = None
@@ -212,13 +212,13 @@ class Consent:
         self.steps.append(f"pressed {name}")
 
     def _step(self, act: Callable[[Page], object]) -> None:
-        """Do something with the newest page, unless the redirect comes while it is under way."""
+        """Run an action on the newest page; ignore its failure if the redirect arrives meanwhile."""
         session = self._opened()
         with self._in_use():
             self._guarded(lambda: session.act(lambda: act(session.context.pages[-1])))
 
     def _guarded(self, act: Callable[[], object]) -> None:
-        """Do something; if it fails, keep what the page looks like, and fail without arguments of ours."""
+        """Run an action; if it fails, keep the evidence of the page, and fail without our arguments."""
         try:
             act()
             return
@@ -234,7 +234,7 @@ class Consent:
 
 
 def _bare(error: BaseException) -> BaseException:
-    """Return an error with its hint but not the way it came, where a report shows arguments: the password."""
+    """Return an error with its hint but without its traceback, which shows arguments such as the password."""
     error.__cause__ = error.__context__ = None
     if isinstance(error, ConnectorError) and error.hint and not hasattr(error, "__notes__"):
         error.add_note(f"Hint: {error.hint}")

@@ -17,21 +17,21 @@ _NOBODY = "consent-test"
 
 
 def client_id_of(config: Config, provider: Provider) -> str | None:
-    """Return the client id that is set, or the provider's built-in one, or None."""
+    """Return the configured client id, or the provider's built-in one, or None."""
     return config.client_id or (provider.client.client_id if provider.client else None)
 
 
 def new_request(config: Config, provider: Provider | None = None) -> AuthorizationRequest:
-    """Make a request as Ormco's application would.
+    """Make an authorization request as Ormco's application would.
 
-    Nothing of it is stored, and no client secret is needed.
+    It is not stored, and needs no client secret.
 
     Args:
         config: the settings.
-        provider: theirs, if it is discovered already.
+        provider: their provider, if it is discovered already.
 
     Raises:
-        connector.errors.ConfigurationError: the provider or the redirect URI is not right.
+        connector.errors.ConfigurationError: the provider or the redirect URI is wrong.
         connector.errors.ProviderUnavailableError: the provider has to be discovered and cannot be.
     """
     provider = provider or Resources(config).provider

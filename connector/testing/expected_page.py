@@ -1,4 +1,4 @@
-"""What the guide shows on the Authorize page, and how the page at hand differs: in words and roles."""
+"""The guide's Authorize page, and a comparison of the present page with it, in words and roles."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _SENTENCE = (
     " personal health information pertaining to patients."
 )
 
-# Where other people's words stand: a page that is not the expected one may be a list of cases, with names and
-# with pictures of teeth; and a page's head shows who is signed in.
+# Places with personal data: an unexpected page may be a list of cases, with names and pictures of teeth, and
+# a page's header shows who is signed in.
 PERSONAL = (
     "table, [role=table], [role=grid], [role=treegrid], [role=list], [role=listbox], ul, ol, dl,"
     " :is(header, nav, [role=banner], [role=navigation], .navbar, .header, #header):not(main *),"
@@ -41,12 +41,12 @@ _NAMES = """(elements, personal) => elements
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """How the page at hand differs from the guide's Authorize page.
+    """The difference between the present page and the guide's Authorize page.
 
     Attributes:
-        missing: what is expected and is not there, such as `button "Allow access"`.
-        kept: what is expected and is there.
-        instead: what else is there and could replace it.
+        missing: expected elements that are not there, such as `button "Allow access"`.
+        kept: expected elements that are there.
+        instead: other elements that are there and could replace missing ones.
     """
 
     missing: tuple[str, ...]
@@ -54,11 +54,11 @@ class Difference:
     instead: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        """Whether anything is missing."""
+        """Return whether anything is missing."""
         return bool(self.missing)
 
     def __str__(self) -> str:
-        """Return the lines of a diff: what went, what came, what stayed."""
+        """Return the lines of a diff: removed, added and unchanged elements."""
         if not self.missing:
             return "The Authorize page has the words and buttons of the guide."
         signed = (("-", self.missing), ("+", self.instead), (" ", self.kept))
@@ -67,7 +67,7 @@ class Difference:
 
 
 def compare(page: Page) -> Difference:
-    """Compare the page at hand with the guide's Authorize page."""
+    """Compare the present page with the guide's Authorize page."""
     present = {role: _names(page, role) for role in _ROLES}
     text = page.locator("body").inner_text()
     pressable = {_plain(name) for role in ("button", "link") for name in present[role]}
@@ -101,12 +101,12 @@ def page_changed(difference: Difference) -> PageChangedError:
 
 
 def without_personal_data(text: str) -> str:
-    """Return words of a page without the e-mail addresses in them."""
+    """Return text of a page without the e-mail addresses in it."""
     return _EMAIL.sub("…@…", text)
 
 
 def _names(page: Page, role: str) -> list[str]:
-    # By role: Playwright leaves out what is hidden.
+    # By role: Playwright omits hidden elements.
     names: list[str] = page.get_by_role(role).evaluate_all(_NAMES, PERSONAL)  # type: ignore[arg-type]
     return [" ".join(name.split()) for name in names if name.strip()][:_MOST]
 

@@ -10,7 +10,7 @@ def test_consent(communicate, consent, tmp_path):
         assert connector.complete(consent.redirect_url, practice_id="practice-42").state == "connected"
 ```
 
-Every pytest run imports this module at its start: it imports pytest alone, and the rest in its fixtures.
+Every pytest run imports this module at its start: so it imports only pytest, and the rest in its fixtures.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _PRODUCTION = ("communicate", "identity")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add what can be chosen for consent tests."""
+    """Add the options of consent tests."""
     group = parser.getgroup("consent", "consent tests (Ormco in 3Shape Communicate)")
     group.addoption(
         "--consent-generation",
@@ -81,7 +81,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Attach to the report of a failed test what its consent page looked like."""
+    """Attach the evidence of the consent page to the report of a failed test."""
     report = yield
     reporter = item.stash.get(_REPORTER, None)
     if reporter is not None and report.failed and report.when == "call":
@@ -97,7 +97,7 @@ def communicate_redirect_uris() -> list[str]:
 
 @pytest.fixture(scope="session")
 def communicate(pytestconfig: pytest.Config, communicate_redirect_uris: list[str]) -> Iterator[Communicate]:
-    """3Shape Communicate: a sandbox for this test session, or what ORMCO_PROVIDER names; its addresses."""
+    """3Shape Communicate: a sandbox for this test session, or the provider that ORMCO_PROVIDER names."""
     from connector.testing.communicate import open_communicate
 
     provider = os.environ.get("ORMCO_PROVIDER", "").strip()
@@ -124,7 +124,7 @@ def practice_account(communicate: Communicate) -> PracticeAccount:
 
 @pytest.fixture(scope="session")
 def _consent_browser(request: pytest.FixtureRequest) -> Iterator[ConsentBrowser]:
-    """The browser of this test session, in pytest-playwright's Playwright if that is there."""
+    """The browser of this test session, with pytest-playwright's Playwright if that is installed."""
     from connector.testing.browser import ConsentBrowser
 
     try:
@@ -147,7 +147,7 @@ def consent(
     practice_account: PracticeAccount,
     _consent_browser: ConsentBrowser,
 ) -> Iterator[Consent]:
-    """A browser to take through consent: `open`, `sign_in`, `allow`, `cancel`, `redirect_url`, `page`."""
+    """A browser for a consent: `open`, `sign_in`, `allow`, `cancel`, `redirect_url`, `page`."""
     from connector.config import Config
     from connector.testing.consent import Consent
     from connector.testing.consent_request import new_request

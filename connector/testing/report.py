@@ -1,4 +1,4 @@
-"""What a page looks like, fit to be shown around; and what a failed consent test reports of it."""
+"""The look of a page without personal data, and the report of a failed consent test."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _LONGEST_WAIT = 10_000  # ms
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What the page looked like; fit to be shown around.
+    """The look of a page without personal data.
 
     Attributes:
         place: its address without query, and its title.
-        difference: from the guide's Authorize page; None for a sign-in page.
+        difference: its difference from the guide's Authorize page; None for a sign-in page.
         screenshot: a masked PNG, or None if none could be made.
     """
 
@@ -48,11 +48,11 @@ class Evidence:
 
 
 def look_at(page: Page, *, personal: Collection[str] = ()) -> Evidence:
-    """Return what a page looks like, in its own thread.
+    """Return the evidence of a page; call it in the page's own thread.
 
     Args:
-        page: the provider's.
-        personal: words to cover wherever they stand.
+        page: the provider's page.
+        personal: words to cover wherever they occur.
     """
     parts = urlsplit(page.url)
     title = without_personal_data(page.title())
@@ -71,8 +71,8 @@ def masked_screenshot(page: Page, *, personal: Collection[str] = ()) -> bytes:
     """Return a PNG of the page: fields, e-mail addresses, lists, tables and pictures are covered.
 
     Args:
-        page: in its own thread.
-        personal: further words to cover wherever they stand, such as the account's user name.
+        page: the page, in its own thread.
+        personal: further words to cover wherever they occur, such as the account's user name.
     """
     texts = [_EMAIL, *(re.compile(re.escape(word), re.IGNORECASE) for word in personal if len(word) > 2)]
     return page.screenshot(
@@ -85,9 +85,9 @@ def masked_screenshot(page: Page, *, personal: Collection[str] = ()) -> bytes:
 
 
 def save_private(content: bytes, path: Path) -> None:
-    """Write a file that only its owner can read; one that is there already is replaced."""
+    """Write a file that only its owner can read; an existing file is replaced."""
     make_private_folder(path.parent)
-    # Made anew, with mode 0600: what an old file or a link there allows others does not count.
+    # A new file with mode 0600: the permissions of an old file or link at this path do not matter.
     file, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-")
     with os.fdopen(file, "wb") as opened:
         opened.write(content)
@@ -98,8 +98,8 @@ class Reporter:
     """Reports on the consent of one test.
 
     Args:
-        name: of the test.
-        config: tells where files are saved.
+        name: the name of the test.
+        config: pytest's configuration, which names the folder for files.
     """
 
     def __init__(self, name: str, config: pytest.Config) -> None:

@@ -1,4 +1,4 @@
-"""What the practice's page and the support desk have in common."""
+"""Parts that the practice's page and the support desk share."""
 
 from __future__ import annotations
 

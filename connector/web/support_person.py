@@ -1,4 +1,4 @@
-"""Who uses the support desk, and what that person may do."""
+"""The person who uses the support desk, and that person's roles."""
 
 from __future__ import annotations
 

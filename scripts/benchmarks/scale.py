@@ -1,4 +1,4 @@
-"""What grows with the number of connections: stores of 1,000 to 100,000, run as an operator would.
+"""Measure costs that grow with the number of connections, in stores of 1,000 to 100,000.
 
 Each command is run as a process of its own, whose time, processor time and largest memory the kernel tells.
 """
@@ -87,7 +87,7 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class _Ran:
-    """What a process took."""
+    """The resources that a process used."""
 
     seconds: float
     cpu: float

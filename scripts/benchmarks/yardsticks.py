@@ -1,4 +1,4 @@
-"""What our refreshes are measured beside: the least that does the job, or less than the job."""
+"""Yardsticks for our refreshes: the least that does the job, or less than the job."""
 
 from __future__ import annotations
 

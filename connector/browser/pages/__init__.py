@@ -1,1 +1,1 @@
-"""Where things are on the pages: by role and by the words a person reads. Nothing else knows them."""
+"""Locators for the pages, by role and by the words a person reads; no other package contains these words."""

@@ -1,4 +1,4 @@
-"""What a person sees of a browser: all its pages, the newest first, by role and words."""
+"""The pages of a browser as a person sees them: the newest first, by role and words."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Screen:
         return None
 
     def wait(self) -> None:
-        """Let the pages go on for a moment."""
+        """Let the pages' events run briefly."""
         from playwright.sync_api import Error as PlaywrightError
 
         failure = None
