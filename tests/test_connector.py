@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -49,6 +51,31 @@ def test_nothing_is_handed_out_after_close(classic: RunningSandbox, store_url: s
     for attempt in (lambda: connector.access_token("p"), lambda: connector.refresh("p", force=True)):
         with pytest.raises(ConnectorError, match="closed"):
             attempt()
+
+
+def functions_in_memory() -> int:
+    """How many functions of this package there are, those in closures included."""
+    gc.collect()
+    return sum(
+        isinstance(one, FunctionType) and (one.__module__ or "").startswith("connector.")
+        for one in gc.get_objects()
+    )
+
+
+def test_connectors_that_are_gone_leave_nothing_behind(classic: RunningSandbox, store_url: str) -> None:
+    """A program that makes a connector for each job does not grow with each one."""
+    config = Config.from_env(settings(classic, store_url))
+
+    def make() -> None:
+        with Connector.from_config(config) as connector:
+            connector.connections(needs_attention=True)
+            connector.prepare()
+
+    make()
+    before = functions_in_memory()
+    for _ in range(20):
+        make()
+    assert functions_in_memory() <= before
 
 
 CALLS: dict[str, Callable[[Connector, Any], object]] = {
