@@ -1,4 +1,4 @@
-"""The audit record: appended to, read in the order of the commits, never changed but to end what is old."""
+"""The audit record: events are appended, read in commit order, and never changed; old ones can be deleted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _INSERTED = "sequence, nonce, at, kind, outcome, practice_id, actor, state, deta
 _PRUNED_AT_ONCE = 5000
 _LAST = 2**63 - 1  # the greatest number that a database has for a sequence
 _MONTH_SECONDS = 600.0  # to count the events of a month that is dropped
-# Two servers' clocks are less apart than this: an event that comes later has no time that is so much earlier.
+# Two servers' clocks differ by less than this: no later event has a time that is this much earlier.
 _CLOCKS_APART = 3600.0
 
 Subscriber = Callable[[Event], object]
@@ -42,8 +42,8 @@ class AuditLog:
     order of the numbers is the order of the commits, and a reader never has to write.
 
     Args:
-        database: where it is kept.
-        actor: who acts, if an event does not say.
+        database: the database of the record.
+        actor: the actor of events that name none.
     """
 
     def __init__(self, database: Database, *, actor: str = "") -> None:
@@ -53,14 +53,14 @@ class AuditLog:
         self._deferred = threading.local()
 
     def append(self, event: Event) -> None:
-        """Add an event that goes with no other change."""
+        """Add an event without any other change."""
         self.recorded([event], lambda execute: True)
 
     def recorded(self, events: Sequence[Event], change: Callable[[Execute], bool]) -> bool:
-        """Make a change and record events of it in one transaction; tell of them.
+        """Make a change and record its events in one transaction, then notify subscribers.
 
         Args:
-            events: what the record says. They get their actor, and the facts of the library call they are of.
+            events: the events to record; their actor and the facts of the library call are added.
             change: makes the change; returns False if it could not be made, having changed nothing.
 
         Returns:
@@ -95,16 +95,16 @@ class AuditLog:
         last: bool = False,
         since: datetime | None = None,
     ) -> list[Event]:
-        """Return events in the order in which they were committed, by whatever process.
+        """Return events in the order in which they were committed, by any process.
 
-        An event with a smaller `sequence` never appears after one with a greater has been seen.
+        An event with a smaller `sequence` never appears after a greater one has been seen.
 
         Args:
             after: the `sequence` of the last event that was seen.
-            practice_id: only this practice's.
+            practice_id: only the events of this practice.
             limit: how many at most.
-            last: the last ones rather than the first.
-            since: only those from this time on.
+            last: return the last events instead of the first ones.
+            since: only the events from this time on.
         """
         if since is not None:
             after = max(after, self._before(since))
@@ -123,8 +123,8 @@ class AuditLog:
         """Delete the events before a time, and record that; return how many they were.
 
         Args:
-            before: the time.
-            at: now.
+            before: events before this time are deleted.
+            at: the present time.
         """
         limit, done = before.timestamp(), 0
         begin = "UPDATE ormco_event_counter SET pruned_before = ? WHERE COALESCE(pruned_before, ?) <= ?"
@@ -132,7 +132,7 @@ class AuditLog:
         month = self._database.dialect.drop_month
         while (count := self._database.all(month, (), timeout=_MONTH_SECONDS)[0][0]) is not None:
             done += count
-        # In batches: one transaction over years of events would hold up every writer of the record.
+        # In batches: one transaction over years of events would block every writer of the record.
         delete = (
             "DELETE FROM ormco_events WHERE at < ? AND sequence IN "
             "(SELECT sequence FROM ormco_events WHERE at < ? ORDER BY at LIMIT ?)"
@@ -144,19 +144,19 @@ class AuditLog:
         return done
 
     def _before(self, since: datetime) -> int:
-        """Return a sequence that all events from a time on are after, without reading the record."""
+        """Return a sequence number before all events from a time on, without reading the record."""
         sql = "SELECT sequence FROM ormco_events WHERE at >= ? ORDER BY at, sequence LIMIT 1"
         first = self._database.one(sql, (since.timestamp() - _CLOCKS_APART,))
         return 0 if first is None else first[0] - 1
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
-        """Have every event of this process told, once it is stored, in the thread that stored it.
+        """Call a function with every event of this process, once it is stored, in the thread that stored it.
 
         Args:
-            subscriber: called with each event; what it raises is logged and goes no further.
+            subscriber: called with each event; an error that it raises is logged, not passed on.
 
         Returns:
-            What ends the subscription.
+            A function that ends the subscription.
         """
         self._subscribers = (*self._subscribers, subscriber)
 
@@ -166,7 +166,7 @@ class AuditLog:
         return end
 
     def tell(self, named: Sequence[tuple[int, Event]]) -> None:
-        """Tell subscribers of events that are stored; in a `deferred` block, when it ends."""
+        """Call subscribers with stored events; in a `deferred` block, when it ends."""
         waiting = getattr(self._deferred, "waiting", None)
         if waiting is not None:
             waiting.extend(named)
@@ -183,7 +183,7 @@ class AuditLog:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Tell of events when the block has ended: a subscriber may call what the block holds a lock for."""
+        """Notify subscribers after the block: a subscriber may need a lock that the block holds."""
         if getattr(self._deferred, "waiting", None) is not None:
             yield
             return
@@ -197,7 +197,7 @@ class AuditLog:
 
 
 def _insert(execute: Execute, nonce: int, event: Event) -> None:
-    """Add an event; if it is there already, that changes nothing."""
+    """Add an event, unless it exists already."""
     execute("UPDATE ormco_event_counter SET last = last + 1", ())
     execute(
         f"INSERT INTO ormco_events ({_INSERTED}) SELECT counter.last, ?, ?, ?, ?, ?, ?, ?, ? "  # noqa: S608
@@ -216,7 +216,7 @@ def _insert(execute: Execute, nonce: int, event: Event) -> None:
 
 
 def _log(event: Event) -> None:
-    """Log an event that is stored: what was done, what failed, and if a person is needed."""
+    """Log a stored event: INFO for a success, WARNING for a failure, ERROR if a person is needed."""
     if event.kind == "refresh":  # each attempt is logged where it is made, with its error
         return
     if event.outcome in _DONE:

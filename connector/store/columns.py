@@ -32,7 +32,7 @@ __all__ = [
     "update",
 ]
 
-# A token that is said to live for days is looked at again every hour: perhaps milliseconds were meant.
+# A token with a stated lifetime of days is checked again every hour: milliseconds may have been meant.
 _LONGEST_TRUSTED, _LONGEST_LOOK = 86400.0, 3600.0
 _LEASE = ("refresh_by", "refresh_since", "refresh_until", "retry_at")
 _CLEARED = ("confirm_by", "rejected_generation", "reason", "last_error", "policy_sealed")
@@ -41,7 +41,7 @@ _COUNTS = ("failures", "refresh_sends", "refresh_count", "account_shared")
 
 @dataclass(frozen=True, slots=True)
 class FromNow:
-    """A time, so many seconds from now on the database's clock."""
+    """A time that is a number of seconds from now, by the database's clock."""
 
     seconds: float = 0.0
 
@@ -51,7 +51,7 @@ WHICH = "practice_id = ? AND slot = ? AND version = ?"
 
 
 def update(row: Row, values: Changes, now: str) -> Statement:
-    """Return what changes a row, if it still is as it was read."""
+    """Return the statement that changes a row if it is unchanged since it was read."""
     sets, args = list[str](), list[object]()
     for name, value in values.items():
         if isinstance(value, FromNow):
@@ -77,7 +77,7 @@ def unverified(practice_id: str, provider: str, tokens: TokenSet, clock: Clock) 
         "practice_id": practice_id,
         "slot": UNVERIFIED,
         "version": new_mark(),
-        "generation": new_mark() >> 20,  # so that no late answer takes it for an earlier one
+        "generation": new_mark() >> 20,  # so that no late response is stored in place of an earlier grant
         "state": ConnectionState.DEGRADED.value,
         "since": FromNow(),
         "provider": provider,
@@ -127,11 +127,11 @@ def ended(row: Row, *, lost: bool) -> dict[str, object]:
 
 
 def settled(row: Row, tokens: TokenSet, clock: Clock, *, rejected: bool) -> dict[str, object]:
-    """Return the columns of a row with new tokens, whatever it was taken for meanwhile.
+    """Return the columns of a row with new tokens, whatever its state has become meanwhile.
 
     Args:
-        row: as it is.
-        tokens: the new ones.
+        row: the present row.
+        tokens: the new tokens.
         clock: the time of this process.
         rejected: whether an API had rejected the old access token.
     """
@@ -166,7 +166,7 @@ def refreshed_event(row: Row, changes: Changes, at: datetime) -> Event:
 
 
 def _token_columns(tokens: TokenSet, clock: Clock, *, renews: bool) -> dict[str, object]:
-    age = max(0.0, clock.time() - tokens.received_at.timestamp())  # the store may have been away since
+    age = max(0.0, clock.time() - tokens.received_at.timestamp())  # the store may have been unavailable since
     lifetime = None
     if tokens.expires_at is not None:
         lifetime = (tokens.expires_at - tokens.received_at).total_seconds()
@@ -185,7 +185,7 @@ def _due(lives: float) -> float:
 
 
 def dump_policy(policy: AccountPolicy) -> str:
-    """Return which account is acceptable, as it is sealed."""
+    """Return an account policy as text, to be sealed."""
     fields = asdict(policy)
     if policy.subject is None:  # an earlier release beside this one does not know it
         del fields["subject"]

@@ -20,7 +20,7 @@ _Key = tuple[Any, ...]
 _Rows = dict[_Key, tuple[Any, ...]]  # in order
 
 _PAGE = 250
-# The source may be in use: what changed behind the copy is copied by the next pass.
+# The source may be in use: the next pass copies rows that changed meanwhile.
 _PASSES = 5
 # Table → its primary key.
 TABLES: Mapping[str, tuple[str, ...]] = {
@@ -47,8 +47,8 @@ class CopyReport:
 
     Attributes:
         rows: rows in the copy, by table; each was compared with the source.
-        written: how many of them this run has written.
-        deleted: rows that an earlier run had copied, and that are gone from the source.
+        written: the number of them that this run has written.
+        deleted: rows that an earlier run had copied and the source has deleted since.
     """
 
     rows: Mapping[str, int]
@@ -66,14 +66,14 @@ def copy_store(
     """Copy everything, and compare each row afterwards; a run that was interrupted is finished by the next.
 
     Args:
-        source: the store; it stays as it is, and may be in use until the last moment.
+        source: the store; it is not changed, and may be in use until the end.
         target: an empty database, or an earlier copy of the same store.
-        progress: called with a table, and how many of its rows are done.
-        page: rows that are copied at a time.
+        progress: called with a table, and the number of its rows that are done.
+        page: the number of rows to copy at a time.
 
     Raises:
         connector.errors.StoreError: the target is another store, or was used since it was copied.
-        connector.errors.StoreLockedError: the source does not come to rest.
+        connector.errors.StoreLockedError: the source keeps changing.
     """
     target.open()
     _require_copy(source, target)
@@ -115,7 +115,7 @@ def _require_copy(source: Database, target: Database) -> None:
 
 
 def _require_unused(source: Database, target: Database, page: int) -> None:
-    """Refuse to put old tokens in the place of those that the target has got by itself."""
+    """Refuse to replace newer tokens of the target by old ones."""
     connections = _Table(source, target, "ormco_connections", page, ("connected_at", "generation"))
     if _has_other_events(source, target) or connections.is_ahead():
         raise StoreError(
@@ -135,7 +135,7 @@ def _has_other_events(source: Database, target: Database) -> bool:
 
 
 def _is_refreshing(source: Database) -> bool:
-    """Return whether a token call is under way: what it brings would be missing in the copy."""
+    """Return whether a token call is in progress: its tokens would be missing in the copy."""
     sql = f"SELECT 1 FROM ormco_connections WHERE refresh_until > {source.dialect.now} LIMIT 1"  # noqa: S608
     return bool(source.all(sql, ()))
 
@@ -144,11 +144,11 @@ class _Table:
     """One table on both sides.
 
     Args:
-        source: where it is read.
-        target: where it is written.
-        name: its name.
-        page: rows that are read at a time.
-        only: the columns to look at beside the key; none: all.
+        source: the database to read from.
+        target: the database to write to.
+        name: the table's name.
+        page: the number of rows to read at a time.
+        only: the columns to compare beside the key; none: all.
     """
 
     def __init__(
@@ -193,7 +193,7 @@ class _Table:
         return False
 
     def delete_others(self) -> int:
-        """Delete what the source does not have any more; return how many rows that were."""
+        """Delete rows that the source does not have any more; return how many."""
         deleted = 0
         for page in self._pages(self._target):
             gone = page.keys() - self._same(self._source, page).keys()

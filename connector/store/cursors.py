@@ -40,7 +40,7 @@ class WatchedCase:
     Attributes:
         designs: digest of its designs.
         standing: its `CaseStatus`.
-        content: digest of the whole version; tells versions without a number apart.
+        content: digest of the whole version; it distinguishes versions without a number.
     """
 
     case_id: str
@@ -59,7 +59,7 @@ class WatchRecords:
         self._db = db
 
     def cursor(self, watch: str, practice_id: str) -> WatchCursor | None:
-        """Return how far a watch has come with a practice, or None if it has not begun."""
+        """Return the position of a watch for a practice, or None if it has not begun."""
         sql = "SELECT began_at, read_from FROM ormco_watches WHERE watch = ? AND practice_id = ?"
         row = self._db.one(sql, (watch, practice_id))
         if row is None:
@@ -68,7 +68,7 @@ class WatchRecords:
         return WatchCursor(began_at=began_at, read_from=read_from)
 
     def put_cursor(self, watch: str, practice_id: str, cursor: WatchCursor) -> None:
-        """Keep how far a watch has come, durably."""
+        """Store the position of a watch durably."""
         sql = (
             "INSERT INTO ormco_watches (watch, practice_id, began_at, read_from) VALUES (?, ?, ?, ?) "
             "ON CONFLICT (practice_id, watch) DO UPDATE SET "
@@ -78,7 +78,7 @@ class WatchRecords:
         self._db.apply([(sql, (watch, practice_id, *times))])
 
     def cases(self, watch: str, practice_id: str, case_ids: Sequence[str]) -> dict[str, WatchedCase]:
-        """Return what a watch has delivered last of each of these cases, as far as it knows them."""
+        """Return the last delivered version of each of these cases that the watch knows."""
         found: dict[str, WatchedCase] = {}
         for start in range(0, len(case_ids), _CHUNK):
             ids = case_ids[start : start + _CHUNK]
@@ -91,7 +91,7 @@ class WatchRecords:
         return found
 
     def put_case(self, watch: str, practice_id: str, case: WatchedCase) -> None:
-        """Keep that a case has been delivered up to a version, durably; a lower version changes nothing."""
+        """Record durably the version up to which a case was delivered; a lower version changes nothing."""
         updates = ", ".join(f"{column} = excluded.{column}" for column in (*_CASE_COLUMNS[1:], "told_at"))
         sql = (
             f"INSERT INTO ormco_watched_cases (watch, practice_id, {', '.join(_CASE_COLUMNS)}, told_at) "  # noqa: S608
@@ -104,7 +104,7 @@ class WatchRecords:
 
     def prune(self, watch: str, keep_seconds: float) -> int:
         """Forget the cases whose last event was delivered longer ago than this; return how many."""
-        # In portions: a long transaction would run into the database's time limit, and hold up others.
+        # In portions: a long transaction would exceed the database's time limit, and block others.
         sql = (
             "DELETE FROM ormco_watched_cases WHERE watch = ? AND (practice_id, watch, case_id) IN "  # noqa: S608
             "(SELECT practice_id, watch, case_id FROM ormco_watched_cases "
@@ -116,7 +116,7 @@ class WatchRecords:
         return count + portion
 
     def reset(self, watch: str, practice_ids: Sequence[str] | None) -> None:
-        """Forget a watch, of these practices or of all: its next look begins anew."""
+        """Forget the position of a watch for these practices or for all: its next poll begins anew."""
         which: list[tuple[str, tuple[str, ...]]] = [("", ())]
         if practice_ids is not None:
             which = [(" AND practice_id = ?", (each,)) for each in practice_ids]

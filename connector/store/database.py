@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 
 
 class NotUniqueError(StoreError):
-    """Another row has what only one may have; nothing was changed."""
+    """Another row has a value that must be unique; nothing was changed."""
 
 
 class Cursor(Protocol):
@@ -50,15 +50,15 @@ Statement = tuple[str, Sequence[object]]
 
 
 class Database(Protocol):
-    """One place where rows are kept, shared by threads, processes and perhaps machines.
+    """A database, shared by threads, processes and possibly machines.
 
     It opens itself on first use, anew after `close` and in a forked child. No call keeps a session, a lock
     or a transaction after it has returned.
 
     Attributes:
-        dialect: how the database says it.
+        dialect: the database's SQL.
         clock: the time of this process.
-        store_id: the store's own id once it was opened; another one in its place is an error from then on.
+        store_id: the store's own id once it was opened; from then on, finding another one is an error.
     """
 
     dialect: Dialect
@@ -69,7 +69,7 @@ class Database(Protocol):
         """Return whether there is a store; never makes one."""
 
     def open(self) -> None:
-        """Make it ready to be used, creating and migrating it if need be."""
+        """Open the database; create or migrate it if necessary."""
 
     def all(self, sql: str, args: Sequence[object], *, timeout: float | None = None) -> list[Any]:
         """Return the rows of a query; none if there is no store yet.
@@ -77,7 +77,7 @@ class Database(Protocol):
         Args:
             sql: the query.
             args: its parameters.
-            timeout: seconds to wait for a database that is away, if less than usual.
+            timeout: seconds to wait for a database that is unavailable, if less than usual.
 
         Raises:
             connector.errors.StoreDamagedError: there are none because another store has taken its place.
@@ -100,20 +100,20 @@ class Database(Protocol):
         """
 
     def make_room(self) -> None:
-        """Make sure that the answer to a refresh can be written, even on a disk that is getting full."""
+        """Make sure that the response to a refresh can be written, even on a disk that is nearly full."""
 
     def scrub(self) -> None:
-        """Leave nothing on the disk of what was deleted, as far as this process can see to it."""
+        """Remove deleted data from the disk, as far as this process can."""
 
     def facts(self) -> dict[str, str]:
-        """Return what a person who looks after it wants to know."""
+        """Return facts about the database for its operator."""
 
     def close(self) -> None:
         """Close all handles; the next call opens it again."""
 
 
 def another_store(store_id: str | None, where: str) -> StoreDamagedError:
-    """Return the error for a store that was found in the place of the one that was there before."""
+    """Return the error for a store that was found in place of the previous one."""
     return StoreDamagedError(
         f"another store has taken the place of {store_id} in {where}",
         hint="In PostgreSQL a schema that comes first on the search path may hide it: look at search_path, "

@@ -1,7 +1,7 @@
 """The rows of grants: read, claimed for a refresh, and changed only in place of what was read.
 
-Two rules keep tokens. A decision is written only on the row it was made from (`version`): whoever is late
-reads again and decides again. A new token set is stored in place of the tokens that were sent for it
+Two rules protect tokens. A decision is written only on the row it was made from (`version`): if that has
+changed, read again and decide again. A new token set is stored in place of the tokens that were sent for it
 (`generation`), whatever else has become of the row meanwhile, because nobody else has it.
 """
 
@@ -31,9 +31,9 @@ class GrantRecords:
     """Reads and writes the rows of grants.
 
     Args:
-        database: where they are.
-        keys: of the store.
-        sealed: what their tokens are sealed with.
+        database: the database of the rows.
+        keys: the store's keys.
+        sealed: seals and opens their tokens.
         audit: records the actions, in the same transaction.
         record_refreshes: whether a routine refresh is an event as well.
     """
@@ -56,24 +56,24 @@ class GrantRecords:
         self._select = f"SELECT {', '.join(COLUMNS)}, {self._now} FROM {TABLE} WHERE practice_id = ?"  # noqa: S608
 
     def rows(self, practice_id: str, *, timeout: float | None = None) -> Rows:
-        """Return what is stored of a practice.
+        """Return the stored rows of a practice.
 
         Args:
             practice_id: the practice.
-            timeout: seconds to wait for a store that is away, if less than usual.
+            timeout: seconds to wait for a store that is unavailable, if less than usual.
         """
         if not is_practice_id(practice_id):
             return Rows()
         found = self._database.all(self._select, (practice_id,), timeout=timeout)
         rows = Rows.of(map(checked_row, found))
         if has_first_form(rows):
-            self._keys.ring()  # whoever has the keys seals them anew before anything else
+            self._keys.ring()  # a process that has the keys seals them again before anything else
             found = self._database.all(self._select, (practice_id,), timeout=timeout)
             rows = Rows.of(map(checked_row, found))
         return rows
 
     def held(self, practice_id: str, *, timeout: float | None = None) -> HeldToken | None:
-        """Return a practice's valid token; None if anything may have to be done with it first."""
+        """Return a practice's valid token; None if it may need any action first."""
         return read_held(self._database, self._keys, practice_id, timeout=timeout)
 
     def row(self, practice_id: str, slot: str = LIVE) -> Row | None:
@@ -90,12 +90,12 @@ class GrantRecords:
         return self._sealed.open(row, "refresh_sealed")
 
     def policy(self, row: Row) -> AccountPolicy:
-        """Return which account is acceptable behind an unverified row.
+        """Return the account policy of an unverified row.
 
-        Opening it proves, too, that the account beside it is the one that was read from the provider.
+        Opening it also proves that the account beside it is the one that was read from the provider.
 
         Raises:
-            connector.errors.StoreDamagedError: if it is gone: without it any account would do.
+            connector.errors.StoreDamagedError: if it is missing: without it any account would be accepted.
         """
         text = self._sealed.open(row, "policy_sealed")
         if text is None:
@@ -103,16 +103,16 @@ class GrantRecords:
         return columns.load_policy(text)
 
     def claim(self, row: Row, seconds: float) -> Row | None:
-        """Take the lease on a row as it was read; None if anything about it has changed since.
+        """Take the lease on a row as it was read; return None if the row has changed since.
 
-        The claim is the record that the refresh token is about to be sent, too.
+        The claim is also the record that the refresh token is about to be sent.
         """
         self._database.make_room()
         mark = new_mark()
         try:
             return self.change(row, {**columns.claimed(row, this_process(), seconds), "version": mark})
         except BaseException:
-            # It may have been committed: give it back, as nothing is going to be sent.
+            # It may have been committed: give it back, because nothing will be sent.
             with suppress(ConnectorError):
                 present = self.row(row.practice_id, row.slot)
                 if present is not None and present.version == mark:
@@ -120,19 +120,19 @@ class GrantRecords:
             raise
 
     def settle(self, row: Row, tokens: TokenSet, *, rejected: bool = False) -> Row | None:
-        """Store a new token set in place of the one that was sent; None if that is not there any more.
+        """Store a new token set in place of the one that was sent; return None if that is gone.
 
         Args:
-            row: as it was claimed.
-            tokens: the new ones.
+            row: the row as it was claimed.
+            tokens: the new tokens.
             rejected: whether an API had rejected the old access token.
         """
         present: Row | None = row
-        # The wish to revoke may be recorded meanwhile: then it is the newest pair that has to go.
+        # A revocation may have been requested meanwhile: then the newest pair has to be revoked.
         while present is not None and present.state != ConnectionState.REVOKED:
             changes = columns.settled(present, tokens, self._database.clock, rejected=rejected)
             events = []
-            # What ends a failure is an event; routine is counted in the row.
+            # A success after a failure is an event; a routine refresh is counted in the row.
             if present.slot == LIVE and (changes["state"] != present.state or self._record_refreshes):
                 events.append(columns.refreshed_event(present, changes, self._database.clock.utc_now()))
             if stored := self.change(present, changes, events, tokens=tokens):
@@ -147,9 +147,9 @@ class GrantRecords:
 
         Args:
             claimed: the row as it was claimed.
-            changes: what else is to be recorded.
+            changes: further columns to change.
             lost: whether the refresh token may have been used up by this call.
-            events: what the audit record says of it.
+            events: the audit events to record.
         """
         present: Row | None = claimed
         lease = claimed.refresh_by, claimed.refresh_sends
@@ -157,7 +157,7 @@ class GrantRecords:
             end = columns.ended(present, lost=lost)
             if present.state in (claimed.state, ConnectionState.CONNECTED):
                 stored = self.change(present, end | dict(changes or {}), events)
-            else:  # what others have decided stays
+            else:  # keep the decisions of others
                 stored = self.change(present, end)
             if stored:
                 return stored
@@ -165,32 +165,32 @@ class GrantRecords:
         return None
 
     def _same_grant(self, row: Row) -> Row | None:
-        """Return a row as it is now, if it has the same tokens still.
+        """Return the present row, if it still has the same tokens.
 
-        Whoever tries again with it does so without a limit: another writer has succeeded whenever one fails,
-        and new tokens that are not stored are lost.
+        The caller may repeat its write without a limit: whenever one write fails, another writer has
+        succeeded, and new tokens that are not stored are lost.
         """
         present = self.row(row.practice_id, row.slot)
-        # A practice may be forgotten, and connected anew.
+        # A practice may have been forgotten, and connected again.
         if present and (present.generation, present.connected_at) == (row.generation, row.connected_at):
             return present
         return None
 
     def drop(self, row: Row, events: Sequence[Event]) -> bool:
-        """Delete a row as it was read; return False if it has changed since."""
+        """Delete a row if it is unchanged since it was read; return whether it was."""
         delete = f"DELETE FROM {TABLE} WHERE {columns.WHICH}", (row.practice_id, row.slot, row.version)  # noqa: S608
         return self._audit.recorded(events, lambda execute: execute(*delete).rowcount > 0)
 
     def change(
         self, row: Row, changes: Changes, events: Sequence[Event] = (), *, tokens: TokenSet | None = None
     ) -> Row | None:
-        """Write a decision on the row that it was made from; None if the row has changed since.
+        """Write a decision on the row that it was made from; return None if the row has changed since.
 
         Args:
-            row: as it was read.
-            changes: the columns that change.
-            events: what the audit record says of it.
-            tokens: new ones.
+            row: the row as it was read.
+            changes: the columns to change.
+            events: the audit events to record.
+            tokens: new tokens, if any.
         """
         values: dict[str, object] = {"version": new_mark(), **changes}
         values |= self._sealed.changed(row, values, tokens)
@@ -203,7 +203,7 @@ class GrantRecords:
             if isinstance(value, FromNow):
                 values[name] = row.now + value.seconds
         changed = row._replace(**values)  # type: ignore[arg-type]
-        # A commit whose answer was lost is tried again, and changes nothing then: its mark tells.
+        # A commit whose response was lost is tried again, and then changes nothing, as its mark shows.
         is_there = f"SELECT 1 FROM {TABLE} WHERE {columns.WHICH}"  # noqa: S608
         key = changed.practice_id, changed.slot, changed.version
         return changed if is_done or self._database.one(is_there, key) else None

@@ -1,4 +1,4 @@
-"""Several threads' transactions in one commit: one sync of the disk for all that wait."""
+"""Commit several threads' transactions together, with one sync of the disk."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _LARGEST_BATCH = 64
 
 
 class Job(Generic[_T]):
-    """One thread's work inside a transaction, and what came of it.
+    """One thread's work inside a transaction, and its result.
 
     Args:
-        work: called with what runs a statement; may be called again.
+        work: called with a function that runs a statement; may be called again.
         single: whether it is one statement, which is a transaction by itself.
     """
 
@@ -33,7 +33,7 @@ class Job(Generic[_T]):
         self.results: list[_T] = []
 
     def run(self, execute: Execute) -> None:
-        """Do the work; an error of ours is this job's alone, and changes nothing."""
+        """Do the work; an error of ours concerns only this job, and changes nothing."""
         self.results, self.error = [], None
         try:
             self.results.append(self._work(execute))
@@ -42,10 +42,10 @@ class Job(Generic[_T]):
 
 
 class GroupCommit:
-    """Lets whichever thread has the lock commit for all that wait for it.
+    """Lets the thread that has the lock commit for all threads that wait for it.
 
-    The lock protects the database's one writer. SQLite has no more than one at a time anyway, so that what
-    piles up behind it can as well share one sync.
+    The lock protects the database's single writer. SQLite has only one at a time anyway, so the jobs that
+    wait can share one sync.
 
     Args:
         commit: runs jobs in one transaction, durably; raises if that failed as a whole.

@@ -1,4 +1,4 @@
-"""The token of a connected practice, read with the least that this takes: it is what is asked for most."""
+"""Read the token of a connected practice with the least work, because this is the most frequent call."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ __all__ = [
 LIVE = "live"
 
 LONGEST_PRACTICE_ID = 200
-# How long an access token is believed to live if the provider does not say.
+# The assumed lifetime of an access token if the provider does not state it.
 ASSUMED_LIFETIME = 3600.0
 _TIMES = (float, type(None))
 LATEST = 253402300799.0  # the last second of the year 9999
-# A clock may be corrected by so much; what was stored later than that in the future is not believed.
+# A clock may be corrected by this much; a stored time that is later than that is not believed.
 CLOCK_TOLERANCE = 60.0
 _LONGEST_LIFE = 1e9  # seconds; thirty years
 
 
 class HeldToken(NamedTuple):
-    """An access token with which nothing has to be done. Times are the database's.
+    """An access token that needs no action. Times are by the database's clock.
 
     Attributes:
         generation: of the token set.
@@ -58,11 +58,11 @@ class HeldToken(NamedTuple):
 
     @property
     def lifetime(self) -> float:
-        """Seconds that it lives in all."""
+        """Its whole lifetime in seconds."""
         return max(0.0, self.valid_until - self.refreshed_at)
 
     def lasts(self, min_ttl: float = 0.0) -> bool:
-        """Return whether it lives on for so many seconds, at most half of its life."""
+        """Return whether it is valid for this many more seconds, or for half of its lifetime."""
         left = self.valid_until - self.now
         return left > min_ttl >= 0.0 or lasts(left, self.lifetime, min_ttl)
 
@@ -70,13 +70,13 @@ class HeldToken(NamedTuple):
 def read_held(
     database: Database, keys: StoreKeys, practice_id: str, *, timeout: float | None = None
 ) -> HeldToken | None:
-    """Return a practice's token; None if it has none, or anything may have to be done with it first.
+    """Return a practice's token; None if it has none, or if it may need any action first.
 
     Args:
-        database: where it is.
-        keys: what it is sealed with.
+        database: the database of the token.
+        keys: the keys that it is sealed with.
         practice_id: the practice.
-        timeout: seconds to wait for a store that is away, if less than usual.
+        timeout: seconds to wait for a store that is unavailable, if less than usual.
     """
     if not is_practice_id(practice_id):
         return None
@@ -87,7 +87,7 @@ def read_held(
     if slot != LIVE or state != "connected" or type(sealed) is not bytes or is_first_version(sealed):
         return None
     if type(refreshed_at) is not float or type(expires_at) not in _TIMES:
-        return None  # what is wrong with the row is said by whoever reads all of it
+        return None  # the code that reads the whole row reports what is wrong with it
     until = valid_until(refreshed_at, expires_at, now)
     if until <= now:
         return None
@@ -105,12 +105,12 @@ def valid_until(refreshed_at: float | None, expires_at: float | None, now: float
 
 
 def lasts(left: float, lifetime: float, min_ttl: float) -> bool:
-    """Return whether what is left of a token's life is enough: so many seconds, at most half of its life."""
+    """Return whether the rest of a token's lifetime is enough: `min_ttl` seconds, or half of the lifetime."""
     return left > min(max(min_ttl, 0.0), lifetime / 2)
 
 
 def check_practice_id(practice_id: str) -> None:
-    """Refuse what cannot be a practice's id.
+    """Refuse a text that cannot be a practice's id.
 
     Raises:
         connector.errors.SettingError: if it is empty, very long, not printable, or has white space around it.

@@ -11,7 +11,7 @@ from connector.store.sealing import KeyRing
 
 __all__ = ["note_keys", "require_holders"]
 
-# A server that has not used its keys for so long is taken to be gone.
+# A server that has not used its keys for this long counts as gone.
 _GONE_AFTER = 86_400.0
 _NOTED_EVERY = 3600.0
 _ORDER = (
@@ -21,7 +21,7 @@ _ORDER = (
 
 
 def note_keys(database: Database, ring: KeyRing) -> None:
-    """Note which keys this server has; a store that cannot be written to keeps nobody from reading."""
+    """Record the keys that this server has; ignore a store that cannot be written to."""
     with suppress(StoreError):  # another process may be in the middle of an upgrade that makes the table
         _note(database, ring)
 

@@ -1,7 +1,7 @@
 """The source of the sealing keys: the settings, the OS keyring, or a key file.
 
-The source is chosen once, when a store is made, and recorded in it. Where a key is to be found is never read
-from the database: whoever can write there would have everything sealed with a key of theirs.
+The source is chosen once, when a store is made, and recorded in it. The place of a key is never
+read from the database: anyone who can write there could have everything sealed with a key of their own.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def parse_keys(text: str, *, origin: str) -> list[bytes]:
 
 
 def key_file(store_id: str) -> Path:
-    """Return where the key file of a store is: the platform's configuration folder, not beside the store.
+    """Return the path of a store's key file: in the platform's configuration folder, not beside the store.
 
     Raises:
         connector.errors.StoreDamagedError: if that is no store's id, but could be a path.
@@ -94,9 +94,9 @@ def remove_key_file(store_id: str) -> None:
 
 
 def make_key(store_id: str) -> str:
-    """Make a store's first key where no key is set: in the OS keyring if it answers, else in a file.
+    """Make a store's first key if no key is set: in the OS keyring if it answers, else in a file.
 
-    A key that is there for this store stays: a store that says that it has none yet was written to by hand.
+    An existing key for this store is kept: a store that claims to have none was changed by hand.
 
     Returns:
         Its source.
@@ -133,7 +133,7 @@ def load_keys(source: str, store_id: str) -> list[bytes]:
 
 
 def save_keys(source: str, store_id: str, keys: Sequence[bytes]) -> None:
-    """Put a store's keys into the source that is recorded in it, in place of those that are there."""
+    """Replace a store's keys in the source that is recorded in it."""
     text = ",".join(base64.b64encode(key).decode() for key in keys)
     if source != KEYRING:
         path = key_file(store_id)
@@ -154,7 +154,7 @@ def _key(word: str, what: str) -> bytes:
 
 
 def _keep_in_keyring(store_id: str, text: str, *, replace: bool) -> bool:
-    """Store a text in the OS keyring and read it back; False where there is no keyring that answers."""
+    """Store a text in the OS keyring and read it back; return False if no keyring answers."""
 
     def keep() -> bool:
         import keyring
@@ -188,11 +188,11 @@ def _from_keyring(store_id: str) -> str:
 
 
 def _within(seconds: float, work: Callable[[], _T]) -> _T | None:
-    """Run what may hang for ever, a keyring that asks nobody to unlock it; None if it fails or is late."""
+    """Run work that may hang, such as a keyring that waits to be unlocked; None if it fails or is late."""
     results: list[_T] = []
 
     def run() -> None:
-        with suppress(Exception):  # backends raise what they like
+        with suppress(Exception):  # backends raise errors of any class
             results.append(work())
 
     thread = threading.Thread(target=run, daemon=True, name="ormco-keyring")
@@ -210,7 +210,7 @@ def _keyring_is_silent() -> SealingKeyError:
 
 
 def _create(path: Path, text: str) -> None:
-    """Write a file that two first starts agree on: the one that is there first stays."""
+    """Write a file unless it exists, so that two first starts use the same one."""
     scratch = _scratch(path, text)
     try:
         os.link(scratch, path)

@@ -1,4 +1,4 @@
-"""All connections at a glance: in order, by a text, and counted. Nothing here needs a key."""
+"""List, search and count all connections. Nothing here needs a key."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class StoreSummary:
     """The state of all connections, for a monitor.
 
     Attributes:
-        states: how many practices are shown in each state; together they are all that there are.
-        needs_attention: how many somebody has to look after.
+        states: the number of practices in each state; together they are all practices.
+        needs_attention: the number of practices that need attention.
         unconfirmed: practices whose new account a person has to confirm.
-        overdue: sound connections whose access token has ended before it was refreshed.
-        lag: seconds since the oldest of those ended; 0 if there is none.
+        overdue: sound connections whose access token has expired before it was refreshed.
+        lag: seconds since the first of those expired; 0 if there is none.
     """
 
     states: dict[str, int]
@@ -49,7 +49,7 @@ class DueGrant:
 
     Attributes:
         failures: refreshes that failed in a row.
-        due_in: seconds until its access token ends; negative if it has ended.
+        due_in: seconds until its access token expires; negative if it has expired.
     """
 
     practice_id: str
@@ -68,7 +68,7 @@ class Overview:
         """Yield all connections by practice id.
 
         Args:
-            needs_attention: only those that somebody has to look after.
+            needs_attention: only those that need attention.
         """
         which = f"practice_id IN ({self._needing})" if needs_attention else "1 = 1"
         return map(shown, _by_practice(self._rows(which)))
@@ -95,7 +95,7 @@ class Overview:
         return sorted(connections, key=lambda connection: places[connection.practice_id])
 
     def summary(self) -> StoreSummary:
-        """Count the connections by state, and tell how late refreshes are."""
+        """Count the connections by state, and measure how late refreshes are."""
         now, states_table = self._database.dialect.now, self._database.dialect.states
         by_state = f"SELECT state, COUNT(*) FROM {states_table} GROUP BY state"  # noqa: S608
         # A new grant beside a live one is not counted, for the practice has the state of the live one.
@@ -122,13 +122,13 @@ class Overview:
         )
 
     def due(self, within: float, *, before: float = math.inf, limit: int = 1000) -> list[DueGrant]:
-        """Return what has to be refreshed within so many seconds: sound ones first, then the most urgent.
+        """Return the connections that are due within a time: sound ones first, then the most urgent.
 
-        However far ahead one looks, a token is not due before half of its life.
+        A token is never due before half of its lifetime.
 
         Args:
-            within: seconds.
-            before: only what was refreshed before this time of the database's.
+            within: seconds until the access token expires.
+            before: only those that were refreshed before this time, by the database's clock.
             limit: how many at most.
         """
         now = self._database.dialect.now
@@ -140,7 +140,7 @@ class Overview:
         return [DueGrant(practice_id=row[0], failures=row[1], due_in=row[2]) for row in rows]
 
     def count_due(self, within: float, *, before: float = math.inf) -> int:
-        """Count what `due` finds."""
+        """Count the connections that `due` finds."""
         sql = f"SELECT COUNT(*) FROM {TABLE} WHERE {_is_due(self._database.dialect.now)}"  # noqa: S608
         return (self._database.one(sql, (within, before)) or (0,))[0]
 
@@ -162,7 +162,7 @@ class Overview:
 
     @property
     def _needing(self) -> str:
-        """The ids of the practices that somebody has to look after: the one definition of that.
+        """The query for practices that need attention; this is the only definition of that.
 
         Every part of it is a state's, so that all other connections are left out by the index of states.
         """
