@@ -30,7 +30,7 @@ __all__ = ["cases"]
 def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of every command that reads cases: --all-cases and --region."""
     command = click.option(
-        "--region", metavar="NAME", help="Where the cases are, if that cannot be found out."
+        "--region", metavar="NAME", help="The region of the cases, if it cannot be found out."
     )(command)
     return click.option(
         "--all-cases", is_flag=True, help="Also cases without Ormco's lab among their actors."
@@ -141,8 +141,8 @@ def show(
 def watch(practices: tuple[str, ...], everyone: bool, reset: bool, as_json: bool, **options: Any) -> None:
     """Print an event for each thing that clinic or lab does to a case, one line each.
 
-    Goes on where it was when it was stopped or killed, on any machine that uses the same store; several
-    processes with the same name share the practices. An event may come a second time: its id tells.
+    A watch that was stopped or killed goes on where it was, on any machine that uses the same store; several
+    processes with the same name share the practices. An event may come a second time, with the same id.
     """
     from connector.cli.case_events import EventPrinter
     from connector.communicate.watch_plan import WatchPlan
@@ -206,7 +206,7 @@ def download(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Download scans, designs and attachments; what was cut is gone on with, what is there is kept.
+    """Download scans, designs and attachments; interrupted ones are resumed, existing files are kept.
 
     STL files are fetched as the lab's own account, the connection lab:REGION, if there is one.
     """

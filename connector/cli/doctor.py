@@ -28,7 +28,7 @@ __all__ = ["doctor"]
 def doctor(practice: str | None, as_json: bool, **settings: Any) -> None:
     """Check settings, store, provider and browser, and with PRACTICE its connection.
 
-    Works with nothing set. Warnings end with status 0; the first check that failed decides otherwise.
+    It needs no settings. With warnings only, the exit status is 0; otherwise the first failed check decides.
     """
     from connector.doctor import ALL_CHECKS
 

@@ -98,10 +98,10 @@ def status(practice: str, region: str | None, wait: float, as_json: bool, **sett
 @wait_option
 @settings_options
 def approve(practice: str, everybody: bool, wait: float, as_json: bool, **settings: Any) -> None:
-    """Accept what practices have asked Ormco's lab for, so that nobody waits a day.
+    """Accept practices' requests to Ormco's lab, so that nobody waits a day.
 
-    PRACTICE is one practice, or one of the labs lab:americas, lab:asia-pacific and lab:europe: then those
-    that wait there are shown one by one. The labs' own accounts are connected like any practice's: ormco
+    PRACTICE is one practice, or one of the labs lab:americas, lab:asia-pacific and lab:europe: then its
+    open requests are shown one by one. The labs' own accounts are connected like any practice's: ormco
     connect lab:europe.
     """
     if practice.startswith(LAB_PREFIX) and wait:

@@ -37,9 +37,9 @@ def store() -> None:
 def copy(source: str, target: str, as_json: bool, **settings: Any) -> None:
     """Copy everything from one store to another: connections, requests, cursors, the audit record.
 
-    Each row is compared afterwards. An interrupted copy is finished by the same command. The source stays as
-    it is; use only one of the two from then on. A password is taken from the environment (PGPASSWORD) or from
-    ~/.pgpass.
+    Each row is compared afterwards. The same command finishes an interrupted copy. The source is not
+    changed; use only one of the two from then on. A password is taken from the environment (PGPASSWORD) or
+    from ~/.pgpass.
     """
     from connector.clock import Clock
     from connector.store import open_database, open_store
@@ -97,11 +97,11 @@ def new(as_json: bool, **_settings: Any) -> None:
 @keys.command(epilog="Example: ormco keys rotate", short_help="Seal everything with a new key.")
 @settings_options
 def rotate(as_json: bool, **settings: Any) -> None:
-    """Seal everything in the store anew, while others go on reading and refreshing.
+    """Seal everything in the store again, while other processes go on reading and refreshing.
 
     With ORMCO_STORE_KEYS, in three deploys: add the new key last on every server; put it first on every
     server, then run this; take the old key out. A key that a server lacks is refused. With the keyring or
-    the key file a fresh key is made and kept there. A run that was interrupted is finished by the next.
+    the key file a fresh key is made and kept there. The next run finishes one that was interrupted.
     """
     from connector.words import counted
 
