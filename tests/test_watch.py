@@ -340,7 +340,7 @@ def test_busy_practice_does_not_starve_the_others(
     monkeypatch: pytest.MonkeyPatch, classic: RunningSandbox, workflow: Workflow, tmp_path: Path
 ) -> None:
     """With one thread, a practice with much to deliver gives way to the others after a while."""
-    monkeypatch.setattr("connector.communicate.watch_scheduler._TURN_SECONDS", 0.0)
+    monkeypatch.setattr("connector.communicate.watch_workers._TURN_SECONDS", 0.0)
     busy, quiet = workflow.add_practices(count=2)
     workflow.send(practice=busy.username, count=30)
     workflow.send(practice=quiet.username)

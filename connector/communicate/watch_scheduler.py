@@ -7,17 +7,15 @@ practice once an interval.
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
-from connector.calls import Scope, in_scope
-from connector.clock import Clock, Deadline
-from connector.communicate.watch import PollResult, PracticeWatch
+from connector.calls import Scope
+from connector.clock import Clock
+from connector.communicate.watch import PracticeWatch
 from connector.communicate.watch_plan import (
     ClaimLostError,
     HandlerFailedError,
@@ -27,6 +25,7 @@ from connector.communicate.watch_plan import (
     WatchReport,
     backoff,
 )
+from connector.communicate.watch_workers import LEASE_SECONDS, Turn, WatchWorkers
 from connector.errors import (
     NotFoundError,
     ProviderUnavailableError,
@@ -40,28 +39,12 @@ from connector.store.watch_claims import WatchClaim, WatchOutcome, WatchScope
 
 __all__ = ["Lag", "Problem", "WatchScheduler"]
 
-# After this time, a practice with many events goes to the end of the queue.
-_TURN_SECONDS = 5.0
-# Longer than any single call of the provider's API, so that a claim can be extended in between.
-_LEASE_SECONDS = 180.0
 _TICK = 0.25
 _RETRY_SECONDS = 0.5
-_FAREWELL_SECONDS = 3.0
 _PRUNE_SECONDS = 86400.0
 
 # Called with a practice and its error when that changes; with None when the error is over.
 Problem = Callable[[str, Exception | None], object]
-
-
-@dataclass(slots=True, kw_only=True)
-class _Turn:
-    """A practice that this process has claimed, and the result of its last poll."""
-
-    claim: WatchClaim
-    watch: PracticeWatch
-    extend_at: float
-    result: PollResult | None = None
-    error: Exception | None = None
 
 
 class WatchScheduler:
@@ -96,15 +79,12 @@ class WatchScheduler:
         self._open_watch = open_watch
         self._plan = plan
         self._clock = clock
-        self._call = call
         self._on_problem = on_problem
         self._problems: dict[str, Exception] = {}
         self._delivered = self._looks = self._running = 0
         self._is_enrolled = False
         self._outcomes: list[WatchOutcome] = []
-        self._ready: queue.SimpleQueue[_Turn | None] = queue.SimpleQueue()
-        self._finished: queue.SimpleQueue[_Turn] = queue.SimpleQueue()
-        self._closing = threading.Event()
+        self._workers = WatchWorkers(plan.workers, self._claims, clock, call)
         self._lateness = Lateness(
             plan.interval, clock.monotonic(), on_lag, partial(self._claims.round_seconds, scope.watch)
         )
@@ -116,17 +96,11 @@ class WatchScheduler:
         Raises:
             connector.errors.StoreError: the store failed; without it nothing can be followed.
         """
-        workers = [
-            threading.Thread(target=self._work, name=f"watch-{number}", daemon=True)
-            for number in range(self._plan.workers)
-        ]
-        for worker in workers:
-            worker.start()
+        self._workers.start()
         try:
             self._follow(stop)
         finally:
-            self._closing.set()
-            self._dismiss(workers)
+            self._give_back(self._workers.stop())
         return WatchReport(
             delivered=self._delivered,
             looks=self._looks,
@@ -175,16 +149,14 @@ class WatchScheduler:
         if room <= 0:
             return True
         try:
-            claims = self._claims.claim(self._scope, limit=room, lease=_LEASE_SECONDS, not_looked_since=begun)
+            claims = self._claims.claim(self._scope, limit=room, lease=LEASE_SECONDS, not_looked_since=begun)
         except StoreLockedError:  # another process took too long: try again soon
             return False
         now = self._clock.monotonic()
         for claim in claims:
             self._lateness.add(claim.late, now)
             self._running += 1
-            self._ready.put(
-                _Turn(claim=claim, watch=self._open_watch(claim), extend_at=now + _LEASE_SECONDS / 3)
-            )
+            self._workers.submit(claim, self._open_watch(claim))
         return bool(claims)
 
     def _is_over(self, begun: float | None) -> bool:
@@ -195,21 +167,19 @@ class WatchScheduler:
     def _collect(self) -> None:
         """Wait briefly for turns that end, and settle their claims."""
         try:
-            turn = self._finished.get(timeout=min(_TICK, self._plan.interval / 4))
-            while True:
+            turn = self._workers.finished(min(_TICK, self._plan.interval / 4))
+            while turn is not None:
                 self._outcomes += self._outcome_of(turn)
-                turn = self._finished.get_nowait()
-        except queue.Empty:
-            pass
+                turn = self._workers.finished()
         finally:
             with suppress(StoreLockedError):  # they are settled with the next ones
                 self._claims.settle(self._outcomes)
                 self._outcomes = []
         self._lateness.report(self._clock.monotonic())
 
-    def _outcome_of(self, turn: _Turn) -> list[WatchOutcome]:
-        if turn.result is not None and turn.result.more:
-            self._ready.put(turn)
+    def _outcome_of(self, turn: Turn) -> list[WatchOutcome]:
+        if turn.has_more:
+            self._workers.resume(turn)
             return []
         self._running -= 1
         self._delivered += turn.watch.delivered
@@ -258,62 +228,22 @@ class WatchScheduler:
         if not ends_it_all and (repr(error) != repr(before) or not told_elsewhere):
             self._on_problem(practice_id, error)
 
-    def _work(self) -> None:
-        while (turn := self._ready.get()) is not None:
-            if self._closing.is_set():
-                self._ready.put(turn)  # given back unused
-                return
-            is_enough = partial(self._is_enough, self._clock.deadline(_TURN_SECONDS))
-            turn.result = turn.error = None
-            try:
-                with in_scope(self._call(turn.claim.practice_id)):
-                    turn.result = turn.watch.poll(is_enough, partial(self._keep_claim, turn))
-            except Exception as error:  # any error here concerns only this practice
-                turn.error = error
-            self._finished.put(turn)
-
-    def _is_enough(self, deadline: Deadline) -> bool:
-        return deadline.passed or self._closing.is_set()
-
-    def _keep_claim(self, turn: _Turn) -> None:
-        now = self._clock.monotonic()
-        if now < turn.extend_at:
-            return
-        if not self._claims.extend(turn.claim, _LEASE_SECONDS):
-            raise ClaimLostError
-        turn.extend_at = now + _LEASE_SECONDS / 3
-
-    def _dismiss(self, workers: list[threading.Thread]) -> None:
-        """End the workers, and give back the practices that they did not poll."""
-        for _ in workers:
-            self._ready.put(None)
-        farewell = self._clock.deadline(_FAREWELL_SECONDS)
-        for worker in workers:
-            worker.join(farewell.left)
-        # Finished work is kept, and unpolled practices are free for other processes immediately.
+    def _give_back(self, turns: list[Turn]) -> None:
+        """Keep finished work, and free at once for other processes what was not polled to the end."""
         outcomes = self._outcomes
-        for turn in _drained(self._finished):
-            if turn is not None and turn.result is not None and turn.result.more:
-                self._ready.put(turn)
-            elif turn is not None:
-                with suppress(StoreError):
-                    outcomes += self._outcome_of(turn)
-        for turn in _drained(self._ready):
-            if turn is not None:
-                self._delivered += turn.watch.delivered
-                claim = turn.claim
-                outcomes.append(
-                    WatchOutcome(
-                        claim=claim, due_in=0.0, looked=False, failures=claim.failures, problem=claim.problem
-                    )
+        while (turn := self._workers.finished()) is not None:
+            if turn.has_more:
+                turns.append(turn)
+                continue
+            with suppress(StoreError):
+                outcomes += self._outcome_of(turn)
+        for turn in turns:
+            self._delivered += turn.watch.delivered
+            claim = turn.claim
+            outcomes.append(
+                WatchOutcome(
+                    claim=claim, due_in=0.0, looked=False, failures=claim.failures, problem=claim.problem
                 )
+            )
         with suppress(StoreError):
             self._claims.settle(outcomes)
-
-
-def _drained(waiting: queue.SimpleQueue[Any]) -> list[Any]:
-    found = []
-    with suppress(queue.Empty):
-        while True:
-            found.append(waiting.get_nowait())
-    return found
