@@ -23,7 +23,7 @@ from connector.errors import (
 )
 from connector.observers import CallObservers
 from connector.store import Store
-from connector.store.watch_claims import WatchScope
+from connector.store.watch_enrolment import WatchScope
 from tests.support.stores import put, store_at
 
 

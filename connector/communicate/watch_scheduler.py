@@ -35,7 +35,8 @@ from connector.errors import (
     StoreUnavailableError,
 )
 from connector.store.store import Store
-from connector.store.watch_claims import WatchClaim, WatchOutcome, WatchScope
+from connector.store.watch_claims import WatchClaim, WatchOutcome
+from connector.store.watch_enrolment import WatchScope
 
 __all__ = ["Lag", "Problem", "WatchScheduler"]
 

@@ -102,15 +102,13 @@ class SqliteDatabase:
 
     def one(self, sql: str, args: Sequence[object]) -> Any:
         """Return the first row of a query, or None."""
-        rows = self.all(sql, args)
-        return rows[0] if rows else None
+        return next(iter(self.all(sql, args)), None)
 
     def apply(self, statements: Sequence[Statement]) -> list[int]:
         """Run statements in a transaction, together with other threads'; return once it is on the disk."""
         is_single = len(statements) == 1
-        return self._commits.run(
-            Job(lambda run: [run(sql, args).rowcount for sql, args in statements], single=is_single)
-        )
+        job = Job(lambda run: [run(sql, args).rowcount for sql, args in statements], single=is_single)
+        return self._commits.run(job)
 
     def transact(self, work: Callable[[Execute], _T]) -> _T:
         """Run work likewise."""
@@ -198,7 +196,6 @@ class SqliteDatabase:
             raise files.unavailable(
                 self._path, "its file system has no shared memory, as a network share has none"
             )
-
         migrate(lambda work: self._transact(db, [work]), db.execute, self.dialect, self.clock)
 
     def _commit(self, jobs: Sequence[Job[Any]]) -> None:

@@ -7,40 +7,17 @@ process's clock decides what another may do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from typing import Any
 
-from connector.errors import StoreLockedError
 from connector.store.database import Database, Execute, Statement, marks
-from connector.store.process import claim_name, hold_lease, is_gone
+from connector.store.process import claim_name, is_gone
+from connector.store.watch_enrolment import CAN_BE_WATCHED, WatchScope, enrol
 
-__all__ = ["WatchClaim", "WatchClaims", "WatchOutcome", "WatchScope"]
+__all__ = ["WatchClaim", "WatchClaims", "WatchOutcome"]
 
 _CHUNK = 400
-_ENROLLED_AT_ONCE = 1000
-_LEASE = 120.0
-_ENROL = "INSERT INTO ormco_watch_claims (watch, practice_id, due_at, failures)"
-_UNLESS_THERE = "ON CONFLICT (practice_id, watch) DO NOTHING"
-_CAN_BE_WATCHED = "slot = 'live' AND provider = ? AND state NOT IN ('revoking', 'revoked')"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchScope:
-    """The practices that a watch follows.
-
-    Attributes:
-        watch: the watch's name.
-        provider: whose connections.
-        practice_ids: only these; None: every connected practice except Ormco's own labs, which would bring
-            the same cases a second time.
-    """
-
-    watch: str
-    provider: str
-    practice_ids: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,51 +65,8 @@ class WatchClaims:
         self._now = db.dialect.now
 
     def enrol(self, scope: WatchScope) -> bool:
-        """Make rows for practices that have none yet, due at once; return False if another process does."""
-        if scope.practice_ids is not None:
-            sql = f"{_ENROL} VALUES (?, ?, {self._now}, 0) {_UNLESS_THERE}"
-            self._db.apply([(sql, (scope.watch, each)) for each in scope.practice_ids])
-            return True
-        self._forget_revoked(scope.watch)
-        new = self._not_enrolled(scope)
-        if not (first := next(new, None)):
-            return True  # as it is most of the time: nothing is written
-        # One process makes them; the others look at those that are there already.
-        with ExitStack() as held:
-            try:
-                what = f"the practices of the watch {scope.watch}"
-                held.enter_context(hold_lease(self._db, what, _LEASE))
-            except StoreLockedError:
-                return False
-            for ids in chain([first], new):
-                rows = f"VALUES {', '.join([f'(?, ?, {self._now}, 0)'] * len(ids))}"
-                args = [value for practice_id in ids for value in (scope.watch, practice_id)]
-                self._db.apply([(f"{_ENROL} {rows} {_UNLESS_THERE}", args)])
-        return True
-
-    def _forget_revoked(self, watch: str) -> None:
-        """Delete the rows of revoked practices: being due for ever, they would be in the way."""
-        which = (
-            "watch = ? AND claimed_by IS NULL AND practice_id IN "
-            "(SELECT practice_id FROM ormco_connections WHERE state = 'revoked' AND slot = 'live')"
-        )
-        if self._db.one(f"SELECT 1 FROM ormco_watch_claims WHERE {which} LIMIT 1", (watch,)):  # noqa: S608
-            self._db.apply([(f"DELETE FROM ormco_watch_claims WHERE {which}", (watch,))])  # noqa: S608
-
-    def _not_enrolled(self, scope: WatchScope) -> Iterator[list[str]]:
-        """Yield practices that can be watched and have no row yet: no statement takes long, however many."""
-        connected = (
-            f"SELECT practice_id FROM ormco_connections WHERE {_CAN_BE_WATCHED} AND practice_id > ? "  # noqa: S608
-            "AND substr(practice_id, 1, 4) <> 'lab:' ORDER BY practice_id LIMIT ?"
-        )
-        # Not in one statement with those: PostgreSQL keeps the plan it has made when there were no rows yet.
-        have = "SELECT practice_id FROM ormco_watch_claims WHERE watch = ? AND practice_id BETWEEN ? AND ?"
-        last = ""
-        while page := [row[0] for row in self._db.all(connected, (scope.provider, last, _ENROLLED_AT_ONCE))]:
-            last = page[-1]
-            enrolled = {row[0] for row in self._db.all(have, (scope.watch, page[0], last))}
-            if new := sorted(set(page) - enrolled):
-                yield new
+        """Make rows for practices that have none yet; return False if another process does."""
+        return enrol(self._db, scope)
 
     def claim(
         self, scope: WatchScope, *, limit: int, lease: float, not_looked_since: float | None = None
@@ -232,7 +166,7 @@ class WatchClaims:
         # Not EXISTS, which PostgreSQL may take for a join of all: a row at a time, until there are enough.
         connected = (
             "(SELECT 1 FROM ormco_connections k WHERE "  # noqa: S608
-            f"k.practice_id = ormco_watch_claims.practice_id AND {_CAN_BE_WATCHED}) = 1"
+            f"k.practice_id = ormco_watch_claims.practice_id AND {CAN_BE_WATCHED}) = 1"
         )
         return f"{condition} AND {connected}", (*args, scope.provider)
 
