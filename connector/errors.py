@@ -368,7 +368,14 @@ class SettingError(ConfigurationError):
 
 
 class ClientRefusedError(ConfigurationError):
-    """The provider does not accept the client id, its secret, or what it asks for."""
+    """The provider does not accept the client id, its secret, or what it asks for.
+
+    Attributes:
+        granted: whether the provider granted tokens that cannot be used: it may have replaced the refresh
+            token that was sent.
+    """
+
+    granted: bool = False
 
 
 class ProviderErrorPageError(ConfigurationError):

@@ -25,6 +25,7 @@ from connector.errors import (
 from connector.redirect.parse import CapturedUrl
 from connector.revocation.removal import Removal
 from connector.store import open_database
+from tests.support.applications import PageVisitor
 from tests.support.codes import made_up_code
 from tests.support.connecting import settings
 from tests.support.sandbox import RunningSandbox, SignIn, Visitor, running_sandbox
@@ -334,3 +335,16 @@ def test_what_waits_does_not_stand_in_the_way_of_revoking(
     classic.set_scenarios("revoked")
     done = connector.revoke(PRACTICE, removal=Removal(done=True))
     assert (done.proved, done.connection.state) == (True, ConnectionState.REVOKED)
+
+
+def test_a_strangers_grant_is_dropped_when_the_practice_is_revoked(
+    connector: Connector, classic: RunningSandbox, attacker: SignIn
+) -> None:
+    """Nothing that is done to the practice's account ends a stranger's grant: it is no part of the proof."""
+    connected(connector, classic)
+    connector.begin(PRACTICE, binding=SESSION, allow_account_change=True)
+    with pytest.raises(AccountUnconfirmedError):
+        connector.complete(strange_answer(classic, attacker), practice_id=PRACTICE, binding=SESSION)
+    done = connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(classic)))
+    assert (done.proved, done.connection.state) == (True, ConnectionState.REVOKED)
+    assert connector.unconfirmed_account(PRACTICE) is None

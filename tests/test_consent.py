@@ -259,6 +259,17 @@ def test_one_account_does_not_serve_two_practices(connector: Connector, classic:
         connector.status("practice-7")
 
 
+def test_refusing_a_second_practice_revokes_nothing(identity: RunningSandbox, store_url: str) -> None:
+    """Some servers revoke all that an account has granted to a client: the first practice's grant, too."""
+    with Connector.from_config(Config.from_env(settings(identity, store_url))) as connector:
+        connect(connector, identity)
+        before = identity.counters().get("revocations", 0)
+        with pytest.raises(AccountMismatchError, match="already connected to practice-42"):
+            connect(connector, identity, "practice-7")
+        assert identity.counters().get("revocations", 0) == before
+        assert connector.refresh("practice-42", force=True).state == "connected"
+
+
 @pytest.mark.parametrize("sandbox", ["classic"], indirect=True)
 def test_an_unread_account_keeps_the_tokens(sandbox: RunningSandbox, store_url: str) -> None:
     """Tokens whose account cannot be read are kept, not handed out, and proved later without consent."""

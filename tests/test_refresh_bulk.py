@@ -262,6 +262,22 @@ def test_a_provider_that_is_asked_too_fast_is_no_outage(store: Store, server: To
     assert (summary.refreshed, summary.failed, summary.gave_up) == (60, 0, False)
 
 
+def test_what_another_run_refreshes_after_a_refusal_is_no_failure(store: Store, server: TokenServer) -> None:
+    """A run that was refused a connection does not end as failed if another has refreshed it by then."""
+    fill(store, 30)
+    server.set(faults=["429:60"])
+    another = tokens_on(store, server.url)
+
+    def refresh_elsewhere(done: Done) -> None:
+        if done.error is not None:
+            another.refresh(done.practice_id, force=True)
+
+    summary = refresh_due(
+        tokens_on(store, server.url), store, within=600, pace=FAST, progress=refresh_elsewhere
+    )
+    assert (summary.refreshed, summary.skipped, summary.failed) == (29, 1, 0)
+
+
 def test_a_provider_that_always_refuses_is_left_alone(url: str, server: TokenServer) -> None:
     """Once it refuses at the slowest rate as well, it is an outage."""
     store = store_at(url, clock=ManualClock())

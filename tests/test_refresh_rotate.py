@@ -246,6 +246,19 @@ def test_retry_after_of_a_day(store: Store, clock: ManualClock, asked: float, ke
     assert tokens.access_token("p") == "at-p-3"
 
 
+def test_a_grant_of_tokens_that_cannot_be_used_may_have_ended_the_old_ones(store: Store) -> None:
+    """A server that rotates has replaced the refresh token: it is not sent again while the old one lasts."""
+    put(store, "p", age=3000)
+    granted = ClientRefusedError("no bearer tokens")
+    granted.granted = True
+    endpoint = FakeEndpoint(store, granted)
+    tokens = handing_out(store, endpoint)
+    for _ in range(2):
+        assert tokens.access_token("p", min_ttl=1000) == "at-p-0"
+    assert row_of(store, "p").answer_may_be_lost
+    assert endpoint.sent == ["rt-p-0"]
+
+
 @pytest.mark.parametrize(("age", "left"), [(3500, 100), (3585, 15)])
 def test_lost_answer_is_tried_at_the_end(store: Store, clock: ManualClock, age: float, left: float) -> None:
     """After a lost answer the old token serves until ten seconds before its end, then one attempt is made."""

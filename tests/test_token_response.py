@@ -368,6 +368,7 @@ def test_a_token_that_is_no_bearer_token_is_refused(kind: str, what: str) -> Non
     error = outcome(json_answer(TOKENS | {"token_type": kind}), what)
     assert isinstance(error, ClientRefusedError)
     assert "bearer" in error.message
+    assert error.granted
 
 
 @pytest.mark.parametrize("kind", ["Bearer", "bearer", "BEARER ", "BearerToken", "", None, 7])

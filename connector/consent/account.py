@@ -99,7 +99,8 @@ def _verify(resources: Resources, rows: Rows, row: Row, confirmed: str | None) -
         raise
     mismatch = refusal(resources, rows.live, row, policy, account)
     if mismatch is not None:
-        drop_unverified(resources, row, mismatch)
+        is_used = account is not None and bool(other_practices(resources, row, account))
+        drop_unverified(resources, row, mismatch, revoke=not is_used)
         raise mismatch
     if to_be_confirmed(rows.live, policy, account, confirmed):
         seen = row if row.account_id is not None else grants.change(row, account_columns(account))
@@ -187,10 +188,18 @@ def _refused(resources: Resources, rows: Rows, row: Row, refusal: GrantRefusedEr
     resources.store.grants.change(present, changes, [event])
 
 
-def drop_unverified(resources: Resources, row: Row, refusal: ConnectorError) -> None:
-    """Forget tokens that are dead or not acceptable; the latter are revoked first."""
-    revoked = "dead"
-    if not isinstance(refusal, GrantRefusedError):
+def drop_unverified(resources: Resources, row: Row, refusal: ConnectorError, *, revoke: bool = True) -> None:
+    """Forget tokens that are dead or not acceptable; the latter are revoked first.
+
+    Args:
+        resources: settings, provider, token endpoint, store and clock.
+        row: the row with the tokens.
+        refusal: why they are dropped.
+        revoke: False if another practice is connected to their account: some servers revoke all that an
+            account has granted to a client.
+    """
+    revoked = "dead" if revoke else "no: another practice uses this account"
+    if revoke and not isinstance(refusal, GrantRefusedError):
         grants = resources.store.grants
         revoked = revoke_fresh(resources, grants.refresh_token(row), grants.access_token(row))
     event = Event(

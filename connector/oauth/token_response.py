@@ -54,10 +54,12 @@ def granted(answer: requests.Response, *, received_at: datetime) -> TokenSet | N
     tokens, is_bearer = _token_set(answer, received_at)
     if not is_bearer:
         # RFC 6749 §7.1: a token of a type that is not understood must not be used.
-        raise ClientRefusedError(
+        error = ClientRefusedError(
             f"{_host(answer)} grants tokens that are not bearer tokens",
             hint="Have the provider register the client for bearer tokens.",
         )
+        error.granted = True
+        raise error
     return tokens
 
 

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 from connector.clock import Clock
 from connector.connection import ConnectionState, Event, needs_repair
-from connector.errors import ConfigurationError, ConnectorError, GrantRefusedError, ProviderUnavailableError
+from connector.errors import (
+    ClientRefusedError,
+    ConfigurationError,
+    ConnectorError,
+    GrantRefusedError,
+    ProviderUnavailableError,
+)
 from connector.refresh.schedule import LONGEST_BACKOFF, backoff
 from connector.store.columns import FromNow
 from connector.store.row import LIVE, Row
@@ -95,7 +101,7 @@ class Failures:
         if not is_sent:
             self.note(claimed, exc)
         if isinstance(exc, ConfigurationError):
-            self._store.grants.end_lease(claimed, lost=False)
+            self._store.grants.end_lease(claimed, lost=isinstance(exc, ClientRefusedError) and exc.granted)
             return
         _LOG.warning(
             "the refresh of %s failed: %s", claimed.practice_id, exc.message, extra=_facts(claimed, exc.kind)
