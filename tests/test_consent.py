@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import time_machine
 
 from connector import Config, ConnectionState, Connector
+from connector.consent import complete
 from connector.errors import (
     AccountMismatchError,
     AccountUnconfirmedError,
@@ -27,6 +29,7 @@ from connector.errors import (
     StateMismatchError,
     StoreUnavailableError,
 )
+from connector.resources import Resources
 from tests.support.connecting import connect, opened, settings
 from tests.support.sandbox import RunningSandbox, Visitor
 
@@ -248,6 +251,23 @@ def test_an_account_change_can_be_allowed(connector: Connector, classic: Running
     assert connection.account is not None
     assert connection.account.email == classic.other_practice.username
     assert "account_change" in [event.kind for event in connector.events()]
+
+
+def test_two_answers_to_one_request_at_once(sandbox: RunningSandbox, store_url: str) -> None:
+    """A request takes one answer: of two that arrive together, the second is not sent to the provider."""
+    env = settings(sandbox, store_url)
+    with opened(env) as connector, closing(Resources(Config.from_env(env))) as resources:
+        url = connector.begin("practice-42").url
+        first, second = (Visitor(sandbox).authorize(url) for _ in range(2))
+
+        def be_faster(step: str) -> None:
+            if step == "code":
+                connector.complete(second, practice_id="practice-42")
+
+        with pytest.raises(StateMismatchError):
+            complete(resources, first, practice_id="practice-42", progress=be_faster)
+        assert sandbox.counters()["token:authorization_code"] == 1
+        assert connector.status("practice-42").state is ConnectionState.CONNECTED
 
 
 def test_one_account_does_not_serve_two_practices(connector: Connector, classic: RunningSandbox) -> None:
