@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 
 __all__ = ["install", "ormco_command"]
 
-_SAFE_ON_WINDOWS = re.compile(r"[\w@+=:,./-]+", re.ASCII)
+_SAFE_ON_WINDOWS = r"[\w@+=:,./-]+"
 
 
 def ormco_command(name: str, practice_id: str = "", options: str = "") -> str:
@@ -44,6 +43,8 @@ def install(extra: str) -> str:
 
 def _quoted(text: str) -> str:
     if os.name != "nt":
+        import shlex
+
         return shlex.quote(text)
     # cmd.exe and PowerShell both take double quotes; a doubled one is one inside.
-    return text if _SAFE_ON_WINDOWS.fullmatch(text) else '"' + text.replace('"', '""') + '"'
+    return text if re.fullmatch(_SAFE_ON_WINDOWS, text, re.ASCII) else '"' + text.replace('"', '""') + '"'
