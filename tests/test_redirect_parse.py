@@ -227,7 +227,7 @@ def test_response_has_both_forms_of_the_code() -> None:
     assert response.dialog_code == CODE.replace("!", "%21")
 
 
-@pytest.mark.parametrize(("lost", "warning"), [(0, ""), (1, '3 characters stand before the "!"')])
+@pytest.mark.parametrize(("lost", "warning"), [(0, ""), (1, '3 characters are before the "!"')])
 def test_an_unusual_handle_is_a_warning(lost: int, warning: str) -> None:
     """A handle of another length may be another server's way: it is pointed out, and no reason to refuse."""
     response = parse(f"https://ormco.com/?code={encoded(CODE[lost:], 2)}")

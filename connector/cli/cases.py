@@ -57,9 +57,13 @@ def cases() -> None:
     short_help="List cases and who has to act next.",
 )
 @practice_argument
-@click.option("--since", type=Past(), metavar="WHEN", help="Only from then on: 2026-01-31, 7d, 12h.")
-@click.option("--until", type=When(), metavar="WHEN", help="Only up to then.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="At most so many, the newest first.")
+@click.option(
+    "--since", type=Past(), metavar="WHEN", help="Only cases from this time on: 2026-01-31, 7d, 12h."
+)
+@click.option("--until", type=When(), metavar="WHEN", help="Only cases until this time.")
+@click.option(
+    "--limit", type=click.IntRange(1), metavar="N", help="At most this many cases, the newest first."
+)
 @click.option("--waits-for", type=click.Choice(["clinic", "lab"]), help="Only if this side has to act.")
 @reading_options
 @patient_option
@@ -121,7 +125,7 @@ def show(
 )
 @click.argument("practices", nargs=-1, metavar="[PRACTICE]...")
 @click.option("--all", "everyone", is_flag=True, help="Every connected practice, new ones as they come.")
-@click.option("--since", type=Past(), metavar="WHEN", help="Where a new watch begins (now).")
+@click.option("--since", type=Past(), metavar="WHEN", help="Start time of a new watch (now).")
 @click.option("--name", default="default", metavar="NAME", help="Each name is a watch that gets every event.")
 @click.option("--reset", is_flag=True, help="Forget how far this watch has come, and begin anew.")
 @click.option(

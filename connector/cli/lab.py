@@ -39,7 +39,7 @@ wait_option = click.option(
     type=FiniteRange(0, _DAY),
     default=0,
     metavar="SECONDS",
-    help=f"Wait so long for the other side to act, at most a day ({_DAY}).",
+    help=f"How long to wait for the other side to act, at most a day ({_DAY}).",
 )
 region_option = click.option(
     "--region",

@@ -189,7 +189,7 @@ def _match_without_state(
     if not resources.provider.tells_account:
         raise StateMismatchError(
             "the answer has no state, and the provider does not tell whose account it is from: "
-            "anybody can have sent it",
+            "anybody could have sent it",
             hint="Connect in one go, in a browser that is opened for it.",
             practice_id=practice_id,
         )

@@ -65,7 +65,7 @@ def _grant(connection: Connection, verdict: TokenVerdict) -> Check:
         cure = f"Then consent is needed again: {ormco_command('repair', connection.practice_id)}"
         return warning("grant", f"access ends at {ends}: the provider gave no refresh token", cure)
     asked = "" if verdict is TokenVerdict.ACCEPTED else " (nobody could be asked whether it is accepted)"
-    return fine("grant", f"an access token until {ends}, renewed by itself{asked}")
+    return fine("grant", f"an access token until {ends}, refreshed automatically{asked}")
 
 
 def _account(connection: Connection, account: Account) -> Check:

@@ -90,7 +90,7 @@ def read_provider_file(name: str) -> Provider:
     except ValueError as exc:
         raise SettingError(
             f"the provider file {name!r} is not TOML in UTF-8: {exc}",
-            hint="Texts stand in quotes, and [provider] comes first.",
+            hint="Put texts in quotes, and [provider] first.",
         ) from None
     if not isinstance(table, dict):
         raise SettingError(

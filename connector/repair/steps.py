@@ -155,7 +155,7 @@ def _ask_again(
         if not _is_still_refused(resources, practice_id, exc):
             raise
         if last_resort is None or not _agrees(resources, practice_id, last_resort):
-            exc.hint = "An older grant may stand in the way: reconnect, which removes it and starts anew."
+            exc.hint = "An older grant may prevent this: reconnect, which removes it and starts again."
             exc.action = Action.RECONNECT
             raise
     try:

@@ -26,6 +26,7 @@ _T = TypeVar("_T")
 _BUSY_SECONDS = 30.0
 _REAL = Clock()  # other processes take their time, whatever the time of day is said to be
 _SCRUB_MS = 5000
+_LEFT_TO_THE_PARENT: list[object] = []
 
 
 class SqliteDatabase:
@@ -240,9 +241,6 @@ class SqliteDatabase:
                     raise
             deadline.pause(pause * (0.5 + os.urandom(1)[0] / 255))
             pause = min(pause * 1.3, 0.01)
-
-
-_LEFT_TO_THE_PARENT: list[object] = []
 
 
 def _close_all(handles: list[sqlite3.Connection]) -> None:
