@@ -125,7 +125,7 @@ def test_an_unusual_code_is_pointed_out() -> None:
     """A character lost before the "!" may be another server's way; it is only a warning."""
     result = run(text=f"https://ormco.com/?code={CODE[1:]}")
     assert result.stdout == f"{CODE[1:]}\n"
-    assert "Warning: 3 characters stand before" in result.stderr
+    assert "Warning: 3 characters are before" in result.stderr
 
 
 def test_nothing_heavy_is_loaded() -> None:

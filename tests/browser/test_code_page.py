@@ -130,7 +130,7 @@ def test_page_warns_of_an_unusual_code(page: Page) -> None:
     """A code whose handle is not as long as usual is pointed out."""
     page.fill("#paste", f"https://ormco.com/?code={CODE[1:]}")
     assert shown(page)[0] == "ok"
-    assert "3 characters stand before" in page.inner_text("#message")
+    assert "3 characters are before" in page.inner_text("#message")
 
 
 @pytest.mark.parametrize("kind", ["page_with_clipboard", "page"])
