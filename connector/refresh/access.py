@@ -16,6 +16,7 @@ from connector.errors import (
     StoreUnavailableError,
 )
 from connector.refresh.background import BackgroundRefresh
+from connector.refresh.failures import log_facts
 from connector.refresh.memory import CachedToken, TokenMemory
 from connector.refresh.refresher import TokenRefresher
 from connector.refresh.rotate import Rotator
@@ -57,7 +58,6 @@ class AccessTokens:
         self._store = store
         self._now = clock.time
         self._proactive = proactive
-        self._is_closed = False
         self.memory = TokenMemory(clock)
         self._refresher = TokenRefresher(store, rotator, clock, self.memory, verify)
         self._background = BackgroundRefresh(self._refresher.refresh_if_free)
@@ -142,7 +142,6 @@ class AccessTokens:
         Args:
             then: called when the last of them has ended; at once if there is none.
         """
-        self._is_closed = True
         self.memory.close()
         self._background.close(then)
 
@@ -150,7 +149,7 @@ class AccessTokens:
     # --------------------------------------------------------------------------------------
 
     def _refuse_if_closed(self) -> None:
-        if self._is_closed:
+        if self.memory.is_closed:
             raise StoreUnavailableError("this connector was closed", hint="Make a new one.")
 
     def _looked_up(self, practice_id: str, min_ttl: float, rejected: str | None) -> CachedToken:
@@ -170,7 +169,9 @@ class AccessTokens:
         except StoreUnavailableError as exc:
             if cached is None or not may_serve:
                 raise
-            _LOG.warning("%s; the token in memory is used", exc.message, extra=_facts(practice_id, exc.kind))
+            _LOG.warning(
+                "%s; the token in memory is used", exc.message, extra=log_facts(practice_id, exc.kind)
+            )
             cached.recheck_later(self._now())
             return cached
         row = self._refresher.usable(practice_id, rows).live
@@ -186,7 +187,7 @@ class AccessTokens:
             _LOG.warning(
                 "the connection of %s is degraded; its access token is still good",
                 practice_id,
-                extra=_facts(practice_id, "degraded"),
+                extra=log_facts(practice_id, "degraded"),
             )
         if self._proactive and cached.read_at >= cached.refresh_at:
             self._background.submit(row)
@@ -204,7 +205,7 @@ class AccessTokens:
                 "%s: %s; the access token is still good",
                 practice_id,
                 exc.message,
-                extra=_facts(practice_id, exc.kind),
+                extra=log_facts(practice_id, exc.kind),
             )
             cached = self._remember(practice_id, live)
             if not getattr(exc, "sent", False):
@@ -238,7 +239,3 @@ def _require_seconds(min_ttl: object) -> None:
         if isinstance(min_ttl, int | float) and not math.isnan(min_ttl):
             return
     raise SettingError("min_ttl is not a number of seconds", hint="Pass one, such as 60.")
-
-
-def _facts(practice_id: str, kind: str) -> dict[str, str]:
-    return {"practice_id": practice_id, "kind": kind}

@@ -9,6 +9,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 from connector.errors import ConnectorError
+from connector.refresh.failures import log_facts
 from connector.store.row import Row
 
 if TYPE_CHECKING:
@@ -96,4 +97,4 @@ class BackgroundRefresh:
         words = exc.message if isinstance(exc, ConnectorError) else type(exc).__name__
         kind = exc.kind if isinstance(exc, ConnectorError) else "unexpected"
         text = "%s could not be refreshed ahead of time: %s"
-        _LOG.log(level, text, practice_id, words, extra={"practice_id": practice_id, "kind": kind})
+        _LOG.log(level, text, practice_id, words, extra=log_facts(practice_id, kind))

@@ -19,13 +19,18 @@ from connector.store.columns import FromNow
 from connector.store.row import LIVE, Row
 from connector.store.store import Store
 
-__all__ = ["ALIVE", "ANSWER_LOST", "Failures", "dead", "degraded"]
+__all__ = ["ALIVE", "ANSWER_LOST", "Failures", "dead", "degraded", "log_facts"]
 
 ANSWER_LOST = "answer_lost"
 RATE_LIMITED = "rate_limited"
 ALIVE = (ConnectionState.CONNECTED, ConnectionState.DEGRADED)
 
 _LOG = logging.getLogger("connector")
+
+
+def log_facts(practice_id: str, kind: str = "refresh") -> dict[str, str]:
+    """Return what each log record of a refresh says besides its text."""
+    return {"practice_id": practice_id, "kind": kind}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,10 @@ class Failures:
         event = self.event(claimed, reason, ConnectionState.NEEDS_REPAIR)
         self._store.grants.end_lease(claimed, dead(reason, exc.message), lost=False, events=[event])
         _LOG.error(
-            "%s needs repair: %s", claimed.practice_id, exc.message, extra=_facts(claimed, "needs_repair")
+            "%s needs repair: %s",
+            claimed.practice_id,
+            exc.message,
+            extra=log_facts(claimed.practice_id, "needs_repair"),
         )
         raise needs_repair(claimed.practice_id, reason) from None
 
@@ -104,7 +112,10 @@ class Failures:
             self._store.grants.end_lease(claimed, lost=isinstance(exc, ClientRefusedError) and exc.granted)
             return
         _LOG.warning(
-            "the refresh of %s failed: %s", claimed.practice_id, exc.message, extra=_facts(claimed, exc.kind)
+            "the refresh of %s failed: %s",
+            claimed.practice_id,
+            exc.message,
+            extra=log_facts(claimed.practice_id, exc.kind),
         )
         wait = exc.retry_after
         is_lost_now = is_lost or was_lost
@@ -161,7 +172,3 @@ def dead(reason: str, message: str) -> dict[str, object]:
         "retry_at": None,
         "due_at": None,
     }
-
-
-def _facts(row: Row, kind: str = "refresh") -> dict[str, str]:
-    return {"practice_id": row.practice_id, "kind": kind}

@@ -54,11 +54,14 @@ class TokenMemory:
 
     Args:
         clock: the time.
+
+    Attributes:
+        is_closed: whether it was closed.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._now = clock.time
-        self._is_closed = False
+        self.is_closed: bool = False
         self._tokens: dict[str, CachedToken] = {}
 
     def get(self, practice_id: str) -> CachedToken | None:
@@ -98,7 +101,7 @@ class TokenMemory:
         while practice_id not in self._tokens and len(self._tokens) >= _LARGEST_CACHE:
             with suppress(RuntimeError, StopIteration):  # another thread has changed it in between
                 self._tokens.pop(next(iter(self._tokens)), None)  # the oldest
-        if not self._is_closed:
+        if not self.is_closed:
             self._tokens[practice_id] = cached
         return cached
 
@@ -112,5 +115,5 @@ class TokenMemory:
 
     def close(self) -> None:
         """Forget all tokens, and keep none any more."""
-        self._is_closed = True
+        self.is_closed = True
         self._tokens.clear()

@@ -15,6 +15,7 @@ from connector.errors import (
     NeedsRepairError,
     ProviderUnavailableError,
 )
+from connector.refresh.failures import ALIVE, log_facts
 from connector.refresh.keyed_lock import KeyedLock
 from connector.refresh.memory import TokenMemory
 from connector.refresh.rotate import Rotator
@@ -121,7 +122,7 @@ class TokenRefresher:
         if row is None:
             self._memory.forget(practice_id)
             raise not_found(practice_id)
-        if row.state not in (ConnectionState.CONNECTED, ConnectionState.DEGRADED):
+        if row.state not in ALIVE:
             self._memory.forget(practice_id)
             require_alive(practice_id, row.state, row.reason)
             raise damaged(practice_id)
@@ -162,13 +163,13 @@ class TokenRefresher:
                 "the account of %s cannot be read yet: %s",
                 practice_id,
                 exc.message,
-                extra=_facts(practice_id, exc.kind),
+                extra=log_facts(practice_id, exc.kind),
             )
         except (AccountMismatchError, AccountUnconfirmedError, GrantRefusedError) as exc:
             if rows.live is None:
                 raise
             _LOG.warning(
-                "%s keeps its tokens: %s", practice_id, exc.message, extra=_facts(practice_id, exc.kind)
+                "%s keeps its tokens: %s", practice_id, exc.message, extra=log_facts(practice_id, exc.kind)
             )
 
 
@@ -179,7 +180,3 @@ def _account_unread(practice_id: str, rows: Rows) -> ProviderUnavailableError:
         practice_id=practice_id,
         retry_after=(rows.unverified.retry_in or None) if rows.unverified else None,
     )
-
-
-def _facts(practice_id: str, kind: str) -> dict[str, str]:
-    return {"practice_id": practice_id, "kind": kind}

@@ -24,7 +24,7 @@ from connector.errors import (
 )
 from connector.oauth.token_set import TokenSet
 from connector.redact import Secret
-from connector.refresh.failures import ALIVE, ANSWER_LOST, Failures, dead, degraded
+from connector.refresh.failures import ALIVE, ANSWER_LOST, Failures, dead, degraded, log_facts
 from connector.refresh.schedule import DOUBT_SECONDS, LEASE_SECONDS, SEND_WITHIN, spare_until
 from connector.store.row import LIVE, Row
 from connector.store.store import Store
@@ -238,12 +238,12 @@ class Rotator:
         self._unsaved.pop(key, None)
         if stored is None:
             _LOG.warning(
-                "newer tokens of %s were stored meanwhile", claimed.practice_id, extra=_facts(claimed)
+                "newer tokens of %s were stored meanwhile",
+                claimed.practice_id,
+                extra=log_facts(claimed.practice_id),
             )
         else:
-            _LOG.info("the tokens of %s were refreshed", claimed.practice_id, extra=_facts(claimed))
+            _LOG.info(
+                "the tokens of %s were refreshed", claimed.practice_id, extra=log_facts(claimed.practice_id)
+            )
         return stored
-
-
-def _facts(row: Row, kind: str = "refresh") -> dict[str, str]:
-    return {"practice_id": row.practice_id, "kind": kind}
