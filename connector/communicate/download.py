@@ -21,14 +21,13 @@ from connector.communicate.download_folder import (
     numbered,
     open_part,
     publish,
-    sync_folder,
 )
 from connector.communicate.models import KINDS, Case, CaseFile
 from connector.communicate.regions import own_address
 from connector.communicate.transfer import Progress, Transfer
 from connector.errors import CaseNotFoundError, ConnectorError, SettingError
 from connector.own_files import open_own_file
-from connector.own_folders import make_own_folder
+from connector.own_folders import make_own_folder, sync_folder
 
 __all__ = ["Download", "Downloader", "Target", "Writable", "files_of"]
 
@@ -130,7 +129,8 @@ class Downloader:
             present = _present(folder, file, transfer.sha1, taken)
             path = present or publish(part, folder, name, taken)
         drop_parts(folder, unfinished, is_whole=True)
-        sync_folder(folder)
+        with suppress(OSError):  # not every file system can
+            sync_folder(folder)
         return Download(file=file, path=path, size=transfer.size, verified=file.sha1 is not None)
 
     def _hand_over(self, case: Case, file: CaseFile, place: Callable[[CaseFile], Writable]) -> Download:

@@ -32,7 +32,6 @@ __all__ = [
     "publish",
     "safe_name",
     "same_name",
-    "sync_folder",
 ]
 
 _LONGEST = 120  # bytes: leaves room for a path on Windows, and for the name of an unfinished download
@@ -175,16 +174,6 @@ def publish(part: PartFile, folder: Path, name: str, taken: Collection[str]) -> 
             names.append(path.name)
             continue
         return path
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush the folder's entries to the disk."""
-    with suppress(OSError):  # Windows opens no folders
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _open(folder: Path, name: str) -> tuple[Path, BinaryIO]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 
-from connector.connection import Connection, not_found
+from connector.connection import Connection
 from connector.consent.account import drop_unverified, verify_account
 from connector.consent.account_policy import unconfirmed
 from connector.errors import AccountMismatchError, RequestExpiredError, StateMismatchError
@@ -37,7 +37,7 @@ def confirm_account(
         connector.errors.AccountMismatchError: the account that waits is not the one that was shown.
         connector.errors.ProviderUnavailableError: the account could not be read yet.
     """
-    rows = _existing(resources, practice_id)
+    rows = resources.store.grants.existing(practice_id)
     if rows.live is not None and _is_live(rows, account_id):
         return rows.live.connection  # it was confirmed already
     waiting = _waiting(resources, rows, practice_id, binding)
@@ -62,7 +62,7 @@ def reject_account(resources: Resources, practice_id: str, *, binding: str | Non
     Raises:
         connector.errors.StateMismatchError: no account waits to be confirmed by this session.
     """
-    waiting = _waiting(resources, _existing(resources, practice_id), practice_id, binding)
+    waiting = _waiting(resources, resources.store.grants.existing(practice_id), practice_id, binding)
     drop_unverified(resources, waiting, unconfirmed(waiting))
 
 
@@ -77,13 +77,6 @@ def end_overdue(resources: Resources, practice_id: str | None = None) -> None:
         row = resources.store.grants.rows(overdue).unverified
         if row is not None and _is_overdue(row):
             drop_unverified(resources, row, unconfirmed(row))
-
-
-def _existing(resources: Resources, practice_id: str) -> Rows:
-    rows = resources.store.grants.rows(practice_id)
-    if rows.main is None:
-        raise not_found(practice_id)
-    return rows
 
 
 def _waiting(resources: Resources, rows: Rows, practice_id: str, binding: str | None) -> Row:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connector.connection import ConnectionState, not_found
+from connector.connection import ConnectionState
 from connector.consent import check_provider
 from connector.consent.account import drop_unverified
 from connector.consent.account_policy import unconfirmed
@@ -83,9 +83,7 @@ def _revoke(resources: Resources, practice_id: str, removal: Removal) -> Revocat
 
 
 def _get(resources: Resources, practice_id: str) -> Rows:
-    rows = resources.store.grants.rows(practice_id)
-    if rows.main is None:
-        raise not_found(practice_id)
+    rows = resources.store.grants.existing(practice_id)
     check_provider(connection_of(rows), resources.configured)
     return rows
 

@@ -24,6 +24,7 @@ __all__ = [
     "claimed",
     "dump_policy",
     "ended",
+    "insert",
     "load_policy",
     "promoted",
     "refreshed_event",
@@ -52,16 +53,33 @@ WHICH = "practice_id = ? AND slot = ? AND version = ?"
 
 def update(row: Row, values: Changes, now: str) -> Statement:
     """Return the statement that changes a row if it is unchanged since it was read."""
-    sets, args = list[str](), list[object]()
-    for name, value in values.items():
+    places, args = _placed(values, now)
+    sets = ", ".join(f"{name} = {place}" for name, place in zip(values, places, strict=True))
+    return f"UPDATE {TABLE} SET {sets} WHERE {WHICH}", (*args, row.practice_id, row.slot, row.version)  # noqa: S608
+
+
+def insert(values: Changes, now: str) -> Statement:
+    """Return the statement that stores a row, in place of the practice's earlier one in that slot."""
+    places, args = _placed(values, now)
+    updates = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS)
+    sql = (
+        f"INSERT INTO {TABLE} ({', '.join(values)}) VALUES ({', '.join(places)}) "  # noqa: S608
+        f"ON CONFLICT (practice_id, slot) DO UPDATE SET {updates}"
+    )
+    return sql, args
+
+
+def _placed(values: Changes, now: str) -> tuple[list[str], list[object]]:
+    """Return the expression of each value in a statement, and the parameters."""
+    places, args = list[str](), list[object]()
+    for value in values.values():
         if isinstance(value, FromNow):
-            sets.append(f"{name} = {now} + ?")
+            places.append(f"{now} + ?")
             args.append(value.seconds)
         else:
-            sets.append(f"{name} = ?")
+            places.append("?")
             args.append(value)
-    args += row.practice_id, row.slot, row.version
-    return f"UPDATE {TABLE} SET {', '.join(sets)} WHERE {WHICH}", args  # noqa: S608
+    return places, args
 
 
 def account_columns(account: Account | None) -> dict[str, object]:

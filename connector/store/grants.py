@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
-from connector.connection import AccountPolicy, ConnectionState, Event
+from connector.connection import AccountPolicy, ConnectionState, Event, not_found
 from connector.errors import ConnectorError
 from connector.oauth.token_set import TokenSet
 from connector.store import columns
@@ -70,6 +70,17 @@ class GrantRecords:
             self._keys.ring()  # a process that has the keys seals them again before anything else
             found = self._database.all(self._select, (practice_id,), timeout=timeout)
             rows = Rows.of(map(checked_row, found))
+        return rows
+
+    def existing(self, practice_id: str) -> Rows:
+        """Return the rows of a practice.
+
+        Raises:
+            connector.errors.ConnectionNotFoundError: if it has none.
+        """
+        rows = self.rows(practice_id)
+        if rows.main is None:
+            raise not_found(practice_id)
         return rows
 
     def held(self, practice_id: str, *, timeout: float | None = None) -> HeldToken | None:

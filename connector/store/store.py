@@ -82,8 +82,7 @@ class Store:
         self.keys.ring()
         sql = f"UPDATE ormco_store SET checked_at = {self.database.dialect.now}"  # noqa: S608
         self.database.apply([(sql, ())])
-        self.keys.require_newest()
-        if self.keys.has_spare():
+        if self.keys.has_spare(self.keys.require_newest()):
             with suppress(StoreLockedError):  # another process is at it
                 self._rotation().retire()
         self.database.make_room()

@@ -124,11 +124,10 @@ class StoreKeys:
         """Use other keys from now on."""
         self._ring = ring
 
-    def has_spare(self) -> bool:
+    def has_spare(self, record: KeyRecord) -> bool:
         """Return whether there are keys that nothing needs once all is sealed with the newest one."""
         if self.given is None:
             return len(self.ring().ids) > 1
-        record = self.record()
         return record.source == key_sources.ENVIRONMENT and key_sources.has_key_file(record.store_id)
 
     def forget(self) -> None:
@@ -154,11 +153,17 @@ class StoreKeys:
             sealing=1 if sealing is None else sealing,
         )
 
-    def require_newest(self) -> None:
-        """Make sure that the newest key is at hand: one that was rotated away is not to be written with."""
-        if self.record().key_id != self.ring().ids[0]:
+    def require_newest(self) -> KeyRecord:
+        """Make sure that the newest key is at hand: one that was rotated away is not to be written with.
+
+        Returns:
+            The store's record of it.
+        """
+        record = self.record()
+        if record.key_id != self.ring().ids[0]:
             self.forget()
             self.ring()
+        return record
 
     def _load(self) -> KeyRing:
         record = self.record()

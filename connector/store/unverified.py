@@ -9,10 +9,10 @@ from connector.errors import ConnectionNotFoundError
 from connector.oauth.token_set import TokenSet
 from connector.store import columns
 from connector.store.audit import AuditLog
-from connector.store.columns import Changes, FromNow
+from connector.store.columns import Changes
 from connector.store.database import Database, Execute
 from connector.store.grants import GrantRecords
-from connector.store.row import COLUMNS, LIVE, UNVERIFIED, Row
+from connector.store.row import LIVE, UNVERIFIED, Row
 from connector.store.sealed_columns import TABLE, Bound, SealedColumns
 
 __all__ = ["UnverifiedGrants"]
@@ -47,14 +47,7 @@ class UnverifiedGrants:
         texts = {"access_sealed": tokens.access_token, "refresh_sealed": tokens.refresh_token}
         texts["policy_sealed"] = columns.dump_policy(policy)
         values |= self._sealed.sealed(bound, texts)
-        places = [f"{self._now} + ?" if isinstance(value, FromNow) else "?" for value in values.values()]
-        args = [value.seconds if isinstance(value, FromNow) else value for value in values.values()]
-        updates = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS)
-        sql = (
-            f"INSERT INTO {TABLE} ({', '.join(values)}) VALUES ({', '.join(places)}) "  # noqa: S608
-            f"ON CONFLICT (practice_id, slot) DO UPDATE SET {updates}"
-        )
-        self._database.apply([(sql, args)])
+        self._database.apply([columns.insert(values, self._now)])
         row = self._grants.row(practice_id, UNVERIFIED)
         if row is None:
             raise ConnectionNotFoundError(f"{practice_id} was forgotten meanwhile")
