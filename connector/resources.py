@@ -11,9 +11,9 @@ from connector.clock import Clock
 from connector.config import Config
 from connector.connection import Connection
 from connector.errors import SettingError, StoreUnavailableError
+from connector.forks import after_fork
 from connector.oauth.provider import ClientRegistration, Provider
 from connector.observers import CallObservers
-from connector.store.process import after_fork
 
 if TYPE_CHECKING:
     from connector.oauth.token_endpoint import TokenEndpoint

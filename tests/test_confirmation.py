@@ -74,6 +74,13 @@ def handed_in(
     return caught.value
 
 
+def let_wait(connector: Connector, sandbox: RunningSandbox, who: SignIn) -> None:
+    """Hand a stranger's answer in for a practice that is connected already."""
+    connector.begin(PRACTICE, binding=SESSION, allow_account_change=True)
+    with pytest.raises(AccountUnconfirmedError):
+        connector.complete(strange_answer(sandbox, who), practice_id=PRACTICE, binding=SESSION)
+
+
 def test_a_strangers_code_connects_nobody(
     connector: Connector, classic: RunningSandbox, attacker: SignIn
 ) -> None:
@@ -92,9 +99,7 @@ def test_a_strangers_code_leaves_the_connection_as_it_is(
 ) -> None:
     """The practice's own tokens are handed out and refreshed, whatever waits beside them."""
     own = connected(embedded, classic)
-    embedded.begin(PRACTICE, binding=SESSION, allow_account_change=True)
-    with pytest.raises(AccountUnconfirmedError):
-        embedded.complete(strange_answer(classic, attacker), practice_id=PRACTICE, binding=SESSION)
+    let_wait(embedded, classic, attacker)
     assert embedded.access_token(PRACTICE) == own
     assert [found.practice_id for found in embedded.connections(needs_attention=True)] == [PRACTICE]
     with time_machine.travel(timedelta(minutes=61), tick=True):
@@ -329,9 +334,7 @@ def test_what_waits_does_not_stand_in_the_way_of_revoking(
 ) -> None:
     """A stranger's grant that waits cannot keep a practice from cutting Ormco off."""
     connected(connector, classic)
-    connector.begin(PRACTICE, binding=SESSION, allow_account_change=True)
-    with pytest.raises(AccountUnconfirmedError):
-        connector.complete(strange_answer(classic, attacker), practice_id=PRACTICE, binding=SESSION)
+    let_wait(connector, classic, attacker)
     classic.set_scenarios("revoked")
     done = connector.revoke(PRACTICE, removal=Removal(done=True))
     assert (done.proved, done.connection.state) == (True, ConnectionState.REVOKED)
@@ -342,9 +345,7 @@ def test_a_strangers_grant_is_dropped_when_the_practice_is_revoked(
 ) -> None:
     """Nothing that is done to the practice's account ends a stranger's grant: it is no part of the proof."""
     connected(connector, classic)
-    connector.begin(PRACTICE, binding=SESSION, allow_account_change=True)
-    with pytest.raises(AccountUnconfirmedError):
-        connector.complete(strange_answer(classic, attacker), practice_id=PRACTICE, binding=SESSION)
+    let_wait(connector, classic, attacker)
     done = connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(classic)))
     assert (done.proved, done.connection.state) == (True, ConnectionState.REVOKED)
     assert connector.unconfirmed_account(PRACTICE) is None

@@ -13,6 +13,7 @@ LAYERS = [
         "calls",
         "errors",
         "findings",
+        "forks",
         "frames",
         "clock",
         "hints",

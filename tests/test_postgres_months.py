@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,14 +21,6 @@ NOW = datetime(2026, 11, 29, 9, tzinfo=UTC)
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     return empty_url("postgresql", tmp_path)
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    store = store_at(url)
-    store.check()
-    yield store
-    store.close()
 
 
 def append(store: Store, *times: str) -> None:

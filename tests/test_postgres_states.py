@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +18,6 @@ COLUMNS = "practice_id, slot, state, due_at, failures"
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     return fresh_url("postgresql", tmp_path)
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    store = store_at(url)
-    store.check()
-    yield store
-    store.close()
 
 
 def rows(store: Store, table: str) -> list[Any]:

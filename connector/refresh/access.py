@@ -15,13 +15,13 @@ from connector.errors import (
     SettingError,
     StoreUnavailableError,
 )
+from connector.forks import after_fork
 from connector.refresh.background import BackgroundRefresh
 from connector.refresh.failures import log_facts
 from connector.refresh.memory import CachedToken, TokenMemory
 from connector.refresh.refresher import TokenRefresher
 from connector.refresh.rotate import Rotator
 from connector.store.held_token import HeldToken
-from connector.store.process import after_fork
 from connector.store.row import Row, Rows
 from connector.store.store import Store
 

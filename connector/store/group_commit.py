@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from connector.errors import ConnectorError
+from connector.forks import hold_during_fork
 from connector.store.database import Execute
-from connector.store.process import hold_during_fork
 
 __all__ = ["GroupCommit", "Job"]
 

@@ -17,10 +17,10 @@ from psycopg_pool import ConnectionPool
 
 from connector.clock import Clock, Deadline
 from connector.errors import StoreError
+from connector.forks import after_fork
 from connector.store import postgres_sessions as sessions
 from connector.store.database import Execute, Statement, another_store
 from connector.store.dialects import POSTGRES
-from connector.store.process import after_fork
 from connector.store.schema import is_current, migrate
 
 __all__ = ["PostgresDatabase"]

@@ -12,11 +12,11 @@ from typing import Any, NoReturn, TypeVar
 
 from connector.clock import Clock
 from connector.errors import StoreDamagedError, StoreError
+from connector.forks import after_fork
 from connector.store import sqlite_files as files
 from connector.store.database import Execute, Statement, another_store
 from connector.store.dialects import SQLITE
 from connector.store.group_commit import GroupCommit, Job
-from connector.store.process import after_fork
 from connector.store.schema import is_current, migrate
 
 __all__ = ["SqliteDatabase"]
