@@ -10,7 +10,7 @@ import pytest
 import responses
 
 from connector.clock import Clock
-from connector.communicate.case_reader import CaseReader, Labs
+from connector.communicate.case_reader import CaseReader
 from connector.communicate.client import ApiClient
 from connector.communicate.regions import ApiRegion
 from connector.errors import CaseNotFoundError, ClientRefusedError, NeedsRepairError, ProviderUnavailableError
@@ -30,7 +30,7 @@ def tokens() -> Any:
 def reader(tokens: Any) -> Any:
     api = ApiClient(tokens, origins=[URL], clock=Clock())
     region = ApiRegion(name="europe", api_url=URL.removesuffix("cases/1"))
-    return CaseReader(api, region, Labs(emails={"lab@x.test"}, find_ids=lambda: {"lab-1"}))
+    return CaseReader(api, region, lab_emails={"lab@x.test"}, find_lab_ids=lambda: {"lab-1"})
 
 
 @pytest.fixture
@@ -169,16 +169,15 @@ def test_server_s_time_is_known(reader: Any, server: Any) -> None:
     assert reader.api.server_time.isoformat() == "2026-03-03T12:00:00+00:00"
 
 
-@pytest.mark.parametrize("answer", ["null", "[]", "{}", '{"Cases": {}}', '"text"'])
+@pytest.mark.parametrize("answer", ["null", "{}", '{"Cases": {}}', '"text"'])
 def test_answer_that_is_no_list(reader: Any, server: Any, answer: str) -> None:
     """An answer that is not a page of cases is reported as the server's fault."""
     server.get(f"{reader.region.api_url}cases", body=answer)
     with pytest.raises(ProviderUnavailableError, match="not a case"):
         reader.page(0, None, None)
-    if answer != "[]":
-        server.get(f"{reader.region.api_url}updatedcases", body=answer)
-        with pytest.raises(ProviderUnavailableError, match="not a case"):
-            reader.updated(NOON)
+    server.get(f"{reader.region.api_url}updatedcases", body=answer)
+    with pytest.raises(ProviderUnavailableError, match="not a case"):
+        reader.updated(NOON)
 
 
 @pytest.mark.parametrize("case_id", ["", "..", "a/b", "a?b", "a b", "%2e", "é"])
@@ -212,12 +211,19 @@ PRACTICE = {"Id": "p", "Email": "front@practice.test"}
         ([], None, False, 0),
     ],
 )
-def test_lab_is_known_by_address_or_id(actors: Any, creator: str | None, shared: bool, asked: int) -> None:
+def test_lab_is_known_by_address_or_id(
+    tokens: Any, actors: Any, creator: str | None, shared: bool, asked: int
+) -> None:
     """The users API is asked for the labs' ids only if an address cannot decide, and once."""
     calls = iter(range(1, 9))
-    labs = Labs(emails={"lab@x.test"}, find_ids=lambda: {f"lab-{next(calls)}"})
+    reader = CaseReader(
+        ApiClient(tokens, origins=[], clock=Clock()),
+        ApiRegion(name="europe", api_url=URL),
+        lab_emails={"lab@x.test"},
+        find_lab_ids=lambda: {f"lab-{next(calls)}"},
+    )
     case = sound_case({"Id": "c", "Actors": actors, "CreatorId": creator})
-    assert [labs.take_part_in(case) for _ in range(2)] == [shared] * 2
+    assert [reader.is_shared(case) for _ in range(2)] == [shared] * 2
     assert next(calls) == asked + 1
 
 
@@ -227,13 +233,12 @@ def test_region_is_confirmed_if_nothing_is_found(tokens: Any, server: Any) -> No
     other = ApiRegion(name="americas", api_url="https://am.test/api/")
     api = ApiClient(tokens, origins=[URL, other.api_url], clock=Clock())
     region = ApiRegion(name="europe", api_url=URL.removesuffix("cases/1"))
-    labs = Labs(emails=set(), find_ids=set)
 
     def resolve() -> ApiRegion:
         asked.append(other)
         return other
 
-    reader = CaseReader(api, region, labs, resolve=resolve)
+    reader = CaseReader(api, region, lab_emails=set(), find_lab_ids=set, resolve=resolve)
     server.get(f"{region.api_url}updatedcases", json=[])
     server.get(f"{other.api_url}updatedcases", json=[{"Id": "7"}])
     assert [case.id for case in reader.updated(NOON)] == ["7"]

@@ -97,16 +97,6 @@ def test_hash_in_base64() -> None:
     assert [file.sha1 for file in files] == [digest.hexdigest(), digest.hexdigest(), None, None]
 
 
-def test_sides_are_known_by_id_or_address() -> None:
-    """An actor without an address is known by its id, whatever its capitals."""
-    case = sound_case(
-        {"Id": "a", "Actors": [{"Id": "LAB-1", "Email": ""}, {"Id": "c", "Email": "Lab@Ormco.com"}]}
-    )
-    assert case.involves({"lab-1"}, set())
-    assert case.involves(set(), {"lab@ormco.com"})
-    assert not case.involves({"other"}, {"other@ormco.com", ""} - {""})
-
-
 def test_repr_shows_nothing_of_the_patient() -> None:
     """The repr of a case names no patient, in case it lands in a log."""
     case = sound_case(

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from connector.clock import Clock
-from connector.communicate.probe import probe_token
-from connector.communicate.users import UsersApi, read_account
+from connector.communicate.users import UsersApi, probe_token, read_account
 from connector.errors import (
     ClientRefusedError,
     ConnectorError,

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from connector.clock import Clock
-from connector.communicate.case_reader import CaseReader, Labs
-from connector.communicate.client import ApiClient, Token
+from connector.communicate.case_reader import CaseReader
+from connector.communicate.client import ApiClient
 from connector.communicate.models import Case
 from connector.communicate.regions import ApiRegion, api_region, resolve_region
 from connector.connection import Connection
 from connector.errors import CaseNotFoundError, SettingError
+from connector.forks import after_fork
 from connector.oauth.http import LARGE_LISTS, Transport
 from connector.oauth.ormco import LAB_PREFIX
-from connector.oauth.provider import Provider
 from connector.resources import Resources
 
 if TYPE_CHECKING:
@@ -30,13 +26,6 @@ __all__ = ["CaseAccess"]
 # A practice's region or lab connection may change during a watch.
 _READER_SECONDS = 86400.0
 _MOST_READERS = 20_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Opened:
-    reader: CaseReader
-    account: str | None
-    until: float
 
 
 class CaseAccess:
@@ -51,13 +40,15 @@ class CaseAccess:
     def __init__(self, resources: Resources, token: Callable[[str, str | None], str]) -> None:
         self._resources = resources
         self._token = token
-        self._start()
+        after_fork(self)
+        self.start_in_child()
 
-    def _start(self) -> None:
-        self._process = os.getpid()
+    def start_in_child(self) -> None:
+        """Start anew: a forked child shares no TLS connection with its parent."""
         self._guard = threading.Lock()
         self._transport = Transport(LARGE_LISTS)
-        self._opened: OrderedDict[tuple[str, str | None], _Opened] = OrderedDict()
+        # By practice, named region and account, with the time until which the reader is kept.
+        self._opened: dict[tuple[str, str | None, str | None], tuple[CaseReader, float]] = {}
 
     def close(self) -> None:
         """Close the network connections; the next call opens new ones."""
@@ -74,20 +65,18 @@ class CaseAccess:
         Raises:
             connector.errors.ConnectorError: there is no connection, or its region cannot be found out.
         """
-        if self._process != os.getpid():  # a forked child shares no TLS connection with its parent
-            self._start()
         connection = self._resources.connection(practice_id)
-        account = connection.account.id if connection.account else None
-        now, key = self._resources.clock.monotonic(), (practice_id, region)
+        account, now = connection.account, self._resources.clock.monotonic()
+        key = (practice_id, region, account.id if account else None)
         with self._guard:
             opened = self._opened.get(key)
-        if opened and opened.account == account and now < opened.until:
-            return opened.reader
+        if opened is not None and now < opened[1]:
+            return opened[0]
         reader = self._open(connection, region)
         with self._guard:
-            self._opened[key] = _Opened(reader=reader, account=account, until=now + _READER_SECONDS)
-            while len(self._opened) > _MOST_READERS:
-                self._opened.popitem(last=False)
+            self._opened[key] = (reader, now + _READER_SECONDS)
+            if len(self._opened) > _MOST_READERS:
+                del self._opened[next(iter(self._opened))]
         return reader
 
     def lab_reader(self, practice_id: str, region: str) -> CaseReader | None:
@@ -131,35 +120,34 @@ class CaseAccess:
         token = partial(self._token, connection.practice_id)
         origins = [url for url in (provider.users_url, *provider.metadata_urls.values()) if url is not None]
         api = ApiClient(token, origins=origins, clock=clock, transport=self._transport)
-        # Most cases need neither the labs' ids nor another region: then the users API is not called.
-        read_user = partial(_read_user, provider, token, clock)
         stored = connection.account.region if connection.account else None
-        emails = frozenset(email.casefold() for email in self._resources.config.labs.values())
-        labs = Labs(emails=emails, find_ids=partial(_lab_ids, read_user, emails))
-        if named is not None:
-            return CaseReader(api, api_region(named, provider), labs)
-        resolve = partial(_present_region, api, provider, read_user, stored)
-        region = api_region(stored, provider) if stored is not None else resolve()
-        return CaseReader(api, region, labs, resolve=resolve)
+        lab_emails = frozenset(email.casefold() for email in self._resources.config.labs.values())
+
+        # Most cases need neither the labs' ids nor another region: then the users API is not called.
+        def read_user() -> User | None:
+            from connector.communicate.users import UsersApi
+
+            return UsersApi(provider, token, clock=clock).me() if provider.users_url else None
+
+        def resolve() -> ApiRegion:
+            me = read_user()
+            return resolve_region(api, provider, (me and me.account.region) or stored)
+
+        if named is not None or stored is not None:
+            region = api_region(named or stored or "", provider)
+        else:
+            region = resolve()
+        return CaseReader(
+            api,
+            region,
+            lab_emails=lab_emails,
+            find_lab_ids=lambda: _ids_at(lab_emails, read_user()),
+            resolve=resolve if named is None else None,
+        )
 
 
-def _read_user(provider: Provider, token: Token, clock: Clock) -> User | None:
-    from connector.communicate.users import UsersApi
-
-    return UsersApi(provider, token, clock=clock).me() if provider.users_url else None
-
-
-def _present_region(
-    api: ApiClient, provider: Provider, read_user: Callable[[], User | None], stored: str | None
-) -> ApiRegion:
-    """Return an account's present region at the provider."""
-    me = read_user()
-    return resolve_region(api, provider, (me and me.account.region) or stored)
-
-
-def _lab_ids(read_user: Callable[[], User | None], emails: Collection[str]) -> frozenset[str]:
-    """Return the Communicate ids of Ormco's labs as an account knows them, case folded."""
-    me = read_user()
+def _ids_at(emails: Collection[str], me: User | None) -> frozenset[str]:
+    """Return the Communicate ids that an account knows for some addresses, case folded."""
     if me is None:
         return frozenset()
     known = [(me.account.id, me.account.email or ""), *((each.id, each.email) for each in me.connections)]

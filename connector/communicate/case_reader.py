@@ -15,35 +15,10 @@ from connector.communicate.models import Case, is_case_id, lowered, read_case
 from connector.communicate.regions import ApiRegion
 from connector.errors import CaseNotFoundError, ClientRefusedError, ConnectorError, ProviderUnavailableError
 
-__all__ = ["CasePage", "CaseReader", "Labs", "age_key", "merge", "refusal"]
+__all__ = ["CasePage", "CaseReader", "age_key", "merge", "refusal"]
 
 _OLDEST = datetime(1900, 1, 1, tzinfo=UTC)
 _CONFIRM_SECONDS = 86400.0
-
-
-@dataclass(slots=True, kw_only=True)
-class Labs:
-    """Ormco's labs as an account knows them.
-
-    Attributes:
-        emails: their addresses, case folded.
-        find_ids: returns their Communicate ids, case folded; asks the users API.
-    """
-
-    emails: Collection[str]
-    find_ids: Callable[[], Collection[str]]
-    _ids: Collection[str] | None = None
-
-    def take_part_in(self, case: Case) -> bool:
-        """Return whether one of the labs is an actor of a case or sent it."""
-        if case.involves((), self.emails):
-            return True
-        ids = {actor.id.casefold() for actor in case.actors}
-        if all(actor.email for actor in case.actors) and (case.creator_id or "").casefold() in ids | {""}:
-            return False  # every party has an address, and none is a lab's: the users API need not be called
-        if self._ids is None:
-            self._ids = self.find_ids()
-        return case.involves(self._ids, ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,21 +41,26 @@ class CaseReader:
     Args:
         api: the account's API client.
         region: the region of its cases.
-        labs: Ormco's labs.
+        lab_emails: the addresses of Ormco's labs, case folded.
+        find_lab_ids: returns the labs' Communicate ids, case folded; asks the users API.
         resolve: finds the account's present region. A wrong region answers like an empty one, so this is
             called, at most once a day, if nothing was found; None if a person has named the region.
-
-    Attributes:
-        region: the region of its cases.
-        is_shared: returns whether Ormco's lab takes part in a case.
     """
 
     def __init__(
-        self, api: ApiClient, region: ApiRegion, labs: Labs, *, resolve: Callable[[], ApiRegion] | None = None
+        self,
+        api: ApiClient,
+        region: ApiRegion,
+        *,
+        lab_emails: Collection[str],
+        find_lab_ids: Callable[[], Collection[str]],
+        resolve: Callable[[], ApiRegion] | None = None,
     ) -> None:
         self.api = api
         self.region: ApiRegion = region
-        self.is_shared: Callable[[Case], bool] = labs.take_part_in
+        self._lab_emails = lab_emails
+        self._find_lab_ids = find_lab_ids
+        self._lab_ids: Collection[str] | None = None
         self._resolve = resolve
         self._confirm_at = float("-inf")
 
@@ -88,6 +68,18 @@ class CaseReader:
         """Return the present time: the provider's, by its last response, unless that is ahead of ours."""
         ours = self.api.clock.utc_now()
         return min(self.api.server_time or ours, ours)
+
+    def is_shared(self, case: Case) -> bool:
+        """Return whether one of Ormco's labs is an actor of a case, or sent it."""
+        if any((actor.email or "").casefold() in self._lab_emails for actor in case.actors):
+            return True
+        actors = {actor.id.casefold() for actor in case.actors}
+        creator = (case.creator_id or "").casefold()
+        if all(actor.email for actor in case.actors) and creator in actors | {""}:
+            return False  # every party has an address, and none is a lab's: the users API is not needed
+        if self._lab_ids is None:
+            self._lab_ids = self._find_lab_ids()
+        return not {creator, *actors}.isdisjoint(self._lab_ids)
 
     def get(self, case_id: str, version: int | None = None) -> Case:
         """Return the newest version of a case, or the one with this number.
@@ -118,11 +110,38 @@ class CaseReader:
         except CaseNotFoundError:
             return None
 
-    def updated(self, since: datetime, until: datetime | None = None) -> list[Case]:
-        """Return the newest version of each case that was updated in a span of time, the oldest first."""
-        # A wrong region answers like an empty one.
-        found = self._updated(since, until)
-        return self._updated(since, until) if not found and self._has_moved() else found
+    def updated(self, since: datetime) -> list[Case]:
+        """Return the newest version of each case that was updated since then, the oldest first."""
+        items, _ = self._list("updatedcases", {"from": isoformat(since)})
+        newest: dict[str, Case] = {}
+        merge(newest, filter(None, map(read_case, items)))
+        return sorted(newest.values(), key=age_key)
+
+    def page(self, number: int, since: datetime | None, until: datetime | None) -> CasePage:
+        """Return a page of the list, the newest cases first; the first page is number 0."""
+        params = {"page": number, "from": isoformat(since), "to": isoformat(until)}
+        items, count = self._list("cases", params)
+        cases = [case for item in items if (case := read_case(item))]
+        return CasePage(cases=cases, size=len(items), count=count)
+
+    def _list(self, path: str, params: dict[str, Any]) -> tuple[list[Any], int | None]:
+        """Return the entries of a list and its own count, from another region if the account has moved."""
+        answer = self._get(path, params)
+        fields = {"cases": answer} if isinstance(answer, list) else lowered(answer)
+        items = fields.get("cases")
+        if not isinstance(items, list):
+            raise self.unexpected()
+        if not items and not params.get("page") and self._has_moved():
+            return self._list(path, params)  # once: from then on, it has not moved
+        count = fields.get("count")
+        return items, count if type(count) is int and count >= 0 else None
+
+    def unexpected(self, what: str = "something that is not a case") -> ProviderUnavailableError:
+        """Return the error for a response that cannot be used."""
+        return unexpected_response(self.region.api_url, what)
+
+    def _get(self, path: str, params: dict[str, Any] | None = None) -> Any:
+        return self.api.get(self.region.api_url + path, params, refusal=refusal)
 
     def _has_moved(self) -> bool:
         now = self.api.clock.monotonic()
@@ -131,40 +150,6 @@ class CaseReader:
         before, self.region = self.region, self._resolve()
         self._confirm_at = now + _CONFIRM_SECONDS
         return self.region != before
-
-    def _updated(self, since: datetime, until: datetime | None) -> list[Case]:
-        params = {"from": isoformat(since) or ""} | ({"to": isoformat(until) or ""} if until else {})
-        answer = self._get("updatedcases", params)
-        if isinstance(answer, dict):
-            answer = lowered(answer).get("cases")
-        if not isinstance(answer, list):
-            raise self.unexpected()
-        newest: dict[str, Case] = {}
-        merge(newest, (case for item in answer if (case := read_case(item))))
-        return sorted(newest.values(), key=age_key)
-
-    def page(self, number: int, since: datetime | None, until: datetime | None) -> CasePage:
-        """Return a page of the list, the newest cases first; the first page is number 0."""
-        params: dict[str, str | int] = {"page": number}
-        params |= {"from": isoformat(since) or ""} if since else {}
-        params |= {"to": isoformat(until) or ""} if until else {}
-        answer = self._get("cases", params)
-        fields = lowered(answer)
-        items, count = fields.get("cases"), fields.get("count")
-        if not isinstance(items, list):
-            raise self.unexpected()
-        if number == 0 and not items and self._has_moved():
-            return self.page(number, since, until)  # once: from then on, it has not moved
-        known = isinstance(count, int) and not isinstance(count, bool) and count >= 0
-        cases = [case for item in items if (case := read_case(item))]
-        return CasePage(cases=cases, size=len(items), count=count if known else None)
-
-    def _get(self, path: str, params: dict[str, str | int] | dict[str, str] | None = None) -> Any:
-        return self.api.get(self.region.api_url + path, params, refusal=refusal)
-
-    def unexpected(self, what: str = "something that is not a case") -> ProviderUnavailableError:
-        """Return the error for a response that cannot be used."""
-        return unexpected_response(self.region.api_url, what)
 
 
 def refusal(response: requests.Response, clock: Clock) -> ConnectorError:

@@ -24,14 +24,7 @@ from connector.oauth.http import (
 )
 from connector.redact import Secret
 
-__all__ = [
-    "ApiClient",
-    "Token",
-    "origin",
-    "read_refusal",
-    "unavailable",
-    "unexpected_response",
-]
+__all__ = ["ApiClient", "Token", "origin", "read_refusal", "unavailable", "unexpected_response"]
 
 _LONGEST_SENTENCE = 4096
 # Called as token(rejected): gives a valid access token; `rejected` is one that an API refused, or None.
@@ -49,7 +42,7 @@ class ApiClient:
     """Calls the users API or a region's metadata API as one account; follows no redirect.
 
     Args:
-        token: the account's token.
+        token: returns the account's token.
         origins: the only origins that get the token.
         clock: the time.
         transport: may be shared by many accounts.
@@ -69,15 +62,7 @@ class ApiClient:
         self._token = token
         self._session = open_session(transport or Transport(LARGE_LISTS))
 
-    def send(
-        self,
-        method: str,
-        url: str,
-        params: Mapping[str, str | int] | None = None,
-        *,
-        headers: Mapping[str, str] | None = None,
-        stream: bool = False,
-    ) -> requests.Response:
+    def send(self, method: str, url: str, **options: Any) -> requests.Response:
         """Send a request and return the response, whatever its status.
 
         A token that is refused is refreshed once, and the request is sent again: after a 401, which says that
@@ -86,22 +71,19 @@ class ApiClient:
         Args:
             method: the HTTP method.
             url: the address.
-            params: its query.
-            headers: further headers.
-            stream: leave the body unread; the caller closes the answer.
+            options: as for `requests.Session.request`; the caller closes a response that is streamed.
 
         Raises:
             connector.errors.ProviderUnavailableError: no response arrived.
             connector.errors.GrantError: there is no valid token, and none can be obtained.
         """
-        options = {"params": params, "headers": dict(headers or {}), "stream": stream}
         token = Secret(self._token(None))
-        response = call(self._session, method, url, auth=_OriginAuth(token, self.origins), **options)
+        response = self._call(method, url, token, options)
         if response.status_code == 401 or (response.status_code == 500 and method == "GET"):
             fresh = self._renewed(token)
             if fresh is not None:
                 response.close()
-                response = call(self._session, method, url, auth=_OriginAuth(fresh, self.origins), **options)
+                response = self._call(method, url, fresh, options)
         self.server_time = http_date(response.headers.get("Date"))
         return response
 
@@ -122,13 +104,20 @@ class ApiClient:
         Raises:
             connector.errors.ConnectorError: as `send` does; or the status is not 200, or there is no JSON.
         """
-        response = self.send("GET", url, params)
+        response = self.send("GET", url, params=params)
         if response.status_code != 200:
             raise (refusal or unavailable)(response, self.clock)
         try:
             return json_value(response)
         except ValueError:
             raise unexpected_response(url, "something that is not JSON") from None
+
+    def send_unauthorized(self, url: str, **options: Any) -> requests.Response:
+        """Send a GET request without a token; return the response, whatever its status."""
+        return call(self._session, "GET", url, **options)
+
+    def _call(self, method: str, url: str, token: Secret, options: Mapping[str, Any]) -> requests.Response:
+        return call(self._session, method, url, auth=_OriginAuth(token, self.origins), **options)
 
     def _renewed(self, rejected: Secret) -> Secret | None:
         """Return another token than the rejected one, or None if there is none now.
@@ -141,10 +130,6 @@ class ApiClient:
         except ProviderUnavailableError:
             return None
         return fresh if fresh.reveal() != rejected.reveal() else None
-
-    def stream_unauthorized(self, url: str, *, headers: Mapping[str, str]) -> requests.Response:
-        """Send a GET request without a token; return the streamed response."""
-        return call(self._session, "GET", url, headers=dict(headers), stream=True)
 
 
 class _OriginAuth(BearerAuth):

@@ -10,6 +10,7 @@ from connector.calls import Scope, operation
 from connector.communicate.lab_report import (
     ACTIVE,
     LabReport,
+    Waiting,
     best_connection,
     check_lab_account,
     lab_email,
@@ -17,8 +18,9 @@ from connector.communicate.lab_report import (
     lab_side_report,
     portal_steps,
     practice_side_report,
+    require_request,
+    wait_until_active,
 )
-from connector.communicate.lab_wait import Waiting, require_request, wait_until_active
 from connector.communicate.users import AccountConnection, User, UsersApi
 from connector.connection import Account, Event, LabConnection
 from connector.errors import ClientRefusedError, LabConnectionNotFoundError, SettingError
@@ -75,11 +77,10 @@ class OrmcoLab:
             connector.errors.LabConnectionNotFoundError: there is nothing to wait for.
             connector.errors.ConnectorError: as `Connector.access_token`; or the API does not answer.
         """
-        api = self._practice_api(practice_id)
-        report = self._read(api, practice_id, region)
+        read = partial(self._read, self._practice_api(practice_id), practice_id, region)
+        report = read()
         if wait > 0:
             require_request(report)
-        read = partial(self._read, api, practice_id, region)
         return wait_until_active(report, wait, read, waiting=waiting, clock=self._resources.clock)
 
     @operation("lab.request")
@@ -131,14 +132,13 @@ class OrmcoLab:
             raise SettingError(
                 f"the Communicate account of {practice_id} is not known", hint="Repair the connection first."
             )
-        api = self._api(LAB_PREFIX + lab_region(self._labs, account))
-        accept = partial(self._accept_from, api, practice_id, account)
+        lab_id = LAB_PREFIX + lab_region(self._labs, account)
+        accept = partial(self._accept_from, lab_id, practice_id, account)
         report = accept()
         if wait <= 0:
             require_request(report)
-        return wait_until_active(
-            report, wait, accept, waiting=waiting, clock=self._resources.clock, required=False
-        )
+        clock = self._resources.clock
+        return wait_until_active(report, wait, accept, waiting=waiting, clock=clock, required=False)
 
     @operation("lab.requests")
     def requests(self, lab_id: str) -> list[AccountConnection]:
@@ -147,22 +147,19 @@ class OrmcoLab:
         Args:
             lab_id: `lab:americas`, `lab:asia-pacific` or `lab:europe`.
         """
-        _, me = self._lab_account(lab_id)
+        me = self._lab_account(lab_id)[1]
         return [each for each in me.connections if each.asked_us and not each.accepted]
 
     @operation("lab.accept")
     def accept(self, lab_id: str, request: AccountConnection) -> None:
         """Accept one of the requests that `requests` returned."""
-        resources = self._resources
         api, me = self._lab_account(lab_id)
         self._approve(api, me.account, request)
         lab = LabConnection(state=ACTIVE, email=lab_email(self._labs, lab_id))
-        for practice_id in resources.store.practices_of_account(resources.provider.name, request.id):
+        store = self._resources.store
+        for practice_id in store.practices_of_account(self._resources.provider.name, request.id):
             self._store(practice_id, lab, "approve")
-        now, detail = resources.clock.utc_now(), {"step": "approve", "account": request.id}
-        resources.store.audit.append(
-            Event(at=now, kind="lab", outcome=ACTIVE, practice_id=lab_id, detail=detail)
-        )
+        store.audit.append(self._event(lab_id, ACTIVE, {"step": "approve", "account": request.id}))
 
     def _api(self, practice_id: str) -> UsersApi:
         self._resources.connection(practice_id)
@@ -190,8 +187,8 @@ class OrmcoLab:
         """Read a practice's lab connection from its account, and store it."""
         before = self._resources.store.existing(practice_id).lab
         me = api.me()
-        own = lab_region(self._labs, me.account, region)
-        report = practice_side_report(me, practice_id, own, self._labs, before)
+        region = lab_region(self._labs, me.account, region)
+        report = practice_side_report(me, practice_id, region, self._labs, before)
         self._store(practice_id, report.lab, step)
         return replace(report, step=step)
 
@@ -217,29 +214,25 @@ class OrmcoLab:
             by_hand = 'Do it by hand: log in to the account in the portal and accept it under "Connections".'
             raise type(exc)(exc.message, hint=by_hand) from None
 
-    def _accept_from(self, api: UsersApi, practice_id: str, account: Account) -> LabReport:
+    def _accept_from(self, lab_id: str, practice_id: str, account: Account) -> LabReport:
         """Accept a practice's request, if there is one now."""
-        region = lab_region(self._labs, account)
-        me = check_lab_account(api.me(), LAB_PREFIX + region, self._labs[region])
+        api, me = self._lab_account(lab_id)
         found = next((each for each in me.connections if each.id.casefold() == account.id.casefold()), None)
         step = "none"
         if found is not None and found.asked_us and not found.accepted:
             self._approve(api, me.account, found)
             found, step = replace(found, accepted=True), "approve"
-        report = lab_side_report(found, practice_id, region, self._labs[region], step)
+        report = lab_side_report(found, practice_id, lab_id, self._labs, step)
         self._store(practice_id, report.lab, step)
         return report
 
     def _store(self, practice_id: str, lab: LabConnection, step: str) -> None:
         """Store a practice's lab connection, if it has changed."""
-        store, clock = self._resources.store, self._resources.clock
-        if step == "none" and store.existing(practice_id).lab == lab:
-            return
-        event = Event(
-            at=clock.utc_now(),
-            kind="lab",
-            outcome=lab.state,
-            practice_id=practice_id,
-            detail={"step": step, "email": lab.email or ""},
-        )
-        store.set_lab(practice_id, lab, event)
+        store = self._resources.store
+        if step != "none" or store.existing(practice_id).lab != lab:
+            event = self._event(practice_id, lab.state, {"step": step, "email": lab.email or ""})
+            store.set_lab(practice_id, lab, event)
+
+    def _event(self, practice_id: str, outcome: str, detail: dict[str, str]) -> Event:
+        now = self._resources.clock.utc_now()
+        return Event(at=now, kind="lab", outcome=outcome, practice_id=practice_id, detail=detail)

@@ -1,13 +1,23 @@
-"""The state of a lab connection, as values and as text."""
+"""The state of a lab connection, as values and as text, and the wait for it to become active."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import random
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from connector.clock import Clock
 from connector.communicate.users import AccountConnection, User
 from connector.connection import Account, LabConnection
-from connector.errors import AccountMismatchError, SettingError
+from connector.errors import (
+    AccountMismatchError,
+    LabConnectionNotFoundError,
+    ProviderUnavailableError,
+    SettingError,
+    StillWaitingError,
+    StoreLockedError,
+)
 from connector.oauth.ormco import LAB_PREFIX
 from connector.oauth.provider import Provider
 
@@ -16,6 +26,7 @@ __all__ = [
     "NONE",
     "REQUESTED",
     "LabReport",
+    "Waiting",
     "best_connection",
     "check_lab_account",
     "lab_email",
@@ -23,7 +34,14 @@ __all__ = [
     "lab_side_report",
     "portal_steps",
     "practice_side_report",
+    "require_request",
+    "wait_until_active",
 ]
+
+_LOG = logging.getLogger("connector")
+_FIRST_PAUSE = 2.0
+_LONGEST_PAUSE = 300.0
+_GROWTH = 1.5
 
 NONE, REQUESTED, ACTIVE = "none", "requested", "active"
 
@@ -68,14 +86,14 @@ class LabReport:
         )
 
 
+# Called with the present state before a wait.
+Waiting = Callable[[LabReport], object]
+
+
 def practice_side_report(
-    me: User,
-    practice_id: str,
-    region: str,
-    labs: Mapping[str, str],
-    before: LabConnection | None,
+    me: User, practice_id: str, region: str, labs: Mapping[str, str], before: LabConnection | None
 ) -> LabReport:
-    """Read a practice's lab connection from its account.
+    """Return a practice's lab connection as its own account shows it.
 
     Args:
         me: the practice's account.
@@ -85,50 +103,42 @@ def practice_side_report(
         before: its state when it was last read.
     """
     email = labs[region]
-    connection = best_connection(me, email)
+    found = best_connection(me, email)
+    state, by_lab = _state(found), found is not None and found.asked_us
+    words = _words(email, before)
+    if not by_lab:
+        words[REQUESTED] = f"request sent to {email}, waiting for approval"
     others = {other for other in labs.values() if other.casefold() != email.casefold()}
     return LabReport(
         practice_id=practice_id,
-        lab=LabConnection(state=_state(connection), email=email),
+        lab=LabConnection(state=state, email=email),
         region=region,
-        waiting_on=None
-        if connection is None or connection.accepted
-        else "practice"
-        if connection.asked_us
-        else "lab",
-        found=_words(connection, email, before),
+        waiting_on=None if state != REQUESTED else "practice" if by_lab else "lab",
+        found=words[state],
         others=tuple(
-            LabConnection(state=_state(found), email=found.email)
+            LabConnection(state=_state(each), email=each.email)
             for other in sorted(others)
-            if (found := best_connection(me, other)) is not None
+            if (each := best_connection(me, other)) is not None
         ),
     )
 
 
-def best_connection(me: User, email: str) -> AccountConnection | None:
-    """Return an account's connection with an address: the accepted one, else one that we can accept."""
-    found = [connection for connection in me.connections if connection.email.casefold() == email.casefold()]
-    return max(found, key=lambda connection: (connection.accepted, connection.asked_us), default=None)
-
-
 def lab_side_report(
-    connection: AccountConnection | None, practice_id: str, region: str, email: str, step: str
+    found: AccountConnection | None, practice_id: str, lab_id: str, labs: Mapping[str, str], step: str
 ) -> LabReport:
-    """Read a practice's lab connection from the lab's account.
+    """Return a practice's lab connection as the lab's account shows it.
 
     Args:
-        connection: the practice, seen from the lab; None if neither has asked.
+        found: the practice, seen from the lab; None if neither has asked.
         practice_id: the practice.
-        region: the lab's region.
-        email: the lab's e-mail address.
+        lab_id: such as `lab:europe`.
+        labs: region → address of Ormco's lab.
         step: the action that was taken.
     """
-    state = _state(connection)
-    words = {
-        NONE: f"{practice_id} has not asked {email} for a connection",
-        REQUESTED: f"{email} has asked for the connection itself, and {practice_id} has not accepted it yet",
-        ACTIVE: f"Ormco's lab {email} is active",
-    }
+    region = lab_id.removeprefix(LAB_PREFIX)
+    email = labs[region]
+    state = _state(found)
+    words = _words(email) | {NONE: f"{practice_id} has not asked {email} for a connection"}
     return LabReport(
         practice_id=practice_id,
         lab=LabConnection(state=state, email=email),
@@ -137,6 +147,12 @@ def lab_side_report(
         step=step,
         found=words[state],
     )
+
+
+def best_connection(me: User, email: str) -> AccountConnection | None:
+    """Return an account's connection with an address: the accepted one, else one that we can accept."""
+    found = [connection for connection in me.connections if connection.email.casefold() == email.casefold()]
+    return max(found, key=lambda connection: (connection.accepted, connection.asked_us), default=None)
 
 
 def lab_email(labs: Mapping[str, str], lab_id: str) -> str:
@@ -194,20 +210,62 @@ def portal_steps(provider: Provider, email: str) -> str:
     )
 
 
-def _words(connection: AccountConnection | None, email: str, before: LabConnection | None) -> str:
-    if connection is not None:
-        if connection.accepted:
-            return f"Ormco's lab {email} is active"
-        if connection.asked_us:
-            return (
-                f"Ormco's lab {email} has asked for the connection, and the practice has not accepted it yet"
-            )
-        return f"request sent to {email}, waiting for approval"
+def _words(email: str, before: LabConnection | None = None) -> dict[str, str]:
+    """Return each state in words, for a connection that the lab has asked for; `before`: its last state."""
     known = before.state if before is not None and before.email == email else NONE
-    return {
+    gone = {
         REQUESTED: f"the request to {email} is gone: the lab rejected it, or somebody withdrew it",
         ACTIVE: f"the connection with {email} is gone: the lab removed it, or somebody did in the portal",
-    }.get(known, f"Ormco's lab {email} is not among the account's connections")
+    }
+    return {
+        NONE: gone.get(known, f"Ormco's lab {email} is not among the account's connections"),
+        REQUESTED: f"Ormco's lab {email} has asked for the connection; the practice has not accepted it yet",
+        ACTIVE: f"Ormco's lab {email} is active",
+    }
+
+
+def wait_until_active(
+    report: LabReport,
+    seconds: float,
+    read: Callable[[], LabReport],
+    *,
+    waiting: Waiting,
+    clock: Clock,
+    required: bool = True,
+) -> LabReport:
+    """Read a lab connection again and again, at growing intervals, until it is active.
+
+    Raises:
+        connector.errors.StillWaitingError: it did not become active in time.
+        connector.errors.LabConnectionNotFoundError: the request is gone, and it is `required`.
+    """
+    if seconds <= 0 or report.is_active:
+        return report
+    waiting(report)
+    deadline, pause = clock.deadline(seconds), _FIRST_PAUSE
+    while not deadline.passed:
+        # Jitter, so that practices that were connected together do not call the API together.
+        deadline.pause(pause * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
+        pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+        try:
+            report = read()
+        except (ProviderUnavailableError, StoreLockedError) as exc:
+            # A wait of up to a day has to continue through an outage.
+            _LOG.warning("%s; the wait for %s goes on", exc.message, report.lab.email)
+            pause = max(pause, getattr(exc, "retry_after", None) or 0.0)
+        if required:
+            require_request(report)
+        if report.is_active:
+            return report
+    raise StillWaitingError(
+        f"{report.found}; the wait has ended", hint="It can take 24 hours: wait again, up to a day."
+    )
+
+
+def require_request(report: LabReport) -> None:
+    """Refuse to wait if no request exists."""
+    if report.lab.state == NONE:
+        raise LabConnectionNotFoundError(report.found, hint="Request the lab connection first.")
 
 
 def _state(connection: AccountConnection | None) -> str:

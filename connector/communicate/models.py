@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -134,12 +134,6 @@ class Case:
         files = sorted(f"{file.kind} {file.key}" for file in self.files)
         updated = self.updated.isoformat() if self.updated else ""
         return _digest([str(self.version), self.label, updated, str(len(self.comments)), *files])
-
-    def involves(self, ids: Collection[str], emails: Collection[str]) -> bool:
-        """Return whether one of these accounts (case folded) is an actor or sent the case."""
-        known = {self.creator_id or "", *(actor.id for actor in self.actors)}
-        is_known = any(one.casefold() in ids for one in known)
-        return is_known or any((actor.email or "").casefold() in emails for actor in self.actors)
 
 
 def read_case(value: object) -> Case | None:

@@ -60,7 +60,7 @@ def resolve_region(api: ApiClient, provider: Provider, stated: str | None) -> Ap
 
     Args:
         api: the account's API client.
-        provider: the provider with its regions.
+        provider: its `metadata_urls` are the regions.
         stated: the region that the users API names, or None.
 
     Raises:
@@ -91,12 +91,14 @@ def resolve_region(api: ApiClient, provider: Provider, stated: str | None) -> Ap
 
 
 def read_region(user: Mapping[str, Any]) -> str | None:
-    """Return the region that a user object names, in any of the known forms, or None.
-
-    Args:
-        user: the user object, with its keys in lower case.
-    """
-    return _region_in(user.get("region")) or _region_at(user.get("regionuri"))
+    """Return the region that a user object (with lower-case keys) names in any known form, or None."""
+    region, addresses = user.get("region"), [user.get("regionuri")]
+    if isinstance(region, dict):
+        fields = lowered(region)
+        region, addresses = fields.get("regionname"), [fields.get("url"), *addresses]
+    named = region_named(region) if isinstance(region, str) else None
+    found = (region_at(address.strip()) for address in addresses if isinstance(address, str))
+    return named or next(filter(None, found), None)
 
 
 def own_address(address: str | None, base: str, origins: Collection[str]) -> str | None:
@@ -117,17 +119,6 @@ def own_address(address: str | None, base: str, origins: Collection[str]) -> str
         return url if origin(url) in {origin(own) for own in origins} else None
     except ValueError:
         return None
-
-
-def _region_in(region: object) -> str | None:
-    if isinstance(region, dict):
-        fields = lowered(region)
-        return _region_in(fields.get("regionname")) or _region_at(fields.get("url"))
-    return region_named(region) if isinstance(region, str) else None
-
-
-def _region_at(address: object) -> str | None:
-    return region_at(address.strip()) if isinstance(address, str) else None
 
 
 def _regions_of_servers(api: ApiClient, provider: Provider, region: ApiRegion) -> set[str]:

@@ -140,7 +140,7 @@ class Transfer:
                 break
             response.close()
             url = self._redirected(api, url, response.headers.get("Location") or url)
-            response = api.stream_unauthorized(url, headers=headers)
+            response = api.send_unauthorized(url, headers=headers, stream=True)
         if response.status_code not in (200, 206, 416):
             raise refusal(response, api.clock)
         return response

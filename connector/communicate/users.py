@@ -1,8 +1,9 @@
-"""The users API: the account behind a token, its connections, and other accounts; or OpenID userinfo."""
+"""The users API or OpenID userinfo: the account behind a token, its connections, and other accounts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -19,15 +20,17 @@ from connector.errors import (
     ConnectorError,
     LabConnectionNotFoundError,
 )
+from connector.oauth.http import retry_after
 from connector.oauth.provider import Provider
 from connector.redact import Secret, shown
 
 __all__ = [
     "AccountConnection",
+    "TokenVerdict",
     "User",
     "UsersApi",
-    "account_from",
     "account_url",
+    "probe_token",
     "read_account",
 ]
 
@@ -72,13 +75,7 @@ class User:
 
 
 class UsersApi:
-    """Calls the users API as one account.
-
-    Args:
-        provider: a provider with a users API or OpenID userinfo.
-        token: called as `token(rejected)`, returns the account's access token.
-        clock: the time.
-    """
+    """Calls the users API, or OpenID userinfo, as one account."""
 
     def __init__(self, provider: Provider, token: Token, *, clock: Clock) -> None:
         self._url = account_url(provider) or ""
@@ -92,13 +89,19 @@ class UsersApi:
             connector.errors.ProviderUnavailableError: it cannot be read now.
         """
         fields = lowered(self._api.get(self._url))
-        account, rows = account_from(fields), fields.get("connections")
-        if account is None:
+        subject, rows = _text(fields.get("sub")), fields.get("connections")
+        identifier = _text(fields.get("id")) or subject
+        if identifier is None:
             raise unexpected_response(self._url, "something that is not a user")
-        entries = [lowered(row) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-        connections = (_connection(each, account) for each in entries if each.get("id"))
-        subject = _text(fields.get("sub"))
-        return User(account=account, subject=subject, connections=tuple(connections))
+        account = Account(
+            id=identifier,
+            email=_text(fields.get("email")),
+            name=_text(fields.get("name")) or _text(fields.get("preferred_username")),
+            region=read_region(fields),
+        )
+        entries = map(lowered, rows if isinstance(rows, list) else ())
+        connections = tuple(_connection(each, account) for each in entries if each.get("id"))
+        return User(account=account, subject=subject, connections=connections)
 
     def lab_id(self, email: str) -> str | None:
         """Return the Communicate id of the lab that has exactly this address, or None.
@@ -151,11 +154,11 @@ def read_account(
     """Read the account behind an access token from the users API, or from OpenID userinfo.
 
     Args:
-        provider: the provider.
+        provider: its users API or userinfo is called.
         access_token: the account's access token.
         clock: the time.
-        subject: the `sub` of the id_token that came with the token; userinfo has to have the same one
-            (OpenID Connect Core §5.3.2).
+        subject: the `sub` of the id_token that came with the token; userinfo must have the same one (OpenID
+            Connect Core §5.3.2).
 
     Raises:
         connector.errors.AccountMismatchError: userinfo has another `sub`.
@@ -172,18 +175,40 @@ def read_account(
     return user.account
 
 
-def account_from(user: dict[str, Any]) -> Account | None:
-    """Read a Communicate user object, or OpenID claims; None without an id."""
-    fields = lowered(user)
-    identifier = _text(fields.get("id")) or _text(fields.get("sub"))
-    if identifier is None:
-        return None
-    return Account(
-        id=identifier,
-        email=_text(fields.get("email")),
-        name=_text(fields.get("name")) or _text(fields.get("preferred_username")),
-        region=read_region(fields),
-    )
+class TokenVerdict(StrEnum):
+    """The verdict of the users API on an access token."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    DOUBTFUL = "doubtful"  # 500, which some of 3Shape's hosts answer to a token that has ended
+    UNASKED = "unasked"  # the provider has no such API
+
+
+_VERDICTS = {
+    200: TokenVerdict.ACCEPTED,
+    401: TokenVerdict.REFUSED,
+    403: TokenVerdict.ACCEPTED,  # the token is known, but may not do this
+    500: TokenVerdict.DOUBTFUL,
+}
+
+
+def probe_token(provider: Provider, access_token: str, *, clock: Clock) -> TokenVerdict:
+    """Return the API's verdict on an access token, without reading any data.
+
+    Raises:
+        connector.errors.ProviderUnavailableError: the API gives no usable response.
+    """
+    token = Secret(access_token)
+    del access_token
+    url = account_url(provider)
+    if url is None:
+        return TokenVerdict.UNASKED
+    response = ApiClient(lambda _: token.reveal() or "", origins=[url], clock=clock).send("GET", url)
+    status, kind = response.status_code, response.headers.get("Content-Type", "")
+    if status not in _VERDICTS or (status == 200 and "html" in kind):
+        wait = retry_after(response, clock.time())
+        raise unexpected_response(url, f"no usable answer ({status})", wait=wait)
+    return _VERDICTS[status]
 
 
 def _connection(entry: dict[str, Any], account: Account) -> AccountConnection:
@@ -191,8 +216,7 @@ def _connection(entry: dict[str, Any], account: Account) -> AccountConnection:
     by_address = _same(entry.get("inviteruseremail"), account.email or "")
     we_asked = _same(inviter, account.id) if inviter else by_address
     side = "remote" if we_asked else "inviter"
-    nested = entry.get(f"{side}user")
-    user = lowered(nested)
+    user = lowered(entry.get(f"{side}user"))
 
     def text(name: str) -> str:
         return shown(str(entry.get(f"{side}user{name}") or user.get(name) or ""), _MOST_CHARACTERS)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from connector.clock import isoformat
-from connector.communicate.probe import TokenVerdict, probe_token
-from connector.communicate.users import read_account
+from connector.communicate.users import TokenVerdict, probe_token, read_account
 from connector.connection import Account, Connection, ConnectionState, require_alive
 from connector.consent import check_provider
 from connector.doctor.check import Check, failed, fine, warning

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from connector.communicate.probe import TokenVerdict, probe_token
+from connector.communicate.users import TokenVerdict, probe_token
 from connector.connection import Connection, ConnectionState
 from connector.errors import ConfigurationError, ProviderUnavailableError
 from connector.repair.silent import require_users_api

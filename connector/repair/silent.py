@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from connector.communicate.probe import TokenVerdict, probe_token
+from connector.communicate.users import TokenVerdict, probe_token
 from connector.connection import Connection, ConnectionState, Event, require_alive
 from connector.consent.account import drop_unverified, verify_account
 from connector.consent.confirmation import end_overdue

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from connector.clock import from_timestamp
-from connector.communicate.probe import TokenVerdict, probe_token
+from connector.communicate.users import TokenVerdict, probe_token
 from connector.errors import GrantRefusedError, ProviderUnavailableError
 from connector.refresh.failures import ANSWER_LOST
 from connector.refresh.schedule import RefreshWait
