@@ -94,23 +94,26 @@ def test_messages_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "hello\n")
 
 
-def test_text_is_folded_between_words_and_commands_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_is_folded_between_words_and_commands_stay_whole() -> None:
     """On a narrow terminal prose is folded; a command is one line, so that it can be copied."""
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setenv("COLUMNS", "40")
     command = "ormco begin 'the practice' --expect-account a.b@c.example"
-    lines = fold(f"Say beforehand whose account it is, by name: {command}", sys.stderr).splitlines()
+    lines = fold(f"Say beforehand whose account it is, by name: {command}", 40).splitlines()
     assert command in [line.strip() for line in lines]
     assert max(len(line) for line in lines if command not in line) <= 40
 
 
-def test_a_line_for_a_shell_stays_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_for_a_shell_stays_whole() -> None:
     """A setting with a long path is exported by one line, which can be pasted."""
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     line = f"  export ORMCO_PROVIDER='/tmp/{'a long folder/' * 20}provider.toml'"
-    assert fold(f"In another terminal:\n{line}\nServing", sys.stderr).splitlines()[1] == line
+    assert fold(f"In another terminal:\n{line}\nServing", 80).splitlines()[1] == line
 
 
-def test_text_in_a_pipe_is_not_folded() -> None:
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_text_is_folded_at_a_terminal_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], is_terminal: bool
+) -> None:
     """Programs get a message as one line."""
-    assert fold("word " * 100, sys.stderr) == "word " * 100
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
+    monkeypatch.setenv("COLUMNS", "40")
+    say("word " * 20)
+    assert (len(capsys.readouterr().err.splitlines()) > 1) is is_terminal

@@ -25,7 +25,7 @@ _COMMANDS = {
     "begin": ("connect", "Print a link that asks the practice for access."),
     "complete": ("connect", "Take the address the browser ended on."),
     "code": ("code", "Get the code out of a copied text."),
-    "page": ("page", "Write the code page, or the landing page, as an HTML file."),
+    "page": ("code", "Write the code page, or the landing page, as an HTML file."),
     "status": ("status", "Show the connections and what they need."),
     "token": ("token", "Print a valid access token."),
     "repair": ("repair", "Find out what is wrong with a connection, and repair it."),
@@ -101,20 +101,14 @@ class LazyGroup(SuggestingGroup):
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in self._modules.items()])
 
-    def make_context(
-        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
-    ) -> click.Context:
-        """Parse the options before the command; `--help` and `--version` print and end here."""
-        try:
-            return super().make_context(info_name, args, parent, **extra)
-        except OSError as error:
-            raise click.exceptions.Exit(report_broken_output(error)) from None
-
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the output options first, so that every later error is printed as they say."""
         ctx.obj = OutputOptions(as_json="--json" in args, verbose="--verbose" in args, utc="--utc" in args)
         ctx.color = color()
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except OSError as error:  # of --help or --version, which print here
+            raise click.exceptions.Exit(report_broken_output(error)) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; turn every error into a message and an exit status."""
@@ -150,15 +144,14 @@ def _reported(error: BaseException, *, as_json: bool) -> int:
         return report_broken_output(broken)
 
 
-@click.group(
-    cls=LazyGroup,
-    modules=_COMMANDS,
-    help=_HELP,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+ormco = click.version_option(package_name="ormco-connector", prog_name="ormco")(
+    LazyGroup(
+        "ormco",
+        modules=_COMMANDS,
+        help=_HELP,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
 )
-@click.version_option(package_name="ormco-connector", prog_name="ormco")
-def ormco() -> None:
-    """Group all commands; `_HELP` is what people read."""
 
 
 def main() -> None:

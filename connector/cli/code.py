@@ -1,7 +1,8 @@
-"""`ormco code`: get the code out of a copied text, or say why that is not possible."""
+"""`ormco code` and `page`: get the code out of a copied text, here or on an HTML page."""
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
@@ -11,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from connector.cli.options import settings_options
-from connector.cli.output import emit, mark, say, shown_time
+from connector.cli.output import emit, mark, say, shown_time, write
+from connector.errors import SettingError
 from connector.redirect import REDIRECT_URI
 
 if TYPE_CHECKING:
     from connector.redirect.parse import AuthorizationResponse
 
-__all__ = ["code"]
+__all__ = ["code", "page"]
 
 _KEYS = ("code", "dialog_code", "format", "layers", "complete", "length", "state")
+_CLIPBOARD_SECONDS = 3.0
 # DotNetOpenAuth's default lifetime in seconds; counted from the paste, it is an upper limit.
 _LIFETIME = timedelta(minutes=3)
 _NOT_AN_ARGUMENT = (
@@ -64,8 +67,8 @@ def code(
     from connector.redirect.parse import parse_redirect
 
     text = read_file(path) if path else read_paste("Paste the whole address, then press Enter: ")
-    redirect_uri = settings["redirect_uri"] or os.environ.get("ORMCO_REDIRECT_URI")
-    response = parse_redirect(text, redirect_uri=redirect_uri or REDIRECT_URI)
+    redirect_uri = settings["redirect_uri"] or os.environ.get("ORMCO_REDIRECT_URI") or REDIRECT_URI
+    response = parse_redirect(text, redirect_uri=redirect_uri)
     if response.warning:
         say(f"Warning: {response.warning}.")
     if not as_json and not for_dialog and sys.stdout.isatty():
@@ -79,7 +82,6 @@ def code(
 
 def _show(response: AuthorizationResponse) -> None:
     """Show the form of the code that OrmcoDigital's dialog takes, and copy it to the clipboard."""
-    from connector.cli.clipboard import copy
     from connector.clock import Clock
 
     emit({}, f"{response.dialog_code}\n", as_json=False)
@@ -88,7 +90,7 @@ def _show(response: AuthorizationResponse) -> None:
         say(f"{mark('warning')} {length} characters, unchecked: codes of this kind do not show damage.")
     else:
         say(f"{mark('ok')} The code is whole: {length} of {length} characters.")
-    copied = copy(response.dialog_code)
+    copied = _copied(response.dialog_code)
     say(f"{mark('ok')} This is the form for OrmcoDigital's dialog{f', {copied}' if copied else ''}.")
     ends = shown_time(Clock().utc_now() + _LIFETIME, err=True)
     say(f"{mark('waiting')} A code lives about three minutes: this one until {ends} at the latest.")
@@ -102,3 +104,102 @@ def _refuse(arguments: tuple[str, ...]) -> None:
         if re.fullmatch(r"--?[a-z][a-z\-]{0,20}", argument):
             raise click.NoSuchOption(argument)
         raise click.UsageError(_NOT_AN_ARGUMENT)
+
+
+def _copied(text: str) -> str:
+    """Copy a text; return a message about it, or "" if it was not possible.
+
+    The platform's own tool comes first, because it reports success. Otherwise the terminal gets OSC 52,
+    which also reaches the right machine over SSH, but gives no reply.
+    """
+    import base64
+
+    if any(_ran(command, text) for command in _tools()):
+        return "copied to the clipboard"
+    if os.environ.get("TERM", "dumb") == "dumb" or not sys.stderr.isatty():
+        return ""
+    sys.stderr.write(f"\x1b]52;c;{base64.b64encode(text.encode()).decode()}\x07")
+    sys.stderr.flush()
+    return "sent to the terminal's clipboard, if it has one: try pasting"
+
+
+def _tools() -> list[list[str]]:
+    if sys.platform == "darwin":
+        return [["pbcopy"]]
+    if sys.platform == "win32":
+        return [["clip.exe"]]
+    if os.environ.get("SSH_TTY"):
+        return []  # the clipboard here is another machine's
+    tools = []
+    if os.environ.get("WAYLAND_DISPLAY"):
+        tools.append(["wl-copy"])
+    if os.environ.get("DISPLAY"):
+        tools += [["xclip", "-selection", "clipboard"], ["xsel", "--clipboard", "--input"]]
+    return [*tools, ["clip.exe"]] if os.environ.get("WSL_DISTRO_NAME") else tools
+
+
+def _ran(command: list[str], text: str) -> bool:
+    import shutil
+    import subprocess
+
+    from connector.process import child_environment
+
+    program = shutil.which(command[0])
+    if program is None:
+        return False
+    try:
+        # xclip stays in the background to serve the clipboard: it must not keep our streams open.
+        ended = subprocess.run(
+            [program, *command[1:]],
+            input=text.encode(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=child_environment(os.environ),
+            timeout=_CLIPBOARD_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return ended.returncode == 0
+
+
+_PAGE_EXAMPLES = """\b
+Examples:
+  ormco page --output code.html             to send, or to put on a share
+  ormco page --landing --output landing.html    for whoever runs the redirect URI
+"""
+
+
+@click.command("page", epilog=_PAGE_EXAMPLES)
+@click.option(
+    "--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write to a file, not stdout."
+)
+@click.option("--landing", is_flag=True, help="The page for the redirect URI itself.")
+@settings_options
+def page(output: str | None, landing: bool, as_json: bool, **settings: Any) -> None:
+    """Write the code page: a person pastes a copied text, and gets the code for OrmcoDigital.
+
+    It is one file that needs no network and no installation: it opens from a mail, a share or a web server.
+    With --landing it is the page for the redirect URI, which shows the code that is in its own address.
+    """
+    from connector.redirect.address import redirect_target
+    from connector.web.code_page import code_page, landing_page
+
+    redirect_uri = settings["redirect_uri"] or os.environ.get("ORMCO_REDIRECT_URI") or REDIRECT_URI
+    redirect_target(redirect_uri)  # refused if it has no host
+    html = landing_page(redirect_uri) if landing else code_page(redirect_uri)
+    if output is None:
+        emit({"page": html}, "", as_json=as_json)
+        if not as_json:
+            if isinstance(sys.stdout, io.TextIOWrapper):
+                # The same bytes as in the file, whatever the terminal's encoding and line endings.
+                sys.stdout.reconfigure(encoding="utf-8", newline="\n")
+            write(html, newline=False)
+        return
+    try:
+        with open(output, "w", encoding="utf-8", newline="\n") as file:
+            file.write(html)
+    except OSError as exc:
+        raise SettingError(
+            f"{output} cannot be written: {exc.strerror}", hint="Choose another file: --output FILE"
+        ) from None
+    emit({"output": output}, output, as_json=as_json)

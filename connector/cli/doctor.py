@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import textwrap
 from collections import Counter
 from dataclasses import replace
@@ -13,7 +12,7 @@ import click
 from connector.cli.connection_format import add_next_step
 from connector.cli.exit_statuses import UNEXPECTED, exit_status
 from connector.cli.options import config_from, open_connector, optional_practice, settings_options
-from connector.cli.output import emit, fold, mark, say, write
+from connector.cli.output import emit, mark, say, write
 
 if TYPE_CHECKING:
     from connector.connector import Connector
@@ -37,7 +36,7 @@ def doctor(practice: str | None, as_json: bool, **settings: Any) -> None:
         for check in connector.doctor(practice, only=ALL_CHECKS):
             checks.append(_with_command(connector, check))
             if not as_json:
-                write(fold(_text(checks[-1]), sys.stdout))
+                write(_text(checks[-1]), folded=True)
     emit({"checks": [_as_json(check) for check in checks]}, "", as_json=as_json)
     say(_summary(checks))
     click.get_current_context().exit(_status(checks))

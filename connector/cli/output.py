@@ -91,14 +91,28 @@ def printable(text: str) -> str:
 
     Colours stay, also in foreign text, because they do no harm.
     """
-    return text if text.isprintable() else re.sub(_CONTROLS, lambda found: found[1] or " ", text)
+    return re.sub(_CONTROLS, lambda found: found[1] or " ", text)
 
 
-def write(text: str, *, err: bool = False, newline: bool = True, over: bool = False) -> None:
-    """Print text on stdout or stderr; with `over`, overwrite the present line."""
-    text = ("\r" if over else "") + printable(text)
+def write(
+    text: str, *, err: bool = False, newline: bool = True, over: bool = False, folded: bool = False
+) -> None:
+    """Print text on stdout or stderr.
+
+    Args:
+        text: the text; its control sequences are removed.
+        err: print on stderr.
+        newline: end the line.
+        over: overwrite the present line.
+        folded: fold long lines at a terminal.
+    """
+    stream = sys.stderr if err else sys.stdout
+    if folded and text and stream.isatty():
+        text = fold(text, terminal_columns(stream))
+    if not text.isprintable():
+        text = printable(text)
     # Named streams: click treats ASCII as a mistake of the locale, and would write UTF-8 anyway.
-    click.echo(text, file=sys.stderr if err else sys.stdout, nl=newline, color=color())
+    click.echo(f"\r{text}" if over else text, file=stream, nl=newline, color=color())
 
 
 def emit(payload: Mapping[str, Any], text: str, *, as_json: bool) -> None:
@@ -114,7 +128,7 @@ def emit(payload: Mapping[str, Any], text: str, *, as_json: bool) -> None:
 
         write(json.dumps({"version": 1, **payload}))
     elif text:
-        write(fold(text, sys.stdout))
+        write(text, folded=True)
 
 
 def emit_list(name: str, items: Iterable[Mapping[str, Any]]) -> None:
@@ -130,19 +144,16 @@ def emit_list(name: str, items: Iterable[Mapping[str, Any]]) -> None:
 
 def say(message: str = "") -> None:
     """Print a message for a person on stderr."""
-    write(fold(message, sys.stderr), err=True)
+    write(message, err=True, folded=True)
 
 
-def fold(text: str, stream: TextIO) -> str:
-    """Return text with its lines folded to a terminal's width, between words; commands are left whole.
+def fold(text: str, width: int) -> str:
+    """Return text with its lines folded between words; commands are left whole.
 
     If a command were broken into two lines, only half of it would run when it is pasted.
     """
-    if not text or not stream.isatty():
-        return text
     import textwrap
 
-    width = terminal_columns(stream)
     lines = []
     for line in text.split("\n"):
         kept = re.sub(_COMMAND, lambda command: command[0].replace(" ", _NO_BREAK), line)

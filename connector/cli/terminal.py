@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from connector.errors import NobodyActedError
 from connector.redirect.parse import LONGEST_TEXT, text_too_long
@@ -46,7 +46,7 @@ def read_paste(prompt: str, *, timeout: float | None = None) -> str:
     if sys.stdin is None:
         return ""
     if not sys.stdin.isatty():
-        return _read_all(sys.stdin.buffer)
+        return _decoded(sys.stdin.buffer.read(LONGEST_TEXT + 1))
     from connector.clock import Clock
 
     shown = sys.stderr.isatty()
@@ -88,13 +88,9 @@ def ask_person(question: str) -> bool | None:
 def read_file(path: str) -> str:
     """Return the text in a file; "-" is stdin."""
     if path == "-":
-        return _read_all(sys.stdin.buffer)
+        return _decoded(sys.stdin.buffer.read(LONGEST_TEXT + 1))
     with open(path, "rb") as file:
-        return _read_all(file)
-
-
-def _read_all(stream: BinaryIO) -> str:
-    return _decoded(stream.read(LONGEST_TEXT + 1))
+        return _decoded(file.read(LONGEST_TEXT + 1))
 
 
 def _decoded(data: bytes) -> str:
