@@ -28,8 +28,8 @@ _COMMANDS = {
     "page": ("code", "Write the code page, or the landing page, as an HTML file."),
     "status": ("status", "Show the connections and what they need."),
     "token": ("token", "Print a valid access token."),
-    "repair": ("repair", "Find out what is wrong with a connection, and repair it."),
-    "reconnect": ("repair", "Revoke a connection, then connect it from the start."),
+    "repair": ("connect", "Find out what is wrong with a connection, and repair it."),
+    "reconnect": ("connect", "Revoke a connection, then connect it from the start."),
     "revoke": ("revoke", "Take Ormco's access back, and prove it."),
     "forget": ("revoke", "Delete everything stored for a practice."),
     "desk": ("desk", "Show who needs help, and the next step, in a browser."),
@@ -41,7 +41,7 @@ _COMMANDS = {
     "lab": ("lab", "Have Ormco as a lab in the practice's account."),
     "profile": ("profile", "Connect 3Shape on OrmcoDigital's My Profile page."),
     "cases": ("cases", "Follow cases between clinic and lab."),
-    "check-consent": ("check_consent", "Check the consent flow, for a monitor."),
+    "check-consent": ("doctor", "Check the consent flow, for a monitor."),
     "sandbox": ("sandbox", "Run an imitation of 3Shape to try things out."),
 }
 

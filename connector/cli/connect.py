@@ -1,4 +1,4 @@
-"""`ormco connect`, `begin` and `complete`: connect a practice."""
+"""`ormco connect`, `begin`, `complete`, `repair` and `reconnect`: connect a practice, or repair its connection."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 from connector.cli.consent_modes import WAITING, ConsentCapture, mode_options
 from connector.cli.options import config_from, open_connector, practice_argument, settings_options
 from connector.cli.output import Checklist, emit, say, shown_time
+from connector.cli.revoke import agree, ask, name_consequences, removal_for, yes_option
 from connector.errors import AccountMismatchError, AccountUnconfirmedError, ConsentDeniedError
 from connector.hints import ormco_command
 
@@ -21,7 +22,16 @@ if TYPE_CHECKING:
     from connector.connector import Connector
     from connector.oauth.authorization_request import AuthorizationRequest
 
-__all__ = ["account_change_option", "begin", "complete", "confirming", "connect", "show_connected"]
+__all__ = ["begin", "complete", "connect", "reconnect", "repair"]
+
+# The step that a repair took.
+_DONE = {
+    "none": "It was left as it is.",
+    "refresh": "It was refreshed; nobody had to be asked.",
+    "account": "The account was read; nobody had to be asked.",
+    "consent": "Access was given again.",
+    "reconnect": "Ormco was removed from the account, and the connection made anew.",
+}
 
 account_change_option = click.option(
     "--allow-account-change",
@@ -52,7 +62,7 @@ def connect(practice: str, lab: bool | None, **options: Any) -> None:
     """
     config = config_from(options)
     with open_connector(config) as connector:
-        with confirming(connector, practice, options["expected_account"]):
+        with _confirming(connector, practice, options["expected_account"]):
             repair = connector.repair(
                 practice,
                 capture=ConsentCapture(connector, config, options),
@@ -62,7 +72,7 @@ def connect(practice: str, lab: bool | None, **options: Any) -> None:
             )
             if repair.step != "consent":
                 say(f"{practice} was connected already: {repair.found}.")
-        show_connected(connector, config, practice, lab=lab, as_json=options["as_json"])
+        _show_connected(connector, config, practice, lab=lab, as_json=options["as_json"])
 
 
 @click.command(epilog="Example: ormco begin practice-42   (then: ormco complete practice-42)")
@@ -106,13 +116,77 @@ def complete(practice: str, expected_account: str | None, as_json: bool, **setti
     with open_connector(config_from(settings)) as connector:
         say(_time_left(connector.open_requests(practice), Clock().utc_now()))
         answer = read_paste("Paste the whole address here, then press Enter: ")
-        with confirming(connector, practice, expected_account):
+        with _confirming(connector, practice, expected_account):
             connector.complete(answer, practice_id=practice)
         connection = connector.status(practice)
     emit(connection_format.as_json(connection), connection_format.summary(connection), as_json=as_json)
 
 
-def show_connected(
+@click.command(epilog="Example: ormco repair practice-42")
+@practice_argument
+@account_change_option
+@mode_options
+@settings_options
+def repair(practice: str, allow_account_change: bool, as_json: bool, **options: Any) -> None:
+    """Find out what is wrong with a connection, say so, and take the least step that repairs it.
+
+    The stored tokens stay until newer ones are stored. Another account than before is refused.
+    """
+    from connector.cli import connection_format
+    from connector.repair import LastResort
+
+    options["as_json"] = as_json
+    config = config_from(options)
+    with open_connector(config) as connector:
+        connector.status(practice)  # a misspelt name must not connect a new practice
+        found = {"found": "an account to be confirmed", "step": "consent"}
+        with _confirming(connector, practice):
+            result = connector.repair(
+                practice,
+                capture=ConsentCapture(connector, config, options),
+                allow_account_change=allow_account_change,
+                last_resort=LastResort(removal=removal_for(config, options), agree=agree),
+                progress=Checklist(WAITING[options["mode"]]),
+            )
+            found = {"found": result.found, "step": result.step}
+        connection = connector.status(practice)
+    say(_DONE[found["step"]])
+    payload = {**connection_format.as_json(connection), **found}
+    emit(payload, connection_format.summary(connection), as_json=as_json)
+
+
+@click.command(epilog="Example: ormco reconnect practice-42")
+@practice_argument
+@yes_option
+@account_change_option
+@mode_options
+@settings_options
+def reconnect(practice: str, yes: bool, allow_account_change: bool, **options: Any) -> None:
+    """Remove Ormco from a practice's account, then connect it from the start; its history is kept.
+
+    Names what will be cut off and asks first. If it is interrupted, run the same command again.
+    """
+    config = config_from(options)
+    with open_connector(config) as connector:
+        capture = ConsentCapture(connector, config, options)
+        removal = removal_for(config, options, thorough=True)
+        what = connector.revocation_steps(practice)
+        if what is not None:
+            name_consequences(what)
+            ask("Take it back, and connect anew?", yes=yes)
+            capture.check()  # do not revoke a connection that cannot be made again
+        with _confirming(connector, practice):
+            connector.reconnect(
+                practice,
+                capture=capture,
+                removal=removal,
+                allow_account_change=allow_account_change,
+                progress=Checklist(WAITING[options["mode"]]),
+            )
+        _show_connected(connector, config, practice, lab=None, as_json=options["as_json"])
+
+
+def _show_connected(
     connector: Connector, config: Config, practice: str, *, lab: bool | None, as_json: bool
 ) -> None:
     """Request the lab connection too, if that is wanted, and print the connection."""
@@ -133,7 +207,7 @@ def _time_left(requests: list[AuthorizationRequest], now: datetime) -> str:
 
 
 @contextmanager
-def confirming(connector: Connector, practice_id: str, expected: str | None = None) -> Iterator[None]:
+def _confirming(connector: Connector, practice_id: str, expected: str | None = None) -> Iterator[None]:
     """Ask whether the account is right if the block raises an `AccountUnconfirmedError`.
 
     Args:
