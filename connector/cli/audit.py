@@ -52,12 +52,7 @@ def audit() -> None:
 @click.option("--after", type=click.IntRange(0), metavar="NO", help="Everything after this number.")
 @settings_options
 def show(
-    practice: str | None,
-    last: int,
-    since: datetime | None,
-    after: int | None,
-    as_json: bool,
-    **settings: Any,
+    practice: str | None, last: int, since: datetime | None, after: int | None, as_json: bool, **settings: Any
 ) -> None:
     """Print the audit record, the newest last. Routine refreshes are counted, and are not in it."""
     with open_connector(config_from(settings), must_exist=True) as connector:

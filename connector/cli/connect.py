@@ -1,4 +1,4 @@
-"""`ormco connect`, `begin`, `complete`, `repair` and `reconnect`: connect a practice, or repair its connection."""
+"""`ormco connect`, `begin`, `complete`, `repair` and `reconnect`: connect a practice, or repair it."""
 
 from __future__ import annotations
 

@@ -91,10 +91,7 @@ def _status(checks: list[Check]) -> int:
     return 0
 
 
-@click.command(
-    "check-consent",
-    epilog="Example: ormco check-consent --json --screenshots /var/tmp/consent",
-)
+@click.command("check-consent", epilog="Example: ormco check-consent --json --screenshots /var/tmp/consent")
 @click.option(
     "--screenshots",
     type=click.Path(file_okay=False, path_type=Path),

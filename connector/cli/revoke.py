@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from connector.cli.consent_modes import mode_options, with_answers
-from connector.cli.options import (
-    config_from,
-    open_connector,
-    practice_argument,
-    settings_options,
-)
+from connector.cli.options import config_from, open_connector, practice_argument, settings_options
 from connector.cli.output import emit, mark, printable, say, shown_time
 from connector.errors import BrowserUnavailableError, ConsentDeniedError
 from connector.hints import ormco_command
@@ -158,7 +153,7 @@ def _by_hand(url: str, *, account: str | None) -> bool:
 
 
 @click.command(
-    epilog="Example: ormco revoke practice-42   (by hand, then: ormco revoke practice-42 --confirm-done)",
+    epilog="Example: ormco revoke practice-42   (by hand, then: ormco revoke practice-42 --confirm-done)"
 )
 @practice_argument
 @click.option(

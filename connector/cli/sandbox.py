@@ -20,7 +20,7 @@ __all__ = ["sandbox"]
 
 
 @click.command(
-    epilog="Example: ormco sandbox   (then, elsewhere: ormco connect practice-42 --provider sandbox)",
+    epilog="Example: ormco sandbox   (then, elsewhere: ormco connect practice-42 --provider sandbox)"
 )
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8042, metavar="N", help="Port (8042); 0: a free one."

@@ -8,13 +8,7 @@ from typing import Any
 import click
 
 from connector.cli import SuggestingGroup
-from connector.cli.options import (
-    StoreUrl,
-    config_from,
-    open_connector,
-    require_store,
-    settings_options,
-)
+from connector.cli.options import StoreUrl, config_from, open_connector, require_store, settings_options
 from connector.cli.output import emit, say
 
 __all__ = ["keys", "store"]

@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["refresh", "token"]
 
 
-@click.command(
-    epilog='Example: curl -H "Authorization: Bearer $(ormco token practice-42)" …/api/users/me',
-)
+@click.command(epilog='Example: curl -H "Authorization: Bearer $(ormco token practice-42)" …/api/users/me')
 @practice_argument
 @click.option(
     "--min-ttl",
@@ -70,7 +68,7 @@ _FAILED = 5  # as for a provider that is unavailable
 
 
 @click.command(
-    epilog="Example: ormco refresh --due-within 1800   (every ten minutes, on as many machines as you like)",
+    epilog="Example: ormco refresh --due-within 1800   (every ten minutes, on as many machines as you like)"
 )
 @click.option(
     "--due-within",

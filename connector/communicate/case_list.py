@@ -25,12 +25,7 @@ _OLDEST = datetime(_FIRST_YEAR, 1, 1, tzinfo=UTC)
 
 
 def list_cases(
-    reader: CaseReader,
-    since: datetime | None,
-    until: datetime | None,
-    *,
-    limit: int | None,
-    all_cases: bool,
+    reader: CaseReader, since: datetime | None, until: datetime | None, *, limit: int | None, all_cases: bool
 ) -> Iterator[CaseSummary]:
     """Yield cases with their status, the newest first.
 

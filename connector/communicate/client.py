@@ -49,12 +49,7 @@ class ApiClient:
     """
 
     def __init__(
-        self,
-        token: Token,
-        *,
-        origins: Collection[str],
-        clock: Clock,
-        transport: Transport | None = None,
+        self, token: Token, *, origins: Collection[str], clock: Clock, transport: Transport | None = None
     ) -> None:
         self.origins: frozenset[str] = frozenset(origin(url) for url in origins)
         self.clock = clock

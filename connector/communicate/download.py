@@ -14,14 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from connector.communicate.case_reader import CaseReader
-from connector.communicate.download_folder import (
-    drop_parts,
-    forms_of,
-    name_of,
-    numbered,
-    open_part,
-    publish,
-)
+from connector.communicate.download_folder import drop_parts, forms_of, name_of, numbered, open_part, publish
 from connector.communicate.models import KINDS, Case, CaseFile
 from connector.communicate.regions import own_address
 from connector.communicate.transfer import Progress, Transfer

@@ -149,12 +149,7 @@ def status_of(case: Case, find: FindVersion) -> CaseStatus:
 
 
 def events_between(
-    before: Snapshot | None,
-    newest: Case,
-    find: FindVersion,
-    *,
-    source: Source,
-    since: datetime | None = None,
+    before: Snapshot | None, newest: Case, find: FindVersion, *, source: Source, since: datetime | None = None
 ) -> Iterator[SeenEvent]:
     """Yield the events of a case up to its newest version, the oldest first.
 
