@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from connector.cli.output import OutputOptions, color, emit_error, report
+from connector.cli.output import OutputOptions, color, emit, report
 from connector.cli.streams import output_broken, prepare_streams, report_broken_output
 from connector.process import forbid_core_dumps
 
@@ -122,7 +122,7 @@ class LazyGroup(SuggestingGroup):
             return super().invoke(ctx)
         except click.UsageError as error:
             words = {"kind": "usage", "message": error.format_message(), "hint": ""}
-            emit_error(words, as_json=options.as_json)
+            emit({"error": words}, "", as_json=options.as_json)
             raise
         except (click.ClickException, click.exceptions.Exit):
             raise

@@ -1,4 +1,4 @@
-"""Cases and downloads as JSON and as text; patient data only on request."""
+"""Cases, their events and downloads as JSON and as text; patient data only on request."""
 
 from __future__ import annotations
 
@@ -6,30 +6,36 @@ import os
 import sys
 import time
 from collections import Counter
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from connector.cli.output import age, error_json, mark, write
+from connector.cli.output import age, error_json, mark, shown_time, write
+from connector.cli.table import table
 from connector.clock import isoformat
 from connector.redact import shown
 
 if TYPE_CHECKING:
     from connector.communicate.download import Download
-    from connector.communicate.history import CaseSummary
+    from connector.communicate.history import CaseEvent, CaseSummary
     from connector.communicate.models import Case, CaseFile
     from connector.communicate.status import Next
 
 __all__ = [
     "ProgressLine",
     "case_json",
+    "case_text",
     "download_json",
     "download_line",
-    "heading",
+    "event_json",
+    "event_line",
     "list_row",
-    "next_json",
-    "what_next",
 ]
 
+_NO_STEP = {
+    "updated": "the case was updated under the same status",
+    "status_changed": "the status changed; the history does not say who did it",
+}
 _EVERY_SECONDS = 0.1
 
 
@@ -72,7 +78,7 @@ def case_json(found: CaseSummary, *, show_patient: bool) -> dict[str, Any]:
         "state": case.state,
         "state_flag": case.state_flag,
         "standing": found.status.value,
-        **next_json(found.next),
+        **_next_json(found.next),
         "region": found.region,
         "created": isoformat(case.created),
         "updated": isoformat(case.updated),
@@ -110,20 +116,19 @@ def download_line(download: Download, *, show_patient: bool) -> str:
     return f"{mark('ok')} {_what(file)}{name}: {_bytes(download.size)}, {proof}"
 
 
-def list_row(found: CaseSummary, now: datetime, *, show_patient: bool) -> tuple[str, ...]:
+def list_row(found: CaseSummary, *, show_patient: bool) -> tuple[str, ...]:
     """Return a case as a row of the table."""
     case = found.case
-    at = age(case.at, now) if case.at else "-"
-    row = (case.id, shown(case.label, 40), found.next.waits_for or "-", at, str(case.version))
+    row = (case.id, shown(case.label, 40), found.next.waits_for or "-", _age(case) or "-", str(case.version))
     if not show_patient:
         return row
     return (*row, shown(case.patient_name) or "-", shown(next(iter(case.order_numbers.values()), "-")))
 
 
-def heading(found: CaseSummary, now: datetime, *, show_patient: bool) -> str:
-    """Return a case in a few lines."""
-    case = found.case
-    since = f", for {age(case.at, now)}" if case.at else ""
+def case_text(found: CaseSummary, events: Sequence[CaseEvent], *, show_patient: bool) -> str:
+    """Return a case, its history as a table, and what each side can do next."""
+    case, following = found.case, found.next
+    since = f", for {_age(case)}" if case.at else ""
     kinds = Counter(file.kind for file in case.files)
     files = ", ".join(f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in kinds.items())
     lines = [
@@ -132,21 +137,61 @@ def heading(found: CaseSummary, now: datetime, *, show_patient: bool) -> str:
     ]
     if show_patient:
         lines += [f"{name}: {shown(str(value))}" for name, value in _patient_lines(case)]
+    rows = [
+        (str(event.case_version), shown_time(event.at), event.actor or "-", event.label, _does(event))
+        for event in events
+    ]
+    lines += ["", table(("VERSION", "WHEN", "WHO", "STATUS", "WHAT"), rows), ""]
+    lines += [f"Next: {following.waits_for or 'not known'}"]
+    lines += [f"  {side} can: {text}" for side in ("clinic", "lab") if (text := getattr(following, side))]
     return "\n".join(lines)
 
 
-def what_next(following: Next) -> str:
-    """Return what each side can do next, one line each."""
-    can = [f"  {side} can: {text}" for side in ("clinic", "lab") if (text := getattr(following, side))]
-    return "\n".join([f"Next: {following.waits_for or 'not known'}", *can])
+def event_json(event: CaseEvent) -> dict[str, Any]:
+    """Return the JSON object of an event."""
+    return {
+        "id": event.id,
+        "practice": event.practice_id,
+        "region": event.region,
+        "case": event.case_id,
+        "case_version": event.case_version,
+        "at": isoformat(event.at),
+        "event": event.event,
+        "actor": event.actor,
+        "step": event.step,
+        "label": event.label,
+        "previous_label": event.previous_label,
+        "state": event.state,
+        "state_flag": event.state_flag,
+        "standing": event.status.value,
+        **_next_json(event.next),
+    }
 
 
-def next_json(following: Next) -> dict[str, Any]:
-    """Return the JSON object of what each side can do next."""
+def event_line(event: CaseEvent) -> str:
+    """Return an event in one line."""
+    who = f"{event.actor} {_does(event)}" if event.actor else _does(event)
+    waits = f" (next: {event.next.waits_for})" if event.next.waits_for else ""
+    case = f"{event.practice_id}  {event.case_id}  v{event.case_version}"
+    return f"{shown_time(event.at)}  {case}  {event.label}: {who}{waits}"
+
+
+def _does(event: CaseEvent) -> str:
+    from connector.communicate.status import STEPS
+
+    does = {step.number: step.does for step in STEPS}
+    return does.get(event.step or "") or _NO_STEP.get(event.event, event.event)
+
+
+def _next_json(following: Next) -> dict[str, Any]:
     return {
         "next_actor": following.waits_for or None,
         "next": {"clinic": following.clinic or None, "lab": following.lab or None},
     }
+
+
+def _age(case: Case) -> str:
+    return age(case.at, datetime.now(UTC)) if case.at else ""
 
 
 def _patient_json(case: Case) -> dict[str, Any]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+import threading
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,22 +19,58 @@ from connector.cli.options import (
     practice_argument,
     settings_options,
 )
-from connector.cli.output import emit, mark, say
+from connector.cli.output import emit, error_json, mark, say
 from connector.cli.table import table
+from connector.communicate.models import KINDS
+
+if TYPE_CHECKING:
+    from connector.communicate.history import CaseEvent
 
 __all__ = ["cases"]
 
 
-def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of every command that reads cases: --all-cases and --region."""
-    command = click.option(
-        "--region", metavar="NAME", help="The region of the cases, if it cannot be found out."
-    )(command)
-    return click.option(
-        "--all-cases", is_flag=True, help="Also cases without Ormco's lab among their actors."
-    )(command)
+class _EventPrinter:
+    """Prints events on stdout and problems on stderr, whole lines from any thread."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._guard = threading.Lock()
+        self.stop = threading.Event()
+        self.broken: OSError | None = None  # the error of a reader of stdout that has gone away
+
+    def event(self, event: CaseEvent) -> None:
+        from connector.cli.case_format import event_json, event_line
+
+        try:
+            with self._guard:
+                emit(event_json(event), event_line(event), as_json=self._as_json)
+        except OSError as exc:
+            self.broken = exc
+            self.stop.set()
+            raise
+
+    def problem(self, practice_id: str, error: Exception | None) -> None:
+        if self.stop.is_set():
+            return
+        with self._guard:
+            if error is None:
+                say(f"{practice_id}: no problem any more.")
+                return
+            words = error_json(error)
+            say(f"{click.style(practice_id, bold=True)}: {words['message']}. {words['hint']}".rstrip())
+            if self._as_json:
+                emit({"error": {**words, "practice": practice_id}}, "", as_json=True)
+
+    def lag(self, seconds: float) -> None:
+        say(f"Each practice is polled every {seconds:.0f} s only. Use more --workers, or more processes.")
 
 
+all_cases_option = click.option(
+    "--all-cases", is_flag=True, help="Also cases without Ormco's lab among their actors."
+)
+region_option = click.option(
+    "--region", metavar="NAME", help="The region of the cases, if it cannot be found out."
+)
 patient_option = click.option(
     "--show-patient", is_flag=True, help="Show health data: names, order numbers, comments, attachment names."
 )
@@ -65,7 +99,8 @@ def cases() -> None:
     "--limit", type=click.IntRange(1), metavar="N", help="At most this many cases, the newest first."
 )
 @click.option("--waits-for", type=click.Choice(["clinic", "lab"]), help="Only if this side has to act.")
-@reading_options
+@all_cases_option
+@region_option
 @patient_option
 @settings_options
 def list_cases(
@@ -83,7 +118,7 @@ def list_cases(
             say(f"{mark('warning')} {one.case.id}: by its label alone: {one.problem.message}.")
     payload = {"practice": practice, "cases": [case_json(one, show_patient=show_patient) for one in found]}
     headings = ("CASE", "STATUS", "NEXT", "AGE", "VERSION", *(("PATIENT", "ORDER") if show_patient else ()))
-    rows = [list_row(one, datetime.now(UTC), show_patient=show_patient) for one in found]
+    rows = [list_row(one, show_patient=show_patient) for one in found]
     others = "" if reading["all_cases"] else " with Ormco's lab; for the practice's others: --all-cases"
     emit(payload, table(headings, rows) if rows else f"No cases{others or '.'}", as_json=as_json)
 
@@ -94,29 +129,20 @@ def list_cases(
 )
 @practice_argument
 @click.argument("case")
-@reading_options
+@all_cases_option
+@region_option
 @patient_option
 @settings_options
-def show(
-    practice: str,
-    case: str,
-    all_cases: bool,
-    region: str | None,
-    show_patient: bool,
-    as_json: bool,
-    **settings: Any,
-) -> None:
+def show(practice: str, case: str, show_patient: bool, as_json: bool, **options: Any) -> None:
     """Show a case's status, who did what when, and what each side can do next."""
-    from connector.cli.case_events import event_json, event_rows
-    from connector.cli.case_format import case_json, heading, what_next
+    from connector.cli.case_format import case_json, case_text, event_json
 
-    with open_connector(config_from(settings)) as connector:
-        found, events = connector.cases.show(practice, case, all_cases=all_cases, region=region)
-    history = [event_json(event) for event in events]
-    text = heading(found, datetime.now(UTC), show_patient=show_patient)
-    rows = table(("VERSION", "WHEN", "WHO", "STATUS", "WHAT"), event_rows(events))
-    payload = case_json(found, show_patient=show_patient) | {"history": history}
-    emit(payload, f"{text}\n\n{rows}\n\n{what_next(found.next)}", as_json=as_json)
+    reading = {name: options.pop(name) for name in ("all_cases", "region")}
+    with open_connector(config_from(options)) as connector:
+        found, events = connector.cases.show(practice, case, **reading)
+    payload = case_json(found, show_patient=show_patient)
+    payload["history"] = [event_json(event) for event in events]
+    emit(payload, case_text(found, events, show_patient=show_patient), as_json=as_json)
 
 
 @cases.command(
@@ -129,18 +155,15 @@ def show(
 @click.option("--name", default="default", metavar="NAME", help="Each name is a watch that gets every event.")
 @click.option("--reset", is_flag=True, help="Forget how far this watch has come, and begin anew.")
 @click.option(
-    "--interval", type=FiniteRange(1, 86400), default=30, metavar="SECONDS", help="Between looks (30)."
+    "--interval", type=FiniteRange(1, 86400), default=30, metavar="SECONDS", help="Between two polls (30)."
 )
 @click.option(
-    "--overlap",
-    type=FiniteRange(0),
-    default=86400,
-    metavar="SECONDS",
-    help="Looked at again each time (86400).",
+    "--overlap", type=FiniteRange(0), default=86400, metavar="SECONDS", help="Span to read again (86400)."
 )
-@click.option("--workers", type=click.IntRange(1, 64), default=8, metavar="N", help="Looks at a time (8).")
-@click.option("--once", is_flag=True, help="Look once at each practice, and end.")
-@reading_options
+@click.option("--workers", type=click.IntRange(1, 64), default=8, metavar="N", help="Polls at a time (8).")
+@click.option("--once", is_flag=True, help="Poll each practice once, and end.")
+@all_cases_option
+@region_option
 @settings_options
 def watch(practices: tuple[str, ...], everyone: bool, reset: bool, as_json: bool, **options: Any) -> None:
     """Print an event for each thing that clinic or lab does to a case, one line each.
@@ -148,7 +171,6 @@ def watch(practices: tuple[str, ...], everyone: bool, reset: bool, as_json: bool
     A watch that was stopped or killed goes on where it was, on any machine that uses the same store; several
     processes with the same name share the practices. An event may come a second time, with the same id.
     """
-    from connector.cli.case_events import EventPrinter
     from connector.communicate.watch_plan import WatchPlan
 
     if everyone == bool(practices):
@@ -156,7 +178,7 @@ def watch(practices: tuple[str, ...], everyone: bool, reset: bool, as_json: bool
     names = ("name", "since", "interval", "overlap", "workers", "once", "all_cases", "region")
     plan = WatchPlan(**{name: options.pop(name) for name in names})
     named = None if everyone else practices
-    printer = EventPrinter(as_json=as_json)
+    printer = _EventPrinter(as_json=as_json)
     with open_connector(config_from(options)) as connector:
         if reset:
             connector.cases.reset_watch(plan.name, practice_ids=named)
@@ -170,7 +192,8 @@ def watch(practices: tuple[str, ...], everyone: bool, reset: bool, as_json: bool
                 on_lag=printer.lag,
             )
         finally:
-            printer.end()
+            if printer.broken is not None:
+                raise printer.broken from None
     # Of practices that were named, each one counts; of all, that any could be followed.
     failed = list(report.problems.values()) if named or not report.looks else []
     click.get_current_context().exit(exit_status(failed[0]) if failed else 0)
@@ -183,32 +206,16 @@ def watch(practices: tuple[str, ...], everyone: bool, reset: bool, as_json: bool
 @practice_argument
 @click.argument("case")
 @click.option(
-    "--to",
-    "folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="FOLDER",
-    help="Where to put them (a folder named by the case).",
+    "--to", type=click.Path(file_okay=False), metavar="FOLDER", help="Where (a folder named by the case)."
 )
-@click.option(
-    "--only",
-    "kinds",
-    type=click.Choice(["scan", "design", "attachment"]),
-    multiple=True,
-    help="Only files of this kind; repeatable.",
-)
+@click.option("--only", type=click.Choice(KINDS), multiple=True, help="Only files of this kind; repeatable.")
 @click.option("--case-version", type=click.IntRange(0), metavar="N", help="Of this version (the newest).")
-@reading_options
+@all_cases_option
+@region_option
 @patient_option
 @settings_options
 def download(
-    practice: str,
-    case: str,
-    folder: Path | None,
-    kinds: tuple[str, ...],
-    case_version: int | None,
-    show_patient: bool,
-    as_json: bool,
-    **options: Any,
+    practice: str, case: str, to: str | None, show_patient: bool, as_json: bool, **options: Any
 ) -> None:
     """Download scans, designs and attachments; interrupted ones are resumed, existing files are kept.
 
@@ -217,20 +224,17 @@ def download(
     from connector.cli.case_format import ProgressLine, download_json, download_line
     from connector.words import counted
 
-    target = folder or Path(re.sub(r"[^A-Za-z0-9-]", "_", case))
+    folder = to or re.sub(r"[^A-Za-z0-9-]", "_", case)
     reading = {name: options.pop(name) for name in ("all_cases", "region")}
+    reading |= {"version": options.pop("case_version"), "kinds": options.pop("only") or KINDS}
     progress, done = ProgressLine(), []
-    if kinds:
-        reading["kinds"] = kinds
     with open_connector(config_from(options)) as connector:
-        for one in connector.cases.download(
-            practice, case, target, version=case_version, progress=progress, **reading
-        ):
+        for one in connector.cases.download(practice, case, folder, progress=progress, **reading):
             progress.clear()
             say(download_line(one, show_patient=show_patient))
             done.append(one)
     files = [download_json(one, show_patient=show_patient) for one in done]
     had = sum(one.error is None for one in done)
-    payload = {"practice": practice, "case": case, "folder": str(target), "files": files}
-    emit(payload, f"{had} of {counted(len(done), 'file')} saved in {target}", as_json=as_json)
+    payload = {"practice": practice, "case": case, "folder": folder, "files": files}
+    emit(payload, f"{had} of {counted(len(done), 'file')} saved in {folder}", as_json=as_json)
     click.get_current_context().exit(next((exit_status(one.error) for one in done if one.error), 0))

@@ -20,7 +20,6 @@ __all__ = [
     "age",
     "color",
     "emit",
-    "emit_error",
     "emit_list",
     "error_json",
     "fold",
@@ -180,14 +179,9 @@ def report(error: BaseException, *, as_json: bool) -> int:
     if words["hint"]:
         say(f"{click.style('Hint:', bold=True)} {_sentence(words['hint'])}")
     facts = {name: getattr(error, name) for name in _FACTS if hasattr(error, name)}
-    emit_error({**words, **facts}, as_json=as_json)
-    return exit_status(error)
-
-
-def emit_error(error: Mapping[str, object], *, as_json: bool) -> None:
-    """Print an error's JSON object on stdout."""
     if as_json:
-        emit({"error": error}, "", as_json=True)
+        emit({"error": {**words, **facts}}, "", as_json=True)
+    return exit_status(error)
 
 
 def error_json(error: BaseException) -> dict[str, str]:
