@@ -82,7 +82,7 @@ class KeptBrowser(ConsentBrowser):
 
 @pytest.fixture(scope="module")
 def kept_browser() -> Iterator[KeptBrowser]:
-    kept = KeptBrowser(path=quick_browser(), pauses=QUICK)
+    kept = KeptBrowser(path=quick_browser())
     yield kept
     kept.end()
 
@@ -96,6 +96,8 @@ def project(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Project:
     """Run pytest in a project of its own, with the plugin and nothing else, warnings being errors."""
+    for name, seconds in QUICK.items():
+        monkeypatch.setattr(f"connector.browser.session_options.{name}", seconds)
 
     def run(source: str, *options: str, own_browser: bool = False, **environment: str) -> Run:
         if not own_browser:

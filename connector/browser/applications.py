@@ -8,6 +8,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
+from connector.browser import session_options as options
 from connector.browser.browser_thread import BrowserThread
 from connector.browser.pages import communicate as pages
 from connector.browser.readiness import ready_browser
@@ -43,7 +44,6 @@ def remove_application(
     credentials: tuple[str, str] | None = None,
     headless: bool = False,
     timeout: float = 600,
-    patience: float = 20,
     browser: str | None = None,
 ) -> bool:
     """Remove Ormco on the Applications page: sign in, the square icon next to it, confirm, seen gone.
@@ -57,7 +57,6 @@ def remove_application(
         credentials: user name and password, to sign in without a person.
         headless: without a window.
         timeout: seconds until the wait for a person ends.
-        patience: seconds for the page to show the expected elements if nobody can help.
         browser: path of the browser; None to look for one.
 
     Returns:
@@ -83,8 +82,9 @@ def remove_application(
             name, password, page = *credentials, session.page
             session.act(lambda: pages.sign_in(page, name, password, destination=pages.applications_heading))
         # A person may take all the time there is: then it is nobody who acted, and no page that changed.
-        removal = _Removal(session, account, patience if credentials is not None else math.inf)
-        return removal.carry_out()
+        removal = _Removal(session, account, options.PATIENCE if credentials is not None else math.inf)
+        session.wait_until(removal.is_done)
+        return removal.listed
 
     with BrowserThread(
         remove, browser=chosen, headless=headless, timeout=timeout, slack=_SLOW, words=_WORDS
@@ -94,13 +94,17 @@ def remove_application(
 
 
 class _Removal:
-    """The removal, from the sign-in until Ormco is not listed any more."""
+    """The removal, from the sign-in until Ormco is not listed any more.
+
+    Attributes:
+        listed: whether Ormco was listed at any time.
+    """
 
     def __init__(self, session: BrowserSession, account: str | None, patience: float) -> None:
         self._session = session
         self._account = account
         self._patience = patience
-        self._listed = False
+        self.listed = False
         self._icon_pressed = False
         self._seen: Shown | None = None
         self._since = 0.0
@@ -111,19 +115,15 @@ class _Removal:
             "dialog", lambda dialog: dialog.accept() if self._icon_pressed else dialog.dismiss()
         )
 
-    def carry_out(self) -> bool:
-        """Press the icon and confirm, until Ormco is not listed any more; return whether it ever was."""
-        self._session.wait_until(self._is_gone)
-        return self._listed
-
-    def _is_gone(self) -> bool:
+    def is_done(self) -> bool:
+        """Press the icon or confirm, as soon as either shows; return whether Ormco is not listed any more."""
         shown, page = self._look()
         now = Clock().monotonic()
         if shown != self._seen:
             self._seen, self._since = shown, now
-        if shown == "unlisted" and now - self._since > self._session.pauses.unlisted:
+        if shown == "unlisted" and now - self._since > options.UNLISTED:
             return True
-        self._listed = self._listed or shown == "listed"
+        self.listed = self.listed or shown == "listed"
         before = self._pressed.get(shown)
         if page is not None and shown in ("listed", "asked") and (before is None or before.passed):
             self._press(page, shown)

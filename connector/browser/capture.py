@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from connector.browser.browser_thread import BrowserThread
+from connector.browser.intercept import ResultPage
 from connector.browser.readiness import ready_browser
 from connector.browser.redirect_target import RedirectTarget
-from connector.browser.result_page import ResultPage
 from connector.errors import ConnectorError, ConsentDeniedError
 from connector.redirect.parse import CapturedUrl
 from connector.words import sentence

@@ -1,4 +1,4 @@
-"""Intercept the redirect inside the browser and answer it there.
+"""Intercept the redirect inside the browser and answer it there, with a page of ours.
 
 A page's own routes never see the target of a redirect, so this uses DevTools' `Fetch` on the whole browser,
 popups and new tabs included. DevTools is Chromium's; other browsers are not supported.
@@ -6,12 +6,15 @@ popups and new tabs included. DevTools is Chromium's; other browsers are not sup
 
 from __future__ import annotations
 
+import html
 from base64 import b64encode
+from collections.abc import Set
 from contextlib import suppress
+from enum import Enum
+from importlib.resources import files
+from string import Template
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
-
-from playwright.sync_api import Error as PlaywrightError
 
 from connector.browser.redirect_target import (
     RedirectTarget,
@@ -20,12 +23,64 @@ from connector.browser.redirect_target import (
     response_values,
     same_address,
 )
-from connector.browser.result_page import HEADERS, ResultPage
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, CDPSession, Response
 
-__all__ = ["PageTargets", "RedirectInterceptor"]
+__all__ = ["PageTargets", "RedirectInterceptor", "ResultPage"]
+
+_HEADERS = {
+    "Content-Type": "text/html; charset=utf-8",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+}
+
+_CLOSE = "You can close this window."
+
+
+class ResultPage(Enum):
+    """The content of the page: its kind, title, text, and the person's next step."""
+
+    ALLOWED = (
+        "wait",
+        "Access allowed",
+        "The connection is now being finished in the program that opened this window.",
+        _CLOSE,
+    )
+    CONNECTED = ("good", "You are connected", "Ormco is now connected to your account.", _CLOSE)
+    DENIED = (
+        "bad",
+        "Access was not allowed",
+        "Ormco was not given access to your account. To allow it after all, start again.",
+        _CLOSE,
+    )
+    FAILED = (
+        "bad",
+        "The connection did not work",
+        "The program that opened this window says what to do next.",
+        _CLOSE,
+    )
+    ELSEWHERE = (
+        "wait",
+        "This page stays closed here",
+        "This window is only for allowing Ormco access to your account.",
+        "Go back to the page before to go on.",
+    )
+
+    def html(self, detail: str = "") -> bytes:
+        """Return the page as UTF-8 HTML.
+
+        Args:
+            detail: another sentence, as plain text without a secret.
+        """
+        words = dict(zip(("kind", "title", "text", "next"), self.value, strict=True)) | {"detail": detail}
+        template = Template(files("connector.browser").joinpath("result_page.html").read_text("utf-8"))
+        return template.substitute({name: html.escape(word) for name, word in words.items()}).encode()
 
 
 class PageTargets:
@@ -81,6 +136,7 @@ class RedirectInterceptor:
         target: the target to which the provider sends the browser back.
         devtools: a session with the whole browser.
         page_targets: the pages of that browser.
+        provider_hosts: the hosts of the provider; more may become known.
 
     Attributes:
         response: the redirect URL, raw, once the provider has sent the browser there.
@@ -94,14 +150,16 @@ class RedirectInterceptor:
         *,
         devtools: CDPSession,
         page_targets: PageTargets,
+        provider_hosts: Set[str | None],
     ) -> None:
         self.response: str | None = None
         self.shown: bool = False
         self._context = context
         self._target = target
         self._page_targets = page_targets
+        self._provider_hosts = provider_hosts
         self._page = b""
-        self._location: str | None = None
+        self._location = self._sender = ""
         self._devtools = devtools
         context.on("response", self._note_location)
         devtools.on("Fetch.requestPaused", self._on_paused)
@@ -121,53 +179,45 @@ class RedirectInterceptor:
             # A server may send a value that is not an address.
             with suppress(ValueError):
                 if self._target.covers(urljoin(response.url, location)):
-                    self._location = location
+                    self._location, self._sender = location, response.url
 
     def _on_paused(self, event: dict[str, Any]) -> None:
+        from playwright.sync_api import Error as PlaywrightError
+
         # If a page closes meanwhile, its requests are gone.
         with suppress(PlaywrightError):
-            self._decide(event)
+            self._answer(event)
 
-    def _decide(self, event: dict[str, Any]) -> None:
-        request = event["request"]
+    def _answer(self, event: dict[str, Any]) -> None:
+        request, target = event["request"], self._target
         url, form = request["url"] + request.get("urlFragment", ""), request.get("postData", "")
-        if not self._target.covers(url):
-            self._go_on(event)
-        elif event["resourceType"] != "Document" or event.get("frameId") not in self._page_targets.open:
-            self._answer_part(event, url, form)
-        elif self.response is not None and not has_response(url):
-            self._fulfill(event, 200, HEADERS, self._page)
+        is_page = event["resourceType"] == "Document" and event.get("frameId") in self._page_targets.open
+        brings_response = has_response(url, form)
+        if is_page and self.response is not None and not has_response(url) and target.covers(url):
+            self._fulfill(event, 200, _HEADERS, self._page)
             self.shown = True
-        elif self._target.is_response(url, form) and self._is_of_this_consent(event):
-            self._keep(response_url(url, form, self._location))
-            # Redirect once more, so that the code is in no address bar, no history and no referrer.
-            self._fulfill(event, 303, {"Location": self._target.url, **HEADERS})
-        elif self._target.shared and not has_response(url, form):
-            self._go_on(event)
-        else:
-            self._fulfill(event, 200, HEADERS, ResultPage.ELSEWHERE.html())
-
-    def _answer_part(self, event: dict[str, Any], url: str, form: str) -> None:
-        """Answer a frame, an image or a script with nothing; the provider's own may go on without a code."""
-        if self._target.shared and not has_response(url, form):
-            self._go_on(event)
-        else:
+        elif not target.covers(url) or (target.shared and not brings_response):
+            self._devtools.send("Fetch.continueRequest", {"requestId": event["requestId"]})
+        elif not is_page:  # a frame, an image or a script
             self._fulfill(event, 204, {})
+        elif (brings_response or target.is_redirect_uri(url)) and self._is_of_this_consent(event):
+            if self.response is None:
+                self.response = response_url(url, form, self._location)
+                self._page = _first_words(self.response).html()
+            # Redirect once more, so that the code is in no address bar, no history and no referrer.
+            self._fulfill(event, 303, {"Location": target.url, **_HEADERS})
+        else:
+            self._fulfill(event, 200, _HEADERS, ResultPage.ELSEWHERE.html())
 
     def _is_of_this_consent(self, event: dict[str, Any]) -> bool:
         """Return whether a page belongs to the flow, and has been at another place before this one."""
-        pages, page = self._page_targets, event["frameId"]
+        pages, page, is_redirected = self._page_targets, event["frameId"], "redirectedRequestId" in event
         before = urlsplit(str(pages.open[page]["url"])).hostname
-        was_sent_on = "redirectedRequestId" in event or before not in (None, *self._target.hosts)
-        return page == pages.first or (page in pages.of_the_flow and was_sent_on)
-
-    def _keep(self, response: str) -> None:
-        if self.response is None:
-            self.response = response
-            self._page = _first_words(response).html()
-
-    def _go_on(self, event: dict[str, Any]) -> None:
-        self._devtools.send("Fetch.continueRequest", {"requestId": event["requestId"]})
+        if pages.open[page].get("openerFrameId") is not None:
+            return page in pages.of_the_flow and (is_redirected or before not in (None, *self._target.hosts))
+        # What a person opened may be the link of an advertisement.
+        sender = urlsplit(self._sender).hostname if is_redirected else before
+        return page == pages.first or sender in self._provider_hosts
 
     def _fulfill(
         self, event: dict[str, Any], status: int, headers: dict[str, str], body: bytes = b""

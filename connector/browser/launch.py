@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from connector.browser.installed import Browser, home_folder
-from connector.browser.readiness import not_started, require_playwright
-from connector.browser.system_user import is_root, is_sandbox_off, sandboxed
+from connector.browser.readiness import is_root, is_sandbox_off, not_started, require_playwright, sandboxed
 from connector.errors import BrowserUnavailableError
 from connector.process import child_environment
 from connector.temporary_folder import temporary_folder

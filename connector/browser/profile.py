@@ -68,7 +68,6 @@ def connect_profile(
     sign_ins: SignIns = SignIns(),
     headless: bool = False,
     timeout: float = 600,
-    patience: float = 20,
     browser: str | None = None,
     told: Callable[[str], object] = lambda step: None,
 ) -> ProfileUpdate:
@@ -82,7 +81,6 @@ def connect_profile(
         sign_ins: for where no person signs in.
         headless: without a window.
         timeout: seconds until the wait for a person ends.
-        patience: seconds for a page to show what comes next in the guide.
         browser: path of the browser; None to look for one.
         told: called with each finished step ("method", "dialog", "consent", "code", "ok", "update",
             "checked"), and with each request for a manual step ("by hand: ...").
@@ -104,7 +102,7 @@ def connect_profile(
         from connector.browser.profile_page import ProfilePage
         from connector.browser.profile_steps import ProfileSteps
 
-        page = ProfilePage(session, person=not headless, patience=patience, timeout=timeout, told=told)
+        page = ProfilePage(session, person=not headless, timeout=timeout, told=told)
         with page.in_words():
             session.open(digital_url)
             update = _follow(ProfileSteps(page, target, sign_ins.digital), redirect_uri, sign_ins.communicate)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Error as PlaywrightError
 
+from connector.browser import session_options as options
 from connector.browser.pages.screen import LONGEST_WORDS, visible
 from connector.clock import Clock
 from connector.errors import (
@@ -64,7 +65,6 @@ class ProfilePage:
     Args:
         session: the browser.
         person: whether a person sees the window.
-        patience: seconds for the next element of the guide to show.
         timeout: seconds that a person has for a manual step.
         told: called with each finished step, and with each request to the person.
 
@@ -77,7 +77,6 @@ class ProfilePage:
         session: BrowserSession,
         *,
         person: bool,
-        patience: float,
         timeout: float,
         told: Callable[[str], object],
     ) -> None:
@@ -85,7 +84,6 @@ class ProfilePage:
         self.told = told
         self.alert: str = ""
         self._person = person
-        self._patience = patience
         self._timeout = timeout
         session.context.on("dialog", self._accept)
 
@@ -101,7 +99,7 @@ class ProfilePage:
             missing: the name of the missing element, for the error.
         """
         clock, done = Clock(), set[str]()
-        patience, again = clock.deadline(self._patience), clock.deadline(0)
+        patience, again = clock.deadline(options.PATIENCE), clock.deadline(0)
 
         def is_there() -> bool:
             nonlocal patience, again
@@ -109,10 +107,10 @@ class ProfilePage:
                 return True
             step = self._take(towards) if again.passed else ""
             if step and step not in done:
-                patience = clock.deadline(self._patience)
+                patience = clock.deadline(options.PATIENCE)
             if step and step != "person":
                 done.add(step)
-                again = clock.deadline(self.session.pauses.again)
+                again = clock.deadline(options.AGAIN)
             if patience.passed:
                 self._ask_for_help(missing())
                 patience = clock.deadline(self._timeout)

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 from playwright.sync_api import Error as PlaywrightError
 
 from connector.browser import profile_page as errors
+from connector.browser import session_options as options
 from connector.browser.pages import ormcodigital
 from connector.browser.pages.communicate import first_page, sign_in_and_allow
 from connector.browser.pages.screen import (
@@ -138,7 +139,7 @@ class ProfileSteps:
 
     def _await_answer(self, answers: Answers, shown: Callable[[], bool]) -> None:
         """Wait until something shows, or nothing does although the server has answered, or was not asked."""
-        wait, silence = self._session.wait_until, self._session.pauses.silence
+        wait, silence = self._session.wait_until, options.SILENCE
         wait(lambda: answers.asked or shown(), silence)
         if answers.asked:
             wait(lambda: answers.statuses or shown(), _ANSWER)
@@ -221,7 +222,7 @@ class ProfileSteps:
         screen = Screen(page.context, beside=beside)
         session.wait_until(lambda: session.response or screen.first(first_page) is not None, _STEP)
         try:
-            sign_in_and_allow(*allow, beside=beside, patience=session.pauses.next_page)(page)
+            sign_in_and_allow(*allow, beside=beside)(page)
         except (PlaywrightError, ConnectorError) as exc:
             if session.settle(exc):
                 return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
@@ -60,7 +60,7 @@ class RedirectTarget:
         if self.shared:
             return ""
         suffix = "" if self.port is None else f":{self.port}"
-        return ", ".join(f"MAP {host}{suffix} ~NOTFOUND" for host in self.hosts)
+        return ", ".join(f"MAP {name}{suffix} ~NOTFOUND" for name in _spelled(self.hosts))
 
     @property
     def patterns(self) -> list[str]:
@@ -71,29 +71,21 @@ class RedirectTarget:
         else:
             rests = [f"{path}*" if self.port in _DEFAULT_PORTS.values() else f":{self.port}{path}*"]
         # The scheme is spelled out: "*://host/*" would also match an address that only quotes this one.
+        schemes = [f"{scheme}://{user}" for scheme in _DEFAULT_PORTS for user in ("", "*@")]
         return [
-            f"{scheme}://{host}{rest}" for scheme in _DEFAULT_PORTS for host in self.hosts for rest in rests
+            f"{scheme}{name}{rest}" for scheme in schemes for name in _spelled(self.hosts) for rest in rests
         ]
 
     def covers(self, url: str) -> bool:
         """Return whether a request to this address would reach the landing site."""
-        target = urlsplit(url)
-        host, port = _origin(target)
+        host, port = _origin(urlsplit(url))
         if host not in self.hosts:
             return False
-        return self._has_path(target) if self.shared else self.port in (None, port)
+        return self.is_redirect_uri(url) if self.shared else self.port in (None, port)
 
-    def is_response(self, url: str, form: str = "") -> bool:
-        """Return whether a document requested from here brings the authorization response.
-
-        Args:
-            url: the address, its fragment included.
-            form: the body of a POST.
-        """
-        return has_response(url, form) or (not self.shared and self._has_path(urlsplit(url)))
-
-    def _has_path(self, target: SplitResult) -> bool:
-        return unquote(target.path or "/") == unquote(self.path)
+    def is_redirect_uri(self, url: str) -> bool:
+        """Return whether an address that is covered has the path of the redirect URI."""
+        return unquote(urlsplit(url).path or "/") == unquote(self.path)
 
 
 def response_url(url: str, form: str = "", location: str | None = None) -> str:
@@ -151,9 +143,17 @@ def _twins(host: str, provider: str) -> Iterator[str]:
         yield twin
 
 
+def _spelled(hosts: Iterable[str]) -> Iterator[str]:
+    """Yield hosts with and without the dot of the root: both lead to the same site."""
+    for host in hosts:
+        yield host
+        if host[-1] not in "0123456789]":  # an IP address has no root
+            yield f"{host}."
+
+
 def _origin(target: SplitResult) -> tuple[str, int]:
     """Return host and port, as a browser writes them."""
-    host = target.hostname or ""
+    host = (target.hostname or "").rstrip(".")
     if ":" in host:
         host = f"[{host}]"
     else:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import Error as PlaywrightError
 
-from connector.browser.crashes import LOST, CrashWatch
 from connector.browser.intercept import PageTargets, RedirectInterceptor
 from connector.browser.launch import crashed, is_gone
-from connector.browser.provider_errors import ProviderErrors, not_loaded
+from connector.browser.page_watch import LOST, PageWatch
+from connector.browser.provider_errors import not_loaded
 from connector.browser.redirect_target import RedirectTarget
-from connector.browser.session_options import CONSENT, USUAL, Pauses, Words
+from connector.browser.session_options import CONSENT, Words
 from connector.clock import Clock, Deadline
 from connector.errors import BrowserUnavailableError, ConnectorError, NobodyActedError, WindowClosedError
 
@@ -45,11 +45,9 @@ class BrowserSession:
         timeout: seconds that a person has.
         cancelled: set from another thread to end the session.
         words: the messages for ends that a person causes.
-        pauses: the waits for pages that show nothing.
 
     Attributes:
         interceptor: intercepts the redirect; only with a target.
-        errors: detects pages that are dead ends.
         deadline: the end of the person's time.
     """
 
@@ -61,11 +59,9 @@ class BrowserSession:
         timeout: float = math.inf,
         cancelled: threading.Event | None = None,
         words: Words = CONSENT,
-        pauses: Pauses = USUAL,
     ) -> None:
         self.context = context
         self.words = words
-        self.pauses = pauses
         self.deadline: Deadline = Clock().deadline(timeout)
         self._timeout = timeout
         self._cancelled = cancelled or threading.Event()
@@ -76,13 +72,16 @@ class BrowserSession:
             )
         self._devtools = context.browser.new_browser_cdp_session()
         self._page_targets = PageTargets(context, self._devtools)
-        self.errors: ProviderErrors = ProviderErrors(context, grace=pauses.dead_end)
+        self._watch = PageWatch(context)
         self.interceptor: RedirectInterceptor | None = None
         if target is not None:
             self.interceptor = RedirectInterceptor(
-                context, target, devtools=self._devtools, page_targets=self._page_targets
+                context,
+                target,
+                devtools=self._devtools,
+                page_targets=self._page_targets,
+                provider_hosts=self._watch.hosts,
             )
-        self._crashes = CrashWatch(context, self.errors)
 
     @property
     def process(self) -> int | None:
@@ -107,10 +106,10 @@ class BrowserSession:
         Raises:
             connector.errors.ConnectorError: if it does not load, or is not a page.
         """
-        self.errors.start(url)
+        self._watch.start(url)
         self._go(url)
-        self.wait_until(lambda: self.response is not None or not self.errors.suspected)
-        self.errors.settle()
+        self.wait_until(lambda: self.response is not None or not self._watch.suspects_dead_end)
+        self._watch.settle()
 
     def _go(self, url: str) -> None:
         page, report = self.page, ""
@@ -137,13 +136,13 @@ class BrowserSession:
         """
         if self._cancelled.is_set():
             raise Cancelled
-        self._crashes.raise_if_any()
+        self._watch.raise_if_gone()
         if not self.context.pages and not self._is_followed():
             raise WindowClosedError(
                 f"the browser window was closed {self.words.closed}", hint=self.words.close_hint
             )
         try:
-            self.errors.raise_if_any(at_once=at_once)
+            self._watch.raise_if_dead_end(at_once=at_once)
         except ConnectorError as exc:
             exc.hint = self.words.hints.get(type(exc), exc.hint)
             raise
@@ -194,7 +193,7 @@ class BrowserSession:
         """
         self.pause(_TICK)
         arrived = self.wait_until(
-            lambda: self.response is not None and not self._crashes.is_lost,
+            lambda: self.response is not None and not self._watch.is_lost,
             _KNOWN if is_gone(error) else _MOMENT,
         )
         if not arrived:
@@ -204,14 +203,14 @@ class BrowserSession:
     def stay(self, seconds: float, *, until: Callable[[], bool] = lambda: False) -> None:
         """Keep the window for a number of seconds, or until a condition is true or the window is closed."""
         deadline = Clock().deadline(seconds)
-        while self.context.pages and not self._crashes.is_lost and not self._cancelled.is_set():
+        while self.context.pages and not self._watch.is_lost and not self._cancelled.is_set():
             if until() or deadline.passed:
                 return
             self.pause(min(_TICK, deadline.left))
 
     def pause(self, seconds: float) -> None:
         """Let the pages' events run for some seconds."""
-        self._crashes.pause(seconds)
+        self._watch.pause(seconds)
 
     def _nobody_acted(self) -> NobodyActedError:
         seconds = self._timeout

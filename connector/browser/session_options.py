@@ -7,26 +7,15 @@ from dataclasses import dataclass, field
 
 from connector.errors import ConnectorError
 
-__all__ = ["CONSENT", "USUAL", "Pauses", "Words"]
+__all__ = ["AGAIN", "CONSENT", "DEAD_END", "NEXT_PAGE", "PATIENCE", "SILENCE", "UNLISTED", "Words"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pauses:
-    """Seconds to wait while a page shows nothing; the defaults suit foreign sites.
-
-    Attributes:
-        dead_end: for a dead-end page to move on by itself, or for a person to reload it.
-        silence: for a page to ask its server, and to say something after the answer has come.
-        again: before something is pressed a second time.
-        unlisted: for a list to be filled in after the page has come.
-        next_page: for a loaded page to show the expected elements.
-    """
-
-    dead_end: float = 2.0
-    silence: float = 3.0
-    again: float = 1.5
-    unlisted: float = 1.5
-    next_page: float = 8.0
+# Seconds to wait while a page shows nothing; they suit a slow foreign site.
+DEAD_END = 2.0  # for a dead-end page to move on by itself, or for a person to reload it
+SILENCE = 3.0  # for a page to ask its server, and to say something after the answer has come
+AGAIN = 1.5  # before something is pressed a second time
+UNLISTED = 1.5  # for a list to be filled in after the page has come
+NEXT_PAGE = 8.0  # for a loaded page to show the expected elements
+PATIENCE = 20.0  # for a page to show what comes next, if nobody is there who can help
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +32,6 @@ class Words:
     hints: Mapping[type[ConnectorError], str] = field(default_factory=dict)
 
 
-USUAL = Pauses()
 CONSENT = Words(
     closed="before access was allowed",
     close_hint="Start again, and leave the window open until it says that access is allowed.",

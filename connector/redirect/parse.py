@@ -167,6 +167,8 @@ def _read_address(
     """Read the parameters of a plain address; return None if the text needs the full parser."""
     if expected_state is not None and not encodes(values["state"], expected_state):
         return None
+    if expected_state is None and values["state"][-1:] in (*".,;'",):  # the end of a sentence
+        return None
     code, layers = decode(values["code"], code_format)
     try:
         found, complete = check_code(code, code_format)

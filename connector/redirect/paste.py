@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from connector.errors import CodeDamagedError, CodeMissingError, ConnectorError, WrongAddressError
 from connector.redirect.address import RedirectTarget, wrong_address
-from connector.redirect.code import check_code, encodes, percent_decode
+from connector.redirect.code import check_code, encodes, percent_decode, recognise
 from connector.redirect.find import MOST_RESPONSES, FoundResponse, addresses_in, find_responses
 from connector.redirect.normalize import normalize
 from connector.redirect.refusals import damaged, refused
@@ -131,11 +131,13 @@ def _judge(response: FoundResponse, code_format: str | None, layers: int) -> _Ca
 
 
 def _the_one(found: list[_Candidate]) -> ParsedResponse:
-    whole = [candidate for candidate in found if candidate.damage is None] or found
-    best = max(whole, key=lambda candidate: len(candidate.code))
+    undamaged = [candidate for candidate in found if candidate.damage is None]
+    best = max(undamaged or found, key=lambda candidate: len(candidate.code))
+    if recognise(best.code) == "identityserver":  # only by its length it is seen that another one is cut
+        undamaged = [each for each in undamaged if recognise(each.code) == "identityserver"]
     # The text of a link is often its address cut short, with the whole address after it.
-    if not all(candidate.code == best.code for candidate in whole if candidate.damage is None) or not all(
-        best.code.startswith(candidate.code) for candidate in found
+    if not all(candidate.code == best.code for candidate in undamaged) or not all(
+        best.code.startswith(candidate.code.rstrip(".…")) for candidate in found
     ):
         raise refused("two_codes")
     if best.damage:

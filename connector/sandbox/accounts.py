@@ -1,10 +1,15 @@
-"""The sandbox's accounts: made-up practices and labs, the same at every start, and their passwords."""
+"""The sandbox's accounts: made-up practices and labs, the same at every start, and their lab connections."""
 
 from __future__ import annotations
 
+import json
+import math
 import secrets
 import time
+import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.resources import files
 
 __all__ = [
     "ACCOUNTS",
@@ -13,12 +18,13 @@ __all__ = [
     "PRACTICE",
     "REGIONS",
     "Account",
+    "LabConnection",
+    "LabConnections",
     "Passwords",
     "Region",
     "TooManyAttemptsError",
 ]
 
-_LAB_PASSWORD = "sandbox-lab-3"  # noqa: S105
 _FREE_ATTEMPTS = 5
 _LONGEST_PAUSE = 60.0  # seconds
 
@@ -63,110 +69,71 @@ class Account:
         return self.role == "Lab"
 
 
-def _region(number: int, key: str, name: str, uri: str) -> Region:
-    return Region(id=f"6e0a4c52-0000-4000-8000-00000000e00{number}", key=key, name=name, uri=uri)
+_DATA = json.loads(files("connector.sandbox").joinpath("accounts.json").read_text("utf-8"))
+REGIONS = {row["key"]: Region(**row) for row in _DATA["regions"]}
+ACCOUNTS = {row["id"]: Account(**row | {"region": REGIONS[row["region"]]}) for row in _DATA["accounts"]}
+PRACTICE, OTHER_PRACTICE, *_LABS = ACCOUNTS.values()
+LABS_OF_ORMCO = {lab.region.key: lab for lab in _LABS if lab.name.startswith("Ormco")}
 
 
-REGIONS = {
-    "europe": _region(1, "europe", "Europe", "www.3shapecommunicate.com"),
-    "americas": _region(2, "americas", "America", "us.3shapecommunicate.com"),
-    "asia-pacific": _region(3, "asia-pacific", "Asia", "as1.3shapecommunicate.com"),
-}
+@dataclass(slots=True, kw_only=True)
+class LabConnection:
+    """One row of the Connections page, seen from both sides."""
 
-PRACTICE = Account(
-    id="5a0d0b0c-0001-4000-8000-000000000001",
-    email="front.desk@maple-ortho.test",
-    password="sandbox-practice-1",  # noqa: S106
-    name="Maple Street Orthodontics",
-    first_name="Alex",
-    last_name="Maple",
-    role="Clinic",
-    address="12 Maple Street",
-    city="Springfield",
-    postal_code="99901",
-    country="us",
-    country_name="United States",
-    phone="5550100",
-    region=REGIONS["americas"],
-)
-OTHER_PRACTICE = Account(
-    id="5a0d0b0c-0002-4000-8000-000000000002",
-    email="praxis@linden-kfo.test",
-    password="sandbox-practice-2",  # noqa: S106
-    name="Linden Kieferorthopädie",
-    first_name="Robin",
-    last_name="Linden",
-    role="Clinic",
-    address="Lindenallee 3",
-    city="Musterstadt",
-    postal_code="00001",
-    country="de",
-    country_name="Germany",
-    phone="5550200",
-    region=REGIONS["europe"],
-)
+    id: str
+    inviter: Account
+    invited: Account
+    requested: float = field(default_factory=time.time)
+    accepted: bool = False
+
+    def joins(self, account: Account) -> bool:
+        """Return whether this account is one of the two sides."""
+        return account in (self.inviter, self.invited)
+
+    def partner_of(self, account: Account) -> Account:
+        """Return the other side."""
+        return self.invited if account is self.inviter else self.inviter
 
 
-def _lab(number: int, region: str, email: str, name: str, person: str, place: tuple[str, ...]) -> Account:
-    """Return a lab; `place` is its street, city, postal code, country code and country."""
-    first_name, _, last_name = person.partition(" ")
-    return Account(
-        id=f"0a3c0000-000{number}-4000-8000-00000000001{number}",
-        email=email,
-        password=_LAB_PASSWORD,
-        name=name,
-        first_name=first_name,
-        last_name=last_name,
-        role="Lab",
-        address=place[0],
-        city=place[1],
-        postal_code=place[2],
-        country=place[3],
-        country_name=place[4],
-        phone=f"555030{number}",
-        region=REGIONS[region],
-    )
+class LabConnections:
+    """All connections, and Ormco's labs, which approve by themselves after a while.
 
+    Args:
+        approval_seconds: returns how long they take; None: until somebody approves in their name.
+    """
 
-LABS_OF_ORMCO = {
-    "americas": _lab(
-        1,
-        "americas",
-        "Insignia.Support@ormco.com",
-        "Ormco Corporation",
-        "Insignia Support",
-        ("1332 S Lone Hill Ave", "Glendora", "91740", "us", "United States"),
-    ),
-    "asia-pacific": _lab(
-        2,
-        "asia-pacific",
-        "Insignia.SupportAsia@ormco.com",
-        "Ormco Corporation",
-        "Insignia Support Asia",
-        ("10/112-118 Talavera Rd", "Macquarie Park", "2113", "in", "India"),
-    ),
-    "europe": _lab(
-        3,
-        "europe",
-        "Insignia.SupportEurope@ormco.com",
-        "Ormco",
-        "Insignia Support Europe",
-        ("Basicweg 20", "Amersfoort", "3821 BR", "nl", "Netherlands"),
-    ),
-}
+    def __init__(self, approval_seconds: Callable[[], float | None]) -> None:
+        self._approval_seconds = approval_seconds
+        self._rows: list[LabConnection] = []
 
-_OTHER_LAB = _lab(
-    4,
-    "americas",
-    "hello@harbour-lab.test",
-    "Harbour Dental Lab",
-    "Sam Harbour",
-    ("1 Quay Road", "Portville", "99902", "us", "United States"),
-)
+    def of(self, account: Account) -> list[LabConnection]:
+        """Return an account's connections, pending ones included, the oldest first."""
+        seconds = self._approval_seconds()
+        due = -math.inf if seconds is None else time.time() - seconds
+        for row in self._rows:
+            if row.invited in LABS_OF_ORMCO.values() and row.requested <= due:
+                row.accepted = True
+        return [row for row in self._rows if row.joins(account)]
 
-ACCOUNTS = {
-    account.id: account for account in (PRACTICE, OTHER_PRACTICE, *LABS_OF_ORMCO.values(), _OTHER_LAB)
-}
+    def get(self, account: Account, connection_id: str) -> LabConnection | None:
+        """Return one connection of an account."""
+        return next((row for row in self.of(account) if row.id == connection_id), None)
+
+    def between(self, one: Account, other: Account) -> LabConnection | None:
+        """Return the connection of two accounts, whoever asked for it."""
+        return next((row for row in self.of(one) if row.joins(other)), None)
+
+    def request(self, inviter: Account, invited: Account) -> LabConnection:
+        """Ask another account for a connection, or return the one that exists."""
+        row = self.between(inviter, invited)
+        if row is None:
+            row = LabConnection(id=str(uuid.uuid4()), inviter=inviter, invited=invited)
+            self._rows.append(row)
+        return row
+
+    def remove(self, row: LabConnection) -> None:
+        """Reject, withdraw or delete a connection."""
+        self._rows.remove(row)
 
 
 class TooManyAttemptsError(Exception):

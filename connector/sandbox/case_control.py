@@ -14,7 +14,7 @@ from connector.sandbox.accounts import LABS_OF_ORMCO, PRACTICE, REGIONS, Account
 from connector.sandbox.case_files import HOSTILE_NAMES, CaseFile, new_attachment
 from connector.sandbox.case_store import ACTIONS, SandboxCase
 from connector.sandbox.control import json_body
-from connector.sandbox.sessions import machine, state
+from connector.sandbox.sessions import state
 
 __all__ = ["blueprint", "send_case"]
 
@@ -26,14 +26,12 @@ _NAMES = ("Ada", "Ben", "Cleo", "Dan", "Eve"), ("Example", "Made-Up", "Nobody", 
 
 
 @blueprint.get("/sandbox/cases")
-@machine("control")
 def show() -> dict[str, Any]:
     """Return all cases: their status, and the actions of either side."""
     return {"cases": [_summary(case) for case in state.cases.everything()]}
 
 
 @blueprint.post("/sandbox/cases")
-@machine("control")
 def send() -> dict[str, Any]:
     """Let a practice send cases to Ormco's lab of its region, or to another.
 
@@ -55,7 +53,6 @@ def send() -> dict[str, Any]:
 
 
 @blueprint.post("/sandbox/cases/<case_id>/<action>")
-@machine("control")
 def act(case_id: str, action: str) -> dict[str, Any]:
     """Carry out an action of a side; `status` with {`state`, `state_flag`} sets any status."""
     case, body = _case(case_id), json_body()
@@ -75,7 +72,6 @@ def act(case_id: str, action: str) -> dict[str, Any]:
 
 
 @blueprint.delete("/sandbox/cases/<case_id>")
-@machine("control")
 def remove(case_id: str) -> dict[str, Any]:
     """Delete a case."""
     state.cases.remove(_case(case_id))
@@ -83,7 +79,6 @@ def remove(case_id: str) -> dict[str, Any]:
 
 
 @blueprint.post("/sandbox/practices")
-@machine("control")
 def add_practices() -> dict[str, Any]:
     """Make more practices: `count` of them in `region`, connected with Ormco's lab there."""
     body = json_body()
@@ -120,9 +115,7 @@ def send_case(
 
 
 def _connect(clinic: Account, lab: Account) -> None:
-    rows = state.lab_connections
-    row = rows.between(clinic, lab) or rows.request(clinic, lab)
-    row.accepted = True
+    state.lab_connections.request(clinic, lab).accepted = True
 
 
 def _summary(case: SandboxCase) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from connector.sandbox.accounts import Account
@@ -18,7 +18,7 @@ _Pair = tuple[str, str | None]
 _DESIGNED = frozenset({("Designed", "Sent"), ("Designed", "Approved"), ("Designed", "Rejected")})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Action:
     """Something that one side can do.
 
@@ -32,29 +32,18 @@ class Action:
 
     role: str | None
     button: str
-    start: frozenset[_Pair]
+    start: Collection[_Pair]
     leads: _Pair | None
     designs: bool = False
-
-
-def _action(
-    role: str | None,
-    button: str,
-    start: Iterable[_Pair],
-    leads: _Pair | None,
-    *,
-    designs: bool = False,
-) -> Action:
-    return Action(role=role, button=button, start=frozenset(start), leads=leads, designs=designs)
 
 
 _TO_DESIGN = _DESIGNED - {("Designed", "Rejected")} | {("Scanned", "Approved")}
 
 ACTIONS: Mapping[str, Action] = {
-    "receive": _action(LAB, "Refresh TRIOS Inbox", [("Scanned", "Sent")], ("Scanned", "Received")),
-    "accept": _action(LAB, "Accept order", [("Scanned", "Received")], ("Scanned", "Approved")),
-    "design": _action(LAB, "Send update to Customer", _TO_DESIGN, ("Designed", "Approved"), designs=True),
-    "request-approval": _action(
+    "receive": Action(LAB, "Refresh TRIOS Inbox", [("Scanned", "Sent")], ("Scanned", "Received")),
+    "accept": Action(LAB, "Accept order", [("Scanned", "Received")], ("Scanned", "Approved")),
+    "design": Action(LAB, "Send update to Customer", _TO_DESIGN, ("Designed", "Approved"), designs=True),
+    "request-approval": Action(
         LAB,
         "Send update to Customer (Request approval)",
         _TO_DESIGN,
@@ -62,11 +51,11 @@ ACTIONS: Mapping[str, Action] = {
         designs=True,
     ),
     # After a rejection the new design leaves the status as it is: the real portal behaves like that.
-    "resend": _action(LAB, "Send update to Customer", [("Designed", "Rejected")], None, designs=True),
-    "reject": _action(CLINIC, "Reject", _DESIGNED, ("Designed", "Rejected")),
-    "approve": _action(CLINIC, "Approve", _DESIGNED - {("Designed", "Approved")}, ("Designed", "Approved")),
-    "manufacture": _action(LAB, "Manufacture", [("Designed", "Approved")], ("Manufactured", None)),
-    "comment": _action(
+    "resend": Action(LAB, "Send update to Customer", [("Designed", "Rejected")], None, designs=True),
+    "reject": Action(CLINIC, "Reject", _DESIGNED, ("Designed", "Rejected")),
+    "approve": Action(CLINIC, "Approve", _DESIGNED - {("Designed", "Approved")}, ("Designed", "Approved")),
+    "manufacture": Action(LAB, "Manufacture", [("Designed", "Approved")], ("Manufactured", None)),
+    "comment": Action(
         None,
         "Add comment",
         _DESIGNED | {("Scanned", flag) for flag in ("Sent", "Received", "Approved")},
@@ -134,25 +123,28 @@ class SandboxCase:
 class CaseStore:
     """All cases.
 
+    Args:
+        late: returns how many seconds back new cases and updates are dated.
+
     Attributes:
-        late: how many seconds back new cases and updates are dated.
+        count: how many cases were ever sent.
     """
 
-    def __init__(self) -> None:
-        self.late: float = 0.0
+    def __init__(self, late: Callable[[], float]) -> None:
+        self.count: int = 0
+        self._late = late
         self._cases: dict[str, SandboxCase] = {}
         self._of: dict[str, dict[str, SandboxCase]] = {}
-        self._serial = 0
 
     def send(
         self, clinic: Account, lab: Account, *, patient: tuple[str, str], files: Iterable[CaseFile] = ()
     ) -> SandboxCase:
         """Let a clinic scan an order and send it to a lab."""
-        self._serial += 1
-        case_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"sandbox-case-{self._serial}"))
+        self.count += 1
+        case_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"sandbox-case-{self.count}"))
         case = SandboxCase(
             id=case_id,
-            serial=self._serial,
+            serial=self.count,
             clinic=clinic,
             lab=lab,
             first_name=patient[0],
@@ -162,7 +154,7 @@ class CaseStore:
         self._cases[case_id] = case
         for side in (clinic, lab):
             self._of.setdefault(side.id, {})[case_id] = case
-        sent = time.time() - self.late
+        sent = time.time() - self._late()
         case.versions.append(
             Version(number=1, at=sent, state="Scanned", flag="Sent", did="send", role=CLINIC, files=own)
         )
@@ -201,7 +193,7 @@ class CaseStore:
             old,
             number=old.number + 1,
             # Two updates never have the same time, so that they have an order.
-            at=max(time.time() - self.late, old.at + 0.001),
+            at=max(time.time() - self._late(), old.at + 0.001),
             state=status[0],
             flag=status[1],
             did=did,
@@ -229,16 +221,6 @@ class CaseStore:
             key=lambda case: (case.newest.at, case.serial),
             reverse=True,
         )
-
-    @property
-    def first(self) -> SandboxCase | None:
-        """The case that was sent before all others."""
-        return next(iter(self._cases.values()), None)
-
-    @property
-    def count(self) -> int:
-        """How many cases were ever sent."""
-        return self._serial
 
     def everything(self) -> list[SandboxCase]:
         """Return all cases in the order in which they were sent."""

@@ -11,7 +11,7 @@ from werkzeug.test import Client, TestResponse
 
 from connector.sandbox.accounts import PRACTICE, Account
 from connector.sandbox.scenarios import SCENARIOS
-from connector.sandbox.sessions import endpoint_kind, machine, state
+from connector.sandbox.sessions import endpoint_kind, state
 
 __all__ = ["blueprint", "check_caller", "json_body"]
 
@@ -42,22 +42,18 @@ def json_body() -> dict[str, Any]:
 
 
 @blueprint.get("/sandbox/control")
-@machine("control")
 def show() -> dict[str, Any]:
     """Return the settings and counters; never a code or token."""
     return {
         "generation": state.generation,
         "scenarios": sorted(state.scenarios),
-        "approval_seconds": state.lab_connections.approval_seconds,
-        "slow_seconds": state.slow_seconds,
-        "late_seconds": state.late_seconds,
+        **state.seconds,
         "grants": {one.email: len(state.live_grants(one)) for one in state.accounts.values()},
         "counters": dict(sorted(state.counters.items())),
     }
 
 
 @blueprint.post("/sandbox/control")
-@machine("control")
 def change() -> dict[str, Any]:
     """Set what the JSON body names, all of it or nothing.
 
@@ -76,28 +72,11 @@ def change() -> dict[str, Any]:
         state.access_tokens.clear()
     if names is not None:
         state.set_scenarios(names)
-    for name, value in seconds.items():
-        _SET[name](value)
+    state.seconds.update(seconds)
     return show()
 
 
-def _set_approval(seconds: float | None) -> None:
-    state.lab_connections.approval_seconds = seconds
-
-
-def _set_slow(seconds: float | None) -> None:
-    state.slow_seconds = seconds or 0.0
-
-
-def _set_late(seconds: float | None) -> None:
-    state.set_late_seconds(seconds or 0.0)
-
-
-_SET = {"approval_seconds": _set_approval, "slow_seconds": _set_slow, "late_seconds": _set_late}
-
-
 @blueprint.post("/sandbox/consent")
-@machine("control")
 def consent() -> dict[str, str]:
     """Go through an authorization request as a person does in a browser, and return the redirect URL.
 

@@ -13,7 +13,7 @@ from flask import Blueprint, abort, current_app, g, make_response, redirect, ren
 
 from connector.sandbox.accounts import Account
 from connector.sandbox.clients import IDENTITY_SCOPES
-from connector.sandbox.sessions import current_path, machine, sign_in_first, signed_in, state
+from connector.sandbox.sessions import current_path, sign_in_first, signed_in, state
 from connector.sandbox.tokens import public_claims, signing_key
 from connector.sandbox.users_api import bearer_account
 
@@ -135,7 +135,6 @@ def landing_origin() -> str:
 
 @classic.post("/oauth/token")
 @identity.post("/connect/token")
-@machine("token")
 def token() -> Any:
     """Answer a token request."""
     state.count_token_call(request.form.get("grant_type", ""))
@@ -145,7 +144,6 @@ def token() -> Any:
 
 
 @identity.post("/connect/revocation")
-@machine("revocation")
 def revocation() -> Any:
     """Revoke a refresh token (RFC 7009)."""
     state.counters["revocations"] += 1
@@ -154,7 +152,6 @@ def revocation() -> Any:
 
 @classic.get("/oauth/token")
 @classic.get("/api/tokeninfo")
-@machine("api")
 def token_info() -> Any:
     """Return the account and lifetime of a token; a bad token is answered like a failure of the server."""
     state.counters["api:tokeninfo"] += 1
@@ -171,7 +168,6 @@ def token_info() -> Any:
 
 
 @identity.get("/.well-known/openid-configuration")
-@machine("open")
 def discovery() -> dict[str, Any]:
     """Describe this server to clients."""
     base = state.base_url
@@ -195,14 +191,12 @@ def discovery() -> dict[str, Any]:
 
 
 @identity.get("/.well-known/openid-configuration/jwks")
-@machine("open")
 def jwks() -> dict[str, Any]:
     """Publish the key that signs tokens."""
     return {"keys": [signing_key().as_dict(private=False)]}
 
 
 @identity.route("/connect/userinfo", methods=["GET", "POST"])
-@machine("api")
 def userinfo() -> dict[str, Any]:
     """Return the account of a token."""
     state.counters["api:userinfo"] += 1

@@ -7,10 +7,9 @@ from typing import Any
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 
-from connector.sandbox.accounts import Account
+from connector.sandbox.accounts import Account, LabConnection
 from connector.sandbox.case_control import send_case
 from connector.sandbox.case_store import SandboxCase
-from connector.sandbox.lab_connections import LabConnection
 from connector.sandbox.sessions import sign_in_first, signed_in, state
 from connector.sandbox.users_api import find_users
 
@@ -59,12 +58,10 @@ def add() -> Any:
 def request_connection() -> Any:
     """Ask the account that was selected in the search results."""
     account = _account()
-    rows = state.lab_connections
     partner = state.accounts.get(request.form.get("user", ""))
     if partner is None or partner.role != _partner_role(account):
         abort(400, "A connection joins a practice and a lab.")
-    if not rows.between(account, partner):
-        rows.request(account, partner)
+    state.lab_connections.request(account, partner)
     return redirect(url_for("portal.connections"), 303)
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from flask import (
@@ -29,7 +28,6 @@ __all__ = [
     "check_form",
     "current_path",
     "endpoint_kind",
-    "machine",
     "renew_session",
     "sign_in_first",
     "signed_in",
@@ -37,31 +35,32 @@ __all__ = [
     "template_values",
 ]
 
-View = TypeVar("View", bound=Callable[..., Any])
-
 #: the state of the sandbox that answers this request
 state: State = cast(State, LocalProxy(lambda: current_app.extensions["state"]))
 blueprint: Blueprint = Blueprint("login", __name__)
 
 
-def machine(kind: str) -> Callable[[View], View]:
-    """Mark a view that programs call: it needs no form token, and faults apply by its kind.
-
-    Args:
-        kind: "token", "revocation", "api", "open" (only an outage stops it) or "control".
-    """
-
-    def mark(view: View) -> View:
-        view.sandbox_kind = kind  # type: ignore[attr-defined]
-        return view
-
-    return mark
+# Views that programs call need no form token, and faults apply to them by their kind. Only an outage stops
+# one that is "open". A whole blueprint has one kind, or each of its endpoints one of its own.
+_KINDS = {
+    "users_api": "api",
+    "metadata_api": "api",
+    "downloads": "blob",
+    "control": "control",
+    "case_control": "control",
+    "classic.token": "token",
+    "classic.token_info": "api",
+    "identity.token": "token",
+    "identity.revocation": "revocation",
+    "identity.userinfo": "api",
+    "identity.discovery": "open",
+    "identity.jwks": "open",
+}
 
 
 def endpoint_kind() -> str:
     """Return the kind of the view that answers this request; "page" for those that people use."""
-    view = current_app.view_functions.get(request.endpoint or "")
-    return getattr(view, "sandbox_kind", "page")
+    return _KINDS.get(request.blueprint or "") or _KINDS.get(request.endpoint or "", "page")
 
 
 def browser_session() -> dict[str, str]:

@@ -8,10 +8,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from connector.sandbox.accounts import ACCOUNTS, OTHER_PRACTICE, Account, Passwords
+from connector.sandbox.accounts import ACCOUNTS, OTHER_PRACTICE, Account, LabConnections, Passwords
 from connector.sandbox.case_store import CaseStore
 from connector.sandbox.clients import CLIENT_ID, Client, registered_clients
-from connector.sandbox.lab_connections import LabConnections
 from connector.sandbox.scenarios import check_scenarios
 
 __all__ = ["Code", "Grant", "IssuedToken", "Profile", "State"]
@@ -144,14 +143,22 @@ class State:
         self.clients: dict[str, Client] = registered_clients(generation, client_id, tuple(redirect_uris))
         self.ormco: Client = self.clients[client_id]
         self._first_scenarios = check_scenarios(scenarios)
-        self._first_approval_seconds = approval_seconds
+        self._first_seconds = {
+            "approval_seconds": approval_seconds,
+            "slow_seconds": 3.0,
+            "late_seconds": 4500.0,
+        }
         self.reset()
+
+    @property
+    def slow_seconds(self) -> float:
+        """How long a slow answer takes, or each byte of a slow download."""
+        return self.seconds["slow_seconds"] or 0.0
 
     def reset(self) -> None:
         """Forget everything that happened, and return to the settings of the start."""
         self.accounts = ACCOUNTS
-        self.slow_seconds: float = 3.0
-        self.late_seconds: float = 4500.0
+        self.seconds: dict[str, float | None] = dict(self._first_seconds)
         self.codes: dict[str, Code] = {}
         self.access_tokens: dict[str, IssuedToken] = {}
         self.refresh_tokens: dict[str, IssuedToken] = {}
@@ -160,8 +167,12 @@ class State:
         self.passwords: Passwords = Passwords()
         self.pending_redirects: dict[str, str] = {}
         self.downloaded: set[tuple[str, str]] = set()
-        self.lab_connections: LabConnections = LabConnections(approval_seconds=self._first_approval_seconds)
-        self.cases: CaseStore = CaseStore()
+        self.lab_connections: LabConnections = LabConnections(
+            lambda: None if self.on("pending-lab") else self.seconds["approval_seconds"]
+        )
+        self.cases: CaseStore = CaseStore(
+            lambda: (self.seconds["late_seconds"] or 0.0) if self.on("late-updates") else 0.0
+        )
         self.profiles: dict[str, Profile] = {}
         self.counters: Counter[str] = Counter()
         self.scenarios: frozenset[str] = frozenset()
@@ -178,16 +189,9 @@ class State:
             ValueError: a name is unknown.
         """
         self.scenarios = check_scenarios(names)
-        self.lab_connections.held = self.on("pending-lab")
-        self.set_late_seconds(self.late_seconds)
         if self.on("revoked"):
             for grant in self.grants:
                 grant.revoked = True
-
-    def set_late_seconds(self, seconds: float) -> None:
-        """Set how far back the scenario late-updates dates what happens."""
-        self.late_seconds = seconds
-        self.cases.late = seconds if self.on("late-updates") else 0.0
 
     def count_token_call(self, grant_type: str) -> None:
         """Count a call of the token endpoint by its grant type."""

@@ -6,9 +6,8 @@ from typing import Any, NoReturn
 
 from flask import Blueprint, abort, make_response, request
 
-from connector.sandbox.accounts import Account
-from connector.sandbox.lab_connections import LabConnection
-from connector.sandbox.sessions import machine, state
+from connector.sandbox.accounts import Account, LabConnection
+from connector.sandbox.sessions import state
 from connector.sandbox.tokens import account_of_jwt
 
 __all__ = ["bearer_account", "blueprint", "find_users", "refuse"]
@@ -52,7 +51,6 @@ def refuse(message: str) -> NoReturn:
 
 
 @blueprint.get("/api/users/me")
-@machine("api")
 def me() -> dict[str, Any]:
     """Answer with the whole user object of the token's account."""
     state.counters["api:users/me"] += 1
@@ -60,7 +58,6 @@ def me() -> dict[str, Any]:
 
 
 @blueprint.get("/api/users/<user>")
-@machine("api")
 def user(user: str) -> dict[str, Any]:
     """Answer with a user by id or e-mail address, less of it for strangers."""
     asking, found = bearer_account(), _user(user)
@@ -68,7 +65,6 @@ def user(user: str) -> dict[str, Any]:
 
 
 @blueprint.get("/api/users/search")
-@machine("api")
 def search() -> list[dict[str, Any]]:
     """Answer with users whose name, e-mail address or city begins with each word."""
     bearer_account()
@@ -79,7 +75,6 @@ def search() -> list[dict[str, Any]]:
 
 
 @blueprint.post("/api/users/<user>/requestconnection/<remote>")
-@machine("api")
 def request_connection(user: str, remote: str) -> dict[str, Any]:
     """Ask another account for a connection, in the name of the token's account."""
     inviter, invited = _self(user), _user(remote)
@@ -92,7 +87,6 @@ def request_connection(user: str, remote: str) -> dict[str, Any]:
 
 
 @blueprint.post("/api/users/<user>/connection/<connection_id>/approve")
-@machine("api")
 def approve(user: str, connection_id: str) -> Any:
     """Approve a request, in the name of the invited side."""
     account = _self(user)
@@ -104,7 +98,6 @@ def approve(user: str, connection_id: str) -> Any:
 
 
 @blueprint.delete("/api/users/<user>/connection/<connection_id>")
-@machine("api")
 def remove(user: str, connection_id: str) -> Any:
     """Reject, withdraw or delete a connection, from either side."""
     account = _self(user)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from connector.browser.launch import context_options, open_browser
 from connector.browser.readiness import ready_browser
 from connector.browser.redirect_target import RedirectTarget
-from connector.browser.session_options import USUAL, Pauses
 from connector.errors import SettingError
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ class ConsentBrowser:
         path: path of the browser; None to look for one.
         headless: without a window.
         playwright: an instance that runs in this thread, such as pytest-playwright's; None to start one.
-        pauses: the waits for pages that show nothing.
     """
 
     def __init__(
@@ -45,10 +43,8 @@ class ConsentBrowser:
         path: str | None = None,
         headless: bool = True,
         playwright: Playwright | None = None,
-        pauses: Pauses = USUAL,
     ) -> None:
         self._path = path
-        self._pauses = pauses
         self._headless = headless
         self._playwright = playwright
         self._running = ExitStack()
@@ -76,7 +72,7 @@ class ConsentBrowser:
             context.new_page()
             if trace is not None:
                 context.tracing.start(screenshots=True, snapshots=True)
-            session = BrowserSession(context, target=target, timeout=timeout, pauses=self._pauses)
+            session = BrowserSession(context, target=target, timeout=timeout)
             yield session
             session.close()
         finally:

@@ -101,9 +101,8 @@ class Consent:
         """
         who = account or self._account
         self._personal |= {who.username}
-        patience = self._opened().pauses.next_page
         try:
-            self._step(lambda page: pages.sign_in(page, who.username, who.password, patience=patience))
+            self._step(lambda page: pages.sign_in(page, who.username, who.password))
         except PageChangedError:
             difference = self._failure and self._failure.difference
             if not difference:

@@ -15,11 +15,12 @@ from playwright.sync_api import Browser as PageBrowser
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import sync_playwright
 
-from connector.browser import capture_redirect
+from connector.browser import capture_redirect, session_options
 from connector.browser.session import BrowserSession
-from connector.browser.session_options import Pauses
 from tests.support.authorization_pages import AuthorizationPages, Trap, landing_trap, serve_pages
 from tests.support.browsers import QUICK, SharedBrowser, need_browser, quick_browser, windowed_browser
+
+USUAL = {name: getattr(session_options, name) for name in QUICK}
 
 
 @pytest.fixture(scope="session")
@@ -57,13 +58,15 @@ def one_browser(shared_browser: SharedBrowser, monkeypatch: pytest.MonkeyPatch) 
     for module in ("browser.capture", "browser.applications", "browser.profile", "testing.check"):
         monkeypatch.setattr(f"connector.{module}.BrowserThread", shared_browser.thread)
     monkeypatch.setattr(shared_browser, "prepare", lambda session: None)
-    monkeypatch.setattr(shared_browser, "pauses", QUICK)
+    for name, seconds in QUICK.items():
+        monkeypatch.setattr(f"connector.browser.session_options.{name}", seconds)
 
 
 @pytest.fixture
-def in_earnest(shared_browser: SharedBrowser, one_browser: None) -> None:
+def in_earnest(one_browser: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give pages that show nothing as long as the product does."""
-    shared_browser.pauses = Pauses()
+    for name, seconds in USUAL.items():
+        monkeypatch.setattr(f"connector.browser.session_options.{name}", seconds)
 
 
 @pytest.fixture

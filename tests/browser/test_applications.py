@@ -155,7 +155,7 @@ def test_a_page_without_the_icon(browser: str, one_browser: None) -> None:
     """If there is nothing to press the error says what is missing, and nothing else is pressed."""
     with applications_page(PAGES["bare"]) as (url, asked):
         with pytest.raises(PageChangedError, match="icon next to Ormco") as failure:
-            remove_application(url, credentials=("a", "b"), headless=True, patience=2, browser=browser)
+            remove_application(url, credentials=("a", "b"), headless=True, browser=browser)
         assert "by hand" in failure.value.hint
         assert "/wrong" not in asked
 
@@ -184,7 +184,7 @@ def test_a_second_button_that_confirms(browser: str, one_browser: None) -> None:
     """Which of two buttons confirms would be a guess: neither is pressed, and the error says so."""
     with applications_page(TWO_BUTTONS) as (url, asked):
         with pytest.raises(PageChangedError, match="more than one button"):
-            remove_application(url, credentials=("a", "b"), headless=True, patience=2, browser=browser)
+            remove_application(url, credentials=("a", "b"), headless=True, browser=browser)
     assert "/wrong" not in asked
 
 

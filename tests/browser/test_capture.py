@@ -80,6 +80,8 @@ def test_url_is_as_it_was_on_the_wire(
         ("https://landing.localhost:{port}/", "http://landing.localhost:{port}/"),
         ("http://landing.localhost:{port}/", "https://landing.localhost:{port}/other"),
         ("http://landing.localhost:{port}/", "http://www.landing.localhost:{port}/"),
+        ("http://landing.localhost:{port}/", "http://landing.localhost.:{port}/"),
+        ("http://landing.localhost:{port}/", "http://user:word@landing.localhost:{port}/"),
     ],
 )
 def test_place_is_known_in_every_spelling(

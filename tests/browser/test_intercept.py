@@ -29,12 +29,19 @@ FRAMES = {
     "<input name=code value=ATTACKERCODE></form><script>x.submit()</script>",
     "object and embed": "<object data='{0}?code=A' type='text/html'></object>"
     "<embed src='{0}?code=A' type='text/html'>",
+    "a refresh in a frame": "<iframe srcdoc=\"<meta http-equiv=refresh content='0;url={0}?code=A'>\">"
+    "</iframe>",
+    "a download in a frame": "<iframe srcdoc=\"<a download href='{0}?code=A'>x</a>"
+    '<script>document.links[0].click()</script>"></iframe>',
     "a script's frame": "<script>f = document.body.appendChild(document.createElement('iframe'));"
     "f.contentWindow.location = '{0}?error=1'</script>",
 }
 PARTS = {
     "requests of scripts": "<script>fetch('{0}?code=A', {{mode: 'no-cors'}}).catch(() => 0);"
     "navigator.sendBeacon('{0}?code=A', 'x'); new EventSource('{0}?code=A')</script>",
+    "another address shown": "<script>for (f of ['pushState', 'replaceState'])"
+    " try {{ history[f](null, '', '{0}?code=A') }} catch {{}}</script>",
+    "a ping": "<a ping='{0}?code=A' href='#x'>x</a><script>document.links[0].click()</script>",
     "workers": "<script>new Worker(URL.createObjectURL(new Blob(["
     "`fetch('{0}?code=A', {{mode: 'no-cors'}}).catch(() => 0)`])))</script>",
     "a service worker": "<script>navigator.serviceWorker.register('/sw.js')</script>",
@@ -51,6 +58,11 @@ WINDOWS = {
     "of an advertisement": "<iframe srcdoc=\"<script>open('{0}?code=ATTACKERCODE')</script>\"></iframe>",
     "of a frame, by the provider": "<iframe srcdoc=\"<script>open('/away')</script>\"></iframe>",
     "of a frame, and what that opens": "<iframe src=/advertisement></iframe>",
+    "of a frame, without an opener": '<iframe srcdoc="'
+    "<script>open('/away', '_blank', 'noopener')</script>\"></iframe>",
+    "that a frame navigates again and again": "<iframe srcdoc=\"<script>w = open('about:blank');"
+    "setInterval(() => w.location = '{0}?code=A', 30)</script>\"></iframe>",
+    "source of the landing site": "<script>open('view-source:{0}?code=A')</script>",
     "straight to the landing site": "<script>open('{0}?error=login_required')</script>",
     "without an opener": "<script>open('{0}?code=ATTACKERCODE', '_blank', 'noopener')</script>",
 }
@@ -109,3 +121,50 @@ def test_window_of_the_provider_is_followed(capture: Capture, pages: Authorizati
     pages.more["start"] = "<button onclick=\"window.open('/later')\">Allow access</button>"
     url = pages.authorize("start")
     assert capture(url, redirect_uri=foreign(trap), person=allow) == pages.target
+
+
+def test_link_of_an_advertisement_that_a_person_opens_in_a_tab(
+    capture: Capture, pages: AuthorizationPages, trap: Trap
+) -> None:
+    """A tab that another site sends on to the landing site brings nothing; the provider's own page does."""
+    pages.target = f"{foreign(trap)}?{CODE}"
+    elsewhere = pages.url.replace("127.0.0.1", "localhost")
+    pages.more["advertisement"] = f"<a href='{elsewhere}/away'>Buy</a>"
+    pages.answers["away"] = (302, {"Location": f"{foreign(trap)}?code=ATTACKERCODE"})
+
+    def person(page: Page) -> None:
+        page.frame_locator("iframe").get_by_role("link").click(modifiers=["ControlOrMeta"])
+        page.wait_for_timeout(700)
+        page.context.new_page().goto(pages.authorize("302"))
+
+    url = pages.authorize_with(f"<iframe src='{elsewhere}/advertisement'></iframe>")
+    assert capture(url, redirect_uri=foreign(trap), person=person) == pages.target
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "fetch(event.request)",
+        "Response.redirect('{0}')",
+        "fetch('{1}?code=A', {{mode: 'no-cors'}}).catch(() => 0).then(() => fetch(event.request))",
+    ],
+)
+def test_service_worker_of_the_provider(
+    answer: str, capture: Capture, pages: AuthorizationPages, trap: Trap
+) -> None:
+    """A service worker in between changes nothing, and its own requests do not leave."""
+    pages.target = f"{foreign(trap)}?{CODE}"
+    pages.scripts["worker.js"] = (
+        "addEventListener('install', () => skipWaiting());"
+        "addEventListener('activate', event => event.waitUntil(clients.claim()));"
+        "addEventListener('fetch', event => event.request.url.includes('/302')"
+        f" && event.respondWith({answer.format(pages.target, foreign(trap))}))"
+    )
+
+    def person(page: Page) -> None:
+        page.evaluate("navigator.serviceWorker.register('/worker.js')")
+        page.wait_for_function("navigator.serviceWorker.controller")
+        allow(page)
+
+    url = pages.authorize("authorize")
+    assert capture(url, redirect_uri=foreign(trap), person=person) == pages.target

@@ -16,9 +16,9 @@ import pytest
 
 from connector.browser import capture_redirect, find_browser
 from connector.browser.installed import Browser
+from connector.browser.intercept import ResultPage
 from connector.browser.launch import open_browser
 from connector.browser.redirect_target import RedirectTarget
-from connector.browser.result_page import ResultPage
 from connector.browser.session import BrowserSession
 from connector.errors import BrowserUnavailableError, ExtraMissingError
 from tests.support.authorization_pages import browser_processes

@@ -49,7 +49,7 @@ Connect = Callable[..., ProfileUpdate]
 @pytest.fixture
 def connect(browser: str, one_browser: None) -> Connect:
     """`connect_profile`, in the shared browser, without a window."""
-    return partial(connect_profile, headless=True, timeout=120, patience=5, browser=browser)
+    return partial(connect_profile, headless=True, timeout=120, browser=browser)
 
 
 TYPED = """<label>Username <input name=u autofocus oninput="fetch('/typed/' + value);

@@ -31,6 +31,7 @@ class AuthorizationPages:
 
     Attributes:
         more: pages of a test's own: path → HTML.
+        scripts: scripts of a test's own: path → JavaScript.
         answers: answers of a test's own: path → status, headers.
     """
 
@@ -38,6 +39,7 @@ class AuthorizationPages:
     target: str = ""
     asked: list[str] = field(default_factory=list)
     more: dict[str, str] = field(default_factory=dict)
+    scripts: dict[str, str] = field(default_factory=dict)
     answers: dict[str, tuple[int, dict[str, str]]] = field(default_factory=dict)
 
     def authorize_with(self, html: str) -> str:
@@ -119,6 +121,8 @@ class _Handler(BaseHTTPRequestHandler):
         if path in self.pages.answers:
             status, headers = self.pages.answers[path]
             self.answer(status, "<h1>Whatever</h1>", more=headers)
+        elif path in self.pages.scripts:
+            self.answer(200, self.pages.scripts[path], more={"Content-Type": "text/javascript"})
         elif path in (pages := self.html_pages()):
             self.answer(200, pages[path])
         else:
@@ -183,7 +187,8 @@ class _Handler(BaseHTTPRequestHandler):
         retry: str = "",
         more: dict[str, str] | None = None,
     ) -> None:
-        content = f"<!doctype html><title>Provider</title>{body}".encode()
+        is_script = "text/javascript" in (more or {}).values()
+        content = (body if is_script else f"<!doctype html><title>Provider</title>{body}").encode()
         self.send_response(status)
         headers = {"Location": location, "Retry-After": retry, "Content-Type": "text/html", **(more or {})}
         for name, value in headers.items():

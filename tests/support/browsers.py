@@ -14,14 +14,13 @@ import pytest
 
 from connector.browser import Browser, find_browser
 from connector.browser.launch import context_options, open_browser
-from connector.browser.session_options import Pauses
 from connector.errors import BrowserUnavailableError
 
 if TYPE_CHECKING:
     from connector.browser.session import BrowserSession
 
 # Pages of tests come at once: what is waited for in vain need not be waited for as long as in earnest.
-QUICK = Pauses(dead_end=0.5, silence=1.0, again=0.3, unlisted=0.5, next_page=3.0)
+QUICK = {"DEAD_END": 0.5, "SILENCE": 1.0, "AGAIN": 0.3, "UNLISTED": 0.5, "NEXT_PAGE": 3.0, "PATIENCE": 5.0}
 
 __all__ = ["SharedBrowser", "need_browser", "quick_browser", "windowed_browser"]
 
@@ -74,12 +73,10 @@ class SharedBrowser:
 
     Attributes:
         prepare: called with each session before the work, in the browser's thread.
-        pauses: for pages that show nothing.
     """
 
     def __init__(self, path: str) -> None:
         self.prepare: Callable[[BrowserSession], object] = lambda session: None
-        self.pauses = QUICK
         self._path = path
         self._thread = ThreadPoolExecutor(1, "shared-browser")
         self._running = ExitStack()
@@ -113,7 +110,7 @@ class SharedBrowser:
         context = self._started().new_context(**context_options(english=english))
         try:
             context.new_page()
-            opened = BrowserSession(context, pauses=self.pauses, **session)
+            opened = BrowserSession(context, **session)
             try:
                 self.prepare(opened)
                 return work(opened)

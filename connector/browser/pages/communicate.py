@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from connector.browser import session_options as options
 from connector.browser.pages.screen import (
     ACTION,
     PRESSABLE,
@@ -16,7 +17,6 @@ from connector.browser.pages.screen import (
     pressable,
     username_field,
 )
-from connector.browser.session_options import USUAL
 from connector.clock import Clock
 from connector.errors import SettingError
 
@@ -49,20 +49,17 @@ _CONFIRM = re.compile(r"^\s*(delete|remove|revoke|confirm|yes|ok)\b", re.IGNOREC
 _STEP = 20.0  # s for one page to follow another
 
 
-def sign_in_and_allow(
-    username: str, password: str, *, beside: Page | None = None, patience: float = USUAL.next_page
-) -> Callable[[Page], None]:
+def sign_in_and_allow(username: str, password: str, *, beside: Page | None = None) -> Callable[[Page], None]:
     """Return a person for `capture_redirect` who signs in, if asked to, and allows access.
 
     Args:
         username: of the Communicate account, an e-mail address.
         password: of the Communicate account.
         beside: a page of another site, which is left alone.
-        patience: seconds for a page that has come to show what is expected of it.
     """
 
     def act(page: Page) -> None:
-        if sign_in(page, username, password, beside=beside, patience=patience):
+        if sign_in(page, username, password, beside=beside):
             allow_access(page)
 
     return act
@@ -75,7 +72,6 @@ def sign_in(
     *,
     destination: Callable[[Page], Locator] | None = None,
     beside: Page | None = None,
-    patience: float = USUAL.next_page,
 ) -> bool:
     """Sign in if the provider asks for it, on one page or on two.
 
@@ -85,7 +81,6 @@ def sign_in(
         password: of the Communicate account.
         destination: what is on the page that comes then; by default the button that allows access.
         beside: a page of another site, which is left alone.
-        patience: seconds for a page that has come to show what is expected of it.
 
     Returns:
         Whether there is now a page to allow access on. The provider may have gone on without one.
@@ -97,11 +92,12 @@ def sign_in(
     screen, destination = Screen(page.context, beside=beside), destination or pressable(_ALLOW)
     sent, deadline = "", Clock().deadline(_STEP)
     while not deadline.passed:
-        if screen.first(_result_page) or screen.first(destination):
-            return not screen.first(_result_page)
+        is_over = screen.first(lambda page: page.locator(_RESULT)) is not None
+        if is_over or screen.first(destination):
+            return not is_over
         step = _take_step(screen, username, password, sent)
         if step != sent:
-            sent, deadline = step, Clock().deadline(patience if step == "left" else _STEP)
+            sent, deadline = step, Clock().deadline(options.NEXT_PAGE if step == "left" else _STEP)
         screen.wait()
     raise changed(screen, f'"{_ALLOW}" after sign-in' if sent else 'sign-in fields "Email" and "Password"')
 
@@ -218,7 +214,3 @@ def _press(page: Page, name: str) -> None:
             return
         screen.wait()
     raise changed(screen, f'"{name}"')
-
-
-def _result_page(page: Page) -> Locator:
-    return page.locator(_RESULT)

@@ -46,6 +46,7 @@ function parametersIn(text, redirectUri, furtherHosts) {
 
 // Read the parameters of an address, every character of them; null if that needs more care.
 function readAddress(values, codeFormat) {
+  if (/[.,;']$/.test(values.get("state") ?? "")) return null; // the end of a sentence
   const [code, layers] = decode(values.get("code"), codeFormat);
   let checked;
   try {

@@ -64,13 +64,16 @@ function judge(found, codeFormat, layers) {
 }
 
 function theOne(found) {
-  const undamaged = found.filter((candidate) => !candidate.damage);
+  let undamaged = found.filter((candidate) => !candidate.damage);
   const whole = undamaged.length ? undamaged : found;
   const best = whole.reduce((one, other) => (other.code.length > one.code.length ? other : one));
+  // Only by its length it is seen that another IdentityServer code is cut.
+  const isHex = (candidate) => recognise(candidate.code) === "identityserver";
+  if (isHex(best)) undamaged = undamaged.filter(isHex);
   // The text of a link is often its address cut short, with the whole address after it.
   const isOne =
     undamaged.every((candidate) => candidate.code === best.code) &&
-    found.every((candidate) => best.code.startsWith(candidate.code));
+    found.every((candidate) => best.code.startsWith(trimEnd(candidate.code, ".…")));
   if (!isOne) throw new Refusal("two_codes");
   if (best.damage) throw best.damage;
   const { code, format, complete, layers } = best;
