@@ -82,7 +82,6 @@ def test_refusals_are_400_with_a_sentence(classic: RunningSandbox, workflow: Wor
     assert own("cases/17").json() == {"Message": "No case with Id 17 could be found"}
     assert own(f"cases/{case_id}/version/9").status_code == 400
     assert own(f"cases/{case_id}/attachments/xyz").status_code == 400
-    assert own("cases/increments/3").json() == {"Message": "No increment with Id 3 could be found"}
     assert own(f"cases/{case_id}/comments/1/text").json() == {"Message": "Comment not found"}
     assert (
         other(f"cases/{case_id}").json()["Message"] == f"You don't have permission to access case {case_id}"

@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from connector.sandbox.accounts import LABS_OF_ORMCO
+from tests.support.cases import tokens_of
 from tests.support.sandbox import TIMEOUT, RunningSandbox, SignIn, Visitor
 
 AMERICAS = LABS_OF_ORMCO["americas"]
@@ -26,10 +27,7 @@ class Api:
 
     def __init__(self, sandbox: RunningSandbox, who: SignIn) -> None:
         self.sandbox = sandbox
-        form = {"grant_type": "password", "username": who.username, "password": who.password}
-        auth = (sandbox.client_id, sandbox.client_secret)
-        token = requests.post(f"{sandbox.url}/oauth/token", data=form, auth=auth, timeout=TIMEOUT).json()
-        self.headers = {"Authorization": f"Bearer {token['access_token']}"}
+        self.headers = {"Authorization": f"Bearer {tokens_of(sandbox, who)['access_token']}"}
         self.me: str = self.call("GET", "me").json()["Id"]
 
     def call(self, method: str, path: str) -> requests.Response:

@@ -83,14 +83,7 @@ def open_capture(
 
     The result of the `with` block decides what the page says at the end: "You are connected", or the message
     of the error that leaves the block. Then the window stays open for some seconds, so that it can be read.
-
-    Args:
-        url: the authorization URL.
-        redirect_uri: the address the provider sends the browser back to.
-        person: as for `capture_redirect`.
-        headless: without a window.
-        timeout: seconds until the wait for the redirect ends.
-        browser: path of the browser; None to look for one.
+    The arguments are those of `capture_redirect`.
 
     Yields:
         The redirect URL, raw.

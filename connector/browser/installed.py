@@ -44,8 +44,9 @@ def find_browser(setting: str | None = None, *, headless: bool = False) -> Brows
     """
     if setting:
         return _from_setting(setting)
-    for browser in _installed(headless):
-        return browser
+    for name, path in _candidates(headless):
+        if _is_program(path) and not _is_snap(path):
+            return Browser(name=name, path=str(path))
     raise BrowserUnavailableError(
         "no Chrome, Edge or Chromium was found on this machine",
         hint="Install Google Chrome; or run: playwright install chromium; or on Debian: apt install chromium;"
@@ -66,19 +67,17 @@ def _from_setting(setting: str) -> Browser:
     return Browser(name=path.stem, path=str(found))
 
 
-def _installed(headless: bool) -> Iterator[Browser]:
-    for name, path in _candidates(headless):
-        if _is_program(path) and not _is_snap(path):
-            yield Browser(name=name, path=str(path))
-
-
 def _candidates(headless: bool) -> Iterator[tuple[str, Path]]:
     if headless:
         yield from (("Playwright's headless Chromium", path) for path in _playwright_builds("headless_shell"))
     yield from (("Playwright's Chromium", path) for path in _playwright_builds("chromium"))
+    commands = {"chromium": "Chromium", "chromium-browser": "Chromium"}
+    if headless:
+        commands = {"chromium-headless-shell": "Chromium"} | commands
+    if sys.platform not in ("darwin", "win32"):
+        commands = _LINUX_COMMANDS | commands
     yield from _on_this_system()
-    names = {"chromium-headless-shell": "Chromium"} if headless else {}
-    for command, name in (names | {"chromium": "Chromium", "chromium-browser": "Chromium"}).items():
+    for command, name in commands.items():
         if found := shutil.which(command):
             yield name, Path(found)
 
@@ -89,11 +88,10 @@ def _on_this_system() -> Iterator[tuple[str, Path]]:
             for folder in (Path("/Applications"), home_folder() / "Applications"):
                 yield name, folder / f"{name}.app" / "Contents" / "MacOS" / name
     elif sys.platform == "win32":
-        yield from _on_windows()
-    else:
-        for command, name in _LINUX_COMMANDS.items():
-            if found := shutil.which(command):
-                yield name, Path(found)
+        for name, parts in _WINDOWS_PROGRAMS.items():
+            for variable in ("PROGRAMFILES", "PROGRAMFILES(X86)", "LOCALAPPDATA"):
+                if root := os.environ.get(variable):
+                    yield name, Path(root, *parts)
 
 
 _LINUX_COMMANDS = {
@@ -107,22 +105,6 @@ _WINDOWS_PROGRAMS = {
     "Microsoft Edge": ("Microsoft", "Edge", "Application", "msedge.exe"),
     "Chromium": ("Chromium", "Application", "chrome.exe"),
 }
-
-
-def _on_windows() -> Iterator[tuple[str, Path]]:
-    for name, parts in _WINDOWS_PROGRAMS.items():
-        for variable in ("PROGRAMFILES", "PROGRAMFILES(X86)", "LOCALAPPDATA"):
-            if folder := os.environ.get(variable):
-                yield name, Path(folder, *parts)
-
-
-def _playwright_builds(kind: str) -> list[Path]:
-    """Return the programs in Playwright's download folder, the newest first."""
-    folder, programs = _playwright_folder(), _PLAYWRIGHT_PROGRAMS[kind]
-    builds = sorted(folder.glob(programs[0]), key=_revision, reverse=True)
-    return [path for build in builds for pattern in programs[1:] for path in sorted(build.glob(pattern))]
-
-
 _PLAYWRIGHT_PROGRAMS = {
     "chromium": (
         "chromium-*",
@@ -136,6 +118,14 @@ _PLAYWRIGHT_PROGRAMS = {
         "chrome-*/*headless[-_]shell.exe",
     ),
 }
+
+
+def _playwright_builds(kind: str) -> list[Path]:
+    """Return the programs in Playwright's download folder, the newest first."""
+    folder, programs = _playwright_folder(), _PLAYWRIGHT_PROGRAMS[kind]
+    revision = re.compile(r"[0-9]*$")
+    builds = sorted(folder.glob(programs[0]), key=lambda build: -int(revision.findall(build.name)[0] or 0))
+    return [path for build in builds for pattern in programs[1:] for path in sorted(build.glob(pattern))]
 
 
 def _playwright_folder() -> Path:
@@ -155,11 +145,6 @@ def home_folder() -> Path:
         return Path.home()
     except RuntimeError:
         return Path(os.devnull)
-
-
-def _revision(build: Path) -> int:
-    number = re.search(r"\d+$", build.name)
-    return int(number[0]) if number else 0
 
 
 def _is_program(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -11,7 +12,7 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from connector.browser import session_options as options
 from connector.browser.launch import crashed
-from connector.browser.provider_errors import Failure, no_page, raise_for
+from connector.browser.provider_errors import Failure, raise_for
 from connector.clock import Clock
 
 if TYPE_CHECKING:
@@ -136,16 +137,20 @@ class PageWatch:
         request, status, headers = response.request, response.status, response.headers
         if not self._note(request) or (300 <= status < 400 and "location" in headers):
             return
-        wait = headers.get("retry-after", "")
-        failure = Failure(
-            request=request,
-            status=status,
-            content=no_page(status, headers),
-            retry_after=float(wait) if wait.isdecimal() else None,
-            ripe=Clock().deadline(options.DEAD_END),
-        )
-        is_dead_end = failure.is_error_page or failure.content or status >= 400
-        self._newest[request] = failure if is_dead_end else None
+        self._newest[request] = None
+        # The address of identity's error page.
+        is_error_page = urlsplit(request.url).path.lower().rstrip("/").endswith("/home/error")
+        content = _no_page(status, headers)
+        if is_error_page or content or status >= 400:
+            wait = headers.get("retry-after", "")
+            self._newest[request] = Failure(
+                request=request,
+                status=status,
+                content=content,
+                is_error_page=is_error_page,
+                retry_after=float(wait) if wait.isdecimal() else None,
+                ripe=Clock().deadline(options.DEAD_END),
+            )
 
     def _on_failure(self, request: Request) -> None:
         report = (request.failure or "no connection").removeprefix("net::")
@@ -198,3 +203,17 @@ def _page_of(request: Request) -> Page | None:
     with suppress(PlaywrightError):
         return request.frame.page
     return None
+
+
+def _no_page(status: int, headers: Mapping[str, str]) -> str:
+    """Return a description of a response that is not a page, or ""."""
+    if status in (204, 205):
+        return f"nothing (status {status})"
+    if 300 <= status < 304:
+        return f"a redirect to nowhere (status {status})"
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if headers.get("content-disposition", "").strip().lower().startswith("attachment"):
+        return "a file to download"
+    if status >= 400 or not kind or "html" in kind or "xml" in kind:
+        return ""
+    return f"a file ({kind[:60]})"

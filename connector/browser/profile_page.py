@@ -20,7 +20,6 @@ from connector.errors import (
     ProviderErrorPageError,
     ProviderUnavailableError,
     RequestExpiredError,
-    SettingError,
 )
 
 if TYPE_CHECKING:
@@ -32,13 +31,9 @@ __all__ = [
     "BY_HAND",
     "Answers",
     "ProfilePage",
-    "dialog_refused",
-    "elsewhere",
     "failed",
     "not_as_known",
-    "not_saved",
     "session_ended",
-    "sign_in_refused",
     "update_refused",
 ]
 
@@ -175,31 +170,6 @@ def not_as_known(missing: str) -> PageChangedError:
     return PageChangedError(f"OrmcoDigital's page has no {missing}", hint=BY_HAND)
 
 
-def sign_in_refused() -> SettingError:
-    """Return the error for wrong credentials."""
-    return SettingError(
-        "OrmcoDigital did not accept the user name or password",
-        hint="Check ORMCO_DIGITAL_USERNAME and ORMCO_DIGITAL_PASSWORD by signing in by hand.",
-    )
-
-
-def elsewhere(redirect_uri: str) -> SettingError:
-    """Return the error for a dialog link whose redirect URI cannot be intercepted."""
-    return SettingError(
-        f"OrmcoDigital has 3Shape send the code to {redirect_uri}, where it would not be caught",
-        hint=f"Set ORMCO_REDIRECT_URI to {redirect_uri}",
-    )
-
-
-def dialog_refused(words: str) -> CodeRefusedError:
-    """Return the error for a code that *Ok* did not accept."""
-    said = f': "{words}"' if words else "; it stays open and says nothing"
-    return CodeRefusedError(
-        f"the dialog did not take the code{said}",
-        hint=f"{_AGAIN}: a code is good for about three minutes. If it happens again, tell Ormco's support.",
-    )
-
-
 def session_ended() -> RequestExpiredError:
     """Return the error for a session at OrmcoDigital that ended."""
     return RequestExpiredError(
@@ -228,11 +198,3 @@ def update_refused(words: str) -> ConnectorError:
     if any(word in words.lower() for word in ("code", "authoriz", "3shape", "3 shape")):
         return CodeRefusedError(message, hint=f"{_AGAIN}: a code is good for about three minutes, once.")
     return ProviderErrorPageError(message, hint=f"Put that right on My Profile, and select Update. {_AGAIN}.")
-
-
-def not_saved(method: str) -> PageChangedError:
-    """Return the error for a profile that was not saved, as a reload shows."""
-    return PageChangedError(
-        f'after Update, the Submission Method is {method or "empty"}, not "3Shape Trios": it was not saved',
-        hint=BY_HAND,
-    )

@@ -18,12 +18,13 @@ from connector.browser.pages.screen import (
     Screen,
     changed,
     password_field,
+    take_sign_in_step,
     username_field,
     visible,
 )
 from connector.browser.profile_page import Answers, ProfilePage
 from connector.browser.redirect_target import RedirectTarget
-from connector.errors import ConnectorError
+from connector.errors import CodeRefusedError, ConnectorError, PageChangedError, SettingError
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -51,12 +52,12 @@ class ProfileSteps:
         self._session = page.session
         self._target = target
         self._credentials = credentials
-        self._sent: set[str] = set()
+        self._sent = ""
         self._profile_url = ""
 
     def open_dialog(self) -> None:
         """Sign in, go to My Profile, choose "3Shape Trios", and open the dialog (steps 1-3)."""
-        self._sent.clear()
+        self._sent = ""
         page = self._profile.reach(ormcodigital.code_dialog, self._towards_dialog, self._missing)
         self._profile_url = page.url
 
@@ -99,7 +100,12 @@ class ProfileSteps:
         if visible(dialog) and answers.failure:
             raise errors.failed("the code", answers.failure)
         if visible(dialog) or ormcodigital.is_problem(profile.alert):
-            raise errors.dialog_refused(profile.alert or " ".join(ormcodigital.problems(dialog)))
+            words = profile.alert or " ".join(ormcodigital.problems(dialog))
+            said = f': "{words}"' if words else "; it stays open and says nothing"
+            raise CodeRefusedError(
+                f"the dialog did not take the code{said}",
+                hint="Start again: a code is good for about three minutes; else tell Ormco's support.",
+            )
         self.told("ok")
 
     def update(self) -> str:
@@ -133,7 +139,8 @@ class ProfileSteps:
         page = self._profile.reach(ormcodigital.method_list, self._towards_profile, self._missing)
         method = ormcodigital.chosen_method(page)
         if not ormcodigital.is_method(method):
-            raise errors.not_saved(method)
+            saved = f'the Submission Method is {method or "empty"}, not "{ormcodigital.METHOD}"'
+            raise PageChangedError(f"after Update, {saved}: it was not saved", hint=errors.BY_HAND)
         self.told("checked")
         return visible(ormcodigital.connected_words(page))
 
@@ -196,23 +203,11 @@ class ProfileSteps:
     def _sign_in(self, page: Page) -> str:
         if self._credentials is None:
             return "person"
-        field = password_field(page).locator("visible=true")
-        kind = "password" if field.count() else "username"
-        if kind in self._sent:
-            if kind == "password" and (
-                ormcodigital.problems(page) or not field.first.input_value(timeout=ACTION)
-            ):
-                raise errors.sign_in_refused()
-            return ""
-        name = username_field(page).locator("visible=true")
-        if name.count() and name.first.is_editable(timeout=ACTION):
-            name.first.fill(self._credentials[0], timeout=ACTION)
-        if kind == "password":
-            field.first.fill(self._credentials[1], timeout=ACTION)
-        self._sent.add(kind)
-        last = field if kind == "password" else name
-        last.first.press("Enter", timeout=ACTION)
-        return kind
+        before = self._sent
+        self._sent = take_sign_in_step(
+            Screen(page.context), self._credentials, before, site="OrmcoDigital", setting="ORMCO_DIGITAL"
+        )
+        return self._sent if self._sent != before else ""
 
     def _allow(self, page: Page, allow: tuple[str, str]) -> None:
         session, dialog = self._session, ormcodigital.code_dialog(page)
@@ -234,7 +229,10 @@ class ProfileSteps:
         """Make sure that the code will come where it is caught."""
         for redirect_uri in parse_qs(urlsplit(address).query).get("redirect_uri", []):
             if not self._target.covers(redirect_uri):
-                raise errors.elsewhere(redirect_uri)
+                raise SettingError(
+                    f"OrmcoDigital has 3Shape send the code to {redirect_uri}, where it would not be caught",
+                    hint=f"Set ORMCO_REDIRECT_URI to {redirect_uri}",
+                )
 
     def _missing(self) -> str:
         page = self._session.page

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from connector.errors import ProviderErrorPageError, ProviderUnavailableError
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Request
 
-__all__ = ["Failure", "no_page", "not_loaded", "raise_for"]
+__all__ = ["Failure", "not_loaded", "raise_for"]
 
 _FORM = "input:not([type=hidden]), select, textarea, button"
 _IDENTIFIER = re.compile(r"\S{24,}")
@@ -52,6 +51,7 @@ class Failure:
     Attributes:
         network: Chromium's name of the failure if there was no response.
         content: a description of a response that is not a page.
+        is_error_page: whether its address alone shows an error.
         ripe: the end of the time that it has to move on.
     """
 
@@ -59,13 +59,9 @@ class Failure:
     status: int = 0
     network: str = ""
     content: str = ""
+    is_error_page: bool = False
     retry_after: float | None = None
     ripe: Deadline
-
-    @property
-    def is_error_page(self) -> bool:
-        """Whether the address alone shows an error: identity's error page."""
-        return urlsplit(self.request.url).path.lower().rstrip("/").endswith("/home/error")
 
 
 def not_loaded(url: str, report: str) -> ProviderUnavailableError:
@@ -103,20 +99,6 @@ def raise_for(failure: Failure, page: Page) -> None:
 
 def _not_a_page(host: str, what: str) -> ProviderUnavailableError:
     return ProviderUnavailableError(f"{host} answered with {what} instead of a page", hint=_TRY_IN_A_BROWSER)
-
-
-def no_page(status: int, headers: Mapping[str, str]) -> str:
-    """Return a description of a response that is not a page, or ""."""
-    if status in (204, 205):
-        return f"nothing (status {status})"
-    if 300 <= status < 304:
-        return f"a redirect to nowhere (status {status})"
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if headers.get("content-disposition", "").strip().lower().startswith("attachment"):
-        return "a file to download"
-    if status >= 400 or not kind or "html" in kind or "xml" in kind:
-        return ""
-    return f"a file ({kind[:60]})"
 
 
 def _has_form(page: Page) -> bool:

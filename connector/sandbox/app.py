@@ -17,7 +17,6 @@ from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 from connector.sandbox import (
     case_control,
     control,
-    downloads,
     faults,
     metadata_api,
     oauth_endpoints,
@@ -67,7 +66,7 @@ def create_app(sandbox_state: State) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions["state"] = sandbox_state
     app.extensions["authorization_server"] = authorization_server(app, sandbox_state)
-    for part in (sessions, users_api, metadata_api, downloads, portal, ormcodigital, control, case_control):
+    for part in (sessions, users_api, metadata_api, portal, ormcodigital, control, case_control):
         app.register_blueprint(part.blueprint)
     app.register_blueprint(oauth_endpoints.shared)
     app.register_blueprint(getattr(oauth_endpoints, sandbox_state.generation))

@@ -16,13 +16,10 @@ from authlib.oauth2.rfc6749 import (
     InvalidClientError,
     InvalidGrantError,
     InvalidRequestError,
-    InvalidScopeError,
-    OAuth2Error,
 )
 from authlib.oauth2.rfc6749.grants import (
     AuthorizationCodeGrant,
     RefreshTokenGrant,
-    ResourceOwnerPasswordCredentialsGrant,
 )
 from authlib.oauth2.rfc7009 import RevocationEndpoint
 from authlib.oauth2.rfc7636 import CodeChallenge
@@ -34,20 +31,10 @@ from connector.sandbox.clients import Client
 from connector.sandbox.state import Code, IssuedToken, State
 from connector.sandbox.tokens import TokenGenerator, new_data_bag, new_handle, public_claims, signing_key
 
-__all__ = ["SignInRefusedError", "authorization_server"]
+__all__ = ["authorization_server"]
 
 # Authlib writes tokens to its loggers at DEBUG. These are made up, but tokens are never logged here.
 logging.getLogger("authlib").setLevel(logging.INFO)
-
-
-class SignInRefusedError(OAuth2Error):  # type: ignore[misc]
-    """A wrong name or password at the password grant: 401 without a body."""
-
-    error: str = "access_denied"
-
-    def __call__(self, uri: str | None = None) -> tuple[int, str, list[tuple[str, str]]]:
-        """Return status, body and headers."""
-        return 401, "", []
 
 
 def authorization_server(app: Flask, state: State) -> AuthorizationServer:
@@ -60,7 +47,6 @@ def authorization_server(app: Flask, state: State) -> AuthorizationServer:
     if state.generation == "classic":
         server.register_client_auth_method("client_secret_basic", _raw_basic)
         server.register_grant(_ClassicCodeGrant)
-        server.register_grant(_PasswordGrant)
     else:
         server.register_grant(_IdentityCodeGrant, [_S256(required=True), _OpenID(state)])
         server.register_endpoint(_Revocation)
@@ -73,7 +59,7 @@ def _save_token(state: State, token: dict[str, Any], request: Any) -> None:
     issued = IssuedToken(
         access_token=token["access_token"],
         refresh_token=token.get("refresh_token"),
-        grant=source.grant if source else state.add_grant(request.client, request.user, token["scope"]),
+        grant=source.grant,
         scope=token["scope"],
         lifetime=token["expires_in"],
     )
@@ -216,20 +202,6 @@ class _RefreshTokenGrant(RefreshTokenGrant):  # type: ignore[misc]
 
     def revoke_old_credential(self, refresh_token: IssuedToken) -> None:
         refresh_token.spent = not self.server.state.on("no-rotation")
-
-
-class _PasswordGrant(ResourceOwnerPasswordCredentialsGrant):  # type: ignore[misc]
-    """Documented by 3Shape for a lab's own account; no connector should use it."""
-
-    def authenticate_user(self, username: str, password: str) -> Account:
-        account: Account | None = self.server.state.sign_in(username, password)
-        if account is None:
-            raise SignInRefusedError
-        return account
-
-    def validate_requested_scope(self) -> None:
-        if self.request.payload.scope:
-            raise InvalidScopeError
 
 
 class _Revocation(RevocationEndpoint):  # type: ignore[misc]

@@ -46,7 +46,6 @@ class Client:
     name: str
     redirect_uris: tuple[str, ...]
     scopes: tuple[str, ...] | None
-    grant_types: frozenset[str]
 
     def get_client_id(self) -> str:
         """Return the public name of the client."""
@@ -83,7 +82,7 @@ class Client:
 
     def check_grant_type(self, grant_type: str) -> bool:
         """Return whether the client may use this grant."""
-        return grant_type in self.grant_types
+        return grant_type in ("authorization_code", "refresh_token")
 
 
 def client_secret(generation: str) -> str:
@@ -93,14 +92,12 @@ def client_secret(generation: str) -> str:
 
 def registered_clients(generation: str, client_id: str, redirect_uris: tuple[str, ...]) -> dict[str, Client]:
     """Return the clients of a generation by id: Ormco first, and for identity a public one too."""
-    code_and_refresh = frozenset({"authorization_code", "refresh_token"})
     ormco = Client(
         client_id=client_id,
         secret=client_secret(generation),
         name="Ormco",
         redirect_uris=redirect_uris,
         scopes=None if generation == "classic" else IDENTITY_SCOPES,
-        grant_types=code_and_refresh | {"password"} if generation == "classic" else code_and_refresh,
     )
     if generation == "classic":
         return {client_id: ormco}

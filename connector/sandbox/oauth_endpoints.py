@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from datetime import UTC, datetime
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 from authlib.integrations.flask_oauth2 import AuthorizationServer
 from authlib.oauth2 import OAuth2Error
-from flask import Blueprint, abort, current_app, g, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, abort, current_app, g, redirect, render_template, request, url_for
 
 from connector.sandbox.accounts import Account
 from connector.sandbox.clients import IDENTITY_SCOPES
@@ -148,23 +147,6 @@ def revocation() -> Any:
     """Revoke a refresh token (RFC 7009)."""
     state.counters["revocations"] += 1
     return _server().create_endpoint_response("revocation")
-
-
-@classic.get("/oauth/token")
-@classic.get("/api/tokeninfo")
-def token_info() -> Any:
-    """Return the account and lifetime of a token; a bad token is answered like a failure of the server."""
-    state.counters["api:tokeninfo"] += 1
-    issued = state.access_tokens.get(request.args.get("access_token", ""))
-    if issued is None or not issued.is_valid:
-        return make_response("An error has occurred.", 500, {"Content-Type": "text/plain"})
-    return {
-        "User": issued.grant.account.email,
-        "Client": issued.grant.client.name,
-        "ClientType": "ThirdParty",
-        "LifeTime": issued.lifetime,
-        "UtcIssued": datetime.fromtimestamp(issued.issued, UTC).strftime("%Y-%m-%dT%H:%M:%S"),
-    }
 
 
 @identity.get("/.well-known/openid-configuration")

@@ -131,7 +131,9 @@ def applications() -> Any:
 @blueprint.post("/User/Applications")
 def remove_application() -> Any:
     """Remove an application; its grants end at once."""
-    state.remove_application(_account(), request.form.get("application", ""))
+    for grant in state.live_grants(_account()):
+        if grant.client.client_id == request.form.get("application"):
+            grant.revoked = True
     state.counters["applications_removed"] += 1
     return redirect(url_for("portal.applications"), 303)
 

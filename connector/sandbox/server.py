@@ -5,8 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
-from types import TracebackType
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -23,13 +22,6 @@ __all__ = ["Sandbox"]
 _GENERATIONS = ("classic", "identity")
 _LOOPBACK = "127.0.0.1"
 _REDIRECT_URI = "https://ormco.com/"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Run:
-    listener: Listener
-    thread: threading.Thread
-    folder: SandboxFolder
 
 
 class Sandbox:
@@ -77,7 +69,8 @@ class Sandbox:
         self._scope = scope
         self._approval_seconds = approval_seconds
         provider_toml(generation, "", scope)  # refuses an unknown scope now
-        self._run: _Run | None = None
+        self._listener: Listener | None = None
+        self._running = ExitStack()
 
     def start(self) -> Sandbox:
         """Listen and serve.
@@ -88,7 +81,7 @@ class Sandbox:
         from connector.sandbox.app import Listener
         from connector.sandbox.state import State
 
-        if self._run is not None:
+        if self._listener is not None:
             return self
         with socket.create_server((_LOOPBACK, self._port)) as bound:
             state = State(
@@ -99,27 +92,26 @@ class Sandbox:
                 scenarios=self._scenarios,
                 approval_seconds=self._approval_seconds,
             )
-            listener = Listener(state, bound)
+            self._listener = Listener(state, bound)
         folder = SandboxFolder()
-        toml = provider_toml(self.generation, state.base_url, self._scope)
-        (folder.path / "provider.toml").write_text(toml, "utf-8")
-        thread = threading.Thread(target=listener.serve_forever, name="sandbox", daemon=True)
+        self._running.callback(folder.remove)
+        self._provider_file = folder.path / "provider.toml"
+        self._provider_file.write_text(provider_toml(self.generation, state.base_url, self._scope), "utf-8")
+        thread = threading.Thread(target=self._listener.serve_forever, name="sandbox", daemon=True)
         thread.start()
-        self._run = _Run(listener=listener, thread=thread, folder=folder)
+        self._running.callback(thread.join)
+        self._running.callback(self._listener.close)
         return self
 
     def stop(self) -> None:
         """Stop serving, cut every connection and forget everything."""
-        if self._run is not None:
-            self._run.listener.close()
-            self._run.thread.join()
-            self._run.folder.remove()
-        self._run = None
+        self._running.close()
+        self._listener = None
 
     @property
     def url(self) -> str:
         """The sandbox's origin."""
-        return self._running.listener.state.base_url
+        return self._served.state.base_url
 
     @property
     def description(self) -> dict[str, Any]:
@@ -127,7 +119,7 @@ class Sandbox:
         url = self.url
         return {
             "generation": self.generation,
-            "provider_file": str(self._running.folder.path / "provider.toml"),
+            "provider_file": str(self._provider_file),
             "client_id": self._client_id,
             "client_secret": client_secret(self.generation),
             "redirect_uri": next(iter(self._redirect_uris), _REDIRECT_URI),
@@ -189,7 +181,7 @@ class Sandbox:
         return self._control(f"cases/{case_id}/{action}", options)
 
     def _control(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        client = self._running.listener.sandbox_app.test_client(use_cookies=False)
+        client = self._served.sandbox_app.test_client(use_cookies=False)
         response = client.post(f"{self.url}/sandbox/{path}", json=body)
         answer: dict[str, Any] = response.get_json()
         if response.status_code != 200:
@@ -197,17 +189,15 @@ class Sandbox:
         return answer
 
     @property
-    def _running(self) -> _Run:
-        if self._run is None:
+    def _served(self) -> Listener:
+        if self._listener is None:
             raise RuntimeError("the sandbox is not running")
-        return self._run
+        return self._listener
 
     def __enter__(self) -> Sandbox:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         self.stop()
 
 

@@ -45,11 +45,10 @@ blueprint: Blueprint = Blueprint("login", __name__)
 _KINDS = {
     "users_api": "api",
     "metadata_api": "api",
-    "downloads": "blob",
+    "metadata_api.blob": "blob",
     "control": "control",
     "case_control": "control",
     "classic.token": "token",
-    "classic.token_info": "api",
     "identity.token": "token",
     "identity.revocation": "revocation",
     "identity.userinfo": "api",
@@ -60,7 +59,7 @@ _KINDS = {
 
 def endpoint_kind() -> str:
     """Return the kind of the view that answers this request; "page" for those that people use."""
-    return _KINDS.get(request.blueprint or "") or _KINDS.get(request.endpoint or "", "page")
+    return _KINDS.get(request.endpoint or "") or _KINDS.get(request.blueprint or "", "page")
 
 
 def browser_session() -> dict[str, str]:

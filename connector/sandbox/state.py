@@ -16,7 +16,7 @@ from connector.sandbox.scenarios import check_scenarios
 __all__ = ["Code", "Grant", "IssuedToken", "Profile", "State"]
 
 CODE_LIFETIME = 180  # seconds; DotNetOpenAuth's default. IdentityServer's is five minutes.
-_GRANT_TYPES = frozenset({"authorization_code", "refresh_token", "password"})
+_GRANT_TYPES = frozenset({"authorization_code", "refresh_token"})
 _MOST_SESSIONS = 10_000
 
 
@@ -243,9 +243,3 @@ class State:
     def live_grants(self, account: Account) -> list[Grant]:
         """Return the grants that an account has given and not removed."""
         return [grant for grant in self.grants if grant.account is account and not grant.revoked]
-
-    def remove_application(self, account: Account, client_id: str) -> None:
-        """Revoke an account's grants to an application."""
-        for grant in self.live_grants(account):
-            if grant.client.client_id == client_id:
-                grant.revoked = True

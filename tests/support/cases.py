@@ -13,6 +13,7 @@ from connector.communicate.models import Case, read_case
 from connector.config import Config
 from connector.connector import Connector
 from tests.support import connecting
+from tests.support.oauth_calls import code_of, exchange
 from tests.support.sandbox import TIMEOUT, RunningSandbox, SignIn
 
 
@@ -74,10 +75,8 @@ def sound_case(value: object) -> Case:
 
 def tokens_of(sandbox: RunningSandbox, who: SignIn) -> dict[str, Any]:
     """Tokens of an account, without the detour of a browser."""
-    form = {"grant_type": "password", "username": who.username, "password": who.password}
-    auth = (sandbox.client_id, sandbox.client_secret)
-    answer = requests.post(f"{sandbox.url}/oauth/token", data=form, auth=auth, timeout=TIMEOUT)
-    tokens: dict[str, Any] = answer.json()
+    url = sandbox.sandbox.consent_url(sandbox.authorization_url(), username=who.username)
+    tokens: dict[str, Any] = exchange(sandbox, code_of(url)).json()
     return tokens
 
 

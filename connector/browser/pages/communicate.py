@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from connector.browser import session_options as options
@@ -15,10 +14,10 @@ from connector.browser.pages.screen import (
     changed,
     password_field,
     pressable,
+    take_sign_in_step,
     username_field,
 )
 from connector.clock import Clock
-from connector.errors import SettingError
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -37,10 +36,6 @@ __all__ = [
 
 _ALLOW = "Allow access"
 _CANCEL = "Cancel"
-_SIGN_IN = re.compile(r"^\s*(log ?in|sign ?in|continue|next)\s*$", re.IGNORECASE)
-_REFUSAL = re.compile(
-    r"incorrect|invalid|wrong|not (correct|valid|recogni[sz]ed)|n[o']t match|failed", re.IGNORECASE
-)
 _RESULT = "[data-ormco-landing]"
 _ICON = f"{PRESSABLE}, input[type=image], [onclick]"
 _DIALOG = "[role=alertdialog], [role=dialog], dialog[open], .modal"
@@ -95,7 +90,7 @@ def sign_in(
         is_over = screen.first(lambda page: page.locator(_RESULT)) is not None
         if is_over or screen.first(destination):
             return not is_over
-        step = _take_step(screen, username, password, sent)
+        step = take_sign_in_step(screen, (username, password), sent, site="3Shape", setting="ORMCO_3SHAPE")
         if step != sent:
             sent, deadline = step, Clock().deadline(options.NEXT_PAGE if step == "left" else _STEP)
         screen.wait()
@@ -150,57 +145,6 @@ def application_icon(page: Page, name: str) -> Locator:
 def confirm_button(page: Page) -> Locator:
     """Return what confirms a deletion, in a dialog of the page."""
     return page.locator(_DIALOG).get_by_role("button", name=_CONFIRM).locator("visible=true")
-
-
-def _take_step(screen: Screen, username: str, password: str, sent: str) -> str:
-    """Fill in and send what the page asks for, once; return what has been sent so far."""
-    from playwright.sync_api import Error as PlaywrightError
-
-    # Playwright's own errors quote what was filled in; and a page that moves on is looked at again.
-    with suppress(PlaywrightError):
-        second, first = screen.first(password_field), screen.first(username_field)
-        if sent and _is_refused(screen, first if sent == "username" else second):
-            raise SettingError(
-                "3Shape did not accept the user name or password",
-                hint="Check ORMCO_3SHAPE_USERNAME and ORMCO_3SHAPE_PASSWORD by signing in by hand.",
-            )
-        if sent in ("password", "left"):
-            return sent if second is not None else "left"
-        if sent == "username" and second is None:
-            return sent
-        if first is not None and first.is_editable(timeout=ACTION):
-            first.fill(username, timeout=ACTION)
-        if second is not None:
-            second.fill(password, timeout=ACTION)
-            _send(screen, second)
-            return "password"
-        if first is not None:
-            _send(screen, first)
-            return "username"
-    return sent
-
-
-def _is_refused(screen: Screen, field: Locator | None) -> bool:
-    """Return whether the form came back: with words that say so, or with the field empty again."""
-    if field is None:
-        return False
-    alert = screen.first(lambda page: page.get_by_role("alert").or_(page.get_by_text(_REFUSAL)))
-    if alert is not None:
-        return True
-    return bool(field.evaluate("e => e.value === ''", timeout=ACTION))
-
-
-def _send(screen: Screen, field: Locator) -> None:
-    # The form's own button: a page may have another "Log in" or "Next" elsewhere.
-    form = field.locator("xpath=ancestor::form[1]")
-    own = form.get_by_role("button", name=_SIGN_IN).locator("visible=true")
-    button = screen.first(lambda page: page.get_by_role("button", name=_SIGN_IN))
-    if own.count():
-        own.first.click(timeout=ACTION)
-    elif button is not None and not form.count():
-        button.click(timeout=ACTION)
-    else:
-        field.press("Enter", timeout=ACTION)
 
 
 def _press(page: Page, name: str) -> None:

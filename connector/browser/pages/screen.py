@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from connector.errors import PageChangedError
+from connector.errors import PageChangedError, SettingError
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Locator, Page
@@ -20,6 +20,7 @@ __all__ = [
     "changed",
     "password_field",
     "pressable",
+    "take_sign_in_step",
     "texts",
     "username_field",
     "visible",
@@ -30,6 +31,10 @@ ACTION = 5_000  # ms for one field or button
 LONGEST_WORDS = 200
 
 _TICK = 100  # ms
+_SIGN_IN = re.compile(r"^\s*(log ?in|sign ?in|continue|next)\s*$", re.IGNORECASE)
+_REFUSAL = re.compile(
+    r"incorrect|invalid|wrong|not (correct|valid|recogni[sz]ed)|n[o']t match|failed", re.IGNORECASE
+)
 _USERNAME = re.compile(r"e-?mail|user ?name", re.IGNORECASE)
 
 
@@ -125,3 +130,67 @@ def changed(screen: Screen, missing: str) -> PageChangedError:
         f"the provider's page has no {missing}; it has: {words}",
         hint="Use the visible browser; the page may have changed, or ask for more.",
     )
+
+
+def take_sign_in_step(
+    screen: Screen, credentials: tuple[str, str], sent: str, *, site: str, setting: str
+) -> str:
+    """Fill in and send what a sign-in page asks for, once; return what has been sent so far.
+
+    Args:
+        screen: the pages; a sign-in is on one or on two of them.
+        credentials: user name and password.
+        sent: what this function returned last: "", "username", "password", or "left" after the sign-in.
+        site: the name of the site.
+        setting: the beginning of the settings that hold the credentials.
+
+    Raises:
+        connector.errors.SettingError: if the site does not accept the user name or the password.
+    """
+    from playwright.sync_api import Error as PlaywrightError
+
+    # Playwright's own errors quote what was filled in; and a page that moves on is looked at again.
+    with suppress(PlaywrightError):
+        second, first = screen.first(password_field), screen.first(username_field)
+        if sent and _is_refused(screen, first if sent == "username" else second):
+            raise SettingError(
+                f"{site} did not accept the user name or password",
+                hint=f"Check {setting}_USERNAME and {setting}_PASSWORD by signing in by hand.",
+            )
+        if sent in ("password", "left"):
+            return sent if second is not None else "left"
+        if sent == "username" and second is None:
+            return sent
+        if first is not None and first.is_editable(timeout=ACTION):
+            first.fill(credentials[0], timeout=ACTION)
+        if second is not None:
+            second.fill(credentials[1], timeout=ACTION)
+            _send(screen, second)
+            return "password"
+        if first is not None:
+            _send(screen, first)
+            return "username"
+    return sent
+
+
+def _is_refused(screen: Screen, field: Locator | None) -> bool:
+    """Return whether the form came back: with words that say so, or with the field empty again."""
+    if field is None:
+        return False
+    alert = screen.first(lambda page: page.get_by_role("alert").or_(page.get_by_text(_REFUSAL)))
+    if alert is not None:
+        return True
+    return bool(field.evaluate("e => e.value === ''", timeout=ACTION))
+
+
+def _send(screen: Screen, field: Locator) -> None:
+    # The form's own button: a page may have another "Log in" or "Next" elsewhere.
+    form = field.locator("xpath=ancestor::form[1]")
+    own = form.get_by_role("button", name=_SIGN_IN).locator("visible=true")
+    button = screen.first(lambda page: page.get_by_role("button", name=_SIGN_IN))
+    if own.count():
+        own.first.click(timeout=ACTION)
+    elif button is not None and not form.count():
+        button.click(timeout=ACTION)
+    else:
+        field.press("Enter", timeout=ACTION)
