@@ -83,11 +83,12 @@ def _candidates(headless: bool) -> Iterator[tuple[str, Path]]:
 
 
 def _on_this_system() -> Iterator[tuple[str, Path]]:
-    if sys.platform == "darwin":
+    system = sys.platform
+    if system == "darwin":
         for name in ("Google Chrome", "Microsoft Edge", "Chromium"):
             for folder in (Path("/Applications"), home_folder() / "Applications"):
                 yield name, folder / f"{name}.app" / "Contents" / "MacOS" / name
-    elif sys.platform == "win32":
+    elif system == "win32":
         for name, parts in _WINDOWS_PROGRAMS.items():
             for variable in ("PROGRAMFILES", "PROGRAMFILES(X86)", "LOCALAPPDATA"):
                 if root := os.environ.get(variable):
