@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
+from connector.errors import ProviderUnavailableError
 from connector.refresh.bulk import Done, refresh_due
 from connector.refresh.pace import Pace
 from connector.store import Store
 from connector.store.columns import FromNow
 from tests.support.clock import ManualClock
-from tests.support.stores import put, store_at, tokens_on
+from tests.support.stores import put, row_of, store_at, tokens_on
 from tests.support.token_server import TokenServer
 
 FAST = Pace(at_once=4, per_second=10_000)
@@ -52,14 +54,42 @@ def test_looking_further_ahead_than_tokens_live(store: Store, server: TokenServe
     assert server.counts()["calls"] == 3
 
 
-def test_a_young_token_is_not_refreshed_however_far_ahead(store: Store, server: TokenServer) -> None:
-    """What another run has refreshed since this one read what is due is left alone until half of its life."""
+def test_a_claim_takes_only_what_is_still_due(store: Store) -> None:
+    """What was refreshed, refused or claimed since a run read what is due is left alone."""
     put(store, "young", age=1700)
     put(store, "old", age=1900)
-    tokens = tokens_on(store, server.url)
-    assert not tokens.refresh_if_due("young", 86_400)
-    assert tokens.refresh_if_due("old", 86_400)
-    assert server.counts()["calls"] == 1
+    put(store, "waits", age=1900, retry_at=FromNow(60))
+    put(store, "dead", age=1900, state="needs_repair")
+    put(store, "lost", age=1900, refresh_sends=1, refresh_since=FromNow(-60))
+    put(store, "ended", age=3700, refresh_sends=1, refresh_since=FromNow(-160))
+    names = ["young", "old", "waits", "dead", "lost", "ended", "nobody"]
+    claimed = store.due.claim(names, 86_400, before=math.inf, seconds=60)
+    assert {(row.practice_id, row.refresh_sends) for row in claimed} == {("old", 1), ("ended", 2)}
+    assert all(row.is_leased for row in claimed)
+    assert [row for row in claimed if row_of(store, row.practice_id).version != row.version] == []
+    assert store.due.claim(names, 86_400, before=math.inf, seconds=60) == []
+    assert store.grants.claim(row_of(store, "old")._replace(version=1), 60) is None
+
+
+def test_a_lease_that_ended_is_claimed_again(store: Store) -> None:
+    """Its refresh token may have been sent already, which is counted; the time of its first use stays."""
+    put(store, "p", age=3700)
+    first = store.due.claim(["p"], 600, before=math.inf, seconds=-1)[0]
+    again = store.due.claim(["p"], 600, before=math.inf, seconds=60)[0]
+    assert (first.refresh_sends, again.refresh_sends) == (1, 2)
+    assert first.refresh_since == again.refresh_since
+
+
+def test_a_run_that_was_stopped_between_claim_and_call_sends_nothing(
+    store: Store, server: TokenServer
+) -> None:
+    """A process that slept in between, such as a paused machine, gives its leases back."""
+    put(store, "p", age=3500)
+    claimed = store.due.claim(["p"], 600, before=math.inf, seconds=60)[0]
+    with pytest.raises(ProviderUnavailableError, match="record"):
+        tokens_on(store, server.url).finish_refresh(claimed, store.clock.monotonic() - 30)
+    assert server.counts()["calls"] == 0
+    assert (row_of(store, "p").refresh_sends, row_of(store, "p").is_leased) == (0, False)
 
 
 def test_runs_share_the_work(url: str, store: Store, server: TokenServer) -> None:
@@ -162,7 +192,7 @@ def test_settings_that_are_wrong_end_the_run(store: Store, server: TokenServer) 
     summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST)
     assert summary.gave_up
     assert summary.failed < 30
-    assert len(store.overview.due(600)) == 60
+    assert len(store.due.find(600)) == 60
 
 
 def test_progress_counts_to_the_end(store: Store, server: TokenServer) -> None:

@@ -19,6 +19,12 @@ def throttle(clock: ManualClock, *, at_once: int = 1, per_second: float = 1.0) -
     return Throttle(clock, Pace(at_once=at_once, per_second=per_second))
 
 
+def start(throttle: Throttle, clock: ManualClock) -> float:
+    """Wait for one call's turn; return when it begins."""
+    assert throttle.wait() == 1
+    return clock.monotonic()
+
+
 def seconds_of(calls: int, throttle: Throttle, clock: ManualClock) -> float:
     """How long it takes until so many calls have begun."""
     before = clock.monotonic()
@@ -35,14 +41,14 @@ def test_calls_are_spread_over_time(clock: ManualClock) -> None:
 def test_refusals_of_calls_under_way_together_halve_the_rate_once(clock: ManualClock) -> None:
     """The first refusal halves the rate; one of a call that began before that does not halve it again."""
     slowed = throttle(clock, at_once=4, per_second=8.0)
-    began = slowed.wait()
+    began = start(slowed, clock)
     clock.advance(1.0)
     slowed.slow_down(began, 0.0)
     slowed.slow_down(began, 0.0)
     clock.advance(10.0)
     slowed.wait()
     assert seconds_of(40, slowed, clock) == pytest.approx(10, abs=0.5)
-    slowed.slow_down(slowed.wait(), 0.0)
+    slowed.slow_down(start(slowed, clock), 0.0)
     assert seconds_of(20, slowed, clock) == pytest.approx(10, abs=1.0)
 
 
@@ -51,7 +57,7 @@ def test_a_rate_is_never_below_one_call_a_second(per_second: float, least: float
     """However often a provider refuses; a rate that was set lower is not raised for it."""
     slowed = throttle(clock, at_once=100, per_second=per_second)
     for _ in range(20):
-        slowed.slow_down(slowed.wait(), 0.0)
+        slowed.slow_down(start(slowed, clock), 0.0)
     slowed.wait()
     assert seconds_of(10, slowed, clock) == pytest.approx(10 / least, rel=0.1)
 
@@ -60,7 +66,7 @@ def test_a_rate_is_never_below_one_call_a_second(per_second: float, least: float
 def test_if_every_call_is_refused_all_wait(asked: float, waited: float, clock: ManualClock) -> None:
     """As many refusals in a row as calls are under way: the next waits as asked, a minute at most."""
     slowed = throttle(clock, at_once=3, per_second=1000.0)
-    began = slowed.wait()
+    began = start(slowed, clock)
     for _ in range(2):
         slowed.slow_down(began, asked)
     assert seconds_of(1, slowed, clock) < 1
@@ -72,7 +78,7 @@ def test_a_success_between_refusals_makes_nobody_wait(clock: ManualClock) -> Non
     """Refusals count in a row: while one call succeeds, the others are not held up."""
     slowed = throttle(clock, at_once=2, per_second=1000.0)
     for _ in range(3):
-        slowed.slow_down(slowed.wait(), 30.0)
+        slowed.slow_down(start(slowed, clock), 30.0)
         slowed.speed_up()
     assert seconds_of(1, slowed, clock) < 1
 
@@ -89,16 +95,31 @@ def test_no_more_calls_than_files_may_be_open() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def starts(throttle: Throttle, clock: ManualClock, count: int) -> list[float]:
+def starts(throttle: Throttle, clock: ManualClock, count: int, *, most: int = 1) -> list[float]:
     """Return when so many calls begin that take no time, in seconds from now."""
-    began = clock.monotonic()
-    return [round(throttle.wait() - began, 3) for _ in range(count)]
+    began, starts = clock.monotonic(), list[float]()
+    while len(starts) < count:
+        calls = throttle.wait(min(most, count - len(starts)))
+        starts += [round(clock.monotonic() - began, 3)] * calls
+    return starts
 
 
-def test_calls_begin_together(clock: ManualClock) -> None:
+@pytest.mark.parametrize("most", [1, 4, 100])
+def test_calls_begin_together(most: int, clock: ManualClock) -> None:
     """A quarter of a second's worth of calls begins at a time, the first at once."""
-    begun = Counter(starts(throttle(clock, at_once=16, per_second=40), clock, 41))
+    begun = Counter(starts(throttle(clock, at_once=16, per_second=40), clock, 41, most=most))
     assert begun == {0.0: 11, 0.25: 10, 0.5: 10, 0.75: 10}
+
+
+def test_calls_begin_one_by_one_after_a_refusal(clock: ManualClock) -> None:
+    """A provider that refuses some calls gets no bursts, until the rate is the full one again."""
+    slowed = throttle(clock, at_once=16, per_second=40)
+    slowed.slow_down(start(slowed, clock), 0.0)
+    clock.advance(1.0)
+    assert starts(slowed, clock, 4, most=16) == [0.0, 0.05, 0.1, 0.15]
+    for _ in range(20):
+        slowed.speed_up()
+    assert slowed.wait(16) > 1
 
 
 @pytest.mark.parametrize("at_once", [1, 16])
@@ -118,4 +139,4 @@ def test_pause_makes_up_for_nothing(clock: ManualClock) -> None:
 def test_rate_is_reduced_down_to_the_slowest(clock: ManualClock) -> None:
     """A refusal halves the rate; once it cannot be reduced any more, that is said."""
     slowed = throttle(clock, at_once=16, per_second=4)
-    assert [slowed.slow_down(slowed.wait(), 0.0) for _ in range(3)] == [True, True, False]
+    assert [slowed.slow_down(start(slowed, clock), 0.0) for _ in range(3)] == [True, True, False]

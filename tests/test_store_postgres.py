@@ -353,7 +353,7 @@ def test_another_store_in_the_place_of_an_open_one(
     other = store_at(f"{url}&schema=ormco")
     other.check()
     other.close()
-    for attempt in (lambda: store.connection("p"), store.check, lambda: store.overview.due(600)):
+    for attempt in (lambda: store.connection("p"), store.check, lambda: store.due.find(600)):
         with pytest.raises(StoreDamagedError, match="another store"):
             attempt()
 

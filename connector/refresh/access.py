@@ -111,30 +111,17 @@ class AccessTokens:
             self._remember(practice_id, self._refresher.refresh(practice_id, rows, force=force))
         return self._store.existing(practice_id)
 
-    def refresh_if_due(
-        self, practice_id: str, within: float, *, before_call: Callable[[], object] = lambda: None
-    ) -> bool:
-        """Refresh a token that expires within a time, unless another process does; return whether it did.
-
-        A token is never refreshed before half of its lifetime.
+    def finish_refresh(self, claimed: Row, since: float) -> bool:
+        """Refresh a connection whose lease this process has taken; return whether it has new tokens.
 
         Args:
-            practice_id: the practice.
-            within: seconds until the token expires.
-            before_call: called before a refresh; it may wait.
+            claimed: its row.
+            since: when its claim began, on the steady clock.
 
         Raises:
             connector.errors.ConnectorError: as `token` does.
         """
-        row = self._refresher.usable(practice_id, self._store.grants.rows(practice_id)).live
-        if row is None or row.due_at is None or row.is_leased:
-            return False
-        half_over = (row.refreshed_at or 0.0) + (row.due_at - (row.refreshed_at or 0.0)) / 2
-        if row.lasts() and (row.due_at - row.now > within or row.now < half_over):
-            return False
-        before_call()
-        rotated = self._refresher.refresh_if_free(row)
-        return rotated is not None and rotated.generation == row.generation + 1
+        return self._refresher.finish(claimed, since)
 
     def close(self, then: Callable[[], object] = lambda: None) -> None:
         """Provide no tokens any more; refreshes in progress end in the background, and store their tokens.

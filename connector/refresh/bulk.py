@@ -15,7 +15,9 @@ from connector.calls import for_practice
 from connector.errors import ConnectorError, GrantError, ProviderUnavailableError
 from connector.refresh.access import AccessTokens
 from connector.refresh.pace import Pace, Throttle, affordable
-from connector.store.overview import DueGrant
+from connector.refresh.schedule import LEASE_SECONDS
+from connector.store.due import DueGrant
+from connector.store.row import Row
 from connector.store.store import Store
 
 __all__ = ["Done", "RefreshSummary", "refresh_due"]
@@ -116,14 +118,15 @@ class _Run:
         self._pace = replace(pace, at_once=affordable(pace.at_once))
         self._throttle = Throttle(store.clock, self._pace)
         self._began = store.overview.database_time()
-        total = store.overview.count_due(within, before=self._began)
+        total = store.due.count(within, before=self._began)
         self._summary = RefreshSummary(total=total, at_once=self._pace.at_once)
         self._waiting: deque[DueGrant] = deque()
         self._read_at = 0.0
         self._left: set[str] = set()  # taken, but not refreshed: they are still due at the next read
         # Those that were asked for too fast, and how long they have to wait; they are counted as failed.
         self._refused: dict[str, float] = {}
-        self._guard = threading.Lock()  # protects the counts and the rows that wait
+        self._free = threading.Semaphore(self._pace.at_once)  # workers
+        self._guard = threading.Lock()  # protects the counts
         self._sample: deque[bool] = deque(maxlen=_SAMPLE)
         self._broken: BaseException | None = None
 
@@ -147,40 +150,34 @@ class _Run:
 
     def _pass(self) -> None:
         """Go through all that is due by now."""
-        at_once = self._pace.at_once
-        with ThreadPoolExecutor(at_once, thread_name_prefix="ormco-due") as pool:
-            for worker in [pool.submit(copy_context().run, self._work) for _ in range(at_once)]:
-                worker.result()
+        with ThreadPoolExecutor(self._pace.at_once, thread_name_prefix="ormco-due") as pool:
+            while self._waiting or self._look():
+                free = self._free_workers(len(self._waiting))
+                if self._summary.gave_up or self._broken is not None:
+                    break
+                count = self._throttle.wait(free)
+                began = self._clock.monotonic()
+                claimed = self._claim(count)
+                for row in claimed:
+                    pool.submit(copy_context().run, self._refresh, row, began)
+                for _ in range(free - len(claimed)):
+                    self._free.release()
         if self._broken is not None:
             raise self._broken
 
-    def _work(self) -> None:
-        try:
-            while (due := self._take()) is not None:
-                with for_practice(due.practice_id):
-                    self._one(due)
-        except BaseException as exc:
-            self._broken = exc
-
-    def _take(self) -> DueGrant | None:
-        with self._guard:
-            if self._summary.gave_up or self._broken is not None:
-                return None
-            if not self._waiting and not self._look():
-                return None
-            due = self._waiting.popleft()
-            self._left.add(due.practice_id)
-            late = self._clock.monotonic() - self._read_at - due.due_in
-            if late > 0 and not due.failures:
-                self._summary.overdue += 1
-                self._summary.lag = max(self._summary.lag, late)
-            return due
+    def _free_workers(self, most: int) -> int:
+        """Wait for a worker that is free; return how many are, and keep them."""
+        self._free.acquire()
+        count = 1
+        while count < most and self._free.acquire(blocking=False):
+            count += 1
+        return count
 
     def _look(self) -> bool:
         """Read the connections that are due now, sound ones first; return whether there are new ones."""
         self._read_at = self._clock.monotonic()
         limit = _WINDOW + len(self._left)
-        found = self._store.overview.due(self._within, before=self._began, limit=limit)
+        found = self._store.due.find(self._within, before=self._began, limit=limit)
         new = [each for each in found if each.practice_id not in self._left]
         # Runs that read the same rows take them in different orders, so that they seldom collide.
         random.shuffle(new)
@@ -188,25 +185,58 @@ class _Run:
         self._waiting.extend(new)
         return bool(new)
 
-    def _one(self, due: DueGrant) -> None:
-        outcome, error, began = "skipped", None, [0.0]
+    def _claim(self, count: int) -> list[Row]:
+        """Claim so many of the connections that wait; the others are in progress elsewhere, or done."""
+        claimed: list[Row] = []
+        while self._waiting and len(claimed) < count:
+            names = [self._take() for _ in range(min(count - len(claimed), len(self._waiting)))]
+            rows = self._store.due.claim(names, self._within, before=self._began, seconds=LEASE_SECONDS)
+            claimed += rows
+            for name in set(names) - {row.practice_id for row in rows}:
+                self._report(name, "skipped")
+        return claimed
+
+    def _take(self) -> str:
+        due = self._waiting.popleft()
+        with self._guard:
+            self._left.add(due.practice_id)
+            late = self._clock.monotonic() - self._read_at - due.due_in
+            if late > 0 and not due.failures:
+                self._summary.overdue += 1
+                self._summary.lag = max(self._summary.lag, late)
+        return due.practice_id
+
+    def _refresh(self, row: Row, began: float) -> None:
         try:
-            if self._tokens.refresh_if_due(
-                due.practice_id, self._within, before_call=lambda: began.append(self._throttle.wait())
-            ):
-                outcome = "refreshed"
+            self._one(row, began)
+        except BaseException as exc:
+            self._broken = exc
+        finally:
+            self._free.release()
+
+    def _one(self, row: Row, began: float) -> None:
+        outcome, error = "skipped", None
+        try:
+            with for_practice(row.practice_id):
+                if self._tokens.finish_refresh(row, began):
+                    outcome = "refreshed"
         except ConnectorError as exc:
             outcome, error = exc.kind, exc
         pause = None
         # Only what the provider has said: a row may have to wait for reasons of its own.
         if isinstance(error, ProviderUnavailableError) and error.sent and error.retry_after is not None:
-            pause = error.retry_after if self._throttle.slow_down(began[-1], error.retry_after) else None
+            pause = error.retry_after if self._throttle.slow_down(began, error.retry_after) else None
         elif outcome == "refreshed":
             self._throttle.speed_up()
-        number = self._count(due.practice_id, outcome, error, pause)
+        self._report(row.practice_id, outcome, error, pause)
+
+    def _report(
+        self, practice_id: str, outcome: str, error: ConnectorError | None = None, pause: float | None = None
+    ) -> None:
+        number = self._count(practice_id, outcome, error, pause)
         total = max(self._summary.total, number)
         self._progress(
-            Done(practice_id=due.practice_id, outcome=outcome, error=error, number=number, total=total)
+            Done(practice_id=practice_id, outcome=outcome, error=error, number=number, total=total)
         )
 
     def _count(

@@ -53,21 +53,27 @@ class Throttle:
         self._refused = 0
         self._guard = threading.Lock()  # protects the time of the next call
 
-    def wait(self) -> float:
-        """Wait for a call's turn; return when it began."""
+    def wait(self, most: int = 1) -> int:
+        """Wait until calls may begin; return how many.
+
+        Args:
+            most: the number of calls that could begin.
+        """
         with self._guard:
             now = self._clock.monotonic()
             beat = min(_BEAT, self._at_once / self._rate)
-            if beat * self._rate <= 1:  # the calls need not begin together
+            # The calls begin one by one if there are few, or if the provider has refused some.
+            if beat * self._rate <= 1 or self._rate < self._most:
                 beat = 0.0
-            turn = max(self._next_call, now - beat)
-            self._next_call = turn + 1.0 / self._rate
-            turn = max(turn, now)
+            first = max(self._next_call, now - beat)
+            start = max(first, now)
             if beat:
-                turn = self._began + beat * math.ceil((turn - self._began) / beat - _NEARLY)
-        if turn > now:
-            self._clock.sleep(turn - now)
-        return turn
+                start = self._began + beat * math.ceil((start - self._began) / beat - _NEARLY)
+            count = min(most, 1 + int((start - first) * self._rate + _NEARLY))
+            self._next_call = first + count / self._rate
+        if start > now:
+            self._clock.sleep(start - now)
+        return count
 
     def slow_down(self, began: float, pause: float) -> bool:
         """Halve the rate, once for all calls that were under way together; return whether that may help.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from connector.clock import Clock
 from connector.connection import ConnectionState, not_found, require_alive
@@ -100,10 +101,16 @@ class TokenRefresher:
                 rows = self._store.grants.rows(practice_id)
 
     def _rotate(self, row: Row, *, force: bool = False, rejected: bool = False) -> Row | None:
-        try:
+        with self._forgetting(row):
             return self._rotator.rotate(row, force=force, rejected=rejected)
+
+    @contextmanager
+    def _forgetting(self, row: Row) -> Iterator[None]:
+        """Forget the token in memory if its grant is found dead: this process need not wait for that."""
+        try:
+            yield
         except NeedsRepairError:
-            self._memory.forget(row.practice_id)  # this process need not wait for it
+            self._memory.forget(row.practice_id)
             raise
 
     def refresh_if_free(self, row: Row) -> Row | None:
@@ -111,6 +118,16 @@ class TokenRefresher:
         # Under the lock, so that threads that need the new token wait here, and not for the lease.
         with self._store.audit.deferred(), self._locks.hold(row.practice_id, 0.0) as was_free:
             return self._rotate(row) if was_free else None
+
+    def finish(self, claimed: Row, since: float) -> bool:
+        """Refresh a row whose lease this process took at `since`; return whether it has new tokens.
+
+        Raises:
+            connector.errors.ConnectorError: it could not be refreshed.
+        """
+        with self._store.audit.deferred(), self._forgetting(claimed):
+            renewed = self._rotator.finish(claimed, since)
+        return renewed is not None and renewed.generation == claimed.generation + 1
 
     def usable(self, practice_id: str, rows: Rows) -> Rows:
         """Return the rows of a practice, if its state allows tokens; only the live one's are handed out.

@@ -26,7 +26,7 @@ from connector.oauth.token_set import TokenSet
 from connector.redact import Secret
 from connector.refresh.failures import ALIVE, ANSWER_LOST, Failures, dead, degraded, log_facts
 from connector.refresh.schedule import DOUBT_SECONDS, LEASE_SECONDS, SEND_WITHIN, spare_until
-from connector.store.row import LIVE, Row
+from connector.store.row import LIVE, Row, checked_row
 from connector.store.store import Store
 
 __all__ = ["RefreshEndpoint", "Rotator"]
@@ -94,22 +94,49 @@ class Rotator:
         if row.is_leased:
             return None
         self._require_turn(row, force=force)
-        refresh_token = Secret(self._refresh_token(row))
-        endpoint = self._endpoint_of(row)  # find wrong settings before the claim
+        refresh_token, endpoint = self._prepared(row)  # find wrong settings before the claim
         claimed = self._claim(row)
-        if claimed is None:
-            return None
+        return claimed and self._exchange(claimed, endpoint, refresh_token, rejected=rejected)
+
+    def finish(self, claimed: Row, since: float) -> Row | None:
+        """Replace the tokens of a row whose lease this process has taken, as `rotate` does.
+
+        Args:
+            claimed: the row.
+            since: when its claim began, on the steady clock.
+        """
+        key = (claimed.practice_id, claimed.slot)
+        if key in self._unsaved:
+            return self._save(key)
+        try:
+            self._refuse_fault(checked_row(claimed))
+            refresh_token, endpoint = self._prepared(claimed)
+            if (took := self._clock.monotonic() - since) > SEND_WITHIN:
+                raise _too_slow(claimed.practice_id, took)
+        except BaseException:
+            self._store.grants.end_lease(claimed, lost=False)
+            raise
+        return self._exchange(claimed, endpoint, refresh_token, rejected=False)
+
+    def _prepared(self, row: Row) -> tuple[Secret, RefreshEndpoint]:
+        return Secret(self._refresh_token(row)), self._endpoint_of(row)
+
+    def _exchange(
+        self, claimed: Row, endpoint: RefreshEndpoint, refresh_token: Secret, *, rejected: bool
+    ) -> Row | None:
+        was_lost = claimed.refresh_sends > 1
         try:
             tokens = self._call(endpoint, refresh_token, claimed)
         except GrantRefusedError as exc:
-            return self._failures.refused(claimed, exc, was_lost=row.answer_may_be_lost)
+            return self._failures.refused(claimed, exc, was_lost=was_lost)
         except (ProviderUnavailableError, ConfigurationError) as exc:
-            self._failures.postpone(claimed, exc, was_lost=row.answer_may_be_lost)
+            self._failures.postpone(claimed, exc, was_lost=was_lost)
             raise
         except BaseException:
             self._store.grants.end_lease(claimed, lost=True)  # no other process has to wait for this one
             raise
         self._failures.forget(claimed)
+        key = (claimed.practice_id, claimed.slot)
         self._unsaved[key] = claimed, tokens, rejected
         return self._save(key)
 
@@ -126,8 +153,11 @@ class Rotator:
                 retry_after=row.retry_in,
                 sent=False,
             )
-        if (trouble := self._failures.of_this_process(row)) is not None:
-            raise trouble.with_traceback(None)  # or it would hold the frames of every call that got it
+        self._refuse_fault(row)
+
+    def _refuse_fault(self, row: Row) -> None:
+        if (fault := self._failures.of_this_process(row)) is not None:
+            raise fault.with_traceback(None)  # or it would hold the frames of every call that got it
 
     def _may_reuse(self, row: Row) -> bool:
         """Return whether the provider accepts the refresh token a second time, and this was not tried yet."""
@@ -200,11 +230,7 @@ class Rotator:
             if (free := self._store.grants.end_lease(claimed, lost=False)) is None:
                 return None
             row = free
-        raise ProviderUnavailableError(
-            f"it takes {took:.0f} seconds to record that {row.practice_id} is being refreshed",
-            hint="The store's disk or server is too slow, or this process was stopped. Try again.",
-            sent=False,
-        )
+        raise _too_slow(row.practice_id, took)
 
     def _call(self, endpoint: RefreshEndpoint, refresh_token: Secret, claimed: Row) -> TokenSet:
         try:
@@ -247,3 +273,11 @@ class Rotator:
                 "the tokens of %s were refreshed", claimed.practice_id, extra=log_facts(claimed.practice_id)
             )
         return stored
+
+
+def _too_slow(practice_id: str, seconds: float) -> ProviderUnavailableError:
+    return ProviderUnavailableError(
+        f"it takes {seconds:.0f} seconds to record that {practice_id} is being refreshed",
+        hint="The store's disk or server is too slow, or this process was stopped. Try again.",
+        sent=False,
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,15 +12,13 @@ from connector.connection import Connection, ConnectionState
 from connector.errors import StoreDamagedError
 from connector.store.database import Database, marks
 from connector.store.practice_names import PracticeNames
-from connector.store.row import COLUMNS, LONGEST_BACKOFF, Row, Rows
+from connector.store.row import COLUMNS, Row, Rows
 from connector.store.sealed_columns import TABLE
 
-__all__ = ["DueGrant", "Overview", "StoreSummary", "shown"]
+__all__ = ["Overview", "StoreSummary", "shown"]
 
 _PAGE = 500
 _DEGRADED_SECONDS = 3600.0
-_LONGEST_LIFE = 2 * 86400.0
-_NEAR_ITS_END = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,20 +38,6 @@ class StoreSummary:
     unconfirmed: int
     overdue: int
     lag: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DueGrant:
-    """A connection whose tokens are to be refreshed.
-
-    Attributes:
-        failures: refreshes that failed in a row.
-        due_in: seconds until its access token expires; negative if it has expired.
-    """
-
-    practice_id: str
-    failures: int
-    due_in: float
 
 
 class Overview:
@@ -121,29 +104,6 @@ class Overview:
             lag=lag or 0.0,
         )
 
-    def due(self, within: float, *, before: float = math.inf, limit: int = 1000) -> list[DueGrant]:
-        """Return the connections that are due within a time: sound ones first, then the most urgent.
-
-        A token is never due before half of its lifetime.
-
-        Args:
-            within: seconds until the access token expires.
-            before: only those that were refreshed before this time, by the database's clock.
-            limit: how many at most.
-        """
-        now = self._database.dialect.now
-        rows = self._database.all(
-            f"SELECT practice_id, failures, due_at - {now} FROM {TABLE} WHERE {_is_due(now)} "  # noqa: S608
-            "ORDER BY CASE WHEN failures > 0 THEN 1 ELSE 0 END, due_at, practice_id LIMIT ?",
-            (within, before, limit),
-        )
-        return [DueGrant(practice_id=row[0], failures=row[1], due_in=row[2]) for row in rows]
-
-    def count_due(self, within: float, *, before: float = math.inf) -> int:
-        """Count the connections that `due` finds."""
-        sql = f"SELECT COUNT(*) FROM {TABLE} WHERE {_is_due(self._database.dialect.now)}"  # noqa: S608
-        return (self._database.one(sql, (within, before)) or (0,))[0]
-
     def database_time(self) -> float:
         """Return the database's time, which all rows have; 0 if there is no store."""
         return (self._database.one(f"SELECT {self._database.dialect.now}", ()) or (0.0,))[0]
@@ -198,14 +158,3 @@ def shown(found: Sequence[Row]) -> Connection:
             reason="damaged",
             last_error=exc.message,
         )
-
-
-def _is_due(now: str) -> str:
-    # No token is said to be due in days: a wrong clock has set it, and it is due at once.
-    return (
-        f"(retry_at IS NULL OR retry_at <= {now} OR retry_at >= {now} + {LONGEST_BACKOFF}) "
-        f"AND (due_at > {now} + {_LONGEST_LIFE} OR (due_at <= {now} + ? AND COALESCE(refreshed_at, 0) < ? "
-        f"AND COALESCE(refreshed_at, 0) + due_at <= 2 * {now} "
-        # A refresh is under way, or its answer may be lost: then the present token is used to its end first.
-        f"AND (refresh_sends = 0 OR COALESCE(expires_at, due_at) <= {now} + {_NEAR_ITS_END})))"
-    )

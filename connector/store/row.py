@@ -15,11 +15,21 @@ from connector.hints import ormco_command
 from connector.store.held_token import CLOCK_TOLERANCE, LATEST, LIVE, lasts, valid_until
 from connector.store.process import is_gone
 
-__all__ = ["COLUMNS", "LIVE", "LONGEST_BACKOFF", "UNVERIFIED", "Row", "Rows", "checked_row", "damaged"]
+__all__ = [
+    "COLUMNS",
+    "LIVE",
+    "LONGEST_BACKOFF",
+    "LONGEST_LEASE",
+    "UNVERIFIED",
+    "Row",
+    "Rows",
+    "checked_row",
+    "damaged",
+]
 
 UNVERIFIED = "unverified"
 
-_LONGEST_LEASE = 600.0
+LONGEST_LEASE = 600.0
 LONGEST_BACKOFF = 400.0
 # A person has nothing to do about these, but for a new grant beside them.
 _SETTLED = (ConnectionState.CONNECTED, ConnectionState.REVOKED)
@@ -91,7 +101,7 @@ class Row(NamedTuple):
             return False
         since = self.refresh_since or self.now
         return (
-            since <= self.now + CLOCK_TOLERANCE and self.now < self.refresh_until < self.now + _LONGEST_LEASE
+            since <= self.now + CLOCK_TOLERANCE and self.now < self.refresh_until < self.now + LONGEST_LEASE
         )
 
     @property

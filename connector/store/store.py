@@ -12,6 +12,7 @@ from connector.errors import StoreLockedError, StoreUnavailableError
 from connector.store.audit import AuditLog
 from connector.store.cursors import CURSOR_TABLES, WatchRecords
 from connector.store.database import Database, Execute
+from connector.store.due import DueGrants
 from connector.store.grants import GrantRecords
 from connector.store.held_token import is_practice_id
 from connector.store.keys import FILE, key_file
@@ -45,6 +46,7 @@ class Store:
         requests: open authorization requests, and codes that were used.
         audit: the audit record.
         keys: the sealing keys.
+        due: the connections whose refresh is due.
         overview: all connections, in order and counted.
         watches: how far the watches on cases have come.
         watch_claims: which process looks at a practice next, for a watch that many share.
@@ -69,6 +71,7 @@ class Store:
             database, self.keys, sealed, self.audit, record_refreshes=record_refreshes
         )
         self.unverified: UnverifiedGrants = UnverifiedGrants(database, self.grants, sealed, self.audit)
+        self.due: DueGrants = DueGrants(database)
         self.overview: Overview = Overview(self.database, clock)
         self.watches: WatchRecords = WatchRecords(database)
         self.watch_claims: WatchClaims = WatchClaims(database)
