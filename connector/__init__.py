@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from connector.observers import Call
     from connector.redact import Secret
     from connector.redirect.parse import AuthorizationResponse, parse_redirect
-    from connector.refresh.bulk import Done, RefreshSummary
     from connector.refresh.pace import Pace
+    from connector.refresh.tally import Done, RefreshSummary
     from connector.repair import Diagnosis, LastResort, Need, Repair, Step
     from connector.revocation import Revocation
     from connector.revocation.removal import Removal, RevocationSteps
@@ -62,7 +62,7 @@ _MODULES = {
     "Connector": "connector",
     "ConnectorError": "errors",
     "Diagnosis": "repair",
-    "Done": "refresh.bulk",
+    "Done": "refresh.tally",
     "Download": "communicate.download",
     "Event": "connection",
     "LabConnection": "connection",
@@ -74,7 +74,7 @@ _MODULES = {
     "Pace": "refresh.pace",
     "Patient": "communicate.models",
     "Provider": "oauth.provider",
-    "RefreshSummary": "refresh.bulk",
+    "RefreshSummary": "refresh.tally",
     "Removal": "revocation.removal",
     "Repair": "repair",
     "Result": "doctor.check",

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from connector.doctor.check import Check
     from connector.oauth.authorization_request import AuthorizationRequest
     from connector.refresh import AccessTokens
-    from connector.refresh.bulk import Done, RefreshSummary
     from connector.refresh.pace import Pace
+    from connector.refresh.tally import Done, RefreshSummary
     from connector.repair import Diagnosis, LastResort, Repair
     from connector.revocation import Revocation
     from connector.revocation.removal import Removal, RevocationSteps

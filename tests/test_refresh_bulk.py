@@ -6,13 +6,15 @@ import math
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from connector.errors import ProviderUnavailableError
-from connector.refresh.bulk import Done, refresh_due
+from connector.errors import ProviderUnavailableError, StoreUnavailableError
+from connector.refresh.bulk import refresh_due
 from connector.refresh.pace import Pace
-from connector.store import Store
+from connector.refresh.tally import Done
+from connector.store import Row, Store
 from connector.store.columns import FromNow
 from tests.support.clock import ManualClock
 from tests.support.stores import put, row_of, store_at, tokens_on
@@ -233,8 +235,8 @@ def test_not_more_at_once_than_allowed(store: Store, server: TokenServer) -> Non
 
 
 def test_not_faster_than_allowed(store: Store, server: TokenServer) -> None:
-    """Token calls are spread over time."""
-    fill(store, 6)
+    """Token calls are spread over time: six begin at once, then as many as the rate allows."""
+    fill(store, 12)
     started = store.clock.monotonic()
     refresh_due(tokens_on(store, server.url), store, within=600, pace=Pace(at_once=6, per_second=20))
     assert store.clock.monotonic() - started >= 0.25
@@ -248,6 +250,24 @@ def test_outage_ends_the_run(store: Store, server: TokenServer) -> None:
     assert summary.gave_up
     assert server.counts()["calls"] < 30
     assert {found.state.value for found in store.overview.connections()} == {"connected", "degraded"}
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_a_store_that_fails_for_a_moment_ends_no_run(
+    store: Store, server: TokenServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Connections that could not be claimed are counted as failed; the others are refreshed."""
+    fill(store, 6)
+    claim, failures = store.due.claim, [StoreUnavailableError("the server was restarted")]
+
+    def claim_later(names: list[str], *args: Any, **options: Any) -> list[Row]:
+        if failures:
+            raise failures.pop()
+        return claim(names, *args, **options)
+
+    monkeypatch.setattr(store.due, "claim", claim_later)
+    summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=replace(FAST, at_once=2))
+    assert (summary.refreshed, summary.failed) == (4, 2)
 
 
 def test_dead_grants_are_no_outage(store: Store, server: TokenServer) -> None:

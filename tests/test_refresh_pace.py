@@ -21,7 +21,8 @@ def throttle(clock: ManualClock, *, at_once: int = 1, per_second: float = 1.0) -
 
 def start(throttle: Throttle, clock: ManualClock) -> float:
     """Wait for one call's turn; return when it begins."""
-    assert throttle.wait() == 1
+    throttle.wait()
+    assert throttle.start(1) == 1
     return clock.monotonic()
 
 
@@ -29,7 +30,7 @@ def seconds_of(calls: int, throttle: Throttle, clock: ManualClock) -> float:
     """How long it takes until so many calls have begun."""
     before = clock.monotonic()
     for _ in range(calls):
-        throttle.wait()
+        start(throttle, clock)
     return clock.monotonic() - before
 
 
@@ -46,7 +47,7 @@ def test_refusals_of_calls_under_way_together_halve_the_rate_once(clock: ManualC
     slowed.slow_down(began, 0.0)
     slowed.slow_down(began, 0.0)
     clock.advance(10.0)
-    slowed.wait()
+    start(slowed, clock)
     assert seconds_of(40, slowed, clock) == pytest.approx(10, abs=0.5)
     slowed.slow_down(start(slowed, clock), 0.0)
     assert seconds_of(20, slowed, clock) == pytest.approx(10, abs=1.0)
@@ -58,7 +59,7 @@ def test_a_rate_is_never_below_one_call_a_second(per_second: float, least: float
     slowed = throttle(clock, at_once=100, per_second=per_second)
     for _ in range(20):
         slowed.slow_down(start(slowed, clock), 0.0)
-    slowed.wait()
+    start(slowed, clock)
     assert seconds_of(10, slowed, clock) == pytest.approx(10 / least, rel=0.1)
 
 
@@ -99,7 +100,8 @@ def starts(throttle: Throttle, clock: ManualClock, count: int, *, most: int = 1)
     """Return when so many calls begin that take no time, in seconds from now."""
     began, starts = clock.monotonic(), list[float]()
     while len(starts) < count:
-        calls = throttle.wait(min(most, count - len(starts)))
+        throttle.wait()
+        calls = throttle.start(min(most, count - len(starts)))
         starts += [round(clock.monotonic() - began, 3)] * calls
     return starts
 
@@ -119,7 +121,8 @@ def test_calls_begin_one_by_one_after_a_refusal(clock: ManualClock) -> None:
     assert starts(slowed, clock, 4, most=16) == [0.0, 0.05, 0.1, 0.15]
     for _ in range(20):
         slowed.speed_up()
-    assert slowed.wait(16) > 1
+    clock.advance(1.0)
+    assert slowed.start(16) > 1
 
 
 @pytest.mark.parametrize("at_once", [1, 16])
@@ -131,7 +134,7 @@ def test_seldom_calls_are_spread_evenly(at_once: int, clock: ManualClock) -> Non
 def test_pause_makes_up_for_nothing(clock: ManualClock) -> None:
     """After a time without calls there are no more of them at once than otherwise."""
     rested = throttle(clock, at_once=16, per_second=40)
-    rested.wait()
+    start(rested, clock)
     clock.advance(3600)
     assert Counter(starts(rested, clock, 21)) == {0.0: 11, 0.25: 10}
 

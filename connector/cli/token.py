@@ -20,7 +20,7 @@ from connector.cli.output import emit, mark, say
 if TYPE_CHECKING:
     from connector.config import Config
     from connector.connector import Connector
-    from connector.refresh.bulk import Done, RefreshSummary
+    from connector.refresh.tally import Done, RefreshSummary
 
 __all__ = ["refresh", "token"]
 

@@ -9,73 +9,28 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from connector.calls import for_practice
-from connector.errors import ConnectorError, GrantError, ProviderUnavailableError
+from connector.errors import ConnectorError, ProviderUnavailableError, StoreError
 from connector.refresh.access import AccessTokens
 from connector.refresh.pace import Pace, Throttle, affordable
 from connector.refresh.schedule import LEASE_SECONDS
+from connector.refresh.tally import Done, RefreshSummary, Tally
 from connector.store.due import DueGrant
 from connector.store.row import Row
 from connector.store.store import Store
 
-__all__ = ["Done", "RefreshSummary", "refresh_due"]
+__all__ = ["refresh_due"]
 
-# An outage is told by the share of failures among the last calls, once there are enough of them.
-_SAMPLE = 50
-_ENOUGH = 20
-_OUTAGE_SHARE = 0.8
 # So many are read at a time: finding what is due goes through all rows, as an index on it would have to be
 # written at each refresh.
 _WINDOW = 1000
+# Responses to calls that began together come within about this many seconds of one another: one claim for
+# all of the next calls.
+_TOGETHER = 0.02
 # Seconds to wait for what was refused because it was asked for too fast, before each further pass.
 _MORE_PASSES = (1.5, 3.0, 6.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """The result of a run for one connection.
-
-    Attributes:
-        practice_id: the practice.
-        outcome: "refreshed", "skipped" (another process did it, or is doing it), or the kind of the error.
-        error: the error, or None.
-        number: how many are done, including this one.
-        total: how many were due when the run began.
-    """
-
-    practice_id: str
-    outcome: str
-    error: ConnectorError | None = None
-    number: int
-    total: int
-
-
-@dataclass(slots=True, kw_only=True)
-class RefreshSummary:
-    """The result of a run.
-
-    Attributes:
-        total: connections that were due when it began.
-        refreshed: connections that this run refreshed.
-        skipped: connections that other processes refreshed meanwhile.
-        failed: connections that were not refreshed; their rows have the reason.
-        gave_up: whether the rest was skipped because so many failed.
-        overdue: sound connections whose access token had expired before this run reached them: more than a
-            few of them mean that the refreshes cannot keep up.
-        lag: seconds since the first of those access tokens expired.
-        at_once: token calls at a time; fewer than requested if this process may open few files.
-    """
-
-    total: int
-    refreshed: int = 0
-    skipped: int = 0
-    failed: int = 0
-    gave_up: bool = False
-    overdue: int = 0
-    lag: float = 0.0
-    at_once: int = 0
 
 
 def refresh_due(
@@ -114,50 +69,48 @@ class _Run:
         self._store = store
         self._clock = store.clock
         self._within = within
-        self._progress = progress
         self._pace = replace(pace, at_once=affordable(pace.at_once))
         self._throttle = Throttle(store.clock, self._pace)
         self._began = store.overview.database_time()
         total = store.due.count(within, before=self._began)
-        self._summary = RefreshSummary(total=total, at_once=self._pace.at_once)
+        self._tally = Tally(RefreshSummary(total=total, at_once=self._pace.at_once), progress)
         self._waiting: deque[DueGrant] = deque()
         self._read_at = 0.0
-        self._left: set[str] = set()  # taken, but not refreshed: they are still due at the next read
-        # Those that were asked for too fast, and how long they have to wait; they are counted as failed.
-        self._refused: dict[str, float] = {}
         self._free = threading.Semaphore(self._pace.at_once)  # workers
-        self._guard = threading.Lock()  # protects the counts
-        self._sample: deque[bool] = deque(maxlen=_SAMPLE)
         self._broken: BaseException | None = None
 
     def run(self) -> RefreshSummary:
         self._pass()
         for pause in _MORE_PASSES:
-            if self._summary.gave_up or min(self._refused.values(), default=math.inf) > _MORE_PASSES[-1]:
+            first = min(self._tally.refused.values(), default=math.inf)
+            if self._tally.summary.gave_up or first > _MORE_PASSES[-1]:
                 break
             self._clock.sleep(pause)
             self._pass()
         self._credit_others()
-        return self._summary
+        return self._tally.summary
 
     def _credit_others(self) -> None:
         """Count as skipped, and not as failed, what another run has refreshed after the refusal."""
-        for practice_id in self._refused:
+        for practice_id in self._tally.refused:
             row = self._store.grants.row(practice_id)
             if row is not None and not row.failures:
-                self._summary.failed -= 1
-                self._summary.skipped += 1
+                self._tally.summary.failed -= 1
+                self._tally.summary.skipped += 1
 
     def _pass(self) -> None:
         """Go through all that is due by now."""
         with ThreadPoolExecutor(self._pace.at_once, thread_name_prefix="ormco-due") as pool:
             while self._waiting or self._look():
-                free = self._free_workers(len(self._waiting))
-                if self._summary.gave_up or self._broken is not None:
+                self._wait_for_worker()
+                if self._tally.summary.gave_up or self._broken is not None:
                     break
-                count = self._throttle.wait(free)
+                self._throttle.wait()
+                free = 1
+                while free < len(self._waiting) and self._free.acquire(blocking=False):
+                    free += 1
                 began = self._clock.monotonic()
-                claimed = self._claim(count)
+                claimed = self._claim(self._throttle.start(free))
                 for row in claimed:
                     pool.submit(copy_context().run, self._refresh, row, began)
                 for _ in range(free - len(claimed)):
@@ -165,20 +118,19 @@ class _Run:
         if self._broken is not None:
             raise self._broken
 
-    def _free_workers(self, most: int) -> int:
-        """Wait for a worker that is free; return how many are, and keep them."""
-        self._free.acquire()
-        count = 1
-        while count < most and self._free.acquire(blocking=False):
-            count += 1
-        return count
+    def _wait_for_worker(self) -> None:
+        """Wait until a worker is free; the others that began with it will be in a moment."""
+        if not self._free.acquire(blocking=False):
+            self._free.acquire()
+            if self._pace.at_once > 1:
+                self._clock.sleep(_TOGETHER)
 
     def _look(self) -> bool:
         """Read the connections that are due now, sound ones first; return whether there are new ones."""
         self._read_at = self._clock.monotonic()
-        limit = _WINDOW + len(self._left)
+        limit = _WINDOW + len(self._tally.left)
         found = self._store.due.find(self._within, before=self._began, limit=limit)
-        new = [each for each in found if each.practice_id not in self._left]
+        new = [each for each in found if each.practice_id not in self._tally.left]
         # Runs that read the same rows take them in different orders, so that they seldom collide.
         random.shuffle(new)
         new.sort(key=lambda each: each.failures > 0)
@@ -190,20 +142,20 @@ class _Run:
         claimed: list[Row] = []
         while self._waiting and len(claimed) < count:
             names = [self._take() for _ in range(min(count - len(claimed), len(self._waiting)))]
-            rows = self._store.due.claim(names, self._within, before=self._began, seconds=LEASE_SECONDS)
+            try:
+                rows = self._store.due.claim(names, self._within, before=self._began, seconds=LEASE_SECONDS)
+            except StoreError as exc:
+                for name in names:
+                    self._tally.report(name, exc.kind, exc)
+                break
             claimed += rows
             for name in set(names) - {row.practice_id for row in rows}:
-                self._report(name, "skipped")
+                self._tally.report(name, "skipped")
         return claimed
 
     def _take(self) -> str:
         due = self._waiting.popleft()
-        with self._guard:
-            self._left.add(due.practice_id)
-            late = self._clock.monotonic() - self._read_at - due.due_in
-            if late > 0 and not due.failures:
-                self._summary.overdue += 1
-                self._summary.lag = max(self._summary.lag, late)
+        self._tally.begin(due, self._clock.monotonic() - self._read_at)
         return due.practice_id
 
     def _refresh(self, row: Row, began: float) -> None:
@@ -222,39 +174,10 @@ class _Run:
                     outcome = "refreshed"
         except ConnectorError as exc:
             outcome, error = exc.kind, exc
-        pause = None
+        wait = None
         # Only what the provider has said: a row may have to wait for reasons of its own.
         if isinstance(error, ProviderUnavailableError) and error.sent and error.retry_after is not None:
-            pause = error.retry_after if self._throttle.slow_down(began, error.retry_after) else None
+            wait = error.retry_after if self._throttle.slow_down(began, error.retry_after) else None
         elif outcome == "refreshed":
             self._throttle.speed_up()
-        self._report(row.practice_id, outcome, error, pause)
-
-    def _report(
-        self, practice_id: str, outcome: str, error: ConnectorError | None = None, pause: float | None = None
-    ) -> None:
-        number = self._count(practice_id, outcome, error, pause)
-        total = max(self._summary.total, number)
-        self._progress(
-            Done(practice_id=practice_id, outcome=outcome, error=error, number=number, total=total)
-        )
-
-    def _count(
-        self, practice_id: str, outcome: str, error: ConnectorError | None, pause: float | None
-    ) -> int:
-        with self._guard:
-            summary = self._summary
-            summary.refreshed += outcome == "refreshed"
-            summary.skipped += outcome == "skipped"
-            summary.failed += (error is not None) - (practice_id in self._refused)
-            self._refused.pop(practice_id, None)
-            if pause is not None:  # it is due again once it has waited
-                self._refused[practice_id] = pause
-            if pause is not None or outcome == "refreshed":
-                self._left.discard(practice_id)
-            # A dead grant neither shows an outage nor excludes one.
-            if not isinstance(error, GrantError) and outcome != "skipped" and pause is None:
-                self._sample.append(error is not None)
-            failures = sum(self._sample)
-            summary.gave_up = failures >= _ENOUGH and failures >= _OUTAGE_SHARE * len(self._sample)
-            return summary.refreshed + summary.skipped + summary.failed
+        self._tally.report(row.practice_id, outcome, error, wait)

@@ -19,7 +19,7 @@ from connector.store.columns import FromNow
 from connector.store.row import LIVE, Row
 from connector.store.store import Store
 
-__all__ = ["ALIVE", "ANSWER_LOST", "Failures", "dead", "degraded", "log_facts"]
+__all__ = ["ALIVE", "ANSWER_LOST", "Failures", "dead", "degraded", "is_lost", "log_facts"]
 
 ANSWER_LOST = "answer_lost"
 RATE_LIMITED = "rate_limited"
@@ -105,7 +105,6 @@ class Failures:
     ) -> None:
         """Record a temporary failure: for all processes if the provider failed, otherwise for this one."""
         is_sent = isinstance(exc, ProviderUnavailableError) and exc.sent
-        is_lost = isinstance(exc, ProviderUnavailableError) and exc.sent and not exc.answered
         if not is_sent:
             self.note(claimed, exc)
         if isinstance(exc, ConfigurationError):
@@ -118,7 +117,7 @@ class Failures:
             extra=log_facts(claimed.practice_id, exc.kind),
         )
         wait = exc.retry_after
-        is_lost_now = is_lost or was_lost
+        is_lost_now = is_lost(exc) or was_lost
         reason = RATE_LIMITED if wait is not None else ANSWER_LOST if is_lost_now else exc.kind
         changes = degraded(claimed, reason, exc.message)
         if is_sent:
@@ -134,7 +133,7 @@ class Failures:
                 {name: changes[name] for name in changes if name in ("failures", "retry_at")},
                 [],
             )
-        self._store.grants.end_lease(claimed, changes, lost=is_lost, events=events)
+        self._store.grants.end_lease(claimed, changes, lost=is_lost(exc), events=events)
 
     def note(self, row: Row, exc: ConnectorError) -> None:
         """Note a fault of this process, or of its way to the provider: only this process waits."""
@@ -153,6 +152,11 @@ class Failures:
             practice_id=row.practice_id,
             state=state,
         )
+
+
+def is_lost(exc: ConnectorError) -> bool:
+    """Return whether a call failed so that the provider may have issued new tokens nevertheless."""
+    return isinstance(exc, ProviderUnavailableError) and exc.sent and not exc.answered
 
 
 def degraded(row: Row, reason: str, message: str) -> dict[str, object]:

@@ -48,32 +48,38 @@ class Throttle:
         self._clock = clock
         self._most = self._rate = pace.per_second
         self._at_once = pace.at_once
-        self._began = self._slowed_at = clock.monotonic()
-        self._next_call = -math.inf
+        self._slowed_at = clock.monotonic()
+        self._next_call = self._started = -math.inf
         self._refused = 0
         self._guard = threading.Lock()  # protects the time of the next call
 
-    def wait(self, most: int = 1) -> int:
-        """Wait until calls may begin; return how many.
+    def wait(self) -> None:
+        """Wait until a call may begin."""
+        with self._guard:
+            now = self._clock.monotonic()
+            start = max(self._next_call, self._started + self._beat())
+        if start > now:
+            self._clock.sleep(start - now)
+
+    def start(self, most: int) -> int:
+        """Return how many calls may begin now; they count as begun.
 
         Args:
             most: the number of calls that could begin.
         """
         with self._guard:
             now = self._clock.monotonic()
-            beat = min(_BEAT, self._at_once / self._rate)
-            # The calls begin one by one if there are few, or if the provider has refused some.
-            if beat * self._rate <= 1 or self._rate < self._most:
-                beat = 0.0
-            first = max(self._next_call, now - beat)
-            start = max(first, now)
-            if beat:
-                start = self._began + beat * math.ceil((start - self._began) / beat - _NEARLY)
-            count = min(most, 1 + int((start - first) * self._rate + _NEARLY))
+            first = max(self._next_call, now - self._beat())
+            count = max(1, min(most, 1 + int((now - first) * self._rate + _NEARLY)))
             self._next_call = first + count / self._rate
-        if start > now:
-            self._clock.sleep(start - now)
-        return count
+            if self._next_call > now + _NEARLY:  # otherwise more may begin with them
+                self._started = now
+            return count
+
+    def _beat(self) -> float:
+        beat = min(_BEAT, self._at_once / self._rate)
+        # Calls begin one by one if there are few, or if the provider has refused some.
+        return 0.0 if beat * self._rate <= 1 or self._rate < self._most else beat
 
     def slow_down(self, began: float, pause: float) -> bool:
         """Halve the rate, once for all calls that were under way together; return whether that may help.

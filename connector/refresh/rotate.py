@@ -24,8 +24,9 @@ from connector.errors import (
 )
 from connector.oauth.token_set import TokenSet
 from connector.redact import Secret
-from connector.refresh.failures import ALIVE, ANSWER_LOST, Failures, dead, degraded, log_facts
-from connector.refresh.schedule import DOUBT_SECONDS, LEASE_SECONDS, SEND_WITHIN, spare_until
+from connector.refresh.attempts import Attempts
+from connector.refresh.failures import ALIVE, Failures, dead, is_lost, log_facts
+from connector.refresh.schedule import DOUBT_SECONDS, LEASE_SECONDS, SEND_WITHIN
 from connector.store.row import LIVE, Row, checked_row
 from connector.store.store import Store
 
@@ -66,9 +67,9 @@ class Rotator:
         self._store = store
         self._endpoint = endpoint
         self._clock = clock
-        self._reuse_seconds = reuse_seconds
         self._unsaved: dict[Key, tuple[Row, TokenSet, bool]] = {}
         self._failures = Failures(store, clock)
+        self._attempts = Attempts(store, self._failures, reuse_seconds)
 
     def rotate(self, row: Row, *, force: bool = False, rejected: bool = False) -> Row | None:
         """Replace a row's tokens with new ones; at most one token call, however many processes ask.
@@ -93,7 +94,8 @@ class Rotator:
             return self._save(key)
         if row.is_leased:
             return None
-        self._require_turn(row, force=force)
+        if not force:
+            self._attempts.require_turn(row)
         refresh_token, endpoint = self._prepared(row)  # find wrong settings before the claim
         claimed = self._claim(row)
         return claimed and self._exchange(claimed, endpoint, refresh_token, rejected=rejected)
@@ -109,7 +111,7 @@ class Rotator:
         if key in self._unsaved:
             return self._save(key)
         try:
-            self._refuse_fault(checked_row(claimed))
+            self._attempts.refuse_fault(checked_row(claimed))
             refresh_token, endpoint = self._prepared(claimed)
             if (took := self._clock.monotonic() - since) > SEND_WITHIN:
                 raise _too_slow(claimed.practice_id, took)
@@ -131,7 +133,9 @@ class Rotator:
             return self._failures.refused(claimed, exc, was_lost=was_lost)
         except (ProviderUnavailableError, ConfigurationError) as exc:
             self._failures.postpone(claimed, exc, was_lost=was_lost)
-            raise
+            if not is_lost(exc) or (present := self._attempts.second_use(claimed)) is None:
+                raise
+            return self.rotate(present, force=True, rejected=rejected)
         except BaseException:
             self._store.grants.end_lease(claimed, lost=True)  # no other process has to wait for this one
             raise
@@ -139,50 +143,6 @@ class Rotator:
         key = (claimed.practice_id, claimed.slot)
         self._unsaved[key] = claimed, tokens, rejected
         return self._save(key)
-
-    def _require_turn(self, row: Row, *, force: bool) -> None:
-        if force:
-            return
-        is_second_use = row.answer_may_be_lost and self._may_reuse(row)
-        if row.answer_may_be_lost and not is_second_use:
-            self._spare_what_is_valid(row)
-        if row.retry_in and not is_second_use:
-            raise ProviderUnavailableError(
-                row.last_error or f"the last refresh of {row.practice_id} failed",
-                hint=f"The next attempt is made in {row.retry_in:.0f} seconds.",
-                retry_after=row.retry_in,
-                sent=False,
-            )
-        self._refuse_fault(row)
-
-    def _refuse_fault(self, row: Row) -> None:
-        if (fault := self._failures.of_this_process(row)) is not None:
-            raise fault.with_traceback(None)  # or it would hold the frames of every call that got it
-
-    def _may_reuse(self, row: Row) -> bool:
-        """Return whether the provider accepts the refresh token a second time, and this was not tried yet."""
-        since = row.refresh_since
-        return row.refresh_sends == 1 and since is not None and row.now - since < self._reuse_seconds()
-
-    def _spare_what_is_valid(self, row: Row) -> None:
-        """Keep the old access token until it expires if another attempt could end the grant.
-
-        A response may be lost, so the refresh token may be a used one: a provider that detects reuse ends the
-        whole grant when it gets it again.
-        """
-        until = spare_until(row)
-        if row.now >= until:
-            return
-        if row.slot == LIVE and row.reason != ANSWER_LOST and row.state in ALIVE:
-            words = "the answer to the last refresh may be lost"
-            changes = {**degraded(row, ANSWER_LOST, words), "refresh_by": None, "refresh_until": None}
-            self._store.grants.change(row, changes, [self._failures.event(row, ANSWER_LOST)])
-        raise ProviderUnavailableError(
-            f"the answer to the last refresh of {row.practice_id} may be lost",
-            hint="The present access token is used to its end before the one attempt that is left.",
-            retry_after=until - row.now,
-            sent=False,
-        )
 
     def _refresh_token(self, row: Row) -> str:
         token = self._store.grants.refresh_token(row)

@@ -1,0 +1,128 @@
+"""The counts of a run of refreshes, and whether so many fail that it should give up."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from connector.errors import ConnectorError, GrantError
+from connector.store.due import DueGrant
+
+__all__ = ["Done", "RefreshSummary", "Tally"]
+
+# An outage is told by the share of failures among the last calls, once there are enough of them.
+_SAMPLE = 50
+_ENOUGH = 20
+_OUTAGE_SHARE = 0.8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """The result of a run for one connection.
+
+    Attributes:
+        practice_id: the practice.
+        outcome: "refreshed", "skipped" (another process did it, or is doing it), or the kind of the error.
+        error: the error, or None.
+        number: how many are done, including this one.
+        total: how many were due when the run began.
+    """
+
+    practice_id: str
+    outcome: str
+    error: ConnectorError | None = None
+    number: int
+    total: int
+
+
+@dataclass(slots=True, kw_only=True)
+class RefreshSummary:
+    """The result of a run.
+
+    Attributes:
+        total: connections that were due when it began.
+        refreshed: connections that this run refreshed.
+        skipped: connections that other processes refreshed meanwhile.
+        failed: connections that were not refreshed; their rows have the reason.
+        gave_up: whether the rest was skipped because so many failed.
+        overdue: sound connections whose access token had expired before this run reached them: more than a
+            few of them mean that the refreshes cannot keep up.
+        lag: seconds since the first of those access tokens expired.
+        at_once: token calls at a time; fewer than requested if this process may open few files.
+    """
+
+    total: int
+    refreshed: int = 0
+    skipped: int = 0
+    failed: int = 0
+    gave_up: bool = False
+    overdue: int = 0
+    lag: float = 0.0
+    at_once: int = 0
+
+
+class Tally:
+    """Counts what becomes of each connection; thread-safe.
+
+    Args:
+        summary: the counts.
+        progress: called with each connection that is done.
+
+    Attributes:
+        left: connections that were tried but not refreshed: they are still due at the next read.
+        refused: those for which the provider asked to wait, and the seconds; they are counted as failed.
+    """
+
+    def __init__(self, summary: RefreshSummary, progress: Callable[[Done], object]) -> None:
+        self.summary: RefreshSummary = summary
+        self.left: set[str] = set()
+        self.refused: dict[str, float] = {}
+        self._progress = progress
+        self._guard = threading.Lock()  # protects the counts
+        self._sample: deque[bool] = deque(maxlen=_SAMPLE)
+
+    def begin(self, due: DueGrant, waited: float) -> None:
+        """Note that a connection is tried, so many seconds after it was found."""
+        with self._guard:
+            self.left.add(due.practice_id)
+            late = waited - due.due_in
+            if late > 0 and not due.failures:
+                self.summary.overdue += 1
+                self.summary.lag = max(self.summary.lag, late)
+
+    def report(
+        self, practice_id: str, outcome: str, error: ConnectorError | None = None, wait: float | None = None
+    ) -> None:
+        """Count a connection that is done.
+
+        Args:
+            practice_id: the practice.
+            outcome: as in `Done`.
+            error: the error, or None.
+            wait: seconds after which it is tried again, because the provider was asked too fast.
+        """
+        with self._guard:
+            number = self._count(practice_id, outcome, error, wait)
+        total = max(self.summary.total, number)
+        self._progress(
+            Done(practice_id=practice_id, outcome=outcome, error=error, number=number, total=total)
+        )
+
+    def _count(self, practice_id: str, outcome: str, error: ConnectorError | None, wait: float | None) -> int:
+        summary = self.summary
+        summary.refreshed += outcome == "refreshed"
+        summary.skipped += outcome == "skipped"
+        summary.failed += (error is not None) - (practice_id in self.refused)
+        self.refused.pop(practice_id, None)
+        if wait is not None:
+            self.refused[practice_id] = wait
+        if wait is not None or outcome == "refreshed":
+            self.left.discard(practice_id)
+        # A dead grant neither shows an outage nor excludes one.
+        if not isinstance(error, GrantError) and outcome != "skipped" and wait is None:
+            self._sample.append(error is not None)
+        failures = sum(self._sample)
+        summary.gave_up = failures >= _ENOUGH and failures >= _OUTAGE_SHARE * len(self._sample)
+        return summary.refreshed + summary.skipped + summary.failed
