@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import psycopg
 import pytest
 
 from connector.errors import ProviderUnavailableError, StoreUnavailableError
@@ -71,6 +72,17 @@ def test_a_claim_takes_only_what_is_still_due(store: Store) -> None:
     assert [row for row in claimed if row_of(store, row.practice_id).version != row.version] == []
     assert store.due.claim(names, 86_400, before=math.inf, seconds=60) == []
     assert store.grants.claim(row_of(store, "old")._replace(version=1), 60) is None
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_a_claim_waits_for_no_other_writer(store: Store, url: str) -> None:
+    """A row that another process is writing is its own; the rest is claimed at once."""
+    for name in ("p", "q", "r"):
+        put(store, name, age=1900)
+    with psycopg.connect(url) as other:
+        other.execute("SELECT 1 FROM ormco_connections WHERE practice_id = 'q' FOR UPDATE")
+        claimed = store.due.claim(["r", "q", "p"], 86_400, before=math.inf, seconds=60)
+    assert {row.practice_id for row in claimed} == {"p", "r"}
 
 
 def test_a_lease_that_ended_is_claimed_again(store: Store) -> None:
