@@ -120,6 +120,16 @@ def test_file_that_comes_packed_is_unpacked(sha1: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    "packed",
+    [gzip.compress(NEW)[:-9], gzip.compress(NEW) + b"more", NEW, b""],
+    ids=["cut", "more behind it", "not packed", "nothing"],
+)
+def test_packed_file_that_is_not_whole_is_fetched_again(packed: bytes) -> None:
+    """A proxy may have packed a part only: the stated length is right, and the end of the file is missing."""
+    assert fetch(answer(packed, Content_Encoding="gzip"), answer(OLD)) == OLD
+
+
+@pytest.mark.parametrize(
     "unasked",
     [
         answer(OLD[:300], 206, Content_Range="bytes 0-299/*", ETag='"v1"'),

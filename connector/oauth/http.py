@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -119,14 +120,21 @@ def stream(response: requests.Response) -> Iterator[bytes]:
     Raises:
         connector.errors.ProviderUnavailableError: it was interrupted, or takes too long.
     """
+    is_packed = response.headers.get("Content-Encoding", "identity").strip().lower() != "identity"
+    unpacker = zlib.decompressobj(31) if is_packed else None
     error: ProviderUnavailableError | None = None
     while error is None:
         try:
-            chunk = response.raw.read1(_CHUNK, decode_content=True)
-        except (HTTPError, OSError) as exc:
+            left = unpacker.unconsumed_tail if unpacker is not None else b""
+            data = left or response.raw.read1(_CHUNK, decode_content=False)
+            # A proxy may have packed a part only: then the length is right, and the content is cut.
+            if unpacker is not None and (not (data or unpacker.eof) or unpacker.unused_data):
+                raise zlib.error("not one whole stream")
+            chunk = data if unpacker is None else unpacker.decompress(data, _CHUNK)
+        except (HTTPError, OSError, zlib.error) as exc:
             error = failure(request_error(exc), response.url)
             break
-        if not chunk:
+        if not data:
             return
         yield chunk
     raise error
