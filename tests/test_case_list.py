@@ -160,6 +160,19 @@ def test_endless_list_ends() -> None:
         read_all(reader)
 
 
+def test_endless_list_of_new_cases_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that makes up another case for every page is given up, too."""
+    monkeypatch.setattr("connector.communicate.case_list._MOST_PAGES", 100)
+    reader: Any = FakeReader(0)
+
+    def page(number: int, since: Any, until: Any) -> Any:
+        return CasePage(cases=[sound_case({"Id": f"case-{number}"})], size=1, count=None)
+
+    reader.page = page
+    with pytest.raises(ProviderUnavailableError, match="does not end"):
+        read_all(reader)
+
+
 @pytest.mark.parametrize(
     ("time", "words"),
     [(BEGIN, None), (datetime(1, 1, 1, tzinfo=UTC), "year 1"), (datetime(2999, 1, 1, tzinfo=UTC), "future")],

@@ -212,6 +212,35 @@ def test_busy_store_ends_no_watch(store: Store) -> None:
     assert store.watch_claims.claim(scope, limit=9, lease=60) == []
 
 
+@pytest.mark.parametrize("names", [("maple",), None], ids=["named", "all"])
+def test_store_that_is_busy_later_ends_no_watch(store: Store, names: Any) -> None:
+    """A watch that runs goes on after a time without the store, whether its practices are named or not."""
+    connect(store, "maple")
+    stop, looks = threading.Event(), list[Any]()
+
+    class Enrolments:
+        """The claims of a store that is busy whenever practices are enrolled a second time."""
+
+        def __init__(self) -> None:
+            self.calls = 0
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store.watch_claims, name)
+
+        def enrol(self, scope: Any) -> bool:
+            self.calls += 1
+            if self.calls == 2:
+                raise StoreLockedError("busy")
+            if self.calls > 3 and len(looks) > 2:
+                stop.set()
+            return store.watch_claims.enrol(scope)
+
+    busy: Any = BusyStore(store)
+    busy.watch_claims = Enrolments()
+    schedule(busy, names, stop=stop, looks=looks)
+    assert len(looks) >= 3
+
+
 def test_lag_is_told_once() -> None:
     """Looks that come far later than planned are reported with the interval that really passes."""
     lags: list[Any] = []

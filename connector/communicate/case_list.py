@@ -17,6 +17,7 @@ __all__ = ["check_time", "in_utc", "list_all", "list_cases", "list_newest"]
 _PASSES = 4
 # After this many pages without a new case, the list is not changing: it does not end.
 _STALE_PAGES = 20
+_MOST_PAGES = 10_000
 # Clocks differ, and an update may appear shortly after it was made.
 _OVERLAP = timedelta(minutes=10)
 _MOST_FAILURES = 3
@@ -143,7 +144,7 @@ def in_utc(time: datetime | None, what: str) -> datetime | None:
 def _pages(reader: CaseReader, since: datetime | None, until: datetime | None) -> Iterator[CasePage]:
     read = stale = number = 0
     seen: set[str] = set()
-    while stale < _STALE_PAGES:
+    while stale < _STALE_PAGES and number < _MOST_PAGES:
         page = reader.page(number, since, until)
         read += page.size
         number += 1

@@ -58,8 +58,7 @@ class WatchScheduler:
         plan: the options of the watch.
         clock: the time.
         call: returns the scope of a poll of a practice, for observers.
-        on_problem: called with a practice's error when it changes.
-        on_lag: called when polls are far later than planned.
+        on_problem, on_lag: as for `Cases.watch`.
     """
 
     def __init__(
@@ -120,7 +119,8 @@ class WatchScheduler:
                 is_soon = self._plan.once and not self._is_enrolled
                 enrol_at = now + (_RETRY_SECONDS if is_soon else self._plan.interval)
             if now >= prune_at:
-                self._store.watches.prune(self._plan.name, self._plan.keep_days * 86400)
+                with suppress(StoreLockedError):
+                    self._store.watches.prune(self._plan.name, self._plan.keep_days * 86400)
                 prune_at = now + _PRUNE_SECONDS
             if now >= claim_at and not self._claim(begun):
                 claim_at = now + min(1.0, self._plan.interval / 4)
@@ -140,9 +140,10 @@ class WatchScheduler:
             self._claims.release_dead(self._scope.watch)
             return self._claims.enrol(self._scope)
         except (StoreLockedError, ProviderUnavailableError):
-            if self._plan.once or self._scope.practice_ids is not None:
+            # A watch that runs already goes on with the practices that it has.
+            if self._plan.once or (self._scope.practice_ids is not None and not self._is_enrolled):
                 raise
-            return False
+            return self._is_enrolled
 
     def _claim(self, begun: float | None) -> bool:
         """Claim due practices for the free workers; return whether there were any."""
