@@ -112,7 +112,7 @@ def test_show_tells_who_did_what(workflow: Workflow, env: dict[str, str]) -> Non
         (("watch", "maple", "--since", "2999-01-01"), 2, "in the future"),
         (("watch", "maple", "--since", "0001-01-01"), 2, "before 1900"),
         (("watch", "maple", "nobody", "--once"), 6, "no connection is stored for nobody"),
-        (("watch", "nobody", "--once"), 6, "no connection is stored for nobody"),
+        (("watch", "nobody", "--once"), 6, "Connect it: ormco connect nobody"),
         (("watch",), 2, "Name the practices, or give --all"),
         (("watch", "maple", "--all"), 2, "Name the practices, or give --all"),
     ],

@@ -368,6 +368,19 @@ def wait_until(true: Any) -> None:
     pytest.fail("it never came")
 
 
+def test_handler_may_end_the_program(workflow: Workflow, connector: Connector) -> None:
+    """What a handler raises to end the program ends the watch, and is not lost with its thread."""
+    workflow.send()
+
+    def handler(event: Any) -> None:
+        raise SystemExit(3)
+
+    for plan in (ONCE, WatchPlan(since=LONG_AGO)):
+        with pytest.raises(SystemExit, match="3"):
+            connector.cases.watch(["maple"], handler, plan=plan)
+    assert len(look(connector)) == 1
+
+
 def test_one_practice_may_be_named_by_its_id_alone(workflow: Workflow, connector: Connector) -> None:
     """A text is one practice, and not as many as it has letters."""
     workflow.send()

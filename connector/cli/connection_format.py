@@ -108,7 +108,8 @@ _FOR_ALL = {"doctor", ""}
 def add_next_step(connector: Connector, error: ConnectorError) -> None:
     """Add the next command to the hint of an error, and practices with a similar name."""
     context = click.get_current_context()
-    practice = str(context.params.get("practice") or error.practice_id or "")
+    first_of_all = next(iter(context.params.get("practices") or ()), "")  # whose error a watch ends with
+    practice = str(context.params.get("practice") or error.practice_id or first_of_all)
     parts = [error.hint]
     if isinstance(error, errors.ConnectionNotFoundError):
         parts = [_suggestion(connector, practice)]  # the command says the same as the hint

@@ -69,7 +69,7 @@ class WatchPlan:
                     hint=f"It can be from {least} to {most}.",
                 )
         if not self.name.isprintable() or not 0 < len(self.name) <= 200:
-            raise SettingError("a watch has a name of printable characters", hint="At most 200 of them.")
+            raise SettingError("the name of a watch is not usable", hint="Use 1 to 200 printable characters.")
 
     def begun_by(self, now: datetime) -> WatchPlan:
         """Return the plan with its beginning checked: a watch from a future time would deliver nothing.

@@ -29,10 +29,8 @@ from connector.communicate.watch_workers import LEASE_SECONDS, Turn, WatchWorker
 from connector.errors import (
     NotFoundError,
     ProviderUnavailableError,
-    SealingKeyError,
     StoreError,
     StoreLockedError,
-    StoreUnavailableError,
 )
 from connector.store.store import Store
 from connector.store.watch_claims import WatchClaim, WatchOutcome
@@ -186,8 +184,9 @@ class WatchScheduler:
         self._running -= 1
         self._delivered += turn.watch.delivered
         error = turn.error or (turn.result.problem if turn.result else None)
-        if isinstance(error, StoreUnavailableError | SealingKeyError):
-            raise error
+        if turn.fatal is not None:
+            self._outcomes.append(turn.given_back())
+            raise turn.fatal
         if isinstance(error, ClaimLostError):
             return []
         self._looks += error is None
@@ -196,15 +195,10 @@ class WatchScheduler:
             self._give_up(claim.practice_id)
         self._note(claim.practice_id, error, told_elsewhere=claim.problem is not None)
         failures = 0 if error is None else claim.failures + 1
-        # Unreadable cases do not delay the practice's other cases.
-        due_in = (
-            self._plan.interval if turn.error is None else backoff(turn.error, failures, self._plan.interval)
-        )
-        return [
-            WatchOutcome(
-                claim=claim, due_in=due_in, failures=failures, problem=type(error).__name__ if error else None
-            )
-        ]
+        due_in, problem = self._plan.interval, type(error).__name__ if error else None
+        if turn.error is not None:  # unreadable cases do not delay the practice's other cases
+            due_in = backoff(turn.error, failures, due_in)
+        return [WatchOutcome(claim=claim, due_in=due_in, failures=failures, problem=problem)]
 
     def _may_pass(self, error: Exception) -> bool:
         """Return whether a practice is polled again after this error."""
@@ -234,18 +228,13 @@ class WatchScheduler:
         """Keep finished work, and free at once for other processes what was not polled to the end."""
         outcomes = self._outcomes
         while (turn := self._workers.finished()) is not None:
-            if turn.has_more:
+            if turn.has_more or turn.fatal is not None:
                 turns.append(turn)
                 continue
             with suppress(StoreError):
                 outcomes += self._outcome_of(turn)
         for turn in turns:
             self._delivered += turn.watch.delivered
-            claim = turn.claim
-            outcomes.append(
-                WatchOutcome(
-                    claim=claim, due_in=0.0, looked=False, failures=claim.failures, problem=claim.problem
-                )
-            )
+            outcomes.append(turn.given_back())
         with suppress(StoreError):
             self._claims.settle(outcomes)

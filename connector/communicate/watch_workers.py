@@ -14,7 +14,8 @@ from connector.calls import Scope, in_scope
 from connector.clock import Clock, Deadline
 from connector.communicate.watch import PollResult, PracticeWatch
 from connector.communicate.watch_plan import ClaimLostError
-from connector.store.watch_claims import WatchClaim, WatchClaims
+from connector.errors import SealingKeyError, StoreUnavailableError
+from connector.store.watch_claims import WatchClaim, WatchClaims, WatchOutcome
 
 __all__ = ["LEASE_SECONDS", "Turn", "WatchWorkers"]
 
@@ -27,18 +28,31 @@ _FAREWELL_SECONDS = 3.0
 
 @dataclass(slots=True, kw_only=True)
 class Turn:
-    """A practice that this process has claimed, and the result of its last poll."""
+    """A practice that this process has claimed, and the result of its last poll.
+
+    Attributes:
+        error: an error of this practice alone.
+        fatal: an error that ends the watch: of the store, or what a handler raises to end the program.
+    """
 
     claim: WatchClaim
     watch: PracticeWatch
     extend_at: float
     result: PollResult | None = None
     error: Exception | None = None
+    fatal: BaseException | None = None
 
     @property
     def has_more(self) -> bool:
         """Whether the practice has more events than one turn delivers."""
         return self.result is not None and self.result.more
+
+    def given_back(self) -> WatchOutcome:
+        """Return the outcome that frees the claim for other processes at once."""
+        claim = self.claim
+        return WatchOutcome(
+            claim=claim, due_in=0.0, looked=False, failures=claim.failures, problem=claim.problem
+        )
 
 
 class WatchWorkers:
@@ -103,8 +117,12 @@ class WatchWorkers:
             try:
                 with in_scope(self._call(turn.claim.practice_id)):
                     turn.result = turn.watch.poll(is_enough, partial(self._keep_claim, turn))
-            except Exception as error:  # any error here concerns only this practice
+            except (StoreUnavailableError, SealingKeyError) as error:
+                turn.fatal = error
+            except Exception as error:
                 turn.error = error
+            except BaseException as error:
+                turn.fatal = error
             self._finished.put(turn)
 
     def _is_enough(self, deadline: Deadline) -> bool:
