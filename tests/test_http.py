@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
+import shutil
 import socket
 import ssl
+import subprocess
 import threading
 import time
 import tracemalloc
+import zlib
+from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +25,10 @@ import requests
 import responses
 import urllib3.util.connection
 from requests.exceptions import InvalidSchema, ProxyError, RequestException, SSLError
+from urllib3.exceptions import InsecureRequestWarning
 
 from connector.errors import Action, ProviderUnavailableError
+from connector.oauth import http_environment
 from connector.oauth.http import (
     Limits,
     Transport,
@@ -53,6 +61,12 @@ def body(text: str | bytes, **headers: str) -> requests.Response:
     response._content = text.encode() if isinstance(text, str) else text
     response.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
     return response
+
+
+def never_sent(error: RequestException) -> RequestException:
+    """The error of a request that the transport did not send."""
+    vars(error)["sent"] = False
+    return error
 
 
 @pytest.fixture
@@ -180,20 +194,27 @@ def test_connections_that_are_cut_are_not_tried_without_end() -> None:
         assert len(mock.calls) < 100
 
 
-def test_environment_is_not_read_for_each_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Proxies and CA bundle are looked up once in a while, not each time."""
-    asked = []
-    real = requests.Session.merge_environment_settings
+def test_environment_is_not_read_for_each_request(
+    certificate: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proxies are looked up once a minute, not each time."""
+    context, bundle = certificate
+    asked, now = [], time.monotonic()
 
-    def merge(self: requests.Session, url: str, *args: Any) -> object:
+    def proxies(url: str) -> dict[str, str]:
         asked.append(url)
-        return real(self, url, *args)
+        return {}
 
-    monkeypatch.setattr(requests.Session, "merge_environment_settings", merge)
-    with answering(answer()) as server, open_session() as session:
+    monkeypatch.setattr(http_environment, "is_loopback", lambda url: False)
+    monkeypatch.setattr(http_environment, "get_environ_proxies", proxies)
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    with answering(answer(), context=context) as server, open_session() as session:
         for path in ("/one", "/two", "/three"):
             session.get(server.url + path)
-    assert asked == [server.url]
+        assert asked == [server.url]
+        monkeypatch.setattr(time, "monotonic", lambda: now + 70)
+        session.get(server.url)
+    assert asked == [server.url, server.url]
 
 
 def test_netrc_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -251,6 +272,8 @@ def test_a_connection_that_never_opened_is_tried_again(monkeypatch: pytest.Monke
     [
         ('{"a": 1}', {"a": 1}),
         (b'\xef\xbb\xbf{"a": 1}', {"a": 1}),
+        ('{"a": 1}'.encode("utf-16"), {"a": 1}),
+        ('{"a": 1}'.encode("utf-16-be"), {"a": 1}),
         (b'{"a": "caf\xe9"}', {"a": "caf\N{REPLACEMENT CHARACTER}"}),
         ('{"a": ' + "9" * 5000 + "}", {"a": float("inf")}),
         ("null", None),
@@ -259,7 +282,19 @@ def test_a_connection_that_never_opened_is_tried_again(monkeypatch: pytest.Monke
         ("<html>", None),
         ("[" * 200_000, None),
     ],
-    ids=["plain", "BOM", "Latin-1", "endless number", "null", "list", "empty", "HTML", "nested"],
+    ids=[
+        "plain",
+        "BOM",
+        "UTF-16",
+        "UTF-16 big-endian",
+        "Latin-1",
+        "endless number",
+        "null",
+        "list",
+        "empty",
+        "HTML",
+        "nested",
+    ],
 )
 def test_a_body_is_read_as_a_json_object(text: str | bytes, found: dict[str, object] | None) -> None:
     """Everything but a JSON object is None; what surrounds the object's values does not spoil them."""
@@ -309,10 +344,18 @@ def test_no_more_is_unpacked_than_an_answer_may_have() -> None:
             tracemalloc.stop()
 
 
-@pytest.mark.parametrize("coding", ["gzip, gzip", "gzip,gzip", "deflate, gzip", "br", "zstd", "deflate"])
-@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("coding", "stream"),
+    [
+        *product(["gzip, gzip", "gzip,gzip", "deflate, gzip", "br", "zstd"], [False, True]),
+        *product(["deflate", "none", "utf-8"], [True]),
+    ],
+)
 def test_only_one_layer_of_gzip_is_unpacked(coding: str, stream: bool) -> None:
-    """1,827 bytes that are packed twice become 2 GiB: nothing of such an answer is unpacked."""
+    """1,827 bytes that are packed twice become 2 GiB: nothing of such an answer is unpacked.
+
+    A stream, whose bytes may be a file, has to have the coding that was requested.
+    """
     bomb = answer(gzip.compress(GIGABYTE_OF_ZEROS), Content_Encoding=coding)
     with answering(bomb) as server, open_session() as session, pytest.raises(RequestException) as caught:
         session.get(server.url, stream=stream)
@@ -320,15 +363,31 @@ def test_only_one_layer_of_gzip_is_unpacked(coding: str, stream: bool) -> None:
     assert server.requests[0].headers["Accept-Encoding"] == "gzip"
 
 
-def test_a_packed_answer_is_read_whole_or_not_at_all() -> None:
-    """Gzip is unpacked; a stream that stops early, or has something behind it, is a cut answer."""
-    packed = gzip.compress(b'{"is": "fine"}')
-    with answering(answer(packed, Content_Encoding="gzip")) as server:
+PACKED = gzip.compress(b'{"is": "fine"}', mtime=0)
+
+
+@pytest.mark.parametrize(
+    ("coding", "packed"),
+    [
+        ("GZIP", PACKED),
+        ("x-gzip", PACKED),
+        ("deflate", zlib.compress(b'{"is": "fine"}')),
+        ("deflate", zlib.compress(b'{"is": "fine"}')[2:-4]),
+        ("none", b'{"is": "fine"}'),
+        ("UTF-8", b'{"is": "fine"}'),
+    ],
+)
+def test_an_answer_is_unpacked(coding: str, packed: bytes) -> None:
+    """What was requested, what some servers send instead, and words that are no coding at all."""
+    with answering(answer(packed, Content_Encoding=coding)) as server:
         assert json_object(get(server.url)) == {"is": "fine"}
-    for broken in (packed[:-6], packed + packed):
-        with answering(answer(broken, Content_Encoding="gzip")) as server:
-            with pytest.raises(RequestException):
-                get(server.url)
+
+
+@pytest.mark.parametrize("broken", [PACKED[:-12], PACKED + PACKED])
+def test_a_packed_answer_that_is_not_one_whole_object_is_none(broken: bytes) -> None:
+    """A stream that stops early, or has another one behind it, gives no object."""
+    with answering(answer(broken, Content_Encoding="gzip")) as server:
+        assert json_object(get(server.url)) is None
 
 
 def test_an_answer_of_too_many_values_is_not_parsed() -> None:
@@ -380,7 +439,7 @@ def test_a_proxy_of_one_call_is_for_that_call(
     certificate: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection without a proxy is not used by a call that names one, nor the other way round."""
-    monkeypatch.setattr("connector.oauth.http_transport.is_loopback", lambda url: False)
+    monkeypatch.setattr(http_environment, "is_loopback", lambda url: False)
     context, bundle = certificate
     with answering(kept_open(b"direct"), context=context) as server, requests.Session() as session:
         session.mount("https://", Transport())
@@ -417,6 +476,21 @@ def test_every_ca_bundle_that_is_set_is_trusted(
     context, bundle = certificate
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    with answering(answer("trusted"), context=context) as server:
+        assert get(server.url).text == "trusted"
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="OpenSSL names the files")
+def test_a_folder_of_authorities_is_trusted(
+    certificate: tuple[ssl.SSLContext, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SSL_CERT_DIR may name several folders, in which files have the names that `openssl rehash` gives."""
+    context, bundle = certificate
+    folder = tmp_path / "authorities"
+    folder.mkdir()
+    digest = subprocess.check_output(["openssl", "x509", "-hash", "-noout", "-in", bundle], text=True)
+    bundle.rename(folder / f"{digest.strip()}.0")
+    monkeypatch.setenv("SSL_CERT_DIR", f"/nowhere{os.pathsep}{folder}")
     with answering(answer("trusted"), context=context) as server:
         assert get(server.url).text == "trusted"
 
@@ -459,12 +533,13 @@ def test_advice_on_certificates_names_the_settings(
     """The settings that are in use are named, or the one to set."""
     for name in names:
         monkeypatch.setenv(name, "/etc/ca.pem")
-    assert words in failure(SSLError("untrusted"), ELSEWHERE).hint
+    assert words in failure(never_sent(SSLError("untrusted")), ELSEWHERE).hint
 
 
 def test_advice_on_a_proxy_without_a_variable_names_the_systems() -> None:
     """A proxy that no variable names is the system's."""
-    assert "Check the system's proxy setting, and" in failure(ProxyError("refused"), ELSEWHERE).hint
+    error = failure(never_sent(ProxyError("refused")), ELSEWHERE)
+    assert "Check the system's proxy setting, and" in error.hint
 
 
 @pytest.mark.parametrize(
@@ -518,6 +593,88 @@ def test_a_proxy_that_refuses_is_told_from_the_provider(monkeypatch: pytest.Monk
     assert proxy.requests[0].line.startswith("CONNECT auth.example.test:443")
     error = failure(caught.value, ELSEWHERE)
     assert (error.sent, "HTTPS_PROXY" in error.hint) == (False, True)
+
+
+def tunnel_to(url: str) -> Callable[[socket.socket], None]:
+    """A proxy's answer to CONNECT: pass on the bytes of both sides."""
+
+    def pass_on(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+
+    def tunnel(client: socket.socket) -> None:
+        host, _, port = url.removeprefix("https://").partition(":")
+        with socket.create_connection((host, int(port))) as server:
+            client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            threading.Thread(target=pass_on, args=(client, server), daemon=True).start()
+            pass_on(server, client)
+            client.shutdown(socket.SHUT_RDWR)
+
+    return tunnel
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (answer("by a proxy"), ""),
+        (b"HTTP/1.1 200 OK\r\nContent-Le", "was cut"),
+        (dripping(b"HTTP/1.1 200 OK\r\nX-Slow: "), "in time"),
+    ],
+)
+def test_a_call_through_a_proxy_has_the_same_limits(
+    scheme: str,
+    given: Answer,
+    words: str,
+    certificate: tuple[ssl.SSLContext, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Through a tunnel, and through TLS inside of TLS, an answer is read, a cut is seen, a drip ends."""
+    context, bundle = certificate
+    monkeypatch.setattr(http_environment, "is_loopback", lambda url: False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    with answering(given, context=context) as server:
+        of_proxy = context if scheme == "https" else None
+        with answering(tunnel_to(server.url), context=of_proxy) as proxy:
+            monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("://", "://me:made-up@"))
+            if not words:
+                assert get(server.url).text == "by a proxy"
+            else:
+                with pytest.raises(RequestException) as caught:
+                    get(server.url, Limits(seconds=1.0))
+                error = failure(caught.value, server.url)
+                assert (words in error.message, error.sent) == (True, True)
+    assert proxy.requests[0].headers["Proxy-Authorization"].startswith("Basic ")
+    assert "Proxy-Authorization" not in server.requests[0].headers
+
+
+def test_a_handshake_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that takes the connection and says nothing cannot hold a call, and gets nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url, began = f"https://127.0.0.1:{silent.getsockname()[1]}/", time.monotonic()
+        with pytest.raises(RequestException) as caught:
+            get(url, Limits(seconds=0.3))
+    error = failure(caught.value, url)
+    assert ("in time" in error.message, error.sent) == (True, False)
+    assert time.monotonic() - began < 2
+
+
+def test_a_session_may_have_certificates_of_its_own(
+    certificate: tuple[ssl.SSLContext, Path], tmp_path: Path
+) -> None:
+    """`verify=False` trusts every server; `cert` identifies the caller; a missing file is an error."""
+    context, bundle = certificate
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(bundle)
+    own = str(tmp_path / "server.pem")
+    with answering(answer("known"), context=context) as server, requests.Session() as session:
+        session.mount("https://", Transport())
+        with pytest.warns(InsecureRequestWarning):
+            assert session.get(server.url, verify=False, cert=own).text == "known"
+        assert session.get(server.url, verify=str(bundle), cert=(own, own)).text == "known"
+        with pytest.raises(SSLError):
+            session.get(server.url, verify=str(bundle), cert="/nowhere.pem")
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 70 + ".test", "a..test"])

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.auth import AuthBase
-from requests.exceptions import RequestException
-from urllib3.exceptions import HTTPError
+from requests.exceptions import (
+    InvalidProxyURL,
+    ProxyError,
+    RequestException,
+    SSLError,
+    Timeout,
+)
+from urllib3.exceptions import HTTPError, LocationParseError, NameResolutionError
 
-from connector.errors import ProviderUnavailableError
+from connector.errors import Action, ProviderUnavailableError
 from connector.oauth.http_body import (
     CALL_SECONDS,
     LARGE_LISTS,
     Limits,
+    UnusableError,
     json_object,
     json_value,
     retry_after,
 )
-from connector.oauth.http_errors import failure, request_error
-from connector.oauth.http_transport import Transport
+from connector.oauth.http_environment import CA_SETTINGS, PROXY_SETTINGS
+from connector.oauth.http_transport import Transport, request_error
 from connector.redact import Secret
 
 __all__ = [
@@ -74,9 +83,8 @@ class StatelessSession(requests.Session):
         return prepared
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
-        """Return the transport's proxies and the default verification, whatever the arguments."""
-        proxies = cast(Transport, self.get_adapter(url)).way(url).proxies
-        return {"proxies": proxies, "verify": True, "cert": None, "stream": stream}
+        """Return the settings for the transport, which reads the environment itself."""
+        return {"stream": stream}
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """Send a prepared request."""
@@ -120,8 +128,8 @@ def stream(response: requests.Response) -> Iterator[bytes]:
     Raises:
         connector.errors.ProviderUnavailableError: it was interrupted, or takes too long.
     """
-    is_packed = response.headers.get("Content-Encoding", "identity").strip().lower() != "identity"
-    unpacker = zlib.decompressobj(31) if is_packed else None
+    coding = response.headers.get("Content-Encoding", "").strip().lower()
+    unpacker = None if coding in ("", "identity") else zlib.decompressobj(31)
     error: ProviderUnavailableError | None = None
     while error is None:
         try:
@@ -138,3 +146,41 @@ def stream(response: requests.Response) -> Iterator[bytes]:
             return
         yield chunk
     raise error
+
+
+def failure(exc: RequestException, url: str) -> ProviderUnavailableError:
+    """Return our error for a failed request.
+
+    Args:
+        exc: the error that `Transport` or a session raised.
+        url: the address; only its host is named.
+    """
+    # A ValueError comes from preparing the request.
+    sent = bool(vars(exc).get("sent", not isinstance(exc, ValueError)))
+    what, hint, action = _words(exc, sent=sent)
+    return ProviderUnavailableError(f"{urlsplit(url).netloc}: {what}", hint=hint, sent=sent, action=action)
+
+
+def _words(exc: RequestException, *, sent: bool) -> tuple[str, str, Action | None]:
+    # urllib3 takes a cut of a connection through a proxy for the proxy's fault, also after the request.
+    if isinstance(exc, SSLError) and not sent:
+        named = " or ".join(filter(os.environ.get, CA_SETTINGS)) or "SSL_CERT_FILE"
+        hint = (
+            "Check this machine's clock. If a proxy or a private certificate authority vouches for the host, "
+            f"{named} has to name a file (PEM) with its certificate."
+        )
+        return "no trusted TLS connection", hint, Action.FIX_SETTINGS
+    if isinstance(exc, ProxyError | InvalidProxyURL) and not sent:
+        named = next(filter(os.environ.get, PROXY_SETTINGS), "the system's proxy setting")
+        hint = f"Check {named}, and that the proxy is up."
+        return "the proxy cannot be used", hint, Action.FIX_SETTINGS
+    if isinstance(exc, Timeout):
+        return "no answer in time", "Try again in a few minutes.", None
+    if isinstance(exc, UnusableError):
+        return str(exc), "Check the address; a proxy may stand in between.", None
+    if not sent:
+        reason = getattr(exc.args[0], "reason", exc.args[0]) if exc.args else None
+        unknown = isinstance(reason, NameResolutionError | LocationParseError)
+        what = "its name is not known" if unknown else "cannot be reached"
+        return what, "Check the network, the address in the provider's settings, and any proxy.", None
+    return "the connection was cut before a whole answer came", "Try again.", None

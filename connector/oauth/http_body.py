@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
 import re
-import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +11,12 @@ import requests
 from requests.exceptions import RequestException
 
 from connector.clock import http_date
-from connector.oauth.http_errors import UnusableError
 
 __all__ = [
     "CALL_SECONDS",
     "LARGE_LISTS",
     "Limits",
+    "UnusableError",
     "json_object",
     "json_value",
     "read_whole",
@@ -29,14 +27,14 @@ __all__ = [
 # The longest time in seconds for a call to a token endpoint, from its start to the last byte of the response.
 # Nothing is sent after it.
 CALL_SECONDS = 45.0
-_CHUNK = 64 * 1024
 _LONGEST_WAIT = 300.0
-# int() refuses longer ones, and json would refuse the whole response.
-_LONGEST_NUMBER = 400
-_GZIP = ("gzip", "x-gzip")
+# Two layers make a decompression bomb: 1,827 bytes of `gzip, gzip` become 2 GiB.
+_REQUESTED_CODINGS = ("", "identity", "gzip", "x-gzip")
+# Some servers send deflate unasked, others write what is no coding: no reason to lose an answer with tokens.
+_TOLERATED_CODINGS = (*_REQUESTED_CODINGS, "deflate", "none", "utf-8")
 _SECONDS = re.compile(r"(\d+)(?:\.\d*)?(?:\s*,.*)?$", re.ASCII)
-# Possessive, and to the end where nothing closes it: linear, whatever the text.
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.?)*+(?:"|\Z)', re.DOTALL)
+# Possessive, and to the end if nothing closes it: linear, whatever the text.
+_STRING = re.compile(r'"(?:[^"\\]++|\\.?)*+(?:"|\Z)', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,17 +61,25 @@ class Limits:
 LARGE_LISTS = Limits(seconds=120.0, body=64 * 1024 * 1024, values=2_000_000)
 
 
+class UnusableError(RequestException):
+    """The response cannot be read within the limits."""
+
+
 def json_value(response: requests.Response) -> Any:
-    """Return the JSON in a response; bytes that are not UTF-8 are replaced.
+    """Return the JSON in a response, in any Unicode encoding; bytes that do not belong to it are replaced.
 
     Raises:
         ValueError: it is not JSON, or has more values than the transport's limits allow.
     """
     limits = getattr(getattr(response, "connection", None), "limits", None) or Limits()
-    if _values(response.content, limits.values) > limits.values:
-        raise ValueError("too many values")
+    text = response.content.decode(json.detect_encoding(response.content), "replace")
+    count = text.count(",") + text.count("[") + text.count("{")
+    if count > limits.values:  # some of them may be inside strings
+        bare = _STRING.sub("", text)
+        if bare.count(",") + bare.count("[") + bare.count("{") > limits.values:
+            raise ValueError("too many values")
     try:
-        return json.loads(response.content.decode("utf-8-sig", "replace"), parse_int=_number)
+        return _parsed(text)
     except RecursionError:
         raise ValueError("too deep") from None
 
@@ -104,57 +110,27 @@ def retry_after(response: requests.Response, now: float) -> float | None:
     return min(max(until.timestamp() - since, 0.0), _LONGEST_WAIT)
 
 
-def require_known_coding(response: requests.Response) -> None:
-    """Refuse a response that is compressed more than once, or in a way that was not requested.
-
-    Two layers make a decompression bomb: 1,827 bytes of `gzip, gzip` become 2 GiB.
-    """
-    if _coding(response) not in ("", "identity", *_GZIP):
-        response.close()
+def require_known_coding(response: requests.Response, *, stream: bool) -> None:
+    """Refuse a response that is compressed more than once, or in an unknown way."""
+    coding = response.headers.get("Content-Encoding", "").strip().lower()
+    if coding not in (_REQUESTED_CODINGS if stream else _TOLERATED_CODINGS):
         raise UnusableError("the answer is packed in a way that nobody asked for")
 
 
 def read_whole(response: requests.Response, limit: int) -> None:
-    """Read the body into the response, or give up if it is too long or too slow."""
-    try:
-        response._content = _inflated(response, limit)
-    except zlib.error as exc:
-        response.close()
-        raise RequestException(exc) from None
-    except Exception:
-        response.close()
-        raise
+    """Read and decompress the body into the response; refuse one that is longer than the limit."""
+    # urllib3 decompresses no more than it is asked for.
+    body = response.raw.read(limit + 1, decode_content=True)
+    if len(body) > limit:
+        raise UnusableError("the answer is far too large to be one")
+    response._content = body
     response._content_consumed = True  # type: ignore[attr-defined]
     response.encoding = response.encoding or "utf-8"  # so that requests does not guess it, which is slow
-    response.raw.release_conn()
 
 
-def _inflated(response: requests.Response, limit: int) -> bytes:
-    inflater = zlib.decompressobj(31) if _coding(response) in _GZIP else None
-    body, received = bytearray(), 0
-    for chunk in response.raw.stream(_CHUNK, decode_content=False):
-        received += len(chunk)
-        # Never decompress more than the limit, whatever a chunk contains.
-        body += inflater.decompress(chunk, limit + 1 - len(body)) if inflater else chunk
-        if max(received, len(body)) > limit:
-            raise UnusableError("the answer is far too large to be one")
-    if inflater and received and (not inflater.eof or inflater.unused_data):
-        raise zlib.error("not one whole stream")
-    return bytes(body)
-
-
-def _coding(response: requests.Response) -> str:
-    return response.headers.get("Content-Encoding", "").strip().lower()
-
-
-def _values(body: bytes, limit: int) -> int:
-    """Count the JSON values in a body by commas and brackets; those in strings only up to the limit."""
-    count = sum(map(body.count, (b",", b"[", b"{")))
-    if count > limit:  # some of them may be inside strings
-        bare = _STRING.sub(b"", body)
-        count = sum(map(bare.count, (b",", b"[", b"{")))
-    return count
-
-
-def _number(digits: str) -> float:
-    return int(digits) if len(digits) < _LONGEST_NUMBER else math.inf
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        # int() refuses a number of thousands of digits, which must not cost the rest of the response.
+        return json.loads(text, parse_int=float)

@@ -7,9 +7,9 @@ headers as the end of the headers, and `103 Early Hints` as the response.
 
 from __future__ import annotations
 
-import io
 import re
 import socket
+import ssl
 import threading
 import time
 from contextvars import ContextVar
@@ -27,7 +27,7 @@ from urllib3.exceptions import (
     NewConnectionError,
 )
 
-__all__ = ["CONNECTIONS", "CURRENT", "Exchange"]
+__all__ = ["CONNECTIONS", "CURRENT", "Exchange", "SecureSocket"]
 
 
 class Exchange:
@@ -39,15 +39,17 @@ class Exchange:
         idle: seconds after which an open connection is not used again.
     """
 
-    __slots__ = ("_silence", "_started", "ends_at", "idle", "reused", "sent")
+    __slots__ = ("_silence", "_started", "cut", "ends_at", "idle", "pool", "reused", "sent")
 
     def __init__(self, seconds: float, *, silence: float, idle: float) -> None:
         self._started = time.monotonic()
         self._silence = silence
         self.idle: float = idle
         self.ends_at: float = self._started + seconds
+        self.pool: Any = None
         self.sent: bool = False
         self.reused: bool = True
+        self.cut: bool = False
 
     def extend(self, seconds: float) -> None:
         """Set the deadline to this many seconds after the start."""
@@ -75,88 +77,86 @@ _NUMERIC = re.compile(r"[\d.]+|.*:.*")
 CURRENT: ContextVar[Exchange] = ContextVar("CURRENT")
 
 
-class _Reader(io.RawIOBase):
-    """A socket's reader that stops at a deadline, not only after a pause."""
+class _TimedSocket:
+    """A socket whose reads end at the deadline of its exchange, not only after a pause.
 
-    def __init__(self, sock: Any, reader: Any) -> None:
-        self._sock = sock
-        self._reader = reader
-        self._exchange = CURRENT.get()
-        self.ended = False
+    The exchange is set with each request. A streamed response is read after its call has returned.
+    """
 
-    def readable(self) -> bool:
-        return True
+    exchange: Exchange
 
-    def readinto(self, buffer: Any) -> int | None:
-        self._sock.settimeout(self._exchange.allow())
-        count: int | None = self._reader.readinto(buffer)
-        self.ended = count == 0
+    def recv_into(self, *args: Any) -> int:
+        self.settimeout(self.exchange.allow())  # type: ignore[attr-defined]
+        count: int = super().recv_into(*args)  # type: ignore[misc]
+        self.exchange.cut = count == 0
         return count
 
-    def close(self) -> None:
-        self._reader.close()
-        super().close()
+    def recv(self, *args: Any) -> bytes:
+        # Called by the TLS connection to the server, if this one is to a proxy and TLS too.
+        self.settimeout(self.exchange.allow())  # type: ignore[attr-defined]
+        data: bytes = super().recv(*args)  # type: ignore[misc]
+        self.exchange.cut = not data
+        return data
 
 
-class _Answer(HTTPResponse):
-    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        self._source = _Reader(sock, self.fp.detach())
-        self.fp = io.BufferedReader(self._source)
+class _PlainSocket(_TimedSocket, socket.socket):
+    pass
 
+
+class SecureSocket(_TimedSocket, ssl.SSLSocket):
+    """The socket class for TLS contexts."""
+
+
+class _Response(HTTPResponse):
     def begin(self) -> None:
-        super().begin()
-        if self._source.ended:
-            raise RemoteDisconnected("the connection was cut within the headers")
-
-    def _read_status(self) -> tuple[str, int, str]:
         # RFC 9110 §15.2: any number of 1xx responses may precede the final one. http.client only knows 100.
         while True:
-            version, status, reason = super()._read_status()  # type: ignore[misc]
-            if not 100 <= status < 200 or status == HTTPStatus.SWITCHING_PROTOCOLS:
-                return version, status, reason
-            while self.fp.readline(65537) not in (b"\r\n", b"\n", b""):
-                pass
+            super().begin()
+            if CURRENT.get().cut:
+                raise RemoteDisconnected("the connection was cut within the headers")
+            if not 100 <= self.status < 200 or self.status == HTTPStatus.SWITCHING_PROTOCOLS:
+                return
+            self.headers = None  # type: ignore[assignment]  # http.client reads none if it has some
 
 
 class _Connection(HTTPConnection):
-    response_class = _Answer
+    response_class = _Response
     _used_at = 0.0
-    _connecting = False
 
     @property
     def is_connected(self) -> bool:
         return time.monotonic() - self._used_at < CURRENT.get().idle and super().is_connected
 
     def connect(self) -> None:
-        CURRENT.get().reused = False
-        self._connecting = True
+        exchange = CURRENT.get()
+        exchange.reused = False
         try:
             super().connect()
         finally:
-            self._connecting = False
+            exchange.sent = False  # what is sent while connecting goes to the proxy only
 
     def send(self, data: Any) -> None:
+        exchange = CURRENT.get()
         if self.sock is None:
             self.connect()
-        exchange = CURRENT.get()
+        sock: Any = getattr(self.sock, "socket", self.sock)  # that of the proxy, if TLS is inside of TLS
+        sock.exchange, exchange.sent, self._used_at = exchange, True, time.monotonic()
         self.sock.settimeout(exchange.allow())
-        # Data that is sent while connecting goes to the proxy only.
-        exchange.sent = exchange.sent or not self._connecting
         super().send(data)
-
-    def getresponse(self) -> Any:
-        self._used_at = time.monotonic()
-        return super().getresponse()
 
     def _new_conn(self) -> socket.socket:
         """Connect to the first address that answers: all of them within the deadline."""
-        problem = OSError("the host has no address")
+        exchange, problem = CURRENT.get(), OSError("the host has no address")
         for *_, address in self._addresses():
             try:
-                return urllib3.util.connection.create_connection(
-                    address[:2], CURRENT.get().allow(self.timeout), socket_options=self.socket_options
+                seconds = exchange.allow(self.timeout)
+                found = urllib3.util.connection.create_connection(
+                    address[:2], seconds, socket_options=self.socket_options
                 )
+                sock = _PlainSocket(fileno=found.detach())
+                # For the TLS handshake. If no time is left, `send` refuses.
+                sock.settimeout(max(0.001, min(seconds, exchange.ends_at - time.monotonic())))
+                return sock
             except OSError as exc:
                 problem = exc
         if isinstance(problem, TimeoutError):

@@ -5,32 +5,34 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.cookies import extract_cookies_to_jar
-from requests.exceptions import InvalidProxyURL, InvalidSchema
+from requests.exceptions import (
+    InvalidURL,
+    ReadTimeout,
+    RequestException,
+)
 from requests.structures import CaseInsensitiveDict
-from requests.utils import get_encoding_from_headers, select_proxy
-from urllib3.exceptions import HTTPError
+from requests.utils import get_encoding_from_headers
+from urllib3 import PoolManager, ProxyManager
+from urllib3.exceptions import HTTPError, LocationParseError, ReadTimeoutError
 from urllib3.util.retry import Retry
 
 from connector.calls import record_call
 from connector.frames import forget_locals
 from connector.oauth.http_body import Limits, read_whole, require_known_coding
 from connector.oauth.http_connection import CONNECTIONS, CURRENT, Exchange
-from connector.oauth.http_environment import Way, find_way, is_http_proxy
-from connector.oauth.http_errors import request_error
-from connector.oauth.provider import is_loopback
+from connector.oauth.http_environment import find_proxy, tls_context
 
-__all__ = ["Transport"]
+__all__ = ["Transport", "request_error"]
 
 _CONNECT_TIMEOUT = 10.0
 _SILENCE_TIMEOUT = 20.0
-_POOLS, _CONNECTIONS = 10, 32
+_CONNECTIONS = 32
 _ENVIRONMENT_SECONDS = 60.0
 
 # Only a connection that never opened is tried again: urllib3 counts those as "connect".
@@ -45,77 +47,38 @@ _RETRY = Retry(
 )
 
 
-@dataclass(slots=True)
-class _Route:
-    """The cached way to a server, until the environment is read again.
-
-    Attributes:
-        read_at: when the environment was read.
-        way: the proxies and certificate authorities from it.
-        usual: the checked proxies and CA bundle of a call that sets no others.
-        pool: the network connections of such calls.
-    """
-
-    read_at: float
-    way: Way
-    usual: dict[str, Any] = field(default_factory=dict)
-    pool: Any = None
-
-
 class Transport(HTTPAdapter):
     """A transport adapter that applies the limits and deadlines to every request sent through it.
 
-    Thread-safe, and safe after a fork. A response that is not streamed is read at once. Proxy, CA bundle and
-    pool of connections, which requests determines for each request, are cached for each server: they take
-    most of the processor time of a small request.
+    Thread-safe, and safe after a fork. A response that is not streamed is read at once. The pool of
+    connections, which depends on the environment's proxies and CA bundles, is cached for each server: finding
+    it takes most of the processor time of a small request.
     """
 
     def __init__(self, limits: Limits = Limits()) -> None:  # noqa: B008 - it is frozen
         self.limits = limits
         self._process = os.getpid()
-        self._routes: dict[str, _Route] = {}
-        super().__init__(_POOLS, _CONNECTIONS, max_retries=_RETRY)
+        self._read_at = time.monotonic()
+        self._pools: dict[Any, Any] = {}
+        self._managers: dict[Any, PoolManager] = {}
+        super().__init__(max_retries=_RETRY)
 
-    def way(self, url: str) -> Way:
-        """Return how to reach a server, as the environment says."""
-        return self._route(url).way
+    def close(self) -> None:
+        """Close the network connections."""
+        for manager in self._managers.values():
+            manager.clear()
+        self._pools.clear()
 
-    def _route(self, url: str) -> _Route:
-        origin, now = "/".join(url.split("/", 3)[:3]), time.monotonic()
-        route = self._routes.get(origin)
-        if route is None or now - route.read_at > _ENVIRONMENT_SECONDS:
-            route = self._routes[origin] = _Route(now, find_way(origin))
-        return route
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the pool of connections for the present request."""
+        return CURRENT.get().pool
 
-    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """Do nothing: a pool gets its certificate authorities when it is made."""
-
-    def get_connection_with_tls_context(
-        self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
-    ) -> Any:
-        """Return the pool of connections for a request."""
-        url = request.url or ""
-        route = self._route(url)
-        is_usual = cert is None and route.usual == {"verify": verify, "proxies": proxies}
-        if is_usual and route.pool is not None and route.pool.pool is not None:  # None: it was closed
-            return route.pool
-        pool: Any = super().get_connection_with_tls_context(request, verify, proxies, cert)
-        pool.ConnectionCls = CONNECTIONS[pool.scheme]
-        super().cert_verify(pool, url, verify, cert)  # type: ignore[no-untyped-call]
-        # Trust the further CA bundles too.
-        way = route.way
-        if way.folder and pool.ca_certs and verify == way.verify:
-            pool.ca_cert_dir = way.folder
-        if way.further and pool.ca_certs and verify == way.verify:
-            pool.conn_kw["ca_cert_data"] = way.further
-        if is_usual:
-            route.pool = pool
-        return pool
+    def cert_verify(self, *args: Any) -> None:
+        """Do nothing: a pool's TLS context has its certificate authorities."""
 
     def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
         """Return the path of a request: a proxy is used only as a tunnel for TLS."""
-        path = request.path_url
-        return f"/{path.lstrip('/')}" if path.startswith("//") else path
+        return request.path_url
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
         """Return a response of requests; cookies are read only if there are any."""
@@ -146,26 +109,19 @@ class Transport(HTTPAdapter):
             timeout: seconds to connect and seconds between two bytes; the limits apply too.
             verify: False, or a CA bundle, in place of the environment's.
             cert: a client certificate.
-            proxies: the proxies for other machines.
+            proxies: the proxies for other machines; None for the environment's.
         """
-        self._renew_after_fork()
         if request.headers.get("Accept-Encoding") != "identity":
             request.headers["Accept-Encoding"] = "gzip"
         connect, silence = timeout if isinstance(timeout, tuple) else (timeout, timeout)
         waits = (connect or _CONNECT_TIMEOUT, silence or _SILENCE_TIMEOUT)
         exchange = Exchange(self.limits.seconds, silence=waits[1], idle=self.limits.idle)
-        token = CURRENT.set(exchange)
-        began, status, date, outcome = time.monotonic(), None, None, ""
+        token, began = CURRENT.set(exchange), time.monotonic()
+        response, outcome = None, "answered"
         try:
-            way = self._way(request.url or "", verify, proxies)
-            response = self._carry_out(request, exchange, timeout=waits, cert=cert, **way)
-            status, date = response.status_code, response.headers.get("Date")
-            require_known_coding(response)
-            if stream:
-                exchange.extend(self.limits.stream_seconds)
-            else:
-                read_whole(response, self.limits.body)
-            outcome = "answered"
+            exchange.pool = self._pool(request.url or "", verify, cert, proxies)
+            response = self._send(request, exchange, waits)
+            self._read(response, exchange, stream=stream)
             return response
         except (HTTPError, OSError, ValueError) as exc:
             outcome = type(exc).__name__
@@ -176,37 +132,16 @@ class Transport(HTTPAdapter):
             raise
         finally:
             CURRENT.reset(token)
-            host, seconds = urlsplit(request.url or "").hostname or "", time.monotonic() - began
-            record_call(host=host, status=status, outcome=outcome, seconds=seconds, date=date)
+            record_call(
+                host=urlsplit(request.url or "").hostname or "",
+                status=None if response is None else response.status_code,
+                date=None if response is None else response.headers.get("Date"),
+                outcome=outcome,
+                seconds=time.monotonic() - began,
+            )
 
-    def _renew_after_fork(self) -> None:
-        """Open new connections in a child: two processes on one would get each other's responses."""
-        if self._process != os.getpid():
-            self._process = os.getpid()
-            self._routes.clear()
-            self.proxy_manager.clear()
-            self.init_poolmanager(_POOLS, _CONNECTIONS)
-
-    def _way(self, url: str, verify: bool | str, proxies: Mapping[str, str] | None) -> dict[str, Any]:
-        """Return the CA bundle and the proxy for an address."""
-        route = self._route(url)
-        is_usual = verify is True and proxies is route.way.proxies
-        if is_usual and route.usual:
-            return route.usual
-        if is_loopback(url):
-            proxies = None
-        elif urlsplit(url).scheme != "https":
-            raise InvalidSchema("plain http is for this machine alone")
-        proxy = select_proxy(url, dict(proxies or {}))
-        if proxy is not None and not is_http_proxy(proxy):
-            raise InvalidProxyURL("the proxy's address cannot be used")
-        found = {"verify": route.way.verify if verify is True else verify, "proxies": proxies}
-        if is_usual:
-            route.usual = found
-        return found
-
-    def _carry_out(
-        self, request: requests.PreparedRequest, exchange: Exchange, **way: Any
+    def _send(
+        self, request: requests.PreparedRequest, exchange: Exchange, timeout: tuple[float, float]
     ) -> requests.Response:
         """Send a request; repeat a GET or HEAD if the server had closed the kept connection."""
         # Each kept connection may have been closed meanwhile; a new one is not tried again.
@@ -214,8 +149,65 @@ class Transport(HTTPAdapter):
         while True:
             exchange.sent, exchange.reused = False, True
             try:
-                return super().send(request, stream=True, **way)
+                return super().send(request, stream=True, timeout=timeout)
             except requests.ConnectionError:
                 if not retries or not exchange.reused or exchange.passed:
                     raise
                 retries -= 1
+
+    def _read(self, response: requests.Response, exchange: Exchange, *, stream: bool) -> None:
+        try:
+            require_known_coding(response, stream=stream)
+            if stream:
+                exchange.extend(self.limits.stream_seconds)
+            else:
+                read_whole(response, self.limits.body)
+        except BaseException:
+            response.close()
+            raise
+
+    def _pool(self, url: str, verify: Any, cert: Any, proxies: Mapping[str, str] | None) -> Any:
+        """Return the pool of connections for an address and a caller's settings."""
+        now = time.monotonic()
+        if self._process != os.getpid():
+            # A child opens its own: two processes on one connection would get each other's responses.
+            self._process, self._managers, self._pools = os.getpid(), {}, {}
+        elif now - self._read_at > _ENVIRONMENT_SECONDS:
+            self._read_at, self._pools = now, {}
+        origin = "/".join(url.split("/", 3)[:3])
+        key = origin, verify, cert, None if proxies is None else frozenset(proxies.items())
+        pool = self._pools.get(key)
+        if pool is None or pool.pool is None:  # it was closed
+            pool = self._pools[key] = self._new_pool(origin, verify, cert, proxies)
+        return pool
+
+    def _new_pool(self, origin: str, verify: Any, cert: Any, proxies: Mapping[str, str] | None) -> Any:
+        proxy = find_proxy(origin, proxies)
+        context = tls_context(verify, cert) if origin.lower().startswith("https:") else None
+        manager = self._managers.get((proxy, context))
+        if manager is None:
+            options: dict[str, Any] = {"maxsize": _CONNECTIONS, "ssl_context": context}
+            if proxy is None:
+                manager = PoolManager(**options)
+            else:
+                options |= {"proxy_headers": self.proxy_headers(proxy), "proxy_ssl_context": context}
+                manager = ProxyManager(proxy, **options)
+            self._managers[proxy, context] = manager
+        pool = manager.connection_from_url(origin)
+        pool.ConnectionCls = CONNECTIONS[pool.scheme]
+        return pool
+
+
+def request_error(exc: Exception, exchange: Exchange | None = None) -> RequestException:
+    """Return the error of requests, with the fact whether the request may have reached the server."""
+    error: RequestException
+    if isinstance(exc, ReadTimeoutError) or (exchange is not None and exchange.passed):
+        error = ReadTimeout(exc)
+    elif isinstance(exc, RequestException):
+        error = exc
+    elif isinstance(exc, LocationParseError | UnicodeError):
+        error = InvalidURL(exc)
+    else:
+        error = RequestException(exc)
+    vars(error)["sent"] = exchange is None or exchange.sent
+    return error

@@ -73,7 +73,7 @@ class TokenEndpoint:
         self._transport = transport or Transport()
         self._auth, self._auth_fields = _client_auth(provider, client)
         self._session = self._new_session()
-        self._forms: dict[str, requests.PreparedRequest] = {}
+        self._prepared: dict[str, requests.PreparedRequest] = {}
 
     def exchange(self, code: str, *, redirect_uri: str, code_verifier: str | None) -> TokenSet:
         """Exchange an authorization code (RFC 6749 §4.1.3); sent at most once.
@@ -165,20 +165,17 @@ class TokenEndpoint:
     def _post(self, url: str, form: Mapping[str, str | Secret]) -> requests.Response:
         """Send a form with the client's own credentials."""
         try:
-            request = self._form(url)
-            request.prepare_body(urlencode(_revealed({**form, **self._auth_fields})), files=None)
-            return self._session.send(request, proxies=self._transport.way(url).proxies)
+            prepared = self._prepared.get(url)
+            if prepared is None:  # once; it lacks the body
+                request = requests.Request("POST", url, headers=_FORM, auth=self._auth)
+                prepared = self._prepared[url] = self._session.prepare_request(request)
+            post = prepared.copy()
+            post.body = urlencode(_revealed({**form, **self._auth_fields}))
+            post.headers["Content-Length"] = str(len(post.body))
+            return self._transport.send(post)
         except RequestException as exc:
             error = failure(exc, url)
         raise error
-
-    def _form(self, url: str) -> requests.PreparedRequest:
-        """Return a request without its body; the rest of it is prepared once."""
-        prepared = self._forms.get(url)
-        if prepared is None:
-            request = requests.Request("POST", url, headers=_FORM, auth=self._auth)
-            prepared = self._forms[url] = self._session.prepare_request(request)
-        return prepared.copy()
 
     def _new_session(self, *, redirect_uri: str | None = None) -> _Session:
         session = _Session(client=WebApplicationClient(self._client_id), redirect_uri=redirect_uri)
@@ -187,9 +184,10 @@ class TokenEndpoint:
         return session
 
     def _granted(self, answer: requests.Response, refused: Refusal) -> TokenSet:
-        tokens = granted(answer, received_at=self._clock.utc_now())
+        now = self._clock.utc_now()
+        tokens = granted(answer, received_at=now)
         if tokens is None:
-            raise refused(answer, now=self._clock.time())
+            raise refused(answer, now=now.timestamp())
         return tokens
 
 
@@ -222,8 +220,11 @@ def _client_auth(
 
 def _revealed(form: Mapping[str, str | Secret | None]) -> dict[str, str]:
     """Return a form's fields with their secrets revealed, without unset ones."""
-    texts = {name: value.reveal() if isinstance(value, Secret) else value for name, value in form.items()}
-    return {name: text for name, text in texts.items() if text is not None}
+    return {
+        name: text
+        for name, value in form.items()
+        if (text := value.reveal() if isinstance(value, Secret) else value) is not None
+    }
 
 
 def _unremarkable() -> requests.Response:
