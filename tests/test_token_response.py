@@ -20,6 +20,7 @@ from connector.oauth.token_set import TokenSet
 from tests.support.answers import answer, as_response, json_answer
 
 TOKENS = {"access_token": "AT-made-up", "refresh_token": "RT-made-up!2", "expires_in": 3600}
+FORM = "application/x-www-form-urlencoded"
 ECHO = "ab-1!IAAAAmadeUpC0de"
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -113,6 +114,11 @@ def test_a_full_answer_becomes_a_token_set() -> None:
         json_answer(TOKENS, 201),
         answer('\ufeff{"access_token": "AT-made-up"}', Content_Type="text/html"),
         answer(b'{"access_token": "AT-made-up", "name": "caf\xe9"}', Content_Type="text/plain"),
+        answer('{"access_token": "AT-made-up"}'.encode("utf-16")),
+        answer('{"access_token": "AT-1", "access_token": "AT-made-up"}'),
+        answer("access_token=AT-made-up&expires_in=3600&token_type=bearer", Content_Type=FORM),
+        answer("access_token=AT-made-up&scope=a&scope=b\r\n", Content_Type=f"{FORM}; charset=utf-8"),
+        answer("access_token=AT%2Dmade%2Dup&expires=5183999", Content_Type="text/plain;charset=UTF-8"),
     ],
     ids=lambda value: value.rpartition(b"\r\n")[2][:60].decode("latin-1"),
 )
@@ -127,6 +133,12 @@ UNAVAILABLE: dict[str, bytes] = {
     "504": answer("<h1>Gateway Timeout</h1>", 504, Content_Type="text/html"),
     "408": answer(status=408),
     "425": answer(status=425),
+    "status in words": json_answer({"status": 404, "error": "Not Found", "path": "/oauth/token"}, 404),
+    "403 in words": json_answer("Forbidden", 403),
+    "form, line break in the token": answer("access_token=AT%0D%0AX-Evil:1", Content_Type=FORM),
+    "form, which token?": answer("access_token=AT-1&access_token=AT-2", Content_Type=FORM),
+    "form in a page's type": answer("access_token=AT-1", Content_Type="text/html"),
+    "form of too many fields": answer("access_token=AT-1" + "&x=1" * 100, Content_Type=FORM),
     "403 HTML": answer("<h1>Forbidden</h1>", 403, Content_Type="text/html"),
     "404 JSON": json_answer({"detail": "Not Found"}, 404),
     "server error by name": json_answer({"error": "server_error"}, 400),
@@ -225,9 +237,10 @@ LOST = [
     "text",
 ]
 LOST += ["no access token", "empty access token", "number for a token", "line break in the token"]
-LOST += ["server error by name", "error that nobody knows, with 200"]
+LOST += ["server error by name", "error that nobody knows, with 200", "form, line break in the token"]
+LOST += ["form, which token?", "form in a page's type", "form of too many fields"]
 PASSING = ["429", "empty 429", "empty 503", "503 by name", "425"]
-ELSEWHERE = ["404 HTML", "307", "302 HTML", "403 HTML", "404 JSON"]
+ELSEWHERE = ["404 HTML", "307", "302 HTML", "403 HTML", "404 JSON", "status in words", "403 in words"]
 
 
 @pytest.mark.parametrize(
@@ -263,6 +276,7 @@ def forms(name: str) -> list[object]:
         {"error": [name]},
         {"errors": [{"code": 17, "error": name}]},
         [{"error": name}],
+        {"error_codes": [name]},
     ]
 
 
@@ -282,6 +296,22 @@ def test_the_name_of_an_error_is_found_in_every_form(body: object) -> None:
         error = outcome(json_answer(body, status))
         assert isinstance(error, GrantRefusedError)
         assert error.certain
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        answer("error=invalid_grant&error_description=is+no+more", 400, Content_Type=FORM),
+        answer("error=invalid_grant", 401, Content_Type=f"{FORM.upper()};charset=utf-8"),
+        answer("error=invalid%5Fgrant&error_description=It is over.\n", 400, Content_Type="text/plain"),
+        answer("error=bad_refresh_token&error=bad_refresh_token", 200, Content_Type=FORM),
+    ],
+)
+def test_an_error_in_form_encoding_is_read(given: bytes) -> None:
+    """Servers of before RFC 6749 write the fields as a form, and some call that plain text."""
+    error = outcome(given)
+    assert isinstance(error, GrantRefusedError)
+    assert error.certain
 
 
 @pytest.mark.parametrize(

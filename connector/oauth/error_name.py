@@ -1,17 +1,19 @@
-"""Find the name of an error in a token endpoint's response, in any server's form, and its meaning."""
+"""Read a token endpoint's response; find the name of its error in any server's form, and its meaning."""
 
 from __future__ import annotations
 
+import http.client
 import re
 from collections.abc import Sequence
 from enum import Enum
 from typing import Any
+from urllib.parse import parse_qs
 
 import requests
 
 from connector.oauth.http import json_value
 
-__all__ = ["Outcome", "error_name", "meaning"]
+__all__ = ["Outcome", "error_name", "meaning", "read_body"]
 
 
 class Outcome(Enum):
@@ -51,9 +53,32 @@ _BY_WORDS: tuple[tuple[frozenset[str], frozenset[str], Outcome | None], ...] = (
     (_TOKENS - {"authorization", "consent"}, frozenset({"invalid", "bad", "unknown", "old"}), Outcome.DEAD),
 )
 # Keys under which servers put the name of an error, or a short text instead.
-_ERROR_KEYS = ("error", "errors", "error_code", "errorcode", "error_type")
+_ERROR_KEYS = ("error", "errors", "error_code", "errorcode", "error_codes", "error_type")
 _NAME_KEYS = (*_ERROR_KEYS, "code", "name", "type", "status", "reason", "message")
+_FORM_TYPES = ("application/x-www-form-urlencoded", "text/plain")
+_MOST_FIELDS = 100
 _NAME = re.compile(r"[a-z]{1,20}(?:_[a-z]{1,20}){0,5}")
+
+
+def read_body(answer: requests.Response) -> Any:
+    """Return the value in a response: JSON, or the fields of a form; None if it is neither.
+
+    RFC 6749 demands JSON. Servers of before write the same fields as a form, and some call that plain text.
+    """
+    try:
+        return json_value(answer)
+    except ValueError:
+        pass
+    kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind not in _FORM_TYPES:
+        return None
+    try:
+        found = parse_qs(answer.text.strip(), max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        return None
+    # Without these it is any other text; with two values of one, nobody knows which is meant.
+    given = [len(set(found[name])) for name in ("error", "access_token", "refresh_token") if name in found]
+    return {name: values[-1] for name, values in found.items()} if set(given) == {1} else None
 
 
 def error_name(answer: requests.Response) -> str | None:
@@ -61,16 +86,14 @@ def error_name(answer: requests.Response) -> str | None:
 
     Other text could be an echo of the request, with its secrets, and is not repeated.
     """
-    try:
-        body = json_value(answer)
-    except ValueError:
-        return None
+    body = read_body(answer)
     found = _named(body, _ERROR_KEYS, 4)
-    if found is not None:
-        return _snake_case(found)
-    # Other keys contain other text too: there, only a known name counts.
-    name = _snake_case(_named(body, _NAME_KEYS, 4) or "")
-    return name if meaning(name) is not None else None
+    name = _snake_case(found or _named(body, _NAME_KEYS, 4) or "")
+    if meaning(name) is not None:
+        return name
+    # Other keys contain other text too, and the status in words says no more than the status.
+    phrase = _snake_case(http.client.responses.get(answer.status_code, ""))
+    return None if found is None or name == phrase != "" else name
 
 
 def meaning(name: str) -> Outcome | None:

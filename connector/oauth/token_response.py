@@ -19,7 +19,7 @@ from connector.errors import (
     GrantRefusedError,
     ProviderUnavailableError,
 )
-from connector.oauth.error_name import Outcome, error_name, meaning
+from connector.oauth.error_name import Outcome, error_name, meaning, read_body
 from connector.oauth.http import json_object, retry_after
 from connector.oauth.token_set import TokenSet
 
@@ -49,10 +49,16 @@ def granted(answer: requests.Response, *, received_at: datetime) -> TokenSet | N
     Raises:
         connector.errors.ClientRefusedError: it grants a token that is not a bearer token.
     """
-    if answer.status_code >= 300 and error_name(answer) is not None:
+    body = read_body(answer)
+    if not isinstance(body, dict) or (answer.status_code >= 300 and error_name(answer) is not None):
         return None
-    tokens, is_bearer = _token_set(answer, received_at)
-    if not is_bearer:
+    try:
+        tokens = TokenSet.from_answer(body, received_at=received_at)
+    except ValueError:
+        return None
+    kind = body.get("token_type")
+    del body  # an error's frames must hold no token
+    if isinstance(kind, str) and kind.strip() and not kind.strip().lower().startswith("bearer"):
         # RFC 6749 §7.1: a token of a type that is not understood must not be used.
         error = ClientRefusedError(
             f"{_host(answer)} grants tokens that are not bearer tokens",
@@ -171,18 +177,6 @@ def _may_not_revoke(answer: requests.Response) -> ClientRefusedError:
         f"{_host(answer)} does not let this client revoke ({_words(answer)})",
         hint="Access is taken back on the provider's own pages, or by a client with a secret.",
     )
-
-
-def _token_set(answer: requests.Response, received_at: datetime) -> tuple[TokenSet | None, bool]:
-    """Return the token set, and whether its access token is a bearer token."""
-    body = json_object(answer) or {}
-    kind = body.get("token_type")
-    try:
-        tokens = TokenSet.from_answer(body, received_at=received_at)
-    except ValueError:
-        return None, True
-    kind = kind.strip().lower() if isinstance(kind, str) else ""
-    return tokens, not kind or kind.startswith("bearer")
 
 
 def _host(answer: requests.Response) -> str:

@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ from datetime import datetime, timedelta
 __all__ = ["TokenSet", "finite", "jwt_claims"]
 
 _LONGEST_LIFETIME = 10 * 365 * 86400.0
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +86,8 @@ def _token_text(value: object) -> str | None:
 
 
 def _refresh_token_text(value: object) -> str | None:
-    # It is only sent in a form, which encodes any characters.
-    return value if isinstance(value, str) and value.strip() and value.isprintable() else None
+    # It is only sent in a form, which encodes any characters but half of a surrogate pair.
+    return value if isinstance(value, str) and value.strip() and not _SURROGATE.search(value) else None
 
 
 def _scope_text(value: object) -> str | None:
