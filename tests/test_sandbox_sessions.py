@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import pytest
 import requests
-from time_machine import TimeMachineFixture
 
-from tests.support.sandbox import TIMEOUT, RunningSandbox, SignIn, Visitor
-
-WRONG = "wrong"
+from tests.support.sandbox import TIMEOUT, RunningSandbox, Visitor
 
 
 def test_cookie_is_for_the_browser_alone(classic: RunningSandbox) -> None:
@@ -51,28 +48,3 @@ def test_forms_need_their_token(classic: RunningSandbox, path: str) -> None:
     """A form that no page of the sandbox has made is refused."""
     answer = requests.post(classic.url + path, data={"Email": classic.practice.username}, timeout=TIMEOUT)
     assert answer.status_code == 400
-
-
-def sign_in(sandbox: RunningSandbox, password: str) -> requests.Response:
-    return Visitor(sandbox).sign_in(sandbox.portal_url, SignIn(sandbox.practice.username, password))
-
-
-def test_wrong_passwords_are_slowed_down(classic: RunningSandbox, time_machine: TimeMachineFixture) -> None:
-    """After five wrong passwords even the right one has to wait; each further wrong one waits longer."""
-    time_machine.move_to("2030-01-01T12:00:00Z", tick=False)
-    assert [sign_in(classic, WRONG).status_code for _ in range(5)] == [200] * 5
-    refused = sign_in(classic, classic.practice.password)
-    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")
-    time_machine.shift(1.1)
-    sign_in(classic, WRONG)
-    assert sign_in(classic, WRONG).headers["Retry-After"] == "2"
-    time_machine.shift(2.1)
-    assert "Connections" in sign_in(classic, classic.practice.password).text
-
-
-def test_wrong_passwords_of_one_account_are_nobody_else_s(classic: RunningSandbox) -> None:
-    """Another account signs in meanwhile."""
-    for _ in range(5):
-        sign_in(classic, WRONG)
-    page = Visitor(classic).sign_in(classic.portal_url, classic.other_practice)
-    assert "Connections" in page.text

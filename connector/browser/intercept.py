@@ -210,7 +210,7 @@ class RedirectInterceptor:
             self._fulfill(event, 200, _HEADERS, ResultPage.ELSEWHERE.html())
 
     def _is_of_this_consent(self, event: dict[str, Any]) -> bool:
-        """Return whether a page belongs to the flow, and has been at another place before this one."""
+        """Return whether a page belongs to the flow, and was sent here by another site."""
         pages, page, is_redirected = self._page_targets, event["frameId"], "redirectedRequestId" in event
         before = urlsplit(str(pages.open[page]["url"])).hostname
         if pages.open[page].get("openerFrameId") is not None:

@@ -36,11 +36,11 @@ _WORDS = Words(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignIns:
-    """User names and passwords, to sign in where no person does.
+    """User names and passwords, to sign in without a person.
 
     Attributes:
-        digital: for OrmcoDigital, or None where a person signs in there.
-        communicate: for 3Shape, to allow access too, or None where a person does both.
+        digital: for OrmcoDigital; None if a person signs in there.
+        communicate: for 3Shape, also to allow access; None if a person does both.
     """
 
     digital: tuple[str, str] | None = field(default=None, repr=False)
@@ -52,7 +52,7 @@ class ProfileUpdate:
     """My Profile, saved.
 
     Attributes:
-        said: what the page said after *Update*, or nothing.
+        said: the text of the page after *Update*, or "".
         confirmed: whether the page said that it is saved or that 3Shape is connected. If not, all that is
             known is that *Update* was answered and the Submission Method is saved.
     """
@@ -76,9 +76,9 @@ def connect_profile(
     The code goes from 3Shape into OrmcoDigital's dialog and nowhere else: the landing site is never reached.
 
     Args:
-        digital_url: where OrmcoDigital is.
+        digital_url: the address of OrmcoDigital.
         redirect_uri: the address that 3Shape sends the browser back to for OrmcoDigital.
-        sign_ins: for where no person signs in.
+        sign_ins: user names and passwords, if no person signs in.
         headless: without a window.
         timeout: seconds until the wait for a person ends.
         browser: path of the browser; None to look for one.

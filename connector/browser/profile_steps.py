@@ -42,7 +42,7 @@ class ProfileSteps:
 
     Args:
         page: the browser, at OrmcoDigital.
-        target: where 3Shape sends the code.
+        target: the target to which 3Shape sends the code.
         credentials: user name and password at OrmcoDigital, or None if a person signs in.
     """
 
@@ -109,7 +109,7 @@ class ProfileSteps:
         self.told("ok")
 
     def update(self) -> str:
-        """Press *Update* (step 10); return what the page says then, or nothing."""
+        """Press *Update* (step 10); return the text that the page shows then, or ""."""
         profile, page = self._profile, self._session.page
         before = {*ormcodigital.problems(page), *ormcodigital.notices(page)}
 
@@ -130,7 +130,7 @@ class ProfileSteps:
         return ""
 
     def check(self) -> bool:
-        """Load My Profile anew: is it as it was saved?
+        """Load My Profile again, and check that it was saved.
 
         Returns:
             Whether it also says that 3Shape is connected; not every profile does.
@@ -145,7 +145,7 @@ class ProfileSteps:
         return visible(ormcodigital.connected_words(page))
 
     def _await_answer(self, answers: Answers, shown: Callable[[], bool]) -> None:
-        """Wait until something shows, or nothing does although the server has answered, or was not asked."""
+        """Wait until something is shown, or until the page stays silent after the server's response."""
         wait, silence = self._session.wait_until, options.SILENCE
         wait(lambda: answers.asked or shown(), silence)
         if answers.asked:
@@ -153,7 +153,7 @@ class ProfileSteps:
         wait(lambda: answers.failure or shown(), silence)
 
     def _open_profile(self) -> None:
-        """Load My Profile again; a script of the page before may move on just then, which is waited for."""
+        """Load My Profile again, after any navigation by a script of the previous page."""
         self._session.wait_until(lambda: False, 0.3)
         self._session.open(self._profile_url)
 
@@ -165,7 +165,7 @@ class ProfileSteps:
         return seen
 
     def _raise_unless_sent(self, page: Page, news: list[str], answers: Answers) -> None:
-        """Raise what the page says against it, or what shows that nothing was saved."""
+        """Raise an error if the page reports a problem, or if nothing was saved."""
         if bad := [text for text in news if ormcodigital.is_problem(text)]:
             raise errors.update_refused(" ".join(bad))
         if answers.failure:
@@ -226,11 +226,11 @@ class ProfileSteps:
             raise changed(screen, '"Allow access" that can be pressed') from None
 
     def _check(self, address: str) -> None:
-        """Make sure that the code will come where it is caught."""
+        """Check that the code will be sent to a target that is intercepted."""
         for redirect_uri in parse_qs(urlsplit(address).query).get("redirect_uri", []):
             if not self._target.covers(redirect_uri):
                 raise SettingError(
-                    f"OrmcoDigital has 3Shape send the code to {redirect_uri}, where it would not be caught",
+                    f"OrmcoDigital has 3Shape send the code to {redirect_uri}, where it is not intercepted",
                     hint=f"Set ORMCO_REDIRECT_URI to {redirect_uri}",
                 )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import secrets
 import time
 import uuid
 from collections.abc import Callable
@@ -20,13 +19,8 @@ __all__ = [
     "Account",
     "LabConnection",
     "LabConnections",
-    "Passwords",
     "Region",
-    "TooManyAttemptsError",
 ]
-
-_FREE_ATTEMPTS = 5
-_LONGEST_PAUSE = 60.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,41 +128,3 @@ class LabConnections:
     def remove(self, row: LabConnection) -> None:
         """Reject, withdraw or delete a connection."""
         self._rows.remove(row)
-
-
-class TooManyAttemptsError(Exception):
-    """Too many wrong passwords were tried for one account.
-
-    Attributes:
-        seconds: until the next attempt is accepted.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"too many attempts; the next one is possible in {seconds:.0f} s")
-        self.seconds = seconds
-
-
-class Passwords:
-    """Checks passwords. After five wrong ones in a row, each further attempt has to wait twice as long."""
-
-    def __init__(self) -> None:
-        self._failures: dict[str, tuple[int, float]] = {}
-
-    def check(self, account: Account, password: str) -> bool:
-        """Return whether this is the account's password.
-
-        Raises:
-            TooManyAttemptsError: the pause after the last wrong password is not over.
-        """
-        failures, blocked_until = self._failures.get(account.id, (0, 0.0))
-        now = time.time()
-        if now < blocked_until:
-            # The right password is refused too: otherwise the pause would not slow down guessing.
-            raise TooManyAttemptsError(blocked_until - now)
-        if secrets.compare_digest(account.password.encode(), password.encode("utf-8", "surrogateescape")):
-            self._failures.pop(account.id, None)
-            return True
-        failures += 1
-        pause = min(2.0 ** (failures - _FREE_ATTEMPTS), _LONGEST_PAUSE) if failures >= _FREE_ATTEMPTS else 0.0
-        self._failures[account.id] = (failures, now + pause)
-        return False

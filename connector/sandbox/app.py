@@ -25,7 +25,6 @@ from connector.sandbox import (
     sessions,
     users_api,
 )
-from connector.sandbox.accounts import TooManyAttemptsError
 from connector.sandbox.authorization_server import authorization_server
 from connector.sandbox.sessions import endpoint_kind, state
 from connector.sandbox.state import State
@@ -75,7 +74,6 @@ def create_app(sandbox_state: State) -> Flask:
     app.after_request(faults.spoil_answer)
     app.after_request(_add_headers)
     app.register_error_handler(HTTPException, _error_page)
-    app.register_error_handler(TooManyAttemptsError, _too_many_attempts)
     return app
 
 
@@ -113,13 +111,6 @@ def _error_page(error: HTTPException) -> Any:
         return render_template("error.html", title=error.name, detail=error.description), error.code
     headers = [header for header in error.get_headers() if header[0] == "Content-Range"]
     return {"Message": error.description}, error.code, headers
-
-
-def _too_many_attempts(error: TooManyAttemptsError) -> Any:
-    status, headers = 429, {"Retry-After": f"{error.seconds:.0f}"}
-    if endpoint_kind() != "page":
-        return {"Message": str(error)}, status, headers
-    return render_template("error.html", title="Too many attempts", detail=f"{error}."), status, headers
 
 
 class _Handler(WSGIRequestHandler):

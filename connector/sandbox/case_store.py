@@ -20,7 +20,7 @@ _DESIGNED = frozenset({("Designed", "Sent"), ("Designed", "Approved"), ("Designe
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something that one side can do.
+    """An action that one side can take.
 
     Attributes:
         role: the side, "Clinic" or "Lab"; None: either.
@@ -107,7 +107,7 @@ class SandboxCase:
 
     @property
     def created(self) -> float:
-        """When it was sent."""
+        """The time at which it was sent."""
         return self.versions[0].at
 
     def version(self, number: int) -> Version | None:

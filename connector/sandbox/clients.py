@@ -48,14 +48,14 @@ class Client:
     scopes: tuple[str, ...] | None
 
     def get_client_id(self) -> str:
-        """Return the public name of the client."""
+        """Return the client id."""
         return self.client_id
 
     def get_default_redirect_uri(self) -> None:
         """Return no default: the redirect URI has to be sent."""
 
     def get_allowed_scope(self, scope: str | None) -> str | None:
-        """Return the scope this client gets for what it asked, or None if it may not ask so."""
+        """Return the scope that the client gets for a requested one, or None if that is not allowed."""
         if self.scopes is None:
             return scope or ""
         if not scope:
@@ -116,40 +116,37 @@ def provider_toml(generation: str, base_url: str, scope: str | None) -> str:
     Raises:
         ValueError: the generation has no such scope.
     """
-    own = _classic(base_url) if generation == "classic" else _identity(base_url)
     if scope is None:
         scope = "" if generation == "classic" else " ".join(IDENTITY_SCOPES[:4])
     unknown = sorted(set(scope.split()) - set(IDENTITY_SCOPES))
     if (unknown and generation == "identity") or not re.fullmatch(r"[ !#-\[\]-~]*", scope):
         raise ValueError(f"there is no scope {' '.join(unknown)!r}")
-    shared = [
-        *([f'scope = "{scope}"'] if scope else []),
-        f'users_url = "{base_url}"',
-        f'applications_page = "{base_url}/User/Applications"',
-        f'portal_url = "{base_url}/portal"',
-        "",
-        "[provider.metadata_urls]",
-        *(f'{region} = "{base_url}/metadata/{region}"' for region in REGIONS),
-    ]
-    return "\n".join(["[provider]", *own, *shared, ""])
+    own = (_CLASSIC if generation == "classic" else _IDENTITY) + (f'scope = "{scope}"\n' if scope else "")
+    metadata_urls = "".join(f'{region} = "{base_url}/metadata/{region}"\n' for region in REGIONS)
+    return (own + _SHARED).replace("{base_url}", base_url) + metadata_urls
 
 
-def _classic(base_url: str) -> list[str]:
-    return [
-        f'authorization_endpoint = "{base_url}/oauth/authorise"',
-        f'token_endpoint = "{base_url}/oauth/token"',
-        'code_format = "dotnetopenauth"',
-        "pkce = false",
-        'returns_state = "unknown"',
-        'client_auth = "client_secret_basic"',
-        'basic_encoding = "raw"',
-    ]
+_CLASSIC = """\
+[provider]
+authorization_endpoint = "{base_url}/oauth/authorise"
+token_endpoint = "{base_url}/oauth/token"
+code_format = "dotnetopenauth"
+pkce = false
+returns_state = "unknown"
+client_auth = "client_secret_basic"
+basic_encoding = "raw"
+"""
+_IDENTITY = """\
+[provider]
+issuer = "{base_url}"
+code_format = "identityserver"
+pkce = true
+returns_state = true
+"""
+_SHARED = """\
+users_url = "{base_url}"
+applications_page = "{base_url}/User/Applications"
+portal_url = "{base_url}/portal"
 
-
-def _identity(base_url: str) -> list[str]:
-    return [
-        f'issuer = "{base_url}"',
-        'code_format = "identityserver"',
-        "pkce = true",
-        "returns_state = true",
-    ]
+[provider.metadata_urls]
+"""

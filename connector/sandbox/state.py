@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from connector.sandbox.accounts import ACCOUNTS, OTHER_PRACTICE, Account, LabConnections, Passwords
+from connector.sandbox.accounts import ACCOUNTS, OTHER_PRACTICE, Account, LabConnections
 from connector.sandbox.case_store import CaseStore
 from connector.sandbox.clients import CLIENT_ID, Client, registered_clients
 from connector.sandbox.scenarios import check_scenarios
@@ -60,14 +60,14 @@ class Code:
         return self.nonce
 
     def get_auth_time(self) -> int:
-        """Return when the practice acted, in seconds since 1970."""
+        """Return the time of the consent, in seconds since 1970."""
         return int(self.created)
 
     def get_acr(self) -> None:
         """Return no authentication class: the real server's is not known."""
 
     def get_amr(self) -> list[str]:
-        """Return how the practice signed in."""
+        """Return the method of the sign-in."""
         return ["pwd"]
 
 
@@ -164,7 +164,6 @@ class State:
         self.refresh_tokens: dict[str, IssuedToken] = {}
         self.grants: list[Grant] = []
         self.sessions: dict[str, dict[str, str]] = {}
-        self.passwords: Passwords = Passwords()
         self.pending_redirects: dict[str, str] = {}
         self.downloaded: set[tuple[str, str]] = set()
         self.lab_connections: LabConnections = LabConnections(
@@ -203,16 +202,12 @@ class State:
         return next((each for each in self.accounts.values() if each.email.lower() == wanted), None)
 
     def sign_in(self, email: str, password: str) -> Account | None:
-        """Return the account with this e-mail address and password, or None.
-
-        Raises:
-            TooManyAttemptsError: too many wrong passwords were tried; even the right one is refused now.
-        """
+        """Return the account with this e-mail address and password, or None."""
         account = self.account_by_email(email)
-        return account if account and self.passwords.check(account, password) else None
+        return account if account and account.password == password else None
 
     def seen_as(self, account: Account) -> Account:
-        """Return the account that the provider takes somebody for who signed in."""
+        """Return the account that somebody who signed in gets at the provider."""
         return OTHER_PRACTICE if self.on("other-account") else account
 
     def add_session(self, key: str, values: dict[str, str]) -> None:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from flask import Flask, abort, make_response, redirect, render_template, request
+from waitress.channel import HTTPChannel
+from waitress.server import create_server
 from werkzeug.exceptions import HTTPException
 
 from connector.temporary_folder import temporary_folder
@@ -34,6 +36,7 @@ _THREADS = 8
 # nobody can use up another user's guesses. No two of these characters look alike.
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 _REQUEST_SECONDS = 5  # for a whole request, and for a connection without one
+_MOST_CONNECTIONS = 64  # fewer than those at which waitress stops accepting
 
 
 class DeskServer:
@@ -50,10 +53,6 @@ class DeskServer:
     """
 
     def __init__(self, connector: Connector, *, port: int = 0) -> None:
-        from waitress.server import create_server
-
-        from connector.web.desk_channel import DeskChannel
-
         self.word: str = "-".join("".join(map(secrets.choice, [_LETTERS] * 5)) for _ in range(2))
         self._token = secrets.token_urlsafe(32)
         self._is_used = False
@@ -72,7 +71,7 @@ class DeskServer:
             channel_timeout=_REQUEST_SECONDS,
             cleanup_interval=1,
         )
-        self._server.channel_class = DeskChannel
+        self._server.channel_class = _DeskChannel
         self._stack = ExitStack()
         folder = self._stack.enter_context(temporary_folder("ormco-desk-"))
         self.link_file: Path = self._write_link_file(folder)
@@ -145,6 +144,29 @@ class DeskServer:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(page)
         return path
+
+
+class _DeskChannel(HTTPChannel):  # type: ignore[misc]
+    """A connection with a time limit; if there are too many, the one that is silent for longest is closed.
+
+    Waitress counts every byte as activity, so it would wait for a request that never ends.
+    """
+
+    last_activity: float
+
+    def __init__(self, server: Any, *args: Any, **options: Any) -> None:
+        super().__init__(server, *args, **options)
+        others = [each for each in server.active_channels.values() if each is not self]
+        idle = [each for each in others if not (each.requests or each.will_close)]
+        if len(idle) >= _MOST_CONNECTIONS:
+            min(idle, key=lambda channel: channel.last_activity).will_close = True
+
+    def handle_read(self) -> None:
+        """Read the available bytes; further bytes of the same request do not extend its time."""
+        is_going_on, since = self.request is not None, self.last_activity
+        super().handle_read()
+        if is_going_on and self.request is not None:
+            self.last_activity = since
 
 
 def _typed(word: str) -> str:

@@ -98,7 +98,7 @@ def sign_in(
 
 
 def first_page(page: Page) -> Locator:
-    """Return what shows that 3Shape's first page has come: a sign-in, or the *Authorize* page."""
+    """Return an element that 3Shape's first page has: of a sign-in, or of the *Authorize* page."""
     return password_field(page).or_(username_field(page)).or_(pressable(_ALLOW)(page))
 
 
@@ -121,7 +121,7 @@ def cancel(page: Page) -> None:
 
 
 def applications_heading(page: Page) -> Locator:
-    """Return what only the Applications page has."""
+    """Return the heading that only the Applications page has."""
     return page.get_by_role("heading", name=re.compile(r"^\s*applications\s*$", re.IGNORECASE))
 
 
@@ -143,7 +143,7 @@ def application_icon(page: Page, name: str) -> Locator:
 
 
 def confirm_button(page: Page) -> Locator:
-    """Return what confirms a deletion, in a dialog of the page."""
+    """Return the button that confirms a deletion, in a dialog of the page."""
     return page.locator(_DIALOG).get_by_role("button", name=_CONFIRM).locator("visible=true")
 
 

@@ -58,7 +58,7 @@ _FIELD = "input:not([type=hidden]):not([type=submit]):not([type=button]), textar
 
 
 def sign_in_button(page: Page) -> Locator:
-    """Return what sends the sign-in form."""
+    """Return the button that sends the sign-in form."""
     return page.get_by_role("button", name=_SIGN_IN)
 
 
@@ -69,17 +69,17 @@ def my_account(page: Page) -> Locator:
 
 
 def my_profile(page: Page) -> Locator:
-    """Return the way to My Profile in that menu."""
+    """Return the item "My Profile" of that menu."""
     return pressable("my profile")(page).or_(page.get_by_role("menuitem", name="My Profile"))
 
 
 def method_list(page: Page) -> Locator:
-    """Return the list from which the scanner is chosen: the one that has "3Shape Trios" in it."""
+    """Return the list of scanners: the one with "3Shape Trios"."""
     return page.locator("select").filter(has=page.locator("option", has_text=_METHOD))
 
 
 def method_choice(page: Page) -> Locator:
-    """Return the choice "Intraoral Scanner", which the list belongs to."""
+    """Return the radio button "Intraoral Scanner", to which the list belongs."""
     return page.get_by_role("radio", name=_SOURCE)
 
 
@@ -96,20 +96,20 @@ def code_dialog(page: Page) -> Locator:
 
 
 def here_link(page: Page) -> Locator:
-    """Return the link of the dialog that asks 3Shape for a code; of several, the one with a redirect URI."""
+    """Return the dialog's link to 3Shape; of several, the one with a redirect URI."""
     links = code_dialog(page).get_by_role("link", name=_HERE)
     return links if links.count() < 2 else links.and_(page.locator("[href*='redirect_uri=']"))
 
 
 def code_field(page: Page) -> Locator:
-    """Return where the code goes: by its label, or as the only field of the dialog."""
+    """Return the field for the code: by its label, or as the only field of the dialog."""
     dialog = code_dialog(page)
     labelled = dialog.get_by_label(re.compile(r"enter code", re.IGNORECASE)).locator("visible=true")
     return labelled.or_(dialog.locator(_FIELD).locator("visible=true")).first
 
 
 def ok_button(page: Page) -> Locator:
-    """Return "Ok" of the dialog; of several, what stands nearest around the field for the code."""
+    """Return the dialog's "Ok" button; of several, the one nearest to the field for the code."""
     found = code_dialog(page).get_by_role("button", name=_OK)
     if found.count() < 2:
         return found
@@ -118,7 +118,7 @@ def ok_button(page: Page) -> Locator:
 
 
 def update_button(page: Page) -> Locator:
-    """Return "Update", which saves the profile; of several, the one in the same form as the scanner."""
+    """Return the "Update" button; of several, the one in the form with the scanner."""
     found = page.get_by_role("button", name=_UPDATE)
     if found.count() < 2:
         return found
@@ -126,37 +126,37 @@ def update_button(page: Page) -> Locator:
 
 
 def problems(root: Page | Locator) -> list[str]:
-    """Return what the page, or a part of it, says is wrong."""
+    """Return the problems that a page, or a part of it, reports."""
     return texts(root.get_by_role("alert").or_(root.get_by_text(_PROBLEM)))
 
 
 def notices(page: Page) -> list[str]:
-    """Return what the page says of the profile being saved, or not."""
+    """Return the texts about saving the profile."""
     return texts(page.get_by_text(_DONE))
 
 
 def connected_words(page: Page) -> Locator:
-    """Return where My Profile says that 3Shape is connected."""
+    """Return the text that says that 3Shape is connected."""
     return page.get_by_text(_CONNECTED)
 
 
 def is_problem(words: str) -> bool:
-    """Return whether words say that something is wrong."""
+    """Return whether a text reports a problem."""
     return _PROBLEM.search(words) is not None
 
 
 def is_good_news(words: str) -> bool:
-    """Return whether words say that the profile is saved."""
+    """Return whether a text says that the profile is saved."""
     return _DONE.search(words) is not None and not is_problem(words)
 
 
 def is_method(words: str) -> bool:
-    """Return whether this is the Submission Method "3Shape Trios"."""
+    """Return whether a text is the Submission Method "3Shape Trios"."""
     return _METHOD.match(words) is not None
 
 
 def chosen_method(page: Page) -> str:
-    """Return the Submission Method that is chosen, or nothing."""
+    """Return the chosen Submission Method, or ""."""
     source = method_choice(page).locator("visible=true")
     if source.count() and not source.first.is_checked():
         return "another than Intraoral Scanner"
@@ -178,7 +178,7 @@ def choose_method(page: Page) -> bool:
 
 
 def invalid_words(page: Page) -> str:
-    """Return what the browser itself finds wrong with the form, in words, or nothing."""
+    """Return the browser's own validation message for the form, or ""."""
     field = page.locator("input:invalid, select:invalid, textarea:invalid").locator("visible=true")
     if not field.count():
         return ""

@@ -81,14 +81,14 @@ class Screen:
         raise failure or changed(self, "open window")
 
     def words(self) -> list[str]:
-        """Return what can be pressed, in the words of the pages."""
+        """Return the names of the buttons and links."""
         found = [each for page in reversed(self.pages) for each in page.locator(PRESSABLE).all()]
         names = (each.evaluate("e => e.ariaLabel || e.innerText || e.value || ''") for each in found[:20])
         return [f'"{" ".join(name.split())[:40]}"' for name in names if name.strip()]
 
 
 def visible(locator: Locator) -> bool:
-    """Return whether something is on the page and can be seen."""
+    """Return whether an element is visible."""
     from playwright.sync_api import Error as PlaywrightError
 
     with suppress(PlaywrightError):
@@ -97,7 +97,7 @@ def visible(locator: Locator) -> bool:
 
 
 def texts(locator: Locator) -> list[str]:
-    """Return what a person reads there, one line each."""
+    """Return the visible texts, one line each."""
     from playwright.sync_api import Error as PlaywrightError
 
     with suppress(PlaywrightError):
@@ -107,24 +107,24 @@ def texts(locator: Locator) -> list[str]:
 
 
 def pressable(name: str) -> Callable[[Page], Locator]:
-    """Return what finds a button or link by its whole name."""
+    """Return a function that finds a button or link by its whole name."""
     words = re.compile(rf"^\s*{name}\s*$", re.IGNORECASE)
     return lambda page: page.get_by_role("button", name=words).or_(page.get_by_role("link", name=words))
 
 
 def password_field(page: Page) -> Locator:
-    """Return where a password is asked for."""
+    """Return the field for a password."""
     # A password field has no role.
     return page.locator("input[type=password]")
 
 
 def username_field(page: Page) -> Locator:
-    """Return where an e-mail address or user name is asked for."""
+    """Return the field for an e-mail address or user name."""
     return page.get_by_role("textbox", name=_USERNAME).or_(page.locator("input[type=email]"))
 
 
 def changed(screen: Screen, missing: str) -> PageChangedError:
-    """Return the error for a page without something that it is known by."""
+    """Return the error for a page that lacks an expected element."""
     words = ", ".join(screen.words()) or "nothing to press"
     return PageChangedError(
         f"the provider's page has no {missing}; it has: {words}",
@@ -135,7 +135,7 @@ def changed(screen: Screen, missing: str) -> PageChangedError:
 def take_sign_in_step(
     screen: Screen, credentials: tuple[str, str], sent: str, *, site: str, setting: str
 ) -> str:
-    """Fill in and send what a sign-in page asks for, once; return what has been sent so far.
+    """Fill in and send each field of a sign-in once; return what has been sent so far.
 
     Args:
         screen: the pages; a sign-in is on one or on two of them.
