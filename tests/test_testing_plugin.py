@@ -16,8 +16,8 @@ from connector.browser.session import BrowserSession
 from connector.config import Config
 from connector.testing.browser import ConsentBrowser
 from connector.testing.communicate import open_communicate
-from connector.testing.consent_request import new_request
-from connector.testing.report import masked_screenshot
+from connector.testing.consent import new_request
+from connector.testing.evidence import masked_screenshot
 from tests.browser.conftest import browser, shared_browser  # noqa: F401 - fixtures
 from tests.support.browsers import QUICK, SharedBrowser, quick_browser
 
@@ -228,7 +228,7 @@ WITHOUT_A_BROWSER = """
 
     def request_at(communicate):
         from connector.config import Config
-        from connector.testing.consent_request import new_request
+        from connector.testing.consent import new_request
 
         return new_request(Config.from_env(communicate.settings)).url
 """

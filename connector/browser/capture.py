@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from connector.browser.session import BrowserSession
 
-__all__ = ["bring_redirect", "capture_redirect", "open_capture"]
+__all__ = ["capture_redirect", "open_capture"]
 
 _LOADING = 10_000.0  # ms
 _GLANCE = 1.5  # s for a person to see that access is allowed
@@ -101,21 +101,6 @@ def open_capture(
         leave((ResultPage.CONNECTED, ""))
 
 
-def bring_redirect(session: BrowserSession, url: str, person: Callable[[Page], object] | None) -> str:
-    """Open the authorization URL and return the redirect URL, in the browser's own thread.
-
-    Args:
-        session: a session with a target.
-        url: the authorization URL.
-        person: acts in the page when no human does.
-    """
-    session.open(url)
-    if person is not None and session.response is None:
-        _let_act(session, person)
-    session.wait_until(lambda: session.response)
-    return session.response or ""
-
-
 def _let_act(session: BrowserSession, person: Callable[[Page], object]) -> None:
     from playwright.sync_api import Error as PlaywrightError
 
@@ -143,10 +128,13 @@ def _captured(
     farewell: Future[Farewell] = Future()
 
     def work(session: BrowserSession) -> None:
-        found = bring_redirect(session, url, person)
         interceptor: Any = session.interceptor
+        session.open(url)
+        if person is not None and session.response is None:
+            _let_act(session, person)
+        session.wait_until(lambda: session.response)
         session.stay(2.0, until=lambda: interceptor.shown)
-        response.set_result(found)
+        response.set_result(interceptor.response)
         if headless:
             return
         session.stay(_LONGEST_EXCHANGE, until=farewell.done)

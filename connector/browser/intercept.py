@@ -73,11 +73,7 @@ class ResultPage(Enum):
     )
 
     def html(self, detail: str = "") -> bytes:
-        """Return the page as UTF-8 HTML.
-
-        Args:
-            detail: another sentence, as plain text without a secret.
-        """
+        """Return the page as UTF-8 HTML; `detail` is another sentence, as plain text without a secret."""
         words = dict(zip(("kind", "title", "text", "next"), self.value, strict=True)) | {"detail": detail}
         template = Template(files("connector.browser").joinpath("result_page.html").read_text("utf-8"))
         return template.substitute({name: html.escape(word) for name, word in words.items()}).encode()
@@ -85,10 +81,6 @@ class ResultPage(Enum):
 
 class PageTargets:
     """The pages of one browser context, as DevTools sees them.
-
-    Args:
-        context: the browser, with its first page open.
-        devtools: a session with the whole browser.
 
     Attributes:
         first: the id of the page that was open at the start; a page's main frame has the page's id.
@@ -130,13 +122,6 @@ class RedirectInterceptor:
     Only the main frame of a page of this consent can bring the authorization response. A frame, or a window
     that an advertisement opened, can put any address there, with a code of its own: such requests are
     answered here like the others, and ignored.
-
-    Args:
-        context: the browser.
-        target: the target to which the provider sends the browser back.
-        devtools: a session with the whole browser.
-        page_targets: the pages of that browser.
-        provider_hosts: the hosts of the provider; more may become known.
 
     Attributes:
         response: the redirect URL, raw, once the provider has sent the browser there.

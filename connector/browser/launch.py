@@ -109,14 +109,7 @@ def is_gone(error: BaseException) -> bool:
 
 @contextmanager
 def _start_playwright(folder: Path) -> Iterator[Playwright]:
-    """Start the program that drives the browser, without the secrets in this process's environment.
-
-    Args:
-        folder: for its temporary files.
-
-    Raises:
-        connector.errors.ExtraMissingError: without Playwright.
-    """
+    """Start the program that drives the browser, without the secrets in this process's environment."""
     from playwright.sync_api import sync_playwright
 
     with _driver_environment(_environment(folder)):
@@ -217,11 +210,7 @@ def _launch(
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """Return only the environment variables that a browser needs, so no secret.
-
-    Args:
-        folder: the browser's own folder, for its temporary files.
-    """
+    """Return only the environment variables that a browser needs, so no secret."""
     kept = child_environment(os.environ)
     # Root's is closed to the user that runs the browser for root.
     if is_root() or ("HOME" not in kept and sys.platform != "win32"):

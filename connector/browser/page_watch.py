@@ -34,14 +34,15 @@ class PageWatch:
     Pages, their processes and Playwright's driver can each end separately.
 
     Attributes:
-        hosts: the hosts of the provider: of the addresses of the flow, and where those were redirected.
+        opened_hosts: the hosts of the first page and of its redirects; no later page can add its own.
         is_lost: whether the browser does not reply at present.
     """
 
     def __init__(self, context: BrowserContext) -> None:
-        self.hosts: set[str | None] = set()
+        self.opened_hosts: set[str | None] = set()
         self.is_lost: bool = False
         self._context = context
+        self._hosts: set[str | None] = set()
         self._newest: dict[Request, Failure | None] = {}
         self._authorization: Request | None = None
         self._opening = False
@@ -57,7 +58,7 @@ class PageWatch:
     def start(self, url: str) -> None:
         """Treat this address and its redirects as the provider's; any failure of them ends the flow."""
         self._opening = True
-        self.hosts.add(urlsplit(url).hostname)
+        self._hosts.add(urlsplit(url).hostname)
 
     def settle(self) -> None:
         """Let only the provider's own failures end the flow from now on."""
@@ -131,7 +132,9 @@ class PageWatch:
 
     def _ends_the_flow(self, failure: Failure) -> bool:
         # After the first page, a file or an empty response leaves the page as it was.
-        return self._opening or (not failure.content and urlsplit(failure.request.url).hostname in self.hosts)
+        return self._opening or (
+            not failure.content and urlsplit(failure.request.url).hostname in self._hosts
+        )
 
     def _on_response(self, response: Response) -> None:
         request, status, headers = response.request, response.status, response.headers
@@ -167,11 +170,13 @@ class PageWatch:
         if not _fills_page(request):
             return False
         host, before = urlsplit(request.url).hostname, request.redirected_from
+        if self._opening:
+            self.opened_hosts.add(host)
         if "redirect_uri=" in request.url:
             self._authorization = request
-            self.hosts.add(host)
-        if before is not None and urlsplit(before.url).hostname in self.hosts:
-            self.hosts.add(host)
+            self._hosts.add(host)
+        if before is not None and urlsplit(before.url).hostname in self._hosts:
+            self._hosts.add(host)
         return True
 
     def _require_answer(self, request: Request) -> None:

@@ -57,12 +57,6 @@ class Answers:
 class ProfilePage:
     """OrmcoDigital in the first page of a browser.
 
-    Args:
-        session: the browser.
-        person: whether a person sees the window.
-        timeout: seconds that a person has for a manual step.
-        told: called with each finished step, and with each request to the person.
-
     Attributes:
         alert: the text of the page's last JavaScript dialog.
     """
@@ -107,7 +101,9 @@ class ProfilePage:
                 done.add(step)
                 again = clock.deadline(options.AGAIN)
             if patience.passed:
-                self._ask_for_help(missing())
+                if not self._person:
+                    raise not_as_known(missing())
+                self.told(f"by hand: {missing()}")
                 patience = clock.deadline(self._timeout)
             return False
 
@@ -154,11 +150,6 @@ class ProfilePage:
         with suppress(PlaywrightError):
             return towards(self.session.page)
         return ""
-
-    def _ask_for_help(self, missing: str) -> None:
-        if not self._person:
-            raise not_as_known(missing)
-        self.told(f"by hand: {missing}")
 
     def _accept(self, dialog: Dialog) -> None:
         self.alert = " ".join(dialog.message.split())[:LONGEST_WORDS]

@@ -38,13 +38,7 @@ Credentials = tuple[str, str] | None
 
 
 class ProfileSteps:
-    """Takes the guide's steps on OrmcoDigital's pages.
-
-    Args:
-        page: the browser, at OrmcoDigital.
-        target: the target to which 3Shape sends the code.
-        credentials: user name and password at OrmcoDigital, or None if a person signs in.
-    """
+    """Takes the guide's steps on OrmcoDigital's pages."""
 
     def __init__(self, page: ProfilePage, target: RedirectTarget, credentials: Credentials) -> None:
         self.told: Callable[[str], object] = page.told

@@ -87,12 +87,7 @@ def check_browser(setting: str | None = None, *, headless: bool = False) -> Brow
 
 
 def not_started(browser: Browser, report: str) -> BrowserUnavailableError:
-    """Return the error for a browser that does not start.
-
-    Args:
-        browser: the browser.
-        report: the output of the browser or of Playwright.
-    """
+    """Return the error for a browser that does not start."""
     if "sandbox" in report.lower() and not is_sandbox_off():
         return BrowserUnavailableError(
             f"{browser.name} ({browser.path}) cannot use its sandbox on this system",
@@ -187,10 +182,6 @@ def sandboxed(browser: Browser, folder: Path) -> str:
 
     Chromium refuses its sandbox to root. So root starts it as an otherwise unused user, which is safer than a
     browser without a sandbox.
-
-    Args:
-        browser: from `find_browser`.
-        folder: the browser's own folder; that user gets its content.
 
     Raises:
         connector.errors.BrowserUnavailableError: if this is root and the browser cannot run as another user.

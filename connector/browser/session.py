@@ -80,7 +80,7 @@ class BrowserSession:
                 target,
                 devtools=self._devtools,
                 page_targets=self._page_targets,
-                provider_hosts=self._watch.hosts,
+                provider_hosts=self._watch.opened_hosts,
             )
 
     @property

@@ -115,16 +115,7 @@ class Profile:
 
 
 class State:
-    """Everything one sandbox knows.
-
-    Args:
-        generation: "classic" or "identity".
-        base_url: the sandbox's own origin.
-        client_id: of Ormco.
-        redirect_uris: the registered redirect URIs, the default first.
-        scenarios: the scenarios to begin with.
-        approval_seconds: how long the lab takes to approve a request; None: until somebody does.
-    """
+    """Everything one sandbox knows."""
 
     def __init__(
         self,

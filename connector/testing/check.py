@@ -19,10 +19,9 @@ from connector.oauth.authorization_request import AuthorizationRequest
 from connector.oauth.provider import Provider
 from connector.redirect.parse import parse_redirect
 from connector.resources import Resources
-from connector.testing.consent import Consent, PracticeAccount
-from connector.testing.consent_request import client_id_of, new_request
-from connector.testing.expected_page import Difference, page_changed
-from connector.testing.report import save_private
+from connector.testing.communicate import PracticeAccount, client_id_of
+from connector.testing.consent import Consent, new_request
+from connector.testing.evidence import Difference, page_changed, save_private
 
 if TYPE_CHECKING:
     from connector.browser.session import BrowserSession

@@ -12,13 +12,20 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from connector.config import Config
 from connector.errors import ExtraMissingError, ProviderErrorPageError, SettingError
 from connector.hints import install
-from connector.testing.consent import PracticeAccount
-from connector.testing.consent_request import client_id_of
+from connector.oauth.provider import Provider
 
 if TYPE_CHECKING:
     from connector.sandbox import Sandbox
 
-__all__ = ["Communicate", "is_sandbox", "open_communicate"]
+__all__ = ["Communicate", "PracticeAccount", "client_id_of", "is_sandbox", "open_communicate"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PracticeAccount:
+    """A practice's Communicate account, to sign in with; a test's report shows neither name nor password."""
+
+    username: str = field(repr=False)
+    password: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +152,11 @@ class Communicate:
         return str(sandbox.new_case(**options))
 
 
+def client_id_of(config: Config, provider: Provider) -> str | None:
+    """Return the configured client id, or the provider's built-in one, or None."""
+    return config.client_id or (provider.client.client_id if provider.client else None)
+
+
 def is_sandbox(env: Mapping[str, str]) -> bool:
     """Return whether the tests use a sandbox of their own, according to the environment."""
     return env.get("ORMCO_PROVIDER", "").strip() in ("", "sandbox")
@@ -191,20 +203,16 @@ def _of_sandbox(sandbox: Sandbox, redirect_uris: Sequence[str], env: Mapping[str
         "ORMCO_DIGITAL_URL": found["ormcodigital_url"],
         **_for_stores(env),
     }
+    same = ("generation", "client_id", "client_secret", "portal_url", "applications_page", "control_url")
     return Communicate(
         settings=settings,
         provider=settings["ORMCO_PROVIDER"],
-        generation=found["generation"],
-        client_id=found["client_id"],
-        client_secret=found["client_secret"],
         redirect_uri=settings["ORMCO_REDIRECT_URI"],
         practice=PracticeAccount(**found["practice"]),
         other_practice=PracticeAccount(**found["other_practice"]),
-        portal_url=found["portal_url"],
-        applications_page=found["applications_page"],
         ormcodigital_url=found["ormcodigital_url"],
-        control_url=found["control_url"],
         sandbox=sandbox,
+        **{name: found[name] for name in same},
     )
 
 
@@ -214,11 +222,10 @@ def _from_environment(env: Mapping[str, str]) -> Communicate:
     config = Config.from_env(settings)
     provider = config.load_provider()
     password = config.password.reveal()
-    generations = {"dotnetopenauth": "classic", "identityserver": "identity"}
     return Communicate(
         settings=settings,
         provider=config.provider,
-        generation=generations.get(provider.code_format),
+        generation={"dotnetopenauth": "classic", "identityserver": "identity"}.get(provider.code_format),
         client_id=client_id_of(config, provider),
         client_secret=config.client_secret.reveal(),
         redirect_uri=config.redirect_uri,

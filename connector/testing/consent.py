@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
 from connector.browser.pages import communicate as pages
 from connector.browser.redirect_target import RedirectTarget
+from connector.clock import Clock
+from connector.config import Config
 from connector.errors import ConnectorError, PageChangedError, SettingError
 from connector.oauth.authorization_request import AuthorizationRequest
-from connector.testing.consent_request import redirect_uri_in
-from connector.testing.expected_page import Difference, compare, page_changed
-from connector.testing.report import Evidence, look_at, masked_screenshot
+from connector.oauth.provider import ClientRegistration, Provider, require_secure
+from connector.resources import Resources
+from connector.testing.communicate import PracticeAccount, client_id_of
+from connector.testing.evidence import Difference, Evidence, compare, look_at, masked_screenshot, page_changed
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -21,20 +24,28 @@ if TYPE_CHECKING:
     from connector.browser.session import BrowserSession
     from connector.testing.browser import ConsentBrowser
 
-__all__ = ["Consent", "PracticeAccount"]
+__all__ = ["Consent", "new_request"]
 
 # pytest then shows the test's own line, and no arguments of ours, such as a password.
 __tracebackhide__ = True
 
-_T = TypeVar("_T")
 
+def new_request(config: Config, provider: Provider | None = None) -> AuthorizationRequest:
+    """Make an authorization request as Ormco's application would.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PracticeAccount:
-    """A practice's Communicate account, to sign in with; a test's report shows neither name nor password."""
+    It is not stored, and needs no client secret. A provider that is discovered already can be given.
 
-    username: str = field(repr=False)
-    password: str = field(repr=False)
+    Raises:
+        connector.errors.ConfigurationError: the provider or the redirect URI is wrong.
+        connector.errors.ProviderUnavailableError: the provider has to be discovered and cannot be.
+    """
+    provider = provider or Resources(config).provider
+    client = ClientRegistration(
+        client_id=client_id_of(config, provider) or "",
+        redirect_uri=require_secure(config.redirect_uri, "the redirect URI"),
+        scope=config.scope or provider.scope,
+    )
+    return AuthorizationRequest.new("consent-test", provider=provider, client=client, now=Clock().utc_now())
 
 
 class Consent:
@@ -84,8 +95,13 @@ class Consent:
                 raise SettingError("there is no request to open", hint="Call consent.open(request).")
             request = self._new_request()
         url = request if isinstance(request, str) else request.url
-        redirect_uri = redirect_uri_in(url) if isinstance(request, str) else request.redirect_uri
-        target = RedirectTarget.from_urls(redirect_uri, url)
+        redirect_uris = parse_qs(urlsplit(url).query).get("redirect_uri", [])
+        if len(redirect_uris) != 1:
+            raise SettingError(
+                "the authorization URL does not name one redirect_uri",
+                hint="Open a request of Connector.begin, or a whole authorization URL.",
+            )
+        target = RedirectTarget.from_urls(redirect_uris[0], url)
         self._error, self._failure, self.steps = None, None, []
         with self._in_use():
             session = self._session = self._running.enter_context(self._open_session(target))
@@ -119,18 +135,11 @@ class Consent:
         Raises:
             connector.errors.PageChangedError: the page is not as the guide shows it.
         """
-        self._press(pages.allow_access, "Allow access", check=check)
+        self._press(pages.ALLOW, check=check)
 
     def cancel(self, *, check: bool = True) -> None:
-        """Press *Cancel*.
-
-        Args:
-            check: first compare the page with the guide's.
-
-        Raises:
-            connector.errors.PageChangedError: the page is not as the guide shows it.
-        """
-        self._press(pages.cancel, "Cancel", check=check)
+        """Press *Cancel*; otherwise as `allow`."""
+        self._press(pages.CANCEL, check=check)
 
     @property
     def redirected(self) -> bool:
@@ -197,7 +206,7 @@ class Consent:
             raise SettingError("no authorization request is open", hint="Call consent.open(request) first.")
         return self._session
 
-    def _press(self, press: Callable[[Page], None], name: str, *, check: bool) -> None:
+    def _press(self, name: str, *, check: bool) -> None:
         if self.redirected:
             self.steps.append(f"did not press {name}: the provider has not asked")
             return
@@ -205,7 +214,7 @@ class Consent:
         def act(page: Page) -> None:
             if check and (difference := compare(page)):
                 raise page_changed(difference)
-            press(page)
+            pages.press(page, name)
 
         self._step(act)
         self.steps.append(f"pressed {name}")

@@ -16,20 +16,21 @@ Every pytest run imports this module at its start: so it imports only pytest, an
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from connector.testing.browser import ConsentBrowser
-    from connector.testing.communicate import Communicate
-    from connector.testing.consent import Consent, PracticeAccount
-    from connector.testing.report import Reporter
+    from connector.testing.communicate import Communicate, PracticeAccount
+    from connector.testing.consent import Consent
 
 __all__ = ["communicate", "communicate_redirect_uris", "consent", "practice_account"]
 
-_REPORTER: pytest.StashKey[Reporter] = pytest.StashKey()
+_REPORTER: pytest.StashKey[_Reporter] = pytest.StashKey()
 _PRODUCTION = ("communicate", "identity")
 
 
@@ -149,11 +150,9 @@ def consent(
 ) -> Iterator[Consent]:
     """A browser for a consent: `open`, `sign_in`, `allow`, `cancel`, `redirect_url`, `page`."""
     from connector.config import Config
-    from connector.testing.consent import Consent
-    from connector.testing.consent_request import new_request
-    from connector.testing.report import Reporter
+    from connector.testing.consent import Consent, new_request
 
-    reporter = Reporter(request.node.name, request.config)
+    reporter = _Reporter(request.node.name, request.config)
     trace = reporter.path("trace.zip") if request.config.getoption("--consent-trace") else None
     found = reporter.consent = Consent(
         practice_account,
@@ -164,3 +163,51 @@ def consent(
     request.node.stash[_REPORTER] = reporter
     yield found
     found.close()
+
+
+class _Reporter:
+    """Reports on the consent of one test."""
+
+    def __init__(self, name: str, config: pytest.Config) -> None:
+        self.consent: Consent | None = None
+        self._name = re.sub(r"[^\w.-]+", "-", name).strip("-")[:100]
+        self._config = config
+
+    def path(self, ending: str) -> Path:
+        """Return the path of a file for this test; its folder exists."""
+        from connector.own_folders import make_private_folder
+
+        chosen = self._config.getoption("--consent-output")
+        cache = getattr(self._config, "cache", None)
+        if chosen or cache is None:
+            folder = Path(chosen or "consent-results").absolute()
+            make_private_folder(folder)
+        else:
+            folder = cache.mkdir("consent")
+        return folder / f"{self._name}-{ending}"
+
+    def attach(self, item: pytest.Item, report: pytest.TestReport) -> None:
+        """Add a section to the report, and to the JUnit properties where the screenshot is."""
+        if self.consent is None:
+            return
+        lines = [f"steps: {'; '.join(self.consent.steps) or 'none'}"]
+        evidence = self.consent.evidence()
+        if evidence is not None:
+            lines.append(f"page: {evidence.place}")
+            if evidence.difference is not None:
+                lines.append(str(evidence.difference))
+            if evidence.screenshot is not None:
+                lines.append(self._save(evidence.screenshot, item))
+        report.user_properties = list(item.user_properties)
+        report.sections.append(("consent", "\n".join(lines)))
+
+    def _save(self, screenshot: bytes, item: pytest.Item) -> str:
+        from connector.testing.evidence import save_private
+
+        try:
+            path = self.path("page.png")
+            save_private(screenshot, path)
+        except OSError as exc:
+            return f"the screenshot could not be saved: {exc.strerror}"
+        item.user_properties.append(("consent_screenshot", str(path)))
+        return f"screenshot, masked: {path}"

@@ -149,7 +149,7 @@ def sign_in(page: Page, example: Example, user: tuple[str, str]) -> Page:
 
 def consent(page: Page, example: Example) -> None:
     pages.sign_in(page, *example.practice)
-    pages.allow_access(page)
+    pages.press(page, pages.ALLOW)
 
 
 def connect(page: Page, example: Example, button: str = "Connect") -> None:
@@ -263,7 +263,7 @@ def test_cancel(session: Callable[..., Page], example: Example) -> None:
     page = session()
     page.get_by_role("button", name="Connect", exact=True).click()
     pages.sign_in(page, *example.practice)
-    pages.cancel(page)
+    pages.press(page, pages.CANCEL)
     assert "did not allow access" in page.get_by_role("alert").first.inner_text()
     assert page.url == f"{example.url}/3shape/"
 

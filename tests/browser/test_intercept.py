@@ -129,7 +129,7 @@ def test_link_of_an_advertisement_that_a_person_opens_in_a_tab(
     """A tab that another site sends on to the landing site brings nothing; the provider's own page does."""
     pages.target = f"{foreign(trap)}?{CODE}"
     elsewhere = pages.url.replace("127.0.0.1", "localhost")
-    pages.more["advertisement"] = f"<a href='{elsewhere}/away'>Buy</a>"
+    pages.more["advertisement"] = f"<a href='{elsewhere}/away?redirect_uri={foreign(trap)}'>Buy</a>"
     pages.answers["away"] = (302, {"Location": f"{foreign(trap)}?code=ATTACKERCODE"})
 
     def person(page: Page) -> None:

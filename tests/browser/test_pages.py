@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from connector.browser.pages.communicate import cancel, sign_in_and_allow
+from connector.browser.pages.communicate import CANCEL, press, sign_in_and_allow
 from connector.errors import PageChangedError, SettingError
 from tests.support.authorization_pages import CODE, PASSWORD, AuthorizationPages
 
@@ -26,7 +26,9 @@ def test_sign_in_and_allow(page: str, capture: Capture, pages: AuthorizationPage
 def test_cancel(capture: Capture, pages: AuthorizationPages) -> None:
     """*Cancel* brings the provider's refusal back."""
     pages.target = LANDING
-    answer = capture(pages.authorize("authorize"), redirect_uri=LANDING, person=cancel)
+    answer = capture(
+        pages.authorize("authorize"), redirect_uri=LANDING, person=lambda page: press(page, CANCEL)
+    )
     assert answer == f"{LANDING}?error=access_denied&state=s%7E1"
 
 

@@ -186,7 +186,7 @@ BROKEN: list[tuple[dict[str, Any], type[ConnectorError], str]] = [
     ({"forgets": True}, PageChangedError, "it was not saved"),
     ({"extra": "<label>Zip <input required></label>"}, ProviderErrorPageError, '"Zip: '),
     ({"button": "Link scanner"}, PageChangedError, '"Connect 3 Shape to Insignia"; it has: "Link scanner"'),
-    ({"redirect_uri": "https://other.test/x"}, SettingError, "https://other.test/x, where it would not"),
+    ({"redirect_uri": "https://other.test/x"}, SettingError, "https://other.test/x, where it is not"),
 ]
 
 

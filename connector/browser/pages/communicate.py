@@ -23,19 +23,20 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
 __all__ = [
-    "allow_access",
+    "ALLOW",
+    "CANCEL",
     "application_icon",
     "application_name",
     "applications_heading",
-    "cancel",
     "confirm_button",
     "first_page",
+    "press",
     "sign_in",
     "sign_in_and_allow",
 ]
 
-_ALLOW = "Allow access"
-_CANCEL = "Cancel"
+ALLOW = "Allow access"
+CANCEL = "Cancel"
 _RESULT = "[data-ormco-landing]"
 _ICON = f"{PRESSABLE}, input[type=image], [onclick]"
 _DIALOG = "[role=alertdialog], [role=dialog], dialog[open], .modal"
@@ -55,7 +56,7 @@ def sign_in_and_allow(username: str, password: str, *, beside: Page | None = Non
 
     def act(page: Page) -> None:
         if sign_in(page, username, password, beside=beside):
-            allow_access(page)
+            press(page, ALLOW)
 
     return act
 
@@ -84,7 +85,7 @@ def sign_in(
         connector.errors.SettingError: if the provider does not accept the user name or the password.
         connector.errors.PageChangedError: if a page is not as expected.
     """
-    screen, destination = Screen(page.context, beside=beside), destination or pressable(_ALLOW)
+    screen, destination = Screen(page.context, beside=beside), destination or pressable(ALLOW)
     sent, deadline = "", Clock().deadline(_STEP)
     while not deadline.passed:
         is_over = screen.first(lambda page: page.locator(_RESULT)) is not None
@@ -94,30 +95,30 @@ def sign_in(
         if step != sent:
             sent, deadline = step, Clock().deadline(options.NEXT_PAGE if step == "left" else _STEP)
         screen.wait()
-    raise changed(screen, f'"{_ALLOW}" after sign-in' if sent else 'sign-in fields "Email" and "Password"')
+    raise changed(screen, f'"{ALLOW}" after sign-in' if sent else 'sign-in fields "Email" and "Password"')
 
 
 def first_page(page: Page) -> Locator:
     """Return an element that 3Shape's first page has: of a sign-in, or of the *Authorize* page."""
-    return password_field(page).or_(username_field(page)).or_(pressable(_ALLOW)(page))
+    return password_field(page).or_(username_field(page)).or_(pressable(ALLOW)(page))
 
 
-def allow_access(page: Page) -> None:
-    """Press *Allow access* on the *Authorize* page.
-
-    Raises:
-        connector.errors.PageChangedError: if there is no such button.
-    """
-    _press(page, _ALLOW)
-
-
-def cancel(page: Page) -> None:
-    """Press *Cancel* on the *Authorize* page.
+def press(page: Page, name: str) -> None:
+    """Press a button of the *Authorize* page: `ALLOW` or `CANCEL`.
 
     Raises:
-        connector.errors.PageChangedError: if there is no such button.
+        connector.errors.PageChangedError: if there is no such button, or more than one.
     """
-    _press(page, _CANCEL)
+    screen, deadline = Screen(page.context), Clock().deadline(_STEP)
+    while not deadline.passed:
+        if button := screen.first(pressable(name)):
+            # Which of several would be a guess, and one of them may be for something else.
+            if pressable(name)(button.page).locator("visible=true").count() > 1:
+                raise changed(screen, f'single "{name}"')
+            button.click(timeout=ACTION)
+            return
+        screen.wait()
+    raise changed(screen, f'"{name}"')
 
 
 def applications_heading(page: Page) -> Locator:
@@ -145,16 +146,3 @@ def application_icon(page: Page, name: str) -> Locator:
 def confirm_button(page: Page) -> Locator:
     """Return the button that confirms a deletion, in a dialog of the page."""
     return page.locator(_DIALOG).get_by_role("button", name=_CONFIRM).locator("visible=true")
-
-
-def _press(page: Page, name: str) -> None:
-    screen, deadline = Screen(page.context), Clock().deadline(_STEP)
-    while not deadline.passed:
-        if button := screen.first(pressable(name)):
-            # Which of several would be a guess, and one of them may be for something else.
-            if pressable(name)(button.page).locator("visible=true").count() > 1:
-                raise changed(screen, f'single "{name}"')
-            button.click(timeout=ACTION)
-            return
-        screen.wait()
-    raise changed(screen, f'"{name}"')
