@@ -93,7 +93,7 @@ def hints() -> Iterator[tuple[Path, str]]:
 
 
 def test_hints_are_in_library_words() -> None:
-    """Programs read them, too: `connector/cli/connection_format.py` adds the commands."""
+    """Programs read them, too: `connector/cli/status.py` adds the commands."""
     found = list(hints())
     assert len(found) > 20
     assert [each for each in found if re.search(r"\bormco [a-z]|(?<![\w-])--[a-z]", each[1])] == []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from connector.cli import SuggestingGroup
-from connector.cli.options import Past, config_from, open_connector, optional_practice, settings_options
+from connector.cli.options import PAST, config_from, open_connector, optional_practice, settings_options
 from connector.cli.output import emit, emit_list, shown_time
 from connector.cli.revoke import ask, yes_option
 from connector.cli.table import print_table
@@ -47,7 +47,10 @@ def audit() -> None:
 @optional_practice
 @click.option("--last", type=click.IntRange(1), default=_PAGE, metavar="N", help="The last N entries (1000).")
 @click.option(
-    "--since", type=Past(), metavar="WHEN", help="Everything from then on: 2026-01-31, 7d, 12h, 30min."
+    "--since",
+    type=PAST,
+    metavar="WHEN",
+    help="Everything from then on: 2026-01-31, 7d, 12h, 30min.",
 )
 @click.option("--after", type=click.IntRange(0), metavar="NO", help="Everything after this number.")
 @settings_options
@@ -71,7 +74,11 @@ def show(
     short_help="Delete old entries; one remains that says so.",
 )
 @click.option(
-    "--before", type=Past(), required=True, metavar="WHEN", help="Delete what is older: 2024-01-31, 730d."
+    "--before",
+    type=PAST,
+    required=True,
+    metavar="WHEN",
+    help="Delete what is older: 2024-01-31, 730d.",
 )
 @yes_option
 @settings_options

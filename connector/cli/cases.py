@@ -11,8 +11,8 @@ import click
 from connector.cli import SuggestingGroup
 from connector.cli.exit_statuses import exit_status
 from connector.cli.options import (
+    PAST,
     FiniteRange,
-    Past,
     When,
     config_from,
     open_connector,
@@ -91,9 +91,7 @@ def cases() -> None:
     short_help="List cases and who has to act next.",
 )
 @practice_argument
-@click.option(
-    "--since", type=Past(), metavar="WHEN", help="Only cases from this time on: 2026-01-31, 7d, 12h."
-)
+@click.option("--since", type=PAST, metavar="WHEN", help="Only cases from this time on: 2026-01-31, 7d, 12h.")
 @click.option("--until", type=When(), metavar="WHEN", help="Only cases until this time.")
 @click.option(
     "--limit", type=click.IntRange(1), metavar="N", help="At most this many cases, the newest first."
@@ -151,7 +149,7 @@ def show(practice: str, case: str, show_patient: bool, as_json: bool, **options:
 )
 @click.argument("practices", nargs=-1, metavar="[PRACTICE]...")
 @click.option("--all", "everyone", is_flag=True, help="Every connected practice, new ones as they come.")
-@click.option("--since", type=Past(), metavar="WHEN", help="Start time of a new watch (now).")
+@click.option("--since", type=PAST, metavar="WHEN", help="Start time of a new watch (now).")
 @click.option("--name", default="default", metavar="NAME", help="Each name is a watch that gets every event.")
 @click.option("--reset", is_flag=True, help="Forget how far this watch has come, and begin anew.")
 @click.option(

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from connector.cli.consent_modes import WAITING, ConsentCapture, mode_options
+from connector.cli.consent_modes import ConsentCapture, mode_options, print_step
 from connector.cli.options import config_from, open_connector, practice_argument, settings_options
-from connector.cli.output import Checklist, emit, say, shown_time
+from connector.cli.output import emit, say, shown_time
 from connector.cli.revoke import agree, ask, name_consequences, removal_for, yes_option
+from connector.cli.status import connection_json, connection_text
 from connector.errors import AccountMismatchError, AccountUnconfirmedError, ConsentDeniedError
 from connector.hints import ormco_command
 
@@ -68,7 +70,7 @@ def connect(practice: str, lab: bool | None, **options: Any) -> None:
                 capture=ConsentCapture(connector, config, options),
                 expected_account=options["expected_account"],
                 allow_account_change=options["allow_account_change"],
-                progress=Checklist(WAITING[options["mode"]]),
+                progress=partial(print_step, options["mode"]),
             )
             if repair.step != "consent":
                 say(f"{practice} was connected already: {repair.found}.")
@@ -109,7 +111,6 @@ def complete(practice: str, expected_account: str | None, as_json: bool, **setti
     Reads a line from a terminal, or everything from a pipe; never an argument, which others could see. An
     answer without a state can be anybody's: then you are asked whether its account is the right one.
     """
-    from connector.cli import connection_format
     from connector.cli.terminal import read_paste
     from connector.clock import Clock
 
@@ -119,7 +120,7 @@ def complete(practice: str, expected_account: str | None, as_json: bool, **setti
         with _confirming(connector, practice, expected_account):
             connector.complete(answer, practice_id=practice)
         connection = connector.status(practice)
-    emit(connection_format.as_json(connection), connection_format.summary(connection), as_json=as_json)
+    emit(connection_json(connection), connection_text(connection), as_json=as_json)
 
 
 @click.command(epilog="Example: ormco repair practice-42")
@@ -132,7 +133,6 @@ def repair(practice: str, allow_account_change: bool, as_json: bool, **options: 
 
     The stored tokens stay until newer ones are stored. Another account than before is refused.
     """
-    from connector.cli import connection_format
     from connector.repair import LastResort
 
     options["as_json"] = as_json
@@ -146,13 +146,13 @@ def repair(practice: str, allow_account_change: bool, as_json: bool, **options: 
                 capture=ConsentCapture(connector, config, options),
                 allow_account_change=allow_account_change,
                 last_resort=LastResort(removal=removal_for(config, options), agree=agree),
-                progress=Checklist(WAITING[options["mode"]]),
+                progress=partial(print_step, options["mode"]),
             )
             found = {"found": result.found, "step": result.step}
         connection = connector.status(practice)
     say(_DONE[found["step"]])
-    payload = {**connection_format.as_json(connection), **found}
-    emit(payload, connection_format.summary(connection), as_json=as_json)
+    payload = {**connection_json(connection), **found}
+    emit(payload, connection_text(connection), as_json=as_json)
 
 
 @click.command(epilog="Example: ormco reconnect practice-42")
@@ -181,7 +181,7 @@ def reconnect(practice: str, yes: bool, allow_account_change: bool, **options: A
                 capture=capture,
                 removal=removal,
                 allow_account_change=allow_account_change,
-                progress=Checklist(WAITING[options["mode"]]),
+                progress=partial(print_step, options["mode"]),
             )
         _show_connected(connector, config, practice, lab=None, as_json=options["as_json"])
 
@@ -190,13 +190,11 @@ def _show_connected(
     connector: Connector, config: Config, practice: str, *, lab: bool | None, as_json: bool
 ) -> None:
     """Request the lab connection too, if that is wanted, and print the connection."""
-    from connector.cli import connection_format
-    from connector.cli.lab import connect_lab, wants_lab
+    from connector.cli.lab import connect_lab
 
-    connection, has_api = connector.status(practice), config.load_provider().users_url is not None
-    if wants_lab(lab, practice, has_api):
-        connection = connect_lab(connector, connection)
-    emit(connection_format.as_json(connection), connection_format.summary(connection), as_json=as_json)
+    has_api = config.load_provider().users_url is not None
+    connection = connect_lab(connector, connector.status(practice), wanted=lab, possible=has_api)
+    emit(connection_json(connection), connection_text(connection), as_json=as_json)
 
 
 def _time_left(requests: list[AuthorizationRequest], now: datetime) -> str:

@@ -11,21 +11,29 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from connector.cli.options import timeout_option
-from connector.cli.output import say, write
+from connector.cli.output import mark, say, write
 
 if TYPE_CHECKING:
     from connector.config import Config
     from connector.connector import Connector
 
-__all__ = ["WAITING", "ConsentCapture", "mode_options", "with_answers"]
+__all__ = ["ConsentCapture", "mode_options", "print_step", "with_answers"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-# The message at the time when a person has to act.
-WAITING = {
+# The message at the time when a person has to act; for a paste, the prompt says it.
+_WAITING = {
     "browser": "A browser window opens: sign in to 3Shape Communicate there and press Allow access",
     "headless": "Signing in and allowing access, in a browser without a window",
-    "paste": "",
+}
+_STEPS = {
+    "settings": "The settings are complete",
+    "store": "The store is writable, and its key is right",
+    "provider": "The provider answers",
+    "consent": "Access was allowed; the answer was captured before it left the browser",
+    "code": "The answer belongs to this request, and its code shows no damage",
+    "tokens": "The code was exchanged; the tokens are stored, sealed",
+    "account": "The account behind the tokens is known",
 }
 _MODES = {
     "browser": "Open a visible browser (the default).",
@@ -56,6 +64,17 @@ def mode_options(command: Command) -> Command:
         default: dict[str, Any] = {"default": True} if mode == "browser" else {}
         command = click.option(f"--{mode}", "mode", flag_value=mode, help=text, **default)(command)
     return command
+
+
+def print_step(mode: str, step: str) -> None:
+    """Print a finished step of a consent on stderr; the result of a diagnosis is printed as it is."""
+    if step.startswith("found: "):
+        say(f"{mark('found')} Found: {step.removeprefix('found: ')}")
+    elif step != "ready":
+        pasted = step == "consent" and mode == "paste"
+        say(f"{mark('ok')} {'The input was read' if pasted else _STEPS.get(step, step)}")
+    elif mode in _WAITING:
+        say(f"{mark('waiting')} {_WAITING[mode]}")
 
 
 def can_ask() -> bool:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from connector.cli.connection_format import add_next_step
 from connector.cli.exit_statuses import UNEXPECTED, exit_status
 from connector.cli.options import (
     config_from,
@@ -20,6 +19,7 @@ from connector.cli.options import (
     timeout_option,
 )
 from connector.cli.output import emit, error_json, mark, report, say, write
+from connector.cli.status import add_next_step
 
 if TYPE_CHECKING:
     from connector.connector import Connector

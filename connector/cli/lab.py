@@ -21,7 +21,7 @@ from connector.cli.output import emit, mark, say
 from connector.errors import ConnectorError, LabConnectionNotFoundError, StillWaitingError
 from connector.hints import ormco_command
 from connector.oauth.ormco import LAB_PREFIX, LABS
-from connector.words import sentence
+from connector.words import counted, sentence
 
 if TYPE_CHECKING:
     from connector.communicate.lab_report import LabReport
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from connector.connection import Connection
     from connector.connector import Connector
 
-__all__ = ["connect_lab", "lab", "wants_lab"]
+__all__ = ["connect_lab", "lab"]
 
 _DAY = 86400
 
@@ -116,28 +116,22 @@ def approve(practice: str, everybody: bool, wait: float, as_json: bool, **settin
             _show(report, as_json=as_json)
 
 
-def wants_lab(lab: bool | None, practice: str, possible: bool) -> bool:
-    """Return whether `connect` also requests the lab connection: by default, if that is possible.
-
-    Args:
-        lab: True for --lab, False for --no-lab, else None.
-        practice: a lab's own account has no lab.
-        possible: whether the provider has the API for it.
-    """
-    if lab is None:
-        return possible and not practice.startswith(LAB_PREFIX)
-    return lab
-
-
-def connect_lab(connector: Connector, connection: Connection) -> Connection:
-    """Ask for the lab connection of a practice that was just connected.
+def connect_lab(
+    connector: Connector, connection: Connection, *, wanted: bool | None, possible: bool
+) -> Connection:
+    """Ask for the lab connection of a practice that was just connected; return the present connection.
 
     A failure here is reported, and undoes nothing.
 
-    Returns:
-        The connection with its present lab connection.
+    Args:
+        connector: the connector.
+        connection: the practice's connection.
+        wanted: True for --lab, False for --no-lab; None: if it is possible and the practice is not a lab.
+        possible: whether the provider has the API for it.
     """
     practice = connection.practice_id
+    if not (possible and not practice.startswith(LAB_PREFIX) if wanted is None else wanted):
+        return connection
     try:
         report = connector.lab.request(practice)
     except ConnectorError as exc:
@@ -165,10 +159,8 @@ def _commands_in_hints(practice: str, command: str) -> Iterator[None]:
 
 
 def _approve_waiting(connector: Connector, lab_id: str, *, everybody: bool, as_json: bool) -> None:
-    from connector.words import counted
-
     waiting = connector.lab.requests(lab_id)
-    if waiting and not everybody and not _is_terminal():
+    if waiting and not everybody and not sys.stdin.isatty():
         those = counted(len(waiting), "", "wait")
         raise click.UsageError(f"{those} at {lab_id}. To accept all of them: --all")
     accepted = []
@@ -177,17 +169,14 @@ def _approve_waiting(connector: Connector, lab_id: str, *, everybody: bool, as_j
             connector.lab.accept(lab_id, request)
             say(f"{mark('ok')} {request}")
             accepted.append(request)
+    left = [request for request in waiting if request not in accepted]
     payload = {
         "lab": lab_id,
-        "accepted": [_request_json(request) for request in accepted],
-        "waiting": [_request_json(request) for request in waiting if request not in accepted],
+        "accepted": list(map(_request_json, accepted)),
+        "waiting": list(map(_request_json, left)),
     }
     text = f"{len(accepted)} of {len(waiting)} accepted." if waiting else f"Nobody waits at {lab_id}."
     emit(payload, text, as_json=as_json)
-
-
-def _is_terminal() -> bool:
-    return sys.stdin.isatty()
 
 
 def _request_json(request: AccountConnection) -> dict[str, str]:

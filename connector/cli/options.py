@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from connector.connector import Connector
 
 __all__ = [
+    "PAST",
     "FiniteRange",
-    "Past",
     "StoreUrl",
     "When",
     "complete_practice",
@@ -107,7 +107,7 @@ def open_connector(config: Config, *, must_exist: bool = False) -> Iterator[Conn
         try:
             yield connector
         except ConnectorError as exc:
-            from connector.cli.connection_format import add_next_step
+            from connector.cli.status import add_next_step
 
             add_next_step(connector, exc)
             raise
@@ -185,15 +185,23 @@ class FiniteRange(click.FloatRange):
 
 
 class When(click.ParamType[datetime]):
-    """A date, a time, or an age such as 7d; without a zone it is UTC."""
+    """A date, a time, or an age such as 7d; without a zone it is UTC.
+
+    Args:
+        past: refuse a time in the future: a beginning there would show nothing until then.
+    """
 
     name = "when"
 
+    def __init__(self, *, past: bool = False) -> None:
+        self._past = past
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         """Read the text."""
+        now = datetime.now(UTC)
         try:
             if span := re.fullmatch(_SPAN, str(value).strip()):
-                time = datetime.now(UTC) - timedelta(**{_UNITS[span[2]]: int(span[1])})
+                time = now - timedelta(**{_UNITS[span[2]]: int(span[1])})
             else:
                 time = datetime.fromisoformat(str(value).strip())
             time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
@@ -201,20 +209,12 @@ class When(click.ParamType[datetime]):
             self.fail(f"{value!r} is neither a date such as 2026-01-31 nor a span such as 7d, 12h or 30min.")
         if time.year < _FIRST_YEAR:
             self.fail(f"{value!r} is before {_FIRST_YEAR}.")
-        return time
-
-
-class Past(When):
-    """A `When` in the past: a beginning in the future would show nothing until then."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Read the text, and compare it with the clock."""
-        time = super().convert(value, param, ctx)
-        if time > datetime.now(UTC):
+        if self._past and time > now:
             self.fail(f"{value!r} is in the future.")
         return time
 
 
+PAST = When(past=True)
 timeout_option = click.option(
     "--timeout", type=FiniteRange(1, 86400), default=600, metavar="SECONDS", help="How long to wait (600)."
 )

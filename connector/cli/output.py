@@ -15,7 +15,6 @@ from connector.cli.exit_statuses import exit_status
 from connector.errors import ConnectorError
 
 __all__ = [
-    "Checklist",
     "OutputOptions",
     "age",
     "color",
@@ -46,15 +45,6 @@ _MARKS = {
     "warning": ("!", "yellow"),
     "waiting": ("…", "yellow"),
     "found": ("→", "cyan"),
-}
-_STEPS = {
-    "settings": "The settings are complete",
-    "store": "The store is writable, and its key is right",
-    "provider": "The provider answers",
-    "consent": "Access was allowed; the answer was captured before it left the browser",
-    "code": "The answer belongs to this request, and its code shows no damage",
-    "tokens": "The code was exchanged; the tokens are stored, sealed",
-    "account": "The account behind the tokens is known",
 }
 # Colours; then the C0 and C1 controls except tabs and new lines, and characters that reverse or break a line.
 _CONTROLS = (
@@ -224,29 +214,6 @@ def age(since: datetime, now: datetime) -> str:
         if seconds >= length:
             return f"{seconds // length} {unit}"
     return f"{max(seconds, 0)} s"
-
-
-class Checklist:
-    """Prints a line on stderr for each finished step; call it with the name of the step.
-
-    Args:
-        waiting: printed when the browser opens; "" for a paste.
-    """
-
-    def __init__(self, waiting: str) -> None:
-        self._waiting = waiting
-
-    def __call__(self, step: str) -> None:
-        """Print a finished step; the result of a diagnosis is printed as it is."""
-        if step.startswith("found: "):
-            say(f"{mark('found')} Found: {step.removeprefix('found: ')}")
-            return
-        if step == "ready":
-            if self._waiting:
-                say(f"{mark('waiting')} {self._waiting}")
-            return
-        pasted = step == "consent" and not self._waiting
-        say(f"{mark('ok')} {'The input was read' if pasted else _STEPS.get(step, step)}")
 
 
 def _sentence(text: str) -> str:

@@ -14,22 +14,8 @@ from connector.cli.output import say
 
 __all__ = ["output_broken", "prepare_streams", "report_broken_output"]
 
-_ASCII = {
-    "✓": "[ok]",
-    "✗": "[failed]",
-    "…": "...",
-    "→": "->",
-    "·": "-",
-    "–": "-",
-    "—": "-",
-    "×": "x",
-    "“": '"',
-    "”": '"',
-    "„": '"',
-    "‘": "'",
-    "’": "'",
-    "\u00a0": " ",
-}
+_ASCII = {"✓": "[ok]", "✗": "[failed]", "…": "...", "→": "->"}
+_ASCII |= zip("·–—×“”„‘’\u00a0", '---x"""\'\' ', strict=True)
 
 
 class _ResultStream(io.TextIOWrapper):

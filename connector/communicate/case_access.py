@@ -58,10 +58,6 @@ class CaseAccess:
     def reader(self, practice_id: str, region: str | None = None) -> CaseReader:
         """Return the reader of a practice's cases; it is kept for a day.
 
-        Args:
-            practice_id: the practice.
-            region: the region of its cases, if a person has named it.
-
         Raises:
             connector.errors.ConnectorError: there is no connection, or its region cannot be found out.
         """

@@ -30,14 +30,8 @@ def list_cases(
 ) -> Iterator[CaseSummary]:
     """Yield cases with their status, the newest first.
 
-    A case whose earlier versions cannot be read now gets the status that its label alone says.
-
-    Args:
-        reader: the reader of the account's cases.
-        since: only cases from this time on.
-        until: only cases up to this time.
-        limit: how many at most; None: all, and none is missed while the list changes.
-        all_cases: also cases without Ormco's lab among their actors.
+    A case whose earlier versions cannot be read now gets the status that its label alone says. The arguments
+    are those of `Cases.list`.
     """
     cases = list_all(reader, since, until) if limit is None else list_newest(reader, since, until)
     shared = (case for case in cases if all_cases or reader.is_shared(case))

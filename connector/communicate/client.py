@@ -91,10 +91,7 @@ class ApiClient:
     ) -> Any:
         """Send a GET request and return the JSON of the response.
 
-        Args:
-            url: the address.
-            params: its query.
-            refusal: returns the error for a response whose status is not 200.
+        `refusal` returns the error for a response whose status is not 200.
 
         Raises:
             connector.errors.ConnectorError: as `send` does; or the status is not 200, or there is no JSON.

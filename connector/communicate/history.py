@@ -133,12 +133,7 @@ def snapshot_of(case: Case) -> Snapshot:
 
 
 def status_of(case: Case, find: FindVersion) -> CaseStatus:
-    """Return a case's status; earlier versions are read only if its label leaves open who has to act.
-
-    Args:
-        case: its newest version.
-        find: returns one version of a case, or None if it cannot be read.
-    """
+    """Return a case's status; earlier versions are read only if its label leaves open who has to act."""
     status = read_change(None, snapshot_of(case), gap=case.version != _FIRST).after.status
     if status in REJECTED and case.version > _FIRST:
         before: Snapshot | None = None

@@ -93,15 +93,7 @@ Waiting = Callable[[LabReport], object]
 def practice_side_report(
     me: User, practice_id: str, region: str, labs: Mapping[str, str], before: LabConnection | None
 ) -> LabReport:
-    """Return a practice's lab connection as its own account shows it.
-
-    Args:
-        me: the practice's account.
-        practice_id: the practice.
-        region: the region of the lab it should have.
-        labs: region → address of Ormco's lab.
-        before: its state when it was last read.
-    """
+    """Return a practice's lab connection as its own account shows it; `before` is what was read last."""
     email = labs[region]
     found = best_connection(me, email)
     state, by_lab = _state(found), found is not None and found.asked_us
@@ -126,15 +118,7 @@ def practice_side_report(
 def lab_side_report(
     found: AccountConnection | None, practice_id: str, lab_id: str, labs: Mapping[str, str], step: str
 ) -> LabReport:
-    """Return a practice's lab connection as the lab's account shows it.
-
-    Args:
-        found: the practice, seen from the lab; None if neither has asked.
-        practice_id: the practice.
-        lab_id: such as `lab:europe`.
-        labs: region → address of Ormco's lab.
-        step: the action that was taken.
-    """
+    """Return a practice's lab connection as the lab's account shows it; `found` is the practice there."""
     region = lab_id.removeprefix(LAB_PREFIX)
     email = labs[region]
     state = _state(found)

@@ -52,7 +52,7 @@ class CaseStatus(StrEnum):
     OTHER = "other"  # a status that the article does not name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Step:
     """One step of the article on status updates.
 
@@ -103,25 +103,22 @@ _CLINIC, _LAB = Side.CLINIC, Side.LAB
 # is the first step that matches. "5a" is the label of a design that waits for the dentist, which the
 # article omits.
 STEPS: tuple[Step, ...] = (
-    Step(number="1", side=_CLINIC, does="scans a TRIOS order and sends it to the lab",
-         label="Scanned sent", event="case_sent", status=CaseStatus.SENT),
-    Step(number="2", side=_LAB, does="refreshes the TRIOS Inbox and receives the order",
-         label="Scanned received", event="case_received", status=CaseStatus.RECEIVED),
-    Step(number="3", side=_LAB, does="accepts the order in the TRIOS Inbox",
-         label="Scanned approved", event="case_accepted", status=CaseStatus.ACCEPTED),
-    Step(number="5", side=_LAB, does="designs and sends it with \"Send update to Customer\"",
-         label="Designed approved", event="design_sent", status=CaseStatus.DESIGN_SENT, new_design=True),
-    Step(number="5a", side=_LAB, does="designs and sends it with \"Request approval\"",
-         label="Designed sent", event="approval_requested", status=CaseStatus.APPROVAL_REQUESTED),
-    Step(number="7", side=_CLINIC, does="presses \"Reject\" in TRIOS, since the design is incorrect",
-         label="Designed rejected", event="design_rejected", status=CaseStatus.REJECTED,
-         before=frozenset(CaseStatus) - REJECTED),
-    Step(number="9", side=_LAB, does="redesigns and sends it with \"Send update to Customer\"",
-         label="Designed rejected", event="design_resent", status=CaseStatus.RESENT,
-         before=REJECTED, new_design=True),
-    Step(number="10", side=_CLINIC, does="sees the new design and presses \"Approve\" in TRIOS",
-         label="Designed approved", event="design_approved", status=CaseStatus.APPROVED,
-         before=_DESIGNED, new_design=False),
+    Step("1", _CLINIC, "scans a TRIOS order and sends it to the lab",
+         "Scanned sent", "case_sent", CaseStatus.SENT),
+    Step("2", _LAB, "refreshes the TRIOS Inbox and receives the order",
+         "Scanned received", "case_received", CaseStatus.RECEIVED),
+    Step("3", _LAB, "accepts the order in the TRIOS Inbox",
+         "Scanned approved", "case_accepted", CaseStatus.ACCEPTED),
+    Step("5", _LAB, 'designs and sends it with "Send update to Customer"',
+         "Designed approved", "design_sent", CaseStatus.DESIGN_SENT, new_design=True),
+    Step("5a", _LAB, 'designs and sends it with "Request approval"',
+         "Designed sent", "approval_requested", CaseStatus.APPROVAL_REQUESTED),
+    Step("7", _CLINIC, 'presses "Reject" in TRIOS, since the design is incorrect',
+         "Designed rejected", "design_rejected", CaseStatus.REJECTED, frozenset(CaseStatus) - REJECTED),
+    Step("9", _LAB, 'redesigns and sends it with "Send update to Customer"',
+         "Designed rejected", "design_resent", CaseStatus.RESENT, REJECTED, new_design=True),
+    Step("10", _CLINIC, 'sees the new design and presses "Approve" in TRIOS',
+         "Designed approved", "design_approved", CaseStatus.APPROVED, _DESIGNED, new_design=False),
 )
 # fmt: on
 
