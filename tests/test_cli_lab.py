@@ -111,7 +111,7 @@ def test_approve_one_by_one(
     """At a terminal each is asked about."""
     UsersApi(sandbox, sandbox.other_practice).ask(LAB)
     run(env, "lab", "request", "practice-42")
-    monkeypatch.setattr("connector.cli.lab._is_terminal", lambda: True)
+    monkeypatch.setattr("connector.cli.lab.can_ask", lambda: True)
     result = run(env, "lab", "approve", "lab:americas", stdin="n\ny\n")
     assert f"Accept Linden Kieferorthopädie <{sandbox.other_practice.username}>?" in result.stderr
     assert result.stdout == "1 of 2 accepted.\n"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from connector.config import Config
     from connector.connector import Connector
 
-__all__ = ["ConsentCapture", "mode_options", "print_step", "with_answers"]
+__all__ = ["ConsentCapture", "can_ask", "mode_options", "print_step", "with_answers"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -78,7 +78,7 @@ def print_step(mode: str, step: str) -> None:
 
 
 def can_ask() -> bool:
-    """Whether somebody is at a terminal who can be asked."""
+    """Return whether somebody is at a terminal who can be asked."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 

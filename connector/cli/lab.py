@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from connector.cli import SuggestingGroup
+from connector.cli.consent_modes import can_ask
 from connector.cli.options import (
     FiniteRange,
     config_from,
@@ -160,7 +160,7 @@ def _commands_in_hints(practice: str, command: str) -> Iterator[None]:
 
 def _approve_waiting(connector: Connector, lab_id: str, *, everybody: bool, as_json: bool) -> None:
     waiting = connector.lab.requests(lab_id)
-    if waiting and not everybody and not sys.stdin.isatty():
+    if waiting and not everybody and not can_ask():
         those = counted(len(waiting), "", "wait")
         raise click.UsageError(f"{those} at {lab_id}. To accept all of them: --all")
     accepted = []

@@ -16,7 +16,6 @@ from connector.communicate.lab_report import (
     lab_email,
     lab_region,
     lab_side_report,
-    portal_steps,
     practice_side_report,
     require_request,
     wait_until_active,
@@ -25,6 +24,7 @@ from connector.communicate.users import AccountConnection, User, UsersApi
 from connector.connection import Account, Event, LabConnection
 from connector.errors import ClientRefusedError, LabConnectionNotFoundError, SettingError
 from connector.oauth.ormco import LAB_PREFIX
+from connector.oauth.provider import Provider
 from connector.resources import Resources
 
 __all__ = ["OrmcoLab"]
@@ -193,7 +193,7 @@ class OrmcoLab:
         return replace(report, step=step)
 
     def _request(self, api: UsersApi, account: Account, email: str) -> None:
-        by_hand = portal_steps(self._resources.provider, email)
+        by_hand = _portal_steps(self._resources.provider, email)
         lab_id = api.lab_id(email)
         if lab_id is None:
             raise LabConnectionNotFoundError(
@@ -236,3 +236,13 @@ class OrmcoLab:
     def _event(self, practice_id: str, outcome: str, detail: dict[str, str]) -> Event:
         now = self._resources.clock.utc_now()
         return Event(at=now, kind="lab", outcome=outcome, practice_id=practice_id, detail=detail)
+
+
+def _portal_steps(provider: Provider, email: str) -> str:
+    """Return the guide's steps 1-4 of "Getting Connected", for use if the API cannot do it."""
+    portal = f" ({provider.portal_url})" if provider.portal_url else ""
+    return (
+        f'Do it by hand: log in to the practice\'s 3Shape Communicate account{portal}; under "Connections", '
+        f'select "Add Connection"; type {email} and select "Find"; in the search results select "Ormco '
+        f'Corporation" with exactly this address. Then wait for the lab to accept.'
+    )

@@ -19,7 +19,6 @@ from connector.errors import (
     StoreLockedError,
 )
 from connector.oauth.ormco import LAB_PREFIX
-from connector.oauth.provider import Provider
 
 __all__ = [
     "ACTIVE",
@@ -32,7 +31,6 @@ __all__ = [
     "lab_email",
     "lab_region",
     "lab_side_report",
-    "portal_steps",
     "practice_side_report",
     "require_request",
     "wait_until_active",
@@ -182,16 +180,6 @@ def check_lab_account(me: User, lab_id: str, email: str) -> User:
             hint=f"Forget {lab_id}, then connect it again and sign in as {email}.",
         )
     return me
-
-
-def portal_steps(provider: Provider, email: str) -> str:
-    """Return the guide's steps 1-4 of "Getting Connected", for use if the API cannot do it."""
-    portal = f" ({provider.portal_url})" if provider.portal_url else ""
-    return (
-        f'Do it by hand: log in to the practice\'s 3Shape Communicate account{portal}; under "Connections", '
-        f'select "Add Connection"; type {email} and select "Find"; in the search results select "Ormco '
-        f'Corporation" with exactly this address. Then wait for the lab to accept.'
-    )
 
 
 def _words(email: str, before: LabConnection | None = None) -> dict[str, str]:

@@ -20,7 +20,6 @@ from connector.errors import (
     ConnectorError,
     LabConnectionNotFoundError,
 )
-from connector.oauth.http import retry_after
 from connector.oauth.provider import Provider
 from connector.redact import Secret, shown
 
@@ -63,11 +62,7 @@ class AccountConnection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """An account and its connections, pending ones included.
-
-    Attributes:
-        subject: the account's OpenID `sub`, or None.
-    """
+    """An account, its OpenID `sub` if it has one, and its connections, pending ones included."""
 
     account: Account
     subject: str | None = None
@@ -153,12 +148,8 @@ def read_account(
 ) -> Account:
     """Read the account behind an access token from the users API, or from OpenID userinfo.
 
-    Args:
-        provider: its users API or userinfo is called.
-        access_token: the account's access token.
-        clock: the time.
-        subject: the `sub` of the id_token that came with the token; userinfo must have the same one (OpenID
-            Connect Core §5.3.2).
+    `subject` is the `sub` of the id_token that came with the token; userinfo must have the same one (OpenID
+    Connect Core §5.3.2).
 
     Raises:
         connector.errors.AccountMismatchError: userinfo has another `sub`.
@@ -205,9 +196,10 @@ def probe_token(provider: Provider, access_token: str, *, clock: Clock) -> Token
         return TokenVerdict.UNASKED
     response = ApiClient(lambda _: token.reveal() or "", origins=[url], clock=clock).send("GET", url)
     status, kind = response.status_code, response.headers.get("Content-Type", "")
-    if status not in _VERDICTS or (status == 200 and "html" in kind):
-        wait = retry_after(response, clock.time())
-        raise unexpected_response(url, f"no usable answer ({status})", wait=wait)
+    if status not in _VERDICTS:
+        raise unavailable(response, clock)
+    if status == 200 and "html" in kind:
+        raise unexpected_response(url, "something that is not a user")
     return _VERDICTS[status]
 
 
