@@ -90,6 +90,6 @@ class _RetryAfter401:
             return response  # the caller gets the 401
         response.close()
         again = BearerAuth(renewed)(request.copy())
-        answer: requests.Response = response.connection.send(again, **kwargs)
-        answer.history.append(response)
-        return answer
+        second: requests.Response = response.connection.send(again, **kwargs)
+        second.history.append(response)
+        return second

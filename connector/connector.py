@@ -106,7 +106,7 @@ class Connector:
 
         Example:
             >>> request = connector.begin("practice-42", binding=session_id)
-            >>> redirect_url = answer_of(request.url)  # send the browser there: it comes back with the answer
+            >>> redirect_url = answer_of(request.url)  # the browser goes there and comes back
 
         Raises:
             connector.errors.ConfigurationError: settings are missing or wrong.

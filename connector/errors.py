@@ -14,7 +14,7 @@ ConnectorError
 │   └── NobodyActedError                the time ran out before anyone acted
 ├── ConsentDeniedError                  the practice said no
 │   └── WindowClosedError               the browser window was closed
-├── ProviderUnavailableError            network, timeout, 5xx, or an answer that is not the provider's
+├── ProviderUnavailableError            network, timeout, 5xx, or a response that is not the provider's
 ├── NotFoundError
 │   ├── ConnectionNotFoundError
 │   ├── CaseNotFoundError

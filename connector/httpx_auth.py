@@ -50,20 +50,20 @@ class _Exchange:
     @contextmanager
     def told(self) -> Iterator[Callable[[httpx.Response], object]]:
         """Report to the observers a request that the caller's client sends while the block runs."""
-        clock, answers = Clock(), list[httpx.Response]()
+        clock, responses = Clock(), list[httpx.Response]()
         began = clock.monotonic()
         try:
-            yield answers.append
+            yield responses.append
         finally:
-            answer = answers[0] if answers else None
+            response = responses[0] if responses else None
             with in_scope(self._scope):
                 record_call(
-                    host=(answer.request if answer else self._request).url.host,
-                    status=answer.status_code if answer else None,
+                    host=(response.request if response else self._request).url.host,
+                    status=response.status_code if response else None,
                     # httpx reports the error to the caller only.
-                    outcome="answered" if answer else "unanswered",
+                    outcome="answered" if response else "unanswered",
                     seconds=clock.monotonic() - began,
-                    date=answer.headers.get("Date") if answer else None,
+                    date=response.headers.get("Date") if response else None,
                 )
 
 

@@ -62,7 +62,7 @@ def unconfirmed(row: Row) -> AccountUnconfirmedError:
     """Return the error for a grant whose account waits to be confirmed."""
     practice_id, account = row.practice_id, row.account
     return AccountUnconfirmedError(
-        f"access was given by {account or 'an account that could not be read yet'}, in an answer without a "
+        f"access was given by {account or 'an account that could not be read yet'}, in a response without a "
         "state, which anybody could have sent: a person has to confirm that "
         f"{practice_id} is to have it",
         hint="It waits for ten minutes: show a person the account, and confirm or reject it. Nobody is asked "

@@ -9,7 +9,7 @@ from connector.connection import AccountPolicy, Connection, Event
 from connector.consent.account import keep_unverified, revoke_fresh, verify_account
 from connector.consent.account_policy import unconfirmed
 from connector.consent.preparation import Progress, refuse_while_revoking
-from connector.consent.request_match import AnsweredBeforeError, Captured, no_such_request, read_answer
+from connector.consent.request_match import AnsweredBeforeError, Captured, no_such_request, read_response
 from connector.errors import (
     CodeSpentError,
     ConfigurationError,
@@ -36,7 +36,7 @@ _FIRST_CALL_SECONDS = 60.0
 
 def complete(
     resources: Resources,
-    answer: str,
+    redirect_url: str,
     *,
     practice_id: str | None = None,
     binding: str | None = None,
@@ -49,7 +49,7 @@ def complete(
 
     Args:
         resources: settings, provider, token endpoint, store and clock.
-        answer: the redirect URL, or whatever part of it was pasted.
+        redirect_url: the redirect URL, or whatever part of it was pasted.
         practice_id: the practice whose request it answers; None: it is found by the state.
         binding: the same value that `begin` was given.
         captured: set if the response was captured in the same call that made the request.
@@ -65,8 +65,8 @@ def complete(
         connector.errors.ProviderUnavailableError: the provider failed; tokens that it had granted are kept.
     """
     try:
-        response, request = read_answer(
-            resources, answer, practice_id=practice_id, binding=binding, captured=captured
+        response, request = read_response(
+            resources, redirect_url, practice_id=practice_id, binding=binding, captured=captured
         )
     except AnsweredBeforeError as exc:
         return _made_by_first_call(resources, exc.request, exc.code)

@@ -51,11 +51,11 @@ def connect(resources: Resources, practice_id: str, options: ConsentOptions) -> 
     try:
         open_request(resources, request)
         capture = options.capture(request.url, redirect_uri=request.redirect_uri)
-        with nullcontext(capture) if isinstance(capture, str) else capture as answer:
-            own = isinstance(answer, CapturedUrl)
+        with nullcontext(capture) if isinstance(capture, str) else capture as redirect_url:
+            own = isinstance(redirect_url, CapturedUrl)
             captured = Captured(request=request, at=resources.clock.utc_now(), by_own_browser=own)
             return complete(
-                resources, answer, practice_id=practice_id, captured=captured, progress=options.progress
+                resources, redirect_url, practice_id=practice_id, captured=captured, progress=options.progress
             )
     except BaseException:
         resources.store.requests.take(request.state)

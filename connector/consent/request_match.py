@@ -12,7 +12,7 @@ from connector.oauth.authorization_request import AuthorizationRequest, binding_
 from connector.redirect.parse import AuthorizationResponse, parse_redirect
 from connector.resources import Resources
 
-__all__ = ["AnsweredBeforeError", "Captured", "no_such_request", "read_answer"]
+__all__ = ["AnsweredBeforeError", "Captured", "no_such_request", "read_response"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +38,9 @@ class AnsweredBeforeError(StateMismatchError):
         self.code = code
 
 
-def read_answer(
+def read_response(
     resources: Resources,
-    answer: str,
+    redirect_url: str,
     *,
     practice_id: str | None,
     binding: str | None,
@@ -50,7 +50,7 @@ def read_answer(
 
     Args:
         resources: settings, provider, token endpoint, store and clock.
-        answer: the redirect URL, or whatever part of it was pasted.
+        redirect_url: the redirect URL, or whatever part of it was pasted.
         practice_id: the practice of the request; None: it is found by the state.
         binding: the value with which the request has to have been begun.
         captured: set if the response was captured in the same call that made the request.
@@ -64,11 +64,11 @@ def read_answer(
     opened = [request for request in opened if request.binding == binding_digest(binding)]
     hosts = {
         urlsplit(request.redirect_uri).hostname or ""
-        for request in (*opened, *_named(resources, answer, binding))
+        for request in (*opened, *_named(resources, redirect_url, binding))
     }
     try:
         response = parse_redirect(
-            answer,
+            redirect_url,
             redirect_uri=resources.config.redirect_uri,
             code_format=provider.code_format,
             issuer=provider.issuer,
@@ -88,16 +88,16 @@ def read_answer(
         raise
     if response.iss is None and provider.returns_iss:
         raise AuthorizationResponseError(
-            "the answer does not name its issuer, as this provider's answers do",
+            "the response does not name its issuer, as this provider's responses do",
             hint="Paste the whole address, from https:// to its end.",
         )
     return response, request
 
 
-def _named(resources: Resources, answer: str, binding: str | None) -> list[AuthorizationRequest]:
+def _named(resources: Resources, redirect_url: str, binding: str | None) -> list[AuthorizationRequest]:
     """Return the request that the state in an address names: it may have another redirect URI."""
     try:
-        states = parse_qs(urlsplit(answer.strip()).query).get("state", [])
+        states = parse_qs(urlsplit(redirect_url.strip()).query).get("state", [])
     except ValueError:
         return []
     requests, digest = resources.store.requests, binding_digest(binding)
@@ -154,7 +154,7 @@ def _match(
     )
     if not all(matches):
         raise StateMismatchError(
-            "the answer belongs to a request of another practice, session or provider",
+            "the response belongs to a request of another practice, session or provider",
             hint="Nothing was sent to the provider. Begin again for this practice.",
             practice_id=practice_id,
         )
@@ -179,7 +179,7 @@ def _match_without_state(
 ) -> AuthorizationRequest:
     if practice_id is None or _returns_state(resources, captured):
         raise StateMismatchError(
-            "the answer has no state, so nobody can tell which request it belongs to",
+            "the response has no state, so nobody can tell which request it belongs to",
             hint="Paste the whole address, from https:// to its end, not the code alone. If it has no state "
             "either, connect in a browser opened for it.",
             practice_id=practice_id,
@@ -188,7 +188,7 @@ def _match_without_state(
         return captured.request
     if not resources.provider.tells_account:
         raise StateMismatchError(
-            "the answer has no state, and the provider does not tell whose account it is from: "
+            "the response has no state, and the provider does not tell whose account it is from: "
             "anybody could have sent it",
             hint="Connect in one go, in a browser that is opened for it.",
             practice_id=practice_id,
@@ -199,7 +199,7 @@ def _match_without_state(
         return opened[0]
     if opened:
         raise StateMismatchError(
-            f"{len(opened)} requests are open for this practice; the answer does not say which one it is for",
+            f"{len(opened)} requests are open for this practice; the response does not say which it is for",
             hint="Paste the whole address, or wait until the older links have expired (ten minutes).",
         )
     raise no_such_request(practice_id)
@@ -208,7 +208,7 @@ def _match_without_state(
 def no_such_request(practice_id: str | None) -> StateMismatchError:
     """Return the error for a response that matches no open request."""
     return StateMismatchError(
-        "no open request belongs to this answer: it was answered already, is too old, or was begun elsewhere",
+        "no open request belongs to this response: it was answered before, is too old, or began elsewhere",
         hint="Begin again and use the address of the new attempt.",
         practice_id=practice_id,
     )

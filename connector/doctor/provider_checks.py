@@ -49,17 +49,17 @@ def hosts(resources: Resources) -> list[Check]:
     places = _places(resources.provider)
     deadline = resources.clock.deadline(_HOST_SECONDS)
     started = [start(partial(_reach, place.url, resources.clock)) for place in places]
-    answers = [_in_time(answer, deadline) for answer in started]
+    results = [_in_time(result, deadline) for result in started]
     checks = []
-    for place, answer in zip(places, answers, strict=True):
+    for place, result in zip(places, results, strict=True):
         name = f"host {urlsplit(place.url).netloc}"
-        if answer.error is None:
+        if result.error is None:
             checks.append(fine(name, f"answers ({place.use})"))
         elif place.needed:
-            checks.append(failed(name, answer.error))
+            checks.append(failed(name, result.error))
         else:
-            checks.append(warning(name, f"{answer.error.message} ({place.use})", answer.error.hint))
-    skews = [answer.skew for answer in answers if answer.skew is not None]
+            checks.append(warning(name, f"{result.error.message} ({place.use})", result.error.hint))
+    skews = [result.skew for result in results if result.skew is not None]
     return checks + ([clock_check("clock", skews[0], "the provider's")] if skews else [])
 
 
@@ -106,7 +106,7 @@ class _Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Answer:
+class _HostResult:
     error: ProviderUnavailableError | None = None
     skew: float | None = None
 
@@ -130,21 +130,21 @@ def _places(provider: Provider) -> list[_Place]:
     return list(places.values())
 
 
-def _in_time(answer: Future[_Answer], deadline: Deadline) -> _Answer:
+def _in_time(result: Future[_HostResult], deadline: Deadline) -> _HostResult:
     try:
-        return answer.result(deadline.left)
+        return result.result(deadline.left)
     except LateError:
-        what, hint = f"no answer within {_HOST_SECONDS:g} seconds", "Check the network and any proxy."
-        return _Answer(error=ProviderUnavailableError(what, hint=hint))
+        what, hint = f"no response within {_HOST_SECONDS:g} seconds", "Check the network and any proxy."
+        return _HostResult(error=ProviderUnavailableError(what, hint=hint))
 
 
-def _reach(url: str, clock: Clock) -> _Answer:
+def _reach(url: str, clock: Clock) -> _HostResult:
     with open_session() as session:
         before = clock.time()
         try:
             response = call(session, "HEAD", url)
         except ProviderUnavailableError as exc:
-            return _Answer(error=exc)
+            return _HostResult(error=exc)
         now = (before + clock.time()) / 2
     if response.status_code in _GATEWAY:
         error = ProviderUnavailableError(
@@ -152,8 +152,8 @@ def _reach(url: str, clock: Clock) -> _Answer:
             hint="Try again in a few minutes.",
             retry_after=retry_after(response, clock.time()),
         )
-        return _Answer(error=error)
-    return _Answer(skew=clock_skew(response.headers.get("Date"), now))
+        return _HostResult(error=error)
+    return _HostResult(skew=clock_skew(response.headers.get("Date"), now))
 
 
 def _refusal(url: str, redirect_uri: str, clock: Clock) -> ConnectorError | None:

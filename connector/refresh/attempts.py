@@ -74,11 +74,11 @@ class Attempts:
         if row.now >= until:
             return
         if row.slot == LIVE and row.reason != ANSWER_LOST and row.state in ALIVE:
-            words = "the answer to the last refresh may be lost"
+            words = "the response to the last refresh may be lost"
             changes = {**degraded(row, ANSWER_LOST, words), "refresh_by": None, "refresh_until": None}
             self._store.grants.change(row, changes, [self._failures.event(row, ANSWER_LOST)])
         raise ProviderUnavailableError(
-            f"the answer to the last refresh of {row.practice_id} may be lost",
+            f"the response to the last refresh of {row.practice_id} may be lost",
             hint="The present access token is used to its end before the one attempt that is left.",
             retry_after=until - row.now,
             sent=False,

@@ -75,7 +75,7 @@ class AuditLog:
 
         def work(execute: Execute) -> bool:
             if not change(execute):
-                # A commit whose answer was lost is tried again: then the events are there already.
+                # A commit whose response was lost is tried again: then the events are there already.
                 return bool(named) and execute(_BY_NONCE, (named[0][0],)).fetchone() is not None
             for nonce, event in named:
                 _insert(execute, nonce, event)

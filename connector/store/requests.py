@@ -51,14 +51,14 @@ class RequestRecords:
         return next(self._read("state_digest = ? AND taken_by IS NULL", _digest(state)), None)
 
     def open_for(self, practice_id: str) -> list[AuthorizationRequest]:
-        """Return the requests of a practice that still wait for their answer, the newest first."""
+        """Return the requests of a practice that still wait for their response, the newest first."""
         now = self._database.clock.time()
         return list(self._read("practice_id = ? AND taken_by IS NULL AND expires_at > ?", practice_id, now))
 
     def answered(
         self, *, state: str | None, practice_id: str | None, binding: str | None
     ) -> AuthorizationRequest | None:
-        """Return the request that an answer was taken for before, if it was the same session's.
+        """Return the request that a response was taken for before, if it was the same session's.
 
         Args:
             state: that came back; None: the newest of the practice that was begun with this binding.
@@ -77,7 +77,7 @@ class RequestRecords:
         return self._database.one(sql, (_digest(canonical_code(code)),)) is not None
 
     def close_all(self, practice_id: str) -> None:
-        """Delete a practice's requests that wait for their answer."""
+        """Delete a practice's requests that wait for their response."""
         sql = "DELETE FROM ormco_requests WHERE practice_id = ? AND taken_by IS NULL"
         self._database.apply([(sql, (practice_id,))])
 
@@ -86,7 +86,7 @@ class RequestRecords:
         digest, mark = _digest(state), new_mark()
         take = "UPDATE ormco_requests SET taken_by = ? WHERE state_digest = ? AND taken_by IS NULL"
         self._database.apply([(take, (mark, digest))])
-        # By its mark: a commit whose answer was lost is tried again, and changes nothing then.
+        # By its mark: a commit whose response was lost is tried again, and changes nothing then.
         by = "SELECT taken_by FROM ormco_requests WHERE state_digest = ?"
         return bool(self._database.one(by, (digest,)) == (mark,))
 
@@ -124,12 +124,12 @@ class RequestRecords:
         """Remember, for everybody on this store, whether a provider returns the state.
 
         What our own browser has seen outweighs what was handed in: whoever gives consent of their own knows
-        their request's state, and can append it to an answer that had none.
+        their request's state, and can append it to a response that had none.
 
         Args:
             provider: which one.
-            returned: whether an answer with a code that was right had the state.
-            by_own_browser: whether our own browser brought that answer.
+            returned: whether a response with a valid code had the state.
+            by_own_browser: whether our own browser brought that response.
         """
         row = self._database.one(
             "SELECT returned_state_at FROM ormco_providers WHERE provider = ?", (provider,)

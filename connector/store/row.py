@@ -47,7 +47,7 @@ class Row(NamedTuple):
         refresh_by: who is refreshing, or None.
         refresh_since: when the refresh token was sent first, or is about to be.
         refresh_until: when the refresh has to be over.
-        refresh_sends: how often the refresh token may have been sent without an answer being stored.
+        refresh_sends: how often the refresh token may have been sent without a response being stored.
         refresh_count: refreshes since the connection was made.
         rejected_generation: the token set that was made because an API had rejected the one before.
         confirm_by: when an unconfirmed grant is revoked.
@@ -106,7 +106,7 @@ class Row(NamedTuple):
 
     @property
     def answer_may_be_lost(self) -> bool:
-        """Whether the refresh token may have been used up by a call whose answer was never stored."""
+        """Whether the refresh token may have been used up by a call whose response was never stored."""
         return self.refresh_sends > 0 and not self.is_leased
 
     @property

@@ -95,7 +95,7 @@ class WatchClaims:
             condition, args = self._pending(part, not_looked_since)
             sql = (
                 f"SELECT practice_id, {self._now} - due_at, failures, problem FROM ormco_watch_claims "  # noqa: S608
-                # A claim of its own: the transaction runs again if its first answer was lost.
+                # A claim of its own: the transaction runs again if its first response was lost.
                 f"WHERE {condition} "
                 f"AND (claimed_until IS NULL OR claimed_until < {self._now} OR claimed_by = ?) "
                 f"ORDER BY due_at LIMIT ?{self._db.dialect.skip_locked}"
