@@ -127,7 +127,7 @@ class AccountPolicy:
         allow_account_change: whether it may differ from before, or already be another practice's.
         to_confirm: whether the response had no state and came from outside, so that anyone could have sent
             it: a person has to see the account first.
-        binding: digest of the session secret of whoever may confirm the account, or None.
+        binding: digest of the secret of the session that may confirm the account, or None.
         subject: the `sub` of the id_token; OpenID userinfo with another one is refused. None: not known.
     """
 

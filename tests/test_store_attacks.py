@@ -105,12 +105,12 @@ def test_a_planted_row_is_not_laundered(url: str, tmp_path: Path, keys: str | No
     ],
 )
 def test_a_changed_record_of_the_key_is_refused(url: str, change: str) -> None:
-    """The key vouches for the store, its source and its own name; nobody else can."""
+    """The key signs the store, its source and its own name; nobody else can."""
     store = opened(url, KEY)
     execute(store, f"UPDATE ormco_store SET {change}")
     store.close()
     again = store_at(url, keys=KEY)
-    with pytest.raises(SealingKeyError, match="does not vouch"):
+    with pytest.raises(SealingKeyError, match="has not signed"):
         value_of(again, "p")
     with pytest.raises(SealingKeyError):
         again.rotate_keys()
@@ -131,7 +131,7 @@ def test_a_store_id_that_is_a_path_leads_nowhere(url: str, tmp_path: Path) -> No
 
 
 def test_a_record_without_proof_gets_one(url: str) -> None:
-    """A store of an earlier version opens, and its key vouches for it from then on."""
+    """A store of an earlier version opens, and its key signs its record from then on."""
     store = opened(url, KEY)
     execute(store, "UPDATE ormco_store SET key_proof = NULL")
     store.close()

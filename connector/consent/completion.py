@@ -93,7 +93,7 @@ def complete(
             store.requests.give_back(request.state)
         _record(resources, exc.kind, practice_id)
         raise
-    # Only after a valid code: whoever began a request knows its state, and could have put it into an
+    # Only after a valid code: the person who began a request knows its state, and could have put it into an
     # address of their own.
     by_own_browser = captured is not None and captured.by_own_browser
     returned = response.state is not None

@@ -93,7 +93,7 @@ class Failures:
         """Note in a row with newer tokens that an old refresh token was sent again.
 
         The process that stored them was killed during its last write, or slept. A provider that detects reuse
-        may have ended the grant; whoever finds it dead then gets the reason `answer_lost`.
+        may have ended the grant; the process that finds it dead then gets the reason `answer_lost`.
         """
         if present.refresh_sends or present.is_leased:
             return present

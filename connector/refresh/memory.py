@@ -76,7 +76,7 @@ class TokenMemory:
                 now = self._now()
                 if cached.read_at <= now < cached.check_at and now + min_ttl <= cached.expires_at:
                     return cached
-        except (TypeError, OverflowError):  # whoever looks further says what is wrong
+        except (TypeError, OverflowError):  # the code that reads the store reports it
             pass
         return None
 

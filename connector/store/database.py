@@ -99,8 +99,8 @@ class Database(Protocol):
         It may run a second time too. If it raises an error of ours, it does so before its first change.
         """
 
-    def make_room(self) -> None:
-        """Make sure that the response to a refresh can be written, even on a disk that is nearly full."""
+    def keep_disk_reserve(self) -> None:
+        """Reserve space on the disk, so that new tokens can be stored even if it is full."""
 
     def scrub(self) -> None:
         """Remove deleted data from the disk, as far as this process can."""

@@ -16,18 +16,18 @@ class Dialect(NamedTuple):
     Attributes:
         types: words of the schema that are filled in.
         now: the database's time in seconds since 1970; the same within one statement.
-        for_update: what makes a SELECT inside a transaction keep its rows.
-        skip_locked: the same, leaving out rows that another transaction keeps.
-        in_index_order: statements by which the queries of a transaction read rows in the order of an index,
-            however few a database that has not counted them yet may take them for.
-        own_steps: statements that end the making of tables: they keep the audit record from being changed.
-        grant_steps: statements that end the upgrade to one row per grant.
-        month_steps: statements that begin to keep the audit record by months, if the database gains by that.
-        due_index: statements that make an index of what is due, likewise.
-        drop_month: drops the oldest month that is pruned as a whole, and returns how many events it had; None
-            once there is none left.
-        state_steps: statements that begin to keep each connection's state in a table of its own, likewise.
-        states: the table to count connections in; it has at least state, due_at and failures.
+        for_update: suffix by which a SELECT locks its rows until the transaction ends.
+        skip_locked: the same, but without the rows that another transaction has locked.
+        in_index_order: statements that make the queries of a transaction read rows in the order of an index,
+            also if the planner has no statistics yet.
+        own_steps: statements after the creation of the tables: they make the audit record append-only.
+        grant_steps: the last statements of the upgrade to one row per grant.
+        month_steps: statements that partition the audit record by month; none if it is one file.
+        due_index: statements that create an index of due connections; none if it costs more than it saves.
+        drop_month: query that drops the oldest month that is pruned as a whole, and returns the number of its
+            events; None if no such month is left.
+        state_steps: statements that create a table of the states of connections; none if it is not needed.
+        states: the table in which connections are counted; it has at least state, due_at and failures.
         concurrent_indexes: whether an index can be built while others write, outside of a transaction.
     """
 

@@ -76,7 +76,7 @@ class DueGrants:
             before: as for `find`.
             seconds: until each refresh has to be over.
         """
-        self._database.make_room()
+        self._database.keep_disk_reserve()
         mark = new_mark()
         which = f"slot = 'live' AND practice_id IN ({marks(practice_ids)})"
         # In the order of their ids, and without waiting for rows that others are writing: no deadlock.

@@ -118,7 +118,7 @@ class GrantRecords:
 
         The claim is also the record that the refresh token is about to be sent.
         """
-        self._database.make_room()
+        self._database.keep_disk_reserve()
         mark = new_mark()
         try:
             return self.change(row, {**columns.claimed(row, this_process(), seconds), "version": mark})

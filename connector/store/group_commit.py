@@ -66,7 +66,7 @@ class GroupCommit:
                     batch: list[Job[Any]] = []
                     while self._waiting and len(batch) < _LARGEST_BATCH:
                         batch.append(self._waiting.popleft())
-                    self._work_off(batch)
+                    self._execute_batch(batch)
         except BaseException:
             if job in self._waiting:
                 self._waiting.remove(job)
@@ -75,13 +75,13 @@ class GroupCommit:
             raise job.error
         return job.results[0]
 
-    def _work_off(self, batch: list[Job[Any]]) -> None:
+    def _execute_batch(self, batch: list[Job[Any]]) -> None:
         try:
             self._commit(batch)
         except Exception as exc:
             if len(batch) > 1:  # an error is for the job that caused it
                 for job in batch:
-                    self._work_off([job])
+                    self._execute_batch([job])
                 return
             batch[0].error = exc
         except BaseException:

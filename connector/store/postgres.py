@@ -126,14 +126,14 @@ class PostgresDatabase:
         if self._must_ask_for_sync:
             db.execute(b"SET LOCAL synchronous_commit TO on")
 
-    def make_room(self) -> None:
+    def keep_disk_reserve(self) -> None:
         """Do nothing: the claim of a refresh has just shown that the server can write."""
 
     def scrub(self) -> None:
-        """Do nothing: the server's VACUUM sees to it, and its log and backups are its administrator's."""
+        """Do nothing: VACUUM removes it, and the server's log and backups are up to its administrator."""
 
     def facts(self) -> dict[str, str]:
-        """Return which server it is, without the password, and whether there is a pooler in between."""
+        """Return the server's address and version, and whether a pooler is in between."""
 
         def ask(db: psycopg.Connection[Any]) -> dict[str, str]:
             rows = db.execute(b"SELECT current_setting('server_version'), pg_backend_pid()").fetchall()

@@ -181,7 +181,7 @@ def _settings(url: str, seconds: float) -> dict[str, Any]:
 def _tls(url: str) -> dict[str, str]:
     """Return what makes sure of the server, if it is elsewhere and the URL does not say otherwise.
 
-    libpq's own default, "prefer", takes any server and any certificate, or none: whoever is in between would
+    libpq's own default, "prefer", takes any server and any certificate, or none: an attacker in between would
     get the password and read every row.
     """
     said = conninfo_to_dict(url)

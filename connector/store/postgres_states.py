@@ -1,4 +1,4 @@
-"""State and due time of each connection on PostgreSQL, apart from its row, for whoever counts them.
+"""State and due time of each connection on PostgreSQL, apart from its row, to be counted.
 
 A count reads all rows. Those of `ormco_connections` are 1.5 KB each with their sealed tokens, too short for
 PostgreSQL to keep the tokens elsewhere, and no index can have what each refresh changes (see
@@ -40,7 +40,7 @@ STATE_STEPS = (
     "CREATE TRIGGER ormco_connections_state_changes AFTER UPDATE ON ormco_connections FOR EACH ROW "
     "WHEN ((OLD.practice_id, OLD.slot, OLD.state, OLD.due_at, OLD.failures) IS DISTINCT FROM "
     "(NEW.practice_id, NEW.slot, NEW.state, NEW.due_at, NEW.failures)) EXECUTE FUNCTION ormco_note_state()",
-    # Whoever may read the connections may count them.
+    # Roles that may read the connections may count them.
     """DO $$
     DECLARE
         here REGCLASS := 'ormco_connections';

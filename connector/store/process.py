@@ -1,4 +1,4 @@
-"""Identify the process that holds a lease, find out if it is alive, and let one process at a time do work."""
+"""Name processes, find out whether one is alive, and hold leases on work for one process at a time."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ def is_gone(owner: str) -> bool:
 
 @contextmanager
 def hold_lease(database: Database, name: str, seconds: float) -> Iterator[None]:
-    """Do what one process at a time may do.
+    """Hold the lease on work that one process at a time may do.
 
     Args:
         database: where the lease is kept.
         name: of what is done.
-        seconds: until others may do it, if this process does not say that it is done.
+        seconds: until others may take the lease, if this process does not end it.
 
     Raises:
         connector.errors.StoreLockedError: if another process has the lease.
@@ -78,7 +78,7 @@ def hold_lease(database: Database, name: str, seconds: float) -> Iterator[None]:
     owner = claim_name()
     if not database.transact(lambda run: take_lease(run, database.dialect, name, owner, seconds)):
         raise StoreLockedError(
-            f"another process is at it already: {name}", hint="Wait until it is done, then try again."
+            f"another process is doing this: {name}", hint="Wait until it is done, then try again."
         )
     try:
         yield
@@ -87,7 +87,7 @@ def hold_lease(database: Database, name: str, seconds: float) -> Iterator[None]:
 
 
 def take_lease(execute: Execute, dialect: Dialect, name: str, owner: str, seconds: float) -> bool:
-    """Take a lease if nobody has it; return whether this owner has it now."""
+    """Take a lease if it is free; return whether this owner has it now."""
     holder = "SELECT owner FROM ormco_leases WHERE name = ?"
     for (other,) in execute(holder, (name,)).fetchall():
         if is_gone(other):
@@ -113,7 +113,7 @@ def _named(pid: int) -> str:
 
 @lru_cache(maxsize=1)
 def _host() -> str:
-    """Return the machine, as far as process ids mean the same on it: host name, boot, pid namespace."""
+    """Return the scope within which a process id is unique: host name, boot, pid namespace."""
     boot = _read("/proc/sys/kernel/random/boot_id")[:8]
     try:
         namespace = os.readlink("/proc/self/ns/pid")

@@ -1,4 +1,4 @@
-"""Open authorization requests and codes that were spent: single use, whoever asks first."""
+"""Open authorization requests and spent codes: each can be used once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class RequestRecords:
         self._keys = keys
 
     def put(self, request: AuthorizationRequest) -> None:
-        """Keep a request until it is taken; sweep those that have long been dead."""
+        """Store a request until it is taken; delete those that expired long ago."""
         digest, now = _digest(request.state), self._database.clock.time()
         text = json.dumps({**asdict(request), "created_at": request.created_at.isoformat()})
         sealed = self._keys.ring().seal(text, request_data(self._database.store_id, digest))
@@ -47,7 +47,7 @@ class RequestRecords:
         self._database.apply([(put, values), sweep])
 
     def find(self, state: str) -> AuthorizationRequest | None:
-        """Return the request with this state, even when it is dead, unless it was taken."""
+        """Return the request with this state, even if it has expired, unless it was taken."""
         return next(self._read("state_digest = ? AND taken_by IS NULL", _digest(state)), None)
 
     def open_for(self, practice_id: str) -> list[AuthorizationRequest]:
@@ -61,8 +61,8 @@ class RequestRecords:
         """Return the request that a response was taken for before, if it was the same session's.
 
         Args:
-            state: that came back; None: the newest of the practice that was begun with this binding.
-            practice_id: whose it has to be; None: anybody's.
+            state: the returned state; None: the newest request of the practice with this binding.
+            practice_id: the practice of the request; None: any.
             binding: digest of the session secret.
         """
         column, value = ("practice_id", practice_id) if state is None else ("state_digest", _digest(state))
@@ -82,7 +82,7 @@ class RequestRecords:
         self._database.apply([(sql, (practice_id,))])
 
     def take(self, state: str) -> bool:
-        """Use a request up; of several that try, one is told True."""
+        """Take a request, once; return whether this call has taken it."""
         digest, mark = _digest(state), new_mark()
         take = "UPDATE ormco_requests SET taken_by = ? WHERE state_digest = ? AND taken_by IS NULL"
         self._database.apply([(take, (mark, digest))])
@@ -93,7 +93,7 @@ class RequestRecords:
     def spend_code(self, code: str) -> bool:
         """Record that a code is about to be sent; False if any process has recorded it before.
 
-        An equal code that is spelt otherwise is the same code.
+        A code in another percent-encoding is the same code.
         """
         digest, mark, now = _digest(canonical_code(code)), new_mark(), self._database.clock.time()
         spend = (
@@ -111,7 +111,7 @@ class RequestRecords:
         self._database.apply([(sql, (_digest(canonical_code(code)),))])
 
     def give_back(self, state: str) -> None:
-        """Let a request that was taken be answered once more, because nothing was sent."""
+        """Reopen a request that was taken, because nothing was sent."""
         sql = "UPDATE ormco_requests SET taken_by = NULL WHERE state_digest = ?"
         self._database.apply([(sql, (_digest(state),))])
 
@@ -123,8 +123,8 @@ class RequestRecords:
     def note_state(self, provider: str, *, returned: bool, by_own_browser: bool) -> None:
         """Remember, for everybody on this store, whether a provider returns the state.
 
-        What our own browser has seen outweighs what was handed in: whoever gives consent of their own knows
-        their request's state, and can append it to a response that had none.
+        What our own browser has seen outweighs what was handed in: a person who gives consent of their own
+        knows their request's state, and can append it to a response that had none.
 
         Args:
             provider: which one.
@@ -145,11 +145,11 @@ class RequestRecords:
         self._database.apply([(sql, (provider, self._database.clock.time() if returned else 0.0))])
 
     def _read(self, which: str, *args: object) -> Iterator[AuthorizationRequest]:
-        """Yield the requests of which a condition holds, the newest first."""
+        """Yield the requests that match a condition, the newest first."""
         sql = f"SELECT state_digest, sealed FROM ormco_requests WHERE {which} ORDER BY expires_at DESC"  # noqa: S608
         found = self._database.all(sql, args)
         if any(is_first_version(sealed) for _, sealed in found):
-            self._keys.ring()  # whoever has the keys seals it anew before anything else
+            self._keys.ring()  # a process that has the keys reseals them first
             found = self._database.all(sql, args)
         return (self._opened(digest, sealed) for digest, sealed in found)
 

@@ -1,4 +1,4 @@
-"""Sealing anew whatever does not have the newest form and key, while others read and write."""
+"""Seal again all values that do not have the newest form and key, while others read and write."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Contents:
 
 
 class Resealing:
-    """One run through everything that is sealed.
+    """One pass over all sealed values.
 
     Args:
         database: where the values are.
@@ -51,8 +51,8 @@ class Resealing:
         progress: called with the number of values that are done.
 
     Attributes:
-        done: how many values were sealed anew.
-        broken: whose values do not open.
+        done: the number of values that were sealed again.
+        broken: the practices whose values do not open.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Resealing:
         self.broken: set[str] = set()
 
     def run(self) -> None:
-        """Go through everything until nothing is left to do; others may write with an old key meanwhile."""
+        """Repeat until nothing is left to do; others may write with an old key meanwhile."""
         before = -1
         while before < self.done:
             before = self.done
@@ -113,7 +113,7 @@ class Resealing:
         return (sql, (*values.values(), row.practice_id, row.slot, row.version)), len(contents.sealed)
 
     def _contents(self, row: Row) -> Contents:
-        """Open what is to be sealed anew."""
+        """Open the values that have to be sealed again."""
         if has_first_form([row]):
             contents = _opened(row, self._ring)
             contents.columns["version"] = new_mark()
@@ -141,7 +141,7 @@ class Resealing:
 
 
 def has_first_form(rows: Iterable[Row | None]) -> bool:
-    """Return whether any of some rows holds anything that an early release has sealed."""
+    """Return whether a row has a value that an early release sealed."""
     for row in rows:
         sealed = row and (row.access_sealed or row.refresh_sealed or row.policy_sealed)
         if sealed and sealed[:1] == FIRST_VERSION:

@@ -1,4 +1,4 @@
-"""New sealing keys for everything that is stored, while others read and refresh."""
+"""Rotate the sealing keys of everything that is stored, while others read and refresh."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class KeyRotation:
         return work.done
 
     def retire(self) -> None:
-        """Take the keys that nothing is sealed with any more out of the file or keyring.
+        """Remove the keys that no value is sealed with any more from the file or keyring.
 
         Not at once after a rotation: a process that had read its keys before may still be about to write.
         """

@@ -31,7 +31,7 @@ UNVERIFIED = "unverified"
 
 LONGEST_LEASE = 600.0
 LONGEST_BACKOFF = 400.0
-# A person has nothing to do about these, but for a new grant beside them.
+# These need no action, except for a new grant beside them.
 _SETTLED = (ConnectionState.CONNECTED, ConnectionState.REVOKED)
 
 
@@ -41,7 +41,7 @@ class Row(NamedTuple):
     Attributes:
         slot: `LIVE`, or `UNVERIFIED` for a new grant whose account is not known, or not confirmed, yet.
         version: a random mark of the last write; a change succeeds only on the row that was read.
-        generation: rises with each token set; a new pair takes the place of the tokens that were sent alone.
+        generation: rises with each token set; new tokens replace only those that were sent.
         account_shared: whether other practices may be connected to the same account.
         with_secret: whether the client had a secret when the grant was made; None: not known.
         refresh_by: who is refreshing, or None.
@@ -49,7 +49,7 @@ class Row(NamedTuple):
         refresh_until: when the refresh has to be over.
         refresh_sends: how often the refresh token may have been sent without a response being stored.
         refresh_count: refreshes since the connection was made.
-        rejected_generation: the token set that was made because an API had rejected the one before.
+        rejected_generation: the token set that was requested because an API had rejected the previous one.
         confirm_by: when an unconfirmed grant is revoked.
         now: when the row was read.
     """
@@ -96,7 +96,7 @@ class Row(NamedTuple):
 
     @property
     def is_leased(self) -> bool:
-        """Whether somebody is refreshing: the lease has not ended, and its owner is not known to be dead."""
+        """Whether a refresh is in progress: its lease has not ended, and its owner is not known dead."""
         if self.refresh_by is None or self.refresh_until is None or is_gone(self.refresh_by):
             return False
         since = self.refresh_since or self.now
@@ -118,11 +118,11 @@ class Row(NamedTuple):
 
     @property
     def lifetime(self) -> float:
-        """Seconds that the access token lives in all."""
+        """The whole lifetime of the access token, in seconds."""
         return max(0.0, self.valid_until - (self.refreshed_at or 0.0))
 
     def lasts(self, min_ttl: float = 0.0) -> bool:
-        """Return whether the access token lives on for so many seconds, at most half of its life."""
+        """Return whether the access token is valid for so many more seconds, or half of its lifetime."""
         return lasts(self.valid_until - self.now, self.lifetime, min_ttl)
 
     @property
@@ -205,7 +205,7 @@ class Rows(NamedTuple):
 
     Attributes:
         live: the grant whose tokens are handed out.
-        unverified: a newer one that is to take its place.
+        unverified: a newer grant that will replace it.
     """
 
     live: Row | None = None
@@ -219,7 +219,7 @@ class Rows(NamedTuple):
 
     @property
     def all(self) -> list[Row]:
-        """Those that there are."""
+        """The rows that exist."""
         return list(filter(None, self))
 
     @property

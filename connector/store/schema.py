@@ -1,4 +1,4 @@
-"""The schema and how it is brought up to date, for both databases.
+"""The schema, and the steps that upgrade it, for both databases.
 
 A new store gets `tables`; an older one takes the steps it lacks. Each step and its record are one
 transaction. A step that an earlier release can live with says so in `compatible_from`, so that a deploy may
@@ -63,7 +63,7 @@ def migrate(transact: Transact, execute: Execute, dialect: Dialect, clock: Clock
             step.prepare(transact, dialect, clock)
         is_apart = step.new_index is not None and dialect.concurrent_indexes
         if is_apart and not _build_index(execute, dialect, *step.new_index):  # type: ignore[misc]
-            return  # another process is at it
+            return  # another process is building it
         transact(lambda run, number=number, step=step: _take(run, number, step, dialect))  # type: ignore[misc]
 
 

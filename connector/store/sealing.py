@@ -57,13 +57,13 @@ class KeyRing:
             for version in (_VERSION, FIRST_VERSION)
         }
         self._header = _VERSION + bytes.fromhex(self.ids[0])
-        self._voices = {
+        self._signing_keys = {
             name: hmac.digest(key, b"ormco store: key record\x01", "sha256")
             for name, key in zip(self.ids, keys, strict=True)
         }
 
-    def vouch(self, name: str, *, store_id: str, source: str, sealing: int) -> str:
-        """Return what proves that the holder of a key has recorded it for this store and source.
+    def sign(self, name: str, *, store_id: str, source: str, sealing: int) -> str:
+        """Return the signature by which the holder of a key records it for this store and source.
 
         Args:
             name: the key's id; one of `ids`.
@@ -72,7 +72,7 @@ class KeyRing:
             sealing: the earliest form of sealed values that this store may still hold.
         """
         record = f"{store_id}\0{source}\0{name}" + ("" if sealing < 2 else f"\0{sealing}")
-        return hmac.digest(self._voices[name], record.encode(), "sha256").hex()
+        return hmac.digest(self._signing_keys[name], record.encode(), "sha256").hex()
 
     def seal(self, text: str, data: bytes) -> bytes:
         """Seal a text.

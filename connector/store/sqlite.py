@@ -54,7 +54,7 @@ class SqliteDatabase:
         return self._is_open or files.is_there(self._path)
 
     def open(self) -> None:
-        """Make the file, its folder and the schema, as far as they are missing."""
+        """Create the file, its folder and the schema if they are missing."""
         if self._is_open:
             return
         with self._opening:
@@ -115,13 +115,13 @@ class SqliteDatabase:
         """Run work likewise."""
         return self._commits.run(Job(work))
 
-    def make_room(self) -> None:
-        """Keep room that can be given up when a write finds the disk full."""
+    def keep_disk_reserve(self) -> None:
+        """Keep a reserve on the disk, which is released when a write finds it full."""
         self.open()
-        files.keep_room(self._path)
+        files.keep_reserve(self._path)
 
     def scrub(self) -> None:
-        """Empty the log, which still holds what was deleted; a reader that is in the way is no failure."""
+        """Truncate the log, which still holds what was deleted; a reader that prevents it is no failure."""
         if not self.exists():
             return
         with suppress(sqlite3.Error, StoreError), closing(self._connect()) as db:
@@ -176,11 +176,11 @@ class SqliteDatabase:
         raise exc
 
     def _prepare_on_a_full_disk(self) -> None:
-        """Make ready at least to read; the room that is kept for new tokens is not given up for that."""
+        """Prepare at least for reads; the reserve for new tokens is not released for them."""
         try:
             self._connect(prepare=True, alone=True).close()
         except StoreError as exc:
-            if not files.is_full(exc) or not files.give_up_room(self._path):
+            if not files.is_full(exc) or not files.release_reserve(self._path):
                 raise
             self._readers.append(self._connect(prepare=True))
 
@@ -204,7 +204,7 @@ class SqliteDatabase:
         try:
             self._attempt(jobs)
         except StoreError as exc:
-            if not files.is_full(exc) or not files.give_up_room(self._path):
+            if not files.is_full(exc) or not files.release_reserve(self._path):
                 raise
             self._attempt(jobs)
 
@@ -244,7 +244,7 @@ class SqliteDatabase:
 
 
 def _close_all(handles: list[sqlite3.Connection]) -> None:
-    """Close handles that other threads may close, too."""
+    """Close handles; other threads may be closing them as well."""
     while handles:
         with suppress(IndexError):
             handles.pop().close()

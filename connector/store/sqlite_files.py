@@ -1,4 +1,4 @@
-"""The files of a SQLite store: whose they are, the room for them, and what their errors mean."""
+"""The files of a SQLite store: their owners, the disk reserve, and the meaning of SQLite's errors."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from connector.store.database import NotUniqueError
 __all__ = [
     "check_place",
     "facts",
-    "give_up_room",
     "is_busy",
     "is_full",
     "is_there",
-    "keep_room",
+    "keep_reserve",
     "make_file",
     "network_share",
+    "release_reserve",
     "translate",
     "unavailable",
 ]
@@ -90,11 +90,11 @@ def check_place(path: Path) -> None:
         ) from None
 
 
-def keep_room(path: Path) -> None:
-    """Keep a file of real blocks beside a store's, to be given up when a write finds the disk full.
+def keep_reserve(path: Path) -> None:
+    """Keep a file of real blocks beside the store's, which is deleted when a write finds the disk full.
 
     Raises:
-        connector.errors.StoreUnavailableError: if there is no room for it, or another file has its name.
+        connector.errors.StoreUnavailableError: if the disk is full, or another file has its name.
     """
     reserve = path.with_name(f"{path.name}-reserve")
     try:
@@ -132,8 +132,8 @@ def _keep(reserve: Path) -> None:
         raise
 
 
-def give_up_room(path: Path) -> bool:
-    """Free the room that is kept; return whether there was any."""
+def release_reserve(path: Path) -> bool:
+    """Delete the reserve; return whether there was one."""
     try:
         path.with_name(f"{path.name}-reserve").unlink()
     except OSError:
@@ -142,7 +142,7 @@ def give_up_room(path: Path) -> bool:
 
 
 def facts(path: Path) -> dict[str, str]:
-    """Return where a store's file is, who may read it, how much room is left, and what is amiss."""
+    """Return the store's path, permissions, free space and problems."""
     import shutil  # which a program that prints a token does without
 
     found = {"database": "SQLite", "path": str(path)}
@@ -188,12 +188,12 @@ def _mounts() -> str:
 
 
 def is_busy(exc: sqlite3.Error) -> bool:
-    """Return whether another one has the write lock."""
+    """Return whether another connection has the write lock."""
     return _primary(exc) in _BUSY
 
 
 def is_full(error: StoreError) -> bool:
-    """Return whether there was no room on the disk."""
+    """Return whether the disk was full."""
     return error.message.endswith(_FULL)
 
 
@@ -229,7 +229,7 @@ def _primary(exc: sqlite3.Error) -> int:
 
 
 def _is_full(path: Path) -> bool:
-    """Return whether a write fails for want of room: some systems report that as an I/O error."""
+    """Return whether a write fails because the disk is full: some systems report that as an I/O error."""
     # A name that nobody can have taken before, with a link to something else.
     probe = path.with_name(f"{path.name}-{os.urandom(8).hex()}")
     try:

@@ -34,10 +34,10 @@ class Store:
     """Connections, open requests, the audit record and the cursors of watches.
 
     Args:
-        database: where everything is.
+        database: the database of the store.
         keys: the value of ORMCO_STORE_KEYS, or None if it is not set.
         clock: the time.
-        actor: who acts, for the audit record.
+        actor: the actor in the audit record.
         record_refreshes: whether a routine refresh is an event of the audit record.
 
     Attributes:
@@ -48,8 +48,8 @@ class Store:
         keys: the sealing keys.
         due: the connections whose refresh is due.
         overview: all connections, in order and counted.
-        watches: how far the watches on cases have come.
-        watch_claims: which process looks at a practice next, for a watch that many share.
+        watches: the positions of the watches on cases.
+        watch_claims: which process polls a practice next, for a watch that many share.
     """
 
     def __init__(
@@ -86,9 +86,9 @@ class Store:
         sql = f"UPDATE ormco_store SET checked_at = {self.database.dialect.now}"  # noqa: S608
         self.database.apply([(sql, ())])
         if self.keys.has_spare(self.keys.require_newest()):
-            with suppress(StoreLockedError):  # another process is at it
+            with suppress(StoreLockedError):  # another process is rotating
                 self._rotation().retire()
-        self.database.make_room()
+        self.database.keep_disk_reserve()
 
     def ping(self) -> None:
         """Prove that the store answers and that its key opens it; writes nothing.
@@ -150,17 +150,17 @@ class Store:
         return [row[0] for row in rows]
 
     def set_lab(self, practice_id: str, lab: LabConnection, event: Event) -> None:
-        """Record how a practice's lab connection is; nothing happens if the practice was forgotten."""
+        """Record the state of a practice's lab connection, unless the practice was forgotten."""
         update = f"UPDATE {TABLE} SET lab_state = ?, lab_email = ? WHERE practice_id = ?"  # noqa: S608
         args = (lab.state, lab.email, practice_id)
         self.audit.recorded([event], lambda execute: execute(update, args).rowcount > 0)
 
     def forget(self, practice_id: str, event: Event) -> None:
-        """Delete all that is kept of a practice, but for the lines of the audit record, without details.
+        """Delete all data of a practice, except its audit events, whose details are deleted.
 
         Args:
             practice_id: the practice.
-            event: what the audit record keeps of it.
+            event: the audit event of the deletion.
         """
 
         def work(execute: Execute) -> bool:
@@ -174,7 +174,7 @@ class Store:
             self.database.scrub()
 
     def facts(self) -> dict[str, str]:
-        """Return what a person who looks after the store wants to know; needs no key."""
+        """Return facts about the store for its operator; needs no key."""
         found = self.database.facts()
         if not self.database.exists():
             return found | {"exists": "no"}

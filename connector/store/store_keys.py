@@ -1,4 +1,4 @@
-"""The sealing keys of one store: found by what its record says, and vouched for by the key itself."""
+"""The sealing keys of one store: found by the store's record of its key, which the key itself has signed."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _CHOICE_SECONDS = 15.0
 
 
 class KeyRecord(NamedTuple):
-    """The store's record of its key. It is not trusted: the key has to vouch for it, and where the key is
-    found is not in it.
+    """The store's record of its key. It is trusted only if the key has signed it, and it does not say where
+    the key is.
 
     Attributes:
         store_id: the store's own id.
@@ -38,15 +38,15 @@ class KeyRecord(NamedTuple):
     sealing: int
 
     def changed(self, ring: KeyRing, key_id: str, *, source: str, sealing: int) -> Statement:
-        """Return what puts another record in the place of this one, if it still is there.
+        """Return the statement that replaces this record by another, if it is still the present one.
 
         Args:
             ring: holds the key.
-            key_id: of the key that seals, and vouches for the record.
-            source: where it comes from.
+            key_id: of the key that seals, and signs the record.
+            source: where the key comes from.
             sealing: the earliest form of sealed values that may still be in the store.
         """
-        proof = ring.vouch(key_id, store_id=self.store_id, source=source, sealing=sealing)
+        proof = ring.sign(key_id, store_id=self.store_id, source=source, sealing=sealing)
         sql = (
             "UPDATE ormco_store SET key_source = ?, key_id = ?, key_proof = ?, sealing = ? "
             "WHERE COALESCE(key_source, '') = ? AND COALESCE(key_id, '') = ?"
@@ -54,19 +54,17 @@ class KeyRecord(NamedTuple):
         return sql, (source, key_id, proof, sealing, self.source or "", self.key_id or "")
 
     def check(self, ring: KeyRing) -> None:
-        """Refuse a record that the holder of its key did not write.
+        """Refuse a record that its key has not signed.
 
         Raises:
-            connector.errors.SealingKeyError: if the key does not vouch for it.
+            connector.errors.SealingKeyError: if the signature is not the key's.
         """
         if self.proof is None or self.key_id is None:
             return
-        words = ring.vouch(
-            self.key_id, store_id=self.store_id, source=self.source or "", sealing=self.sealing
-        )
+        words = ring.sign(self.key_id, store_id=self.store_id, source=self.source or "", sealing=self.sealing)
         if not hmac.compare_digest(self.proof.encode("utf-8", "surrogatepass"), words.encode()):
             raise SealingKeyError(
-                f"the store's record of its key was changed: the key {self.key_id} does not vouch for it",
+                f"the store's record of its key was changed: the key {self.key_id} has not signed it",
                 hint="Somebody has written to the database by hand. Restore it from a backup; nothing was "
                 "changed.",
             )
@@ -88,7 +86,7 @@ class StoreKeys:
         after_fork(self)
 
     def start_in_child(self) -> None:
-        """Let no thread of the parent keep this from looking for the keys."""
+        """Use a lock of its own: a thread of the parent may hold the other one."""
         # One thread looks for the keys, which may ask a keyring; the others use what it finds.
         self._guard = threading.Lock()
 

@@ -1,4 +1,4 @@
-"""New grants whose account is not known, or not confirmed, yet: kept beside what the practice has."""
+"""New grants whose account is not verified yet: kept beside the practice's live grant."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class UnverifiedGrants:
     def put(
         self, practice_id: str, provider: str, tokens: TokenSet, policy: AccountPolicy, changes: Changes
     ) -> Row:
-        """Store a new grant beside what the practice has, in place of an earlier one that was not verified.
+        """Store a new grant beside the live one, in place of an earlier one that was not verified.
 
         Args:
             practice_id: the practice.
-            provider: who granted it.
-            tokens: what was granted.
+            provider: the provider that granted it.
+            tokens: its tokens.
             policy: which account is acceptable.
             changes: further columns, such as `confirm_by`.
         """

@@ -30,7 +30,7 @@ _LONGEST_OLD_CALL = 90.0
 
 
 def add_watch_claims(execute: Execute, dialect: Dialect) -> None:
-    """Let many processes share a watch, and forget delivered cases by age."""
+    """Add the claims by which processes share a watch, and the age of delivered cases."""
     _run(execute, dialect, _WATCH_CLAIMS)
 
 
@@ -43,7 +43,7 @@ _WATCH_CLAIMS = (
 
 
 def add_confirmation(execute: Execute, dialect: Dialect) -> None:
-    """Note which new accounts a person has to confirm, what providers do, and whether the key vouches."""
+    """Add what accounts to confirm, providers, and the signature of the key's record need."""
     _run(execute, dialect, _CONFIRMATION)
 
 
@@ -55,7 +55,7 @@ _CONFIRMATION = (
 
 
 def end_refreshes(transact: Transact, dialect: Dialect, clock: Clock) -> None:
-    """Let no process of an earlier release begin a refresh, and wait for those that are under way.
+    """Stop processes of an earlier release from starting a refresh, and wait for those in progress.
 
     Such a process would have nowhere to store its new tokens once the table is another one.
     """
@@ -74,7 +74,7 @@ def end_refreshes(transact: Transact, dialect: Dialect, clock: Clock) -> None:
 
 
 def _stop_refreshes(execute: Execute, dialect: Dialect) -> list[str]:
-    """Refuse new refreshes; return who is at one."""
+    """Refuse new refreshes; return the owners of those in progress."""
     if execute("SELECT MAX(version) FROM ormco_schema", ()).fetchone()[0] != _BEFORE_GRANTS:
         return []  # another process has taken the step meanwhile
     for statement in _STOP[dialect.concurrent_indexes]:
@@ -108,7 +108,7 @@ _STOP = {
 def add_grants(execute: Execute, dialect: Dialect) -> None:
     """Have one row for each grant: the live one of a practice, and a new one whose account is not verified.
 
-    What is sealed stays as it is, because no key is needed here; whoever has the keys seals it anew.
+    Sealed values stay as they are, because no key is needed here; a process that has the keys reseals them.
     """
     _run(execute, dialect, _GRANTS)
     for statement in dialect.grant_steps:
@@ -153,18 +153,18 @@ _GRANTS = (
 
 
 def add_key_holders(execute: Execute, dialect: Dialect) -> None:
-    """Note which server has which keys."""
+    """Add the table of which server has which keys."""
     _run(execute, dialect, (tables.KEY_HOLDERS,))
 
 
 def add_months(execute: Execute, dialect: Dialect) -> None:
-    """Begin to keep the audit record by months, if the database gains by that."""
+    """Partition the audit record by month, on a database that supports it."""
     for statement in dialect.month_steps:
         execute(statement, ())
 
 
 def add_due_index(execute: Execute, dialect: Dialect) -> None:
-    """Find what is due without reading all rows, where that costs little.
+    """Add an index of due connections, on a database where it costs little.
 
     On PostgreSQL a refresh then touches no index (HOT), which is worth more; its rows are read faster, too.
     """
@@ -173,7 +173,7 @@ def add_due_index(execute: Execute, dialect: Dialect) -> None:
 
 
 def add_states(execute: Execute, dialect: Dialect) -> None:
-    """Count connections without reading all of their rows."""
+    """Add the table of states, by which connections are counted."""
     for statement in dialect.state_steps:
         execute(statement, ())
 

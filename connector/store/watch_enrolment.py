@@ -1,4 +1,4 @@
-"""The practices that a watch follows: each has a row in the store, due at once when it is new."""
+"""The practices that a watch follows: each has a row in the store; a new one is due at once."""
 
 from __future__ import annotations
 
