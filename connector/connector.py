@@ -473,7 +473,7 @@ class Connector:
     @operation("prune_events")
     def prune_events(self, before: datetime) -> int:
         """Delete the events before a time; return how many. An event records the deletion."""
-        return self._resources.store.audit.prune(before, at=self._resources.clock.utc_now())
+        return self._resources.store.audit.prune(before)
 
     def upgrade_store(self) -> int:
         """Bring the store's schema up to date, as its first use would; return its version."""
@@ -641,10 +641,9 @@ class Connector:
         Raises:
             connector.errors.ConnectionNotFoundError: if nothing is stored.
         """
-        self._resources.store.existing(practice_id)
-        now = self._resources.clock.utc_now()
-        event = Event(at=now, kind="forget", outcome="ok", practice_id=practice_id)
-        self._resources.store.forget(practice_id, event)
+        store = self._resources.store
+        store.existing(practice_id)
+        store.forget(practice_id, store.audit.event("forget", "ok", practice_id))
 
     @checked
     def doctor(

@@ -79,7 +79,7 @@ def test_an_event_is_stored_once(store: Store) -> None:
 def test_prune_drops_whole_months(store: Store) -> None:
     """A month that is pruned as a whole is dropped, of another the old events are deleted."""
     append(store, "2026-02-03", "2026-02-04", "2026-03-05", "2026-03-20", "2026-04-07", "2019-01-01")
-    assert store.audit.prune(datetime(2026, 3, 15, tzinfo=UTC), at=NOW) == 4
+    assert store.audit.prune(datetime(2026, 3, 15, tzinfo=UTC)) == 4
     assert months(store) == ["2026_03", "2026_04", "2026_11"]
     found = store.audit.events()
     assert [event.detail.get("time") for event in found] == ["2026-03-20", "2026-04-07", None]
@@ -118,7 +118,7 @@ def test_a_role_that_may_not_make_tables(store: Store, url: str) -> None:
     append(writer, "2026-04-01", "2026-05-01")
     assert months(writer) == ["2026_04", "2026_05"]
     assert writer.audit.events() == store.audit.events()
-    assert writer.audit.prune(datetime(2026, 5, 1, tzinfo=UTC), at=NOW) == 1
+    assert writer.audit.prune(datetime(2026, 5, 1, tzinfo=UTC)) == 1
     assert months(store) == ["2026_05", "2026_11"]
     writer.close()
 
@@ -128,9 +128,9 @@ def test_a_reader_does_not_hold_up_a_prune_for_ever(store: Store, url: str) -> N
     append(store, "2026-02-03", "2026-04-07")
     with psycopg.connect(url) as reader:
         reader.execute(b"SELECT * FROM ormco_events").fetchall()
-        assert store.audit.prune(datetime(2026, 3, 1, tzinfo=UTC), at=NOW) == 1
+        assert store.audit.prune(datetime(2026, 3, 1, tzinfo=UTC)) == 1
     assert tables(store)["ormco_events_2026_04"] == 1
-    assert store.audit.prune(datetime(2026, 3, 1, tzinfo=UTC), at=NOW) == 0
+    assert store.audit.prune(datetime(2026, 3, 1, tzinfo=UTC)) == 0
     assert "2026_02" not in months(store)
 
 
@@ -144,7 +144,7 @@ def test_an_upgrade_moves_nothing(kind: str, tmp_path: Path) -> None:
     after = store.audit.events()
     assert after[:-1] == before
     assert after[-1].sequence > before[-1].sequence
-    assert store.audit.prune(datetime(2026, 11, 24, tzinfo=UTC), at=NOW) == len(before)
+    assert store.audit.prune(datetime(2026, 11, 24, tzinfo=UTC)) == len(before)
     store.close()
 
 
@@ -157,6 +157,6 @@ def test_months_of_a_schema_of_its_own(url: str) -> None:
     assert months(store) == ["2026_04"]
     sql = "SELECT relnamespace::regnamespace::text FROM pg_class WHERE relname = 'ormco_events_2026_04'"
     assert store.database.all(sql, ()) == [("tenant",)]
-    assert store.audit.prune(datetime(2026, 5, 1, tzinfo=UTC), at=NOW) == 1
+    assert store.audit.prune(datetime(2026, 5, 1, tzinfo=UTC)) == 1
     assert months(store) == ["2026_11"]
     store.close()

@@ -6,7 +6,9 @@ import math
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import psycopg
 import pytest
@@ -18,7 +20,7 @@ from connector.refresh.tally import Done
 from connector.store import Row, Store
 from connector.store.columns import FromNow
 from tests.support.clock import ManualClock
-from tests.support.stores import put, row_of, store_at, tokens_on
+from tests.support.stores import put, row_of, store_at, tokens_on, value_of
 from tests.support.token_server import TokenServer
 
 FAST = Pace(at_once=4, per_second=10_000)
@@ -74,6 +76,16 @@ def test_a_claim_takes_only_what_is_still_due(store: Store) -> None:
     assert store.grants.claim(row_of(store, "old")._replace(version=1), 60) is None
 
 
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_a_claim_reserves_space_for_the_new_tokens(store: Store, tmp_path: Path) -> None:
+    """A refresh token is sent only if the response can be stored on a disk that is full by then."""
+    put(store, "p", age=1900)
+    reserve = tmp_path / "stores" / "store.db-reserve"
+    reserve.unlink(missing_ok=True)
+    assert store.due.claim(["p"], 86_400, before=math.inf, seconds=60)
+    assert reserve.stat().st_size == 1 << 20
+
+
 @pytest.mark.parametrize("url", ["postgresql"], indirect=True)
 def test_a_claim_waits_for_no_other_writer(store: Store, url: str) -> None:
     """A row that another process is writing is its own; the rest is claimed at once."""
@@ -83,6 +95,39 @@ def test_a_claim_waits_for_no_other_writer(store: Store, url: str) -> None:
         other.execute("SELECT 1 FROM ormco_connections WHERE practice_id = 'q' FOR UPDATE")
         claimed = store.due.claim(["r", "q", "p"], 86_400, before=math.inf, seconds=60)
     assert {row.practice_id for row in claimed} == {"p", "r"}
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_a_damaged_row_is_one_failure(store: Store, server: TokenServer) -> None:
+    """It is not sent, nor kept from others; the rest of the run goes on."""
+    fill(store, 3)
+    damage = "UPDATE ormco_connections SET refresh_count = 'many' WHERE practice_id = 'p1'"
+    store.database.apply([(damage, ())])
+    summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST)
+    assert (summary.refreshed, summary.failed, server.counts()["calls"]) == (2, 1, 2)
+    leases = "SELECT COUNT(refresh_by) FROM ormco_connections"
+    assert store.database.one(leases, ()) == (0,)
+
+
+def test_tokens_that_could_not_be_stored_are_stored_by_the_next_run(
+    url: str, server: TokenServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their refresh token is not sent a second time, however long ago the lease ended."""
+    clock = ManualClock()
+    store = store_at(url, clock=clock)
+    put(store, "p", age=3000)
+    tokens = tokens_on(store, server.url)
+    with monkeypatch.context() as patch:
+        patch.setattr(store.grants, "settle", Mock(side_effect=StoreUnavailableError("the disk is full")))
+        with pytest.raises(StoreUnavailableError):
+            tokens.refresh("p", force=True)
+    claimed = store.due.claim(["p"], 86_400, before=math.inf, seconds=60)
+    assert claimed == []  # the lease of the first attempt
+    store.database.apply([("UPDATE ormco_connections SET refresh_until = 0, expires_at = 0", ())])
+    (row,) = store.due.claim(["p"], 86_400, before=math.inf, seconds=60)
+    assert tokens.finish_refresh(row, clock.monotonic())
+    assert (server.counts()["calls"], value_of(store, "p")[1]) == (1, "rt-p-1")
+    store.close()
 
 
 def test_a_lease_that_ended_is_claimed_again(store: Store) -> None:

@@ -300,6 +300,27 @@ def test_token_taken_twice_brings_the_connection_back(store: Store, age: float) 
     assert (row_of(store, "p").state, row_of(store, "p").refresh_sends) == ("connected", 0)
 
 
+def test_call_that_outlasts_the_time_to_take_a_token_twice(store: Store, clock: ManualClock) -> None:
+    """Once the provider's time is over, a second attempt could end the grant."""
+    put(store, "p", age=3000)
+    endpoint = FakeEndpoint(store, lost())
+    endpoint.during = lambda: clock.advance(31)
+    with pytest.raises(ProviderUnavailableError):
+        handing_out(store, endpoint, reuse_seconds=30.0).refresh("p", force=True)
+    assert endpoint.sent == ["rt-p-0"]
+
+
+def test_refusal_of_the_client_is_no_reason_for_a_second_attempt(store: Store) -> None:
+    """The same call would be refused again, though the provider may have issued tokens."""
+    put(store, "p", age=3000)
+    refusal = ClientRefusedError("the tokens are of another client")
+    refusal.granted = True
+    endpoint = FakeEndpoint(store, refusal)
+    with pytest.raises(ClientRefusedError):
+        handing_out(store, endpoint, reuse_seconds=30.0).refresh("p", force=True)
+    assert endpoint.sent == ["rt-p-0"]
+
+
 @pytest.mark.parametrize(("ago", "sent"), [(20, ["rt-p-0"]), (31, [])])
 def test_time_to_take_a_token_twice(store: Store, ago: float, sent: list[str]) -> None:
     """After a crash the token is tried once within that time; later an attempt could end the grant."""

@@ -379,7 +379,7 @@ def test_prune_ends_what_is_old(store: Store) -> None:
     for number in range(4):
         store.audit.append(replace(event("begin", f"p{number}"), at=NOW + timedelta(days=number)))
     last = store.audit.events()[-1].sequence
-    assert store.audit.prune(NOW + timedelta(days=2), at=NOW) == 2
+    assert store.audit.prune(NOW + timedelta(days=2)) == 2
     found = store.audit.events()
     assert [entry.kind for entry in found] == ["begin", "begin", "audit"]
     assert found[-1].detail["deleted"] == "2"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from connector.communicate.users import read_account
-from connector.connection import Account, AccountPolicy, Connection, ConnectionState, Event, require_alive
+from connector.connection import Account, AccountPolicy, Connection, ConnectionState, require_alive
 from connector.consent.account_policy import other_practices, refusal, to_be_confirmed, unconfirmed
 from connector.errors import (
     AccountMismatchError,
@@ -149,7 +149,7 @@ def _account(resources: Resources, row: Row, policy: AccountPolicy) -> Account |
 def _promote(
     resources: Resources, live: Row | None, row: Row, policy: AccountPolicy, account: Account | None
 ) -> Row | None:
-    now, practice_id = resources.clock.utc_now(), row.practice_id
+    practice_id = row.practice_id
     others = other_practices(resources, row, account) if account is not None else set()
     was_shared = live is not None and live.account_id == row.account_id and bool(live.account_shared)
     changes = account_columns(account) | {
@@ -159,8 +159,8 @@ def _promote(
     kinds = ["complete"]
     if is_change and live is not None and account is not None and live.account_id != account.id:
         kinds.append("account_change")
-    state = ConnectionState.CONNECTED
-    events = [Event(at=now, kind=kind, outcome="ok", practice_id=practice_id, state=state) for kind in kinds]
+    event, state = resources.store.audit.event, ConnectionState.CONNECTED
+    events = [event(kind, "ok", practice_id, state=state) for kind in kinds]
     try:
         return resources.store.unverified.promote(row, live, changes, events)
     except NotUniqueError:
@@ -174,13 +174,8 @@ def _refused(resources: Resources, rows: Rows, row: Row, refusal: GrantRefusedEr
         drop_unverified(resources, present, refusal)
         return
     state = ConnectionState.NEEDS_REPAIR
-    event = Event(
-        at=resources.clock.utc_now(),
-        kind="complete",
-        outcome=ANSWER_LOST,
-        practice_id=row.practice_id,
-        state=state if rows.live is None else ConnectionState(rows.live.state),
-    )
+    shown = state if rows.live is None else ConnectionState(rows.live.state)
+    event = resources.store.audit.event("complete", ANSWER_LOST, row.practice_id, state=shown)
     if rows.live is not None:
         resources.store.grants.drop(present, [event])
         return
@@ -202,13 +197,8 @@ def drop_unverified(resources: Resources, row: Row, refusal: ConnectorError, *, 
     if revoke and not isinstance(refusal, GrantRefusedError):
         grants = resources.store.grants
         revoked = revoke_fresh(resources, grants.refresh_token(row), grants.access_token(row))
-    event = Event(
-        at=resources.clock.utc_now(),
-        kind="complete",
-        outcome=refusal.kind,
-        practice_id=row.practice_id,
-        detail={"fresh_tokens_revoked": revoked},
-    )
+    detail = {"fresh_tokens_revoked": revoked}
+    event = resources.store.audit.event("complete", refusal.kind, row.practice_id, detail=detail)
     resources.store.grants.drop(row, [event])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from connector import consent
-from connector.connection import AccountPolicy, Connection, Event
+from connector.connection import AccountPolicy, Connection
 from connector.consent.account import keep_unverified, verify_account
 from connector.oauth.token_set import TokenSet
 from connector.resources import Resources
@@ -31,5 +31,6 @@ def adopt(
     tokens = TokenSet(access_token="-", refresh_token=refresh_token, received_at=now, expires_at=now)  # noqa: S106
     keep_unverified(resources, practice_id, tokens, policy or AccountPolicy())
     connection = verify_account(resources, practice_id)
-    resources.store.audit.append(Event(at=now, kind="adopt", outcome="ok", practice_id=practice_id))
+    audit = resources.store.audit
+    audit.append(audit.event("adopt", "ok", practice_id))
     return connection

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from connector.connection import AccountPolicy, Connection, Event
+from connector.connection import AccountPolicy, Connection
 from connector.consent.account import keep_unverified, revoke_fresh, verify_account
 from connector.consent.account_policy import unconfirmed
 from connector.consent.preparation import Progress, refuse_while_revoking
@@ -198,6 +198,5 @@ def _has_failed(resources: Resources, request: AuthorizationRequest) -> bool:
 
 
 def _record(resources: Resources, outcome: str, practice_id: str | None) -> None:
-    resources.store.audit.append(
-        Event(at=resources.clock.utc_now(), kind="complete", outcome=outcome, practice_id=practice_id)
-    )
+    audit = resources.store.audit
+    audit.append(audit.event("complete", outcome, practice_id))

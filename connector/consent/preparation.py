@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from connector.connection import AccountPolicy, Connection, ConnectionState, Event, require_alive
+from connector.connection import AccountPolicy, Connection, ConnectionState, require_alive
 from connector.consent.confirmation import end_overdue
 from connector.errors import SettingError
 from connector.oauth.authorization_request import AuthorizationRequest
@@ -127,6 +127,6 @@ def refuse_while_revoking(connection: Connection | None) -> None:
 
 def open_request(resources: Resources, request: AuthorizationRequest) -> None:
     """Store a request, so that its response can be accepted."""
-    resources.store.requests.put(request)
-    event = Event(at=resources.clock.utc_now(), kind="begin", outcome="ok", practice_id=request.practice_id)
-    resources.store.audit.append(event)
+    store = resources.store
+    store.requests.put(request)
+    store.audit.append(store.audit.event("begin", "ok", request.practice_id))

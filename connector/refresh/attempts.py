@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from connector.connection import ConnectionState
 from connector.errors import ProviderUnavailableError
 from connector.refresh.failures import ALIVE, ANSWER_LOST, Failures, degraded
 from connector.refresh.schedule import spare_until
@@ -56,8 +57,7 @@ class Attempts:
         if not self._may_reuse(claimed):
             return None
         present = self._store.grants.row(claimed.practice_id, claimed.slot)
-        is_free = present is not None and present.answer_may_be_lost and self._may_reuse(present)
-        return present if is_free else None
+        return present if present is not None and self._may_reuse(present) else None
 
     def _may_reuse(self, row: Row) -> bool:
         """Return whether the provider accepts the refresh token a second time, and this was not tried yet."""
@@ -76,7 +76,10 @@ class Attempts:
         if row.slot == LIVE and row.reason != ANSWER_LOST and row.state in ALIVE:
             words = "the response to the last refresh may be lost"
             changes = {**degraded(row, ANSWER_LOST, words), "refresh_by": None, "refresh_until": None}
-            self._store.grants.change(row, changes, [self._failures.event(row, ANSWER_LOST)])
+            event = self._store.audit.event(
+                "refresh", ANSWER_LOST, row.practice_id, state=ConnectionState.DEGRADED
+            )
+            self._store.grants.change(row, changes, [event])
         raise ProviderUnavailableError(
             f"the response to the last refresh of {row.practice_id} may be lost",
             hint="The present access token is used to its end before the one attempt that is left.",

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 
 from connector.clock import Clock
-from connector.connection import ConnectionState, Event, needs_repair
+from connector.connection import ConnectionState, needs_repair
 from connector.errors import (
     ClientRefusedError,
     ConfigurationError,
@@ -79,7 +79,9 @@ class Failures:
             self._store.grants.end_lease(claimed, lost=False)
             raise exc
         reason = ANSWER_LOST if was_lost else "grant_refused"
-        event = self.event(claimed, reason, ConnectionState.NEEDS_REPAIR)
+        event = self._store.audit.event(
+            "refresh", reason, claimed.practice_id, state=ConnectionState.NEEDS_REPAIR
+        )
         self._store.grants.end_lease(claimed, dead(reason, exc.message), lost=False, events=[event])
         _LOG.error(
             "%s needs repair: %s",
@@ -127,7 +129,10 @@ class Failures:
             changes |= {"failures": claimed.failures + 1, "retry_at": FromNow(pause)}
         # One event for an outage, not one for each attempt.
         is_news = (claimed.state, claimed.reason) != (changes.get("state"), reason)
-        events = [self.event(claimed, exc.kind, ConnectionState.DEGRADED)] if is_news else []
+        events = []
+        if is_news:
+            state = ConnectionState.DEGRADED
+            events.append(self._store.audit.event("refresh", exc.kind, claimed.practice_id, state=state))
         if claimed.slot != LIVE or claimed.state not in ALIVE:
             changes, events = (
                 {name: changes[name] for name in changes if name in ("failures", "retry_at")},
@@ -142,16 +147,6 @@ class Failures:
         failures = 0 if before is None else before.failures + 1
         until = self._clock.monotonic() + backoff(failures)
         self._troubles[key] = _Trouble(exc, failures, until)
-
-    def event(self, row: Row, outcome: str, state: ConnectionState = ConnectionState.DEGRADED) -> Event:
-        """Return the audit event of a refresh."""
-        return Event(
-            at=self._clock.utc_now(),
-            kind="refresh",
-            outcome=outcome,
-            practice_id=row.practice_id,
-            state=state,
-        )
 
 
 def is_lost(exc: ConnectorError) -> bool:

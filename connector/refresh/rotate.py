@@ -159,11 +159,10 @@ class Rotator:
         words = "the access token ended, and there is no refresh token"
         if row.state not in ALIVE or row.slot != LIVE:
             raise GrantRefusedError(f"{practice_id}: {words}", certain=True)
-        self._store.grants.change(
-            row,
-            dead("not_renewable", words),
-            [self._failures.event(row, "not_renewable", ConnectionState.NEEDS_REPAIR)],
+        event = self._store.audit.event(
+            "refresh", "not_renewable", practice_id, state=ConnectionState.NEEDS_REPAIR
         )
+        self._store.grants.change(row, dead("not_renewable", words), [event])
         raise needs_repair(practice_id, "not_renewable")
 
     def _endpoint_of(self, row: Row) -> RefreshEndpoint:

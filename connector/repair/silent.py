@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from connector.communicate.users import TokenVerdict, probe_token
-from connector.connection import Connection, ConnectionState, Event, require_alive
+from connector.connection import Connection, ConnectionState, require_alive
 from connector.consent.account import drop_unverified, verify_account
 from connector.consent.confirmation import end_overdue
 from connector.errors import GrantRefusedError, NeedsRepairError, ProviderUnavailableError
@@ -131,13 +131,7 @@ def _drop(resources: Resources, practice_id: str, refusal: GrantRefusedError) ->
         drop_unverified(resources, rows.unverified, refusal)
         return
     state = ConnectionState.NEEDS_REPAIR
-    event = Event(
-        at=resources.clock.utc_now(),
-        kind="refresh",
-        outcome="grant_refused",
-        practice_id=practice_id,
-        state=state,
-    )
+    event = resources.store.audit.event("refresh", "grant_refused", practice_id, state=state)
     words = "the granted tokens ended before their account could be read"
     changes = {"state": state.value, "since": FromNow(), "reason": "grant_refused", "last_error": words}
     resources.store.grants.change(rows.unverified, changes, [event])

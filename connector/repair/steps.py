@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from connector import consent
-from connector.connection import Connection, ConnectionState, Event
+from connector.connection import Connection, ConnectionState
 from connector.errors import (
     Action,
     CodeRefusedError,
@@ -181,13 +181,5 @@ def _is_still_refused(resources: Resources, practice_id: str, exc: ConnectorErro
 
 
 def _record(resources: Resources, connection: Connection, *, found: str, step: Step) -> None:
-    resources.store.audit.append(
-        Event(
-            at=resources.clock.utc_now(),
-            kind="repair",
-            outcome="ok",
-            practice_id=connection.practice_id,
-            state=connection.state,
-            detail={"found": found, "step": step.value},
-        )
-    )
+    audit, detail = resources.store.audit, {"found": found, "step": step.value}
+    audit.append(audit.event("repair", "ok", connection.practice_id, state=connection.state, detail=detail))

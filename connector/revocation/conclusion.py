@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from connector.clock import isoformat
-from connector.connection import Connection, ConnectionState, Event
+from connector.connection import Connection, ConnectionState
 from connector.errors import GrantStillHonouredError, RevokedError
 from connector.resources import Resources
 from connector.revocation.proof import Finding, access_token_end, prove
@@ -21,7 +20,6 @@ __all__ = [
     "conclude_if_gone",
     "connected_anew",
     "connection_of",
-    "revocation_event",
 ]
 
 
@@ -92,7 +90,8 @@ def _doubt(resources: Resources, rows: Rows) -> None:
 def _wipe(resources: Resources, rows: Rows, removal: Removal, method: str) -> Revocation:
     until, practice_id = access_token_end(resources, rows), connection_of(rows).practice_id
     detail = {"method": method} | ({"access_token_until": isoformat(until) or ""} if until else {})
-    event = revocation_event(resources, practice_id, "ok", state=ConnectionState.REVOKED, detail=detail)
+    state = ConnectionState.REVOKED
+    event = resources.store.audit.event("revoke", "ok", practice_id, state=state, detail=detail)
     while rows.main is not None and not is_over(rows):
         if rows.main.state != ConnectionState.REVOKING:
             raise connected_anew(practice_id)
@@ -142,23 +141,4 @@ def connected_anew(practice_id: str) -> RevokedError:
         f"{practice_id} was connected anew while it was being revoked",
         hint="Look at its status; revoke it again if that is still wanted.",
         practice_id=practice_id,
-    )
-
-
-def revocation_event(
-    resources: Resources,
-    practice_id: str,
-    outcome: str,
-    *,
-    state: ConnectionState | None = None,
-    detail: Mapping[str, str] | None = None,
-) -> Event:
-    """Return the audit event of a revocation."""
-    return Event(
-        at=resources.clock.utc_now(),
-        kind="revoke",
-        outcome=outcome,
-        practice_id=practice_id,
-        state=state,
-        detail=detail or {},
     )

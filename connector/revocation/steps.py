@@ -21,7 +21,6 @@ from connector.revocation.conclusion import (
     conclude_if_gone,
     connected_anew,
     connection_of,
-    revocation_event,
 )
 from connector.revocation.removal import Removal, is_over, remove_from_page
 from connector.store.columns import FromNow
@@ -54,7 +53,8 @@ def revoke(resources: Resources, practice_id: str, removal: Removal) -> Revocati
     except ConnectorError as exc:
         is_alive = isinstance(exc, GrantStillHonouredError)
         state = ConnectionState.REVOKING if is_alive else None
-        resources.store.audit.append(revocation_event(resources, practice_id, exc.kind, state=state))
+        audit = resources.store.audit
+        audit.append(audit.event("revoke", exc.kind, practice_id, state=state))
         if isinstance(exc, ProviderUnavailableError):
             exc.hint = f"{exc.hint} The tokens are kept; then revoke it again.".strip()
         raise
@@ -102,8 +102,9 @@ def _record_wish(resources: Resources, practice_id: str, removal: Removal) -> Ro
         if row is None:
             break
         # The event is written with the row that represents the connection.
-        events = [revocation_event(resources, practice_id, "begun", state=ConnectionState.REVOKING)]
-        resources.store.grants.change(row, changes, events if row is rows.main else ())
+        state = ConnectionState.REVOKING
+        event = resources.store.audit.event("revoke", "begun", practice_id, state=state)
+        resources.store.grants.change(row, changes, [event] if row is rows.main else ())
     resources.store.requests.close_all(practice_id)  # no link that was sent before can connect it again
     removal.progress("recorded")
     if rows.unverified is None or rows.unverified.confirm_by is None:

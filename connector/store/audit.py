@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -51,6 +51,21 @@ class AuditLog:
         self._actor = actor
         self._subscribers: tuple[Subscriber, ...] = ()
         self._deferred = threading.local()
+
+    def event(
+        self,
+        kind: str,
+        outcome: str,
+        practice_id: str | None = None,
+        *,
+        state: ConnectionState | None = None,
+        detail: Mapping[str, str] | None = None,
+    ) -> Event:
+        """Return an event of this moment, to be recorded."""
+        at = self._database.clock.utc_now()
+        return Event(
+            at=at, kind=kind, outcome=outcome, practice_id=practice_id, state=state, detail=detail or {}
+        )
 
     def append(self, event: Event) -> None:
         """Add an event without any other change."""
@@ -119,12 +134,11 @@ class AuditLog:
         )
         return [_to_event(row) for row in (reversed(rows) if last else rows)]
 
-    def prune(self, before: datetime, *, at: datetime) -> int:
+    def prune(self, before: datetime) -> int:
         """Delete the events before a time, and record that; return how many they were.
 
         Args:
             before: events before this time are deleted.
-            at: the present time.
         """
         limit, done = before.timestamp(), 0
         begin = "UPDATE ormco_event_counter SET pruned_before = ? WHERE COALESCE(pruned_before, ?) <= ?"
@@ -140,7 +154,7 @@ class AuditLog:
         while count := self._database.apply([(delete, (limit, limit, _PRUNED_AT_ONCE))])[0]:
             done += count
         detail = {"before": before.isoformat(), "deleted": str(done)}
-        self.append(Event(at=at, kind="audit", outcome="pruned", detail=detail))
+        self.append(self.event("audit", "pruned", detail=detail))
         return done
 
     def _before(self, since: datetime) -> int:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
 
 from connector.clock import Clock
-from connector.connection import Account, AccountPolicy, ConnectionState, Event
+from connector.connection import Account, AccountPolicy, ConnectionState
 from connector.oauth.token_set import TokenSet
 from connector.store.database import Statement
 from connector.store.held_token import ASSUMED_LIFETIME, LIVE
@@ -27,7 +26,6 @@ __all__ = [
     "insert",
     "load_policy",
     "promoted",
-    "refreshed_event",
     "settled",
     "unverified",
     "update",
@@ -169,18 +167,6 @@ def settled(row: Row, tokens: TokenSet, clock: Clock, *, rejected: bool) -> dict
         "failures": 0,
         "refresh_sends": 0,
     }
-
-
-def refreshed_event(row: Row, changes: Changes, at: datetime) -> Event:
-    """Return the event of new tokens."""
-    return Event(
-        at=at,
-        kind="refresh",
-        outcome="ok",
-        practice_id=row.practice_id,
-        state=ConnectionState(str(changes["state"])),
-        detail={"generation": str(changes["generation"])},
-    )
 
 
 def _token_columns(tokens: TokenSet, clock: Clock, *, renews: bool) -> dict[str, object]:

@@ -145,7 +145,13 @@ class GrantRecords:
             events = []
             # A success after a failure is an event; a routine refresh is counted in the row.
             if present.slot == LIVE and (changes["state"] != present.state or self._record_refreshes):
-                events.append(columns.refreshed_event(present, changes, self._database.clock.utc_now()))
+                state, detail = (
+                    ConnectionState(str(changes["state"])),
+                    {"generation": str(changes["generation"])},
+                )
+                events.append(
+                    self._audit.event("refresh", "ok", present.practice_id, state=state, detail=detail)
+                )
             if stored := self.change(present, changes, events, tokens=tokens):
                 return stored
             present = self._same_grant(present)

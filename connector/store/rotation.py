@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from connector.connection import Event
 from connector.errors import SealingKeyError, StoreDamagedError
 from connector.store import keys as key_sources
 from connector.store.audit import AuditLog
@@ -125,12 +124,8 @@ class KeyRotation:
         return source, ring
 
     def _record(self, ring: KeyRing, source: str, work: Resealing) -> None:
-        event = Event(
-            at=self._database.clock.utc_now(),
-            kind="keys",
-            outcome="unreadable" if work.broken else "ok",
-            detail={"key_id": ring.ids[0], "source": source, "sealed_anew": str(work.done)},
-        )
+        detail = {"key_id": ring.ids[0], "source": source, "sealed_anew": str(work.done)}
+        event = self._audit.event("keys", "unreadable" if work.broken else "ok", detail=detail)
         record = self._keys.record()
         sealing = record.sealing if work.broken else 2
         update = record.changed(ring, ring.ids[0], source=source, sealing=sealing)
