@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal
 from connector.browser import session_options as options
 from connector.browser.browser_thread import BrowserThread
 from connector.browser.pages import communicate as pages
-from connector.browser.readiness import ready_browser
 from connector.browser.session_options import Words
 from connector.clock import Clock, Deadline
 from connector.errors import AccountMismatchError, PageChangedError
@@ -74,7 +73,6 @@ def remove_application(
     """
     if credentials is not None and "@" in credentials[0]:
         _require_account(account, {credentials[0]})
-    chosen = ready_browser(browser, headless=headless)
 
     def remove(session: BrowserSession) -> bool:
         session.open(url)
@@ -86,11 +84,9 @@ def remove_application(
         session.wait_until(removal.is_done)
         return removal.listed
 
-    with BrowserThread(
-        remove, browser=chosen, headless=headless, timeout=timeout, slack=_SLOW, words=_WORDS
-    ) as thread:
-        removed: bool = thread.wait(thread.result)
-        return removed
+    return BrowserThread(
+        remove, browser=browser, headless=headless, timeout=timeout, slack=_SLOW, words=_WORDS
+    ).run()
 
 
 class _Removal:
@@ -129,7 +125,10 @@ class _Removal:
             self._press(page, shown)
             self._pressed[shown] = Clock().deadline(_AGAIN)
         if now - self._since > self._patience:
-            raise _changed(f"no {_MISSING.get(shown, 'end')}")
+            raise PageChangedError(
+                f"the Applications page has no {_MISSING.get(shown, 'end')}",
+                hint="Use the visible browser, or remove it by hand and say that it is done.",
+            )
         return False
 
     def _look(self) -> tuple[Shown, Page | None]:
@@ -182,10 +181,3 @@ _MISSING = {
     "listed": f"single icon next to {_NAME}",
     "asked": "list without it after confirming, or more than one button that confirms",
 }
-
-
-def _changed(missing: str) -> PageChangedError:
-    return PageChangedError(
-        f"the Applications page has {missing}",
-        hint="Use the visible browser, or remove it by hand and say that it is done.",
-    )

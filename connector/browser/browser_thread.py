@@ -14,8 +14,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from connector.browser.installed import Browser
 from connector.browser.launch import crashed, is_gone, open_browser
+from connector.browser.readiness import ready_browser
 from connector.browser.redirect_target import RedirectTarget
 from connector.clock import Clock
 from connector.errors import BrowserUnavailableError
@@ -36,7 +36,7 @@ class BrowserThread(Generic[_T]):
 
     Args:
         work: called with the browser's session, in the browser's thread.
-        browser: from `find_browser`.
+        browser: path of the browser; None to look for one.
         headless: without a window.
         english: ask for pages in English.
         target: the target of the redirect to intercept, if there is one.
@@ -48,7 +48,7 @@ class BrowserThread(Generic[_T]):
         self,
         work: Callable[[BrowserSession], _T],
         *,
-        browser: Browser,
+        browser: str | None,
         headless: bool,
         english: bool = True,
         target: RedirectTarget | None = None,
@@ -57,14 +57,26 @@ class BrowserThread(Generic[_T]):
     ) -> None:
         self.result: Future[_T] = Future()
         self._work, self._target, self._session = work, target, session
-        self._browser = {"browser": browser, "headless": headless, "english": english}
+        self._setting, self._headless, self._english = browser, headless, english
         self._seconds = _START + session["timeout"] + slack
         self._cancelled = threading.Event()
         self._process: int | None = None
         # A daemon: a second Ctrl-C ends the program, and with it the driver and the browser.
         self._thread = threading.Thread(target=self._run, name="ormco-browser", daemon=True)
 
+    def run(self) -> _T:
+        """Run the work from its beginning to its end, and return its result.
+
+        Raises:
+            connector.errors.BrowserUnavailableError: if there is no browser, or it does not start or crashes.
+            connector.errors.ConnectorError: as the work does.
+        """
+        with self:
+            result: _T = self.wait(self.result)
+            return result
+
     def __enter__(self) -> BrowserThread[_T]:
+        self._browser = ready_browser(self._setting, headless=self._headless)
         self._thread.start()
         return self
 
@@ -101,7 +113,9 @@ class BrowserThread(Generic[_T]):
     def _run(self) -> None:
         try:
             rules = self._target.resolver_rules if self._target else ""
-            with open_browser(**self._browser, unreachable=rules) as context:  # type: ignore[arg-type]
+            with open_browser(
+                self._browser, headless=self._headless, english=self._english, unreachable=rules
+            ) as context:
                 from connector.browser.session import BrowserSession
 
                 session = BrowserSession(

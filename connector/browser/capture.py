@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from connector.browser.browser_thread import BrowserThread
 from connector.browser.intercept import ResultPage
-from connector.browser.readiness import ready_browser
 from connector.browser.redirect_target import RedirectTarget
 from connector.errors import ConnectorError, ConsentDeniedError
 from connector.redirect.parse import CapturedUrl
@@ -148,8 +147,7 @@ def _captured(
         thread.join()
 
     target = RedirectTarget.from_urls(redirect_uri, url)
-    chosen = ready_browser(browser, headless=headless)
     with BrowserThread(
-        work, browser=chosen, headless=headless, english=person is not None, target=target, timeout=timeout
+        work, browser=browser, headless=headless, english=person is not None, target=target, timeout=timeout
     ) as thread:
         yield CapturedUrl(thread.wait(response)), leave

@@ -110,12 +110,10 @@ def connect_profile(
                 session.stay(_READ)
             return update
 
-    chosen = check_profile(headless=headless, browser=browser)
-    with BrowserThread(
-        work, browser=chosen, headless=headless, target=target, timeout=timeout, slack=_SLOW, words=_WORDS
-    ) as thread:
-        update: ProfileUpdate = thread.wait(thread.result)
-        return update
+    check_profile(headless=headless, browser=browser)
+    return BrowserThread(
+        work, browser=browser, headless=headless, target=target, timeout=timeout, slack=_SLOW, words=_WORDS
+    ).run()
 
 
 def check_profile(*, headless: bool = False, browser: str | None = None) -> Browser:

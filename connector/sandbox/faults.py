@@ -11,7 +11,7 @@ from flask import Response, make_response, render_template, request
 
 from connector.sandbox.sessions import endpoint_kind, state
 
-__all__ = ["fail_on_purpose", "spoil_answer"]
+__all__ = ["fail_on_purpose", "server_error", "spoil_answer"]
 
 _RETRY_AFTER = "2"
 _DAY = 86400
@@ -50,11 +50,16 @@ def _bad_answer(kind: str) -> Any:
     if state.on("empty-401"):
         return make_response("", 401, {"Content-Type": "text/plain"})
     if state.on("text-500"):
-        return make_response("An error has occurred.", 500, {"Content-Type": "text/plain"})
+        return server_error()
     if state.on("endless-401") and kind == "api":
         headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
         return make_response({"Message": "Authorization has been denied for this request."}, 401, headers)
     return None
+
+
+def server_error() -> Response:
+    """Return the answer of a 3Shape server that fails."""
+    return make_response("An error has occurred.", 500, {"Content-Type": "text/plain"})
 
 
 def spoil_answer(response: Response) -> Response:

@@ -14,6 +14,7 @@ from connector.sandbox.accounts import REGIONS, Account
 from connector.sandbox.case_files import CaseFile
 from connector.sandbox.case_json import case_object, metadata_url
 from connector.sandbox.case_store import SandboxCase
+from connector.sandbox.faults import server_error
 from connector.sandbox.sessions import state
 from connector.sandbox.users_api import bearer_account, refuse
 
@@ -115,7 +116,7 @@ def _account() -> Account:
     except HTTPException as refused:
         expired = refused.response is not None and refused.response.status_code == 401
         if expired and state.on("expired-500"):
-            abort(make_response("An error has occurred.", 500, {"Content-Type": "text/plain"}))
+            abort(server_error())
         raise
 
 
@@ -133,7 +134,7 @@ def _case(case_id: str, region: str | None) -> SandboxCase:
     if account not in (found.clinic, found.lab):
         refuse(f"You don't have permission to access case {case_id}")
     if state.on("broken-case") and found is state.cases.everything()[0]:
-        abort(make_response("An error has occurred.", 500, {"Content-Type": "text/plain"}))
+        abort(server_error())
     return found
 
 

@@ -86,7 +86,7 @@ class IssuedToken:
     @property
     def is_valid(self) -> bool:
         """Whether an API accepts the access token."""
-        return not self.is_expired() and not self.is_revoked()
+        return time.time() < self.issued + self.lifetime and not self.grant.revoked
 
     def check_client(self, client: Client) -> bool:
         """Return whether the token was issued to this client."""
@@ -95,14 +95,6 @@ class IssuedToken:
     def get_scope(self) -> str:
         """Return the scope of the token."""
         return self.scope
-
-    def is_expired(self) -> bool:
-        """Return whether the access token has expired."""
-        return time.time() >= self.issued + self.lifetime
-
-    def is_revoked(self) -> bool:
-        """Return whether the practice removed the grant."""
-        return self.grant.revoked
 
 
 @dataclass(slots=True, kw_only=True)

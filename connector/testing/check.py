@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from connector.browser.browser_thread import BrowserThread
-from connector.browser.readiness import ready_browser
 from connector.browser.redirect_target import RedirectTarget
 from connector.clock import Clock
 from connector.config import Config
@@ -91,15 +90,13 @@ def check_consent(
     try:
         request, provider = run.request()
         target = RedirectTarget.from_urls(request.redirect_uri, request.url)
-        chosen = ready_browser(config.browser, headless=headless)
-        with BrowserThread(
+        BrowserThread(
             lambda session: run.go(session, request, provider),
-            browser=chosen,
+            browser=config.browser,
             headless=headless,
             target=target,
             timeout=timeout,
-        ) as thread:
-            thread.wait(thread.result)
+        ).run()
     except ConnectorError as exc:
         run.fail(exc)
     return run.check()

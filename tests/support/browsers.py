@@ -95,7 +95,7 @@ class SharedBrowser:
         self,
         work: Callable[[BrowserSession], Any],
         *,
-        browser: Browser,
+        browser: str | None,
         headless: bool,
         english: bool = True,
         slack: float = 0.0,
@@ -146,6 +146,11 @@ class SharedThread:
     def __exit__(self, *_exc: object) -> None:
         self._cancelled.set()
         self.join()
+
+    def run(self) -> Any:
+        """Run the work, and return its result."""
+        with self:
+            return self.result.result()
 
     def wait(self, future: Future[Any]) -> Any:
         """Wait for something that the work sets, or for its end without it."""
