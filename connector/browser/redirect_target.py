@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from connector.errors import SettingError
 from connector.oauth.provider import is_loopback
+from connector.redirect.address import ascii_host
 
 __all__ = ["RedirectTarget", "has_response", "response_url", "response_values", "same_address"]
 
@@ -154,9 +155,5 @@ def _spelled(hosts: Iterable[str]) -> Iterator[str]:
 def _origin(target: SplitResult) -> tuple[str, int]:
     """Return host and port, as a browser writes them."""
     host = (target.hostname or "").rstrip(".")
-    if ":" in host:
-        host = f"[{host}]"
-    else:
-        with suppress(UnicodeError):
-            host = host.encode("idna").decode("ascii")
+    host = f"[{host}]" if ":" in host else ascii_host(host)
     return host, target.port or _DEFAULT_PORTS.get(target.scheme, 0)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 
 from connector.errors import ConnectorError, SettingError
 
-__all__ = ["RedirectTarget", "redirect_target", "wrong_address"]
+__all__ = ["RedirectTarget", "ascii_host", "redirect_target", "wrong_address"]
 
 _REDIRECT_URI = (
     r"[A-Za-z][A-Za-z0-9+.\-]*://(?:[^/?#@]*@)?(?P<host>\[[^\]]*\]|[^/?#:]+)(?::[0-9]+)?(?P<path>[^?#]*)"
@@ -83,6 +84,17 @@ def wrong_address(address: str) -> ConnectorError:
     return refused("other_host", host=_shown(host))
 
 
+def ascii_host(host: str) -> str:
+    """Return a host in punycode, as browsers write it (UTS 46); one that is no name stays as it is."""
+    if host.isascii():
+        return host
+    import idna
+
+    with suppress(idna.IDNAError):
+        return idna.encode(host, uts46=True).decode()
+    return host
+
+
 def _canonical_host(host: str) -> str:
     """Return the canonical form of a host: lower case, punycode, without "www." and the root's dot."""
     host = host.lower().rstrip(".")
@@ -93,15 +105,7 @@ def _canonical_host(host: str) -> str:
             return IPv6Address(host.strip("[]")).packed.hex()
         except ValueError:
             return host
-    if not host.isascii():
-        import idna
-
-        try:
-            # As browsers do it (UTS 46).
-            host = idna.encode(host, uts46=True).decode().rstrip(".")
-        except idna.IDNAError:
-            return host
-    return host.removeprefix("www.")
+    return ascii_host(host).rstrip(".").removeprefix("www.")
 
 
 def _rest_of(address: str) -> str:

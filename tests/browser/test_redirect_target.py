@@ -29,6 +29,7 @@ def rules(*hosts: str) -> str:
             PROVIDER,
             rules("xn--mnchen-3ya.test", "www.xn--mnchen-3ya.test"),
         ),
+        ("https://straße.test/", PROVIDER, rules("xn--strae-oqa.test", "www.xn--strae-oqa.test")),
         ("http://127.0.0.1:9000/cb", "http://127.0.0.1:8042/", "MAP 127.0.0.1:9000 ~NOTFOUND"),
         ("http://[::1]:9000/cb", "http://127.0.0.1:8042/", "MAP [::1]:9000 ~NOTFOUND"),
         ("http://localhost:9000/cb", PROVIDER, "MAP localhost:9000 ~NOTFOUND, MAP localhost.:9000 ~NOTFOUND"),
