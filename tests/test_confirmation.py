@@ -38,14 +38,7 @@ def connector_at(sandbox: RunningSandbox, store_url: str, **more: str) -> Connec
 
 
 @pytest.fixture
-def connector(classic: RunningSandbox, url: str) -> Iterator[Connector]:
-    with connector_at(classic, url) as connector:
-        yield connector
-
-
-@pytest.fixture
-def embedded(classic: RunningSandbox, store_url: str) -> Iterator[Connector]:
-    """A connector whose database has this machine's clock, which a test can move."""
+def connector(classic: RunningSandbox, store_url: str) -> Iterator[Connector]:
     with connector_at(classic, store_url) as connector:
         yield connector
 
@@ -95,17 +88,17 @@ def test_a_strangers_code_connects_nobody(
 
 
 def test_a_strangers_code_leaves_the_connection_as_it_is(
-    embedded: Connector, classic: RunningSandbox, attacker: SignIn
+    connector: Connector, classic: RunningSandbox, attacker: SignIn
 ) -> None:
     """The practice's own tokens are handed out and refreshed, whatever waits beside them."""
-    own = connected(embedded, classic)
-    let_wait(embedded, classic, attacker)
-    assert embedded.access_token(PRACTICE) == own
-    assert [found.practice_id for found in embedded.connections(needs_attention=True)] == [PRACTICE]
+    own = connected(connector, classic)
+    let_wait(connector, classic, attacker)
+    assert connector.access_token(PRACTICE) == own
+    assert [found.practice_id for found in connector.connections(needs_attention=True)] == [PRACTICE]
     with time_machine.travel(timedelta(minutes=61), tick=True):
-        assert embedded.access_token(PRACTICE) != own
-        assert embedded.session(PRACTICE).get(f"{classic.url}/api/users/me").ok
-    account = embedded.status(PRACTICE).account
+        assert connector.access_token(PRACTICE) != own
+        assert connector.session(PRACTICE).get(f"{classic.url}/api/users/me").ok
+    account = connector.status(PRACTICE).account
     assert account is not None
     assert account.email == classic.practice.username
 
@@ -172,11 +165,11 @@ def test_a_no_forgets_the_grant(connector: Connector, classic: RunningSandbox, a
     ],
 )
 def test_nobody_confirms_by_writing_to_the_database(
-    connector: Connector, classic: RunningSandbox, attacker: SignIn, url: str, change: str
+    connector: Connector, classic: RunningSandbox, attacker: SignIn, store_url: str, change: str
 ) -> None:
     """Without its sealed policy a grant stays unconfirmed, and no invented account is shown to anybody."""
     error = handed_in(connector, classic, attacker)
-    database = open_database(url, clock=Clock())
+    database = open_database(store_url, clock=Clock())
     database.open()
     database.apply([(f"UPDATE ormco_connections SET {change}", ())])
     database.close()
@@ -192,41 +185,41 @@ def test_nobody_confirms_by_writing_to_the_database(
 
 
 @pytest.mark.parametrize("act", ["confirm", "begin", "refresh_due", "repair"])
-def test_ten_minutes_end_it(embedded: Connector, classic: RunningSandbox, act: str) -> None:
+def test_ten_minutes_end_it(connector: Connector, classic: RunningSandbox, act: str) -> None:
     """A grant that nobody confirms is dropped after ten minutes, whoever comes next."""
-    error = handed_in(embedded, classic, classic.practice)
+    error = handed_in(connector, classic, classic.practice)
     with time_machine.travel(timedelta(minutes=10, seconds=1), tick=True):
         if act == "confirm":
             with pytest.raises(RequestExpiredError):
-                embedded.confirm_account(PRACTICE, account_id=error.account.id, binding=SESSION)
+                connector.confirm_account(PRACTICE, account_id=error.account.id, binding=SESSION)
         elif act == "repair":
             with pytest.raises(ConsentDeniedError):
-                embedded.repair(PRACTICE, capture=declining)
+                connector.repair(PRACTICE, capture=declining)
         else:
-            embedded.begin(PRACTICE) if act == "begin" else embedded.refresh_due()
+            connector.begin(PRACTICE) if act == "begin" else connector.refresh_due()
         with pytest.raises(ConnectionNotFoundError):
-            embedded.status(PRACTICE)
+            connector.status(PRACTICE)
 
 
-def test_nobody_waits_for_another_practices_end(embedded: Connector, classic: RunningSandbox) -> None:
+def test_nobody_waits_for_another_practices_end(connector: Connector, classic: RunningSandbox) -> None:
     """A call for one practice sends no request about another's grant, which may be slow."""
-    handed_in(embedded, classic, classic.practice)
+    handed_in(connector, classic, classic.practice)
     with time_machine.travel(timedelta(minutes=10, seconds=1), tick=True):
-        embedded.begin("practice-7")
-        assert embedded.status(PRACTICE).reason == "account_unconfirmed"
+        connector.begin("practice-7")
+        assert connector.status(PRACTICE).reason == "account_unconfirmed"
 
 
 def declining(url: str, *, redirect_uri: str) -> str:
     raise ConsentDeniedError("no")
 
 
-def test_a_no_revokes_where_the_provider_can(url: str, tmp_path: Path) -> None:
+def test_a_no_revokes_where_the_provider_can(store_url: str, tmp_path: Path) -> None:
     """The tokens are dead at the provider too, and the audit record says so."""
     with running_sandbox("identity") as sandbox:
         file = tmp_path / "silent.toml"
         text = Path(sandbox.provider_file).read_text()
         file.write_text(text.replace("returns_state = true", "returns_state = false"))
-        with connector_at(sandbox, url, ORMCO_PROVIDER=str(file)) as connector:
+        with connector_at(sandbox, store_url, ORMCO_PROVIDER=str(file)) as connector:
             request = connector.begin(PRACTICE, binding=SESSION)
             answer = without_state(Visitor(sandbox).authorize(request.url))
             with pytest.raises(AccountUnconfirmedError):
@@ -266,12 +259,12 @@ def test_a_paste_is_from_outside(connector: Connector, classic: RunningSandbox) 
 
 
 def test_a_provider_that_returned_the_state_once_always_does(
-    connector: Connector, classic: RunningSandbox, attacker: SignIn, url: str
+    connector: Connector, classic: RunningSandbox, attacker: SignIn, store_url: str
 ) -> None:
     """From then on an answer without state is refused unspent, for every practice and process."""
     answer = Visitor(classic).authorize(connector.begin("practice-7").url)
     connector.complete(answer, practice_id="practice-7")
-    with connector_at(classic, url) as other:
+    with connector_at(classic, store_url) as other:
         other.begin(PRACTICE)
         with pytest.raises(StateMismatchError, match="no state") as caught:
             other.complete(strange_answer(classic, attacker), practice_id=PRACTICE)
@@ -317,12 +310,12 @@ def test_an_appended_state_settles_nothing_for_our_own_browser(
 
 
 def test_an_account_that_nobody_can_tell_confirms_nothing(
-    classic: RunningSandbox, url: str, tmp_path: Path
+    classic: RunningSandbox, store_url: str, tmp_path: Path
 ) -> None:
     """Without an API that names the account, an answer without state is refused, its code unspent."""
     text = re.sub(r"(?m)^users_url = .*$", "", Path(classic.provider_file).read_text())
     (tmp_path / "nameless.toml").write_text(text)
-    with connector_at(classic, url, ORMCO_PROVIDER=str(tmp_path / "nameless.toml")) as connector:
+    with connector_at(classic, store_url, ORMCO_PROVIDER=str(tmp_path / "nameless.toml")) as connector:
         connector.begin(PRACTICE)
         with pytest.raises(StateMismatchError, match="whose account"):
             connector.complete(strange_answer(classic, classic.practice), practice_id=PRACTICE)

@@ -20,10 +20,16 @@ from connector.refresh.tally import Done
 from connector.store import Row, Store
 from connector.store.columns import FromNow
 from tests.support.clock import ManualClock
-from tests.support.stores import put, row_of, store_at, tokens_on, value_of
+from tests.support.stores import DATABASES, fresh_url, put, row_of, store_at, tokens_on, value_of
 from tests.support.token_server import TokenServer
 
 FAST = Pace(at_once=4, per_second=10_000)
+
+
+@pytest.fixture(params=DATABASES)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A store of each database; the pooler changes no statement, and test_store.py proves it."""
+    return fresh_url(request.param, tmp_path)
 
 
 @pytest.fixture

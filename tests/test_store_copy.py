@@ -13,9 +13,9 @@ from connector.connection import Account, Event
 from connector.errors import StoreError, StoreLockedError
 from connector.store import Store
 from connector.store.copy import NOT_COPIED, TABLES, copy_store
-from tests.support.stores import KINDS, fresh_url, put, put_unverified, store_at, token_set
+from tests.support.stores import DATABASES, fresh_url, put, put_unverified, store_at, token_set
 
-WAYS = list(itertools.permutations(KINDS[:2], 2))
+WAYS = list(itertools.permutations(DATABASES, 2))
 
 
 @pytest.fixture(params=WAYS, ids="-".join)

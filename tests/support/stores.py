@@ -19,6 +19,7 @@ from connector.store import UNVERIFIED, Row, Store, open_database, open_store
 from connector.store.columns import account_columns
 
 __all__ = [
+    "DATABASES",
     "KEY",
     "KINDS",
     "OTHER_KEY",
@@ -38,7 +39,8 @@ __all__ = [
 # Made up; 32 bytes each.
 KEY = "b3JtY28tdGVzdC1rZXktbnVtYmVyLW9uZS0wMDAwMDE="
 OTHER_KEY = "b3JtY28tdGVzdC1rZXktbnVtYmVyLXR3by0wMDAwMDI="
-KINDS = ("sqlite", "postgresql", "pgbouncer")
+DATABASES = ("sqlite", "postgresql")
+KINDS = (*DATABASES, "pgbouncer")
 
 
 def store_at(
