@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -173,6 +174,7 @@ def test_unread_tokens_that_died_are_replaced(
     assert repair.connection.state is ConnectionState.CONNECTED
 
 
+@pytest.mark.parametrize("sandbox", ["classic"], indirect=True)
 @pytest.mark.parametrize("fault", ["outage", "text-500", "captive-portal", "rate-limited", "cut-answer"])
 @pytest.mark.parametrize("state", ["connected", "needs_repair"])
 def test_an_outage_is_no_reason_for_consent(
@@ -206,14 +208,19 @@ USERS_API_FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", USERS_API_FAULTS)
-@pytest.mark.parametrize("state", ["connected", "ended", "degraded", "needs_repair", "account-unread"])
+@pytest.mark.parametrize(
+    ("state", "fault"),
+    [
+        *(("connected", fault) for fault in USERS_API_FAULTS),
+        *itertools.product(
+            ["ended", "degraded", "needs_repair", "account-unread"], ["unreachable", "html-502"]
+        ),
+    ],
+)
 def test_a_users_api_that_is_down_is_no_reason_for_consent(
     classic: RunningSandbox, store_url: str, tmp_path: Path, fault: str, state: str
 ) -> None:
     """While the users API fails and a refresh works, the error names the API, and nobody is asked."""
-    if (fault, state) == ("text-500", "needs_repair"):
-        pytest.skip("a 500 is also what 3Shape answers to a dead token")
     with answering(USERS_API_FAULTS[fault] or b"") as api:
         url = api.url if USERS_API_FAULTS[fault] is not None else "http://127.0.0.1:9"
         env = settings(classic, store_url)

@@ -177,8 +177,13 @@ def test_a_fault_keeps_the_tokens_and_the_same_command_goes_on(
     assert connector.status(PRACTICE).state is ConnectionState.REVOKED
 
 
-@pytest.mark.parametrize("method", ["interactive", "server", "by_hand"])
-@pytest.mark.parametrize("fault", ["outage", "captive-portal", "text-500", "rate-limited"])
+@pytest.mark.parametrize(
+    ("fault", "method"),
+    [
+        *((fault, "interactive") for fault in ("outage", "captive-portal", "text-500", "rate-limited")),
+        *(("outage", method) for method in ("server", "by_hand")),
+    ],
+)
 def test_the_wish_is_recorded_whatever_is_down(
     sandbox: RunningSandbox, fault: str, method: str, env: dict[str, str]
 ) -> None:

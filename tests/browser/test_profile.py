@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import threading
 import traceback
 from collections.abc import Callable
 from functools import partial
@@ -31,9 +30,8 @@ from connector.errors import (
     SettingError,
     WindowClosedError,
 )
-from tests.support.authorization_pages import AuthorizationPages, Trap
+from tests.support.authorization_pages import Trap
 from tests.support.browsers import child_processes
-from tests.support.keyboard import Keyboard
 from tests.support.profile_pages import CODE, REDIRECT_URI, serve_profile
 from tests.support.sandbox import RunningSandbox, Visitor, running_sandbox
 
@@ -50,34 +48,6 @@ Connect = Callable[..., ProfileUpdate]
 def connect(browser: str, one_browser: None) -> Connect:
     """`connect_profile`, in the shared browser, without a window."""
     return partial(connect_profile, headless=True, timeout=120, browser=browser)
-
-
-TYPED = """<label>Username <input name=u autofocus oninput="fetch('/typed/' + value);
-    if (value === 'hush') location = '/status/400'"></label><input type=password name=p>"""
-
-
-@pytest.mark.usefixtures("display")
-def test_what_a_person_types_goes_to_the_page(browser: str, pages: AuthorizationPages) -> None:
-    """A window that opens has the page in focus, not its address bar: no password goes to a search engine."""
-    pages.more["profile"] = TYPED
-    keyboard, ended = Keyboard(), threading.Event()
-
-    def person() -> None:
-        while not (ended.wait(0.5) or any("/typed" in path for path in pages.asked)):
-            if pages.asked:
-                keyboard.type("hush")
-
-    typing = threading.Thread(target=person)
-    typing.start()
-    try:
-        with pytest.raises(ConnectorError):
-            connect_profile(
-                pages.authorize("profile"), redirect_uri=REDIRECT_URI, timeout=40, browser=browser
-            )
-    finally:
-        ended.set()
-        typing.join()
-    assert "/typed/hush" in pages.asked
 
 
 def sign_ins(sandbox: RunningSandbox) -> SignIns:
