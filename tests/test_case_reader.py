@@ -180,6 +180,14 @@ def test_answer_that_is_no_list(reader: Any, server: Any, answer: str) -> None:
         reader.updated(NOON)
 
 
+def test_other_version_than_was_asked_for_is_none(reader: Any, server: Any) -> None:
+    """A server that gives its newest version for every number does not make one event of it for each."""
+    server.get(f"{URL}/version/2", json={"Id": "1", "Version": 7})
+    assert reader.find("1", 2) is None
+    server.replace("GET", f"{URL}/version/2", json={"Id": "1"})
+    assert reader.find("1", 2).version == 0
+
+
 @pytest.mark.parametrize("case_id", ["", "..", "a/b", "a?b", "a b", "%2e", "é"])
 def test_ids_that_would_be_another_address(reader: Any, case_id: str) -> None:
     """An id that is none is refused before it becomes part of an address."""
@@ -195,6 +203,7 @@ def test_now_is_never_ahead_of_either_clock(reader: Any, server: Any, ahead: boo
     reader.get("1")
     assert (reader.now() == NOON) is not ahead
     assert reader.now() <= datetime.now(UTC)
+    assert reader.latest() > NOON
 
 
 PRACTICE = {"Id": "p", "Email": "front@practice.test"}

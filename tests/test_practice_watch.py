@@ -61,6 +61,9 @@ class FakeReader:
     def now(self) -> Any:
         return self.time
 
+    def latest(self) -> Any:
+        return max(self.time, NOW)
+
     def is_shared(self, case: Any) -> Any:
         return True
 
@@ -260,6 +263,15 @@ def test_watch_that_begins_in_the_future_is_named(reader: Any, records: Any) -> 
     with pytest.raises(SettingError, match="begins in the future") as refused:
         look(reader, records)
     assert "Reset" in refused.value.hint
+
+
+def test_provider_whose_clock_is_years_behind_is_followed(reader: Any, records: Any) -> None:
+    """A wrong date of the provider's does not turn the beginning of a watch into a future one."""
+    reader.add("a")
+    assert look(reader, records) == (["a:1"], None)
+    reader.time = NOW - 900 * DAY
+    reader.add("b")
+    assert look(reader, records) == (["b:1"], None)
 
 
 def test_forgotten_case_is_not_told_from_the_start(reader: Any, records: Any) -> None:

@@ -66,8 +66,15 @@ class CaseReader:
 
     def now(self) -> datetime:
         """Return the present time: the provider's, by its last response, unless that is ahead of ours."""
+        return min(self._clocks())
+
+    def latest(self) -> datetime:
+        """Return the present time by the clock that is ahead, the provider's or ours."""
+        return max(self._clocks())
+
+    def _clocks(self) -> tuple[datetime, datetime]:
         ours = self.api.clock.utc_now()
-        return min(self.api.server_time or ours, ours)
+        return self.api.server_time or ours, ours
 
     def is_shared(self, case: Case) -> bool:
         """Return whether one of Ormco's labs is an actor of a case, or sent it."""
@@ -101,6 +108,8 @@ class CaseReader:
         case = read_case(answer)
         if case is None or case.id != case_id.lower():
             raise self.unexpected()
+        if version is not None and case.version not in (version, 0):
+            raise CaseNotFoundError(f"the provider gives version {case.version} of the case instead")
         return case
 
     def find(self, case_id: str, version: int) -> Case | None:

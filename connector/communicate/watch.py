@@ -103,7 +103,7 @@ class PracticeWatch:
         reader = self._reader = self._open_reader()
         name, now = self._plan.name, reader.now()
         cursor = self._records.cursor(name, self.practice_id)
-        if cursor is not None and cursor.began_at > now + _CLOCK_ERROR:
+        if cursor is not None and cursor.began_at > reader.latest() + _CLOCK_ERROR:
             raise _begins_in_the_future(name, cursor.began_at)
         since = cursor.read_from if cursor else self._plan.since or now
         cases = reader.updated(min(since, now) - timedelta(seconds=self._plan.overlap))
