@@ -439,10 +439,27 @@ def test_download_into_an_open_file(tmp_path: Path) -> None:
     assert (first.size, second.size, sum(sizes), first.error, second.error) == (500, 500, 500, None, None)
 
 
-@pytest.mark.parametrize("target", [io.BytesIO(), 7, None], ids=["one for two files", "number", "nothing"])
+def test_object_that_takes_only_a_part_gets_the_rest() -> None:
+    """A raw file may write less than it is given, and says how much; nothing is left out."""
+
+    class Raw(io.BytesIO):
+        def write(self, data: Any, /) -> int:
+            return super().write(bytes(data)[:3])
+
+    out = Raw()
+    with downloading(answer(b"whole" * 100)) as run:
+        (done,) = run([plain("a.bin")], out)
+    assert (out.getvalue(), done.size) == (b"whole" * 100, 500)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [io.BytesIO(), 7, None, "a\0b"],
+    ids=["one for two files", "number", "nothing", "no path"],
+)
 def test_target_that_cannot_be_used(target: Any) -> None:
     """It is refused in words before anything is asked for."""
-    with downloading(answer(b"whole")) as run, pytest.raises(SettingError, match="cannot be written"):
+    with downloading(answer(b"whole")) as run, pytest.raises(SettingError, match="cannot be"):
         run([plain("a.bin"), plain("b.bin")], target)
 
 

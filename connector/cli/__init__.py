@@ -30,7 +30,7 @@ _COMMANDS = {
     "token": ("token", "Print a valid access token."),
     "repair": ("connect", "Find out what is wrong with a connection, and repair it."),
     "reconnect": ("connect", "Revoke a connection, then connect it from the start."),
-    "revoke": ("revoke", "Take Ormco's access back, and prove it."),
+    "revoke": ("revoke", "Revoke Ormco's access, and prove it."),
     "forget": ("revoke", "Delete everything stored for a practice."),
     "desk": ("desk", "Show who needs help, and the next step, in a browser."),
     "doctor": ("doctor", "Check everything, with a cure for each problem."),

@@ -151,7 +151,7 @@ def show(practice: str, case: str, show_patient: bool, as_json: bool, **options:
 @click.option("--all", "everyone", is_flag=True, help="Every connected practice, new ones as they come.")
 @click.option("--since", type=PAST, metavar="WHEN", help="Start time of a new watch (now).")
 @click.option("--name", default="default", metavar="NAME", help="Each name is a watch that gets every event.")
-@click.option("--reset", is_flag=True, help="Forget how far this watch has come, and begin anew.")
+@click.option("--reset", is_flag=True, help="Forget the position of this watch, and begin again.")
 @click.option(
     "--interval", type=FiniteRange(1, 86400), default=30, metavar="SECONDS", help="Between two polls (30)."
 )

@@ -75,7 +75,7 @@ def code(
         _show(response)
         return
     if response.complete is None:
-        say("Note: a code of this kind does not tell whether it is whole; it is passed on unchecked.")
+        say("Note: a code of this format cannot be checked; it is passed on unchecked.")
     payload = {name: getattr(response, name) for name in _KEYS} if as_json else {}
     emit(payload, response.dialog_code if for_dialog else response.code, as_json=as_json)
 
@@ -165,7 +165,7 @@ def _ran(command: list[str], text: str) -> bool:
 _PAGE_EXAMPLES = """\b
 Examples:
   ormco page --output code.html             to send, or to put on a share
-  ormco page --landing --output landing.html    for whoever runs the redirect URI
+  ormco page --landing --output landing.html    for the owner of the redirect URI
 """
 
 

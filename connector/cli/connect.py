@@ -32,7 +32,7 @@ _DONE = {
     "refresh": "It was refreshed; nobody had to be asked.",
     "account": "The account was read; nobody had to be asked.",
     "consent": "Access was given again.",
-    "reconnect": "Ormco was removed from the account, and the connection made anew.",
+    "reconnect": "Ormco was removed from the account, and connected again.",
 }
 
 account_change_option = click.option(
@@ -108,8 +108,8 @@ def begin(practice: str, as_json: bool, **options: Any) -> None:
 def complete(practice: str, expected_account: str | None, as_json: bool, **settings: Any) -> None:
     """Finish what `ormco begin` began: paste the whole address that the browser ended on.
 
-    Reads a line from a terminal, or everything from a pipe; never an argument, which others could see. An
-    answer without a state can be anybody's: then you are asked whether its account is the right one.
+    Reads a line from a terminal, or everything from a pipe; never an argument, which others could see. A
+    response without a state may be anybody's: then you are asked to confirm its account.
     """
     from connector.cli.terminal import read_paste
     from connector.clock import Clock
@@ -173,7 +173,7 @@ def reconnect(practice: str, yes: bool, allow_account_change: bool, **options: A
         what = connector.revocation_steps(practice)
         if what is not None:
             name_consequences(what)
-            ask("Take it back, and connect anew?", yes=yes)
+            ask("Revoke access, and connect again?", yes=yes)
             capture.check()  # do not revoke a connection that cannot be made again
         with _confirming(connector, practice):
             connector.reconnect(
@@ -199,7 +199,7 @@ def _show_connected(
 
 def _time_left(requests: list[AuthorizationRequest], now: datetime) -> str:
     if not requests:
-        return "No link is open for this practice; an answer to an older one cannot be used."
+        return "No link is open for this practice; a response to an older one cannot be used."
     left = max(int((request.expires_at - now).total_seconds()) for request in requests)
     return f"The link is good for another {left} s; the code in the address for about three minutes."
 

@@ -30,8 +30,8 @@ _STEPS = {
     "settings": "The settings are complete",
     "store": "The store is writable, and its key is right",
     "provider": "The provider answers",
-    "consent": "Access was allowed; the answer was captured before it left the browser",
-    "code": "The answer belongs to this request, and its code shows no damage",
+    "consent": "Access was allowed; the response was captured in the browser",
+    "code": "The response belongs to this request, and its code shows no damage",
     "tokens": "The code was exchanged; the tokens are stored, sealed",
     "account": "The account behind the tokens is known",
 }

@@ -30,11 +30,11 @@ __all__ = ["check_consent", "doctor"]
 
 _CONSENT_STEPS = {
     "provider": "The provider is known",
-    "page": "Its page came up",
+    "page": "Its page was loaded",
     "sign_in": "Signed in",
     "words": "The Authorize page has the words and buttons of the guide",
     "allow": "Allow access was pressed",
-    "redirect": "The browser was sent back; the answer was captured",
+    "redirect": "The browser was redirected; the response was captured",
     "code": "The code is whole; it was not used",
 }
 _MARKS = {"ok": "ok", "changed": "warning", "failed": "failed"}
@@ -113,7 +113,7 @@ def check_consent(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Go through the consent as a practice does, and say what is not as it should be.
+    """Go through the consent flow as a practice does, and report what has changed.
 
     Signs in with ORMCO_3SHAPE_USERNAME and _PASSWORD, compares the Authorize page with the guide's, allows
     access and looks at the code; the code is not used, so no client secret is needed. Use an account of your

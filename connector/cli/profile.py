@@ -31,7 +31,7 @@ _STEPS = {
     "code": "Access was allowed; the code was captured and is whole",
     "ok": "The dialog took the code",
     "update": "Update was pressed, and answered",
-    "checked": "My Profile was loaded anew: it is saved",
+    "checked": "My Profile was loaded again: the change is saved",
 }
 
 
@@ -112,7 +112,7 @@ def _tell(step: str) -> None:
     elif step.startswith("by hand: "):
         missing = step.removeprefix("by hand: ")
         say(f"{mark('warning')} OrmcoDigital's page has no {missing}.")
-        say("  Do this step by hand in the window; from there on it is done for you again.")
+        say("  Do this step in the window; the rest is done for you.")
 
 
 def _text(practice: str | None, *, confirmed: bool) -> str:

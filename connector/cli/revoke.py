@@ -34,7 +34,7 @@ __all__ = [
 yes_option = click.option("--yes", is_flag=True, help="Do not ask first.")
 
 _STEPS = {
-    "recorded": "Recorded: nobody is given a token of this connection any more",
+    "recorded": "Recorded: no token of this connection is handed out any more",
     "endpoint": "The provider has revoked the tokens",
     "endpoint_refused": "The provider does not let this client revoke; going on by the Applications page",
     "removed": "Ormco was removed, and is seen to be gone",
@@ -63,7 +63,7 @@ def agree(what: RevocationSteps) -> bool:
     """Ask whether to remove Ormco and connect again; without a terminal the answer is no."""
     if not sys.stdin.isatty():
         return False
-    say("Consent alone does not help. What is left is to remove Ormco from the account and to connect anew.")
+    say("Consent alone does not repair it. Ormco has to be removed from the account and connected again.")
     name_consequences(what)
     return click.confirm("Do that?", err=True)
 
@@ -71,7 +71,7 @@ def agree(what: RevocationSteps) -> bool:
 def name_consequences(what: RevocationSteps) -> None:
     """Print everything that will be cut off."""
     account = what.account or "an account that is not known"
-    say(f"This takes Ormco's access to {account} back. What will be cut off:")
+    say(f"This revokes Ormco's access to {account}. It cuts off:")
     for practice in (what.practice_id, *what.others):
         say(f"  - the connection of {practice}")
     if what.whole_application:
@@ -163,7 +163,7 @@ def _by_hand(url: str, *, account: str | None) -> bool:
 @mode_options
 @settings_options
 def revoke(practice: str, confirm_done: bool, yes: bool, as_json: bool, **options: Any) -> None:
-    """Take Ormco's access to a practice's account back.
+    """Revoke Ormco's access to a practice's account.
 
     Names what will be cut off and asks first; has the provider remove the grant; proves that it is dead; then
     wipes the tokens. If it is interrupted, run the same command again.
@@ -175,7 +175,7 @@ def revoke(practice: str, confirm_done: bool, yes: bool, as_json: bool, **option
         what = connector.revocation_steps(practice)
         if what is not None and not confirm_done:
             name_consequences(what)
-            ask("Take it back?", yes=yes)
+            ask("Revoke access?", yes=yes)
         done = connector.revoke(practice, removal=removal_for(config, options, done=confirm_done))
     emit(_as_json(practice, done), _text(practice, done), as_json=as_json)
 

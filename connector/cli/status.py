@@ -31,7 +31,7 @@ _HEADINGS = ("PRACTICE", "STATE", "FOR", "ACCOUNT", "REGION", "TOKEN UNTIL", "LA
 
 @click.command(epilog="Example: ormco status --needs-attention")
 @optional_practice
-@click.option("--needs-attention", is_flag=True, help="Only those that somebody has to look after.")
+@click.option("--needs-attention", is_flag=True, help="Only connections that need attention.")
 @click.option("--summary", is_flag=True, help="Only how many there are in each state, for a monitor.")
 @settings_options
 def status(

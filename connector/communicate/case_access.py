@@ -44,7 +44,7 @@ class CaseAccess:
         self.start_in_child()
 
     def start_in_child(self) -> None:
-        """Start anew: a forked child shares no TLS connection with its parent."""
+        """Start again: a forked child shares no TLS connection with its parent."""
         self._guard = threading.Lock()
         self._transport = Transport(LARGE_LISTS)
         # By practice, named region and account, with the time until which the reader is kept.

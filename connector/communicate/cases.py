@@ -195,7 +195,7 @@ class Cases:
         return report
 
     def reset_watch(self, name: str = "default", *, practice_ids: Iterable[str] | None = None) -> None:
-        """Forget the position of a watch, for some practices or for all: its next poll begins anew."""
+        """Forget the position of a watch, for some practices or for all: its next poll starts again."""
         self._resources.store.watches.reset(name, _named(practice_ids))
 
     def download(

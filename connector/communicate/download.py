@@ -133,7 +133,9 @@ class Downloader:
             whole.seek(0)
             out = place(file)
             while chunk := whole.read(_CHUNK):
-                out.write(chunk)
+                taken = out.write(chunk)
+                if isinstance(taken, int) and 0 < taken < len(chunk):  # a raw file may take only a part
+                    whole.seek(taken - len(chunk), os.SEEK_CUR)
         return Download(file=file, size=transfer.size, verified=file.sha1 is not None)
 
     def _transfer(self, case: Case, file: CaseFile, out: BinaryIO) -> Transfer:
@@ -229,13 +231,13 @@ def _make_folder(folder: Path) -> None:
         make_own_folder(folder)
         if not folder.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a path with a null character
         raise _unwritable(folder, error) from None
 
 
-def _unwritable(where: object, error: OSError) -> SettingError:
+def _unwritable(where: object, error: OSError | ValueError) -> SettingError:
     what = f"the folder {str(where)!r}" if isinstance(where, Path) else str(where)
     return SettingError(
-        f"{what} cannot be used: {error.strerror or type(error).__name__}",
+        f"{what} cannot be used: {getattr(error, 'strerror', None) or error}",
         hint="Choose another one, on a disk with room.",
     )

@@ -238,7 +238,7 @@ def _problem(failed: list[tuple[Case, Exception]]) -> Exception | None:
     more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
     return ProviderUnavailableError(
         f"the case {case.id}{more} cannot be read now: {error}",
-        hint="It is tried again at every look; the other cases go on.",
+        hint="It is tried again at each poll; other cases are not affected.",
         answered=True,
     )
 

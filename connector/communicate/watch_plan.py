@@ -55,7 +55,7 @@ class WatchPlan:
     keep_days: float = 400.0
 
     def __post_init__(self) -> None:
-        """Refuse numbers with which a watch would never look, or would lose events."""
+        """Refuse numbers with which a watch would never poll, or would lose events."""
         allowed = {
             "interval": (0.001, 86400.0),
             "workers": (1, 256),
