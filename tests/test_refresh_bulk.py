@@ -201,6 +201,17 @@ def test_two_runs_wait_for_half_of_the_calls_each(url: str, store: Store, server
     assert 2 < server.counts()["most_under_way"] <= 4
 
 
+def test_what_another_process_is_refreshing_is_skipped(store: Store, server: TokenServer) -> None:
+    """A run waits for no lease of another, and counts its connection as skipped."""
+    fill(store, 3, age=3595)
+    assert store.grants.claim(row_of(store, "p1"), 60)
+    told: list[Done] = []
+    tokens = tokens_on(store, server.url)
+    summary = refresh_due(tokens, store, within=600, pace=FAST, progress=told.append)
+    assert (summary.total, summary.refreshed, summary.skipped, summary.failed) == (3, 2, 1, 0)
+    assert [done.practice_id for done in told if done.outcome == "skipped"] == ["p1"]
+
+
 def test_a_run_that_cannot_keep_up_says_by_how_much(store: Store, server: TokenServer) -> None:
     """Tokens that had ended before their turn are counted, with how long ago the first of them had."""
     fill(store, 3, age=3700)

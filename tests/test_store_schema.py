@@ -14,8 +14,6 @@ import pytest
 from connector.errors import StoreDamagedError, StoreUnavailableError
 from connector.store import UNVERIFIED, Store, schema, tables
 from connector.store.columns import FromNow
-from connector.store.database import Execute
-from connector.store.dialects import Dialect
 from connector.store.schema import Step
 from tests.support.clock import ManualClock
 from tests.support.old_stores import LIVE_TOKENS, MADE_AT, old_store
@@ -52,8 +50,7 @@ def with_steps(monkeypatch: pytest.MonkeyPatch, *more: Step) -> None:
     monkeypatch.setattr(schema, "_STEPS", (*schema._STEPS, *more))
 
 
-def add_note(execute: Execute, dialect: Dialect) -> None:
-    execute("ALTER TABLE ormco_connections ADD COLUMN note TEXT", ())
+ADD_NOTE = "ALTER TABLE ormco_connections ADD COLUMN note TEXT"
 
 
 def test_each_step_is_recorded(url: str, upgraded: Store) -> None:
@@ -152,7 +149,7 @@ def test_older_schema_is_upgraded(url: str, monkeypatch: pytest.MonkeyPatch) -> 
     before = put(store, "p")
     store.close()
     with_steps(
-        monkeypatch, Step(change=add_note), Step(new_index=("ormco_notes", "ormco_connections (note)"))
+        monkeypatch, Step(statements=(ADD_NOTE,)), Step(new_index=("ormco_notes", "ormco_connections (note)"))
     )
     assert row_of(store, "p").version == before.version
     assert store.database.all("SELECT note FROM ormco_connections", ()) == [(None,)]
@@ -165,24 +162,14 @@ def test_step_that_fails_leaves_nothing(url: str, monkeypatch: pytest.MonkeyPatc
     store = store_at(url)
     put(store, "p")
     store.close()
-    failing = [True]
-
-    def change(execute: Execute, dialect: Dialect) -> None:
-        add_note(execute, dialect)
-        if failing:
-            execute("SELECT * FROM nowhere", ())
-
-    with_steps(monkeypatch, Step(change=change))
-    with pytest.raises(StoreUnavailableError if "sqlite" in url else StoreDamagedError, match="nowhere"):
-        store.connection("p")
+    with monkeypatch.context() as patch:
+        with_steps(patch, Step(statements=(ADD_NOTE, "SELECT * FROM nowhere")))
+        with pytest.raises(StoreUnavailableError if "sqlite" in url else StoreDamagedError, match="nowhere"):
+            store.connection("p")
     store.close()
-    failing.clear()
+    with_steps(monkeypatch, Step(statements=(ADD_NOTE,)))
     assert value_of(store, "p")[0] == "at-p-0"
     store.close()
-
-
-def sleep_in_database(execute: Execute, dialect: Dialect) -> None:
-    execute("SELECT pg_sleep(1)", ())
 
 
 def test_step_may_take_longer_than_any_call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -193,7 +180,7 @@ def test_step_may_take_longer_than_any_call(monkeypatch: pytest.MonkeyPatch, tmp
     database = url.partition("?")[0].rpartition("/")[2]
     run(store, f"ALTER DATABASE {database} SET statement_timeout = '200ms'")
     store.close()
-    with_steps(monkeypatch, Step(change=sleep_in_database))
+    with_steps(monkeypatch, Step(statements=("SELECT pg_sleep(1)",)))
     slow = store_at(url)
     slow.check()
     assert versions(slow)[-1] == KNOWN + 1

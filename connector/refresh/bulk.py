@@ -128,9 +128,9 @@ class _Run:
     def _look(self) -> bool:
         """Read the connections that are due now, sound ones first; return whether there are new ones."""
         self._read_at = self._clock.monotonic()
-        limit = _WINDOW + len(self._tally.left)
-        found = self._store.due.find(self._within, before=self._began, limit=limit)
-        new = [each for each in found if each.practice_id not in self._tally.left]
+        left = set(self._tally.left)  # as it is before the read: a refresh may end meanwhile
+        found = self._store.due.find(self._within, before=self._began, limit=_WINDOW + len(left))
+        new = [each for each in found if each.practice_id not in left]
         # Runs that read the same rows take them in different orders, so that they seldom collide.
         random.shuffle(new)
         new.sort(key=lambda each: each.failures > 0)

@@ -20,13 +20,9 @@ class Dialect(NamedTuple):
         skip_locked: the same, but without the rows that another transaction has locked.
         in_index_order: statements that make the queries of a transaction read rows in the order of an index,
             also if the planner has no statistics yet.
-        own_steps: statements after the creation of the tables: they make the audit record append-only.
-        grant_steps: the last statements of the upgrade to one row per grant.
-        month_steps: statements that partition the audit record by month; none if it is one file.
-        due_index: statements that create an index of due connections; none if it costs more than it saves.
+        steps: statements of a step of the schema that differ, by its name; none if it is of no use there.
         drop_month: query that drops the oldest month that is pruned as a whole, and returns the number of its
             events; None if no such month is left.
-        state_steps: statements that create a table of the states of connections; none if it is not needed.
         states: the table in which connections are counted; it has at least state, due_at and failures.
         concurrent_indexes: whether an index can be built while others write, outside of a transaction.
     """
@@ -36,12 +32,8 @@ class Dialect(NamedTuple):
     for_update: str
     skip_locked: str
     in_index_order: Sequence[str]
-    own_steps: Sequence[str]
-    grant_steps: Sequence[str]
-    month_steps: Sequence[str]
-    due_index: Sequence[str]
+    steps: Mapping[str, Sequence[str]]
     drop_month: str
-    state_steps: Sequence[str]
     states: str
     concurrent_indexes: bool
 
@@ -74,13 +66,12 @@ SQLITE = Dialect(
     for_update="",
     skip_locked="",
     in_index_order=(),
-    own_steps=(_UNCHANGED, *_EVENT_STEPS, _DUE_INDEX),
-    grant_steps=("DROP TRIGGER ormco_events_stay", *_EVENT_STEPS),
-    # One file has no parts that can be dropped by themselves.
-    month_steps=(),
-    due_index=(_DUE_INDEX,),
-    drop_month="SELECT NULL",
-    state_steps=(),
+    steps={
+        "new": (_UNCHANGED, *_EVENT_STEPS, _DUE_INDEX),
+        "grants": ("DROP TRIGGER ormco_events_stay", *_EVENT_STEPS),
+        "due": (_DUE_INDEX,),
+    },
+    drop_month="SELECT NULL",  # one file has no parts that can be dropped by themselves
     states="ormco_connections",  # it is counted by its indexes
     concurrent_indexes=False,
 )
@@ -195,30 +186,32 @@ POSTGRES = Dialect(
     for_update=" FOR UPDATE",
     skip_locked=" FOR UPDATE SKIP LOCKED",
     in_index_order=("SET LOCAL enable_sort = off",),
-    own_steps=(
-        f"CREATE FUNCTION ormco_append_only() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN {_RAISE}$$",
-        "CREATE TRIGGER ormco_events_unchanged BEFORE UPDATE OF id, nonce, at, kind, outcome, practice_id, "
-        "actor, state ON ormco_events FOR EACH ROW EXECUTE FUNCTION ormco_append_only()",
-        "CREATE TRIGGER ormco_events_in_order BEFORE UPDATE OF sequence ON ormco_events "
-        "FOR EACH ROW WHEN (OLD.sequence IS NOT NULL) EXECUTE FUNCTION ormco_append_only()",
-        *(_SEQUENCE_THERE, _COUNTER_SPACE, *_STAY, *_MONTHS),
-    ),
-    grant_steps=(
-        "UPDATE ormco_events SET sequence = placed.sequence FROM (SELECT id, row_number() OVER (ORDER BY id) "
-        "+ (SELECT last FROM ormco_event_counter) AS sequence FROM ormco_events WHERE sequence IS NULL) "
-        "AS placed WHERE ormco_events.id = placed.id",
-        "UPDATE ormco_event_counter SET last = "
-        "COALESCE((SELECT MAX(sequence) FROM ormco_events), ormco_event_counter.last)",
-        "DROP INDEX ormco_events_unsettled",
-        "DROP FUNCTION ormco_upgrade()",
-        "ALTER INDEX IF EXISTS ormco_connections_pkey1 RENAME TO ormco_connections_pkey",
-        "DROP TRIGGER ormco_events_stay ON ormco_events",
-        *(_SEQUENCE_THERE, _COUNTER_SPACE, *_STAY),
-    ),
-    month_steps=_MONTHS,
-    due_index=(),
+    steps={
+        "new": (
+            f"CREATE FUNCTION ormco_append_only() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN {_RAISE}$$",
+            "CREATE TRIGGER ormco_events_unchanged BEFORE UPDATE OF id, nonce, at, kind, outcome, "
+            "practice_id, actor, state ON ormco_events FOR EACH ROW EXECUTE FUNCTION ormco_append_only()",
+            "CREATE TRIGGER ormco_events_in_order BEFORE UPDATE OF sequence ON ormco_events "
+            "FOR EACH ROW WHEN (OLD.sequence IS NOT NULL) EXECUTE FUNCTION ormco_append_only()",
+            *(_SEQUENCE_THERE, _COUNTER_SPACE, *_STAY, *_MONTHS),
+        ),
+        "grants": (
+            "UPDATE ormco_events SET sequence = placed.sequence FROM "
+            "(SELECT id, row_number() OVER (ORDER BY id) + (SELECT last FROM ormco_event_counter) "
+            "AS sequence FROM ormco_events WHERE sequence IS NULL) "
+            "AS placed WHERE ormco_events.id = placed.id",
+            "UPDATE ormco_event_counter SET last = "
+            "COALESCE((SELECT MAX(sequence) FROM ormco_events), ormco_event_counter.last)",
+            "DROP INDEX ormco_events_unsettled",
+            "DROP FUNCTION ormco_upgrade()",
+            "ALTER INDEX IF EXISTS ormco_connections_pkey1 RENAME TO ormco_connections_pkey",
+            "DROP TRIGGER ormco_events_stay ON ormco_events",
+            *(_SEQUENCE_THERE, _COUNTER_SPACE, *_STAY),
+        ),
+        "months": _MONTHS,
+        "states": STATE_STEPS,
+    },
     drop_month="SELECT ormco_drop_month()",
-    state_steps=STATE_STEPS,
     states=STATES,
     concurrent_indexes=True,
 )

@@ -7,7 +7,7 @@ run two releases side by side; an earlier release refuses any other.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from connector.clock import Clock
@@ -16,7 +16,7 @@ from connector.store import upgrade
 from connector.store.database import Execute, Transact
 from connector.store.dialects import Dialect
 from connector.store.process import claim_name, end_lease, take_lease
-from connector.store.tables import EVENTS_INDEX, STATE_INDEX, VERSION, make_tables
+from connector.store.tables import EVENTS_INDEX, KEY_HOLDERS, STATE_INDEX, VERSION, make_tables
 
 __all__ = ["Step", "is_current", "migrate", "newest_version"]
 
@@ -28,14 +28,16 @@ class Step(NamedTuple):
     """One change of the schema: either a transaction, or an index.
 
     Attributes:
-        change: makes it, inside a transaction that may take as long as it needs.
+        name: names the statements of the dialect that follow the others.
+        statements: make the change, inside a transaction that may take as long as it needs.
         prepare: called before, outside of the transaction; may wait.
         new_index: name and columns of an index to build while others read and write; until it is there, the
             store is used without.
         compatible_from: the earliest schema whose release can go on working after it; None: this one.
     """
 
-    change: Callable[[Execute, Dialect], None] = lambda execute, dialect: None
+    name: str = ""
+    statements: Sequence[str] = ()
     prepare: Callable[[Transact, Dialect, Clock], None] | None = None
     new_index: tuple[str, str] | None = None
     compatible_from: int | None = None
@@ -101,7 +103,10 @@ def _make(execute: Execute, dialect: Dialect) -> None:
 def _take(execute: Execute, number: int, step: Step, dialect: Dialect) -> None:
     if _version(execute) >= number:  # another process was faster
         return
-    step.change(execute, dialect)
+    for statement in step.statements:
+        execute(statement.format(now=dialect.now, **dialect.types), ())
+    for statement in dialect.steps.get(step.name, ()):
+        execute(statement, ())
     if step.new_index is not None and not dialect.concurrent_indexes:
         execute("CREATE INDEX IF NOT EXISTS {} ON {}".format(*step.new_index), ())
     if number < _COMPATIBLE_FROM:  # the column is not there yet
@@ -128,15 +133,15 @@ def _build_index(execute: Execute, dialect: Dialect, name: str, columns: str) ->
 _COMPATIBLE_FROM = 5  # the earliest schema whose release can work with that of `tables`
 # From `OLDEST` on; those after `tables.VERSION` are taken by new stores, too.
 _STEPS: tuple[Step, ...] = (
-    Step(change=upgrade.add_watch_claims),
-    Step(change=upgrade.add_confirmation),
-    Step(change=upgrade.add_grants, prepare=upgrade.end_refreshes),
+    Step(statements=upgrade.WATCH_CLAIMS),
+    Step(statements=upgrade.CONFIRMATION),
+    Step("grants", upgrade.GRANTS, prepare=upgrade.end_refreshes),
     Step(new_index=STATE_INDEX, compatible_from=5),
-    Step(change=upgrade.add_key_holders, compatible_from=5),
+    Step(statements=(KEY_HOLDERS,), compatible_from=5),
     Step(new_index=EVENTS_INDEX, compatible_from=5),
-    Step(change=upgrade.add_months, compatible_from=5),
-    Step(change=upgrade.add_due_index, compatible_from=5),
-    Step(change=upgrade.add_states, compatible_from=5),
+    Step("months", compatible_from=5),
+    Step("due", compatible_from=5),
+    Step("states", compatible_from=5),
 )
 
 

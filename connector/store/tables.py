@@ -29,7 +29,7 @@ def make_tables(execute: Execute, dialect: Dialect) -> None:
     """Make all tables in an empty database."""
     for statement in _TABLES:
         execute(statement.format(**dialect.types), ())
-    for statement in dialect.own_steps:
+    for statement in dialect.steps["new"]:
         execute(statement, ())
     execute("INSERT INTO ormco_store (id, store_id, sealing) VALUES (1, ?, 2)", (os.urandom(8).hex(),))
     execute("INSERT INTO ormco_event_counter (id, last) VALUES (1, 0)", ())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from connector.clock import Clock
 from connector.errors import StoreLockedError
 from connector.store import tables
@@ -11,17 +9,7 @@ from connector.store.database import Execute, Transact
 from connector.store.dialects import Dialect
 from connector.store.process import is_gone
 
-__all__ = [
-    "OLDEST",
-    "add_confirmation",
-    "add_due_index",
-    "add_grants",
-    "add_key_holders",
-    "add_months",
-    "add_states",
-    "add_watch_claims",
-    "end_refreshes",
-]
+__all__ = ["CONFIRMATION", "GRANTS", "OLDEST", "WATCH_CLAIMS", "end_refreshes"]
 
 OLDEST = 2
 _BEFORE_GRANTS = 4
@@ -29,12 +17,8 @@ _BEFORE_GRANTS = 4
 _LONGEST_OLD_CALL = 90.0
 
 
-def add_watch_claims(execute: Execute, dialect: Dialect) -> None:
-    """Add the claims by which processes share a watch, and the age of delivered cases."""
-    _run(execute, dialect, _WATCH_CLAIMS)
-
-
-_WATCH_CLAIMS = (
+# Claims by which processes share a watch, and the age of delivered cases.
+WATCH_CLAIMS = (
     "ALTER TABLE ormco_watched_cases ADD COLUMN content TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE ormco_watched_cases ADD COLUMN told_at {real}",
     "UPDATE ormco_watched_cases SET told_at = {now}",
@@ -42,12 +26,8 @@ _WATCH_CLAIMS = (
 )
 
 
-def add_confirmation(execute: Execute, dialect: Dialect) -> None:
-    """Add what accounts to confirm, providers, and the signature of the key's record need."""
-    _run(execute, dialect, _CONFIRMATION)
-
-
-_CONFIRMATION = (
+# Accounts that a person has to confirm, what providers return, and the signature of the key's record.
+CONFIRMATION = (
     "ALTER TABLE ormco_connections ADD COLUMN confirm_by {real}",
     tables.PROVIDERS,
     "ALTER TABLE ormco_store ADD COLUMN key_proof TEXT",
@@ -105,17 +85,9 @@ _STOP = {
 }
 
 
-def add_grants(execute: Execute, dialect: Dialect) -> None:
-    """Have one row for each grant: the live one of a practice, and a new one whose account is not verified.
-
-    Sealed values stay as they are, because no key is needed here; a process that has the keys reseals them.
-    """
-    _run(execute, dialect, _GRANTS)
-    for statement in dialect.grant_steps:
-        execute(statement, ())
-
-
-_GRANTS = (
+# One row for each grant: the live one of a practice, and a new one whose account is not verified. Sealed
+# values stay as they are, because no key is needed here; a process that has the keys reseals them.
+GRANTS = (
     "ALTER TABLE ormco_schema ADD COLUMN compatible_from INTEGER",
     "ALTER TABLE ormco_store ADD COLUMN sealing INTEGER",
     "ALTER TABLE ormco_connections RENAME TO ormco_connections_before",
@@ -150,34 +122,3 @@ _GRANTS = (
     tables.COUNTER,
     "INSERT INTO ormco_event_counter (id, last) SELECT 1, COALESCE(MAX(sequence), 0) FROM ormco_events",
 )
-
-
-def add_key_holders(execute: Execute, dialect: Dialect) -> None:
-    """Add the table of which server has which keys."""
-    _run(execute, dialect, (tables.KEY_HOLDERS,))
-
-
-def add_months(execute: Execute, dialect: Dialect) -> None:
-    """Partition the audit record by month, on a database that supports it."""
-    for statement in dialect.month_steps:
-        execute(statement, ())
-
-
-def add_due_index(execute: Execute, dialect: Dialect) -> None:
-    """Add an index of due connections, on a database where it costs little.
-
-    On PostgreSQL a refresh then touches no index (HOT), which is worth more; its rows are read faster, too.
-    """
-    for statement in dialect.due_index:
-        execute(statement, ())
-
-
-def add_states(execute: Execute, dialect: Dialect) -> None:
-    """Add the table of states, by which connections are counted."""
-    for statement in dialect.state_steps:
-        execute(statement, ())
-
-
-def _run(execute: Execute, dialect: Dialect, statements: Sequence[str]) -> None:
-    for statement in statements:
-        execute(statement.format(now=dialect.now, **dialect.types), ())
