@@ -126,8 +126,7 @@ class TokenRefresher:
             connector.errors.ConnectorError: it could not be refreshed.
         """
         with self._store.audit.deferred(), self._forgetting(claimed):
-            renewed = self._rotator.finish(claimed, since)
-        return renewed is not None and renewed.generation == claimed.generation + 1
+            return self._rotator.finish(claimed, since) is not None
 
     def usable(self, practice_id: str, rows: Rows) -> Rows:
         """Return the rows of a practice, if its state allows tokens; only the live one's are handed out.
