@@ -155,5 +155,8 @@ def _spelled(hosts: Iterable[str]) -> Iterator[str]:
 def _origin(target: SplitResult) -> tuple[str, int]:
     """Return host and port, as a browser writes them."""
     host = (target.hostname or "").rstrip(".")
-    host = f"[{host}]" if ":" in host else ascii_host(host)
+    if ":" in host:
+        host = f"[{host}]"
+    elif not host.isascii():
+        host = ascii_host(host)
     return host, target.port or _DEFAULT_PORTS.get(target.scheme, 0)

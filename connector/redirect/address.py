@@ -85,9 +85,7 @@ def wrong_address(address: str) -> ConnectorError:
 
 
 def ascii_host(host: str) -> str:
-    """Return a host in punycode, as browsers write it (UTS 46); one that is no name stays as it is."""
-    if host.isascii():
-        return host
+    """Return an internationalized host as browsers write it (UTS 46); one that is no name stays as it is."""
     import idna
 
     with suppress(idna.IDNAError):
@@ -105,7 +103,8 @@ def _canonical_host(host: str) -> str:
             return IPv6Address(host.strip("[]")).packed.hex()
         except ValueError:
             return host
-    return ascii_host(host).rstrip(".").removeprefix("www.")
+    host = host if host.isascii() else ascii_host(host).rstrip(".")
+    return host.removeprefix("www.")
 
 
 def _rest_of(address: str) -> str:
