@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import json
 import os
 import shutil
 import socket
@@ -18,6 +19,7 @@ from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import certifi
 import pytest
@@ -30,6 +32,7 @@ from urllib3.exceptions import InsecureRequestWarning
 from connector.errors import Action, ProviderUnavailableError
 from connector.oauth import http_environment
 from connector.oauth.http import (
+    LARGE_LISTS,
     Limits,
     Transport,
     call,
@@ -40,6 +43,7 @@ from connector.oauth.http import (
     retry_after,
     stream,
 )
+from connector.oauth.http_connection import Exchange
 from connector.oauth.http_environment import is_http_proxy
 from tests.support.answers import Answer, answer, answering, dripping, json_answer
 from tests.support.tls import server_context
@@ -134,6 +138,23 @@ def test_an_answer_that_drips_ends_at_the_deadline(slow: Answer) -> None:
     with answering(slow) as server, pytest.raises(RequestException) as caught:
         get(server.url, Limits(seconds=0.3))
     assert "no answer in time" in failure(caught.value, server.url).message
+
+
+def test_the_limits_of_calls() -> None:
+    """A token call ends within 45 s, a large list within 2 minutes, a download within 6 hours."""
+    usual = {"seconds": 45, "stream_seconds": 6 * 3600, "body": 1 << 20, "values": 50_000, "idle": 20}
+    assert Limits() == Limits(**usual)
+    assert Limits(**usual | {"seconds": 120, "body": 64 << 20, "values": 2_000_000}) == LARGE_LISTS
+
+
+def test_an_answer_may_have_as_many_bytes_as_the_limit() -> None:
+    """One byte more is too many. What was read can be read again, as text in UTF-8 or in pieces."""
+    with answering(answer("é" * 5)) as server:
+        response = get(server.url, Limits(body=10))
+        assert (response.text, response.encoding) == ("é" * 5, "utf-8")
+        assert list(response.iter_content(6)) == ["ééé".encode(), "éé".encode()]
+        with pytest.raises(RequestException, match="too large"):
+            get(server.url, Limits(body=9))
 
 
 def test_a_call_that_is_redirected_goes_nowhere_else() -> None:
@@ -369,6 +390,7 @@ PACKED = gzip.compress(b'{"is": "fine"}', mtime=0)
 @pytest.mark.parametrize(
     ("coding", "packed"),
     [
+        ("identity", b'{"is": "fine"}'),
         ("GZIP", PACKED),
         ("x-gzip", PACKED),
         ("deflate", zlib.compress(b'{"is": "fine"}')),
@@ -390,14 +412,23 @@ def test_a_packed_answer_that_is_not_one_whole_object_is_none(broken: bytes) -> 
         assert json_object(get(server.url)) is None
 
 
-def test_an_answer_of_too_many_values_is_not_parsed() -> None:
-    """A million lists, 60 KiB on the wire, are refused before one is made; text may have commas."""
-    limits = Limits(values=1000)
-    with answering(json_answer([[]] * 1001)) as server, pytest.raises(ValueError, match="too many"):
-        json_value(get(server.url, limits))
-    talk = {"comment": ',[{\\"' * 2000, "open": '"'}
-    with answering(json_answer(talk)) as server:
-        assert json_value(get(server.url, limits)) == talk
+@pytest.mark.parametrize("text", ["[0, 0, 0]", "[[[]]]", '{"a": {"a": {}}}', '[{"a": "[{,\\"", "b": "}]"}]'])
+def test_an_answer_of_too_many_values_is_not_parsed(text: str) -> None:
+    """A million lists, 60 KiB on the wire, are refused before one is made; a text may have any characters."""
+    response = body(text)
+    response.connection = Transport(Limits(values=3))
+    assert json_value(response) == json.loads(text)
+    response.connection = Transport(Limits(values=2))
+    with pytest.raises(ValueError, match="too many"):
+        json_value(response)
+
+
+def test_an_answer_that_is_nested_without_end_is_no_json() -> None:
+    """Neither the parser's own limit nor the interpreter's stack is a reader's matter."""
+    response = body("[" * 100_000)
+    response.connection = Transport(Limits(values=100_000))
+    with pytest.raises(ValueError, match="too deep"):
+        json_value(response)
 
 
 @pytest.mark.parametrize("body", [b'"' + b'\\"' * 400_000, b'["' + b"\\" * 900_001, b'"' * 900_001])
@@ -572,7 +603,7 @@ def test_a_private_authority_is_what_the_advice_is_about(certificate: tuple[ssl.
         "http://no-such-proxy.invalid:3128",
     ],
 )
-@pytest.mark.parametrize("name", ["HTTPS_PROXY", "all_proxy"])
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
 def test_a_proxy_that_cannot_be_used_is_named(name: str, proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong proxy setting ends before anything is sent; the hint names the setting, and not its value."""
     monkeypatch.setenv(name, proxy)
@@ -718,18 +749,57 @@ def test_a_resolver_that_does_not_answer_ends_with_the_call(monkeypatch: pytest.
     assert ("in time" in error.message, error.sent) == (True, False)
 
 
-def test_nothing_is_sent_after_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call whose time went by while a name was looked up sends nothing any more."""
-    find = socket.getaddrinfo
+@pytest.mark.parametrize(
+    ("module", "name"), [(socket, "getaddrinfo"), (urllib3.util.connection, "create_connection")]
+)
+def test_nothing_is_sent_after_the_deadline(module: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call whose time went by while a name was looked up, or while it connected, sends nothing any more."""
+    real = getattr(module, name)
 
-    def slow(*args: Any) -> Any:
+    def slow(*args: Any, **kwargs: Any) -> Any:
         time.sleep(0.2)
-        return find(*args)
+        return real(*args, **kwargs)
 
-    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    monkeypatch.setattr(module, name, slow)
     with answering(answer()) as server, pytest.raises(RequestException) as caught:
         get(server.url, Limits(seconds=0.1))
-    assert (failure(caught.value, server.url).sent, server.requests) == (False, [])
+    error = failure(caught.value, server.url)
+    assert (error.sent, "in time" in error.message, server.requests) == (False, True, [])
+
+
+def test_a_host_that_takes_no_connection_in_time_is_known_from_one_that_refuses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The deadline of the call is not needed for that: a connection has its own."""
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [("", "", "", "", ("127.0.0.1", 1))])
+    monkeypatch.setattr(urllib3.util.connection, "create_connection", Mock(side_effect=TimeoutError))
+    with pytest.raises(RequestException) as caught:
+        get(ELSEWHERE)
+    error = failure(caught.value, ELSEWHERE)
+    assert ("in time" in error.message, error.sent) == (True, False)
+
+
+def test_a_pause_between_two_bytes_has_a_limit() -> None:
+    """A caller may allow less than the whole call's time for it."""
+    with answering(lambda sock: time.sleep(2)) as server, open_session() as session:
+        began = time.monotonic()
+        with pytest.raises(RequestException) as caught:
+            session.get(server.url, timeout=0.2)
+        assert time.monotonic() - began < 1
+        assert "in time" in failure(caught.value, server.url).message
+
+
+def test_each_step_has_the_time_that_is_left() -> None:
+    """A step waits for as long as it may, or until the deadline."""
+    exchange = Exchange(10, silence=3, idle=1)
+    assert (exchange.allow(), exchange.allow(4), exchange.passed) == (3, 4, False)
+    assert 9 < exchange.allow(20) <= 10
+    exchange.extend(2)
+    assert 1 < exchange.allow() <= 2
+    exchange.extend(0)
+    assert exchange.passed
+    with pytest.raises(TimeoutError):
+        exchange.allow()
 
 
 def test_a_stream_is_bounded_from_its_first_header_on() -> None:
@@ -742,6 +812,18 @@ def test_a_stream_is_bounded_from_its_first_header_on() -> None:
             response = session.get(server.url, stream=True)
             with pytest.raises(ProviderUnavailableError, match="in time"):
                 list(stream(response))
+
+
+def test_a_stream_may_take_longer_than_a_call() -> None:
+    """The call's time is for the headers."""
+
+    def slowly(sock: socket.socket) -> None:
+        for part in (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n", b"no", b"ws"):
+            sock.sendall(part)
+            time.sleep(0.2)
+
+    with answering(slowly) as server, open_session(Transport(Limits(seconds=0.3))) as session:
+        assert b"".join(stream(session.get(server.url, stream=True))) == b"nows"
 
 
 def test_a_stream_is_unpacked() -> None:

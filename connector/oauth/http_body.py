@@ -102,7 +102,7 @@ def retry_after(response: requests.Response, now: float) -> float | None:
     """
     value = response.headers.get("Retry-After", "").strip()
     if found := _SECONDS.match(value):
-        return min(float(found[1][:9]), _LONGEST_WAIT)
+        return min(float(found[1]), _LONGEST_WAIT)
     until, present = (http_date(text) for text in (value, response.headers.get("Date")))
     if until is None:
         return None

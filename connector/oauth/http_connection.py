@@ -41,15 +41,16 @@ class Exchange:
 
     __slots__ = ("_silence", "_started", "cut", "ends_at", "idle", "pool", "reused", "sent")
 
+    pool: Any  # of connections
+    reused: bool  # whether the connection was open before
+    cut: bool  # whether the last read found the connection closed
+
     def __init__(self, seconds: float, *, silence: float, idle: float) -> None:
         self._started = time.monotonic()
         self._silence = silence
         self.idle: float = idle
         self.ends_at: float = self._started + seconds
-        self.pool: Any = None
         self.sent: bool = False
-        self.reused: bool = True
-        self.cut: bool = False
 
     def extend(self, seconds: float) -> None:
         """Set the deadline to this many seconds after the start."""
@@ -140,8 +141,8 @@ class _Connection(HTTPConnection):
         if self.sock is None:
             self.connect()
         sock: Any = getattr(self.sock, "socket", self.sock)  # that of the proxy, if TLS is inside of TLS
-        sock.exchange, exchange.sent, self._used_at = exchange, True, time.monotonic()
         self.sock.settimeout(exchange.allow())
+        sock.exchange, exchange.sent, self._used_at = exchange, True, time.monotonic()
         super().send(data)
 
     def _new_conn(self) -> socket.socket:
