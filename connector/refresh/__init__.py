@@ -8,14 +8,14 @@
 3. Threads of this process that want the same practice wait for one of them (`refresher`).
 4. Another process has the lease of the row: read again after a growing pause, until there are newer tokens.
 5. Claim: one UPDATE of the row as it was read. It is the lock, and the record that a token is about to be
-   sent.
+   sent. (`bulk` claims several rows that are due with one UPDATE.)
 6. Call: the refresh token is sent once (`rotate`, the only sender). No database connection or lock is
    held meanwhile.
 7. Settle: one UPDATE stores the new tokens in place of those that were sent, and ends the lease.
 8. Refused: if another process has stored newer tokens, use those; otherwise the connection needs repair
    (`failures`).
 9. No complete response: it may be lost. The old access token is used until it expires, then one attempt
-   decides.
+   decides; a provider that accepts a refresh token twice gets it once more at once.
 10. A process dies: its lease ends with it, without a settle. That is case 9.
 """
 
