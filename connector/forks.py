@@ -11,10 +11,10 @@ __all__ = ["after_fork", "hold_during_fork"]
 
 
 class Startable(Protocol):
-    """Something whose locks and handles a forked child must not share."""
+    """An object whose locks and handles a forked child must not share."""
 
     def start_in_child(self) -> None:
-        """Start anew in a forked child."""
+        """Start again in a forked child, with locks and handles of its own."""
 
 
 _AFTER_FORK: weakref.WeakSet[Startable] = weakref.WeakSet()
@@ -25,7 +25,7 @@ _HOLD_WITHIN = 5.0
 
 
 def after_fork(one: Startable) -> None:
-    """Have something start anew in each forked child, for as long as it is there."""
+    """Call `start_in_child` of an object in each forked child, for as long as the object exists."""
     _AFTER_FORK.add(one)
 
 

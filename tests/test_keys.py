@@ -353,7 +353,7 @@ def test_value_of_a_key_that_a_server_lacks(url: str) -> None:
     put(store, "new")
     store.close()
     store = store_at(url, keys=KEY)
-    with pytest.raises(SealingKeyError, match="not at hand") as caught:
+    with pytest.raises(SealingKeyError, match="this server lacks") as caught:
         value_of(store, "new")
     assert type(caught.value) is SealingKeyError
     assert "last on every server" in str(caught.value.hint)

@@ -441,7 +441,7 @@ def test_a_practice_that_is_connected_anew_meanwhile_stays_connected(
             sent.append(classic.refreshes)
             return True
 
-        with pytest.raises(RevokedError, match="connected anew"):
+        with pytest.raises(RevokedError, match="connected again"):
             connector.revoke(PRACTICE, removal=Removal(remove=begin_anew))
         assert [classic.refreshes] == sent
         assert connector.status(PRACTICE).state is ConnectionState.CONNECTED

@@ -47,7 +47,7 @@ def keep_unverified(resources: Resources, practice_id: str, tokens: TokenSet, po
         "with_secret": int(resources.client.client_secret is not None),
     }
     deadline = resources.clock.deadline(_SAVE_SECONDS)
-    while True:  # nobody else has these tokens, and the code that brought them is spent
+    while True:  # these tokens exist nowhere else, and their code is spent
         try:
             return resources.store.unverified.put(
                 practice_id, resources.provider.name, tokens, policy, changes

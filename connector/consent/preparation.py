@@ -74,7 +74,7 @@ def check_provider(connection: Connection | None, provider: Provider) -> None:
     if connection.provider != provider.name:
         raise SettingError(
             f"{connection.practice_id} is connected at {connection.provider}, not at {provider.name}",
-            hint="Set ORMCO_PROVIDER to the one it was made with. To start anew at the other, forget the "
+            hint="Set ORMCO_PROVIDER to the one it was made with. To start again at the other, forget the "
             "connection first.",
             practice_id=connection.practice_id,
         )

@@ -74,7 +74,7 @@ def _account(connection: Connection, account: Account) -> Check:
             "account",
             AccountMismatchError(
                 f"the tokens belong to {account}, but the connection is to {before}",
-                hint="Connect it anew, as the right account: "
+                hint="Connect it again, as the right account: "
                 f"{ormco_command('reconnect', connection.practice_id)}",
             ),
         )
@@ -91,7 +91,7 @@ def _region(resources: Resources, account: Account, connection: Connection) -> C
         return warning("region", f"no address is known for cases in {region}", cure)
     before = connection.account.region if connection.account else None
     if before not in (None, region):
-        cure = f"Have it stored anew: {ormco_command('reconnect', connection.practice_id)}"
+        cure = f"Store it again: {ormco_command('reconnect', connection.practice_id)}"
         return warning("region", f"{region}, but {before} when it was connected", cure)
     return fine("region", region)
 

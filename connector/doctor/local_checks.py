@@ -150,7 +150,7 @@ def _key(facts: Mapping[str, str]) -> Iterator[Check]:
         return
     yield warning(
         "store_key",
-        f"the sealing key is in the file {place}: whoever can read it and the store has every token",
+        f"the sealing key is in the file {place}: a person who can read it and the store has every token",
         "Keep it in a secret store instead (`ormco keys new` prints a key for ORMCO_STORE_KEYS, `ormco keys "
         "rotate` moves the store to it), and back this file up apart from the store until then.",
     )

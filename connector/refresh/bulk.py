@@ -1,4 +1,4 @@
-"""Refresh all that ends soon, for a timer: shared among however many processes do the same."""
+"""Refresh all connections that are due, for a timer; any number of processes share the work."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from connector.store.store import Store
 
 __all__ = ["refresh_due"]
 
-# So many are read at a time: finding what is due goes through all rows, as an index on it would have to be
+# How many are read at a time: finding what is due goes through all rows, as an index on it would have to be
 # written at each refresh.
 _WINDOW = 1000
 # Responses to calls that began together come within about this many seconds of one another: one claim for
@@ -119,7 +119,7 @@ class _Run:
             raise self._broken
 
     def _wait_for_worker(self) -> None:
-        """Wait until a worker is free; the others that began with it will be in a moment."""
+        """Wait until a worker is free, and a little longer: calls that began together end together."""
         if not self._free.acquire(blocking=False):
             self._free.acquire()
             if self._pace.at_once > 1:

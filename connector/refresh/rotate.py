@@ -179,7 +179,7 @@ class Rotator:
             raise
 
     def _claim(self, row: Row) -> Row | None:
-        """Take the lease; anew if that took long, as it might end before all is sent."""
+        """Take the lease; take it again if that took long, because it might end during the call."""
         for _ in range(_CLAIM_TRIES):
             steady, wall = self._clock.monotonic(), self._clock.time()
             claimed = self._store.grants.claim(row, LEASE_SECONDS)

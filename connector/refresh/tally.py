@@ -12,7 +12,7 @@ from connector.store.due import DueGrant
 
 __all__ = ["Done", "RefreshSummary", "Tally"]
 
-# An outage is told by the share of failures among the last calls, once there are enough of them.
+# An outage is recognized by the share of failures among the last calls, once there are enough of them.
 _SAMPLE = 50
 _ENOUGH = 20
 _OUTAGE_SHARE = 0.8

@@ -138,7 +138,7 @@ def connection_of(rows: Rows) -> Connection:
 def connected_anew(practice_id: str) -> RevokedError:
     """Return the error for a practice that was connected again meanwhile."""
     return RevokedError(
-        f"{practice_id} was connected anew while it was being revoked",
+        f"{practice_id} was connected again while it was being revoked",
         hint="Look at its status; revoke it again if that is still wanted.",
         practice_id=practice_id,
     )

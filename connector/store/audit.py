@@ -61,7 +61,7 @@ class AuditLog:
         state: ConnectionState | None = None,
         detail: Mapping[str, str] | None = None,
     ) -> Event:
-        """Return an event of this moment, to be recorded."""
+        """Return an event with the present time, to be recorded."""
         at = self._database.clock.utc_now()
         return Event(
             at=at, kind=kind, outcome=outcome, practice_id=practice_id, state=state, detail=detail or {}

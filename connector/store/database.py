@@ -52,8 +52,8 @@ Statement = tuple[str, Sequence[object]]
 class Database(Protocol):
     """A database, shared by threads, processes and possibly machines.
 
-    It opens itself on first use, anew after `close` and in a forked child. No call keeps a session, a lock
-    or a transaction after it has returned.
+    It opens itself on first use, and again after `close` and in a forked child. No call keeps a session, a
+    lock or a transaction after it has returned.
 
     Attributes:
         dialect: the database's SQL.

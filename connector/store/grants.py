@@ -2,7 +2,7 @@
 
 Two rules protect tokens. A decision is written only on the row it was made from (`version`): if that has
 changed, read again and decide again. A new token set is stored in place of the tokens that were sent for it
-(`generation`), whatever else has become of the row meanwhile, because nobody else has it.
+(`generation`), whatever else has changed in the row, because it exists nowhere else.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ class Overview:
         states = Counter(dict(self._database.all(by_state, ())))
         states.subtract(dict(self._database.all(unverified, ())))
         attention = f"SELECT COUNT(*) FROM ({self._needing}) AS needing"  # noqa: S608
-        # One whose refresh fails is no sign that there are too few runs; it needs attention by and by.
+        # One whose refresh fails is no sign that there are too few runs; it needs attention later.
         late = (
             f"SELECT COUNT(*), {now} - MIN(due_at) FROM {states_table} "  # noqa: S608
             f"WHERE due_at < (SELECT {now}) AND failures = 0"  # worked out once, not for each row

@@ -149,7 +149,7 @@ class PostgresDatabase:
             pool.close(timeout=1.0)
 
     def start_in_child(self) -> None:
-        """Start anew; closing the parent's sessions in a forked child would end them for both."""
+        """Start again without sessions; closing the parent's in a forked child would end them for both."""
         _LEFT_TO_THE_PARENT.append(self._pool)
         self._start()
 

@@ -179,7 +179,7 @@ def _settings(url: str, seconds: float) -> dict[str, Any]:
 
 
 def _tls(url: str) -> dict[str, str]:
-    """Return what makes sure of the server, if it is elsewhere and the URL does not say otherwise.
+    """Return the settings that verify a remote server, unless the URL has its own.
 
     libpq's own default, "prefer", takes any server and any certificate, or none: an attacker in between would
     get the password and read every row.

@@ -93,7 +93,7 @@ class KeyRotation:
         """Return the source, and the ring with the new key first.
 
         Its keys are those that were given, and those in the file or keyring entry of this store's id: none
-        that the database names, or rows that somebody has planted would be sealed anew as if they were ours.
+        that the database names, or rows that an attacker has planted would be resealed as if they were ours.
         """
         record = self._keys.record()
         stored = []

@@ -141,7 +141,7 @@ def _cannot_open(sealed: bytes) -> SealingKeyError | StoreDamagedError:
             hint="Use the newest ormco-connector; if it says the same, restore the store from a backup.",
         )
     return UnknownKeyError(
-        f"the store holds values sealed with the key {sealed[1:_HEADER].hex()}, which is not at hand",
+        f"the store has values sealed with the key {sealed[1:_HEADER].hex()}, which this server lacks",
         hint="Add that key at the end of ORMCO_STORE_KEYS on this server, and restart it; nothing was "
         "changed. A new key is added last on every server before it is put first on any.",
     )

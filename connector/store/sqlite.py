@@ -141,7 +141,7 @@ class SqliteDatabase:
         self._writer, self._is_open = None, False
 
     def start_in_child(self) -> None:
-        """Start anew; SQLite's handles must not even be closed in a forked child."""
+        """Start again without handles; SQLite's handles must not even be closed in a forked child."""
         _LEFT_TO_THE_PARENT.extend((self._readers, self._writer))
         self._start()
 

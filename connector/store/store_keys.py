@@ -153,7 +153,7 @@ class StoreKeys:
         )
 
     def require_newest(self) -> KeyRecord:
-        """Make sure that the newest key is at hand: one that was rotated away is not to be written with.
+        """Make sure that this process has the newest key: an older one must not be used for writes.
 
         Returns:
             The store's record of it.
@@ -180,10 +180,10 @@ class StoreKeys:
         return ring
 
     def _end_first_form(self, record: KeyRecord, ring: KeyRing) -> None:
-        """Seal anew what early releases have sealed, before anything is read.
+        """Reseal the values of early releases, before anything is read.
 
         Their form says too little of what it was bound to, so it is accepted here alone. Any number of
-        processes may be at it at once: each changes only what it has read.
+        processes may do this at once: each changes only what it has read.
         """
         from connector.store.resealing import Resealing
 

@@ -61,7 +61,7 @@ def enrol(db: Database, scope: WatchScope) -> bool:
 
 
 def _forget_revoked(db: Database, watch: str) -> None:
-    """Delete the rows of revoked practices: being due for ever, they would be in the way."""
+    """Delete the rows of revoked practices: they would be due for ever, and be claimed in place of others."""
     which = (
         "watch = ? AND claimed_by IS NULL AND practice_id IN "
         "(SELECT practice_id FROM ormco_connections WHERE state = 'revoked' AND slot = 'live')"
