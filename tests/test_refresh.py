@@ -65,7 +65,7 @@ def tokens(store: Store, server: TokenServer) -> Iterator[AccessTokens]:
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
-    """Wait until something has come about in another thread."""
+    """Wait until another thread has made a condition true."""
     ends = time.monotonic() + 60
     while not is_so():
         assert time.monotonic() < ends
@@ -83,14 +83,14 @@ def state_of(store: Store) -> tuple[str, str | None]:
 
 
 def test_good_token_is_handed_out(store: Store, tokens: AccessTokens, server: TokenServer) -> None:
-    """A token that lives long enough comes from the store, without a call."""
+    """A token that is valid for long enough comes from the store, without a token call."""
     put(store, "p")
     assert tokens.access_token("p") == "at-p-0"
     assert server.counts()["calls"] == 0
 
 
 def test_good_token_needs_no_endpoint(store: Store) -> None:
-    """Nothing that speaks HTTP is made for a token that is still good."""
+    """No token endpoint is made for a token that is still valid."""
     put(store, "p")
     made: list[str] = []
     tokens = AccessTokens(store, Rotator(store, made.append, store.clock), store.clock)  # type: ignore[arg-type]
@@ -99,7 +99,7 @@ def test_good_token_needs_no_endpoint(store: Store) -> None:
 
 
 def test_ended_token_is_refreshed(store: Store, tokens: AccessTokens, clock: ManualClock) -> None:
-    """A token that has ended is replaced; connection, audit record and expiry tell of it."""
+    """An expired token is replaced; connection, audit record and expiry show it."""
     put(store, "p", age=3700)
     assert tokens.access_token("p") == "at-p-1"
     connection = store.connection("p")
@@ -122,7 +122,7 @@ def test_ended_token_is_refreshed(store: Store, tokens: AccessTokens, clock: Man
     ],
 )
 def test_min_ttl(store: Store, tokens: AccessTokens, age: float, min_ttl: float, expected: str) -> None:
-    """A token has as long to live as is asked for, at most half of its life."""
+    """A token is valid for at least `min_ttl` seconds, or half of its lifetime."""
     put(store, "p", age=age)
     assert tokens.access_token("p", min_ttl=min_ttl) == expected
 
@@ -131,7 +131,7 @@ def test_min_ttl(store: Store, tokens: AccessTokens, age: float, min_ttl: float,
     "ask", [AccessTokens.access_token, lambda *args, **kw: AccessTokens.token(*args, **kw).value]
 )
 def test_min_ttl_of_what_is_in_memory(store: Store, tokens: AccessTokens, ask: Callable[..., str]) -> None:
-    """A token in memory is handed out to whom its remaining life is long enough, and renewed for others."""
+    """A token in memory is returned if it is valid for long enough, and refreshed otherwise."""
     put(store, "p", age=3400)
     assert ask(tokens, "p", min_ttl=10) == "at-p-0"
     cached = tokens.memory.valid("p", 10)
@@ -142,7 +142,7 @@ def test_min_ttl_of_what_is_in_memory(store: Store, tokens: AccessTokens, ask: C
 
 
 def test_min_ttl_of_short_lived_tokens(store: Store, tokens: AccessTokens, server: TokenServer) -> None:
-    """A token that was just refreshed is returned, however short its life."""
+    """A token that was just refreshed is returned, however short its lifetime."""
     server.set(expires_in=1)
     put(store, "p", age=3700)
     assert tokens.access_token("p", min_ttl=3600) == "at-p-1"
@@ -153,7 +153,7 @@ def test_min_ttl_of_short_lived_tokens(store: Store, tokens: AccessTokens, serve
 def test_refresh_without_rotation_keeps_the_refresh_token(
     store: Store, tokens: AccessTokens, server: TokenServer, clock: ManualClock
 ) -> None:
-    """If an answer brings no refresh token, the old one goes on."""
+    """If a response has no refresh token, the old one stays in use."""
     server.set(rotate=False)
     put(store, "p", age=3700)
     assert tokens.access_token("p") == "at-p-1"
@@ -162,7 +162,7 @@ def test_refresh_without_rotation_keeps_the_refresh_token(
 
 
 def test_threads_share_one_call(store: Store, tokens: AccessTokens, server: TokenServer) -> None:
-    """Sixteen threads that find the same token ended make one call and get the same answer."""
+    """Sixteen threads that find the same token expired make one call and get the same token."""
     server.set(latency=0.1)
     put(store, "p", age=3700)
     found: list[str] = []
@@ -176,7 +176,7 @@ def test_threads_share_one_call(store: Store, tokens: AccessTokens, server: Toke
 
 
 def test_forced_by_many_is_one_call(store: Store, tokens: AccessTokens, server: TokenServer) -> None:
-    """Threads that were all refused the same token by the API force one refresh, and none gets it again."""
+    """Threads whose token the API has rejected force one refresh, and none gets that token again."""
     server.set(latency=0.2)
     put(store, "p")
     assert tokens.access_token("p") == "at-p-0"
@@ -192,7 +192,7 @@ def test_forced_by_many_is_one_call(store: Store, tokens: AccessTokens, server: 
 def test_refresh_in_good_time(
     store: Store, tokens: AccessTokens, clock: ManualClock, server: TokenServer
 ) -> None:
-    """An unforced refresh leaves a token with most of its life ahead alone."""
+    """An unforced refresh does not replace a token with most of its lifetime left."""
     put(store, "p")
     assert tokens.refresh("p").token_generation == 1
     clock.advance(3500)
@@ -200,7 +200,7 @@ def test_refresh_in_good_time(
 
 
 def test_unknown_practice(tokens: AccessTokens) -> None:
-    """For a practice without a connection the error says what comes first."""
+    """For a practice without a connection the error says what to do first."""
     with pytest.raises(ConnectionNotFoundError) as caught:
         tokens.access_token("p")
     assert caught.value.hint == "Connect the practice first."
@@ -221,7 +221,7 @@ def test_dead_connection_makes_no_call(
     state: ConnectionState,
     error: type[ConnectorError],
 ) -> None:
-    """A connection that is over hands out nothing and asks for nothing, whatever time its token has left."""
+    """A dead connection provides no token and makes no call, however long its token would be valid."""
     put(store, "p", state=state.value)
     for attempt in (lambda: tokens.access_token("p"), lambda: tokens.refresh("p", force=True)):
         with pytest.raises(error, match="p "):
@@ -232,7 +232,7 @@ def test_dead_connection_makes_no_call(
 def test_revocation_elsewhere_reaches_the_cache(
     store: Store, tokens: AccessTokens, clock: ManualClock
 ) -> None:
-    """A token that another process revoked is handed out from memory for two seconds at most."""
+    """A token that another process revoked is returned from memory for two seconds at most."""
     row = put(store, "p")
     tokens.access_token("p")
     assert store.grants.change(row, {"state": "revoked", "access_sealed": None, "refresh_sealed": None})
@@ -242,7 +242,7 @@ def test_revocation_elsewhere_reaches_the_cache(
 
 
 def test_clock_that_is_set_back(store: Store, tokens: AccessTokens, clock: ManualClock) -> None:
-    """A clock that is set back does not make the memory good for longer."""
+    """A clock that is set back does not extend the time of a token in memory."""
     put(store, "p")
     tokens.access_token("p")
     store.forget("p", Event(at=clock.utc_now(), kind="forget", outcome="ok", practice_id="p"))
@@ -257,7 +257,7 @@ def test_clock_that_is_set_back(store: Store, tokens: AccessTokens, clock: Manua
 def test_invalid_grant_is_dead_at_once(
     store: Store, tokens: AccessTokens, server: TokenServer, fault: str
 ) -> None:
-    """`invalid_grant` ends the connection whatever the status, with one call and none ever after."""
+    """`invalid_grant` ends the connection whatever the status, with one call and none afterwards."""
     server.set(faults=[fault])
     put(store, "p", age=3700)
     for _ in range(2):
@@ -273,7 +273,7 @@ def test_invalid_grant_is_dead_at_once(
 def test_ambiguous_refusal_is_tried_once_more(
     store: Store, tokens: AccessTokens, server: TokenServer, clock: ManualClock, fault: str
 ) -> None:
-    """A refusal that may mean something else is retried after a pause, and is believed the second time."""
+    """A refusal that may mean something else is retried after a pause, and accepted the second time."""
     server.set(faults=[fault])
     put(store, "p", age=3700)
     assert tokens.access_token("p") == "at-p-1"
@@ -289,7 +289,7 @@ def test_ambiguous_refusal_is_tried_once_more(
 def test_refused_client_is_configuration(
     store: Store, tokens: AccessTokens, server: TokenServer, clock: ManualClock, fault: str
 ) -> None:
-    """A refused client is not a dead grant: put right, the connection goes on."""
+    """A refused client is not a dead grant: with correct settings the connection works again."""
     server.set(faults=[fault])
     put(store, "p", age=3700)
     with pytest.raises(ClientRefusedError):
@@ -310,7 +310,7 @@ def test_refused_client_is_configuration(
 def test_outage_passes(
     store: Store, tokens: AccessTokens, server: TokenServer, clock: ManualClock, fault: str, reason: str
 ) -> None:
-    """An outage is one event, no call before its time, and over when the provider is back."""
+    """An outage is one event, causes no early call, and ends when the provider is back."""
     server.set(faults=[fault, fault])
     put(store, "p", age=3700)
     for _ in range(3):
@@ -330,7 +330,7 @@ def test_outage_passes(
 def test_retry_after_is_kept(
     store: Store, tokens: AccessTokens, server: TokenServer, clock: ManualClock
 ) -> None:
-    """A provider that names a time is not asked before it, unless a person asks."""
+    """A provider that sends Retry-After is not called earlier, unless a person requests it."""
     server.set(faults=["429:40"])
     put(store, "p", age=3700)
     with pytest.raises(ProviderUnavailableError) as caught:
@@ -346,7 +346,7 @@ def test_retry_after_is_kept(
 def test_degraded_hands_out_what_is_good(
     store: Store, tokens: AccessTokens, server: TokenServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """While the provider is down, a token with time left is handed out with a warning."""
+    """While the provider is down, a token that is still valid is returned with a warning."""
     server.set(faults=["503"] * 9)
     put(store, "p", age=3570)
     with caplog.at_level(logging.WARNING, "connector"):
@@ -358,7 +358,7 @@ def test_degraded_hands_out_what_is_good(
 def test_outage_fills_no_log(
     store: Store, tokens: AccessTokens, server: TokenServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In an outage there is one look and one warning in two seconds, however often a token is asked for."""
+    """In an outage there is one read and one warning in two seconds, however often a token is requested."""
     server.set(faults=["503"] * 9)
     put(store, "p", age=3570)
     tokens.access_token("p")
@@ -371,7 +371,7 @@ def test_outage_fills_no_log(
 def test_dead_grant_is_not_served_from_memory(
     store: Store, tokens: AccessTokens, server: TokenServer
 ) -> None:
-    """The process that learns that a grant is dead hands out its access token no longer."""
+    """The process that finds a grant dead does not return its access token any more."""
     put(store, "p", age=10)
     assert tokens.access_token("p") == "at-p-0"
     server.set(faults=["400:invalid_grant"])
@@ -385,7 +385,7 @@ def test_dead_grant_is_not_served_from_memory(
 def test_answer_that_is_lost(
     store: Store, tokens: AccessTokens, server: TokenServer, clock: ManualClock, fault: str
 ) -> None:
-    """After a lost answer the old token serves to its end, then one attempt decides."""
+    """After a lost response the old token is used until it expires, then one attempt decides."""
     server.set(faults=[fault])
     put(store, "p", age=3550)
     assert tokens.access_token("p") == "at-p-0"
@@ -405,7 +405,7 @@ def test_answer_that_is_lost(
 
 
 def test_provider_that_cannot_be_reached(store: Store, clock: ManualClock) -> None:
-    """A request that never left is no lost answer."""
+    """A request that was never sent is not a lost response."""
     put(store, "p", age=3700)
     tokens = tokens_on(store, "http://127.0.0.1:9")
     with pytest.raises(ProviderUnavailableError):
@@ -416,7 +416,7 @@ def test_provider_that_cannot_be_reached(store: Store, clock: ManualClock) -> No
 
 
 def test_not_renewable(store: Store, tokens: AccessTokens, clock: ManualClock, server: TokenServer) -> None:
-    """Without a refresh token the connection serves to the end of its access token, then needs repair."""
+    """Without a refresh token the connection works until its access token expires, then needs repair."""
     only_access = replace(token_set("p", clock=clock, age=3500), refresh_token=None)
     put(store, "p", tokens=only_access)
     assert tokens.access_token("p", min_ttl=200) == "at-p-0"
@@ -429,7 +429,7 @@ def test_not_renewable(store: Store, tokens: AccessTokens, clock: ManualClock, s
 
 
 def test_sibling_was_faster(store: Store, server: TokenServer) -> None:
-    """If the refresh token was an old one, the newer tokens of a sibling are adopted."""
+    """If the refresh token was an old one, the newer tokens of another process are used."""
     put(store, "p", age=3700)
 
     class Sibling:
@@ -445,7 +445,7 @@ def test_sibling_was_faster(store: Store, server: TokenServer) -> None:
 
 
 def verifying(store: Store) -> Callable[[str], object]:
-    """Return what makes unverified tokens live, whoever's they are."""
+    """Return a function that makes unverified tokens live, whatever their account is."""
 
     def verify(practice_id: str) -> object:
         rows = store.grants.rows(practice_id)
@@ -456,7 +456,7 @@ def verifying(store: Store) -> Callable[[str], object]:
 
 
 def test_unverified_tokens_are_not_handed_out(store: Store, server: TokenServer) -> None:
-    """Tokens whose account is not known are verified first, and only then handed out."""
+    """Tokens whose account is not known are returned only after the account was verified."""
     put_unverified(store, "p", tokens=token_set("fresh", clock=store.clock))
     with pytest.raises(ProviderUnavailableError, match="account"):
         tokens_on(store, server.url).access_token("p")
@@ -464,14 +464,14 @@ def test_unverified_tokens_are_not_handed_out(store: Store, server: TokenServer)
 
 
 def test_unverified_tokens_replace_the_live_ones(store: Store, server: TokenServer) -> None:
-    """If there are newer tokens, they are verified before an old one is handed out."""
+    """If there are newer tokens, they are verified before an old one is returned."""
     put(store, "p")
     put_unverified(store, "p", tokens=token_set("fresh", clock=store.clock))
     assert tokens_on(store, server.url, verify=verifying(store)).access_token("p") == "at-fresh-0"
 
 
 def test_unverified_tokens_of_another_account(store: Store, server: TokenServer) -> None:
-    """If the new tokens turn out to be another account's, the old ones go on."""
+    """If the new tokens are of another account, the old ones stay in use."""
     put(store, "p")
     new = put_unverified(store, "p", tokens=token_set("fresh", clock=store.clock))
 
@@ -484,7 +484,7 @@ def test_unverified_tokens_of_another_account(store: Store, server: TokenServer)
 
 
 def test_account_that_cannot_be_read_now(store: Store, server: TokenServer, clock: ManualClock) -> None:
-    """While the account cannot be read, the old tokens are handed out and the new ones wait."""
+    """While the account cannot be read, the old tokens are returned and the new ones wait."""
     put(store, "p")
     put_unverified(store, "p", tokens=token_set("fresh", clock=clock))
     tried: list[int] = []
@@ -507,7 +507,7 @@ def test_account_that_cannot_be_read_now(store: Store, server: TokenServer, cloc
 
 
 def test_first_account_that_cannot_be_read_now(store: Store, server: TokenServer) -> None:
-    """Without older tokens there is none to hand out; the error says when to try again."""
+    """Without older tokens there is none to return; the error says when to try again."""
     waiting = put_unverified(store, "p")
     store.grants.change(waiting, {"retry_at": FromNow(30)})
     with pytest.raises(ProviderUnavailableError, match="the account behind p could not be read") as caught:
@@ -517,7 +517,7 @@ def test_first_account_that_cannot_be_read_now(store: Store, server: TokenServer
 
 
 def test_ahead_of_time_in_the_background(store: Store, server: TokenServer, clock: ManualClock) -> None:
-    """Near its end a token is renewed in the background, while the caller has the old one at once."""
+    """Before it expires a token is refreshed in the background; the caller gets the old one at once."""
     tokens = tokens_on(store, server.url, proactive=True)
     put(store, "p", age=3300)
     assert tokens.access_token("p") == "at-p-0"
@@ -530,7 +530,7 @@ def test_ahead_of_time_in_the_background(store: Store, server: TokenServer, cloc
 def test_ahead_of_time_failure_is_silent(
     store: Store, server: TokenServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A refresh ahead of time that fails disturbs nobody, and is not repeated at once."""
+    """A background refresh that fails raises no error, and is not repeated at once."""
     server.set(faults=["503"] * 9)
     tokens = tokens_on(store, server.url, proactive=True)
     put(store, "p", age=3300)
@@ -544,7 +544,7 @@ def test_ahead_of_time_failure_is_silent(
 def test_claims_that_never_succeed_end(
     store: Store, tokens: AccessTokens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a write goes elsewhere than a read (a replica, a table in the way), nobody tries for ever."""
+    """If writes go elsewhere than reads (a replica, a shadowing table), no process retries for ever."""
     put(store, "p", age=3700)
     monkeypatch.setattr(store.grants, "claim", lambda *args: None)
     with pytest.raises(StoreLockedError):
@@ -552,7 +552,7 @@ def test_claims_that_never_succeed_end(
 
 
 def failing_settle(store: Store, monkeypatch: pytest.MonkeyPatch, failures: int) -> list[int]:
-    """Let a store be away for some attempts to store new tokens."""
+    """Make the store unavailable for some attempts to store new tokens."""
     left, real = [1] * failures, store.grants.settle
 
     def settle(row: Row, tokens: TokenSet, **options: bool) -> Row | None:
@@ -578,7 +578,7 @@ def test_save_that_fails_is_repeated(
 def test_save_that_cannot_be_done_now(
     store: Store, tokens: AccessTokens, monkeypatch: pytest.MonkeyPatch, server: TokenServer
 ) -> None:
-    """When the store stays away, the next call stores the tokens before it does anything else."""
+    """If the store stays unavailable, the next call stores the tokens before it does anything else."""
     put(store, "p", age=3700)
     with monkeypatch.context() as patched:
         failing_settle(store, patched, 1000)
@@ -588,8 +588,8 @@ def test_save_that_cannot_be_done_now(
     assert server.counts()["calls"] == 1
 
 
-def test_interrupted_call_is_told_of(store: Store) -> None:
-    """Ctrl-C during the call leaves the record that its answer is not known, and nobody to wait for."""
+def test_interrupted_call_is_recorded(store: Store) -> None:
+    """Ctrl-C during the call records that its response is unknown, and leaves no lease."""
 
     class Interrupted:
         def refresh(self, refresh_token: str) -> TokenSet:
@@ -620,7 +620,7 @@ def test_no_secret_in_errors_and_events(store: Store, tokens: AccessTokens, serv
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_fork_while_a_thread_refreshes(tmp_path: Path, server: TokenServer) -> None:
-    """A child that is forked in the middle of a refresh neither hangs nor hands out anything else."""
+    """A child that is forked during a refresh neither hangs nor returns another token."""
     store = store_at(fresh_url("sqlite", tmp_path))
     tokens = tokens_on(store, server.url)
     server.set(latency=0.5)
@@ -644,7 +644,7 @@ def test_fork_while_a_thread_refreshes(tmp_path: Path, server: TokenServer) -> N
 def test_a_full_memory_forgets_the_oldest_token(
     store: Store, tokens: AccessTokens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At its limit the memory makes room for one more token at a time, and none for one that it has."""
+    """At its limit the memory forgets one token for each new one, and none for one that it has."""
     monkeypatch.setattr("connector.refresh.memory._LARGEST_CACHE", 3)
     names = ["p1", "p2", "p3", "p4"]
     for name in names:

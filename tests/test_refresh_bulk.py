@@ -1,4 +1,4 @@
-"""Ahead of time, for a timer: shared among runs, resumable, and polite."""
+"""Runs of refreshes: shared, resumable, and within the limits of the provider."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def fill(store: Store, count: int, *, age: float = 3500) -> None:
 
 
 def test_only_what_is_due(store: Store, server: TokenServer) -> None:
-    """Tokens that end within the time are refreshed, and no others."""
+    """Tokens that expire within the time are refreshed, and no others."""
     fill(store, 3)
     put(store, "fresh")
     put(store, "dead", age=3500, state="needs_repair", due_at=None)
@@ -213,7 +213,7 @@ def test_what_another_process_is_refreshing_is_skipped(store: Store, server: Tok
 
 
 def test_a_run_that_cannot_keep_up_says_by_how_much(store: Store, server: TokenServer) -> None:
-    """Tokens that had ended before their turn are counted, with how long ago the first of them had."""
+    """Tokens that had expired before their turn are counted, with the time since the first of them."""
     fill(store, 3, age=3700)
     put(store, "in time", age=3500)
     put(store, "broken", age=9000, failures=5)
@@ -223,7 +223,7 @@ def test_a_run_that_cannot_keep_up_says_by_how_much(store: Store, server: TokenS
 
 
 def test_tokens_that_end_at_once_end_no_run(store: Store, server: TokenServer) -> None:
-    """A run refreshes each connection once, however short its new token lives."""
+    """A run refreshes each connection once, however short the lifetime of its new token."""
     fill(store, 5)
     server.set(expires_in=1, latency=0.3)
     summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=replace(FAST, at_once=1))
@@ -231,7 +231,7 @@ def test_tokens_that_end_at_once_end_no_run(store: Store, server: TokenServer) -
 
 
 def test_a_row_with_times_of_a_wrong_clock_is_refreshed(store: Store, server: TokenServer) -> None:
-    """A token that was refreshed while a clock was years ahead does not wait for years."""
+    """A token that was refreshed while a clock was years ahead is refreshed now."""
     years = FromNow(1e8)
     put(store, "p", refreshed_at=years, expires_at=FromNow(1e8 + 3600), due_at=FromNow(1e8 + 3600))
     assert refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST).refreshed == 1
@@ -239,7 +239,7 @@ def test_a_row_with_times_of_a_wrong_clock_is_refreshed(store: Store, server: To
 
 
 def test_one_refusal_slows_down_and_stops_nobody(store: Store, server: TokenServer) -> None:
-    """A 429 for one practice does not have all others wait as long as it says."""
+    """A 429 for one practice does not delay all others by its Retry-After."""
     fill(store, 30)
     server.set(faults=["429:60"])
     started = store.clock.monotonic()
@@ -249,7 +249,7 @@ def test_one_refusal_slows_down_and_stops_nobody(store: Store, server: TokenServ
 
 
 def test_a_rate_that_was_reduced_is_raised_again(url: str, server: TokenServer) -> None:
-    """After a 429 calls are made at half of the rate, then a little faster after each that succeeds."""
+    """After a 429 calls are made at half of the rate, then a little faster after each success."""
     clock = ManualClock()
     store = store_at(url, clock=clock)
     fill(store, 40)
@@ -283,7 +283,7 @@ def test_progress_counts_to_the_end(store: Store, server: TokenServer) -> None:
 
 
 def test_run_that_was_cut_short_is_continued(store: Store, server: TokenServer) -> None:
-    """The next run does what the last one left."""
+    """The next run refreshes what the interrupted one left."""
     fill(store, 12)
 
     def stop(done: Done) -> None:
@@ -317,7 +317,7 @@ def test_not_faster_than_allowed(store: Store, server: TokenServer) -> None:
 
 
 def test_outage_ends_the_run(store: Store, server: TokenServer) -> None:
-    """A provider that only fails is left alone after a while, and nothing is marked dead."""
+    """A run gives up at a provider that only fails, and marks nothing dead."""
     fill(store, 60)
     server.set(faults=["503"] * 100)
     summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST)
@@ -345,7 +345,7 @@ def test_a_store_that_fails_for_a_moment_ends_no_run(
 
 
 def test_dead_grants_are_no_outage(store: Store, server: TokenServer) -> None:
-    """A run goes on to the end, however many practices have taken access back."""
+    """A run goes on to the end, however many practices have revoked access."""
     fill(store, 30)
     server.set(faults=["400:invalid_grant"] * 25)
     summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST)
@@ -353,7 +353,7 @@ def test_dead_grants_are_no_outage(store: Store, server: TokenServer) -> None:
 
 
 def test_tokens_to_be_used_to_their_end_are_not_due(store: Store, server: TokenServer) -> None:
-    """A refresh whose answer may be lost is not tried again, nor called a failure, before its token ends."""
+    """A refresh whose response may be lost is neither tried again nor a failure before its token expires."""
     put(store, "lost", age=3500, state="degraded", refresh_sends=1, refresh_since=FromNow(-60))
     fill(store, 2)
     summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST)
@@ -364,7 +364,7 @@ def test_tokens_to_be_used_to_their_end_are_not_due(store: Store, server: TokenS
 
 
 def test_rows_that_wait_slow_nobody_down(url: str, server: TokenServer) -> None:
-    """A row whose refresh has to wait is no sign that the provider is asked too often."""
+    """A row whose refresh has to wait does not slow down the run."""
     clock = ManualClock()
     store = store_at(url, clock=clock)
     fill(store, 20, age=3590)
@@ -378,7 +378,7 @@ def test_rows_that_wait_slow_nobody_down(url: str, server: TokenServer) -> None:
 
 
 def test_a_provider_that_is_asked_too_fast_is_no_outage(store: Store, server: TokenServer) -> None:
-    """What it refuses while it is asked too fast is refreshed in the same run, once it has waited."""
+    """Connections that it refuses because of the rate are refreshed later in the same run."""
     fill(store, 60)
     server.set(faults=["429:0"] * 16, latency=0.05)
     pace = Pace(at_once=8, per_second=500)
@@ -387,7 +387,7 @@ def test_a_provider_that_is_asked_too_fast_is_no_outage(store: Store, server: To
 
 
 def test_what_another_run_refreshes_after_a_refusal_is_no_failure(store: Store, server: TokenServer) -> None:
-    """A run that was refused a connection does not end as failed if another has refreshed it by then."""
+    """A refused connection that another run has refreshed meanwhile does not count as failed."""
     fill(store, 30)
     server.set(faults=["429:60"])
     another = tokens_on(store, server.url)
@@ -403,7 +403,7 @@ def test_what_another_run_refreshes_after_a_refusal_is_no_failure(store: Store, 
 
 
 def test_a_provider_that_always_refuses_is_left_alone(url: str, server: TokenServer) -> None:
-    """Once it refuses at the slowest rate as well, it is an outage."""
+    """If it refuses at the slowest rate as well, it is an outage."""
     store = store_at(url, clock=ManualClock())
     fill(store, 90)
     server.set(faults=["429:1"] * 200)

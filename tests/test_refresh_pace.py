@@ -1,4 +1,4 @@
-"""How hard a provider is asked, by a clock that moves only when somebody waits."""
+"""The rate of calls to a provider, by a clock that moves only during waits."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_refusals_of_calls_under_way_together_halve_the_rate_once(clock: ManualC
 
 @pytest.mark.parametrize(("per_second", "least"), [(8.0, 1.0), (0.5, 0.5)])
 def test_a_rate_is_never_below_one_call_a_second(per_second: float, least: float, clock: ManualClock) -> None:
-    """However often a provider refuses; a rate that was set lower is not raised for it."""
+    """However often a provider refuses; a rate that was set lower is kept."""
     slowed = throttle(clock, at_once=100, per_second=per_second)
     for _ in range(20):
         slowed.slow_down(start(slowed, clock), 0.0)
@@ -65,7 +65,7 @@ def test_a_rate_is_never_below_one_call_a_second(per_second: float, least: float
 
 @pytest.mark.parametrize(("asked", "waited"), [(30.0, 30.0), (3600.0, 60.0)])
 def test_if_every_call_is_refused_all_wait(asked: float, waited: float, clock: ManualClock) -> None:
-    """As many refusals in a row as calls are under way: the next waits as asked, a minute at most."""
+    """After as many refusals as calls at a time, the next call waits as requested, a minute at most."""
     slowed = throttle(clock, at_once=3, per_second=1000.0)
     began = start(slowed, clock)
     for _ in range(2):
@@ -126,12 +126,12 @@ def test_calls_begin_one_by_one_after_a_refusal(clock: ManualClock) -> None:
 
 
 @pytest.mark.parametrize("at_once", [1, 16])
-def test_seldom_calls_are_spread_evenly(at_once: int, clock: ManualClock) -> None:
-    """Calls of which there are few a second do not wait for one another."""
+def test_infrequent_calls_are_spread_evenly(at_once: int, clock: ManualClock) -> None:
+    """If there are few calls a second, they do not wait for one another."""
     assert starts(throttle(clock, at_once=at_once, per_second=2), clock, 4) == [0.0, 0.5, 1.0, 1.5]
 
 
-def test_pause_makes_up_for_nothing(clock: ManualClock) -> None:
+def test_pause_allows_no_burst(clock: ManualClock) -> None:
     """After a time without calls there are no more of them at once than otherwise."""
     rested = throttle(clock, at_once=16, per_second=40)
     start(rested, clock)
@@ -140,6 +140,6 @@ def test_pause_makes_up_for_nothing(clock: ManualClock) -> None:
 
 
 def test_rate_is_reduced_down_to_the_slowest(clock: ManualClock) -> None:
-    """A refusal halves the rate; once it cannot be reduced any more, that is said."""
+    """A refusal halves the rate; the caller is told when it cannot be reduced any more."""
     slowed = throttle(clock, at_once=16, per_second=4)
     assert [slowed.slow_down(start(slowed, clock), 0.0) for _ in range(3)] == [True, True, False]

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSI
 
 
 def test_one_call_for_all(url: str, store: Store, server: TokenServer) -> None:
-    """Many processes with many threads on one ended token make one call, and all get its answer."""
+    """Many processes with many threads on one ended token make one call, and all get its token."""
     put(store, "p", age=3700)
     server.set(latency=0.1)
     with workers(6, ask, url, server.url, "p", 4) as running:
@@ -47,7 +47,7 @@ def test_different_practices_do_not_wait_for_each_other(url: str, store: Store, 
 @pytest.mark.parametrize("failures", [0, 1])
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_at_a_step(url: str, store: Store, server: TokenServer, step: str, failures: int) -> None:
-    """Wherever a refresh is killed, the store tells what is known, and the next one acts on it."""
+    """At whatever point a refresh is killed, the store records it, and the next refresh acts on it."""
     put(store, "p", age=3700, failures=failures, retry_at=FromNow(-1) if failures else None)
     with workers(1, crash, url, server.url, "p", step) as running:
         go(running)
@@ -64,7 +64,7 @@ def test_killed_at_a_step(url: str, store: Store, server: TokenServer, step: str
 
 
 def test_killed_while_the_old_token_serves(url: str, store: Store, server: TokenServer) -> None:
-    """After a kill the old token is handed out to its end, with no call that could end it sooner."""
+    """After a kill the old token is used until it expires, with no call that could end the grant."""
     put(store, "p", age=3500)
     with workers(1, crash, url, server.url, "p", "after the answer") as running:
         go(running)
@@ -76,14 +76,14 @@ def test_killed_while_the_old_token_serves(url: str, store: Store, server: Token
 
 
 def test_killed_at_random(url: str, store: Store, server: TokenServer) -> None:
-    """However often processes are killed while they refresh, no grant is lost without a word."""
+    """However often processes are killed while they refresh, no grant is lost silently."""
     tally = kill_at_random(store, url, server, kills=9)
     assert tally.lost == []
     assert tally.refreshed > 0
 
 
 def test_stalled_owner_saves_its_pair(url: str, store: Store, server: TokenServer) -> None:
-    """A refresh that is saved after others have given the old token up brings the connection back."""
+    """A refresh that is stored after others have marked the grant dead brings the connection back."""
     put(store, "p", age=3700)
     server.set(latency=0.6)
     done: list[str] = []

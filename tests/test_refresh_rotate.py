@@ -33,7 +33,7 @@ from tests.support.token_server import TokenServer
 
 
 class FakeEndpoint:
-    """Answers what a test wants, and counts what it was sent.
+    """Returns the responses of a test, and records what it was sent.
 
     Args:
         answers: one for each call: an error to raise, or None for new tokens.
@@ -68,7 +68,7 @@ def store(tmp_path: Path, clock: ManualClock) -> Iterator[Store]:
 
 
 def handing_out(store: Store, endpoint: FakeEndpoint, **options: float) -> AccessTokens:
-    """Return what hands out tokens that come from an endpoint."""
+    """Return access tokens that come from an endpoint."""
     reuse = options.get("reuse_seconds", 0.0)
     rotator = Rotator(store, lambda name: endpoint, store.clock, reuse_seconds=lambda: reuse)
     return AccessTokens(store, rotator, store.clock, proactive=False)
@@ -79,7 +79,7 @@ def lost() -> ProviderUnavailableError:
 
 
 def test_lease_outlives_every_call() -> None:
-    """A lease is longer than all that its owner may still send, and follows from the limits of a call."""
+    """A lease is longer than all calls of its owner, and follows from the limits of a call."""
     # The look-up of a name is beyond any limit but the operating system's.
     assert schedule.CALL_SECONDS >= HTTP_SECONDS + 20
     assert schedule.LEASE_SECONDS > 2 * schedule.CALL_SECONDS + schedule.DOUBT_SECONDS + schedule.SEND_WITHIN
@@ -87,7 +87,7 @@ def test_lease_outlives_every_call() -> None:
 
 
 def test_lease_of_another_is_waited_for(store: Store) -> None:
-    """Nothing is sent while another process may be at it, whoever asks."""
+    """Nothing is sent while another process may be refreshing, also if a person requests it."""
     endpoint = FakeEndpoint(store)
     claimed = store.grants.claim(put(store, "p", age=3700), 100.0)
     assert claimed is not None
@@ -101,7 +101,7 @@ def test_lease_of_another_is_waited_for(store: Store) -> None:
 
 
 def slow_down_claims(store: Store, clock: ManualClock, times: int) -> None:
-    """Let so many claims take as long as if the process had been stopped, or the disk been slow."""
+    """Make so many claims slow, as if the process had been stopped or the disk were slow."""
     real, waits = store.grants.claim, [schedule.SEND_WITHIN + 1] * times
 
     def slow(row: object, seconds: float) -> object:
@@ -112,8 +112,8 @@ def slow_down_claims(store: Store, clock: ManualClock, times: int) -> None:
     store.grants.claim = slow  # type: ignore[method-assign, assignment]
 
 
-def test_slow_claim_is_made_anew(store: Store, clock: ManualClock) -> None:
-    """A process that was stopped during its claim, or whose disk is slow, sends under a lease that is new."""
+def test_slow_claim_is_repeated(store: Store, clock: ManualClock) -> None:
+    """A process that was stopped during its claim, or has a slow disk, takes a new lease before it sends."""
     put(store, "p", age=3700)
     endpoint = FakeEndpoint(store)
     slow_down_claims(store, clock, times=2)
@@ -133,7 +133,7 @@ class SuspendedClock(ManualClock):
 
 
 def test_machine_that_is_suspended_after_the_claim(tmp_path: Path) -> None:
-    """A laptop that was closed right after the claim sends nothing under a lease that another may have."""
+    """A laptop that was closed right after the claim sends nothing, because another may have the lease."""
     clock = SuspendedClock()
     store = store_at(fresh_url("sqlite", tmp_path), clock=clock)
     put(store, "p", age=3700)
@@ -146,7 +146,7 @@ def test_machine_that_is_suspended_after_the_claim(tmp_path: Path) -> None:
 
 
 def test_claims_that_stay_slow_send_nothing(store: Store, clock: ManualClock) -> None:
-    """Another may have taken over by then; the row tells of no failure of the provider."""
+    """Another process may have taken over; the row records no failure of the provider."""
     put(store, "p", age=3700)
     endpoint = FakeEndpoint(store)
     slow_down_claims(store, clock, times=9)
@@ -167,8 +167,8 @@ def test_claims_that_stay_slow_send_nothing(store: Store, clock: ManualClock) ->
     ],
     ids=["secret", "settings", "never sent"],
 )
-def test_trouble_of_one_process_holds_back_no_other(store: Store, trouble: ConnectorError) -> None:
-    """A wrong setting keeps its own process from asking again at once, and no other process."""
+def test_fault_of_one_process_delays_no_other(store: Store, trouble: ConnectorError) -> None:
+    """A wrong setting delays the next attempt of its own process, and of no other."""
     put(store, "p", age=3700)
     endpoint = FakeEndpoint(store, trouble, trouble)
     broken = handing_out(store, endpoint)
@@ -182,8 +182,8 @@ def test_trouble_of_one_process_holds_back_no_other(store: Store, trouble: Conne
     assert broken.access_token("p") == "at-p-1"
 
 
-def test_trouble_that_is_told_again_holds_no_more_frames(store: Store) -> None:
-    """The error is kept for minutes: it would keep each call that gets it, with its local variables."""
+def test_fault_that_is_raised_again_keeps_no_frames(store: Store) -> None:
+    """The error is kept for minutes, and must not keep the frames of the calls that get it."""
     put(store, "p", age=3700)
     broken = handing_out(store, FakeEndpoint(store, ClientRefusedError("the old secret")))
     lengths = set()
@@ -194,8 +194,8 @@ def test_trouble_that_is_told_again_holds_no_more_frames(store: Store) -> None:
     assert len(lengths) <= 2  # the first one comes from the endpoint
 
 
-def test_trouble_with_the_settings_leaves_the_row_alone(store: Store) -> None:
-    """A refused client is nothing that is known of the connection."""
+def test_wrong_settings_do_not_change_the_row(store: Store) -> None:
+    """A refused client says nothing about the connection."""
     put(store, "p", age=3700)
     with pytest.raises(ClientRefusedError):
         handing_out(store, FakeEndpoint(store, ClientRefusedError("no"))).access_token("p")
@@ -204,7 +204,7 @@ def test_trouble_with_the_settings_leaves_the_row_alone(store: Store) -> None:
 
 
 def test_settings_are_found_wrong_before_anything_is_recorded(store: Store) -> None:
-    """A token endpoint that cannot be made leaves the row as it was read."""
+    """If no token endpoint can be made, the row is not changed."""
     version = put(store, "p", age=3700).version
 
     def no_endpoint(name: str) -> FakeEndpoint:
@@ -229,7 +229,7 @@ def test_secret_that_is_not_set_any_more(store: Store) -> None:
 
 @pytest.mark.parametrize(("asked", "kept"), [(86_400.0, 300.0), (301.0, 300.0), (120.0, 120.0)])
 def test_retry_after_of_a_day(store: Store, clock: ManualClock, asked: float, kept: float) -> None:
-    """A provider may ask for five minutes of patience, and a person need not wait at all."""
+    """A Retry-After delays attempts by five minutes at most, and no attempt of a person."""
     put(store, "p", age=3700)
     busy = ProviderUnavailableError("busy", retry_after=asked, answered=True)
     endpoint = FakeEndpoint(store, busy, busy)
@@ -248,7 +248,7 @@ def test_retry_after_of_a_day(store: Store, clock: ManualClock, asked: float, ke
 
 
 def test_a_grant_of_tokens_that_cannot_be_used_may_have_ended_the_old_ones(store: Store) -> None:
-    """A server that rotates has replaced the refresh token: it is not sent again while the old one lasts."""
+    """A server that rotates has replaced the refresh token: it is not sent while the old access token lasts."""
     put(store, "p", age=3000)
     granted = ClientRefusedError("no bearer tokens")
     granted.granted = True
@@ -262,7 +262,7 @@ def test_a_grant_of_tokens_that_cannot_be_used_may_have_ended_the_old_ones(store
 
 @pytest.mark.parametrize(("age", "left"), [(3500, 100), (3585, 15)])
 def test_lost_answer_is_tried_at_the_end(store: Store, clock: ManualClock, age: float, left: float) -> None:
-    """After a lost answer the old token serves until ten seconds before its end, then one attempt is made."""
+    """After a lost response the old token is used until ten seconds before it expires, then one attempt is made."""
     put(store, "p", age=age)
     endpoint = FakeEndpoint(store, lost())
     tokens = handing_out(store, endpoint)
@@ -281,7 +281,7 @@ def test_lost_answer_is_tried_at_the_end(store: Store, clock: ManualClock, age: 
     ids=["not taken twice", "taken twice"],
 )
 def test_provider_that_takes_a_token_twice(store: Store, reuse: float, sent: list[str]) -> None:
-    """Within the time in which the provider takes a used token again, it is tried once, at once."""
+    """While the provider accepts a used token, it is sent a second time, once and at once."""
     put(store, "p", age=3000)
     endpoint = FakeEndpoint(store, lost(), lost(), lost())
     tokens = handing_out(store, endpoint, reuse_seconds=reuse)
@@ -292,7 +292,7 @@ def test_provider_that_takes_a_token_twice(store: Store, reuse: float, sent: lis
 
 @pytest.mark.parametrize("age", [0, 3000, 3700])
 def test_token_taken_twice_brings_the_connection_back(store: Store, age: float) -> None:
-    """A second answer within that time is as good as the first, whoever wanted the refresh."""
+    """A second response within that time is as good as the first, for any refresh."""
     put(store, "p", age=age)
     tokens = handing_out(store, FakeEndpoint(store, lost()), reuse_seconds=30.0)
     assert tokens.refresh("p", force=True).state == "connected"
@@ -332,7 +332,7 @@ def test_time_to_take_a_token_twice(store: Store, ago: float, sent: list[str]) -
 
 
 def test_refusal_after_a_lost_answer_says_so(store: Store, clock: ManualClock) -> None:
-    """A grant that died of a lost answer is distinguished from one that the practice has ended."""
+    """A grant that a lost response has ended is distinguished from one that the practice has ended."""
     put(store, "p", age=3590)
     endpoint = FakeEndpoint(store, lost(), GrantRefusedError("refused", certain=True))
     tokens = handing_out(store, endpoint)
@@ -345,7 +345,7 @@ def test_refusal_after_a_lost_answer_says_so(store: Store, clock: ManualClock) -
 def test_a_late_write_of_a_killed_process_is_no_refusal_without_a_word(
     store: Store, clock: ManualClock
 ) -> None:
-    """An old token that is sent again because newer ones were stored late is a lost answer."""
+    """An old token that is sent again because newer ones were stored late counts as a lost response."""
     refused = GrantRefusedError("reuse", certain=True)
     endpoint = FakeEndpoint(store, refused, refused)
     first = store.grants.claim(put(store, "p", age=3700), 100.0)
@@ -362,7 +362,7 @@ def test_a_late_write_of_a_killed_process_is_no_refusal_without_a_word(
 
 
 def test_doubtful_refusal_is_not_sent_again_if_there_are_newer_tokens(store: Store) -> None:
-    """Before a refresh token is sent a second time, somebody else's newer one is looked for."""
+    """Before a refresh token is sent a second time, the store is checked for a newer one."""
     put(store, "p", age=3700)
     endpoint = FakeEndpoint(store, GrantRefusedError("perhaps", certain=False))
     endpoint.during = lambda: store.grants.settle(
@@ -373,7 +373,7 @@ def test_doubtful_refusal_is_not_sent_again_if_there_are_newer_tokens(store: Sto
 
 
 def test_rejected_token_is_renewed_once(store: Store) -> None:
-    """However many were told 401, early or late, the token is renewed once; a renewed one is not again."""
+    """However many calls get 401, early or late, the token is refreshed once; the new one is not."""
     put(store, "p")
     endpoint = FakeEndpoint(store)
     tokens = handing_out(store, endpoint)
@@ -398,7 +398,7 @@ def test_rejected_token_is_renewed_once(store: Store) -> None:
 
 
 def test_token_that_is_rejected_much_later(store: Store, clock: ManualClock) -> None:
-    """A token that served for a while and is rejected then may be renewed again."""
+    """A token that was used for a while and is rejected then may be refreshed again."""
     put(store, "p")
     endpoint = FakeEndpoint(store)
     tokens = handing_out(store, endpoint)
@@ -409,7 +409,7 @@ def test_token_that_is_rejected_much_later(store: Store, clock: ManualClock) -> 
 
 @pytest.mark.parametrize("lifetime", [0.0, -5.0])
 def test_token_that_has_ended_when_it_comes(store: Store, lifetime: float) -> None:
-    """A token without any life is returned to who asked, and due at once for the next."""
+    """A token that has expired on arrival is returned once, and is due at once for the next call."""
     put(store, "p", age=3700)
     endpoint = FakeEndpoint(store)
     real = endpoint.refresh
@@ -426,7 +426,7 @@ def _living(tokens: TokenSet, lifetime: float) -> TokenSet:
 
 
 def test_token_that_lives_for_weeks_is_refreshed_every_hour(store: Store, clock: ManualClock) -> None:
-    """A life of 3,600,000 seconds is perhaps one of milliseconds."""
+    """A lifetime of 3,600,000 may be in milliseconds."""
     put(store, "p", lifetime=3_600_000)
     endpoint = FakeEndpoint(store)
     tokens = handing_out(store, endpoint)
@@ -436,7 +436,7 @@ def test_token_that_lives_for_weeks_is_refreshed_every_hour(store: Store, clock:
 
 
 def test_subscriber_may_ask_for_the_same_practice(store: Store) -> None:
-    """A subscriber that hears of a repair or a failure may ask for a token of that very practice."""
+    """A subscriber to a repair or a failure may request a token of the same practice."""
     put(store, "p", age=3700, state="degraded")
     tokens = handing_out(store, FakeEndpoint(store))
     heard: list[tuple[int, str]] = []
@@ -480,10 +480,10 @@ def test_close_while_a_refresh_is_under_way(tmp_path: Path, server: TokenServer)
     store.close()
 
 
-def test_background_failures_are_told_of(
+def test_background_failures_are_logged(
     tmp_path: Path, server: TokenServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A refresh in the background that fails is logged with practice and kind, louder from the third on."""
+    """A background refresh that fails is logged with practice and kind, as ERROR from the third on."""
     clock = ManualClock()
     store = store_at(fresh_url("sqlite", tmp_path), clock=clock)
     put(store, "p", age=3300)

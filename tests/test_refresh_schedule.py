@@ -20,10 +20,10 @@ RECEIVED = 1_800_000_000.0
         (86_401, 3600 * 0.8, 3600 * 0.9),
     ],
 )
-def test_a_token_is_refreshed_in_the_last_part_of_its_life(
+def test_a_token_is_refreshed_in_the_last_part_of_its_lifetime(
     lifetime: float, earliest: float, latest: float
 ) -> None:
-    """A tenth to a fifth of its life before the end, 15 minutes at most; hourly if it lives for days."""
+    """A tenth to a fifth of its lifetime before it expires, 15 minutes at most; hourly if it lives for days."""
     token = HeldToken("AT", 1, RECEIVED, RECEIVED + lifetime, RECEIVED + 1)
     times = [refresh_time(token) - RECEIVED for _ in range(200)]
     assert earliest <= min(times) <= max(times) <= latest
@@ -41,8 +41,8 @@ def test_a_backoff_doubles_up_to_five_minutes(failures: int, seconds: float) -> 
 
 
 @pytest.mark.parametrize(("waited", "seconds"), [(0, 0.02), (1, 0.12), (2.2, 0.24), (60, 0.25)])
-def test_looks_at_another_refresh_come_ever_later(waited: float, seconds: float) -> None:
-    """The pause between two looks grows to a quarter of a second, a quarter more or less."""
+def test_polls_of_another_refresh_slow_down(waited: float, seconds: float) -> None:
+    """The pause between two reads grows to a quarter of a second, a quarter more or less."""
     pauses = [poll_delay(waited) for _ in range(200)]
     assert seconds * 0.75 <= min(pauses) < seconds * 0.9
     assert seconds * 1.1 < max(pauses) <= seconds * 1.25

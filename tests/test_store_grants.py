@@ -27,7 +27,7 @@ def kinds(store: Store) -> list[str]:
 
 
 def test_claim_is_for_one(store: Store) -> None:
-    """Of all that have read the same row, one gets the lease; the others find somebody at it."""
+    """Of all that have read the same row, one gets the lease."""
     row = put(store, "p")
     claims = [store.grants.claim(row, LEASE) for _ in range(3)]
     assert [claim is not None for claim in claims] == [True, False, False]
@@ -50,7 +50,7 @@ def test_claim_by_threads_at_once(store: Store) -> None:
 
 
 def test_lease_that_has_ended(store: Store) -> None:
-    """A lease that ended without a settle says that the answer may be lost, and can be claimed."""
+    """A lease that ended without a settle shows that a response may be lost, and can be claimed."""
     claimed = store.grants.claim(put(store, "p"), -1.0)
     assert claimed is not None
     row = row_of(store, "p")
@@ -63,7 +63,7 @@ def test_lease_that_has_ended(store: Store) -> None:
 
 
 def test_lease_of_a_dead_process(store: Store) -> None:
-    """A lease ends with its owner, if this machine can see its end."""
+    """A lease ends with its owner, if that was a process of this machine."""
     claimed = store.grants.claim(put(store, "p"), LEASE)
     assert claimed is not None
     host = (claimed.refresh_by or "").rsplit(" ", 2)[0]
@@ -112,7 +112,7 @@ def test_settle_is_an_event_where_that_is_set(url: str) -> None:
 
 @pytest.mark.parametrize("state", ["degraded", "needs_repair"])
 def test_settle_ends_a_failure(store: Store, state: str) -> None:
-    """New tokens bring a connection back, whatever it was taken for meanwhile; that is an event."""
+    """New tokens bring a connection back, whatever its state was meanwhile; that is an event."""
     claimed = store.grants.claim(put(store, "p"), LEASE)
     assert claimed is not None
     assert store.grants.change(claimed, {"state": state, "reason": "answer_lost"})
@@ -121,8 +121,8 @@ def test_settle_ends_a_failure(store: Store, state: str) -> None:
     assert kinds(store) == ["refresh"]
 
 
-def test_settle_leaves_the_wish_to_revoke(store: Store) -> None:
-    """While a connection is being revoked, the pair that has to go is the newest, and nobody is given it."""
+def test_settle_does_not_end_a_revocation(store: Store) -> None:
+    """While a connection is being revoked, new tokens are stored to be revoked, and not returned."""
     claimed = store.grants.claim(put(store, "p"), LEASE)
     assert claimed is not None
     assert store.grants.change(claimed, {"state": "revoking"})
@@ -134,7 +134,7 @@ def test_settle_leaves_the_wish_to_revoke(store: Store) -> None:
 def test_settle_goes_on_through_other_writers(
     url: str, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """New tokens are stored however often others write to the row meanwhile: nobody else has them."""
+    """New tokens are stored however often others write to the row: they exist nowhere else."""
     claimed = store.grants.claim(put(store, "p"), LEASE)
     assert claimed is not None
     other, writes, apply = store_at(url), list(range(8)), store.database.apply
@@ -151,7 +151,7 @@ def test_settle_goes_on_through_other_writers(
 
 
 def test_settle_of_a_grant_that_is_not_verified(store: Store) -> None:
-    """New tokens of a grant that waits for its account leave it waiting, on the terms it came with."""
+    """New tokens of an unverified grant leave it unverified, with the same account policy."""
     new = put_unverified(store, "p", policy=AccountPolicy(expected_account="dr@practice.test"))
     assert store.grants.settle(new, token_set("p", number=1))
     assert value_of(store, "p", slot=UNVERIFIED) == ("at-p-1", "rt-p-1")
@@ -181,7 +181,7 @@ def forgotten_and_connected(store: Store) -> None:
 
 @pytest.mark.parametrize("newer", [refreshed, connected_anew, forgotten_and_connected])
 def test_settle_does_not_replace_newer_tokens(store: Store, newer: Callable[[Store], None]) -> None:
-    """Tokens that come late do not take the place of newer ones, nor of another grant's."""
+    """Late tokens do not replace newer ones, nor those of another grant."""
     claimed = store.grants.claim(put(store, "p"), LEASE)
     assert claimed is not None
     newer(store)
@@ -189,8 +189,8 @@ def test_settle_does_not_replace_newer_tokens(store: Store, newer: Callable[[Sto
     assert value_of(store, "p") == ("at-p-7", "rt-p-7")
 
 
-def test_settle_brings_nothing_back(store: Store) -> None:
-    """Tokens that come late undo no revocation, and bring no forgotten practice back."""
+def test_settle_undoes_no_revocation(store: Store) -> None:
+    """Late tokens undo no revocation, and store no forgotten practice."""
     claimed = store.grants.claim(put(store, "p"), LEASE)
     assert claimed is not None
     revoked(store)
@@ -213,7 +213,7 @@ def test_settle_keeps_the_lab(store: Store) -> None:
 
 @pytest.mark.parametrize(("lost", "sends"), [(False, 0), (True, 1)])
 def test_end_lease(store: Store, lost: bool, sends: int) -> None:
-    """A call that brought nothing ends its lease, and leaves whether the refresh token may be used up."""
+    """A failed call ends its lease, and records whether the refresh token may be used up."""
     claimed = store.grants.claim(put(store, "p"), LEASE)
     assert claimed is not None
     failed = {"failures": 1, "retry_at": FromNow(5), "state": "degraded"}
@@ -225,7 +225,7 @@ def test_end_lease(store: Store, lost: bool, sends: int) -> None:
 
 
 def test_end_lease_does_not_undo_what_others_decided(store: Store) -> None:
-    """A failure that is recorded late leaves the wish to revoke, newer tokens and another's lease alone."""
+    """A failure that is recorded late changes no revocation, newer tokens or lease of another."""
     claimed = store.grants.claim(put(store, "p"), LEASE)
     assert claimed is not None
     store.grants.change(claimed, {"state": "revoking"})
@@ -237,7 +237,7 @@ def test_end_lease_does_not_undo_what_others_decided(store: Store) -> None:
 
 
 def test_claim_that_is_interrupted_is_given_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C right after the claim was committed: nothing was sent, so nobody has to wait for its end."""
+    """Ctrl-C right after the claim was committed: nothing was sent, so the lease is given back."""
     row, apply = put(store, "p"), store.database.apply
 
     def interrupted(statements: Any) -> None:
@@ -252,7 +252,7 @@ def test_claim_that_is_interrupted_is_given_back(store: Store, monkeypatch: pyte
 
 
 def test_end_lease_that_another_has_taken_over(store: Store) -> None:
-    """A process that slept until another took its lease does not end the other's."""
+    """A process that slept until another took the lease does not end the other's."""
     claimed = store.grants.claim(put(store, "p"), LEASE)
     assert claimed is not None
     assert store.grants.claim(row_of(store, "p"), LEASE)
@@ -271,7 +271,7 @@ def test_change_only_of_what_was_read(store: Store) -> None:
 
 
 def test_state_account_and_provider_are_sealed_in(store: Store) -> None:
-    """A row in which somebody edited what its tokens are bound to does not open."""
+    """The tokens of a row do not open if a fact that they are bound to was edited."""
     for column, value in (
         ("state", "degraded"),
         ("account_id", "another"),
@@ -302,7 +302,7 @@ def test_tokens_of_another_store_or_time(url: str, store: Store) -> None:
 
 
 def test_promote_makes_a_new_grant_live(store: Store) -> None:
-    """The new tokens take the place of the old ones in one step; the practice's history goes on."""
+    """The new tokens replace the old ones in one step; the practice keeps its history."""
     put(store, "p", lab_state="active")
     new = put_unverified(store, "p", tokens=token_set("p", number=5), policy=AccountPolicy(to_confirm=True))
     assert store.grants.policy(new).to_confirm
@@ -333,7 +333,7 @@ def test_promote_only_what_was_read(store: Store) -> None:
 
 
 def test_one_account_is_one_practices(store: Store) -> None:
-    """If practices are connected to one account at once, one of them is, unless sharing is allowed."""
+    """Of two practices that are connected to one account at once, one succeeds, unless sharing is allowed."""
     account = Account(id="u-1")
     new = [put_unverified(store, name) for name in ("p", "q", "r")]
     alone = account_columns(account) | {"account_shared": 0}
@@ -347,7 +347,7 @@ def test_one_account_is_one_practices(store: Store) -> None:
 
 
 def test_drop_only_what_was_read(store: Store) -> None:
-    """A new grant is dropped with its event, unless a newer one has taken its place."""
+    """A new grant is dropped with its event, unless a newer one has replaced it."""
     old = put_unverified(store, "p")
     new = put_unverified(store, "p", tokens=token_set("p", number=1))
     assert not store.grants.drop(old, [event(store)])
@@ -366,7 +366,7 @@ def test_unverified_grant_is_what_is_known_of_a_practice(store: Store) -> None:
 
 
 def test_overdue_confirmations(store: Store) -> None:
-    """Grants that nobody has confirmed in time are found."""
+    """Grants that were not confirmed in time are found."""
     put_unverified(store, "p", confirm_by=FromNow(-1))
     put_unverified(store, "q", confirm_by=FromNow(60))
     assert store.unverified.overdue() == ["p"]
