@@ -33,6 +33,7 @@ from connector.errors import Action, ProviderUnavailableError
 from connector.oauth import http_environment
 from connector.oauth.http import (
     LARGE_LISTS,
+    BearerAuth,
     Limits,
     Transport,
     call,
@@ -137,7 +138,7 @@ def test_an_answer_that_drips_ends_at_the_deadline(slow: Answer) -> None:
     """A server that sends a byte now and then cannot hold whoever waits."""
     with answering(slow) as server, pytest.raises(RequestException) as caught:
         get(server.url, Limits(seconds=0.3))
-    assert "no answer in time" in failure(caught.value, server.url).message
+    assert "no response in time" in failure(caught.value, server.url).message
 
 
 def test_the_limits_of_calls() -> None:
@@ -163,6 +164,15 @@ def test_a_call_that_is_redirected_goes_nowhere_else() -> None:
     with answering(moved) as server, requests.Session() as session:
         assert call(session, "GET", server.url, params={"page": 1}).status_code == 302
     assert [received.line for received in server.requests] == ["GET /?page=1 HTTP/1.1"]
+
+
+def test_a_session_sends_what_it_is_given() -> None:
+    """The form and the bearer token of a request, and that it expects JSON."""
+    with answering(answer()) as server, open_session() as session:
+        session.post(server.url, data={"a": "b"}, auth=BearerAuth("T"))
+    request = server.requests[0]
+    assert (request.form, request.headers["Authorization"]) == ({"a": "b"}, "Bearer T")
+    assert request.headers["Accept"] == "application/json"
 
 
 def test_a_redirect_is_not_followed() -> None:
@@ -265,10 +275,9 @@ def test_a_closed_port_is_unreachable() -> None:
     """If nobody listens, nothing was sent."""
     with socket.create_server(("127.0.0.1", 0)) as bound:
         url = f"http://127.0.0.1:{bound.getsockname()[1]}"
-    with pytest.raises(RequestException) as caught:
-        get(url)
-    error = failure(caught.value, url)
-    assert ("cannot be reached" in error.message, error.sent) == (True, False)
+    with open_session() as session, pytest.raises(ProviderUnavailableError) as caught:
+        call(session, "GET", url)
+    assert ("cannot be reached" in caught.value.message, caught.value.sent) == (True, False)
 
 
 def test_a_connection_that_never_opened_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -380,7 +389,7 @@ def test_only_one_layer_of_gzip_is_unpacked(coding: str, stream: bool) -> None:
     bomb = answer(gzip.compress(GIGABYTE_OF_ZEROS), Content_Encoding=coding)
     with answering(bomb) as server, open_session() as session, pytest.raises(RequestException) as caught:
         session.get(server.url, stream=stream)
-    assert "packed" in failure(caught.value, server.url).message
+    assert "compressed" in failure(caught.value, server.url).message
     assert server.requests[0].headers["Accept-Encoding"] == "gzip"
 
 
@@ -554,8 +563,8 @@ def test_a_ca_bundle_may_have_comments_in_any_encoding(
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        ((), "SSL_CERT_FILE has to name"),
-        (("SSL_CERT_FILE", "CURL_CA_BUNDLE"), "CURL_CA_BUNDLE or SSL_CERT_FILE has to name"),
+        ((), "set SSL_CERT_FILE to"),
+        (("SSL_CERT_FILE", "CURL_CA_BUNDLE"), "set CURL_CA_BUNDLE or SSL_CERT_FILE to"),
     ],
 )
 def test_advice_on_certificates_names_the_settings(

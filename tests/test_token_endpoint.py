@@ -298,7 +298,7 @@ def test_a_slow_answer_ends_at_the_deadline(what: str) -> None:
     slow = dripping(b"HTTP/1.1 200 OK\r\nX-Slow: ")
     error = outcome(slow, what, transport=Transport(Limits(seconds=0.2)))
     assert isinstance(error, ProviderUnavailableError)
-    assert "no answer in time" in error.message
+    assert "no response in time" in error.message
 
 
 @pytest.mark.parametrize("what", ["exchange", "refresh", "revoke"])

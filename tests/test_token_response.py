@@ -44,11 +44,11 @@ def revoked(given: bytes, hint: str = "refresh_token") -> ConnectorError | None:
 @pytest.mark.parametrize(
     ("given", "advice"),
     [
-        (answer("<html>", 200), "A page in place of an answer"),
-        (answer("\n <html>", 299), "A page in place of an answer"),
+        (answer("<html>", 200), "A web page instead of a response"),
+        (answer("\n <html>", 299), "A web page instead of a response"),
         (json_answer({"x": 1}, 200), "Check the provider's addresses."),
-        (answer("", 300), "set token_endpoint to the final address"),
-        (answer("", 399), "set token_endpoint to the final address"),
+        (answer("", 300), "set token_endpoint to the final one"),
+        (answer("", 399), "set token_endpoint to the final one"),
         (answer("<html>", 400), "Try again in a few minutes"),
         (answer("<html>", 404), "Check the provider's addresses."),
         (answer("<html>", 405), "Check the provider's addresses."),

@@ -24,7 +24,7 @@ values = st.recursive(
 
 def read(**answer: object) -> TokenSet:
     """Read an answer with an access token."""
-    return TokenSet.from_answer({"access_token": "AT"} | answer, received_at=NOW)
+    return TokenSet.from_response({"access_token": "AT"} | answer, received_at=NOW)
 
 
 def jwt(**claims: object) -> str:

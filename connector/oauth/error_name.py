@@ -23,8 +23,8 @@ class Outcome(Enum):
     DOUBTFUL = "refused, in a way that can also have another cause"
     CLIENT = "the client registration is not accepted"
     PASSING = "not now"
-    LOST = "no whole answer: what it granted may be lost"
-    UNUSABLE = "not the endpoint's own answer"
+    LOST = "no complete response: what it granted may be lost"
+    UNUSABLE = "not the endpoint's own response"
 
 
 # The names of RFC 6749 and OpenID Connect Core §3.1.2.6, and names that some servers use instead.
@@ -60,39 +60,39 @@ _MOST_FIELDS = 100
 _NAME = re.compile(r"[a-z]{1,20}(?:_[a-z]{1,20}){0,5}")
 
 
-def read_body(answer: requests.Response) -> Any:
+def read_body(response: requests.Response) -> Any:
     """Return the value in a response: JSON, or the fields of a form; None if it is neither.
 
-    RFC 6749 demands JSON. Servers of before write the same fields as a form, and some call that plain text.
+    RFC 6749 requires JSON. Older servers send the same fields as a form, some of them as text/plain.
     """
     try:
-        return json_value(answer)
+        return json_value(response)
     except ValueError:
         pass
-    kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind not in _FORM_TYPES:
         return None
     try:
-        found = parse_qs(answer.text.strip(), max_num_fields=_MOST_FIELDS)
+        found = parse_qs(response.text.strip(), max_num_fields=_MOST_FIELDS)
     except ValueError:
         return None
-    # Without these it is any other text; with two values of one, nobody knows which is meant.
+    # A text with none of these fields is no form. If one has two values, it is not clear which one counts.
     given = [len(set(found[name])) for name in ("error", "access_token", "refresh_token") if name in found]
     return {name: values[-1] for name, values in found.items()} if set(given) == {1} else None
 
 
-def error_name(answer: requests.Response) -> str | None:
+def error_name(response: requests.Response) -> str | None:
     """Return the name of the error in a response, in snake case; "" if it does not look like a name.
 
     Other text could be an echo of the request, with its secrets, and is not repeated.
     """
-    body = read_body(answer)
+    body = read_body(response)
     found = _named(body, _ERROR_KEYS, 4)
     name = _snake_case(found or _named(body, _NAME_KEYS, 4) or "")
     if meaning(name) is not None:
         return name
-    # Other keys contain other text too, and the status in words says no more than the status.
-    phrase = _snake_case(http.client.responses.get(answer.status_code, ""))
+    # Other keys contain other text too. A status in words ("Not Found") means no more than the status.
+    phrase = _snake_case(http.client.responses.get(response.status_code, ""))
     return None if found is None or name == phrase != "" else name
 
 

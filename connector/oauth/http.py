@@ -67,8 +67,8 @@ class BearerAuth(AuthBase):
 class StatelessSession(requests.Session):
     """A session on `Transport` that adds and changes nothing by itself.
 
-    It follows nothing: a 307 would carry a code, a secret or a token to an address nobody checked. It keeps
-    no cookies, which would tie one practice's calls to another's, and reads no .netrc.
+    It follows no redirect: a 307 would carry a code, a secret or a token to an address that was not checked.
+    It keeps no cookies, which would connect one practice's calls to another's, and reads no .netrc.
     """
 
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
@@ -79,7 +79,6 @@ class StatelessSession(requests.Session):
         prepared.prepare_headers({**self.headers, **(request.headers or {})})
         prepared.prepare_body(request.data, request.files, request.json)
         prepared.prepare_auth(request.auth, request.url)
-        prepared.prepare_hooks(request.hooks)
         return prepared
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
@@ -135,7 +134,7 @@ def stream(response: requests.Response) -> Iterator[bytes]:
         try:
             left = unpacker.unconsumed_tail if unpacker is not None else b""
             data = left or response.raw.read1(_CHUNK, decode_content=False)
-            # A proxy may have packed a part only: then the length is right, and the content is cut.
+            # A proxy may have compressed a part only: then the length is right, and the content is cut.
             if unpacker is not None and (not (data or unpacker.eof) or unpacker.unused_data):
                 raise zlib.error("not one whole stream")
             chunk = data if unpacker is None else unpacker.decompress(data, _CHUNK)
@@ -162,12 +161,12 @@ def failure(exc: RequestException, url: str) -> ProviderUnavailableError:
 
 
 def _words(exc: RequestException, *, sent: bool) -> tuple[str, str, Action | None]:
-    # urllib3 takes a cut of a connection through a proxy for the proxy's fault, also after the request.
+    # If a connection through a proxy is cut after the request was sent, urllib3 still blames the proxy.
     if isinstance(exc, SSLError) and not sent:
         named = " or ".join(filter(os.environ.get, CA_SETTINGS)) or "SSL_CERT_FILE"
         hint = (
             "Check this machine's clock. If a proxy or a private certificate authority vouches for the host, "
-            f"{named} has to name a file (PEM) with its certificate."
+            f"set {named} to a file (PEM) with its certificate."
         )
         return "no trusted TLS connection", hint, Action.FIX_SETTINGS
     if isinstance(exc, ProxyError | InvalidProxyURL) and not sent:
@@ -175,12 +174,12 @@ def _words(exc: RequestException, *, sent: bool) -> tuple[str, str, Action | Non
         hint = f"Check {named}, and that the proxy is up."
         return "the proxy cannot be used", hint, Action.FIX_SETTINGS
     if isinstance(exc, Timeout):
-        return "no answer in time", "Try again in a few minutes.", None
+        return "no response in time", "Try again in a few minutes.", None
     if isinstance(exc, UnusableError):
-        return str(exc), "Check the address; a proxy may stand in between.", None
+        return str(exc), "Check the address: the response may be a proxy's.", None
     if not sent:
         reason = getattr(exc.args[0], "reason", exc.args[0]) if exc.args else None
         unknown = isinstance(reason, NameResolutionError | LocationParseError)
         what = "its name is not known" if unknown else "cannot be reached"
         return what, "Check the network, the address in the provider's settings, and any proxy.", None
-    return "the connection was cut before a whole answer came", "Try again.", None
+    return "the connection was cut before the whole response arrived", "Try again.", None

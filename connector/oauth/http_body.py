@@ -30,7 +30,7 @@ CALL_SECONDS = 45.0
 _LONGEST_WAIT = 300.0
 # Two layers make a decompression bomb: 1,827 bytes of `gzip, gzip` become 2 GiB.
 _REQUESTED_CODINGS = ("", "identity", "gzip", "x-gzip")
-# Some servers send deflate unasked, others write what is no coding: no reason to lose an answer with tokens.
+# Some servers send deflate unasked, others a word that is no coding: that must not cost the tokens.
 _TOLERATED_CODINGS = (*_REQUESTED_CODINGS, "deflate", "none", "utf-8")
 _SECONDS = re.compile(r"(\d+)(?:\.\d*)?(?:\s*,.*)?$", re.ASCII)
 # Possessive, and to the end if nothing closes it: linear, whatever the text.
@@ -114,7 +114,7 @@ def require_known_coding(response: requests.Response, *, stream: bool) -> None:
     """Refuse a response that is compressed more than once, or in an unknown way."""
     coding = response.headers.get("Content-Encoding", "").strip().lower()
     if coding not in (_REQUESTED_CODINGS if stream else _TOLERATED_CODINGS):
-        raise UnusableError("the answer is packed in a way that nobody asked for")
+        raise UnusableError("the response is compressed in a way that was not requested")
 
 
 def read_whole(response: requests.Response, limit: int) -> None:
@@ -122,7 +122,7 @@ def read_whole(response: requests.Response, limit: int) -> None:
     # urllib3 decompresses no more than it is asked for.
     body = response.raw.read(limit + 1, decode_content=True)
     if len(body) > limit:
-        raise UnusableError("the answer is far too large to be one")
+        raise UnusableError("the response is too large")
     response._content = body
     response._content_consumed = True  # type: ignore[attr-defined]
     response.encoding = response.encoding or "utf-8"  # so that requests does not guess it, which is slow

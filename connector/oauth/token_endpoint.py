@@ -91,10 +91,10 @@ class TokenEndpoint:
         secrets = {"code": Secret(code), "code_verifier": Secret(code_verifier)}
         del code, code_verifier
         try:
-            answer = self._exchange(secrets, redirect_uri)
+            response = self._exchange(secrets, redirect_uri)
         except ProviderUnavailableError as exc:
             raise (spent(exc) if exc.sent else not_spent(exc)) from None
-        return self._granted(answer, code_refusal)
+        return self._granted(response, code_refusal)
 
     def refresh(self, refresh_token: str) -> TokenSet:
         """Get a new token set (RFC 6749 §6); the refresh token is kept if the response has no new one.
@@ -106,8 +106,8 @@ class TokenEndpoint:
         """
         secret = Secret(refresh_token)
         del refresh_token
-        answer = self._post(self._url, {"grant_type": "refresh_token", "refresh_token": secret})
-        tokens = self._granted(answer, grant_refusal)
+        response = self._post(self._url, {"grant_type": "refresh_token", "refresh_token": secret})
+        tokens = self._granted(response, grant_refusal)
         return tokens if tokens.refresh_token else replace(tokens, refresh_token=secret.reveal())
 
     def revoke(self, token: str, *, hint: str) -> None:
@@ -129,8 +129,8 @@ class TokenEndpoint:
             raise SettingError(
                 "the provider has no revocation endpoint", hint="Access is taken back on its own pages."
             )
-        answer = self._post(url, {"token": secret, "token_type_hint": hint})
-        error = revocation_refusal(answer, hint=hint, now=self._clock.time())
+        response = self._post(url, {"token": secret, "token_type_hint": hint})
+        error = revocation_refusal(response, hint=hint, now=self._clock.time())
         if error is not None:
             raise error
 
@@ -142,11 +142,11 @@ class TokenEndpoint:
         """Send a code through requests-oauthlib; return the unchanged response."""
         session = self._new_session(redirect_uri=redirect_uri)
         session.plain = urlsplit(self._url).scheme == "http"
-        answers: list[requests.Response] = []
+        responses: list[requests.Response] = []
 
         def keep(response: requests.Response) -> requests.Response:
             """Keep the unchanged response, so that oauthlib does not interpret it."""
-            answers.append(response)
+            responses.append(response)
             return _UNREMARKABLE
 
         session.register_compliance_hook("access_token_response", keep)
@@ -157,7 +157,7 @@ class TokenEndpoint:
                 include_client_id=self._auth is None,
                 **cast(Any, _revealed({**secrets, "client_secret": self._auth_fields.get("client_secret")})),
             )
-            return answers[0]
+            return responses[0]
         except RequestException as exc:
             error = failure(exc, self._url)
         raise error  # here, so that the error references no library frame, which holds the code
@@ -183,11 +183,11 @@ class TokenEndpoint:
         session.mount("http://", self._transport)
         return session
 
-    def _granted(self, answer: requests.Response, refused: Refusal) -> TokenSet:
+    def _granted(self, response: requests.Response, refused: Refusal) -> TokenSet:
         now = self._clock.utc_now()
-        tokens = granted(answer, received_at=now)
+        tokens = granted(response, received_at=now)
         if tokens is None:
-            raise refused(answer, now=now.timestamp())
+            raise refused(response, now=now.timestamp())
         return tokens
 
 

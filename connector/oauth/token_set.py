@@ -38,26 +38,26 @@ class TokenSet:
     id_token: str | None = field(default=None, repr=False)
 
     @classmethod
-    def from_answer(cls, answer: Mapping[str, object], *, received_at: datetime) -> TokenSet:
+    def from_response(cls, response: Mapping[str, object], *, received_at: datetime) -> TokenSet:
         """Read a token endpoint's JSON object; tolerate any fault except in the access token itself.
 
         Args:
-            answer: the parsed JSON object of a successful response.
+            response: the parsed JSON object of a successful response.
             received_at: when it arrived.
 
         Raises:
             ValueError: if there is no usable `access_token`.
         """
-        access_token = _token_text(answer.get("access_token"))
+        access_token = _token_text(response.get("access_token"))
         if access_token is None:
             raise ValueError("no usable access_token")
         return cls(
             access_token=access_token,
-            refresh_token=_refresh_token_text(answer.get("refresh_token")),
+            refresh_token=_refresh_token_text(response.get("refresh_token")),
             received_at=received_at,
-            expires_at=_expiry(answer.get("expires_in"), access_token, received_at),
-            scope=_scope_text(answer.get("scope")),
-            id_token=_token_text(answer.get("id_token")),
+            expires_at=_expiry(response.get("expires_in"), access_token, received_at),
+            scope=_scope_text(response.get("scope")),
+            id_token=_token_text(response.get("id_token")),
         )
 
 
