@@ -27,7 +27,7 @@ USER = {
 
 
 def read(user: Any, provider: Provider = USERS, *, subject: str | None = None) -> Account:
-    """Read an account whose API answers so."""
+    """Read an account from an API with this response."""
     with responses.RequestsMock() as mock:
         mock.get(account_url(provider) or "", json=user)
         return read_account(provider, "AT", clock=Clock(), subject=subject)
@@ -51,13 +51,13 @@ def test_userinfo_stands_in_where_there_is_no_users_api() -> None:
 
 
 def test_a_communicate_user_is_read() -> None:
-    """Id, e-mail address, name and region come from 3Shape's own keys."""
+    """Id, e-mail address, name and region are read from 3Shape's own keys."""
     assert read(USER) == Account(id="0e6c", email="Office@Practice.test", name="Practice", region="americas")
 
 
 @pytest.mark.parametrize("claims", [{"sub": "another", "email": "a@practice.test"}, {"id": "subject-1"}])
 def test_userinfo_of_somebody_else_than_the_id_tokens(claims: dict[str, str]) -> None:
-    """An access token that was exchanged on its way brings nobody else's account (OpenID Connect §5.3.2)."""
+    """An access token that was exchanged on its way is refused (OpenID Connect §5.3.2)."""
     userinfo = Provider(name="x", userinfo_endpoint="https://as.example.test/userinfo")
     with pytest.raises(AccountMismatchError, match="another account than its id_token"):
         read(claims, userinfo, subject="subject-1")
@@ -94,13 +94,13 @@ def test_the_region_is_recognised(fields: dict[str, object], region: str | None)
 
 
 def test_ids_are_kept_whole() -> None:
-    """Long or numeric identifiers are kept exactly, so that no two accounts look alike."""
+    """Long or numeric identifiers are kept exactly, so that no two accounts are taken for one."""
     assert read({"sub": "s" * 255}).id == "s" * 255
     assert read({"id": 12345678901234567890}).id == "12345678901234567890"
 
 
 def test_foreign_text_is_made_safe_for_a_terminal() -> None:
-    """A name cannot move the cursor of whoever lists the connections."""
+    """A name cannot move the cursor of a terminal that lists the connections."""
     account = read({"Id": "1", "Name": "A\x1b[2J\nB", "Email": ""})
     assert (account.name, account.email) == ("A [2J B", None)
 
@@ -109,7 +109,7 @@ def test_foreign_text_is_made_safe_for_a_terminal() -> None:
     "user", [{}, {"Id": None}, {"Id": ""}, {"Id": True}, {"id": {}}, [USER], None, "user"]
 )
 def test_an_answer_without_an_id_tells_no_account(user: object) -> None:
-    """An answer that does not identify the account is not taken for an account."""
+    """A response that does not identify the account is not taken for an account."""
     with pytest.raises(ProviderUnavailableError, match="not a user|answered with"):
         read(user)
 
@@ -126,7 +126,7 @@ def test_an_answer_without_an_id_tells_no_account(user: object) -> None:
     ids=["401", "500", "portal", "302", "cut"],
 )
 def test_an_account_that_cannot_be_read_now_may_be_read_later(given: dict[str, Any]) -> None:
-    """Every failure says which host, and keeps the token out of its words."""
+    """Every failure names the host, and not the token."""
     with responses.RequestsMock() as mock:
         mock.get(ME, **given)
         with pytest.raises(ProviderUnavailableError) as caught:
@@ -145,7 +145,7 @@ def test_a_busy_users_api_says_when_to_come_back() -> None:
 
 
 def test_the_token_is_a_bearer_header_and_follows_no_redirect() -> None:
-    """The token goes to the users API alone, in the header and not in the address."""
+    """The token is sent to the users API alone, in the header and not in the address."""
     with answering(answer()) as trap, answering(answer(status=302, Location=trap.url)) as server:
         with pytest.raises(ProviderUnavailableError):
             read_account(Provider(name="x", users_url=server.url), "AT-made-up", clock=Clock())

@@ -34,7 +34,7 @@ def test_adopt_makes_a_connection(connector: Connector, classic: RunningSandbox)
 
 
 def test_adopt_refuses_a_dead_token(connector: Connector) -> None:
-    """A token that the provider refuses leaves nothing behind."""
+    """A token that the provider refuses leaves nothing in the store."""
     with connector:
         with pytest.raises(GrantRefusedError):
             connector.adopt("practice-42", "made!up")
@@ -70,7 +70,7 @@ def test_adopt_keeps_a_token_while_the_provider_is_down(
 def test_adopt_tells_of_an_answer_that_was_lost(
     connector: Connector, classic: RunningSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If the program died between the call and the store, the practice is not forgotten without a word."""
+    """If the program died between the call and the store, the practice is not forgotten silently."""
     refresh_token = granted_tokens(classic)["refresh_token"]
     real = TokenEndpoint.refresh
 

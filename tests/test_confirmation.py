@@ -45,7 +45,7 @@ def connector(classic: RunningSandbox, store_url: str) -> Iterator[Connector]:
 
 @pytest.fixture
 def attacker(classic: RunningSandbox) -> SignIn:
-    """Somebody with a Communicate account of their own, and the address of the application's callback."""
+    """An attacker with a Communicate account of their own, and the address of the application's callback."""
     return classic.other_practice
 
 
@@ -54,7 +54,7 @@ def without_state(url: str) -> str:
 
 
 def strange_answer(sandbox: RunningSandbox, who: SignIn) -> str:
-    """A code of somebody else's account, in an address that a signed-in person is made to open."""
+    """A code of the attacker's account, in an address that a signed-in person is made to open."""
     return without_state(Visitor(sandbox).authorize(sandbox.authorization_url(), who=who))
 
 
@@ -68,7 +68,7 @@ def handed_in(
 
 
 def let_wait(connector: Connector, sandbox: RunningSandbox, who: SignIn) -> None:
-    """Hand a stranger's answer in for a practice that is connected already."""
+    """Complete an attacker's response for a practice that is connected already."""
     connector.begin(PRACTICE, binding=SESSION, allow_account_change=True)
     with pytest.raises(AccountUnconfirmedError):
         connector.complete(strange_answer(sandbox, who), practice_id=PRACTICE, binding=SESSION)
@@ -77,7 +77,7 @@ def let_wait(connector: Connector, sandbox: RunningSandbox, who: SignIn) -> None
 def test_a_strangers_code_connects_nobody(
     connector: Connector, classic: RunningSandbox, attacker: SignIn
 ) -> None:
-    """A code slipped into a signed-in session gives no token, and the error names whose account it is."""
+    """An attacker's code in a signed-in session gives no token, and the error names its account."""
     error = handed_in(connector, classic, attacker)
     assert error.account.email == attacker.username
     assert connector.status(PRACTICE).state is not ConnectionState.CONNECTED
@@ -186,7 +186,7 @@ def test_nobody_confirms_by_writing_to_the_database(
 
 @pytest.mark.parametrize("act", ["confirm", "begin", "refresh_due", "repair"])
 def test_ten_minutes_end_it(connector: Connector, classic: RunningSandbox, act: str) -> None:
-    """A grant that nobody confirms is dropped after ten minutes, whoever comes next."""
+    """A grant that is not confirmed is dropped after ten minutes, by any next call."""
     error = handed_in(connector, classic, classic.practice)
     with time_machine.travel(timedelta(minutes=10, seconds=1), tick=True):
         if act == "confirm":
@@ -230,7 +230,7 @@ def test_a_no_revokes_where_the_provider_can(store_url: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("way", ["expected", "the same as before"])
 def test_live_at_once_for_a_known_account(connector: Connector, classic: RunningSandbox, way: str) -> None:
-    """Nobody has to be asked about the account that was named beforehand, or that the practice had."""
+    """No confirmation is needed for the account that was expected, or that the practice had."""
     connected(connector, classic)
     named = classic.practice.username if way == "expected" else None
     connector.begin(PRACTICE, binding=SESSION, expected_account=named)
@@ -261,7 +261,7 @@ def test_a_paste_is_from_outside(connector: Connector, classic: RunningSandbox) 
 def test_a_provider_that_returned_the_state_once_always_does(
     connector: Connector, classic: RunningSandbox, attacker: SignIn, store_url: str
 ) -> None:
-    """From then on an answer without state is refused unspent, for every practice and process."""
+    """From then on a response without state is refused, its code unsent, for every practice and process."""
     answer = Visitor(classic).authorize(connector.begin("practice-7").url)
     connector.complete(answer, practice_id="practice-7")
     with connector_at(classic, store_url) as other:
@@ -293,7 +293,7 @@ def test_a_made_up_code_teaches_nothing(connector: Connector, classic: RunningSa
 def test_an_appended_state_settles_nothing_for_our_own_browser(
     connector: Connector, classic: RunningSandbox, attacker: SignIn
 ) -> None:
-    """A state that was appended to a response without one keeps nobody from connecting later."""
+    """A state that was appended to a response without one prevents no later connection."""
 
     def capture(url: str, *, redirect_uri: str) -> str:
         return CapturedUrl(without_state(Visitor(classic).authorize(url)))
@@ -312,7 +312,7 @@ def test_an_appended_state_settles_nothing_for_our_own_browser(
 def test_an_account_that_nobody_can_tell_confirms_nothing(
     classic: RunningSandbox, store_url: str, tmp_path: Path
 ) -> None:
-    """Without an API that names the account, an answer without state is refused, its code unspent."""
+    """Without an API that names the account, a response without state is refused, and its code not sent."""
     text = re.sub(r"(?m)^users_url = .*$", "", Path(classic.provider_file).read_text())
     (tmp_path / "nameless.toml").write_text(text)
     with connector_at(classic, store_url, ORMCO_PROVIDER=str(tmp_path / "nameless.toml")) as connector:

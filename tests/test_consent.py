@@ -85,7 +85,7 @@ def test_a_code_works_once_even_without_its_state(connector: Connector, classic:
 def test_an_answer_for_another_practice_or_session_is_refused(
     connector: Connector, classic: RunningSandbox, practice_id: str, binding: str | None
 ) -> None:
-    """Nobody can slip another's answer into a session; the request itself stays good."""
+    """A response of another session is refused; the request itself stays open."""
     answer = Visitor(classic).authorize(connector.begin("practice-42", binding="session-1").url)
     with pytest.raises(StateMismatchError, match="another practice, session or provider"):
         connector.complete(answer, practice_id=practice_id, binding=binding)
@@ -96,7 +96,7 @@ def test_an_answer_for_another_practice_or_session_is_refused(
 def test_without_state_only_requests_of_the_same_session_count(
     connector: Connector, classic: RunningSandbox
 ) -> None:
-    """An answer that names no request is one to the session's own, or to none."""
+    """A response without state belongs to the session's own request, or to none."""
     request = connector.begin("practice-42", binding="session-1")
     answer = without(Visitor(classic).authorize(request.url), "state")
     for binding in ("session-2", None):
@@ -111,7 +111,7 @@ def test_without_state_only_requests_of_the_same_session_count(
 def test_a_browser_that_brings_the_answer_to_another_request_is_refused(
     connector: Connector, classic: RunningSandbox
 ) -> None:
-    """A response that our own browser captured has to answer the request that it was opened with."""
+    """A response that our own browser captured has to belong to the request that it was opened with."""
     other = connector.begin("practice-42")
 
     def capture(url: str, *, redirect_uri: str) -> str:
@@ -145,7 +145,7 @@ def test_an_invented_state_is_refused(connector: Connector, classic: RunningSand
 def test_without_state_several_open_requests_are_too_many(
     connector: Connector, classic: RunningSandbox
 ) -> None:
-    """Nobody guesses which of several requests an answer belongs to."""
+    """If several requests are open, a response without state is refused."""
     connector.begin("practice-42")
     answer = Visitor(classic).authorize(connector.begin("practice-42").url)
     with pytest.raises(StateMismatchError, match="2 requests are open"):
@@ -153,7 +153,7 @@ def test_without_state_several_open_requests_are_too_many(
 
 
 def test_without_state_where_the_provider_returns_it(identity: RunningSandbox, store_url: str) -> None:
-    """A provider that always returns the state has not sent an answer without one."""
+    """A provider that always returns the state has not sent a response without one."""
     with Connector.from_config(Config.from_env(settings(identity, store_url))) as connector:
         answer = Visitor(identity).authorize(connector.begin("practice-42").url)
         with pytest.raises(StateMismatchError, match="no state") as caught:
@@ -162,7 +162,7 @@ def test_without_state_where_the_provider_returns_it(identity: RunningSandbox, s
 
 
 def test_an_answer_without_its_issuer_is_refused(identity: RunningSandbox, store_url: str) -> None:
-    """If discovery promises `iss`, an answer without it, or with another, is refused."""
+    """If discovery promises `iss`, a response without it, or with another, is refused."""
     with Connector.from_config(Config.from_env(settings(identity, store_url))) as connector:
         answer = Visitor(identity).authorize(connector.begin("practice-42").url)
         with pytest.raises(AuthorizationResponseError, match="issuer"):
@@ -185,7 +185,7 @@ def test_a_damaged_code_is_not_spent(connector: Connector, classic: RunningSandb
 
 
 def test_a_refusal_closes_its_request(connector: Connector, classic: RunningSandbox) -> None:
-    """Cancel ends the request it answers, and is in the audit record."""
+    """Cancel ends its request, and is in the audit record."""
     answer = Visitor(classic).authorize(connector.begin("practice-42").url, decision="cancel")
     with pytest.raises(ConsentDeniedError):
         connector.complete(answer, practice_id="practice-42")
@@ -197,7 +197,7 @@ def test_a_refusal_closes_its_request(connector: Connector, classic: RunningSand
 
 
 def test_a_request_is_dead_after_ten_minutes(connector: Connector, classic: RunningSandbox) -> None:
-    """A response that comes too late is refused as such, and not sent."""
+    """A response that is too late is refused as such, and not sent."""
     request = connector.begin("practice-42")
     answer = Visitor(classic).authorize(request.url)
     with time_machine.travel(request.created_at + timedelta(minutes=10, seconds=1), tick=True):
@@ -207,7 +207,7 @@ def test_a_request_is_dead_after_ten_minutes(connector: Connector, classic: Runn
 
 
 def test_a_code_that_the_provider_refuses(connector: Connector, classic: RunningSandbox) -> None:
-    """A code used elsewhere ends in words that say to start again; nothing is stored."""
+    """For a code used elsewhere the error says to start again; nothing is stored."""
     classic.set_scenarios("empty-401")
     answer = Visitor(classic).authorize(connector.begin("practice-42").url)
     with pytest.raises(CodeRefusedError) as caught:
@@ -243,7 +243,7 @@ def test_a_wrong_accounts_fresh_tokens_are_revoked(identity: RunningSandbox, sto
 
 
 def test_an_account_change_can_be_allowed(connector: Connector, classic: RunningSandbox) -> None:
-    """With consent to it, the connection goes over to the other account, and the record says so."""
+    """If it is allowed, the connection changes to the other account, and the record has an event of it."""
     connect(connector, classic)
     request = connector.begin("practice-42", allow_account_change=True)
     answer = Visitor(classic).authorize(request.url, who=classic.other_practice)
@@ -254,7 +254,7 @@ def test_an_account_change_can_be_allowed(connector: Connector, classic: Running
 
 
 def test_two_answers_to_one_request_at_once(sandbox: RunningSandbox, store_url: str) -> None:
-    """A request takes one answer: of two that arrive together, the second is not sent to the provider."""
+    """A request takes one response: of two that arrive together, the second is not sent to the provider."""
     env = settings(sandbox, store_url)
     with opened(env) as connector, closing(Resources(Config.from_env(env))) as resources:
         url = connector.begin("practice-42").url
@@ -292,7 +292,7 @@ def test_refusing_a_second_practice_revokes_nothing(identity: RunningSandbox, st
 
 @pytest.mark.parametrize("sandbox", ["classic"], indirect=True)
 def test_an_unread_account_keeps_the_tokens(sandbox: RunningSandbox, store_url: str) -> None:
-    """Tokens whose account cannot be read are kept, not handed out, and proved later without consent."""
+    """Tokens whose account cannot be read are kept, not returned, and verified later without consent."""
     env = settings(sandbox, store_url)
     broken = (
         Path(sandbox.provider_file)
@@ -347,7 +347,7 @@ def test_begin_names_everything_that_is_missing(store_url: str) -> None:
 
 
 def test_begin_proves_the_store_first(classic: RunningSandbox, tmp_path: Path) -> None:
-    """Consent is not asked for if its result could not be stored."""
+    """Consent is not requested if its result could not be stored."""
     (tmp_path / "file").write_text("")
     env = settings(classic, f"sqlite:///{tmp_path}/file/connections.db")
     with Connector.from_config(Config.from_env(env)) as connector, pytest.raises(StoreUnavailableError):
@@ -383,13 +383,13 @@ def test_a_connection_stays_at_its_provider(
 
 @pytest.mark.parametrize("practice_id", ["", " ", "a b\n", "x" * 201, "tab\t"])
 def test_an_impossible_practice_id_is_refused(connector: Connector, practice_id: str) -> None:
-    """Ids that nobody could type again are refused at once."""
+    """Ids that cannot be typed again are refused at once."""
     with pytest.raises(SettingError, match="practice id"):
         connector.begin(practice_id)
 
 
 def test_a_capture_that_fails_leaves_no_request_open(connector: Connector) -> None:
-    """An attempt that ended without an answer cannot be answered later."""
+    """An attempt that ended without a response cannot be completed later."""
 
     def nobody(url: str, *, redirect_uri: str) -> str:
         raise NobodyActedError("nobody acted")
@@ -400,7 +400,7 @@ def test_a_capture_that_fails_leaves_no_request_open(connector: Connector) -> No
 
 
 def test_a_code_that_waited_too_long_is_not_sent(connector: Connector, classic: RunningSandbox) -> None:
-    """A captured code older than its life is not spent on a certain refusal."""
+    """A captured code that has expired is not sent."""
     clock = time_machine.travel(0.0)
 
     def slow(url: str, *, redirect_uri: str) -> str:
@@ -425,7 +425,7 @@ def test_a_code_that_waited_too_long_is_not_sent(connector: Connector, classic: 
 
 
 def test_nothing_secret_is_in_a_repr(connector: Connector, classic: RunningSandbox) -> None:
-    """Requests and connections can be printed without giving anything away."""
+    """Requests and connections can be printed without a secret."""
     request = connector.begin("practice-42")
     connection = connector.complete(Visitor(classic).authorize(request.url), practice_id="practice-42")
     shown = repr(request) + repr(connection) + repr(connector.events())

@@ -31,7 +31,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 class FakeKeyring(KeyringBackend):
-    """Keeps passwords in memory, or hangs as one does that waits for somebody to unlock it."""
+    """Keeps passwords in memory, or hangs like a keyring that waits to be unlocked."""
 
     priority = 9
 
@@ -102,7 +102,7 @@ def test_wrong_key_changes_nothing(url: str) -> None:
 
 
 def test_missing_key_is_no_reason_for_a_new_one(url: str) -> None:
-    """A store whose key was in the environment asks for it there."""
+    """A store whose key was in the environment requires it there."""
     filled(url, KEY).close()
     store = store_at(url, keys=None)
     with pytest.raises(SealingKeyError, match="ORMCO_STORE_KEYS"):
@@ -127,7 +127,7 @@ def test_key_file_is_made_and_found_again(url: str) -> None:
 
 
 def test_key_file_that_is_gone(url: str) -> None:
-    """A lost key file is an error that names it, and is not replaced."""
+    """A missing key file is an error that names it, and is not replaced."""
     store = filled(url, None)
     path = Path(store.facts()["key_place"])
     store.close()
@@ -140,7 +140,7 @@ def test_key_file_that_is_gone(url: str) -> None:
 
 
 def test_first_starts_agree_on_one_key(url: str) -> None:
-    """Stores that are opened for the first time at the same moment use the same key."""
+    """Stores that are opened for the first time at the same time use the same key."""
     stores = [store_at(url, keys=None) for _ in range(6)]
     errors: list[Exception] = []
 
@@ -162,7 +162,7 @@ def test_first_starts_agree_on_one_key(url: str) -> None:
 
 
 def test_keyring_is_preferred(url: str, fake_keyring: FakeKeyring) -> None:
-    """A keyring that answers keeps the key, and it is asked again the next time."""
+    """A keyring that responds keeps the key, and is used again the next time."""
     filled(url, None).close()
     store = store_at(url, keys=None)
     assert value_of(store, "p")[0] == "at-p-0"
@@ -180,7 +180,7 @@ def test_keyring_is_preferred(url: str, fake_keyring: FakeKeyring) -> None:
 def test_a_key_that_is_there_is_never_replaced(
     url: str, request: pytest.FixtureRequest, kept_in: str
 ) -> None:
-    """A store that is made to say that it has no key yet costs nobody the key that it has."""
+    """A store that was edited to have no key yet keeps its key."""
     if kept_in == "keyring":
         request.getfixturevalue("fake_keyring")
     filled(url, None).close()
@@ -193,7 +193,7 @@ def test_a_key_that_is_there_is_never_replaced(
 
 
 def test_keyring_that_hangs(url: str, fake_keyring: FakeKeyring, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A keyring that does not answer in time is passed over at first, and is an error later."""
+    """A keyring that does not respond in time is skipped at first, and is an error later."""
     monkeypatch.setattr("connector.store.keys._KEYRING_SECONDS", 0.2)
     fake_keyring.unlocked.clear()
     store = filled(url, None)
@@ -374,7 +374,7 @@ def test_rotate_without_the_old_key(url: str) -> None:
 
 @pytest.mark.parametrize("kind", ["file", "keyring"])
 def test_rotate_within_the_source(url: str, kind: str, request: pytest.FixtureRequest) -> None:
-    """A key in a file or keyring is replaced there; whoever has the store open finds the new one."""
+    """A key in a file or keyring is replaced there; processes that have the store open find the new one."""
     if kind == "keyring":
         request.getfixturevalue("fake_keyring")
     store = filled(url, None)
@@ -401,7 +401,7 @@ def test_rotate_out_of_the_file(url: str) -> None:
 
 
 def test_rotate_is_finished_by_the_next(url: str) -> None:
-    """A rotation that was cut short goes on with the key it had begun with."""
+    """An interrupted rotation is continued with the key it had begun with."""
     store = filled(url, None)
     with pytest.raises(KeyboardInterrupt):
         store.rotate_keys(progress=lambda done: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -460,7 +460,7 @@ def test_rotate_while_others_work(url: str) -> None:
 
 @pytest.mark.parametrize("kind", ["file", "keyring"])
 def test_an_old_key_leaves_once_nothing_needs_it(url: str, kind: str, request: pytest.FixtureRequest) -> None:
-    """The key that was rotated away stays for those who are writing with it, and goes a while later."""
+    """The previous key is kept for processes that write with it, and removed later."""
     if kind == "keyring":
         request.getfixturevalue("fake_keyring")
     clock = ManualClock()
@@ -536,7 +536,7 @@ def test_a_key_stays_while_something_needs_it(url: str) -> None:
 
 
 def test_rotation_sweeps_up_what_a_killed_one_left(tmp_path: Path) -> None:
-    """A process that was killed while it wrote the key file leaves a copy with the old keys."""
+    """The copy of old keys that a killed process left beside the key file is removed."""
     store = filled(fresh_url("sqlite", tmp_path), None)
     path = key_file(store.database.store_id)
     left = path.with_name(f".{path.name}.0123456789abcdef")

@@ -93,7 +93,7 @@ def test_search_after_many_changes(store: Store, url: str) -> None:
 
 
 def test_summary_counts_what_is_listed(store: Store) -> None:
-    """Each practice once, in the state that it is shown in; one whose first grant waits is one, too."""
+    """Each practice is counted once, in its displayed state; also one whose first grant is unverified."""
     for name in ("a", "b"):
         put(store, name)
     put_unverified(store, "b", reason="account_unconfirmed")

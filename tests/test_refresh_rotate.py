@@ -248,7 +248,7 @@ def test_retry_after_of_a_day(store: Store, clock: ManualClock, asked: float, ke
 
 
 def test_a_grant_of_tokens_that_cannot_be_used_may_have_ended_the_old_ones(store: Store) -> None:
-    """A server that rotates has replaced the refresh token: it is not sent while the old access token lasts."""
+    """A server that rotates has replaced the refresh token: it is not sent while the access token lasts."""
     put(store, "p", age=3000)
     granted = ClientRefusedError("no bearer tokens")
     granted.granted = True
@@ -262,7 +262,7 @@ def test_a_grant_of_tokens_that_cannot_be_used_may_have_ended_the_old_ones(store
 
 @pytest.mark.parametrize(("age", "left"), [(3500, 100), (3585, 15)])
 def test_lost_answer_is_tried_at_the_end(store: Store, clock: ManualClock, age: float, left: float) -> None:
-    """After a lost response the old token is used until ten seconds before it expires, then one attempt is made."""
+    """After a lost response the old token is used until ten seconds before its end; then one attempt follows."""
     put(store, "p", age=age)
     endpoint = FakeEndpoint(store, lost())
     tokens = handing_out(store, endpoint)

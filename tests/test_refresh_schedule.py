@@ -23,7 +23,7 @@ RECEIVED = 1_800_000_000.0
 def test_a_token_is_refreshed_in_the_last_part_of_its_lifetime(
     lifetime: float, earliest: float, latest: float
 ) -> None:
-    """A tenth to a fifth of its lifetime before it expires, 15 minutes at most; hourly if it lives for days."""
+    """A tenth to a fifth of its lifetime before its end, 15 minutes at most; hourly if it lives for days."""
     token = HeldToken("AT", 1, RECEIVED, RECEIVED + lifetime, RECEIVED + 1)
     times = [refresh_time(token) - RECEIVED for _ in range(200)]
     assert earliest <= min(times) <= max(times) <= latest

@@ -55,7 +55,7 @@ def test_nothing_wrong_is_said(connector: Connector, sandbox: RunningSandbox) ->
 
 
 def test_an_ended_access_token_is_refreshed(connector: Connector, sandbox: RunningSandbox) -> None:
-    """If a refresh works, nobody is asked."""
+    """If a refresh works, no person is asked."""
     expires_at = connect(connector, sandbox).expires_at
     assert expires_at is not None
     with time_machine.travel(expires_at + timedelta(seconds=1)):
@@ -74,7 +74,7 @@ def test_an_access_token_the_provider_refuses_is_refreshed(classic: RunningSandb
 
 
 def test_a_degraded_connection_is_refreshed(connector: Connector, sandbox: RunningSandbox) -> None:
-    """After an outage one refresh brings it back, and the outage is what was found."""
+    """After an outage one refresh brings it back, and the outage is reported as found."""
     connect(connector, sandbox)
     sandbox.set_scenarios("text-500")
     with pytest.raises(ProviderUnavailableError):
@@ -116,7 +116,7 @@ def test_a_connection_that_starts_to_need_repair_is_an_event(
 
 
 def test_what_was_taken_for_dead_gets_a_second_chance(connector: Connector, sandbox: RunningSandbox) -> None:
-    """A grant given up over answers that had another cause is tried once more before anybody is asked."""
+    """A grant that was marked dead for another cause is tried once more before a person is asked."""
     connect(connector, sandbox)
     sandbox.set_scenarios("empty-401")
     with pytest.raises(ConnectorError):
@@ -159,7 +159,7 @@ def test_an_unread_account_is_read(sandbox: RunningSandbox, store_url: str, tmp_
 def test_unread_tokens_that_died_are_replaced(
     classic: RunningSandbox, store_url: str, tmp_path: Path
 ) -> None:
-    """If the waiting tokens are dead meanwhile, consent is asked for again instead of failing for ever."""
+    """If the unverified tokens are dead by then, consent is requested again instead of failing for ever."""
     env = settings(classic, store_url)
     with (
         opened(env | {"ORMCO_PROVIDER": without_users(classic, tmp_path)}) as connector,
@@ -180,7 +180,7 @@ def test_unread_tokens_that_died_are_replaced(
 def test_an_outage_is_no_reason_for_consent(
     connector: Connector, sandbox: RunningSandbox, fault: str, state: str, env: dict[str, str]
 ) -> None:
-    """While the provider is down nobody is asked for anything, and nothing is lost."""
+    """While the provider is down no person is asked, and nothing is lost."""
     expires_at = connect(connector, sandbox).expires_at
     assert expires_at is not None
     if state == "needs_repair":
@@ -220,7 +220,7 @@ USERS_API_FAULTS = {
 def test_a_users_api_that_is_down_is_no_reason_for_consent(
     classic: RunningSandbox, store_url: str, tmp_path: Path, fault: str, state: str
 ) -> None:
-    """While the users API fails and a refresh works, the error names the API, and nobody is asked."""
+    """While the users API fails and a refresh works, the error names the API, and no person is asked."""
     with answering(USERS_API_FAULTS[fault] or b"") as api:
         url = api.url if USERS_API_FAULTS[fault] is not None else "http://127.0.0.1:9"
         env = settings(classic, store_url)
@@ -235,7 +235,7 @@ def test_a_users_api_that_is_down_is_no_reason_for_consent(
 
 
 def brought_to(state: str, sandbox: RunningSandbox, env: dict[str, str], broken: dict[str, str]) -> datetime:
-    """Bring the practice's connection into a state; return the time at which it is in it."""
+    """Bring the practice's connection into a state; return the time then."""
     if state == "account-unread":
         with opened(broken) as connector, pytest.raises(ProviderUnavailableError):
             connect(connector, sandbox)
@@ -275,7 +275,7 @@ def test_a_wrong_secret_is_no_reason_for_consent(sandbox: RunningSandbox, store_
 def test_the_old_tokens_stay_until_there_are_new_ones(
     connector: Connector, sandbox: RunningSandbox, failure: BaseException, env: dict[str, str]
 ) -> None:
-    """A consent that comes to nothing changes nothing, leaves no open request, and can be tried again."""
+    """A consent that fails changes nothing, leaves no open request, and can be tried again."""
     connect(connector, sandbox)
     kill_grant(connector, sandbox)
     before = refresh_token(env)
@@ -350,7 +350,7 @@ def test_what_a_sibling_has_repaired_is_taken_over(
 def test_a_connection_that_is_being_revoked_is_not_repaired(
     connector: Connector, sandbox: RunningSandbox
 ) -> None:
-    """The wish to revoke is kept until somebody takes it back; reconnecting is the next step."""
+    """A revocation in progress is kept; reconnecting is the next step."""
     connect(connector, sandbox)
     with pytest.raises(GrantStillHonouredError):
         connector.revoke(PRACTICE, removal=Removal(done=True))
@@ -387,7 +387,7 @@ def last_resort(sandbox: RunningSandbox, asked: list[RevocationSteps], *, answer
 
 
 def test_the_last_rungs_are_the_guides(classic: RunningSandbox, store_url: str) -> None:
-    """If a new consent is refused too, Ormco is removed on the Applications page, and all begins anew."""
+    """If a new consent is refused too, Ormco is removed on the Applications page, and connected again."""
     with opened(settings(classic, store_url)) as connector:
         connect(connector, classic)
         kill_grant(connector, classic)
@@ -405,7 +405,7 @@ def test_the_last_rungs_are_the_guides(classic: RunningSandbox, store_url: str) 
 
 
 def test_nothing_is_cut_off_unasked(classic: RunningSandbox, store_url: str) -> None:
-    """Without a yes the repair ends there, and names the command that goes further."""
+    """Without a yes the repair ends there, and names the next command."""
     with opened(settings(classic, store_url)) as connector:
         connect(connector, classic)
         kill_grant(connector, classic)
@@ -418,7 +418,7 @@ def test_nothing_is_cut_off_unasked(classic: RunningSandbox, store_url: str) -> 
 
 
 def test_at_last_it_says_whom_to_call(classic: RunningSandbox, store_url: str) -> None:
-    """If even that is refused, the guide's last word is given."""
+    """If even that is refused, the guide's last step is given."""
     with opened(settings(classic, store_url)) as connector:
         connect(connector, classic)
         kill_grant(connector, classic)
@@ -460,7 +460,7 @@ def test_reconnect_looks_at_the_page_even_if_the_grant_is_dead(
 def test_reconnect_goes_on_where_it_stopped(
     sandbox: RunningSandbox, store_url: str, tmp_path: Path, step: str
 ) -> None:
-    """Whichever step it stopped at, the same call goes on from there and ends connected."""
+    """At whatever step it stopped, the same call continues there and ends connected."""
     env = settings(sandbox, store_url)
     broken = env | {"ORMCO_PROVIDER": without_users(sandbox, tmp_path)} if step == "account" else env
 
@@ -484,7 +484,7 @@ def test_reconnect_goes_on_where_it_stopped(
 
 
 def test_reconnect_with_another_account_is_refused(connector: Connector, sandbox: RunningSandbox) -> None:
-    """The history knows whose connection it was."""
+    """The history has the account of the connection."""
     connect(connector, sandbox)
     with pytest.raises(AccountMismatchError):
         connector.reconnect(

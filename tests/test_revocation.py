@@ -64,7 +64,7 @@ def never(url: str, *, account: str | None) -> bool:
 def test_access_is_taken_back_proved_and_wiped(
     connector: Connector, sandbox: RunningSandbox, env: dict[str, str]
 ) -> None:
-    """The grant is revoked in the provider's own way, a refresh is refused, and no token is left."""
+    """The grant is revoked at the provider, a refresh is refused, and no token is left."""
     connect(connector, sandbox)
     page = PageVisitor(sandbox)
     done = connector.revoke(PRACTICE, removal=Removal(remove=page))
@@ -90,7 +90,7 @@ def test_an_access_token_that_outlives_the_grant_is_reported(
 
 
 def test_revoking_twice_ends_right(connector: Connector, sandbox: RunningSandbox) -> None:
-    """The second time there is nothing to do, and nobody is asked."""
+    """The second call has nothing to do, and asks no person."""
     connect(connector, sandbox)
     connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(sandbox)))
     before = sandbox.counters()
@@ -143,7 +143,7 @@ def test_a_grant_that_is_still_honoured_is_a_failure(
 
 
 def test_a_confirmed_removal_is_proved(connector: Connector, sandbox: RunningSandbox) -> None:
-    """After the steps by hand the proof is all that is left, without another look at the page."""
+    """After the steps by hand only the proof is made, without the page."""
     connect(connector, sandbox)
     PageVisitor(sandbox)(sandbox.applications_page, account=None)
     done = connector.revoke(PRACTICE, removal=Removal(done=True))
@@ -158,7 +158,7 @@ FAULTS = ("outage", "text-500", "captive-portal", "rate-limited", "cut-answer", 
 def test_a_fault_keeps_the_tokens_and_the_same_command_goes_on(
     connector: Connector, sandbox: RunningSandbox, fault: str, removed: bool, env: dict[str, str]
 ) -> None:
-    """Without proof the tokens stay, and nobody gets them; then the same call finishes it."""
+    """Without proof the tokens are kept but not returned; then the same call finishes it."""
     connect(connector, sandbox)
     page = PageVisitor(sandbox)
     if removed:
@@ -187,7 +187,7 @@ def test_a_fault_keeps_the_tokens_and_the_same_command_goes_on(
 def test_the_wish_is_recorded_whatever_is_down(
     sandbox: RunningSandbox, fault: str, method: str, env: dict[str, str]
 ) -> None:
-    """A process that has to discover the provider first records the wish before: nobody gets a token."""
+    """A process that has to discover the provider records the revocation first: no token is returned."""
     with opened(env) as connector:
         connect(connector, sandbox)
     sandbox.set_scenarios(fault)
@@ -248,7 +248,7 @@ def test_an_interrupted_visit_goes_on(
 
 
 def test_without_a_browser_the_steps_are_told(classic: RunningSandbox, store_url: str) -> None:
-    """If no browser can be used, the error has the guide's steps and the command that comes after."""
+    """If no browser can be used, the error has the guide's steps and the next command."""
 
     def no_browser(url: str, *, account: str | None) -> bool:
         raise BrowserUnavailableError("there is no display for a browser window")
@@ -269,7 +269,7 @@ def test_without_a_browser_the_steps_are_told(classic: RunningSandbox, store_url
 
 
 def test_a_lost_answer_makes_a_refusal_no_proof(classic: RunningSandbox, store_url: str) -> None:
-    """If an answer was lost the refresh token may be an old one: a person's word is not taken then."""
+    """If a response was lost, the refresh token may be an old one: a person's word is not enough."""
     with opened(settings(classic, store_url)) as connector:
         connect(connector, classic)
         classic.set_scenarios("lost-answer")
@@ -283,7 +283,7 @@ def test_a_lost_answer_makes_a_refusal_no_proof(classic: RunningSandbox, store_u
 
 
 def test_a_wrong_secret_proves_nothing(sandbox: RunningSandbox, store_url: str, env: dict[str, str]) -> None:
-    """A client that the provider refuses is a matter of the settings; the tokens are kept."""
+    """A client that the provider refuses is a configuration error; the tokens are kept."""
     with opened(settings(sandbox, store_url)) as connector:
         connect(connector, sandbox)
     with opened(settings(sandbox, store_url, ORMCO_CLIENT_SECRET="wrong")) as connector:
@@ -317,7 +317,7 @@ def test_without_a_refresh_token_it_ends_right(sandbox: RunningSandbox, store_ur
 
 
 def test_without_a_refresh_token_a_word_is_not_enough(classic: RunningSandbox, store_url: str) -> None:
-    """While the access token works nobody is believed; when it has ended, there is nothing left to doubt."""
+    """While the access token works, no statement is enough; when it has expired, none is needed."""
     classic.set_scenarios("no-refresh-token")
     with opened(settings(classic, store_url)) as connector:
         expires_at = connect(connector, classic).expires_at
@@ -361,7 +361,7 @@ def test_what_will_be_cut_off_is_named(connector: Connector, sandbox: RunningSan
 def test_revoking_while_others_refresh(
     connector: Connector, sandbox: RunningSandbox, env: dict[str, str]
 ) -> None:
-    """If other processes refresh at the same time, nobody has a token in the end."""
+    """If other processes refresh at the same time, none has a token in the end."""
     connect(connector, sandbox)
     stop, unexpected = threading.Event(), []
 
@@ -430,7 +430,7 @@ def test_two_that_revoke_at_once_both_end_right(env: dict[str, str], sandbox: Ru
 def test_a_practice_that_is_connected_anew_meanwhile_stays_connected(
     classic: RunningSandbox, store_url: str
 ) -> None:
-    """If another process starts anew while a person is at the page, the new token is not sent for a proof."""
+    """If another process connects again while a person is at the page, the new token is not sent as proof."""
     env, sent = settings(classic, store_url), list[int]()
     with opened(env) as connector, opened(env) as other:
         connect(connector, classic)
@@ -450,7 +450,7 @@ def test_a_practice_that_is_connected_anew_meanwhile_stays_connected(
 def test_an_access_token_that_ended_does_not_outlive_the_grant(
     classic: RunningSandbox, store_url: str, tmp_path: Path
 ) -> None:
-    """Without an API that could be asked, a token past its end counts as ended."""
+    """Without an API to ask, a token past its expiry counts as expired."""
     env = settings(classic, store_url)
     with opened(env) as connector:
         connect(connector, classic)
@@ -469,7 +469,7 @@ def test_an_access_token_that_ended_does_not_outlive_the_grant(
 def test_a_link_that_was_sent_before_brings_nothing_back(
     env: dict[str, str], sandbox: RunningSandbox, when: str
 ) -> None:
-    """A consent that was asked for before the revocation ends with it, and is never exchanged."""
+    """A consent that was requested before the revocation ends with it, and is never exchanged."""
     with opened(env) as connector:
         connect(connector, sandbox)
         answer = Visitor(sandbox).authorize(connector.begin(PRACTICE).url)
@@ -487,7 +487,7 @@ def test_a_link_that_was_sent_before_brings_nothing_back(
 
 
 def test_a_grant_that_comes_after_the_wish_is_dropped(env: dict[str, str], sandbox: RunningSandbox) -> None:
-    """A grant whose code was sent before somebody asked to revoke does not take the place of the old one."""
+    """A grant whose code was sent before the revocation does not replace the old one."""
     with (
         opened(env) as connector,
         stored(env) as store,
@@ -580,7 +580,7 @@ def end_process(env: dict[str, str]) -> None:
 def test_killed_at_any_step_the_same_command_goes_on(
     env: dict[str, str], sandbox: RunningSandbox, number: int, after: bool
 ) -> None:
-    """Wherever the process ends, nobody gets a token afterwards, and a second run ends right."""
+    """At whatever point the process ends, no token is returned afterwards, and a second run finishes."""
     with opened(env) as connector, pytest.MonkeyPatch.context() as patch:
         connect(connector, sandbox)
         kill_at(patch, number, after=after)

@@ -67,7 +67,7 @@ def request_for(practice_id: str, state: str, created_at: datetime = NOW) -> Aut
 
 
 def test_get_nothing_stored(store: Store) -> None:
-    """An empty store answers every question without making anything."""
+    """Every read of an empty store works without creating anything."""
     assert store.grants.rows("p").all == []
     assert store.connection("p") is None
     assert list(store.overview.connections()) == []
@@ -126,7 +126,7 @@ def test_event_that_cannot_be_stored(store: Store) -> None:
 
 
 def test_connections_in_order(store: Store) -> None:
-    """All connections come by practice id, over any number of pages; attention shows the troubled ones."""
+    """All connections are listed by practice id, over any number of pages, or those that need attention."""
     for name in ("b", "a", "Z", "é"):
         put(store, name)
     put_unverified(store, "b")
@@ -190,7 +190,7 @@ def test_due_most_urgent_first(store: Store) -> None:
 
 
 def test_due_of_tokens_that_live_for_weeks(store: Store) -> None:
-    """A token with a stated life over a day is looked at again within an hour."""
+    """A token with a stated lifetime over a day is due again within an hour."""
     put(store, "p", age=1900, lifetime=3_600_000)
     put(store, "q", age=1900, lifetime=80_000)
     assert store.due.find(1690) == []
@@ -198,7 +198,7 @@ def test_due_of_tokens_that_live_for_weeks(store: Store) -> None:
 
 
 def test_due_is_what_is_past_half_of_its_life(store: Store) -> None:
-    """However far ahead one looks, a token that was just refreshed is not due; so many are found at most."""
+    """A token that was just refreshed is not due, however long the time; the limit is kept."""
     put(store, "young", age=1700)
     for name in ("first", "second"):
         put(store, name, age=1900)
@@ -209,7 +209,7 @@ def test_due_is_what_is_past_half_of_its_life(store: Store) -> None:
 
 
 def test_due_at_once_if_a_clock_was_wrong(store: Store) -> None:
-    """A token whose times lie in the future is due, as is one whose next attempt would be in years."""
+    """A token with times in the future is due, as is one whose next attempt would be in years."""
     put(store, "p", refreshed_at=FromNow(1e9), expires_at=FromNow(1.1e9), due_at=FromNow(1.1e9))
     put(store, "q", age=3500, retry_at=FromNow(1e9))
     assert {found.practice_id for found in store.due.find(900)} == {"p", "q"}
@@ -235,7 +235,7 @@ def test_events_in_order(store: Store) -> None:
 
 @pytest.mark.parametrize("change", ["DELETE FROM ormco_events", "UPDATE ormco_events SET actor = 'nobody'"])
 def test_events_stay(store: Store, change: str) -> None:
-    """The audit record cannot be changed, not even by who has the database."""
+    """The audit record cannot be changed, not even by a user of the database."""
     store.audit.append(event("begin", "p"))
     before = store.audit.events()
     with pytest.raises(StoreUnavailableError, match="append-only"):
@@ -244,7 +244,7 @@ def test_events_stay(store: Store, change: str) -> None:
 
 
 def test_delete_keeps_the_line_without_details(store: Store) -> None:
-    """Forgetting a practice leaves that it was there, and nothing else."""
+    """Forgetting a practice keeps its events without details, and nothing else."""
     put(store, "p")
     store.requests.put(request_for("p", "state-1"))
     store.audit.append(event("complete", "p", email="dr@example.invalid"))
@@ -258,7 +258,7 @@ def test_delete_keeps_the_line_without_details(store: Store) -> None:
 
 
 def test_subscribe_hears_what_was_stored(store: Store) -> None:
-    """Subscribers hear of each event once it is stored; one that fails disturbs nobody."""
+    """Subscribers get each event once it is stored; an error of one affects no other."""
     heard: list[str] = []
     store.audit.subscribe(lambda entry: 1 / 0)
     end = store.audit.subscribe(lambda entry: heard.append(f"{entry.kind} by {entry.actor}"))
@@ -270,7 +270,7 @@ def test_subscribe_hears_what_was_stored(store: Store) -> None:
 
 
 def test_request_is_taken_once(store: Store) -> None:
-    """A request is found by its state until somebody has taken it."""
+    """A request is found by its state until it was taken."""
     request = request_for("p", "state-1")
     store.requests.put(request)
     assert store.requests.find("state-1") == request
@@ -294,7 +294,7 @@ def test_requests_die_and_are_swept(store: Store, clock: ManualClock) -> None:
 
 
 def test_spend_code_once(store: Store, clock: ManualClock) -> None:
-    """A code is spent once, by one of many; the record outlives any code's life."""
+    """A code is spent once, by one of many; the record is kept longer than any code is valid."""
     winners: list[bool] = []
     threads = [
         threading.Thread(target=lambda: winners.append(store.requests.spend_code("KY-s!IAAA")))
@@ -375,7 +375,7 @@ def test_lease_ends_with_its_process(store: Store, process: str, ends: bool) -> 
 
 
 def test_prune_ends_what_is_old(store: Store) -> None:
-    """Old events can be deleted, and only those that were pruned; the record says so, and goes on."""
+    """Old events can be deleted by pruning only; the record has an event of it, and continues."""
     for number in range(4):
         store.audit.append(replace(event("begin", f"p{number}"), at=NOW + timedelta(days=number)))
     last = store.audit.events()[-1].sequence

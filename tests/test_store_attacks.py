@@ -30,12 +30,12 @@ EVIL = KeyRing(parse_keys(EVIL_KEY, origin="the attack"))
 
 
 def execute(store: Store, sql: str, *args: object) -> None:
-    """Do what whoever may write to the database can do."""
+    """Do what an attacker who can write to the database can do."""
     store.database.apply([(sql, args)])
 
 
 def name_a_key_of_ones_own(store: Store, folder: Path) -> None:
-    """Have the database name another source, place and key, as far as it has columns for them."""
+    """Make the database name another source, place and key."""
     (folder / "evil.key").write_text(EVIL_KEY)
     (folder / "evil.key").chmod(0o600)
     execute(
@@ -78,7 +78,7 @@ def test_a_key_that_the_database_names_seals_nothing(
 
 @pytest.mark.parametrize("keys", [None, KEY], ids=["file", "environment"])
 def test_a_planted_row_is_not_laundered(url: str, tmp_path: Path, keys: str | None) -> None:
-    """A rotation of the keys seals no value anew that was sealed with somebody else's key."""
+    """A rotation of the keys reseals no value that was sealed with another's key."""
     store = opened(url, keys)
     row = row_of(store, "p")
     store_id = store.database.store_id
@@ -145,7 +145,7 @@ def test_a_record_without_proof_gets_one(url: str) -> None:
 @posix
 @pytest.mark.parametrize("kind", ["pipe", "link", "readable", "folder for all"])
 def test_a_key_file_that_is_not_ones_own(url: str, tmp_path: Path, kind: str) -> None:
-    """A pipe does not hang, a link is not followed, and what others can read or replace is refused."""
+    """A pipe does not hang, a link is not followed, and a file that others can read or replace is refused."""
     store = opened(url, None)
     path = key_file(store.facts()["store_id"])
     store.close()
@@ -206,7 +206,7 @@ def test_what_another_user_made_beforehand_is_no_store(tmp_path: Path, plant: Ca
 @posix
 @needs_root
 def test_a_journal_beside_what_ones_own_link_leads_to(tmp_path: Path) -> None:
-    """SQLite would read it there, so it is looked for there."""
+    """SQLite would read it there, so it is checked there."""
     (tmp_path / "elsewhere").mkdir()
     opened(f"sqlite:///{tmp_path}/elsewhere/real.db", KEY).close()
     (tmp_path / "store.db").symlink_to("elsewhere/real.db")
@@ -249,7 +249,7 @@ def test_a_planted_link_that_leads_nowhere_makes_nothing(tmp_path: Path, suffix:
 
 @posix
 def test_looking_for_room_writes_through_no_link(tmp_path: Path) -> None:
-    """The target of a link beside the store stays as it is when an error is looked into."""
+    """The target of a link beside the store is not changed when an error is examined."""
     (tmp_path / "precious").write_text("precious")
     (tmp_path / "store.db-probe").symlink_to("precious")
     failed = sqlite3.OperationalError("disk I/O error")
@@ -271,7 +271,7 @@ def test_rotation_with_both_sources_keeps_its_own_keys_only(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("value", ["text", b"\xff\xfe", 9e300])
 def test_a_value_of_another_type_is_damage(tmp_path: Path, value: object) -> None:
-    """SQLite keeps any value in any column: what comes of it is an error of ours, in each column."""
+    """SQLite keeps any value in any column: in each column it leads to an error of ours."""
     url = f"sqlite:///{tmp_path}/store.db"
     opened(url, KEY).close()
     pristine = (tmp_path / "store.db").read_bytes()

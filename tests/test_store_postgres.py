@@ -113,7 +113,7 @@ def test_writers_go_on_through_a_restart(own_server: PostgresServer) -> None:
 
 @pytest.mark.parametrize("how", ["stopped", "frozen"])
 def test_server_that_stays_away(own_server: PostgresServer, how: str) -> None:
-    """A server that does not answer is an error that names it, within five seconds."""
+    """A server that does not respond is an error that names it, within five seconds."""
     url = own_server.create_database()
     store, hasty = store_at(url), store_at(url, patience=1)
     put(store, "p")
@@ -158,7 +158,7 @@ def test_token_in_memory_while_the_server_is_away(
 
 
 def test_one_slow_query_holds_up_nobody(url: str) -> None:
-    """While a practice's row is kept by somebody, others' calls go on, and its own ends in time."""
+    """While a practice's row is locked, calls for others go on, and its own ends in time."""
     store = store_at(url, patience=1.5)
     for name in ("p", "q"):
         put(store, name)
@@ -231,7 +231,7 @@ def test_events_that_commit_late_are_not_missed(
 
 
 def test_readers_of_events_agree(url: str, store: Store) -> None:
-    """However many write and read at once, every reader sees every event once and in one order."""
+    """With any number of writers and readers, each reader sees every event once and in one order."""
     seen: dict[int, list[str]] = {0: [], 1: []}
     done = threading.Event()
     readers = [threading.Thread(target=_read_all, args=(url, done, seen[number])) for number in seen]
@@ -272,7 +272,7 @@ def _write_some(url: str, writer: int) -> None:
     ],
 )
 def test_prepared_statements_that_the_server_has_no_more(store: Store, change: str) -> None:
-    """A statement that was prepared, and cannot be used any more, is prepared anew; nobody notices."""
+    """A prepared statement that cannot be used any more is prepared again, without an error."""
     put(store, "p")
     for _ in range(5):
         assert store.connection("p") is not None
@@ -316,7 +316,7 @@ def test_few_sessions_a_process(store: Store, admin: psycopg.Connection[tuple[ob
 
 
 def test_durable_whatever_the_server_says(own_server: PostgresServer) -> None:
-    """A commit is synced even if the server is set to answer before that."""
+    """A commit is synced even if the server's default is to respond before that."""
     own_server.sql("postgres", "ALTER SYSTEM SET synchronous_commit = off")
     own_server.stop()
     own_server.start()
@@ -347,7 +347,7 @@ def test_another_store_in_its_place(
 def test_another_store_in_the_place_of_an_open_one(
     store: Store, url: str, admin: psycopg.Connection[tuple[object, ...]]
 ) -> None:
-    """A schema that comes to hide the store of sessions in use is noticed by the next thing not found."""
+    """A schema that begins to shadow the store in use is found by the next query without a result."""
     put(store, "p")
     admin.execute(b"CREATE SCHEMA ormco")  # named as the user is: it comes first on the search path
     other = store_at(f"{url}&schema=ormco")
@@ -418,7 +418,7 @@ def test_server_without_room(own_server: PostgresServer) -> None:
 def test_server_that_cannot_be_used(
     url: str, monkeypatch: pytest.MonkeyPatch, change: object, error: type[Exception], words: str
 ) -> None:
-    """A server that is not there, or an address that is none, is an error without the password."""
+    """A missing server or a malformed address is an error without the password."""
     monkeypatch.setattr("connector.store.postgres._CALL_SECONDS", 0.1)
     store = store_at(change(url))  # type: ignore[operator]
     with pytest.raises(error, match=words) as caught:
@@ -428,7 +428,7 @@ def test_server_that_cannot_be_used(
 
 
 def test_tables_that_are_gone(store: Store, admin: psycopg.Connection[tuple[object, ...]]) -> None:
-    """Tables that somebody dropped are not made anew in silence."""
+    """Dropped tables are not created again silently."""
     admin.execute(b"DROP TABLE ormco_connections")
     with pytest.raises(Exception, match="lacks a table"):
         store.connection("p")

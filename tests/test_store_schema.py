@@ -88,7 +88,7 @@ def test_a_new_store_is_as_an_upgraded_one(kind: str, url: str, upgraded: Store)
 
 
 def test_a_store_that_is_too_old(url: str) -> None:
-    """A schema from before those that can be upgraded is left alone, and the error says what to do."""
+    """A schema too old to be upgraded is not changed, and the error says what to do."""
     store = store_at(url)
     store.check()
     run(store, "DELETE FROM ormco_schema")
@@ -100,7 +100,7 @@ def test_a_store_that_is_too_old(url: str) -> None:
 
 
 def test_newer_schema_is_refused(url: str) -> None:
-    """A schema from the future that this release cannot live with is left alone."""
+    """A newer schema that this release cannot use is not changed."""
     store = store_at(url)
     store.check()
     run(store, "INSERT INTO ormco_schema (version, applied_at) VALUES (99, 0)")
@@ -113,7 +113,7 @@ def test_newer_schema_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize(("compatible_from", "works"), [(KNOWN, True), (1, True), (KNOWN + 1, False)])
 def test_two_releases_side_by_side(url: str, compatible_from: int, works: bool) -> None:
-    """A release goes on working on a newer schema that says so, and is refused by any other."""
+    """A release uses a newer schema that is marked compatible, and refuses any other."""
     store = store_at(url)
     put(store, "p")
     sql = "INSERT INTO ormco_schema (version, applied_at, compatible_from) VALUES (?, 0, ?)"
@@ -251,7 +251,7 @@ def test_upgrade_keeps_every_connection(upgraded: Store) -> None:
 
 @pytest.mark.parametrize("checked", [False, True], ids=["read", "sealed anew"])
 def test_upgrade_keeps_every_token(upgraded: Store, checked: bool) -> None:
-    """Tokens open before and after they are sealed anew, and so does what waited for its account."""
+    """Tokens open before and after they are resealed, and so do those of an unverified grant."""
     if checked:
         upgraded.check()
     for practice_id in LIVE_TOKENS:
@@ -269,7 +269,7 @@ def test_upgrade_keeps_every_token(upgraded: Store, checked: bool) -> None:
 
 @pytest.mark.parametrize("checked", [False, True], ids=["read", "sealed anew"])
 def test_upgrade_keeps_requests_cursors_and_events(upgraded: Store, checked: bool) -> None:
-    """An open request can be answered, a watch goes on, a code is spent, and the record goes on."""
+    """An open request can be completed, a watch continues, a code is spent, and the record continues."""
     if checked:
         upgraded.check()
     request = upgraded.requests.find("state-1")
@@ -287,7 +287,7 @@ def test_upgrade_keeps_requests_cursors_and_events(upgraded: Store, checked: boo
 
 
 def test_old_seals_are_accepted_until_none_is_left(upgraded: Store) -> None:
-    """Once everything is sealed anew, a value that an earlier release has sealed does not open any more."""
+    """Once everything is resealed, a value that an earlier release sealed does not open any more."""
     select = "SELECT access_sealed FROM ormco_connections WHERE practice_id = 'connected'"
     old = upgraded.database.one(select, ())[0]
     upgraded.check()

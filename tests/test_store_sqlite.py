@@ -85,7 +85,7 @@ def test_open_store_unknown_url(url: str) -> None:
 
 @posix
 def test_files_are_private(path: Path, store: Store) -> None:
-    """Nobody else reads the store, whatever the umask."""
+    """No other user can read the store, whatever the umask."""
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     for file in path.parent.iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
@@ -138,7 +138,7 @@ def test_damaged_page(path: Path, store: Store) -> None:
 
 
 def test_row_that_cannot_be_right(store: Store) -> None:
-    """A value that somebody wrote into the row by hand does not come out as if it were true."""
+    """A value that was written into the row by hand is not returned as valid."""
     store.database.apply([("UPDATE ormco_connections SET state = 'fine'", ())])
     with pytest.raises(StoreDamagedError):
         value_of(store, "p")
@@ -160,7 +160,7 @@ def test_tokens_of_another_practice(store: Store) -> None:
 
 
 def test_another_programs_database(path: Path) -> None:
-    """A database of something else is not made into a store."""
+    """A database of another program is not made into a store."""
     path.parent.mkdir(0o700)
     with sqlite3.connect(path) as db:
         db.execute("CREATE TABLE patients (id INTEGER)")
@@ -170,7 +170,7 @@ def test_another_programs_database(path: Path) -> None:
 
 
 def test_path_that_is_a_folder(tmp_path: Path) -> None:
-    """A path that cannot be a file is an error in words."""
+    """A path that cannot be a file is an error of ours."""
     with pytest.raises(StoreUnavailableError):
         store_at(f"sqlite:///{tmp_path}").check()
 
@@ -216,7 +216,7 @@ def test_close_leaves_one_database_file(path: Path, store: Store) -> None:
 
 
 def test_interrupted_write_leaves_nothing(store: Store) -> None:
-    """Ctrl-C inside a transaction undoes it and ends nobody else's."""
+    """Ctrl-C inside a transaction rolls it back, and no other."""
 
     def interrupted(execute: object) -> None:
         raise KeyboardInterrupt
@@ -238,13 +238,13 @@ def _on_a_small_disk(folder: Path, scenario: str) -> str:
 
 @posix
 def test_full_disk_is_noticed_before_the_token_is_spent(tmp_path: Path) -> None:
-    """Without room for the answer no refresh is sent."""
+    """Without space for the new tokens no refresh is sent."""
     assert _on_a_small_disk(tmp_path, "before") == "StoreUnavailableError, 0 calls, connected"
 
 
 @posix
 def test_disk_that_fills_up_during_the_call(tmp_path: Path) -> None:
-    """A disk that fills up while the answer is on its way does not cost the new tokens."""
+    """A disk that fills up during the call does not cost the new tokens."""
     assert _on_a_small_disk(tmp_path, "during") == "at-p-1, 1 calls, connected"
 
 
@@ -257,7 +257,7 @@ def test_disk_that_fills_up_during_the_call(tmp_path: Path) -> None:
     ],
 )
 def test_reading_on_a_full_disk(tmp_path: Path, scenario: str, wrote: str) -> None:
-    """Stored tokens are shown and handed out while the disk is full; the reserve is for writes alone."""
+    """Stored tokens are returned while the disk is full; the reserve is for writes alone."""
     found = "{'connected': 2}, at-fresh-0, wrote: "
     assert _on_a_small_disk(tmp_path, scenario) == found + wrote
 
@@ -296,7 +296,7 @@ def test_nothing_stays_of_what_was_deleted(tmp_path: Path, how: str) -> None:
 
 
 def test_lag_is_read_from_an_index(store: Store) -> None:
-    """A monitor's look at what is overdue reads no rows, however many there are."""
+    """A monitor's query of overdue connections reads no rows, however many there are."""
     sql = "SELECT COUNT(*), MIN(due_at) FROM ormco_connections WHERE due_at < 0 AND failures = 0"
     plan = " ".join(str(row) for row in store.database.all(f"EXPLAIN QUERY PLAN {sql}", ()))
     assert "COVERING INDEX ormco_connections_due" in plan
@@ -316,7 +316,7 @@ def test_wiped_tokens_of_a_killed_process_leave_the_disk(tmp_path: Path) -> None
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks at the handles that are open")
 def test_closed_while_a_thread_reads(store: Store, path: Path) -> None:
-    """A read that is under way when the store is closed leaves no handle open."""
+    """A read in progress when the store is closed leaves no handle open."""
 
     class ClosesTheStore:
         def __conform__(self, protocol: object) -> str:
