@@ -262,7 +262,7 @@ def test_a_grant_of_tokens_that_cannot_be_used_may_have_ended_the_old_ones(store
 
 @pytest.mark.parametrize(("age", "left"), [(3500, 100), (3585, 15)])
 def test_lost_answer_is_tried_at_the_end(store: Store, clock: ManualClock, age: float, left: float) -> None:
-    """After a lost response the old token is used until ten seconds before its end; then one attempt follows."""
+    """After a lost response the old token is used to ten seconds before its end; one attempt follows."""
     put(store, "p", age=age)
     endpoint = FakeEndpoint(store, lost())
     tokens = handing_out(store, endpoint)
