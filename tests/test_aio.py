@@ -60,7 +60,7 @@ async def until(is_true: Callable[[], bool]) -> None:
 
 @contextmanager
 def held_up(connector: AsyncConnector) -> Iterator[Callable[[], bool]]:
-    """Let no request to the outside end until the block does; gives whether one is held up."""
+    """Hold up all requests until the block ends; yield a function that says whether one is held up."""
     reached, release = threading.Event(), threading.Event()
 
     def hold(call: Call) -> None:
@@ -93,7 +93,7 @@ async def ticks_during(work: Awaitable[object]) -> tuple[int, float]:
     ("awaited", "called"), [(AsyncConnector, Connector), (AsyncCases, Cases), (AsyncLab, OrmcoLab)]
 )
 def test_every_call_can_be_awaited(awaited: type, called: type) -> None:
-    """Nothing is offered to threads alone."""
+    """Every call of `Connector` has its asynchronous counterpart."""
     assert public(called) - ANSWERED_ELSEWHERE - {"close"} <= public(awaited)
 
 
@@ -107,7 +107,7 @@ def test_arguments_and_documentation_are_the_same() -> None:
 
 
 def test_life_of_a_connection(identity: RunningSandbox, store_url: str) -> None:
-    """Begin, complete, look at it, refresh, and forget it."""
+    """Begin, complete, read, refresh and forget a connection."""
 
     async def life() -> None:
         config = Config.from_env(settings(identity, store_url))
@@ -194,7 +194,7 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("store", ["sqlite:///unused.db", "postgresql://127.0.0.1:1/unused"])
 def test_loop_imports_nothing_heavy(store: str, tmp_path: Path) -> None:
-    """A call that needs no thread loads no database driver, which takes a tenth of a second; a thread has."""
+    """A call on the event loop loads no database driver, which takes a tenth of a second."""
     command = [sys.executable, "-c", LOADED_IN_THE_LOOP, store]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert run.stdout.split() == []
@@ -238,7 +238,7 @@ def test_500_callers_make_one_token_call_in_one_thread(identity: RunningSandbox,
 
 
 def test_cancelled_caller_loses_no_grant(identity: RunningSandbox, store_url: str) -> None:
-    """It goes at once, those who wait for the same token get it, and it is stored."""
+    """It ends at once, other callers that wait for the same token get it, and it is stored."""
 
     async def cancel() -> None:
         async with connected(identity, store_url) as connector:
@@ -303,7 +303,7 @@ def test_loop_that_ends_loses_no_grant(identity: RunningSandbox, store_url: str)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
 def test_forked_worker_makes_its_own_threads(identity: RunningSandbox, store_url: str) -> None:
-    """A server that loads the application before it forks has workers that answer."""
+    """A server that loads the application before it forks has workers that work."""
     config = Config.from_env(settings(identity, store_url))
     connector = Connector.from_config(config)
     connect(connector, identity, PRACTICE)
@@ -401,7 +401,7 @@ def test_watch_awaits_its_handler_and_ends_when_cancelled(classic: RunningSandbo
 
 
 def test_close_ends_a_watch(classic: RunningSandbox, store_url: str) -> None:
-    """An application that shuts down leaves no watch on a store that is closed."""
+    """An application that shuts down leaves no watch running on a closed store."""
 
     async def shut_down() -> None:
         async with connected(classic, store_url) as connector:

@@ -143,7 +143,7 @@ def test_a_dead_grant_is_said_so() -> None:
 
 
 def test_a_refusal_is_the_callers_if_no_other_token_can_be_had() -> None:
-    """An API that refuses a token that was just renewed has answered 401, whole, and no error of ours."""
+    """If an API rejects a token that was just refreshed, the caller gets its whole 401."""
     refused = answer("not for you", status=401, WWW_Authenticate="Bearer")
     with answering(refused, refused, refused) as server, session(server.url) as http:
         assert http.get(server.url).status_code == 401
@@ -160,7 +160,7 @@ def test_a_prepared_request_is_authorized_too() -> None:
 
 
 def test_a_large_answer_can_be_streamed() -> None:
-    """Scans are larger than any answer of the token endpoint, and are not held in memory."""
+    """Scans are larger than any response of the token endpoint, and are not kept in memory."""
     with answering(answer(bytes(3 << 20))) as server, session(server.url) as http:
         with http.get(server.url, stream=True) as response:
             assert sum(len(chunk) for chunk in response.iter_content(65536)) == 3 << 20
@@ -197,7 +197,7 @@ def numbered(sock: socket.socket) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_forked_children_do_not_get_each_others_answers() -> None:
-    """A session that was used before a fork goes on in the parent, and opens a connection in each child."""
+    """A session that was used before a fork works in the parent, and opens a connection in each child."""
     with answering(numbered) as server, session(server.url) as http:
         seen = [http.get(server.url).text]
         reading, writing = os.pipe()

@@ -25,7 +25,7 @@ PRACTICE, SESSION = "practice-42", "the-session's-own-secret"
 
 
 def secrets_of(answer: str) -> list[str]:
-    """Return what an answer has that nobody else may see, as it is written there and as it is sent."""
+    """Return the secrets of a response, as they are written there and as they are sent."""
     query = urlsplit(answer).query
     written = [part.partition("=")[2] for part in query.split("&")]
     return [SESSION, *written, *(value for values in parse_qs(query).values() for value in values)]
@@ -67,7 +67,7 @@ async def completed(config: Config, **given: str) -> None:
 def test_an_exchange_that_fails_leaves_no_code(
     connector: Connector, classic: RunningSandbox, scenario: str
 ) -> None:
-    """A code that was perhaps not spent is worth as much as a password."""
+    """A code that was perhaps not spent is a secret like a password."""
     answer = Visitor(classic).authorize(connector.begin(PRACTICE, binding=SESSION).url)
     classic.set_scenarios(scenario)
     with pytest.raises(ConnectorError) as caught:
@@ -76,7 +76,7 @@ def test_an_exchange_that_fails_leaves_no_code(
 
 
 def test_a_refused_grant_leaves_no_token(connector: Connector) -> None:
-    """The other program's refresh token may be good elsewhere."""
+    """The other program's refresh token may be valid elsewhere."""
     with pytest.raises(GrantRefusedError) as caught:
         connector.adopt(PRACTICE, "RT-made-up")
     assert secrets_in_frames(caught.value, "RT-made-up") == []

@@ -11,7 +11,7 @@ from connector.clock import Clock, clock_skew, from_timestamp, isoformat
 
 
 class FakeClock(Clock):
-    """A clock that only moves while somebody sleeps."""
+    """A clock that only moves during sleeps."""
 
     def __init__(self) -> None:
         self.now = 100.0

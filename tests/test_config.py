@@ -33,7 +33,7 @@ def secret_file(folder: Path, content: bytes) -> str:
 
 
 def complaint(env: dict[str, str], provider: Provider = CLASSIC) -> str:
-    """The error's message when a registration is asked for."""
+    """Return the error's message for a registration."""
     with pytest.raises(SettingError) as caught:
         Config.from_env(env).registration(provider)
     assert caught.value.hint
@@ -125,7 +125,7 @@ def test_a_secret_is_trimmed_as_in_a_file(value: str, tmp_path: Path) -> None:
 
 
 def test_openid_needs_an_issuer() -> None:
-    """If an id_token will come, its issuer has to be known, which is checked before consent."""
+    """If an id_token is expected, its issuer has to be known, which is checked before consent."""
     endpoints = Provider(
         name="x", authorization_endpoint="https://x.test/a", token_endpoint="https://x.test/t"
     )
@@ -184,14 +184,14 @@ def test_a_registration_is_made_of_settings() -> None:
 
 
 def test_the_providers_scope_is_asked_for_unless_one_is_set() -> None:
-    """A provider may bring a scope; the setting has the last word."""
+    """A provider may have a scope; the setting takes precedence."""
     identity = PRESETS["identity"]
     assert Config.from_env(REGISTERED).registration(identity).scope == identity.scope
     assert Config.from_env({**REGISTERED, "ORMCO_SCOPE": "openid"}).registration(identity).scope == "openid"
 
 
 def test_the_sandbox_needs_no_settings() -> None:
-    """The sandbox brings its own made-up registration; what is set takes its place."""
+    """The sandbox has a registration of its own; a setting takes precedence."""
     client = Config.from_env({}).registration(SANDBOX)
     assert client.client_id == "ormco-sandbox"
     assert client.client_secret
@@ -233,7 +233,7 @@ def test_what_is_missing_and_what_is_wrong_is_said_together(tmp_path: Path) -> N
 
 
 def test_a_public_client_has_no_secret_even_if_one_is_set() -> None:
-    """If the provider takes no client authentication, none is given."""
+    """If the provider accepts no client authentication, none is sent."""
     assert Config.from_env(REGISTERED).registration(PUBLIC).client_secret is None
     assert Config.from_env({"ORMCO_CLIENT_ID": "x"}).registration(OPEN).client_secret is None
 
@@ -283,7 +283,7 @@ def test_a_secret_file_that_cannot_be_read_is_named(
 
 
 def test_no_frame_holds_a_password_when_another_setting_is_missing() -> None:
-    """A reporter that collects local variables finds no secret that was read before something else failed."""
+    """A reporter that collects local variables finds no secret that was read before another error."""
     config = Config.from_env({"ORMCO_3SHAPE_PASSWORD": "made-up", "ORMCO_CLIENT_SECRET": "made-up"})
     with pytest.raises(SettingError) as caught:
         config.credentials(CLASSIC)
@@ -291,7 +291,7 @@ def test_no_frame_holds_a_password_when_another_setting_is_missing() -> None:
 
 
 def test_a_secret_set_twice_is_contradictory(tmp_path: Path) -> None:
-    """Nobody guesses which of two secrets is meant."""
+    """Two secrets are an error."""
     env = {**REGISTERED, "ORMCO_CLIENT_SECRET_FILE": secret_file(tmp_path, b"other")}
     assert complaint(env) == "ORMCO_CLIENT_SECRET and ORMCO_CLIENT_SECRET_FILE are both set"
 
@@ -307,7 +307,7 @@ def test_the_settings_do_not_show_their_secrets(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("provider", "suggested"), [("communicate", True), ("sandbox", False)])
 def test_the_sandbox_is_suggested_to_others_only(provider: str, suggested: bool) -> None:
-    """The sandbox is not suggested to a user who uses it already."""
+    """The sandbox is not suggested to a user who already uses it."""
     config = Config(provider=provider)
     with pytest.raises(SettingError) as caught:
         config.credentials(config.load_provider())

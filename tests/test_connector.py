@@ -28,21 +28,21 @@ from tests.support.stores import KEY, put, store_at
 
 
 class Recording(Connector):
-    """Hands out a token of its own, and notes who asked."""
+    """Returns a token of its own, and records the calls."""
 
     def access_token(self, practice_id: str, *, min_ttl: float = 60, rejected: str | None = None) -> str:
         return f"AT-of-{practice_id}"
 
 
 def test_an_overridden_access_token_is_what_a_session_sends(classic: RunningSandbox, store_url: str) -> None:
-    """A subclass that overrides `access_token` is asked wherever the token is needed."""
+    """A subclass that overrides `access_token` is called wherever the token is needed."""
     with Recording.from_config(Config.from_env(settings(classic, store_url))) as connector:
         answer = connector.session("p").get(f"{classic.url}/api/users/me")
     assert answer.request.headers["Authorization"] == "Bearer AT-of-p"
 
 
 def test_nothing_is_handed_out_after_close(classic: RunningSandbox, store_url: str) -> None:
-    """A closed connector answers no call, not even with a token in memory."""
+    """Every call of a closed connector is an error, also for a token in memory."""
     store = store_at(store_url, keys=settings(classic, store_url)["ORMCO_STORE_KEYS"])
     put(store, "p")
     store.close()
@@ -177,7 +177,7 @@ def test_no_secret_is_left_in_the_frames_of_an_error(
 
 
 def test_a_connector_that_is_never_closed_ends_in_silence() -> None:
-    """What was made ready for a fork goes without a word when a program ends."""
+    """What was prepared for a fork prints nothing when the program ends."""
     program = "from connector import Config, Connector; connector = Connector.from_config(Config())"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -188,7 +188,7 @@ DAMAGE = ["state = 'odd'", "since = 1e300", "expires_at = 'x'", "generation = X'
 
 @pytest.mark.parametrize("change", DAMAGE)
 def test_one_damaged_row_is_shown_as_such(tmp_path: Path, change: str) -> None:
-    """The others are listed beside it, whoever uses it hears of it, and it can be forgotten."""
+    """The others are listed beside it, its use is an error, and it can be forgotten."""
     store = store_at(f"sqlite:///{tmp_path}/store.db")
     for name in ("p", "q", "r"):
         put(store, name)
@@ -207,7 +207,7 @@ def test_one_damaged_row_is_shown_as_such(tmp_path: Path, change: str) -> None:
 
 
 def test_status_shows_a_damaged_row(tmp_path: Path) -> None:
-    """The command lists it beside the others, in words and as JSON, with the command that helps."""
+    """The command lists it beside the others, as text and as JSON, with the command that helps."""
     store = store_at(f"sqlite:///{tmp_path}/store.db")
     put(store, "p"), put(store, "q")
     store.database.apply([("UPDATE ormco_connections SET state = 'odd' WHERE practice_id = 'q'", ())])

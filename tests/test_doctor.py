@@ -45,7 +45,7 @@ def _all_closed() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_browser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Have no browser found: starting one takes long, and tests/browser does it."""
+    """Make the machine have no browser: starting one takes long, and tests/browser does it."""
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
 
 
@@ -58,7 +58,7 @@ def the(name: str, checks: list[Check]) -> Check:
 
 
 def test_all_is_well(sandbox: RunningSandbox, store_url: str) -> None:
-    """A working connection passes every check, and the check takes nothing from it."""
+    """A working connection passes every check, and is not changed by it."""
     with opened(settings(sandbox, store_url)) as connector:
         before = connect(connector, sandbox)
         checks = list(connector.doctor(PRACTICE, only=ALL_CHECKS))
@@ -72,7 +72,7 @@ def test_all_is_well(sandbox: RunningSandbox, store_url: str) -> None:
 
 
 def test_it_works_with_nothing_configured(tmp_path: Path) -> None:
-    """Nothing set is no failure of this machine's, and nothing is made by looking."""
+    """Missing settings are no failure, and the check creates nothing."""
     resources = resources_of({"ORMCO_STORE": f"sqlite:///{tmp_path}/new/connections.db"})
     (settings_check,) = local_checks.settings(resources)
     assert settings_check.result == "warning"
@@ -223,7 +223,7 @@ def test_the_secret_is_proved_without_risking_a_grant(sandbox: RunningSandbox, s
 def test_a_key_file_and_its_readers_are_pointed_out(
     classic: RunningSandbox, store_url: str, tmp_path: Path
 ) -> None:
-    """A key in a file is pointed out, and so is who else can read it or the store."""
+    """A key in a file is reported, and so are other users who can read it or the store."""
     env = settings(classic, store_url)
     del env["ORMCO_STORE_KEYS"]
     with opened(env) as connector:
@@ -287,7 +287,7 @@ def test_an_unknown_practice_fails(classic: RunningSandbox, store_url: str) -> N
 
 
 def test_a_dead_grant_fails_with_what_helps(sandbox: RunningSandbox, store_url: str) -> None:
-    """A connection that needs somebody says so, and what is to be done."""
+    """A connection that needs a person is reported with the next step."""
     with opened(settings(sandbox, store_url)) as connector:
         connect(connector, sandbox)
         kill_grant(connector, sandbox)
@@ -367,7 +367,7 @@ def test_no_secret_is_shown(sandbox: RunningSandbox, store_url: str) -> None:
 
 
 def test_a_health_check_starts_nothing(classic: RunningSandbox, store_url: str) -> None:
-    """Unless it is asked to, the doctor neither calls the token endpoint nor starts a browser."""
+    """By default the doctor neither calls the token endpoint nor starts a browser."""
     with opened(settings(classic, store_url)) as connector:
         names = results(list(connector.doctor()))
     assert not {"client_secret", "browser_start"} & set(names)

@@ -61,7 +61,7 @@ def test_what_piles_up_is_committed_together() -> None:
 
 
 def test_refusal_is_its_own() -> None:
-    """An error of ours that one job raises is that job's alone."""
+    """An error of ours in one job affects only that job."""
     database = FakeDatabase()
 
     def refuse(execute: object) -> None:
@@ -75,7 +75,7 @@ def test_refusal_is_its_own() -> None:
 
 
 def test_failed_commit_is_tried_one_by_one() -> None:
-    """A job that fails fails alone; the others are committed without it."""
+    """A job that fails affects no other; those are committed without it."""
     database = FakeDatabase()
 
     def broken(execute: object) -> None:

@@ -72,7 +72,7 @@ def apis() -> Iterator[tuple[Api, Api]]:
 
 
 class Tokens:
-    """Gives "old", and "new" for it once that is rejected; keeps what it was asked."""
+    """Returns "old", and "new" once that is rejected; records the calls."""
 
     def __init__(self) -> None:
         self.asked: list[str | None] = []
@@ -83,7 +83,7 @@ class Tokens:
 
 
 def scope(*observers: Callable[[Call], object]) -> Scope:
-    """What the requests are known by, with whoever is told of them."""
+    """Return the scope of the requests, with its observers."""
     calls = CallObservers()
     for observer in observers:
         calls.add(observer)
@@ -124,7 +124,7 @@ both_clients = pytest.mark.parametrize("kind", ["sync", "async"])
 @both_clients
 @pytest.mark.parametrize("body", [{}, {"json": {"a": 1}}, {"content": b"abc"}])
 def test_401_is_answered_once_with_a_renewed_token(kind: str, body: Any, apis: tuple[Api, Api]) -> None:
-    """The rejected token is named, so that one renewal serves all who were refused."""
+    """The rejected token is passed on, so that one refresh is enough for all rejected requests."""
     tokens, method = Tokens(), "POST" if body else "GET"
     assert ask(kind, tokens, apis[0].url, f"{apis[0].url}/x", method, **body) == 200
     assert apis[0].shown == ["Bearer old", "Bearer new"]
@@ -146,7 +146,7 @@ def test_observers_are_told_of_each_request(kind: str, apis: tuple[Api, Api]) ->
 
 @both_clients
 def test_observers_are_told_of_a_request_without_an_answer(kind: str) -> None:
-    """Its error is the caller's; the observers see that no answer came."""
+    """Its error is the caller's; the observers see that there was no response."""
     calls: list[Call] = []
     with pytest.raises(httpx.ConnectError):
         ask(kind, Tokens(), "http://127.0.0.1:1", "http://127.0.0.1:1/x", observers=[calls.append])
@@ -162,7 +162,7 @@ def test_second_401_is_the_callers(kind: str, apis: tuple[Api, Api]) -> None:
 
 @both_clients
 def test_no_other_origin_sees_the_token(kind: str, apis: tuple[Api, Api]) -> None:
-    """Neither another port nor an address with two hosts; nor is a token asked for."""
+    """Neither to another port nor to an address with two hosts; no token is requested."""
     tokens, (own, stranger) = Tokens(), apis
     assert ask(kind, tokens, own.url, f"{stranger.url}/x") == 200
     assert tokens.asked == []

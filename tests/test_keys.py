@@ -71,7 +71,7 @@ def filled(url: str, keys: str | None) -> Store:
 
 
 def test_new_key_can_be_set() -> None:
-    """A fresh key is what the setting takes."""
+    """A new key is accepted by the setting."""
     assert [len(key) for key in parse_keys(f"{new_key()}, {new_key()}\n", origin="it")] == [32, 32]
 
 
@@ -520,7 +520,7 @@ def test_nothing_is_written_with_a_key_that_has_left(url: str) -> None:
 
 
 def test_a_key_stays_while_something_needs_it(url: str) -> None:
-    """If a value does not open, the old key is kept, so that the value can be mended."""
+    """If a value does not open, the old key is kept, so that the value can be restored."""
     clock = ManualClock()
     filled(url, None).close()
     store = store_at(url, keys=None, clock=clock)

@@ -41,7 +41,7 @@ def mode(path: Path) -> int:
 
 
 def test_create_is_private_under_any_umask(tmp_path: Path, umask: int) -> None:
-    """A new file can be read and written by its owner, and by nobody else."""
+    """A new file can be read and written by its owner alone."""
     assert mode(own_file(tmp_path / "new")) == 0o600
 
 
@@ -121,7 +121,7 @@ def test_folders_are_private_all_the_way_down(
 
 
 def test_folder_that_all_can_write_to(tmp_path: Path) -> None:
-    """A folder in which anybody can exchange files is refused; with a sticky bit nobody can."""
+    """A folder in which every user can exchange files is refused; with a sticky bit it is accepted."""
     tmp_path.chmod(0o777)
     with pytest.raises(PermissionError, match="every user"):
         make_own_folder(tmp_path / "new")
@@ -180,7 +180,7 @@ def test_a_folder_behind_another_users_link(tmp_path: Path, where: str) -> None:
     [("daemon", 0o770, True), ("daemon", 0o1770, False), ("daemon", 0o750, False), ("root", 0o770, False)],
 )
 def test_a_folder_that_a_group_can_write_to(tmp_path: Path, group: str, mode: int, is_open: bool) -> None:
-    """It is refused if somebody else is in the group; a group of one's own, or a sticky bit, is fine."""
+    """It is refused if the group has other members; an own group, or a sticky bit, is accepted."""
     (tmp_path / "shared").mkdir()
     shutil.chown(tmp_path / "shared", group=group)
     (tmp_path / "shared").chmod(mode)

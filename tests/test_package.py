@@ -169,7 +169,7 @@ def test_an_advisory_on_a_later_page_is_found() -> None:
 
 @pytest.mark.parametrize("answer", [b"{}", b"[]", b'{"results": [7]}', b'{"results": []}', b"null"])
 def test_an_audit_without_an_answer_says_so(answer: bytes) -> None:
-    """An odd answer in place of the service's causes no traceback, and no clean bill either."""
+    """An unexpected response of the service causes no traceback, and is no success either."""
     handler = type("Odd", (FakeAdvisories,), {"do_POST": lambda self: self._answer(json.loads(answer))})
     with served(handler) as url:
         found = audit(url)

@@ -65,7 +65,7 @@ def test_an_event_without_a_month_is_kept(store: Store, time: str) -> None:
 
 
 def test_an_event_is_stored_once(store: Store) -> None:
-    """An event that is written again after a lost answer is stored once, in whichever table."""
+    """An event that is written again after a lost response is stored once, in any table."""
     append(store, "2026-04-01", "2019-04-01")
     again = (
         "INSERT INTO ormco_events (sequence, nonce, at, kind, outcome, actor, detail) "
@@ -124,7 +124,7 @@ def test_a_role_that_may_not_make_tables(store: Store, url: str) -> None:
 
 
 def test_a_reader_does_not_hold_up_a_prune_for_ever(store: Store, url: str) -> None:
-    """A month that somebody reads for long is not waited for; its events are deleted one by one."""
+    """A month that is being read is not waited for; its events are deleted one by one."""
     append(store, "2026-02-03", "2026-04-07")
     with psycopg.connect(url) as reader:
         reader.execute(b"SELECT * FROM ormco_events").fetchall()
@@ -149,7 +149,7 @@ def test_an_upgrade_moves_nothing(kind: str, tmp_path: Path) -> None:
 
 
 def test_months_of_a_schema_of_its_own(url: str) -> None:
-    """The months are beside the record, whatever schema comes first for a program."""
+    """The months are in the schema of the record, whatever the search path of a program."""
     with psycopg.connect(url, autocommit=True) as admin:
         admin.execute(b"CREATE SCHEMA tenant")
     store = store_at(f"{url}&schema=tenant")

@@ -57,7 +57,7 @@ def test_states_of_an_upgraded_store(tmp_path: Path) -> None:
 
 
 def test_a_role_whose_rights_are_older_than_the_table(store: Store, url: str) -> None:
-    """A program that was given rights before the upgrade goes on writing connections, and may count them."""
+    """A role with rights from before the upgrade can write connections, and count them."""
     database = url.partition("?")[0].rpartition("/")[2]
     with psycopg.connect(url, autocommit=True) as admin:
         admin.execute(f"CREATE ROLE counter_{database} LOGIN".encode())

@@ -58,7 +58,7 @@ def test_every_program_is_started_with_an_environment_of_its_own() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="PR_GET_DUMPABLE")
 def test_the_command_leaves_no_core_dump(tmp_path: Path) -> None:
-    """A crash of the command writes none of its memory, and nobody else can read it."""
+    """A crash of the command writes none of its memory, and no other user can read it."""
     program = (
         "import ctypes, resource, sys; from connector.cli import main; sys.argv = ['ormco', '--version']\n"
         "try: main()\n"

@@ -166,7 +166,7 @@ def annotations_of(kind: type) -> Iterator[str]:
 
 
 def test_everything_that_a_call_takes_or_returns_is_exported() -> None:
-    """Nobody has to import a private module to annotate a variable."""
+    """No private module has to be imported to annotate a variable."""
     for name in set(connector.__all__) - {"Clock", "parse_redirect"}:
         for text in annotations_of(getattr(connector, name)):
             names = set(re.findall(r"(?<![\w.'\"])[A-Za-z]\w+", text)) - FOREIGN - FUNCTIONS

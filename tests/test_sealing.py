@@ -17,7 +17,7 @@ AT = associated_data("store", "connections", "access", "p", 1)
 
 @given(text=st.text(), row=st.text(min_size=1, alphabet=st.characters(exclude_categories=["Cs"])))
 def test_seal_round_trip(text: str, row: str) -> None:
-    """Any text comes back."""
+    """Any text is sealed and opened again."""
     text = text.encode("utf-8", "ignore").decode()
     ring = KeyRing([A])
     data = associated_data(row)
@@ -25,7 +25,7 @@ def test_seal_round_trip(text: str, row: str) -> None:
 
 
 def test_seal_differs_each_time() -> None:
-    """Two values that are the same do not look the same."""
+    """Two equal texts have different sealed values."""
     ring = KeyRing([A])
     assert ring.seal("secret", AT) != ring.seal("secret", AT)
 

@@ -159,7 +159,7 @@ def test_stores_that_went_apart_are_not_mixed(stores: tuple[Store, Store]) -> No
 
 
 def test_a_refresh_under_way_is_not_copied(stores: tuple[Store, Store]) -> None:
-    """Its answer would be missing in the copy, whose token would be used: another run is needed."""
+    """Its new tokens would be missing in the copy: another run is needed."""
     source, target = stores
     row = source.grants.row("practice-7")
     assert row is not None

@@ -60,7 +60,7 @@ def test_names_and_practices_are_apart(store: Store) -> None:
 
 
 def test_case_never_goes_back(store: Store) -> None:
-    """A version that comes late, from a slower process, changes nothing."""
+    """A late, lower version of a slower process changes nothing."""
     store.watches.put_case("default", "maple", CASE)
     store.watches.put_case("default", "maple", replace(CASE, version=2, standing="sent"))
     assert store.watches.cases("default", "maple", ["c-1", "c-2"]) == {"c-1": CASE}

@@ -77,7 +77,7 @@ def test_enrol_takes_in_some_at_a_time(store: Store, monkeypatch: pytest.MonkeyP
 
 
 def test_one_process_at_a_time_enrols(store: Store, url: str) -> None:
-    """While one process takes practices in, others go on with those that are there; then it is their turn."""
+    """While one process enrols practices, others poll those that are enrolled already."""
     connect(store, "maple")
     other = store_at(url)
     with hold_lease(other.database, "the practices of the watch default", LEASE):
@@ -116,7 +116,7 @@ def test_claimed_practice_is_nobody_else_s(store: Store, url: str) -> None:
 
 
 def test_settled_practice_is_due_again(store: Store) -> None:
-    """A look's outcome says when the next is due, and the next claim knows of its failures."""
+    """The outcome of a poll says when the next is due, and the next claim has its failures."""
     connect(store, "maple")
     store.watch_claims.enrol(EVERYBODY)
     (first,) = claim(store)
@@ -138,7 +138,7 @@ def test_claim_ends_with_its_lease(store: Store) -> None:
 
 
 def test_claim_of_a_dead_process_is_freed(store: Store, url: str) -> None:
-    """A process of this machine that was killed holds nobody up, though its lease goes on."""
+    """The claims of a killed process of this machine are free at once, before their lease ends."""
     connect(store, "maple")
     store.watch_claims.enrol(EVERYBODY)
     code = (
@@ -153,7 +153,7 @@ def test_claim_of_a_dead_process_is_freed(store: Store, url: str) -> None:
 
 
 def test_named_practices_only(store: Store) -> None:
-    """A scope with names has these alone, connected or not, however many there are."""
+    """A scope with names has only these practices, connected or not, however many."""
     connect(store, "maple", "linden")
     several = tuple(f"p-{number}" for number in range(900))
     scope = replace(EVERYBODY, practice_ids=("maple", *several))
@@ -162,7 +162,7 @@ def test_named_practices_only(store: Store) -> None:
 
 
 def test_claim_by_last_look(store: Store) -> None:
-    """One round takes everybody nobody has looked at since it began, due or not, and counts who is left."""
+    """A round claims all practices that were not polled since it began, due or not, and counts the rest."""
     connect(store, "maple", "linden")
     store.watch_claims.enrol(EVERYBODY)
     began = store.overview.database_time()
@@ -195,7 +195,7 @@ def test_processes_share_without_overlap(store: Store, url: str, workers: int) -
 
 
 def test_length_of_a_round(store: Store) -> None:
-    """It follows from the last looks of all processes; practices that fail do not count."""
+    """It follows from the last polls of all processes; practices that fail do not count."""
     connect(store, *(f"p{number}" for number in range(10)))
     store.watch_claims.enrol(EVERYBODY)
     assert store.watch_claims.round_seconds("default", 60.0) is None

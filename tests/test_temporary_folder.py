@@ -26,7 +26,7 @@ def system_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_folder_of_a_killed_process_is_swept(system_folder: Path) -> None:
-    """A folder goes when its process is dead, however it died, and not before."""
+    """A folder is removed when its process is dead, however it died, and not before."""
     code = (
         "import os, sys; from connector.temporary_folder import temporary_folder\n"
         f"with temporary_folder({PREFIX!r}) as folder:\n"

@@ -53,7 +53,7 @@ def test_state_finds_the_practice(connector: Connector, identity: RunningSandbox
 
 
 def test_same_answer_twice_gives_the_same_connection(connector: Connector, identity: RunningSandbox) -> None:
-    """A person who presses twice sees the connection, not an error."""
+    """A person who presses twice gets the connection, not an error."""
     answer = answer_to(connector, identity, binding=SESSION)
     first = connector.complete(answer, binding=SESSION)
     assert connector.complete(answer, binding=SESSION) == first
@@ -61,7 +61,7 @@ def test_same_answer_twice_gives_the_same_connection(connector: Connector, ident
 
 
 def test_same_answer_from_two_threads_at_once(connector: Connector, identity: RunningSandbox) -> None:
-    """Two app servers that get one answer make one exchange, and both see the connection."""
+    """Two app servers that get one response make one exchange, and both return the connection."""
     answer, found = answer_to(connector, identity, binding=SESSION), list[str]()
     threads = [
         threading.Thread(target=lambda: found.append(connector.complete(answer, binding=SESSION).practice_id))
@@ -103,7 +103,7 @@ def test_answer_of_another_session_is_refused_however_often(
 def test_answer_that_failed_the_first_time_fails_again(
     connector: Connector, identity: RunningSandbox
 ) -> None:
-    """A second call says that the code was used; it does not wait for a connection that never comes."""
+    """A second call says that the code was used; it does not wait for a connection that is never made."""
     answer = answer_to(connector, identity, binding=SESSION)
     identity.set_scenarios("text-500")
     with pytest.raises(Exception, match="500"):
@@ -126,7 +126,7 @@ def test_unconfirmed_account_is_asked_about_again(classic: RunningSandbox, store
 
 
 def test_answer_without_state_needs_the_practice(classic: RunningSandbox, store_url: str) -> None:
-    """Nothing else tells whose it is, and nothing is sent."""
+    """Without a state its request is unknown, and nothing is sent."""
     with Connector.from_config(Config.from_env(settings(classic, store_url))) as connector:
         answer = answer_to(connector, classic).split("&state=")[0]
         with pytest.raises(StateMismatchError):
@@ -184,7 +184,7 @@ def test_revoke_on_a_server_leaves_the_page_to_a_person(classic: RunningSandbox,
 
 
 def test_web_user_is_the_actor_of_what_they_did(connector: Connector, identity: RunningSandbox) -> None:
-    """The audit record names the person, in the calls of that connector alone."""
+    """The audit record names the person, for the calls of that connector alone."""
     alex = connector.acting_as("alex@practice.test")
     connect(alex, identity)
     connector.forget(PRACTICE)
@@ -221,7 +221,7 @@ def test_observer_is_told_of_every_request(connector: Connector, identity: Runni
 def test_observer_is_told_of_what_threads_and_sessions_do(
     connector: Connector, identity: RunningSandbox
 ) -> None:
-    """The looks of a watch, the refreshes of a timer and a session's requests name their practice, too."""
+    """The polls of a watch, the refreshes of a timer and the requests of a session name their practice."""
     connect(connector, identity)
     calls: list[Call] = []
     connector.on_call(calls.append)
@@ -252,7 +252,7 @@ def test_handler_of_a_watch_makes_calls_of_its_own(classic: RunningSandbox, tmp_
 
 @pytest.mark.skipif(os.name != "posix", reason="the timer is POSIX's")
 def test_observer_is_told_how_a_call_was_broken_off(connector: Connector, identity: RunningSandbox) -> None:
-    """Ctrl-C during a request is no answer."""
+    """Ctrl-C during a request is reported as such."""
     connect(connector, identity)
     calls: list[Call] = []
     connector.on_call(calls.append)
@@ -271,7 +271,7 @@ def test_observer_is_told_how_a_call_was_broken_off(connector: Connector, identi
 def test_events_say_how_long_it_took_and_what_the_provider_answered(
     connector: Connector, identity: RunningSandbox
 ) -> None:
-    """Each event of a library call has its seconds, and the status of the provider's last answer."""
+    """Each event of a library call has its seconds, and the status of the provider's last response."""
     connect(connector, identity)
     identity.set_scenarios("outage")
     with pytest.raises(ConnectorError):
@@ -317,7 +317,7 @@ def test_failing_refresh_and_dead_grant_are_logged(
 def test_ping_needs_the_store_and_its_key_alone(
     connector: Connector, identity: RunningSandbox, store_url: str
 ) -> None:
-    """It contacts nothing else, and fails if there is no store or the key is not the store's."""
+    """It contacts nothing else, and fails if there is no store, or the key is another store's."""
     Path(store_url.removeprefix("sqlite:///")).unlink()
     with pytest.raises(StoreUnavailableError):
         connector.ping()

@@ -18,7 +18,7 @@ CONNECTION = Connection(
 
 @pytest.mark.parametrize("state", ConnectionState)
 def test_every_state_has_its_words(state: ConnectionState) -> None:
-    """A practice reads what its state means, support what to say and what to press."""
+    """A practice reads the meaning of its state; support reads what to say and what to press."""
     connection = replace(CONNECTION, state=state)
     words = describe(connection)
     assert all((words.kind, words.title, words.text, to_say(connection)))
@@ -27,7 +27,7 @@ def test_every_state_has_its_words(state: ConnectionState) -> None:
 
 
 def test_account_that_waits_is_no_outage() -> None:
-    """While a person is asked about the account, no message says that 3Shape does not answer."""
+    """While a person has to confirm the account, no message says that 3Shape does not respond."""
     waiting = replace(CONNECTION, state=ConnectionState.DEGRADED, reason="account_unconfirmed")
     assert describe(waiting).title == "Waiting for you"
     assert next_step(waiting) is NextStep.CONFIRM
