@@ -14,7 +14,7 @@ from connector.store.columns import FromNow
 from tests.support.kills import kill_at_random
 from tests.support.postgres import PostgresServer, find_binaries, shared_server
 from tests.support.processes import go, results, workers
-from tests.support.stores import put, row_of, store_at, tokens_on
+from tests.support.stores import DATABASES, put, row_of, store_at, tokens_on
 from tests.support.token_server import TokenServer
 from tests.support.work import STEPS, ask, crash
 
@@ -44,6 +44,7 @@ def test_different_practices_do_not_wait_for_each_other(url: str, store: Store, 
     assert server.counts()["most_under_way"] > 1
 
 
+@pytest.mark.parametrize("url", DATABASES, indirect=True)
 @pytest.mark.parametrize("failures", [0, 1])
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_at_a_step(url: str, store: Store, server: TokenServer, step: str, failures: int) -> None:

@@ -63,11 +63,10 @@ def profile(sandbox: RunningSandbox) -> str:
     ).text
 
 
-@pytest.mark.parametrize("generation", ["classic", "identity"])
-def test_guide_from_step_1_to_10(generation: str, connect: Connect) -> None:
+def test_guide_from_step_1_to_10(connect: Connect) -> None:
     """Sign-in, Submission Method, consent, dialog and Update: the profile is saved and connected."""
     told: list[str] = []
-    with running_sandbox(generation) as sandbox:
+    with running_sandbox() as sandbox:
         update = connect(
             sandbox.ormcodigital_url,
             redirect_uri=sandbox.redirect_uri,
@@ -86,8 +85,6 @@ def test_guide_from_step_1_to_10(generation: str, connect: Connect) -> None:
     [
         ("deny", ConsentDeniedError, "did not allow access"),
         ("outage", ProviderUnavailableError, "status 502"),
-        ("error-page", ProviderErrorPageError, "showed an error page"),
-        ("page-changed", PageChangedError, 'no "Allow access"'),
     ],
 )
 def test_3shape_does_not_give_a_code(
