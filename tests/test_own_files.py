@@ -73,7 +73,7 @@ def readable(path: Path) -> None:
     own_file(path).chmod(0o640)
 
 
-def test_open_of_a_file_that_goes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_of_a_file_that_goes_meanwhile(tmp_path: Path) -> None:
     """A file that another process removes while it is opened is not there; it has no second name."""
     path, opened = own_file(tmp_path / "file"), os.open
 
@@ -82,8 +82,8 @@ def test_open_of_a_file_that_goes_meanwhile(tmp_path: Path, monkeypatch: pytest.
         path.unlink()
         return handle
 
-    monkeypatch.setattr(os, "open", open_and_remove)
-    with pytest.raises(FileNotFoundError):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(FileNotFoundError):
+        patch.setattr(os, "open", open_and_remove)  # given back before the folder is cleared away
         open_own_file(path)
 
 
