@@ -82,9 +82,10 @@ def test_open_of_a_file_that_goes_meanwhile(tmp_path: Path) -> None:
         path.unlink()
         return handle
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(FileNotFoundError):
-        patch.setattr(os, "open", open_and_remove)  # given back before the folder is cleared away
-        open_own_file(path)
+    with pytest.MonkeyPatch.context() as patch:  # given back before the folder is cleared away
+        patch.setattr(os, "open", open_and_remove)
+        with pytest.raises(FileNotFoundError):
+            open_own_file(path)
 
 
 @pytest.mark.parametrize("plant", [symlink, hard_link, pipe, folder, readable])
