@@ -773,7 +773,8 @@ def test_nothing_is_sent_after_the_deadline(module: Any, name: str, monkeypatch:
     with answering(answer()) as server, pytest.raises(RequestException) as caught:
         get(server.url, Limits(seconds=0.1))
     error = failure(caught.value, server.url)
-    assert (error.sent, "in time" in error.message, server.requests) == (False, True, [])
+    sent = [request for request in server.requests if request.line]  # a connection alone may have been made
+    assert (error.sent, "in time" in error.message, sent) == (False, True, [])
 
 
 def test_a_host_that_takes_no_connection_in_time_is_known_from_one_that_refuses(
