@@ -331,6 +331,18 @@ def test_time_to_take_a_token_twice(store: Store, ago: float, sent: list[str]) -
     assert endpoint.sent == sent
 
 
+def test_response_that_a_killed_process_lost_is_recorded_once(store: Store) -> None:
+    """The connection is degraded until the one attempt that is left; two reads record one event."""
+    put(store, "p", age=3000, refresh_sends=1, refresh_since=FromNow(-20))
+    endpoint = FakeEndpoint(store)
+    tokens = handing_out(store, endpoint)
+    for _ in range(2):
+        assert tokens.access_token("p", min_ttl=1000) == "at-p-0"
+    row, events = row_of(store, "p"), store.audit.events(practice_id="p")
+    assert (row.state, row.reason, endpoint.sent) == ("degraded", "answer_lost", [])
+    assert [event.outcome for event in events if event.kind == "refresh"] == ["answer_lost"]
+
+
 def test_refusal_after_a_lost_answer_says_so(store: Store, clock: ManualClock) -> None:
     """A grant that a lost response has ended is distinguished from one that the practice has ended."""
     put(store, "p", age=3590)
