@@ -71,7 +71,7 @@ def assert_everything_has_a_name(page: Page) -> None:
 
 @pytest.mark.parametrize(
     ("generation", "scenario"),
-    [("classic", "landing-down"), ("identity", "redirect-chain"), ("classic", "landing-frame")],
+    [("identity", "redirect-chain"), ("classic", "landing-frame")],
 )
 def test_consent(page: Page, request: pytest.FixtureRequest, generation: str, scenario: str) -> None:
     """Login and Authorize lead to the redirect URI, also after redirects and beside frames."""
@@ -86,17 +86,6 @@ def test_consent(page: Page, request: pytest.FixtureRequest, generation: str, sc
     assert ("%2521" in allow(page)) == (generation == "classic")
 
 
-def test_popup(page: Page, classic: RunningSandbox) -> None:
-    """The login opens a window; consent and redirect happen in it, and the first page names that window."""
-    classic.set_scenarios("popup")
-    page.goto(classic.authorization_url())
-    with page.expect_popup() as opened:
-        sign_in(page, classic.practice)
-    popup = opened.value
-    expect(page.get_by_text("Continue in the window that has opened.")).to_be_visible()
-    assert "%2521" in allow(popup)
-
-
 def test_popup_for_somebody_who_is_signed_in(page: Page, classic: RunningSandbox) -> None:
     """Without a login, a button opens the window."""
     classic.set_scenarios("popup")
@@ -106,6 +95,7 @@ def test_popup_for_somebody_who_is_signed_in(page: Page, classic: RunningSandbox
     page.goto(classic.authorization_url())
     with page.expect_popup() as opened:
         page.get_by_role("link", name="Continue").click()
+    expect(page.get_by_text("Continue in the window that has opened.")).to_be_visible()
     assert "%2521" in allow(opened.value)
 
 
