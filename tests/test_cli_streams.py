@@ -51,6 +51,14 @@ def test_a_reader_that_went_away_is_no_error(command: str) -> None:
     assert "rror" not in ended.stderr
 
 
+def test_a_mistake_on_the_command_line_is_said_if_the_output_is_full() -> None:
+    """With --json it is also printed on stdout; if that fails, it is reported without a traceback."""
+    ended = shell("ormco code --json --nope > /dev/full")
+    assert ended.returncode == 2
+    assert "Error: No such option '--nope'." in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 @pytest.mark.parametrize("where", ["/dev/full", "&-"])
 def test_messages_that_are_lost_stop_nothing(where: str) -> None:
     """A command does its work and prints its result if nobody reads the messages."""

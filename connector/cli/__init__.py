@@ -121,8 +121,7 @@ class LazyGroup(SuggestingGroup):
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
-            words = {"kind": "usage", "message": error.format_message(), "hint": ""}
-            emit({"error": words}, "", as_json=options.as_json)
+            _reported(error, as_json=options.as_json)
             raise
         except (click.ClickException, click.exceptions.Exit):
             raise
@@ -138,6 +137,10 @@ class LazyGroup(SuggestingGroup):
 
 def _reported(error: BaseException, *, as_json: bool) -> int:
     try:
+        if isinstance(error, click.UsageError):  # click prints its text
+            words = {"kind": "usage", "message": error.format_message(), "hint": ""}
+            emit({"error": words}, "", as_json=as_json)
+            return error.exit_code
         # click's prompts raise Abort for Ctrl-C.
         return report(KeyboardInterrupt() if isinstance(error, click.Abort) else error, as_json=as_json)
     except OSError as broken:

@@ -7,7 +7,6 @@ import errno
 import io
 import os
 import sys
-from typing import TextIO
 
 from connector.cli.exit_statuses import UNEXPECTED
 from connector.cli.output import say
@@ -91,7 +90,10 @@ def report_broken_output(error: OSError) -> int:
 
     A reader that went away (`| head -1`) has read what it needs, so that is not an error.
     """
-    _discard(sys.stdout)
+    # Python flushes the stream again when it ends, and would report the same error a second time.
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
     if isinstance(error, BrokenPipeError) or (os.name == "nt" and error.errno == errno.EINVAL):
         return 0
     say(f"Error: the output cannot be written: {error.strerror or 'it is closed'}.")
@@ -107,13 +109,6 @@ def _replaced(stream: io.TextIOWrapper, kind: type[io.TextIOWrapper]) -> io.Text
         line_buffering=line_buffering,
         write_through=write_through,
     )
-
-
-def _discard(stream: TextIO) -> None:
-    # Python flushes the stream again when it ends, and would report the same error a second time.
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, stream.fileno())
-    os.close(null)
 
 
 def _in_ascii(error: UnicodeError) -> tuple[str, int]:

@@ -129,13 +129,9 @@ class CaseAccess:
             me = read_user()
             return resolve_region(api, provider, (me and me.account.region) or stored)
 
-        if named is not None or stored is not None:
-            region = api_region(named or stored or "", provider)
-        else:
-            region = resolve()
         return CaseReader(
             api,
-            region,
+            api_region(named or stored or "", provider) if named or stored else resolve(),
             lab_emails=lab_emails,
             find_lab_ids=lambda: _ids_at(lab_emails, read_user()),
             resolve=resolve if named is None else None,

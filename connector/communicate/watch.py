@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from connector.communicate.case_reader import CaseReader
 from connector.communicate.history import CaseEvent, SeenEvent, Source, events_between, snapshot_of
@@ -104,7 +104,10 @@ class PracticeWatch:
         name, now = self._plan.name, reader.now()
         cursor = self._records.cursor(name, self.practice_id)
         if cursor is not None and cursor.began_at > reader.latest() + _CLOCK_ERROR:
-            raise _begins_in_the_future(name, cursor.began_at)
+            raise SettingError(
+                f"the watch {name!r} begins in the future ({cursor.began_at:%Y-%m-%d %H:%M} UTC)",
+                hint="Reset it, and let it begin now or earlier.",
+            )
         since = cursor.read_from if cursor else self._plan.since or now
         cases = reader.updated(min(since, now) - timedelta(seconds=self._plan.overlap))
         if cursor is None:
@@ -176,7 +179,16 @@ class PracticeWatch:
         if refused is not None:
             raise refused
         self._move_cursor()
-        return PollResult(problem=_problem(self._failed))
+        if not self._failed:
+            return PollResult()
+        case, error = self._failed[0]
+        more = f", and {len(self._failed) - 1} more" if len(self._failed) > 1 else ""
+        problem = ProviderUnavailableError(
+            f"the case {case.id}{more} cannot be read now: {error}",
+            hint="It is tried again at each poll; other cases are not affected.",
+            answered=True,
+        )
+        return PollResult(problem=problem)
 
     def _move_cursor(self) -> None:
         # Never later than the newest update that was seen: a server's clock may be wrong, once or always.
@@ -228,23 +240,4 @@ def _watched(seen: SeenEvent) -> WatchedCase:
         designs=snapshot.designs,
         standing=snapshot.status.value,
         content=seen.content,
-    )
-
-
-def _problem(failed: list[tuple[Case, Exception]]) -> Exception | None:
-    if not failed:
-        return None
-    case, error = failed[0]
-    more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
-    return ProviderUnavailableError(
-        f"the case {case.id}{more} cannot be read now: {error}",
-        hint="It is tried again at each poll; other cases are not affected.",
-        answered=True,
-    )
-
-
-def _begins_in_the_future(name: str, began_at: datetime) -> SettingError:
-    return SettingError(
-        f"the watch {name!r} begins in the future ({began_at:%Y-%m-%d %H:%M} UTC)",
-        hint="Reset it, and let it begin now or earlier.",
     )
