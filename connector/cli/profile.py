@@ -93,7 +93,7 @@ def _sign_ins(config: Config, *, headless: bool) -> tuple[Config, SignIns]:
     if missing := [_SETTINGS[name] for name in needed if not getattr(config, name)]:
         raise SettingError(
             f"not set: {', '.join(missing)}",
-            hint="Set them in the environment; the URL is the address OrmcoDigital is opened by; passwords "
+            hint="Set them in the environment; the URL is the address of OrmcoDigital; passwords "
             "may also be in files (…_PASSWORD_FILE). Without --headless, a person signs in.",
         )
     digital = (config.digital_username or "", config.digital_password.reveal() or "")
