@@ -13,7 +13,7 @@ import requests
 
 from connector.oauth.http import json_value
 
-__all__ = ["Outcome", "error_name", "meaning", "read_body"]
+__all__ = ["Outcome", "error_name", "meaning", "read_fields"]
 
 
 class Outcome(Enum):
@@ -60,7 +60,7 @@ _MOST_FIELDS = 100
 _NAME = re.compile(r"[a-z]{1,20}(?:_[a-z]{1,20}){0,5}")
 
 
-def read_body(response: requests.Response) -> Any:
+def read_fields(response: requests.Response) -> Any:
     """Return the value in a response: JSON, or the fields of a form; None if it is neither.
 
     RFC 6749 requires JSON. Older servers send the same fields as a form, some of them as text/plain.
@@ -86,7 +86,7 @@ def error_name(response: requests.Response) -> str | None:
 
     Other text could be an echo of the request, with its secrets, and is not repeated.
     """
-    body = read_body(response)
+    body = read_fields(response)
     found = _named(body, _ERROR_KEYS, 4)
     name = _snake_case(found or _named(body, _NAME_KEYS, 4) or "")
     if meaning(name) is not None:

@@ -19,8 +19,7 @@ __all__ = [
     "UnusableError",
     "json_object",
     "json_value",
-    "read_whole",
-    "require_known_coding",
+    "read_body",
     "retry_after",
 ]
 
@@ -110,19 +109,29 @@ def retry_after(response: requests.Response, now: float) -> float | None:
     return min(max(until.timestamp() - since, 0.0), _LONGEST_WAIT)
 
 
-def require_known_coding(response: requests.Response, *, stream: bool) -> None:
-    """Refuse a response that is compressed more than once, or in an unknown way."""
+def read_body(response: requests.Response, limit: int | None) -> None:
+    """Read and decompress the body into the response, and close the response if that is not possible.
+
+    Args:
+        response: the response, with its headers alone.
+        limit: the bytes it may have, decompressed; None leaves it unread.
+
+    Raises:
+        UnusableError: it is longer, compressed more than once, or in an unknown way.
+    """
     coding = response.headers.get("Content-Encoding", "").strip().lower()
-    if coding not in (_REQUESTED_CODINGS if stream else _TOLERATED_CODINGS):
-        raise UnusableError("the response is compressed in a way that was not requested")
-
-
-def read_whole(response: requests.Response, limit: int) -> None:
-    """Read and decompress the body into the response; refuse one that is longer than the limit."""
-    # urllib3 decompresses no more than it is asked for.
-    body = response.raw.read(limit + 1, decode_content=True)
-    if len(body) > limit:
-        raise UnusableError("the response is too large")
+    try:
+        if coding not in (_REQUESTED_CODINGS if limit is None else _TOLERATED_CODINGS):
+            raise UnusableError("the response is compressed in a way that was not requested")
+        if limit is None:
+            return
+        # urllib3 decompresses no more than it is asked for.
+        body = response.raw.read(limit + 1, decode_content=True)
+        if len(body) > limit:
+            raise UnusableError("the response is too large")
+    except BaseException:
+        response.close()
+        raise
     response._content = body
     response._content_consumed = True  # type: ignore[attr-defined]
     response.encoding = response.encoding or "utf-8"  # so that requests does not guess it, which is slow

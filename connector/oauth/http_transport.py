@@ -24,7 +24,7 @@ from urllib3.util.retry import Retry
 
 from connector.calls import record_call
 from connector.frames import forget_locals
-from connector.oauth.http_body import Limits, read_whole, require_known_coding
+from connector.oauth.http_body import Limits, read_body
 from connector.oauth.http_connection import CONNECTIONS, CURRENT, Exchange
 from connector.oauth.http_environment import find_proxy, tls_context
 
@@ -121,7 +121,9 @@ class Transport(HTTPAdapter):
         try:
             exchange.pool = self._pool(request.url or "", verify, cert, proxies)
             response = self._send(request, exchange, waits)
-            self._read(response, exchange, stream=stream)
+            if stream:
+                exchange.extend(self.limits.stream_seconds)
+            read_body(response, None if stream else self.limits.body)
             return response
         except (HTTPError, OSError, ValueError) as exc:
             outcome = type(exc).__name__
@@ -154,17 +156,6 @@ class Transport(HTTPAdapter):
                 if not retries or not exchange.reused or exchange.passed:
                     raise
                 retries -= 1
-
-    def _read(self, response: requests.Response, exchange: Exchange, *, stream: bool) -> None:
-        try:
-            require_known_coding(response, stream=stream)
-            if stream:
-                exchange.extend(self.limits.stream_seconds)
-            else:
-                read_whole(response, self.limits.body)
-        except BaseException:
-            response.close()
-            raise
 
     def _pool(self, url: str, verify: Any, cert: Any, proxies: Mapping[str, str] | None) -> Any:
         """Return the pool of connections for an address and a caller's settings."""

@@ -19,7 +19,7 @@ from connector.errors import (
     GrantRefusedError,
     ProviderUnavailableError,
 )
-from connector.oauth.error_name import Outcome, error_name, meaning, read_body
+from connector.oauth.error_name import Outcome, error_name, meaning, read_fields
 from connector.oauth.http import json_object, retry_after
 from connector.oauth.token_set import TokenSet
 
@@ -49,7 +49,7 @@ def granted(response: requests.Response, *, received_at: datetime) -> TokenSet |
     Raises:
         connector.errors.ClientRefusedError: it grants a token that is not a bearer token.
     """
-    body = read_body(response)
+    body = read_fields(response)
     if not isinstance(body, dict) or (response.status_code >= 300 and error_name(response) is not None):
         return None
     try:
