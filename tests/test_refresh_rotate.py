@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,18 @@ def test_fault_of_one_process_delays_no_other(store: Store, trouble: ConnectorEr
     assert (row.retry_at, row.failures, row.refresh_by, row.refresh_sends) == (None, 0, None, 0)
     assert handing_out(store, FakeEndpoint(store)).access_token("p") == "at-p-1"
     assert broken.access_token("p") == "at-p-1"
+
+
+@pytest.mark.parametrize("answer", [None, GrantRefusedError("dead", certain=True)])
+def test_fault_is_over_once_the_provider_responds(store: Store, answer: Exception | None) -> None:
+    """After any response of the provider the next attempt need not wait for the fault's time."""
+    put(store, "p", age=3700)
+    tokens = handing_out(store, FakeEndpoint(store, ClientRefusedError("the old secret"), answer))
+    for _ in range(2):
+        with suppress(ConnectorError):
+            tokens.refresh("p", force=True)
+    put(store, "p", age=3700)
+    assert tokens.access_token("p").startswith("at-p-")
 
 
 def test_fault_that_is_raised_again_keeps_no_frames(store: Store) -> None:
