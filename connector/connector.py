@@ -339,10 +339,10 @@ class Connector:
             pace: limits on token calls: how many at a time, and how many a second.
             progress: called with each connection that is done, in any thread.
         """
-        from connector.consent.confirmation import end_overdue
+        from connector.consent.confirmation import end_all_overdue
         from connector.refresh.bulk import refresh_due
 
-        end_overdue(self._resources)
+        end_all_overdue(self._resources)
         store = self._resources.store
         summary = refresh_due(self._tokens, store, within=within, pace=pace, progress=progress)
         store.database.scrub()  # finish the deletion that a killed process began

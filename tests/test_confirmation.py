@@ -201,6 +201,25 @@ def test_ten_minutes_end_it(connector: Connector, classic: RunningSandbox, act: 
             connector.status(PRACTICE)
 
 
+@pytest.mark.parametrize("change", ["refresh_sealed = ''", "refresh_sealed = x'00'", "confirm_by = -1e300"])
+def test_one_that_cannot_be_read_stops_no_refresh(
+    connector: Connector,
+    classic: RunningSandbox,
+    store_url: str,
+    caplog: pytest.LogCaptureFixture,
+    change: str,
+) -> None:
+    """A timer's run refreshes all other connections, and logs which grant it could not end."""
+    handed_in(connector, classic, classic.practice)
+    database = open_database(store_url, clock=Clock())
+    database.open()
+    database.apply([(f"UPDATE ormco_connections SET {change}", ())])
+    database.close()
+    with time_machine.travel(timedelta(minutes=10, seconds=1), tick=True):
+        assert connector.refresh_due().failed == 0
+    assert f"the unconfirmed account of {PRACTICE} cannot be revoked" in caplog.text
+
+
 def test_nobody_waits_for_another_practices_end(connector: Connector, classic: RunningSandbox) -> None:
     """A call for one practice sends no request about another's grant, which may be slow."""
     handed_in(connector, classic, classic.practice)

@@ -8,16 +8,25 @@ sealed and handed out to nobody, until a person has confirmed the account.
 from __future__ import annotations
 
 import hmac
+import logging
 
 from connector.connection import Connection
 from connector.consent.account import drop_unverified, verify_account
 from connector.consent.account_policy import unconfirmed
-from connector.errors import AccountMismatchError, RequestExpiredError, StateMismatchError
+from connector.errors import (
+    AccountMismatchError,
+    RequestExpiredError,
+    SealingKeyError,
+    StateMismatchError,
+    StoreDamagedError,
+)
 from connector.oauth.authorization_request import binding_digest
 from connector.resources import Resources
 from connector.store.row import Row, Rows
 
-__all__ = ["confirm_account", "end_overdue", "reject_account"]
+__all__ = ["confirm_account", "end_all_overdue", "end_overdue", "reject_account"]
+
+_LOG = logging.getLogger("connector")
 
 
 def confirm_account(
@@ -66,17 +75,34 @@ def reject_account(resources: Resources, practice_id: str, *, binding: str | Non
     drop_unverified(resources, waiting, unconfirmed(waiting))
 
 
-def end_overdue(resources: Resources, practice_id: str | None = None) -> None:
-    """Revoke and forget grants whose account nobody has confirmed in time.
+def end_overdue(resources: Resources, practice_id: str) -> None:
+    """Revoke and forget a practice's grant whose account nobody has confirmed in time.
 
     Args:
         resources: settings, provider, token endpoint, store and clock.
-        practice_id: only this practice's, so that no call waits for another practice; None: all, for a timer.
+        practice_id: only this practice's, so that no call waits for another practice.
     """
-    for overdue in resources.store.unverified.overdue() if practice_id is None else [practice_id]:
-        row = resources.store.grants.rows(overdue).unverified
-        if row is not None and _is_overdue(row):
-            drop_unverified(resources, row, unconfirmed(row))
+    row = resources.store.grants.rows(practice_id).unverified
+    if row is not None and _is_overdue(row):
+        drop_unverified(resources, row, unconfirmed(row))
+
+
+def end_all_overdue(resources: Resources) -> None:
+    """Do so for all practices, for a timer; one that cannot be read is left, and logged.
+
+    Args:
+        resources: settings, provider, token endpoint, store and clock.
+    """
+    for practice_id in resources.store.unverified.overdue():
+        try:
+            end_overdue(resources, practice_id)
+        except (StoreDamagedError, SealingKeyError) as exc:
+            _LOG.error(
+                "the unconfirmed account of %s cannot be revoked: %s",
+                practice_id,
+                exc.message,
+                extra={"practice_id": practice_id, "kind": exc.kind},
+            )
 
 
 def _waiting(resources: Resources, rows: Rows, practice_id: str, binding: str | None) -> Row:
