@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
-__all__ = ["Clock", "Deadline", "clock_skew", "from_timestamp", "http_date", "isoformat"]
+__all__ = ["Clock", "Deadline", "Stopwatch", "clock_skew", "from_timestamp", "http_date", "isoformat"]
 
 
 class Clock:
@@ -62,6 +62,29 @@ class Deadline:
         """Wait for a number of seconds, or until the deadline; return whether time is left."""
         self.clock.sleep(min(seconds, self.left))
         return not self.passed
+
+
+class Stopwatch:
+    """Measures time; also that during which the machine sleeps, when its steady clock stands still.
+
+    Args:
+        clock: the clock to use.
+
+    Attributes:
+        began: seconds on its monotonic clock.
+    """
+
+    __slots__ = ("_clock", "_wall", "began")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._wall = clock.time()
+        self.began: float = clock.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since it was made."""
+        return max(self._clock.monotonic() - self.began, self._clock.time() - self._wall)
 
 
 def from_timestamp(seconds: float) -> datetime:

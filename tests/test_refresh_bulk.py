@@ -13,10 +13,11 @@ from unittest.mock import Mock
 import psycopg
 import pytest
 
+from connector.clock import Stopwatch
 from connector.errors import ProviderUnavailableError, StoreUnavailableError
 from connector.refresh.bulk import refresh_due
 from connector.refresh.pace import Pace
-from connector.refresh.tally import Done
+from connector.refresh.tally import Done, RefreshSummary, Tally
 from connector.store import Row, Store
 from connector.store.columns import FromNow
 from tests.support.clock import ManualClock
@@ -104,11 +105,52 @@ def test_a_claim_waits_for_no_other_writer(store: Store, url: str) -> None:
     assert {row.practice_id for row in claimed} == {"p", "r"}
 
 
+@pytest.mark.parametrize(
+    "interruption", [StoreUnavailableError("the server was restarted"), KeyboardInterrupt()]
+)
+def test_a_claim_whose_commit_was_not_confirmed_is_given_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch, interruption: BaseException
+) -> None:
+    """It may be in the store, and nothing was sent: the next run need not wait for its lease."""
+    put(store, "first", age=1900)
+    put(store, "again", age=3700, refresh_sends=1, refresh_since=FromNow(-160))
+    since, transact = row_of(store, "again").refresh_since, store.database.transact
+
+    def interrupted(work: Any) -> None:
+        transact(work)
+        raise interruption
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.database, "transact", interrupted)
+        with pytest.raises(type(interruption)):
+            store.due.claim(["first", "again"], 86_400, before=math.inf, seconds=60)
+    first, again = row_of(store, "first"), row_of(store, "again")
+    assert (first.refresh_by, first.refresh_sends, first.refresh_since) == (None, 0, None)
+    assert (again.refresh_by, again.refresh_sends, again.refresh_since) == (None, 1, since)
+    assert len(store.due.claim(["first", "again"], 86_400, before=math.inf, seconds=60)) == 2
+
+
+def test_what_an_interrupted_run_has_not_begun_is_given_back(store: Store, server: TokenServer) -> None:
+    """Ctrl-C between a claim and its calls leaves no lease, and no refresh that seems to be lost."""
+    fill(store, 4, age=3595)
+    assert store.grants.claim(row_of(store, "p1"), 60)
+
+    def stop(done: Done) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST, progress=stop)
+    rows = [row_of(store, f"p{number}") for number in range(4)]
+    assert [row.refresh_sends for row in rows] == [0, 1, 0, 0]
+    assert [row.is_leased for row in rows] == [False, True, False, False]
+
+
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
-def test_a_damaged_row_is_one_failure(store: Store, server: TokenServer) -> None:
+@pytest.mark.parametrize("column", ["refresh_count", "failures"])
+def test_a_damaged_row_is_one_failure(store: Store, server: TokenServer, column: str) -> None:
     """It is not sent, nor kept from others; the rest of the run goes on."""
     fill(store, 3)
-    damage = "UPDATE ormco_connections SET refresh_count = 'many' WHERE practice_id = 'p1'"
+    damage = f"UPDATE ormco_connections SET {column} = 'many' WHERE practice_id = 'p1'"
     store.database.apply([(damage, ())])
     summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST)
     assert (summary.refreshed, summary.failed, server.counts()["calls"]) == (2, 1, 2)
@@ -132,7 +174,7 @@ def test_tokens_that_could_not_be_stored_are_stored_by_the_next_run(
     assert claimed == []  # the lease of the first attempt
     store.database.apply([("UPDATE ormco_connections SET refresh_until = 0, expires_at = 0", ())])
     (row,) = store.due.claim(["p"], 86_400, before=math.inf, seconds=60)
-    assert tokens.finish_refresh(row, clock.monotonic())
+    assert tokens.finish_refresh(row, Stopwatch(clock))
     assert (server.counts()["calls"], value_of(store, "p")[1]) == (1, "rt-p-1")
     store.close()
 
@@ -146,14 +188,18 @@ def test_a_lease_that_ended_is_claimed_again(store: Store) -> None:
     assert first.refresh_since == again.refresh_since
 
 
+@pytest.mark.parametrize("slept", ["monotonic", "time"])
 def test_a_run_that_was_stopped_between_claim_and_call_sends_nothing(
-    store: Store, server: TokenServer
+    store: Store, server: TokenServer, monkeypatch: pytest.MonkeyPatch, slept: str
 ) -> None:
-    """A process that slept in between, such as a paused machine, gives its leases back."""
+    """A process that slept in between gives its leases back, also if its machine's steady clock slept too."""
     put(store, "p", age=3500)
+    since = Stopwatch(store.clock)
     claimed = store.due.claim(["p"], 600, before=math.inf, seconds=60)[0]
+    now = getattr(store.clock, slept)()
+    monkeypatch.setattr(store.clock, slept, lambda: now + 30)
     with pytest.raises(ProviderUnavailableError, match="record"):
-        tokens_on(store, server.url).finish_refresh(claimed, store.clock.monotonic() - 30)
+        tokens_on(store, server.url).finish_refresh(claimed, since)
     assert server.counts()["calls"] == 0
     assert (row_of(store, "p").refresh_sends, row_of(store, "p").is_leased) == (0, False)
 
@@ -343,6 +389,17 @@ def test_a_store_that_fails_for_a_moment_ends_no_run(
     monkeypatch.setattr(store.due, "claim", claim_later)
     summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=replace(FAST, at_once=2))
     assert (summary.refreshed, summary.failed) == (4, 2)
+
+
+def test_a_run_that_gave_up_stays_given_up() -> None:
+    """Calls that were under way by then may succeed; what is left undone is reported all the same."""
+    tally = Tally(RefreshSummary(total=60), lambda done: None)
+    for number in range(20):
+        tally.report(f"p{number}", "provider_unavailable", ProviderUnavailableError("503"))
+    assert tally.summary.gave_up
+    for number in range(20, 36):
+        tally.report(f"p{number}", "refreshed")
+    assert tally.summary.gave_up
 
 
 def test_dead_grants_are_no_outage(store: Store, server: TokenServer) -> None:

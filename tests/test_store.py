@@ -181,9 +181,9 @@ def test_due_most_urgent_first(store: Store) -> None:
     put(store, "not renewable", tokens=replace(token_set("n", age=3500), refresh_token=None))
     assert [found.practice_id for found in store.due.find(900)] == ["ended", "late", "later"]
     store.grants.change(row_of(store, "waits"), {"retry_at": FromNow(-1)})
-    assert [(found.practice_id, found.failures) for found in store.due.find(300)][1:] == [
-        ("late", 0),
-        ("waits", 2),
+    assert [(found.practice_id, found.has_failed) for found in store.due.find(300)][1:] == [
+        ("late", False),
+        ("waits", True),
     ]
     assert store.overview.summary().overdue == 1
     assert 399 < store.overview.summary().lag < 460

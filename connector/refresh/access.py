@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 
-from connector.clock import Clock
+from connector.clock import Clock, Stopwatch
 from connector.connection import AccessToken, Connection, ConnectionState
 from connector.errors import (
     ConfigurationError,
@@ -111,12 +111,12 @@ class AccessTokens:
             self._remember(practice_id, self._refresher.refresh(practice_id, rows, force=force))
         return self._store.existing(practice_id)
 
-    def finish_refresh(self, claimed: Row, since: float) -> bool:
+    def finish_refresh(self, claimed: Row, since: Stopwatch) -> bool:
         """Refresh a connection whose lease this process has taken; return whether it has new tokens.
 
         Args:
             claimed: its row.
-            since: when its claim began, on the steady clock.
+            since: measures the time since its claim began.
 
         Raises:
             connector.errors.ConnectorError: as `token` does.

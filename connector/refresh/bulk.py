@@ -8,10 +8,12 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import replace
 
 from connector.calls import for_practice
+from connector.clock import Stopwatch
 from connector.errors import ConnectorError, ProviderUnavailableError, StoreError
 from connector.refresh.access import AccessTokens
 from connector.refresh.pace import Pace, Throttle, affordable
@@ -109,11 +111,7 @@ class _Run:
                 free = 1
                 while free < len(self._waiting) and self._free.acquire(blocking=False):
                     free += 1
-                began = self._clock.monotonic()
-                claimed = self._claim(self._throttle.start(free))
-                for row in claimed:
-                    pool.submit(copy_context().run, self._refresh, row, began)
-                for _ in range(free - len(claimed)):
+                for _ in range(free - self._start(pool, self._throttle.start(free))):
                     self._free.release()
         if self._broken is not None:
             raise self._broken
@@ -133,13 +131,26 @@ class _Run:
         new = [each for each in found if each.practice_id not in left]
         # Runs that read the same rows take them in different orders, so that they seldom collide.
         random.shuffle(new)
-        new.sort(key=lambda each: each.failures > 0)
+        new.sort(key=lambda each: each.has_failed)
         self._waiting.extend(new)
         return bool(new)
 
-    def _claim(self, count: int) -> list[Row]:
+    def _start(self, pool: ThreadPoolExecutor, count: int) -> int:
+        """Begin as many refreshes of the connections that wait; return how many there are."""
+        since, claimed = Stopwatch(self._clock), list[Row]()
+        try:
+            self._claim(count, claimed)
+            started = len(claimed)
+            while claimed:
+                pool.submit(copy_context().run, self._refresh, claimed.pop(), since)
+            return started
+        finally:
+            for row in claimed:  # Ctrl-C: nothing is sent for these
+                with suppress(ConnectorError):
+                    self._store.grants.end_lease(row, lost=False)
+
+    def _claim(self, count: int, claimed: list[Row]) -> None:
         """Claim so many of the connections that wait; the others are in progress elsewhere, or done."""
-        claimed: list[Row] = []
         while self._waiting and len(claimed) < count:
             names = [self._take() for _ in range(min(count - len(claimed), len(self._waiting)))]
             try:
@@ -151,33 +162,32 @@ class _Run:
             claimed += rows
             for name in set(names) - {row.practice_id for row in rows}:
                 self._tally.report(name, "skipped")
-        return claimed
 
     def _take(self) -> str:
         due = self._waiting.popleft()
         self._tally.begin(due, self._clock.monotonic() - self._read_at)
         return due.practice_id
 
-    def _refresh(self, row: Row, began: float) -> None:
+    def _refresh(self, row: Row, since: Stopwatch) -> None:
         try:
-            self._one(row, began)
+            self._one(row, since)
         except BaseException as exc:
             self._broken = exc
         finally:
             self._free.release()
 
-    def _one(self, row: Row, began: float) -> None:
+    def _one(self, row: Row, since: Stopwatch) -> None:
         outcome, error = "skipped", None
         try:
             with for_practice(row.practice_id):
-                if self._tokens.finish_refresh(row, began):
+                if self._tokens.finish_refresh(row, since):
                     outcome = "refreshed"
         except ConnectorError as exc:
             outcome, error = exc.kind, exc
         wait = None
         # Only what the provider has said: a row may have to wait for reasons of its own.
         if isinstance(error, ProviderUnavailableError) and error.sent and error.retry_after is not None:
-            wait = error.retry_after if self._throttle.slow_down(began, error.retry_after) else None
+            wait = error.retry_after if self._throttle.slow_down(since.began, error.retry_after) else None
         elif outcome == "refreshed":
             self._throttle.speed_up()
         self._tally.report(row.practice_id, outcome, error, wait)

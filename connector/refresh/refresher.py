@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from connector.clock import Clock
+from connector.clock import Clock, Stopwatch
 from connector.connection import ConnectionState, not_found, require_alive
 from connector.errors import (
     AccountMismatchError,
@@ -119,7 +119,7 @@ class TokenRefresher:
         with self._store.audit.deferred(), self._locks.hold(row.practice_id, 0.0) as was_free:
             return self._rotate(row) if was_free else None
 
-    def finish(self, claimed: Row, since: float) -> bool:
+    def finish(self, claimed: Row, since: Stopwatch) -> bool:
         """Refresh a row whose lease this process took at `since`; return whether it has new tokens.
 
         Raises:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
-from connector.clock import Clock
+from connector.clock import Clock, Stopwatch
 from connector.connection import ConnectionState, needs_repair
 from connector.errors import (
     ConfigurationError,
@@ -100,12 +100,12 @@ class Rotator:
         claimed = self._claim(row)
         return claimed and self._exchange(claimed, endpoint, refresh_token, rejected=rejected)
 
-    def finish(self, claimed: Row, since: float) -> Row | None:
+    def finish(self, claimed: Row, since: Stopwatch) -> Row | None:
         """Replace the tokens of a row whose lease this process has taken, as `rotate` does.
 
         Args:
             claimed: the row.
-            since: when its claim began, on the steady clock.
+            since: measures the time since its claim began.
         """
         key = (claimed.practice_id, claimed.slot)
         if key in self._unsaved:
@@ -113,7 +113,7 @@ class Rotator:
         try:
             self._attempts.refuse_fault(checked_row(claimed))
             refresh_token, endpoint = self._prepared(claimed)
-            if (took := self._clock.monotonic() - since) > SEND_WITHIN:
+            if (took := since.seconds) > SEND_WITHIN:
                 raise _too_slow(claimed.practice_id, took)
         except BaseException:
             self._store.grants.end_lease(claimed, lost=False)
@@ -181,9 +181,9 @@ class Rotator:
     def _claim(self, row: Row) -> Row | None:
         """Take the lease; take it again if that took long, because it might end during the call."""
         for _ in range(_CLAIM_TRIES):
-            steady, wall = self._clock.monotonic(), self._clock.time()
+            since = Stopwatch(self._clock)
             claimed = self._store.grants.claim(row, LEASE_SECONDS)
-            took = max(self._clock.monotonic() - steady, self._clock.time() - wall)
+            took = since.seconds
             if claimed is None or took <= SEND_WITHIN:
                 return claimed
             if (free := self._store.grants.end_lease(claimed, lost=False)) is None:

@@ -88,7 +88,7 @@ class Tally:
         with self._guard:
             self.left.add(due.practice_id)
             late = waited - due.due_in
-            if late > 0 and not due.failures:
+            if late > 0 and not due.has_failed:
                 self.summary.overdue += 1
                 self.summary.lag = max(self.summary.lag, late)
 
@@ -124,5 +124,6 @@ class Tally:
         if not isinstance(error, GrantError) and outcome != "skipped" and wait is None:
             self._sample.append(error is not None)
         failures = sum(self._sample)
-        summary.gave_up = failures >= _ENOUGH and failures >= _OUTAGE_SHARE * len(self._sample)
+        if failures >= _ENOUGH and failures >= _OUTAGE_SHARE * len(self._sample):
+            summary.gave_up = True  # for good, whatever becomes of the calls that are under way
         return summary.refreshed + summary.skipped + summary.failed

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
+from connector.errors import ConnectorError
 from connector.store.database import Database, Execute, marks
 from connector.store.process import new_mark, this_process
 from connector.store.row import COLUMNS, LONGEST_BACKOFF, LONGEST_LEASE, Row
@@ -22,12 +24,12 @@ class DueGrant:
     """A connection whose tokens are to be refreshed.
 
     Attributes:
-        failures: refreshes that failed in a row.
+        has_failed: whether the last refresh failed.
         due_in: seconds until its access token expires; negative if it has expired.
     """
 
     practice_id: str
-    failures: int
+    has_failed: bool
     due_in: float
 
 
@@ -51,11 +53,11 @@ class DueGrants:
             limit: how many at most.
         """
         rows = self._database.all(
-            f"SELECT practice_id, failures, due_at - {self._now} FROM {TABLE} WHERE {self._is_due} "  # noqa: S608
-            "ORDER BY CASE WHEN failures > 0 THEN 1 ELSE 0 END, due_at, practice_id LIMIT ?",
+            f"SELECT practice_id, failures > 0, due_at - {self._now} FROM {TABLE} WHERE {self._is_due} "  # noqa: S608
+            "ORDER BY failures > 0, due_at, practice_id LIMIT ?",
             (within, before, limit),
         )
-        return [DueGrant(practice_id=row[0], failures=row[1], due_in=row[2]) for row in rows]
+        return [DueGrant(practice_id=row[0], has_failed=bool(row[1]), due_in=row[2]) for row in rows]
 
     def count(self, within: float, *, before: float = math.inf) -> int:
         """Count the connections that `find` finds."""
@@ -94,12 +96,23 @@ class DueGrants:
         )
         # By its mark: a commit whose response was lost is tried again, and then changes nothing.
         claimed = f"SELECT {', '.join(COLUMNS)}, {self._now} FROM {TABLE} WHERE {which} AND version = ?"  # noqa: S608
+        give_back = (
+            f"UPDATE {TABLE} SET refresh_by = NULL, refresh_until = NULL, version = ?, "  # noqa: S608
+            "refresh_since = CASE WHEN refresh_sends > 1 THEN refresh_since END, "
+            f"refresh_sends = refresh_sends - 1 WHERE {which} AND version = ?"
+        )
 
         def work(execute: Execute) -> list[Row]:
             execute(claim, (this_process(), seconds, mark, *practice_ids, within, before))
             return [Row(*values) for values in execute(claimed, (*practice_ids, mark)).fetchall()]
 
-        return self._database.transact(work)
+        try:
+            return self._database.transact(work)
+        except BaseException:
+            # It may have been committed: give it back, because nothing will be sent.
+            with suppress(ConnectorError):
+                self._database.apply([(give_back, (new_mark(), *practice_ids, mark))])
+            raise
 
     @property
     def _is_due(self) -> str:
