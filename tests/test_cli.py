@@ -54,6 +54,11 @@ def test_help_ends_well(name: str, command: click.Command) -> None:
     assert f"{name} [OPTIONS]" in result.output
 
 
+def test_audit_help_has_an_example() -> None:
+    """`audit` is a command as well as a group."""
+    assert "Example: ormco audit practice-42" in CliRunner().invoke(ormco, ["audit", "--help"]).output
+
+
 @pytest.mark.parametrize("text", ["nan", "inf", "1e999"])
 def test_no_option_takes_a_number_that_is_none(text: str) -> None:
     """A time limit of "nan" would pass every comparison, and end nothing or everything."""

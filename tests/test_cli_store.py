@@ -261,6 +261,7 @@ def test_audit_tells_what_was_done(connected: dict[str, str]) -> None:
         (["--last", "5000"], ["begin", "complete"]),
         (["--since", "1h"], ["begin", "complete"]),
         (["--after", "1"], ["complete"]),
+        (["--since", "1h", "--last", "1"], ["complete"]),
     ],
 )
 def test_audit_ends_with_the_newest(connected: dict[str, str], options: list[str], kinds: list[str]) -> None:

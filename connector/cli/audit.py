@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,9 @@ class _AuditGroup(SuggestingGroup):
         return super().parse_args(ctx, args)
 
 
-@click.group(cls=_AuditGroup)
+@click.group(
+    cls=_AuditGroup, epilog="Example: ormco audit practice-42 --last 20   (options: ormco audit show --help)"
+)
 def audit() -> None:
     """Show what was done, when, by whom: consent, repair, revocation, keys; never a secret."""
 
@@ -45,7 +48,7 @@ def audit() -> None:
     short_help="Print the audit record, the newest last.",
 )
 @optional_practice
-@click.option("--last", type=click.IntRange(1), default=_PAGE, metavar="N", help="The last N entries (1000).")
+@click.option("--last", type=click.IntRange(1), metavar="N", help="The last N entries (1000).")
 @click.option(
     "--since",
     type=PAST,
@@ -55,14 +58,20 @@ def audit() -> None:
 @click.option("--after", type=click.IntRange(0), metavar="NO", help="Everything after this number.")
 @settings_options
 def show(
-    practice: str | None, last: int, since: datetime | None, after: int | None, as_json: bool, **settings: Any
+    practice: str | None,
+    last: int | None,
+    since: datetime | None,
+    after: int | None,
+    as_json: bool,
+    **settings: Any,
 ) -> None:
     """Print the audit record, the newest last. Routine refreshes are counted, and are not in it."""
     with open_connector(config_from(settings), must_exist=True) as connector:
         if since is None and after is None:
-            events = _last(connector, practice, last)
+            events = _last(connector, practice, last or _PAGE)
         else:
             events = _all(connector, practice, since, after or 0)
+            events = iter(deque(events, maxlen=last)) if last else events
         if as_json:
             emit_list("events", map(_json, events))
         else:

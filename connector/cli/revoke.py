@@ -54,7 +54,7 @@ def ask(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise click.UsageError("this cuts something off, and nobody is at a terminal to be asked: add --yes")
+        raise click.UsageError("this asks first, and nobody is at a terminal to answer: add --yes")
     if not click.confirm(printable(question), err=True):
         raise ConsentDeniedError("nothing was done: the answer was no")
 
