@@ -404,6 +404,18 @@ def test_the_last_rungs_are_the_guides(classic: RunningSandbox, store_url: str) 
     assert repair.connection.state is ConnectionState.CONNECTED
 
 
+def test_an_older_grant_at_the_first_consent_is_removed_by_hand(
+    classic: RunningSandbox, store_url: str
+) -> None:
+    """With nothing stored, `reconnect` would find no connection, so the error does not name it."""
+    with opened(settings(classic, store_url)) as connector:
+        codes_refused(classic, until_removed=True)
+        with pytest.raises(CodeRefusedError) as failure:
+            connector.connect(PRACTICE, capture=visitor_capture(classic))
+    assert failure.value.action == "ask_consent"
+    assert "remove Ormco on the Applications page" in failure.value.hint
+
+
 def test_nothing_is_cut_off_unasked(classic: RunningSandbox, store_url: str) -> None:
     """Without a yes the repair ends there, and names the next command."""
     with opened(settings(classic, store_url)) as connector:

@@ -92,7 +92,7 @@ def raise_for(failure: Failure, page: Page) -> None:
     if failure.is_error_page or not _has_form(page):
         raise ProviderErrorPageError(
             f"{host} showed an error page: {_heading(page) or f'status {failure.status}'}",
-            hint="Mostly the client id or the redirect URI is not registered there: check ORMCO_CLIENT_ID,"
+            hint="Usually the client id or the redirect URI is not registered there: check ORMCO_CLIENT_ID,"
             " ORMCO_REDIRECT_URI and ORMCO_PROVIDER.",
         )
 

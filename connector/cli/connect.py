@@ -199,7 +199,7 @@ def _show_connected(
 
 def _time_left(requests: list[AuthorizationRequest], now: datetime) -> str:
     if not requests:
-        return "No link is open for this practice; a response to an older one cannot be used."
+        return "No link is open for this practice."
     left = max(int((request.expires_at - now).total_seconds()) for request in requests)
     return f"The link is good for another {left} s; the code in the address for about three minutes."
 

@@ -75,7 +75,7 @@ _FAILED = 5  # as for a provider that is unavailable
     type=FiniteRange(0),
     default=900,
     metavar="SECONDS",
-    help="Refresh access tokens that end within this time (900).",
+    help="Refresh access tokens that end within this time (900), in the second half of their life.",
 )
 @click.option(
     "--max-failed",

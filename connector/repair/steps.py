@@ -10,7 +10,6 @@ from connector.connection import Connection, ConnectionState
 from connector.errors import (
     Action,
     CodeRefusedError,
-    ConnectionNotFoundError,
     ConnectorError,
     ConsentRequiredError,
     ProviderUnavailableError,
@@ -32,6 +31,11 @@ __all__ = ["LastResort", "Repair", "reconnect", "repair"]
 _WHOM_TO_CALL = (
     "Everything that can be done from here was done, from the start. Contact your local 3Shape reseller and "
     "tell them what this error says."
+)
+# With nothing stored, no call can remove the grant, and none can prove that it is gone.
+_REMOVE_BY_HAND = (
+    "Start again. If it is refused again, an older grant may prevent it: remove Ormco on the Applications "
+    "page of the practice's account, then start again."
 )
 
 
@@ -154,6 +158,9 @@ def _ask_again(
     except (CodeRefusedError, ProviderUnavailableError) as exc:
         if not _is_still_refused(resources, practice_id, exc):
             raise
+        if resources.store.connection(practice_id) is None:
+            exc.hint = _REMOVE_BY_HAND
+            raise
         if last_resort is None or not _agrees(resources, practice_id, last_resort):
             exc.hint = "An older grant may prevent this: reconnect, which removes it and starts again."
             exc.action = Action.RECONNECT
@@ -168,10 +175,7 @@ def _ask_again(
 
 
 def _agrees(resources: Resources, practice_id: str, last_resort: LastResort) -> bool:
-    try:
-        what = revocation_steps(resources, practice_id)
-    except ConnectionNotFoundError:
-        return False  # it was never connected, so there is nothing to remove
+    what = revocation_steps(resources, practice_id)
     return what is not None and last_resort.agree(what)
 
 
