@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import json
-
 import pytest
-import requests
 
 from connector.oauth.error_name import Outcome, error_name, meaning
+from tests.support.answers import as_response, json_answer
 
 
-def answer(body: object) -> requests.Response:
-    found = requests.Response()
-    found.status_code = 400
-    found.raw = io.BytesIO(json.dumps(body).encode())
-    return found
+def named(body: object) -> str | None:
+    """Return the name of the error in a response with this JSON."""
+    return error_name(as_response(json_answer(body, 400)))
 
 
 @pytest.mark.parametrize(
@@ -32,17 +27,17 @@ def test_a_name_without_a_verdict_says_nothing(name: str) -> None:
 )
 def test_a_name_is_known_by_its_words(text: str) -> None:
     """Spelling, and what a language's exceptions end with, make no difference."""
-    assert error_name(answer({"error": text})) == "invalid_grant"
+    assert named({"error": text}) == "invalid_grant"
 
 
 @pytest.mark.parametrize("text", ["AT-made-up.Secret1", "x" * 21, "a b c d e f g", "", 17])
 def test_what_could_be_anything_is_not_repeated(text: object) -> None:
     """Only what has the form of a name is one; the rest could be an echo of a secret."""
-    assert not error_name(answer({"error": text}))
+    assert not named({"error": text})
 
 
 def test_a_name_is_looked_for_four_levels_deep() -> None:
     """An object in a list in an object has a name; what is deeper or nameless has none."""
-    assert error_name(answer({"error": [{"code": {"name": "invalid_grant"}}]})) == "invalid_grant"
-    assert not error_name(answer({"error": [[[{"name": "invalid_grant"}]]]}))
-    assert not error_name(answer({"error": [[[["invalid_grant"]]], {"x": 1}]}))
+    assert named({"error": [{"code": {"name": "invalid_grant"}}]}) == "invalid_grant"
+    assert not named({"error": [[[{"name": "invalid_grant"}]]]})
+    assert not named({"error": [[[["invalid_grant"]]], {"x": 1}]})
