@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ import pytest
 import time_machine
 from click.testing import CliRunner, Result
 
+from connector import Connector
 from connector.cli import ormco
+from connector.refresh.tally import Done, RefreshSummary
 from tests.support.connecting import KEY, settings
 from tests.support.sandbox import RunningSandbox, Visitor
 
@@ -189,6 +192,20 @@ def test_refresh_fails_with_too_many_failures(
         result = run(connected, "refresh", "--max-failed", share)
     assert result.exit_code == status
     assert "0 refreshed, 1 failed" in result.stdout
+
+
+def test_a_retry_is_no_progress(connected: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was refused, and is refreshed later in the same run, does not print the end of the run again."""
+
+    def refresh_due(
+        connector: Connector, *, progress: Callable[[Done], object], **_: object
+    ) -> RefreshSummary:
+        for practice_id in ("maple", "oak", "elm"):
+            progress(Done(practice_id=practice_id, outcome="refreshed", number=3, total=3))
+        return RefreshSummary(total=3, refreshed=3)
+
+    monkeypatch.setattr(Connector, "refresh_due", refresh_due)
+    assert run(connected, "refresh").stderr.count("[3/3]") == 1
 
 
 def test_a_fresh_token_is_said_to_be_not_due(connected: dict[str, str]) -> None:

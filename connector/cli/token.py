@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +105,7 @@ def refresh(
         skews: list[float] = []
         connector.on_call(lambda call: skews.extend([call.clock_skew] if call.clock_skew is not None else []))
         summary = connector.refresh_due(
-            within=due_within, pace=Pace(at_once=at_once, per_second=per_second), progress=_say
+            within=due_within, pace=Pace(at_once=at_once, per_second=per_second), progress=_progress()
         )
         if summary.total:
             _say_clocks(connector, skews)
@@ -155,8 +155,16 @@ def _text(summary: RefreshSummary) -> str:
     return f"{text}, {summary.skipped} left to another run." if summary.skipped else f"{text}."
 
 
-def _say(done: Done) -> None:
-    if done.error is not None:
-        say(f"[{done.number}/{done.total}] {done.practice_id}: {done.error.message}")
-    elif done.number % 100 == 0 or done.number == done.total:
-        say(f"[{done.number}/{done.total}]")
+def _progress() -> Callable[[Done], None]:
+    """Return a function that prints each failure, and each hundred connections once: some are retried."""
+    printed = 0
+
+    def show(done: Done) -> None:
+        nonlocal printed
+        if done.error is not None:
+            say(f"[{done.number}/{done.total}] {done.practice_id}: {done.error.message}")
+        elif done.number > printed and (done.number % 100 == 0 or done.number == done.total):
+            printed = done.number
+            say(f"[{done.number}/{done.total}]")
+
+    return show
