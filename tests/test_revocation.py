@@ -19,6 +19,7 @@ from connector.errors import (
     ClientRefusedError,
     ConnectionNotFoundError,
     ConnectorError,
+    ConsentRequiredError,
     GrantStillHonouredError,
     ProviderUnavailableError,
     RevokedError,
@@ -87,6 +88,18 @@ def test_an_access_token_that_outlives_the_grant_is_reported(
     expires_at = connect(connector, sandbox).expires_at
     done = connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(sandbox)))
     assert done.access_token_until == (None if sandbox.generation == "classic" else expires_at)
+
+
+def test_the_process_that_revokes_hands_out_no_token_from_then_on(
+    connector: Connector, sandbox: RunningSandbox
+) -> None:
+    """A token that was read a moment before is not served from memory, whether or not the removal ends."""
+    connect(connector, sandbox)
+    connector.access_token(PRACTICE)
+    with suppress(ConsentRequiredError):
+        connector.revoke(PRACTICE, interactive=False)
+    with pytest.raises(RevokedError):
+        connector.access_token(PRACTICE)
 
 
 def test_revoking_twice_ends_right(connector: Connector, sandbox: RunningSandbox) -> None:

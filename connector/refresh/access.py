@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from connector.clock import Clock, Stopwatch
-from connector.connection import AccessToken, Connection, ConnectionState
+from connector.connection import AccessToken, Connection, ConnectionState, Event
 from connector.errors import (
     ConfigurationError,
     ProviderUnavailableError,
@@ -30,6 +30,8 @@ __all__ = ["AccessTokens"]
 _LOG = logging.getLogger("connector")
 # How long a read may take while the token in memory is valid: the store may be unavailable.
 _RECHECK_WITHIN = 0.5
+# Events after which a token that was read before is not the practice's any more.
+_REPLACES = {"adopt", "complete", "forget", "revoke"}
 # A token that was refreshed because an API had rejected the previous one is not refreshed for that again
 # within this time.
 _JUST_RENEWED_SECONDS = 900.0
@@ -122,6 +124,11 @@ class AccessTokens:
             connector.errors.ConnectorError: as `token` does.
         """
         return self._refresher.finish(claimed, since)
+
+    def forget_replaced(self, event: Event) -> None:
+        """Forget a token in memory that this process has revoked or replaced."""
+        if event.practice_id and event.kind in _REPLACES and event.outcome in ("ok", "begun"):
+            self.memory.forget(event.practice_id)
 
     def close(self, then: Callable[[], object] = lambda: None) -> None:
         """Provide no tokens any more; refreshes in progress end in the background, and store their tokens.
