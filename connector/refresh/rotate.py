@@ -90,8 +90,8 @@ class Rotator:
             connector.errors.ConfigurationError: the settings are wrong.
         """
         key = (row.practice_id, row.slot)
-        if key in self._unsaved:
-            return self._save(key)
+        if (unsaved := self._unsaved.get(key)) is not None:
+            return self._save(key, unsaved)
         if row.is_leased:
             return None
         if not force:
@@ -108,8 +108,8 @@ class Rotator:
             since: measures the time since its claim began.
         """
         key = (claimed.practice_id, claimed.slot)
-        if key in self._unsaved:
-            return self._save(key)
+        if (unsaved := self._unsaved.get(key)) is not None:
+            return self._save(key, unsaved)
         try:
             self._attempts.refuse_fault(checked_row(claimed))
             refresh_token, endpoint = self._prepared(claimed)
@@ -141,8 +141,8 @@ class Rotator:
             raise
         self._failures.forget(claimed)
         key = (claimed.practice_id, claimed.slot)
-        self._unsaved[key] = claimed, tokens, rejected
-        return self._save(key)
+        self._unsaved[key] = unsaved = (claimed, tokens, rejected)
+        return self._save(key, unsaved)
 
     def _refresh_token(self, row: Row) -> str:
         token = self._store.grants.refresh_token(row)
@@ -204,10 +204,10 @@ class Rotator:
             raise GrantRefusedError("the refresh token is not the newest any more", certain=True)
         return endpoint.refresh(refresh_token.reveal() or "")
 
-    def _save(self, key: Key) -> Row | None:
+    def _save(self, key: Key, unsaved: tuple[Row, TokenSet, bool]) -> Row | None:
         """Store new tokens, and retry for as long as it takes: they exist nowhere else."""
         deadline = self._clock.deadline(_SAVE_SECONDS)
-        claimed, tokens, rejected = self._unsaved[key]
+        claimed, tokens, rejected = unsaved
         while True:
             try:
                 stored = self._store.grants.settle(claimed, tokens, rejected=rejected)
