@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from connector.clock import Clock, Stopwatch
 from connector.connection import ConnectionState, needs_repair
@@ -37,6 +37,14 @@ _SAVE_SECONDS = 60.0
 _CLAIM_TRIES = 3
 
 Key = tuple[str, str]
+
+
+class _Unsaved(NamedTuple):
+    """New tokens that are not stored yet, and the row as it was claimed for them."""
+
+    claimed: Row
+    tokens: TokenSet
+    rejected: bool  # whether an API had rejected the old access token
 
 
 class RefreshEndpoint(Protocol):
@@ -67,7 +75,7 @@ class Rotator:
         self._store = store
         self._endpoint = endpoint
         self._clock = clock
-        self._unsaved: dict[Key, tuple[Row, TokenSet, bool]] = {}
+        self._unsaved: dict[Key, _Unsaved] = {}
         self._failures = Failures(store, clock)
         self._attempts = Attempts(store, self._failures, reuse_seconds)
 
@@ -141,7 +149,7 @@ class Rotator:
             raise
         self._failures.forget(claimed)
         key = (claimed.practice_id, claimed.slot)
-        self._unsaved[key] = unsaved = (claimed, tokens, rejected)
+        self._unsaved[key] = unsaved = _Unsaved(claimed, tokens, rejected)
         return self._save(key, unsaved)
 
     def _refresh_token(self, row: Row) -> str:
@@ -204,7 +212,7 @@ class Rotator:
             raise GrantRefusedError("the refresh token is not the newest any more", certain=True)
         return endpoint.refresh(refresh_token.reveal() or "")
 
-    def _save(self, key: Key, unsaved: tuple[Row, TokenSet, bool]) -> Row | None:
+    def _save(self, key: Key, unsaved: _Unsaved) -> Row | None:
         """Store new tokens, and retry for as long as it takes: they exist nowhere else."""
         deadline = self._clock.deadline(_SAVE_SECONDS)
         claimed, tokens, rejected = unsaved
