@@ -114,9 +114,15 @@ def store_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def connector(classic: RunningSandbox, store_url: str) -> Iterator[Connector]:
-    """A connector to the classic generation, with an empty store."""
-    with opened(settings(classic, store_url)) as connector:
+def env(classic: RunningSandbox, store_url: str) -> dict[str, str]:
+    """The settings of a program that works with the classic generation, with an empty store."""
+    return settings(classic, store_url)
+
+
+@pytest.fixture
+def connector(env: dict[str, str]) -> Iterator[Connector]:
+    """A connector with these settings."""
+    with opened(env) as connector:
         yield connector
 
 

@@ -13,7 +13,8 @@ from connector.errors import (
 )
 from connector.oauth.token_endpoint import TokenEndpoint
 from connector.oauth.token_set import TokenSet
-from tests.support.connecting import granted_tokens, settings
+from tests.support.connecting import settings
+from tests.support.oauth_calls import tokens_of
 from tests.support.sandbox import RunningSandbox
 
 
@@ -25,7 +26,7 @@ def connector(classic: RunningSandbox, store_url: str) -> Connector:
 def test_adopt_makes_a_connection(connector: Connector, classic: RunningSandbox) -> None:
     """A refresh token of another program becomes a connection with its account, and a working token."""
     with connector:
-        connection = connector.adopt("practice-42", granted_tokens(classic)["refresh_token"])
+        connection = connector.adopt("practice-42", tokens_of(classic)["refresh_token"])
         answer = connector.session("practice-42").get(f"{classic.url}/api/users/me")
     assert connection.state is ConnectionState.CONNECTED
     assert connection.account is not None
@@ -48,7 +49,7 @@ def test_adopt_refuses_another_account(connector: Connector, classic: RunningSan
         with pytest.raises(AccountMismatchError, match="not by other@practice.test"):
             connector.adopt(
                 "practice-42",
-                granted_tokens(classic)["refresh_token"],
+                tokens_of(classic)["refresh_token"],
                 expected_account="other@practice.test",
             )
         assert list(connector.connections()) == []
@@ -58,7 +59,7 @@ def test_adopt_keeps_a_token_while_the_provider_is_down(
     connector: Connector, classic: RunningSandbox
 ) -> None:
     """An outage in the middle loses nothing: the token is tried again."""
-    refresh_token = granted_tokens(classic)["refresh_token"]
+    refresh_token = tokens_of(classic)["refresh_token"]
     classic.set_scenarios("text-500")
     with connector:
         with pytest.raises(Exception, match="500"):
@@ -71,7 +72,7 @@ def test_adopt_tells_of_an_answer_that_was_lost(
     connector: Connector, classic: RunningSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the program died between the call and the store, the practice is not forgotten silently."""
-    refresh_token = granted_tokens(classic)["refresh_token"]
+    refresh_token = tokens_of(classic)["refresh_token"]
     real = TokenEndpoint.refresh
 
     def dies_with_the_answer(self: TokenEndpoint, token: str) -> TokenSet:
@@ -114,7 +115,7 @@ def test_account_that_cannot_be_read_after_the_refresh(
     connector: Connector, classic: RunningSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """New tokens whose account cannot be read at once are kept, and their account is read later."""
-    refresh_token = granted_tokens(classic)["refresh_token"]
+    refresh_token = tokens_of(classic)["refresh_token"]
 
     def is_down(*args: object, **kwargs: object) -> None:
         raise ProviderUnavailableError("down", answered=True)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from connector.cli import ormco
 from tests.browser.conftest import browser, one_browser, shared_browser  # noqa: F401 - fixtures
+from tests.support.commands import payload
+from tests.support.commands import run as ormco
 from tests.support.sandbox import RunningSandbox
 
 Check = Callable[..., Result]
@@ -31,16 +30,9 @@ def check(browser: str, one_browser: None) -> Check:  # noqa: F811
             "ORMCO_3SHAPE_PASSWORD": sandbox.practice.password,
             "ORMCO_BROWSER": browser,
         }
-        return CliRunner().invoke(ormco, ["check-consent", *options], env=settings | environment)
+        return ormco(settings | environment, "check-consent", *options)
 
     return run
-
-
-def answer(result: Result) -> dict[str, Any]:
-    """The one JSON object on stdout."""
-    found: dict[str, Any] = json.loads(result.stdout)
-    assert next(iter(found)) == "version"
-    return found
 
 
 @pytest.mark.parametrize("generation", ["classic", "identity"])
@@ -49,7 +41,7 @@ def test_all_is_well(check: Check, request: pytest.FixtureRequest, generation: s
     sandbox: RunningSandbox = request.getfixturevalue(generation)
     result = check(sandbox, "--json")
     assert result.exit_code == 0, result.output
-    found = answer(result)
+    found = payload(result)
     assert found["result"] == "ok"
     assert [step["name"] for step in found["steps"] if step["result"] == "ok"] == STEPS
     assert found["missing"] == found["screenshots"] == []
@@ -70,7 +62,7 @@ def test_a_page_with_a_difference(check: Check, classic: RunningSandbox) -> None
     """A flow that works on a page that has changed is distinguished from one that is well, with status 10."""
     classic.set_scenarios("no-cancel")
     result = check(classic, "--json")
-    found = answer(result)
+    found = payload(result)
     assert result.exit_code == 10
     assert found["result"] == "changed"
     assert found["missing"] == ['button "Cancel"']
@@ -82,7 +74,7 @@ def test_a_page_with_other_words(check: Check, classic: RunningSandbox, tmp_path
     """If nobody could go on, the check says what is missing and what is there, with a screenshot of it."""
     classic.set_scenarios("page-changed")
     result = check(classic, "--json", "--screenshots", str(tmp_path / "shots"))
-    found = answer(result)
+    found = payload(result)
     assert result.exit_code == 10
     assert found["result"] == "changed"
     assert found["missing"][:2] == ['button "Allow access"', 'button "Cancel"']
@@ -106,7 +98,7 @@ def test_failures(
     """A failure has the status and the kind of its error, and the step that failed."""
     classic.set_scenarios(scenario)
     result = check(classic, "--json")
-    found = answer(result)
+    found = payload(result)
     assert (result.exit_code, found["result"], found["error"]["kind"]) == (status, "failed", kind)
     assert (found["steps"][-1]["name"], found["steps"][-1]["result"]) == (last, "failed")
 
@@ -114,7 +106,7 @@ def test_failures(
 def test_a_wrong_password(check: Check, classic: RunningSandbox) -> None:
     """A refused sign-in is a setting to correct, and the password is nowhere in the output."""
     result = check(classic, "--json", ORMCO_3SHAPE_PASSWORD="made-up-wrong-password")
-    found = answer(result)
+    found = payload(result)
     assert (result.exit_code, found["error"]["kind"]) == (10, "setting")
     assert found["steps"][-1] == {**found["steps"][-1], "name": "sign_in", "result": "failed"}
     assert "made-up-wrong-password" not in result.output
@@ -127,7 +119,7 @@ def test_screenshots(check: Check, classic: RunningSandbox, tmp_path: Path) -> N
     folder = tmp_path / "shots"
     folder.mkdir()
     (folder / "authorize.png").symlink_to(elsewhere)
-    found = answer(check(classic, "--json", "--screenshots", str(folder)))
+    found = payload(check(classic, "--json", "--screenshots", str(folder)))
     paths = [Path(path) for path in found["screenshots"]]
     assert paths == [folder / "sign-in.png", folder / "authorize.png"] == sorted(folder.iterdir())[::-1]
     assert elsewhere.read_text() == "untouched"
@@ -140,7 +132,7 @@ def test_everything_that_is_missing_is_named(check: Check, classic: RunningSandb
     """Settings that are not set are named all at once, before a browser starts; no secret is among them."""
     nothing = {"ORMCO_CLIENT_ID": "", "ORMCO_3SHAPE_USERNAME": "", "ORMCO_3SHAPE_PASSWORD": ""}
     result = check(classic, "--json", ORMCO_BROWSER="/no/browser", **nothing)
-    message = answer(result)["error"]["message"]
+    message = payload(result)["error"]["message"]
     assert result.exit_code == 10
     assert "ORMCO_CLIENT_ID, ORMCO_3SHAPE_USERNAME, ORMCO_3SHAPE_PASSWORD" in message
     assert "SECRET" not in message
@@ -150,5 +142,5 @@ def test_a_folder_that_cannot_be_written(check: Check, classic: RunningSandbox, 
     """A folder in which no screenshot can be saved is a setting to correct."""
     (tmp_path / "file").write_text("")
     result = check(classic, "--json", "--screenshots", str(tmp_path / "file" / "shots"))
-    assert (result.exit_code, answer(result)["error"]["kind"]) == (10, "setting")
+    assert (result.exit_code, payload(result)["error"]["kind"]) == (10, "setting")
     assert "cannot be saved" in result.stderr

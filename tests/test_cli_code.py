@@ -15,12 +15,7 @@ from tests.support.codes import CODE, HEX, OPAQUE, STATE, encoded
 from tests.support.redirects import ACCEPTED, REFUSED, Row
 
 URL = f"https://ormco.com/?code={encoded(CODE, 2)}&state={STATE}"
-STATUSES = {
-    "consent_denied": 4,
-    "provider_unavailable": 5,
-    "client_refused": 10,
-    "provider_error_page": 10,
-}
+STATUSES = {"consent_denied": 4, "provider_unavailable": 5, "client_refused": 10, "provider_error_page": 10}
 
 
 def run(*arguments: str, text: str = "", env: dict[str, str] | None = None) -> Result:

@@ -3,20 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from click.testing import CliRunner, Result
 
-from connector.cli import ormco
-from tests.support.connecting import settings
+from tests.support.commands import run
 from tests.support.sandbox import RunningSandbox, Visitor
-
-
-@pytest.fixture
-def env(classic: RunningSandbox, store_url: str) -> dict[str, str]:
-    return settings(classic, store_url)
-
-
-def run(env: dict[str, str], *arguments: str, stdin: str = "") -> Result:
-    return CliRunner().invoke(ormco, arguments, env=env, input=stdin)
 
 
 @pytest.mark.parametrize(

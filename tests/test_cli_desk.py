@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 import socket
@@ -16,30 +15,23 @@ from typing import Any
 
 import pytest
 import requests
-from click.testing import CliRunner
 
-from connector.cli import ormco
-from tests.support.connecting import settings
-from tests.support.sandbox import TIMEOUT, RunningSandbox
+from tests.support.commands import COMMAND, first_object, run
+from tests.support.sandbox import TIMEOUT
+
+DESK = (*COMMAND, "desk", "--no-browser", "--json")
 
 
 @pytest.fixture
-def process(classic: RunningSandbox, store_url: str, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def process(env: dict[str, str], tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """The command, without a browser, and with a folder of its own for temporary files."""
     (tmp_path / "temporary").mkdir()
-    environment = settings(classic, store_url, TMPDIR=str(tmp_path / "temporary"))
-    command = [sys.executable, "-m", "connector", "desk", "--no-browser", "--json"]
+    env["TMPDIR"] = str(tmp_path / "temporary")
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        DESK, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
     ) as process:
         yield process
         process.kill()
-
-
-def description(process: subprocess.Popen[str]) -> dict[str, Any]:
-    assert process.stdout is not None
-    found: dict[str, Any] = json.loads(process.stdout.readline())
-    return found
 
 
 def token_in(link_file: str) -> str:
@@ -56,7 +48,7 @@ def opened(desk: dict[str, Any], session: requests.Session, **headers: str) -> r
 
 def test_link_works_once(process: subprocess.Popen[str]) -> None:
     """The first to open the file gets the desk; a second time the page says what to do."""
-    desk = description(process)
+    desk = first_object(process)
     with requests.Session() as session, requests.Session() as second:
         assert "Practices" in opened(desk, session, Origin="null").text
         refused = opened(desk, second)
@@ -68,7 +60,7 @@ def test_link_works_once(process: subprocess.Popen[str]) -> None:
 
 def test_a_browser_that_cannot_read_the_file_asks_for_a_word(process: subprocess.Popen[str]) -> None:
     """The word that the terminal shows opens the desk once, however it is typed, and ends the file's link."""
-    desk = description(process)
+    desk = first_object(process)
     assert process.stderr is not None
     said = process.stderr.readline() + process.stderr.readline()
     url, word = re.findall(r"open (http\S+) and type: (\S+)", said)[0]
@@ -84,7 +76,7 @@ def test_a_browser_that_cannot_read_the_file_asks_for_a_word(process: subprocess
 
 def test_another_user_gets_nothing(process: subprocess.Popen[str]) -> None:
     """The port alone is of no use, under any name, nor a guess; the file is its user's alone."""
-    desk = description(process)
+    desk = first_object(process)
     host = desk["url"].removeprefix("http://")
     assert stat.S_IMODE(Path(desk["link_file"]).stat().st_mode) == 0o600
     assert stat.S_IMODE(Path(desk["link_file"]).parent.stat().st_mode) == 0o700
@@ -102,7 +94,7 @@ def test_another_user_gets_nothing(process: subprocess.Popen[str]) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interruption_leaves_nothing(process: subprocess.Popen[str], number: int, tmp_path: Path) -> None:
     """Ctrl-C ends it with its status, and the file with the link is gone."""
-    description(process)
+    first_object(process)
     assert list((tmp_path / "temporary").iterdir()) != []
     process.send_signal(number)
     _, messages = process.communicate(timeout=TIMEOUT)
@@ -113,15 +105,13 @@ def test_interruption_leaves_nothing(process: subprocess.Popen[str], number: int
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 def test_folder_of_a_killed_desk_is_swept_at_the_next_start(
-    process: subprocess.Popen[str], classic: RunningSandbox, store_url: str, tmp_path: Path
+    process: subprocess.Popen[str], env: dict[str, str], tmp_path: Path
 ) -> None:
     """The file with the link goes when its process is dead, however it died, and not before."""
-    left = Path(description(process)["link_file"]).parent
-    env = settings(classic, store_url, TMPDIR=str(tmp_path / "temporary"))
-    command = [sys.executable, "-m", "connector", "desk", "--no-browser", "--json"]
+    left = Path(first_object(process)["link_file"]).parent
     for is_there in (True, False):
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as other:
-            assert Path(description(other)["link_file"]).exists()
+        with subprocess.Popen(DESK, stdout=subprocess.PIPE, text=True, env=env) as other:
+            assert Path(first_object(other)["link_file"]).exists()
             assert left.exists() is is_there
             process.kill()
             process.wait(TIMEOUT)
@@ -129,22 +119,20 @@ def test_folder_of_a_killed_desk_is_swept_at_the_next_start(
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
-def test_port_that_is_in_use(classic: RunningSandbox, store_url: str) -> None:
+def test_port_that_is_in_use(env: dict[str, str]) -> None:
     """Said in words, with another port."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        env = settings(classic, store_url)
-        result = CliRunner().invoke(ormco, ["desk", "--no-browser", "--port", port], env=env)
+        result = run(env, "desk", "--no-browser", "--port", port)
     assert result.exit_code == 10
     assert f"port {port}" in result.stderr
 
 
-def test_without_the_extra(classic: RunningSandbox, store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra(env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Without Flask it says what to install."""
     for name in ("flask", "connector.web.desk_server"):
         monkeypatch.setitem(sys.modules, name, None)
-    env = settings(classic, store_url)
-    result = CliRunner().invoke(ormco, ["desk", "--no-browser"], env=env)
+    result = run(env, "desk", "--no-browser")
     assert result.exit_code == 10
     assert "extra `web`" in result.stderr
 
@@ -161,7 +149,7 @@ def crowd(desk: dict[str, Any], sent: bytes) -> list[socket.socket]:
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\n"], ids=["idle", "half a request"])
 def test_connections_of_others_do_not_occupy_it(process: subprocess.Popen[str], sent: bytes) -> None:
     """A connection that sends nothing, or never ends, does not keep others out."""
-    desk = description(process)
+    desk = first_object(process)
     others = crowd(desk, sent)
     with requests.Session() as session:
         assert opened(desk, session).status_code == 200
@@ -171,7 +159,7 @@ def test_connections_of_others_do_not_occupy_it(process: subprocess.Popen[str], 
 
 def test_endless_request_ends(process: subprocess.Popen[str]) -> None:
     """One more byte at a time does not keep a connection open."""
-    port = int(description(process)["url"].rpartition(":")[2])
+    port = int(first_object(process)["url"].rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port), timeout=0.2) as connection:
         connection.send(b"GET / HTTP/1.1\r\nX: ")
         for _ in range(5 * TIMEOUT):
@@ -186,14 +174,14 @@ def test_endless_request_ends(process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="browsers are started otherwise elsewhere")
-def test_browser_gets_no_secret(classic: RunningSandbox, store_url: str, tmp_path: Path) -> None:
+def test_browser_gets_no_secret(env: dict[str, str], tmp_path: Path) -> None:
     """The person's browser lives on, and has nothing of the settings in its environment."""
     browser = tmp_path / "browser"
     browser.write_text(f"#!/bin/sh\nenv >{tmp_path}/part\nmv {tmp_path}/part {tmp_path}/environment\n")
     browser.chmod(0o700)
-    env = settings(classic, store_url, BROWSER=str(browser), OTHER_PROGRAMS_SECRET="made-up-word")
-    command = [sys.executable, "-m", "connector", "desk"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env) as process:
+    env |= {"BROWSER": str(browser), "OTHER_PROGRAMS_SECRET": "made-up-word"}
+    streams: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([*COMMAND, "desk"], env=env, **streams) as process:
         while process.poll() is None and not (tmp_path / "environment").exists():
             time.sleep(0.05)
         process.kill()

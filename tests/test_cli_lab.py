@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
-from click.testing import CliRunner, Result
 
-from connector import Config, Connector
-from connector.cli import ormco
-from tests.support.connecting import connect, settings
+from connector import Connector
+from tests.support.commands import payload, printed, run
+from tests.support.connecting import connect
 from tests.support.lab import EMAILS, UsersApi
 from tests.support.sandbox import RunningSandbox
 
@@ -23,30 +19,16 @@ def sandbox(classic: RunningSandbox) -> RunningSandbox:
     return classic
 
 
-@pytest.fixture
-def env(sandbox: RunningSandbox, store_url: str) -> dict[str, str]:
-    """The environment; the practice and Ormco's lab of its region are connected."""
-    env = settings(sandbox, store_url)
-    with Connector.from_config(Config.from_env(env)) as connector:
-        connect(connector, sandbox, "practice-42")
-        connect(connector, sandbox, "lab:americas", sandbox.lab)
-    return env
-
-
-def run(env: dict[str, str], *arguments: str, stdin: str | None = None) -> Result:
-    return CliRunner().invoke(ormco, arguments, env=env, input=stdin)
-
-
-def run_json(env: dict[str, str], *arguments: str) -> tuple[int, dict[str, Any]]:
-    result = run(env, *arguments, "--json")
-    return result.exit_code, json.loads(result.stdout)
+@pytest.fixture(autouse=True)
+def _connected(connector: Connector, sandbox: RunningSandbox) -> None:
+    """The practice and Ormco's lab of its region are connected."""
+    connect(connector, sandbox, "practice-42")
+    connect(connector, sandbox, "lab:americas", sandbox.lab)
 
 
 def test_request_and_approve(env: dict[str, str]) -> None:
     """The practice asks, the lab accepts, and `status` of both commands shows it."""
-    status, report = run_json(env, "lab", "request", "practice-42")
-    assert status == 0
-    assert report == {
+    assert printed(env, "lab", "request", "practice-42") == {
         "version": 1,
         "practice": "practice-42",
         "state": "requested",
@@ -57,9 +39,9 @@ def test_request_and_approve(env: dict[str, str]) -> None:
         "found": f"request sent to {LAB}, waiting for approval",
         "others": [],
     }
-    assert run_json(env, "lab", "approve", "practice-42")[1]["step"] == "approve"
-    assert run_json(env, "lab", "status", "practice-42")[1]["state"] == "active"
-    shown = run_json(env, "status", "practice-42")[1]["connections"][0]
+    assert printed(env, "lab", "approve", "practice-42")["step"] == "approve"
+    assert printed(env, "lab", "status", "practice-42")["state"] == "active"
+    shown = printed(env, "status", "practice-42")["connections"][0]
     assert shown["lab"] == {"state": "active", "email": LAB}
 
 
@@ -77,7 +59,7 @@ def test_wait_that_ends(env: dict[str, str]) -> None:
     assert result.exit_code == 6
     assert "Ctrl-C is safe" in result.stderr
     assert "Hint: Wait on, it can take 24 hours: ormco lab status practice-42 --wait 86400" in result.stderr
-    assert run_json(env, "lab", "status", "practice-42")[1]["state"] == "requested"
+    assert printed(env, "lab", "status", "practice-42")["state"] == "requested"
 
 
 def test_wait_is_a_day_at_most(env: dict[str, str]) -> None:
@@ -89,18 +71,15 @@ def test_lab_of_another_region(env: dict[str, str], sandbox: RunningSandbox) -> 
     """The wrong region's lab is named on stderr and in the JSON."""
     UsersApi(sandbox, sandbox.practice).ask(EMAILS["asia-pacific"])
     result = run(env, "lab", "status", "practice-42", "--json")
-    assert json.loads(result.stdout)["others"] == [
-        {"state": "requested", "email": "Insignia.SupportAsia@ormco.com"}
-    ]
+    assert payload(result)["others"] == [{"state": "requested", "email": "Insignia.SupportAsia@ormco.com"}]
     assert "Ormco's lab of another region" in result.stderr
 
 
 def test_approve_all(env: dict[str, str], sandbox: RunningSandbox) -> None:
     """All that wait at a lab are accepted with --all; without it, only a person at a terminal chooses."""
     UsersApi(sandbox, sandbox.other_practice).ask(LAB)
-    assert run_json(env, "lab", "approve", "lab:americas")[1]["error"]["kind"] == "usage"
-    status, done = run_json(env, "lab", "approve", "lab:americas", "--all")
-    assert status == 0
+    assert payload(run(env, "lab", "approve", "lab:americas", "--json"))["error"]["kind"] == "usage"
+    done = printed(env, "lab", "approve", "lab:americas", "--all")
     assert [each["email"] for each in done["accepted"]] == [sandbox.other_practice.username]
     assert run(env, "lab", "approve", "lab:americas").stdout == "Nobody waits at lab:americas.\n"
 
@@ -115,7 +94,7 @@ def test_approve_one_by_one(
     result = run(env, "lab", "approve", "lab:americas", stdin="n\ny\n")
     assert f"Accept Linden Kieferorthopädie <{sandbox.other_practice.username}>?" in result.stderr
     assert result.stdout == "1 of 2 accepted.\n"
-    assert run_json(env, "lab", "status", "practice-42")[1]["state"] == "active"
+    assert printed(env, "lab", "status", "practice-42")["state"] == "active"
 
 
 @pytest.mark.parametrize(
@@ -146,22 +125,21 @@ def test_refusal_ends_in_the_portal(sandbox: RunningSandbox, env: dict[str, str]
 @pytest.mark.parametrize("choice", [(), ("--no-lab",)], ids=["default", "--no-lab"])
 def test_connect_goes_on_to_the_lab(choice: tuple[str, ...], env: dict[str, str]) -> None:
     """`connect` asks the lab too, unless `--no-lab` is given."""
-    status, connection = run_json(env, "connect", "practice-42", *choice)
-    assert status == 0
+    connection = printed(env, "connect", "practice-42", *choice)
     assert connection["lab"] == (None if choice else {"state": "requested", "email": LAB})
 
 
 def test_connect_of_a_lab_has_no_lab(env: dict[str, str]) -> None:
     """The lab's own account is connected like any other, without a lab of its own."""
-    status, connection = run_json(env, "connect", "lab:americas")
-    assert (status, connection["state"], connection["lab"]) == (0, "connected", None)
+    connection = printed(env, "connect", "lab:americas")
+    assert (connection["state"], connection["lab"]) == ("connected", None)
 
 
 def test_lab_that_fails_leaves_the_connection(env: dict[str, str]) -> None:
     """A lab step that fails is reported with its hint; the connection is there and printed."""
     result = run(env | {"ORMCO_LAB_AMERICAS": "nobody@lab.test"}, "connect", "practice-42", "--json")
     assert result.exit_code == 0
-    assert json.loads(result.stdout)["state"] == "connected"
+    assert payload(result)["state"] == "connected"
     assert "practice-42 is connected, but not to the lab: the users API knows no lab" in result.stderr
     assert "Add Connection" in result.stderr
     assert "ormco lab request practice-42" in result.stderr

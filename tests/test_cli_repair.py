@@ -13,19 +13,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
-from connector import Config, ConnectionState, Connector
-from connector.cli import ormco
+from connector import ConnectionState, Connector
 from tests.support.applications import PageVisitor
-from tests.support.connecting import connect, kill_grant, settings
+from tests.support.commands import COMMAND, CONNECTION_KEYS, at_a_terminal, payload, read_until, run
+from tests.support.connecting import connect, kill_grant, opened, settings
 from tests.support.sandbox import RunningSandbox, Visitor
 
 PRACTICE = "practice-42"
-CONNECTION_KEYS = [
-    *("version", "practice", "state", "since", "reason", "provider", "account", "scope", "renewable"),
-    *("expires_at", "connected_at", "refreshed_at", "token_generation", "lab", "last_error", "next"),
-]
+on_classic = pytest.mark.parametrize("sandbox", ["classic"], indirect=True)
+on_identity = pytest.mark.parametrize("sandbox", ["identity"], indirect=True)
 
 
 @pytest.fixture
@@ -36,18 +33,9 @@ def env(sandbox: RunningSandbox, store_url: str) -> dict[str, str]:
 @pytest.fixture
 def connector(env: dict[str, str], sandbox: RunningSandbox) -> Iterator[Connector]:
     """A connector in whose store the practice is connected."""
-    with Connector.from_config(Config.from_env(env)) as connector:
+    with opened(env) as connector:
         connect(connector, sandbox)
         yield connector
-
-
-def run(env: dict[str, str], *args: str) -> Result:
-    return CliRunner().invoke(ormco, args, env=env)
-
-
-def payload(result: Result) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads(result.stdout)
-    return values
 
 
 class Program:
@@ -55,7 +43,7 @@ class Program:
 
     def __init__(self, env: dict[str, str], *args: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "connector", *args],
+            [*COMMAND, *args],
             env={**os.environ, **env},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -80,7 +68,7 @@ def test_repair_says_that_nothing_is_wrong(connector: Connector, env: dict[str, 
     """A connection in order is left alone, with status 0."""
     result = run(env, "repair", PRACTICE, "--json")
     assert result.exit_code == 0
-    assert list(payload(result)) == [*CONNECTION_KEYS, "found", "step"]
+    assert list(payload(result)) == ["version", *CONNECTION_KEYS, "found", "step"]
     assert (payload(result)["found"], payload(result)["step"]) == ("nothing is wrong", "none")
     assert "Found: nothing is wrong" in result.stderr
 
@@ -112,11 +100,12 @@ def test_repair_refuses_another_account(
     assert (status, found["account"]["email"]) == (0, sandbox.other_practice.username)
 
 
-@pytest.mark.parametrize("command", ["repair", "revoke", "reconnect", "forget"])
+@pytest.mark.parametrize("command", ["repair", "revoke", "reconnect", "forget", "token"])
 def test_an_unknown_practice_has_status_6(env: dict[str, str], command: str) -> None:
-    """A slip of the pen connects, revokes and deletes nothing."""
+    """A slip of the pen connects, revokes and deletes nothing; the hint is the command that connects."""
     result = run(env, command, "practice-0", "--json")
     assert (result.exit_code, payload(result)["error"]["kind"]) == (6, "connection_not_found")
+    assert "ormco connect practice-0" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["revoke", "reconnect", "forget"])
@@ -138,11 +127,10 @@ def test_revoke_names_what_will_be_cut_off(
     assert ("OrmcoDigital" in result.stderr) == (sandbox.generation == "classic")
 
 
-def test_revoke_reports_each_part(identity: RunningSandbox, store_url: str) -> None:
+@on_identity
+def test_revoke_reports_each_part(connector: Connector, env: dict[str, str]) -> None:
     """Told to the provider, proved, wiped; and what outlives it."""
-    env = settings(identity, store_url)
-    with Connector.from_config(Config.from_env(env)) as connector:
-        expires_at = connect(connector, identity).expires_at
+    expires_at = connector.status(PRACTICE).expires_at
     assert expires_at is not None
     result = run(env, "revoke", PRACTICE, "--yes", "--json")
     assert result.exit_code == 0
@@ -160,11 +148,9 @@ def test_revoke_reports_each_part(identity: RunningSandbox, store_url: str) -> N
     assert (again.exit_code, payload(again)["method"]) == (0, "already_gone")
 
 
-def test_revoke_by_hand_on_classic(classic: RunningSandbox, store_url: str) -> None:
+@on_classic
+def test_revoke_by_hand(connector: Connector, classic: RunningSandbox, env: dict[str, str]) -> None:
     """Without browser and terminal: the steps in words, status 7; `--confirm-done` proves it afterwards."""
-    env = settings(classic, store_url)
-    with Connector.from_config(Config.from_env(env)) as connector:
-        connect(connector, classic)
     result = run(env, "revoke", PRACTICE, "--paste", "--yes", "--json")
     error = payload(result)["error"]
     assert (result.exit_code, error["kind"]) == (7, "grant_still_honoured")
@@ -183,15 +169,13 @@ def test_revoke_by_hand_on_classic(classic: RunningSandbox, store_url: str) -> N
     assert (payload(done)["method"], payload(done)["proved"]) == ("by_hand", True)
 
 
-def test_headless_credentials_are_asked_for_at_once(classic: RunningSandbox, store_url: str) -> None:
+@on_classic
+def test_headless_credentials_are_asked_for_at_once(connector: Connector, env: dict[str, str]) -> None:
     """Settings that --headless lacks are named before anything is cut off."""
-    env = settings(classic, store_url)
-    with Connector.from_config(Config.from_env(env)) as connector:
-        connect(connector, classic)
-        result = run(env, "revoke", PRACTICE, "--headless", "--yes", "--json")
-        assert result.exit_code == 10
-        assert "ORMCO_3SHAPE_USERNAME" in result.stderr
-        assert connector.status(PRACTICE).state is ConnectionState.CONNECTED
+    result = run(env, "revoke", PRACTICE, "--headless", "--yes", "--json")
+    assert result.exit_code == 10
+    assert "ORMCO_3SHAPE_USERNAME" in result.stderr
+    assert connector.status(PRACTICE).state is ConnectionState.CONNECTED
 
 
 def test_an_outage_keeps_the_tokens(
@@ -208,29 +192,27 @@ def test_an_outage_keeps_the_tokens(
     assert result.exit_code == 0, result.output
 
 
-def test_reconnect_by_paste(identity: RunningSandbox, store_url: str) -> None:
+@on_identity
+def test_reconnect_by_paste(connector: Connector, identity: RunningSandbox, env: dict[str, str]) -> None:
     """Revoked, proved, connected anew: the same connection with a new grant."""
-    env = settings(identity, store_url)
-    with Connector.from_config(Config.from_env(env)) as connector:
-        connect(connector, identity)
     program = Program(env, "reconnect", PRACTICE, "--paste", "--yes", "--json")
     status, found = program.answer(Visitor(identity).authorize(program.link()))
     assert (status, found["state"], found["token_generation"]) == (0, "connected", 2)
 
 
-def test_reconnect_goes_on_after_a_kill(identity: RunningSandbox, store_url: str) -> None:
+@on_identity
+def test_reconnect_goes_on_after_a_kill(
+    connector: Connector, identity: RunningSandbox, env: dict[str, str]
+) -> None:
     """A process that is killed between the two halves leaves a state from which the same command goes on."""
-    env = settings(identity, store_url)
-    with Connector.from_config(Config.from_env(env)) as connector:
-        connect(connector, identity)
-        program = Program(env, "reconnect", PRACTICE, "--paste", "--yes", "--json")
-        program.link()
-        program.process.kill()
-        program.process.communicate()
-        assert connector.status(PRACTICE).state is ConnectionState.REVOKED
-        program = Program(env, "reconnect", PRACTICE, "--paste", "--json")
-        status, found = program.answer(Visitor(identity).authorize(program.link()))
-        assert (status, found["state"]) == (0, "connected")
+    program = Program(env, "reconnect", PRACTICE, "--paste", "--yes", "--json")
+    program.link()
+    program.process.kill()
+    program.process.communicate()
+    assert connector.status(PRACTICE).state is ConnectionState.REVOKED
+    program = Program(env, "reconnect", PRACTICE, "--paste", "--json")
+    status, found = program.answer(Visitor(identity).authorize(program.link()))
+    assert (status, found["state"]) == (0, "connected")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
@@ -258,29 +240,18 @@ def test_forget_deletes_what_is_stored(connector: Connector, env: dict[str, str]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a pseudo-terminal")
+@on_classic
 @pytest.mark.parametrize(
     ("typed", "status"), [(b"n\n", 4), (b"y\n", 0), (b"", 130)], ids=["n", "y", "ctrl-c"]
 )
-def test_a_person_is_asked(typed: bytes, status: int, classic: RunningSandbox, store_url: str) -> None:
+def test_a_person_is_asked(connector: Connector, env: dict[str, str], typed: bytes, status: int) -> None:
     """On a terminal a person decides; no and Ctrl-C change nothing."""
-    env = settings(classic, store_url)
-    with Connector.from_config(Config.from_env(env)) as connector:
-        connect(connector, classic)
-        terminal, inside = os.openpty()
-        command = [sys.executable, "-m", "connector", "forget", PRACTICE]
-        with subprocess.Popen(
-            command, env={**os.environ, **env}, stdin=inside, stderr=subprocess.PIPE
-        ) as program:
-            assert program.stderr is not None
-            shown = b""
-            while b"[y/N]" not in shown:
-                shown += program.stderr.read1()  # type: ignore[attr-defined]
-            if typed:
-                os.write(terminal, typed)
-            else:
-                threading.Event().wait(0.5)  # until it reads: a person is not as fast as that
-                program.send_signal(signal.SIGINT)
-            assert program.wait(60) == status
-        os.close(terminal)
-        os.close(inside)
-        assert len(list(connector.connections())) == (0 if status == 0 else 1)
+    with at_a_terminal(env, "forget", PRACTICE) as (program, terminal):
+        read_until(program, b"[y/N]")
+        if typed:
+            os.write(terminal, typed)
+        else:
+            threading.Event().wait(0.5)  # until it reads: a person is not as fast as that
+            program.send_signal(signal.SIGINT)
+        assert program.wait(60) == status
+    assert len(list(connector.connections())) == (0 if status == 0 else 1)

@@ -8,15 +8,12 @@ import shlex
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 import requests
-from click.testing import CliRunner, Result
 
-from connector.cli import ormco
+from tests.support.commands import COMMAND, first_object, run
 from tests.support.sandbox import TIMEOUT
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -27,34 +24,24 @@ def start() -> Iterator[Start]:
     """Run the command as a process; it is interrupted at the end."""
     started: list[subprocess.Popen[str]] = []
 
-    def run(*options: str, stderr: int = subprocess.PIPE, **environment: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "connector", "sandbox", "--port", "0", *options]
+    def begin(*options: str, stderr: int = subprocess.PIPE, **environment: str) -> subprocess.Popen[str]:
+        command = [*COMMAND, "sandbox", "--port", "0", *options]
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=os.environ | environment
         )
         started.append(process)
         return process
 
-    yield run
+    yield begin
     for process in started:
         process.send_signal(signal.SIGTERM)
         process.communicate()
 
 
-def description(process: subprocess.Popen[str]) -> dict[str, Any]:
-    assert process.stdout is not None
-    found: dict[str, Any] = json.loads(process.stdout.readline())
-    return found
-
-
-def invoke(*options: str) -> Result:
-    return CliRunner().invoke(ormco, ["sandbox", *options])
-
-
 def test_settings_are_what_the_line_says(start: Start) -> None:
     """Redirect URIs and the client id are registered; the first of them is the redirect URI."""
     uris = ("http://127.0.0.1:5000/connected", "https://app.example/cb?x=1")
-    found = description(
+    found = first_object(
         start("--redirect-uri", uris[0], "--redirect-uri", uris[1], "--client-id", "ormco-staging")
     )
     assert (found["redirect_uri"], found["client_id"]) == (uris[0], "ormco-staging")
@@ -69,7 +56,7 @@ def test_terminal_gets_lines_for_a_shell(start: Start) -> None:
     pty = pytest.importorskip("pty", reason="a terminal is simulated with a pty")
     ours, theirs = pty.openpty()
     with open(ours, "rb", buffering=0, closefd=False) as terminal:
-        found = description(start(stderr=theirs))
+        found = first_object(start(stderr=theirs))
         text = b""
         while b"Ctrl-C" not in text:
             text += terminal.read(4096)
@@ -85,7 +72,7 @@ def test_terminal_gets_lines_for_a_shell(start: Start) -> None:
 def test_without_a_terminal_there_is_one_line_alone(start: Start) -> None:
     """A program reads one line of JSON, with what the environment sets; stderr repeats no secret."""
     process = start(ORMCO_REDIRECT_URI="http://127.0.0.1:5000/connected")
-    assert description(process)["redirect_uri"] == "http://127.0.0.1:5000/connected"
+    assert first_object(process)["redirect_uri"] == "http://127.0.0.1:5000/connected"
     process.send_signal(signal.SIGTERM)
     output, errors = process.communicate()
     assert output == ""
@@ -95,7 +82,7 @@ def test_without_a_terminal_there_is_one_line_alone(start: Start) -> None:
 def test_port_in_use_is_said_in_words() -> None:
     """A port that another program uses ends with 10 and the way to a free one."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        result = invoke("--port", str(taken.getsockname()[1]))
+        result = run({}, "sandbox", "--port", str(taken.getsockname()[1]))
     assert result.exit_code == 10
     assert "is in use by another program" in result.stderr
     assert "--port 0" in result.stderr
@@ -113,11 +100,11 @@ def test_port_in_use_is_said_in_words() -> None:
 )
 def test_settings_that_it_cannot_follow_are_refused(options: tuple[str, ...], status: int) -> None:
     """Nothing that is given is ignored."""
-    assert invoke("--port", "0", *options).exit_code == status
+    assert run({}, "sandbox", "--port", "0", *options).exit_code == status
 
 
 def test_scenarios_are_listed() -> None:
     """Each scenario with its line of description, also as JSON."""
-    assert "landing-frame" in invoke("--list-scenarios").stdout
-    listed = json.loads(invoke("--list-scenarios", "--json").stdout)
+    assert "landing-frame" in run({}, "sandbox", "--list-scenarios").stdout
+    listed = json.loads(run({}, "sandbox", "--list-scenarios", "--json").stdout)
     assert listed["scenarios"]["early-hints"]

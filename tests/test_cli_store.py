@@ -5,52 +5,38 @@ from __future__ import annotations
 import base64
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 import time_machine
-from click.testing import CliRunner, Result
 
 from connector import Connector
-from connector.cli import ormco
 from connector.refresh.tally import Done, RefreshSummary
-from tests.support.connecting import KEY, settings
-from tests.support.sandbox import RunningSandbox, Visitor
-
-
-@pytest.fixture
-def env(classic: RunningSandbox, store_url: str) -> dict[str, str]:
-    return settings(classic, store_url)
-
-
-def run(env: dict[str, str], *arguments: str, stdin: str = "") -> Result:
-    return CliRunner().invoke(ormco, list(arguments), env=env, input=stdin)
-
-
-def printed(env: dict[str, str], *arguments: str) -> dict[str, Any]:
-    """Run a command that succeeds; return its JSON."""
-    result = run(env, *arguments, "--json")
-    assert result.exit_code == 0, result.output
-    answer: dict[str, Any] = json.loads(result.stdout)
-    assert next(iter(answer)) == "version"
-    return answer
+from tests.support.commands import CONNECTION_KEYS, printed, run, run_alone
+from tests.support.connecting import KEY
+from tests.support.sandbox import RunningSandbox, SignIn, Visitor
 
 
 @pytest.fixture
 def connected(env: dict[str, str], classic: RunningSandbox) -> dict[str, str]:
     """The environment of a store with practice-42 connected, by the two halves."""
-    url = printed(env, "begin", "practice-42")["authorization_url"]
-    result = run(
-        env, "complete", "practice-42", stdin=f"here you are: {Visitor(classic).authorize(url)} thanks"
-    )
-    assert result.exit_code == 0, result.output
-    assert "practice-42 is connected to front.desk@maple-ortho.test" in result.stdout
+    told = give_consent(env, classic, "practice-42")
+    assert "practice-42 is connected to front.desk@maple-ortho.test" in told
     return env
+
+
+def give_consent(
+    env: dict[str, str], sandbox: RunningSandbox, practice: str, who: SignIn | None = None
+) -> str:
+    """Connect a practice by the two halves; return what the second prints."""
+    url = printed(env, "begin", practice)["authorization_url"]
+    answer = Visitor(sandbox).authorize(url, who=who)
+    result = run(env, "complete", practice, stdin=f"here you are: {answer} thanks")
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
 def test_the_same_answer_twice_is_said_to_be_done(env: dict[str, str], classic: RunningSandbox) -> None:
@@ -65,23 +51,7 @@ def test_the_same_answer_twice_is_said_to_be_done(env: dict[str, str], classic: 
 def test_status_is_what_the_contract_lists(connected: dict[str, str]) -> None:
     """Programs find every key of a connection, also the empty ones."""
     (connection,) = printed(connected, "status")["connections"]
-    assert list(connection) == [
-        "practice",
-        "state",
-        "since",
-        "reason",
-        "provider",
-        "account",
-        "scope",
-        "renewable",
-        "expires_at",
-        "connected_at",
-        "refreshed_at",
-        "token_generation",
-        "lab",
-        "last_error",
-        "next",
-    ]
+    assert list(connection) == CONNECTION_KEYS
     assert (connection["state"], connection["token_generation"], connection["next"]) == ("connected", 1, None)
     assert list(connection["account"]) == ["id", "email", "name", "region"]
 
@@ -118,9 +88,7 @@ def test_status_of_nothing(env: dict[str, str], tmp_path: Path) -> None:
 
 def test_status_json_is_one_object_for_any_number(connected: dict[str, str], classic: RunningSandbox) -> None:
     """Connections are printed as they are read, and still make one JSON object."""
-    url = printed(connected, "begin", "practice-7")["authorization_url"]
-    answer = Visitor(classic).authorize(url, who=classic.other_practice)
-    assert run(connected, "complete", "practice-7", stdin=answer).exit_code == 0
+    give_consent(connected, classic, "practice-7", classic.other_practice)
     practices = [one["practice"] for one in printed(connected, "status")["connections"]]
     assert practices == ["practice-42", "practice-7"]
 
@@ -141,9 +109,7 @@ def test_the_shell_completes_practices(connected: dict[str, str]) -> None:
 
 def test_bash_is_given_a_name_that_runs_nothing(connected: dict[str, str], classic: RunningSandbox) -> None:
     """Bash puts a completion into the line as it is; zsh and fish quote it themselves."""
-    url = printed(connected, "begin", "x; rm -rf y")["authorization_url"]
-    answer = Visitor(classic).authorize(url, who=classic.other_practice)
-    assert run(connected, "complete", "x; rm -rf y", stdin=answer).exit_code == 0
+    give_consent(connected, classic, "x; rm -rf y", classic.other_practice)
     words = {"COMP_WORDS": "ormco repair x", "COMP_CWORD": "2"}
     assert completed(connected | words | {"_ORMCO_COMPLETE": "bash_complete"}) == "plain,'x; rm -rf y'\n"
     assert "\nx; rm -rf y\n" in completed(connected | words | {"_ORMCO_COMPLETE": "zsh_complete"})
@@ -151,9 +117,7 @@ def test_bash_is_given_a_name_that_runs_nothing(connected: dict[str, str], class
 
 def completed(env: dict[str, str]) -> str:
     """Return what the shell is given."""
-    return subprocess.run(
-        [sys.executable, "-m", "connector"], env=os.environ | env, capture_output=True, text=True, check=True
-    ).stdout
+    return run_alone(env).stdout
 
 
 def test_token_prints_the_token_alone(connected: dict[str, str]) -> None:
@@ -164,21 +128,10 @@ def test_token_prints_the_token_alone(connected: dict[str, str]) -> None:
     assert result.stderr == ""
 
 
-def test_an_unknown_practice_has_no_token(connected: dict[str, str]) -> None:
-    """A practice that is not connected is exit status 6, with the command that connects it."""
-    result = run(connected, "token", "practice-7")
-    assert result.exit_code == 6
-    assert "ormco connect practice-7" in result.stderr
-
-
 def test_refresh_counts_what_it_did(connected: dict[str, str], classic: RunningSandbox) -> None:
     """A timer's run says how many were refreshed; a fresh token is left alone."""
     summary = printed(connected, "refresh", "--due-within", "60")
-    assert {name: summary[name] for name in ("total", "refreshed", "failed")} == {
-        "total": 0,
-        "refreshed": 0,
-        "failed": 0,
-    }
+    assert [summary[name] for name in ("total", "refreshed", "failed")] == [0, 0, 0]
     assert classic.refreshes == 0
 
 
@@ -228,8 +181,7 @@ def test_a_refresh_names_a_clock_that_is_wrong(connected: dict[str, str]) -> Non
         "import sys, time_machine; from datetime import datetime, timedelta; from connector.cli import main\n"
         "with time_machine.travel(datetime.now().astimezone() + timedelta(minutes=50)): main()"
     )
-    command = [sys.executable, "-c", late, "refresh"]
-    ran = subprocess.run(command, env={**os.environ, **connected}, capture_output=True, text=True, check=True)
+    ran = run_alone(connected, "refresh", command=(sys.executable, "-c", late))
     assert "1 refreshed, 0 failed" in ran.stdout
     assert "this machine's clock is" in ran.stderr
     assert "s ahead of the provider's" in ran.stderr
@@ -239,9 +191,7 @@ def test_a_refresh_names_a_clock_that_is_wrong(connected: dict[str, str]) -> Non
 def test_a_refresh_with_few_files_asks_for_less_at_once(connected: dict[str, str]) -> None:
     """Under `ulimit -n 64` a run makes fewer calls at a time than it was told to, and says so."""
     command = f"ulimit -n 64; exec {sys.executable} -m connector refresh --at-once 64 --json"
-    ran = subprocess.run(
-        ["sh", "-c", command], env={**os.environ, **connected}, capture_output=True, text=True, check=True
-    )
+    ran = run_alone(connected, command=("sh", "-c", command))
     summary = json.loads(ran.stdout)
     assert 1 <= summary["at_once"] < 20
     assert f"Only {summary['at_once']} token calls at a time" in ran.stderr

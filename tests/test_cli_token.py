@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 
-from connector import Config, Connector
 from connector.errors import ProviderUnavailableError
-from tests.support.connecting import connect, settings
+from tests.support.commands import run_alone
+from tests.support.connecting import connect, opened, settings
 from tests.support.sandbox import RunningSandbox
 
 PRACTICE = "practice-42"
@@ -22,7 +19,7 @@ PRACTICE = "practice-42"
 def env(sandbox: RunningSandbox, store_url: str) -> dict[str, str]:
     """Settings with which the practice is connected, and degraded since its last refresh met an outage."""
     env = settings(sandbox, store_url)
-    with Connector.from_config(Config.from_env(env)) as connector:
+    with opened(env) as connector:
         connect(connector, sandbox)
         sandbox.set_scenarios("outage")
         with pytest.raises(ProviderUnavailableError):
@@ -30,17 +27,9 @@ def env(sandbox: RunningSandbox, store_url: str) -> dict[str, str]:
     return env
 
 
-def run(env: dict[str, str], *args: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "connector", *args]
-    env = {**os.environ, **env}
-    return subprocess.run(
-        command, env=env, input=typed, capture_output=True, text=True, timeout=60, check=False
-    )
-
-
 def test_token_of_a_degraded_connection(env: dict[str, str]) -> None:
     """A token that is still good is printed, with one warning beside it."""
-    result = run(env, "token", PRACTICE)
+    result = run_alone(env, "token", PRACTICE)
     assert (result.returncode, len(result.stdout.splitlines())) == (0, 1)
     assert result.stderr.startswith(f"Warning: {PRACTICE} is degraded: ")
     assert len(result.stderr.splitlines()) == 1
@@ -50,9 +39,9 @@ def test_errors_without_a_log(env: dict[str, str], sandbox: RunningSandbox) -> N
     """A failure is its error and hint; what the library logs beside them is for `--verbose`."""
     sandbox.set_scenarios()
     for verbose in ([], ["--verbose"]):
-        state = json.loads(run(env, "begin", PRACTICE, "--json").stdout)["authorization_url"]
+        state = json.loads(run_alone(env, "begin", PRACTICE, "--json").stdout)["authorization_url"]
         denial = "https://ormco.com/?error=access_denied&" + re.findall(r"state=[^&]+", state)[0]
-        result = run(env, "complete", PRACTICE, *verbose, typed=denial)
+        result = run_alone(env, "complete", PRACTICE, *verbose, stdin=denial)
         logged = [line for line in result.stderr.splitlines() if "consent_denied" in line]
         assert result.returncode == 4
         assert bool(logged) is bool(verbose)

@@ -25,20 +25,24 @@ from connector.communicate.models import CaseFile
 from connector.communicate.regions import ApiRegion
 from connector.errors import CaseNotFoundError, ProviderUnavailableError, SettingError
 from connector.own_files import create_own_file
-from connector.sandbox.accounts import LABS_OF_ORMCO
 from tests.support.answers import answer, answering
 from tests.support.cases import Workflow, connected, sound_case
 from tests.support.clock import ManualClock
-from tests.support.sandbox import RunningSandbox, SignIn
-
-LAB = LABS_OF_ORMCO["americas"]
-LAB_SIGN_IN = SignIn(username=LAB.email, password=LAB.password)
+from tests.support.lab import lab_of
+from tests.support.sandbox import RunningSandbox
 
 
 @pytest.fixture
 def connector(classic: RunningSandbox, tmp_path: Path) -> Iterator[Any]:
     with connected(classic, tmp_path, maple=classic.practice) as connector:
         yield connector
+
+
+@pytest.fixture
+def case_id(workflow: Workflow) -> str:
+    """A case with two scans and two attachments."""
+    (sent,) = workflow.send()
+    return sent
 
 
 def download(connector: Connector, case_id: str, folder: Path, **options: Any) -> Any:
@@ -49,18 +53,15 @@ def attachment(name: str, content: bytes) -> Any:
     return {"name": name, "content": base64.b64encode(content).decode()}
 
 
-def sha1(path: Path) -> Any:
-    return hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()
+def sha1_of(content: bytes) -> str:
+    return hashlib.sha1(content, usedforsecurity=False).hexdigest()
 
 
-def test_files_are_whole_verified_and_private(
-    workflow: Workflow, connector: Connector, tmp_path: Path
-) -> None:
+def test_files_are_whole_verified_and_private(case_id: str, connector: Connector, tmp_path: Path) -> None:
     """Scans and attachments arrive with the SHA-1 that was told, in files nobody else can read."""
-    (case_id,) = workflow.send()
     files = download(connector, case_id, tmp_path / "out")
     assert [file.file.kind for file in files] == ["scan", "scan", "attachment", "attachment"]
-    assert all(file.verified and sha1(file.path) == file.file.sha1 for file in files)
+    assert all(file.verified and sha1_of(file.path.read_bytes()) == file.file.sha1 for file in files)
     if sys.platform != "win32":
         assert {stat.S_IMODE(file.path.stat().st_mode) for file in files} == {0o600}
         assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o700
@@ -68,10 +69,9 @@ def test_files_are_whole_verified_and_private(
 
 
 def test_second_download_fetches_nothing(
-    classic: RunningSandbox, workflow: Workflow, connector: Connector, tmp_path: Path
+    classic: RunningSandbox, case_id: str, connector: Connector, tmp_path: Path
 ) -> None:
     """A file that is there whole is not fetched again, and one that was changed is not overwritten."""
-    (case_id,) = workflow.send()
     first = download(connector, case_id, tmp_path / "out")
     asked = classic.counters()["api:attachments"]
     first[0].path.write_bytes(b"somebody's own")
@@ -101,7 +101,7 @@ def test_download_goes_on_where_another_process_was_killed(
     """An unfinished file is finished, not begun anew, and damage in it is noticed."""
     content = os.urandom(50_000)
     (case_id,) = workflow.send(attachments=[attachment("big.bin", content)])
-    mark = hashlib.sha1(content, usedforsecurity=False).hexdigest()
+    mark = sha1_of(content)
     part = tmp_path / f".{mark[:12]}-big.bin.part"
     for left, begins_at in ((content[:30_000], 30_000), (b"x" * 30_000, 0)):
         part.write_bytes(left)
@@ -120,10 +120,9 @@ def test_download_goes_on_where_another_process_was_killed(
 
 
 def test_damaged_download_leaves_nothing(
-    classic: RunningSandbox, workflow: Workflow, connector: Connector, tmp_path: Path
+    classic: RunningSandbox, case_id: str, connector: Connector, tmp_path: Path
 ) -> None:
     """A file whose SHA-1 is wrong is an error and no file; the others are tried all the same."""
-    (case_id,) = workflow.send()
     classic.set_scenarios("damaged-download")
     files = download(connector, case_id, tmp_path / "out")
     assert [type(file.error) for file in files] == [ProviderUnavailableError] * 4
@@ -131,10 +130,9 @@ def test_damaged_download_leaves_nothing(
 
 
 def test_hopeless_cut_ends(
-    classic: RunningSandbox, workflow: Workflow, connector: Connector, tmp_path: Path
+    classic: RunningSandbox, case_id: str, connector: Connector, tmp_path: Path
 ) -> None:
     """A server that never gets further, since it knows no parts and cuts, is given up."""
-    (case_id,) = workflow.send()
     classic.set_scenarios("cut-download", "no-range")
     files = download(connector, case_id, tmp_path, kinds=["attachment"])
     assert [file.error is None for file in files] == [True, False]
@@ -158,11 +156,12 @@ def test_hostile_names_stay_in_the_folder(
     ] == []
 
 
-def test_stl_is_fetched_as_the_lab(classic: RunningSandbox, workflow: Workflow, tmp_path: Path) -> None:
+def test_stl_is_fetched_as_the_lab(
+    classic: RunningSandbox, workflow: Workflow, case_id: str, tmp_path: Path
+) -> None:
     """An STL file is asked for by the lab's own account of the region."""
-    (case_id,) = workflow.send()
     workflow.act(case_id, "receive", "accept", "design")
-    practices = {"maple": classic.practice, "lab__americas": LAB_SIGN_IN}
+    practices = {"maple": classic.practice, "lab__americas": classic.lab}
     with connected(classic, tmp_path, **practices) as connector:
         (design,) = download(connector, case_id, tmp_path / "out", kinds=["design"])
         assert (design.verified, design.path.suffix) == (True, ".stl")
@@ -172,10 +171,9 @@ def test_stl_is_fetched_as_the_lab(classic: RunningSandbox, workflow: Workflow, 
 
 
 def test_stl_without_the_lab_is_a_clear_word(
-    workflow: Workflow, connector: Connector, tmp_path: Path
+    workflow: Workflow, case_id: str, connector: Connector, tmp_path: Path
 ) -> None:
     """Without the lab's own connection the missing files are named; all others are downloaded."""
-    (case_id,) = workflow.send()
     workflow.act(case_id, "receive", "accept", "design")
     files = download(connector, case_id, tmp_path)
     assert [file.error is None for file in files] == [True, True, False, True, True]
@@ -184,53 +182,44 @@ def test_stl_without_the_lab_is_a_clear_word(
 
 
 def test_lab_of_another_region_is_not_used(
-    classic: RunningSandbox, workflow: Workflow, tmp_path: Path
+    classic: RunningSandbox, workflow: Workflow, case_id: str, tmp_path: Path
 ) -> None:
     """A lab connection whose account is in another region is named as the trouble."""
-    (case_id,) = workflow.send()
     workflow.act(case_id, "receive", "accept", "design")
-    europe = LABS_OF_ORMCO["europe"]
-    practices = {
-        "maple": classic.practice,
-        "lab__americas": SignIn(username=europe.email, password=europe.password),
-    }
+    practices = {"maple": classic.practice, "lab__americas": lab_of(classic, "europe")}
     with connected(classic, tmp_path, **practices) as connector:
         (design,) = download(connector, case_id, tmp_path / "out", kinds=["design"])
     assert "is in europe" in design.error.message
 
 
 def test_files_without_a_stated_sha1_are_not_said_to_be_verified(
-    classic: RunningSandbox, workflow: Workflow, connector: Connector, tmp_path: Path
+    classic: RunningSandbox, case_id: str, connector: Connector, tmp_path: Path
 ) -> None:
     """Nothing to compare with: the files are downloaded, and marked as unverified."""
-    (case_id,) = workflow.send()
     classic.set_scenarios("no-hash")
     files = download(connector, case_id, tmp_path / "out")
     handed = list(connector.cases.download("maple", case_id, lambda file: io.BytesIO()))
     assert [(one.error, one.verified) for one in [*files, *handed]] == [(None, False)] * 2 * len(files)
 
 
-def test_folder_that_cannot_be_written(workflow: Workflow, connector: Connector, tmp_path: Path) -> None:
+def test_folder_that_cannot_be_written(case_id: str, connector: Connector, tmp_path: Path) -> None:
     """A folder that is a file is a matter of settings, in words."""
-    (case_id,) = workflow.send()
     (tmp_path / "out").write_text("a file")
     with pytest.raises(SettingError, match="cannot be used"):
         download(connector, case_id, tmp_path / "out")
 
 
 def test_foreign_addresses_get_no_token(
-    classic: RunningSandbox, workflow: Workflow, connector: Connector, tmp_path: Path
+    classic: RunningSandbox, case_id: str, connector: Connector, tmp_path: Path
 ) -> None:
     """A file whose Href leads elsewhere is fetched from the provider's own host."""
-    (case_id,) = workflow.send()
     classic.set_scenarios("foreign-hrefs")
     assert all(file.verified for file in download(connector, case_id, tmp_path))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs symbolic links")
-def test_planted_link_is_not_followed(workflow: Workflow, connector: Connector, tmp_path: Path) -> None:
+def test_planted_link_is_not_followed(case_id: str, connector: Connector, tmp_path: Path) -> None:
     """A symbolic link in the place of the unfinished file does not lead the download elsewhere."""
-    (case_id,) = workflow.send()
     out, victim = tmp_path / "out", tmp_path / "victim"
     out.mkdir()
     victim.write_bytes(b"untouched")
@@ -308,7 +297,7 @@ def test_file_that_others_can_exchange_is_not_taken_for_ones_own(tmp_path: Path,
 @pytest.mark.skipif(sys.platform == "win32", reason="needs links")
 def test_kill_between_two_names_leaves_one_file(tmp_path: Path) -> None:
     """A file that got its name, but kept that of the unfinished one, is recognised, and keeps one."""
-    part = f".{hashlib.sha1(b'whole', usedforsecurity=False).hexdigest()[:12]}-note.txt.part"
+    part = f".{sha1_of(b'whole')[:12]}-note.txt.part"
     assert downloaded_beside(tmp_path, lambda path: (tmp_path / part).hardlink_to(path)) == ["note.txt"]
 
 
@@ -320,7 +309,7 @@ def test_file_that_others_may_read_is_recognised(tmp_path: Path) -> None:
 
 def downloaded_beside(folder: Path, change: Any) -> list[str]:
     """Download a file with a stated SHA-1 twice, with a change of the first in between; return the names."""
-    file = plain("note.txt", sha1=hashlib.sha1(b"whole", usedforsecurity=False).hexdigest())
+    file = plain("note.txt", sha1=sha1_of(b"whole"))
     with downloading(answer(b"whole")) as run:
         change(run([file], folder)[0].path)
         (again,) = run([file], folder)
@@ -346,7 +335,7 @@ def test_several_at_once_into_one_folder(tmp_path: Path) -> None:
 def test_file_that_another_process_has_just_fetched_is_not_kept_twice(tmp_path: Path) -> None:
     """If two fetch one file into one folder, the second to end finds the first one's."""
     content = os.urandom(50_000)
-    file = plain("scan.bin", sha1=hashlib.sha1(content, usedforsecurity=False).hexdigest())
+    file = plain("scan.bin", sha1=sha1_of(content))
     others: list[Path] = []
 
     def other_process(*_: object) -> None:
@@ -365,7 +354,7 @@ def test_file_that_another_process_has_just_fetched_is_not_kept_twice(tmp_path: 
 def test_parts_that_others_have_left_go_once_the_file_is_whole(tmp_path: Path, is_stated: bool) -> None:
     """Several processes may each leave a part; a part that a process is at stays."""
     content = b"whole"
-    sha1 = hashlib.sha1(content, usedforsecurity=False).hexdigest() if is_stated else None
+    sha1 = sha1_of(content) if is_stated else None
     name = f".{(sha1 or 'file')[:12]}-note.txt"
     with open_part(tmp_path, name, keep=True) as busy:
         for number in (2, 3):
@@ -409,7 +398,7 @@ def test_full_disk_does_not_hide_what_was_saved(tmp_path: Path, monkeypatch: pyt
 def test_download_into_an_object(tmp_path: Path) -> None:
     """A file can be handed to whatever has `write`; it is whole and verified before its first byte."""
     whole = b"content" * 1000
-    sha1 = hashlib.sha1(whole, usedforsecurity=False).hexdigest()
+    sha1 = sha1_of(whole)
     places: dict[Any, Any] = {}
     files = [plain("good.bin", sha1=sha1), plain("bad.bin", sha1="0" * 40)]
     with downloading(answer(whole)) as run:
@@ -464,9 +453,8 @@ def test_target_that_cannot_be_used(target: Any) -> None:
 
 
 @pytest.mark.parametrize("kinds", [["scans"], "scan"])
-def test_kind_that_there_is_not(workflow: Workflow, connector: Connector, tmp_path: Path, kinds: Any) -> None:
+def test_kind_that_there_is_not(case_id: str, connector: Connector, tmp_path: Path, kinds: Any) -> None:
     """A misspelt kind is an error, and not a case without files."""
-    (case_id,) = workflow.send()
     with pytest.raises(SettingError, match="no files of the kind"):
         download(connector, case_id, tmp_path, kinds=kinds)
 

@@ -22,8 +22,9 @@ from connector.errors import (
     StillWaitingError,
 )
 from tests.support.answers import answering, json_answer
+from tests.support.applications import without_users
 from tests.support.clock import ManualClock
-from tests.support.connecting import connect, settings
+from tests.support.connecting import connect, opened, settings
 from tests.support.lab import EMAILS, UsersApi, lab_of
 from tests.support.sandbox import RunningSandbox, running_sandbox
 
@@ -64,6 +65,13 @@ def clock() -> Naps:
     return Naps()
 
 
+@pytest.fixture
+def connector(patient: RunningSandbox, store_url: str, clock: Naps) -> Iterator[Connector]:
+    """A connector with the practice connected."""
+    with connected(patient, store_url, clock) as connector:
+        yield connector
+
+
 @contextmanager
 def connected(
     sandbox: RunningSandbox, store_url: str, clock: Naps | None = None, **env: str
@@ -84,16 +92,15 @@ def lab_events(connector: Connector) -> list[tuple[str, str]]:
     return [(event.outcome, event.detail["step"]) for event in found if event.kind == "lab"]
 
 
-def test_from_nothing_to_active(patient: RunningSandbox, store_url: str) -> None:
+def test_from_nothing_to_active(patient: RunningSandbox, connector: Connector) -> None:
     """Asked for once, waiting, accepted by the lab; each state is stored, with its events."""
-    with connected(patient, store_url) as connector:
-        assert summary(connector.lab.status(PRACTICE)) == ("none", None, "none")
-        assert summary(connector.lab.request(PRACTICE)) == ("requested", "lab", "request")
-        assert summary(connector.lab.request(PRACTICE)) == ("requested", "lab", "none")
-        UsersApi(patient, lab_of(patient, "americas")).approve_all()
-        assert summary(connector.lab.request(PRACTICE)) == ("active", None, "none")
-        assert connector.status(PRACTICE).lab == LabConnection(state="active", email=LAB)
-        assert lab_events(connector) == [("none", "none"), ("requested", "request"), ("active", "none")]
+    assert summary(connector.lab.status(PRACTICE)) == ("none", None, "none")
+    assert summary(connector.lab.request(PRACTICE)) == ("requested", "lab", "request")
+    assert summary(connector.lab.request(PRACTICE)) == ("requested", "lab", "none")
+    UsersApi(patient, lab_of(patient, "americas")).approve_all()
+    assert summary(connector.lab.request(PRACTICE)) == ("active", None, "none")
+    assert connector.status(PRACTICE).lab == LabConnection(state="active", email=LAB)
+    assert lab_events(connector) == [("none", "none"), ("requested", "request"), ("active", "none")]
     practice = UsersApi(patient, patient.practice).me()
     assert [row["RemoteUserEmail"] for row in practice["Connections"]] == ["Insignia.Support@ormco.com"]
 
@@ -107,8 +114,7 @@ def test_answer_to_a_request_is_read_from_the_provider(store_url: str) -> None:
 
 def test_lab_of_the_accounts_own_region(patient: RunningSandbox, store_url: str) -> None:
     """A European practice asks the European lab, though all of them answer to the same name."""
-    config = Config.from_env(settings(patient, store_url))
-    with Connector.from_config(config) as connector:
+    with opened(settings(patient, store_url)) as connector:
         connect(connector, patient, PRACTICE, patient.other_practice)
         report = connector.lab.request(PRACTICE)
     assert (report.region, report.lab.email) == ("europe", EMAILS["europe"])
@@ -116,12 +122,11 @@ def test_lab_of_the_accounts_own_region(patient: RunningSandbox, store_url: str)
     assert [row["RemoteUserEmail"].lower() for row in rows] == [EMAILS["europe"]]
 
 
-def test_lab_that_has_asked_is_accepted(patient: RunningSandbox, store_url: str) -> None:
+def test_lab_that_has_asked_is_accepted(patient: RunningSandbox, connector: Connector) -> None:
     """A request that came from the lab waits for the practice, and `request` accepts it."""
     UsersApi(patient, lab_of(patient, "americas")).ask(patient.practice.username)
-    with connected(patient, store_url) as connector:
-        assert summary(connector.lab.status(PRACTICE)) == ("requested", "practice", "none")
-        assert summary(connector.lab.request(PRACTICE)) == ("active", None, "approve")
+    assert summary(connector.lab.status(PRACTICE)) == ("requested", "practice", "none")
+    assert summary(connector.lab.request(PRACTICE)) == ("active", None, "approve")
 
 
 @pytest.mark.parametrize(
@@ -129,38 +134,35 @@ def test_lab_that_has_asked_is_accepted(patient: RunningSandbox, store_url: str)
     [(False, "the lab rejected it"), (True, "the lab removed it")],
     ids=["rejected", "deleted"],
 )
-def test_gone_connection(accepted: bool, words: str, patient: RunningSandbox, store_url: str) -> None:
+def test_gone_connection(accepted: bool, words: str, patient: RunningSandbox, connector: Connector) -> None:
     """A rejected request and a deleted connection are told apart, and can be asked for again."""
     lab = UsersApi(patient, lab_of(patient, "americas"))
-    with connected(patient, store_url) as connector:
-        connector.lab.request(PRACTICE)
-        if accepted:
-            lab.approve_all()
-            connector.lab.status(PRACTICE)
-        lab.remove_all()
-        report = connector.lab.status(PRACTICE)
-        assert report.lab.state == "none"
-        assert words in report.found
-        assert summary(connector.lab.request(PRACTICE)) == ("requested", "lab", "request")
+    connector.lab.request(PRACTICE)
+    if accepted:
+        lab.approve_all()
+        connector.lab.status(PRACTICE)
+    lab.remove_all()
+    report = connector.lab.status(PRACTICE)
+    assert report.lab.state == "none"
+    assert words in report.found
+    assert summary(connector.lab.request(PRACTICE)) == ("requested", "lab", "request")
 
 
-def test_lab_of_another_region_is_told(patient: RunningSandbox, store_url: str) -> None:
+def test_lab_of_another_region_is_told(patient: RunningSandbox, connector: Connector) -> None:
     """Ormco's lab of the wrong region among the connections does not count, and is named."""
     UsersApi(patient, patient.practice).ask(EMAILS["europe"])
     UsersApi(patient, lab_of(patient, "europe")).approve_all()
-    with connected(patient, store_url) as connector:
-        report = connector.lab.status(PRACTICE)
+    report = connector.lab.status(PRACTICE)
     assert report.lab == LabConnection(state="none", email=LAB)
     assert report.others == (LabConnection(state="active", email="Insignia.SupportEurope@ormco.com"),)
     assert "Insignia.SupportEurope@ormco.com" in report.warning
 
 
-def test_region_by_name(patient: RunningSandbox, store_url: str) -> None:
+def test_region_by_name(connector: Connector) -> None:
     """A person may say which lab, by the practice's location."""
-    with connected(patient, store_url) as connector:
-        assert connector.lab.request(PRACTICE, region="europe").lab.email == EMAILS["europe"]
-        with pytest.raises(SettingError, match="in moon"):
-            connector.lab.request(PRACTICE, region="moon")
+    assert connector.lab.request(PRACTICE, region="europe").lab.email == EMAILS["europe"]
+    with pytest.raises(SettingError, match="in moon"):
+        connector.lab.request(PRACTICE, region="moon")
 
 
 def test_lab_address_is_a_setting(patient: RunningSandbox, store_url: str) -> None:
@@ -200,54 +202,48 @@ def test_lab_approves_a_practice(sandbox: RunningSandbox, store_url: str) -> Non
         assert connector.lab.status(PRACTICE).lab.state == "active"
 
 
-def test_lab_approves_all_that_wait(patient: RunningSandbox, store_url: str) -> None:
+def test_lab_approves_all_that_wait(patient: RunningSandbox, connector: Connector) -> None:
     """A lab sees who waits, stored here or not, and accepts one by one."""
     UsersApi(patient, patient.other_practice).ask(LAB)
-    with connected(patient, store_url) as connector:
-        connect(connector, patient, "lab:americas", patient.lab)
-        connector.lab.request(PRACTICE)
-        waiting = connector.lab.requests("lab:americas")
-        assert {partner.email for partner in waiting} == {
-            patient.practice.username,
-            patient.other_practice.username,
-        }
-        for partner in waiting:
-            connector.lab.accept("lab:americas", partner)
-        assert connector.lab.requests("lab:americas") == []
-        assert connector.status(PRACTICE).lab == LabConnection(state="active", email=LAB)
+    connect(connector, patient, "lab:americas", patient.lab)
+    connector.lab.request(PRACTICE)
+    waiting = connector.lab.requests("lab:americas")
+    assert {partner.email for partner in waiting} == {
+        patient.practice.username,
+        patient.other_practice.username,
+    }
+    for partner in waiting:
+        connector.lab.accept("lab:americas", partner)
+    assert connector.lab.requests("lab:americas") == []
+    assert connector.status(PRACTICE).lab == LabConnection(state="active", email=LAB)
 
 
-def test_lab_that_is_another_account(patient: RunningSandbox, store_url: str) -> None:
+def test_lab_that_is_another_account(patient: RunningSandbox, connector: Connector) -> None:
     """A lab's name that belongs to another account accepts nothing."""
-    with connected(patient, store_url) as connector:
-        connect(connector, patient, "lab:americas", lab_of(patient, "europe"))
-        connector.lab.request(PRACTICE)
-        with pytest.raises(AccountMismatchError, match="lab:americas is connected to Insignia.SupportEurope"):
-            connector.lab.approve(PRACTICE)
+    connect(connector, patient, "lab:americas", lab_of(patient, "europe"))
+    connector.lab.request(PRACTICE)
+    with pytest.raises(AccountMismatchError, match="lab:americas is connected to Insignia.SupportEurope"):
+        connector.lab.approve(PRACTICE)
 
 
 @pytest.mark.parametrize("lab_id", ["lab:moon", PRACTICE])
-def test_no_lab(lab_id: str, patient: RunningSandbox, store_url: str) -> None:
+def test_no_lab(lab_id: str, connector: Connector) -> None:
     """Only Ormco's three labs have a side of their own."""
-    with (
-        connected(patient, store_url) as connector,
-        pytest.raises(SettingError, match="none of Ormco's labs"),
-    ):
+    with pytest.raises(SettingError, match="none of Ormco's labs"):
         connector.lab.requests(lab_id)
 
 
-def test_lab_is_no_practice(patient: RunningSandbox, store_url: str) -> None:
+def test_lab_is_no_practice(connector: Connector) -> None:
     """A lab's own account is not asked to connect to itself."""
-    with connected(patient, store_url) as connector, pytest.raises(SettingError, match="not a practice"):
+    with pytest.raises(SettingError, match="not a practice"):
         connector.lab.request("lab:americas")
 
 
-def test_wait_is_long_and_polite(patient: RunningSandbox, store_url: str, clock: Naps) -> None:
+def test_wait_is_long_and_polite(connector: Connector, clock: Naps) -> None:
     """A day's wait looks ever more seldom, at most every five minutes or so, and outlives its tokens."""
-    with connected(patient, store_url, clock) as connector:
-        with pytest.raises(StillWaitingError) as caught:
-            connector.lab.request(PRACTICE, wait=86400)
-        assert connector.status(PRACTICE).token_generation > 20
+    with pytest.raises(StillWaitingError) as caught:
+        connector.lab.request(PRACTICE, wait=86400)
+    assert connector.status(PRACTICE).token_generation > 20
     assert sum(clock.naps) == pytest.approx(86400, abs=60)
     assert 250 <= len(clock.pauses) <= 350
     assert clock.pauses[0] < 2.5
@@ -256,7 +252,7 @@ def test_wait_is_long_and_polite(patient: RunningSandbox, store_url: str, clock:
     assert "24 hours" in caught.value.hint
 
 
-def test_wait_ends_when_the_lab_accepts(patient: RunningSandbox, store_url: str, clock: Naps) -> None:
+def test_wait_ends_when_the_lab_accepts(patient: RunningSandbox, connector: Connector) -> None:
     """The wait tells what it waits for, sees the lab accept, and goes on in another process if need be."""
     waited: list[LabReport] = []
 
@@ -264,15 +260,16 @@ def test_wait_ends_when_the_lab_accepts(patient: RunningSandbox, store_url: str,
         waited.append(report)
         UsersApi(patient, lab_of(patient, "americas")).approve_all()
 
-    with connected(patient, store_url, clock) as connector:
-        connector.lab.request(PRACTICE)
-        report = connector.lab.status(PRACTICE, wait=600, waiting=accept)
+    connector.lab.request(PRACTICE)
+    report = connector.lab.status(PRACTICE, wait=600, waiting=accept)
     assert [each.waiting_on for each in waited] == ["lab"]
     assert report.is_active
 
 
 @pytest.mark.parametrize("scenario", ["outage", "rate-limited", "text-500", "captive-portal"])
-def test_wait_outlives_an_outage(scenario: str, patient: RunningSandbox, store_url: str, clock: Naps) -> None:
+def test_wait_outlives_an_outage(
+    scenario: str, patient: RunningSandbox, connector: Connector, clock: Naps
+) -> None:
     """A failure that may pass does not end a wait; without a wait it is reported at once."""
 
     def interrupt(report: LabReport) -> None:
@@ -289,35 +286,32 @@ def test_wait_outlives_an_outage(scenario: str, patient: RunningSandbox, store_u
             restore.pop()()
 
     clock.sleep = nap  # type: ignore[method-assign]
-    with connected(patient, store_url, clock) as connector:
-        assert connector.lab.request(PRACTICE, wait=600, waiting=interrupt).is_active
-        patient.set_scenarios(scenario)
-        with pytest.raises(ProviderUnavailableError):
-            connector.lab.status(PRACTICE)
+    assert connector.lab.request(PRACTICE, wait=600, waiting=interrupt).is_active
+    patient.set_scenarios(scenario)
+    with pytest.raises(ProviderUnavailableError):
+        connector.lab.status(PRACTICE)
 
 
-def test_wait_for_nothing(patient: RunningSandbox, store_url: str, clock: Naps) -> None:
+def test_wait_for_nothing(patient: RunningSandbox, connector: Connector) -> None:
     """Nobody waits for what nobody has asked for, or for what was rejected meanwhile."""
 
     def reject(report: LabReport) -> None:
         UsersApi(patient, lab_of(patient, "americas")).remove_all()
 
-    with connected(patient, store_url, clock) as connector:
-        with pytest.raises(LabConnectionNotFoundError, match="not among"):
-            connector.lab.status(PRACTICE, wait=600)
-        with pytest.raises(LabConnectionNotFoundError, match="is gone"):
-            connector.lab.request(PRACTICE, wait=600, waiting=reject)
+    with pytest.raises(LabConnectionNotFoundError, match="not among"):
+        connector.lab.status(PRACTICE, wait=600)
+    with pytest.raises(LabConnectionNotFoundError, match="is gone"):
+        connector.lab.request(PRACTICE, wait=600, waiting=reject)
 
 
-def test_lab_waits_for_a_practice_to_ask(patient: RunningSandbox, store_url: str, clock: Naps) -> None:
+def test_lab_waits_for_a_practice_to_ask(patient: RunningSandbox, connector: Connector) -> None:
     """The lab's side may wait too, and accepts as soon as it is asked."""
 
     def ask(report: LabReport) -> None:
         UsersApi(patient, patient.practice).ask(LAB)
 
-    with connected(patient, store_url, clock) as connector:
-        connect(connector, patient, "lab:americas", patient.lab)
-        report = connector.lab.approve(PRACTICE, wait=600, waiting=ask)
+    connect(connector, patient, "lab:americas", patient.lab)
+    report = connector.lab.approve(PRACTICE, wait=600, waiting=ask)
     assert summary(report) == ("active", None, "approve")
 
 
@@ -331,10 +325,7 @@ def with_answers(sandbox: RunningSandbox, folder: Path, *answers: bytes) -> Iter
     """A practice that is connected at the sandbox, whose users API gives these answers."""
     me = json_answer(ACCOUNT | {"Connections": []})
     with answering(me, *answers) as server:
-        text = Path(sandbox.provider_file).read_text("utf-8")
-        own = re.sub(r'users_url = ".*"', f'users_url = "{server.url}"', text)
-        (folder / "provider.toml").write_text(own, encoding="utf-8")
-        env = {"ORMCO_PROVIDER": str(folder / "provider.toml")}
+        env = {"ORMCO_PROVIDER": without_users(sandbox, folder, url=server.url)}
         with connected(sandbox, f"sqlite:///{folder / 'c.db'}", None, **env) as connector:
             yield connector
 
@@ -386,19 +377,16 @@ def test_provider_without_users_api(patient: RunningSandbox, tmp_path: Path, sto
             connector.lab.approve(PRACTICE)
 
 
+@pytest.mark.usefixtures("connector")
 def test_another_provider(patient: RunningSandbox, store_url: str) -> None:
     """The token of one provider is not shown to the hosts of another."""
-    with connected(patient, store_url):
-        pass
-    env = settings(patient, store_url, ORMCO_PROVIDER="sandbox")
-    with Connector.from_config(Config.from_env(env)) as connector:
+    with opened(settings(patient, store_url, ORMCO_PROVIDER="sandbox")) as other:
         with pytest.raises(SettingError, match="is connected at"):
-            connector.lab.status(PRACTICE)
+            other.lab.status(PRACTICE)
 
 
-def test_forgotten_meanwhile(patient: RunningSandbox, store_url: str, clock: Naps) -> None:
+def test_forgotten_meanwhile(connector: Connector) -> None:
     """A practice that is forgotten during a wait is not waited for any more, and does not come back."""
-    with connected(patient, store_url, clock) as connector:
-        with pytest.raises(ConnectionNotFoundError):
-            connector.lab.request(PRACTICE, wait=60, waiting=lambda report: connector.forget(PRACTICE))
-        assert list(connector.connections()) == []
+    with pytest.raises(ConnectionNotFoundError):
+        connector.lab.request(PRACTICE, wait=60, waiting=lambda report: connector.forget(PRACTICE))
+    assert list(connector.connections()) == []

@@ -33,30 +33,16 @@ class FakeReader:
         self.asked: list[Any] = []
         self.time = NOW
 
-    def add(
-        self,
-        case_id: str,
-        *,
-        at: Any = NOW,
-        state: str = "Scanned",
-        flag: str | None = "Sent",
-        version: Any = None,
-    ) -> None:
+    def add(self, case_id: str, *, at: Any = NOW, status: str = STEPS[0], version: Any = None) -> None:
         known = self.versions.setdefault(case_id, {})
         number = len(known) + 1 if version is None else version
-        updated = at and at.isoformat()
-        known[number] = {
-            "Id": case_id,
-            "Version": number,
-            "State": state,
-            "StateFlag": flag,
-            "UpdatedOn": updated,
-        }
+        state, flag = status.split()
+        values = {"State": state, "StateFlag": flag.capitalize(), "UpdatedOn": at and at.isoformat()}
+        known[number] = {"Id": case_id, "Version": number, **values}
 
     def send(self, case_id: str, count: int, *, at: Any = NOW) -> None:
         for number in range(count):
-            state, flag = STEPS[min(number, len(STEPS) - 1)].split()
-            self.add(case_id, at=at, state=state, flag=flag.capitalize())
+            self.add(case_id, at=at, status=STEPS[min(number, len(STEPS) - 1)])
 
     def now(self) -> Any:
         return self.time
@@ -229,9 +215,9 @@ def test_case_without_a_version_is_compared_by_content(reader: Any, records: Any
     reader.add("a", version=0)
     first, _ = look(reader, records)
     assert look(reader, records)[0] == []
-    reader.add("a", version=0, flag="Received", at=NOW + timedelta(minutes=1))
+    reader.add("a", version=0, status="Scanned received", at=NOW + timedelta(minutes=1))
     second, _ = look(reader, records)
-    reader.add("a", version=0, flag="Received", at=NOW + timedelta(minutes=2))
+    reader.add("a", version=0, status="Scanned received", at=NOW + timedelta(minutes=2))
     third, _ = look(reader, records)
     assert [len(ids) for ids in (first, second, third)] == [1, 1, 1]
     assert len({*first, *second, *third}) == 3
@@ -244,7 +230,7 @@ def test_version_that_does_not_rise(reader: Any, records: Any) -> None:
     look(reader, records)
     reader.add("a", version=3, at=NOW + timedelta(minutes=1))
     assert look(reader, records)[0] == []
-    reader.add("a", version=3, flag="Received")
+    reader.add("a", version=3, status="Scanned received")
     (event,), _ = look(reader, records)
     assert event.startswith("a:3-")
 
@@ -278,7 +264,7 @@ def test_forgotten_case_is_not_told_from_the_start(reader: Any, records: Any) ->
     """After its record was pruned, only what is new of a case is delivered."""
     records.put_cursor("default", "maple", WatchCursor(began_at=NOW - 900 * DAY, read_from=NOW))
     reader.send("a", 3, at=NOW - 800 * DAY)
-    reader.add("a", state="Designed", flag="Sent")
+    reader.add("a", status="Designed sent")
     assert look(reader, records) == (["a:4"], None)
 
 

@@ -14,21 +14,15 @@ import pytest
 from connector import Connector
 from connector.communicate.watch_plan import HandlerFailedError, WatchPlan
 from connector.errors import ConnectionNotFoundError, NeedsRepairError, ProviderUnavailableError
-from connector.sandbox.accounts import LABS_OF_ORMCO
 from tests.support.cases import Workflow, connected, settings
 from tests.support.connecting import stored
-from tests.support.sandbox import RunningSandbox, SignIn
+from tests.support.sandbox import RunningSandbox
 from tests.support.stores import row_of
 
 WORKFLOW = ("receive", "accept", "request-approval", "reject", "resend", "approve")
 EVENTS = [
-    "case_sent",
-    "case_received",
-    "case_accepted",
-    "approval_requested",
-    "design_rejected",
-    "design_resent",
-    "design_approved",
+    *("case_sent", "case_received", "case_accepted", "approval_requested"),
+    *("design_rejected", "design_resent", "design_approved"),
 ]
 LONG_AGO = datetime.now(UTC) - timedelta(days=1)
 ONCE = WatchPlan(once=True, since=LONG_AGO)
@@ -102,15 +96,6 @@ def test_every_step_is_an_event(workflow: Workflow, connector: Connector) -> Non
     assert len({event.id for event in events}) == 7
 
 
-def test_nothing_comes_twice_without_need(workflow: Workflow, connector: Connector) -> None:
-    """A second look brings only what is new since the first."""
-    (case_id,) = workflow.send()
-    assert len(look(connector)) == 1
-    assert look(connector) == []
-    workflow.act(case_id, "receive")
-    assert [event.event for event in look(connector)] == ["case_received"]
-
-
 def test_watch_begins_now(workflow: Workflow, connector: Connector, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a time to begin at, what was before the first look is not reported; what is after it is."""
     monkeypatch.setattr("connector.sandbox.case_store.time.time", lambda: 1_700_000_000.0)
@@ -175,18 +160,10 @@ def test_another_process_goes_on(classic: RunningSandbox, workflow: Workflow, tm
         assert [event.case_version for event in look(second)] == [2, 3]
 
 
-def test_two_names_are_two_watches(workflow: Workflow, connector: Connector) -> None:
-    """Each watch of its own name gets every event."""
-    workflow.send(count=2)
-    for name in ("erp", "mail"):
-        assert len(look(connector, plan=WatchPlan(once=True, since=LONG_AGO, name=name))) == 2
-
-
 def test_two_at_once_share_the_work(classic: RunningSandbox, workflow: Workflow, tmp_path: Path) -> None:
     """Two processes with one watch deliver everything between them, and hardly anything twice."""
     cases = workflow.send(count=8)
-    folder = tmp_path
-    with connected(classic, folder, maple=classic.practice) as one, connected(classic, folder) as other:
+    with connected(classic, tmp_path, maple=classic.practice) as one, connected(classic, tmp_path) as other:
         with Following(one, ["maple"]) as first, Following(other, ["maple"]) as second:
             for case_id in cases:
                 workflow.act(case_id, *WORKFLOW)
@@ -296,11 +273,7 @@ def test_all_follows_new_practices_and_not_the_labs(
     classic: RunningSandbox, workflow: Workflow, tmp_path: Path
 ) -> None:
     """Everybody is followed, also those that are connected later; Ormco's labs are not practices."""
-    lab = LABS_OF_ORMCO["americas"]
-    practices = {
-        "maple": classic.practice,
-        "lab__americas": SignIn(username=lab.email, password=lab.password),
-    }
+    practices = {"maple": classic.practice, "lab__americas": classic.lab}
     with connected(classic, tmp_path, **practices) as connector, Following(connector, None) as following:
         workflow.send()
         following.wait_for(lambda events: events)

@@ -66,12 +66,11 @@ def schedule(
     looks: Any = None,
     stop: Any = None,
     told: Any = None,
-    lags: Any = None,
     **plan: Any,
 ) -> Any:
     """Run a scheduler to its end, over practices whose looks follow the script."""
     script, looks = iter(script), [] if looks is None else looks
-    told, lags = [] if told is None else told, [] if lags is None else lags
+    told = [] if told is None else told
 
     def watch_of(claim: Any) -> Any:
         return FakeWatch(claim.practice_id, looks, script)
@@ -84,7 +83,7 @@ def schedule(
         clock=Clock(),
         call=lambda practice_id: Scope("cases.watch", practice_id, CallObservers()),
         on_problem=lambda practice_id, error: told.append((practice_id, error)),
-        on_lag=lags.append,
+        on_lag=lambda seconds: None,
     )
     return scheduler.run(stop or threading.Event())
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import time_machine
 
-from connector import Call, CaseEvent, Config, Connector, ConnectorError, Event, Need, WatchPlan
+from connector import Call, CaseEvent, Connector, ConnectorError, Event, Need, WatchPlan
 from connector.errors import (
     AccountUnconfirmedError,
     CodeSpentError,
@@ -25,7 +25,7 @@ from connector.errors import (
 )
 from connector.store.requests import RequestRecords
 from tests.support.cases import Workflow, connected
-from tests.support.connecting import KEY, connect, kill_grant, settings
+from tests.support.connecting import KEY, connect, kill_grant, opened, settings
 from tests.support.sandbox import RunningSandbox, Visitor
 
 PRACTICE = "practice-42"
@@ -35,7 +35,7 @@ SESSION = "a session's own secret"
 @pytest.fixture
 def connector(identity: RunningSandbox, store_url: str) -> Iterator[Connector]:
     """A connector to a provider that returns the state."""
-    with Connector.from_config(Config.from_env(settings(identity, store_url))) as connector:
+    with opened(settings(identity, store_url)) as connector:
         yield connector
 
 
@@ -113,9 +113,9 @@ def test_answer_that_failed_the_first_time_fails_again(
         connector.complete(answer, binding=SESSION)
 
 
-def test_unconfirmed_account_is_asked_about_again(classic: RunningSandbox, store_url: str) -> None:
+def test_unconfirmed_account_is_asked_about_again(classic: RunningSandbox, env: dict[str, str]) -> None:
     """Without state the second call asks the same question as the first."""
-    with Connector.from_config(Config.from_env(settings(classic, store_url))) as connector:
+    with opened(env) as connector:
         answer = answer_to(connector, classic, binding=SESSION).split("&state=")[0]
         for _ in range(2):
             with pytest.raises(AccountUnconfirmedError):
@@ -125,9 +125,9 @@ def test_unconfirmed_account_is_asked_about_again(classic: RunningSandbox, store
         assert waiting.email == classic.practice.username
 
 
-def test_answer_without_state_needs_the_practice(classic: RunningSandbox, store_url: str) -> None:
+def test_answer_without_state_needs_the_practice(classic: RunningSandbox, env: dict[str, str]) -> None:
     """Without a state its request is unknown, and nothing is sent."""
-    with Connector.from_config(Config.from_env(settings(classic, store_url))) as connector:
+    with opened(env) as connector:
         answer = answer_to(connector, classic).split("&state=")[0]
         with pytest.raises(StateMismatchError):
             connector.complete(answer)
@@ -147,13 +147,13 @@ def test_diagnosis_of_what_is_well_and_what_is_not(connector: Connector, identit
     assert identity.refreshes == 0
 
 
-def test_diagnosis_names_a_missing_setting(identity: RunningSandbox, store_url: str) -> None:
+def test_diagnosis_names_a_missing_setting(
+    connector: Connector, identity: RunningSandbox, store_url: str
+) -> None:
     """A process without the client secret cannot repair anything."""
-    with Connector.from_config(Config.from_env(settings(identity, store_url))) as connector:
-        connect(connector, identity)
-    lacking = {**settings(identity, store_url), "ORMCO_CLIENT_ID": ""}
-    with Connector.from_config(Config.from_env(lacking)) as connector:
-        assert connector.diagnose(PRACTICE).needs is Need.SETTINGS
+    connect(connector, identity)
+    with opened(settings(identity, store_url, ORMCO_CLIENT_ID="")) as lacking:
+        assert lacking.diagnose(PRACTICE).needs is Need.SETTINGS
 
 
 def test_repair_on_a_server_asks_for_consent(connector: Connector, identity: RunningSandbox) -> None:
@@ -164,9 +164,9 @@ def test_repair_on_a_server_asks_for_consent(connector: Connector, identity: Run
         connector.repair(PRACTICE, interactive=False)
 
 
-def test_revoke_on_a_server_leaves_the_page_to_a_person(classic: RunningSandbox, store_url: str) -> None:
+def test_revoke_on_a_server_leaves_the_page_to_a_person(classic: RunningSandbox, env: dict[str, str]) -> None:
     """The steps are the guide's, no token is handed out meanwhile, and the proof ends it."""
-    with Connector.from_config(Config.from_env(settings(classic, store_url))) as connector:
+    with opened(env) as connector:
         connect(connector, classic)
         with pytest.raises(ConsentRequiredError):
             connector.revoke(PRACTICE, interactive=False)
@@ -196,7 +196,7 @@ def test_web_user_is_the_actor_of_what_they_did(connector: Connector, identity: 
 def test_actor_of_the_settings(identity: RunningSandbox, store_url: str) -> None:
     """ORMCO_ACTOR names a program."""
     named = settings(identity, store_url, ORMCO_ACTOR="nightly job")
-    with Connector.from_config(Config.from_env(named)) as connector:
+    with opened(named) as connector:
         connect(connector, identity)
         assert {event.actor for event in connector.events()} == {"nightly job"}
 
@@ -326,8 +326,8 @@ def test_ping_needs_the_store_and_its_key_alone(
     connector.on_call(calls.append)
     connector.ping()
     assert calls == []
-    other = {**settings(identity, store_url), "ORMCO_STORE_KEYS": KEY.replace("M", "N")}
-    with Connector.from_config(Config.from_env(other)) as stranger, pytest.raises(Exception, match="key"):
+    other = settings(identity, store_url, ORMCO_STORE_KEYS=KEY.replace("M", "N"))
+    with opened(other) as stranger, pytest.raises(Exception, match="key"):
         stranger.ping()
 
 
@@ -353,7 +353,7 @@ def test_closed_connector_refuses(connector: Connector, identity: RunningSandbox
 def test_redirect_uri_of_one_request(identity: RunningSandbox, store_url: str) -> None:
     """A request may go to another registered redirect URI than the setting's."""
     named = settings(identity, store_url, ORMCO_REDIRECT_URI="https://app.test/connected")
-    with Connector.from_config(Config.from_env(named)) as connector:
+    with opened(named) as connector:
         request = connector.begin(PRACTICE, redirect_uri=identity.redirect_uri)
         answer = Visitor(identity).authorize(request.url)
         assert connector.complete(answer).state == "connected"

@@ -17,7 +17,7 @@ from connector import Connector
 from connector.errors import SettingError
 from connector.web import Role, SupportPerson, desk_pages
 from tests.support.connecting import connect, kill_grant
-from tests.support.sandbox import RunningSandbox, Visitor
+from tests.support.sandbox import RunningSandbox, Visitor, hidden_value
 
 PRACTICE = "Maple & Söhne / 42"
 Browser = Callable[..., FlaskClient]
@@ -49,15 +49,8 @@ def page_of(client: FlaskClient, practice: str = PRACTICE) -> Any:
 
 def press(client: FlaskClient, action: str, practice: str = PRACTICE, **fields: str) -> Any:
     """Send one of the practice's forms, with this session's token."""
-    data = {"form_token": form_token(client), "practice": practice, **fields}
+    data = {"form_token": hidden_value(page_of(client)), "practice": practice, **fields}
     return client.post(f"/desk/practice/{action}", data=data, follow_redirects=True)
-
-
-def form_token(client: FlaskClient) -> str:
-    """This session's token."""
-    found = re.search(r'name="form_token" value="([^"]+)"', page_of(client).text)
-    assert found is not None
-    return found[1]
 
 
 def link_in(page: Any) -> str:
@@ -127,13 +120,12 @@ def test_account_is_confirmed_at_the_desk(
     answer = Visitor(classic).authorize(link_in(press(client, "link")))
     page = press(client, "paste", answer=re.sub(r"&?state=[^&]*", "", answer))
     assert "Ask the practice whether it is theirs" in page.text
-    account = re.search(r'name="account_id" value="([^"]+)"', page.text)
-    assert account is not None
+    account = hidden_value(page, "account_id")
     listed = client.get("/desk/").text
     who = classic.practice.username.replace("@", "<wbr>@")
     assert f'{who} <span class="soft">not confirmed</span>' in listed
     assert "1 practice · 1 needs attention" in listed
-    assert "is connected to" in press(client, "confirm", answer="yes", account_id=account[1]).text
+    assert "is connected to" in press(client, "confirm", answer="yes", account_id=account).text
     assert connector.status(PRACTICE).state == "connected"
 
 
@@ -216,7 +208,7 @@ def test_roles(
     """An action that a person may not take has no button, and is refused if it is sent anyway."""
     connect(connector, classic, PRACTICE)
     client = browser()
-    token = form_token(client)
+    token = hidden_value(page_of(client))
     client.environ_base["HTTP_X_ROLES"] = ",".join(roles)
     page = page_of(client).text
     for action in refused:
@@ -231,7 +223,7 @@ def test_roles(
 def test_form_of_another_origin_or_session(browser: Browser) -> None:
     """Only this session's own pages send forms."""
     client = browser()
-    data = {"form_token": form_token(client), "practice": PRACTICE}
+    data = {"form_token": hidden_value(page_of(client)), "practice": PRACTICE}
     for headers in ({"Origin": "https://evil.test"}, {"Sec-Fetch-Site": "same-site"}):
         assert client.post("/desk/practice/link", data=data, headers=headers).status_code == 400
     assert browser().post("/desk/practice/link", data=data).status_code == 400
@@ -273,7 +265,7 @@ def test_reconnect_needs_both_roles(browser: Browser, connector: Connector, clas
     """A person who may only revoke gets no link."""
     connect(connector, classic, PRACTICE)
     client = browser()
-    token = form_token(client)
+    token = hidden_value(page_of(client))
     client.environ_base["HTTP_X_ROLES"] = "view,revoke"
     assert "Reconnect" not in page_of(client).text
     classic.set_scenarios("revoked")
@@ -324,5 +316,5 @@ def test_odd_answer_of_authorize_is_a_refusal(connector: Connector, odd: Any) ->
 def test_body_that_is_far_too_large(browser: Browser) -> None:
     """Refused unread, whatever limit the application around the pages has."""
     client = browser()
-    data = {"form_token": form_token(client), "practice": PRACTICE, "answer": "a" * 1_000_000}
+    data = {"form_token": hidden_value(page_of(client)), "practice": PRACTICE, "answer": "a" * 1_000_000}
     assert client.post("/desk/practice/paste", data=data).status_code == 413

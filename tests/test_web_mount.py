@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from typing import Any
 
 import httpx
@@ -11,7 +10,7 @@ from werkzeug.test import Client
 
 from connector import Connector
 from connector.web import asgi_app, practice_pages, wsgi_app
-from tests.support.sandbox import RunningSandbox
+from tests.support.sandbox import RunningSandbox, hidden_value
 
 SECRET = b"a server secret, the same on every app server"
 
@@ -23,9 +22,7 @@ def test_wsgi_application_below_a_prefix(connector: Connector, classic: RunningS
     options = {"base_url": "http://app.test/3shape", "environ_overrides": {"practice": "practice-42"}}
     page = client.get("/", **options)
     assert 'action="/3shape/paste"' in page.text
-    token = re.search(r'name="form_token" value="([^"]+)"', page.text)
-    assert token is not None
-    sent = client.post("/connect-elsewhere", data={"form_token": token[1]}, **options)
+    sent = client.post("/connect-elsewhere", data={"form_token": hidden_value(page)}, **options)
     assert sent.location.startswith(classic.url)
 
 
@@ -39,9 +36,7 @@ def test_asgi_application_below_a_prefix(connector: Connector, classic: RunningS
         options = {"base_url": "http://app.test", "headers": {"X-Practice": "practice-42"}}
         async with httpx.AsyncClient(transport=transport, **options) as client:  # type: ignore[arg-type]
             page = await client.get("/3shape/")
-            token = re.search(r'name="form_token" value="([^"]+)"', page.text)
-            assert token is not None
-            data = {"form_token": token[1]}
+            data = {"form_token": hidden_value(page)}
             return page, await client.post("/3shape/connect-elsewhere", data=data)
 
     page, sent = asyncio.run(visit())

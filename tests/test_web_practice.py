@@ -15,7 +15,7 @@ from werkzeug import Request
 from connector import Connector
 from connector.web import practice_pages
 from tests.support.connecting import connect, kill_grant
-from tests.support.sandbox import RunningSandbox, Visitor
+from tests.support.sandbox import RunningSandbox, Visitor, hidden_value
 
 PRACTICE = "practice-42"
 Browser = Callable[..., FlaskClient]
@@ -47,9 +47,8 @@ def signed_in(request: Request) -> str | None:
 
 def press(client: FlaskClient, action: str, **fields: str) -> Any:
     """Send one of the page's forms; redirects to the page itself are followed."""
-    token = re.search(r'name="form_token" value="([^"]+)"', client.get("/3shape/").text)
-    assert token is not None
-    sent = client.post(f"/3shape/{action}", data={"form_token": token[1], **fields})
+    token = hidden_value(client.get("/3shape/"))
+    sent = client.post(f"/3shape/{action}", data={"form_token": token, **fields})
     is_ours = sent.status_code == 303 and not sent.location.startswith("http")
     return client.get(sent.location) if is_ours else sent
 
@@ -152,12 +151,9 @@ def test_events_since(browser: Browser, connector: Connector, classic: RunningSa
 def test_actor_is_the_person(connector: Connector, classic: RunningSandbox) -> None:
     """The audit record names who was signed in."""
     client = browsers(connector, actor_of=lambda request: "alex@maple.test")()
-    come_back(client, answer_for_paste(client, classic))
+    answer = Visitor(classic).authorize(press(client, "connect-elsewhere").location)
+    come_back(client, answer)
     assert {event.actor for event in connector.events(practice_id=PRACTICE)} == {"alex@maple.test"}
-
-
-def answer_for_paste(client: FlaskClient, sandbox: RunningSandbox) -> str:
-    return Visitor(sandbox).authorize(press(client, "connect-elsewhere").location)
 
 
 # --- whose account it is
@@ -171,9 +167,8 @@ def test_answer_without_state_is_asked_about(
     page = come_back(client, without_state(answer_for(client, classic)))
     assert f"Connect as {classic.practice.username}?" in page.text or "Connect as Maple" in page.text
     assert "Connected to" not in page.text
-    account = re.search(r'name="account_id" value="([^"]+)"', page.text)
-    assert account is not None
-    assert "Connected to" in press(client, "confirm", answer="yes", account_id=account[1]).text
+    account = hidden_value(page, "account_id")
+    assert "Connected to" in press(client, "confirm", answer="yes", account_id=account).text
     assert connector.status(PRACTICE).state == "connected"
 
 
@@ -191,9 +186,8 @@ def test_only_the_session_that_was_asked_confirms(browser: Browser, classic: Run
     """Another session of the same practice cannot say yes to it."""
     client = browser()
     page = come_back(client, without_state(answer_for(client, classic)))
-    account = re.search(r'name="account_id" value="([^"]+)"', page.text)
-    assert account is not None
-    assert "Connected to" not in press(browser(), "confirm", answer="yes", account_id=account[1]).text
+    account = hidden_value(page, "account_id")
+    assert "Connected to" not in press(browser(), "confirm", answer="yes", account_id=account).text
 
 
 @pytest.mark.parametrize("practice", [PRACTICE, "practice-77"])
@@ -226,22 +220,20 @@ def test_form_without_token(browser: Browser, action: str) -> None:
 def test_form_of_another_origin(browser: Browser, header: tuple[str, str]) -> None:
     """Even the right token is of no use to another site's page."""
     client = browser()
-    token = re.search(r'name="form_token" value="([^"]+)"', client.get("/3shape/").text)
-    assert token is not None
-    sent = client.post("/3shape/connect", data={"form_token": token[1]}, headers=dict([header]))
+    token = hidden_value(client.get("/3shape/"))
+    sent = client.post("/3shape/connect", data={"form_token": token}, headers=dict([header]))
     assert sent.status_code == 400
 
 
 def test_token_of_another_session_or_person(browser: Browser) -> None:
     """A form token is good for one session and one person."""
     client = browser()
-    token = re.search(r'name="form_token" value="([^"]+)"', client.get("/3shape/").text)
-    assert token is not None
+    token = hidden_value(client.get("/3shape/"))
     for other in (browser(), client):
         if other is client:
             client.environ_base["HTTP_X_PRACTICE"] = "practice-77"
         other.get("/3shape/")
-        assert other.post("/3shape/connect", data={"form_token": token[1]}).status_code == 400
+        assert other.post("/3shape/connect", data={"form_token": token}).status_code == 400
 
 
 def test_other_host(connector: Connector) -> None:

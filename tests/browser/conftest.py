@@ -17,7 +17,15 @@ from playwright.sync_api import sync_playwright
 
 from connector.browser import capture_redirect, session_options
 from connector.browser.session import BrowserSession
-from tests.support.authorization_pages import AuthorizationPages, Trap, landing_trap, serve_pages
+from tests.support.authorization_pages import (
+    CODE,
+    LANDING,
+    AuthorizationPages,
+    Trap,
+    foreign,
+    landing_trap,
+    serve_pages,
+)
 from tests.support.browsers import QUICK, SharedBrowser, need_browser, quick_browser, windowed_browser
 
 USUAL = {name: getattr(session_options, name) for name in QUICK}
@@ -112,15 +120,22 @@ def trap() -> Iterator[Trap]:
 
 
 @pytest.fixture
+def landing(pages: AuthorizationPages, trap: Trap) -> str:
+    """A redirect URI on another host than the provider's, to which the pages redirect with a code."""
+    pages.target = f"{foreign(trap)}?{CODE}"
+    return foreign(trap)
+
+
+@pytest.fixture
 def capture(browser: str, one_browser: None) -> Callable[..., str]:
     """`capture_redirect`, in the shared browser, without a window."""
-    return partial(capture_redirect, headless=True, timeout=60, browser=browser)
+    return partial(capture_redirect, redirect_uri=LANDING, headless=True, timeout=60, browser=browser)
 
 
 @pytest.fixture
 def capture_alone(browser: str) -> Callable[..., str]:
     """`capture_redirect`, in a browser of its own, without a window."""
-    return partial(capture_redirect, headless=True, timeout=60, browser=browser)
+    return partial(capture_redirect, redirect_uri=LANDING, headless=True, timeout=60, browser=browser)
 
 
 @pytest.fixture

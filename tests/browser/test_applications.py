@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -11,16 +10,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from connector import Config, ConnectionState, Connector
+from connector import ConnectionState
 from connector.browser.applications import remove_application
-from connector.cli import ormco as commands
 from connector.errors import (
     AccountMismatchError,
     BrowserUnavailableError,
@@ -30,9 +25,11 @@ from connector.errors import (
     SettingError,
     WindowClosedError,
 )
-from tests.support.connecting import connect, settings
+from tests.support.commands import COMMAND, printed
+from tests.support.connecting import connect, opened, settings
 from tests.support.keyboard import Keyboard
 from tests.support.sandbox import RunningSandbox, Visitor
+from tests.support.web_server import PageHandler, serving
 
 PRACTICE = "practice-42"
 Remove = Callable[..., bool]
@@ -123,23 +120,13 @@ def applications_page(row: str) -> Iterator[tuple[str, list[str]]]:
     """A page of the same meaning and another make; and what was asked of it."""
     asked: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Handler(PageHandler):
+        def do_GET(self) -> None:  # noqa: N802 - of http.server
             asked.append(self.path)
-            body = LIST.format(row="" if self.path == "/gone" else row).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html; charset=utf-8")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.answer(200, LIST.format(row="" if self.path == "/gone" else row))
 
-        def log_message(self, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/", asked
-        server.shutdown()
+    with serving(Handler) as url:
+        yield f"{url}/", asked
 
 
 @pytest.mark.parametrize("make", ["native", "late", "brief"])
@@ -220,13 +207,6 @@ def test_what_a_person_types_goes_to_the_page(browser: str) -> None:
     assert any(path.endswith("/gone") for path in asked)
 
 
-def ormco(env: dict[str, str], *args: str) -> Any:
-    """Run a command in this process; return its JSON."""
-    result = CliRunner().invoke(commands, [*args, "--headless", "--json"], env=env)
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
-
-
 @pytest.fixture
 def env(classic: RunningSandbox, store_url: str, browser: str, one_browser: None) -> dict[str, str]:
     """Settings with the practice's credentials, and a store in which the practice is connected."""
@@ -237,19 +217,19 @@ def env(classic: RunningSandbox, store_url: str, browser: str, one_browser: None
         ORMCO_3SHAPE_USERNAME=classic.practice.username,
         ORMCO_3SHAPE_PASSWORD=classic.practice.password,
     )
-    with Connector.from_config(Config.from_env(env)) as connector:
+    with opened(env) as connector:
         connect(connector, classic)
     return env
 
 
 def state(env: dict[str, str]) -> ConnectionState:
-    with Connector.from_config(Config.from_env(env)) as connector:
+    with opened(env) as connector:
         return connector.status(PRACTICE).state
 
 
 def test_revoke_from_end_to_end(env: dict[str, str], classic: RunningSandbox) -> None:
     """`ormco revoke --headless` removes Ormco on the page, proves it and wipes the tokens."""
-    done = ormco(env, "revoke", PRACTICE, "--yes")
+    done = printed(env, "revoke", PRACTICE, "--yes", "--headless")
     assert (done["method"], done["proved"], done["wiped"]) == ("applications_page", True, True)
     assert removed(classic) == 1
     assert state(env) is ConnectionState.REVOKED
@@ -257,7 +237,7 @@ def test_revoke_from_end_to_end(env: dict[str, str], classic: RunningSandbox) ->
 
 def test_reconnect_from_end_to_end(env: dict[str, str], classic: RunningSandbox) -> None:
     """`ormco reconnect --headless` does the guide's whole repair: Applications page, consent, lab."""
-    connection = ormco(env, "reconnect", PRACTICE, "--yes")
+    connection = printed(env, "reconnect", PRACTICE, "--yes", "--headless")
     assert (connection["state"], connection["token_generation"]) == ("connected", 2)
     assert removed(classic) == 1
 
@@ -266,7 +246,7 @@ def test_repair_from_end_to_end(env: dict[str, str], classic: RunningSandbox) ->
     """`ormco repair --headless` gives consent again in a fresh browser if the grant is dead."""
     classic.set_scenarios("revoked")
     classic.set_scenarios()
-    assert ormco(env, "repair", PRACTICE)["step"] == "consent"
+    assert printed(env, "repair", PRACTICE, "--headless")["step"] == "consent"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
@@ -280,7 +260,7 @@ def test_stopped_at_the_page_it_goes_on(
         file = temporary_folder / "provider.toml"
         file.write_text(text.replace(classic.applications_page, url), "utf-8")
         program = subprocess.Popen(
-            [sys.executable, "-m", "connector", "revoke", PRACTICE, "--headless", "--yes"],
+            [*COMMAND, "revoke", PRACTICE, "--headless", "--yes"],
             env={**os.environ, **env, "ORMCO_PROVIDER": str(file)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -295,5 +275,5 @@ def test_stopped_at_the_page_it_goes_on(
     assert state(env) is ConnectionState.REVOKING
     if kill is not signal.SIGKILL:
         assert not list(temporary_folder.glob("ormco-browser-*"))
-    ormco(env, "revoke", PRACTICE, "--yes")
+    printed(env, "revoke", PRACTICE, "--yes", "--headless")
     assert state(env) is ConnectionState.REVOKED

@@ -14,11 +14,7 @@ import pytest
 
 from connector.browser import find_browser, open_capture
 from connector.browser.launch import open_browser
-from connector.errors import (
-    AccountMismatchError,
-    SettingError,
-    WindowClosedError,
-)
+from connector.errors import AccountMismatchError, SettingError, WindowClosedError
 from tests.support.authorization_pages import (
     CODE,
     WAYS,
@@ -47,12 +43,11 @@ def test_without_the_capture_the_landing_site_is_reached(browser: str, pages: Au
 
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way_of_redirecting_is_captured(
-    way: str, capture: Capture, pages: AuthorizationPages, trap: Trap
+    way: str, capture: Capture, pages: AuthorizationPages, landing: str
 ) -> None:
     """However the provider sends the browser back, the raw URL is captured and nothing leaves."""
-    pages.target = f"{foreign(trap)}?{CODE}"
     person = None if way == "302" else allow
-    assert capture(pages.authorize(way), redirect_uri=foreign(trap), person=person) == pages.target
+    assert capture(pages.authorize(way), redirect_uri=landing, person=person) == pages.target
 
 
 @pytest.mark.parametrize(
@@ -110,27 +105,23 @@ def test_landing_site_that_is_down(capture: Capture, pages: AuthorizationPages) 
 
 
 def test_other_requests_to_the_landing_site_stay_here_too(
-    capture: Capture, pages: AuthorizationPages, trap: Trap
+    capture: Capture, pages: AuthorizationPages, landing: str
 ) -> None:
     """A resource of the landing site that the provider's page loads is no response, and not requested."""
-    pages.target = f"{foreign(trap)}?{CODE}"
     parts = "<img src='{0}?code=1'><link rel=preconnect href='{0}'><a href='{0}about'>About</a>"
 
     def person(page: Page) -> None:
-        page.evaluate(
-            "html => document.body.insertAdjacentHTML('beforeend', html)", parts.format(foreign(trap))
-        )
+        page.evaluate("html => document.body.insertAdjacentHTML('beforeend', html)", parts.format(landing))
         page.get_by_role("link", name="About").click()
         page.get_by_role("heading", name="This page stays closed here").wait_for()
         page.go_back()
         allow(page)
 
-    assert capture(pages.authorize("authorize"), redirect_uri=foreign(trap), person=person) == pages.target
+    assert capture(pages.authorize("authorize"), redirect_uri=landing, person=person) == pages.target
 
 
-def test_page_of_ours_is_shown(capture: Capture, pages: AuthorizationPages, trap: Trap) -> None:
+def test_page_of_ours_is_shown(capture: Capture, pages: AuthorizationPages, landing: str) -> None:
     """The person sees that access is allowed; the code is in no address bar, history or referrer."""
-    pages.target = f"{foreign(trap)}?{CODE}"
     seen: list[object] = []
 
     def person(page: Page) -> None:
@@ -141,8 +132,8 @@ def test_page_of_ours_is_shown(capture: Capture, pages: AuthorizationPages, trap
         page.go_forward()
         seen.append(page.url)
 
-    capture(pages.authorize("authorize"), redirect_uri=foreign(trap), person=person)
-    assert seen == [foreign(trap), "Access allowed", "", foreign(trap)]
+    capture(pages.authorize("authorize"), redirect_uri=landing, person=person)
+    assert seen == [landing, "Access allowed", "", landing]
 
 
 def test_cancel_is_shown_as_such(capture: Capture, pages: AuthorizationPages, trap: Trap) -> None:
@@ -160,19 +151,17 @@ def test_cancel_is_shown_as_such(capture: Capture, pages: AuthorizationPages, tr
 
 
 def test_password_is_not_taken_for_the_answer(
-    capture: Capture, pages: AuthorizationPages, trap: Trap
+    capture: Capture, pages: AuthorizationPages, landing: str
 ) -> None:
     """After a 307 the browser repeats the sign-in form; it does not get into the redirect URL."""
-    pages.target = f"{foreign(trap)}?{CODE}"
-    assert "hush" not in capture(pages.authorize("307"), redirect_uri=foreign(trap), person=allow)
+    assert "hush" not in capture(pages.authorize("307"), redirect_uri=landing, person=allow)
 
 
-def test_under_a_running_event_loop(capture_alone: Capture, pages: AuthorizationPages, trap: Trap) -> None:
+def test_under_a_running_event_loop(capture_alone: Capture, pages: AuthorizationPages, landing: str) -> None:
     """It works in a thread in which an event loop runs, as beside pytest-playwright."""
-    pages.target = f"{foreign(trap)}?{CODE}"
 
     async def call() -> str:
-        return capture_alone(pages.authorize("302"), redirect_uri=foreign(trap))
+        return capture_alone(pages.authorize("302"), redirect_uri=landing)
 
     assert asyncio.run(call()) == pages.target
 
@@ -184,24 +173,22 @@ def test_redirect_uri_no_browser_can_reach(capture: Capture, pages: Authorizatio
 
 
 def test_nothing_is_left(
-    capture_alone: Capture, pages: AuthorizationPages, trap: Trap, temporary_folder: Path
+    capture_alone: Capture, pages: AuthorizationPages, landing: str, temporary_folder: Path
 ) -> None:
     """Afterwards there is no profile, no other file and no thread."""
-    pages.target = f"{foreign(trap)}?{CODE}"
-    capture_alone(pages.authorize("302"), redirect_uri=foreign(trap))
+    capture_alone(pages.authorize("302"), redirect_uri=landing)
     assert list(temporary_folder.iterdir()) == []
     assert "ormco-browser" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_secrets_do_not_reach_the_browser(
-    capture_alone: Capture, pages: AuthorizationPages, trap: Trap, monkeypatch: pytest.MonkeyPatch
+    capture_alone: Capture, pages: AuthorizationPages, landing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither the environment nor the command line of the browser holds a secret or the request."""
     if not Path("/proc/self/environ").exists():
         pytest.skip("the environment of another process can be read on Linux only")
     monkeypatch.setenv("ORMCO_CLIENT_SECRET", "made-up-secret")
     monkeypatch.setenv("SOME_TOKEN", "made-up-token")
-    pages.target = f"{foreign(trap)}?{CODE}"
     seen: list[str] = []
 
     def person(page: Page) -> None:
@@ -211,26 +198,20 @@ def test_secrets_do_not_reach_the_browser(
             )
         allow(page)
 
-    capture_alone(pages.authorize("authorize"), redirect_uri=foreign(trap), person=person)
+    capture_alone(pages.authorize("authorize"), redirect_uri=landing, person=person)
     assert any("PATH=" in text for text in seen)
     assert not [text for text in seen if "made-up" in text or "/authorize" in text]
 
 
 def test_open_capture_gives_the_answer_and_lets_errors_through(
-    browser: str, pages: AuthorizationPages, trap: Trap
+    browser: str, pages: AuthorizationPages, landing: str
 ) -> None:
     """The block gets the redirect URL, and what it raises leaves it unchanged."""
-    pages.target = f"{foreign(trap)}?{CODE}"
-    where: dict[str, Any] = {
-        "redirect_uri": foreign(trap),
-        "headless": True,
-        "timeout": 60,
-        "browser": browser,
-    }
+    where: dict[str, Any] = {"redirect_uri": landing, "timeout": 60, "browser": browser}
     seen = []
 
     def connect() -> None:
-        with open_capture(pages.authorize("302"), **where) as redirect_url:
+        with open_capture(pages.authorize("302"), headless=True, **where) as redirect_url:
             seen.append(redirect_url)
             raise AccountMismatchError("another account")
 
@@ -241,11 +222,10 @@ def test_open_capture_gives_the_answer_and_lets_errors_through(
 
 @pytest.mark.parametrize("closing", [False, True])
 def test_visible_window(
-    closing: bool, browser: str, pages: AuthorizationPages, trap: Trap, display: None
+    closing: bool, browser: str, pages: AuthorizationPages, landing: str, display: None
 ) -> None:
     """With a window it is the same: captured, shown, and a closed window noticed."""
-    pages.target = f"{foreign(trap)}?{CODE}"
-    arguments: dict[str, Any] = {"redirect_uri": foreign(trap), "timeout": 60, "browser": browser}
+    arguments: dict[str, Any] = {"redirect_uri": landing, "timeout": 60, "browser": browser}
     if closing:
         with pytest.raises(WindowClosedError):
             open_capture(

@@ -5,9 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -20,9 +18,11 @@ from tests.support.code_pages import REDIRECT_URI, Parser, page_parser, read_by_
 from tests.support.codes import CODE, OPAQUE, encoded
 from tests.support.pastes import pastes
 from tests.support.redirects import ACCEPTED, REFUSED, Row
+from tests.support.web_server import PageHandler, serving
 
 URL = f"https://ormco.com/?code={encoded(CODE, 2)}&state=zz9"
 DIALOG_CODE = encoded(CODE, 1)
+Site = tuple[str, list[tuple[str, str | None]]]
 
 
 @contextmanager
@@ -231,33 +231,18 @@ def test_nothing_is_stored(page: Page) -> None:
     assert page.evaluate("[localStorage.length, sessionStorage.length]") == [0, 0]
 
 
-class _Site(BaseHTTPRequestHandler):
-    """A site with the landing page, which notes what it is asked for."""
-
-    asked: list[tuple[str, str | None]]
-    html: bytes
-
-    def do_GET(self) -> None:
-        self.asked.append((self.path, self.headers.get("Referer")))
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.end_headers()
-        self.wfile.write(self.html)
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture
-def site() -> Iterator[tuple[str, list[tuple[str, str | None]]]]:
-    """The address of the landing page, and what its server was asked for."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Site)
-    _Site.asked = []
-    _Site.html = landing_page(REDIRECT_URI).encode()
-    Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/", _Site.asked
-    server.shutdown()
-    server.server_close()
+def site() -> Iterator[Site]:
+    """The address of the landing page, and what its server was asked for: paths and referrers."""
+    asked: list[tuple[str, str | None]] = []
+
+    class Handler(PageHandler):
+        def do_GET(self) -> None:  # noqa: N802 - of http.server
+            asked.append((self.path, self.headers.get("Referer")))
+            self.answer(200, landing_page(REDIRECT_URI))
+
+    with serving(Handler) as url:
+        yield f"{url}/", asked
 
 
 @pytest.fixture
@@ -268,9 +253,7 @@ def visitor(chromium: Browser) -> Iterator[Page]:
 
 
 @pytest.mark.parametrize("mark", ["?", "#"])
-def test_landing_page_shows_the_code_of_its_address(
-    visitor: Page, site: tuple[str, list[tuple[str, str | None]]], mark: str
-) -> None:
+def test_landing_page_shows_the_code_of_its_address(visitor: Page, site: Site, mark: str) -> None:
     """The code is shown, and is neither in the address bar nor in the history any more."""
     address, asked = site
     visitor.goto(f"{address}{mark}code={encoded(CODE, 2)}&state=zz9")
@@ -284,9 +267,7 @@ def test_landing_page_shows_the_code_of_its_address(
     assert [path for path, _ in asked[1:]] == ["/next", "/"][: len(asked) - 1]
 
 
-def test_landing_page_says_that_access_was_not_allowed(
-    visitor: Page, site: tuple[str, list[tuple[str, str | None]]]
-) -> None:
+def test_landing_page_says_that_access_was_not_allowed(visitor: Page, site: Site) -> None:
     """After *Cancel* the page says so; without an answer in its address it says what it is for."""
     visitor.goto(f"{site[0]}?error=access_denied&state=zz9")
     assert shown(visitor) == ("refused", "consent_denied", "")
@@ -309,9 +290,7 @@ def test_landing_page_says_that_access_was_not_allowed(
         " document.body.append(form); form.submit(); setTimeout(no, 300); })",
     ],
 )
-def test_policy_lets_nothing_out(
-    visitor: Page, site: tuple[str, list[tuple[str, str | None]]], act: str
-) -> None:
+def test_policy_lets_nothing_out(visitor: Page, site: Site, act: str) -> None:
     """No script on the page can load or send anything."""
     visitor.set_content(code_page(REDIRECT_URI))
     script = f"address => {act}.then(() => 'done', () => 'blocked')"
@@ -319,7 +298,7 @@ def test_policy_lets_nothing_out(
     assert site[1] == []
 
 
-def test_landing_page_reads_pastes_too(visitor: Page, site: tuple[str, list[tuple[str, str | None]]]) -> None:
+def test_landing_page_reads_pastes_too(visitor: Page, site: Site) -> None:
     """An address that was copied before it was removed can be pasted."""
     visitor.goto(site[0])
     visitor.fill("#paste", URL)

@@ -7,17 +7,16 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from connector import Config, Connector
-from connector.cli import ormco
-from tests.support.connecting import KEY, settings
+from tests.support.commands import COMMAND, payload, printed, run
+from tests.support.connecting import KEY, opened, settings
 from tests.support.sandbox import RunningSandbox
+
+CONNECT = ("connect", "practice-42", "--headless", "--json")
 
 
 @pytest.fixture(autouse=True)
@@ -34,23 +33,17 @@ def env_of(sandbox: RunningSandbox, store_url: str) -> dict[str, str]:
     return settings(sandbox, store_url, **credentials)
 
 
-def ormco_run(arguments: list[str], env: dict[str, str]) -> tuple[int, dict[str, Any], str]:
-    """Run a command in this process; return its status, its JSON and its messages."""
-    result = CliRunner().invoke(ormco, [*arguments, "--json"], env=env)
-    return result.exit_code, json.loads(result.stdout), result.stderr
-
-
 @pytest.mark.parametrize("sandbox", ["identity"], indirect=True)
 def test_connect_makes_a_working_connection(sandbox: RunningSandbox, store_url: str) -> None:
     """One command signs in, allows access and stores a connection, whose token the provider takes."""
     env = env_of(sandbox, store_url)
-    status, connection, messages = ormco_run(["connect", "practice-42", "--headless", "--no-lab"], env)
-    assert (status, connection["state"]) == (0, "connected"), messages
-    assert messages.count("✓") == 7
-    status, shown, _ = ormco_run(["status", "practice-42"], env)
-    assert [item["practice"] for item in shown["connections"]] == ["practice-42"]
-    status, token, _ = ormco_run(["token", "practice-42"], env)
-    assert status == 0
+    result = run(env, *CONNECT, "--no-lab")
+    connection = payload(result)
+    assert (result.exit_code, connection["state"]) == (0, "connected"), result.stderr
+    assert result.stderr.count("✓") == 7
+    shown = printed(env, "status", "practice-42")["connections"]
+    assert [item["practice"] for item in shown] == ["practice-42"]
+    token = printed(env, "token", "practice-42")
     assert token["expires_at"] == connection["expires_at"]
     assert sandbox.counters()["api:users/me"] == 1
 
@@ -59,10 +52,9 @@ def test_connect_makes_a_working_connection(sandbox: RunningSandbox, store_url: 
 def test_connect_again_is_repair(classic: RunningSandbox, store_url: str) -> None:
     """On a connected practice nothing is asked again."""
     env = env_of(classic, store_url)
-    assert ormco_run(["connect", "practice-42", "--headless", "--no-lab"], env)[0] == 0
-    status, _, messages = ormco_run(["connect", "practice-42", "--headless", "--no-lab"], env)
-    assert status == 0
-    assert "connected already: nothing is wrong" in messages
+    first, again = (run(env, *CONNECT, "--no-lab") for _ in range(2))
+    assert first.exit_code == again.exit_code == 0
+    assert "connected already: nothing is wrong" in again.stderr
     assert classic.counters()["consent_pages"] == 1
 
 
@@ -70,12 +62,10 @@ def test_connect_again_is_repair(classic: RunningSandbox, store_url: str) -> Non
 def test_no_is_not_called_a_yes_on_the_way(classic: RunningSandbox, store_url: str) -> None:
     """After *Cancel*, no line of the checklist says that access was allowed."""
     classic.set_scenarios("deny")
-    status, _, messages = ormco_run(
-        ["connect", "practice-42", "--headless", "--no-lab"], env_of(classic, store_url)
-    )
-    assert status == 4
-    assert messages.count("✓") == 3
-    assert "was allowed" not in messages
+    result = run(env_of(classic, store_url), *CONNECT, "--no-lab")
+    assert result.exit_code == 4
+    assert result.stderr.count("✓") == 3
+    assert "was allowed" not in result.stderr
 
 
 @pytest.mark.usefixtures("one_browser")
@@ -94,12 +84,11 @@ def test_connect_ends_in_words(
     """Each way to fail has its own exit status, kind and hint, and leaves no connection."""
     classic.set_scenarios(scenario)
     env = env_of(classic, store_url)
-    code, answer, messages = ormco_run(["connect", "practice-42", "--headless", "--timeout", "60"], env)
-    error = answer["error"]
-    assert isinstance(error, dict)
-    assert (code, error["kind"]) == (status, kind), messages
+    result = run(env, *CONNECT, "--timeout", "60")
+    error = payload(result)["error"]
+    assert (result.exit_code, error["kind"]) == (status, kind), result.stderr
     assert error["hint"]
-    assert ormco_run(["status"], env)[1]["connections"] == []
+    assert printed(env, "status")["connections"] == []
 
 
 @pytest.mark.usefixtures("one_browser")
@@ -108,16 +97,16 @@ def test_connect_manages(classic: RunningSandbox, store_url: str, scenario: str)
     """Popups, chains of redirects and slowness do not keep it from connecting."""
     classic.control(slow_seconds=0.5)
     classic.set_scenarios(scenario)
-    assert ormco_run(["connect", "practice-42", "--headless"], env_of(classic, store_url))[0] == 0
+    assert run(env_of(classic, store_url), *CONNECT).exit_code == 0
 
 
 def test_headless_names_everything_that_is_missing(classic: RunningSandbox, store_url: str) -> None:
     """Client registration and credentials that are not set are listed in one error."""
     env = {"ORMCO_PROVIDER": classic.provider_file, "ORMCO_STORE": store_url}
-    status, answer, _ = ormco_run(["connect", "practice-42", "--headless"], env)
-    assert status == 10
+    result = run(env, *CONNECT)
+    assert result.exit_code == 10
     for name in ("CLIENT_ID", "CLIENT_SECRET", "3SHAPE_USERNAME", "3SHAPE_PASSWORD"):
-        assert f"ORMCO_{name}" in str(answer["error"])
+        assert f"ORMCO_{name}" in str(payload(result)["error"])
 
 
 @pytest.mark.usefixtures("one_browser")
@@ -129,9 +118,8 @@ def test_no_secret_reaches_a_log(
     caplog.set_level(logging.DEBUG)
     for name in ("requests_oauthlib", "requests_oauthlib.oauth2_session", "oauthlib", "urllib3"):
         caplog.set_level(logging.DEBUG, name)
-    _, _, messages = ormco_run(["connect", "practice-42", "--headless", "--verbose"], env)
-    _, token, _ = ormco_run(["token", "practice-42"], env)
-    _, audit, _ = ormco_run(["audit"], env)
+    messages = run(env, *CONNECT, "--verbose").stderr
+    token, audit = printed(env, "token", "practice-42"), printed(env, "audit")
     secrets = [str(token["access_token"]), env["ORMCO_CLIENT_SECRET"], env["ORMCO_3SHAPE_PASSWORD"], KEY]
     everything = "\n".join(
         [messages, json.dumps(audit), *(record.getMessage() for record in caplog.records), caplog.text]
@@ -147,10 +135,8 @@ def test_ctrl_c_leaves_nothing_behind(classic: RunningSandbox, store_url: str, t
     temporary = tmp_path / "t"
     temporary.mkdir()
     env = dict(os.environ) | env_of(classic, store_url) | {"TMPDIR": str(temporary)}
-    command = [sys.executable, "-m", "connector", "connect", "practice-42", "--headless"]
-    with subprocess.Popen(
-        command, env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
+    streams: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([*COMMAND, *CONNECT], env=env, **streams) as process:
         assert process.stderr is not None
         next(line for line in process.stderr if line.startswith("…"))
         process.send_signal(signal.SIGINT)
@@ -160,5 +146,5 @@ def test_ctrl_c_leaves_nothing_behind(classic: RunningSandbox, store_url: str, t
     assert list(temporary.iterdir()) == []
     processes = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert str(temporary) not in processes
-    with Connector.from_config(Config.from_env(env)) as connector:
+    with opened(env) as connector:
         assert connector.open_requests("practice-42") == []

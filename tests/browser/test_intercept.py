@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.authorization_pages import CODE, AuthorizationPages, Trap, allow, foreign
+from tests.support.authorization_pages import CODE, AuthorizationPages, allow
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -72,15 +72,14 @@ def hostile(table: dict[str, str]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("html", list(table.values()), ids=list(table))
 
 
-@hostile(FRAMES | PARTS | WINDOWS)
+@hostile({"frames": "".join(FRAMES.values())} | PARTS | WINDOWS)
 def test_only_the_pages_of_this_consent_bring_the_response(
-    html: str, capture: Capture, pages: AuthorizationPages, trap: Trap
+    html: str, capture: Capture, pages: AuthorizationPages, landing: str
 ) -> None:
     """Frames, windows of advertisements and whatever else a page asks for mean nothing, and do not leave."""
-    pages.target = f"{foreign(trap)}?{CODE}"
-    pages.more["advertisement"] = f"<script>open('/window')</script>{foreign(trap)}"
-    pages.more["window"] = f"<script>open('{foreign(trap)}?error=1')</script>"
-    pages.answers["away"] = (302, {"Location": f"{foreign(trap)}?code=ATTACKERCODE"})
+    pages.more["advertisement"] = f"<script>open('/window')</script>{landing}"
+    pages.more["window"] = f"<script>open('{landing}?error=1')</script>"
+    pages.answers["away"] = (302, {"Location": f"{landing}?code=ATTACKERCODE"})
     pages.answers["sw.js"] = (200, {"Content-Type": "text/javascript"})
 
     def person(page: Page) -> None:
@@ -89,8 +88,8 @@ def test_only_the_pages_of_this_consent_bring_the_response(
         page.evaluate("history.replaceState(null, '', '/allowed')")
         allow(page)
 
-    url = pages.authorize_with(html.format(foreign(trap)))
-    response = capture(url, redirect_uri=foreign(trap), person=person)
+    url = pages.authorize_with(html.format(landing))
+    response = capture(url, redirect_uri=landing, person=person)
     assert response == pages.target
 
 
@@ -114,23 +113,21 @@ def test_code_in_a_frame_does_not_reach_a_provider_that_serves_the_redirect_uri(
     assert not [path for path in pages.asked if "code=" in path]
 
 
-def test_window_of_the_provider_is_followed(capture: Capture, pages: AuthorizationPages, trap: Trap) -> None:
+def test_window_of_provider_is_followed(capture: Capture, pages: AuthorizationPages, landing: str) -> None:
     """A window that the page itself opened at the provider brings the response, however late it moves on."""
-    pages.target = f"{foreign(trap)}?{CODE}"
     pages.more["later"] = f"<script>setTimeout(() => location = '{pages.target}', 300)</script>"
     pages.more["start"] = "<button onclick=\"window.open('/later')\">Allow access</button>"
     url = pages.authorize("start")
-    assert capture(url, redirect_uri=foreign(trap), person=allow) == pages.target
+    assert capture(url, redirect_uri=landing, person=allow) == pages.target
 
 
 def test_link_of_an_advertisement_that_a_person_opens_in_a_tab(
-    capture: Capture, pages: AuthorizationPages, trap: Trap
+    capture: Capture, pages: AuthorizationPages, landing: str
 ) -> None:
     """A tab that another site sends on to the landing site brings nothing; the provider's own page does."""
-    pages.target = f"{foreign(trap)}?{CODE}"
     elsewhere = pages.url.replace("127.0.0.1", "localhost")
-    pages.more["advertisement"] = f"<a href='{elsewhere}/away?redirect_uri={foreign(trap)}'>Buy</a>"
-    pages.answers["away"] = (302, {"Location": f"{foreign(trap)}?code=ATTACKERCODE"})
+    pages.more["advertisement"] = f"<a href='{elsewhere}/away?redirect_uri={landing}'>Buy</a>"
+    pages.answers["away"] = (302, {"Location": f"{landing}?code=ATTACKERCODE"})
 
     def person(page: Page) -> None:
         page.frame_locator("iframe").get_by_role("link").click(modifiers=["ControlOrMeta"])
@@ -138,7 +135,7 @@ def test_link_of_an_advertisement_that_a_person_opens_in_a_tab(
         page.context.new_page().goto(pages.authorize("302"))
 
     url = pages.authorize_with(f"<iframe src='{elsewhere}/advertisement'></iframe>")
-    assert capture(url, redirect_uri=foreign(trap), person=person) == pages.target
+    assert capture(url, redirect_uri=landing, person=person) == pages.target
 
 
 @pytest.mark.parametrize(
@@ -150,15 +147,14 @@ def test_link_of_an_advertisement_that_a_person_opens_in_a_tab(
     ],
 )
 def test_service_worker_of_the_provider(
-    answer: str, capture: Capture, pages: AuthorizationPages, trap: Trap
+    answer: str, capture: Capture, pages: AuthorizationPages, landing: str
 ) -> None:
     """A service worker in between changes nothing, and its own requests do not leave."""
-    pages.target = f"{foreign(trap)}?{CODE}"
     pages.scripts["worker.js"] = (
         "addEventListener('install', () => skipWaiting());"
         "addEventListener('activate', event => event.waitUntil(clients.claim()));"
         "addEventListener('fetch', event => event.request.url.includes('/302')"
-        f" && event.respondWith({answer.format(pages.target, foreign(trap))}))"
+        f" && event.respondWith({answer.format(pages.target, landing)}))"
     )
 
     def person(page: Page) -> None:
@@ -167,4 +163,4 @@ def test_service_worker_of_the_provider(
         allow(page)
 
     url = pages.authorize("authorize")
-    assert capture(url, redirect_uri=foreign(trap), person=person) == pages.target
+    assert capture(url, redirect_uri=landing, person=person) == pages.target

@@ -9,10 +9,9 @@ import pytest
 
 from connector.browser.pages.communicate import CANCEL, press, sign_in_and_allow
 from connector.errors import PageChangedError, SettingError
-from tests.support.authorization_pages import CODE, PASSWORD, AuthorizationPages
+from tests.support.authorization_pages import CODE, LANDING, PASSWORD, AuthorizationPages
 
 Capture = Callable[..., str]
-LANDING = "https://landing.test/"
 
 
 @pytest.mark.parametrize("page", ["sign-in", "sign-in-first", "authorize", "302"])
@@ -20,15 +19,13 @@ def test_sign_in_and_allow(page: str, capture: Capture, pages: AuthorizationPage
     """Sign-in on one page, on two, or none at all; then access is allowed."""
     pages.target = f"{LANDING}?{CODE}"
     person = sign_in_and_allow("somebody@example.test", PASSWORD)
-    assert capture(pages.authorize(page), redirect_uri=LANDING, person=person) == pages.target
+    assert capture(pages.authorize(page), person=person) == pages.target
 
 
 def test_cancel(capture: Capture, pages: AuthorizationPages) -> None:
     """*Cancel* brings the provider's refusal back."""
     pages.target = LANDING
-    answer = capture(
-        pages.authorize("authorize"), redirect_uri=LANDING, person=lambda page: press(page, CANCEL)
-    )
+    answer = capture(pages.authorize("authorize"), person=lambda page: press(page, CANCEL))
     assert answer == f"{LANDING}?error=access_denied&state=s%7E1"
 
 
@@ -36,7 +33,7 @@ def test_wrong_password(capture: Capture, pages: AuthorizationPages) -> None:
     """A refused sign-in is reported at once, and the password is nowhere in what is reported."""
     person = sign_in_and_allow("somebody@example.test", "made-up wrong password")
     with pytest.raises(SettingError, match="did not accept the user name or password") as caught:
-        capture(pages.authorize("sign-in"), redirect_uri=LANDING, person=person)
+        capture(pages.authorize("sign-in"), person=person)
     assert "made-up wrong" not in repr(person) + "".join(traceback.format_exception(caught.value))
 
 
@@ -44,4 +41,4 @@ def test_page_with_other_words(capture: Capture, pages: AuthorizationPages) -> N
     """A consent page without *Allow access* is reported with what is missing and what is there."""
     person = sign_in_and_allow("somebody@example.test", PASSWORD)
     with pytest.raises(PageChangedError, match='no "Allow access" after sign-in; it has: "Agree", "Not now"'):
-        capture(pages.authorize("changed"), redirect_uri=LANDING, person=person)
+        capture(pages.authorize("changed"), person=person)

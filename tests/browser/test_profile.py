@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import traceback
@@ -11,12 +10,10 @@ from functools import partial
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from connector.browser.browser_thread import BrowserThread
 from connector.browser.profile import ProfileUpdate, SignIns, connect_profile
 from connector.browser.session import BrowserSession
-from connector.cli import ormco
 from connector.errors import (
     BrowserUnavailableError,
     CodeRefusedError,
@@ -32,6 +29,7 @@ from connector.errors import (
 )
 from tests.support.authorization_pages import Trap
 from tests.support.browsers import child_processes
+from tests.support.commands import payload, run
 from tests.support.profile_pages import CODE, REDIRECT_URI, serve_profile
 from tests.support.sandbox import RunningSandbox, Visitor, running_sandbox
 
@@ -47,7 +45,7 @@ Connect = Callable[..., ProfileUpdate]
 @pytest.fixture
 def connect(browser: str, one_browser: None) -> Connect:
     """`connect_profile`, in the shared browser, without a window."""
-    return partial(connect_profile, headless=True, timeout=120, browser=browser)
+    return partial(connect_profile, redirect_uri=REDIRECT_URI, headless=True, timeout=120, browser=browser)
 
 
 def sign_ins(sandbox: RunningSandbox) -> SignIns:
@@ -119,10 +117,20 @@ def test_page_that_says_nothing(connect: Connect, trap: Trap) -> None:
     assert pages.entered == [CODE]
 
 
-def test_link_that_leads_away_from_the_profile(connect: Connect) -> None:
-    """If 3Shape takes the place of My Profile, that is opened again for the code."""
-    with serve_profile(target="_self") as pages:
-        connect(pages.url, redirect_uri=REDIRECT_URI, sign_ins=ANYBODY)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param({"target": "_self"}, id="3Shape takes the place of My Profile, which is opened again"),
+        pytest.param(
+            {"hint": "<p>We use cookies. <button onclick='d.remove()'>Ok</button></p>"},
+            id="of two buttons the one beside the field is pressed",
+        ),
+    ],
+)
+def test_profile_is_connected_all_the_same(page: dict[str, str], connect: Connect) -> None:
+    """What differs from the guide's page does not keep the code from its field."""
+    with serve_profile(**page) as pages:
+        connect(pages.url, sign_ins=ANYBODY)
     assert pages.entered == [CODE]
 
 
@@ -130,7 +138,7 @@ def test_browser_s_own_dialog(connect: Connect) -> None:
     """A message in a dialog of the browser's own is read, too."""
     saved = "<script>alert('Profile saved.'); location.replace('/')</script>"
     with serve_profile(update=saved) as pages:
-        update = connect(pages.url, redirect_uri=REDIRECT_URI, sign_ins=ANYBODY)
+        update = connect(pages.url, sign_ins=ANYBODY)
     assert update.said == "Profile saved."
 
 
@@ -163,7 +171,7 @@ def test_profile_goes_wrong(
 ) -> None:
     """Dialog, Update, session and page each fail in words with a hint, and never with the code in them."""
     with serve_profile(**page) as pages, pytest.raises(error) as caught:
-        connect(pages.url, redirect_uri=REDIRECT_URI, sign_ins=ANYBODY)
+        connect(pages.url, sign_ins=ANYBODY)
     assert words in caught.value.message
     assert caught.value.hint
     assert CODE not in "".join(traceback.format_exception(caught.value))
@@ -221,7 +229,7 @@ def test_window_is_closed(connect: Connect, closing: None) -> None:
     """Closing the window ends it in words, and nothing is saved."""
     with serve_profile() as pages:
         with pytest.raises(WindowClosedError, match="before the profile was saved"):
-            connect(pages.url, redirect_uri=REDIRECT_URI)
+            connect(pages.url)
     assert pages.entered == []
 
 
@@ -249,46 +257,21 @@ def test_driver_that_dies_is_told(browser: str) -> None:
 def test_crash_is_told(connect: Connect, crashing: None) -> None:
     """A page of OrmcoDigital that crashes is reported at once, and nothing is saved."""
     with serve_profile() as pages, pytest.raises(BrowserUnavailableError, match="ended unexpectedly"):
-        connect(pages.url, redirect_uri=REDIRECT_URI)
+        connect(pages.url)
     assert pages.entered == []
-
-
-def test_second_ok_button(connect: Connect) -> None:
-    """Of two buttons *Ok* the one beside the field for the code is pressed."""
-    with serve_profile(hint="<p>We use cookies. <button onclick='d.remove()'>Ok</button></p>") as pages:
-        connect(pages.url, redirect_uri=REDIRECT_URI, sign_ins=ANYBODY)
-    assert pages.entered == [CODE]
-
-
-def environment(sandbox: RunningSandbox) -> dict[str, str]:
-    who = sandbox.practice
-    return {"ORMCO_DIGITAL_URL": sandbox.ormcodigital_url} | {
-        f"ORMCO_{site}_{name}": value
-        for site in ("DIGITAL", "3SHAPE")
-        for name, value in (("USERNAME", who.username), ("PASSWORD", who.password))
-    }
 
 
 def test_command(browser: str, one_browser: None, classic: RunningSandbox) -> None:
     """`ormco profile connect` needs neither a client secret nor a store, and prints no code."""
-    env = environment(classic) | {"ORMCO_BROWSER": browser}
-    result = CliRunner().invoke(ormco, ["profile", "connect", "practice-42", "--headless", "--json"], env=env)
+    who = classic.practice
+    env = {"ORMCO_BROWSER": browser, "ORMCO_DIGITAL_URL": classic.ormcodigital_url}
+    for site in ("DIGITAL", "3SHAPE"):
+        env |= {f"ORMCO_{site}_USERNAME": who.username, f"ORMCO_{site}_PASSWORD": who.password}
+    result = run(env, "profile", "connect", "practice-42", "--headless", "--json")
     assert result.exit_code == 0, result.stderr
-    assert json.loads(result.stdout) == {
-        "version": 1,
-        "practice": "practice-42",
-        "saved": True,
-        "confirmed": True,
-        "said": "Your profile has been updated.",
-    }
+    found = {"saved": True, "confirmed": True, "said": "Your profile has been updated."}
+    assert payload(result) == {"version": 1, "practice": "practice-42", **found}
     assert "IAAAA" not in result.output
-
-
-def test_command_without_settings() -> None:
-    """All missing settings are named at once."""
-    result = CliRunner().invoke(ormco, ["profile", "connect", "--headless"])
-    assert result.exit_code == 10
-    assert "ORMCO_DIGITAL_URL, ORMCO_DIGITAL_USERNAME, ORMCO_DIGITAL_PASSWORD, ORMCO_3SHAPE" in result.stderr
 
 
 def test_without_a_display(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,5 +279,5 @@ def test_without_a_display(connect: Connect, monkeypatch: pytest.MonkeyPatch) ->
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(BrowserUnavailableError) as caught:
-        connect("https://digital.test/", redirect_uri=REDIRECT_URI, headless=False)
+        connect("https://digital.test/", headless=False)
     assert "the code page shows the code" in caught.value.hint

@@ -26,7 +26,7 @@ from connector.errors import (
     ProviderUnavailableError,
     WindowClosedError,
 )
-from tests.support.authorization_pages import CODE, AuthorizationPages, Trap, allow, foreign, serve_pages
+from tests.support.authorization_pages import LANDING, AuthorizationPages, allow, serve_pages
 from tests.support.browsers import child_processes
 from tests.support.tls import server_context
 
@@ -50,21 +50,20 @@ def test_error_page_of_the_provider(
 ) -> None:
     """A page from which no way leads back ends the wait, with what the page says."""
     with pytest.raises(error, match=words) as caught:
-        capture(pages.authorize(page), redirect_uri="https://landing.test/")
+        capture(pages.authorize(page))
     assert caught.value.retry_after == (7.0 if error is ProviderUnavailableError else None)
 
 
 def test_sign_in_page_with_an_error_status_is_no_end(
-    capture: Capture, pages: AuthorizationPages, trap: Trap
+    capture: Capture, pages: AuthorizationPages, landing: str
 ) -> None:
     """A sign-in form that came with status 401 can be filled in again."""
-    pages.target = f"{foreign(trap)}?{CODE}"
 
     def person(page: Page) -> None:
         page.wait_for_timeout(1_000)  # longer than a page that fails is given
         page.get_by_role("link").click()
 
-    assert capture(pages.authorize("refused"), redirect_uri=foreign(trap), person=person) == pages.target
+    assert capture(pages.authorize("refused"), redirect_uri=landing, person=person) == pages.target
 
 
 def test_provider_that_cannot_be_reached(capture: Capture) -> None:
@@ -72,23 +71,19 @@ def test_provider_that_cannot_be_reached(capture: Capture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(ProviderUnavailableError, match="ERR_CONNECTION_REFUSED"):
-        capture(f"http://127.0.0.1:{port}/authorize", redirect_uri="https://landing.test/")
+        capture(f"http://127.0.0.1:{port}/authorize")
 
 
 def test_nobody_acts(capture: Capture, pages: AuthorizationPages) -> None:
     """The wait ends, and says how long it was."""
     with pytest.raises(NobodyActedError, match=r"within 1\.5 seconds"):
-        capture(pages.authorize("authorize"), redirect_uri="https://landing.test/", timeout=1.5)
+        capture(pages.authorize("authorize"), timeout=1.5)
 
 
 def test_window_closed(capture: Capture, pages: AuthorizationPages) -> None:
     """A closed window is a refusal in its own words."""
     with pytest.raises(WindowClosedError):
-        capture(
-            pages.authorize("authorize"),
-            redirect_uri="https://landing.test/",
-            person=lambda page: page.close(),
-        )
+        capture(pages.authorize("authorize"), person=lambda page: page.close())
 
 
 @pytest.mark.parametrize("command", ["Browser.crash", "Page.crash"])
@@ -105,7 +100,7 @@ def test_browser_crashes(command: str, capture_alone: Capture, pages: Authorizat
                 page.goto("chrome://crash")
 
     with pytest.raises(BrowserUnavailableError, match="ended unexpectedly"):
-        capture_alone(pages.authorize("authorize"), redirect_uri="https://landing.test/", person=person)
+        capture_alone(pages.authorize("authorize"), person=person)
 
 
 def test_page_that_does_not_answer_after_an_aborted_navigation(
@@ -123,7 +118,7 @@ def test_page_that_does_not_answer_after_an_aborted_navigation(
             page.wait_for_timeout(50)
 
     with pytest.raises(BrowserUnavailableError, match="ended unexpectedly"):
-        capture_alone(pages.authorize("authorize"), redirect_uri="https://landing.test/", person=person)
+        capture_alone(pages.authorize("authorize"), person=person)
 
 
 def test_error_of_the_person_comes_through(capture: Capture, pages: AuthorizationPages) -> None:
@@ -133,7 +128,7 @@ def test_error_of_the_person_comes_through(capture: Capture, pages: Authorizatio
         raise LookupError("a mistake in the test")
 
     with pytest.raises(LookupError, match="a mistake in the test"):
-        capture(pages.authorize("authorize"), redirect_uri="https://landing.test/", person=person)
+        capture(pages.authorize("authorize"), person=person)
 
 
 NO_PAGES = {
@@ -152,23 +147,21 @@ def test_what_comes_instead_of_a_page_is_told(
     """A download, a password dialog and the like are reported as what they are, not as a bad network."""
     pages.answers["odd"] = (status, headers)
     with pytest.raises(ProviderUnavailableError, match=words):
-        capture(pages.authorize("odd"), redirect_uri="https://landing.test/")
+        capture(pages.authorize("odd"))
 
 
 def test_password_dialog_is_told(windowed: str, pages: AuthorizationPages) -> None:
     """A provider that asks in a dialog of the browser is reported; only a browser with windows has one."""
     pages.answers["odd"] = (401, {"WWW-Authenticate": "Basic realm=x"})
     with pytest.raises(ProviderUnavailableError, match="in a dialog of the browser"):
-        capture_redirect(
-            pages.authorize("odd"), redirect_uri="https://landing.test/", headless=True, browser=windowed
-        )
+        capture_redirect(pages.authorize("odd"), redirect_uri=LANDING, headless=True, browser=windowed)
 
 
 def test_certificate_that_is_not_trusted(capture: Capture, tmp_path: Path) -> None:
     """A certificate error says so, with what may be behind it."""
     context, _ = server_context(tmp_path)
     with serve_pages(context) as pages, pytest.raises(ProviderUnavailableError) as caught:
-        capture(pages.authorize("authorize"), redirect_uri="https://landing.test/")
+        capture(pages.authorize("authorize"))
     assert "its certificate is not trusted (ERR_CERT_AUTHORITY_INVALID)" in caught.value.message
     assert "proxy" in caught.value.hint
 
@@ -184,7 +177,7 @@ def test_driver_that_dies(capture_alone: Capture, pages: AuthorizationPages) -> 
         died.append(time.monotonic())
 
     with pytest.raises(BrowserUnavailableError, match="ended unexpectedly"):
-        capture_alone(pages.authorize("authorize"), redirect_uri="https://landing.test/", person=person)
+        capture_alone(pages.authorize("authorize"), person=person)
     assert time.monotonic() - died[0] < 30  # of the 60 that a person has
 
 
@@ -200,7 +193,7 @@ def test_driver_that_dies_while_a_person_acts(
         page.wait_for_timeout(5_000)
 
     with pytest.raises(BrowserUnavailableError, match="ended unexpectedly"):
-        capture_alone(pages.authorize("authorize"), redirect_uri="https://landing.test/", person=person)
+        capture_alone(pages.authorize("authorize"), person=person)
     gc.collect()
     assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
@@ -219,7 +212,7 @@ def test_driver_that_dies_while_a_page_loads(capture_alone: Capture) -> None:
         killer.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/authorize"
         with pytest.raises(BrowserUnavailableError, match="ended unexpectedly"):
-            capture_alone(url, redirect_uri="https://landing.test/")
+            capture_alone(url)
         killer.join()
 
 
@@ -231,9 +224,7 @@ def test_driver_that_dies_while_the_browser_starts(tmp_path: Path, monkeypatch: 
     program.write_text("#!/bin/sh\nkill -9 $PPID\n")
     program.chmod(0o755)
     with pytest.raises(BrowserUnavailableError, match="did not start"):
-        capture_redirect(
-            "http://127.0.0.1:9/", redirect_uri="https://landing.test/", headless=True, browser=str(program)
-        )
+        capture_redirect("http://127.0.0.1:9/", redirect_uri=LANDING, headless=True, browser=str(program))
 
 
 ELSEWHERE = {
@@ -248,10 +239,9 @@ ELSEWHERE = {
 
 @pytest.mark.parametrize("step", list(ELSEWHERE.values()), ids=list(ELSEWHERE))
 def test_failure_elsewhere_does_not_end_it(
-    step: str, capture: Capture, pages: AuthorizationPages, trap: Trap
+    step: str, capture: Capture, pages: AuthorizationPages, landing: str
 ) -> None:
     """A person may go to a page that fails, and come back: only the provider's own failure ends the flow."""
-    pages.target = f"{foreign(trap)}?{CODE}"
     pages.answers["file"] = (200, {"Content-Disposition": "attachment"})
     with serve_pages() as other:
         names = {"other": f"http://localhost:{other.url.rpartition(':')[2]}/status/500", "here": pages.url}
@@ -267,4 +257,4 @@ def test_failure_elsewhere_does_not_end_it(
             allow(page)
 
         url = pages.authorize("authorize")
-        assert capture(url, redirect_uri=foreign(trap), person=comes_back) == pages.target
+        assert capture(url, redirect_uri=landing, person=comes_back) == pages.target

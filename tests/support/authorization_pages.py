@@ -8,15 +8,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
+
+from tests.support.web_server import PageHandler, serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 WAYS = ("302", "post-303-302", "307", "script", "meta", "form_post", "popup", "new-tab")
 CODE = "code=aB-9%2521IAAAAC%252Fx&state=s%7E1"
+LANDING = "https://landing.test/"
 PASSWORD = "made-up password 1"
 BUTTON = "<button>Allow access</button>"
 EMAIL_FIELD = "<label>Email <input name=email type=email></label>"
@@ -54,21 +56,9 @@ class AuthorizationPages:
 @contextmanager
 def serve_pages(tls: ssl.SSLContext | None = None) -> Iterator[AuthorizationPages]:
     """Run the server on a free loopback port, over TLS if there is a context for it."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.daemon_threads = True
-    if tls is not None:
-        server.socket = tls.wrap_socket(server.socket, server_side=True)
-    scheme = "http" if tls is None else "https"
-    pages = AuthorizationPages(url=f"{scheme}://127.0.0.1:{server.server_port}")
-    server.pages = pages  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    pages = AuthorizationPages(url="")
+    with serving(type("Handler", (_Handler,), {"pages": pages}), tls) as pages.url:
         yield pages
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @contextmanager
@@ -106,25 +96,21 @@ class Trap:
         socket.create_connection(("127.0.0.1", self.port)).close()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(PageHandler):
     """Each path is a page; `target` is where the ones that redirect send the browser."""
 
-    protocol_version = "HTTP/1.1"
+    pages: AuthorizationPages
 
-    @property
-    def pages(self) -> AuthorizationPages:
-        return self.server.pages  # type: ignore[attr-defined,no-any-return]
-
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - of http.server
         self.pages.asked.append(self.path)
         path = urlsplit(self.path).path.removeprefix("/")
         if path in self.pages.answers:
             status, headers = self.pages.answers[path]
-            self.answer(status, "<h1>Whatever</h1>", more=headers)
+            self.page("<h1>Whatever</h1>", status, **headers)
         elif path in self.pages.scripts:
-            self.answer(200, self.pages.scripts[path], more={"Content-Type": "text/javascript"})
+            self.answer(200, self.pages.scripts[path], Content_Type="text/javascript")
         elif path in (pages := self.html_pages()):
-            self.answer(200, pages[path])
+            self.page(pages[path])
         else:
             self.answer_path(path)
 
@@ -150,56 +136,37 @@ class _Handler(BaseHTTPRequestHandler):
     def answer_path(self, path: str) -> None:
         target = self.pages.target
         if path in ("302", "chain/0"):
-            self.answer(302, location=target)
+            self.answer(302, Location=target)
         elif path == "denied":
-            self.answer(302, location=target.partition("?")[0] + "?error=access_denied&state=s%7E1")
+            self.answer(302, Location=target.partition("?")[0] + "?error=access_denied&state=s%7E1")
         elif path.startswith("chain/"):
-            self.answer(302, location=f"/chain/{int(path.removeprefix('chain/')) - 1}")
+            self.answer(302, Location=f"/chain/{int(path.removeprefix('chain/')) - 1}")
         elif path.startswith("status/"):
-            self.answer(int(path.removeprefix("status/")), "<h1>Bad  request</h1> redirect_uri", retry="7")
+            status = int(path.removeprefix("status/"))
+            self.page("<h1>Bad  request</h1> redirect_uri", status, Retry_After="7")
         elif path == "home/error":
-            self.answer(200, "<h1>Sorry, there was an error: unauthorized_client</h1>")
+            self.page("<h1>Sorry, there was an error: unauthorized_client</h1>")
         elif path == "refused":
-            self.answer(401, '<form><input name=u><input type=password name=p></form><a href="/302">Go</a>')
+            self.page('<form><input name=u><input type=password name=p></form><a href="/302">Go</a>', 401)
         else:
-            self.answer(404, "no such page")
+            self.page("no such page", 404)
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802 - of http.server
         self.pages.asked.append(self.path)
-        form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        form = parse_qs(self.form().decode())
         if self.path == "/decide/307":
-            self.answer(307, location=self.pages.target)
+            self.answer(307, Location=self.pages.target)
         elif self.path == "/decide/changed":
-            self.answer(200, "<h1>Share your data</h1><button>Agree</button><button>Not now</button>")
+            self.page("<h1>Share your data</h1><button>Agree</button><button>Not now</button>")
         elif self.path == "/decide/sign-in" and form.get("password") == [PASSWORD]:
-            self.answer(303, location="/authorize")
+            self.answer(303, Location="/authorize")
         elif self.path == "/decide/sign-in":
-            self.answer(200, _sign_in(EMAIL_FIELD + PASSWORD_FIELD))
+            self.page(_sign_in(EMAIL_FIELD + PASSWORD_FIELD))
         else:
-            self.answer(303, location="/302")
+            self.answer(303, Location="/302")
 
-    def answer(
-        self,
-        status: int,
-        body: str = "",
-        *,
-        location: str = "",
-        retry: str = "",
-        more: dict[str, str] | None = None,
-    ) -> None:
-        is_script = "text/javascript" in (more or {}).values()
-        content = (body if is_script else f"<!doctype html><title>Provider</title>{body}").encode()
-        self.send_response(status)
-        headers = {"Location": location, "Retry-After": retry, "Content-Type": "text/html", **(more or {})}
-        for name, value in headers.items():
-            if value:
-                self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *args: Any) -> None:
-        pass
+    def page(self, body: str, status: int = 200, **headers: str) -> None:
+        self.answer(status, f"<!doctype html><title>Provider</title>{body}", **headers)
 
 
 def _sign_in(

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 # Pages of tests come at once: what is waited for in vain need not be waited for as long as in earnest.
 QUICK = {"DEAD_END": 0.5, "SILENCE": 1.0, "AGAIN": 0.3, "UNLISTED": 0.5, "NEXT_PAGE": 3.0, "PATIENCE": 5.0}
 
-__all__ = ["SharedBrowser", "need_browser", "quick_browser", "windowed_browser"]
 
 # What no test may reach; a browser of the product's own cuts off the one redirect URI that it is given.
 _UNREACHABLE = ("ormco.com", "www.ormco.com", "landing.test", "www.landing.test", "*landing.localhost")

@@ -13,7 +13,7 @@ from connector.communicate.models import Case, read_case
 from connector.config import Config
 from connector.connector import Connector
 from tests.support import connecting
-from tests.support.oauth_calls import code_of, exchange
+from tests.support.oauth_calls import tokens_of
 from tests.support.sandbox import TIMEOUT, RunningSandbox, SignIn
 
 
@@ -57,7 +57,6 @@ class MetadataApi:
     """The metadata API with one account's token, called without the product."""
 
     def __init__(self, sandbox: RunningSandbox, who: SignIn | None = None, region: str = "americas") -> None:
-        who = who or sandbox.practice
         self.http = requests.Session()
         self.http.headers["Authorization"] = f"Bearer {tokens_of(sandbox, who)['access_token']}"
         self.root = f"{sandbox.url}/metadata/{region}/api/"
@@ -73,23 +72,10 @@ def sound_case(value: object) -> Case:
     return case
 
 
-def tokens_of(sandbox: RunningSandbox, who: SignIn) -> dict[str, Any]:
-    """Tokens of an account, without the detour of a browser."""
-    url = sandbox.sandbox.consent_url(sandbox.authorization_url(), username=who.username)
-    tokens: dict[str, Any] = exchange(sandbox, code_of(url)).json()
-    return tokens
-
-
-def refresh_token_of(sandbox: RunningSandbox, who: SignIn) -> str:
-    """A refresh token of an account, without the detour of a browser."""
-    token: str = tokens_of(sandbox, who)["refresh_token"]
-    return token
-
-
 @contextmanager
 def connected(sandbox: RunningSandbox, folder: Path, **practices: SignIn) -> Iterator[Connector]:
     """A connector with a connection for each practice."""
     with Connector.from_config(Config.from_env(settings(sandbox, folder))) as connector:
         for practice_id, who in practices.items():
-            connector.adopt(practice_id.replace("__", ":"), refresh_token_of(sandbox, who))
+            connector.adopt(practice_id.replace("__", ":"), tokens_of(sandbox, who)["refresh_token"])
         yield connector

@@ -6,8 +6,6 @@ from datetime import UTC, datetime
 
 from connector.clock import Clock
 
-__all__ = ["ManualClock"]
-
 
 class ManualClock(Clock):
     """A clock that moves only when a test sleeps by it or sets it.

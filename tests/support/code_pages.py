@@ -15,7 +15,6 @@ from connector.web.code_page import parser_script
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-__all__ = ["REDIRECT_URI", "Parser", "page_parser", "read_by_python"]
 
 REDIRECT_URI = "https://ormco.com/"
 # Texts → for each what was found in it, or the kind and the words of its refusal.

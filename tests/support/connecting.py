@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
-import requests
 
 from connector import Config, Connection, ConnectionState, Connector
 from connector.errors import NeedsRepairError
 from connector.store import Store
-from tests.support.sandbox import TIMEOUT, RunningSandbox, SignIn, Visitor
-from tests.support.stores import store_at
+from tests.support.sandbox import RunningSandbox, SignIn, Visitor
+from tests.support.stores import row_of, store_at
 
 KEY = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 
@@ -47,9 +44,7 @@ def stored(env: dict[str, str]) -> Iterator[Store]:
 def refresh_token(env: dict[str, str], practice_id: str = "practice-42") -> str | None:
     """The refresh token that is stored of a connection."""
     with stored(env) as store:
-        row = store.grants.row(practice_id)
-        assert row is not None
-        return store.grants.refresh_token(row)
+        return store.grants.refresh_token(row_of(store, practice_id))
 
 
 def connect(
@@ -67,17 +62,3 @@ def kill_grant(connector: Connector, sandbox: RunningSandbox, practice_id: str =
         connector.refresh(practice_id, force=True)
     sandbox.set_scenarios()
     assert connector.status(practice_id).state is ConnectionState.NEEDS_REPAIR
-
-
-def granted_tokens(sandbox: RunningSandbox, who: SignIn | None = None) -> dict[str, Any]:
-    """A token answer of a classic sandbox, got without any code of the product."""
-    redirect_url = Visitor(sandbox).authorize(sandbox.authorization_url(), who=who)
-    code = unquote(parse_qs(urlsplit(redirect_url).query)["code"][0])
-    answer = requests.post(
-        f"{sandbox.url}/oauth/token",
-        data={"grant_type": "authorization_code", "code": code, "redirect_uri": sandbox.redirect_uri},
-        auth=(sandbox.client_id, sandbox.client_secret),
-        timeout=TIMEOUT,
-    )
-    tokens: dict[str, Any] = answer.json()
-    return tokens

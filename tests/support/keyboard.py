@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-__all__ = ["Keyboard"]
-
 _WIDE = 300  # pixels; a browser's own window, not one of its helpers
 
 

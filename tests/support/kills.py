@@ -13,8 +13,6 @@ from tests.support.stores import put, row_of, token_set, value_of
 from tests.support.token_server import TokenServer
 from tests.support.work import refresh_for_ever
 
-__all__ = ["Tally", "kill_at_random"]
-
 
 @dataclass
 class Tally:

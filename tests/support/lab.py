@@ -6,10 +6,8 @@ from typing import Any
 
 import requests
 
-from tests.support.connecting import granted_tokens
+from tests.support.oauth_calls import tokens_of
 from tests.support.sandbox import TIMEOUT, RunningSandbox, SignIn
-
-__all__ = ["EMAILS", "UsersApi", "lab_of"]
 
 EMAILS = {
     "americas": "insignia.support@ormco.com",
@@ -28,7 +26,7 @@ class UsersApi:
 
     def __init__(self, sandbox: RunningSandbox, who: SignIn) -> None:
         self._url = f"{sandbox.url}/api/users"
-        self._headers = {"Authorization": f"Bearer {granted_tokens(sandbox, who)['access_token']}"}
+        self._headers = {"Authorization": f"Bearer {tokens_of(sandbox, who)['access_token']}"}
         self.id: str = self.me()["Id"]
 
     def me(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import requests
 
-from tests.support.sandbox import TIMEOUT, RunningSandbox
+from tests.support.sandbox import TIMEOUT, RunningSandbox, SignIn
 
 VERIFIER = "made-up-verifier-0123456789-0123456789-0123456789"
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
@@ -74,6 +74,14 @@ def connected(sandbox: RunningSandbox, **params: str) -> Tokens:
     answer = exchange(sandbox, fresh_code(sandbox, **params))
     assert answer.status_code == 200, answer.text
     tokens: Tokens = answer.json()
+    return tokens
+
+
+def tokens_of(sandbox: RunningSandbox, who: SignIn | None = None) -> Tokens:
+    """A token response to an account, by default the practice's, without a browser or the product's calls."""
+    username = (who or sandbox.practice).username
+    url = sandbox.sandbox.consent_url(sandbox.authorization_url(), username=username)
+    tokens: Tokens = exchange(sandbox, code_of(url)).json()
     return tokens
 
 

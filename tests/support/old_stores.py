@@ -9,8 +9,6 @@ import gzip
 from datetime import UTC, datetime
 from pathlib import Path
 
-__all__ = ["LIVE_TOKENS", "MADE_AT", "old_store"]
-
 MADE_AT = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 # Practices that have tokens, which are named after them.
 LIVE_TOKENS = (

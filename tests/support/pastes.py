@@ -7,92 +7,19 @@ from hypothesis import strategies as st
 from tests.support.codes import BARE, FRAMES, HEX, LEGAL, OPAQUE, WRAPS, classic_codes, encoded, hex_codes
 from tests.support.redirects import ACCEPTED, REFUSED
 
-__all__ = ["pastes"]
-
 _ROWS = [row.values[0].text for row in (*ACCEPTED, *REFUSED)]
 # What gets between, before and behind: marks, encodings, parts of addresses, other text.
-_PIECES = [
-    *(
-        "\n",
-        " ",
-        "\r\n",
-        "\t",
-        "\x00",
-        "\x0b",
-        "\x1b[0m",
-        "\x1c",
-        "\x85",
-        "\xa0",
-        "\u200b",
-        "\u2028",
-        "\ufeff",
-    ),
-    *("%", "%2", "%25", "%0A", "%00", "%22", "%28", "%E2%80%8B", "%F0%9F%98%80", "=3D", "=\n", "=", "3D"),
-    *(
-        "&",
-        "&amp;",
-        "&#33;",
-        "&#150;",
-        "&#xE0100;",
-        "&hellip;",
-        "?",
-        "#",
-        "/",
-        "//",
-        ":",
-        "@",
-        "..",
-        "…",
-        ",",
-    ),
-    *(
-        "(",
-        ")",
-        "[",
-        "]",
-        "'",
-        '"',
-        "<",
-        ">",
-        "> ",
-        "<br>",
-        "*",
-        "**",
-        "_",
-        "~~",
-        "\\",
-        "!",
-        "!!",
-        "+",
-        "-",
-        ";",
-    ),
-    *("code=", "error=", "state=", "&state=x", "access_denied", "%3Fcode%3D", "code%3D", "https://", "www."),
-    *(
-        "https://ormco.com/?code=",
-        "http://evil.example/",
-        "localhost",
-        "[::1]",
-        "[2001:db8::1]",
-        "xn--rmco-55d.com",
-    ),
-    *("https://www.google.com/url?q=https%3A%2F%2F", "https://urldefense.com/v3/__", "__;JQ!!x$", "___"),
-    *(
-        "é",
-        "К",
-        "ſ",
-        "İ",
-        "\U0001f600",
-        "\U000e0100",
-        "A",
-        "AAAA",
-        "IAAAA",
-        "a(b)c",
-        "F" * 64,
-        "0" * 43,
-        "thanks",
-    ),
-]
+_SIGNS = "\n \t\x00\x0b\x1c\x85\xa0\u200b\u2028\ufeff\U0001f600\U000e0100"
+_WORDS = r"""
+    % %2 %25 %0A %00 %22 %28 %E2%80%8B %F0%9F%98%80 =3D = 3D
+    & &amp; &#33; &#150; &#xE0100; &hellip; ? # / // : @ .. … ,
+    ( ) [ ] ' " < > <br> * ** _ ~~ \ ! !! + - ;
+    code= error= state= &state=x access_denied %3Fcode%3D code%3D https:// www.
+    https://ormco.com/?code= http://evil.example/ localhost [::1] [2001:db8::1] xn--rmco-55d.com
+    https://www.google.com/url?q=https%3A%2F%2F https://urldefense.com/v3/__ __;JQ!!x$ ___
+    é К ſ İ A AAAA IAAAA a(b)c thanks
+"""
+_PIECES = [*_SIGNS, "\r\n", "\x1b[0m", "=\n", "> ", *_WORDS.split(), "F" * 64, "0" * 43]
 _codes = (
     classic_codes | hex_codes | st.sampled_from([HEX, OPAQUE, BARE]) | st.text(LEGAL, min_size=3, max_size=60)
 )

@@ -15,8 +15,6 @@ from urllib.parse import quote, unquote
 
 import pytest
 
-__all__ = ["Pooler", "shared_pooler"]
-
 
 class Pooler:
     """One PgBouncer on a Unix socket in a folder of its own.

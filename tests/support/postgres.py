@@ -18,8 +18,6 @@ from urllib.parse import quote
 
 import pytest
 
-__all__ = ["PostgresServer", "find_binaries", "shared_server"]
-
 _USERS = ("postgres", "nobody")
 _ROOM = 8 << 30
 

@@ -12,8 +12,6 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ROOT", "Worker", "go", "results", "workers"]
-
 ROOT = Path(__file__).resolve().parents[2]
 _PATIENCE = 120.0
 

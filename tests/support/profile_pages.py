@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
+
+from tests.support.web_server import PageHandler, serving
 
 REDIRECT_URI = "https://landing.test/"
 CODE = "0123456789ABCDEF" * 4
@@ -68,60 +68,38 @@ class ProfilePages:
 @contextmanager
 def serve_profile(**what: Any) -> Iterator[ProfilePages]:
     """Run the server on a free loopback port."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.daemon_threads = True
-    pages = ProfilePages(url=f"http://127.0.0.1:{server.server_port}/", **what)
-    server.pages = pages  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    pages = ProfilePages(**what)
+    with serving(type("Handler", (_Handler,), {"pages": pages})) as url:
+        pages.url = f"{url}/"
         yield pages
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(PageHandler):
+    pages: ProfilePages
 
-    @property
-    def pages(self) -> ProfilePages:
-        return self.server.pages  # type: ignore[attr-defined,no-any-return]
-
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - of http.server
         if urlsplit(self.path).path == "/authorize":
-            self.answer(302, location=f"{self.pages.redirect_uri}?code={CODE}&iss=x")
+            self.answer(302, Location=f"{self.pages.redirect_uri}?code={CODE}&iss=x")
         elif urlsplit(self.path).path == "/":
-            self.answer(200, self.pages.html())
+            self.page(self.pages.html())
         else:
-            self.answer(404, "no such page")
+            self.page("no such page", 404)
 
-    def do_POST(self) -> None:
-        form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+    def do_POST(self) -> None:  # noqa: N802 - of http.server
+        form = parse_qs(self.form().decode())
         if self.path != "/update":
-            self.answer(500)
+            self.page("", 500)
             return
         pages = self.pages
         pages.entered += form.get("code", [])
         if not pages.forgets:
             pages.method = form.get("scanner", [""])[0]
         if isinstance(pages.update, int):
-            self.answer(pages.update, "<h1>Sorry</h1>")
+            self.page("<h1>Sorry</h1>", pages.update)
         elif pages.update:
-            self.answer(200, pages.update)
+            self.page(pages.update)
         else:
-            self.answer(303, location="/")
+            self.answer(303, Location="/")
 
-    def answer(self, status: int, body: str = "", *, location: str = "") -> None:
-        content = f"<!doctype html><title>OrmcoDigital</title>{body}".encode()
-        self.send_response(status)
-        for name, value in {"Location": location, "Content-Type": "text/html; charset=utf-8"}.items():
-            if value:
-                self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *args: Any) -> None:
-        pass
+    def page(self, body: str, status: int = 200) -> None:
+        self.answer(status, f"<!doctype html><title>OrmcoDigital</title>{body}")

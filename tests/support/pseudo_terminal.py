@@ -14,8 +14,6 @@ import termios
 import time
 from collections.abc import Mapping, Sequence
 
-__all__ = ["Terminal"]
-
 _PATIENCE = 120.0
 
 

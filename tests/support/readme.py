@@ -16,8 +16,6 @@ import httpx
 from connector import Config, Connector
 from tests.support.sandbox import SignIn, Visitor
 
-__all__ = ["CALLBACK", "answer_of", "connector", "session_id", "use"]
-
 CALLBACK = "http://localhost/connected"
 session_id = secrets.token_hex(8)
 connector = Connector.from_config(Config.from_env(os.environ))

@@ -11,8 +11,6 @@ import pytest
 
 from tests.support.codes import CODE, filled
 
-__all__ = ["ACCEPTED", "REFUSED", "Row"]
-
 _TABLE = tomllib.loads((Path(__file__).parent.parent / "data" / "redirects.toml").read_text("utf-8"))
 
 

@@ -103,10 +103,10 @@ class _Form(HTMLParser):
             self.action, self.fields = self._open
 
 
-def form_token(page: requests.Response) -> str:
-    """The token that the forms of a page carry."""
-    found = re.search(r'name="form_token" value="([^"]+)"', page.text)
-    assert found, f"there is no form on {page.url}"
+def hidden_value(page: Any, name: str = "form_token") -> str:
+    """The value of a hidden field of a page, whichever client has fetched it."""
+    found = re.search(rf'name="{name}" value="([^"]+)"', page.text)
+    assert found, f"no form of the page has {name}"
     return found[1]
 
 
@@ -133,7 +133,7 @@ class Visitor:
 
     def press(self, page: requests.Response, action: str, **fields: str) -> requests.Response:
         """Send the form of a page that goes to an address, or a form that its script sends."""
-        url, data = self.sandbox.url + action, {"form_token": form_token(page), **fields}
+        url, data = self.sandbox.url + action, {"form_token": hidden_value(page), **fields}
         return self.session.post(url, data=data, timeout=TIMEOUT)
 
     def sign_in(self, url: str, who: SignIn | None = None) -> requests.Response:

@@ -7,7 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,16 +15,13 @@ import pytest
 from tests.support.processes import ROOT
 
 
-def on_a_small_disk(
-    folder: Path, size: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
+def on_a_small_disk(folder: Path, size: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """Run Python with a small file system on a folder; if none can be mounted the test is skipped.
 
     Args:
         folder: made if need be; only the program sees what is on its file system.
         size: of the file system, such as "32k".
         arguments: of Python.
-        environment: further variables.
     """
     unshare = shutil.which("unshare")
     if unshare is None:
@@ -35,7 +32,6 @@ def on_a_small_disk(
     done = subprocess.run(
         [unshare, *isolate, "sh", "-c", f"{mount} && exec {shlex.join([sys.executable, *arguments])}"],
         cwd=ROOT,
-        env={**os.environ, **(environment or {})},
         capture_output=True,
         text=True,
         timeout=120,

@@ -9,8 +9,6 @@ import time
 from pathlib import Path
 from typing import Self
 
-__all__ = ["SocketProxy"]
-
 
 class SocketProxy:
     """Passes bytes on until one side says the fatal words.

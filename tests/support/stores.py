@@ -7,6 +7,7 @@ from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from connector.clock import Clock
 from connector.connection import Account, AccountPolicy, Event
@@ -18,24 +19,6 @@ from connector.refresh.rotate import Rotator
 from connector.store import UNVERIFIED, Row, Store, open_database, open_store
 from connector.store.columns import account_columns
 
-__all__ = [
-    "DATABASES",
-    "KEY",
-    "KINDS",
-    "OTHER_KEY",
-    "copy_schema",
-    "empty_url",
-    "endpoint_of",
-    "fresh_url",
-    "put",
-    "put_unverified",
-    "row_of",
-    "store_at",
-    "token_set",
-    "tokens_on",
-    "value_of",
-]
-
 # Made up; 32 bytes each.
 KEY = "b3JtY28tdGVzdC1rZXktbnVtYmVyLW9uZS0wMDAwMDE="
 OTHER_KEY = "b3JtY28tdGVzdC1rZXktbnVtYmVyLXR3by0wMDAwMDI="
@@ -43,23 +26,9 @@ DATABASES = ("sqlite", "postgresql")
 KINDS = (*DATABASES, "pgbouncer")
 
 
-def store_at(
-    url: str,
-    *,
-    keys: str | None = KEY,
-    clock: Clock | None = None,
-    record_refreshes: bool = False,
-    patience: float | None = None,
-) -> Store:
+def store_at(url: str, *, keys: str | None = KEY, clock: Clock | None = None, **options: Any) -> Store:
     """Return a store with a known key."""
-    return open_store(
-        url,
-        keys=keys,
-        clock=clock or Clock(),
-        actor="tests",
-        record_refreshes=record_refreshes,
-        patience=patience,
-    )
+    return open_store(url, keys=keys, clock=clock or Clock(), actor="tests", **options)
 
 
 def empty_url(kind: str, folder: Path) -> str:
@@ -193,10 +162,8 @@ def put(
     row = store.unverified.promote(new, live, {**account_columns(account), "account_shared": 0}, events)
     assert row is not None
     if columns:
-        changed = store.grants.change(row, columns)
-        assert changed is not None
-        row = store.grants.row(practice_id)
-        assert row is not None
+        assert store.grants.change(row, columns) is not None
+        row = row_of(store, practice_id)
     return row
 
 

@@ -7,8 +7,6 @@ import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-__all__ = ["server_context"]
-
 
 def server_context(folder: Path) -> tuple[ssl.SSLContext, Path]:
     """Return a server's TLS context, and the certificate that vouches for it; nobody trusts it by itself."""

@@ -17,8 +17,6 @@ from typing import Any, Self
 from urllib.parse import parse_qs
 from urllib.request import Request, urlopen
 
-__all__ = ["TokenServer"]
-
 _REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 429: "Too Many Requests"}
 
 

@@ -23,7 +23,6 @@ from tests.support.stores import fresh_url
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-__all__ = ["PAGES", "WebPages", "web_pages"]
 
 _ADDRESS = f"https://ormco.com/?code={CODE}&state=x"
 

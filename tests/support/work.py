@@ -20,8 +20,6 @@ from connector.store import Row, Store
 from connector.store.database import Execute, Statement
 from tests.support.stores import endpoint_of, store_at, tokens_on
 
-__all__ = ["STEPS", "ask", "crash", "refresh_for_ever"]
-
 STEPS = (
     "before the claim",
     "inside the claim",
