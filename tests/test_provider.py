@@ -101,7 +101,7 @@ def test_a_file_is_found_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "http://localhost/",
         "http://127.0.0.1:9555/",
         "http://[::1]:9555/cb",
-        "HTTPS://AS.Example.Test/",
+        "HTTPS://AS.Example.Test/X",
     ],
 )
 def test_https_and_this_machine_are_secure(url: str) -> None:
@@ -135,13 +135,6 @@ def test_any_other_address_is_refused(url: str, reason: str) -> None:
     """An address that is not encrypted, or means two hosts to two parsers, is refused by name."""
     with pytest.raises(SettingError, match=f"^the endpoint is {reason}"):
         require_secure(url, "the endpoint")
-
-
-def test_a_password_in_an_address_is_not_repeated() -> None:
-    """The error about an address with a password does not show it."""
-    with pytest.raises(SettingError) as caught:
-        require_secure("https://user:made-up@as.example.test/", "the endpoint")
-    assert "made-up" not in f"{caught.value} {caught.value.hint}"
 
 
 @pytest.mark.parametrize(
@@ -204,11 +197,4 @@ def test_an_address_that_is_refused_is_quoted_without_a_password() -> None:
             require_secure(url, "the URL")
         assert caught.value.message == words
         assert caught.value.hint.startswith(hint)
-
-
-def test_a_backslash_or_a_space_is_in_no_address() -> None:
-    """Parsers disagree on them; a letter is none of them."""
-    assert require_secure("https://a.test/X", "the URL") == "https://a.test/X"
-    for url in ("https://a.test/\\b", "https://a.test/ b"):
-        with pytest.raises(SettingError, match="not a web address"):
-            require_secure(url, "the URL")
+        assert "made-up" not in caught.value.hint
