@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterator, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from email.utils import formatdate
 from typing import Any
 
 import httpx
@@ -16,59 +15,35 @@ from connector import AsyncConnector, Config, Connector
 from connector.calls import Scope
 from connector.httpx_auth import AsyncPracticeAuth, PracticeAuth
 from connector.observers import Call, CallObservers
+from tests.support.answers import Answers, Received, answer, running
 from tests.support.connecting import connect, settings
 from tests.support.sandbox import RunningSandbox
 
 PRACTICE = "practice-42"
 
 
-class FakeApi(BaseHTTPRequestHandler):
-    """Answers 401 to the token "old", redirects /to?ADDRESS, and keeps the tokens it was shown."""
+class FakeApi(Answers):
+    """Responds 401 to the token "old" and to /no, and redirects /to?ADDRESS."""
 
-    shown: list[str | None]
+    def note(self, request: Received) -> bytes:
+        self.requests.append(request)
+        path, _, target = request.line.split()[1].partition("?")
+        if path == "/to":
+            return answer(status=302, Location=target)
+        refused = path == "/no" or request.headers.get("Authorization") == "Bearer old"
+        return answer(status=401 if refused else 200, Date=formatdate(usegmt=True))
 
-    def do_GET(self) -> None:
-        self._answer()
-
-    def do_POST(self) -> None:
-        for _ in self.headers.get_all("Content-Length", []):
-            self.rfile.read(int(self.headers["Content-Length"]))
-        self._answer()
-
-    def _answer(self) -> None:
-        token = self.headers["Authorization"]
-        self.shown.append(token)
-        path, _, target = self.path.partition("?")
-        status = 302 if path == "/to" else 401 if path == "/no" or token == "Bearer old" else 200
-        self.send_response(status)
-        if target:
-            self.send_header("Location", target)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-class Api:
-    """One running `FakeApi`."""
-
-    def __init__(self) -> None:
-        self.shown: list[str | None] = []
-        handler = type("OneFakeApi", (FakeApi,), {"shown": self.shown})
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        Thread(target=self.server.serve_forever).start()
+    @property
+    def shown(self) -> list[str | None]:
+        """The Authorization header of each request, in order."""
+        return [request.headers.get("Authorization") for request in self.requests]
 
 
 @pytest.fixture
-def apis() -> Iterator[tuple[Api, Api]]:
+def apis() -> Iterator[tuple[FakeApi, FakeApi]]:
     """The provider's API, and a stranger's."""
-    both = (Api(), Api())
-    yield both
-    for api in both:
-        api.server.shutdown()
-        api.server.server_close()
+    with running(FakeApi()) as own, running(FakeApi()) as stranger:
+        yield own, stranger
 
 
 class Tokens:
@@ -123,7 +98,9 @@ both_clients = pytest.mark.parametrize("kind", ["sync", "async"])
 
 @both_clients
 @pytest.mark.parametrize("body", [{}, {"json": {"a": 1}}, {"content": b"abc"}])
-def test_401_is_answered_once_with_a_renewed_token(kind: str, body: Any, apis: tuple[Api, Api]) -> None:
+def test_401_is_answered_once_with_a_renewed_token(
+    kind: str, body: Any, apis: tuple[FakeApi, FakeApi]
+) -> None:
     """The rejected token is passed on, so that one refresh is enough for all rejected requests."""
     tokens, method = Tokens(), "POST" if body else "GET"
     assert ask(kind, tokens, apis[0].url, f"{apis[0].url}/x", method, **body) == 200
@@ -132,7 +109,7 @@ def test_401_is_answered_once_with_a_renewed_token(kind: str, body: Any, apis: t
 
 
 @both_clients
-def test_observers_are_told_of_each_request(kind: str, apis: tuple[Api, Api]) -> None:
+def test_observers_are_told_of_each_request(kind: str, apis: tuple[FakeApi, FakeApi]) -> None:
     """Also of the one that was refused, with its own status."""
     calls: list[Call] = []
     ask(kind, Tokens(), apis[0].url, f"{apis[0].url}/x", observers=[calls.append])
@@ -154,14 +131,14 @@ def test_observers_are_told_of_a_request_without_an_answer(kind: str) -> None:
 
 
 @both_clients
-def test_second_401_is_the_callers(kind: str, apis: tuple[Api, Api]) -> None:
+def test_second_401_is_the_callers(kind: str, apis: tuple[FakeApi, FakeApi]) -> None:
     """Nothing is renewed twice for one request."""
     assert ask(kind, Tokens(), apis[0].url, f"{apis[0].url}/no") == 401
     assert len(apis[0].shown) == 2
 
 
 @both_clients
-def test_no_other_origin_sees_the_token(kind: str, apis: tuple[Api, Api]) -> None:
+def test_no_other_origin_sees_the_token(kind: str, apis: tuple[FakeApi, FakeApi]) -> None:
     """Neither to another port nor to an address with two hosts; no token is requested."""
     tokens, (own, stranger) = Tokens(), apis
     assert ask(kind, tokens, own.url, f"{stranger.url}/x") == 200
@@ -173,7 +150,7 @@ def test_no_other_origin_sees_the_token(kind: str, apis: tuple[Api, Api]) -> Non
 @both_clients
 @pytest.mark.parametrize("target", ["/x", "/no"])
 def test_redirect_within_the_origin_takes_no_token_along(
-    kind: str, target: str, apis: tuple[Api, Api]
+    kind: str, target: str, apis: tuple[FakeApi, FakeApi]
 ) -> None:
     """A redirect of the provider's (an open redirect, a proxy) leads to no authorized request."""
     tokens, own = Tokens(), apis[0]
@@ -182,7 +159,7 @@ def test_redirect_within_the_origin_takes_no_token_along(
     assert tokens.asked == [None]
 
 
-def test_token_can_be_read_from_the_request_that_was_sent(apis: tuple[Api, Api]) -> None:
+def test_token_can_be_read_from_the_request_that_was_sent(apis: tuple[FakeApi, FakeApi]) -> None:
     """Event hooks and transports see the headers as they are sent, and may add to them."""
     seen: list[httpx.Headers] = []
 
@@ -205,7 +182,7 @@ def test_token_can_be_read_from_the_request_that_was_sent(apis: tuple[Api, Api])
 
 
 @both_clients
-def test_redirect_takes_no_token_along(kind: str, apis: tuple[Api, Api]) -> None:
+def test_redirect_takes_no_token_along(kind: str, apis: tuple[FakeApi, FakeApi]) -> None:
     """A stranger's 401 behind a redirect renews nothing."""
     tokens, (own, stranger) = Tokens(), apis
     url = f"{own.url}/to?{stranger.url}/no"
@@ -214,7 +191,7 @@ def test_redirect_takes_no_token_along(kind: str, apis: tuple[Api, Api]) -> None
     assert tokens.asked == [None]
 
 
-def test_body_that_can_be_sent_once_is_not_sent_again(apis: tuple[Api, Api]) -> None:
+def test_body_that_can_be_sent_once_is_not_sent_again(apis: tuple[FakeApi, FakeApi]) -> None:
     """The caller gets the 401 of a streamed request."""
     own, body = apis[0], iter([b"abc"])
     sent = {"Content-Length": "3"}
@@ -222,7 +199,7 @@ def test_body_that_can_be_sent_once_is_not_sent_again(apis: tuple[Api, Api]) -> 
     assert own.shown == ["Bearer old"]
 
 
-def test_wrong_client_is_refused(apis: tuple[Api, Api]) -> None:
+def test_wrong_client_is_refused(apis: tuple[FakeApi, FakeApi]) -> None:
     """Neither blocks an event loop, nor leaves a coroutine behind."""
     auth = PracticeAuth(Tokens(), origins=[apis[0].url], scope=scope())
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import requests
@@ -40,7 +40,7 @@ class Answers(socketserver.ThreadingTCPServer):
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, answers: tuple[Answer, ...], context: ssl.SSLContext | None) -> None:
+    def __init__(self, answers: tuple[Answer, ...] = (), context: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.requests: list[Received] = []
         self._answers = list(answers)
@@ -74,6 +74,9 @@ class Answers(socketserver.ThreadingTCPServer):
             return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
 
 
+AnyAnswers = TypeVar("AnyAnswers", bound=Answers)
+
+
 class _Handler(socketserver.StreamRequestHandler):
     server: Answers
 
@@ -94,7 +97,14 @@ class _Handler(socketserver.StreamRequestHandler):
 @contextmanager
 def answering(*answers: Answer, context: ssl.SSLContext | None = None) -> Iterator[Answers]:
     """Run a server that gives these answers."""
-    with Answers(answers, context) as server:
+    with running(Answers(answers, context)) as server:
+        yield server
+
+
+@contextmanager
+def running(server: AnyAnswers) -> Iterator[AnyAnswers]:
+    """Run a server, and close it."""
+    with server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
