@@ -14,7 +14,7 @@ import pytest
 
 from connector.config import Config, Secret
 from connector.errors import SealingKeyError, SettingError
-from connector.oauth.presets import PRESETS
+from connector.oauth.presets import LABS, PRESETS
 from connector.oauth.provider import Provider
 from connector.store.keys import key_file
 from tests.support.frames import secrets_in_frames
@@ -151,11 +151,11 @@ def test_nothing_needs_a_home_that_is_not_used(monkeypatch: pytest.MonkeyPatch) 
     assert "ORMCO_STORE_KEYS" in refused.value.hint
 
 
-def test_ormcos_lab_accounts_are_known() -> None:
+def test_a_lab_account_can_be_replaced() -> None:
     """Without settings, the lab accounts are the guide's; one setting replaces one of them."""
+    assert Config().labs == LABS
     labs = Config.from_env({"ORMCO_LAB_EUROPE": "lab@example.test"}).labs
-    assert labs == {**Config().labs, "europe": "lab@example.test"}
-    assert Config().labs["americas"] == "insignia.support@ormco.com"
+    assert labs == {**LABS, "europe": "lab@example.test"}
 
 
 def test_an_empty_variable_is_not_set() -> None:
@@ -200,17 +200,13 @@ def test_the_sandbox_needs_no_settings() -> None:
     assert (wrong.client_id, wrong.client_secret) == ("ormco-sandbox", "wrong")
 
 
-def test_another_client_does_not_get_the_sandboxs_secret() -> None:
-    """A client id of one's own needs a secret of its own."""
-    assert "ORMCO_CLIENT_SECRET" in complaint({"ORMCO_CLIENT_ID": "mine"}, SANDBOX)
-
-
 @pytest.mark.parametrize(
     ("env", "provider", "missing"),
     [
         ({}, CLASSIC, "not set: ORMCO_CLIENT_ID, ORMCO_CLIENT_SECRET (or ORMCO_CLIENT_SECRET_FILE)"),
         ({"ORMCO_CLIENT_ID": "x"}, CLASSIC, "not set: ORMCO_CLIENT_SECRET (or ORMCO_CLIENT_SECRET_FILE)"),
         ({"ORMCO_CLIENT_SECRET": "x"}, CLASSIC, "not set: ORMCO_CLIENT_ID"),
+        ({"ORMCO_CLIENT_ID": "mine"}, SANDBOX, "not set: ORMCO_CLIENT_SECRET (or ORMCO_CLIENT_SECRET_FILE)"),
         ({}, OPEN, "not set: ORMCO_CLIENT_ID"),
         ({}, PUBLIC, "not set: ORMCO_CLIENT_ID"),
     ],
@@ -218,7 +214,10 @@ def test_another_client_does_not_get_the_sandboxs_secret() -> None:
 def test_what_a_registration_lacks_is_said_at_once(
     env: dict[str, str], provider: Provider, missing: str
 ) -> None:
-    """Every missing variable is named in one message, and none that is not needed."""
+    """Every missing variable is named in one message, and none that is not needed.
+
+    A client id of one's own does not get the sandbox's secret.
+    """
     assert complaint(env, provider) == missing
 
 
