@@ -75,7 +75,7 @@ def test_the_classic_link_has_no_more_than_classic_knows() -> None:
 
 @pytest.mark.parametrize("scope", [None, "api", "openidx api"])
 def test_a_nonce_is_sent_only_with_openid(scope: str | None) -> None:
-    """A nonce is sent only if an id_token is asked for, in which it can be checked."""
+    """A nonce is sent only if an id_token is requested, in which it can be checked."""
     assert begin(client=replace(CLIENT, scope=scope)).nonce is None
 
 
@@ -118,7 +118,7 @@ def test_the_redirect_uri_is_kept_byte_for_byte(redirect_uri: str) -> None:
 
 
 def test_a_request_lives_for_ten_minutes() -> None:
-    """The link has an end."""
+    """The link expires."""
     assert begin().expires_at == NOW + timedelta(minutes=10)
 
 

@@ -38,7 +38,7 @@ def discovered(provider: Provider = PROVIDER, **changes: Any) -> Provider:
 
 
 def unavailable(provider: Provider = PROVIDER, **given: Any) -> ProviderUnavailableError:
-    """The error's message when this comes instead of a document."""
+    """Return the error if this comes instead of a document."""
     with responses.RequestsMock() as mock:
         mock.get(URL, **given)
         with pytest.raises(ProviderUnavailableError) as caught:
@@ -76,7 +76,7 @@ def test_the_issuer_is_spelt_as_the_provider_spells_it(ours: str, theirs: str) -
 
 @pytest.mark.parametrize("issuer", ["https://evil.example.test", ISSUER.upper(), 5, "", None])
 def test_another_issuers_document_is_refused(issuer: object) -> None:
-    """A document that names another issuer could be a mix-up, and is not believed."""
+    """A document that names another issuer could be a mix-up attack."""
     with pytest.raises(SettingError, match="names another issuer"):
         discovered(issuer=issuer)
 
@@ -166,7 +166,7 @@ def test_a_gateway_alone_is_not_the_server(status: int) -> None:
 
 
 def test_a_server_that_is_not_there_is_unreachable() -> None:
-    """Nobody at the address is an error before anybody is asked for consent."""
+    """An address where no server listens is an error before consent is requested."""
     with answering(json_answer({})) as gone:
         url = gone.url
     with pytest.raises(ProviderUnavailableError, match="cannot be reached"):

@@ -67,7 +67,7 @@ def failed(url: str, limits: Limits = Limits()) -> ProviderUnavailableError:  # 
 
 
 def body(text: str | bytes, **headers: str) -> requests.Response:
-    """An answer that is here already."""
+    """Return a response that was read already."""
     response = requests.Response()
     response._content = text.encode() if isinstance(text, str) else text
     response.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
@@ -82,7 +82,7 @@ def never_sent(error: RequestException) -> RequestException:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
-    """A server's TLS context for 127.0.0.1, and the certificate that vouches for it."""
+    """Return a server's TLS context for 127.0.0.1, and its CA certificate."""
     return server_context(tmp_path)
 
 
@@ -141,7 +141,7 @@ def test_the_limits_of_calls() -> None:
 
 
 def test_an_answer_may_have_as_many_bytes_as_the_limit() -> None:
-    """One byte more is too many. What was read can be read again, as text in UTF-8 or in pieces."""
+    """One byte more is refused. The body can be read again, as UTF-8 text or in chunks."""
     with answering(answer("é" * 5)) as server:
         response = get(server.url, Limits(body=10))
         assert (response.text, response.encoding) == ("é" * 5, "utf-8")
@@ -177,7 +177,7 @@ def test_plain_http_stays_on_this_machine(url: str) -> None:
 
 
 def test_a_busy_server_is_answered_at_once() -> None:
-    """A Retry-After is for the caller: nobody sleeps in here, and nothing is sent twice."""
+    """Retry-After is returned to the caller: there is no wait, and nothing is sent twice."""
     with answering(answer(status=503, Retry_After="240")) as server:
         response = get(server.url)
         assert (response.status_code, retry_after(response, NOW)) == (503, 240)
@@ -238,7 +238,7 @@ def test_netrc_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 def test_an_untrusted_server_gets_nothing(
     name: str | None, certificate: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If nothing vouches for a certificate, nothing is sent; the hint names the variable to set."""
+    """If a certificate is not trusted, nothing is sent; the hint names the variable to set."""
     if name:
         monkeypatch.setenv(name, "/nowhere/ca.pem")
     with answering(answer(), context=certificate[0]) as server:
@@ -249,7 +249,7 @@ def test_an_untrusted_server_gets_nothing(
 
 
 def test_a_closed_port_is_unreachable() -> None:
-    """If nobody listens, nothing was sent."""
+    """If the connection is refused, nothing was sent."""
     with socket.create_server(("127.0.0.1", 0)) as bound:
         url = f"http://127.0.0.1:{bound.getsockname()[1]}"
     with open_session() as session, pytest.raises(ProviderUnavailableError) as caught:
@@ -373,7 +373,7 @@ PACKED = gzip.compress(b'{"is": "fine"}', mtime=0)
     ],
 )
 def test_an_answer_is_unpacked(coding: str, packed: bytes) -> None:
-    """What was requested, what some servers send instead, and words that are no coding at all."""
+    """The requested coding, one that some servers send instead, and words that are no coding."""
     with answering(answer(packed, Content_Encoding=coding)) as server:
         assert json_object(get(server.url)) == {"is": "fine"}
 
@@ -397,7 +397,7 @@ def test_an_answer_of_too_many_values_is_not_parsed(text: str) -> None:
 
 
 def test_an_answer_that_is_nested_without_end_is_no_json() -> None:
-    """Neither the parser's own limit nor the interpreter's stack is a reader's matter."""
+    """The limits of the parser and of the interpreter's stack end in a ValueError."""
     response = body("[" * 100_000)
     response.connection = Transport(Limits(values=100_000))
     with pytest.raises(ValueError, match="too deep"):

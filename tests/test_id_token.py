@@ -1,4 +1,4 @@
-"""What an id_token has to say."""
+"""The checks of an id_token."""
 
 from __future__ import annotations
 
@@ -118,13 +118,13 @@ def test_what_is_no_json_web_token_is_refused(token: str) -> None:
 
 
 def test_without_openid_nothing_is_checked() -> None:
-    """A request without a nonce asked for no id_token, whatever came."""
+    """A request without a nonce requested no id_token, so that none is checked."""
     check("nonsense", request=replace(REQUEST, nonce=None))
 
 
 @pytest.mark.parametrize("verifier", ["verifier", None])
 def test_a_missing_id_token_is_refused_where_openid_was_asked(verifier: str | None) -> None:
-    """A server that ignores `openid` has not said to whom its tokens belong; PKCE does not say so either."""
+    """Without an id_token the account of the tokens is unknown, also with PKCE."""
     with pytest.raises(StateMismatchError, match="sent no id_token") as caught:
         check(None, request=replace(REQUEST, code_verifier=verifier))
     assert "Leave openid out" in caught.value.hint

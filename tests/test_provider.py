@@ -1,4 +1,4 @@
-"""What is known of 3Shape's servers, and which addresses are acceptable."""
+"""The presets of 3Shape's servers, and which addresses are acceptable."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_the_presets_are_the_five_that_are_promised() -> None:
 
 @pytest.mark.parametrize("name", CLASSIC)
 def test_classic_is_as_3shape_documents_it(name: str) -> None:
-    """British spelling, raw Basic, no PKCE, codes of DotNetOpenAuth, and nobody knows about state."""
+    """British spelling, raw Basic, no PKCE, codes of DotNetOpenAuth; whether it returns state is unknown."""
     classic = PRESETS[name]
     assert urlsplit(classic.authorization_endpoint or "").path == "/oauth/authorise"
     assert urlsplit(classic.token_endpoint or "").path == "/oauth/token"

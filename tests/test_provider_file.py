@@ -1,4 +1,4 @@
-"""Provider files: what may stand in them, and what is said of what may not."""
+"""Provider files: their valid keys and values, and the errors for others."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def read(tmp_path: Path, text: str) -> Provider:
 
 
 def refused(tmp_path: Path, text: str) -> SettingError:
-    """Read a provider file that is not right; return what is said of it."""
+    """Read a wrong provider file; return the error."""
     with pytest.raises(SettingError) as caught:
         read(tmp_path, text)
     assert "provider.toml" in caught.value.message

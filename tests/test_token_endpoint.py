@@ -1,4 +1,4 @@
-"""The token endpoint: what is sent, and what every kind of answer means."""
+"""The token endpoint: the requests, and the results of the responses."""
 
 from __future__ import annotations
 
@@ -233,7 +233,7 @@ def test_a_refresh_keeps_the_refresh_token_unless_there_is_a_new_one(
 
 @each_call
 def test_a_failure_names_the_host_and_when_to_come_back(what: str) -> None:
-    """The message has the server's host; a date to come back at becomes seconds."""
+    """The message has the server's host; a Retry-After date becomes seconds."""
     busy = answer(status=503, Retry_After="Sun, 22 Nov 2026 12:00:30 GMT")
     for given, seconds in ((b"", None), (busy, 30)):
         with serving(given) as (server, speaking), pytest.raises(ProviderUnavailableError) as caught:
@@ -254,7 +254,7 @@ BROKEN: dict[str, Answer] = {
 @each_call
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_response_that_is_not_whole_may_be_lost(name: str, what: str) -> None:
-    """The request was sent, once, and nobody knows its result; only another code can be exchanged."""
+    """The request was sent, once, with an unknown result; an exchange needs another code."""
     with serving(BROKEN[name]) as (server, speaking), pytest.raises(ProviderUnavailableError) as caught:
         CALLS[what](speaking)
     error = caught.value

@@ -1,4 +1,4 @@
-"""What every kind of answer of a token endpoint means."""
+"""The meaning of every kind of response of a token endpoint."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def revoked(given: bytes, hint: str = "refresh_token") -> ConnectorError | None:
 )
 @pytest.mark.parametrize("what", ["exchange", "refresh"])
 def test_an_answer_that_is_of_no_use_has_its_own_advice(given: bytes, advice: str, what: str) -> None:
-    """A proxy's page, a redirect, a wrong address and an outage are for different people to mend."""
+    """A proxy's page, a redirect, a wrong address and an outage have different remedies."""
     error = outcome(given, what)
     assert isinstance(error, ProviderUnavailableError)
     assert error.hint.startswith(advice) or advice in error.hint

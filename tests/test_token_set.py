@@ -28,7 +28,7 @@ def read(**answer: object) -> TokenSet:
 
 
 def jwt(**claims: object) -> str:
-    """A JSON Web Token nobody signed."""
+    """Return an unsigned JSON Web Token."""
     body = base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
     return f"eyJhbGciOiJub25lIn0.{body}.c2ln"
 

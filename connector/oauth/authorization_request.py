@@ -1,4 +1,4 @@
-"""One attempt to get consent: state, nonce, PKCE, binding, and the authorization URL."""
+"""Authorization requests: state, nonce, PKCE, binding, and the authorization URL."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ LIFETIME = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorizationRequest:
-    """An authorization request, to which the response has to match.
+    """An authorization request, which the response must match.
 
     Attributes:
-        practice_id: the practice that it is for.
+        practice_id: the practice that gives consent.
         provider: name of the provider.
         url: the URL to open in the browser.
         state: 256 random bits; the response must contain them.
-        nonce: likewise for the id_token, or None if `openid` is not requested.
+        nonce: 256 random bits that the id_token must contain, or None if `openid` is not requested.
         code_verifier: PKCE secret (RFC 7636), or None if the provider has no PKCE.
         binding: digest of the caller's own session secret, or None.
         redirect_uri: as registered; the token request repeats it byte for byte.
         scope: the requested scope, or None.
         created_at: when it was made; it expires ten minutes later.
-        expected_account: e-mail address the account must have, or None.
+        expected_account: e-mail address that the account must have, or None.
         allow_account_change: whether the account may differ from the connection's present one.
     """
 

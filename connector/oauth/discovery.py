@@ -19,11 +19,11 @@ _USEFUL_SCOPES = ("openid", "profile", "email", "offline_access")
 
 
 def discover(provider: Provider) -> Provider:
-    """Return the provider completed by its discovery document; explicit settings are kept.
+    """Return the provider with its missing endpoints filled in; explicit settings are kept.
 
     Raises:
-        connector.errors.ProviderUnavailableError: if the document cannot be read now.
-        connector.errors.SettingError: if it belongs to another issuer, or lacks an endpoint.
+        connector.errors.ProviderUnavailableError: if the document is not available now.
+        connector.errors.SettingError: if it names another issuer, or lacks an endpoint.
     """
     if provider.issuer is None:
         return provider
@@ -58,7 +58,7 @@ def discover(provider: Provider) -> Provider:
 
 
 def probe(url: str) -> None:
-    """Check that a server answers an empty request, whatever the response.
+    """Check that a server responds to an empty request; any response but a gateway's error will do.
 
     Raises:
         connector.errors.ProviderUnavailableError: if there is no response, or only a gateway's.

@@ -32,14 +32,14 @@ def check_id_token(
     Args:
         tokens: the granted tokens.
         request: their authorization request; without a nonce it requested no id_token.
-        provider: its issuer is the only acceptable one.
-        client_id: the audience.
+        provider: the provider; only its issuer is accepted.
+        client_id: the id that the audience must name.
         now: the time by this machine's clock.
         leeway: seconds by which the two clocks may differ.
 
     Raises:
-        connector.errors.StateMismatchError: it is missing, or belongs to another request, client or issuer.
-        connector.errors.SettingError: it has expired by this machine's clock.
+        connector.errors.StateMismatchError: if it is missing, or for another request, client or issuer.
+        connector.errors.SettingError: if it has expired by this machine's clock.
     """
     if request.nonce is None:
         return
@@ -81,7 +81,7 @@ def subject(tokens: TokenSet) -> str | None:
 
 
 def _is_for(client_id: str, claims: Mapping[str, object]) -> bool:
-    """Return whether a client is the audience; of several, it has to be the requesting one (`azp`)."""
+    """Return whether the client is the audience; `azp`, if present, and required for several, must name it too."""
     audience, party = claims.get("aud"), claims.get("azp")
     audiences = audience if isinstance(audience, list) else [audience]
     return client_id in audiences and (party == client_id or (party is None and len(audiences) == 1))
@@ -90,8 +90,8 @@ def _is_for(client_id: str, claims: Mapping[str, object]) -> bool:
 def _is_vouched_for(token: str, provider: Provider) -> bool:
     """Return whether an id_token is authentic.
 
-    It came directly from the token endpoint, and TLS replaces the check of its signature (item 6 there).
-    Without TLS, which is possible only for servers on this machine, it has to be signed at least.
+    TLS to the token endpoint replaces the check of the signature (OpenID Connect Core §3.1.3.7, item 6).
+    Without TLS, which is possible only for servers on this machine, it must at least have a signature.
     """
     over_tls = urlsplit(provider.token_endpoint or "").scheme == "https"
     algorithm = jwt_claims(token, part=0).get("alg")

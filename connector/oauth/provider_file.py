@@ -1,4 +1,4 @@
-"""Read the provider setting: a preset's name, or a TOML file; a mistake in it is named."""
+"""Read the provider setting: a preset's name or a TOML file. Errors name the key and the mistake."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _URLS = (
     "applications_page",
     "portal_url",
 )
-# Parameters that the connector sets itself, that would replace those (RFC 9101), or that would reveal a
-# secret: in a provider file, each of them would break the security of the flow.
+# A provider file must not set these: the connector sets them itself, or they would replace those that it
+# sets (RFC 9101), or reveal a secret.
 _OWN_PARAMETERS = frozenset(
     {
         "client_id",
