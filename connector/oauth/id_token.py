@@ -81,7 +81,7 @@ def subject(tokens: TokenSet) -> str | None:
 
 
 def _is_for(client_id: str, claims: Mapping[str, object]) -> bool:
-    """Return whether the client is the audience; `azp`, if present, and required for several, must name it too."""
+    """Return whether the client is the audience; `azp` must name it if present, or if there are several."""
     audience, party = claims.get("aud"), claims.get("azp")
     audiences = audience if isinstance(audience, list) else [audience]
     return client_id in audiences and (party == client_id or (party is None and len(audiences) == 1))
