@@ -14,7 +14,7 @@ from connector.errors import (
 from connector.oauth.token_endpoint import TokenEndpoint
 from connector.oauth.token_set import TokenSet
 from tests.support.connecting import settings
-from tests.support.oauth_calls import tokens_of
+from tests.support.oauth_calls import connected as tokens_of
 from tests.support.sandbox import RunningSandbox
 
 

@@ -68,15 +68,10 @@ def test_all_pages_are_read() -> None:
     assert reader.pages == 4
 
 
-@pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 20])
-def test_ends_of_the_list(count: int) -> None:
-    """A list that ends with a page, and an empty one, end."""
-    assert len(read_all(FakeReader(count))) == count
-
-
-def test_size_of_a_page_is_not_assumed() -> None:
-    """A server with pages of another size loses nothing."""
-    assert len(read_all(FakeReader(34, page_size=7))) == 34
+@pytest.mark.parametrize(("count", "page_size"), [*((count, 10) for count in (0, 1, 9, 10, 11, 20)), (34, 7)])
+def test_ends_of_the_list(count: int, page_size: int) -> None:
+    """A list that ends with a page, an empty one, and one with pages of another size are read whole."""
+    assert len(read_all(FakeReader(count, page_size=page_size))) == count
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ from connector.revocation.removal import Removal
 from tests.support.connecting import connect, kill_grant, opened, settings, stored
 from tests.support.sandbox import RunningSandbox
 from tests.support.stores import value_of
+from tests.support.web_server import PageHandler, serving
 
 PRACTICE = "practice-42"
 
@@ -176,19 +176,14 @@ def test_a_host_that_is_not_there(classic: RunningSandbox, store_url: str, tmp_p
 def server_with_date(offset: timedelta) -> Iterator[str]:
     """A provider whose clock differs."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
+    class Handler(PageHandler):
+        def do_HEAD(self) -> None:  # noqa: N802 - of http.server
             self.send_response_only(200)
             self.send_header("Date", format_datetime(datetime.now(UTC) + offset, usegmt=True))
             self.end_headers()
 
-        def log_message(self, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with serving(Handler) as url:
+        yield url
 
 
 @pytest.mark.parametrize(

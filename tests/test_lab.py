@@ -194,11 +194,7 @@ def test_lab_approves_a_practice(sandbox: RunningSandbox, store_url: str) -> Non
         connector.lab.request(PRACTICE)
         assert summary(connector.lab.approve(PRACTICE)) == ("active", None, "approve")
         assert summary(connector.lab.approve(PRACTICE)) == ("active", None, "none")
-        assert lab_events(connector) == [
-            ("none", "none"),
-            ("requested", "request"),
-            ("active", "approve"),
-        ]
+        assert lab_events(connector) == [("none", "none"), ("requested", "request"), ("active", "approve")]
         assert connector.lab.status(PRACTICE).lab.state == "active"
 
 

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from connector.sandbox.accounts import LABS_OF_ORMCO
-from tests.support.oauth_calls import tokens_of
+from tests.support.oauth_calls import connected as tokens_of
 from tests.support.sandbox import TIMEOUT, RunningSandbox, SignIn, Visitor
 
 AMERICAS = LABS_OF_ORMCO["americas"]

@@ -110,6 +110,10 @@ PAGES = {
         <dialog id=d>Really? <button onclick="location = '/gone'">Yes, delete it</button></dialog>""",
     # Nothing to press.
     "bare": "<tr><td>Ormco</td><td></td></tr>",
+    # Which of two buttons confirms?
+    "two buttons": """<tr><td>Ormco</td><td><span role=button onclick="d.showModal()">&#9633;</span></td></tr>
+        <dialog id=d>Really? <button onclick="location = '/wrong'">Remove all</button>
+        <button onclick="location = '/gone'">Remove</button></dialog>""",
     # A person who knows what to do.
     "person": "<tr><td>Ormco</td><td><script>setTimeout(() => location = '/gone', 2000)</script></td></tr>",
 }
@@ -138,13 +142,18 @@ def test_pages_of_another_make(make: str, browser: str, in_earnest: None) -> Non
         assert "/wrong" not in asked
 
 
-def test_a_page_without_the_icon(browser: str, one_browser: None) -> None:
-    """If there is nothing to press the error says what is missing, and nothing else is pressed."""
-    with applications_page(PAGES["bare"]) as (url, asked):
-        with pytest.raises(PageChangedError, match="icon next to Ormco") as failure:
+@pytest.mark.parametrize(
+    ("make", "words"), [("bare", "icon next to Ormco"), ("two buttons", "more than one button")]
+)
+def test_page_on_which_a_press_would_be_a_guess(
+    make: str, words: str, browser: str, one_browser: None
+) -> None:
+    """If an icon or one button that confirms is missing the error says so, and nothing else is pressed."""
+    with applications_page(PAGES[make]) as (url, asked):
+        with pytest.raises(PageChangedError, match=words) as failure:
             remove_application(url, credentials=("a", "b"), headless=True, browser=browser)
-        assert "by hand" in failure.value.hint
-        assert "/wrong" not in asked
+    assert "by hand" in failure.value.hint
+    assert "/wrong" not in asked
 
 
 def test_a_closed_window_is_told(browser: str, closing: None) -> None:
@@ -160,19 +169,6 @@ def test_a_crash_is_told(browser: str, crashing: None) -> None:
     """A page that crashes is reported at once, not when a person's time is over."""
     with applications_page(PAGES["bare"]) as (url, _), pytest.raises(BrowserUnavailableError, match="ended"):
         remove_application(url, headless=True, browser=browser)
-
-
-TWO_BUTTONS = """<tr><td>Ormco</td><td><span role=button onclick="d.showModal()">&#9633;</span></td></tr>
-    <dialog id=d>Really? <button onclick="location = '/wrong'">Remove all</button>
-    <button onclick="location = '/gone'">Remove</button></dialog>"""
-
-
-def test_a_second_button_that_confirms(browser: str, one_browser: None) -> None:
-    """Which of two buttons confirms would be a guess: neither is pressed, and the error says so."""
-    with applications_page(TWO_BUTTONS) as (url, asked):
-        with pytest.raises(PageChangedError, match="more than one button"):
-            remove_application(url, credentials=("a", "b"), headless=True, browser=browser)
-    assert "/wrong" not in asked
 
 
 @pytest.mark.usefixtures("display")

@@ -268,13 +268,15 @@ def test_landing_page_shows_the_code_of_its_address(visitor: Page, site: Site, m
 
 
 def test_landing_page_says_that_access_was_not_allowed(visitor: Page, site: Site) -> None:
-    """After *Cancel* the page says so; without an answer in its address it says what it is for."""
+    """After *Cancel* the page says so; without an answer it says what it is for, and reads a paste."""
     visitor.goto(f"{site[0]}?error=access_denied&state=zz9")
     assert shown(visitor) == ("refused", "consent_denied", "")
     assert "Cancel was pressed" in visitor.inner_text("#message")
     visitor.goto(site[0])
     assert shown(visitor) == ("empty", None, "")
     assert "after “Allow access”" in visitor.inner_text("#message")
+    visitor.fill("#paste", URL)
+    assert shown(visitor) == ("ok", None, DIALOG_CODE)
 
 
 @pytest.mark.parametrize(
@@ -296,13 +298,6 @@ def test_policy_lets_nothing_out(visitor: Page, site: Site, act: str) -> None:
     script = f"address => {act}.then(() => 'done', () => 'blocked')"
     assert visitor.evaluate(script, f"{site[0]}leak") == "blocked"
     assert site[1] == []
-
-
-def test_landing_page_reads_pastes_too(visitor: Page, site: Site) -> None:
-    """An address that was copied before it was removed can be pasted."""
-    visitor.goto(site[0])
-    visitor.fill("#paste", URL)
-    assert shown(visitor) == ("ok", None, DIALOG_CODE)
 
 
 def test_parser_keeps_nothing_from_one_text_to_the_next(parser: Parser, golden: dict[str, list[Any]]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -20,7 +20,7 @@ from connector.browser.launch import open_browser
 from connector.browser.pages import communicate as pages
 from tests.support.browsers import quick_browser
 from tests.support.connecting import KEY, opened
-from tests.support.sandbox import RunningSandbox, SignIn, Visitor
+from tests.support.sandbox import SignIn, Visitor
 from tests.support.stores import fresh_url
 
 if TYPE_CHECKING:
@@ -231,18 +231,13 @@ def test_the_answer_of_another_session(
     assert "token:authorization_code" not in example.counters()
 
 
-def code_of_an_attacker(url: str, example: Example) -> str:
-    """Give access in a browser of somebody else's; return the address it would end on."""
-    sandbox = SimpleNamespace(url=example.sandbox, practice=SignIn(*example.practice))
-    return Visitor(cast(RunningSandbox, sandbox)).authorize(url)
-
-
 def test_a_strangers_code_is_shown_to_the_person(context: BrowserContext, tmp_path: Path) -> None:
     """A code that somebody has the browser open connects nobody before the person has seen the account.
 
     Its store is its own: in the others' it is known already that the provider returns the state.
     """
     with running_example(tmp_path) as example:
+        provider: Any = SimpleNamespace(url=example.sandbox, practice=SignIn(*example.practice))
         page = sign_in(context.pages[0], example, ALEX)
         for button, told, then in (
             ("No", "The account was not connected.", "Not connected"),
@@ -250,7 +245,7 @@ def test_a_strangers_code_is_shown_to_the_person(context: BrowserContext, tmp_pa
         ):
             with page.expect_request("**/oauth/authorise*") as asked:
                 page.get_by_role("button", name="Connect", exact=True).click()
-            page.goto(code_of_an_attacker(re.sub("&?state=[^&]*", "", asked.value.url), example))
+            page.goto(Visitor(provider).authorize(re.sub("&?state=[^&]*", "", asked.value.url)))
             page.get_by_role("heading", name=f"Connect as {example.practice[0]}?").wait_for()
             assert state(page) != "Connected"
             page.get_by_role("button", name=button).click()

@@ -24,11 +24,7 @@ def rules(*hosts: str) -> str:
         ("https://landing.test/", PROVIDER, rules("landing.test", "www.landing.test")),
         ("https://www.landing.test", PROVIDER, rules("www.landing.test", "landing.test")),
         ("https://example.test/", "https://www.example.test/", rules("example.test")),
-        (
-            "https://münchen.test/",
-            PROVIDER,
-            rules("xn--mnchen-3ya.test", "www.xn--mnchen-3ya.test"),
-        ),
+        ("https://münchen.test/", PROVIDER, rules("xn--mnchen-3ya.test", "www.xn--mnchen-3ya.test")),
         ("https://straße.test/", PROVIDER, rules("xn--strae-oqa.test", "www.xn--strae-oqa.test")),
         ("http://127.0.0.1:9000/cb", "http://127.0.0.1:8042/", "MAP 127.0.0.1:9000 ~NOTFOUND"),
         ("http://[::1]:9000/cb", "http://127.0.0.1:8042/", "MAP [::1]:9000 ~NOTFOUND"),

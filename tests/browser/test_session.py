@@ -166,8 +166,11 @@ def test_certificate_that_is_not_trusted(capture: Capture, tmp_path: Path) -> No
     assert "proxy" in caught.value.hint
 
 
-def test_driver_that_dies(capture_alone: Capture, pages: AuthorizationPages) -> None:
-    """When the program that drives the browser dies it is reported at once, not when the time is over."""
+@pytest.mark.parametrize("is_busy", [False, True], ids=["person is done", "person acts"])
+def test_driver_that_dies(
+    is_busy: bool, capture_alone: Capture, pages: AuthorizationPages, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is reported at once, not when the time is over, nor as an error of the call that it ended."""
     before = child_processes()
     died: list[float] = []
 
@@ -175,25 +178,12 @@ def test_driver_that_dies(capture_alone: Capture, pages: AuthorizationPages) -> 
         (driver,) = child_processes() - before
         os.kill(driver, signal.SIGKILL)
         died.append(time.monotonic())
+        if is_busy:
+            page.wait_for_timeout(5_000)
 
     with pytest.raises(BrowserUnavailableError, match="ended unexpectedly"):
         capture_alone(pages.authorize("authorize"), person=person)
     assert time.monotonic() - died[0] < 30  # of the 60 that a person has
-
-
-def test_driver_that_dies_while_a_person_acts(
-    capture_alone: Capture, pages: AuthorizationPages, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The exception of a call that the dead driver ended is not taken for the caller's own, nor printed."""
-    before = child_processes()
-
-    def person(page: Page) -> None:
-        (driver,) = child_processes() - before
-        os.kill(driver, signal.SIGKILL)
-        page.wait_for_timeout(5_000)
-
-    with pytest.raises(BrowserUnavailableError, match="ended unexpectedly"):
-        capture_alone(pages.authorize("authorize"), person=person)
     gc.collect()
     assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 

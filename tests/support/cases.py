@@ -13,7 +13,7 @@ from connector.communicate.models import Case, read_case
 from connector.config import Config
 from connector.connector import Connector
 from tests.support import connecting
-from tests.support.oauth_calls import tokens_of
+from tests.support.oauth_calls import connected as tokens_of
 from tests.support.sandbox import TIMEOUT, RunningSandbox, SignIn
 
 

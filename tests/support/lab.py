@@ -6,7 +6,7 @@ from typing import Any
 
 import requests
 
-from tests.support.oauth_calls import tokens_of
+from tests.support.oauth_calls import connected as tokens_of
 from tests.support.sandbox import TIMEOUT, RunningSandbox, SignIn
 
 EMAILS = {

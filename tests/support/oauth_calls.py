@@ -24,11 +24,13 @@ def token_endpoint(sandbox: RunningSandbox) -> str:
     return f"{sandbox.url}{'/oauth/token' if sandbox.generation == 'classic' else '/connect/token'}"
 
 
-def redirect_url(sandbox: RunningSandbox, *, decision: str = "allow", **params: str) -> str:
-    """The redirect URL of a consent, as the provider wrote it."""
+def redirect_url(
+    sandbox: RunningSandbox, who: SignIn | None = None, /, *, decision: str = "allow", **params: str
+) -> str:
+    """The redirect URL of a consent, by default the practice's, as the provider wrote it."""
     usual = {"scope": SCOPE, "state": "s1", **PKCE} if sandbox.generation == "identity" else {}
     url = sandbox.authorization_url(**(usual | params))
-    return sandbox.sandbox.consent_url(url, decision=decision)
+    return sandbox.sandbox.consent_url(url, username=who.username if who else None, decision=decision)
 
 
 def query_of(url: str) -> dict[str, str]:
@@ -41,9 +43,9 @@ def code_of(url: str) -> str:
     return unquote(query_of(url)["code"])
 
 
-def fresh_code(sandbox: RunningSandbox, **params: str) -> str:
+def fresh_code(sandbox: RunningSandbox, who: SignIn | None = None, /, **params: str) -> str:
     """A code that has not been spent."""
-    return code_of(redirect_url(sandbox, **params))
+    return code_of(redirect_url(sandbox, who, **params))
 
 
 def token_call(
@@ -69,19 +71,11 @@ def refresh(sandbox: RunningSandbox, token: Tokens, **changes: Any) -> requests.
     return token_call(sandbox, grant_type="refresh_token", refresh_token=token["refresh_token"], **changes)
 
 
-def connected(sandbox: RunningSandbox, **params: str) -> Tokens:
-    """A token response, by consent and exchange."""
-    answer = exchange(sandbox, fresh_code(sandbox, **params))
+def connected(sandbox: RunningSandbox, who: SignIn | None = None, /, **params: str) -> Tokens:
+    """A token response, by consent and exchange, without a browser or the product's calls."""
+    answer = exchange(sandbox, fresh_code(sandbox, who, **params))
     assert answer.status_code == 200, answer.text
     tokens: Tokens = answer.json()
-    return tokens
-
-
-def tokens_of(sandbox: RunningSandbox, who: SignIn | None = None) -> Tokens:
-    """A token response to an account, by default the practice's, without a browser or the product's calls."""
-    username = (who or sandbox.practice).username
-    url = sandbox.sandbox.consent_url(sandbox.authorization_url(), username=username)
-    tokens: Tokens = exchange(sandbox, code_of(url)).json()
     return tokens
 
 
