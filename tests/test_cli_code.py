@@ -8,25 +8,19 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from connector.cli import ormco
 from tests.support.codes import CODE, HEX, OPAQUE, STATE, encoded
+from tests.support.commands import run
 from tests.support.redirects import ACCEPTED, REFUSED, Row
 
 URL = f"https://ormco.com/?code={encoded(CODE, 2)}&state={STATE}"
 STATUSES = {"consent_denied": 4, "provider_unavailable": 5, "client_refused": 10, "provider_error_page": 10}
 
 
-def run(*arguments: str, text: str = "", env: dict[str, str] | None = None) -> Result:
-    """Run `ormco code` with a text on standard input."""
-    return CliRunner().invoke(ormco, ["code", *arguments], input=text.encode(), env=env)
-
-
 @pytest.mark.parametrize("row", ACCEPTED)
 def test_golden_paste_gives_the_code_and_nothing_else(row: Row) -> None:
     """Nothing but the code is on standard output."""
-    result = run(text=row.text)
+    result = run({}, "code", stdin=row.text)
     assert result.exit_code == 0
     assert result.stdout == f"{row.code}\n"
 
@@ -34,7 +28,7 @@ def test_golden_paste_gives_the_code_and_nothing_else(row: Row) -> None:
 @pytest.mark.parametrize("row", REFUSED)
 def test_golden_paste_is_refused_with_its_exit_status(row: Row) -> None:
     """A refusal has its exit status, its words and a hint, and nothing on standard output."""
-    result = run(text=row.text)
+    result = run({}, "code", stdin=row.text)
     assert result.exit_code == STATUSES.get(row.error, 3)
     assert result.stdout == ""
     assert f"Error: {row.says}" in result.stderr or row.says in result.stderr
@@ -44,7 +38,7 @@ def test_golden_paste_is_refused_with_its_exit_status(row: Row) -> None:
 
 def test_json_has_all_that_is_known() -> None:
     """--json prints one object with the documented keys."""
-    assert json.loads(run("--json", text=URL).stdout) == {
+    assert json.loads(run({}, "code", "--json", stdin=URL).stdout) == {
         "version": 1,
         "code": CODE,
         "dialog_code": CODE.replace("!", "%21"),
@@ -59,7 +53,7 @@ def test_json_has_all_that_is_known() -> None:
 @pytest.mark.parametrize(("text", "found"), [(HEX, "identityserver"), (f"code={OPAQUE}", "unknown")])
 def test_a_code_that_cannot_be_checked_is_marked(text: str, found: str) -> None:
     """A code of an unknown format passes, and is marked as unchecked."""
-    result = run("--json", text=text)
+    result = run({}, "code", "--json", stdin=text)
     shown = json.loads(result.stdout)
     assert (shown["format"], shown["complete"], shown["state"]) == (found, None, None)
     assert "unchecked" in result.stderr
@@ -67,7 +61,7 @@ def test_a_code_that_cannot_be_checked_is_marked(text: str, found: str) -> None:
 
 def test_json_of_a_damaged_code_has_its_numbers() -> None:
     """A refused code's length, expected length and position are for programs too."""
-    result = run("--json", text=URL.partition("&")[0][:-14])
+    result = run({}, "code", "--json", stdin=URL.partition("&")[0][:-14])
     assert result.exit_code == 3
     error = json.loads(result.stdout)["error"]
     assert error["kind"] == "code_damaged"
@@ -76,23 +70,23 @@ def test_json_of_a_damaged_code_has_its_numbers() -> None:
 
 def test_for_dialog_prints_what_the_dialog_takes() -> None:
     """--for-dialog prints the code percent-encoded once, as the guide's steps end with."""
-    assert run("--for-dialog", text=URL).stdout == CODE.replace("!", "%21") + "\n"
+    assert run({}, "code", "--for-dialog", stdin=URL).stdout == CODE.replace("!", "%21") + "\n"
 
 
 def test_file_is_read(tmp_path: Path) -> None:
     """--file reads the text from a file; a file that is not there is a wrong call."""
     path = tmp_path / "url.txt"
     path.write_text(URL, "utf-8")
-    assert run("--file", str(path)).stdout == f"{CODE}\n"
-    assert run("--file", "-", text=URL).stdout == f"{CODE}\n"
-    assert run("--file", str(tmp_path / "nothing")).exit_code == 2
+    assert run({}, "code", "--file", str(path)).stdout == f"{CODE}\n"
+    assert run({}, "code", "--file", "-", stdin=URL).stdout == f"{CODE}\n"
+    assert run({}, "code", "--file", str(tmp_path / "nothing")).exit_code == 2
 
 
 @pytest.mark.parametrize("argument", [URL, CODE, "-xY!IAAAA", "--xY_1!IAAAA"])
 @pytest.mark.parametrize("as_json", [False, True])
 def test_an_argument_is_refused_unseen(argument: str, as_json: bool) -> None:
     """A code or an address as an argument is refused with the reason and the right way, unseen."""
-    result = run(*(["--json"] if as_json else []), argument)
+    result = run({}, "code", *(["--json"] if as_json else []), argument)
     assert result.exit_code == 2
     assert "process list" in result.stderr
     assert "ormco code < url.txt" in result.stderr
@@ -102,7 +96,7 @@ def test_an_argument_is_refused_unseen(argument: str, as_json: bool) -> None:
 
 def test_a_mistyped_option_is_named() -> None:
     """An option that does not exist is not taken for a code."""
-    result = run("--for-dialgo", text=URL)
+    result = run({}, "code", "--for-dialgo", stdin=URL)
     assert result.exit_code == 2
     assert "--for-dialgo" in result.stderr
 
@@ -110,15 +104,15 @@ def test_a_mistyped_option_is_named() -> None:
 def test_redirect_uri_is_the_only_setting() -> None:
     """The redirect URI comes from the option, else from the environment, else it is Ormco's."""
     text = f"https://lab.example/?code={encoded(CODE, 1)}"
-    assert run(text=text).exit_code == 3
-    assert run("--redirect-uri", "https://lab.example/", text=text).stdout == f"{CODE}\n"
-    assert run(text=text, env={"ORMCO_REDIRECT_URI": "https://lab.example/"}).stdout == f"{CODE}\n"
-    assert run("--redirect-uri", "nonsense", text=text).exit_code == 10
+    assert run({}, "code", stdin=text).exit_code == 3
+    assert run({}, "code", "--redirect-uri", "https://lab.example/", stdin=text).stdout == f"{CODE}\n"
+    assert run({"ORMCO_REDIRECT_URI": "https://lab.example/"}, "code", stdin=text).stdout == f"{CODE}\n"
+    assert run({}, "code", "--redirect-uri", "nonsense", stdin=text).exit_code == 10
 
 
 def test_an_unusual_code_is_pointed_out() -> None:
     """A character lost before the "!" may be another server's way; it is only a warning."""
-    result = run(text=f"https://ormco.com/?code={CODE[1:]}")
+    result = run({}, "code", stdin=f"https://ormco.com/?code={CODE[1:]}")
     assert result.stdout == f"{CODE[1:]}\n"
     assert "Warning: 3 characters are before" in result.stderr
 
