@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from connector.calls import Scope
 from connector.communicate.client import origin
 from connector.errors import NeedsRepairError
 from connector.observers import CallObservers
-from tests.support.answers import Answers, answer, answering, json_answer
+from tests.support.answers import Answers, answer, answering, json_answer, numbered
 from tests.support.tokens import FakeTokens
 
 UNAUTHORIZED = answer(status=401, WWW_Authenticate="Bearer")
@@ -183,15 +182,6 @@ def test_the_token_leaves_over_tls_only() -> None:
 def test_an_origin_has_one_spelling(url: str, same: str) -> None:
     """Case, default port, path and query do not make another origin."""
     assert origin(url) == origin(same)
-
-
-def numbered(sock: socket.socket) -> None:
-    """Answer every request on one connection with the connection's own number."""
-    number = str(sock.getpeername()[1])
-    received = b"\r\n\r\n"  # the first request was read already
-    while received.endswith(b"\r\n\r\n"):
-        sock.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {len(number)}\r\n\r\n{number}".encode())
-        received = sock.recv(65536)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")

@@ -45,7 +45,7 @@ from connector.oauth.http import (
 )
 from connector.oauth.http_connection import Exchange
 from connector.oauth.http_environment import is_http_proxy
-from tests.support.answers import Answer, answer, answering, dripping, json_answer
+from tests.support.answers import Answer, answer, answering, dripping, json_answer, numbered
 from tests.support.tls import server_context
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC).timestamp()
@@ -746,21 +746,10 @@ def kept_open(body: bytes) -> bytes:
     return answer(body, Connection="keep-alive")
 
 
-def served_twice(sock: socket.socket) -> None:
-    """Answer two requests on one connection with the connection's own number."""
-    number = str(sock.getpeername()[1]).encode()
-    sock.sendall(kept_open(number))
-    received = b""
-    while not received.endswith(b"\r\n\r\n") and (data := sock.recv(65536)):
-        received += data
-    if received:
-        sock.sendall(kept_open(number))
-
-
 @pytest.mark.parametrize(("idle", "connections"), [(20.0, 1), (0.0, 2)])
 def test_a_connection_that_was_idle_for_long_is_not_used(idle: float, connections: int) -> None:
     """A connection is kept, but not for longer than the way to the server remembers it."""
-    with answering(served_twice) as server, open_session(Transport(Limits(idle=idle))) as session:
+    with answering(numbered) as server, open_session(Transport(Limits(idle=idle))) as session:
         seen = {session.get(server.url).text for _ in range(2)}
     assert len(seen) == connections
 
@@ -781,19 +770,3 @@ def test_a_connection_that_the_server_gave_up_is_no_outage_for_reads(method: str
             with pytest.raises(RequestException) as caught:
                 session.request(method, server.url)
             assert failure(caught.value, server.url).sent
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_a_forked_child_shares_no_connection() -> None:
-    """Parent and child would get each other's answers on one connection."""
-    with answering(served_twice) as server, open_session() as session:
-        parents = session.get(server.url).text
-        reading, writing = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.write(writing, session.get(server.url).text.encode())
-            os._exit(0)
-        os.waitpid(child, 0)
-        childs = os.read(reading, 100).decode()
-        assert (session.get(server.url).text, childs != parents) == (parents, True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -84,22 +83,9 @@ def test_a_full_answer_becomes_a_token_set() -> None:
 @pytest.mark.parametrize(
     "given",
     [
-        json_answer(TOKENS | {"expires_in": "3600"}),
-        json_answer(TOKENS | {"expires_in": 3599.5}),
-        json_answer(TOKENS | {"expires_in": -1}),
-        json_answer(TOKENS | {"expires_in": 0}),
-        json_answer(TOKENS | {"expires_in": None}),
-        json_answer(TOKENS | {"expires_in": True}),
-        json_answer(TOKENS | {"expires_in": math.nan}),
-        json_answer(TOKENS | {"expires_in": math.inf}),
-        json_answer(TOKENS | {"expires_in": 10**18}),
-        json_answer(TOKENS | {"expires_in": "an hour"}),
-        json_answer(TOKENS | {"expires_in": [3600]}),
+        json_answer(TOKENS | {"expires_in": ["odd"], "scope": 7}),
         answer('{"access_token": "AT-made-up", "expires_in": ' + "9" * 6000 + "}"),
         json_answer({"access_token": "AT-made-up"}),
-        json_answer(TOKENS | {"scope": "another one"}),
-        json_answer(TOKENS | {"scope": ["a", "list"]}),
-        json_answer(TOKENS | {"scope": 7}),
         json_answer(TOKENS | {"token_type": "BEARER"}),
         json_answer(TOKENS | {"id_token": 5, "refresh_token": {"odd": 1}}),
         json_answer(TOKENS | {"error": "invalid_grant"}),
@@ -170,7 +156,7 @@ UNAVAILABLE = LOST | ANSWERED
 @pytest.mark.parametrize("what", ["exchange", "refresh"])
 @pytest.mark.parametrize("name", UNAVAILABLE)
 def test_what_is_no_answer_of_the_provider_is_an_outage(name: str, what: str) -> None:
-    """Gateways, portals and nonsense say nothing of the code or the grant; the tokens may be lost."""
+    """Gateways, portals and nonsense say nothing about the code or grant; some may hide new tokens."""
     error = outcome(UNAVAILABLE[name], what)
     assert isinstance(error, ProviderUnavailableError)
     assert (error.sent, error.answered) == (True, name in ANSWERED)
@@ -311,11 +297,7 @@ def test_every_way_to_refuse_a_code_is_one_error(given: bytes) -> None:
 @pytest.mark.parametrize(
     ("name", "what", "words"),
     [
-        (
-            "invalid_grant",
-            "exchange",
-            "did not accept the code (401 invalid_grant): it is too old, ",
-        ),
+        ("invalid_grant", "exchange", "did not accept the code (401 invalid_grant): it is too old, "),
         ("invalid_client", "exchange", "does not accept the client registration (401 invalid_client)"),
         ("access_denied", "revoke", "does not let this client revoke (401 access_denied)"),
     ],

@@ -140,6 +140,15 @@ def dripping(head: bytes) -> Answer:
     return drip
 
 
+def numbered(sock: socket.socket) -> None:
+    """Answer every request on one connection with the connection's own number."""
+    number = str(sock.getpeername()[1])
+    received = b"\r\n\r\n"  # the first request was read already
+    while received.endswith(b"\r\n\r\n"):
+        sock.sendall(answer(number, Connection="keep-alive"))
+        received = sock.recv(65536)
+
+
 def as_response(given: bytes, url: str = "https://auth.example.test/oauth/token") -> requests.Response:
     """Return a whole answer as the transport returns it, without a server in between."""
     head, _, body = given.partition(b"\r\n\r\n")
