@@ -53,16 +53,16 @@ GIGABYTE_OF_ZEROS = gzip.compress(bytes(1 << 24), 9) * 64
 ELSEWHERE = "https://auth.example.test/oauth/token"
 
 
-def get(url: str, limits: Limits = Limits()) -> requests.Response:  # noqa: B008
+def get(url: str, limits: Limits = Limits(), **options: Any) -> requests.Response:  # noqa: B008
     """Fetch through a session of the package."""
     with open_session(Transport(limits)) as session:
-        return session.get(url)
+        return session.get(url, **options)
 
 
-def failed(url: str, limits: Limits = Limits()) -> ProviderUnavailableError:  # noqa: B008
+def failed(url: str, limits: Limits = Limits(), **options: Any) -> ProviderUnavailableError:  # noqa: B008
     """Return the error of a request that fails."""
     with pytest.raises(RequestException) as caught:
-        get(url, limits)
+        get(url, limits, **options)
     return failure(caught.value, url)
 
 
@@ -351,9 +351,8 @@ def test_only_one_layer_of_gzip_is_unpacked(coding: str, stream: bool) -> None:
     A stream, whose bytes may be a file, has to have the coding that was requested.
     """
     bomb = answer(gzip.compress(GIGABYTE_OF_ZEROS), Content_Encoding=coding)
-    with answering(bomb) as server, open_session() as session, pytest.raises(RequestException) as caught:
-        session.get(server.url, stream=stream)
-    assert "compressed" in failure(caught.value, server.url).message
+    with answering(bomb) as server:
+        assert "compressed" in failed(server.url, stream=stream).message
     assert server.requests[0].headers["Accept-Encoding"] == "gzip"
 
 
@@ -633,9 +632,7 @@ def test_all_addresses_of_a_host_share_one_deadline(monkeypatch: pytest.MonkeyPa
     addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.1.{n}", 443)) for n in range(50)]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_: addresses)
     monkeypatch.setattr(urllib3.util.connection, "create_connection", silent)
-    with open_session(Transport(Limits(seconds=0.3))) as session, pytest.raises(RequestException) as caught:
-        session.get(ELSEWHERE, timeout=0.1)
-    assert failure(caught.value, ELSEWHERE).sent is False
+    assert failed(ELSEWHERE, Limits(seconds=0.3), timeout=0.1).sent is False
     assert len(attempts) < 10
 
 
@@ -680,12 +677,10 @@ def test_a_host_that_takes_no_connection_in_time_is_known_from_one_that_refuses(
 
 def test_a_pause_between_two_bytes_has_a_limit() -> None:
     """A caller may allow less than the whole call's time for it."""
-    with answering(lambda sock: time.sleep(2)) as server, open_session() as session:
+    with answering(lambda sock: time.sleep(2)) as server:
         began = time.monotonic()
-        with pytest.raises(RequestException) as caught:
-            session.get(server.url, timeout=0.2)
+        assert "in time" in failed(server.url, timeout=0.2).message
         assert time.monotonic() - began < 1
-        assert "in time" in failure(caught.value, server.url).message
 
 
 def test_each_step_has_the_time_that_is_left() -> None:
