@@ -327,22 +327,6 @@ def test_outage_passes(
     assert state_of(store) == ("connected", None)
 
 
-def test_retry_after_is_kept(
-    store: Store, tokens: AccessTokens, server: TokenServer, clock: ManualClock
-) -> None:
-    """A provider that sends Retry-After is not called earlier, unless a person requests it."""
-    server.set(faults=["429:40"])
-    put(store, "p", age=3700)
-    with pytest.raises(ProviderUnavailableError) as caught:
-        tokens.access_token("p")
-    assert caught.value.retry_after == 40
-    clock.advance(38)
-    with pytest.raises(ProviderUnavailableError):
-        tokens.access_token("p")
-    assert server.counts()["calls"] == 1
-    assert tokens.refresh("p", force=True).token_generation == 2
-
-
 def test_degraded_hands_out_what_is_good(
     store: Store, tokens: AccessTokens, server: TokenServer, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -247,8 +247,9 @@ def test_retry_after_of_a_day(store: Store, clock: ManualClock, asked: float, ke
     busy = ProviderUnavailableError("busy", retry_after=asked, answered=True)
     endpoint = FakeEndpoint(store, busy, busy)
     tokens = handing_out(store, endpoint)
-    with pytest.raises(ProviderUnavailableError):
+    with pytest.raises(ProviderUnavailableError) as caught:
         tokens.access_token("p")
+    assert caught.value.retry_after == asked
     clock.advance(kept - 2)
     with pytest.raises(ProviderUnavailableError):
         tokens.access_token("p")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -52,20 +52,10 @@ class AuditLog:
         self._subscribers: tuple[Subscriber, ...] = ()
         self._deferred = threading.local()
 
-    def event(
-        self,
-        kind: str,
-        outcome: str,
-        practice_id: str | None = None,
-        *,
-        state: ConnectionState | None = None,
-        detail: Mapping[str, str] | None = None,
-    ) -> Event:
-        """Return an event with the present time, to be recorded."""
+    def event(self, kind: str, outcome: str, practice_id: str | None = None, **facts: Any) -> Event:
+        """Return an event with the present time, to be recorded; `facts` are its `state` and `detail`."""
         at = self._database.clock.utc_now()
-        return Event(
-            at=at, kind=kind, outcome=outcome, practice_id=practice_id, state=state, detail=detail or {}
-        )
+        return Event(at=at, kind=kind, outcome=outcome, practice_id=practice_id, **facts)
 
     def append(self, event: Event) -> None:
         """Add an event without any other change."""
@@ -135,11 +125,7 @@ class AuditLog:
         return [_to_event(row) for row in (reversed(rows) if last else rows)]
 
     def prune(self, before: datetime) -> int:
-        """Delete the events before a time, and record that; return how many they were.
-
-        Args:
-            before: events before this time are deleted.
-        """
+        """Delete the events before a time, and record that; return how many they were."""
         limit, done = before.timestamp(), 0
         begin = "UPDATE ormco_event_counter SET pruned_before = ? WHERE COALESCE(pruned_before, ?) <= ?"
         self._database.apply([(begin, (limit, limit, limit))])
