@@ -59,6 +59,9 @@ def fake_keyring() -> Iterator[FakeKeyring]:
     keyring.set_keyring(fake)
     yield fake
     fake.unlocked.set()
+    for thread in threading.enumerate():
+        if thread.name == "ormco-keyring":  # it would use the next test's keyring
+            thread.join()
     keyring.set_keyring(before)
 
 
