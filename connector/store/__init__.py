@@ -84,7 +84,9 @@ def open_database(url: str, *, clock: Clock, patience: float | None = None) -> D
             ) from None
         return PostgresDatabase(_with_search_path(f"postgresql://{rest}"), clock=clock, patience=patience)
     raise SettingError(
-        f"the store's address begins with {scheme + '://' if separator else 'no scheme'}, which is not known",
+        f"the store's address begins with {scheme}://, which is not known"
+        if separator
+        else "the store's address has no :// after its kind",
         hint="Set ORMCO_STORE to sqlite:///path/of/a/file or postgresql://user@host/database.",
     )
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from connector.errors import SettingError
 from connector.store.database import Database
-from connector.store.sealed_columns import TABLE, Bound, sealed_data
+from connector.store.sealed_columns import TABLE, grant_data
 from connector.store.sealing import is_first_version
 from connector.store.store_keys import StoreKeys
 
@@ -83,7 +83,7 @@ def read_held(
     found = database.all(_select_sql(database.dialect.now), (practice_id,), timeout=timeout)
     if len(found) != 1:  # none, or a new grant that waits
         return None
-    sealed, refreshed_at, expires_at, now, slot, generation, state, account_id, provider = found[0]
+    sealed, refreshed_at, expires_at, now, slot, generation, state, _, _ = found[0]
     if slot != LIVE or state != "connected" or type(sealed) is not bytes or is_first_version(sealed):
         return None
     if type(refreshed_at) is not float or type(expires_at) not in _TIMES:
@@ -91,8 +91,8 @@ def read_held(
     until = valid_until(refreshed_at, expires_at, now)
     if until <= now:
         return None
-    bound = Bound(practice_id, slot, generation, state, account_id, provider)
-    value = keys.open(sealed, sealed_data(database.store_id, bound, "access_sealed"), row=practice_id)
+    data = grant_data(database.store_id, "access_sealed", practice_id, found[0][4:])
+    value = keys.open(sealed, data, row=practice_id)
     return HeldToken(value, generation, refreshed_at, until, now)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from connector.oauth.token_set import TokenSet
     from connector.store.row import Row
 
-__all__ = ["SEALED_COLUMNS", "TABLE", "Bound", "SealedColumns", "bound_to", "sealed_data"]
+__all__ = ["SEALED_COLUMNS", "TABLE", "Bound", "SealedColumns", "bound_to", "grant_data", "sealed_data"]
 
 TABLE = "ormco_connections"
 SEALED_COLUMNS = ("access_sealed", "refresh_sealed", "policy_sealed")
@@ -52,19 +52,33 @@ def bound_to(row: Row, changes: Mapping[str, Any]) -> Bound:
 
 
 def sealed_data(store_id: str, bound: Row | Bound, column: str) -> bytes:
-    """Return what a sealed column of a row is bound to."""
-    # What `associated_data` makes of them, written out: it is made for each token that is read.
-    practice_id, slot, generation = bound.practice_id, bound.slot, str(bound.generation)
-    state, account_id, provider = bound.state, bound.account_id, bound.provider
+    """Return the associated data of a sealed column of a row."""
+    facts = (bound.slot, bound.generation, bound.state, bound.account_id, bound.provider)
+    data = grant_data(store_id, column, bound.practice_id, facts)
+    if column == "policy_sealed" and bound.account_id is not None:
+        data += associated_data(bound.account_email, bound.account_name)
+    return data
+
+
+def grant_data(
+    store_id: str, column: str, practice_id: str, facts: tuple[str, int, str, str | None, str]
+) -> bytes:
+    """Return a grant's part of the associated data, with what `associated_data` does written out for speed.
+
+    Args:
+        store_id: the store's own id.
+        column: the sealed column.
+        practice_id: the practice.
+        facts: slot, generation, state, account id and provider.
+    """
+    slot, number, state, account_id, provider = facts
+    generation = str(number)
     account = "-" if account_id is None else f"{len(account_id)}:{account_id}"
-    facts = (
+    text = (
         f"{len(practice_id)}:{practice_id}{len(slot)}:{slot}{len(generation)}:{generation}"
         f"{len(state)}:{state}{account}{len(provider)}:{provider}"
     )
-    data = _place(store_id, column) + facts.encode("utf-8", "surrogatepass")
-    if column == "policy_sealed" and account_id is not None:
-        data += associated_data(bound.account_email, bound.account_name)
-    return data
+    return _place(store_id, column) + text.encode("utf-8", "surrogatepass")
 
 
 @lru_cache

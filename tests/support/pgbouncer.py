@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -53,10 +54,15 @@ class Pooler:
             shutil.chown(self._folder, self._user)
         self._guard = self._guarded(config)
         ends = time.monotonic() + 30
-        while not (self._folder / ".s.PGSQL.6432").exists():
+        while not self._accepts():
             assert time.monotonic() < ends, "PgBouncer does not start"
             time.sleep(0.02)
         return self
+
+    def _accepts(self) -> bool:
+        # The socket is there before PgBouncer listens on it.
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(self._folder / ".s.PGSQL.6432")) == 0
 
     def __exit__(self, *_: object) -> None:
         assert self._guard.stdin is not None
