@@ -132,6 +132,8 @@ def test_no_secret_reaches_a_log(
 
 def test_ctrl_c_leaves_nothing_behind(classic: RunningSandbox, store_url: str, tmp_path: Path) -> None:
     """Interrupted while the browser is at work: status 130, no browser, no profile, no open request."""
+    classic.control(slow_seconds=5)
+    classic.set_scenarios("slow")  # so that the browser is at work for long enough
     temporary = tmp_path / "t"
     temporary.mkdir()
     env = dict(os.environ) | env_of(classic, store_url) | {"TMPDIR": str(temporary)}
