@@ -21,7 +21,7 @@ from connector.communicate.lab_report import (
     wait_until_active,
 )
 from connector.communicate.users import AccountConnection, User, UsersApi
-from connector.connection import Account, Event, LabConnection
+from connector.connection import Account, LabConnection
 from connector.errors import ClientRefusedError, LabConnectionNotFoundError, SettingError
 from connector.oauth.ormco import LAB_PREFIX
 from connector.oauth.provider import Provider
@@ -159,7 +159,8 @@ class OrmcoLab:
         store = self._resources.store
         for practice_id in store.practices_of_account(self._resources.provider.name, request.id):
             self._store(practice_id, lab, "approve")
-        store.audit.append(self._event(lab_id, ACTIVE, {"step": "approve", "account": request.id}))
+        detail = {"step": "approve", "account": request.id}
+        store.audit.append(store.audit.event("lab", ACTIVE, lab_id, detail=detail))
 
     def _api(self, practice_id: str) -> UsersApi:
         self._resources.connection(practice_id)
@@ -230,12 +231,8 @@ class OrmcoLab:
         """Store a practice's lab connection, if it has changed."""
         store = self._resources.store
         if step != "none" or store.existing(practice_id).lab != lab:
-            event = self._event(practice_id, lab.state, {"step": step, "email": lab.email or ""})
-            store.set_lab(practice_id, lab, event)
-
-    def _event(self, practice_id: str, outcome: str, detail: dict[str, str]) -> Event:
-        now = self._resources.clock.utc_now()
-        return Event(at=now, kind="lab", outcome=outcome, practice_id=practice_id, detail=detail)
+            detail = {"step": step, "email": lab.email or ""}
+            store.set_lab(practice_id, lab, store.audit.event("lab", lab.state, practice_id, detail=detail))
 
 
 def _portal_steps(provider: Provider, email: str) -> str:

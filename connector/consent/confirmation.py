@@ -88,7 +88,7 @@ def end_overdue(resources: Resources, practice_id: str) -> None:
 
 
 def end_all_overdue(resources: Resources) -> None:
-    """Do so for all practices, for a timer; one that cannot be read is left, and logged.
+    """Revoke and forget all such grants, for a timer; one that cannot be read is kept, and logged.
 
     Args:
         resources: settings, provider, token endpoint, store and clock.

@@ -127,17 +127,11 @@ class Failures:
             if claimed.slot != LIVE and not claimed.failures:
                 pause = wait or 0.0  # there is no token to hand out meanwhile
             changes |= {"failures": claimed.failures + 1, "retry_at": FromNow(pause)}
-        # One event for an outage, not one for each attempt.
-        is_news = (claimed.state, claimed.reason) != (changes.get("state"), reason)
-        events = []
-        if is_news:
-            state = ConnectionState.DEGRADED
-            events.append(self._store.audit.event("refresh", exc.kind, claimed.practice_id, state=state))
+        events, state = [], ConnectionState.DEGRADED
         if claimed.slot != LIVE or claimed.state not in ALIVE:
-            changes, events = (
-                {name: changes[name] for name in changes if name in ("failures", "retry_at")},
-                [],
-            )
+            changes = {name: changes[name] for name in changes if name in ("failures", "retry_at")}
+        elif (claimed.state, claimed.reason) != (state, reason):  # one event for an outage
+            events = [self._store.audit.event("refresh", exc.kind, claimed.practice_id, state=state)]
         self._store.grants.end_lease(claimed, changes, lost=is_lost(exc), events=events)
 
     def note(self, row: Row, exc: ConnectorError) -> None:

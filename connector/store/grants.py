@@ -145,13 +145,9 @@ class GrantRecords:
             events = []
             # A success after a failure is an event; a routine refresh is counted in the row.
             if present.slot == LIVE and (changes["state"] != present.state or self._record_refreshes):
-                state, detail = (
-                    ConnectionState(str(changes["state"])),
-                    {"generation": str(changes["generation"])},
-                )
-                events.append(
-                    self._audit.event("refresh", "ok", present.practice_id, state=state, detail=detail)
-                )
+                state, detail = str(changes["state"]), {"generation": str(changes["generation"])}
+                facts = {"state": ConnectionState(state), "detail": detail}
+                events.append(self._audit.event("refresh", "ok", present.practice_id, **facts))
             if stored := self.change(present, changes, events, tokens=tokens):
                 return stored
             present = self._same_grant(present)
