@@ -188,6 +188,18 @@ def test_a_lease_that_ended_is_claimed_again(store: Store) -> None:
     assert first.refresh_since == again.refresh_since
 
 
+def test_a_run_waits_for_no_dead_process(store: Store, server: TokenServer) -> None:
+    """What a killed process of this machine was refreshing is due at once; a process elsewhere may live."""
+    fill(store, 2, age=3700)
+    here, elsewhere = store.due.claim(["p0", "p1"], 600, before=math.inf, seconds=60)
+    host = (here.refresh_by or "").rsplit(" ", 2)[0]
+    store.grants.change(here, {"refresh_by": f"{host} 999999999 1"})
+    store.grants.change(elsewhere, {"refresh_by": "another-host 999999999 1"})
+    summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST)
+    assert (summary.total, summary.refreshed, summary.skipped) == (2, 1, 1)
+    assert value_of(store, "p0")[0] == "at-p0-1"
+
+
 @pytest.mark.parametrize("slept", ["monotonic", "time"])
 def test_a_run_that_was_stopped_between_claim_and_call_sends_nothing(
     store: Store, server: TokenServer, monkeypatch: pytest.MonkeyPatch, slept: str

@@ -73,6 +73,7 @@ class _Run:
         self._within = within
         self._pace = replace(pace, at_once=affordable(pace.at_once))
         self._throttle = Throttle(store.clock, self._pace)
+        store.due.release_dead()
         self._began = store.overview.database_time()
         total = store.due.count(within, before=self._began)
         self._tally = Tally(RefreshSummary(total=total, at_once=self._pace.at_once), progress)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from connector.errors import ConnectorError
 from connector.store.database import Database, Execute, marks
-from connector.store.process import new_mark, this_process
+from connector.store.process import is_gone, new_mark, this_process
 from connector.store.row import COLUMNS, LONGEST_BACKOFF, LONGEST_LEASE, Row
 from connector.store.sealed_columns import TABLE
 
@@ -63,6 +63,17 @@ class DueGrants:
         """Count the connections that `find` finds."""
         sql = f"SELECT COUNT(*) FROM {TABLE} WHERE {self._is_due}"  # noqa: S608
         return (self._database.one(sql, (within, before)) or (0,))[0]
+
+    def release_dead(self) -> None:
+        """End the leases of processes of this machine that have ended; others' end with their time.
+
+        What is recorded of the calls that they may have made stays.
+        """
+        held = f"SELECT DISTINCT refresh_by FROM {TABLE} WHERE refresh_by IS NOT NULL"  # noqa: S608
+        end = f"UPDATE {TABLE} SET refresh_by = NULL, refresh_until = NULL, version = ? WHERE refresh_by = ?"  # noqa: S608
+        dead = [owner for (owner,) in self._database.all(held, ()) if is_gone(owner)]
+        if dead:
+            self._database.apply([(end, (new_mark(), owner)) for owner in dead])
 
     def claim(
         self, practice_ids: Sequence[str], within: float, *, before: float, seconds: float
