@@ -31,9 +31,9 @@ def test_states_follow_every_write(store: Store) -> None:
     put(store, "refreshed", age=3000)
     put_unverified(store, "new")
     store.grants.change(row_of(store, "failed"), {"failures": 3, "state": "degraded"})
-    claimed = store.grants.claim(row_of(store, "refreshed"), 60)
+    claimed = store.leases.claim(row_of(store, "refreshed"), 60)
     assert claimed is not None
-    store.grants.settle(claimed, token_set("refreshed", number=1))
+    store.leases.settle(claimed, token_set("refreshed", number=1))
     store.grants.drop(row_of(store, "gone"), [])
     store.database.apply([("UPDATE ormco_connections SET slot = ? WHERE slot <> ?", (LIVE, LIVE))])
     assert rows(store, "ormco_states") == rows(store, "ormco_connections")
@@ -44,7 +44,7 @@ def test_a_claim_leaves_states_alone(store: Store, url: str) -> None:
     """A refresh writes a state once, not at its claim as well."""
     put(store, "one", age=3000)
     before = store.database.all("SELECT xmin::text FROM ormco_states", ())
-    assert store.grants.claim(row_of(store, "one"), 60) is not None
+    assert store.leases.claim(row_of(store, "one"), 60) is not None
     assert store.database.all("SELECT xmin::text FROM ormco_states", ()) == before
 
 

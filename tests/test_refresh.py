@@ -419,7 +419,7 @@ def test_sibling_was_faster(store: Store, server: TokenServer) -> None:
     class Sibling:
         def refresh(self, refresh_token: str) -> TokenSet:
             newer = endpoint_of(server.url)("test").refresh(refresh_token)
-            assert store.grants.settle(row_of(store, "p"), newer)
+            assert store.leases.settle(row_of(store, "p"), newer)
             return endpoint_of(server.url)("test").refresh(refresh_token)
 
     server.set(on_reuse="refuse")
@@ -434,7 +434,7 @@ def verifying(store: Store) -> Callable[[str], object]:
     def verify(practice_id: str) -> object:
         rows = store.grants.rows(practice_id)
         assert rows.unverified is not None
-        return store.unverified.promote(rows.unverified, rows.live, {"account_shared": 0}, [])
+        return store.grants.promote(rows.unverified, rows.live, {"account_shared": 0}, [])
 
     return verify
 
@@ -530,14 +530,14 @@ def test_claims_that_never_succeed_end(
 ) -> None:
     """If writes go elsewhere than reads (a replica, a shadowing table), no process retries for ever."""
     put(store, "p", age=3700)
-    monkeypatch.setattr(store.grants, "claim", lambda *args: None)
+    monkeypatch.setattr(store.leases, "claim", lambda *args: None)
     with pytest.raises(StoreLockedError):
         tokens.access_token("p")
 
 
 def failing_settle(store: Store, monkeypatch: pytest.MonkeyPatch, failures: int) -> list[int]:
     """Make the store unavailable for some attempts to store new tokens."""
-    left, real = [1] * failures, store.grants.settle
+    left, real = [1] * failures, store.leases.settle
 
     def settle(row: Row, tokens: TokenSet, **options: bool) -> Row | None:
         if left:
@@ -545,7 +545,7 @@ def failing_settle(store: Store, monkeypatch: pytest.MonkeyPatch, failures: int)
             raise StoreUnavailableError("away")
         return real(row, tokens, **options)
 
-    monkeypatch.setattr(store.grants, "settle", settle)
+    monkeypatch.setattr(store.leases, "settle", settle)
     return left
 
 

@@ -76,12 +76,12 @@ def test_a_claim_takes_only_what_is_still_due(store: Store) -> None:
     put(store, "lost", age=1900, refresh_sends=1, refresh_since=FromNow(-60))
     put(store, "ended", age=3700, refresh_sends=1, refresh_since=FromNow(-160))
     names = ["young", "old", "waits", "dead", "lost", "ended", "nobody"]
-    claimed = store.due.claim(names, 86_400, before=math.inf, seconds=60)
+    claimed = store.leases.claim_due(names, 86_400, before=math.inf, seconds=60)
     assert {(row.practice_id, row.refresh_sends) for row in claimed} == {("old", 1), ("ended", 2)}
     assert all(row.is_leased for row in claimed)
     assert [row for row in claimed if row_of(store, row.practice_id).version != row.version] == []
-    assert store.due.claim(names, 86_400, before=math.inf, seconds=60) == []
-    assert store.grants.claim(row_of(store, "old")._replace(version=1), 60) is None
+    assert store.leases.claim_due(names, 86_400, before=math.inf, seconds=60) == []
+    assert store.leases.claim(row_of(store, "old")._replace(version=1), 60) is None
 
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
@@ -90,7 +90,7 @@ def test_a_claim_reserves_space_for_the_new_tokens(store: Store, tmp_path: Path)
     put(store, "p", age=1900)
     reserve = tmp_path / "stores" / "store.db-reserve"
     reserve.unlink(missing_ok=True)
-    assert store.due.claim(["p"], 86_400, before=math.inf, seconds=60)
+    assert store.leases.claim_due(["p"], 86_400, before=math.inf, seconds=60)
     assert reserve.stat().st_size == 1 << 20
 
 
@@ -101,7 +101,7 @@ def test_a_claim_waits_for_no_other_writer(store: Store, url: str) -> None:
         put(store, name, age=1900)
     with psycopg.connect(url) as other:
         other.execute("SELECT 1 FROM ormco_connections WHERE practice_id = 'q' FOR UPDATE")
-        claimed = store.due.claim(["r", "q", "p"], 86_400, before=math.inf, seconds=60)
+        claimed = store.leases.claim_due(["r", "q", "p"], 86_400, before=math.inf, seconds=60)
     assert {row.practice_id for row in claimed} == {"p", "r"}
 
 
@@ -123,17 +123,17 @@ def test_a_claim_whose_commit_was_not_confirmed_is_given_back(
     with monkeypatch.context() as patch:
         patch.setattr(store.database, "transact", interrupted)
         with pytest.raises(type(interruption)):
-            store.due.claim(["first", "again"], 86_400, before=math.inf, seconds=60)
+            store.leases.claim_due(["first", "again"], 86_400, before=math.inf, seconds=60)
     first, again = row_of(store, "first"), row_of(store, "again")
     assert (first.refresh_by, first.refresh_sends, first.refresh_since) == (None, 0, None)
     assert (again.refresh_by, again.refresh_sends, again.refresh_since) == (None, 1, since)
-    assert len(store.due.claim(["first", "again"], 86_400, before=math.inf, seconds=60)) == 2
+    assert len(store.leases.claim_due(["first", "again"], 86_400, before=math.inf, seconds=60)) == 2
 
 
 def test_what_an_interrupted_run_has_not_begun_is_given_back(store: Store, server: TokenServer) -> None:
     """Ctrl-C between a claim and its calls leaves no lease, and no refresh that seems to be lost."""
     fill(store, 4, age=3595)
-    assert store.grants.claim(row_of(store, "p1"), 60)
+    assert store.leases.claim(row_of(store, "p1"), 60)
 
     def stop(done: Done) -> None:
         raise KeyboardInterrupt
@@ -167,13 +167,13 @@ def test_tokens_that_could_not_be_stored_are_stored_by_the_next_run(
     put(store, "p", age=3000)
     tokens = tokens_on(store, server.url)
     with monkeypatch.context() as patch:
-        patch.setattr(store.grants, "settle", Mock(side_effect=StoreUnavailableError("the disk is full")))
+        patch.setattr(store.leases, "settle", Mock(side_effect=StoreUnavailableError("the disk is full")))
         with pytest.raises(StoreUnavailableError):
             tokens.refresh("p", force=True)
-    claimed = store.due.claim(["p"], 86_400, before=math.inf, seconds=60)
+    claimed = store.leases.claim_due(["p"], 86_400, before=math.inf, seconds=60)
     assert claimed == []  # the lease of the first attempt
     store.database.apply([("UPDATE ormco_connections SET refresh_until = 0, expires_at = 0", ())])
-    (row,) = store.due.claim(["p"], 86_400, before=math.inf, seconds=60)
+    (row,) = store.leases.claim_due(["p"], 86_400, before=math.inf, seconds=60)
     assert tokens.finish_refresh(row, Stopwatch(clock))
     assert (server.counts()["calls"], value_of(store, "p")[1]) == (1, "rt-p-1")
     store.close()
@@ -182,8 +182,8 @@ def test_tokens_that_could_not_be_stored_are_stored_by_the_next_run(
 def test_a_lease_that_ended_is_claimed_again(store: Store) -> None:
     """Its refresh token may have been sent already, which is counted; the time of its first use stays."""
     put(store, "p", age=3700)
-    first = store.due.claim(["p"], 600, before=math.inf, seconds=-1)[0]
-    again = store.due.claim(["p"], 600, before=math.inf, seconds=60)[0]
+    first = store.leases.claim_due(["p"], 600, before=math.inf, seconds=-1)[0]
+    again = store.leases.claim_due(["p"], 600, before=math.inf, seconds=60)[0]
     assert (first.refresh_sends, again.refresh_sends) == (1, 2)
     assert first.refresh_since == again.refresh_since
 
@@ -191,7 +191,7 @@ def test_a_lease_that_ended_is_claimed_again(store: Store) -> None:
 def test_a_run_waits_for_no_dead_process(store: Store, server: TokenServer) -> None:
     """What a killed process of this machine was refreshing is due at once; a process elsewhere may live."""
     fill(store, 2, age=3700)
-    here, elsewhere = store.due.claim(["p0", "p1"], 600, before=math.inf, seconds=60)
+    here, elsewhere = store.leases.claim_due(["p0", "p1"], 600, before=math.inf, seconds=60)
     host = (here.refresh_by or "").rsplit(" ", 2)[0]
     store.grants.change(here, {"refresh_by": f"{host} 999999999 1"})
     store.grants.change(elsewhere, {"refresh_by": "another-host 999999999 1"})
@@ -207,7 +207,7 @@ def test_a_run_that_was_stopped_between_claim_and_call_sends_nothing(
     """A process that slept in between gives its leases back, also if its machine's steady clock slept too."""
     put(store, "p", age=3500)
     since = Stopwatch(store.clock)
-    claimed = store.due.claim(["p"], 600, before=math.inf, seconds=60)[0]
+    claimed = store.leases.claim_due(["p"], 600, before=math.inf, seconds=60)[0]
     now = getattr(store.clock, slept)()
     monkeypatch.setattr(store.clock, slept, lambda: now + 30)
     with pytest.raises(ProviderUnavailableError, match="record"):
@@ -263,7 +263,7 @@ def test_two_runs_wait_for_half_of_the_calls_each(url: str, store: Store, server
 def test_what_another_process_is_refreshing_is_skipped(store: Store, server: TokenServer) -> None:
     """A run waits for no lease of another, and counts its connection as skipped."""
     fill(store, 3, age=3595)
-    assert store.grants.claim(row_of(store, "p1"), 60)
+    assert store.leases.claim(row_of(store, "p1"), 60)
     told: list[Done] = []
     tokens = tokens_on(store, server.url)
     summary = refresh_due(tokens, store, within=600, pace=FAST, progress=told.append)
@@ -327,7 +327,7 @@ def test_settings_that_are_wrong_end_the_run(store: Store, server: TokenServer) 
     summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST)
     assert summary.gave_up
     assert summary.failed < 30
-    assert len(store.due.find(600)) == 60
+    assert len(store.leases.find_due(600)) == 60
 
 
 def test_progress_counts_to_the_end(store: Store, server: TokenServer) -> None:
@@ -391,14 +391,14 @@ def test_a_store_that_fails_for_a_moment_ends_no_run(
 ) -> None:
     """Connections that could not be claimed are counted as failed; the others are refreshed."""
     fill(store, 6)
-    claim, failures = store.due.claim, [StoreUnavailableError("the server was restarted")]
+    claim, failures = store.leases.claim_due, [StoreUnavailableError("the server was restarted")]
 
     def claim_later(names: list[str], *args: Any, **options: Any) -> list[Row]:
         if failures:
             raise failures.pop()
         return claim(names, *args, **options)
 
-    monkeypatch.setattr(store.due, "claim", claim_later)
+    monkeypatch.setattr(store.leases, "claim_due", claim_later)
     summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=replace(FAST, at_once=2))
     assert (summary.refreshed, summary.failed) == (4, 2)
 

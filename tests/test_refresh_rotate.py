@@ -90,7 +90,7 @@ def test_lease_outlives_every_call() -> None:
 def test_lease_of_another_is_waited_for(store: Store) -> None:
     """Nothing is sent while another process may be refreshing, also if a person requests it."""
     endpoint = FakeEndpoint(store)
-    claimed = store.grants.claim(put(store, "p", age=3700), 100.0)
+    claimed = store.leases.claim(put(store, "p", age=3700), 100.0)
     assert claimed is not None
     elsewhere = store.grants.change(claimed, {"refresh_by": "another-host 1 2"})
     assert elsewhere is not None
@@ -103,14 +103,14 @@ def test_lease_of_another_is_waited_for(store: Store) -> None:
 
 def slow_down_claims(store: Store, clock: ManualClock, times: int) -> None:
     """Make so many claims slow, as if the process had been stopped or the disk were slow."""
-    real, waits = store.grants.claim, [schedule.SEND_WITHIN + 1] * times
+    real, waits = store.leases.claim, [schedule.SEND_WITHIN + 1] * times
 
     def slow(row: object, seconds: float) -> object:
         claimed = real(row, seconds)  # type: ignore[arg-type]
         clock.advance(waits.pop() if waits else 0.0)
         return claimed
 
-    store.grants.claim = slow  # type: ignore[method-assign, assignment]
+    store.leases.claim = slow  # type: ignore[method-assign, assignment]
 
 
 def test_slow_claim_is_repeated(store: Store, clock: ManualClock) -> None:
@@ -374,11 +374,11 @@ def test_a_late_write_of_a_killed_process_is_no_refusal_without_a_word(
     """An old token that is sent again because newer ones were stored late counts as a lost response."""
     refused = GrantRefusedError("reuse", certain=True)
     endpoint = FakeEndpoint(store, refused, refused)
-    first = store.grants.claim(put(store, "p", age=3700), 100.0)
+    first = store.leases.claim(put(store, "p", age=3700), 100.0)
     assert first is not None
     killed = store.grants.change(first, {"refresh_by": f"{this_process().rpartition(' ')[0]} 1"})
     assert killed is not None
-    endpoint.during = lambda: store.grants.settle(killed, token_set("p", clock=clock, number=1))
+    endpoint.during = lambda: store.leases.settle(killed, token_set("p", clock=clock, number=1))
     assert handing_out(store, endpoint).access_token("p") == "at-p-1"
     endpoint.during = lambda: None
     clock.advance(3700)
@@ -391,7 +391,7 @@ def test_doubtful_refusal_is_not_sent_again_if_there_are_newer_tokens(store: Sto
     """Before a refresh token is sent a second time, the store is checked for a newer one."""
     put(store, "p", age=3700)
     endpoint = FakeEndpoint(store, GrantRefusedError("perhaps", certain=False))
-    endpoint.during = lambda: store.grants.settle(
+    endpoint.during = lambda: store.leases.settle(
         row_of(store, "p"), token_set("p", clock=store.clock, number=9)
     )
     assert handing_out(store, endpoint).access_token("p") == "at-p-9"

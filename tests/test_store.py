@@ -72,7 +72,7 @@ def test_get_nothing_stored(store: Store) -> None:
     assert store.connection("p") is None
     assert list(store.overview.connections()) == []
     assert store.audit.events() == []
-    assert store.due.find(900) == []
+    assert store.leases.find_due(900) == []
     assert store.overview.summary().states == {}
 
 
@@ -179,9 +179,9 @@ def test_due_most_urgent_first(store: Store) -> None:
     store.grants.change(row_of(store, "dead"), {"state": "needs_repair", "due_at": None})
     store.grants.change(row_of(store, "waits"), {"retry_at": FromNow(30), "failures": 2})
     put(store, "not renewable", tokens=replace(token_set("n", age=3500), refresh_token=None))
-    assert [found.practice_id for found in store.due.find(900)] == ["ended", "late", "later"]
+    assert [found.practice_id for found in store.leases.find_due(900)] == ["ended", "late", "later"]
     store.grants.change(row_of(store, "waits"), {"retry_at": FromNow(-1)})
-    assert [(found.practice_id, found.has_failed) for found in store.due.find(300)][1:] == [
+    assert [(found.practice_id, found.has_failed) for found in store.leases.find_due(300)][1:] == [
         ("late", False),
         ("waits", True),
     ]
@@ -193,8 +193,8 @@ def test_due_of_tokens_that_live_for_weeks(store: Store) -> None:
     """A token with a stated lifetime over a day is due again within an hour."""
     put(store, "p", age=1900, lifetime=3_600_000)
     put(store, "q", age=1900, lifetime=80_000)
-    assert store.due.find(1690) == []
-    assert [found.practice_id for found in store.due.find(1710)] == ["p"]
+    assert store.leases.find_due(1690) == []
+    assert [found.practice_id for found in store.leases.find_due(1710)] == ["p"]
 
 
 def test_due_is_what_is_past_half_of_its_life(store: Store) -> None:
@@ -202,17 +202,17 @@ def test_due_is_what_is_past_half_of_its_life(store: Store) -> None:
     put(store, "young", age=1700)
     for name in ("first", "second"):
         put(store, name, age=1900)
-    assert [found.practice_id for found in store.due.find(86_400)] == ["first", "second"]
-    assert store.due.count(86_400) == 2
-    assert [found.practice_id for found in store.due.find(86_400, limit=1)] == ["first"]
-    assert store.due.find(86_400, before=store.overview.database_time() - 2000) == []
+    assert [found.practice_id for found in store.leases.find_due(86_400)] == ["first", "second"]
+    assert store.leases.count_due(86_400) == 2
+    assert [found.practice_id for found in store.leases.find_due(86_400, limit=1)] == ["first"]
+    assert store.leases.find_due(86_400, before=store.overview.database_time() - 2000) == []
 
 
 def test_due_at_once_if_a_clock_was_wrong(store: Store) -> None:
     """A token with times in the future is due, as is one whose next attempt would be in years."""
     put(store, "p", refreshed_at=FromNow(1e9), expires_at=FromNow(1.1e9), due_at=FromNow(1.1e9))
     put(store, "q", age=3500, retry_at=FromNow(1e9))
-    assert {found.practice_id for found in store.due.find(900)} == {"p", "q"}
+    assert {found.practice_id for found in store.leases.find_due(900)} == {"p", "q"}
 
 
 def test_a_refresh_that_fails_is_no_lag(store: Store) -> None:

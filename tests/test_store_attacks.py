@@ -14,9 +14,9 @@ import pytest
 
 from connector.errors import SealingKeyError, StoreDamagedError, StoreError, StoreUnavailableError
 from connector.store import Store
+from connector.store.held_token import read_held
 from connector.store.keys import key_file, parse_keys
-from connector.store.sealed_columns import sealed_data
-from connector.store.sealing import KeyRing
+from connector.store.sealing import KeyRing, sealed_data
 from connector.store.sqlite_files import translate
 from tests.support.stores import KEY, OTHER_KEY, fresh_url, put, row_of, store_at, value_of
 
@@ -290,7 +290,7 @@ def test_a_value_of_another_type_is_damage(tmp_path: Path, value: object) -> Non
 
 
 def opened_row(store: Store) -> None:
-    store.grants.held("p")
+    read_held(store.database, store.keys, "p")
     row = store.grants.row("p")
     if row is not None:
         assert row.connection

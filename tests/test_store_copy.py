@@ -129,9 +129,9 @@ def rotated(store: Store, practice_id: str) -> None:
     """Refresh a connection's tokens, as a process on this store would."""
     row = store.grants.row(practice_id)
     assert row is not None
-    claimed = store.grants.claim(row, seconds=60)
+    claimed = store.leases.claim(row, seconds=60)
     assert claimed is not None
-    store.grants.settle(claimed, token_set("practice-7", number=1))
+    store.leases.settle(claimed, token_set("practice-7", number=1))
 
 
 def test_a_copy_that_was_used_is_not_overwritten(stores: tuple[Store, Store]) -> None:
@@ -163,10 +163,10 @@ def test_a_refresh_under_way_is_not_copied(stores: tuple[Store, Store]) -> None:
     source, target = stores
     row = source.grants.row("practice-7")
     assert row is not None
-    claimed = source.grants.claim(row, seconds=60)
+    claimed = source.leases.claim(row, seconds=60)
     assert claimed is not None
     with pytest.raises(StoreLockedError, match="changes while it is copied"):
         copied(source, target)
-    source.grants.settle(claimed, token_set("practice-7", number=1))
+    source.leases.settle(claimed, token_set("practice-7", number=1))
     copied(source, target)
     assert list(target.overview.connections()) == list(source.overview.connections())

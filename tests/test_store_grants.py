@@ -29,7 +29,7 @@ def kinds(store: Store) -> list[str]:
 def test_claim_is_for_one(store: Store) -> None:
     """Of all that have read the same row, one gets the lease."""
     row = put(store, "p")
-    claims = [store.grants.claim(row, LEASE) for _ in range(3)]
+    claims = [store.leases.claim(row, LEASE) for _ in range(3)]
     assert [claim is not None for claim in claims] == [True, False, False]
     assert row_of(store, "p").is_leased
     assert not row_of(store, "p").answer_may_be_lost
@@ -40,7 +40,7 @@ def test_claim_by_threads_at_once(store: Store) -> None:
     row = put(store, "p")
     claims: list[Row | None] = []
     threads = [
-        threading.Thread(target=lambda: claims.append(store.grants.claim(row, LEASE))) for _ in range(12)
+        threading.Thread(target=lambda: claims.append(store.leases.claim(row, LEASE))) for _ in range(12)
     ]
     for thread in threads:
         thread.start()
@@ -51,12 +51,12 @@ def test_claim_by_threads_at_once(store: Store) -> None:
 
 def test_lease_that_has_ended(store: Store) -> None:
     """A lease that ended without a settle shows that a response may be lost, and can be claimed."""
-    claimed = store.grants.claim(put(store, "p"), -1.0)
+    claimed = store.leases.claim(put(store, "p"), -1.0)
     assert claimed is not None
     row = row_of(store, "p")
     assert not row.is_leased
     assert row.answer_may_be_lost
-    again = store.grants.claim(row, LEASE)
+    again = store.leases.claim(row, LEASE)
     assert again is not None
     assert again.refresh_sends == 2
     assert again.refresh_since == row.refresh_since
@@ -64,7 +64,7 @@ def test_lease_that_has_ended(store: Store) -> None:
 
 def test_lease_of_a_dead_process(store: Store) -> None:
     """A lease ends with its owner, if that was a process of this machine."""
-    claimed = store.grants.claim(put(store, "p"), LEASE)
+    claimed = store.leases.claim(put(store, "p"), LEASE)
     assert claimed is not None
     host = (claimed.refresh_by or "").rsplit(" ", 2)[0]
     store.grants.change(claimed, {"refresh_by": f"{host} 999999999 1"})
@@ -92,9 +92,9 @@ def test_times_from_a_wrong_clock(store: Store, ahead: float) -> None:
 
 def test_settle_replaces_the_tokens_that_were_sent(store: Store) -> None:
     """New tokens are stored, counted, and end the lease; a routine refresh is no event."""
-    claimed = store.grants.claim(put(store, "p", age=3000), LEASE)
+    claimed = store.leases.claim(put(store, "p", age=3000), LEASE)
     assert claimed is not None
-    assert store.grants.settle(claimed, token_set("p", number=1))
+    assert store.leases.settle(claimed, token_set("p", number=1))
     row = row_of(store, "p")
     assert value_of(store, "p") == ("at-p-1", "rt-p-1")
     assert (row.generation, row.refresh_count, row.refresh_by, row.refresh_sends) == (2, 1, None, 0)
@@ -105,7 +105,7 @@ def test_settle_replaces_the_tokens_that_were_sent(store: Store) -> None:
 def test_settle_is_an_event_where_that_is_set(url: str) -> None:
     """A setting records every refresh."""
     store = store_at(url, record_refreshes=True)
-    store.grants.settle(put(store, "p"), token_set("p", number=1))
+    store.leases.settle(put(store, "p"), token_set("p", number=1))
     assert kinds(store) == ["refresh"]
     store.close()
 
@@ -113,20 +113,20 @@ def test_settle_is_an_event_where_that_is_set(url: str) -> None:
 @pytest.mark.parametrize("state", ["degraded", "needs_repair"])
 def test_settle_ends_a_failure(store: Store, state: str) -> None:
     """New tokens bring a connection back, whatever its state was meanwhile; that is an event."""
-    claimed = store.grants.claim(put(store, "p"), LEASE)
+    claimed = store.leases.claim(put(store, "p"), LEASE)
     assert claimed is not None
     assert store.grants.change(claimed, {"state": state, "reason": "answer_lost"})
-    assert store.grants.settle(claimed, token_set("p", number=1))
+    assert store.leases.settle(claimed, token_set("p", number=1))
     assert (row_of(store, "p").state, row_of(store, "p").reason) == ("connected", None)
     assert kinds(store) == ["refresh"]
 
 
 def test_settle_does_not_end_a_revocation(store: Store) -> None:
     """While a connection is being revoked, new tokens are stored to be revoked, and not returned."""
-    claimed = store.grants.claim(put(store, "p"), LEASE)
+    claimed = store.leases.claim(put(store, "p"), LEASE)
     assert claimed is not None
     assert store.grants.change(claimed, {"state": "revoking"})
-    assert store.grants.settle(claimed, token_set("p", number=1))
+    assert store.leases.settle(claimed, token_set("p", number=1))
     assert row_of(store, "p").state == "revoking"
     assert value_of(store, "p") == ("at-p-1", "rt-p-1")
 
@@ -135,7 +135,7 @@ def test_settle_goes_on_through_other_writers(
     url: str, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """New tokens are stored however often others write to the row: they exist nowhere else."""
-    claimed = store.grants.claim(put(store, "p"), LEASE)
+    claimed = store.leases.claim(put(store, "p"), LEASE)
     assert claimed is not None
     other, writes, apply = store_at(url), list(range(8)), store.database.apply
 
@@ -145,7 +145,7 @@ def test_settle_goes_on_through_other_writers(
         return apply(statements)
 
     monkeypatch.setattr(store.database, "apply", interrupted)
-    assert store.grants.settle(claimed, token_set("p", number=1))
+    assert store.leases.settle(claimed, token_set("p", number=1))
     assert value_of(other, "p") == ("at-p-1", "rt-p-1")
     other.close()
 
@@ -153,7 +153,7 @@ def test_settle_goes_on_through_other_writers(
 def test_settle_of_a_grant_that_is_not_verified(store: Store) -> None:
     """New tokens of an unverified grant leave it unverified, with the same account policy."""
     new = put_unverified(store, "p", policy=AccountPolicy(expected_account="dr@practice.test"))
-    assert store.grants.settle(new, token_set("p", number=1))
+    assert store.leases.settle(new, token_set("p", number=1))
     assert value_of(store, "p", slot=UNVERIFIED) == ("at-p-1", "rt-p-1")
     waiting = store.grants.row("p", UNVERIFIED)
     assert waiting is not None
@@ -167,7 +167,7 @@ def revoked(store: Store) -> None:
 
 
 def refreshed(store: Store) -> None:
-    assert store.grants.settle(row_of(store, "p"), token_set("p", number=7))
+    assert store.leases.settle(row_of(store, "p"), token_set("p", number=7))
 
 
 def connected_anew(store: Store) -> None:
@@ -182,42 +182,42 @@ def forgotten_and_connected(store: Store) -> None:
 @pytest.mark.parametrize("newer", [refreshed, connected_anew, forgotten_and_connected])
 def test_settle_does_not_replace_newer_tokens(store: Store, newer: Callable[[Store], None]) -> None:
     """Late tokens do not replace newer ones, nor those of another grant."""
-    claimed = store.grants.claim(put(store, "p"), LEASE)
+    claimed = store.leases.claim(put(store, "p"), LEASE)
     assert claimed is not None
     newer(store)
-    assert store.grants.settle(claimed, token_set("p", number=1)) is None
+    assert store.leases.settle(claimed, token_set("p", number=1)) is None
     assert value_of(store, "p") == ("at-p-7", "rt-p-7")
 
 
 def test_settle_undoes_no_revocation(store: Store) -> None:
     """Late tokens undo no revocation, and store no forgotten practice."""
-    claimed = store.grants.claim(put(store, "p"), LEASE)
+    claimed = store.leases.claim(put(store, "p"), LEASE)
     assert claimed is not None
     revoked(store)
-    assert store.grants.settle(claimed, token_set("p", number=1)) is None
+    assert store.leases.settle(claimed, token_set("p", number=1)) is None
     assert value_of(store, "p") == (None, None)
     store.forget("p", event(store, "forget"))
-    assert store.grants.settle(claimed, token_set("p", number=1)) is None
+    assert store.leases.settle(claimed, token_set("p", number=1)) is None
     assert store.connection("p") is None
 
 
 def test_settle_keeps_the_lab(store: Store) -> None:
     """A change of the lab connection that others record meanwhile stays."""
-    claimed = store.grants.claim(put(store, "p"), LEASE)
+    claimed = store.leases.claim(put(store, "p"), LEASE)
     assert claimed is not None
     put_lab = {"lab_state": "active", "lab_email": "lab@ormco.test"}
     assert store.grants.change(claimed, put_lab)
-    assert store.grants.settle(claimed, token_set("p", number=1))
+    assert store.leases.settle(claimed, token_set("p", number=1))
     assert row_of(store, "p").lab_state == "active"
 
 
 @pytest.mark.parametrize(("lost", "sends"), [(False, 0), (True, 1)])
 def test_end_lease(store: Store, lost: bool, sends: int) -> None:
     """A failed call ends its lease, and records whether the refresh token may be used up."""
-    claimed = store.grants.claim(put(store, "p"), LEASE)
+    claimed = store.leases.claim(put(store, "p"), LEASE)
     assert claimed is not None
     failed = {"failures": 1, "retry_at": FromNow(5), "state": "degraded"}
-    assert store.grants.end_lease(claimed, failed, lost=lost)
+    assert store.leases.end(claimed, failed, lost=lost)
     row = row_of(store, "p")
     assert (row.refresh_by, row.refresh_sends, row.failures, row.state) == (None, sends, 1, "degraded")
     assert row.answer_may_be_lost is lost
@@ -226,14 +226,14 @@ def test_end_lease(store: Store, lost: bool, sends: int) -> None:
 
 def test_end_lease_does_not_undo_what_others_decided(store: Store) -> None:
     """A failure that is recorded late changes no revocation, newer tokens or lease of another."""
-    claimed = store.grants.claim(put(store, "p"), LEASE)
+    claimed = store.leases.claim(put(store, "p"), LEASE)
     assert claimed is not None
     store.grants.change(claimed, {"state": "revoking"})
-    store.grants.end_lease(claimed, {"state": "degraded"}, lost=False, events=[event(store)])
+    store.leases.end(claimed, {"state": "degraded"}, lost=False, events=[event(store)])
     assert (row_of(store, "p").state, row_of(store, "p").refresh_by) == ("revoking", None)
     assert kinds(store) == []
     refreshed(store)
-    assert store.grants.end_lease(claimed, {"state": "degraded"}, lost=False) is None
+    assert store.leases.end(claimed, {"state": "degraded"}, lost=False) is None
 
 
 def test_claim_that_is_interrupted_is_given_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,16 +247,16 @@ def test_claim_that_is_interrupted_is_given_back(store: Store, monkeypatch: pyte
 
     monkeypatch.setattr(store.database, "apply", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        store.grants.claim(row, LEASE)
+        store.leases.claim(row, LEASE)
     assert (row_of(store, "p").refresh_by, row_of(store, "p").refresh_sends) == (None, 0)
 
 
 def test_end_lease_that_another_has_taken_over(store: Store) -> None:
     """A process that slept until another took the lease does not end the other's."""
-    claimed = store.grants.claim(put(store, "p"), LEASE)
+    claimed = store.leases.claim(put(store, "p"), LEASE)
     assert claimed is not None
-    assert store.grants.claim(row_of(store, "p"), LEASE)
-    assert store.grants.end_lease(claimed, {"state": "degraded"}, lost=False, events=[event(store)]) is None
+    assert store.leases.claim(row_of(store, "p"), LEASE)
+    assert store.leases.end(claimed, {"state": "degraded"}, lost=False, events=[event(store)]) is None
     assert row_of(store, "p").is_leased
     assert (row_of(store, "p").refresh_sends, row_of(store, "p").state, kinds(store)) == (2, "connected", [])
 
@@ -290,7 +290,7 @@ def test_state_account_and_provider_are_sealed_in(store: Store) -> None:
 def test_tokens_of_another_store_or_time(url: str, store: Store) -> None:
     """Sealed values of an earlier token set, or of another store with the same key, do not open."""
     older = put(store, "p")
-    store.grants.settle(older, token_set("p", number=1))
+    store.leases.settle(older, token_set("p", number=1))
     replayed = row_of(store, "p")._replace(access_sealed=older.access_sealed)
     with pytest.raises(StoreDamagedError):
         store.grants.access_token(replayed)
@@ -308,7 +308,7 @@ def test_promote_makes_a_new_grant_live(store: Store) -> None:
     assert store.grants.policy(new).to_confirm
     account = Account(id="u-1", email="dr@practice.test", region="europe")
     changes = account_columns(account) | {"account_shared": 0}
-    promoted = store.unverified.promote(new, row_of(store, "p"), changes, [event(store, "complete")])
+    promoted = store.grants.promote(new, row_of(store, "p"), changes, [event(store, "complete")])
     assert promoted is not None
     assert (promoted.generation, promoted.account, promoted.lab_state) == (2, account, "active")
     assert value_of(store, "p") == ("at-p-5", "rt-p-5")
@@ -321,10 +321,10 @@ def test_promote_only_what_was_read(store: Store) -> None:
     live = put(store, "p")
     new = put_unverified(store, "p")
     refreshed(store)
-    assert store.unverified.promote(new, live, {"account_shared": 0}, [event(store)]) is None
+    assert store.grants.promote(new, live, {"account_shared": 0}, [event(store)]) is None
     newer = put_unverified(store, "p", tokens=token_set("p", number=9))
-    assert store.unverified.promote(new, row_of(store, "p"), {"account_shared": 0}, [event(store)]) is None
-    assert store.unverified.promote(new, None, {"account_shared": 0}, [event(store)]) is None
+    assert store.grants.promote(new, row_of(store, "p"), {"account_shared": 0}, [event(store)]) is None
+    assert store.grants.promote(new, None, {"account_shared": 0}, [event(store)]) is None
     assert value_of(store, "p") == ("at-p-7", "rt-p-7")
     waiting = store.grants.row("p", UNVERIFIED)
     assert waiting is not None
@@ -337,13 +337,13 @@ def test_one_account_is_one_practices(store: Store) -> None:
     account = Account(id="u-1")
     new = [put_unverified(store, name) for name in ("p", "q", "r")]
     alone = account_columns(account) | {"account_shared": 0}
-    assert store.unverified.promote(new[0], None, alone, [])
+    assert store.grants.promote(new[0], None, alone, [])
     with pytest.raises(NotUniqueError):
-        store.unverified.promote(new[1], None, alone, [])
-    assert store.unverified.promote(new[2], None, alone | {"account_shared": 1}, [])
+        store.grants.promote(new[1], None, alone, [])
+    assert store.grants.promote(new[2], None, alone | {"account_shared": 1}, [])
     assert store.practices_of_account("test", "u-1") == ["p", "r"]
     revoked(store)
-    assert store.unverified.promote(new[1], None, alone, [])
+    assert store.grants.promote(new[1], None, alone, [])
 
 
 def test_drop_only_what_was_read(store: Store) -> None:
@@ -369,5 +369,5 @@ def test_overdue_confirmations(store: Store) -> None:
     """Grants that were not confirmed in time are found."""
     put_unverified(store, "p", confirm_by=FromNow(-1))
     put_unverified(store, "q", confirm_by=FromNow(60))
-    assert store.unverified.overdue() == ["p"]
+    assert store.grants.overdue() == ["p"]
     assert store.overview.summary().unconfirmed == 2

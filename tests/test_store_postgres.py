@@ -73,7 +73,7 @@ def begin(number: int) -> Event:
 def test_server_restarts(own_server: PostgresServer, mode: str) -> None:
     """Reads, writes and leases go on through a restart or a crash of the server."""
     store = store_at(own_server.create_database())
-    claimed = store.grants.claim(put(store, "p"), 60)
+    claimed = store.leases.claim(put(store, "p"), 60)
     assert claimed is not None
     own_server.stop(mode)
     starting = threading.Timer(0.5, own_server.start)
@@ -194,12 +194,12 @@ def test_commit_whose_answer_is_lost(url: str, short_folder: Path, write: str) -
         alone = {"claim": b"UPDATE ormco_connections", "take": b"UPDATE ormco_requests"}
         proxy.cut_after(alone.get(write, b"COMMIT"))
         if write == "claim":
-            assert store.grants.claim(row, 60)
+            assert store.leases.claim(row, 60)
         elif write == "settle":
-            store.grants.settle(row, token_set("p", number=1))
+            store.leases.settle(row, token_set("p", number=1))
             assert value_of(store, "p") == ("at-p-1", "rt-p-1")
         elif write == "promote":
-            assert store.unverified.promote(new, row, {"account_shared": 0}, [begin(1)])
+            assert store.grants.promote(new, row, {"account_shared": 0}, [begin(1)])
         elif write == "spend":
             assert store.requests.spend_code("KY-s!IAAA") is True
             assert store.requests.spend_code("KY-s!IAAA") is False
@@ -353,7 +353,7 @@ def test_another_store_in_the_place_of_an_open_one(
     other = store_at(f"{url}&schema=ormco")
     other.check()
     other.close()
-    for attempt in (lambda: store.connection("p"), store.check, lambda: store.due.find(600)):
+    for attempt in (lambda: store.connection("p"), store.check, lambda: store.leases.find_due(600)):
         with pytest.raises(StoreDamagedError, match="another store"):
             attempt()
 

@@ -121,7 +121,7 @@ def test_two_releases_side_by_side(url: str, compatible_from: int, works: bool) 
     older = store_at(url)
     if works:
         assert value_of(older, "p")[0] == "at-p-0"
-        assert older.grants.claim(row_of(older, "p"), 60)
+        assert older.leases.claim(row_of(older, "p"), 60)
     else:
         with pytest.raises(StoreUnavailableError, match="newer version"):
             value_of(older, "p")

@@ -13,8 +13,7 @@ import pytest
 from connector.connection import ConnectionState
 from connector.store import Store
 from connector.store.process import hold_lease
-from connector.store.watch_claims import WatchOutcome
-from connector.store.watch_enrolment import WatchScope
+from connector.store.watch_claims import WatchOutcome, WatchScope
 from tests.support.stores import put, store_at
 
 EVERYBODY = WatchScope(watch="default", provider="test")
@@ -66,7 +65,7 @@ def enrolments(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def test_enrol_takes_in_some_at_a_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many practices there are, all are taken in, by statements that each take in a few."""
-    monkeypatch.setattr("connector.store.watch_enrolment._ENROLLED_AT_ONCE", 3)
+    monkeypatch.setattr("connector.store.watch_claims._ENROLLED_AT_ONCE", 3)
     connect(store, *(f"p{number}" for number in range(10)))
     made = enrolments(store, monkeypatch)
     assert store.watch_claims.enrol(EVERYBODY)

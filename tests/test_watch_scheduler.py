@@ -24,7 +24,7 @@ from connector.errors import (
 )
 from connector.observers import CallObservers
 from connector.store import Store
-from connector.store.watch_enrolment import WatchScope
+from connector.store.watch_claims import WatchScope
 from tests.support.stores import DATABASES, fresh_url, put, store_at
 
 

@@ -163,8 +163,7 @@ class Cases:
         from connector.communicate.watch import PracticeWatch
         from connector.communicate.watch_plan import WatchPlan
         from connector.communicate.watch_scheduler import WatchScheduler
-        from connector.store.watch_claims import WatchClaim
-        from connector.store.watch_enrolment import WatchScope
+        from connector.store.watch_claims import WatchClaim, WatchScope
 
         store, clock = self._resources.store, self._resources.clock
         chosen = (plan or WatchPlan()).begun_by(clock.utc_now())

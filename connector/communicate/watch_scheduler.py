@@ -33,8 +33,7 @@ from connector.errors import (
     StoreLockedError,
 )
 from connector.store.store import Store
-from connector.store.watch_claims import WatchClaim, WatchOutcome
-from connector.store.watch_enrolment import WatchScope
+from connector.store.watch_claims import WatchClaim, WatchOutcome, WatchScope
 
 __all__ = ["Lag", "Problem", "WatchScheduler"]
 

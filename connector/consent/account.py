@@ -49,7 +49,7 @@ def keep_unverified(resources: Resources, practice_id: str, tokens: TokenSet, po
     deadline = resources.clock.deadline(_SAVE_SECONDS)
     while True:  # these tokens exist nowhere else, and their code is spent
         try:
-            return resources.store.unverified.put(
+            return resources.store.grants.put_unverified(
                 practice_id, resources.provider.name, tokens, policy, changes
             )
         except (StoreUnavailableError, StoreLockedError):
@@ -162,7 +162,7 @@ def _promote(
     event, state = resources.store.audit.event, ConnectionState.CONNECTED
     events = [event(kind, "ok", practice_id, state=state) for kind in kinds]
     try:
-        return resources.store.unverified.promote(row, live, changes, events)
+        return resources.store.grants.promote(row, live, changes, events)
     except NotUniqueError:
         return None  # another practice was connected to this account at the same time: the next pass finds it
 

@@ -93,7 +93,7 @@ def end_all_overdue(resources: Resources) -> None:
     Args:
         resources: settings, provider, token endpoint, store and clock.
     """
-    for practice_id in resources.store.unverified.overdue():
+    for practice_id in resources.store.grants.overdue():
         try:
             end_overdue(resources, practice_id)
         except (StoreDamagedError, SealingKeyError) as exc:

@@ -21,7 +21,7 @@ from connector.refresh.failures import log_facts
 from connector.refresh.memory import CachedToken, TokenMemory
 from connector.refresh.refresher import TokenRefresher
 from connector.refresh.rotate import Rotator
-from connector.store.held_token import HeldToken
+from connector.store.held_token import HeldToken, read_held
 from connector.store.row import Row, Rows
 from connector.store.store import Store
 
@@ -155,7 +155,7 @@ class AccessTokens:
         may_serve = cached is not None and rejected is None and self._now() < cached.expires_at
         try:
             if cached is not None and may_serve:
-                held = self._store.grants.held(practice_id, timeout=_RECHECK_WITHIN)
+                held = read_held(self._store.database, self._store.keys, practice_id, timeout=_RECHECK_WITHIN)
                 is_same = held is not None and held.generation == cached.generation
                 if held is not None and is_same and held.lasts(min_ttl) and self._now() < cached.refresh_at:
                     return self._remember(practice_id, held)

@@ -19,7 +19,7 @@ from connector.refresh.access import AccessTokens
 from connector.refresh.pace import Pace, Throttle, affordable
 from connector.refresh.schedule import LEASE_SECONDS
 from connector.refresh.tally import Done, RefreshSummary, Tally
-from connector.store.due import DueGrant
+from connector.store.refresh_leases import DueGrant
 from connector.store.row import Row
 from connector.store.store import Store
 
@@ -73,9 +73,9 @@ class _Run:
         self._within = within
         self._pace = replace(pace, at_once=affordable(pace.at_once))
         self._throttle = Throttle(store.clock, self._pace)
-        store.due.release_dead()
+        store.leases.release_dead()
         self._began = store.overview.database_time()
-        total = store.due.count(within, before=self._began)
+        total = store.leases.count_due(within, before=self._began)
         self._tally = Tally(RefreshSummary(total=total, at_once=self._pace.at_once), progress)
         self._waiting: deque[DueGrant] = deque()
         self._read_at = 0.0
@@ -128,7 +128,7 @@ class _Run:
         """Read the connections that are due now, sound ones first; return whether there are new ones."""
         self._read_at = self._clock.monotonic()
         left = set(self._tally.left)  # as it is before the read: a refresh may end meanwhile
-        found = self._store.due.find(self._within, before=self._began, limit=_WINDOW + len(left))
+        found = self._store.leases.find_due(self._within, before=self._began, limit=_WINDOW + len(left))
         new = [each for each in found if each.practice_id not in left]
         # Runs that read the same rows take them in different orders, so that they seldom collide.
         random.shuffle(new)
@@ -148,14 +148,16 @@ class _Run:
         finally:
             for row in claimed:  # Ctrl-C: nothing is sent for these
                 with suppress(ConnectorError):
-                    self._store.grants.end_lease(row, lost=False)
+                    self._store.leases.end(row, lost=False)
 
     def _claim(self, count: int, claimed: list[Row]) -> None:
         """Claim so many of the connections that wait; the others are in progress elsewhere, or done."""
         while self._waiting and len(claimed) < count:
             names = [self._take() for _ in range(min(count - len(claimed), len(self._waiting)))]
             try:
-                rows = self._store.due.claim(names, self._within, before=self._began, seconds=LEASE_SECONDS)
+                rows = self._store.leases.claim_due(
+                    names, self._within, before=self._began, seconds=LEASE_SECONDS
+                )
             except StoreError as exc:
                 for name in names:
                     self._tally.report(name, exc.kind, exc)

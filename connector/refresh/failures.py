@@ -1,8 +1,9 @@
-"""Record a failed refresh: in the row for every process, or in this process only."""
+"""Decide by earlier failures whether to refresh, and record a new one: for every process, or for this one."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from connector.clock import Clock
@@ -14,7 +15,7 @@ from connector.errors import (
     GrantRefusedError,
     ProviderUnavailableError,
 )
-from connector.refresh.schedule import LONGEST_BACKOFF, backoff
+from connector.refresh.schedule import LONGEST_BACKOFF, backoff, spare_until
 from connector.store.columns import FromNow
 from connector.store.row import LIVE, Row
 from connector.store.store import Store
@@ -43,22 +44,79 @@ class _Trouble:
 
 
 class Failures:
-    """Records why rows were not refreshed.
+    """Records attempts that failed, or whose response may be lost, and decides by them.
 
     Args:
         store: the store of the rows.
         clock: the time of this process.
+        reuse_seconds: returns the seconds for which the provider accepts a refresh token a second time.
     """
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, reuse_seconds: Callable[[], float]) -> None:
         self._store = store
         self._clock = clock
+        self._reuse_seconds = reuse_seconds
         self._troubles: dict[tuple[str, str], _Trouble] = {}
 
-    def of_this_process(self, row: Row) -> ConnectorError | None:
-        """Return the fault of this process that still applies, or None."""
+    def require_turn(self, row: Row) -> None:
+        """Refuse an attempt that nobody has asked for and that has to wait.
+
+        Raises:
+            connector.errors.ProviderUnavailableError: the last attempt failed, or its response may be lost.
+            connector.errors.ConnectorError: a fault of this process that was found a short while ago.
+        """
+        is_second_use = row.answer_may_be_lost and self._may_reuse(row)
+        if row.answer_may_be_lost and not is_second_use:
+            self._spare_what_is_valid(row)
+        if row.retry_in and not is_second_use:
+            raise ProviderUnavailableError(
+                row.last_error or f"the last refresh of {row.practice_id} failed",
+                hint=f"The next attempt is made in {row.retry_in:.0f} seconds.",
+                retry_after=row.retry_in,
+                sent=False,
+            )
+        self.refuse_fault(row)
+
+    def refuse_fault(self, row: Row) -> None:
+        """Refuse an attempt while a fault of this process applies."""
         trouble = self._troubles.get((row.practice_id, row.slot))
-        return trouble.error if trouble is not None and self._clock.monotonic() < trouble.until else None
+        if trouble is not None and self._clock.monotonic() < trouble.until:
+            raise trouble.error.with_traceback(None)  # or it would hold the frames of every call that got it
+
+    def second_use(self, claimed: Row) -> Row | None:
+        """Return the row if its refresh token may be sent a second time at once; None if not."""
+        if not self._may_reuse(claimed):
+            return None
+        present = self._store.grants.row(claimed.practice_id, claimed.slot)
+        return present if present is not None and self._may_reuse(present) else None
+
+    def _may_reuse(self, row: Row) -> bool:
+        """Return whether the provider accepts the refresh token a second time, and this was not tried yet."""
+        since = row.refresh_since
+        return row.refresh_sends == 1 and since is not None and row.now - since < self._reuse_seconds()
+
+    def _spare_what_is_valid(self, row: Row) -> None:
+        """Keep the old access token until it expires if another attempt could end the grant.
+
+        A response may be lost, so the refresh token may be a used one: a provider that detects reuse ends the
+        whole grant when it gets it again.
+        """
+        until = spare_until(row)
+        if row.now >= until:
+            return
+        if row.slot == LIVE and row.reason != ANSWER_LOST and row.state in ALIVE:
+            words = "the response to the last refresh may be lost"
+            changes = {**degraded(row, ANSWER_LOST, words), "refresh_by": None, "refresh_until": None}
+            event = self._store.audit.event(
+                "refresh", ANSWER_LOST, row.practice_id, state=ConnectionState.DEGRADED
+            )
+            self._store.grants.change(row, changes, [event])
+        raise ProviderUnavailableError(
+            f"the response to the last refresh of {row.practice_id} may be lost",
+            hint="The present access token is used to its end before the one attempt that is left.",
+            retry_after=until - row.now,
+            sent=False,
+        )
 
     def forget(self, row: Row) -> None:
         """Forget the fault of this process: the provider has answered."""
@@ -76,13 +134,13 @@ class Failures:
             return self._after_reuse(present)  # another process has stored newer tokens
         self.forget(claimed)
         if claimed.slot != LIVE or claimed.state not in ALIVE:
-            self._store.grants.end_lease(claimed, lost=False)
+            self._store.leases.end(claimed, lost=False)
             raise exc
         reason = ANSWER_LOST if was_lost else "grant_refused"
         event = self._store.audit.event(
             "refresh", reason, claimed.practice_id, state=ConnectionState.NEEDS_REPAIR
         )
-        self._store.grants.end_lease(claimed, dead(reason, exc.message), lost=False, events=[event])
+        self._store.leases.end(claimed, dead(reason, exc.message), lost=False, events=[event])
         _LOG.error(
             "%s needs repair: %s",
             claimed.practice_id,
@@ -110,7 +168,7 @@ class Failures:
         if not is_sent:
             self.note(claimed, exc)
         if isinstance(exc, ConfigurationError):
-            self._store.grants.end_lease(claimed, lost=isinstance(exc, ClientRefusedError) and exc.granted)
+            self._store.leases.end(claimed, lost=isinstance(exc, ClientRefusedError) and exc.granted)
             return
         _LOG.warning(
             "the refresh of %s failed: %s",
@@ -132,7 +190,7 @@ class Failures:
             changes = {name: changes[name] for name in changes if name in ("failures", "retry_at")}
         elif (claimed.state, claimed.reason) != (state, reason):  # one event for an outage
             events = [self._store.audit.event("refresh", exc.kind, claimed.practice_id, state=state)]
-        self._store.grants.end_lease(claimed, changes, lost=is_lost(exc), events=events)
+        self._store.leases.end(claimed, changes, lost=is_lost(exc), events=events)
 
     def note(self, row: Row, exc: ConnectorError) -> None:
         """Note a fault of this process, or of its way to the provider: only this process waits."""

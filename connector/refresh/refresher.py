@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from connector.clock import Clock, Stopwatch
 from connector.connection import ConnectionState, not_found, require_alive
@@ -17,7 +19,6 @@ from connector.errors import (
     ProviderUnavailableError,
 )
 from connector.refresh.failures import ALIVE, log_facts
-from connector.refresh.keyed_lock import KeyedLock
 from connector.refresh.memory import TokenMemory
 from connector.refresh.rotate import Rotator
 from connector.refresh.schedule import RefreshWait
@@ -27,6 +28,12 @@ from connector.store.store import Store
 __all__ = ["TokenRefresher"]
 
 _LOG = logging.getLogger("connector")
+
+
+@dataclass(slots=True)
+class _Lock:
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    waiters: int = 0  # including the thread that holds it
 
 
 class TokenRefresher:
@@ -57,7 +64,8 @@ class TokenRefresher:
 
     def start(self) -> None:
         """Begin without any lock: at first, and in a forked child, which has none of its parent's threads."""
-        self._locks = KeyedLock()
+        self._guard = threading.Lock()  # of the table of locks
+        self._locks: dict[str, _Lock] = {}
 
     def refresh(
         self,
@@ -84,7 +92,7 @@ class TokenRefresher:
         found, wait = rows.live, RefreshWait(self._clock, practice_id)
         found_tokens = found and (found.generation, found.connected_at)
         # Outside the lock: a subscriber may request the same practice's token.
-        with self._store.audit.deferred(), self._locks.hold(practice_id, wait.left) as was_free:
+        with self._store.audit.deferred(), self._hold(practice_id, wait.left) as was_free:
             if was_free is None:
                 raise wait.too_long()
             if not was_free:
@@ -116,8 +124,31 @@ class TokenRefresher:
     def refresh_if_free(self, row: Row) -> Row | None:
         """Refresh a row, unless another thread or process does."""
         # Under the lock, so that threads that need the new token wait here, and not for the lease.
-        with self._store.audit.deferred(), self._locks.hold(row.practice_id, 0.0) as was_free:
+        with self._store.audit.deferred(), self._hold(row.practice_id, 0.0) as was_free:
             return self._rotate(row) if was_free else None
+
+    @contextmanager
+    def _hold(self, practice_id: str, timeout: float) -> Iterator[bool | None]:
+        """Wait for a practice's lock; yield whether it was free at once, or None if it is not in time.
+
+        It keeps the threads of one process from claiming the same row at the same time: all but one would
+        lose, read the row again, and poll. Without it the result is the same, but slower.
+        """
+        with self._guard:
+            entry = self._locks.setdefault(practice_id, _Lock())
+            was_free = not entry.waiters
+            entry.waiters += 1
+        is_ours = False
+        try:
+            is_ours = entry.lock.acquire(timeout=timeout)
+            yield was_free if is_ours else None
+        finally:
+            if is_ours:
+                entry.lock.release()
+            with self._guard:
+                entry.waiters -= 1
+                if not entry.waiters:
+                    del self._locks[practice_id]
 
     def finish(self, claimed: Row, since: Stopwatch) -> bool:
         """Refresh a row whose lease this process took at `since`; return whether it has new tokens.

@@ -24,7 +24,6 @@ from connector.errors import (
 )
 from connector.oauth.token_set import TokenSet
 from connector.redact import Secret
-from connector.refresh.attempts import Attempts
 from connector.refresh.failures import ALIVE, Failures, dead, is_lost, log_facts
 from connector.refresh.schedule import DOUBT_SECONDS, LEASE_SECONDS, SEND_WITHIN
 from connector.store.row import LIVE, Row, checked_row
@@ -76,8 +75,7 @@ class Rotator:
         self._endpoint = endpoint
         self._clock = clock
         self._unsaved: dict[Key, _Unsaved] = {}
-        self._failures = Failures(store, clock)
-        self._attempts = Attempts(store, self._failures, reuse_seconds)
+        self._failures = Failures(store, clock, reuse_seconds)
 
     def rotate(self, row: Row, *, force: bool = False, rejected: bool = False) -> Row | None:
         """Replace a row's tokens with new ones; at most one token call, however many processes ask.
@@ -103,7 +101,7 @@ class Rotator:
         if row.is_leased:
             return None
         if not force:
-            self._attempts.require_turn(row)
+            self._failures.require_turn(row)
         refresh_token, endpoint = self._prepared(row)  # find wrong settings before the claim
         claimed = self._claim(row)
         return claimed and self._exchange(claimed, endpoint, refresh_token, rejected=rejected)
@@ -119,12 +117,12 @@ class Rotator:
         if (unsaved := self._unsaved.get(key)) is not None:
             return self._save(key, unsaved)
         try:
-            self._attempts.refuse_fault(checked_row(claimed))
+            self._failures.refuse_fault(checked_row(claimed))
             refresh_token, endpoint = self._prepared(claimed)
             if (took := since.seconds) > SEND_WITHIN:
                 raise _too_slow(claimed.practice_id, took)
         except BaseException:
-            self._store.grants.end_lease(claimed, lost=False)
+            self._store.leases.end(claimed, lost=False)
             raise
         return self._exchange(claimed, endpoint, refresh_token, rejected=False)
 
@@ -141,11 +139,11 @@ class Rotator:
             return self._failures.refused(claimed, exc, was_lost=was_lost)
         except (ProviderUnavailableError, ConfigurationError) as exc:
             self._failures.postpone(claimed, exc, was_lost=was_lost)
-            if not is_lost(exc) or (present := self._attempts.second_use(claimed)) is None:
+            if not is_lost(exc) or (present := self._failures.second_use(claimed)) is None:
                 raise
             return self.rotate(present, force=True, rejected=rejected)
         except BaseException:
-            self._store.grants.end_lease(claimed, lost=True)  # no other process has to wait for this one
+            self._store.leases.end(claimed, lost=True)  # no other process has to wait for this one
             raise
         self._failures.forget(claimed)
         key = (claimed.practice_id, claimed.slot)
@@ -190,11 +188,11 @@ class Rotator:
         """Take the lease; take it again if that took long, because it might end during the call."""
         for _ in range(_CLAIM_TRIES):
             since = Stopwatch(self._clock)
-            claimed = self._store.grants.claim(row, LEASE_SECONDS)
+            claimed = self._store.leases.claim(row, LEASE_SECONDS)
             took = since.seconds
             if claimed is None or took <= SEND_WITHIN:
                 return claimed
-            if (free := self._store.grants.end_lease(claimed, lost=False)) is None:
+            if (free := self._store.leases.end(claimed, lost=False)) is None:
                 return None
             row = free
         raise _too_slow(row.practice_id, took)
@@ -218,14 +216,14 @@ class Rotator:
         claimed, tokens, rejected = unsaved
         while True:
             try:
-                stored = self._store.grants.settle(claimed, tokens, rejected=rejected)
+                stored = self._store.leases.settle(claimed, tokens, rejected=rejected)
                 break
             except (StoreUnavailableError, StoreLockedError):
                 if not deadline.pause(1.0):
                     raise
             except BaseException:  # Ctrl-C: this process may be about to end
                 with suppress(ConnectorError):
-                    if self._store.grants.settle(claimed, tokens, rejected=rejected):
+                    if self._store.leases.settle(claimed, tokens, rejected=rejected):
                         self._unsaved.pop(key, None)
                 raise
         self._unsaved.pop(key, None)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from connector.errors import ConnectorError, GrantError
-from connector.store.due import DueGrant
+from connector.store.refresh_leases import DueGrant
 
 __all__ = ["Done", "RefreshSummary", "Tally"]
 

@@ -9,11 +9,10 @@ from dataclasses import asdict, dataclass
 from connector.clock import Clock
 from connector.connection import Account, AccountPolicy, ConnectionState
 from connector.oauth.token_set import TokenSet
-from connector.store.database import Statement
+from connector.store.database import TABLE, Statement
 from connector.store.held_token import ASSUMED_LIFETIME, LIVE
 from connector.store.process import new_mark
 from connector.store.row import COLUMNS, UNVERIFIED, Row
-from connector.store.sealed_columns import TABLE
 
 __all__ = [
     "WHICH",

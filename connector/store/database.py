@@ -10,6 +10,7 @@ from connector.errors import StoreDamagedError, StoreError
 from connector.store.dialects import Dialect
 
 __all__ = [
+    "TABLE",
     "Cursor",
     "Database",
     "Execute",
@@ -21,6 +22,7 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
+TABLE = "ormco_connections"  # a row for each grant
 
 
 class NotUniqueError(StoreError):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from connector.store.postgres_states import STATE_STEPS, STATES
-
 __all__ = ["POSTGRES", "SQLITE", "Dialect"]
 
 
@@ -18,13 +16,11 @@ class Dialect(NamedTuple):
         now: the database's time in seconds since 1970; the same within one statement.
         for_update: suffix by which a SELECT locks its rows until the transaction ends.
         skip_locked: the same, but without the rows that another transaction has locked.
-        in_index_order: statements that make the queries of a transaction read rows in the order of an index,
-            also if the planner has no statistics yet.
+        in_index_order: statements that make a transaction read rows in the order of an index.
         steps: statements of a step of the schema that differ, by its name; none if it is of no use there.
-        drop_month: query that drops the oldest month that is pruned as a whole, and returns the number of its
-            events; None if no such month is left.
+        drop_month: query that drops the oldest pruned month, and returns the number of its events, or None.
         states: the table in which connections are counted; it has at least state, due_at and failures.
-        concurrent_indexes: whether an index can be built while others write, outside of a transaction.
+        concurrent_indexes: whether an index can be built while others write.
     """
 
     types: Mapping[str, str]
@@ -39,15 +35,11 @@ class Dialect(NamedTuple):
 
 
 _ABORT = "BEGIN SELECT RAISE(ABORT, 'the audit record is append-only'); END"
-_UNCHANGED = (
-    "CREATE TRIGGER ormco_events_unchanged BEFORE UPDATE OF sequence, nonce, at, kind, outcome, "
-    f"practice_id, actor, state ON ormco_events {_ABORT}"
-)
 _EVENT_STEPS = (
     "CREATE TRIGGER ormco_events_stay BEFORE DELETE ON ormco_events "  # noqa: S608
     f"WHEN OLD.at >= COALESCE((SELECT pruned_before FROM ormco_event_counter), 0) {_ABORT}",
     "CREATE UNIQUE INDEX ormco_events_nonce ON ormco_events (nonce)",
-    # A process of an earlier version may still add events, which SQLite numbers by itself.
+    # A process of an earlier release may still add events, which SQLite numbers by itself.
     "CREATE TRIGGER ormco_events_numbered AFTER INSERT ON ormco_events "
     "WHEN NEW.sequence > (SELECT last FROM ormco_event_counter) "
     "BEGIN UPDATE ormco_event_counter SET last = NEW.sequence; END",
@@ -67,7 +59,11 @@ SQLITE = Dialect(
     skip_locked="",
     in_index_order=(),
     steps={
-        "new": (_UNCHANGED, *_EVENT_STEPS, _DUE_INDEX),
+        "new": (
+            "CREATE TRIGGER ormco_events_unchanged BEFORE UPDATE OF sequence, nonce, at, kind, outcome, "
+            f"practice_id, actor, state ON ormco_events {_ABORT}",
+            *(*_EVENT_STEPS, _DUE_INDEX),
+        ),
         "grants": ("DROP TRIGGER ormco_events_stay", *_EVENT_STEPS),
         "due": (_DUE_INDEX,),
     },
@@ -76,18 +72,11 @@ SQLITE = Dialect(
     concurrent_indexes=False,
 )
 
-# PostgreSQL keeps the audit record by months: a table for each, which is dropped as a whole once it is
-# pruned.
-#
-# The months inherit from `ormco_events`, and a trigger there sends each new event to its month. Declared
-# partitions would need `at` in every unique index, which the ON CONFLICT (nonce) of an earlier release does
-# not know. They would have to read all of a large record once to be made, and again for each new month. So
-# nothing is moved: what was there before stays in `ormco_events` itself, which also takes whatever has no
-# month.
-#
-# The functions have the rights of the store's owner, so that a program whose role may not create or drop
-# tables needs no rights on the months either. They do no more than any writer of the record may: make the
-# month of an event, and drop what `pruned_before` lets everybody delete.
+# PostgreSQL keeps the audit record by months: a table for each, dropped as a whole once pruned. They
+# inherit from `ormco_events`, and a trigger there sends each new event to its month. Declared partitions
+# would need `at` in every unique index, which the ON CONFLICT (nonce) of an earlier release does not
+# know, and would read all of a large record to be made. The functions have the rights of the store's
+# owner, for roles that may create no tables, and do no more than any writer of the record may.
 _MONTHS = (
     """CREATE FUNCTION ormco_make_month(name TEXT, first FLOAT8, next FLOAT8) RETURNS VOID
     LANGUAGE plpgsql SECURITY DEFINER AS $$
@@ -163,15 +152,59 @@ _MONTHS = (
     "CREATE TRIGGER ormco_events_by_month BEFORE INSERT ON ormco_events "
     "FOR EACH ROW EXECUTE FUNCTION ormco_by_month()",
 )
+# State and due time of each connection, apart from its row, to be counted: a count reads all rows, those of
+# `ormco_connections` have 1.5 KB each, and no index can have what each refresh changes. Triggers keep it, so
+# that an earlier release does too. The function has the rights of the store's owner, and its own search path.
+# Columns of known length come first, because they are found faster.
+_STATES = (
+    "LOCK TABLE ormco_connections IN SHARE ROW EXCLUSIVE MODE",
+    """CREATE TABLE ormco_states (due_at DOUBLE PRECISION, failures INTEGER NOT NULL, state TEXT NOT NULL,
+    slot TEXT NOT NULL, practice_id TEXT COLLATE "C" NOT NULL, PRIMARY KEY (practice_id, slot))
+    WITH (fillfactor = 50)""",
+    """INSERT INTO ormco_states
+    SELECT due_at, failures, state, slot, practice_id FROM ormco_connections ORDER BY practice_id""",
+    """CREATE FUNCTION ormco_note_state() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$BEGIN
+        IF TG_OP <> 'INSERT' THEN
+            IF TG_OP = 'DELETE' OR (OLD.practice_id, OLD.slot) <> (NEW.practice_id, NEW.slot) THEN
+                DELETE FROM ormco_states WHERE practice_id = OLD.practice_id AND slot = OLD.slot;
+            END IF;
+        END IF;
+        IF TG_OP <> 'DELETE' THEN
+            INSERT INTO ormco_states VALUES (NEW.due_at, NEW.failures, NEW.state, NEW.slot, NEW.practice_id)
+            ON CONFLICT (practice_id, slot) DO UPDATE
+            SET state = EXCLUDED.state, due_at = EXCLUDED.due_at, failures = EXCLUDED.failures;
+        END IF;
+        RETURN NULL;
+    END$$""",
+    "CREATE TRIGGER ormco_connections_states AFTER INSERT OR DELETE ON ormco_connections "
+    "FOR EACH ROW EXECUTE FUNCTION ormco_note_state()",
+    "CREATE TRIGGER ormco_connections_state_changes AFTER UPDATE ON ormco_connections FOR EACH ROW "
+    "WHEN ((OLD.practice_id, OLD.slot, OLD.state, OLD.due_at, OLD.failures) IS DISTINCT FROM "
+    "(NEW.practice_id, NEW.slot, NEW.state, NEW.due_at, NEW.failures)) EXECUTE FUNCTION ormco_note_state()",
+    # Roles that may read the connections may count them.
+    """DO $$
+    DECLARE
+        here REGCLASS := 'ormco_connections';
+        reader RECORD;
+    BEGIN
+        EXECUTE format('ALTER FUNCTION ormco_note_state() SET search_path = %s, pg_temp',
+            (SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = here));
+        FOR reader IN SELECT DISTINCT grantee FROM pg_class, aclexplode(relacl)
+            WHERE pg_class.oid = here AND privilege_type = 'SELECT' LOOP
+            EXECUTE format('GRANT SELECT ON ormco_states TO %s',
+                CASE WHEN reader.grantee = 0 THEN 'PUBLIC' ELSE reader.grantee::regrole::text END);
+        END LOOP;
+    END$$""",
+)
 _RAISE = "RAISE EXCEPTION 'the audit record is append-only'; END"
 _STAY = (
+    "ALTER TABLE ormco_events ALTER COLUMN sequence SET NOT NULL",
+    "ALTER TABLE ormco_event_counter SET (fillfactor = 10)",
     "CREATE FUNCTION ormco_not_pruned() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN "  # noqa: S608
     f"IF OLD.at < (SELECT pruned_before FROM ormco_event_counter) THEN RETURN OLD; END IF; {_RAISE}$$",
     "CREATE TRIGGER ormco_events_stay BEFORE DELETE ON ormco_events "
     "FOR EACH ROW EXECUTE FUNCTION ormco_not_pruned()",
 )
-_COUNTER_SPACE = "ALTER TABLE ormco_event_counter SET (fillfactor = 10)"
-_SEQUENCE_THERE = "ALTER TABLE ormco_events ALTER COLUMN sequence SET NOT NULL"
 POSTGRES = Dialect(
     types={
         "key": 'TEXT COLLATE "C"',
@@ -193,7 +226,7 @@ POSTGRES = Dialect(
             "practice_id, actor, state ON ormco_events FOR EACH ROW EXECUTE FUNCTION ormco_append_only()",
             "CREATE TRIGGER ormco_events_in_order BEFORE UPDATE OF sequence ON ormco_events "
             "FOR EACH ROW WHEN (OLD.sequence IS NOT NULL) EXECUTE FUNCTION ormco_append_only()",
-            *(_SEQUENCE_THERE, _COUNTER_SPACE, *_STAY, *_MONTHS),
+            *(*_STAY, *_MONTHS),
         ),
         "grants": (
             "UPDATE ormco_events SET sequence = placed.sequence FROM "
@@ -206,12 +239,12 @@ POSTGRES = Dialect(
             "DROP FUNCTION ormco_upgrade()",
             "ALTER INDEX IF EXISTS ormco_connections_pkey1 RENAME TO ormco_connections_pkey",
             "DROP TRIGGER ormco_events_stay ON ormco_events",
-            *(_SEQUENCE_THERE, _COUNTER_SPACE, *_STAY),
+            *_STAY,
         ),
         "months": _MONTHS,
-        "states": STATE_STEPS,
+        "states": _STATES,
     },
     drop_month="SELECT ormco_drop_month()",
-    states=STATES,
+    states="ormco_states",
     concurrent_indexes=True,
 )

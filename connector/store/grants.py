@@ -1,27 +1,28 @@
-"""The rows of grants: read, claimed for a refresh, and changed only in place of what was read.
+"""The rows of grants: read, and changed only in place of what was read.
 
 Two rules protect tokens. A decision is written only on the row it was made from (`version`): if that has
 changed, read again and decide again. A new token set is stored in place of the tokens that were sent for it
 (`generation`), whatever else has changed in the row, because it exists nowhere else.
+
+A new grant is kept beside the practice's live one until its account is verified.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 
-from connector.connection import AccountPolicy, ConnectionState, Event, not_found
-from connector.errors import ConnectorError
+from connector.connection import AccountPolicy, Event, not_found
+from connector.errors import ConnectionNotFoundError
 from connector.oauth.token_set import TokenSet
 from connector.store import columns
 from connector.store.audit import AuditLog
 from connector.store.columns import Changes, FromNow
-from connector.store.database import Database
-from connector.store.held_token import HeldToken, is_practice_id, read_held
-from connector.store.process import new_mark, this_process
+from connector.store.database import TABLE, Database, Execute
+from connector.store.held_token import is_practice_id
+from connector.store.process import new_mark
 from connector.store.resealing import has_first_form
-from connector.store.row import COLUMNS, LIVE, Row, Rows, checked_row, damaged
-from connector.store.sealed_columns import TABLE, SealedColumns
+from connector.store.row import LIVE, UNVERIFIED, Row, Rows, checked_row, damaged, select_rows
+from connector.store.sealing import SEALED_COLUMNS, Bound, bound_to, sealed_data
 from connector.store.store_keys import StoreKeys
 
 __all__ = ["GrantRecords"]
@@ -33,27 +34,15 @@ class GrantRecords:
     Args:
         database: the database of the rows.
         keys: the store's keys.
-        sealed: seals and opens their tokens.
         audit: records the actions, in the same transaction.
-        record_refreshes: whether a routine refresh is an event as well.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        keys: StoreKeys,
-        sealed: SealedColumns,
-        audit: AuditLog,
-        *,
-        record_refreshes: bool = False,
-    ) -> None:
+    def __init__(self, database: Database, keys: StoreKeys, audit: AuditLog) -> None:
         self._database = database
         self._keys = keys
-        self._sealed = sealed
         self._audit = audit
-        self._record_refreshes = record_refreshes
         self._now = database.dialect.now
-        self._select = f"SELECT {', '.join(COLUMNS)}, {self._now} FROM {TABLE} WHERE practice_id = ?"  # noqa: S608
+        self._select = f"{select_rows(self._now)} WHERE practice_id = ?"
 
     def rows(self, practice_id: str, *, timeout: float | None = None) -> Rows:
         """Return the stored rows of a practice.
@@ -83,10 +72,6 @@ class GrantRecords:
             raise not_found(practice_id)
         return rows
 
-    def held(self, practice_id: str, *, timeout: float | None = None) -> HeldToken | None:
-        """Return a practice's valid token; None if it may need any action first."""
-        return read_held(self._database, self._keys, practice_id, timeout=timeout)
-
     def row(self, practice_id: str, slot: str = LIVE) -> Row | None:
         """Return one row of a practice."""
         rows = self.rows(practice_id)
@@ -94,11 +79,11 @@ class GrantRecords:
 
     def access_token(self, row: Row) -> str | None:
         """Return a row's access token."""
-        return self._sealed.open(row, "access_sealed")
+        return self._open(row, "access_sealed")
 
     def refresh_token(self, row: Row) -> str | None:
         """Return a row's refresh token."""
-        return self._sealed.open(row, "refresh_sealed")
+        return self._open(row, "refresh_sealed")
 
     def policy(self, row: Row) -> AccountPolicy:
         """Return the account policy of an unverified row.
@@ -108,86 +93,62 @@ class GrantRecords:
         Raises:
             connector.errors.StoreDamagedError: if it is missing: without it any account would be accepted.
         """
-        text = self._sealed.open(row, "policy_sealed")
+        text = self._open(row, "policy_sealed")
         if text is None:
             raise damaged(row.practice_id)
         return columns.load_policy(text)
 
-    def claim(self, row: Row, seconds: float) -> Row | None:
-        """Take the lease on a row as it was read; return None if the row has changed since.
-
-        The claim is also the record that the refresh token is about to be sent.
-        """
-        self._database.keep_disk_reserve()
-        mark = new_mark()
-        try:
-            return self.change(row, {**columns.claimed(row, this_process(), seconds), "version": mark})
-        except BaseException:
-            # It may have been committed: give it back, because nothing will be sent.
-            with suppress(ConnectorError):
-                present = self.row(row.practice_id, row.slot)
-                if present is not None and present.version == mark:
-                    self.end_lease(present, lost=False)
-            raise
-
-    def settle(self, row: Row, tokens: TokenSet, *, rejected: bool = False) -> Row | None:
-        """Store a new token set in place of the one that was sent; return None if that is gone.
+    def put_unverified(
+        self, practice_id: str, provider: str, tokens: TokenSet, policy: AccountPolicy, changes: Changes
+    ) -> Row:
+        """Store a new grant beside the live one, in place of an earlier one that was not verified.
 
         Args:
-            row: the row as it was claimed.
-            tokens: the new tokens.
-            rejected: whether an API had rejected the old access token.
+            practice_id: the practice.
+            provider: the provider that granted it.
+            tokens: its tokens.
+            policy: which account is acceptable.
+            changes: further columns, such as `confirm_by`.
         """
-        present: Row | None = row
-        # A revocation may have been requested meanwhile: then the newest pair has to be revoked.
-        while present is not None and present.state != ConnectionState.REVOKED:
-            changes = columns.settled(present, tokens, self._database.clock, rejected=rejected)
-            events = []
-            # A success after a failure is an event; a routine refresh is counted in the row.
-            if present.slot == LIVE and (changes["state"] != present.state or self._record_refreshes):
-                state, detail = str(changes["state"]), {"generation": str(changes["generation"])}
-                facts = {"state": ConnectionState(state), "detail": detail}
-                events.append(self._audit.event("refresh", "ok", present.practice_id, **facts))
-            if stored := self.change(present, changes, events, tokens=tokens):
-                return stored
-            present = self._same_grant(present)
-        return None
+        values = columns.unverified(practice_id, provider, tokens, self._database.clock) | dict(changes)
+        bound = Bound(*(values[name] for name in Bound._fields))  # type: ignore[arg-type]
+        values |= self._seal(bound, _texts(tokens) | {"policy_sealed": columns.dump_policy(policy)})
+        self._database.apply([columns.insert(values, self._now)])
+        row = self.row(practice_id, UNVERIFIED)
+        if row is None:
+            raise ConnectionNotFoundError(f"{practice_id} was forgotten meanwhile")
+        return row
 
-    def end_lease(
-        self, claimed: Row, changes: Changes | None = None, *, lost: bool, events: Sequence[Event] = ()
-    ) -> Row | None:
-        """End a lease without new tokens.
+    def promote(self, new: Row, live: Row | None, changes: Changes, events: Sequence[Event]) -> Row | None:
+        """Make an unverified grant the live one, in one transaction; None if either row has changed since.
 
-        Args:
-            claimed: the row as it was claimed.
-            changes: further columns to change.
-            lost: whether the refresh token may have been used up by this call.
-            events: the audit events to record.
+        Raises:
+            NotUniqueError: the account is another practice's by now.
         """
-        present: Row | None = claimed
-        lease = claimed.refresh_by, claimed.refresh_sends
-        while present is not None and (present.refresh_by, present.refresh_sends) == lease:
-            end = columns.ended(present, lost=lost)
-            if present.state in (claimed.state, ConnectionState.CONNECTED):
-                stored = self.change(present, end | dict(changes or {}), events)
-            else:  # keep the decisions of others
-                stored = self.change(present, end)
-            if stored:
-                return stored
-            present = self._same_grant(present)
-        return None
+        values = columns.promoted(new, live) | dict(changes)
+        values |= self._sealed(new, values)
+        read = {row.slot: row.version for row in (new, live) if row is not None}
+        both = f"SELECT slot, version, lab_state, lab_email FROM {TABLE} WHERE practice_id = ?"  # noqa: S608
 
-    def _same_grant(self, row: Row) -> Row | None:
-        """Return the present row, if it still has the same tokens.
+        def work(execute: Execute) -> bool:
+            found = execute(f"{both}{self._database.dialect.for_update}", (new.practice_id,)).fetchall()
+            if {slot: version for slot, version, *_ in found} != read:
+                return False
+            for slot, _, state, email in found:
+                if slot == LIVE:  # what others have recorded of the lab meanwhile stays
+                    values.update(lab_state=state, lab_email=email)
+            execute(f"DELETE FROM {TABLE} WHERE practice_id = ? AND slot = ?", (new.practice_id, LIVE))  # noqa: S608
+            execute(*columns.update(new, values, self._now))
+            return True
 
-        The caller may repeat its write without a limit: whenever one write fails, another writer has
-        succeeded, and new tokens that are not stored are lost.
-        """
-        present = self.row(row.practice_id, row.slot)
-        # A practice may have been forgotten, and connected again.
-        if present and (present.generation, present.connected_at) == (row.generation, row.connected_at):
-            return present
-        return None
+        self._audit.recorded(events, work)
+        row = self.row(new.practice_id)
+        return row if row is not None and row.version == values["version"] else None
+
+    def overdue(self) -> list[str]:
+        """Return the practices whose new account should have been confirmed by now."""
+        sql = f"SELECT practice_id FROM {TABLE} WHERE confirm_by <= {self._now} LIMIT 500"  # noqa: S608
+        return [row[0] for row in self._database.all(sql, ())]
 
     def drop(self, row: Row, events: Sequence[Event]) -> bool:
         """Delete a row if it is unchanged since it was read; return whether it was."""
@@ -206,7 +167,7 @@ class GrantRecords:
             tokens: new tokens, if any.
         """
         values: dict[str, object] = {"version": new_mark(), **changes}
-        values |= self._sealed.changed(row, values, tokens)
+        values |= self._sealed(row, values, tokens)
         update = columns.update(row, values, self._now)
         if events:
             is_done = self._audit.recorded(events, lambda execute: execute(*update).rowcount > 0)
@@ -220,3 +181,35 @@ class GrantRecords:
         is_there = f"SELECT 1 FROM {TABLE} WHERE {columns.WHICH}"  # noqa: S608
         key = changed.practice_id, changed.slot, changed.version
         return changed if is_done or self._database.one(is_there, key) else None
+
+    def _open(self, row: Row, column: str) -> str | None:
+        """Return what a sealed column of a row holds."""
+        sealed: bytes | None = getattr(row, column)
+        if sealed is None:
+            return None
+        return self._keys.open(sealed, sealed_data(self._database.store_id, row, column), row=row.practice_id)
+
+    def _sealed(
+        self, row: Row, values: Mapping[str, object], tokens: TokenSet | None = None
+    ) -> dict[str, object]:
+        """Return the columns with new tokens, and with what a row holds if it is bound to what changes."""
+        texts = {} if tokens is None else _texts(tokens)
+        for name in () if _BOUND.isdisjoint(values) else SEALED_COLUMNS:
+            if getattr(row, name) is not None and name not in texts and name not in values:
+                texts[name] = self._open(row, name)
+        return self._seal(bound_to(row, values), texts) if texts else {}
+
+    def _seal(self, bound: Bound, texts: Mapping[str, str | None]) -> dict[str, object]:
+        ring, store_id = self._keys.ring(), self._database.store_id
+        return {
+            column: None if text is None else ring.seal(text, sealed_data(store_id, bound, column))
+            for column, text in texts.items()
+        }
+
+
+def _texts(tokens: TokenSet) -> dict[str, str | None]:
+    """Return the secrets of a token set by their columns."""
+    return {"access_sealed": tokens.access_token, "refresh_sealed": tokens.refresh_token}
+
+
+_BOUND = frozenset(Bound._fields)

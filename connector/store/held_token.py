@@ -6,9 +6,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from connector.errors import SettingError
-from connector.store.database import Database
-from connector.store.sealed_columns import TABLE, grant_data
-from connector.store.sealing import is_first_version
+from connector.store.database import TABLE, Database
+from connector.store.sealing import grant_data, is_first_version
 from connector.store.store_keys import StoreKeys
 
 __all__ = [

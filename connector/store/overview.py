@@ -1,24 +1,33 @@
-"""List, search and count all connections. Nothing here needs a key."""
+"""List, search and count all connections. Nothing here needs a key.
+
+The text for searches is kept in memory: no database index finds a part of a word.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, groupby, islice
+from itertools import accumulate, chain, groupby, islice
+from threading import Lock
+from typing import Any
+from unicodedata import normalize
 
 from connector.clock import Clock, from_timestamp
 from connector.connection import Connection, ConnectionState
 from connector.errors import StoreDamagedError
-from connector.store.database import Database, marks
-from connector.store.practice_names import PracticeNames
-from connector.store.row import COLUMNS, Row, Rows
-from connector.store.sealed_columns import TABLE
+from connector.store.database import TABLE, Database, marks
+from connector.store.row import Row, Rows, select_rows
 
 __all__ = ["Overview", "StoreSummary", "shown"]
 
 _PAGE = 500
 _DEGRADED_SECONDS = 3600.0
+_NAMES = f"SELECT practice_id, account_email, account_name FROM {TABLE}"  # noqa: S608
+_READ_ALONE = 200  # practices; of more, the names of all are read
+_NAMES_LAST = 60.0  # seconds; a change without an event is found by then
+_END = "\0"  # between two names; no text that is found contains it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +54,8 @@ class Overview:
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
-        self._names = PracticeNames(database, clock)
+        self._select = select_rows(database.dialect.now)
+        self._names = _PracticeNames(database, clock)
 
     def connections(self, *, needs_attention: bool = False) -> Iterator[Connection]:
         """Yield all connections by practice id.
@@ -95,7 +105,7 @@ class Overview:
             f"WHERE due_at < (SELECT {now}) AND failures = 0"  # worked out once, not for each row
         )
         overdue, lag = self._database.one(late, ()) or (0, None)
-        unconfirmed = f"SELECT COUNT(*) FROM {TABLE} WHERE confirm_by IS NOT NULL"  # noqa: S608
+        unconfirmed = "SELECT COUNT(*) FROM ormco_connections WHERE confirm_by IS NOT NULL"
         return StoreSummary(
             states=dict(+states),
             needs_attention=(self._database.one(attention, ()) or (0,))[0],
@@ -115,10 +125,6 @@ class Overview:
         while found := self._database.all(sql, (*last, _PAGE)):
             yield from (Row(*values) for values in found)
             last = (found[-1][0], found[-1][1])
-
-    @property
-    def _select(self) -> str:
-        return f"SELECT {', '.join(COLUMNS)}, {self._database.dialect.now} FROM {TABLE}"  # noqa: S608
 
     @property
     def _needing(self) -> str:
@@ -158,3 +164,87 @@ def shown(found: Sequence[Row]) -> Connection:
             reason="damaged",
             last_error=exc.message,
         )
+
+
+class _PracticeNames:
+    """The practice ids, account addresses and names of a store.
+
+    Each event of the audit record names its practice; only those that have one since are read again.
+    """
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._guard = Lock()
+        self._known = _Names({}, event=-1, until=0.0)
+
+    def find(self, text: str) -> Iterator[str]:
+        """Yield the practices whose id, account or name contains a text, whatever its case, by their ids."""
+        known, wanted = self._current(), _folded(text)
+        place = -1 if _END in wanted else known.text.find(wanted)
+        while 0 <= place < len(known.text):
+            number = bisect_right(known.starts, place) - 1
+            yield known.ids[number]
+            place = known.text.find(wanted, known.starts[number + 1])
+
+    def among(self, practice_ids: Iterable[str], text: str) -> Iterator[str]:
+        """Yield those of some practices that `find` yields, in the order in which they are given."""
+        names, wanted = self._known.names, _folded(text)
+        return (practice_id for practice_id in practice_ids if wanted in names.get(practice_id, ""))
+
+    def _current(self) -> _Names:
+        # Read before the names: a change in between is read again the next time.
+        event = (self._database.one("SELECT last FROM ormco_event_counter", ()) or (0,))[0]
+        known, now = self._known, self._clock.monotonic()
+        if known.event == event and now < known.until:
+            return known
+        with self._guard:
+            names, changed = known.names, self._changed(known, event) if now < known.until else None
+            if changed is None:
+                names, until = _read(self._database.all(_NAMES, ())), now + _NAMES_LAST
+            else:
+                sql = f"{_NAMES} WHERE practice_id IN ({marks(changed) or 'NULL'})"
+                kept = {key: name for key, name in names.items() if key not in changed}
+                names, until = kept | _read(self._database.all(sql, changed)), known.until
+            self._known = _Names(names, event=event, until=until)
+            return self._known
+
+    def _changed(self, known: _Names, event: int) -> list[str] | None:
+        """Return the practices that have an event since; None if they are many, or nobody knows."""
+        if event < known.event:
+            return None
+        sql = (
+            "SELECT DISTINCT practice_id FROM ormco_events "
+            "WHERE sequence > ? AND practice_id IS NOT NULL ORDER BY practice_id LIMIT ?"
+        )
+        changed = [row[0] for row in self._database.all(sql, (known.event, _READ_ALONE))]
+        return changed if len(changed) < _READ_ALONE else None
+
+
+class _Names:
+    """All names in one text: searching that is a hundred times as fast as one practice after another.
+
+    Args:
+        names: practice id → its folded names.
+        event: the last event when they were read.
+        until: on the steady clock, when all are read again.
+    """
+
+    def __init__(self, names: Mapping[str, str], *, event: int, until: float) -> None:
+        self.names, self.event, self.until = names, event, until
+        self.ids = sorted(names)
+        pieces = [names[practice_id] + _END for practice_id in self.ids]
+        self.text = "".join(pieces)
+        self.starts = [0, *accumulate(map(len, pieces))]
+
+
+def _read(rows: Sequence[Sequence[Any]]) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for practice_id, *others in rows:
+        own = names.get(practice_id, practice_id)
+        names[practice_id] = "\n".join([own, *(str(each) for each in others if each)])
+    return {practice_id: _folded(name) for practice_id, name in names.items()}
+
+
+def _folded(text: str) -> str:
+    return normalize("NFKC", text.strip()).casefold()

@@ -10,17 +10,18 @@ from typing import Any
 from connector.connection import AccountPolicy
 from connector.errors import StoreError
 from connector.store.columns import dump_policy
-from connector.store.database import Database, Statement
+from connector.store.database import TABLE, Database, Statement
 from connector.store.process import new_mark
 from connector.store.requests import REQUESTS_TABLE, request_data
-from connector.store.row import COLUMNS, LIVE, Row, checked_row, damaged
-from connector.store.sealed_columns import SEALED_COLUMNS, TABLE, bound_to, sealed_data
+from connector.store.row import LIVE, Row, checked_row, damaged, select_rows
 from connector.store.sealing import (
-    FIRST_VERSION,
+    SEALED_COLUMNS,
     KeyRing,
+    bound_to,
     first_associated_data,
     is_first_version,
     is_sealed_by,
+    sealed_data,
 )
 
 __all__ = ["Resealing", "has_first_form"]
@@ -85,7 +86,7 @@ class Resealing:
         Each changes what was read, and nothing else: what has changed meanwhile is read again.
         """
         last = ("", "")
-        select = f"SELECT {', '.join(COLUMNS)}, {self._database.dialect.now} FROM {TABLE}"  # noqa: S608
+        select = select_rows(self._database.dialect.now)
         sql = f"{select} WHERE (practice_id, slot) > (?, ?) ORDER BY practice_id, slot LIMIT ?"
         while found := self._database.all(sql, (*last, _PAGE)):
             last = found[-1][:2]
@@ -144,7 +145,7 @@ def has_first_form(rows: Iterable[Row | None]) -> bool:
     """Return whether a row has a value that an early release sealed."""
     for row in rows:
         sealed = row and (row.access_sealed or row.refresh_sealed or row.policy_sealed)
-        if sealed and sealed[:1] == FIRST_VERSION:
+        if sealed and is_first_version(sealed):
             return True
     return False
 

@@ -12,6 +12,7 @@ from connector.clock import from_timestamp
 from connector.connection import Account, Connection, ConnectionState, LabConnection
 from connector.errors import StoreDamagedError
 from connector.hints import ormco_command
+from connector.store.database import TABLE
 from connector.store.held_token import CLOCK_TOLERANCE, LATEST, LIVE, lasts, valid_until
 from connector.store.process import is_gone
 
@@ -25,10 +26,10 @@ __all__ = [
     "Rows",
     "checked_row",
     "damaged",
+    "select_rows",
 ]
 
 UNVERIFIED = "unverified"
-
 LONGEST_LEASE = 600.0
 LONGEST_BACKOFF = 400.0
 # These need no action, except for a new grant beside them.
@@ -48,10 +49,8 @@ class Row(NamedTuple):
         refresh_since: when the refresh token was sent first, or is about to be.
         refresh_until: when the refresh has to be over.
         refresh_sends: how often the refresh token may have been sent without a response being stored.
-        refresh_count: refreshes since the connection was made.
         rejected_generation: the token set that was requested because an API had rejected the previous one.
         confirm_by: when an unconfirmed grant is revoked.
-        now: when the row was read.
     """
 
     practice_id: str
@@ -138,11 +137,6 @@ class Row(NamedTuple):
         return None if self.account_id is None else Account(id=self.account_id, **others)
 
     @property
-    def lab(self) -> LabConnection | None:
-        """The practice's lab connection as last read."""
-        return LabConnection(state=self.lab_state, email=self.lab_email) if self.lab_state else None
-
-    @property
     def connection(self) -> Connection:
         """The connection without its secrets.
 
@@ -165,7 +159,7 @@ class Row(NamedTuple):
                 refreshed_at=_datetime(self.refreshed_at),
                 token_generation=self.generation if self.slot == LIVE else 0,
                 refresh_count=self.refresh_count,
-                lab=self.lab,
+                lab=LabConnection(state=self.lab_state, email=self.lab_email) if self.lab_state else None,
                 last_error=self.last_error,
             )
         except (ValueError, TypeError, OverflowError, OSError) as exc:
@@ -173,6 +167,13 @@ class Row(NamedTuple):
 
 
 COLUMNS = tuple(name for name in Row._fields if name != "now")
+
+
+def select_rows(now: str) -> str:
+    """Return the query for rows, without a condition; `now` is the database's expression of its time."""
+    return f"SELECT {', '.join(COLUMNS)}, {now} FROM {TABLE}"  # noqa: S608
+
+
 # The types of each column's values, by the fields of `Row`.
 _ALLOWED = tuple(set(get_args(kind)) or {kind} for kind in get_type_hints(Row).values())
 

@@ -12,11 +12,10 @@ from typing import NamedTuple
 
 from connector.clock import Clock
 from connector.errors import StoreUnavailableError
-from connector.store import upgrade
+from connector.store import tables
 from connector.store.database import Execute, Transact
 from connector.store.dialects import Dialect
 from connector.store.process import claim_name, end_lease, take_lease
-from connector.store.tables import EVENTS_INDEX, KEY_HOLDERS, STATE_INDEX, VERSION, make_tables
 
 __all__ = ["Step", "is_current", "migrate", "newest_version"]
 
@@ -53,12 +52,12 @@ def migrate(transact: Transact, execute: Execute, dialect: Dialect, clock: Clock
         clock: for waits.
     """
     transact(lambda run: _make(run, dialect))
-    if (version := _version(execute)) < (oldest := upgrade.OLDEST):
+    if (version := _version(execute)) < (oldest := tables.OLDEST):
         raise StoreUnavailableError(
             f"the store is too old (its schema is {version}, this version upgrades {oldest} and later)",
             hint="Open it once with an earlier release of ormco-connector; nothing was changed.",
         )
-    for number, step in enumerate(_STEPS, upgrade.OLDEST + 1):
+    for number, step in enumerate(_STEPS, tables.OLDEST + 1):
         if _version(execute) >= number:
             continue
         if step.prepare is not None:
@@ -96,8 +95,8 @@ def _make(execute: Execute, dialect: Dialect) -> None:
     record = "version INTEGER PRIMARY KEY, applied_at {real} NOT NULL, compatible_from INTEGER"
     execute(f"CREATE TABLE IF NOT EXISTS ormco_schema ({record.format(**dialect.types)})", ())
     if not _version(execute):
-        make_tables(execute, dialect)
-        execute(_INSERT.format(now=dialect.now), (VERSION, _COMPATIBLE_FROM))
+        tables.make_tables(execute, dialect)
+        execute(_INSERT.format(now=dialect.now), (tables.VERSION, _COMPATIBLE_FROM))
 
 
 def _take(execute: Execute, number: int, step: Step, dialect: Dialect) -> None:
@@ -133,12 +132,12 @@ def _build_index(execute: Execute, dialect: Dialect, name: str, columns: str) ->
 _COMPATIBLE_FROM = 5  # the earliest schema whose release can work with that of `tables`
 # From `OLDEST` on; those after `tables.VERSION` are taken by new stores, too.
 _STEPS: tuple[Step, ...] = (
-    Step(statements=upgrade.WATCH_CLAIMS),
-    Step(statements=upgrade.CONFIRMATION),
-    Step("grants", upgrade.GRANTS, prepare=upgrade.end_refreshes),
-    Step(new_index=STATE_INDEX, compatible_from=5),
-    Step(statements=(KEY_HOLDERS,), compatible_from=5),
-    Step(new_index=EVENTS_INDEX, compatible_from=5),
+    Step(statements=tables.TO_WATCH_CLAIMS),
+    Step(statements=tables.TO_CONFIRMATION),
+    Step("grants", tables.TO_GRANTS, prepare=tables.end_refreshes),
+    Step(new_index=tables.STATE_INDEX, compatible_from=5),
+    Step(statements=(tables.KEY_HOLDERS,), compatible_from=5),
+    Step(new_index=tables.EVENTS_INDEX, compatible_from=5),
     Step("months", compatible_from=5),
     Step("due", compatible_from=5),
     Step("states", compatible_from=5),
@@ -147,4 +146,4 @@ _STEPS: tuple[Step, ...] = (
 
 def newest_version() -> int:
     """Return the version that the last step leads to."""
-    return upgrade.OLDEST + len(_STEPS)
+    return tables.OLDEST + len(_STEPS)

@@ -11,25 +11,37 @@ from __future__ import annotations
 
 import hmac
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from connector.errors import SealingKeyError, StoreDamagedError
+from connector.store.database import TABLE
+
+if TYPE_CHECKING:
+    from connector.store.row import Row
 
 __all__ = [
-    "FIRST_VERSION",
+    "SEALED_COLUMNS",
+    "Bound",
     "KeyRing",
     "UnknownKeyError",
     "associated_data",
+    "bound_to",
     "first_associated_data",
+    "grant_data",
     "is_first_version",
     "is_sealed_by",
     "key_id",
+    "sealed_data",
 ]
 
-_VERSION, FIRST_VERSION = b"\x02", b"\x01"
+SEALED_COLUMNS = ("access_sealed", "refresh_sealed", "policy_sealed")
+
+_VERSION, _FIRST_VERSION = b"\x02", b"\x01"
 _ID_BYTES = 8
 _HEADER = 1 + _ID_BYTES
 _NONCE = 12
@@ -54,7 +66,7 @@ class KeyRing:
         self._ciphers = {
             version + name: cipher
             for name, cipher in ciphers.items()
-            for version in (_VERSION, FIRST_VERSION)
+            for version in (_VERSION, _FIRST_VERSION)
         }
         self._header = _VERSION + bytes.fromhex(self.ids[0])
         self._signing_keys = {
@@ -108,7 +120,7 @@ class KeyRing:
 
 def is_first_version(sealed: bytes) -> bool:
     """Return whether a value is bound to table, column and row alone, as the first releases sealed it."""
-    return sealed[:1] == FIRST_VERSION
+    return sealed[:1] == _FIRST_VERSION
 
 
 def is_sealed_by(sealed: bytes, ring: KeyRing) -> bool:
@@ -132,10 +144,67 @@ def first_associated_data(table: str, column: str, row: str) -> bytes:
     return f"{table}\0{column}\0{row}".encode()
 
 
+class Bound(NamedTuple):
+    """The facts that a sealed value of a grant's row is bound to, besides its store and column.
+
+    The account's address and name are bound by `policy_sealed` alone: they are what a person is shown who has
+    to confirm the account.
+    """
+
+    practice_id: str
+    slot: str
+    generation: int
+    state: str
+    account_id: str | None
+    provider: str
+    account_email: str | None = None
+    account_name: str | None = None
+
+
+def bound_to(row: Row, changes: Mapping[str, Any]) -> Bound:
+    """Return what a row's sealed values are bound to once it has been changed."""
+    return Bound(*(changes.get(name, getattr(row, name)) for name in Bound._fields))
+
+
+def sealed_data(store_id: str, bound: Row | Bound, column: str) -> bytes:
+    """Return the associated data of a sealed column of a row."""
+    facts = (bound.slot, bound.generation, bound.state, bound.account_id, bound.provider)
+    data = grant_data(store_id, column, bound.practice_id, facts)
+    if column == "policy_sealed" and bound.account_id is not None:
+        data += associated_data(bound.account_email, bound.account_name)
+    return data
+
+
+def grant_data(
+    store_id: str, column: str, practice_id: str, facts: tuple[str, int, str, str | None, str]
+) -> bytes:
+    """Return a grant's part of the associated data, with what `associated_data` does written out for speed.
+
+    Args:
+        store_id: the store's own id.
+        column: the sealed column.
+        practice_id: the practice.
+        facts: slot, generation, state, account id and provider.
+    """
+    slot, number, state, account_id, provider = facts
+    generation = str(number)
+    account = "-" if account_id is None else f"{len(account_id)}:{account_id}"
+    text = (
+        f"{len(practice_id)}:{practice_id}{len(slot)}:{slot}{len(generation)}:{generation}"
+        f"{len(state)}:{state}{account}{len(provider)}:{provider}"
+    )
+    return _column_data(store_id, column) + text.encode("utf-8", "surrogatepass")
+
+
+@lru_cache
+def _column_data(store_id: str, column: str) -> bytes:
+    return associated_data(store_id, TABLE, column)
+
+
 def _cannot_open(sealed: bytes) -> SealingKeyError | StoreDamagedError:
     if len(sealed) < _HEADER + _NONCE + _TAG:
         return StoreDamagedError("a sealed value in the store is cut short", hint=_RESTORE)
-    if sealed[:1] not in (_VERSION, FIRST_VERSION):
+    if sealed[:1] not in (_VERSION, _FIRST_VERSION):
         return StoreDamagedError(
             "a sealed value in the store has a form that this version does not know",
             hint="Use the newest ormco-connector; if it says the same, restore the store from a backup.",

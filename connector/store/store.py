@@ -11,17 +11,15 @@ from connector.connection import Connection, Event, LabConnection, not_found
 from connector.errors import StoreLockedError, StoreUnavailableError
 from connector.store.audit import AuditLog
 from connector.store.cursors import CURSOR_TABLES, WatchRecords
-from connector.store.database import Database, Execute
-from connector.store.due import DueGrants
+from connector.store.database import TABLE, Database, Execute
 from connector.store.grants import GrantRecords
 from connector.store.held_token import is_practice_id
 from connector.store.keys import FILE, key_file
 from connector.store.overview import Overview, shown
+from connector.store.refresh_leases import RefreshLeases
 from connector.store.requests import RequestRecords
-from connector.store.row import COLUMNS, LIVE, Row
-from connector.store.sealed_columns import TABLE, SealedColumns
+from connector.store.row import LIVE, Row, select_rows
 from connector.store.store_keys import StoreKeys
-from connector.store.unverified import UnverifiedGrants
 from connector.store.watch_claims import WatchClaims
 
 if TYPE_CHECKING:
@@ -42,11 +40,10 @@ class Store:
 
     Attributes:
         grants: the rows of connections, with their secrets.
-        unverified: new grants whose account is not known, or not confirmed, yet.
+        leases: the leases on them, by which one process at a time refreshes them.
         requests: open authorization requests, and codes that were used.
         audit: the audit record.
         keys: the sealing keys.
-        due: the connections whose refresh is due.
         overview: all connections, in order and counted.
         watches: the positions of the watches on cases.
         watch_claims: which process polls a practice next, for a watch that many share.
@@ -66,12 +63,10 @@ class Store:
         self.keys: StoreKeys = StoreKeys(self.database, given=keys)
         self.audit: AuditLog = AuditLog(self.database, actor=actor)
         self.requests: RequestRecords = RequestRecords(self.database, self.keys)
-        sealed = SealedColumns(database, self.keys)
-        self.grants: GrantRecords = GrantRecords(
-            database, self.keys, sealed, self.audit, record_refreshes=record_refreshes
+        self.grants: GrantRecords = GrantRecords(database, self.keys, self.audit)
+        self.leases: RefreshLeases = RefreshLeases(
+            database, self.grants, self.audit, record_refreshes=record_refreshes
         )
-        self.unverified: UnverifiedGrants = UnverifiedGrants(database, self.grants, sealed, self.audit)
-        self.due: DueGrants = DueGrants(database)
         self.overview: Overview = Overview(self.database, clock)
         self.watches: WatchRecords = WatchRecords(database)
         self.watch_claims: WatchClaims = WatchClaims(database)
@@ -125,8 +120,8 @@ class Store:
         """Return a practice's connection; needs no key."""
         if not is_practice_id(practice_id):
             return None
-        select = f"SELECT {', '.join(COLUMNS)}, {self.database.dialect.now} FROM {TABLE}"  # noqa: S608
-        found = self.database.all(f"{select} WHERE practice_id = ?", (practice_id,))
+        sql = f"{select_rows(self.database.dialect.now)} WHERE practice_id = ?"
+        found = self.database.all(sql, (practice_id,))
         return shown(list(map(Row._make, found))) if found else None
 
     def existing(self, practice_id: str) -> Connection:

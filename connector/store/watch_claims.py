@@ -1,23 +1,47 @@
 """Claims on a watch's practices: a process claims those that are due, by lease.
 
 A claim is two columns of the practice's row: who has it, and until when. It ends when it is settled, when its
-time is over, or when its owner is found dead on this machine. All times are the database's own, so that no
-process's clock decides what another may do.
+time is over, or when its owner is found dead on this machine. All times are the database's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
+from connector.errors import StoreLockedError
 from connector.store.database import Database, Execute, Statement, marks
-from connector.store.process import claim_name, is_gone
-from connector.store.watch_enrolment import CAN_BE_WATCHED, WatchScope, enrol
+from connector.store.process import claim_name, hold_lease, is_gone
 
-__all__ = ["WatchClaim", "WatchClaims", "WatchOutcome"]
+__all__ = ["WatchClaim", "WatchClaims", "WatchOutcome", "WatchScope"]
 
 _CHUNK = 400
+_ENROLLED_AT_ONCE = 1000
+_ENROL_SECONDS = 120.0
+_ENROL = (
+    "INSERT INTO ormco_watch_claims (watch, practice_id, due_at, failures) VALUES {} "
+    "ON CONFLICT (practice_id, watch) DO NOTHING"
+)
+_CAN_BE_WATCHED = "slot = 'live' AND provider = ? AND state NOT IN ('revoking', 'revoked')"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchScope:
+    """The practices that a watch follows.
+
+    Attributes:
+        watch: the watch's name.
+        provider: whose connections.
+        practice_ids: only these; None: every connected practice except Ormco's own labs, which would bring
+            the same cases a second time.
+    """
+
+    watch: str
+    provider: str
+    practice_ids: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +49,6 @@ class WatchClaim:
     """A practice that this process alone looks at until it settles the claim, or the claim ends.
 
     Attributes:
-        owner: names this claim in the store.
         late: seconds since the look was due.
         failures: looks that failed in a row, in any process.
         problem: kind of the last failure, or None.
@@ -46,8 +69,6 @@ class WatchOutcome:
     Attributes:
         due_in: seconds until the next look.
         looked: False if the claim is given back unused.
-        failures: looks that failed in a row.
-        problem: kind of the failure, or None.
     """
 
     claim: WatchClaim
@@ -65,8 +86,26 @@ class WatchClaims:
         self._now = db.dialect.now
 
     def enrol(self, scope: WatchScope) -> bool:
-        """Make rows for practices that have none yet; return False if another process does."""
-        return enrol(self._db, scope)
+        """Make rows for practices that have none yet, due at once; return False if another process does."""
+        row = f"(?, ?, {self._now}, 0)"
+        if scope.practice_ids is not None:
+            self._db.apply([(_ENROL.format(row), (scope.watch, each)) for each in scope.practice_ids])
+            return True
+        self._forget_revoked(scope.watch)
+        new = self._not_enrolled(scope)
+        if not (first := next(new, None)):
+            return True  # as it is most of the time: nothing is written
+        # One process makes them; the others look at those that are there already.
+        lease = hold_lease(self._db, f"the practices of the watch {scope.watch}", _ENROL_SECONDS)
+        with ExitStack() as held:
+            try:
+                held.enter_context(lease)
+            except StoreLockedError:
+                return False
+            for ids in chain([first], new):
+                args = [value for practice_id in ids for value in (scope.watch, practice_id)]
+                self._db.apply([(_ENROL.format(", ".join([row] * len(ids))), args)])
+        return True
 
     def claim(
         self, scope: WatchScope, *, limit: int, lease: float, not_looked_since: float | None = None
@@ -77,8 +116,7 @@ class WatchClaims:
             scope: the practices to follow.
             limit: how many at most.
             lease: seconds after which a claim that was neither extended nor settled is free again.
-            not_looked_since: claim what nobody has looked at since this time, by the database's clock, due or
-                not; None: what is due.
+            not_looked_since: claim what nobody has looked at since this time, due or not; None: what is due.
         """
         owner = claim_name()
         mark = (
@@ -116,8 +154,7 @@ class WatchClaims:
     def round_seconds(self, watch: str, seconds: float) -> float | None:
         """Return how long a look at every practice takes, at the pace of the last so many seconds.
 
-        The looks of all processes count; practices that are seldom looked at because they fail do not. None:
-        there were no looks.
+        The looks of all processes count; practices that are seldom looked at because they fail do not.
         """
         recent = f"SUM(CASE WHEN looked_at > {self._now} - ? THEN 1 ELSE 0 END)"
         sql = f"SELECT COUNT(*), {recent} FROM ormco_watch_claims WHERE watch = ? AND failures = 0"  # noqa: S608
@@ -156,7 +193,7 @@ class WatchClaims:
             self._db.apply([(f"UPDATE ormco_watch_claims SET {what}", (watch, owner)) for owner in dead])  # noqa: S608
 
     def _pending(self, scope: WatchScope, since: float | None) -> tuple[str, tuple[object, ...]]:
-        """Return the condition that finds what is to be looked at, and its parameters."""
+        """Return the condition for what is to be looked at, and its parameters."""
         when = f"due_at <= {self._now}" if since is None else "(looked_at IS NULL OR looked_at < ?)"
         condition = f"watch = ? AND {when}"
         args: tuple[object, ...] = (scope.watch,) if since is None else (scope.watch, since)
@@ -166,7 +203,7 @@ class WatchClaims:
         # Not EXISTS, which PostgreSQL may take for a join of all: a row at a time, until there are enough.
         connected = (
             "(SELECT 1 FROM ormco_connections k WHERE "  # noqa: S608
-            f"k.practice_id = ormco_watch_claims.practice_id AND {CAN_BE_WATCHED}) = 1"
+            f"k.practice_id = ormco_watch_claims.practice_id AND {_CAN_BE_WATCHED}) = 1"
         )
         return f"{condition} AND {connected}", (*args, scope.provider)
 
@@ -180,12 +217,34 @@ class WatchClaims:
             execute(f"{mark[0]} AND practice_id IN ({marks(ids)})", (*mark[1], *ids))
         return rows
 
+    def _forget_revoked(self, watch: str) -> None:
+        """Delete the rows of revoked practices: they would be due for ever, and be claimed before others."""
+        which = (
+            "watch = ? AND claimed_by IS NULL AND practice_id IN "
+            "(SELECT practice_id FROM ormco_connections WHERE state = 'revoked' AND slot = 'live')"
+        )
+        if self._db.one(f"SELECT 1 FROM ormco_watch_claims WHERE {which} LIMIT 1", (watch,)):  # noqa: S608
+            self._db.apply([(f"DELETE FROM ormco_watch_claims WHERE {which}", (watch,))])  # noqa: S608
+
+    def _not_enrolled(self, scope: WatchScope) -> Iterator[list[str]]:
+        """Yield practices that can be watched and have no row yet: no statement takes long."""
+        connected = (
+            f"SELECT practice_id FROM ormco_connections WHERE {_CAN_BE_WATCHED} AND practice_id > ? "  # noqa: S608
+            "AND substr(practice_id, 1, 4) <> 'lab:' ORDER BY practice_id LIMIT ?"
+        )
+        # Not in one statement with those: PostgreSQL keeps the plan it has made when there were no rows yet.
+        have = "SELECT practice_id FROM ormco_watch_claims WHERE watch = ? AND practice_id BETWEEN ? AND ?"
+        last = ""
+        while page := [row[0] for row in self._db.all(connected, (scope.provider, last, _ENROLLED_AT_ONCE))]:
+            last = page[-1]
+            enrolled = {row[0] for row in self._db.all(have, (scope.watch, page[0], last))}
+            if new := sorted(set(page) - enrolled):
+                yield new
+
 
 def _parts(scope: WatchScope) -> Iterable[WatchScope]:
     """Cut a long list of names into pieces that fit into one statement."""
     names = scope.practice_ids
     if names is None:
         return [scope]
-    return [
-        replace(scope, practice_ids=names[start : start + _CHUNK]) for start in range(0, len(names), _CHUNK)
-    ]
+    return [replace(scope, practice_ids=names[i : i + _CHUNK]) for i in range(0, len(names), _CHUNK)]

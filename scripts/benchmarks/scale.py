@@ -18,8 +18,9 @@ import psycopg
 
 from connector.refresh.pace import Pace
 from connector.store import Store
-from connector.store.held_token import LIVE
-from connector.store.sealed_columns import TABLE, Bound, sealed_data
+from connector.store.database import TABLE
+from connector.store.held_token import LIVE, read_held
+from connector.store.sealing import Bound, sealed_data
 from scripts.benchmarks.row import each
 from tests.support.postgres import PostgresServer
 from tests.support.stores import KEY, OTHER_KEY, store_at
@@ -174,8 +175,8 @@ class _Scale:
     def _token(self, store: Store) -> Figure:
         name = _practice(self._count // 2)
         floor = self._bare(f"SELECT access_sealed FROM {TABLE} WHERE practice_id = '{name}'")
-        store.grants.held(name)
-        seconds = each(lambda: store.grants.held(name), 500)
+        read_held(store.database, store.keys, name)
+        seconds = each(lambda: read_held(store.database, store.keys, name), 500)
         return Figure(name="a token from the store", value=seconds * 1e6, unit="µs", floor=floor * 1e6)
 
     def _summary(self, store: Store) -> Figure:

@@ -77,7 +77,7 @@ class _Bench:
             for _ in range(count):
                 pair = next(tokens)
                 started = time.perf_counter()
-                stored = store.grants.settle(rows[0], pair)
+                stored = store.leases.settle(rows[0], pair)
                 seconds += time.perf_counter() - started
                 assert stored is not None
                 rows[0] = stored

@@ -11,6 +11,7 @@ from connector.oauth.token_set import TokenSet
 from connector.refresh import AccessTokens
 from connector.refresh.rotate import RefreshEndpoint, Rotator
 from connector.store import Store
+from connector.store.held_token import read_held
 from tests.support.stores import endpoint_of, put, row_of, store_at
 from tests.support.token_server import TokenServer
 
@@ -42,7 +43,7 @@ def _read(store: Store) -> str:
     """Look at what is stored, and ask for a token; then try to write."""
     put_at = row_of(store, "fresh")
     store.ping()
-    held = store.grants.held("fresh")
+    held = read_held(store.database, store.keys, "fresh")
     try:
         wrote = str(store.grants.change(put_at, {"last_error": "x" * 100_000}) is not None)
     except ConnectorError as exc:

@@ -130,7 +130,7 @@ def put_unverified(
 ) -> Row:
     """Store a new grant whose account is not known yet."""
     fresh = tokens or token_set(practice_id, clock=store.clock)
-    return store.unverified.put(practice_id, "test", fresh, policy or AccountPolicy(), columns)
+    return store.grants.put_unverified(practice_id, "test", fresh, policy or AccountPolicy(), columns)
 
 
 def put(
@@ -159,7 +159,7 @@ def put(
     fresh = tokens or token_set(practice_id, clock=store.clock, age=age, lifetime=lifetime)
     new = put_unverified(store, practice_id, tokens=fresh)
     live = store.grants.row(practice_id)
-    row = store.unverified.promote(new, live, {**account_columns(account), "account_shared": 0}, events)
+    row = store.grants.promote(new, live, {**account_columns(account), "account_shared": 0}, events)
     assert row is not None
     if columns:
         assert store.grants.change(row, columns) is not None

@@ -94,10 +94,10 @@ class _Doomed:
         self._step = step
         self._endpoint = endpoint_of(url)("test")
         self._what = ""
-        grants = store.grants
-        self._claim, self._settle = grants.claim, grants.settle
-        grants.claim = self.claim  # type: ignore[method-assign]
-        grants.settle = self.settle  # type: ignore[method-assign]
+        leases = store.leases
+        self._claim, self._settle = leases.claim, leases.settle
+        leases.claim = self.claim  # type: ignore[method-assign]
+        leases.settle = self.settle  # type: ignore[method-assign]
         self._transact = store.database.transact
         store.database.apply = self.apply  # type: ignore[method-assign]
 
