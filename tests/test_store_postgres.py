@@ -358,6 +358,19 @@ def test_another_store_in_the_place_of_an_open_one(
             attempt()
 
 
+def test_a_table_that_hides_one_of_the_stores(
+    store: Store, url: str, admin: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    """One empty table in a schema that comes first is an error, for a store in use and for a new process."""
+    put(store, "p")
+    admin.execute(b"CREATE SCHEMA ormco")
+    admin.execute(b"CREATE TABLE ormco.ormco_connections (LIKE public.ormco_connections)")
+    for one in (store, store_at(url)):
+        with pytest.raises(StoreDamagedError, match="another store"):
+            one.connection("p")
+        one.close()
+
+
 @pytest.mark.parametrize(
     "query", ["schema=practices", "options=-csearch_path%3Dpractices", "options=-c%20search_path%3Dpractices"]
 )

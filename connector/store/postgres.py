@@ -32,6 +32,10 @@ _CONNECT_SECONDS = 3.0
 _LARGEST_POOL = 8
 _PREPARE_AFTER = 2
 _REAL = Clock()  # a server takes its time, whatever the time of day is said to be
+# The store's tables have to be in one schema: an empty one of the same name may hide one of them.
+_FACTS = b"""SELECT store_id, (SELECT COUNT(DISTINCT relnamespace) = 1 FROM pg_class WHERE oid IN
+    ('ormco_store'::regclass, 'ormco_connections'::regclass, 'ormco_requests'::regclass,
+    'ormco_events'::regclass)), current_setting('synchronous_commit'), pg_backend_pid() FROM ormco_store"""
 _MIGRATION_LOCK = 0x6F726D636F  # an advisory lock of the transaction that migrates, not of a session
 
 
@@ -202,15 +206,14 @@ class PostgresDatabase:
 
         A schema that comes first on the search path may hide it behind another store of the same tables.
         """
-        sql = b"SELECT store_id, current_setting('synchronous_commit'), pg_backend_pid() FROM ormco_store"
-        store_id, sync, pid = db.execute(sql).fetchone() or ("", "on", 0)
+        store_id, is_whole, sync, pid = db.execute(_FACTS).fetchone() or ("", True, "on", 0)
         # A prepared statement belongs to one session of the server. A pooler that shares those sessions has
         # process ids of its own for its clients, because cancelling has to go through it.
         db.prepare_threshold = _PREPARE_AFTER if pid == db.info.backend_pid else None
         self._refusal = None
         self._must_ask_for_sync = sync == "off"
         self.store_id = self.store_id or store_id
-        if store_id != self.store_id:
+        if store_id != self.store_id or not is_whole:
             self._refusal = another_store(self.store_id, sessions.address(self._url))
             raise self._refusal
 
