@@ -301,6 +301,14 @@ def test_tokens_of_another_store_or_time(url: str, store: Store) -> None:
     other.close()
 
 
+def test_a_policy_beside_a_live_grant_stops_no_new_tokens(store: Store) -> None:
+    """Whatever is written where a live grant has nothing, the tokens of its next refresh are stored."""
+    put(store, "p")
+    store.database.apply([("UPDATE ormco_connections SET policy_sealed = ?", (b"not sealed",))])
+    assert store.leases.settle(row_of(store, "p"), token_set("p", number=1)) is not None
+    assert value_of(store, "p") == ("at-p-1", "rt-p-1")
+
+
 def test_promote_makes_a_new_grant_live(store: Store) -> None:
     """The new tokens replace the old ones in one step; the practice keeps its history."""
     put(store, "p", lab_state="active")

@@ -194,7 +194,9 @@ class GrantRecords:
     ) -> dict[str, object]:
         """Return the columns with new tokens, and with what a row holds if it is bound to what changes."""
         texts = {} if tokens is None else _texts(tokens)
-        for name in () if _BOUND.isdisjoint(values) else SEALED_COLUMNS:
+        # A policy is an unverified grant's: one that somebody writes beside a live grant stops no new tokens.
+        kept = SEALED_COLUMNS[:2] if row.slot == LIVE else SEALED_COLUMNS
+        for name in () if _BOUND.isdisjoint(values) else kept:
             if getattr(row, name) is not None and name not in texts and name not in values:
                 texts[name] = self._open(row, name)
         return self._seal(bound_to(row, values), texts) if texts else {}
