@@ -14,8 +14,8 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from connector.clock import Clock, clock_skew
 from connector.errors import SettingError
-from connector.frames import forget_locals
 from connector.observers import Call, CallObservers
+from connector.redact import forget_locals
 
 __all__ = [
     "Scope",
@@ -145,7 +145,7 @@ def record_call(*, host: str, status: int | None, outcome: str, seconds: float, 
         return
     running.status = status
     scope = running.scope
-    if scope.observers:
+    if scope.observers.callbacks:
         scope.observers.tell(
             Call(
                 operation=scope.operation,

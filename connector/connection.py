@@ -17,7 +17,10 @@ __all__ = [
     "ConnectionState",
     "Event",
     "LabConnection",
+    "needs_repair",
     "not_found",
+    "refuse_while_revoking",
+    "require_alive",
 ]
 
 
@@ -191,6 +194,16 @@ def require_alive(practice_id: str, state: str, reason: str | None) -> None:
             hint="Finish the revocation: remove Ormco, then confirm that it is done.",
             practice_id=practice_id,
         )
+
+
+def refuse_while_revoking(connection: Connection | None) -> None:
+    """Refuse a new grant during a revocation: it would hide that the old one may still be honoured.
+
+    Raises:
+        connector.errors.RevokedError: the connection is being revoked.
+    """
+    if connection is not None and connection.state is ConnectionState.REVOKING:
+        require_alive(connection.practice_id, connection.state, connection.reason)
 
 
 def needs_repair(practice_id: str, reason: str | None) -> NeedsRepairError:

@@ -365,7 +365,7 @@ class Connector:
             connector.errors.ProviderUnavailableError: the provider does not answer; the token is kept and
                 tried again.
         """
-        from connector.consent.adoption import adopt
+        from connector.consent.account import adopt
 
         return adopt(
             self._resources,

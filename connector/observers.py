@@ -38,28 +38,24 @@ Observer = Callable[[Call], object]
 
 
 class CallObservers:
-    """The observers of one connector's HTTP requests; thread-safe."""
+    """The observers of one connector's HTTP requests, its `callbacks`; thread-safe."""
 
     def __init__(self) -> None:
-        self._observers: tuple[Observer, ...] = ()
+        self.callbacks: tuple[Observer, ...] = ()
 
     def add(self, observer: Observer) -> Callable[[], None]:
         """Call an observer with every request from now on; return a function that ends it."""
-        self._observers = (*self._observers, observer)
+        self.callbacks = (*self.callbacks, observer)
 
         def end() -> None:
-            self._observers = tuple(one for one in self._observers if one is not observer)
+            self.callbacks = tuple(one for one in self.callbacks if one is not observer)
 
         return end
 
     def tell(self, call: Call) -> None:
         """Call every observer with a request; an error that an observer raises is logged, not passed on."""
-        for observer in self._observers:
+        for observer in self.callbacks:
             try:
                 observer(call)
             except Exception:
                 logging.getLogger("connector").exception("an observer of calls failed")
-
-    def __bool__(self) -> bool:
-        """Return whether there is an observer."""
-        return bool(self._observers)

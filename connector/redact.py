@@ -1,20 +1,35 @@
-"""Keep secrets out of text."""
+"""Keep secrets out of texts, logs and tracebacks."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from connector.errors import SettingError
 
 if TYPE_CHECKING:
     import logging
+    from types import FrameType
 
-__all__ = ["Secret", "fingerprint", "quiet_oauth_loggers", "shown"]
+__all__ = ["Secret", "fingerprint", "forget_locals", "quiet_oauth_loggers", "shown"]
 
 _LONGEST_SECRET_FILE = 64 * 1024
 _WARNING = 30  # logging.WARNING
 # requests-oauthlib writes codes, secrets and tokens at DEBUG; a filter holds whatever levels are set later.
 _TALKATIVE = ("requests_oauthlib.oauth2_session", "oauthlib")
+
+# The outside libraries that are called with secrets, or with objects that contain secrets.
+_OURS = {
+    "connector",
+    "http",
+    "oauthlib",
+    "psycopg",
+    "psycopg_pool",
+    "requests",
+    "requests_oauthlib",
+    "urllib3",
+}
+_GENERATOR = 0x20 | 0x80 | 0x200  # CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR; `inspect` is slow to load
 
 
 class Secret:
@@ -102,6 +117,25 @@ def quiet_oauth_loggers() -> None:
             logger.addFilter(_is_serious)
 
 
+def forget_locals(error: BaseException | None) -> None:
+    """Clear the local variables of frames that an error has left, also of its causes."""
+    from traceback import walk_tb  # seldom needed
+
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        error = waiting.pop()
+        if error is None or id(error) in seen:
+            continue
+        seen.add(id(error))
+        waiting += [error.__cause__, error.__context__]
+        for frame, _ in walk_tb(error.__traceback__):
+            # A generator may go on: an error that it raised before may be the context of a later one.
+            if _is_ours(frame) and not frame.f_code.co_flags & _GENERATOR:
+                with suppress(RuntimeError):  # it is still running
+                    frame.clear()
+
+
 def _read(path: str, *, private: bool) -> tuple[str, str]:
     """Return a secret file's text, and the reason if it cannot be used."""
     from pathlib import Path
@@ -133,3 +167,8 @@ def _is_text(value: object) -> bool:
 
 def _is_serious(record: logging.LogRecord) -> bool:
     return record.levelno >= _WARNING
+
+
+def _is_ours(frame: FrameType) -> bool:
+    """Return whether a frame is this library's or of one that it calls, and no caller's callback."""
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in _OURS

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from connector.clock import Clock
 from connector.config import Config
-from connector.connection import Connection
+from connector.connection import Connection, ConnectionState
 from connector.errors import SettingError, StoreUnavailableError
-from connector.forks import after_fork
 from connector.oauth.provider import ClientRegistration, Provider
 from connector.observers import CallObservers
+from connector.process import after_fork
 
 if TYPE_CHECKING:
     from connector.oauth.token_endpoint import TokenEndpoint
@@ -98,6 +98,22 @@ class Resources:
                 hint=f"Use the provider {connection.provider}.",
             )
         return connection
+
+    def check_provider(self, connection: Connection | None) -> None:
+        """Refuse to mix two providers in one connection.
+
+        Raises:
+            connector.errors.SettingError: if the connection was made at another provider.
+        """
+        if connection is None or connection.state is ConnectionState.REVOKED:
+            return
+        if connection.provider != (present := self.configured.name):
+            raise SettingError(
+                f"{connection.practice_id} is connected at {connection.provider}, not at {present}",
+                hint="Set ORMCO_PROVIDER to the one it was made with. To start again at the other, forget "
+                "the connection first.",
+                practice_id=connection.practice_id,
+            )
 
     @property
     def configured(self) -> Provider:

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck
 
 from connector import Connector
 from connector.sandbox import Sandbox
-from connector.store import Store
+from connector.store.store import Store
 from tests.support.cases import Workflow
 from tests.support.connecting import opened, settings
 from tests.support.sandbox import RunningSandbox

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import sync_playwright
 
-from connector.store import Store
+from connector.store.store import Store
 from tests.support.browsers import quick_browser
 from tests.support.code_pages import Parser, page_parser, read_by_python
 from tests.support.kills import kill_at_random

@@ -17,9 +17,9 @@ import pytest
 from keyring.backend import KeyringBackend
 
 from connector.errors import SealingKeyError, StoreDamagedError
-from connector.store import Store, new_key
-from connector.store.keys import key_file, load_keys, parse_keys
+from connector.store.keys import key_file, load_keys, new_key, parse_keys
 from connector.store.sealing import KeyRing, key_id
+from connector.store.store import Store
 from tests.support.clock import ManualClock
 from tests.support.old_stores import MADE_AT, old_store
 from tests.support.stores import KEY, OTHER_KEY, fresh_url, put, row_of, store_at, value_of

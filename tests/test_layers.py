@@ -13,8 +13,6 @@ LAYERS = [
         "calls",
         "errors",
         "findings",
-        "forks",
-        "frames",
         "clock",
         "hints",
         "observers",

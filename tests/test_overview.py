@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from connector.connection import Account, ConnectionState, Event
-from connector.store import Store
+from connector.store.store import Store
 from tests.support.stores import DATABASES, fresh_url, put, put_unverified, store_at
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

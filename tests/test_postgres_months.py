@@ -10,7 +10,7 @@ import pytest
 
 from connector.connection import Event
 from connector.errors import StoreUnavailableError
-from connector.store import Store
+from connector.store.store import Store
 from tests.support.clock import ManualClock
 from tests.support.old_stores import MADE_AT, old_store
 from tests.support.stores import empty_url, store_at

@@ -8,7 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from connector.store import LIVE, Store
+from connector.store.row import LIVE
+from connector.store.store import Store
 from tests.support.old_stores import old_store
 from tests.support.stores import fresh_url, put, put_unverified, row_of, store_at, token_set
 

@@ -28,8 +28,9 @@ from connector.errors import (
 from connector.oauth.token_set import TokenSet
 from connector.refresh import AccessTokens
 from connector.refresh.rotate import Rotator
-from connector.store import UNVERIFIED, Row, Store
 from connector.store.columns import FromNow
+from connector.store.row import UNVERIFIED, Row
+from connector.store.store import Store
 from tests.support.clock import ManualClock
 from tests.support.stores import (
     endpoint_of,

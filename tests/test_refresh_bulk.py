@@ -18,8 +18,9 @@ from connector.errors import ProviderUnavailableError, StoreUnavailableError
 from connector.refresh.bulk import refresh_due
 from connector.refresh.pace import Pace
 from connector.refresh.tally import Done, RefreshSummary, Tally
-from connector.store import Row, Store
 from connector.store.columns import FromNow
+from connector.store.row import Row
+from connector.store.store import Store
 from tests.support.clock import ManualClock
 from tests.support.stores import DATABASES, fresh_url, put, row_of, store_at, tokens_on, value_of
 from tests.support.token_server import TokenServer

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from connector.errors import NeedsRepairError
-from connector.store import Store
 from connector.store.columns import FromNow
+from connector.store.store import Store
 from tests.support.kills import kill_at_random
 from tests.support.postgres import PostgresServer, find_binaries, shared_server
 from tests.support.processes import go, results, workers

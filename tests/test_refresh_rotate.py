@@ -25,9 +25,9 @@ from connector.oauth.http import CALL_SECONDS as HTTP_SECONDS
 from connector.oauth.token_set import TokenSet
 from connector.refresh import AccessTokens, schedule
 from connector.refresh.rotate import Rotator
-from connector.store import Store
 from connector.store.columns import FromNow
-from connector.store.process import this_process
+from connector.store.owners import this_process
+from connector.store.store import Store
 from tests.support.clock import ManualClock
 from tests.support.stores import fresh_url, put, row_of, store_at, token_set, tokens_on, value_of
 from tests.support.token_server import TokenServer

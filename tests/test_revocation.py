@@ -33,7 +33,7 @@ from connector.resources import Resources
 from connector.revocation import Revocation
 from connector.revocation.removal import Removal
 from connector.store.columns import FromNow
-from connector.store.process import this_process
+from connector.store.owners import this_process
 from connector.store.sqlite import SqliteDatabase
 from tests.support.applications import PageVisitor, without_users
 from tests.support.clock import ManualClock

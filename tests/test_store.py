@@ -16,10 +16,10 @@ from connector.clock import Clock
 from connector.connection import Account, AccountPolicy, Event, LabConnection
 from connector.errors import SettingError, StoreLockedError, StoreUnavailableError
 from connector.oauth.authorization_request import AuthorizationRequest
-from connector.store import Store
 from connector.store.columns import FromNow
 from connector.store.held_token import check_practice_id
-from connector.store.process import hold_lease, this_process
+from connector.store.owners import hold_lease, this_process
+from connector.store.store import Store
 from tests.support.clock import ManualClock
 from tests.support.stores import put, put_unverified, row_of, store_at, token_set, value_of
 

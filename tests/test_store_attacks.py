@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from connector.errors import SealingKeyError, StoreDamagedError, StoreError, StoreUnavailableError
-from connector.store import Store
 from connector.store.held_token import read_held
 from connector.store.keys import key_file, parse_keys
 from connector.store.sealing import KeyRing, sealed_data
 from connector.store.sqlite_files import translate
+from connector.store.store import Store
 from tests.support.stores import KEY, OTHER_KEY, fresh_url, put, row_of, store_at, value_of
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="owners and links are POSIX's")

@@ -11,8 +11,8 @@ import pytest
 
 from connector.connection import Account, Event
 from connector.errors import StoreError, StoreLockedError
-from connector.store import Store
 from connector.store.copy import NOT_COPIED, TABLES, copy_store
+from connector.store.store import Store
 from tests.support.stores import DATABASES, fresh_url, put, put_unverified, store_at, token_set
 
 WAYS = list(itertools.permutations(DATABASES, 2))

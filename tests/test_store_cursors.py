@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from connector.connection import Event
-from connector.store import Store
 from connector.store.cursors import WatchCursor, WatchedCase
+from connector.store.store import Store
 from tests.support.stores import fresh_url, put, store_at
 
 NOW = datetime(2026, 11, 22, 9, 30, 0, 123456, tzinfo=UTC)

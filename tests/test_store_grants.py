@@ -10,9 +10,10 @@ import pytest
 
 from connector.connection import Account, AccountPolicy, ConnectionState, Event
 from connector.errors import StoreDamagedError
-from connector.store import UNVERIFIED, Row, Store
 from connector.store.columns import FromNow, account_columns
 from connector.store.database import NotUniqueError, Statement
+from connector.store.row import UNVERIFIED, Row
+from connector.store.store import Store
 from tests.support.stores import put, put_unverified, row_of, store_at, token_set, value_of
 
 LEASE = 60.0

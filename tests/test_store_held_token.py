@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from connector.errors import StoreDamagedError
-from connector.store import Store
 from connector.store.held_token import read_held
+from connector.store.store import Store
 from tests.support.stores import put, put_unverified, row_of
 
 

@@ -24,7 +24,7 @@ from connector.errors import (
     StoreError,
     StoreUnavailableError,
 )
-from connector.store import Store
+from connector.store.store import Store
 from tests.support.clock import ManualClock
 from tests.support.postgres import PostgresServer, find_binaries, shared_server
 from tests.support.socket_proxy import SocketProxy

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from connector.errors import StoreDamagedError, StoreUnavailableError
-from connector.store import UNVERIFIED, Store, schema, tables
+from connector.store import schema, tables
 from connector.store.columns import FromNow
+from connector.store.row import UNVERIFIED
 from connector.store.schema import Step
+from connector.store.store import Store
 from tests.support.clock import ManualClock
 from tests.support.old_stores import LIVE_TOKENS, MADE_AT, old_store
 from tests.support.processes import ROOT

@@ -24,9 +24,10 @@ from connector.errors import (
     StoreLockedError,
     StoreUnavailableError,
 )
-from connector.store import Store, open_store
+from connector.store import open_store
 from connector.store.database import Execute
 from connector.store.sqlite_files import network_share
+from connector.store.store import Store
 from tests.support.clock import ManualClock
 from tests.support.small_disk import on_a_small_disk
 from tests.support.stores import KEY, put, row_of, store_at, value_of

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from connector.connection import ConnectionState
-from connector.store import Store
-from connector.store.process import hold_lease
+from connector.store.owners import hold_lease
+from connector.store.store import Store
 from connector.store.watch_claims import WatchOutcome, WatchScope
 from tests.support.stores import put, store_at
 

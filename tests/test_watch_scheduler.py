@@ -23,7 +23,7 @@ from connector.errors import (
     StoreLockedError,
 )
 from connector.observers import CallObservers
-from connector.store import Store
+from connector.store.store import Store
 from connector.store.watch_claims import WatchScope
 from tests.support.stores import DATABASES, fresh_url, put, store_at
 

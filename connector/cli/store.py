@@ -82,7 +82,7 @@ def keys() -> None:
 @settings_options
 def new(as_json: bool, **_settings: Any) -> None:
     """Print a fresh key, for ORMCO_STORE_KEYS or its file. Nothing is stored."""
-    from connector.store import new_key
+    from connector.store.keys import new_key
 
     key = new_key()
     emit({"key": key}, key, as_json=as_json)

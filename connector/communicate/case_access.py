@@ -13,9 +13,9 @@ from connector.communicate.models import Case
 from connector.communicate.regions import ApiRegion, api_region, resolve_region
 from connector.connection import Connection
 from connector.errors import CaseNotFoundError, SettingError
-from connector.forks import after_fork
 from connector.oauth.http import LARGE_LISTS, Transport
 from connector.oauth.ormco import LAB_PREFIX
+from connector.process import after_fork
 from connector.resources import Resources
 
 if TYPE_CHECKING:

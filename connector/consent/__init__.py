@@ -2,24 +2,7 @@
 
 from __future__ import annotations
 
-from connector.consent.completion import complete
-from connector.consent.flow import Capture, ConsentOptions, connect
-from connector.consent.preparation import (
-    Progress,
-    begin,
-    check_practice_id,
-    check_provider,
-    refuse_while_revoking,
-)
+from connector.consent.completion import Capture, ConsentOptions, complete, connect
+from connector.consent.preparation import Progress, begin
 
-__all__ = [
-    "Capture",
-    "ConsentOptions",
-    "Progress",
-    "begin",
-    "check_practice_id",
-    "check_provider",
-    "complete",
-    "connect",
-    "refuse_while_revoking",
-]
+__all__ = ["Capture", "ConsentOptions", "Progress", "begin", "complete", "connect"]

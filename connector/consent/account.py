@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from connector.communicate.users import read_account
-from connector.connection import Account, AccountPolicy, Connection, ConnectionState, require_alive
+from connector.connection import (
+    Account,
+    AccountPolicy,
+    Connection,
+    ConnectionState,
+    refuse_while_revoking,
+    require_alive,
+)
 from connector.consent.account_policy import other_practices, refusal, to_be_confirmed, unconfirmed
 from connector.errors import (
     AccountMismatchError,
@@ -20,9 +27,10 @@ from connector.refresh.schedule import LONGEST_BACKOFF, RefreshWait, backoff
 from connector.resources import Resources
 from connector.store.columns import FromNow, account_columns
 from connector.store.database import NotUniqueError
+from connector.store.held_token import check_practice_id
 from connector.store.row import Row, Rows
 
-__all__ = ["drop_unverified", "keep_unverified", "revoke_fresh", "verify_account"]
+__all__ = ["adopt", "drop_unverified", "keep_unverified", "revoke_fresh", "verify_account"]
 
 # How long a person has to confirm an account.
 _CONFIRMABLE_SECONDS = 600.0
@@ -214,3 +222,26 @@ def revoke_fresh(resources: Resources, refresh_token: str | None, access_token: 
     except ConnectorError as exc:
         return exc.kind
     return "yes"
+
+
+def adopt(resources: Resources, practice_id: str, refresh_token: str, *, policy: AccountPolicy) -> Connection:
+    """Make a connection from a refresh token that another program holds.
+
+    The token is stored before it is used, as a token set whose access token has expired: so it is refreshed
+    and its account is verified, like any other unverified token set.
+
+    Raises:
+        connector.errors.ConnectorError: as `verify_account` does.
+    """
+    check_practice_id(practice_id)
+    resources.store.check()
+    connection = resources.store.connection(practice_id)
+    resources.check_provider(connection)
+    refuse_while_revoking(connection)
+    now = resources.clock.utc_now()
+    tokens = TokenSet(access_token="-", refresh_token=refresh_token, received_at=now, expires_at=now)  # noqa: S106
+    keep_unverified(resources, practice_id, tokens, policy)
+    connection = verify_account(resources, practice_id)
+    audit = resources.store.audit
+    audit.append(audit.event("adopt", "ok", practice_id))
+    return connection

@@ -1,14 +1,19 @@
-"""Turn a response into a stored connection; its code is exchanged once, however often it is handed in."""
+"""Turn a response into a stored connection, and get that response in the same call.
+
+A code is exchanged once, however often it is handed in.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from connector.connection import AccountPolicy, Connection
+from connector.connection import AccountPolicy, Connection, refuse_while_revoking
 from connector.consent.account import keep_unverified, revoke_fresh, verify_account
 from connector.consent.account_policy import unconfirmed
-from connector.consent.preparation import Progress, refuse_while_revoking
+from connector.consent.preparation import Progress, open_request, prepare
 from connector.consent.request_match import AnsweredBeforeError, Captured, no_such_request, read_response
 from connector.errors import (
     CodeSpentError,
@@ -22,16 +27,62 @@ from connector.errors import (
 from connector.oauth.authorization_request import AuthorizationRequest
 from connector.oauth.id_token import check_id_token, subject
 from connector.oauth.token_set import TokenSet
-from connector.redirect.parse import AuthorizationResponse
+from connector.redirect.parse import AuthorizationResponse, CapturedUrl
 from connector.resources import Resources
 
-__all__ = ["complete"]
+__all__ = ["Capture", "ConsentOptions", "complete", "connect"]
 
 # Lifetimes of codes: DotNetOpenAuth's and IdentityServer's defaults, and the maximum of RFC 6749 §4.1.2.
 _CODE_LIFETIMES = {"dotnetopenauth": timedelta(minutes=3), "identityserver": timedelta(minutes=5)}
 _OTHER_CODE_LIFETIME = timedelta(minutes=10)
 _SPENT_SECONDS = 2.0  # between the two writes of another call with the same response
 _FIRST_CALL_SECONDS = 60.0
+
+# Called as capture(url, redirect_uri=…). Returns the redirect URL, or a context manager with it, which stays
+# open until the connection is stored or has failed, so that a window can show the person the result.
+Capture = Callable[..., str | AbstractContextManager[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentOptions:
+    """Options for consent in one call.
+
+    Attributes:
+        capture: opens the authorization URL and returns the redirect URL. If it has them, `check_settings` is
+            called before anything else, and `check` before a person is asked.
+        policy: which account is acceptable.
+        progress: called with the name of each step as it is done: "settings", "store", "provider", "ready",
+            "consent", "code", "tokens", "account".
+    """
+
+    capture: Capture
+    policy: AccountPolicy = field(default_factory=AccountPolicy)
+    progress: Progress = lambda step: None
+
+
+def connect(resources: Resources, practice_id: str, options: ConsentOptions) -> Connection:
+    """Get consent through a capture and store the connection; a failed attempt leaves no open request.
+
+    Raises:
+        connector.errors.ConnectorError: as `begin`, `complete` and the capture do.
+    """
+    # Find, before the practice is asked for consent, what would fail only afterwards.
+    getattr(options.capture, "check_settings", lambda: None)()
+    request = prepare(resources, practice_id, policy=options.policy, progress=options.progress)
+    getattr(options.capture, "check", lambda: None)()
+    options.progress("ready")
+    try:
+        open_request(resources, request)
+        capture = options.capture(request.url, redirect_uri=request.redirect_uri)
+        with nullcontext(capture) if isinstance(capture, str) else capture as redirect_url:
+            own = isinstance(redirect_url, CapturedUrl)
+            captured = Captured(request=request, at=resources.clock.utc_now(), by_own_browser=own)
+            return complete(
+                resources, redirect_url, practice_id=practice_id, captured=captured, progress=options.progress
+            )
+    except BaseException:
+        resources.store.requests.take(request.state)
+        raise
 
 
 def complete(
@@ -74,7 +125,9 @@ def complete(
         _record(resources, exc.kind, practice_id)
         raise
     practice_id = request.practice_id
-    _tell_of_code(progress, captured)
+    if captured is not None:  # only now: the response may have been an error
+        progress("consent")
+    progress("code")
     store = resources.store
     store.check()
     refuse_while_revoking(store.connection(practice_id))
@@ -110,12 +163,6 @@ def complete(
     connection = verify_account(resources, practice_id)
     progress("account")
     return connection
-
-
-def _tell_of_code(progress: Progress, captured: Captured | None) -> None:
-    if captured is not None:  # only now: the response may have been an error
-        progress("consent")
-    progress("code")
 
 
 def _exchange(

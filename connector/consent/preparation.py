@@ -5,23 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from connector.connection import AccountPolicy, Connection, ConnectionState, require_alive
+from connector.connection import AccountPolicy, refuse_while_revoking
 from connector.consent.confirmation import end_overdue
-from connector.errors import SettingError
 from connector.oauth.authorization_request import AuthorizationRequest
-from connector.oauth.provider import Provider
 from connector.resources import Resources
 from connector.store.held_token import check_practice_id
 
-__all__ = [
-    "Progress",
-    "begin",
-    "check_practice_id",
-    "check_provider",
-    "open_request",
-    "prepare",
-    "refuse_while_revoking",
-]
+__all__ = ["Progress", "begin", "open_request", "prepare"]
 
 Progress = Callable[[str], None]
 
@@ -63,23 +53,6 @@ def begin(
     return request
 
 
-def check_provider(connection: Connection | None, provider: Provider) -> None:
-    """Refuse to mix two providers in one connection.
-
-    Raises:
-        connector.errors.SettingError: if the connection was made at another provider.
-    """
-    if connection is None or connection.state is ConnectionState.REVOKED:
-        return
-    if connection.provider != provider.name:
-        raise SettingError(
-            f"{connection.practice_id} is connected at {connection.provider}, not at {provider.name}",
-            hint="Set ORMCO_PROVIDER to the one it was made with. To start again at the other, forget the "
-            "connection first.",
-            practice_id=connection.practice_id,
-        )
-
-
 def prepare(
     resources: Resources,
     practice_id: str,
@@ -96,7 +69,7 @@ def prepare(
     progress("settings")
     resources.store.check()
     connection = resources.store.connection(practice_id)
-    check_provider(connection, provider)
+    resources.check_provider(connection)
     refuse_while_revoking(connection)
     end_overdue(resources, practice_id)
     progress("store")
@@ -113,16 +86,6 @@ def prepare(
     return replace(
         request, expected_account=policy.expected_account, allow_account_change=policy.allow_account_change
     )
-
-
-def refuse_while_revoking(connection: Connection | None) -> None:
-    """Refuse a new grant during a revocation: it would hide that the old one may still be honoured.
-
-    Raises:
-        connector.errors.RevokedError: the connection is being revoked.
-    """
-    if connection is not None and connection.state is ConnectionState.REVOKING:
-        require_alive(connection.practice_id, connection.state, connection.reason)
 
 
 def open_request(resources: Resources, request: AuthorizationRequest) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from connector.clock import isoformat
 from connector.communicate.users import TokenVerdict, probe_token, read_account
 from connector.connection import Account, Connection, ConnectionState, require_alive
-from connector.consent import check_provider
 from connector.doctor.check import Check, failed, fine, warning
 from connector.errors import AccountMismatchError, NeedsRepairError
 from connector.hints import ormco_command
@@ -34,7 +33,7 @@ def all_connections(resources: Resources) -> list[Check]:
 def state(resources: Resources, practice_id: str) -> list[Check]:
     """Check the stored state of a connection."""
     connection = resources.store.existing(practice_id)
-    check_provider(connection, resources.configured)
+    resources.check_provider(connection)
     require_alive(practice_id, connection.state, connection.reason)
     since = isoformat(connection.since)
     if connection.state is ConnectionState.DEGRADED:

@@ -23,10 +23,10 @@ from urllib3.exceptions import HTTPError, LocationParseError, ReadTimeoutError
 from urllib3.util.retry import Retry
 
 from connector.calls import record_call
-from connector.frames import forget_locals
 from connector.oauth.http_body import Limits, read_body
 from connector.oauth.http_connection import CONNECTIONS, CURRENT, Exchange
 from connector.oauth.http_environment import find_proxy, tls_context
+from connector.redact import forget_locals
 
 __all__ = ["Transport", "request_error"]
 

@@ -15,7 +15,7 @@ from connector.errors import (
     SettingError,
     StoreUnavailableError,
 )
-from connector.forks import after_fork
+from connector.process import after_fork
 from connector.refresh.background import BackgroundRefresh
 from connector.refresh.failures import log_facts
 from connector.refresh.memory import CachedToken, TokenMemory

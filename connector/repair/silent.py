@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from connector.communicate.users import TokenVerdict, probe_token
-from connector.connection import Connection, ConnectionState, require_alive
+from connector.connection import Connection, ConnectionState, refuse_while_revoking
 from connector.consent.account import drop_unverified, verify_account
 from connector.consent.confirmation import end_overdue
 from connector.errors import GrantRefusedError, NeedsRepairError, ProviderUnavailableError
@@ -65,8 +65,7 @@ def repair_silently(resources: Resources, tokens: AccessTokens, practice_id: str
     if rows.main is None:
         return SilentRepair(found="there was no connection yet", step=Step.CONSENT)
     connection = rows.main.connection
-    if connection.state is ConnectionState.REVOKING:
-        require_alive(connection.practice_id, connection.state, connection.reason)
+    refuse_while_revoking(connection)
     if rows.unverified is not None and rows.unverified.state == ConnectionState.DEGRADED:
         if settle_account(resources, practice_id):
             return SilentRepair(

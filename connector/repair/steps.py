@@ -94,7 +94,7 @@ def repair(
         connector.errors.ConnectorError: as `consent.connect` does.
     """
     before = resources.store.connection(practice_id)
-    consent.check_provider(before, resources.configured)
+    resources.check_provider(before)
     diagnosis = repair_silently(resources, tokens, practice_id)
     if before is not None and options is not None:
         options.progress(f"found: {diagnosis.found}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connector.revocation.conclusion import Revocation
+from connector.revocation.proof import Revocation
 from connector.revocation.steps import revoke
 
 __all__ = ["Revocation", "revoke"]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from connector.connection import Account, Connection, ConnectionState
-from connector.consent import Progress, check_provider
+from connector.consent import Progress
 from connector.errors import (
     BrowserUnavailableError,
     ConsentRequiredError,
@@ -88,7 +88,7 @@ def revocation_steps(resources: Resources, practice_id: str) -> RevocationSteps 
     connection = resources.store.existing(practice_id)
     if is_over(rows):
         return None
-    check_provider(connection, resources.configured)
+    resources.check_provider(connection)
     account = connection.account
     others = resources.store.practices_of_account(connection.provider, account.id) if account else []
     page, whole = resources.configured.applications_page, _is_whole_application(resources)

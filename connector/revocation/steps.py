@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from connector.connection import ConnectionState
-from connector.consent import check_provider
 from connector.consent.account import drop_unverified
 from connector.consent.account_policy import unconfirmed
 from connector.errors import (
@@ -15,7 +14,7 @@ from connector.errors import (
     StoreError,
 )
 from connector.resources import Resources
-from connector.revocation.conclusion import (
+from connector.revocation.proof import (
     Revocation,
     conclude,
     conclude_if_gone,
@@ -84,7 +83,7 @@ def _revoke(resources: Resources, practice_id: str, removal: Removal) -> Revocat
 
 def _get(resources: Resources, practice_id: str) -> Rows:
     rows = resources.store.grants.existing(practice_id)
-    check_provider(connection_of(rows), resources.configured)
+    resources.check_provider(connection_of(rows))
     return rows
 
 

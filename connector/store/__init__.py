@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from connector.errors import ExtraMissingError, SettingError
 from connector.hints import install
@@ -13,27 +12,9 @@ if TYPE_CHECKING:
 
     from connector.clock import Clock
     from connector.store.database import Database
-    from connector.store.keys import new_key
-    from connector.store.row import LIVE, UNVERIFIED, Row, Rows
     from connector.store.store import Store
 
-# Resolved on first use (PEP 562): a program that prints a token and ends needs the least of them.
-_MODULES = {
-    "LIVE": "row",
-    "Row": "row",
-    "Rows": "row",
-    "Store": "store",
-    "UNVERIFIED": "row",
-    "new_key": "keys",
-}
-
-__all__ = ["LIVE", "UNVERIFIED", "Row", "Rows", "Store", "new_key", "open_store"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+__all__ = ["open_database", "open_store"]
 
 
 def open_store(
@@ -78,38 +59,18 @@ def open_database(url: str, *, clock: Clock, patience: float | None = None) -> D
     if separator and scheme.partition("+")[0] in ("postgresql", "postgres"):
         try:
             from connector.store.postgres import PostgresDatabase
+            from connector.store.postgres_sessions import with_search_path
         except ImportError:
             raise ExtraMissingError(
                 "PostgreSQL's driver is not installed", hint=install("postgres")
             ) from None
-        return PostgresDatabase(_with_search_path(f"postgresql://{rest}"), clock=clock, patience=patience)
+        return PostgresDatabase(with_search_path(f"postgresql://{rest}"), clock=clock, patience=patience)
     raise SettingError(
         f"the store's address begins with {scheme}://, which is not known"
         if separator
         else "the store's address has no :// after its kind",
         hint="Set ORMCO_STORE to sqlite:///path/of/a/file or postgresql://user@host/database.",
     )
-
-
-def _with_search_path(url: str) -> str:
-    """Return a URL with `?schema=NAME` in the words of libpq, which knows no such parameter."""
-    import re
-    from urllib.parse import quote, unquote
-
-    address, _, query = url.partition("?")
-    parts = [part.partition("=") for part in query.split("&") if part]
-    names = [unquote(value) for key, _, value in parts if key == "schema"]
-    if not names:
-        return url
-    if len(names) > 1 or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", names[0]):
-        raise SettingError(
-            "the schema in the store's address is not the name of one schema",
-            hint="Write ?schema=NAME: letters, digits and underscores.",
-        )
-    given = [unquote(value) for key, _, value in parts if key == "options"]
-    options = quote(" ".join([*given, f"-csearch_path={names[0]}"]), safe="")
-    rest = [f"{key}={value}" for key, _, value in parts if key not in ("schema", "options")]
-    return f"{address}?{'&'.join([*rest, f'options={options}'])}"
 
 
 def _path(text: str) -> Path:

@@ -16,7 +16,7 @@ from connector.clock import from_timestamp
 from connector.connection import ConnectionState, Event
 from connector.errors import StoreDamagedError
 from connector.store.database import Database, Execute
-from connector.store.process import new_mark
+from connector.store.owners import new_mark
 
 __all__ = ["AuditLog"]
 

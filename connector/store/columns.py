@@ -11,7 +11,7 @@ from connector.connection import Account, AccountPolicy, ConnectionState
 from connector.oauth.token_set import TokenSet
 from connector.store.database import TABLE, Statement
 from connector.store.held_token import ASSUMED_LIFETIME, LIVE
-from connector.store.process import new_mark
+from connector.store.owners import new_mark
 from connector.store.row import COLUMNS, UNVERIFIED, Row
 
 __all__ = [

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from connector.errors import ConnectorError
-from connector.forks import hold_during_fork
+from connector.process import hold_during_fork
 from connector.store.database import Execute
 
 __all__ = ["GroupCommit", "Job"]

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from connector.errors import SealingKeyError, StoreError
 from connector.store.database import Database, marks
-from connector.store.process import this_server
+from connector.store.owners import this_server
 from connector.store.sealing import KeyRing
 
 __all__ = ["note_keys", "require_holders"]

@@ -17,7 +17,7 @@ from psycopg_pool import ConnectionPool
 
 from connector.clock import Clock, Deadline
 from connector.errors import StoreError
-from connector.forks import after_fork
+from connector.process import after_fork
 from connector.store import postgres_sessions as sessions
 from connector.store.database import Execute, Statement, another_store
 from connector.store.dialects import POSTGRES

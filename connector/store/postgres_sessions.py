@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from ipaddress import ip_address
 from itertools import zip_longest
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -19,7 +20,16 @@ from connector.clock import Deadline
 from connector.errors import SettingError, StoreDamagedError, StoreError, StoreUnavailableError
 from connector.store.database import NotUniqueError
 
-__all__ = ["NO_SESSION", "address", "connect", "is_final", "open_pool", "session", "translate"]
+__all__ = [
+    "NO_SESSION",
+    "address",
+    "connect",
+    "is_final",
+    "open_pool",
+    "session",
+    "translate",
+    "with_search_path",
+]
 
 NO_SESSION = (PoolTimeout, PoolClosed)
 
@@ -163,8 +173,26 @@ def address(url: str) -> str:
     return f"{host}{parts.path}"
 
 
+def with_search_path(url: str) -> str:
+    """Return a URL with `?schema=NAME` in the words of libpq, which knows no such parameter."""
+    address, _, query = url.partition("?")
+    parts = [part.partition("=") for part in query.split("&") if part]
+    names = [unquote(value) for key, _, value in parts if key == "schema"]
+    if not names:
+        return url
+    if len(names) > 1 or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", names[0]):
+        raise SettingError(
+            "the schema in the store's address is not the name of one schema",
+            hint="Write ?schema=NAME: letters, digits and underscores.",
+        )
+    given = [unquote(value) for key, _, value in parts if key == "options"]
+    options = quote(" ".join([*given, f"-csearch_path={names[0]}"]), safe="")
+    rest = [f"{key}={value}" for key, _, value in parts if key not in ("schema", "options")]
+    return f"{address}?{'&'.join([*rest, f'options={options}'])}"
+
+
 def _settings(url: str, seconds: float) -> dict[str, Any]:
-    from connector.store.process import this_process
+    from connector.store.owners import this_process
 
     return {
         **_tls(url),

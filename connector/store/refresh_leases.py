@@ -18,7 +18,7 @@ from connector.store.audit import AuditLog
 from connector.store.columns import Changes
 from connector.store.database import TABLE, Database, Execute, marks
 from connector.store.grants import GrantRecords
-from connector.store.process import is_gone, new_mark, this_process
+from connector.store.owners import is_gone, new_mark, this_process
 from connector.store.row import LIVE, LONGEST_BACKOFF, LONGEST_LEASE, Row, select_rows
 
 __all__ = ["DueGrant", "RefreshLeases"]

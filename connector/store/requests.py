@@ -13,7 +13,7 @@ from connector.errors import StoreDamagedError
 from connector.oauth.authorization_request import AuthorizationRequest
 from connector.redirect.code import canonical_code
 from connector.store.database import Database
-from connector.store.process import new_mark
+from connector.store.owners import new_mark
 from connector.store.sealing import associated_data, is_first_version
 from connector.store.store_keys import StoreKeys
 

@@ -11,7 +11,7 @@ from connector.connection import AccountPolicy
 from connector.errors import StoreError
 from connector.store.columns import dump_policy
 from connector.store.database import TABLE, Database, Statement
-from connector.store.process import new_mark
+from connector.store.owners import new_mark
 from connector.store.requests import REQUESTS_TABLE, request_data
 from connector.store.row import LIVE, Row, checked_row, damaged, select_rows
 from connector.store.sealing import (

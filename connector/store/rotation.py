@@ -9,7 +9,7 @@ from connector.store import keys as key_sources
 from connector.store.audit import AuditLog
 from connector.store.database import Database
 from connector.store.key_holders import require_holders
-from connector.store.process import hold_lease
+from connector.store.owners import hold_lease
 from connector.store.resealing import Resealing
 from connector.store.sealing import KeyRing, key_id
 from connector.store.store_keys import StoreKeys

@@ -14,7 +14,7 @@ from connector.errors import StoreDamagedError
 from connector.hints import ormco_command
 from connector.store.database import TABLE
 from connector.store.held_token import CLOCK_TOLERANCE, LATEST, LIVE, lasts, valid_until
-from connector.store.process import is_gone
+from connector.store.owners import is_gone
 
 __all__ = [
     "COLUMNS",

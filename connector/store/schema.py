@@ -15,7 +15,7 @@ from connector.errors import StoreUnavailableError
 from connector.store import tables
 from connector.store.database import Execute, Transact
 from connector.store.dialects import Dialect
-from connector.store.process import claim_name, end_lease, take_lease
+from connector.store.owners import claim_name, end_lease, take_lease
 
 __all__ = ["Step", "is_current", "migrate", "newest_version"]
 

@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 
 from connector.clock import Clock
 from connector.errors import StoreDamagedError, StoreError
-from connector.forks import after_fork
+from connector.process import after_fork
 from connector.store import sqlite_files as files
 from connector.store.database import Execute, Statement, another_store
 from connector.store.dialects import SQLITE

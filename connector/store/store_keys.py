@@ -7,11 +7,11 @@ import threading
 from typing import NamedTuple
 
 from connector.errors import SealingKeyError, StoreDamagedError, StoreLockedError
-from connector.forks import after_fork
+from connector.process import after_fork
 from connector.store import keys as key_sources
 from connector.store.database import Database, Statement, another_store
 from connector.store.key_holders import note_keys
-from connector.store.process import hold_lease
+from connector.store.owners import hold_lease
 from connector.store.sealing import KeyRing, UnknownKeyError
 
 __all__ = ["KeyRecord", "StoreKeys"]

@@ -8,7 +8,7 @@ from connector.clock import Clock
 from connector.errors import StoreLockedError
 from connector.store.database import Execute, Transact
 from connector.store.dialects import Dialect
-from connector.store.process import is_gone
+from connector.store.owners import is_gone
 
 __all__ = [
     "EVENTS_INDEX",

@@ -14,7 +14,7 @@ from typing import Any
 
 from connector.errors import StoreLockedError
 from connector.store.database import Database, Execute, Statement, marks
-from connector.store.process import claim_name, hold_lease, is_gone
+from connector.store.owners import claim_name, hold_lease, is_gone
 
 __all__ = ["WatchClaim", "WatchClaims", "WatchOutcome", "WatchScope"]
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from psycopg_pool import ConnectionPool
 
-from connector.store import Store
 from connector.store.held_token import read_held
+from connector.store.store import Store
 from scripts.benchmarks.row import Row, each, interleaved
 from tests.support.postgres import PostgresServer
 from tests.support.stores import put, store_at, tokens_on

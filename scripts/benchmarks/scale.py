@@ -17,10 +17,10 @@ from pathlib import Path
 import psycopg
 
 from connector.refresh.pace import Pace
-from connector.store import Store
 from connector.store.database import TABLE
 from connector.store.held_token import LIVE, read_held
 from connector.store.sealing import Bound, sealed_data
+from connector.store.store import Store
 from scripts.benchmarks.row import each
 from tests.support.postgres import PostgresServer
 from tests.support.stores import KEY, OTHER_KEY, store_at

@@ -9,7 +9,7 @@ import pytest
 
 from connector import Config, Connection, ConnectionState, Connector
 from connector.errors import NeedsRepairError
-from connector.store import Store
+from connector.store.store import Store
 from tests.support.sandbox import RunningSandbox, SignIn, Visitor
 from tests.support.stores import row_of, store_at
 

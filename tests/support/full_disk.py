@@ -10,8 +10,8 @@ from connector.errors import ConnectorError
 from connector.oauth.token_set import TokenSet
 from connector.refresh import AccessTokens
 from connector.refresh.rotate import RefreshEndpoint, Rotator
-from connector.store import Store
 from connector.store.held_token import read_held
+from connector.store.store import Store
 from tests.support.stores import endpoint_of, put, row_of, store_at
 from tests.support.token_server import TokenServer
 

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 
 from connector.connection import ConnectionState
-from connector.store import Store
+from connector.store.store import Store
 from tests.support.processes import workers
 from tests.support.stores import put, row_of, token_set, value_of
 from tests.support.token_server import TokenServer

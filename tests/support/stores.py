@@ -16,8 +16,10 @@ from connector.oauth.token_endpoint import TokenEndpoint
 from connector.oauth.token_set import TokenSet
 from connector.refresh import AccessTokens
 from connector.refresh.rotate import Rotator
-from connector.store import UNVERIFIED, Row, Store, open_database, open_store
+from connector.store import open_database, open_store
 from connector.store.columns import account_columns
+from connector.store.row import UNVERIFIED, Row
+from connector.store.store import Store
 
 # Made up; 32 bytes each.
 KEY = "b3JtY28tdGVzdC1rZXktbnVtYmVyLW9uZS0wMDAwMDE="

@@ -16,8 +16,9 @@ from connector.errors import GrantError, ProviderUnavailableError
 from connector.oauth.token_set import TokenSet
 from connector.refresh import AccessTokens
 from connector.refresh.rotate import Rotator
-from connector.store import Row, Store
 from connector.store.database import Execute, Statement
+from connector.store.row import Row
+from connector.store.store import Store
 from tests.support.stores import endpoint_of, store_at, tokens_on
 
 STEPS = (
