@@ -25,6 +25,8 @@ def parse(host: str, redirect_uri: str) -> str:
         ("xn--ZAHNRZTE-3za.example", "zahnärzte.example"),
         ("ormco.com.", "ormco.com"),
         ("www.ormco.com", "ormco.com"),
+        ("zahnärzte。example", "zahnärzte.example"),
+        ("me@ormco.com", "ormco.com"),
         ("[::1]:8042", "[0:0:0:0:0:0:0:1]"),
         ("[2001:DB8::1]", "[2001:db8:0::1]"),
     ],
@@ -58,16 +60,21 @@ def test_another_host_is_another_place(host: str, ours: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "shown"),
+    ("address", "shown"),
     [
-        (f"{'a' * 52}.example", f"{'a' * 52}.example"),
-        (f"{'a' * 53}.example", "…"),
-        ("a\u200bb.example", "a?b.example"),
+        (f"https://{'a' * 52}.example/", f"{'a' * 52}.example"),
+        (f"https://{'a' * 53}.example/", "…"),
+        ("https://a\u200bb.example/", "a?b.example"),
+        ("https//a.example/", "a.example"),
+        ("//a.example/", "a.example"),
+        (r"https:\\a.example\b", "a.example"),
+        ("Link:https://a.example/", "a.example"),
+        ("X.example/", "x.example"),
     ],
 )
-def test_a_foreign_host_is_shown_within_limits(host: str, shown: str) -> None:
+def test_a_foreign_host_is_shown_within_limits(address: str, shown: str) -> None:
     """A host that is named in an error is short, and has no character that could be another's look-alike."""
-    assert f"an address of {shown}, not" in wrong_address(f"https://{host}/").message
+    assert f"an address of {shown}, not" in wrong_address(address).message
 
 
 def test_the_error_page_is_known_with_more_slashes() -> None:
@@ -78,6 +85,7 @@ def test_the_error_page_is_known_with_more_slashes() -> None:
 
 def test_further_hosts_are_compared_in_the_same_form() -> None:
     """A further landing host is recognised however it is written."""
-    target = redirect_target("https://ormco.com/", ("ZAHNÄRZTE.example", "::1"))
+    target = redirect_target("https://ormco.com", ("ZAHNÄRZTE.example", "::1"))
+    assert [target.other_host(part) for part in ("/cb.php", "rmco.com/")] == [None, None]
     assert target.other_host("http://xn--zahnrzte-3za.example/") is None
     assert target.other_host("http://[0:0::1]:80/") is None

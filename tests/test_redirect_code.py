@@ -92,7 +92,8 @@ def test_a_value_is_compared_after_each_layer(raw: str, expected: str, same: boo
 @given(classic_codes)
 def test_check_accepts_a_whole_classic_code(code: str) -> None:
     """Every code that a DotNetOpenAuth server can issue is whole."""
-    assert check_code(code) == ("dotnetopenauth", True)
+    assert check_code(code) == check_code(code, "dotnetopenauth") == ("dotnetopenauth", True)
+    assert check_code(code, "opaque") == ("unknown", None)
     assert dotnetopenauth.expected_length(code) == len(code)
 
 

@@ -337,7 +337,7 @@ def test_error_description_without_a_word_is_left_out(description: str) -> None:
     """If nothing of it can be shown, the error says its own words alone."""
     with pytest.raises(ConnectorError) as caught:
         parse(f"https://ormco.com/?error=invalid_request&error_description={description}")
-    assert caught.value.message == provider_error("invalid_request").message
+    assert caught.value.message == provider_error("invalid_request", "", None).message
     assert "…" not in caught.value.message
     assert "(" not in caught.value.message
 

@@ -138,7 +138,7 @@ def stream(response: requests.Response) -> Iterator[bytes]:
             if unpacker is not None and (not (data or unpacker.eof) or unpacker.unused_data):
                 raise zlib.error("not one whole stream")
             chunk = data if unpacker is None else unpacker.decompress(data, _CHUNK)
-        except (HTTPError, OSError, zlib.error) as exc:
+        except (HTTPError, zlib.error) as exc:
             error = failure(request_error(exc), response.url)
             break
         if not data:

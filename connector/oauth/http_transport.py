@@ -10,16 +10,11 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.cookies import extract_cookies_to_jar
-from requests.exceptions import (
-    InvalidURL,
-    ReadTimeout,
-    RequestException,
-)
+from requests.exceptions import ReadTimeout, RequestException
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_encoding_from_headers
 from urllib3 import PoolManager, ProxyManager
-from urllib3.exceptions import HTTPError, LocationParseError, ReadTimeoutError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 from urllib3.util.retry import Retry
 
 from connector.calls import record_call
@@ -37,11 +32,8 @@ _ENVIRONMENT_SECONDS = 60.0
 
 # Only a connection that never opened is tried again: urllib3 counts those as "connect".
 _RETRY = Retry(
-    total=1,
     connect=1,
     read=False,  # raise the error as it is
-    redirect=0,
-    status=0,
     other=0,
     respect_retry_after_header=False,  # the caller reads the header, and nothing sleeps here
 )
@@ -81,15 +73,13 @@ class Transport(HTTPAdapter):
         return request.path_url
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
-        """Return a response of requests; cookies are read only if there are any."""
+        """Return a response of requests, without the cookies, which nothing keeps."""
         response = requests.Response()
         response.status_code, response.reason = resp.status, resp.reason
         response.headers = CaseInsensitiveDict(resp.headers)
         response.encoding = get_encoding_from_headers(response.headers)
         response.raw, response.url, response.request = resp, req.url or "", req
         response.connection = self
-        if "Set-Cookie" in response.headers:
-            extract_cookies_to_jar(response.cookies, req, resp)  # type: ignore[no-untyped-call]
         return response
 
     def send(
@@ -146,16 +136,14 @@ class Transport(HTTPAdapter):
         self, request: requests.PreparedRequest, exchange: Exchange, timeout: tuple[float, float]
     ) -> requests.Response:
         """Send a request; repeat a GET or HEAD if the server had closed the kept connection."""
-        # Each kept connection may have been closed meanwhile; a new one is not tried again.
-        retries = _CONNECTIONS if request.method in ("GET", "HEAD") else 0
         while True:
-            exchange.sent, exchange.reused = False, True
+            exchange.reused = True
             try:
-                return super().send(request, stream=True, timeout=timeout)
+                return super().send(request, timeout=timeout)
             except requests.ConnectionError:
-                if not retries or not exchange.reused or exchange.passed:
+                # Each kept connection may have been closed meanwhile; a new one is not tried again.
+                if request.method not in ("GET", "HEAD") or not exchange.reused or exchange.passed:
                     raise
-                retries -= 1
 
     def _pool(self, url: str, verify: Any, cert: Any, proxies: Mapping[str, str] | None) -> Any:
         """Return the pool of connections for an address and a caller's settings."""
@@ -168,7 +156,7 @@ class Transport(HTTPAdapter):
         origin = "/".join(url.split("/", 3)[:3])
         key = origin, verify, cert, None if proxies is None else frozenset(proxies.items())
         pool = self._pools.get(key)
-        if pool is None or pool.pool is None:  # it was closed
+        if pool is None:
             pool = self._pools[key] = self._new_pool(origin, verify, cert, proxies)
         return pool
 
@@ -196,8 +184,6 @@ def request_error(exc: Exception, exchange: Exchange | None = None) -> RequestEx
         error = ReadTimeout(exc)
     elif isinstance(exc, RequestException):
         error = exc
-    elif isinstance(exc, LocationParseError | UnicodeError):
-        error = InvalidURL(exc)
     else:
         error = RequestException(exc)
     vars(error)["sent"] = exchange is None or exchange.sent

@@ -40,7 +40,7 @@ class RedirectTarget(NamedTuple):
             return None
         # "com/?code=…" is a half-deleted address.
         is_host = "://" in address or "." in host or host.startswith("[") or host == "localhost"
-        return host if is_host and not ("://" not in address and self.ends_with(address)) else None
+        return host if is_host and not self.ends_with(address) else None
 
     def ends_with(self, address: str) -> bool:
         """Return whether this is the end of the whole address, as left by a partial deletion."""
@@ -99,10 +99,8 @@ def _canonical_host(host: str) -> str:
     if ":" in host:
         from ipaddress import IPv6Address
 
-        try:
+        with suppress(ValueError):
             return IPv6Address(host.strip("[]")).packed.hex()
-        except ValueError:
-            return host
     host = host if host.isascii() else ascii_host(host).rstrip(".")
     return host.removeprefix("www.")
 

@@ -56,7 +56,7 @@ def damaged(
     )
 
 
-def provider_error(name: str, description: str = "", state: str | None = None) -> ConnectorError:
+def provider_error(name: str, description: str, state: str | None) -> ConnectorError:
     """Return the error for the provider's `error=…` (RFC 6749 §4.1.2.1).
 
     Args:

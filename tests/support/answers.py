@@ -43,6 +43,7 @@ class Answers(socketserver.ThreadingTCPServer):
     def __init__(self, answers: tuple[Answer, ...] = (), context: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.requests: list[Received] = []
+        self.connections = 0
         self._answers = list(answers)
         self._context = context
         self._lock = threading.Lock()
@@ -50,6 +51,7 @@ class Answers(socketserver.ThreadingTCPServer):
 
     def get_request(self) -> tuple[Any, Any]:
         """Accept a connection."""
+        self.connections += 1
         sock, address = super().get_request()
         sock.settimeout(TIMEOUT)
         return sock, address

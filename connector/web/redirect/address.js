@@ -20,7 +20,7 @@ class RedirectTarget {
     if (!host || this.hasHost(host)) return null;
     const hasScheme = address.includes("://");
     const isHost = hasScheme || host.includes(".") || host.startsWith("[") || host === "localhost";
-    return isHost && !(!hasScheme && this.endsWith(address)) ? host : null;
+    return isHost && !this.endsWith(address) ? host : null;
   }
 
   // Is this what a hurried deletion left of the whole address?
