@@ -45,7 +45,7 @@ from connector.oauth.http import (
 )
 from connector.oauth.http_connection import Exchange
 from connector.oauth.http_environment import is_http_proxy
-from tests.support.answers import Answer, answer, answering, dripping, json_answer, numbered
+from tests.support.answers import Answer, answer, answering, dripping, numbered
 from tests.support.tls import server_context
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC).timestamp()
@@ -84,12 +84,6 @@ def never_sent(error: RequestException) -> RequestException:
 def certificate(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
     """Return a server's TLS context for 127.0.0.1, and its CA certificate."""
     return server_context(tmp_path)
-
-
-def test_a_whole_answer_arrives() -> None:
-    """An ordinary answer is read whole, and its connection is free again."""
-    with answering(json_answer({"is": "fine"})) as server:
-        assert json_object(get(server.url)) == {"is": "fine"}
 
 
 @pytest.mark.parametrize(
@@ -447,15 +441,6 @@ def test_the_ca_bundle_of_the_environment_is_trusted(
     monkeypatch.setenv(name, str(bundle))
     with answering(answer("trusted"), context=context) as server:
         assert get(server.url).text == "trusted"
-
-
-def test_a_ca_bundle_does_not_disturb_plain_http(
-    certificate: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A host of this machine is reached by http as before if a bundle is set for the others."""
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[1]))
-    with answering(answer("plain")) as server:
-        assert get(server.url).text == "plain"
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="OpenSSL names the files")

@@ -13,39 +13,10 @@ from tests.support.codes import CODE, HEX, OPAQUE
 
 # What patterns stumble over, if they look again and again at the same characters.
 PIECES = [
-    *(
-        "~~x ",
-        "**x ",
-        "***a ",
-        "__a ",
-        "_?a ",
-        "*a",
-        "> ",
-        "\\",
-        "&#",
-        "&amp;",
-        "<br ",
-        "\x1b[0",
-        "=\n",
-        "=3D",
-    ),
-    *(
-        "a!",
-        "a! ",
-        "a ",
-        "a\n",
-        "! ",
-        "%2 ",
-        "%25",
-        "2 5 ",
-        "code=",
-        "code ",
-        "&state=a ",
-        "code=a!",
-        "?code=a(",
-    ),
+    *("~~x ", "**x ", "***a ", "__a ", "_?a ", "*a", "> ", "\\", "&#", "&amp;", "<br ", "\x1b[0", "=\n"),
+    *("=3D", "a!", "a! ", "a ", "a\n", "! ", "%2 ", "%25", "2 5 ", "code=", "code ", "&state=a ", "code=a!"),
     *("https://", "https://a.", "a.", "a-a-", "www.google.com/url?q=", "urldefense.com/v3/__", "__;", "___"),
-    *("(", "[a](", "[1:", "'", "é(", "ab12CD34ef56GH78 ", "ab12CD34ef56GH7\n", "0", "\u200b"),
+    *("?code=a(", "(", "[a](", "[1:", "'", "é(", "ab12CD34ef56GH78 ", "ab12CD34ef56GH7\n", "0", "\u200b"),
     *("F" * 64 + end for end in (" ", "/", "?x=")),
 ]
 

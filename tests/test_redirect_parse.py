@@ -21,6 +21,7 @@ from connector.errors import (
     StateMismatchError,
     WrongAddressError,
 )
+from connector.redirect import code as code_module
 from connector.redirect import mail_gateways, normalize, refusals
 from connector.redirect import parse as authorization_response
 from connector.redirect.parse import LONGEST_TEXT, AuthorizationResponse, parse_redirect
@@ -62,7 +63,9 @@ def parse(text: str, **options: str | None) -> AuthorizationResponse:
     return parse_redirect(text, redirect_uri="https://ormco.com/", **options)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("module", [authorization_response, redirect, mail_gateways, normalize, refusals])
+@pytest.mark.parametrize(
+    "module", [authorization_response, redirect, code_module, mail_gateways, normalize, refusals]
+)
 def test_examples_in_the_documentation_are_true(module: object) -> None:
     """Every example gives what it says."""
     results = doctest.testmod(module)  # type: ignore[arg-type]
@@ -275,20 +278,6 @@ def test_state_at_the_end_of_a_sentence(after: str) -> None:
     """A full stop at the end of a sentence is no part of the state before it."""
     text = f"I got ?code={OPAQUE}&state={STATE}{after}"
     assert parse(text).state == parse(text, expected_state=STATE).state == STATE
-
-
-@pytest.mark.parametrize(
-    ("parameters", "state"),
-    [
-        ("state=ab cd12&x=1", "abcd12"),
-        ("state=ab12 Thanks", "ab12"),
-        ("state=x%2520y", "x%20y"),
-        ("a=1&state=s1&a=2", "s1"),
-    ],
-)
-def test_parameters_of_a_paste(parameters: str, state: str) -> None:
-    """A value ends with the next parameter or with a sentence; only what has one meaning may not differ."""
-    assert parse(f"see ?code={OPAQUE}&{parameters}").state == state
 
 
 def test_issuer_has_to_be_the_one_that_was_asked() -> None:

@@ -91,6 +91,8 @@ def test_an_identityserver_code_ends_with_its_digits(value: str, code: str) -> N
         ("Spl9lOBeZQQYb YS6WxSbIA and more", "Spl9lOBeZQQYbYS6WxSbIA"),
         ("Spl9lOBeZQQYb thanks", "Spl9lOBeZQQYb"),
         ("Spl9lOBeZQQYb a1", "Spl9lOBeZQQYba1"),
+        ("Spl9lOBeZQQYb Q7x9 thanks", "Spl9lOBeZQQYbQ7x9"),
+        ("Spl9lOBeZQQYb and Q7x9", "Spl9lOBeZQQYb"),
         ("Spl9lOBeZQQYb (thanks!)", "Spl9lOBeZQQYb"),
         ("Spl9l(b\nZ)Q9Yb", "Spl9l(bZ)Q9Yb"),
         ("a'b(c).'", "a'b(c)"),
@@ -118,7 +120,8 @@ def test_layers_are_those_of_the_code() -> None:
     """The layers are counted as they are undone; an opaque code has one."""
     assert find_code(encoded(CODE, 3)) == (CODE, 3)
     assert find_code("a%252520b", "opaque") == ("a%2520b", 1)
-    assert find_code(HEX, "opaque") == (HEX, 0)
+    assert find_code(f"3D{HEX}", "opaque") == (f"3D{HEX}", 0)
+    assert find_code(f"({CODE})", "dotnetopenauth") == (CODE, 0)
 
 
 @pytest.mark.parametrize(

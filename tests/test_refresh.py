@@ -7,8 +7,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -83,15 +85,8 @@ def state_of(store: Store) -> tuple[str, str | None]:
     return connection.state.value, connection.reason
 
 
-def test_good_token_is_handed_out(store: Store, tokens: AccessTokens, server: TokenServer) -> None:
-    """A token that is valid for long enough comes from the store, without a token call."""
-    put(store, "p")
-    assert tokens.access_token("p") == "at-p-0"
-    assert server.counts()["calls"] == 0
-
-
 def test_good_token_needs_no_endpoint(store: Store) -> None:
-    """No token endpoint is made for a token that is still valid."""
+    """A token that is valid for long enough comes from the store; no token endpoint is made."""
     put(store, "p")
     made: list[str] = []
     tokens = AccessTokens(store, Rotator(store, made.append, store.clock), store.clock)  # type: ignore[arg-type]
@@ -166,13 +161,8 @@ def test_threads_share_one_call(store: Store, tokens: AccessTokens, server: Toke
     """Sixteen threads that find the same token expired make one call and get the same token."""
     server.set(latency=0.1)
     put(store, "p", age=3700)
-    found: list[str] = []
-    threads = [threading.Thread(target=lambda: found.append(tokens.access_token("p"))) for _ in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == ["at-p-1"] * 16
+    with ThreadPoolExecutor(16) as pool:
+        assert {*pool.map(tokens.access_token, ["p"] * 16)} == {"at-p-1"}
     assert server.counts()["calls"] == 1
 
 
@@ -181,11 +171,8 @@ def test_forced_by_many_is_one_call(store: Store, tokens: AccessTokens, server: 
     server.set(latency=0.2)
     put(store, "p")
     assert tokens.access_token("p") == "at-p-0"
-    threads = [threading.Thread(target=lambda: tokens.refresh("p", force=True)) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(partial(tokens.refresh, force=True), ["p"] * 8))
     assert server.counts()["calls"] == 1
     assert tokens.access_token("p") == "at-p-1"
 
@@ -256,7 +243,7 @@ def test_clock_that_is_set_back(store: Store, tokens: AccessTokens, clock: Manua
     "fault", ["400:invalid_grant", "401:invalid_grant", "403:invalid_grant", "500:invalid_grant"]
 )
 def test_invalid_grant_is_dead_at_once(
-    store: Store, tokens: AccessTokens, server: TokenServer, fault: str
+    store: Store, tokens: AccessTokens, server: TokenServer, fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """`invalid_grant` ends the connection whatever the status, with one call and none afterwards."""
     server.set(faults=[fault])
@@ -268,6 +255,11 @@ def test_invalid_grant_is_dead_at_once(
     assert server.counts()["calls"] == 1
     assert state_of(store) == ("needs_repair", "grant_refused")
     assert kinds(store) == ["refresh/grant_refused"]
+    row = row_of(store, "p")
+    assert (row.retry_at, row.due_at, row.refresh_by, row.refresh_sends) == (None, None, None, 0)
+    assert [(each.levelname, each.practice_id, each.kind) for each in caplog.records] == [  # type: ignore[attr-defined]
+        ("ERROR", "p", "needs_repair")
+    ]
 
 
 @pytest.mark.parametrize("fault", ["400:invalid_request", "400", "401"])
@@ -319,9 +311,12 @@ def test_outage_passes(
             tokens.access_token("p")
     assert server.counts()["calls"] == 1
     assert state_of(store) == ("degraded", reason)
+    assert row_of(store, "p").since == pytest.approx(clock.time(), abs=1)
+    events, began = store.audit.events(), row_of(store, "p").since
     clock.advance(2)
     with pytest.raises(ProviderUnavailableError):
         tokens.access_token("p")
+    assert (store.audit.events(), row_of(store, "p").since) == (events, began)
     assert kinds(store) == ["refresh/provider_unavailable"]
     clock.advance(5)
     assert tokens.access_token("p") == "at-p-1"
@@ -347,6 +342,7 @@ def test_outage_fills_no_log(
     server.set(faults=["503"] * 9)
     put(store, "p", age=3570)
     tokens.access_token("p")
+    assert "the refresh of p failed" in caplog.text
     caplog.clear()
     with caplog.at_level(logging.WARNING, "connector"):
         assert {tokens.access_token("p") for _ in range(50)} == {"at-p-0"}
@@ -523,7 +519,6 @@ def test_ahead_of_time_failure_is_silent(
     wait_until(lambda: "could not be refreshed ahead of time" in caplog.text)
     assert tokens.access_token("p") == "at-p-0"
     assert server.counts()["calls"] == 1
-    assert "could not be refreshed ahead of time" in caplog.text
 
 
 def test_claims_that_never_succeed_end(

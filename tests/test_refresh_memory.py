@@ -38,8 +38,15 @@ def test_a_token_is_read_again_after_two_seconds(memory: TokenMemory, clock: Man
 def test_times_are_by_this_clock(memory: TokenMemory, clock: ManualClock, ahead: float) -> None:
     """A database with another time changes neither the expiry of a token nor its refresh."""
     cached = memory.put("p", "at", held(clock, ahead=ahead))
-    assert cached.expires_at == pytest.approx(clock.time() + 3600)
+    assert cached.expires_at == pytest.approx(clock.time() + 3600, abs=1)
     assert clock.time() + 2800 < cached.refresh_at < clock.time() + 3600
+    assert "'at'" not in repr(cached)
+
+
+def test_a_token_is_refreshed_at_one_time(memory: TokenMemory, clock: ManualClock) -> None:
+    """A token that is read again keeps the time at which it is refreshed; another has its own."""
+    times = {memory.put("p", "at", held(clock, generation=each)).refresh_at for each in (1, 1, 2, 2)}
+    assert len(times) == 2
 
 
 def test_a_token_is_never_returned_after_its_expiry(memory: TokenMemory, clock: ManualClock) -> None:
@@ -60,7 +67,9 @@ def test_an_unavailable_store_is_asked_every_two_seconds(memory: TokenMemory, cl
     assert memory.valid("p", 0.0) is None
     cached.recheck_later(clock.time())
     assert memory.valid("p", 0.0) is cached
-    clock.advance(2.1)
+    clock.advance(-0.1)
+    assert memory.valid("p", 0.0) is None
+    clock.advance(2.2)
     assert memory.valid("p", 0.0) is None
 
 

@@ -6,7 +6,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,9 +29,19 @@ from connector.refresh import AccessTokens, schedule
 from connector.refresh.rotate import Rotator
 from connector.store.columns import FromNow
 from connector.store.owners import this_process
+from connector.store.row import LIVE, UNVERIFIED
 from connector.store.store import Store
 from tests.support.clock import ManualClock
-from tests.support.stores import fresh_url, put, row_of, store_at, token_set, tokens_on, value_of
+from tests.support.stores import (
+    fresh_url,
+    put,
+    put_unverified,
+    row_of,
+    store_at,
+    token_set,
+    tokens_on,
+    value_of,
+)
 from tests.support.token_server import TokenServer
 
 
@@ -168,17 +180,21 @@ def test_claims_that_stay_slow_send_nothing(store: Store, clock: ManualClock) ->
     ],
     ids=["secret", "settings", "never sent"],
 )
-def test_fault_of_one_process_delays_no_other(store: Store, trouble: ConnectorError) -> None:
-    """A wrong setting delays the next attempt of its own process, and of no other."""
+def test_fault_of_one_process_delays_no_other(
+    store: Store, clock: ManualClock, trouble: ConnectorError
+) -> None:
+    """A wrong setting delays the next attempt of its own process, longer each time, and of no other."""
     put(store, "p", age=3700)
-    endpoint = FakeEndpoint(store, trouble, trouble)
+    endpoint = FakeEndpoint(store, *[trouble] * 4)
     broken = handing_out(store, endpoint)
-    for _ in range(3):
+    for seconds, sent in ((0, 1), (0, 1), (1.3, 2), (1.3, 2), (1.3, 3)):
+        clock.advance(seconds)
         with pytest.raises(type(trouble)):
             broken.access_token("p")
-    assert len(endpoint.sent) == 1
+        assert len(endpoint.sent) == sent
     row = row_of(store, "p")
     assert (row.retry_at, row.failures, row.refresh_by, row.refresh_sends) == (None, 0, None, 0)
+    assert row.state == ("degraded" if isinstance(trouble, ProviderUnavailableError) else "connected")
     assert handing_out(store, FakeEndpoint(store)).access_token("p") == "at-p-1"
     assert broken.access_token("p") == "at-p-1"
 
@@ -205,15 +221,6 @@ def test_fault_that_is_raised_again_keeps_no_frames(store: Store) -> None:
             broken.access_token("p")
         lengths.add(len(caught.traceback))
     assert len(lengths) <= 2  # the first one comes from the endpoint
-
-
-def test_wrong_settings_do_not_change_the_row(store: Store) -> None:
-    """A refused client says nothing about the connection."""
-    put(store, "p", age=3700)
-    with pytest.raises(ClientRefusedError):
-        handing_out(store, FakeEndpoint(store, ClientRefusedError("no"))).access_token("p")
-    assert (row_of(store, "p").state, row_of(store, "p").reason) == ("connected", None)
-    assert store.audit.events() == []
 
 
 def test_settings_are_found_wrong_before_anything_is_recorded(store: Store) -> None:
@@ -250,8 +257,9 @@ def test_retry_after_of_a_day(store: Store, clock: ManualClock, asked: float, ke
     with pytest.raises(ProviderUnavailableError) as caught:
         tokens.access_token("p")
     assert caught.value.retry_after == asked
+    assert (row_of(store, "p").reason, row_of(store, "p").failures) == ("rate_limited", 1)
     clock.advance(kept - 2)
-    with pytest.raises(ProviderUnavailableError):
+    with pytest.raises(ProviderUnavailableError, match="busy"):
         tokens.access_token("p")
     assert len(endpoint.sent) == 1
     with pytest.raises(ProviderUnavailableError):
@@ -347,13 +355,16 @@ def test_time_to_take_a_token_twice(store: Store, ago: float, sent: list[str]) -
 
 def test_response_that_a_killed_process_lost_is_recorded_once(store: Store) -> None:
     """The connection is degraded until the one attempt that is left; two reads record one event."""
-    put(store, "p", age=3000, refresh_sends=1, refresh_since=FromNow(-20))
+    put(store, "p", age=3300, refresh_sends=1, refresh_since=FromNow(-20))
     endpoint = FakeEndpoint(store)
-    tokens = handing_out(store, endpoint)
     for _ in range(2):
-        assert tokens.access_token("p", min_ttl=1000) == "at-p-0"
+        with pytest.raises(ProviderUnavailableError) as caught:
+            handing_out(store, endpoint).refresh("p")
+        assert caught.value.retry_after == pytest.approx(300 - 10, abs=1)
+        assert handing_out(store, endpoint).access_token("p", min_ttl=1000) == "at-p-0"
     row, events = row_of(store, "p"), store.audit.events(practice_id="p")
     assert (row.state, row.reason, endpoint.sent) == ("degraded", "answer_lost", [])
+    assert (row.refresh_by, row.refresh_until, caught.value.sent) == (None, None, False)
     assert [event.outcome for event in events if event.kind == "refresh"] == ["answer_lost"]
 
 
@@ -380,11 +391,37 @@ def test_a_late_write_of_a_killed_process_is_no_refusal_without_a_word(
     assert killed is not None
     endpoint.during = lambda: store.leases.settle(killed, token_set("p", clock=clock, number=1))
     assert handing_out(store, endpoint).access_token("p") == "at-p-1"
+    assert row_of(store, "p").refresh_sends == 1
     endpoint.during = lambda: None
     clock.advance(3700)
     with pytest.raises(NeedsRepairError):
         handing_out(store, endpoint).access_token("p")
     assert row_of(store, "p").reason == "answer_lost"
+
+
+@pytest.mark.parametrize(
+    ("answer", "failures"),
+    [
+        (GrantRefusedError("refused", certain=True), 0),
+        (ProviderUnavailableError("busy", retry_after=0.0, answered=True), 1),
+        (ProviderUnavailableError("no way", sent=False), 0),
+    ],
+    ids=["refused", "busy", "never sent"],
+)
+@pytest.mark.parametrize("slot", [LIVE, UNVERIFIED])
+def test_grant_that_is_not_in_use_keeps_its_state(
+    store: Store, slot: str, answer: ConnectorError, failures: int
+) -> None:
+    """A refresh that fails does not change a grant that is being revoked, or whose account is not known."""
+    before = put(store, "p", state="revoking") if slot == LIVE else put_unverified(store, "p")
+    with pytest.raises(type(answer)):
+        Rotator(store, lambda name: FakeEndpoint(store, answer), store.clock).rotate(before)
+    after = store.grants.row("p", slot)
+    assert after is not None
+    assert (after.state, after.reason, after.last_error) == (before.state, before.reason, before.last_error)
+    assert (after.refresh_by, after.refresh_sends, after.failures) == (None, 0, failures)
+    assert (after.retry_in > 0) is (failures > 0 and slot == LIVE)
+    assert store.audit.events() == []
 
 
 def test_doubtful_refusal_is_not_sent_again_if_there_are_newer_tokens(store: Store) -> None:
@@ -404,16 +441,8 @@ def test_rejected_token_is_renewed_once(store: Store) -> None:
     endpoint = FakeEndpoint(store)
     tokens = handing_out(store, endpoint)
     assert tokens.access_token("p") == "at-p-0"
-    found: list[str] = []
-    ask = [
-        threading.Thread(target=lambda: found.append(tokens.access_token("p", rejected="at-p-0")))
-        for _ in range(8)
-    ]
-    for thread in ask:
-        thread.start()
-    for thread in ask:
-        thread.join()
-    assert found == ["at-p-1"] * 8
+    with ThreadPoolExecutor(8) as pool:
+        assert {*pool.map(partial(tokens.access_token, rejected="at-p-0"), ["p"] * 8)} == {"at-p-1"}
     assert handing_out(store, endpoint).access_token("p", rejected="at-p-0") == "at-p-1"  # another process
     for _ in range(5):
         with pytest.raises(ProviderUnavailableError, match="just renewed") as caught:

@@ -52,13 +52,10 @@ class Transport(HTTPAdapter):
         self._process = os.getpid()
         self._read_at = time.monotonic()
         self._pools: dict[Any, Any] = {}
-        self._managers: dict[Any, PoolManager] = {}
         super().__init__(max_retries=_RETRY)
 
     def close(self) -> None:
         """Close the network connections."""
-        for manager in self._managers.values():
-            manager.clear()
         self._pools.clear()
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
@@ -150,7 +147,7 @@ class Transport(HTTPAdapter):
         now = time.monotonic()
         if self._process != os.getpid():
             # A child opens its own: two processes on one connection would get each other's responses.
-            self._process, self._managers, self._pools = os.getpid(), {}, {}
+            self._process, self._pools = os.getpid(), {}
         elif now - self._read_at > _ENVIRONMENT_SECONDS:
             self._read_at, self._pools = now, {}
         origin = "/".join(url.split("/", 3)[:3])
@@ -163,15 +160,10 @@ class Transport(HTTPAdapter):
     def _new_pool(self, origin: str, verify: Any, cert: Any, proxies: Mapping[str, str] | None) -> Any:
         proxy = find_proxy(origin, proxies)
         context = tls_context(verify, cert) if origin.lower().startswith("https:") else None
-        manager = self._managers.get((proxy, context))
-        if manager is None:
-            options: dict[str, Any] = {"maxsize": _CONNECTIONS, "ssl_context": context}
-            if proxy is None:
-                manager = PoolManager(**options)
-            else:
-                options |= {"proxy_headers": self.proxy_headers(proxy), "proxy_ssl_context": context}
-                manager = ProxyManager(proxy, **options)
-            self._managers[proxy, context] = manager
+        options: dict[str, Any] = {"maxsize": _CONNECTIONS, "ssl_context": context}
+        if proxy is not None:
+            options |= {"proxy_headers": self.proxy_headers(proxy), "proxy_ssl_context": context}
+        manager = PoolManager(**options) if proxy is None else ProxyManager(proxy, **options)
         pool = manager.connection_from_url(origin)
         pool.ConnectionCls = CONNECTIONS[pool.scheme]
         return pool

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
-from connector.errors import CodeDamagedError, CodeMissingError, ConnectorError, WrongAddressError
+from connector.errors import CodeDamagedError, ConnectorError, WrongAddressError
 from connector.redirect.address import RedirectTarget, wrong_address
 from connector.redirect.code import check_code, encodes, percent_decode, recognise
 from connector.redirect.find import MOST_RESPONSES, FoundResponse, addresses_in, find_responses
@@ -86,11 +86,11 @@ def read_paste(text: str, target: RedirectTarget, code_format: str | None) -> Pa
     """
     try:
         return _read(text, target, code_format)
-    except (CodeMissingError, CodeDamagedError, WrongAddressError):
-        # White space may also be inside the host or a parameter's name.
+    except WrongAddressError:
+        # White space may also be inside the host. The ">" of a quoted mail would cut off the host's begin.
         if not has_sentence(text):
             with suppress(ConnectorError):
-                parsed = _read("".join(text.split()), target, code_format)
+                parsed = _read("".join(text.replace(">", " ").split()), target, code_format)
                 if parsed.complete:
                     return parsed
         raise

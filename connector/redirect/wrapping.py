@@ -96,7 +96,7 @@ def _is_word(text: str) -> bool:
 
 def _without_mail_mark(code: str) -> str:
     """Remove the `3D` that quoted-printable adds after the `=`, if a code of a known format follows it."""
-    if not code.startswith(_QUOTED_PRINTABLE) or recognise(code) == "identityserver":
+    if not code.startswith(_QUOTED_PRINTABLE):
         return code
     rest = code.removeprefix(_QUOTED_PRINTABLE)
     is_known = rest.find("!") == dotnetopenauth.USUAL_HANDLE or recognise(rest) == "identityserver"

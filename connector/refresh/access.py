@@ -67,7 +67,6 @@ class AccessTokens:
 
     def start_in_child(self) -> None:
         """Forget what belongs to the parent's threads."""
-        self.memory.clear()
         self._background.start()
         self._refresher.start()
 

@@ -109,10 +109,6 @@ class TokenMemory:
         """Forget a practice's token, so that the next call reads the store."""
         self._tokens.pop(practice_id, None)
 
-    def clear(self) -> None:
-        """Forget all tokens."""
-        self._tokens.clear()
-
     def close(self) -> None:
         """Forget all tokens, and keep none any more."""
         self.is_closed = True

@@ -1,16 +1,15 @@
 // Decide what a pasted text means: one code, an error, or why it can be neither.
 
 const ONCE = new Set(["state", "iss", "scope", "session_state", "error", "error_description", "error_uri"]);
-const TRIED_AGAIN = new Set(["code_missing", "code_damaged", "wrong_address"]);
 
 // {code, format, complete, layers, parameters}; an error response has the code "".
 function readPaste(text, target, codeFormat) {
   try {
     return readOnce(text, target, codeFormat);
   } catch (refusal) {
-    // White space may also stand inside the host or a parameter's name.
-    if (TRIED_AGAIN.has(refusal.kind) && !hasSentence(text)) {
-      const parsed = readOrNothing(splitWords(text).join(""), target, codeFormat);
+    // White space may also be inside the host. The ">" of a quoted mail would cut off the host's begin.
+    if (refusal.kind === "wrong_address" && !hasSentence(text)) {
+      const parsed = readOrNothing(splitWords(text.replaceAll(">", " ")).join(""), target, codeFormat);
       if (parsed && parsed.complete) return parsed;
     }
     throw refusal;

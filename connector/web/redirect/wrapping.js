@@ -61,7 +61,7 @@ function isWord(text) {
 
 // Take away the 3D that quoted-printable puts after the "=", if a code of a known format follows it.
 function withoutMailMark(code) {
-  if (!code.startsWith(QUOTED_PRINTABLE) || recognise(code) === "identityserver") return code;
+  if (!code.startsWith(QUOTED_PRINTABLE)) return code;
   const rest = code.slice(QUOTED_PRINTABLE.length);
   const isKnown = rest.indexOf("!") === USUAL_HANDLE || recognise(rest) === "identityserver";
   return isKnown ? rest : code;
