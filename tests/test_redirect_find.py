@@ -37,6 +37,8 @@ def fronts(text: str) -> list[tuple[str, str]]:
         ("https://evil.EXA\nMPLE/b?code=z", "https://evil.EXAMPLE/b"),
         ("x=1&code=z", ""),
         ("see my code=z", ""),
+        (f"https://a.example/x:{CODE}", "https://a.example/x:"),
+        (f"Code:{CODE}", ""),
     ],
 )
 def test_address_in_front_is_found(text: str, address: str) -> None:
@@ -58,6 +60,8 @@ def test_parameters_are_those_of_the_response() -> None:
         (f"@{HEX} x", 0),
         (f"{CODE} {HEX}", 2),
         (f"error=a code={CODE}", 2),
+        (f"code={HEX}", 1),
+        (f"code=abc, or it may be this: {CODE}", 2),
     ],
 )
 def test_bare_codes_are_found(text: str, number: int) -> None:
@@ -113,8 +117,8 @@ def test_a_handle_may_be_wrapped_itself(handle: str) -> None:
 
 def test_what_stands_between_quotes_is_enclosed() -> None:
     """An address in quotes is all of the text between them."""
-    enclosed = [found.enclosed for found in find_responses('a "code=x" "code=y z" code=q', TARGET)]
-    assert enclosed == [True, False, False]
+    enclosed = [found.enclosed for found in find_responses('code=p"code=x" "code=y z"code=q', TARGET)]
+    assert enclosed == [False, True, False, False]
 
 
 def test_a_text_is_not_searched_without_end() -> None:
