@@ -267,8 +267,8 @@ def test_a_dead_connection_shows_up_and_is_repaired(session: Callable[..., Page]
     """When any session or process finds the connection dead, an open page says so; *Repair* mends it."""
     page, elsewhere = session(), session()
     connect(page, example)
+    elsewhere.get_by_text("Connected", exact=True).wait_for()  # it loads itself again
     remove_ormco(page, example)
-    elsewhere.reload()
     elsewhere.get_by_role("button", name="Test").click()
     page.get_by_text("Needs repair", exact=True).wait_for()
     assert page.get_by_text("The connection needs repair").count() == 1
