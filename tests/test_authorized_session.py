@@ -36,8 +36,10 @@ def shown(server: Answers) -> list[str | None]:
 
 def test_the_token_goes_to_the_providers_origins() -> None:
     """A request to one of the origins carries the bearer token, whatever its path."""
-    with answering(json_answer({"Id": "1"})) as server, session(f"{server.url}/metadata/europe") as http:
-        assert http.get(f"{server.url}/api/users/me").json() == {"Id": "1"}
+    found = json_answer({"Id": "1"}, Set_Cookie="seen=1")
+    with answering(found) as server, session(f"{server.url}/metadata/europe") as http:
+        response = http.get(f"{server.url}/api/users/me")
+        assert (response.json(), response.cookies.get_dict()) == ({"Id": "1"}, {"seen": "1"})
         assert http.request("GET", f"{server.url}/api/cases", params={"page": 0}).ok
     assert shown(server) == ["Bearer AT-0"] * 2
 
