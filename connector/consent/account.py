@@ -38,14 +38,7 @@ _SAVE_SECONDS = 60.0
 
 
 def keep_unverified(resources: Resources, practice_id: str, tokens: TokenSet, policy: AccountPolicy) -> Row:
-    """Store new tokens beside the practice's present ones, before anything else can go wrong.
-
-    Args:
-        resources: settings, provider, token endpoint, store and clock.
-        practice_id: the practice that they are for.
-        tokens: the granted tokens.
-        policy: which account is acceptable.
-    """
+    """Store new tokens beside the practice's present ones, before anything else can go wrong."""
     before = resources.store.grants.rows(practice_id).unverified
     if before is not None and before.confirm_by is not None:
         drop_unverified(resources, before, unconfirmed(before))  # one account at a time
@@ -68,10 +61,7 @@ def keep_unverified(resources: Resources, practice_id: str, tokens: TokenSet, po
 def verify_account(resources: Resources, practice_id: str, *, confirmed: str | None = None) -> Connection:
     """Read the account behind a practice's unverified tokens, and make them the live ones.
 
-    Args:
-        resources: settings, provider, token endpoint, store and clock.
-        practice_id: the practice.
-        confirmed: id of the account that a person has confirmed.
+    `confirmed` is the id of the account that a person has confirmed.
 
     Raises:
         connector.errors.AccountMismatchError: it is another account; the tokens are dropped, and revoked if
@@ -194,12 +184,8 @@ def _refused(resources: Resources, rows: Rows, row: Row, refusal: GrantRefusedEr
 def drop_unverified(resources: Resources, row: Row, refusal: ConnectorError, *, revoke: bool = True) -> None:
     """Forget tokens that are dead or not acceptable; the latter are revoked first.
 
-    Args:
-        resources: settings, provider, token endpoint, store and clock.
-        row: the row with the tokens.
-        refusal: why they are dropped.
-        revoke: False if another practice is connected to their account: some servers revoke all that an
-            account has granted to a client.
+    Not so if another practice is connected to their account: some servers revoke all that an account has
+    granted to a client.
     """
     revoked = "dead" if revoke else "no: another practice uses this account"
     if revoke and not isinstance(refusal, GrantRefusedError):
@@ -225,13 +211,10 @@ def revoke_fresh(resources: Resources, refresh_token: str | None, access_token: 
 
 
 def adopt(resources: Resources, practice_id: str, refresh_token: str, *, policy: AccountPolicy) -> Connection:
-    """Make a connection from a refresh token that another program holds.
+    """Make a connection from a refresh token that another program holds; see `Connector.adopt`.
 
     The token is stored before it is used, as a token set whose access token has expired: so it is refreshed
     and its account is verified, like any other unverified token set.
-
-    Raises:
-        connector.errors.ConnectorError: as `verify_account` does.
     """
     check_practice_id(practice_id)
     resources.store.check()

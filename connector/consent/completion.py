@@ -61,11 +61,7 @@ class ConsentOptions:
 
 
 def connect(resources: Resources, practice_id: str, options: ConsentOptions) -> Connection:
-    """Get consent through a capture and store the connection; a failed attempt leaves no open request.
-
-    Raises:
-        connector.errors.ConnectorError: as `begin`, `complete` and the capture do.
-    """
+    """Get consent through a capture and store the connection; a failed attempt leaves no open request."""
     # Find, before the practice is asked for consent, what would fail only afterwards.
     getattr(options.capture, "check_settings", lambda: None)()
     request = prepare(resources, practice_id, policy=options.policy, progress=options.progress)
@@ -94,26 +90,10 @@ def complete(
     captured: Captured | None = None,
     progress: Progress = lambda step: None,
 ) -> Connection:
-    """Turn a response into a stored connection.
+    """Turn a response into a stored connection; see `Connector.complete`.
 
-    The same response from the same session returns the connection that the first call made.
-
-    Args:
-        resources: settings, provider, token endpoint, store and clock.
-        redirect_url: the redirect URL, or whatever part of it was pasted.
-        practice_id: the practice whose request it answers; None: it is found by the state.
-        binding: the same value that `begin` was given.
-        captured: set if the response was captured in the same call that made the request.
-        progress: called with the name of each step as it is done.
-
-    Raises:
-        connector.errors.AuthorizationResponseError: it cannot be used; nothing was sent to the provider
-            unless it is a `CodeRefusedError`.
-        connector.errors.ConsentDeniedError: the practice said no.
-        connector.errors.AccountMismatchError: another account than expected.
-        connector.errors.AccountUnconfirmedError: it had no state, so a person has to confirm the account.
-        connector.errors.RevokedError: the connection is being revoked.
-        connector.errors.ProviderUnavailableError: the provider failed; tokens that it had granted are kept.
+    `captured` is set if the response was captured in the same call that made the request. Nothing was sent to
+    the provider if this raises an `AuthorizationResponseError` that is no `CodeRefusedError`.
     """
     try:
         response, request = read_response(

@@ -32,20 +32,7 @@ _LOG = logging.getLogger("connector")
 def confirm_account(
     resources: Resources, practice_id: str, *, account_id: str, binding: str | None = None
 ) -> Connection:
-    """Activate an unconfirmed grant, because a person has confirmed its account.
-
-    Args:
-        resources: settings, provider, token endpoint, store and clock.
-        practice_id: the practice.
-        account_id: id of the account that the person was shown.
-        binding: the same value that `begin` was given.
-
-    Raises:
-        connector.errors.StateMismatchError: no account waits to be confirmed by this session.
-        connector.errors.RequestExpiredError: it waited for more than ten minutes, and is revoked.
-        connector.errors.AccountMismatchError: the account that waits is not the one that was shown.
-        connector.errors.ProviderUnavailableError: the account could not be read yet.
-    """
+    """Activate an unconfirmed grant whose account a person has confirmed; see `Connector.confirm_account`."""
     rows = resources.store.grants.existing(practice_id)
     if rows.live is not None and _is_live(rows, account_id):
         return rows.live.connection  # it was confirmed already
@@ -61,16 +48,7 @@ def confirm_account(
 
 
 def reject_account(resources: Resources, practice_id: str, *, binding: str | None = None) -> None:
-    """Revoke and forget an unconfirmed grant of a wrong account; the live grant is not changed.
-
-    Args:
-        resources: settings, provider, token endpoint, store and clock.
-        practice_id: the practice.
-        binding: the same value that `begin` was given.
-
-    Raises:
-        connector.errors.StateMismatchError: no account waits to be confirmed by this session.
-    """
+    """Revoke and forget an unconfirmed grant of a wrong account; the live grant is not changed."""
     waiting = _waiting(resources, resources.store.grants.existing(practice_id), practice_id, binding)
     drop_unverified(resources, waiting, unconfirmed(waiting))
 
@@ -78,9 +56,7 @@ def reject_account(resources: Resources, practice_id: str, *, binding: str | Non
 def end_overdue(resources: Resources, practice_id: str) -> None:
     """Revoke and forget a practice's grant whose account nobody has confirmed in time.
 
-    Args:
-        resources: settings, provider, token endpoint, store and clock.
-        practice_id: only this practice's, so that no call waits for another practice.
+    No call waits for another practice, so this one looks at its own only.
     """
     row = resources.store.grants.rows(practice_id).unverified
     if row is not None and _is_overdue(row):
@@ -88,11 +64,7 @@ def end_overdue(resources: Resources, practice_id: str) -> None:
 
 
 def end_all_overdue(resources: Resources) -> None:
-    """Revoke and forget all such grants, for a timer; one that cannot be read is kept, and logged.
-
-    Args:
-        resources: settings, provider, token endpoint, store and clock.
-    """
+    """Revoke and forget all such grants, for a timer; one that cannot be read is kept, and logged."""
     for practice_id in resources.store.grants.overdue():
         try:
             end_overdue(resources, practice_id)

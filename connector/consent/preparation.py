@@ -25,22 +25,7 @@ def begin(
     policy: AccountPolicy | None = None,
     progress: Progress = lambda step: None,
 ) -> AuthorizationRequest:
-    """Make an authorization request, after checking that its response can be used and stored.
-
-    Args:
-        resources: settings, provider, token endpoint, store and clock.
-        practice_id: the practice that it is for.
-        binding: the caller's own session secret; `complete` has to get the same value.
-        redirect_uri: a registered redirect URI other than the configured one.
-        policy: which account is acceptable.
-        progress: called with the name of each step as it is done.
-
-    Raises:
-        connector.errors.SettingError: settings are missing.
-        connector.errors.RevokedError: the practice's connection is being revoked; finish that first.
-        connector.errors.StoreError: the response could not be stored.
-        connector.errors.ProviderUnavailableError: the provider does not answer.
-    """
+    """Make an authorization request, after checking that its response can be used; see `Connector.begin`."""
     request = prepare(
         resources,
         practice_id,

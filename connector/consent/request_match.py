@@ -48,12 +48,8 @@ def read_response(
 ) -> tuple[AuthorizationResponse, AuthorizationRequest]:
     """Parse a response and find the request it belongs to; an error response closes its request.
 
-    Args:
-        resources: settings, provider, token endpoint, store and clock.
-        redirect_url: the redirect URL, or whatever part of it was pasted.
-        practice_id: the practice of the request; None: it is found by the state.
-        binding: the value with which the request has to have been begun.
-        captured: set if the response was captured in the same call that made the request.
+    The request is found by the state if no practice is given. `binding` is the value with which it was begun;
+    `captured` is set if the response was captured in the same call that made the request.
 
     Raises:
         connector.errors.AuthorizationResponseError: it cannot be used.

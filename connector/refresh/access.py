@@ -41,11 +41,8 @@ class AccessTokens:
     """Hands out access tokens and keeps them fresh.
 
     Args:
-        store: the store of the tokens.
-        rotator: gets new tokens.
-        clock: the time.
         verify: reads the account behind a practice's unverified grant, and makes that grant the live one.
-        proactive: refresh tokens in the background before they expire; a program that runs once need not.
+        proactive: refresh tokens in the background before they expire.
     """
 
     def __init__(
@@ -76,34 +73,17 @@ class AccessTokens:
         return (cached or self._looked_up(practice_id, min_ttl, rejected)).value
 
     def token(self, practice_id: str, *, min_ttl: float = 60.0, rejected: str | None = None) -> AccessToken:
-        """Return an access token that is valid now.
+        """Return an access token that is valid now; see `Connector.token`.
 
-        Args:
-            practice_id: the practice.
-            min_ttl: seconds for which it must still be valid, at most half of its lifetime; one that was just
-                refreshed is returned as it is.
-            rejected: a token for which an API answered 401; it is refreshed if it is still the present one.
-
-        Raises:
-            connector.errors.ConnectionNotFoundError: there is no connection.
-            connector.errors.NeedsRepairError: the grant is dead.
-            connector.errors.RevokedError: it was revoked here.
-            connector.errors.ProviderUnavailableError: it has expired, and there is no other now; or an API
-                rejects a token that was just refreshed for that reason.
+        One that was just refreshed is returned as it is, however long it lives.
         """
         cached = self.memory.valid(practice_id, min_ttl) if rejected is None else None
         return (cached or self._looked_up(practice_id, min_ttl, rejected)).token
 
     def refresh(self, practice_id: str, *, force: bool = False) -> Connection:
-        """Refresh a connection if its access token expires soon.
+        """Refresh a connection if its access token expires soon; see `Connector.refresh`.
 
-        Args:
-            practice_id: the practice.
-            force: also if the token is still valid, and without waiting for a backoff; a refresh by another
-                process meanwhile is enough.
-
-        Raises:
-            connector.errors.ConnectorError: as `token` does.
+        If it is forced, a refresh by another process meanwhile is enough.
         """
         self._refuse_if_closed()
         rows = self._refresher.usable(practice_id, self._store.grants.rows(practice_id))
@@ -113,15 +93,7 @@ class AccessTokens:
         return self._store.existing(practice_id)
 
     def finish_refresh(self, claimed: Row, since: Stopwatch) -> bool:
-        """Refresh a connection whose lease this process has taken; return whether it has new tokens.
-
-        Args:
-            claimed: its row.
-            since: measures the time since its claim began.
-
-        Raises:
-            connector.errors.ConnectorError: as `token` does.
-        """
+        """Refresh a connection whose lease this process took at `since`; return whether it has new tokens."""
         return self._refresher.finish(claimed, since)
 
     def forget_replaced(self, event: Event) -> None:
@@ -132,8 +104,7 @@ class AccessTokens:
     def close(self, then: Callable[[], object] = lambda: None) -> None:
         """Provide no tokens any more; refreshes in progress end in the background, and store their tokens.
 
-        Args:
-            then: called when the last of them has ended; at once if there is none.
+        `then` is called when the last of them has ended; at once if there is none.
         """
         self.memory.close()
         self._background.close(then)

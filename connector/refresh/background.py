@@ -23,11 +23,7 @@ _LOUD_FAILURES = 3
 
 
 class BackgroundRefresh:
-    """Refreshes rows in threads; for each practice, one at a time.
-
-    Args:
-        refresh: refreshes one row, unless another thread or process does.
-    """
+    """Refreshes rows in threads; for each practice, one at a time."""
 
     def __init__(self, refresh: Callable[[Row], object]) -> None:
         self._refresh = refresh
@@ -61,11 +57,7 @@ class BackgroundRefresh:
                 self._pending.discard(row.practice_id)
 
     def close(self, then: Callable[[], object]) -> None:
-        """Start no refresh any more; refreshes in progress end in the background, and store their tokens.
-
-        Args:
-            then: called when the last of them has ended; at once if there is none.
-        """
+        """Start no refresh any more; see `AccessTokens.close`."""
         with self._guard:
             pool, self._pool, self._is_closed = self._pool, None, True
             if pool is not None:

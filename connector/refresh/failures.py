@@ -47,8 +47,6 @@ class Failures:
     """Records attempts that failed, or whose response may be lost, and decides by them.
 
     Args:
-        store: the store of the rows.
-        clock: the time of this process.
         reuse_seconds: returns the seconds for which the provider accepts a refresh token a second time.
     """
 

@@ -50,14 +50,7 @@ class CachedToken:
 
 
 class TokenMemory:
-    """The tokens that this process has handed out.
-
-    Args:
-        clock: the time.
-
-    Attributes:
-        is_closed: whether it was closed.
-    """
+    """The tokens that this process has handed out."""
 
     def __init__(self, clock: Clock) -> None:
         self._now = clock.time
@@ -81,13 +74,7 @@ class TokenMemory:
         return None
 
     def put(self, practice_id: str, value: str, row: Row | HeldToken) -> CachedToken:
-        """Remember a token that was just read.
-
-        Args:
-            practice_id: the practice.
-            value: the token.
-            row: its times, by the database's clock.
-        """
+        """Remember a token that was just read; the times of its row are by the database's clock."""
         now = self._now()
         offset = now - row.now  # of this process's clock from the database's
         known = self._tokens.get(practice_id)

@@ -37,12 +37,7 @@ class Pace:
 
 
 class Throttle:
-    """Spreads calls over time; slower after a 429, and slowly faster again.
-
-    Args:
-        clock: for waits.
-        pace: the limits.
-    """
+    """Spreads calls over time; slower after a 429, and slowly faster again."""
 
     def __init__(self, clock: Clock, pace: Pace) -> None:
         self._clock = clock
@@ -62,11 +57,7 @@ class Throttle:
             self._clock.sleep(start - now)
 
     def start(self, most: int) -> int:
-        """Return how many calls may begin now; they count as begun.
-
-        Args:
-            most: the number of calls that could begin.
-        """
+        """Return how many of so many calls may begin now; they count as begun."""
         with self._guard:
             now = self._clock.monotonic()
             first = max(self._next_call, now - self._beat())
@@ -109,11 +100,7 @@ class Throttle:
 
 
 def affordable(at_once: int) -> int:
-    """Return how many calls at a time the limit on open files permits.
-
-    Args:
-        at_once: the number that is wanted.
-    """
+    """Return how many calls at a time the limit on open files permits, of the number that is wanted."""
     with suppress(ImportError, OSError, ValueError):  # Windows has no such limit
         import resource
 

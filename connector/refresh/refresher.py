@@ -40,11 +40,8 @@ class TokenRefresher:
     """Refreshes the tokens of a practice; within a process, one thread at a time for each practice.
 
     Args:
-        store: the store of the tokens.
-        rotator: gets new tokens.
-        clock: the time.
         memory: forgets tokens that may not be used any more.
-        verify: reads the account behind a practice's unverified grant, and makes that grant the live one.
+        verify: as for `AccessTokens`.
     """
 
     def __init__(
@@ -151,11 +148,7 @@ class TokenRefresher:
                     del self._locks[practice_id]
 
     def finish(self, claimed: Row, since: Stopwatch) -> bool:
-        """Refresh a row whose lease this process took at `since`; return whether it has new tokens.
-
-        Raises:
-            connector.errors.ConnectorError: it could not be refreshed.
-        """
+        """Refresh a row whose lease this process took at `since`; return whether it has new tokens."""
         with self._store.audit.deferred(), self._forgetting(claimed):
             return self._rotator.finish(claimed, since) is not None
 

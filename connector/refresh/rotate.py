@@ -57,9 +57,7 @@ class Rotator:
     """Gets new tokens for rows.
 
     Args:
-        store: the store of the rows.
         endpoint: returns the token endpoint of a provider, by the provider's name.
-        clock: the time of this process.
         reuse_seconds: returns the seconds for which the provider accepts a refresh token a second time.
     """
 
@@ -107,12 +105,7 @@ class Rotator:
         return claimed and self._exchange(claimed, endpoint, refresh_token, rejected=rejected)
 
     def finish(self, claimed: Row, since: Stopwatch) -> Row | None:
-        """Replace the tokens of a row whose lease this process has taken, as `rotate` does.
-
-        Args:
-            claimed: the row.
-            since: measures the time since its claim began.
-        """
+        """Replace the tokens of a row whose lease this process took at `since`, as `rotate` does."""
         key = (claimed.practice_id, claimed.slot)
         if (unsaved := self._unsaved.get(key)) is not None:
             return self._save(key, unsaved)

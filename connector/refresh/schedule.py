@@ -67,12 +67,7 @@ def backoff(failures: int) -> float:
 
 
 class RefreshWait:
-    """Waits for another process's refresh: longer each time, until its lease must have ended.
-
-    Args:
-        clock: the time of this process.
-        practice_id: the practice that is being refreshed.
-    """
+    """Waits for another process's refresh: longer each time, until its lease must have ended."""
 
     def __init__(self, clock: Clock, practice_id: str) -> None:
         self._clock = clock

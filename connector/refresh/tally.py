@@ -66,10 +66,6 @@ class RefreshSummary:
 class Tally:
     """Counts what becomes of each connection; thread-safe.
 
-    Args:
-        summary: the counts.
-        progress: called with each connection that is done.
-
     Attributes:
         left: connections that were tried but not refreshed: they are still due at the next read.
         refused: those for which the provider asked to wait, and the seconds; they are counted as failed.
@@ -97,11 +93,7 @@ class Tally:
     ) -> None:
         """Count a connection that is done.
 
-        Args:
-            practice_id: the practice.
-            outcome: as in `Done`.
-            error: the error, or None.
-            wait: seconds after which it is tried again, because the provider was asked too fast.
+        `wait` is the time after which it is tried again, because the provider was asked too fast.
         """
         with self._guard:
             number = self._count(practice_id, outcome, error, wait)

@@ -44,11 +44,7 @@ class Diagnosis:
 
 
 def diagnose(resources: Resources, practice_id: str) -> Diagnosis:
-    """Check the stored connection, and try its access token at the provider's API.
-
-    Raises:
-        connector.errors.StoreError: the store fails.
-    """
+    """Check the stored connection, and try its access token at the provider's API."""
     rows = resources.store.grants.rows(practice_id)
     connection = rows.main.connection if rows.main is not None else None
     try:

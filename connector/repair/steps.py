@@ -75,23 +75,10 @@ def repair(
     options: consent.ConsentOptions | None,
     last_resort: LastResort | None = None,
 ) -> Repair:
-    """Diagnose a connection and repair it; ask for consent again only if nothing less works.
+    """Diagnose a connection and repair it; see `Connector.repair`.
 
-    The stored tokens stay until newer ones are stored.
-
-    Args:
-        resources: settings, provider, token endpoint, store and clock.
-        tokens: provides access tokens.
-        practice_id: the practice; one without a connection is connected.
-        options: how to get consent if it is needed, and which account is acceptable; its `progress` is also
-            called with "found: …". None: ask nobody.
-        last_resort: how to start again if consent alone does not help; None: leave that to `reconnect`.
-
-    Raises:
-        connector.errors.ProviderUnavailableError: the provider is down; the connection may be in order.
-        connector.errors.RevokedError: it is being revoked.
-        connector.errors.ConsentRequiredError: a person is needed, and `options` is None.
-        connector.errors.ConnectorError: as `consent.connect` does.
+    Consent is asked for only if nothing less works, and of nobody without `options`, whose `progress` is also
+    called with "found: …". The stored tokens stay until newer ones are stored.
     """
     before = resources.store.connection(practice_id)
     resources.check_provider(before)
@@ -119,19 +106,7 @@ def repair(
 def reconnect(
     resources: Resources, practice_id: str, *, options: consent.ConsentOptions, removal: Removal
 ) -> Connection:
-    """Revoke a connection, then connect it from the start; an interrupted call can be repeated.
-
-    Args:
-        resources: settings, provider, token endpoint, store and clock.
-        practice_id: the practice.
-        options: how to get consent, and which account is acceptable.
-        removal: how to remove Ormco if the provider has no revocation endpoint.
-
-    Raises:
-        connector.errors.ConnectionNotFoundError: if nothing is stored for the practice.
-        connector.errors.GrantStillHonouredError: the old grant is not dead; nothing was connected.
-        connector.errors.ConnectorError: as `revoke` and `consent.connect` do.
-    """
+    """Revoke a connection, then connect it from the start; see `Connector.reconnect`."""
     connection = resources.store.existing(practice_id)
     # Find what would make the second half fail before the first half cuts anything off.
     resources.config.registration(resources.configured)

@@ -67,12 +67,7 @@ class Proof:
 
 
 def prove(resources: Resources, practice_id: str, *slots: str) -> Proof:
-    """Try to refresh each grant of a practice; store the tokens of a refresh that succeeds.
-
-    Args:
-        resources: settings, provider, token endpoint, store and clock.
-        practice_id: the practice.
-        slots: the rows to try; all if none is named.
+    """Try to refresh each grant of a practice, or those of some slots; store the tokens of one that succeeds.
 
     Raises:
         connector.errors.ProviderUnavailableError: no response, so nothing is proved.

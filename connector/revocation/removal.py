@@ -78,12 +78,7 @@ class RevocationSteps:
 
 
 def revocation_steps(resources: Resources, practice_id: str) -> RevocationSteps | None:
-    """Return what revoking a connection will cut off; None if nothing is left to cut off.
-
-    Raises:
-        connector.errors.ConnectionNotFoundError: if nothing is stored for the practice.
-        connector.errors.SettingError: if it was connected at another provider.
-    """
+    """Return what revoking a connection will cut off; None if nothing is left to cut off."""
     rows = resources.store.grants.rows(practice_id)
     connection = resources.store.existing(practice_id)
     if is_over(rows):

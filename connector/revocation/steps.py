@@ -29,21 +29,10 @@ __all__ = ["revoke"]
 
 
 def revoke(resources: Resources, practice_id: str, removal: Removal) -> Revocation:
-    """Have the provider remove the grant, prove that it is dead, then wipe the tokens.
+    """Have the provider remove the grant, prove that it is dead, wipe the tokens; see `Connector.revoke`.
 
     The request is recorded first: from then on no token is handed out, and if the call is interrupted, the
     same call can be repeated.
-
-    Args:
-        resources: settings, provider, token endpoint, store and clock.
-        practice_id: the practice.
-        removal: how to remove Ormco if the provider has no revocation endpoint.
-
-    Raises:
-        connector.errors.ConnectionNotFoundError: if nothing is stored for the practice.
-        connector.errors.GrantStillHonouredError: the proof failed; the tokens are kept.
-        connector.errors.ProviderUnavailableError: the proof was not possible yet; the tokens are kept.
-        connector.errors.ConnectorError: as `removal.remove` does.
     """
     try:
         return _revoke(resources, practice_id, removal)

@@ -40,10 +40,6 @@ class AuditLog:
 
     Events are numbered as they are written: the counter's row stays locked until the commit, so that the
     order of the numbers is the order of the commits, and a reader never has to write.
-
-    Args:
-        database: the database of the record.
-        actor: the actor of events that name none.
     """
 
     def __init__(self, database: Database, *, actor: str = "") -> None:
@@ -100,16 +96,9 @@ class AuditLog:
         last: bool = False,
         since: datetime | None = None,
     ) -> list[Event]:
-        """Return events in the order in which they were committed, by any process.
+        """Return events in the order in which they were committed, by any process; see `Connector.events`.
 
         An event with a smaller `sequence` never appears after a greater one has been seen.
-
-        Args:
-            after: the `sequence` of the last event that was seen.
-            practice_id: only the events of this practice.
-            limit: how many at most.
-            last: return the last events instead of the first ones.
-            since: only the events from this time on.
         """
         if since is not None:
             after = max(after, self._before(since))
@@ -150,13 +139,9 @@ class AuditLog:
         return 0 if first is None else first[0] - 1
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
-        """Call a function with every event of this process, once it is stored, in the thread that stored it.
+        """Call a function with every event of this process; see `Connector.subscribe`.
 
-        Args:
-            subscriber: called with each event; an error that it raises is logged, not passed on.
-
-        Returns:
-            A function that ends the subscription.
+        It is called in the thread that stored the event; an error that it raises is logged, not passed on.
         """
         self._subscribers = (*self._subscribers, subscriber)
 

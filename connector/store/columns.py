@@ -50,33 +50,27 @@ WHICH = "practice_id = ? AND slot = ? AND version = ?"
 
 def update(row: Row, values: Changes, now: str) -> Statement:
     """Return the statement that changes a row if it is unchanged since it was read."""
-    places, args = _placed(values, now)
-    sets = ", ".join(f"{name} = {place}" for name, place in zip(values, places, strict=True))
-    return f"UPDATE {TABLE} SET {sets} WHERE {WHICH}", (*args, row.practice_id, row.slot, row.version)  # noqa: S608
+    sets = ", ".join([f"{name} = {place}" for name, place in zip(values, _places(values, now), strict=True)])
+    which = row.practice_id, row.slot, row.version
+    return f"UPDATE {TABLE} SET {sets} WHERE {WHICH}", (*_args(values), *which)  # noqa: S608
 
 
 def insert(values: Changes, now: str) -> Statement:
     """Return the statement that stores a row, in place of the practice's earlier one in that slot."""
-    places, args = _placed(values, now)
     updates = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS)
     sql = (
-        f"INSERT INTO {TABLE} ({', '.join(values)}) VALUES ({', '.join(places)}) "  # noqa: S608
+        f"INSERT INTO {TABLE} ({', '.join(values)}) VALUES ({', '.join(_places(values, now))}) "  # noqa: S608
         f"ON CONFLICT (practice_id, slot) DO UPDATE SET {updates}"
     )
-    return sql, args
+    return sql, _args(values)
 
 
-def _placed(values: Changes, now: str) -> tuple[list[str], list[object]]:
-    """Return the expression of each value in a statement, and the parameters."""
-    places, args = list[str](), list[object]()
-    for value in values.values():
-        if isinstance(value, FromNow):
-            places.append(f"{now} + ?")
-            args.append(value.seconds)
-        else:
-            places.append("?")
-            args.append(value)
-    return places, args
+def _places(values: Changes, now: str) -> list[str]:
+    return [f"{now} + ?" if isinstance(value, FromNow) else "?" for value in values.values()]
+
+
+def _args(values: Changes) -> list[object]:
+    return [value.seconds if isinstance(value, FromNow) else value for value in values.values()]
 
 
 def account_columns(account: Account | None) -> dict[str, object]:
@@ -142,14 +136,7 @@ def ended(row: Row, *, lost: bool) -> dict[str, object]:
 
 
 def settled(row: Row, tokens: TokenSet, clock: Clock, *, rejected: bool) -> dict[str, object]:
-    """Return the columns of a row with new tokens, whatever its state has become meanwhile.
-
-    Args:
-        row: the present row.
-        tokens: the new tokens.
-        clock: the time of this process.
-        rejected: whether an API had rejected the old access token.
-    """
+    """Return the columns of a row with new tokens, whatever its state has become meanwhile."""
     becomes_connected = row.slot == LIVE and row.state != ConnectionState.REVOKING
     state = ConnectionState.CONNECTED.value if becomes_connected else row.state
     return {

@@ -144,9 +144,6 @@ class _Table:
     """One table on both sides.
 
     Args:
-        source: the database to read from.
-        target: the database to write to.
-        name: the table's name.
         page: the number of rows to read at a time.
         only: the columns to compare beside the key; none: all.
     """

@@ -29,13 +29,7 @@ __all__ = ["GrantRecords"]
 
 
 class GrantRecords:
-    """Reads and writes the rows of grants.
-
-    Args:
-        database: the database of the rows.
-        keys: the store's keys.
-        audit: records the actions, in the same transaction.
-    """
+    """Reads and writes the rows of grants."""
 
     def __init__(self, database: Database, keys: StoreKeys, audit: AuditLog) -> None:
         self._database = database
@@ -45,12 +39,7 @@ class GrantRecords:
         self._select = f"{select_rows(self._now)} WHERE practice_id = ?"
 
     def rows(self, practice_id: str, *, timeout: float | None = None) -> Rows:
-        """Return the stored rows of a practice.
-
-        Args:
-            practice_id: the practice.
-            timeout: seconds to wait for a store that is unavailable, if less than usual.
-        """
+        """Return the stored rows of a practice; `timeout` as for `Database.all`."""
         if not is_practice_id(practice_id):
             return Rows()
         found = self._database.all(self._select, (practice_id,), timeout=timeout)
@@ -103,12 +92,7 @@ class GrantRecords:
     ) -> Row:
         """Store a new grant beside the live one, in place of an earlier one that was not verified.
 
-        Args:
-            practice_id: the practice.
-            provider: the provider that granted it.
-            tokens: its tokens.
-            policy: which account is acceptable.
-            changes: further columns, such as `confirm_by`.
+        `changes` are further columns, such as `confirm_by`.
         """
         values = columns.unverified(practice_id, provider, tokens, self._database.clock) | dict(changes)
         bound = Bound(*(values[name] for name in Bound._fields))  # type: ignore[arg-type]
@@ -158,14 +142,7 @@ class GrantRecords:
     def change(
         self, row: Row, changes: Changes, events: Sequence[Event] = (), *, tokens: TokenSet | None = None
     ) -> Row | None:
-        """Write a decision on the row that it was made from; return None if the row has changed since.
-
-        Args:
-            row: the row as it was read.
-            changes: the columns to change.
-            events: the audit events to record.
-            tokens: new tokens, if any.
-        """
+        """Write a decision on the row that it was made from; return None if the row has changed since."""
         values: dict[str, object] = {"version": new_mark(), **changes}
         values |= self._sealed(row, values, tokens)
         update = columns.update(row, values, self._now)

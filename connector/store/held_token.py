@@ -71,11 +71,7 @@ def read_held(
 ) -> HeldToken | None:
     """Return a practice's token; None if it has none, or if it may need any action first.
 
-    Args:
-        database: the database of the token.
-        keys: the keys that it is sealed with.
-        practice_id: the practice.
-        timeout: seconds to wait for a store that is unavailable, if less than usual.
+    `timeout` as for `Database.all`.
     """
     if not is_practice_id(practice_id):
         return None

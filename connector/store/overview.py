@@ -58,21 +58,12 @@ class Overview:
         self._names = _PracticeNames(database, clock)
 
     def connections(self, *, needs_attention: bool = False) -> Iterator[Connection]:
-        """Yield all connections by practice id.
-
-        Args:
-            needs_attention: only those that need attention.
-        """
+        """Yield all connections by practice id, or only those that need attention."""
         which = f"practice_id IN ({self._needing})" if needs_attention else "1 = 1"
         return map(shown, _by_practice(self._rows(which)))
 
     def search(self, text: str, *, limit: int) -> list[Connection]:
-        """Return connections that contain a text, those that need attention first.
-
-        Args:
-            text: a part of the practice id, of the account's address or of its name; "" for all.
-            limit: how many at the most.
-        """
+        """Return connections that contain a text, those that need attention first; see `Connector.search`."""
         matches = self._names.find(text)
         one = next(matches, None)
         if one is None:

@@ -65,12 +65,7 @@ def is_gone(owner: str) -> bool:
 
 @contextmanager
 def hold_lease(database: Database, name: str, seconds: float) -> Iterator[None]:
-    """Hold the lease on work that one process at a time may do.
-
-    Args:
-        database: where the lease is kept.
-        name: of what is done.
-        seconds: until others may take the lease, if this process does not end it.
+    """Hold the lease on work that one process at a time may do; after `seconds`, others may take it.
 
     Raises:
         connector.errors.StoreLockedError: if another process has the lease.

@@ -40,13 +40,7 @@ _MIGRATION_LOCK = 0x6F726D636F  # an advisory lock of the transaction that migra
 
 
 class PostgresDatabase:
-    """Rows in a PostgreSQL database.
-
-    Args:
-        url: `postgresql://…`, or what libpq takes in its place.
-        clock: for waits.
-        patience: seconds after which a call gives up.
-    """
+    """Rows in a PostgreSQL database; `url` is `postgresql://…`, or what libpq takes in its place."""
 
     dialect = POSTGRES
 

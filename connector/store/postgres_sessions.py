@@ -76,25 +76,17 @@ class _Session(psycopg.Connection[Any]):
 
 
 def connect(url: str, seconds: float) -> psycopg.Connection[Any]:
-    """Open a session.
-
-    Args:
-        url: the server's.
-        seconds: to wait for it.
-    """
+    """Open a session; wait so many seconds for the server."""
     return _Session.connect(url, **_settings(url, seconds))
 
 
 def open_pool(
     url: str, *, largest: int, check: Callable[[psycopg.Connection[Any]], None], connect: float
 ) -> ConnectionPool[Any]:
-    """Return a pool of sessions.
+    """Return a pool of at most `largest` sessions.
 
-    Args:
-        url: the server's.
-        largest: how many at most.
-        check: called with each new session; raises if it is not to be used.
-        connect: seconds to wait for the server.
+    `check` is called with each new session, and raises if it is not to be used; `connect` is the number of
+    seconds to wait for the server.
     """
     # Its own messages quote the server's; what is wrong is said by the call that has no session.
     logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)

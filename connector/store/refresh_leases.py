@@ -42,14 +42,7 @@ class DueGrant:
 
 
 class RefreshLeases:
-    """Claims rows, and ends the claims.
-
-    Args:
-        database: the database of the rows.
-        grants: reads and writes them.
-        audit: records the actions.
-        record_refreshes: whether a routine refresh is an event as well.
-    """
+    """Claims rows, and ends the claims."""
 
     def __init__(
         self, database: Database, grants: GrantRecords, audit: AuditLog, *, record_refreshes: bool = False
@@ -78,10 +71,7 @@ class RefreshLeases:
     def settle(self, row: Row, tokens: TokenSet, *, rejected: bool = False) -> Row | None:
         """Store a new token set in place of the one that was sent; return None if that is gone.
 
-        Args:
-            row: the row as it was claimed.
-            tokens: the new tokens.
-            rejected: whether an API had rejected the old access token.
+        `rejected` says whether an API had rejected the old access token.
         """
         present: Row | None = row
         # A revocation may have been requested meanwhile: then the newest pair has to be revoked.
@@ -101,13 +91,9 @@ class RefreshLeases:
     def end(
         self, claimed: Row, changes: Changes | None = None, *, lost: bool, events: Sequence[Event] = ()
     ) -> Row | None:
-        """End a lease without new tokens.
+        """End a lease without new tokens, and make further changes.
 
-        Args:
-            claimed: the row as it was claimed.
-            changes: further columns to change.
-            lost: whether the refresh token may have been used up by this call.
-            events: the audit events to record.
+        `lost` says whether the refresh token may have been used up by this call.
         """
         present: Row | None = claimed
         lease = claimed.refresh_by, claimed.refresh_sends

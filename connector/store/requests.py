@@ -60,10 +60,8 @@ class RequestRecords:
     ) -> AuthorizationRequest | None:
         """Return the request that a response was taken for before, if it was the same session's.
 
-        Args:
-            state: the returned state; None: the newest request of the practice with this binding.
-            practice_id: the practice of the request; None: any.
-            binding: digest of the session secret.
+        Without a state it is the newest request of the practice with this binding, which is the digest of the
+        session secret.
         """
         column, value = ("practice_id", practice_id) if state is None else ("state_digest", _digest(state))
         for request in self._read(f"{column} = ? AND taken_by IS NOT NULL", value):
@@ -121,15 +119,10 @@ class RequestRecords:
         return self._database.one(sql, (provider,)) is not None
 
     def note_state(self, provider: str, *, returned: bool, by_own_browser: bool) -> None:
-        """Remember, for everybody on this store, whether a provider returns the state.
+        """Remember, for everybody on this store, whether a provider returns the state with a valid code.
 
         What our own browser has seen outweighs what was handed in: a person who gives consent of their own
         knows their request's state, and can append it to a response that had none.
-
-        Args:
-            provider: which one.
-            returned: whether a response with a valid code had the state.
-            by_own_browser: whether our own browser brought that response.
         """
         row = self._database.one(
             "SELECT returned_state_at FROM ormco_providers WHERE provider = ?", (provider,)

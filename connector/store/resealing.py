@@ -45,12 +45,6 @@ class Contents:
 class Resealing:
     """One pass over all sealed values.
 
-    Args:
-        database: where the values are.
-        ring: opens them, and seals with its first key.
-        store_id: the store's own id.
-        progress: called with the number of values that are done.
-
     Attributes:
         done: the number of values that were sealed again.
         broken: the practices whose values do not open.

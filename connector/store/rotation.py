@@ -8,8 +8,7 @@ from connector.errors import SealingKeyError, StoreDamagedError
 from connector.store import keys as key_sources
 from connector.store.audit import AuditLog
 from connector.store.database import Database
-from connector.store.key_holders import require_holders
-from connector.store.owners import hold_lease
+from connector.store.owners import hold_lease, this_server
 from connector.store.resealing import Resealing
 from connector.store.sealing import KeyRing, key_id
 from connector.store.store_keys import StoreKeys
@@ -20,6 +19,12 @@ _LEASE = "the rotation of keys"
 _LEASE_SECONDS = 3600.0
 # Longer than any process takes from reading its keys to writing with them.
 _RETIRED_AFTER = 900.0
+# A server that has not used its keys for this long counts as gone.
+_GONE_AFTER = 86_400.0
+_ORDER = (
+    "Add the key last in ORMCO_STORE_KEYS on every server and let each use the store; then put it first on "
+    "every server; then rotate the keys. Nothing was changed."
+)
 
 
 class KeyRotation:
@@ -53,7 +58,7 @@ class KeyRotation:
         if source != key_sources.ENVIRONMENT:
             # Another process may still be writing with the key before this one, but with none that is older.
             self._keep(source, 2)
-        self._keys.forget()  # also of what it was moved out of
+        self._keys.use(None)  # also of what it was moved out of
         return work.done
 
     def retire(self) -> None:
@@ -77,7 +82,7 @@ class KeyRotation:
                 return
             if record.source == key_sources.ENVIRONMENT:
                 key_sources.remove_key_file(record.store_id)
-                self._keys.forget()
+                self._keys.use(None)
             else:
                 self._keep(record.source or "", 1)
 
@@ -87,7 +92,7 @@ class KeyRotation:
         kept = key_sources.load_keys(source, store_id)
         if len(kept) > number:
             key_sources.save_keys(source, store_id, kept[:number])
-            self._keys.forget()
+            self._keys.use(None)
 
     def _new_ring(self) -> tuple[str, KeyRing]:
         """Return the source, and the ring with the new key first.
@@ -103,7 +108,7 @@ class KeyRotation:
             given = key_sources.parse_keys(self._keys.given, origin="ORMCO_STORE_KEYS")
             source, keys = key_sources.ENVIRONMENT, [*given, *stored]
         elif not stored:
-            self._keys.forget()
+            self._keys.use(None)
             return "", self._keys.ring()  # raises: the environment's keys are not set
         else:
             source, keys = record.source or "", stored
@@ -115,7 +120,7 @@ class KeyRotation:
             )
         record.check(ring)
         if source == record.source == key_sources.ENVIRONMENT and ring.ids[0] != record.key_id:
-            require_holders(self._database, ring.ids[0])
+            _require_holders(self._database, ring.ids[0])
         # Otherwise an earlier run was interrupted: go on with its key.
         if source != key_sources.ENVIRONMENT and key_id(stored[0]) == record.key_id:
             keys = [key_sources.parse_keys(key_sources.new_key(), origin="")[0], *stored]
@@ -130,3 +135,27 @@ class KeyRotation:
         sealing = record.sealing if work.broken else 2
         update = record.changed(ring, ring.ids[0], source=source, sealing=sealing)
         self._audit.recorded([event], lambda execute: execute(*update).rowcount > 0)
+
+
+def _require_holders(database: Database, key_id: str) -> None:
+    """Make sure that every server can open what a key seals.
+
+    Raises:
+        connector.errors.SealingKeyError: if one may not.
+    """
+    behind = "SELECT 1 FROM ormco_key_holders WHERE key_id = ? AND was_behind = 1"
+    if database.one(behind, (key_id,)) is None:
+        raise SealingKeyError(
+            f"the new key {key_id} was put first before any server had it behind the first", hint=_ORDER
+        )
+    lacking = database.all(
+        f"SELECT server FROM ormco_key_holders WHERE seen_at > {database.dialect.now} - ? AND server <> ? "  # noqa: S608
+        "GROUP BY server HAVING MAX(CASE WHEN key_id = ? THEN 1 ELSE 0 END) = 0 ORDER BY server",
+        (_GONE_AFTER, this_server(), key_id),
+    )
+    if lacking:
+        names = ", ".join(str(row[0]) for row in lacking)
+        raise SealingKeyError(
+            f"the new key {key_id} is not known to {names}",
+            hint=f"{_ORDER} A server that is gone is left out 24 hours after its last use.",
+        )

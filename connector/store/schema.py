@@ -45,11 +45,8 @@ class Step(NamedTuple):
 def migrate(transact: Transact, execute: Execute, dialect: Dialect, clock: Clock) -> None:
     """Bring the schema up to date.
 
-    Args:
-        transact: runs work in a transaction that only one process at a time can be in.
-        execute: runs a statement outside of any transaction.
-        dialect: how the database says it.
-        clock: for waits.
+    `transact` runs work in a transaction that only one process at a time can be in, `execute` a statement
+    outside of any transaction.
     """
     transact(lambda run: _make(run, dialect))
     if (version := _version(execute)) < (oldest := tables.OLDEST):

@@ -77,32 +77,18 @@ class KeyRing:
     def sign(self, name: str, *, store_id: str, source: str, sealing: int) -> str:
         """Return the signature by which the holder of a key records it for this store and source.
 
-        Args:
-            name: the key's id; one of `ids`.
-            store_id: the store's own id.
-            source: where the key comes from.
-            sealing: the earliest form of sealed values that this store may still hold.
+        `sealing` is the earliest form of sealed values that this store may still hold.
         """
         record = f"{store_id}\0{source}\0{name}" + ("" if sealing < 2 else f"\0{sealing}")
         return hmac.digest(self._signing_keys[name], record.encode(), "sha256").hex()
 
     def seal(self, text: str, data: bytes) -> bytes:
-        """Seal a text.
-
-        Args:
-            text: what is to be kept secret.
-            data: what it is bound to, from `associated_data`.
-        """
+        """Seal a text, bound to what `associated_data` returns."""
         nonce, header = os.urandom(_NONCE), self._header
         return header + nonce + self._ciphers[header].encrypt(nonce, text.encode(), header + data)
 
     def open(self, sealed: bytes, data: bytes, *, row: str) -> str:
-        """Open what `seal` made with the same associated data.
-
-        Args:
-            sealed: the value.
-            data: what it has to be bound to.
-            row: whose it is, for the error.
+        """Open what `seal` made with the same associated data; `row` is whose it is, for the error.
 
         Raises:
             UnknownKeyError: if none of the keys is the one it was sealed with.
@@ -180,11 +166,7 @@ def grant_data(
 ) -> bytes:
     """Return a grant's part of the associated data, with what `associated_data` does written out for speed.
 
-    Args:
-        store_id: the store's own id.
-        column: the sealed column.
-        practice_id: the practice.
-        facts: slot, generation, state, account id and provider.
+    `facts` are slot, generation, state, account id and provider.
     """
     slot, number, state, account_id, provider = facts
     generation = str(number)

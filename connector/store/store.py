@@ -29,14 +29,7 @@ __all__ = ["Store"]
 
 
 class Store:
-    """Connections, open requests, the audit record and the cursors of watches.
-
-    Args:
-        database: the database of the store.
-        keys: the value of ORMCO_STORE_KEYS, or None if it is not set.
-        clock: the time.
-        actor: the actor in the audit record.
-        record_refreshes: whether a routine refresh is an event of the audit record.
+    """Connections, open requests, the audit record and the cursors of watches; see `open_store`.
 
     Attributes:
         grants: the rows of connections, with their secrets.
@@ -100,10 +93,7 @@ class Store:
             record.check(self.keys.ring())
 
     def rotate_keys(self, *, progress: Callable[[int], object] = lambda done: None) -> int:
-        """Seal everything with a new key, while others read and write; return how many values.
-
-        Args:
-            progress: called with the number of values that are done.
+        """Seal everything with a new key, while others read and write; see `Connector.rotate_keys`.
 
         Raises:
             connector.errors.SealingKeyError: if a key is missing; nothing was changed.
@@ -151,12 +141,7 @@ class Store:
         self.audit.recorded([event], lambda execute: execute(update, args).rowcount > 0)
 
     def forget(self, practice_id: str, event: Event) -> None:
-        """Delete all data of a practice, except its audit events, whose details are deleted.
-
-        Args:
-            practice_id: the practice.
-            event: the audit event of the deletion.
-        """
+        """Delete all data of a practice, and the details of its audit events; record an event of the deletion."""
 
         def work(execute: Execute) -> bool:
             for table in (TABLE, "ormco_requests", *CURSOR_TABLES):

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hmac
 import threading
+from contextlib import suppress
 from typing import NamedTuple
 
-from connector.errors import SealingKeyError, StoreDamagedError, StoreLockedError
+from connector.errors import SealingKeyError, StoreDamagedError, StoreError, StoreLockedError
 from connector.process import after_fork
 from connector.store import keys as key_sources
-from connector.store.database import Database, Statement, another_store
-from connector.store.key_holders import note_keys
-from connector.store.owners import hold_lease
+from connector.store.database import Database, Statement, another_store, marks
+from connector.store.owners import hold_lease, this_server
 from connector.store.sealing import KeyRing, UnknownKeyError
 
 __all__ = ["KeyRecord", "StoreKeys"]
 
 _CHOICE_SECONDS = 15.0
+_NOTED_EVERY = 3600.0
 
 
 class KeyRecord(NamedTuple):
@@ -40,11 +41,8 @@ class KeyRecord(NamedTuple):
     def changed(self, ring: KeyRing, key_id: str, *, source: str, sealing: int) -> Statement:
         """Return the statement that replaces this record by another, if it is still the present one.
 
-        Args:
-            ring: holds the key.
-            key_id: of the key that seals, and signs the record.
-            source: where the key comes from.
-            sealing: the earliest form of sealed values that may still be in the store.
+        `key_id` names the key of the ring that seals, and signs the record; `sealing` is the earliest form of
+        sealed values that may still be in the store.
         """
         proof = ring.sign(key_id, store_id=self.store_id, source=source, sealing=sealing)
         sql = (
@@ -113,14 +111,14 @@ class StoreKeys:
         try:
             return (self._ring or self.ring()).open(sealed, data, row=row)
         except UnknownKeyError:
-            self.forget()
+            self.use(None)
         try:
             return self.ring().open(sealed, data, row=row)
         except UnknownKeyError as exc:
             raise SealingKeyError(exc.message, hint=exc.hint) from None
 
-    def use(self, ring: KeyRing) -> None:
-        """Use other keys from now on."""
+    def use(self, ring: KeyRing | None) -> None:
+        """Use other keys from now on; None: look for them at the next use."""
         self._ring = ring
 
     def has_spare(self, record: KeyRecord) -> bool:
@@ -128,10 +126,6 @@ class StoreKeys:
         if self.given is None:
             return len(self.ring().ids) > 1
         return record.source == key_sources.ENVIRONMENT and key_sources.has_key_file(record.store_id)
-
-    def forget(self) -> None:
-        """Look for the keys again at the next use."""
-        self._ring = None
 
     def record(self) -> KeyRecord:
         """Return what the store says of its key."""
@@ -144,40 +138,48 @@ class StoreKeys:
             )
         if row[0] != self._database.store_id:
             raise another_store(self._database.store_id, "the database")
-        return KeyRecord(
-            store_id=row[0],
-            source=row[1],
-            key_id=row[2],
-            proof=row[3],
-            sealing=1 if sealing is None else sealing,
-        )
+        return KeyRecord._make((*row[:4], 1 if sealing is None else sealing))
 
     def require_newest(self) -> KeyRecord:
-        """Make sure that this process has the newest key: an older one must not be used for writes.
-
-        Returns:
-            The store's record of it.
-        """
+        """Make sure that this process writes with the newest key; return the store's record of it."""
         record = self.record()
         if record.key_id != self.ring().ids[0]:
-            self.forget()
+            self.use(None)
             self.ring()
         return record
 
     def _load(self) -> KeyRing:
         record = self.record()
         if record.source is None:
-            self._choose(record.store_id)
-            record = self.record()
+            record = self._choose(record.store_id)
         ring = self._found(record)
         if record.key_id not in ring.ids:
             raise _wrong_key(record, ring, given=self.given is not None)
         record.check(ring)
         if self.given is not None and record.source == key_sources.ENVIRONMENT:
-            note_keys(self._database, ring)
+            with suppress(StoreError):  # another process may be about to make the table
+                self._note_keys(ring)
         if record.sealing < 2 or record.proof is None:
             self._end_first_form(record, ring)
         return ring
+
+    def _note_keys(self, ring: KeyRing) -> None:
+        """Record the keys that this server has: a new one is used when every server can open its values."""
+        server, now = this_server(), self._database.dialect.now
+        noted = self._database.all(
+            f"SELECT key_id FROM ormco_key_holders WHERE server = ? AND seen_at > {now} - ? ORDER BY key_id",  # noqa: S608
+            (server, _NOTED_EVERY),
+        )
+        if [row[0] for row in noted] == sorted(ring.ids):
+            return
+        forget = f"DELETE FROM ormco_key_holders WHERE server = ? AND key_id NOT IN ({marks(ring.ids)})"  # noqa: S608
+        note = (
+            f"INSERT INTO ormco_key_holders (server, key_id, was_behind, seen_at) VALUES (?, ?, ?, {now}) "  # noqa: S608
+            "ON CONFLICT (server, key_id) DO UPDATE SET seen_at = excluded.seen_at, was_behind = "
+            "CASE WHEN excluded.was_behind = 1 THEN 1 ELSE ormco_key_holders.was_behind END"
+        )
+        notes = [(note, (server, name, int(place > 0))) for place, name in enumerate(ring.ids)]
+        self._database.apply([(forget, (server, *ring.ids)), *notes])
 
     def _end_first_form(self, record: KeyRecord, ring: KeyRing) -> None:
         """Reseal the values of early releases, before anything is read.
@@ -203,7 +205,7 @@ class StoreKeys:
             )
         return KeyRing(key_sources.load_keys(record.source or "", record.store_id))
 
-    def _choose(self, store_id: str) -> None:
+    def _choose(self, store_id: str) -> KeyRecord:
         """Choose where this store's key is kept from now on; of several first starts, one chooses."""
         deadline = self._database.clock.deadline(_CHOICE_SECONDS + 5.0)
         while True:
@@ -211,20 +213,15 @@ class StoreKeys:
                 with hold_lease(self._database, "the choice of a key", _CHOICE_SECONDS):
                     record = self.record()
                     if record.source is None:
-                        self._record_choice(record)
-                    return
+                        given = self.given is not None
+                        source = key_sources.ENVIRONMENT if given else key_sources.make_key(store_id)
+                        ring = self._found(record._replace(source=source))
+                        choice = record.changed(ring, ring.ids[0], source=source, sealing=record.sealing)
+                        self._database.apply([choice])
+                    return self.record()
             except StoreLockedError:
                 if not deadline.pause(0.02):
                     raise
-
-    def _record_choice(self, record: KeyRecord) -> None:
-        if self.given is not None:
-            source = key_sources.ENVIRONMENT
-            ring = KeyRing(key_sources.parse_keys(self.given, origin="ORMCO_STORE_KEYS"))
-        else:
-            source = key_sources.make_key(record.store_id)
-            ring = KeyRing(key_sources.load_keys(source, record.store_id))
-        self._database.apply([record.changed(ring, ring.ids[0], source=source, sealing=record.sealing)])
 
 
 def _wrong_key(record: KeyRecord, ring: KeyRing, *, given: bool) -> SealingKeyError:
