@@ -23,11 +23,7 @@ T = TypeVar("T")
 
 
 class Threads:
-    """A bounded pool of threads for the calls of one connector, and the endless calls beside it.
-
-    Args:
-        limit: how many calls run at a time, at most.
-    """
+    """A bounded pool of threads for the calls of one connector, and the endless calls beside it."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -79,9 +75,7 @@ class Threads:
     async def run_endless(self, call: Callable[[], T], *, stop: Callable[[], object]) -> T:
         """Run a call without a foreseeable end in a thread of its own.
 
-        Args:
-            call: the function to run.
-            stop: ends it; called if the caller is cancelled, or the pool closed.
+        `stop` ends it; it is called if the caller is cancelled, or the pool closed.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()

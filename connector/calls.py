@@ -14,7 +14,7 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from connector.clock import Clock, clock_skew
 from connector.errors import SettingError
-from connector.observers import Call, CallObservers
+from connector.observers import Call, Observers
 from connector.redact import forget_locals
 
 __all__ = [
@@ -53,7 +53,7 @@ class Scope:
 
     operation: str
     practice_id: str | None
-    observers: CallObservers
+    observers: Observers[Call]
     actor: str = ""
 
 

@@ -35,12 +35,7 @@ class Clock:
 
 
 class Deadline:
-    """The time at which waiting ends.
-
-    Args:
-        clock: the clock to use.
-        at: seconds on its monotonic clock.
-    """
+    """The time at which waiting ends: `at` seconds on the monotonic clock."""
 
     __slots__ = ("_at", "clock")
 
@@ -66,9 +61,6 @@ class Deadline:
 
 class Stopwatch:
     """Measures time; also that during which the machine sleeps, when its steady clock stands still.
-
-    Args:
-        clock: the clock to use.
 
     Attributes:
         began: seconds on its monotonic clock.
@@ -113,12 +105,8 @@ def http_date(value: str | None) -> datetime | None:
 def clock_skew(date: str | None, now: float) -> float | None:
     """Return the seconds by which this machine's clock is ahead of a server's, to about a second.
 
-    Args:
-        date: the server's Date header (RFC 9110 §6.6.1).
-        now: seconds since 1970 here, when the response arrived.
-
-    Returns:
-        None if the header is missing or cannot be parsed.
+    `date` is the server's Date header (RFC 9110 §6.6.1) of a response that arrived at `now`. None if the header
+    is missing or cannot be parsed.
     """
     there = http_date(date)
     return None if there is None else now - there.timestamp() - 0.5  # the header has whole seconds, cut off

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from connector.errors import SettingError
-from connector.findings import Findings
 from connector.oauth.ormco import LABS, REDIRECT_URI
 from connector.redact import Secret
 
@@ -63,7 +62,7 @@ class Config:
     labs: Mapping[str, str] = field(default_factory=lambda: dict(LABS))
 
     def __post_init__(self) -> None:
-        findings = Findings()
+        findings = _Findings()
         for item in fields(self):
             is_right, fault = _CHECKS[str(item.type)]
             if not is_right(getattr(self, item.name)):
@@ -130,7 +129,7 @@ class Config:
         Raises:
             connector.errors.SettingError: naming everything that is missing or contradictory.
         """
-        findings = Findings(is_sandbox=provider.is_local)
+        findings = _Findings(is_sandbox=provider.is_local)
         client = self._registration(provider, findings)
         findings.refuse()
         return client
@@ -141,7 +140,7 @@ class Config:
         Raises:
             connector.errors.SettingError: naming everything that is missing, also of the client registration.
         """
-        findings = Findings(is_sandbox=provider.is_local)
+        findings = _Findings(is_sandbox=provider.is_local)
         self._registration(provider, findings)
         password = Secret(findings.read(self.password.reveal))
         if not self.username:
@@ -151,7 +150,7 @@ class Config:
         findings.refuse()
         return self.username or "", password.reveal() or ""
 
-    def _registration(self, provider: Provider, findings: Findings) -> ClientRegistration:
+    def _registration(self, provider: Provider, findings: _Findings) -> ClientRegistration:
         """Return the configured registration, or else the provider's built-in one; note what is wrong."""
         from connector.oauth.provider import ClientRegistration, require_secure
 
@@ -177,6 +176,32 @@ class Config:
         )
 
 
+class _Findings:
+    """The settings that are missing or wrong; the hint suggests the sandbox, unless it is used already."""
+
+    def __init__(self, *, is_sandbox: bool = False) -> None:
+        self._is_sandbox = is_sandbox
+        self.missing: list[str] = []
+        self.faults: list[tuple[str, str]] = []  # what is wrong, and what to do
+
+    def read(self, reader: Callable[[], str | None]) -> str | None:
+        """Return the value of a setting; if it cannot be read, note that and return None."""
+        try:
+            return reader()
+        except SettingError as exc:
+            self.faults.append((exc.message, exc.hint))
+            return None
+
+    def refuse(self) -> None:
+        """Raise one error for everything that was noted, if anything was."""
+        if self.missing:
+            hint = "." if self._is_sandbox else "; to try without, use the provider sandbox."
+            self.faults.insert(0, (f"not set: {', '.join(self.missing)}", f"Set what is missing{hint}"))
+        if self.faults:
+            facts, hints = zip(*self.faults, strict=True)
+            raise SettingError("; ".join(facts), hint=" ".join(dict.fromkeys(hints)))
+
+
 def _variable(setting: str) -> str:
     return f"ORMCO_{'3SHAPE_' * (setting in ('username', 'password'))}{setting.upper()}"
 
@@ -200,16 +225,8 @@ def _seconds(text: str) -> float | str:
         return text
 
 
-def _is_seconds(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value <= _LONGEST_LEEWAY
-
-
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and 0 < len(value) <= _LONGEST_TEXT and value.isprintable()
-
-
-def _is_table(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(map(_is_text, [*value, *value.values()]))
 
 
 # Keyed by the declared types of the settings.
@@ -224,8 +241,14 @@ _CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
         'is not a Secret of printable text: write Secret("…")',
     ),
     "bool": (lambda value: isinstance(value, bool), "is neither yes nor no"),
-    "float": (_is_seconds, f"is not a number of seconds from 0 to {_LONGEST_LEEWAY:.0f}"),
+    "float": (
+        lambda value: type(value) in (int, float) and 0 <= value <= _LONGEST_LEEWAY,
+        f"is not a number of seconds from 0 to {_LONGEST_LEEWAY:.0f}",
+    ),
     "str": (_is_text, _A_TEXT),
     "str | None": (lambda value: value is None or _is_text(value), _A_TEXT),
-    "Mapping[str, str]": (_is_table, "is not a table of printable texts"),
+    "Mapping[str, str]": (
+        lambda value: isinstance(value, Mapping) and all(map(_is_text, [*value, *value.values()])),
+        "is not a table of printable texts",
+    ),
 }

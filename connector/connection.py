@@ -169,12 +169,7 @@ class Event:
 
 
 def require_alive(practice_id: str, state: str, reason: str | None) -> None:
-    """Refuse a connection that cannot provide tokens any more.
-
-    Args:
-        practice_id: the practice.
-        state: the connection's `ConnectionState`.
-        reason: the reason for its state.
+    """Refuse a connection that cannot provide tokens any more, by its `ConnectionState`.
 
     Raises:
         connector.errors.NeedsRepairError: its grant is dead.

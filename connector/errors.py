@@ -63,49 +63,6 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-__all__ = [
-    "AccountMismatchError",
-    "AccountUnconfirmedError",
-    "Action",
-    "AmbiguousResponseError",
-    "AuthorizationResponseError",
-    "BrowserUnavailableError",
-    "CaseNotFoundError",
-    "ClientRefusedError",
-    "CodeDamagedError",
-    "CodeMissingError",
-    "CodeRefusedError",
-    "CodeSpentError",
-    "ConfigurationError",
-    "ConnectionNotFoundError",
-    "ConnectorError",
-    "ConsentDeniedError",
-    "ConsentRequiredError",
-    "ExtraMissingError",
-    "GrantError",
-    "GrantRefusedError",
-    "GrantStillHonouredError",
-    "LabConnectionNotFoundError",
-    "NeedsRepairError",
-    "NobodyActedError",
-    "NotFoundError",
-    "PageChangedError",
-    "ProviderErrorPageError",
-    "ProviderUnavailableError",
-    "RequestExpiredError",
-    "RevokedError",
-    "SealingKeyError",
-    "SettingError",
-    "StateMismatchError",
-    "StillWaitingError",
-    "StoreDamagedError",
-    "StoreError",
-    "StoreLockedError",
-    "StoreUnavailableError",
-    "WindowClosedError",
-    "WrongAddressError",
-]
-
 
 class Action(StrEnum):
     """A step that a program can take after an error."""

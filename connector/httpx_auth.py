@@ -152,8 +152,8 @@ class AsyncPracticeAuth(httpx.Auth):
     """Puts a practice's bearer token on requests, as `PracticeAuth` does, for `httpx.AsyncClient`.
 
     Args:
-        token: awaited as `token(rejected)`, returns a valid access token.
-        origins: awaited, returns the addresses whose origins may see the token.
+        token: awaited as `token(rejected)`.
+        origins: awaited; the provider may have to be discovered.
         scope: as for `PracticeAuth`.
     """
 

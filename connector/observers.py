@@ -1,12 +1,15 @@
-"""The observers of a connector's HTTP requests, and the record of each request."""
+"""Functions that a caller has called with each HTTP request, or each event."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-__all__ = ["Call", "CallObservers", "Observer"]
+__all__ = ["Call", "Observers"]
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,28 +37,30 @@ class Call:
     clock_skew: float | None = None
 
 
-Observer = Callable[[Call], object]
+class Observers(Generic[_T]):
+    """Functions that are called with each value of a kind, such as a `Call`; thread-safe.
 
+    Args:
+        name: such a function in the log.
+    """
 
-class CallObservers:
-    """The observers of one connector's HTTP requests, its `callbacks`; thread-safe."""
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.callbacks: tuple[Callable[[_T], object], ...] = ()
 
-    def __init__(self) -> None:
-        self.callbacks: tuple[Observer, ...] = ()
-
-    def add(self, observer: Observer) -> Callable[[], None]:
-        """Call an observer with every request from now on; return a function that ends it."""
-        self.callbacks = (*self.callbacks, observer)
+    def add(self, callback: Callable[[_T], object]) -> Callable[[], None]:
+        """Call a function with every value from now on; return a function that ends it."""
+        self.callbacks = (*self.callbacks, callback)
 
         def end() -> None:
-            self.callbacks = tuple(one for one in self.callbacks if one is not observer)
+            self.callbacks = tuple(one for one in self.callbacks if one is not callback)
 
         return end
 
-    def tell(self, call: Call) -> None:
-        """Call every observer with a request; an error that an observer raises is logged, not passed on."""
-        for observer in self.callbacks:
+    def tell(self, value: _T) -> None:
+        """Call every function with a value; an error that one raises is logged, not passed on."""
+        for callback in self.callbacks:
             try:
-                observer(call)
+                callback(value)
             except Exception:
-                logging.getLogger("connector").exception("an observer of calls failed")
+                logging.getLogger("connector").exception("%s failed", self._name)

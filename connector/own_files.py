@@ -36,11 +36,7 @@ _OTHERS, _WRITERS = 0o077, 0o022
 
 
 def platform_folder(kind: str) -> Path | None:
-    """Return this user's folder for data or configuration, or None for a user without a home.
-
-    Args:
-        kind: "data" or "config".
-    """
+    """Return this user's folder for "data" or "config", or None for a user without a home."""
     import platformdirs  # takes longer to import than everything else
 
     find = platformdirs.user_data_path if kind == "data" else platformdirs.user_config_path
@@ -56,7 +52,6 @@ def create_own_file(path: Path) -> int:
 
     Raises:
         FileExistsError: if anything has this name already, even a dangling link.
-        OSError: if it cannot be created.
     """
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _GUARDED, 0o600)
     if _POSIX:
@@ -76,7 +71,6 @@ def open_own_file(path: Path, *, write: bool = False, one_link: bool = True, clo
     Raises:
         FileNotFoundError: if there is none.
         PermissionError: if it is not such a file.
-        OSError: if it cannot be opened.
     """
     try:
         handle = os.open(path, (os.O_RDWR if write else os.O_RDONLY) | _GUARDED)
@@ -93,34 +87,21 @@ def open_own_file(path: Path, *, write: bool = False, one_link: bool = True, clo
 
 
 def read_own_file(path: Path, *, limit: int) -> bytes:
-    """Return the content of a regular file that this user made and nobody else can read.
-
-    Args:
-        path: the file.
-        limit: bytes to read at most.
-
-    Raises:
-        OSError: as `open_own_file` does.
-    """
+    """Return at most `limit` bytes of a regular file that this user made and nobody else can read."""
     # A second name opens it to nobody: the permissions belong to the file, not to its name.
     with os.fdopen(open_own_file(path, one_link=False), "rb") as file:
         return file.read(limit)
 
 
 def read_named_file(path: Path, *, limit: int) -> bytes:
-    """Return the content of a secret file that a setting names.
+    """Return at most `limit` bytes of a secret file that a setting names.
 
     A person chose this path, so links are followed: Kubernetes mounts secrets behind links. A file
     of root is read whatever its permissions, because root chose them; a file of this user has to be closed to
     others.
 
-    Args:
-        path: the file.
-        limit: bytes to read at most.
-
     Raises:
         PermissionError: if it is not a regular file, belongs to another user, or can be read by others.
-        OSError: if it cannot be opened.
     """
     with os.fdopen(os.open(path, os.O_RDONLY | _GUARDED & ~_NO_FOLLOW), "rb") as file:
         status = os.fstat(file.fileno())
@@ -136,7 +117,6 @@ def check_owner(path: Path) -> None:
 
     Raises:
         PermissionError: if it belongs to another user, or is not a regular file.
-        OSError: if it cannot be looked at.
     """
     if not _POSIX:
         return

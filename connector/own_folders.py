@@ -20,7 +20,6 @@ def make_own_folder(path: Path) -> None:
 
     Raises:
         PermissionError: if the folder, or the one in which the first is made, is another user's.
-        OSError: if one cannot be created.
     """
     missing = [path]
     while not missing[-1].exists() and missing[-1].parent != missing[-1]:
@@ -33,9 +32,6 @@ def make_private_folder(path: Path) -> None:
     """Create a folder and its missing parents for this user alone, under any umask; accept existing ones.
 
     For folders that a person chooses, and for content that is not secret.
-
-    Raises:
-        OSError: if one cannot be created.
     """
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     _make(missing)
@@ -72,7 +68,6 @@ def check_own_folder(path: Path) -> None:
 
     Raises:
         PermissionError: if it is such a folder.
-        OSError: if it cannot be looked at.
     """
     if not _POSIX:
         return

@@ -30,9 +30,6 @@ def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return only the environment variables that a child process needs, so that it inherits no secret.
 
     The list names allowed variables, because nobody knows the names of all secrets in an environment.
-
-    Args:
-        environment: the environment of this process.
     """
     kept = {}
     for name, value in environment.items():

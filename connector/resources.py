@@ -12,7 +12,7 @@ from connector.config import Config
 from connector.connection import Connection, ConnectionState
 from connector.errors import SettingError, StoreUnavailableError
 from connector.oauth.provider import ClientRegistration, Provider
-from connector.observers import CallObservers
+from connector.observers import Call, Observers
 from connector.process import after_fork
 
 if TYPE_CHECKING:
@@ -26,19 +26,13 @@ _REACHABLE_FOR = 60.0
 
 
 class Resources:
-    """The settings, provider, token endpoint, store and clock of one connector; thread-safe.
-
-    Args:
-        config: the settings.
-        clock: the time.
-        actor: who acts, for the audit record; by default the user and the machine.
-    """
+    """The settings, provider, token endpoint, store and clock of one connector; thread-safe."""
 
     def __init__(self, config: Config, *, clock: Clock | None = None, actor: str | None = None) -> None:
         self.config = config
         self.clock: Clock = clock or Clock()
         self._actor = actor or config.actor
-        self.calls: CallObservers = CallObservers()
+        self.calls: Observers[Call] = Observers("an observer of calls")
         self._lock = threading.RLock()
         # Held only briefly; the other lock is also held while the provider is discovered.
         self._store_lock = threading.RLock()

@@ -22,13 +22,8 @@ _LOCK = "owner.lock"
 def temporary_folder(prefix: str) -> Iterator[Path]:
     """Make a private folder (0700), and remove it with its content afterwards.
 
-    Folders that earlier, killed processes left behind are removed first.
-
-    Args:
-        prefix: the beginning of its name; only this module makes folders with this prefix.
-
-    Raises:
-        OSError: if it cannot be created.
+    Folders that earlier, killed processes left behind are removed first: only this module makes folders with
+    this prefix.
     """
     sweep_leftovers(prefix)
     folder, lock = _make_locked(prefix)

@@ -15,7 +15,7 @@ from connector.authorized_session import AuthorizedSession
 from connector.calls import Scope
 from connector.communicate.client import origin
 from connector.errors import NeedsRepairError
-from connector.observers import CallObservers
+from connector.observers import Observers
 from tests.support.answers import Answers, answer, answering, json_answer, numbered
 from tests.support.tokens import FakeTokens
 
@@ -25,7 +25,7 @@ UNAUTHORIZED = answer(status=401, WWW_Authenticate="Bearer")
 def session(*origins: str, tokens: Any = None) -> AuthorizedSession:
     """A session that may show its token to these origins."""
     return AuthorizedSession(
-        tokens or FakeTokens(), origins=origins, scope=Scope("session", "p", CallObservers())
+        tokens or FakeTokens(), origins=origins, scope=Scope("session", "p", Observers("an observer"))
     )
 
 

@@ -11,7 +11,7 @@ from connector.errors import ConnectorError
 
 def every_error() -> list[type[ConnectorError]]:
     """All error classes of the package but the base."""
-    kinds = [getattr(errors, name) for name in errors.__all__]
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     return [kind for kind in kinds if issubclass(kind, ConnectorError) and kind is not ConnectorError]
 
 

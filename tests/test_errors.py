@@ -41,11 +41,6 @@ def test_the_drawn_tree_is_the_real_one() -> None:
     assert drawn == real
 
 
-def test_every_class_is_exported() -> None:
-    """The module exports all errors."""
-    assert set(connector.errors.__all__) == {*classes(), "Action"}
-
-
 def test_every_error_has_an_exit_status_of_its_branch() -> None:
     """No error ends a command with the status of something unexpected."""
     for name, kind in classes().items():

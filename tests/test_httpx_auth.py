@@ -14,7 +14,7 @@ import pytest
 from connector import AsyncConnector, Config, Connector
 from connector.calls import Scope
 from connector.httpx_auth import AsyncPracticeAuth, PracticeAuth
-from connector.observers import Call, CallObservers
+from connector.observers import Call, Observers
 from tests.support.answers import Answers, Received, answer, running
 from tests.support.connecting import connect, settings
 from tests.support.sandbox import RunningSandbox
@@ -59,7 +59,7 @@ class Tokens:
 
 def scope(*observers: Callable[[Call], object]) -> Scope:
     """Return the scope of the requests, with its observers."""
-    calls = CallObservers()
+    calls = Observers[Call]("an observer")
     for observer in observers:
         calls.add(observer)
     return Scope("httpx_auth", PRACTICE, calls)

@@ -12,7 +12,6 @@ LAYERS = [
         "async_threads",
         "calls",
         "errors",
-        "findings",
         "clock",
         "hints",
         "observers",

@@ -22,7 +22,7 @@ from connector.errors import (
     ProviderUnavailableError,
     StoreLockedError,
 )
-from connector.observers import CallObservers
+from connector.observers import Observers
 from connector.store.store import Store
 from connector.store.watch_claims import WatchScope
 from tests.support.stores import DATABASES, fresh_url, put, store_at
@@ -81,7 +81,7 @@ def schedule(
         watch_of,
         plan=WatchPlan(**{"interval": 0.02, "workers": 2, **plan}),
         clock=Clock(),
-        call=lambda practice_id: Scope("cases.watch", practice_id, CallObservers()),
+        call=lambda practice_id: Scope("cases.watch", practice_id, Observers("an observer")),
         on_problem=lambda practice_id, error: told.append((practice_id, error)),
         on_lag=lambda seconds: None,
     )

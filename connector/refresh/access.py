@@ -109,9 +109,6 @@ class AccessTokens:
         self.memory.close()
         self._background.close(then)
 
-    # --- what is stored
-    # --------------------------------------------------------------------------------------
-
     def _refuse_if_closed(self) -> None:
         if self.memory.is_closed:
             raise StoreUnavailableError("this connector was closed", hint="Make a new one.")
@@ -175,9 +172,6 @@ class AccessTokens:
             if not getattr(exc, "sent", False):
                 cached.spare()
             return cached
-
-    # --- an API has rejected the token
-    # -----------------------------------------------------------------------
 
     def _renewed_for(self, practice_id: str, rows: Rows, row: Row) -> CachedToken:
         """Refresh a token that an API has rejected: once, for all callers."""

@@ -15,6 +15,7 @@ from connector.calls import current_actor, facts_of_call
 from connector.clock import from_timestamp
 from connector.connection import ConnectionState, Event
 from connector.errors import StoreDamagedError
+from connector.observers import Observers
 from connector.store.database import Database, Execute
 from connector.store.owners import new_mark
 
@@ -29,7 +30,6 @@ _MONTH_SECONDS = 600.0  # to count the events of a month that is dropped
 # Two servers' clocks differ by less than this: no later event has a time that is this much earlier.
 _CLOCKS_APART = 3600.0
 
-Subscriber = Callable[[Event], object]
 _LOG = logging.getLogger("connector")
 _DONE = {"ok", "begun", "pruned", "requested", "active", "none"}
 _NEEDS_A_PERSON = {ConnectionState.NEEDS_REPAIR, ConnectionState.REVOKING}
@@ -45,7 +45,7 @@ class AuditLog:
     def __init__(self, database: Database, *, actor: str = "") -> None:
         self._database = database
         self._actor = actor
-        self._subscribers: tuple[Subscriber, ...] = ()
+        self._subscribers: Observers[Event] = Observers("a subscriber to events")
         self._deferred = threading.local()
 
     def event(self, kind: str, outcome: str, practice_id: str | None = None, **facts: Any) -> Event:
@@ -138,17 +138,9 @@ class AuditLog:
         first = self._database.one(sql, (since.timestamp() - _CLOCKS_APART,))
         return 0 if first is None else first[0] - 1
 
-    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
-        """Call a function with every event of this process; see `Connector.subscribe`.
-
-        It is called in the thread that stored the event; an error that it raises is logged, not passed on.
-        """
-        self._subscribers = (*self._subscribers, subscriber)
-
-        def end() -> None:
-            self._subscribers = tuple(one for one in self._subscribers if one is not subscriber)
-
-        return end
+    def subscribe(self, subscriber: Callable[[Event], object]) -> Callable[[], None]:
+        """Call a function with every event of this process; see `Connector.subscribe`."""
+        return self._subscribers.add(subscriber)
 
     def tell(self, named: Sequence[tuple[int, Event]]) -> None:
         """Call subscribers with stored events; in a `deferred` block, when it ends."""
@@ -158,13 +150,9 @@ class AuditLog:
             return
         for _, event in named:
             _log(event)
-        for nonce, event in named if self._subscribers else ():
-            row = self._database.one(_BY_NONCE, (nonce,))
-            for subscriber in self._subscribers if row is not None else ():
-                try:
-                    subscriber(replace(event, sequence=row[0]))
-                except Exception:
-                    _LOG.exception("a subscriber to events failed")
+        for nonce, event in named if self._subscribers.callbacks else ():
+            if (row := self._database.one(_BY_NONCE, (nonce,))) is not None:
+                self._subscribers.tell(replace(event, sequence=row[0]))
 
     @contextmanager
     def deferred(self) -> Iterator[None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from connector.connection import AccountPolicy
@@ -29,17 +28,8 @@ __all__ = ["Resealing", "has_first_form"]
 _PAGE = 200
 
 
-@dataclass(slots=True, kw_only=True)
-class Contents:
-    """The values of a row to seal again, by today's columns.
-
-    Attributes:
-        sealed: texts of columns that are sealed.
-        columns: values of others that change with them.
-    """
-
-    sealed: dict[str, str | None] = field(default_factory=dict, repr=False)
-    columns: dict[str, Any] = field(default_factory=dict)
+# Texts of sealed columns to seal again, and the values of other columns that change with them.
+_Contents = tuple[dict[str, str | None], dict[str, Any]]
 
 
 class Resealing:
@@ -92,10 +82,9 @@ class Resealing:
 
     def _row(self, row: Row) -> tuple[Statement, int] | None:
         try:
-            contents = self._contents(checked_row(row))
-            bound = bound_to(row, contents.columns)
-            values = contents.columns
-            for column, text in contents.sealed.items():
+            texts, values = self._contents(checked_row(row))
+            bound = bound_to(row, values)
+            for column, text in texts.items():
                 data = sealed_data(self._store_id, bound, column)
                 values[column] = None if text is None else self._ring.seal(text, data)
         except StoreError:
@@ -105,21 +94,20 @@ class Resealing:
             return None
         sets = ", ".join(f"{name} = ?" for name in values)
         sql = f"UPDATE {TABLE} SET {sets} WHERE practice_id = ? AND slot = ? AND version = ?"  # noqa: S608
-        return (sql, (*values.values(), row.practice_id, row.slot, row.version)), len(contents.sealed)
+        return (sql, (*values.values(), row.practice_id, row.slot, row.version)), len(texts)
 
-    def _contents(self, row: Row) -> Contents:
+    def _contents(self, row: Row) -> _Contents:
         """Open the values that have to be sealed again."""
         if has_first_form([row]):
-            contents = _opened(row, self._ring)
-            contents.columns["version"] = new_mark()
-            return contents
-        contents = Contents()
+            texts, others = _opened(row, self._ring)
+            return texts, {**others, "version": new_mark()}
+        texts = {}
         for column in SEALED_COLUMNS:
             sealed = getattr(row, column)
             if sealed is not None and not is_sealed_by(sealed, self._ring):
                 data = sealed_data(self._store_id, row, column)
-                contents.sealed[column] = self._ring.open(sealed, data, row=row.practice_id)
-        return contents
+                texts[column] = self._ring.open(sealed, data, row=row.practice_id)
+        return texts, {}
 
     def _request(self, digest: str, old: bytes) -> tuple[Statement, int] | None:
         if is_sealed_by(old, self._ring):
@@ -144,7 +132,7 @@ def has_first_form(rows: Iterable[Row | None]) -> bool:
     return False
 
 
-def _opened(row: Row, ring: KeyRing) -> Contents:
+def _opened(row: Row, ring: KeyRing) -> _Contents:
     """Open a row.
 
     Raises:
@@ -164,13 +152,13 @@ def _opened(row: Row, ring: KeyRing) -> Contents:
         if row.slot == LIVE:
             access, rest = read("access_sealed", "access_token"), read("refresh_sealed", "token_rest")
             refresh = None if rest is None else json.loads(rest)["refresh_token"]
-            return Contents(sealed={"access_sealed": access, "refresh_sealed": refresh})
+            return {"access_sealed": access, "refresh_sealed": refresh}, {}
         return _unverified(json.loads(read("policy_sealed", "unproven") or "null"))
     except (ValueError, TypeError, KeyError):
         raise damaged(row.practice_id) from None
 
 
-def _unverified(waiting: dict[str, Any]) -> Contents:
+def _unverified(waiting: dict[str, Any]) -> _Contents:
     tokens, account = waiting["tokens"], waiting.get("account") or {}
     policy = AccountPolicy(
         expected_account=waiting["expected_account"],
@@ -178,18 +166,16 @@ def _unverified(waiting: dict[str, Any]) -> Contents:
         to_confirm=waiting.get("to_confirm", False),
         binding=waiting.get("binding"),
     )
-    return Contents(
-        sealed={
-            "access_sealed": waiting["access_token"],
-            "refresh_sealed": tokens["refresh_token"],
-            "policy_sealed": dump_policy(policy),
-        },
-        columns={
-            "refreshed_at": tokens["received_at"],
-            "expires_at": tokens["expires_at"],
-            "scope": tokens["scope"],
-            "renewable": int(tokens["refresh_token"] is not None),
-            "refresh_sends": int(waiting.get("sent", False)),
-            **{f"account_{name}": account.get(name) for name in ("id", "email", "name", "region") if account},
-        },
-    )
+    texts = {
+        "access_sealed": waiting["access_token"],
+        "refresh_sealed": tokens["refresh_token"],
+        "policy_sealed": dump_policy(policy),
+    }
+    return texts, {
+        "refreshed_at": tokens["received_at"],
+        "expires_at": tokens["expires_at"],
+        "scope": tokens["scope"],
+        "renewable": int(tokens["refresh_token"] is not None),
+        "refresh_sends": int(waiting.get("sent", False)),
+        **{f"account_{name}": account.get(name) for name in ("id", "email", "name", "region") if account},
+    }

@@ -141,7 +141,7 @@ class Store:
         self.audit.recorded([event], lambda execute: execute(update, args).rowcount > 0)
 
     def forget(self, practice_id: str, event: Event) -> None:
-        """Delete all data of a practice, and the details of its audit events; record an event of the deletion."""
+        """Delete all data of a practice, and the details of its audit events; record an event of that."""
 
         def work(execute: Execute) -> bool:
             for table in (TABLE, "ormco_requests", *CURSOR_TABLES):
