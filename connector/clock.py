@@ -105,7 +105,7 @@ def http_date(value: str | None) -> datetime | None:
 def clock_skew(date: str | None, now: float) -> float | None:
     """Return the seconds by which this machine's clock is ahead of a server's, to about a second.
 
-    `date` is the server's Date header (RFC 9110 §6.6.1) of a response that arrived at `now`. None if the header
+    `date` is the Date header (RFC 9110 §6.6.1) of a response that arrived at `now`. None if it
     is missing or cannot be parsed.
     """
     there = http_date(date)

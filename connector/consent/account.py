@@ -85,7 +85,9 @@ def verify_account(resources: Resources, practice_id: str, *, confirmed: str | N
 def _verify(resources: Resources, rows: Rows, row: Row, confirmed: str | None) -> Row | None:
     grants, policy = resources.store.grants, resources.store.grants.policy(row)
     try:
-        fresh = _with_valid_token(resources, row)
+        # They may have expired while they waited.
+        is_fresh = row.account_id is not None or row.lasts()
+        fresh = row if is_fresh else resources.rotator.rotate(row, force=True)
         if fresh is None:
             return None
         row, account = fresh, _account(resources, fresh, policy)
@@ -110,13 +112,6 @@ def _verify(resources: Resources, rows: Rows, row: Row, confirmed: str | None) -
         drop_unverified(resources, row, RevokedError("the connection is being revoked"))
         require_alive(row.practice_id, rows.live.state, rows.live.reason)
     return _promote(resources, rows.live, row, policy, account)
-
-
-def _with_valid_token(resources: Resources, row: Row) -> Row | None:
-    """Refresh tokens that expired while they waited; return None if the row has changed meanwhile."""
-    if row.account_id is not None or row.lasts():
-        return row
-    return resources.rotator.rotate(row, force=True)
 
 
 def _account(resources: Resources, row: Row, policy: AccountPolicy) -> Account | None:

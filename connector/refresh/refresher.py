@@ -100,7 +100,8 @@ class TokenRefresher:
                 if is_other or (min_ttl is not None and row.lasts(min_ttl)):
                     return row
                 if (renewed := self._rotate(row, force=force, rejected=rejected)) is not None:
-                    require_alive(practice_id, renewed.state, renewed.reason)
+                    if renewed.state not in ALIVE:
+                        require_alive(practice_id, renewed.state, renewed.reason)
                     return renewed
                 wait.pause()  # for who refreshes it; or what is read and what is written differ
                 rows = self._store.grants.rows(practice_id)
@@ -189,7 +190,12 @@ class TokenRefresher:
             self._verified(practice_id, rows)
             rows = self.usable(practice_id, self._store.grants.rows(practice_id))
         if rows.live is None:
-            raise _account_unread(practice_id, rows)
+            raise ProviderUnavailableError(
+                f"the account behind {practice_id} could not be read yet",
+                hint="Try again in a few minutes.",
+                practice_id=practice_id,
+                retry_after=(rows.unverified.retry_in or None) if rows.unverified else None,
+            )
         return rows.live
 
     def _verified(self, practice_id: str, rows: Rows) -> None:
@@ -211,12 +217,3 @@ class TokenRefresher:
             _LOG.warning(
                 "%s keeps its tokens: %s", practice_id, exc.message, extra=log_facts(practice_id, exc.kind)
             )
-
-
-def _account_unread(practice_id: str, rows: Rows) -> ProviderUnavailableError:
-    return ProviderUnavailableError(
-        f"the account behind {practice_id} could not be read yet",
-        hint="Try again in a few minutes.",
-        practice_id=practice_id,
-        retry_after=(rows.unverified.retry_in or None) if rows.unverified else None,
-    )

@@ -100,7 +100,8 @@ class Rotator:
             return None
         if not force:
             self._failures.require_turn(row)
-        refresh_token, endpoint = self._prepared(row)  # find wrong settings before the claim
+        # Find wrong settings before the claim.
+        refresh_token, endpoint = Secret(self._refresh_token(row)), self._endpoint_of(row)
         claimed = self._claim(row)
         return claimed and self._exchange(claimed, endpoint, refresh_token, rejected=rejected)
 
@@ -111,16 +112,13 @@ class Rotator:
             return self._save(key, unsaved)
         try:
             self._failures.refuse_fault(checked_row(claimed))
-            refresh_token, endpoint = self._prepared(claimed)
+            refresh_token, endpoint = Secret(self._refresh_token(claimed)), self._endpoint_of(claimed)
             if (took := since.seconds) > SEND_WITHIN:
                 raise _too_slow(claimed.practice_id, took)
         except BaseException:
             self._store.leases.end(claimed, lost=False)
             raise
         return self._exchange(claimed, endpoint, refresh_token, rejected=False)
-
-    def _prepared(self, row: Row) -> tuple[Secret, RefreshEndpoint]:
-        return Secret(self._refresh_token(row)), self._endpoint_of(row)
 
     def _exchange(
         self, claimed: Row, endpoint: RefreshEndpoint, refresh_token: Secret, *, rejected: bool

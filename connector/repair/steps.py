@@ -112,16 +112,15 @@ def reconnect(
     resources.config.registration(resources.configured)
     resources.store.check()
     resources.check_reachable()
-    was_interrupted = connection.state is ConnectionState.REVOKED and has_unverified(resources, practice_id)
+    # A new grant beside the revoked one: a reconnection stopped after the consent.
+    was_interrupted = (
+        connection.state is ConnectionState.REVOKED
+        and resources.store.grants.rows(practice_id).unverified is not None
+    )
     if was_interrupted and settle_account(resources, practice_id):
         return resources.store.existing(practice_id)
     revoke(resources, practice_id, replace(removal, thorough=True))
     return consent.connect(resources, practice_id, options)
-
-
-def has_unverified(resources: Resources, practice_id: str) -> bool:
-    """Return whether a new grant waits beside the revoked one: a reconnection stopped after the consent."""
-    return resources.store.grants.rows(practice_id).unverified is not None
 
 
 def _ask_again(
@@ -136,7 +135,8 @@ def _ask_again(
         if resources.store.connection(practice_id) is None:
             exc.hint = _REMOVE_BY_HAND
             raise
-        if last_resort is None or not _agrees(resources, practice_id, last_resort):
+        what = revocation_steps(resources, practice_id) if last_resort is not None else None
+        if last_resort is None or what is None or not last_resort.agree(what):
             exc.hint = "An older grant may prevent this: reconnect, which removes it and starts again."
             exc.action = Action.RECONNECT
             raise
@@ -147,11 +147,6 @@ def _ask_again(
             exc.hint = _WHOM_TO_CALL
         raise
     return Step.RECONNECT
-
-
-def _agrees(resources: Resources, practice_id: str, last_resort: LastResort) -> bool:
-    what = revocation_steps(resources, practice_id)
-    return what is not None and last_resort.agree(what)
 
 
 def _is_still_refused(resources: Resources, practice_id: str, exc: ConnectorError) -> bool:

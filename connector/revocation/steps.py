@@ -23,7 +23,7 @@ from connector.revocation.proof import (
 )
 from connector.revocation.removal import Removal, is_over, remove_from_page
 from connector.store.columns import FromNow
-from connector.store.row import Row, Rows
+from connector.store.row import Rows
 
 __all__ = ["revoke"]
 
@@ -86,7 +86,8 @@ def _record_wish(resources: Resources, practice_id: str, removal: Removal) -> Ro
     }
     while True:
         rows = _get(resources, practice_id)
-        row = next((row for row in rows.all if row.state != ConnectionState.REVOKING and _holds(row)), None)
+        left = [row for row in rows.all if row.state != ConnectionState.REVOKING]
+        row = next((row for row in left if row.state != ConnectionState.REVOKED or row.access_sealed), None)
         if row is None:
             break
         # The event is written with the row that represents the connection.
@@ -100,10 +101,6 @@ def _record_wish(resources: Resources, practice_id: str, removal: Removal) -> Ro
     # It may belong to a stranger, whose access does not depend on this practice's account.
     drop_unverified(resources, rows.unverified, unconfirmed(rows.unverified))
     return _get(resources, practice_id)
-
-
-def _holds(row: Row) -> bool:
-    return row.state != ConnectionState.REVOKED or row.access_sealed is not None
 
 
 def _tell_endpoint(resources: Resources, rows: Rows, removal: Removal) -> bool:

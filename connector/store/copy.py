@@ -81,6 +81,7 @@ def copy_store(
     target.apply([("UPDATE ormco_store SET store_id = ?", (source.store_id,))])
     target.store_id = source.store_id
     tables = [_Table(source, target, name, page) for name in TABLES]
+    refreshing = f"SELECT 1 FROM ormco_connections WHERE refresh_until > {source.dialect.now} LIMIT 1"  # noqa: S608
     written = deleted = 0
     for _ in range(_PASSES):
         rows, changed, gone = {}, 0, 0
@@ -89,7 +90,8 @@ def copy_store(
             changed += changes
             gone += table.delete_others()
         written, deleted = written + changed, deleted + gone
-        if not changed and not gone and not _is_refreshing(source):
+        # A token call that is in progress: its tokens would be missing in the copy.
+        if not changed and not gone and not source.all(refreshing, ()):
             return CopyReport(rows=rows, written=written, deleted=deleted)
     raise StoreLockedError(
         "the store changes while it is copied; all that was there is copied",
@@ -132,12 +134,6 @@ def _has_other_events(source: Database, target: Database) -> bool:
         newest = source.all(last, ())
         return same[0][0] != nonce if same else not newest or newest[0][0] < sequence
     return False
-
-
-def _is_refreshing(source: Database) -> bool:
-    """Return whether a token call is in progress: its tokens would be missing in the copy."""
-    sql = f"SELECT 1 FROM ormco_connections WHERE refresh_until > {source.dialect.now} LIMIT 1"  # noqa: S608
-    return bool(source.all(sql, ()))
 
 
 class _Table:
