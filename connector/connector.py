@@ -722,15 +722,13 @@ class Connector:
 
             verify_account(resources, practice_id)
 
-        tokens = AccessTokens(
+        return AccessTokens(
             resources.store,
             resources.rotator,
             resources.clock,
             verify=verify,
             proactive=self._proactive,
         )
-        resources.store.audit.subscribe(tokens.forget_replaced)
-        return tokens
 
     def _token(self, practice_id: str, rejected: str | None) -> str:
         try:

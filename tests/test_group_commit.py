@@ -26,7 +26,7 @@ class FakeDatabase:
         self.has_begun.set()
         self.may_go_on.wait(30)
         for job in jobs:
-            job.run(lambda sql, args: None)  # type: ignore[arg-type, return-value]
+            job.run(lambda sql, args: None)
 
 
 def run_together(commits: GroupCommit, database: FakeDatabase, works: Sequence[Any]) -> list[object]:

@@ -17,7 +17,7 @@ from connector.errors import (
 )
 from connector.process import after_fork
 from connector.refresh.background import BackgroundRefresh
-from connector.refresh.failures import log_facts
+from connector.refresh.failures import log
 from connector.refresh.memory import CachedToken, TokenMemory
 from connector.refresh.refresher import TokenRefresher
 from connector.refresh.rotate import Rotator
@@ -27,7 +27,6 @@ from connector.store.store import Store
 
 __all__ = ["AccessTokens"]
 
-_LOG = logging.getLogger("connector")
 # How long a read may take while the token in memory is valid: the store may be unavailable.
 _RECHECK_WITHIN = 0.5
 # Events after which a token that was read before is not the practice's any more.
@@ -60,6 +59,7 @@ class AccessTokens:
         self.memory = TokenMemory(clock)
         self._refresher = TokenRefresher(store, rotator, clock, self.memory, verify)
         self._background = BackgroundRefresh(self._refresher.refresh_if_free)
+        store.audit.subscribe(self._forget_replaced)
         after_fork(self)
 
     def start_in_child(self) -> None:
@@ -96,11 +96,6 @@ class AccessTokens:
         """Refresh a connection whose lease this process took at `since`; return whether it has new tokens."""
         return self._refresher.finish(claimed, since)
 
-    def forget_replaced(self, event: Event) -> None:
-        """Forget a token in memory that this process has revoked or replaced."""
-        if event.practice_id and event.kind in _REPLACES and event.outcome in ("ok", "begun"):
-            self.memory.forget(event.practice_id)
-
     def close(self, then: Callable[[], object] = lambda: None) -> None:
         """Provide no tokens any more; refreshes in progress end in the background, and store their tokens.
 
@@ -108,6 +103,12 @@ class AccessTokens:
         """
         self.memory.close()
         self._background.close(then)
+
+    def _forget_replaced(self, event: Event) -> None:
+        """Forget a token that this process has revoked or replaced, or whose grant it found dead."""
+        is_replaced = event.kind in _REPLACES and event.outcome in ("ok", "begun")
+        if event.practice_id and (is_replaced or event.state is ConnectionState.NEEDS_REPAIR):
+            self.memory.forget(event.practice_id)
 
     def _refuse_if_closed(self) -> None:
         if self.memory.is_closed:
@@ -130,9 +131,7 @@ class AccessTokens:
         except StoreUnavailableError as exc:
             if cached is None or not may_serve:
                 raise
-            _LOG.warning(
-                "%s; the token in memory is used", exc.message, extra=log_facts(practice_id, exc.kind)
-            )
+            log(logging.WARNING, practice_id, exc.kind, "%s; the token in memory is used", exc.message)
             cached.recheck_later(self._now())
             return cached
         row = self._refresher.usable(practice_id, rows).live
@@ -145,11 +144,8 @@ class AccessTokens:
     def _handed_out(self, practice_id: str, row: Row) -> CachedToken:
         cached = self._remember(practice_id, row)
         if row.state == ConnectionState.DEGRADED:
-            _LOG.warning(
-                "the connection of %s is degraded; its access token is still good",
-                practice_id,
-                extra=log_facts(practice_id, "degraded"),
-            )
+            text = "the connection of %s is degraded; its access token is still good"
+            log(logging.WARNING, practice_id, "degraded", text, practice_id)
         if self._proactive and cached.read_at >= cached.refresh_at:
             self._background.submit(row)
         return cached
@@ -162,12 +158,8 @@ class AccessTokens:
             live = self._refresher.usable(practice_id, self._store.grants.rows(practice_id)).live
             if live is None or not live.lasts():
                 raise
-            _LOG.warning(
-                "%s: %s; the access token is still good",
-                practice_id,
-                exc.message,
-                extra=log_facts(practice_id, exc.kind),
-            )
+            text = "%s: %s; the access token is still good"
+            log(logging.WARNING, practice_id, exc.kind, text, practice_id, exc.message)
             cached = self._remember(practice_id, live)
             if not getattr(exc, "sent", False):
                 cached.spare()

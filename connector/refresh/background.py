@@ -9,7 +9,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 from connector.errors import ConnectorError
-from connector.refresh.failures import log_facts
+from connector.refresh.failures import log
 from connector.store.row import Row
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BackgroundRefresh"]
 
-_LOG = logging.getLogger("connector")
 _THREADS = 4
 _LOUD_FAILURES = 3
 
@@ -89,4 +88,4 @@ class BackgroundRefresh:
         words = exc.message if isinstance(exc, ConnectorError) else type(exc).__name__
         kind = exc.kind if isinstance(exc, ConnectorError) else "unexpected"
         text = "%s could not be refreshed ahead of time: %s"
-        _LOG.log(level, text, practice_id, words, extra=log_facts(practice_id, kind))
+        log(level, practice_id, kind, text, practice_id, words)

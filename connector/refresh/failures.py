@@ -20,18 +20,17 @@ from connector.store.columns import FromNow
 from connector.store.row import LIVE, Row
 from connector.store.store import Store
 
-__all__ = ["ALIVE", "ANSWER_LOST", "Failures", "dead", "degraded", "is_lost", "log_facts"]
+__all__ = ["ALIVE", "ANSWER_LOST", "Failures", "dead", "degraded", "is_lost", "log"]
 
 ANSWER_LOST = "answer_lost"
 RATE_LIMITED = "rate_limited"
 ALIVE = (ConnectionState.CONNECTED, ConnectionState.DEGRADED)
 
-_LOG = logging.getLogger("connector")
 
-
-def log_facts(practice_id: str, kind: str = "refresh") -> dict[str, str]:
-    """Return what each log record of a refresh says besides its text."""
-    return {"practice_id": practice_id, "kind": kind}
+def log(level: int, practice_id: str, kind: str, text: str, *args: object) -> None:
+    """Log a text about a practice; the record has the practice and the kind as well."""
+    facts = {"practice_id": practice_id, "kind": kind}
+    logging.getLogger("connector").log(level, text, *args, extra=facts, stacklevel=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,18 +133,11 @@ class Failures:
         if claimed.slot != LIVE or claimed.state not in ALIVE:
             self._store.leases.end(claimed, lost=False)
             raise exc
-        reason = ANSWER_LOST if was_lost else "grant_refused"
-        event = self._store.audit.event(
-            "refresh", reason, claimed.practice_id, state=ConnectionState.NEEDS_REPAIR
-        )
+        reason, practice_id = ANSWER_LOST if was_lost else "grant_refused", claimed.practice_id
+        event = self._store.audit.event("refresh", reason, practice_id, state=ConnectionState.NEEDS_REPAIR)
         self._store.leases.end(claimed, dead(reason, exc.message), lost=False, events=[event])
-        _LOG.error(
-            "%s needs repair: %s",
-            claimed.practice_id,
-            exc.message,
-            extra=log_facts(claimed.practice_id, "needs_repair"),
-        )
-        raise needs_repair(claimed.practice_id, reason) from None
+        log(logging.ERROR, practice_id, "needs_repair", "%s needs repair: %s", practice_id, exc.message)
+        raise needs_repair(practice_id, reason) from None
 
     def _after_reuse(self, present: Row) -> Row:
         """Note in a row with newer tokens that an old refresh token was sent again.
@@ -168,12 +160,8 @@ class Failures:
         if isinstance(exc, ConfigurationError):
             self._store.leases.end(claimed, lost=isinstance(exc, ClientRefusedError) and exc.granted)
             return
-        _LOG.warning(
-            "the refresh of %s failed: %s",
-            claimed.practice_id,
-            exc.message,
-            extra=log_facts(claimed.practice_id, exc.kind),
-        )
+        practice_id = claimed.practice_id
+        log(logging.WARNING, practice_id, exc.kind, "the refresh of %s failed: %s", practice_id, exc.message)
         wait = exc.retry_after
         is_lost_now = is_lost(exc) or was_lost
         reason = RATE_LIMITED if wait is not None else ANSWER_LOST if is_lost_now else exc.kind
@@ -187,7 +175,7 @@ class Failures:
         if claimed.slot != LIVE or claimed.state not in ALIVE:
             changes = {name: changes[name] for name in changes if name in ("failures", "retry_at")}
         elif (claimed.state, claimed.reason) != (state, reason):  # one event for an outage
-            events = [self._store.audit.event("refresh", exc.kind, claimed.practice_id, state=state)]
+            events = [self._store.audit.event("refresh", exc.kind, practice_id, state=state)]
         self._store.leases.end(claimed, changes, lost=is_lost(exc), events=events)
 
     def note(self, row: Row, exc: ConnectorError) -> None:

@@ -15,10 +15,9 @@ from connector.errors import (
     AccountUnconfirmedError,
     ConfigurationError,
     GrantRefusedError,
-    NeedsRepairError,
     ProviderUnavailableError,
 )
-from connector.refresh.failures import ALIVE, log_facts
+from connector.refresh.failures import ALIVE, log
 from connector.refresh.memory import TokenMemory
 from connector.refresh.rotate import Rotator
 from connector.refresh.schedule import RefreshWait
@@ -26,8 +25,6 @@ from connector.store.row import Row, Rows, damaged
 from connector.store.store import Store
 
 __all__ = ["TokenRefresher"]
-
-_LOG = logging.getLogger("connector")
 
 
 @dataclass(slots=True)
@@ -99,31 +96,18 @@ class TokenRefresher:
                 is_other = (row.generation, row.connected_at) != found_tokens
                 if is_other or (min_ttl is not None and row.lasts(min_ttl)):
                     return row
-                if (renewed := self._rotate(row, force=force, rejected=rejected)) is not None:
+                if (renewed := self._rotator.rotate(row, force=force, rejected=rejected)) is not None:
                     if renewed.state not in ALIVE:
                         require_alive(practice_id, renewed.state, renewed.reason)
                     return renewed
                 wait.pause()  # for who refreshes it; or what is read and what is written differ
                 rows = self._store.grants.rows(practice_id)
 
-    def _rotate(self, row: Row, *, force: bool = False, rejected: bool = False) -> Row | None:
-        with self._forgetting(row):
-            return self._rotator.rotate(row, force=force, rejected=rejected)
-
-    @contextmanager
-    def _forgetting(self, row: Row) -> Iterator[None]:
-        """Forget the token in memory if its grant is found dead: this process need not wait for that."""
-        try:
-            yield
-        except NeedsRepairError:
-            self._memory.forget(row.practice_id)
-            raise
-
     def refresh_if_free(self, row: Row) -> Row | None:
         """Refresh a row, unless another thread or process does."""
         # Under the lock, so that threads that need the new token wait here, and not for the lease.
         with self._store.audit.deferred(), self._hold(row.practice_id, 0.0) as was_free:
-            return self._rotate(row) if was_free else None
+            return self._rotator.rotate(row) if was_free else None
 
     @contextmanager
     def _hold(self, practice_id: str, timeout: float) -> Iterator[bool | None]:
@@ -150,7 +134,7 @@ class TokenRefresher:
 
     def finish(self, claimed: Row, since: Stopwatch) -> bool:
         """Refresh a row whose lease this process took at `since`; return whether it has new tokens."""
-        with self._store.audit.deferred(), self._forgetting(claimed):
+        with self._store.audit.deferred():
             return self._rotator.finish(claimed, since) is not None
 
     def usable(self, practice_id: str, rows: Rows) -> Rows:
@@ -205,15 +189,10 @@ class TokenRefresher:
         try:
             self._verify(practice_id)
         except (ProviderUnavailableError, ConfigurationError) as exc:
-            _LOG.warning(
-                "the account of %s cannot be read yet: %s",
-                practice_id,
-                exc.message,
-                extra=log_facts(practice_id, exc.kind),
-            )
+            text = "the account of %s cannot be read yet: %s"
+            log(logging.WARNING, practice_id, exc.kind, text, practice_id, exc.message)
         except (AccountMismatchError, AccountUnconfirmedError, GrantRefusedError) as exc:
             if rows.live is None:
                 raise
-            _LOG.warning(
-                "%s keeps its tokens: %s", practice_id, exc.message, extra=log_facts(practice_id, exc.kind)
-            )
+            text = "%s keeps its tokens: %s"
+            log(logging.WARNING, practice_id, exc.kind, text, practice_id, exc.message)

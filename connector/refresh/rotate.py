@@ -24,14 +24,13 @@ from connector.errors import (
 )
 from connector.oauth.token_set import TokenSet
 from connector.redact import Secret
-from connector.refresh.failures import ALIVE, Failures, dead, is_lost, log_facts
+from connector.refresh.failures import ALIVE, Failures, dead, is_lost, log
 from connector.refresh.schedule import DOUBT_SECONDS, LEASE_SECONDS, SEND_WITHIN
 from connector.store.row import LIVE, Row, checked_row
 from connector.store.store import Store
 
 __all__ = ["RefreshEndpoint", "Rotator"]
 
-_LOG = logging.getLogger("connector")
 _SAVE_SECONDS = 60.0
 _CLAIM_TRIES = 3
 
@@ -156,9 +155,8 @@ class Rotator:
         words = "the access token ended, and there is no refresh token"
         if row.state not in ALIVE or row.slot != LIVE:
             raise GrantRefusedError(f"{practice_id}: {words}", certain=True)
-        event = self._store.audit.event(
-            "refresh", "not_renewable", practice_id, state=ConnectionState.NEEDS_REPAIR
-        )
+        state = ConnectionState.NEEDS_REPAIR
+        event = self._store.audit.event("refresh", "not_renewable", practice_id, state=state)
         self._store.grants.change(row, dead("not_renewable", words), [event])
         raise needs_repair(practice_id, "not_renewable")
 
@@ -218,16 +216,11 @@ class Rotator:
                         self._unsaved.pop(key, None)
                 raise
         self._unsaved.pop(key, None)
+        name = claimed.practice_id
         if stored is None:
-            _LOG.warning(
-                "newer tokens of %s were stored meanwhile",
-                claimed.practice_id,
-                extra=log_facts(claimed.practice_id),
-            )
+            log(logging.WARNING, name, "refresh", "newer tokens of %s were stored meanwhile", name)
         else:
-            _LOG.info(
-                "the tokens of %s were refreshed", claimed.practice_id, extra=log_facts(claimed.practice_id)
-            )
+            log(logging.INFO, name, "refresh", "the tokens of %s were refreshed", name)
         return stored
 
 

@@ -11,7 +11,6 @@ from connector.store.dialects import Dialect
 
 __all__ = [
     "TABLE",
-    "Cursor",
     "Database",
     "Execute",
     "NotUniqueError",
@@ -29,22 +28,8 @@ class NotUniqueError(StoreError):
     """Another row has a value that must be unique; nothing was changed."""
 
 
-class Cursor(Protocol):
-    """The part of a DB-API cursor that is used here."""
-
-    @property
-    def rowcount(self) -> int:
-        """The number of rows that the statement changed."""
-
-    def fetchone(self) -> Any:
-        """Return the next row, or None."""
-
-    def fetchall(self) -> list[Any]:
-        """Return all rows that are left."""
-
-
-# Runs a statement with "?" for each parameter.
-Execute = Callable[[str, Sequence[object]], Cursor]
+# Runs a statement with "?" for each parameter; returns a cursor of the DB-API.
+Execute = Callable[[str, Sequence[object]], Any]
 # Runs work in a transaction.
 Transact = Callable[[Callable[[Execute], None]], None]
 # A statement and its parameters.
@@ -76,10 +61,7 @@ class Database(Protocol):
     def all(self, sql: str, args: Sequence[object], *, timeout: float | None = None) -> list[Any]:
         """Return the rows of a query; none if there is no store yet.
 
-        Args:
-            sql: the query.
-            args: its parameters.
-            timeout: seconds to wait for a database that is unavailable, if less than usual.
+        `timeout` is the number of seconds to wait for a database that is unavailable, if less than usual.
 
         Raises:
             connector.errors.StoreDamagedError: there are none because another store has taken its place.

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from connector.errors import SealingKeyError, StoreDamagedError
 from connector.store import keys as key_sources
-from connector.store.audit import AuditLog
 from connector.store.database import Database
 from connector.store.owners import hold_lease, this_server
 from connector.store.resealing import Resealing
 from connector.store.sealing import KeyRing, key_id
-from connector.store.store_keys import StoreKeys
 
-__all__ = ["KeyRotation"]
+if TYPE_CHECKING:
+    from connector.store.store import Store
+
+__all__ = ["retire_keys", "rotate_keys"]
 
 _LEASE = "the rotation of keys"
 _LEASE_SECONDS = 3600.0
@@ -27,114 +29,110 @@ _ORDER = (
 )
 
 
-class KeyRotation:
-    """Changes the key that seals."""
+def rotate_keys(store: Store, *, progress: Callable[[int], object]) -> int:
+    """Seal everything with a new key: the first of ORMCO_STORE_KEYS, or a fresh one in the key's source.
 
-    def __init__(self, database: Database, keys: StoreKeys, audit: AuditLog) -> None:
-        self._database = database
-        self._keys = keys
-        self._audit = audit
+    A run that was interrupted is finished by the next.
+    """
+    store.database.open()
+    if store.keys.record().source is None:
+        store.keys.ring()
+    with hold_lease(store.database, _LEASE, _LEASE_SECONDS):
+        source, ring = _new_ring(store)
+        store.keys.use(ring)
+        work = Resealing(store.database, ring, store.keys.record().store_id, progress)
+        work.run()
+        _record(store, ring, source, work)
+    if work.broken:
+        raise StoreDamagedError(
+            f"{len(work.broken)} stored values do not open, among them those of {min(work.broken)}; "
+            "all others are sealed with the new key",
+            hint="Restore them from a backup, or forget those practices and connect them again.",
+        )
+    if source != key_sources.ENVIRONMENT:
+        # Another process may still be writing with the key before this one, but with none that is older.
+        _keep(store, source, 2)
+    store.keys.use(None)  # also of what it was moved out of
+    return work.done
 
-    def rotate(self, *, progress: Callable[[int], object]) -> int:
-        """Seal everything with a new key: the first of ORMCO_STORE_KEYS, or a fresh one in the key's source.
 
-        A run that was interrupted is finished by the next.
-        """
-        self._database.open()
-        if self._keys.record().source is None:
-            self._keys.ring()
-        with hold_lease(self._database, _LEASE, _LEASE_SECONDS):
-            source, ring = self._new_ring()
-            self._keys.use(ring)
-            work = Resealing(self._database, ring, self._keys.record().store_id, progress)
-            work.run()
-            self._record(ring, source, work)
+def retire_keys(store: Store) -> None:
+    """Remove the keys that no value is sealed with any more from the file or keyring.
+
+    Not at once after a rotation: a process that had read its keys before may still be about to write.
+    """
+    record = store.keys.record()
+    # From the newest on: an aggregate would read all of the record.
+    sql = "SELECT at FROM ormco_events WHERE kind = 'keys' ORDER BY sequence DESC LIMIT 1"
+    rotated_at = (store.database.one(sql, ()) or (None,))[0]
+    if abs(store.database.clock.time() - (rotated_at or 0.0)) < _RETIRED_AFTER:
+        return
+    with hold_lease(store.database, _LEASE, _LEASE_SECONDS):
+        ring = store.keys.ring()
+        if record.key_id != ring.ids[0]:
+            return  # a rotation was interrupted, and has to be finished first
+        work = Resealing(store.database, ring, record.store_id)
+        work.run()
         if work.broken:
-            raise StoreDamagedError(
-                f"{len(work.broken)} stored values do not open, among them those of {min(work.broken)}; "
-                "all others are sealed with the new key",
-                hint="Restore them from a backup, or forget those practices and connect them again.",
-            )
-        if source != key_sources.ENVIRONMENT:
-            # Another process may still be writing with the key before this one, but with none that is older.
-            self._keep(source, 2)
-        self._keys.use(None)  # also of what it was moved out of
-        return work.done
-
-    def retire(self) -> None:
-        """Remove the keys that no value is sealed with any more from the file or keyring.
-
-        Not at once after a rotation: a process that had read its keys before may still be about to write.
-        """
-        record = self._keys.record()
-        # From the newest on: an aggregate would read all of the record.
-        sql = "SELECT at FROM ormco_events WHERE kind = 'keys' ORDER BY sequence DESC LIMIT 1"
-        rotated_at = (self._database.one(sql, ()) or (None,))[0]
-        if abs(self._database.clock.time() - (rotated_at or 0.0)) < _RETIRED_AFTER:
             return
-        with hold_lease(self._database, _LEASE, _LEASE_SECONDS):
-            ring = self._keys.ring()
-            if record.key_id != ring.ids[0]:
-                return  # a rotation was interrupted, and has to be finished first
-            work = Resealing(self._database, ring, record.store_id)
-            work.run()
-            if work.broken:
-                return
-            if record.source == key_sources.ENVIRONMENT:
-                key_sources.remove_key_file(record.store_id)
-                self._keys.use(None)
-            else:
-                self._keep(record.source or "", 1)
-
-    def _keep(self, source: str, number: int) -> None:
-        """Keep so many of the keys, the newest ones."""
-        store_id = self._keys.record().store_id
-        kept = key_sources.load_keys(source, store_id)
-        if len(kept) > number:
-            key_sources.save_keys(source, store_id, kept[:number])
-            self._keys.use(None)
-
-    def _new_ring(self) -> tuple[str, KeyRing]:
-        """Return the source, and the ring with the new key first.
-
-        Its keys are those that were given, and those in the file or keyring entry of this store's id: none
-        that the database names, or rows that an attacker has planted would be resealed as if they were ours.
-        """
-        record = self._keys.record()
-        stored = []
-        if record.source in (key_sources.FILE, key_sources.KEYRING):
-            stored = key_sources.load_keys(record.source, record.store_id)
-        if self._keys.given is not None:
-            given = key_sources.parse_keys(self._keys.given, origin="ORMCO_STORE_KEYS")
-            source, keys = key_sources.ENVIRONMENT, [*given, *stored]
-        elif not stored:
-            self._keys.use(None)
-            return "", self._keys.ring()  # raises: the environment's keys are not set
+        if record.source == key_sources.ENVIRONMENT:
+            key_sources.remove_key_file(record.store_id)
+            store.keys.use(None)
         else:
-            source, keys = record.source or "", stored
-        ring = KeyRing(keys)
-        if record.key_id not in ring.ids:
-            raise SealingKeyError(
-                f"the key {record.key_id} that this store is sealed with is missing",
-                hint="Put it into ORMCO_STORE_KEYS, after the new key; nothing was changed.",
-            )
-        record.check(ring)
-        if source == record.source == key_sources.ENVIRONMENT and ring.ids[0] != record.key_id:
-            _require_holders(self._database, ring.ids[0])
-        # Otherwise an earlier run was interrupted: go on with its key.
-        if source != key_sources.ENVIRONMENT and key_id(stored[0]) == record.key_id:
-            keys = [key_sources.parse_keys(key_sources.new_key(), origin="")[0], *stored]
-            key_sources.save_keys(source, record.store_id, keys)
-            ring = KeyRing(keys)
-        return source, ring
+            _keep(store, record.source or "", 1)
 
-    def _record(self, ring: KeyRing, source: str, work: Resealing) -> None:
-        detail = {"key_id": ring.ids[0], "source": source, "sealed_anew": str(work.done)}
-        event = self._audit.event("keys", "unreadable" if work.broken else "ok", detail=detail)
-        record = self._keys.record()
-        sealing = record.sealing if work.broken else 2
-        update = record.changed(ring, ring.ids[0], source=source, sealing=sealing)
-        self._audit.recorded([event], lambda execute: execute(*update).rowcount > 0)
+
+def _keep(store: Store, source: str, number: int) -> None:
+    """Keep so many of the keys, the newest ones."""
+    store_id = store.keys.record().store_id
+    kept = key_sources.load_keys(source, store_id)
+    if len(kept) > number:
+        key_sources.save_keys(source, store_id, kept[:number])
+        store.keys.use(None)
+
+
+def _new_ring(store: Store) -> tuple[str, KeyRing]:
+    """Return the source, and the ring with the new key first.
+
+    Its keys are those that were given, and those in the file or keyring entry of this store's id: none
+    that the database names, or rows that an attacker has planted would be resealed as if they were ours.
+    """
+    record = store.keys.record()
+    stored = []
+    if record.source in (key_sources.FILE, key_sources.KEYRING):
+        stored = key_sources.load_keys(record.source, record.store_id)
+    if store.keys.given is not None:
+        given = key_sources.parse_keys(store.keys.given, origin="ORMCO_STORE_KEYS")
+        source, keys = key_sources.ENVIRONMENT, [*given, *stored]
+    elif not stored:
+        store.keys.use(None)
+        return "", store.keys.ring()  # raises: the environment's keys are not set
+    else:
+        source, keys = record.source or "", stored
+    ring = KeyRing(keys)
+    if record.key_id not in ring.ids:
+        raise SealingKeyError(
+            f"the key {record.key_id} that this store is sealed with is missing",
+            hint="Put it into ORMCO_STORE_KEYS, after the new key; nothing was changed.",
+        )
+    record.check(ring)
+    if source == record.source == key_sources.ENVIRONMENT and ring.ids[0] != record.key_id:
+        _require_holders(store.database, ring.ids[0])
+    # Otherwise an earlier run was interrupted: go on with its key.
+    if source != key_sources.ENVIRONMENT and key_id(stored[0]) == record.key_id:
+        keys = [key_sources.parse_keys(key_sources.new_key(), origin="")[0], *stored]
+        key_sources.save_keys(source, record.store_id, keys)
+        ring = KeyRing(keys)
+    return source, ring
+
+
+def _record(store: Store, ring: KeyRing, source: str, work: Resealing) -> None:
+    detail = {"key_id": ring.ids[0], "source": source, "sealed_anew": str(work.done)}
+    event = store.audit.event("keys", "unreadable" if work.broken else "ok", detail=detail)
+    record = store.keys.record()
+    sealing = record.sealing if work.broken else 2
+    update = record.changed(ring, ring.ids[0], source=source, sealing=sealing)
+    store.audit.recorded([event], lambda execute: execute(*update).rowcount > 0)
 
 
 def _require_holders(database: Database, key_id: str) -> None:

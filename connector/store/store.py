@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from connector.clock import Clock
 from connector.connection import Connection, Event, LabConnection, not_found
@@ -21,9 +20,6 @@ from connector.store.requests import RequestRecords
 from connector.store.row import LIVE, Row, select_rows
 from connector.store.store_keys import StoreKeys
 from connector.store.watch_claims import WatchClaims
-
-if TYPE_CHECKING:
-    from connector.store.rotation import KeyRotation
 
 __all__ = ["Store"]
 
@@ -74,8 +70,10 @@ class Store:
         sql = f"UPDATE ormco_store SET checked_at = {self.database.dialect.now}"  # noqa: S608
         self.database.apply([(sql, ())])
         if self.keys.has_spare(self.keys.require_newest()):
+            from connector.store.rotation import retire_keys
+
             with suppress(StoreLockedError):  # another process is rotating
-                self._rotation().retire()
+                retire_keys(self)
         self.database.keep_disk_reserve()
 
     def ping(self) -> None:
@@ -99,12 +97,9 @@ class Store:
             connector.errors.SealingKeyError: if a key is missing; nothing was changed.
             connector.errors.StoreDamagedError: if some values do not open; all others have the new key.
         """
-        return self._rotation().rotate(progress=progress)
+        from connector.store.rotation import rotate_keys
 
-    def _rotation(self) -> KeyRotation:
-        from connector.store.rotation import KeyRotation
-
-        return KeyRotation(self.database, self.keys, self.audit)
+        return rotate_keys(self, progress=progress)
 
     def connection(self, practice_id: str) -> Connection | None:
         """Return a practice's connection; needs no key."""

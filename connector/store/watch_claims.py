@@ -211,7 +211,7 @@ class WatchClaims:
         """Select rows and mark them as claimed, inside a transaction."""
         for statement in self._db.dialect.in_index_order:
             execute(statement, ())
-        rows = execute(select, args).fetchall()
+        rows: list[Any] = execute(select, args).fetchall()
         for start in range(0, len(rows), _CHUNK):
             ids = [row[0] for row in rows[start : start + _CHUNK]]
             execute(f"{mark[0]} AND practice_id IN ({marks(ids)})", (*mark[1], *ids))
