@@ -22,7 +22,7 @@ from connector.errors import (
     StoreUnavailableError,
 )
 from connector.oauth.token_set import TokenSet
-from connector.refresh.failures import ANSWER_LOST
+from connector.refresh.failures import ANSWER_LOST, dead
 from connector.refresh.schedule import LONGEST_BACKOFF, RefreshWait, backoff
 from connector.resources import Resources
 from connector.store.columns import FromNow, account_columns
@@ -172,8 +172,7 @@ def _refused(resources: Resources, rows: Rows, row: Row, refusal: GrantRefusedEr
     if rows.live is not None:
         resources.store.grants.drop(present, [event])
         return
-    changes = {"state": state.value, "since": FromNow(), "reason": ANSWER_LOST, "last_error": refusal.message}
-    resources.store.grants.change(present, changes, [event])
+    resources.store.grants.change(present, dead(ANSWER_LOST, refusal.message), [event])
 
 
 def drop_unverified(resources: Resources, row: Row, refusal: ConnectorError, *, revoke: bool = True) -> None:

@@ -11,9 +11,9 @@ from connector.consent.account import drop_unverified, verify_account
 from connector.consent.confirmation import end_overdue
 from connector.errors import GrantRefusedError, NeedsRepairError, ProviderUnavailableError
 from connector.refresh import AccessTokens
+from connector.refresh.failures import dead
 from connector.resources import Resources
 from connector.revocation.proof import Finding, prove
-from connector.store.columns import FromNow
 from connector.store.row import UNVERIFIED, Row
 from connector.words import why
 
@@ -132,8 +132,7 @@ def _drop(resources: Resources, practice_id: str, refusal: GrantRefusedError) ->
     state = ConnectionState.NEEDS_REPAIR
     event = resources.store.audit.event("refresh", "grant_refused", practice_id, state=state)
     words = "the granted tokens ended before their account could be read"
-    changes = {"state": state.value, "since": FromNow(), "reason": "grant_refused", "last_error": words}
-    resources.store.grants.change(rows.unverified, changes, [event])
+    resources.store.grants.change(rows.unverified, dead("grant_refused", words), [event])
 
 
 def _use(resources: Resources, tokens: AccessTokens, before: Connection) -> SilentRepair:

@@ -20,9 +20,8 @@ from connector.store.columns import Changes, FromNow
 from connector.store.database import TABLE, Database, Execute
 from connector.store.held_token import is_practice_id
 from connector.store.owners import new_mark
-from connector.store.resealing import has_first_form
 from connector.store.row import LIVE, UNVERIFIED, Row, Rows, checked_row, damaged, select_rows
-from connector.store.sealing import SEALED_COLUMNS, Bound, bound_to, sealed_data
+from connector.store.sealing import SEALED_COLUMNS, Bound, bound_to, has_first_form, sealed_data
 from connector.store.store_keys import StoreKeys
 
 __all__ = ["GrantRecords"]

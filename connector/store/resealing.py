@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from connector.connection import AccountPolicy
@@ -18,12 +18,13 @@ from connector.store.sealing import (
     KeyRing,
     bound_to,
     first_associated_data,
+    has_first_form,
     is_first_version,
     is_sealed_by,
     sealed_data,
 )
 
-__all__ = ["Resealing", "has_first_form"]
+__all__ = ["Resealing"]
 
 _PAGE = 200
 
@@ -121,15 +122,6 @@ class Resealing:
             return None
         sql = "UPDATE ormco_requests SET sealed = ? WHERE state_digest = ? AND sealed = ?"
         return (sql, (new, digest, old)), 1
-
-
-def has_first_form(rows: Iterable[Row | None]) -> bool:
-    """Return whether a row has a value that an early release sealed."""
-    for row in rows:
-        sealed = row and (row.access_sealed or row.refresh_sealed or row.policy_sealed)
-        if sealed and is_first_version(sealed):
-            return True
-    return False
 
 
 def _opened(row: Row, ring: KeyRing) -> _Contents:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hmac
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -33,6 +33,7 @@ __all__ = [
     "bound_to",
     "first_associated_data",
     "grant_data",
+    "has_first_form",
     "is_first_version",
     "is_sealed_by",
     "key_id",
@@ -107,6 +108,15 @@ class KeyRing:
 def is_first_version(sealed: bytes) -> bool:
     """Return whether a value is bound to table, column and row alone, as the first releases sealed it."""
     return sealed[:1] == _FIRST_VERSION
+
+
+def has_first_form(rows: Iterable[Row | None]) -> bool:
+    """Return whether a row has a value that an early release sealed."""
+    for row in rows:
+        sealed = row and (row.access_sealed or row.refresh_sealed or row.policy_sealed)
+        if sealed and is_first_version(sealed):
+            return True
+    return False
 
 
 def is_sealed_by(sealed: bytes, ring: KeyRing) -> bool:
