@@ -34,8 +34,9 @@ def confirm_account(
 ) -> Connection:
     """Activate an unconfirmed grant whose account a person has confirmed; see `Connector.confirm_account`."""
     rows = resources.store.grants.existing(practice_id)
-    if rows.live is not None and _is_live(rows, account_id):
-        return rows.live.connection  # it was confirmed already
+    live, waits = rows.live, rows.unverified is not None and rows.unverified.confirm_by is not None
+    if live is not None and not waits and live.access_sealed is not None and live.account_id == account_id:
+        return live.connection  # it was confirmed already
     waiting = _waiting(resources, rows, practice_id, binding)
     if waiting.account is None:
         raise unconfirmed(waiting)
@@ -104,14 +105,3 @@ def _waiting(resources: Resources, rows: Rows, practice_id: str, binding: str | 
 
 def _is_overdue(row: Row) -> bool:
     return row.confirm_by is not None and row.confirm_by <= row.now
-
-
-def _is_live(rows: Rows, account_id: str) -> bool:
-    is_waiting = rows.unverified is not None and rows.unverified.confirm_by is not None
-    live = rows.live
-    return (
-        not is_waiting
-        and live is not None
-        and live.access_sealed is not None
-        and live.account_id == account_id
-    )

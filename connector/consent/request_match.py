@@ -75,7 +75,9 @@ def read_response(
             request = _match(resources, exc.state, practice_id, binding, opened)
             store.requests.take(request.state)
         raise
-    _refuse_repetition(resources, response, practice_id, binding)
+    is_named = response.state is not None or practice_id is not None
+    if is_named and store.requests.is_spent(response.code):
+        _refuse_taken(resources, response, practice_id, binding)
     try:
         request = _match(resources, response.state, practice_id, binding, opened, captured)
     except StateMismatchError:
@@ -104,24 +106,10 @@ def _named(resources: Resources, redirect_url: str, binding: str | None) -> list
     return [request for request in found if request is not None]
 
 
-def _refuse_repetition(
-    resources: Resources, response: AuthorizationResponse, practice_id: str | None, binding: str | None
-) -> None:
-    """Refuse a response that the same session handed in before.
-
-    Raises:
-        AnsweredBeforeError: the session handed it in before.
-    """
-    if (response.state is None and practice_id is None) or not resources.store.requests.is_spent(
-        response.code
-    ):
-        return
-    _refuse_taken(resources, response, practice_id, binding)
-
-
 def _refuse_taken(
     resources: Resources, response: AuthorizationResponse, practice_id: str | None, binding: str | None
 ) -> None:
+    """Refuse a response that the same session handed in before."""
     digest = binding_digest(binding)
     request = resources.store.requests.answered(state=response.state, practice_id=practice_id, binding=digest)
     if request is not None:
