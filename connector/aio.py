@@ -78,14 +78,8 @@ class AsyncCases(Awaited):
     ) -> WatchReport:
         """Deliver the events of cases; see `Cases.watch`. The watch ends when this call is cancelled.
 
-        A handler that is running then is cancelled too: it gets its event again in the next watch.
-
-        Args:
-            practice_ids: the practices to follow; None: every connected practice.
-            handler: awaited with each event, in this event loop; if it raises, the event is delivered again.
-            plan: where to begin, how often to poll, and how many practices at a time.
-            on_problem: called in a thread with a practice and its error, or None, when that changes.
-            on_lag: called in a thread with the seconds between two polls if they become far too many.
+        `handler` is awaited in this event loop. It is cancelled with the watch; then, and if it raises, the event
+        is delivered again. `on_problem` and `on_lag` are called in a thread.
         """
         loop, stop = asyncio.get_running_loop(), threading.Event()
         handled: set[Future[object]] = set()
@@ -152,15 +146,7 @@ class AsyncConnector(Awaited):
         proactive: bool = True,
         threads: int = _MOST_CALLS,
     ) -> Self:
-        """Make a connector; no file, network or browser is used before its first call.
-
-        Args:
-            config: the settings.
-            clock: as for `Connector`.
-            actor: as for `Connector`.
-            proactive: as for `Connector`.
-            threads: how many calls run at a time, at most.
-        """
+        """Make a connector; see `Connector.from_config`. At most so many `threads` of calls run at a time."""
         connector = Connector.from_config(config, clock=clock, actor=actor, proactive=proactive)
         return cls(connector, threads=threads)
 

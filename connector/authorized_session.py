@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import partial
 from typing import Any
 
 import requests
@@ -64,28 +65,21 @@ class _PracticeAuth(AuthBase):
         if origin(request.url or "") in self._origins:
             token = Secret(self._token(None))
             BearerAuth(token)(request)
-            retry = _RetryAfter401(self._token, token)
+            retry = partial(self._retry, token)
             request.register_hook("response", retry)  # type: ignore[no-untyped-call]
         return request
 
-
-class _RetryAfter401:
-    """A response hook that sends a request once more, with a refreshed token, after a 401."""
-
-    def __init__(self, token: Token, sent: Secret) -> None:
-        self._token = token
-        self._sent = sent
-
-    def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response:
+    def _retry(self, sent: Secret, response: requests.Response, **kwargs: Any) -> requests.Response:
+        """Send a request once more after a 401, with a refreshed token."""
         request = response.request
         # After a redirect the hook is still present, but the token is not, and is not added again.
-        ours = request.headers.get("Authorization") == f"Bearer {self._sent.reveal()}"
+        ours = request.headers.get("Authorization") == f"Bearer {sent.reveal()}"
         # A stream or a file cannot be sent a second time.
         repeatable = isinstance(request.body, str | bytes | None)
         if response.status_code != 401 or not ours or not repeatable:
             return response
         try:
-            renewed = Secret(self._token(self._sent.reveal()))
+            renewed = Secret(self._token(sent.reveal()))
         except ProviderUnavailableError:
             return response  # the caller gets the 401
         response.close()

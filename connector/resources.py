@@ -46,17 +46,6 @@ class Resources:
         after_fork(self)
 
     @property
-    def actor(self) -> str:
-        """The actor in the audit record."""
-        if self._actor is None:
-            try:
-                user = getpass.getuser()
-            except (OSError, KeyError):
-                user = "unknown"
-            self._actor = f"{user}@{platform.node()}"
-        return self._actor
-
-    @property
     def store(self) -> Store:
         """The store; nothing is opened before its first call.
 
@@ -73,7 +62,7 @@ class Resources:
                     self.config.store_url,
                     keys=self.config.store_keys.reveal(),
                     clock=self.clock,
-                    actor=self.actor,
+                    actor=self._actor or _this_user(),
                     record_refreshes=self.config.record_refreshes,
                 )
             return self._store
@@ -211,3 +200,11 @@ class Resources:
         """Share none of the parent's TLS connections, and wait for no lock of one of its threads."""
         self._lock, self._store_lock = threading.RLock(), threading.RLock()
         self._endpoint = None
+
+
+def _this_user() -> str:
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = "unknown"
+    return f"{user}@{platform.node()}"
