@@ -78,8 +78,8 @@ class AsyncCases(Awaited):
     ) -> WatchReport:
         """Deliver the events of cases; see `Cases.watch`. The watch ends when this call is cancelled.
 
-        `handler` is awaited in this event loop. It is cancelled with the watch; then, and if it raises, the event
-        is delivered again. `on_problem` and `on_lag` are called in a thread.
+        `handler` is awaited in this event loop. It is cancelled with the watch; then, and if it raises, the
+        event is delivered again. `on_problem` and `on_lag` are called in a thread.
         """
         loop, stop = asyncio.get_running_loop(), threading.Event()
         handled: set[Future[object]] = set()
