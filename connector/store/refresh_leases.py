@@ -19,7 +19,7 @@ from connector.store.columns import Changes
 from connector.store.database import TABLE, Database, Execute, marks
 from connector.store.grants import GrantRecords
 from connector.store.owners import is_gone, new_mark, this_process
-from connector.store.row import LIVE, LONGEST_BACKOFF, LONGEST_LEASE, Row, select_rows
+from connector.store.row import BELIEVED_BACKOFF, BELIEVED_LEASE, LIVE, Row, select_rows
 
 __all__ = ["DueGrant", "RefreshLeases"]
 
@@ -173,7 +173,7 @@ class RefreshLeases:
         free = (
             f"SELECT practice_id FROM {TABLE} WHERE {which} AND state IN ('connected', 'degraded') "  # noqa: S608
             f"AND (refresh_until IS NULL OR refresh_until <= {self._now} "
-            f"OR refresh_until >= {self._now} + {LONGEST_LEASE}) AND {self._is_due} "
+            f"OR refresh_until >= {self._now} + {BELIEVED_LEASE}) AND {self._is_due} "
             f"ORDER BY practice_id{self._database.dialect.skip_locked}"
         )
         claim = (
@@ -207,7 +207,7 @@ class RefreshLeases:
         now = self._now
         # No token is said to be due in days: a wrong clock has set it, and it is due at once.
         return (
-            f"(retry_at IS NULL OR retry_at <= {now} OR retry_at >= {now} + {LONGEST_BACKOFF}) "
+            f"(retry_at IS NULL OR retry_at <= {now} OR retry_at >= {now} + {BELIEVED_BACKOFF}) "
             f"AND (due_at > {now} + {_LONGEST_LIFE} OR (due_at <= {now} + ? AND "
             f"COALESCE(refreshed_at, 0) < ? AND COALESCE(refreshed_at, 0) + due_at <= 2 * {now} "
             # A refresh is in progress, or its response may be lost: then the token is used to its end first.

@@ -17,10 +17,10 @@ from connector.store.held_token import CLOCK_TOLERANCE, LATEST, LIVE, lasts, val
 from connector.store.owners import is_gone
 
 __all__ = [
+    "BELIEVED_BACKOFF",
+    "BELIEVED_LEASE",
     "COLUMNS",
     "LIVE",
-    "LONGEST_BACKOFF",
-    "LONGEST_LEASE",
     "UNVERIFIED",
     "Row",
     "Rows",
@@ -30,8 +30,8 @@ __all__ = [
 ]
 
 UNVERIFIED = "unverified"
-LONGEST_LEASE = 600.0
-LONGEST_BACKOFF = 400.0
+# A stored time that is further ahead was written by a wrong clock.
+BELIEVED_LEASE, BELIEVED_BACKOFF = 600.0, 400.0
 # These need no action, except for a new grant beside them.
 _SETTLED = (ConnectionState.CONNECTED, ConnectionState.REVOKED)
 
@@ -100,7 +100,7 @@ class Row(NamedTuple):
             return False
         since = self.refresh_since or self.now
         return (
-            since <= self.now + CLOCK_TOLERANCE and self.now < self.refresh_until < self.now + LONGEST_LEASE
+            since <= self.now + CLOCK_TOLERANCE and self.now < self.refresh_until < self.now + BELIEVED_LEASE
         )
 
     @property
@@ -128,7 +128,7 @@ class Row(NamedTuple):
     def retry_in(self) -> float:
         """Seconds until the next attempt to refresh may be made."""
         left = (self.retry_at or 0.0) - self.now
-        return left if 0.0 < left < LONGEST_BACKOFF else 0.0
+        return left if 0.0 < left < BELIEVED_BACKOFF else 0.0
 
     @property
     def account(self) -> Account | None:
