@@ -54,6 +54,7 @@ class AccessTokens:
         proactive: bool = True,
     ) -> None:
         self._store = store
+        self._rotator = rotator
         self._now = clock.time
         self._proactive = proactive
         self.memory = TokenMemory(clock)
@@ -94,7 +95,8 @@ class AccessTokens:
 
     def finish_refresh(self, claimed: Row, since: Stopwatch) -> bool:
         """Refresh a connection whose lease this process took at `since`; return whether it has new tokens."""
-        return self._refresher.finish(claimed, since)
+        with self._store.audit.deferred():
+            return self._rotator.finish(claimed, since) is not None
 
     def close(self, then: Callable[[], object] = lambda: None) -> None:
         """Provide no tokens any more; refreshes in progress end in the background, and store their tokens.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from connector.clock import Clock, Stopwatch
+from connector.clock import Clock
 from connector.connection import ConnectionState, not_found, require_alive
 from connector.errors import (
     AccountMismatchError,
@@ -131,11 +131,6 @@ class TokenRefresher:
                 entry.waiters -= 1
                 if not entry.waiters:
                     del self._locks[practice_id]
-
-    def finish(self, claimed: Row, since: Stopwatch) -> bool:
-        """Refresh a row whose lease this process took at `since`; return whether it has new tokens."""
-        with self._store.audit.deferred():
-            return self._rotator.finish(claimed, since) is not None
 
     def usable(self, practice_id: str, rows: Rows) -> Rows:
         """Return the rows of a practice, if its state allows tokens; only the live one's are handed out.
