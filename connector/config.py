@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -114,11 +115,7 @@ class Config:
         return f"sqlite:///{folder.as_posix()}/connections.db"
 
     def load_provider(self) -> Provider:
-        """Return the configured provider, before any discovery.
-
-        Raises:
-            connector.errors.SettingError: if there is no such preset, or its file is not right.
-        """
+        """Return the configured provider, before any discovery; a `SettingError` says what is wrong."""
         from connector.oauth.provider_file import load_provider
 
         return load_provider(self.provider)
@@ -219,10 +216,9 @@ def _secret(env: Mapping[str, str], name: str) -> Secret:
 
 
 def _seconds(text: str) -> float | str:
-    try:
+    with suppress(ValueError):
         return float(text)
-    except ValueError:
-        return text
+    return text
 
 
 def _is_text(value: Any) -> bool:
