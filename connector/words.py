@@ -136,10 +136,7 @@ def event_words(event: Event) -> str:
 def counted(count: int, noun: str, then: str = "") -> str:
     """Return a count with its noun and verb, in the singular or the plural.
 
-    Args:
-        count: the number.
-        noun: the noun in the singular.
-        then: the rest of the sentence in the plural, beginning with its verb.
+    `then` is the rest of the sentence in the plural, beginning with its verb.
 
     Examples:
         >>> counted(1, "practice", "need attention"), counted(2, "refresh", "are overdue")

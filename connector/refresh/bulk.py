@@ -43,17 +43,10 @@ def refresh_due(
     pace: Pace | None = None,
     progress: Callable[[Done], object] = lambda done: None,
 ) -> RefreshSummary:
-    """Refresh every connection whose access token expires within a time.
+    """Refresh every connection whose access token expires within a time; see `Connector.refresh_due`.
 
     Several runs may be in progress, on several machines: each connection is refreshed by one of them. A run
     that was interrupted is continued by the next, which finds only the rest. Sound connections come first.
-
-    Args:
-        tokens: refreshes the tokens.
-        store: the store that finds due connections.
-        within: seconds until the access token expires.
-        pace: limits on token calls.
-        progress: called with each connection that is done, in any thread.
     """
     return _Run(tokens, store, within, pace or Pace(), progress).run()
 

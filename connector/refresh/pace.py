@@ -75,11 +75,8 @@ class Throttle:
     def slow_down(self, began: float, pause: float) -> bool:
         """Halve the rate, once for all calls that were under way together; return whether that may help.
 
-        One refusal does not stop the other refreshes; if no call succeeds any more, all wait for `pause`.
-
-        Args:
-            began: when the refused call began.
-            pause: seconds that the provider asks for.
+        `began` is when the refused call began. One refusal does not stop the other refreshes; if no call
+        succeeds any more, all wait for `pause` seconds, which the provider asks for.
         """
         with self._guard:
             now, slowest = self._clock.monotonic(), min(1.0, self._most)

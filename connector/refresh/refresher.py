@@ -72,13 +72,8 @@ class TokenRefresher:
     ) -> Row:
         """Return a row with newer tokens than those in `rows`.
 
-        Args:
-            practice_id: the practice.
-            rows: its rows as they were read.
-            min_ttl: seconds for which a token of another refresh has to be valid to be accepted; None: only
-                a token other than the one in `rows` is accepted.
-            force: a person requested it.
-            rejected: an API has rejected the token in `rows`.
+        The token of another refresh is accepted if it is not that in `rows`, or valid for `min_ttl` seconds.
+        `force`: a person requested it. `rejected`: an API has rejected the token in `rows`.
 
         Raises:
             connector.errors.ConnectorError: they cannot be refreshed, now or ever.

@@ -77,10 +77,8 @@ class Rotator:
     def rotate(self, row: Row, *, force: bool = False, rejected: bool = False) -> Row | None:
         """Replace a row's tokens with new ones; at most one token call, however many processes ask.
 
-        Args:
-            row: the row as it was read.
-            force: a person requested it: do not wait for a backoff, nor until the old token expires.
-            rejected: an API has rejected the access token.
+        `force`: a person requested it, so do not wait for a backoff, nor until the old token expires.
+        `rejected`: an API has rejected the access token.
 
         Returns:
             The row with its new tokens; None if another process has changed it, or is refreshing it: read

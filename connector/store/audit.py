@@ -60,12 +60,11 @@ class AuditLog:
     def recorded(self, events: Sequence[Event], change: Callable[[Execute], bool]) -> bool:
         """Make a change and record its events in one transaction, then notify subscribers.
 
-        Args:
-            events: the events to record; their actor and the facts of the library call are added.
-            change: makes the change; returns False if it could not be made, having changed nothing.
+        `change` returns False if it could not make it, having changed nothing. The events get their actor
+        and the facts of the library call.
 
         Returns:
-            Whether it was made.
+            Whether the change was made.
         """
         actor, facts = current_actor() or self._actor, facts_of_call()
         # Each gets a random number, too, by which it is known before it has a place.

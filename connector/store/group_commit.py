@@ -45,10 +45,7 @@ class GroupCommit:
     """Lets the thread that has the lock commit for all threads that wait for it.
 
     The lock protects the database's single writer. SQLite has only one at a time anyway, so the jobs that
-    wait can share one sync.
-
-    Args:
-        commit: runs jobs in one transaction, durably; raises if that failed as a whole.
+    wait can share one sync. `commit` runs jobs in one transaction; it raises if that failed as a whole.
     """
 
     def __init__(self, commit: Callable[[Sequence[Job[Any]]], None]) -> None:

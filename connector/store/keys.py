@@ -46,11 +46,9 @@ def new_key() -> str:
 
 
 def parse_keys(text: str, *, origin: str) -> list[bytes]:
-    """Read keys from the text of a setting or a file.
+    """Read keys from the text of a setting or a file; `origin` names that, for the error.
 
-    Args:
-        text: base64 of 32 bytes each, separated by commas or white space.
-        origin: where the text is from, for the error.
+    They are base64 of 32 bytes each, separated by commas or white space.
 
     Raises:
         connector.errors.SealingKeyError: if there is none, or one is malformed.

@@ -123,12 +123,8 @@ class RefreshLeases:
     def find_due(self, within: float, *, before: float = math.inf, limit: int = 1000) -> list[DueGrant]:
         """Return the connections that are due within a time: sound ones first, then the most urgent.
 
-        A token is never due before half of its lifetime.
-
-        Args:
-            within: seconds until the access token expires.
-            before: only those that were refreshed before this time, by the database's clock.
-            limit: how many at most.
+        Only those that were refreshed `before` a time by the database's clock. A token is never due before
+        half of its lifetime.
         """
         rows = self._database.all(
             f"SELECT practice_id, failures > 0, due_at - {self._now} FROM {TABLE} WHERE {self._is_due} "  # noqa: S608
@@ -158,13 +154,8 @@ class RefreshLeases:
     ) -> list[Row]:
         """Take the leases on those of some connections that are still due; return their rows.
 
-        Many are taken in one transaction, because a claim for each would be a third of the work of a refresh.
-
-        Args:
-            practice_ids: found by `find_due`, perhaps a while ago.
-            within: as for `find_due`.
-            before: as for `find_due`.
-            seconds: until each refresh has to be over.
+        They were found by `find_due`, perhaps a while ago. Many are taken in one transaction, because a claim
+        for each would be a third of the work of a refresh. Each refresh has to be over after `seconds`.
         """
         self._database.keep_disk_reserve()
         mark = new_mark()

@@ -167,9 +167,7 @@ def facts(path: Path) -> dict[str, str]:
 def network_share(path: Path, mounts: str) -> str:
     """Return the kind of network share a path is on: SQLite's locks do not hold between its machines.
 
-    Args:
-        path: absolute.
-        mounts: as /proc/self/mounts has it; empty where the system has no such file.
+    `mounts` is as /proc/self/mounts has it; empty where the system has no such file.
     """
     if str(path).startswith(("\\\\", "//")):
         return "UNC path"

@@ -69,12 +69,7 @@ class KeyRecord(NamedTuple):
 
 
 class StoreKeys:
-    """Finds and keeps the keys of one store.
-
-    Args:
-        database: where the record of the key is.
-        given: the value of ORMCO_STORE_KEYS, or None if it is not set.
-    """
+    """Finds and keeps the keys of one store; `given` is the value of ORMCO_STORE_KEYS, if it is set."""
 
     def __init__(self, database: Database, *, given: str | None) -> None:
         self._database = database
