@@ -1,4 +1,4 @@
-"""The Applications page: find out whether an account has allowed Ormco, and remove it there."""
+"""Remove Ormco on the Applications page of a Communicate account."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 __all__ = ["remove_application"]
 
 _NAME = "Ormco"
-_SLOW = 120.0  # s beyond the person's time for pages that take theirs
+_SLOW = 120.0  # s in addition to the person's time, for slow pages
 _ACTION = 5_000  # ms for one icon or button
 _AGAIN = 5.0  # s before something is pressed a second time
 _WORDS = Words(
-    closed=f"before {_NAME} was seen to be removed",
+    closed=f"before the page showed that {_NAME} was removed",
     close_hint="Start again, and leave the window open until it closes by itself.",
-    nobody=f"{_NAME} was not removed in time: nobody signed in or pressed what is needed",
+    nobody=f"{_NAME} was not removed in time: nobody signed in or pressed the buttons",
 )
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 
@@ -45,17 +45,17 @@ def remove_application(
     timeout: float = 600,
     browser: str | None = None,
 ) -> bool:
-    """Remove Ormco on the Applications page: sign in, the square icon next to it, confirm, seen gone.
+    """Remove Ormco on the Applications page, and wait until the page does not list it any more.
 
-    A person signs in, unless there are credentials. The rest is automatic; if the page has changed, the
-    person can do that too, and the removal is detected.
+    A person signs in, unless there are credentials. The other steps are automatic; if the page has changed,
+    the person can take them instead, and the removal is detected.
 
     Args:
         url: the Applications page.
-        account: e-mail address of the account that has to be signed in, if it is known.
+        account: e-mail address of the account to be signed in to, if it is known.
         credentials: user name and password, to sign in without a person.
-        headless: without a window.
-        timeout: seconds until the wait for a person ends.
+        headless: whether the browser runs without a window.
+        timeout: seconds to wait for a person.
         browser: path of the browser; None to look for one.
 
     Returns:
@@ -63,13 +63,13 @@ def remove_application(
 
     Raises:
         connector.errors.AccountMismatchError: another account is signed in; nothing was removed.
-        connector.errors.WindowClosedError: if the window was closed before.
-        connector.errors.NobodyActedError: if the time ran out.
+        connector.errors.WindowClosedError: if the window was closed too early.
+        connector.errors.NobodyActedError: if nobody acted in time.
         connector.errors.PageChangedError: if the page is not as expected, and nobody is there to help.
         connector.errors.SettingError: if the credentials are not accepted.
         connector.errors.ProviderUnavailableError: if a page could not be loaded.
         connector.errors.BrowserUnavailableError: if there is no browser, or it does not start or crashes.
-        connector.errors.ExtraMissingError: without Playwright.
+        connector.errors.ExtraMissingError: if Playwright is not installed.
     """
     if credentials is not None and "@" in credentials[0]:
         _require_account(account, {credentials[0]})
@@ -79,7 +79,7 @@ def remove_application(
         if credentials is not None:
             name, password, page = *credentials, session.page
             session.act(lambda: pages.sign_in(page, name, password, destination=pages.applications_heading))
-        # A person may take all the time there is: then it is nobody who acted, and no page that changed.
+        # If a person is there, the wait ends in NobodyActedError, not in PageChangedError.
         removal = _Removal(session, account, options.PATIENCE if credentials is not None else math.inf)
         session.wait_until(removal.is_done)
         return removal.listed
@@ -104,15 +104,15 @@ class _Removal:
         self._icon_pressed = False
         self._seen: Shown | None = None
         self._since = 0.0
-        # The icon and the confirmation: each is pressed as soon as it shows, and not again for a while.
+        # When the icon and the confirmation may be pressed again.
         self._pressed: dict[Shown, Deadline] = {}
-        # Some sites ask with a dialog of the browser's own; what a person asks for beside is not for us.
+        # Some sites confirm by a JavaScript dialog; one before the icon is pressed has another reason.
         session.context.on(
             "dialog", lambda dialog: dialog.accept() if self._icon_pressed else dialog.dismiss()
         )
 
     def is_done(self) -> bool:
-        """Press the icon or confirm, as soon as either shows; return whether Ormco is not listed any more."""
+        """Press the icon or confirm, if either shows; return whether Ormco is not listed any more."""
         shown, page = self._look()
         now = Clock().monotonic()
         if shown != self._seen:
@@ -136,7 +136,7 @@ class _Removal:
         from playwright.sync_api import Error as PlaywrightError
 
         for page in reversed(self._session.context.pages):
-            # A page during navigation shows nothing.
+            # A page that is navigating cannot be read.
             with suppress(PlaywrightError):
                 if pages.confirm_button(page).count():
                     return "asked", page
@@ -154,7 +154,7 @@ class _Removal:
         button = pages.confirm_button(page) if shown == "asked" else pages.application_icon(page, _NAME)
         with suppress(PlaywrightError):
             if button.count() > 1:
-                return  # a wrong one would remove something else
+                return  # the wrong one would remove another application
             if button.count():
                 self._icon_pressed = True
                 button.click(timeout=_ACTION)
@@ -179,5 +179,5 @@ def _require_account(expected: str | None, shown: Collection[str]) -> None:
 _MISSING = {
     "elsewhere": 'heading "Applications"',
     "listed": f"single icon next to {_NAME}",
-    "asked": "list without it after confirming, or more than one button that confirms",
+    "asked": f"list without {_NAME} after confirming, or more than one button to confirm",
 }

@@ -32,16 +32,16 @@ _CLOSING = 10.0  # s to clean up after it
 
 
 class BrowserThread(Generic[_T]):
-    """Opens a fresh browser and runs work in it; a context manager that ends when the browser is closed.
+    """Opens a fresh browser and runs work in it; the end of the context manager closes the browser.
 
     Args:
         work: called with the browser's session, in the browser's thread.
         browser: path of the browser; None to look for one.
-        headless: without a window.
-        english: ask for pages in English.
+        headless: whether the browser runs without a window.
+        english: whether to ask for pages in English.
         target: the target of the redirect to intercept, if there is one.
         slack: seconds beyond the session's own timeout after which the work counts as hanging.
-        session: further arguments of `BrowserSession`; `timeout` is one.
+        session: further arguments of `BrowserSession`; `timeout` is required.
     """
 
     def __init__(
@@ -65,11 +65,11 @@ class BrowserThread(Generic[_T]):
         self._thread = threading.Thread(target=self._run, name="ormco-browser", daemon=True)
 
     def run(self) -> _T:
-        """Run the work from its beginning to its end, and return its result.
+        """Run the work and return its result.
 
         Raises:
             connector.errors.BrowserUnavailableError: if there is no browser, or it does not start or crashes.
-            connector.errors.ConnectorError: as the work does.
+            connector.errors.ConnectorError: if the work raises it.
         """
         with self:
             result: _T = self.wait(self.result)
@@ -84,7 +84,7 @@ class BrowserThread(Generic[_T]):
         self._cancelled.set()
         self._thread.join(_PROMPTLY)
         if self._thread.is_alive():
-            # Inside a browser call the thread does not notice it; without its browser the call ends.
+            # Inside a browser call the thread cannot check for it; killing the browser ends the call.
             if self._process is not None:
                 with suppress(OSError):
                     os.kill(self._process, getattr(signal, "SIGKILL", signal.SIGTERM))
@@ -94,14 +94,14 @@ class BrowserThread(Generic[_T]):
         """Wait for a result that the work sets, or for the end of the work.
 
         Raises:
-            connector.errors.ConnectorError: as the work does.
+            connector.errors.ConnectorError: if the work raises it.
         """
         deadline = Clock().deadline(self._seconds)
         # In small steps: on Windows, Ctrl-C does not end a wait without a timeout.
         while not wait([future, self.result], timeout=0.2, return_when=FIRST_COMPLETED).done:
             if deadline.passed:
                 raise BrowserUnavailableError(
-                    "the browser does not answer", hint="End it by hand, and start again."
+                    "the browser does not answer", hint="End the browser by hand, and start again."
                 )
         return future.result() if future.done() else self.result.result()
 

@@ -38,18 +38,18 @@ def capture_redirect(
     timeout: float = 600,
     browser: str | None = None,
 ) -> str:
-    """Let a person allow access in a fresh browser, and return where the provider then sends the browser.
+    """Let a person allow access in a fresh browser, and return the redirect URL.
 
     The browser is of the Chromium family and has a fresh profile: no cookies, no stored passwords, no session
-    of another account. The landing site is never contacted: the redirect is answered with a page of ours.
+    of another account. The landing site is never contacted: the browser shows a local page instead.
 
     Args:
         url: the authorization URL.
         redirect_uri: the address the provider sends the browser back to.
         person: called with the page (Playwright's synchronous `Page`, in the browser's own thread) to act
-            when no human does.
-        headless: without a window.
-        timeout: seconds until the wait ends.
+            in place of a human.
+        headless: whether the browser runs without a window.
+        timeout: seconds to wait for the redirect.
         browser: path of the browser; None to look for one.
 
     Returns:
@@ -57,11 +57,11 @@ def capture_redirect(
 
     Raises:
         connector.errors.WindowClosedError: if the window was closed.
-        connector.errors.NobodyActedError: if the time ran out.
-        connector.errors.ProviderErrorPageError: if the provider showed an error page of its own.
+        connector.errors.NobodyActedError: if nobody acted in time.
+        connector.errors.ProviderErrorPageError: if the provider showed its own error page.
         connector.errors.ProviderUnavailableError: if a page of the provider could not be loaded.
         connector.errors.BrowserUnavailableError: if there is no browser, or it does not start or crashes.
-        connector.errors.ExtraMissingError: without Playwright.
+        connector.errors.ExtraMissingError: if Playwright is not installed.
     """
     with _captured(url, redirect_uri, person, headless, timeout, browser) as (redirect_url, leave):
         leave(None)
@@ -81,8 +81,8 @@ def open_capture(
     """Capture the redirect and keep the window open until the connection is made or has failed.
 
     The result of the `with` block decides what the page says at the end: "You are connected", or the message
-    of the error that leaves the block. Then the window stays open for some seconds, so that it can be read.
-    The arguments are those of `capture_redirect`.
+    of the error that leaves the block. Then the window stays open for some seconds, so that a person can read
+    it. The arguments are those of `capture_redirect`.
 
     Yields:
         The redirect URL, raw.

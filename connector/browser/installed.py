@@ -20,7 +20,7 @@ class Browser:
     """An installed browser of the Chromium family.
 
     Attributes:
-        name: its name for a person.
+        name: the display name.
         path: the path of the program.
     """
 
@@ -31,8 +31,8 @@ class Browser:
 def find_browser(setting: str | None = None, *, headless: bool = False) -> Browser:
     """Find the browser to use.
 
-    The order: the setting; Playwright's own build; Chrome; Edge; Chromium. A build that has no window at all
-    ("headless shell") comes before the full one of the same origin if none is needed. Snap packages are
+    The order: the setting; Playwright's own build; Chrome; Edge; Chromium. If `headless` is true, a build
+    without windows ("headless shell") comes before the full build of the same origin. Snap packages are
     ignored: they cannot use a profile in the temporary folder.
 
     Args:
@@ -40,7 +40,7 @@ def find_browser(setting: str | None = None, *, headless: bool = False) -> Brows
         headless: whether a browser without a window is enough.
 
     Raises:
-        connector.errors.BrowserUnavailableError: if there is none, or none at the configured path.
+        connector.errors.BrowserUnavailableError: if there is no browser, or none at the configured path.
     """
     if setting:
         return _from_setting(setting)
@@ -149,7 +149,7 @@ def home_folder() -> Path:
 
 
 def _is_program(path: Path) -> bool:
-    return os.path.isfile(path) and os.access(path, os.X_OK)  # also where this user may not look
+    return os.path.isfile(path) and os.access(path, os.X_OK)  # Path.is_file() may raise PermissionError
 
 
 def _is_snap(path: Path) -> bool:

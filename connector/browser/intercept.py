@@ -1,6 +1,6 @@
-"""Intercept the redirect inside the browser and answer it there, with a page of ours.
+"""Intercept the redirect inside the browser, and show a local page instead of the landing site.
 
-A page's own routes never see the target of a redirect, so this uses DevTools' `Fetch` on the whole browser,
+Playwright's routes never see the target of a redirect, so this uses DevTools' `Fetch` on the whole browser,
 popups and new tabs included. DevTools is Chromium's; other browsers are not supported.
 """
 
@@ -44,7 +44,7 @@ _CLOSE = "You can close this window."
 
 
 class ResultPage(Enum):
-    """The content of the page: its kind, title, text, and the person's next step."""
+    """The content of the local page: its kind, title, text, and the person's next step."""
 
     ALLOWED = (
         "wait",
@@ -86,8 +86,8 @@ class PageTargets:
         first: the id of the page that was open at the start; a page's main frame has the page's id.
         open: DevTools' `TargetInfo` of each open page, by its id.
         of_the_flow: the ids of the first page, of those that a person opened, and of those that the main
-            frame of such a page opened. A window that a frame opened, such as an advertisement, is not among
-            them; nor is what that one opens.
+            frame of such a page opened. A window that a subframe opened, such as an advertisement, is not
+            among them, and neither are the windows that it opens.
     """
 
     def __init__(self, context: BrowserContext, devtools: CDPSession) -> None:
@@ -117,15 +117,15 @@ class PageTargets:
 
 
 class RedirectInterceptor:
-    """Intercepts every request of one browser to the landing site, and shows a page of ours instead.
+    """Intercepts every request of one browser to the landing site, and shows a local page instead.
 
-    Only the main frame of a page of this consent can bring the authorization response. A frame, or a window
-    that an advertisement opened, can put any address there, with a code of its own: such requests are
-    answered here like the others, and ignored.
+    The authorization response is accepted only from the main frame of a page of this consent. A subframe, or
+    a window that an advertisement opened, can request the redirect URI with any code: such requests are
+    intercepted too, but their code is ignored.
 
     Attributes:
         response: the redirect URL, raw, once the provider has sent the browser there.
-        shown: whether the page of ours has been shown since.
+        shown: whether the local page has been shown since then.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class RedirectInterceptor:
         devtools.send("Fetch.enable", {"patterns": [{"urlPattern": each} for each in target.patterns]})
 
     def show(self, page: ResultPage, detail: str = "") -> None:
-        """Change what the page of ours says, in the window in which the redirect ended, if it is open."""
+        """Show other content on the local page, if the window in which the redirect ended is still open."""
         self._page = page.html(detail)
         for each in self._context.pages:
             if same_address(each.url, self._target.url):
@@ -200,7 +200,7 @@ class RedirectInterceptor:
         before = urlsplit(str(pages.open[page]["url"])).hostname
         if pages.open[page].get("openerFrameId") is not None:
             return page in pages.of_the_flow and (is_redirected or before not in (None, *self._target.hosts))
-        # What a person opened may be the link of an advertisement.
+        # A person may have opened an advertisement's link in a new tab.
         sender = urlsplit(self._sender).hostname if is_redirected else before
         return page == pages.first or sender in self._provider_hosts
 

@@ -64,14 +64,14 @@ def open_browser(
 
     Args:
         browser: from `find_browser`.
-        headless: without a window.
-        english: ask for pages in English, for automation that finds elements by their words.
+        headless: whether the browser runs without a window.
+        english: whether to ask for pages in English, for automation that finds elements by their words.
         unreachable: host rules (`MAP host ~NOTFOUND`) for hosts that must not be reached.
         playwright: an instance that runs in this thread already; None to start one.
 
     Raises:
-        connector.errors.BrowserUnavailableError: if it does not start.
-        connector.errors.ExtraMissingError: without Playwright.
+        connector.errors.BrowserUnavailableError: if the browser does not start.
+        connector.errors.ExtraMissingError: if Playwright is not installed.
     """
     require_playwright()
     from playwright.sync_api import Error as PlaywrightError
@@ -101,7 +101,7 @@ def _make_folder(stack: ExitStack) -> Path:
 def is_gone(error: BaseException) -> bool:
     """Return whether a Playwright error means that a browser, its page or its driver is gone.
 
-    It has no public class for that, and raises a bare `Exception` if the driver dies while it starts.
+    Playwright has no public class for that, and raises a bare `Exception` if the driver dies at its start.
     """
     ours = type(error) is Exception or type(error).__module__.startswith("playwright.")
     return ours and any(words in str(error) for words in ("has been closed", "Connection closed"))
@@ -123,14 +123,14 @@ def _start_playwright(folder: Path) -> Iterator[Playwright]:
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Print nothing about a driver that died: its user gets an error of ours."""
+    """Print nothing about a driver that died: the caller gets a `BrowserUnavailableError`."""
     error = context.get("exception")
     if error is None or not is_gone(error):
         loop.default_exception_handler(context)
 
 
 def context_options(*, english: bool) -> dict[str, Any]:
-    """Return Playwright's options for a page that behaves like in an ordinary browser."""
+    """Return Playwright's options for a page that behaves as in an ordinary browser."""
     plain: dict[str, Any] = {
         "accept_downloads": False,
         "color_scheme": "null",
@@ -187,7 +187,7 @@ def _launch(
     options = context_options(english=english) | ({} if headless else {"no_viewport": True})
     environment = _environment(temporary)
     authority = Path(environment.get("XAUTHORITY") or home_folder() / ".Xauthority")
-    if is_root() and authority.is_file():  # the key to the display, likewise
+    if is_root() and authority.is_file():  # only root can read root's key to the display
         environment["XAUTHORITY"] = str(shutil.copyfile(authority, temporary / "x-authority"))
     try:
         return playwright.chromium.launch_persistent_context(
@@ -212,19 +212,19 @@ def _launch(
 def _environment(folder: Path) -> dict[str, str]:
     """Return only the environment variables that a browser needs, so no secret."""
     kept = child_environment(os.environ)
-    # Root's is closed to the user that runs the browser for root.
+    # The user that runs the browser for root cannot enter root's home folder.
     if is_root() or ("HOME" not in kept and sys.platform != "win32"):
         kept["HOME"] = str(folder)
-    # A crash report contains memory, and with it possibly a code.
+    # A crash report contains memory, which may contain a code.
     kept["BREAKPAD_DUMP_LOCATION"] = str(folder)
-    # The browser makes a socket there, and a socket's path is limited to about 100 characters.
+    # The browser creates a socket there, and a socket's path is limited to about 100 characters.
     if sys.platform == "linux" and len(str(folder)) < 60:
         kept["TMPDIR"] = str(folder)
     return kept
 
 
 def crashed() -> BrowserUnavailableError:
-    """Return the error for a browser, its page or its driver that went away by itself."""
+    """Return the error for a browser, its page or its driver that ended unexpectedly."""
     return BrowserUnavailableError(
         "the browser ended unexpectedly",
         hint="Start again; if it happens again, set ORMCO_BROWSER to another Chrome, or go without one.",

@@ -1,4 +1,4 @@
-"""Watch the pages of a browser: responses that are dead ends, and parts of the browser that are gone."""
+"""Watch the pages of a browser for dead ends, and the browser's parts for crashes."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["LOST", "PageWatch"]
 
 LOST = 1.0  # s without any reply from the browser until it counts as gone
-_ANSWER = 2_000.0  # ms for a page whose next page did not come to show that it is alive
-# These leave the page as it was, or can be repaired by going back or reloading.
+_ANSWER = 2_000.0  # ms for a page to reply after its navigation was aborted
+# These errors leave the page as it was, or can be repaired by going back or reloading.
 _HARMLESS = ("ERR_ABORTED", "ERR_CACHE_MISS", "ERR_BLOCKED_BY_CLIENT")
 
 
@@ -30,11 +30,11 @@ class PageWatch:
     """Watches the browser's pages (not their images, scripts and frames), and the browser itself.
 
     A failure of the first page ends the flow. Later only a failure of the provider itself does: a person may
-    follow a link to a site that is down, open a second tab, or go back; each failure has some time to pass.
-    Pages, their processes and Playwright's driver can each end separately.
+    follow a link to a site that is down, open a second tab, or go back. The error is raised if the page
+    does not move on in time. Pages, their processes and Playwright's driver can each end separately.
 
     Attributes:
-        opened_hosts: the hosts of the first page and of its redirects; no later page can add its own.
+        opened_hosts: the hosts of the first page and of its redirects; later pages add none.
         is_lost: whether the browser does not reply at present.
     """
 
@@ -56,7 +56,7 @@ class PageWatch:
         context.on("requestfailed", self._on_failure)
 
     def start(self, url: str) -> None:
-        """Treat this address and its redirects as the provider's; any failure of them ends the flow."""
+        """Treat an address and its redirects as the provider's; until `settle`, any failure ends the flow."""
         self._opening = True
         self._hosts.add(urlsplit(url).hostname)
 
@@ -73,7 +73,7 @@ class PageWatch:
         """Raise an error if a page of the flow is a dead end.
 
         Args:
-            at_once: give it no time to move on, because the caller cannot go on from it.
+            at_once: do not give the page time to move on.
         """
         for page, failure in self._failures():
             if at_once or (self._ends_the_flow(failure) and failure.ripe.passed):
@@ -81,14 +81,14 @@ class PageWatch:
                 raise_for(failure, page)
 
     def raise_if_gone(self) -> None:
-        """Raise an error if a part of the browser that the flow needs has ended by itself.
+        """Check that no part of the browser that the flow needs has ended.
 
         Raises:
-            connector.errors.BrowserUnavailableError: if it has.
+            connector.errors.BrowserUnavailableError: if a part has ended unexpectedly.
         """
         pages = self._context.pages
         is_lost = self.is_lost and Clock().monotonic() - self._lost_at > LOST
-        # Not an advertisement's window: only pages that the person needs.
+        # A crash of an advertisement's window alone does not end the flow.
         has_crashed = pages and (
             self._crashed.issuperset(pages) or any(map(self._is_flow_page, self._crashed))
         )
@@ -99,12 +99,12 @@ class PageWatch:
         """Let the pages' events run for some seconds."""
         for page in reversed(self._context.pages):
             if page not in self._crashed:
-                # A page during closing cannot wait; the previous page can.
+                # A page that is closing cannot wait; the one before it can.
                 with suppress(PlaywrightError):
                     page.wait_for_timeout(1000 * seconds)
                     self.is_lost = False
                     return
-        # Without its driver, the browser seems to exist for ever, and each call fails at once.
+        # If the driver is gone, the pages are still listed, and each call fails at once.
         Clock().sleep(seconds)
         self._lost_at = self._lost_at if self.is_lost else Clock().monotonic()
         self.is_lost = True
@@ -114,7 +114,7 @@ class PageWatch:
 
     def _is_flow_page(self, page: Page) -> bool:
         """Return whether a page is the first one, or the one that asks for access."""
-        # Another site may open the provider's pages in a tab of their own.
+        # Another site, such as OrmcoDigital, may open the provider's pages in a new tab.
         authorization = self._authorization and _page_of(self._authorization)
         return page in self._context.pages[:1] or page == authorization
 

@@ -1,4 +1,4 @@
-"""OrmcoDigital's My Profile: connected to 3Shape in a browser, without a person copying anything."""
+"""Connect OrmcoDigital's My Profile page to 3Shape in a browser, without manual copying."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ProfileUpdate", "SignIns", "check_profile", "connect_profile"]
 
-_SLOW = 300.0  # s beyond the person's time for pages that take theirs
+_SLOW = 300.0  # s in addition to the person's time, for slow pages
 _READ = 3.0  # s for a person to see that the profile is saved
 _WORDS = Words(
     closed="before the profile was saved",
@@ -49,12 +49,12 @@ class SignIns:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileUpdate:
-    """My Profile, saved.
+    """The result of saving My Profile.
 
     Attributes:
         said: the text of the page after *Update*, or "".
         confirmed: whether the page said that it is saved or that 3Shape is connected. If not, all that is
-            known is that *Update* was answered and the Submission Method is saved.
+            known is that the server responded to *Update* and the Submission Method is saved.
     """
 
     said: str
@@ -71,7 +71,7 @@ def connect_profile(
     browser: str | None = None,
     told: Callable[[str], object] = lambda step: None,
 ) -> ProfileUpdate:
-    """Take the guide's steps 1-10 of "Getting Connected on OrmcoDigital" in a fresh browser.
+    """Take steps 1-10 of the guide "Getting Connected on OrmcoDigital" in a fresh browser.
 
     The code goes from 3Shape into OrmcoDigital's dialog and nowhere else: the landing site is never reached.
 
@@ -79,18 +79,18 @@ def connect_profile(
         digital_url: the address of OrmcoDigital.
         redirect_uri: the address that 3Shape sends the browser back to for OrmcoDigital.
         sign_ins: user names and passwords, if no person signs in.
-        headless: without a window.
-        timeout: seconds until the wait for a person ends.
+        headless: whether the browser runs without a window.
+        timeout: seconds to wait for a person.
         browser: path of the browser; None to look for one.
         told: called with each finished step ("method", "dialog", "consent", "code", "ok", "update",
             "checked"), and with each request for a manual step ("by hand: ...").
 
     Raises:
-        connector.errors.ConsentDeniedError: the practice said no, or closed the window.
-        connector.errors.CodeRefusedError: the dialog, or *Update*, did not take the code.
+        connector.errors.ConsentDeniedError: access was refused, or the window was closed.
+        connector.errors.CodeRefusedError: OrmcoDigital refused the code in the dialog, or at *Update*.
         connector.errors.AuthorizationResponseError: the time ran out, or a session ended.
-        connector.errors.PageChangedError: a page does not have what the guide says.
-        connector.errors.ProviderErrorPageError: OrmcoDigital did not save the profile, for another reason.
+        connector.errors.PageChangedError: a page lacks an element that the guide names.
+        connector.errors.ProviderErrorPageError: OrmcoDigital refused to save the profile for another reason.
         connector.errors.ProviderUnavailableError: a page could not be loaded.
         connector.errors.SettingError: an address or a password is wrong.
         connector.errors.BrowserUnavailableError: there is no browser, or it does not start.
@@ -120,12 +120,12 @@ def check_profile(*, headless: bool = False, browser: str | None = None) -> Brow
     """Check that a browser can be opened, before a person is asked for anything.
 
     Args:
-        headless: without a window.
+        headless: whether the browser runs without a window.
         browser: path of the browser; None to look for one.
 
     Raises:
         connector.errors.BrowserUnavailableError: if there is no browser, it is broken, or has no display.
-        connector.errors.ExtraMissingError: without Playwright.
+        connector.errors.ExtraMissingError: if Playwright is not installed.
     """
     try:
         return check_browser(browser, headless=headless)
@@ -145,7 +145,7 @@ def _follow(steps: ProfileSteps, redirect_uri: str, allow: tuple[str, str] | Non
 
 
 def _no_browser(error: ConnectorError) -> ConnectorError:
-    """Return the error for a missing or broken browser, with what can be done without one."""
+    """Return the error for a missing or broken browser, with the steps to take without one."""
     from connector.browser.profile_page import BY_HAND
 
     return type(error)(

@@ -1,4 +1,4 @@
-"""OrmcoDigital's page in the browser: reach it, listen to its server, and the errors for its failures."""
+"""OrmcoDigital's page in the browser: reach it, record its server's responses, and report its failures."""
 
 from __future__ import annotations
 
@@ -38,12 +38,16 @@ __all__ = [
 ]
 
 _AGAIN = "Start again"
-BY_HAND = "Do it by hand, by the guide's steps 1 to 10; the code page shows the code as the dialog takes it."
+BY_HAND = "Do it by hand, by the guide's steps 1 to 10; the code page shows the code in the dialog's form."
 
 
 @dataclass(slots=True)
 class Answers:
-    """The server's requests and responses during an action on a page."""
+    """The page's requests, and the server's responses, during an action.
+
+    Attributes:
+        asked: whether a request was sent.
+    """
 
     asked: bool = False
     statuses: list[int] = field(default_factory=list)
@@ -79,7 +83,7 @@ class ProfilePage:
     def reach(
         self, shown: Callable[[Page], Locator], towards: Callable[[Page], str], missing: Callable[[], str]
     ) -> Page:
-        """Return OrmcoDigital's page once it shows an element; take the steps towards it until then.
+        """Take steps on OrmcoDigital's page until it shows an element; return the page.
 
         Args:
             shown: finds the element.
@@ -137,7 +141,7 @@ class ProfilePage:
 
     @contextmanager
     def in_words(self) -> Iterator[None]:
-        """Replace the browser's own errors, because they quote the text to fill in, by ours."""
+        """Replace Playwright's errors, which quote the text to fill in, by a `PageChangedError`."""
         try:
             yield
         except PlaywrightError as exc:
@@ -146,7 +150,7 @@ class ProfilePage:
             raise not_as_known("field or button that can be used at this step") from None
 
     def _take(self, towards: Callable[[Page], str]) -> str:
-        # A page that is just being left has nothing to press.
+        # A page that is navigating has nothing to press.
         with suppress(PlaywrightError):
             return towards(self.session.page)
         return ""
@@ -157,7 +161,7 @@ class ProfilePage:
 
 
 def not_as_known(missing: str) -> PageChangedError:
-    """Return the error for a page with other words than in the guide."""
+    """Return the error for a page that lacks an element that the guide names."""
     return PageChangedError(f"OrmcoDigital's page has no {missing}", hint=BY_HAND)
 
 
@@ -187,5 +191,5 @@ def update_refused(words: str) -> ConnectorError:
     """Return the error for an *Update* that the page refused, with its words."""
     message = f'OrmcoDigital did not save the profile: "{words}"'
     if any(word in words.lower() for word in ("code", "authoriz", "3shape", "3 shape")):
-        return CodeRefusedError(message, hint=f"{_AGAIN}: a code is good for about three minutes, once.")
-    return ProviderErrorPageError(message, hint=f"Put that right on My Profile, and select Update. {_AGAIN}.")
+        return CodeRefusedError(message, hint=f"{_AGAIN}: a code is valid once, for about three minutes.")
+    return ProviderErrorPageError(message, hint=f"Correct it on My Profile, and select Update. {_AGAIN}.")

@@ -1,4 +1,4 @@
-"""The guide, "Getting Connected on OrmcoDigital", steps 1 to 10, in a browser."""
+"""Steps 1 to 10 of the guide "Getting Connected on OrmcoDigital", in a browser."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ProfileSteps"]
 
-_STEP = 10.0  # s for the link to open 3Shape's page, and for that to come
-_ANSWER = 60.0  # s for OrmcoDigital to answer what it was asked
+_STEP = 10.0  # s for the link to open 3Shape's page, and for the page to load
+_ANSWER = 60.0  # s for OrmcoDigital to respond to a request
 
 Credentials = tuple[str, str] | None
 
@@ -56,7 +56,7 @@ class ProfileSteps:
         self._profile_url = page.url
 
     def authorize(self, allow: Credentials) -> str:
-        """Follow the link of the dialog, and wait until access is allowed (steps 4-6).
+        """Follow the link of the dialog, and wait for the redirect (steps 4-6).
 
         Args:
             allow: user name and password at 3Shape, or None if a person signs in and allows access.
@@ -80,7 +80,7 @@ class ProfileSteps:
         """Put the code into the dialog, and press *Ok* (steps 6-9)."""
         profile, page = self._profile, self._session.page
         dialog = ormcodigital.code_dialog(page)
-        if not visible(dialog):  # the consent took its place
+        if not visible(dialog):  # consent was in the same tab
             self._open_profile()
             self.open_dialog()
         page.bring_to_front()
@@ -98,12 +98,13 @@ class ProfileSteps:
             said = f': "{words}"' if words else "; it stays open and says nothing"
             raise CodeRefusedError(
                 f"the dialog did not take the code{said}",
-                hint="Start again: a code is good for about three minutes; else tell Ormco's support.",
+                hint="Start again: a code is valid for about three minutes. If it fails again, tell Ormco's"
+                " support.",
             )
         self.told("ok")
 
     def update(self) -> str:
-        """Press *Update* (step 10); return the text that the page shows then, or ""."""
+        """Press *Update* (step 10); return the message that the profile was saved, or ""."""
         profile, page = self._profile, self._session.page
         before = {*ormcodigital.problems(page), *ormcodigital.notices(page)}
 
@@ -127,7 +128,7 @@ class ProfileSteps:
         """Load My Profile again, and check that it was saved.
 
         Returns:
-            Whether it also says that 3Shape is connected; not every profile does.
+            Whether the page also says that 3Shape is connected; not every profile page does.
         """
         self._open_profile()
         page = self._profile.reach(ormcodigital.method_list, self._towards_profile, self._missing)
@@ -152,7 +153,7 @@ class ProfileSteps:
         self._session.open(self._profile_url)
 
     def _only(self, found: Locator, what: str) -> Locator:
-        """Return the one match: which of several would be a guess."""
+        """Return the only visible match; with several, pressing one would be a guess."""
         seen = found.locator("visible=true")
         if seen.count() > 1:
             raise errors.not_as_known(what)
@@ -206,7 +207,7 @@ class ProfileSteps:
     def _allow(self, page: Page, allow: tuple[str, str]) -> None:
         session, dialog = self._session, ormcodigital.code_dialog(page)
         session.wait_until(lambda: len(session.context.pages) > 1 or not visible(dialog), _STEP)
-        # The link may open a tab, or lead away from the profile.
+        # The link may open a new tab, or leave the profile page.
         beside = page if len(session.context.pages) > 1 else None
         screen = Screen(page.context, beside=beside)
         session.wait_until(lambda: session.response or screen.first(first_page) is not None, _STEP)

@@ -22,37 +22,38 @@ _FORM = "input:not([type=hidden]), select, textarea, button"
 _IDENTIFIER = re.compile(r"\S{24,}")
 _AGAIN = "Check the network connection and ORMCO_PROVIDER, then start again."
 _TRY_IN_A_BROWSER = "Open the address in a browser of your own to see it; check ORMCO_PROVIDER."
-# Chromium's names of failures, by their beginnings: what happened, and what to do.
+# By the beginning of Chromium's error name: the description, and the hint.
 _FAILURES = {
     "ERR_CERT_DATE_INVALID": (
         "its certificate is not valid today",
-        "Check the date and time of this computer; if they are right, the site itself has to be mended.",
+        "Check the date and time of this computer; if they are right, the site has to be repaired.",
     ),
     "ERR_CERT": (
         "its certificate is not trusted",
-        "If a proxy or a virus scanner looks into encrypted connections here, its certificate has to be"
-        " installed in the system; otherwise somebody may be listening: do not go on.",
+        "If a proxy or a virus scanner inspects encrypted connections here, install its certificate in the"
+        " system; otherwise somebody may be listening: do not go on.",
     ),
     "ERR_SSL": ("no secure connection could be made", _AGAIN),
     "ERR_INVALID_AUTH_CREDENTIALS": (
         "it asks for a user name and password in a dialog of the browser (HTTP authentication)",
-        "3Shape's pages never do: a proxy or gateway stands before them, or ORMCO_PROVIDER is another site.",
+        "3Shape's pages never do: a proxy or gateway does, or ORMCO_PROVIDER is another site.",
     ),
-    "ERR_PROXY_AUTH": ("the proxy asks for a user name and password", "Ask whoever runs the network here."),
-    "ERR_NAME_NOT_RESOLVED": ("there is no address for this name", _AGAIN),
+    "ERR_PROXY_AUTH": ("the proxy asks for a user name and password", "Ask the network's administrator."),
+    "ERR_NAME_NOT_RESOLVED": ("the host name has no address", _AGAIN),
     "ERR_TOO_MANY_REDIRECTS": ("it redirects in a circle", _TRY_IN_A_BROWSER),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A page that did not come, or came as a dead end.
+    """A page that did not load, or that is a dead end.
 
     Attributes:
         network: Chromium's name of the failure if there was no response.
         content: a description of a response that is not a page.
-        is_error_page: whether its address alone shows an error.
-        ripe: the end of the time that it has to move on.
+        is_error_page: whether its address is that of an error page.
+        retry_after: seconds from the Retry-After header.
+        ripe: the deadline after which the failure counts.
     """
 
     request: Request
@@ -71,7 +72,7 @@ def not_loaded(url: str, report: str) -> ProviderUnavailableError:
     if "Download is starting" in report:
         return _not_a_page(host, "a file to download")
     known = next((known for beginning, known in _FAILURES.items() if name.startswith(beginning)), None)
-    words, hint = (f"{known[0]} ({name})", known[1]) if known else (name or "no answer in time", _AGAIN)
+    words, hint = (f"{known[0]} ({name})", known[1]) if known else (name or "no response in time", _AGAIN)
     return ProviderUnavailableError(f"the browser could not load the page of {host}: {words}", hint=hint)
 
 

@@ -1,6 +1,6 @@
-"""Check the machine for what a browser needs: Playwright, a display, and a user who may use its sandbox.
+"""Check that this machine can run a browser: Playwright, a display, and a user who may use its sandbox.
 
-Chromium's sandbox is always on, unless a setting explicitly turns it off; root starts it as another user.
+Chromium's sandbox is on unless a setting turns it off; root starts the browser as another user.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ def ready_browser(setting: str | None = None, *, headless: bool = False) -> Brow
 
     Args:
         setting: the path of a program (`ORMCO_BROWSER`), or its name; None to look for one.
-        headless: without a window.
+        headless: whether the browser runs without a window.
 
     Raises:
         connector.errors.BrowserUnavailableError: if there is no browser, or no display for its window.
-        connector.errors.ExtraMissingError: without Playwright.
+        connector.errors.ExtraMissingError: if Playwright is not installed.
     """
     require_playwright()
     browser = find_browser(setting, headless=headless)
@@ -60,14 +60,14 @@ def check_browser(setting: str | None = None, *, headless: bool = False) -> Brow
 
     Args:
         setting: the path of a program (`ORMCO_BROWSER`), or its name; None to look for one.
-        headless: without a window.
+        headless: whether the browser runs without a window.
 
     Raises:
         connector.errors.BrowserUnavailableError: if there is no browser, it is broken, or has no display.
-        connector.errors.ExtraMissingError: without Playwright.
+        connector.errors.ExtraMissingError: if Playwright is not installed.
     """
     browser = ready_browser(setting, headless=headless)
-    if sys.platform == "win32":  # there, asking for the version opens a window
+    if sys.platform == "win32":  # `--version` opens a window there
         return browser
     try:
         answer = subprocess.run(
@@ -92,11 +92,11 @@ def not_started(browser: Browser, report: str) -> BrowserUnavailableError:
         return BrowserUnavailableError(
             f"{browser.name} ({browser.path}) cannot use its sandbox on this system",
             hint="Allow it unprivileged user namespaces; or, in a container that nothing else runs in, set"
-            " ORMCO_BROWSER_SANDBOX=off: then a page that breaks out of the browser can do what you can.",
+            " ORMCO_BROWSER_SANDBOX=off: then a page that breaks out of the browser has your rights.",
         )
     return BrowserUnavailableError(
         f"{browser.name} ({browser.path}) did not start",
-        hint="Try it by hand; set ORMCO_BROWSER to another Chrome or Chromium; or go without, by a paste.",
+        hint="Start it by hand; set ORMCO_BROWSER to another Chrome or Chromium; or connect by a paste.",
     )
 
 
@@ -116,10 +116,10 @@ def require_playwright() -> None:
 
 
 def require_display() -> str:
-    """Check that there is a display, and that it answers.
+    """Check that there is a display, and that it accepts connections.
 
     Returns:
-        Its name; "" on systems that always have one.
+        The display's name; "" on systems that always have one.
 
     Raises:
         connector.errors.BrowserUnavailableError: if no window can open here.
@@ -133,7 +133,7 @@ def require_display() -> str:
         return x11
     raise BrowserUnavailableError(
         "there is no display for a browser window" + ("" if not x11 else f": {x11} does not answer"),
-        hint="Open the link on another computer and paste the answer; or run without a window (headless),"
+        hint="Open the link on another computer and paste the response; or run without a window (headless),"
         " with the credentials in the environment.",
     )
 
@@ -144,7 +144,7 @@ def _wayland_answers(name: str) -> bool:
 
 def _x11_answers(display: str) -> bool:
     match = re.fullmatch(r"(?:unix|([^:/]*))(?:/unix)?:(\d+)(?:\.\d+)?", display)
-    if match is None:  # some other form, such as a path: the browser will see
+    if match is None:  # another form, such as a path, is left to the browser
         return True
     host, number = match[1], int(match[2])
     if host:
@@ -153,7 +153,7 @@ def _x11_answers(display: str) -> bool:
         except OSError:
             return False
         return True
-    path = f"/tmp/.X11-unix/X{number}"  # noqa: S108 - where X has it
+    path = f"/tmp/.X11-unix/X{number}"  # noqa: S108 - the standard path
     return _answers(path) or _answers("\0" + path)
 
 
@@ -173,15 +173,15 @@ def is_sandbox_off() -> bool:
 
 
 def is_root() -> bool:
-    """Return whether this is the user root."""
+    """Return whether this process runs as root."""
     return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
 def sandboxed(browser: Browser, folder: Path) -> str:
     """Return the program to start so that the browser can use its sandbox.
 
-    Chromium refuses its sandbox to root. So root starts it as an otherwise unused user, which is safer than a
-    browser without a sandbox.
+    Chromium's sandbox does not work for root. So root starts the browser as a user that nothing else uses,
+    which is safer than a browser without a sandbox.
 
     Raises:
         connector.errors.BrowserUnavailableError: if this is root and the browser cannot run as another user.
@@ -191,12 +191,12 @@ def sandboxed(browser: Browser, folder: Path) -> str:
     setpriv = shutil.which("setpriv")
     closed = [*_closed(Path(browser.path).resolve()), *_closed(folder)]
     if setpriv is None or closed:
-        why = f": {closed[0]} is closed to all but root" if closed else ""
+        why = f": {closed[0]} is closed to other users" if closed else ""
         raise BrowserUnavailableError(
             f"root can start {browser.name} only as another user{why}",
-            hint="Run the program as another user; or use a browser and a TMPDIR that others may enter; or,"
-            " in a container that nothing else runs in, set ORMCO_BROWSER_SANDBOX=off: then a page that"
-            " breaks out of the browser can do what root can.",
+            hint="Run the program as another user; or use a browser and a TMPDIR that other users may enter;"
+            " or, in a container that nothing else runs in, set ORMCO_BROWSER_SANDBOX=off: then a page that"
+            " breaks out of the browser has root's rights.",
         )
     user = str(random.SystemRandom().choice(_TRANSIENT_USERS))
     command = [setpriv, f"--reuid={user}", f"--regid={user}", "--clear-groups", "--", browser.path]
@@ -213,7 +213,7 @@ def _closed(path: Path) -> list[Path]:
 
 
 def _give(folder: Path, user: int) -> None:
-    """Let the user in, and give it the folders inside; the folder itself, lock and program stay root's."""
+    """Let the user enter the folder and own its subfolders; the folder, lock and program stay root's."""
     folder.chmod(0o711)
     for entry in [each for each in folder.iterdir() if each.is_dir()]:
         for each in (entry, *entry.rglob("*")):

@@ -1,4 +1,4 @@
-"""The redirect URI from a browser's point of view, and the requests that go to it."""
+"""The redirect URI as the target of a browser's requests, and the response in them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedirectTarget:
-    """The redirect URI from the point of view of a browser that must not reach it.
+    """The redirect URI, which a browser must not reach.
 
     Attributes:
         url: the redirect URI without its query, as a browser writes it.
-        hosts: the host; and its twin with or without `www.`, unless something else answers at either.
+        hosts: the host, also with or without `www.`, unless the provider or a local server uses that name.
         port: the only port that is blocked, or None for all of them.
         path: the path of the redirect URI.
-        shared: whether the provider itself is reached at the same host and port.
+        shared: whether the provider has the same host and port.
     """
 
     url: str
@@ -43,7 +43,7 @@ class RedirectTarget:
         """
         target = _web_address(redirect_uri)
         (host, port), (provider, provider_port) = _origin(target), _origin(urlsplit(authorization_url))
-        # Another server of this machine may be part of the provider: then only the one port is foreign.
+        # The provider may use other ports of this host: then only this port is blocked.
         one_port = is_loopback(redirect_uri) or host == provider
         usual = {port, provider_port} <= set(_DEFAULT_PORTS.values())
         netloc = host if _DEFAULT_PORTS[target.scheme] == port else f"{host}:{port}"
@@ -57,7 +57,7 @@ class RedirectTarget:
 
     @property
     def resolver_rules(self) -> str:
-        """The value of `--host-resolver-rules` that makes it unreachable; empty if the provider shares it."""
+        """The value of `--host-resolver-rules` that makes the hosts unreachable; empty if `shared`."""
         if self.shared:
             return ""
         suffix = "" if self.port is None else f":{self.port}"
@@ -65,13 +65,13 @@ class RedirectTarget:
 
     @property
     def patterns(self) -> list[str]:
-        """The address patterns of DevTools' `Fetch` that cover it; they may cover a little more."""
+        """The URL patterns for DevTools' `Fetch`; they may match other addresses too, so `covers` decides."""
         path = self.path.translate({ord(sign): f"\\{sign}" for sign in "\\*?"}) if self.shared else "/"
         if self.port is None:
             rests = ["/*", ":*"]
         else:
             rests = [f"{path}*" if self.port in _DEFAULT_PORTS.values() else f":{self.port}{path}*"]
-        # The scheme is spelled out: "*://host/*" would also match an address that only quotes this one.
+        # The scheme is spelled out: "*://host/*" would also match an address with this one in its query.
         schemes = [f"{scheme}://{user}" for scheme in _DEFAULT_PORTS for user in ("", "*@")]
         return [
             f"{scheme}{name}{rest}" for scheme in schemes for name in _spelled(self.hosts) for rest in rests
@@ -94,9 +94,9 @@ def response_url(url: str, form: str = "", location: str | None = None) -> str:
 
     Args:
         url: the address of the request, its fragment included.
-        form: the body of a POST; read only if the address itself holds no response, because after a 307 it
-            is the form of the page before, with the password.
-        location: the header that led here, if any: exact to the byte, unlike Chromium's `%27` for `'`.
+        form: the body of a POST; read only if the address contains no response, because after a 307 it
+            is the previous page's form, with the password.
+        location: the header of the redirect, if any. It is exact; Chromium writes `%27` for `'`.
     """
     if not has_response(url) and has_response("", form):
         # In a form "+" means a space; in an address it does not.
@@ -107,7 +107,7 @@ def response_url(url: str, form: str = "", location: str | None = None) -> str:
 
 
 def same_address(one: str, other: str) -> bool:
-    """Return whether two spellings are the same address, whatever the scheme and the percent-encoding."""
+    """Return whether two addresses are equal apart from scheme, port and percent-encoding."""
     targets = [urlsplit(one), urlsplit(other)]
     first, second = (
         [_origin(each)[0], *map(unquote, (each.path or "/", each.query, each.fragment))] for each in targets
@@ -116,7 +116,7 @@ def same_address(one: str, other: str) -> bool:
 
 
 def response_values(url: str, form: str = "") -> dict[str, list[str]]:
-    """Return the parameters of an address, from its query and fragment, and of a form."""
+    """Return the parameters in the query and fragment of an address, and in a form."""
     target = urlsplit(url)
     return parse_qs("&".join((target.query, target.fragment, form)), keep_blank_values=True)
 
@@ -145,10 +145,10 @@ def _twins(host: str, provider: str) -> Iterator[str]:
 
 
 def _spelled(hosts: Iterable[str]) -> Iterator[str]:
-    """Yield hosts with and without the dot of the root: both lead to the same site."""
+    """Yield each host with and without a final dot: both lead to the same site."""
     for host in hosts:
         yield host
-        if host[-1] not in "0123456789]":  # an IP address has no root
+        if host[-1] not in "0123456789]":  # an IP address cannot have one
             yield f"{host}."
 
 

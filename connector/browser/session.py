@@ -1,4 +1,4 @@
-"""A browser session: waiting for a page or a person, and every way in which that ends early."""
+"""A browser session: waits for a page or a person, and the errors that end a wait early."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ _KNOWN = LOST + 0.5  # s after which it is known whether the browser is gone
 _MOMENT = 0.5  # s for a redirect in progress
 
 
-class Cancelled(Exception):  # noqa: N818 - not an error: the caller has gone away
+class Cancelled(Exception):  # noqa: N818 - not an error: the caller ended the session
     """The session was cancelled."""
 
 
 class BrowserSession:
     """A browser, seen from the thread that started it.
 
-    Playwright runs its event handlers only inside its own calls, so every wait has to be here.
+    Playwright runs event handlers only inside its own calls, so a wait must call it: see `pause`.
 
     Args:
         context: the browser, with its first page open.
         target: the target of the redirect to intercept, if there is one.
         timeout: seconds that a person has.
         cancelled: set from another thread to end the session.
-        words: the messages for ends that a person causes.
+        words: the messages for sessions that a person ends.
 
     Attributes:
         interceptor: intercepts the redirect; only with a target.
@@ -85,7 +85,7 @@ class BrowserSession:
 
     @property
     def process(self) -> int | None:
-        """The id of the browser's own process."""
+        """The id of the browser's main process."""
         processes = self._devtools.send("SystemInfo.getProcessInfo")["processInfo"]
         return next((int(each["id"]) for each in processes if each["type"] == "browser"), None)
 
@@ -104,7 +104,7 @@ class BrowserSession:
         """Load a page and bring it to the front.
 
         Raises:
-            connector.errors.ConnectorError: if it does not load, or is not a page.
+            connector.errors.ConnectorError: if the address does not load, or is not a page.
         """
         self._watch.start(url)
         self._go(url)
@@ -124,7 +124,7 @@ class BrowserSession:
         if not report or self.response is not None or self.deadline.passed:
             return
         self.check()
-        # It was sent on to another page, or what came instead of a page is known by its own answer.
+        # Otherwise the page moved on, or the watch has seen the response that is not a page.
         if "ERR_ABORTED" not in report and "interrupted by another navigation" not in report:
             raise not_loaded(url, report)
 
@@ -132,7 +132,7 @@ class BrowserSession:
         """Raise an error if the flow cannot go on.
 
         Args:
-            at_once: give a page that is a dead end no time to move on.
+            at_once: do not give a dead end time to move on.
         """
         if self._cancelled.is_set():
             raise Cancelled
@@ -174,7 +174,7 @@ class BrowserSession:
         """Run an action in a page; ignore its failure if the redirect replaces the page.
 
         Raises:
-            connector.errors.ConnectorError: as the action does, or if the flow cannot go on.
+            connector.errors.ConnectorError: if the action raises it, or the flow cannot go on.
         """
         try:
             act()
@@ -183,13 +183,13 @@ class BrowserSession:
                 raise
 
     def settle(self, error: Exception) -> bool:
-        """Wait for the redirect after an error of an action in a page, because it may have replaced the page.
+        """Wait for the redirect after an action in a page failed: it may have replaced the page.
 
         Returns:
             Whether the redirect has arrived, so that the error can be ignored.
 
         Raises:
-            connector.errors.ConnectorError: if the flow cannot go on, which may be known only a little later.
+            connector.errors.ConnectorError: if the flow cannot go on.
         """
         self.pause(_TICK)
         arrived = self.wait_until(
@@ -201,7 +201,7 @@ class BrowserSession:
         return arrived
 
     def stay(self, seconds: float, *, until: Callable[[], bool] = lambda: False) -> None:
-        """Keep the window for a number of seconds, or until a condition is true or the window is closed."""
+        """Keep the window open for some seconds, or until a condition is true or a person closes it."""
         deadline = Clock().deadline(seconds)
         while self.context.pages and not self._watch.is_lost and not self._cancelled.is_set():
             if until() or deadline.passed:
@@ -221,13 +221,13 @@ class BrowserSession:
         )
 
     def close(self) -> None:
-        """Stop watching; whoever opened the browser closes it."""
+        """Stop watching; the caller closes the browser."""
         with suppress(PlaywrightError):
             self._devtools.detach()
 
     def _is_followed(self) -> bool:
         """Return whether another page has replaced the last one."""
-        # The report of a page's end arrives a little later.
+        # The event for a closed page arrives a little later.
         with suppress(Exception):
             self.context.wait_for_event("close", timeout=300)
         if not self.context.pages and self._page_targets.open:

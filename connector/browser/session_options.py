@@ -1,4 +1,4 @@
-"""Options of a browser session: the waits for a silent page, and the messages for its ends."""
+"""Options of a browser session: times to wait for a page, and the messages if a person ends it."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ from connector.errors import ConnectorError
 
 __all__ = ["AGAIN", "CONSENT", "DEAD_END", "NEXT_PAGE", "PATIENCE", "SILENCE", "UNLISTED", "Words"]
 
-# Seconds to wait while a page shows nothing; they suit a slow foreign site.
+# Seconds to wait while a page does not change; long enough for a slow site.
 DEAD_END = 2.0  # for a dead-end page to move on by itself, or for a person to reload it
-SILENCE = 3.0  # for a page to ask its server, and to say something after the answer has come
+SILENCE = 3.0  # for a page to send a request, and to show something after the response
 AGAIN = 1.5  # before something is pressed a second time
-UNLISTED = 1.5  # for a list to be filled in after the page has come
+UNLISTED = 1.5  # for a list to be filled in after the page has loaded
 NEXT_PAGE = 8.0  # for a loaded page to show the expected elements
-PATIENCE = 20.0  # for a page to show what comes next, if nobody is there who can help
+PATIENCE = 20.0  # for a page to show the next element, if no person can help
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
-    """The messages for ends that a person causes: the window was closed …, nobody did … in time.
+    """The messages for a session that a person ends, or in which nobody acts.
 
     Attributes:
-        hints: the hints for errors of pages, instead of those about the provider.
+        closed: completes "the browser window was closed …".
+        close_hint: the hint for a closed window.
+        nobody: precedes "within … minutes".
+        hints: other hints for some classes of error.
     """
 
     closed: str

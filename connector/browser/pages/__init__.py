@@ -1,1 +1,1 @@
-"""Locators for the pages, by role and by the words a person reads; no other package contains these words."""
+"""Locators for elements of the pages, by role and by visible words; only this package has these words."""

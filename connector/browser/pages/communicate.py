@@ -46,12 +46,12 @@ _STEP = 20.0  # s for one page to follow another
 
 
 def sign_in_and_allow(username: str, password: str, *, beside: Page | None = None) -> Callable[[Page], None]:
-    """Return a person for `capture_redirect` who signs in, if asked to, and allows access.
+    """Return a `person` for `capture_redirect`: a function that signs in, if necessary, and allows access.
 
     Args:
         username: of the Communicate account, an e-mail address.
         password: of the Communicate account.
-        beside: a page of another site, which is left alone.
+        beside: a page of another site, which is ignored.
     """
 
     def act(page: Page) -> None:
@@ -72,14 +72,14 @@ def sign_in(
     """Sign in if the provider asks for it, on one page or on two.
 
     Args:
-        page: any page of the browser; popups are looked at too.
+        page: any page of the browser; popups are searched too.
         username: of the Communicate account, an e-mail address.
         password: of the Communicate account.
-        destination: what is on the page that comes then; by default the button that allows access.
-        beside: a page of another site, which is left alone.
+        destination: finds an element of the page after the sign-in; by default the button to allow access.
+        beside: a page of another site, which is ignored.
 
     Returns:
-        Whether there is now a page to allow access on. The provider may have gone on without one.
+        True if `destination` is visible; False if the provider has already sent the redirect.
 
     Raises:
         connector.errors.SettingError: if the provider does not accept the user name or the password.
@@ -112,7 +112,7 @@ def press(page: Page, name: str) -> None:
     screen, deadline = Screen(page.context), Clock().deadline(_STEP)
     while not deadline.passed:
         if button := screen.first(pressable(name)):
-            # Which of several would be a guess, and one of them may be for something else.
+            # With several buttons of this name, pressing one would be a guess.
             if pressable(name)(button.page).locator("visible=true").count() > 1:
                 raise changed(screen, f'single "{name}"')
             button.click(timeout=ACTION)
@@ -132,12 +132,12 @@ def application_name(page: Page, name: str) -> Locator:
 
 
 def application_icon(page: Page, name: str) -> Locator:
-    """Return the square icon next to an application, by its label or by its place."""
+    """Return the square icon next to an application, by its label or by its position."""
     label = re.compile(rf"(remove|delete|revoke)\b.*\b{re.escape(name)}\s*$", re.IGNORECASE)
     row = page.locator("tr, li, dl, div, [role=row], [role=listitem]").filter(
         has=application_name(page, name)
     )
-    # The last of the elements around it is the innermost that has something to press.
+    # The last of the matching rows is the innermost one that contains something to press.
     icon = row.filter(has=page.locator(_ICON)).last.locator(_ICON).first
     labelled = page.get_by_role("button", name=label).or_(page.get_by_role("link", name=label))
     return labelled if labelled.count() else icon

@@ -58,7 +58,7 @@ _FIELD = "input:not([type=hidden]):not([type=submit]):not([type=button]), textar
 
 
 def sign_in_button(page: Page) -> Locator:
-    """Return the button that sends the sign-in form."""
+    """Return the button that submits the sign-in form."""
     return page.get_by_role("button", name=_SIGN_IN)
 
 
@@ -69,7 +69,7 @@ def my_account(page: Page) -> Locator:
 
 
 def my_profile(page: Page) -> Locator:
-    """Return the item "My Profile" of that menu."""
+    """Return the item "My Profile" of the menu "My Account"."""
     return pressable("my profile")(page).or_(page.get_by_role("menuitem", name="My Profile"))
 
 
@@ -131,7 +131,7 @@ def problems(root: Page | Locator) -> list[str]:
 
 
 def notices(page: Page) -> list[str]:
-    """Return the texts about saving the profile."""
+    """Return the texts that mention a successful update."""
     return texts(page.get_by_text(_DONE))
 
 
@@ -159,7 +159,7 @@ def chosen_method(page: Page) -> str:
     """Return the chosen Submission Method, or ""."""
     source = method_choice(page).locator("visible=true")
     if source.count() and not source.first.is_checked():
-        return "another than Intraoral Scanner"
+        return "other than Intraoral Scanner"
     chosen = method_list(page).first.evaluate("e => e.selectedOptions[0]?.text || ''")
     return " ".join(str(chosen).split())
 

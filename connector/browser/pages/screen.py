@@ -39,11 +39,11 @@ _USERNAME = re.compile(r"e-?mail|user ?name", re.IGNORECASE)
 
 
 class Screen:
-    """All pages of the browser: a site may go on in a popup.
+    """All pages of the browser, because a site may continue in a popup.
 
     Args:
         context: the browser.
-        beside: a page of another site, which is left alone.
+        beside: a page of another site, which is ignored.
     """
 
     def __init__(self, context: BrowserContext, *, beside: Page | None = None) -> None:
@@ -60,7 +60,7 @@ class Screen:
         from playwright.sync_api import Error as PlaywrightError
 
         for page in self.pages:
-            # A page that is just being left has nothing to find.
+            # A page that is navigating cannot be searched.
             with suppress(PlaywrightError):
                 found = find(page).locator("visible=true")
                 if found.count():
@@ -76,7 +76,7 @@ class Screen:
             try:
                 page.wait_for_timeout(_TICK)
                 return
-            except PlaywrightError as exc:  # it is closed, or has crashed; the one before it can wait
+            except PlaywrightError as exc:  # closed or crashed; the page before it can wait
                 failure = exc
         raise failure or changed(self, "open window")
 
@@ -128,28 +128,28 @@ def changed(screen: Screen, missing: str) -> PageChangedError:
     words = ", ".join(screen.words()) or "nothing to press"
     return PageChangedError(
         f"the provider's page has no {missing}; it has: {words}",
-        hint="Use the visible browser; the page may have changed, or ask for more.",
+        hint="Use the visible browser; the page may have changed, or may require another step.",
     )
 
 
 def take_sign_in_step(
     screen: Screen, credentials: tuple[str, str], sent: str, *, site: str, setting: str
 ) -> str:
-    """Fill in and send each field of a sign-in once; return what has been sent so far.
+    """Fill in and submit each field of a sign-in once; return the last step that was taken.
 
     Args:
         screen: the pages; a sign-in is on one or on two of them.
         credentials: user name and password.
-        sent: what this function returned last: "", "username", "password", or "left" after the sign-in.
+        sent: the last return value: "", "username", "password", or "left" once the password field is gone.
         site: the name of the site.
-        setting: the beginning of the settings that hold the credentials.
+        setting: the prefix of the environment variables for the credentials.
 
     Raises:
         connector.errors.SettingError: if the site does not accept the user name or the password.
     """
     from playwright.sync_api import Error as PlaywrightError
 
-    # Playwright's own errors quote what was filled in; and a page that moves on is looked at again.
+    # Playwright's errors quote the text to fill in. A page that navigates is tried again by the caller.
     with suppress(PlaywrightError):
         second, first = screen.first(password_field), screen.first(username_field)
         if sent and _is_refused(screen, first if sent == "username" else second):
@@ -174,7 +174,7 @@ def take_sign_in_step(
 
 
 def _is_refused(screen: Screen, field: Locator | None) -> bool:
-    """Return whether the form came back: with words that say so, or with the field empty again."""
+    """Return whether the form came back: with an error message, or with the field empty again."""
     if field is None:
         return False
     alert = screen.first(lambda page: page.get_by_role("alert").or_(page.get_by_text(_REFUSAL)))
