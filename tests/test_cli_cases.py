@@ -97,7 +97,7 @@ def test_show_tells_who_did_what(workflow: Workflow) -> None:
 @pytest.mark.parametrize(
     ("args", "status", "words"),
     [
-        (("show", "maple", "17"), 6, "knows nothing of that id"),
+        (("show", "maple", "17"), 6, "does not know that id"),
         (("list", "nobody"), 6, "no connection is stored"),
         (("list", "maple", "--region", "mars"), 10, "no region 'mars'"),
         (("list", "maple", "--since", "2999-01-01"), 2, "in the future"),

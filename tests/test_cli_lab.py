@@ -58,7 +58,7 @@ def test_wait_that_ends(env: dict[str, str]) -> None:
     result = run(env, "lab", "request", "practice-42", "--wait", "0.2")
     assert result.exit_code == 6
     assert "Ctrl-C is safe" in result.stderr
-    assert "Hint: Wait on, it can take 24 hours: ormco lab status practice-42 --wait 86400" in result.stderr
+    assert "Hint: It can take 24 hours: ormco lab status practice-42 --wait 86400" in result.stderr
     assert printed(env, "lab", "status", "practice-42")["state"] == "requested"
 
 
@@ -76,12 +76,12 @@ def test_lab_of_another_region(env: dict[str, str], sandbox: RunningSandbox) -> 
 
 
 def test_approve_all(env: dict[str, str], sandbox: RunningSandbox) -> None:
-    """All that wait at a lab are accepted with --all; without it, only a person at a terminal chooses."""
+    """All requests to a lab are accepted with --all; without it, only a person at a terminal chooses."""
     UsersApi(sandbox, sandbox.other_practice).ask(LAB)
     assert payload(run(env, "lab", "approve", "lab:americas", "--json"))["error"]["kind"] == "usage"
     done = printed(env, "lab", "approve", "lab:americas", "--all")
     assert [each["email"] for each in done["accepted"]] == [sandbox.other_practice.username]
-    assert run(env, "lab", "approve", "lab:americas").stdout == "Nobody waits at lab:americas.\n"
+    assert run(env, "lab", "approve", "lab:americas").stdout == "No request is open at lab:americas.\n"
 
 
 def test_approve_one_by_one(

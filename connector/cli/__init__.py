@@ -1,6 +1,6 @@
-"""The command `ormco`: parse, call the library, print; errors become words and exit statuses.
+"""The command `ormco`: parses arguments, calls the library, and maps errors to messages and exit statuses.
 
-Only click is imported here; every command imports what it works with when it runs.
+Only click is imported here; each command imports its other modules when it runs.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ __all__ = ["LazyGroup", "SuggestingGroup", "main", "ormco"]
 _COMMANDS = {
     "connect": ("connect", "Connect a practice: consent, tokens, account."),
     "begin": ("connect", "Print a link that asks the practice for access."),
-    "complete": ("connect", "Take the address the browser ended on."),
-    "code": ("code", "Get the code out of a copied text."),
+    "complete": ("connect", "Connect a practice with the address that the browser ended on."),
+    "code": ("code", "Extract the code from a copied text."),
     "page": ("code", "Write the code page, or the landing page, as an HTML file."),
     "status": ("status", "Show the connections and what they need."),
     "token": ("token", "Print a valid access token."),
@@ -32,13 +32,13 @@ _COMMANDS = {
     "reconnect": ("connect", "Revoke a connection, then connect it from the start."),
     "revoke": ("revoke", "Revoke Ormco's access, and prove it."),
     "forget": ("revoke", "Delete everything stored for a practice."),
-    "desk": ("desk", "Show who needs help, and the next step, in a browser."),
+    "desk": ("desk", "Show which practices need help, and the next step, in a browser."),
     "doctor": ("doctor", "Check everything, with a cure for each problem."),
     "refresh": ("token", "Refresh the tokens that expire soon, for a timer."),
-    "keys": ("store", "Make and change the keys that tokens are sealed with."),
-    "audit": ("audit", "Show what was done, when, by whom."),
+    "keys": ("store", "Create and rotate the keys that seal the tokens."),
+    "audit": ("audit", "Show the audit record: what was done, when, and by whom."),
     "store": ("store", "Move the store to another database, or upgrade it."),
-    "lab": ("lab", "Have Ormco as a lab in the practice's account."),
+    "lab": ("lab", "Connect Ormco's lab in the practice's account."),
     "profile": ("profile", "Connect 3Shape on OrmcoDigital's My Profile page."),
     "cases": ("cases", "Follow cases between clinic and lab."),
     "check-consent": ("doctor", "Check the consent flow, for a monitor."),
@@ -50,7 +50,7 @@ _HELP = """Authorize Ormco in a 3Shape Communicate account, and keep the connect
 \b
   ormco connect practice-42    give consent in a browser, once
   ormco status                 see every connection
-  ormco code                   only get the code out of a copied address
+  ormco code                   only extract the code from a copied address
 """
 
 
@@ -85,7 +85,7 @@ class LazyGroup(SuggestingGroup):
         self._modules = modules
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the commands in the order in which they are needed."""
+        """Return the names of the commands, in the order of use."""
         return list(self._modules)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -102,12 +102,12 @@ class LazyGroup(SuggestingGroup):
             formatter.write_dl([(name, text) for name, (_, text) in self._modules.items()])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the output options first, so that every later error is printed as they say."""
+        """Read the output options first, so that every later error is printed accordingly."""
         ctx.obj = OutputOptions(as_json="--json" in args, verbose="--verbose" in args, utc="--utc" in args)
         ctx.color = color()
         try:
             return super().parse_args(ctx, args)
-        except OSError as error:  # of --help or --version, which print here
+        except OSError as error:  # --help and --version print here
             raise click.exceptions.Exit(report_broken_output(error)) from None
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -168,6 +168,6 @@ def main() -> None:
     except KeyboardInterrupt:  # outside any command, such as during an import
         sys.exit(130)
     finally:
-        # From here on only exit handlers run, of libraries too, and Ctrl-C in one would print a traceback.
+        # Only exit handlers run from here on; Ctrl-C in one of them would print a traceback.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)

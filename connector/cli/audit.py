@@ -53,9 +53,9 @@ def audit() -> None:
     "--since",
     type=PAST,
     metavar="WHEN",
-    help="Everything from then on: 2026-01-31, 7d, 12h, 30min.",
+    help="Only entries from this time on: 2026-01-31, 7d, 12h, 30min.",
 )
-@click.option("--after", type=click.IntRange(0), metavar="NO", help="Everything after this number.")
+@click.option("--after", type=click.IntRange(0), metavar="NO", help="Only entries after this number.")
 @settings_options
 def show(
     practice: str | None,
@@ -65,7 +65,7 @@ def show(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Print the audit record, the newest last. Routine refreshes are counted, and are not in it."""
+    """Print the audit record, the newest last. Routine refreshes are counted, but not recorded."""
     with open_connector(config_from(settings), must_exist=True) as connector:
         if since is None and after is None:
             events = _last(connector, practice, last or _PAGE)
@@ -80,19 +80,19 @@ def show(
 
 @audit.command(
     epilog="Example: ormco audit prune --before 730d --yes",
-    short_help="Delete old entries; one remains that says so.",
+    short_help="Delete old entries; the deletion is recorded.",
 )
 @click.option(
     "--before",
     type=PAST,
     required=True,
     metavar="WHEN",
-    help="Delete what is older: 2024-01-31, 730d.",
+    help="Delete the entries before this time: 2024-01-31, 730d.",
 )
 @yes_option
 @settings_options
 def prune(before: datetime, yes: bool, as_json: bool, **settings: Any) -> None:
-    """Delete the entries before a time from the audit record; an entry remains that says who did it."""
+    """Delete the entries before a time from the audit record; a new entry records who did it."""
     with open_connector(config_from(settings), must_exist=True) as connector:
         ask(f"Delete all entries before {shown_time(before, err=True)}?", yes=yes)
         deleted = connector.prune_events(before)

@@ -55,7 +55,7 @@ class ProgressLine:
         self._last = now
         share = f" of {_bytes(size)} ({100 * done // size} %)" if size else ""
         line = f"… {_what(file)}: {_bytes(done)}{share}"
-        # Overwrite the previous line with spaces: a terminal without colours may not know the clear sequence.
+        # Overwrite the previous line with spaces: not every terminal knows the sequence that clears a line.
         write(f"{line:{self._width}}", err=True, newline=False, over=True)
         self._width = len(line)
 
@@ -91,7 +91,7 @@ def case_json(found: CaseSummary, *, show_patient: bool) -> dict[str, Any]:
 def download_json(download: Download, *, show_patient: bool) -> dict[str, Any]:
     """Return the JSON object of a downloaded file."""
     file = download.file
-    # An attachment's own name may be the patient's; those of scans and designs are ours.
+    # An attachment's name may be the patient's; files of scans and designs are named by this package.
     path = str(download.path) if download.path and (show_patient or file.name is None) else None
     return {
         "kind": file.kind,
@@ -112,7 +112,7 @@ def download_line(download: Download, *, show_patient: bool) -> str:
     name = f" {shown(file.name)}" if show_patient and file.name else ""
     if error is not None:
         return f"{mark('failed')} {_what(file)}{name}: {error.message}. {error.hint}".rstrip()
-    proof = "its SHA-1 is right" if download.verified else "the provider states no SHA-1 to check it by"
+    proof = "its SHA-1 is right" if download.verified else "the provider gives no SHA-1 to check it with"
     return f"{mark('ok')} {_what(file)}{name}: {_bytes(download.size)}, {proof}"
 
 

@@ -36,7 +36,7 @@ class _EventPrinter:
         self._as_json = as_json
         self._guard = threading.Lock()
         self.stop = threading.Event()
-        self.broken: OSError | None = None  # the error of a reader of stdout that has gone away
+        self.broken: OSError | None = None  # the error if the reader of stdout is gone
 
     def event(self, event: CaseEvent) -> None:
         from connector.cli.case_format import event_json, event_line
@@ -62,14 +62,14 @@ class _EventPrinter:
                 emit({"error": {**words, "practice": practice_id}}, "", as_json=True)
 
     def lag(self, seconds: float) -> None:
-        say(f"Each practice is polled every {seconds:.0f} s only. Use more --workers, or more processes.")
+        say(f"Each practice is polled only every {seconds:.0f} s. Use more --workers, or more processes.")
 
 
 all_cases_option = click.option(
     "--all-cases", is_flag=True, help="Also cases without Ormco's lab among their actors."
 )
 region_option = click.option(
-    "--region", metavar="NAME", help="The region of the cases, if it cannot be found out."
+    "--region", metavar="NAME", help="The region of the cases, if it cannot be determined."
 )
 patient_option = click.option(
     "--show-patient", is_flag=True, help="Show health data: names, order numbers, comments, attachment names."
@@ -78,7 +78,7 @@ patient_option = click.option(
 
 @click.group(cls=SuggestingGroup)
 def cases() -> None:
-    """Follow the practices' cases: the status of each, who did what, who has to act next.
+    """Follow the practices' cases: status, history, and the side that has to act next.
 
     Only cases with Ormco's lab among their actors are read, and nothing that names a patient is shown, unless
     it is asked for.
@@ -113,11 +113,11 @@ def list_cases(
     found = [one for one in listed if waits_for is None or waits_for in one.next.waits_for][:limit]
     for one in found:
         if one.problem is not None:
-            say(f"{mark('warning')} {one.case.id}: by its label alone: {one.problem.message}.")
+            say(f"{mark('warning')} {one.case.id}: status from its label alone: {one.problem.message}.")
     payload = {"practice": practice, "cases": [case_json(one, show_patient=show_patient) for one in found]}
     headings = ("CASE", "STATUS", "NEXT", "AGE", "VERSION", *(("PATIENT", "ORDER") if show_patient else ()))
     rows = [list_row(one, show_patient=show_patient) for one in found]
-    others = "" if reading["all_cases"] else " with Ormco's lab; for the practice's others: --all-cases"
+    others = "" if reading["all_cases"] else " with Ormco's lab; to list the other cases too: --all-cases"
     emit(payload, table(headings, rows) if rows else f"No cases{others or '.'}", as_json=as_json)
 
 
@@ -132,7 +132,7 @@ def list_cases(
 @patient_option
 @settings_options
 def show(practice: str, case: str, show_patient: bool, as_json: bool, **options: Any) -> None:
-    """Show a case's status, who did what when, and what each side can do next."""
+    """Show a case's status, its history, and the possible next steps of each side."""
     from connector.cli.case_format import case_json, case_text, event_json
 
     reading = {name: options.pop(name) for name in ("all_cases", "region")}
@@ -145,29 +145,29 @@ def show(practice: str, case: str, show_patient: bool, as_json: bool, **options:
 
 @cases.command(
     epilog="Example: ormco cases watch --all --json | your-program",
-    short_help="Print what happens to cases, as it happens.",
+    short_help="Print events of cases as they happen.",
 )
 @click.argument("practices", nargs=-1, metavar="[PRACTICE]...")
-@click.option("--all", "everyone", is_flag=True, help="Every connected practice, new ones as they come.")
+@click.option("--all", "everyone", is_flag=True, help="Every connected practice, including new ones.")
 @click.option("--since", type=PAST, metavar="WHEN", help="Start time of a new watch (now).")
-@click.option("--name", default="default", metavar="NAME", help="Each name is a watch that gets every event.")
+@click.option("--name", default="default", metavar="NAME", help="Name of the watch; each gets every event.")
 @click.option("--reset", is_flag=True, help="Forget the position of this watch, and begin again.")
 @click.option(
-    "--interval", type=FiniteRange(1, 86400), default=30, metavar="SECONDS", help="Between two polls (30)."
+    "--interval", type=FiniteRange(1, 86400), default=30, metavar="SECONDS", help="Time between polls (30)."
 )
 @click.option(
-    "--overlap", type=FiniteRange(0), default=86400, metavar="SECONDS", help="Span to read again (86400)."
+    "--overlap", type=FiniteRange(0), default=86400, metavar="SECONDS", help="Time to read again (86400)."
 )
-@click.option("--workers", type=click.IntRange(1, 64), default=8, metavar="N", help="Polls at a time (8).")
+@click.option("--workers", type=click.IntRange(1, 64), default=8, metavar="N", help="Concurrent polls (8).")
 @click.option("--once", is_flag=True, help="Poll each practice once, and end.")
 @all_cases_option
 @region_option
 @settings_options
 def watch(practices: tuple[str, ...], everyone: bool, reset: bool, as_json: bool, **options: Any) -> None:
-    """Print an event for each thing that clinic or lab does to a case, one line each.
+    """Print one line for each event: a step that the clinic or the lab took with a case.
 
-    A watch that was stopped or killed goes on where it was, on any machine that uses the same store; several
-    processes with the same name share the practices. An event may come a second time, with the same id.
+    A watch that was stopped or killed continues where it was, on any machine that uses the same store;
+    several processes with the same name share the practices. An event may be repeated, with the same id.
     """
     from connector.communicate.watch_plan import WatchPlan
 
@@ -192,7 +192,7 @@ def watch(practices: tuple[str, ...], everyone: bool, reset: bool, as_json: bool
         finally:
             if printer.broken is not None:
                 raise printer.broken from None
-    # Of practices that were named, each one counts; of all, that any could be followed.
+    # With named practices, one failure is enough; with --all, the command fails only if no poll succeeded.
     failed = list(report.problems.values()) if named or not report.looks else []
     click.get_current_context().exit(exit_status(failed[0]) if failed else 0)
 
@@ -204,10 +204,10 @@ def watch(practices: tuple[str, ...], everyone: bool, reset: bool, as_json: bool
 @practice_argument
 @click.argument("case")
 @click.option(
-    "--to", type=click.Path(file_okay=False), metavar="FOLDER", help="Where (a folder named by the case)."
+    "--to", type=click.Path(file_okay=False), metavar="FOLDER", help="Target (a folder named after the case)."
 )
 @click.option("--only", type=click.Choice(KINDS), multiple=True, help="Only files of this kind; repeatable.")
-@click.option("--case-version", type=click.IntRange(0), metavar="N", help="Of this version (the newest).")
+@click.option("--case-version", type=click.IntRange(0), metavar="N", help="Version of the case (the newest).")
 @all_cases_option
 @region_option
 @patient_option
@@ -217,7 +217,7 @@ def download(
 ) -> None:
     """Download scans, designs and attachments; interrupted ones are resumed, existing files are kept.
 
-    STL files are fetched as the lab's own account, the connection lab:REGION, if there is one.
+    STL files are fetched with the lab's own account (the connection lab:REGION), if it is connected.
     """
     from connector.cli.case_format import ProgressLine, download_json, download_line
     from connector.words import counted

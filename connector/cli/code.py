@@ -1,4 +1,4 @@
-"""`ormco code` and `page`: get the code out of a copied text, here or on an HTML page."""
+"""`ormco code` and `page`: extract the code from a copied text, here or on an HTML page."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ __all__ = ["code", "page"]
 
 _KEYS = ("code", "dialog_code", "format", "layers", "complete", "length", "state")
 _CLIPBOARD_SECONDS = 3.0
-# DotNetOpenAuth's default lifetime in seconds; counted from the paste, it is an upper limit.
+# DotNetOpenAuth's default lifetime of a code; counted from the paste, it is an upper limit.
 _LIFETIME = timedelta(minutes=3)
 _NOT_AN_ARGUMENT = (
     "a code or an address is not taken as an argument: others can read it in the process list, the shell "
-    'keeps it in its history, and "!", "&" and "%" mean something to shells. Run `ormco code` and paste it '
+    'keeps it in its history, and "!", "&" and "%" are special to shells. Run `ormco code` and paste it '
     "there, or pipe it in: `ormco code < url.txt`"
 )
 
@@ -55,11 +55,11 @@ Examples:
 def code(
     for_dialog: bool, path: str | None, unwanted: tuple[str, ...], as_json: bool, **settings: Any
 ) -> None:
-    """Get the authorization code out of a copied text.
+    """Extract the authorization code from a copied text.
 
     The whole address is best, but a part of it, the bare code, a mail or a half-edited address will do. A
-    code that is cut short or damaged is refused before anyone spends it. Nothing is sent anywhere. A pipe
-    gets the code alone; a terminal the form for OrmcoDigital's dialog, which is copied too.
+    code that is cut short or damaged is refused before it is spent. Nothing is sent anywhere. A pipe gets
+    the code alone; a terminal gets the form for OrmcoDigital's dialog, which is also copied to the clipboard.
     """
     if unwanted:
         _refuse(unwanted)
@@ -87,30 +87,30 @@ def _show(response: AuthorizationResponse) -> None:
     emit({}, f"{response.dialog_code}\n", as_json=False)
     length = response.length
     if response.complete is None:
-        say(f"{mark('warning')} {length} characters, unchecked: codes of this kind do not show damage.")
+        say(f"{mark('warning')} {length} characters, unchecked: damage does not show in codes of this kind.")
     else:
         say(f"{mark('ok')} The code is whole: {length} of {length} characters.")
     copied = _copied(response.dialog_code)
     say(f"{mark('ok')} This is the form for OrmcoDigital's dialog{f', {copied}' if copied else ''}.")
     ends = shown_time(Clock().utc_now() + _LIFETIME, err=True)
-    say(f"{mark('waiting')} A code lives about three minutes: this one until {ends} at the latest.")
+    say(f"{mark('waiting')} A code is valid for about three minutes: this one until {ends} at the latest.")
     if response.code != response.dialog_code:
         say(f"\nThe decoded code, for programs:\n{response.code}")
 
 
 def _refuse(arguments: tuple[str, ...]) -> None:
     for argument in arguments:
-        # A mistyped option; anything longer may hold a code, and is not repeated.
+        # Repeat only a mistyped option: a longer argument may contain a code.
         if re.fullmatch(r"--?[a-z][a-z\-]{0,20}", argument):
             raise click.NoSuchOption(argument)
         raise click.UsageError(_NOT_AN_ARGUMENT)
 
 
 def _copied(text: str) -> str:
-    """Copy a text; return a message about it, or "" if it was not possible.
+    """Copy a text to the clipboard; return a message, or "" if that is not possible.
 
     The platform's own tool comes first, because it reports success. Otherwise the terminal gets OSC 52,
-    which also reaches the right machine over SSH, but gives no reply.
+    which also works over SSH, but does not report success.
     """
     import base64
 
@@ -148,7 +148,7 @@ def _ran(command: list[str], text: str) -> bool:
     if program is None:
         return False
     try:
-        # xclip stays in the background to serve the clipboard: it must not keep our streams open.
+        # xclip stays in the background to serve the clipboard, and must not keep this program's streams open.
         ended = subprocess.run(
             [program, *command[1:]],
             input=text.encode(),
@@ -173,7 +173,7 @@ Examples:
 @click.option(
     "--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write to a file, not stdout."
 )
-@click.option("--landing", is_flag=True, help="The page for the redirect URI itself.")
+@click.option("--landing", is_flag=True, help="Write the page for the redirect URI itself.")
 @settings_options
 def page(output: str | None, landing: bool, as_json: bool, **settings: Any) -> None:
     """Write the code page: a person pastes a copied text, and gets the code for OrmcoDigital.
@@ -185,7 +185,7 @@ def page(output: str | None, landing: bool, as_json: bool, **settings: Any) -> N
     from connector.web.code_page import code_page, landing_page
 
     redirect_uri = settings["redirect_uri"] or os.environ.get("ORMCO_REDIRECT_URI") or REDIRECT_URI
-    redirect_target(redirect_uri)  # refused if it has no host
+    redirect_target(redirect_uri)  # raises an error if it has no host
     html = landing_page(redirect_uri) if landing else code_page(redirect_uri)
     if output is None:
         emit({"page": html}, "", as_json=as_json)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["begin", "complete", "connect", "reconnect", "repair"]
 
-# The step that a repair took.
+# Step of a repair → its message.
 _DONE = {
     "none": "It was left as it is.",
     "refresh": "It was refreshed; nobody had to be asked.",
@@ -38,7 +38,7 @@ _DONE = {
 account_change_option = click.option(
     "--allow-account-change",
     is_flag=True,
-    help="Accept another account than before, or one of another practice.",
+    help="Accept an account other than before, or one of another practice.",
 )
 expected_account_option = click.option(
     "--expect-account", "expected_account", metavar="EMAIL", help="Refuse any other Communicate account."
@@ -85,7 +85,7 @@ def connect(practice: str, lab: bool | None, **options: Any) -> None:
 def begin(practice: str, as_json: bool, **options: Any) -> None:
     """Print a link to send to the practice. It asks for access, is valid for ten minutes, and works once.
 
-    The address that the browser ends on goes into `ormco complete`.
+    Paste the address that the browser ends on into `ormco complete`.
     """
     from connector.clock import isoformat
 
@@ -98,7 +98,7 @@ def begin(practice: str, as_json: bool, **options: Any) -> None:
     payload = {"authorization_url": request.url, "expires_at": isoformat(request.expires_at)}
     emit(payload, request.url, as_json=as_json)
     until = shown_time(request.expires_at, err=True)
-    say(f"Good until {until}. Then: {ormco_command('complete', practice)}")
+    say(f"Valid until {until}. Then: {ormco_command('complete', practice)}")
 
 
 @click.command(epilog="Example: xclip -o | ormco complete practice-42")
@@ -106,10 +106,10 @@ def begin(practice: str, as_json: bool, **options: Any) -> None:
 @expected_account_option
 @settings_options
 def complete(practice: str, expected_account: str | None, as_json: bool, **settings: Any) -> None:
-    """Finish what `ormco begin` began: paste the whole address that the browser ended on.
+    """Finish a connection that `ormco begin` started: paste the whole address that the browser ended on.
 
     Reads a line from a terminal, or everything from a pipe; never an argument, which others could see. A
-    response without a state may be anybody's: then you are asked to confirm its account.
+    response without a state may come from anybody; then you are asked to confirm its account.
     """
     from connector.cli.terminal import read_paste
     from connector.clock import Clock
@@ -164,7 +164,7 @@ def repair(practice: str, allow_account_change: bool, as_json: bool, **options: 
 def reconnect(practice: str, yes: bool, allow_account_change: bool, **options: Any) -> None:
     """Remove Ormco from a practice's account, then connect it from the start; its history is kept.
 
-    Names what will be cut off and asks first. If it is interrupted, run the same command again.
+    Lists what will be cut off, and asks first. If it is interrupted, run the same command again.
     """
     config = config_from(options)
     with open_connector(config) as connector:
@@ -201,7 +201,7 @@ def _time_left(requests: list[AuthorizationRequest], now: datetime) -> str:
     if not requests:
         return "No link is open for this practice."
     left = max(int((request.expires_at - now).total_seconds()) for request in requests)
-    return f"The link is good for another {left} s; the code in the address for about three minutes."
+    return f"The link is valid for another {left} s; the code in the address for about three minutes."
 
 
 @contextmanager
@@ -214,7 +214,7 @@ def _confirming(connector: Connector, practice_id: str, expected: str | None = N
         expected: e-mail address of the right account, if it is known; then nobody is asked.
 
     Raises:
-        connector.errors.AccountUnconfirmedError: nobody is at a terminal; the grant waits for ten minutes.
+        connector.errors.AccountUnconfirmedError: nobody is at a terminal; the grant waits ten minutes.
         connector.errors.AccountMismatchError: it is another account than the expected one.
         connector.errors.ConsentDeniedError: the answer is no; the grant is revoked.
     """
@@ -232,7 +232,7 @@ def _confirming(connector: Connector, practice_id: str, expected: str | None = N
     connector.reject_account(practice_id)
     if expected is not None:
         raise AccountMismatchError(
-            f"access was given by {account}, not by {expected}; the connection is as it was",
+            f"access was given by {account}, not by {expected}; the connection is unchanged",
             hint="Sign in as the expected account.",
         )
     raise ConsentDeniedError(f"{practice_id} was not connected to {account}: the answer was no")

@@ -21,7 +21,7 @@ __all__ = ["ConsentCapture", "can_ask", "mode_options", "print_step", "with_answ
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-# The message at the time when a person has to act; for a paste, the prompt says it.
+# The message when a person has to act; for a paste, the prompt says it.
 _WAITING = {
     "browser": "A browser window opens: sign in to 3Shape Communicate there and press Allow access",
     "headless": "Signing in and allowing access, in a browser without a window",
@@ -29,7 +29,7 @@ _WAITING = {
 _STEPS = {
     "settings": "The settings are complete",
     "store": "The store is writable, and its key is right",
-    "provider": "The provider answers",
+    "provider": "The provider responds",
     "consent": "Access was allowed; the response was captured in the browser",
     "code": "The response belongs to this request, and its code shows no damage",
     "tokens": "The code was exchanged; the tokens are stored, sealed",
@@ -60,14 +60,14 @@ def mode_options(command: Command) -> Command:
     """Add the ways to get consent: --browser, --headless, --paste, and --timeout."""
     command = timeout_option(command)
     for mode, text in reversed(_MODES.items()):
-        # Only one may have a default: click takes False for a value.
+        # Only one has a default: click would use `default=False` as the mode.
         default: dict[str, Any] = {"default": True} if mode == "browser" else {}
         command = click.option(f"--{mode}", "mode", flag_value=mode, help=text, **default)(command)
     return command
 
 
 def print_step(mode: str, step: str) -> None:
-    """Print a finished step of a consent on stderr; the result of a diagnosis is printed as it is."""
+    """Print a finished step of a consent, or the result of a diagnosis, on stderr."""
     if step.startswith("found: "):
         say(f"{mark('found')} Found: {step.removeprefix('found: ')}")
     elif step != "ready":
@@ -78,7 +78,7 @@ def print_step(mode: str, step: str) -> None:
 
 
 def can_ask() -> bool:
-    """Return whether somebody is at a terminal who can be asked."""
+    """Return whether a person at a terminal can be asked."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
@@ -103,7 +103,7 @@ def with_answers(config: Config, *names: str) -> Config:
 
 
 class ConsentCapture:
-    """Gets the redirect URL in the way that the mode option names, when consent is needed.
+    """Gets consent in the way that the mode option selects, and returns the redirect URL.
 
     Args:
         connector: the connector that needs consent.
@@ -123,13 +123,13 @@ class ConsentCapture:
         """Report every missing setting at once, unless a person can be asked for the credentials.
 
         Raises:
-            connector.errors.SettingError: naming them.
+            connector.errors.SettingError: if any are missing; it names them.
         """
         if self._mode == "headless" and not can_ask():
             self._config.credentials(self._config.load_provider())
 
     def check(self) -> None:
-        """Check, before the practice is asked for consent, everything that would fail only afterwards.
+        """Check everything that would otherwise fail only after the practice has given consent.
 
         Raises:
             connector.errors.ConfigurationError: credentials are missing, no window can be opened, the browser
@@ -146,7 +146,7 @@ class ConsentCapture:
                 raise check.error
 
     def __call__(self, url: str, *, redirect_uri: str) -> str | AbstractContextManager[str]:
-        """Print the link or open the browser; return the redirect URL, or a context that gives it."""
+        """Print the link or open the browser; return the redirect URL, or a context manager for it."""
         if self._mode == "paste":
             return self._paste(url, redirect_uri)
         from connector.browser import open_capture

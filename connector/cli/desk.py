@@ -32,10 +32,10 @@ __all__ = ["desk"]
 @click.option("--no-browser", is_flag=True, help="Open no browser; print the file to open.")
 @settings_options
 def desk(port: int, no_browser: bool, as_json: bool, **settings: Any) -> None:
-    """Show all practices: who needs help, why, and the next step as a button.
+    """Show all practices: which need help, why, and the next step as a button.
 
-    Serves this machine alone until Ctrl-C. The page is opened by a file that only you can read, and that
-    works once; other users of this machine get nothing.
+    Serves only this machine, until Ctrl-C. The page is opened through a file that only you can read, and that
+    works once, so other users of this machine have no access.
     """
     with open_connector(config_from(settings)) as connector, _server(connector, port) as server:
         link_file = str(server.link_file)
@@ -43,15 +43,15 @@ def desk(port: int, no_browser: bool, as_json: bool, **settings: Any) -> None:
         say(f"Open {link_file} in a browser; it works once." if no_browser else "Opening your browser …")
         say(f"If the browser cannot read that file, open {server.open_url} and type: {server.word}")
         if not no_browser:
-            # In a thread: with a browser within the terminal, this call returns only when that is closed.
+            # In a thread: the call blocks until a browser that runs in the terminal is closed.
             threading.Thread(target=_open, args=(server,), daemon=True).start()
         say("Serving until Ctrl-C …")
         server.run()
-        raise KeyboardInterrupt  # the server has ended because of it
+        raise KeyboardInterrupt  # the server ends only then
 
 
 def _open(server: DeskServer) -> None:
-    # The browser outlives the desk, and must not get this program's settings. There is no option for it.
+    # The browser outlives the desk, and must not inherit its settings. `webbrowser` has no option for it.
     environment = child_environment(os.environ)
     clean = SimpleNamespace(**vars(subprocess))
     clean.Popen = partial(subprocess.Popen, env=environment)
@@ -72,5 +72,5 @@ def _server(connector: Connector, port: int) -> DeskServer:
     except OSError as exc:
         fact = os.strerror(exc.errno or 0)
         raise SettingError(
-            f"the desk cannot be started at port {port}: {fact}", hint="Take a free port: ormco desk"
+            f"the desk cannot be started on port {port}: {fact}", hint="Use a free port: ormco desk"
         ) from None

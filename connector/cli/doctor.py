@@ -1,4 +1,4 @@
-"""`ormco doctor` and `check-consent`: check everything, or the consent flow, and say what is wrong."""
+"""`ormco doctor` and `check-consent`: check everything, or the consent flow, and report the problems."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _MARKS = {"ok": "ok", "changed": "warning", "failed": "failed"}
 def doctor(practice: str | None, as_json: bool, **settings: Any) -> None:
     """Check settings, store, provider and browser, and with PRACTICE its connection.
 
-    It needs no settings. With warnings only, the exit status is 0; otherwise the first failed check decides.
+    It needs no settings. The first failed check decides the exit status; with warnings only, it is 0.
     """
     from connector.doctor import ALL_CHECKS
 
@@ -62,7 +62,7 @@ def doctor(practice: str | None, as_json: bool, **settings: Any) -> None:
 
 
 def _with_command(connector: Connector, check: Check) -> Check:
-    """Add the next command to the cure, as after an error."""
+    """Add the next command to the cure, as to an error's hint."""
     if check.error is None or check.cure != check.error.hint:
         return check
     add_next_step(connector, check.error)
@@ -96,7 +96,7 @@ def _status(checks: list[Check]) -> int:
     "--screenshots",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Save screenshots there; what is personal is covered.",
+    help="Save screenshots there; personal data is covered.",
 )
 @click.option(
     "--browser/--headless", "visible", default=False, help="With a window, or without (the default)."
@@ -113,7 +113,7 @@ def check_consent(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Go through the consent flow as a practice does, and report what has changed.
+    """Go through the consent flow as a practice does, and report changes.
 
     Signs in with ORMCO_3SHAPE_USERNAME and _PASSWORD, compares the Authorize page with the guide's, allows
     access and looks at the code; the code is not used, so no client secret is needed. Use an account of your

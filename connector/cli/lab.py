@@ -44,7 +44,7 @@ wait_option = click.option(
 region_option = click.option(
     "--region",
     type=click.Choice(list(LABS)),
-    help="Which of Ormco's labs; by default that of the account's own region.",
+    help="Region of Ormco's lab; by default the account's own region.",
 )
 
 
@@ -52,8 +52,8 @@ region_option = click.option(
 def lab() -> None:
     """Make Ormco a lab of the practice, so that its cases can be sent there.
 
-    This is 3Shape's own connection between a practice and a lab, beside the access that `ormco connect` gets:
-    both are needed.
+    This is 3Shape's own connection between a practice and a lab. It is needed in addition to the access that
+    `ormco connect` gets.
     """
 
 
@@ -68,16 +68,14 @@ def lab() -> None:
 def request(practice: str, region: str | None, wait: float, as_json: bool, **settings: Any) -> None:
     """Ask Ormco's lab of the account's region for a connection, in the practice's name.
 
-    An existing connection or request is left unchanged. If the lab has asked the practice, that is accepted.
+    An existing connection or request is left unchanged. A request from the lab is accepted.
     """
     with open_connector(config_from(settings)) as connector, _commands_in_hints(practice, "status"):
         report = connector.lab.request(practice, region=region, wait=wait, waiting=_say_waiting)
     _show(report, as_json=as_json)
 
 
-@lab.command(
-    epilog="Example: ormco lab status practice-42 --wait 86400", short_help="Look at a lab connection."
-)
+@lab.command(epilog="Example: ormco lab status practice-42 --wait 86400", short_help="Show a lab connection.")
 @practice_argument
 @region_option
 @wait_option
@@ -94,20 +92,20 @@ def status(practice: str, region: str | None, wait: float, as_json: bool, **sett
     short_help="Accept a practice's request, as the lab.",
 )
 @practice_argument
-@click.option("--all", "everybody", is_flag=True, help="With lab:…, accept all that wait, without asking.")
+@click.option("--all", "everybody", is_flag=True, help="With lab:…, accept all open requests without asking.")
 @wait_option
 @settings_options
 def approve(practice: str, everybody: bool, wait: float, as_json: bool, **settings: Any) -> None:
-    """Accept practices' requests to Ormco's lab, so that nobody waits a day.
+    """Accept practices' requests to Ormco's lab, so that no practice has to wait a day.
 
     PRACTICE is one practice, or one of the labs lab:americas, lab:asia-pacific and lab:europe: then its
     open requests are shown one by one. The labs' own accounts are connected like any practice's: ormco
     connect lab:europe.
     """
     if practice.startswith(LAB_PREFIX) and wait:
-        raise click.UsageError("--wait goes with a practice, not with a lab.")
+        raise click.UsageError("--wait is for a practice, not for a lab.")
     if everybody and not practice.startswith(LAB_PREFIX):
-        raise click.UsageError("--all goes with a lab: ormco lab approve lab:europe --all")
+        raise click.UsageError("--all is for a lab: ormco lab approve lab:europe --all")
     with open_connector(config_from(settings)) as connector, _commands_in_hints(practice, "approve"):
         if practice.startswith(LAB_PREFIX):
             _approve_waiting(connector, practice, everybody=everybody, as_json=as_json)
@@ -119,14 +117,14 @@ def approve(practice: str, everybody: bool, wait: float, as_json: bool, **settin
 def connect_lab(
     connector: Connector, connection: Connection, *, wanted: bool | None, possible: bool
 ) -> Connection:
-    """Ask for the lab connection of a practice that was just connected; return the present connection.
+    """Ask for the lab connection of a practice that was just connected; return the updated connection.
 
-    A failure here is reported, and undoes nothing.
+    A failure is only reported: the practice stays connected.
 
     Args:
         connector: the connector.
         connection: the practice's connection.
-        wanted: True for --lab, False for --no-lab; None: if it is possible and the practice is not a lab.
+        wanted: True for --lab, False for --no-lab; None to ask if possible, unless the practice is a lab.
         possible: whether the provider has the API for it.
     """
     practice = connection.practice_id
@@ -149,9 +147,7 @@ def _commands_in_hints(practice: str, command: str) -> Iterator[None]:
     try:
         yield
     except StillWaitingError as exc:
-        exc.hint = (
-            f"Wait on, it can take 24 hours: {ormco_command(f'lab {command}', practice, f'--wait {_DAY}')}"
-        )
+        exc.hint = f"It can take 24 hours: {ormco_command(f'lab {command}', practice, f'--wait {_DAY}')}"
         raise
     except LabConnectionNotFoundError as exc:
         exc.hint = f"{exc.hint} ({ormco_command('lab request', practice)})"
@@ -161,7 +157,7 @@ def _commands_in_hints(practice: str, command: str) -> Iterator[None]:
 def _approve_waiting(connector: Connector, lab_id: str, *, everybody: bool, as_json: bool) -> None:
     waiting = connector.lab.requests(lab_id)
     if waiting and not everybody and not can_ask():
-        those = counted(len(waiting), "", "wait")
+        those = counted(len(waiting), "request", "are open")
         raise click.UsageError(f"{those} at {lab_id}. To accept all of them: --all")
     accepted = []
     for request in waiting:
@@ -175,7 +171,7 @@ def _approve_waiting(connector: Connector, lab_id: str, *, everybody: bool, as_j
         "accepted": list(map(_request_json, accepted)),
         "waiting": list(map(_request_json, left)),
     }
-    text = f"{len(accepted)} of {len(waiting)} accepted." if waiting else f"Nobody waits at {lab_id}."
+    text = f"{len(accepted)} of {len(waiting)} accepted." if waiting else f"No request is open at {lab_id}."
     emit(payload, text, as_json=as_json)
 
 

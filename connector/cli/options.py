@@ -1,4 +1,4 @@
-"""Options that every command takes, and the connector made from them."""
+"""Options that every command takes, and the connector that they configure."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def settings_options(command: Command) -> Command:
         "--verbose",
         is_flag=True,
         expose_value=False,
-        help="Show what is done, and a traceback when something goes wrong.",
+        help="Log each action, and show a traceback after an error.",
     )(command)
     command = click.option(
         "--utc", is_flag=True, expose_value=False, help="Show times in UTC instead of local time."
@@ -93,8 +93,7 @@ def open_connector(config: Config, *, must_exist: bool = False) -> Iterator[Conn
 
     Args:
         config: the settings.
-        must_exist: refuse a configured store that does not exist, for commands that have nothing to show or
-            to do with an empty one.
+        must_exist: refuse a configured store that does not exist, instead of creating an empty one.
 
     Raises:
         connector.errors.StoreUnavailableError: the store does not exist.
@@ -143,7 +142,7 @@ def require_store(url: str) -> None:
     if scheme == "sqlite" and not os.path.exists(os.path.expanduser(path)):
         raise StoreUnavailableError(
             f"there is no store at {path}",
-            hint="Check ORMCO_STORE or --store; a store is made when the first practice is connected.",
+            hint="Check ORMCO_STORE or --store; a store is created when the first practice is connected.",
         )
 
 
@@ -188,7 +187,7 @@ class When(click.ParamType[datetime]):
     """A date, a time, or an age such as 7d; without a zone it is UTC.
 
     Args:
-        past: refuse a time in the future: a beginning there would show nothing until then.
+        past: refuse a time in the future, because nothing has happened since then.
     """
 
     name = "when"

@@ -32,13 +32,13 @@ __all__ = [
 ]
 
 _COLUMNS = 80  # if a terminal does not report its width
-# Patterns as text: compiling them takes a tenth of the time that `ormco token` takes, which needs none.
-# Up to the end of the sentence: a name or an address may contain a dot.
+# Not compiled at import: that takes a tenth of the run time of `ormco token`, which uses no pattern.
+# A command extends to the end of its sentence: a name or an address in it may contain a dot.
 _COMMAND = r"\bormco [a-z](?:[^.;)]|\.(?=\S))*| *\bexport [A-Z].*"
 _NO_BREAK = "\0"
 _REPORT_IT = "Run it again with --verbose and report what it prints"
 _FACTS = ("length", "expected_length", "position")
-# The streams replace each by an ASCII form if the terminal cannot show it (see `streams`).
+# If the terminal cannot show a sign, the stream replaces it by ASCII characters (see `streams`).
 _MARKS = {
     "ok": ("✓", "green"),
     "failed": ("✗", "red"),
@@ -92,7 +92,7 @@ def write(
         text: the text; its control sequences are removed.
         err: print on stderr.
         newline: end the line.
-        over: overwrite the present line.
+        over: overwrite the current line.
         folded: fold long lines at a terminal.
     """
     stream = sys.stderr if err else sys.stdout
@@ -100,7 +100,7 @@ def write(
         text = fold(text, terminal_columns(stream))
     if not text.isprintable():
         text = printable(text)
-    # Named streams: click treats ASCII as a mistake of the locale, and would write UTF-8 anyway.
+    # Pass the stream: by default click takes ASCII for a misconfigured locale, and writes UTF-8 anyway.
     click.echo(f"\r{text}" if over else text, file=stream, nl=newline, color=color())
 
 
@@ -180,28 +180,28 @@ def error_json(error: BaseException) -> dict[str, str]:
         return {"kind": "interrupted", "message": "interrupted", "hint": ""}
     if isinstance(error, ConnectorError):
         return {"kind": error.kind, "message": error.message, "hint": error.hint}
-    # The message of an unexpected error could contain anything, also a secret.
+    # The message of an unexpected error could contain anything, even a secret.
     what = f"something unexpected happened ({type(error).__name__})"
     return {"kind": "unexpected", "message": what, "hint": _REPORT_IT}
 
 
-def shown_time(moment: datetime | None, *, err: bool = False) -> str:
+def shown_time(timestamp: datetime | None, *, err: bool = False) -> str:
     """Return a time for a person: local, with its zone; in a pipe or with --utc in ISO 8601 UTC.
 
     Args:
-        moment: an aware datetime; "-" is returned for None.
+        timestamp: an aware datetime; "-" is returned for None.
         err: whether the time is printed on stderr.
     """
     from connector.clock import isoformat
 
-    if moment is None:
+    if timestamp is None:
         return "-"
     context = click.get_current_context(silent=True)
     options = context.find_root().obj if context else None
     stream = sys.stderr if err else sys.stdout
     if (isinstance(options, OutputOptions) and options.utc) or not stream.isatty():
-        return isoformat(moment) or "-"
-    local = moment.astimezone()
+        return isoformat(timestamp) or "-"
+    local = timestamp.astimezone()
     # Windows has names such as "W. Europe Standard Time".
     zone = local.strftime("%Z") if len(local.strftime("%Z")) <= 5 else local.strftime("%z")
     return f"{local:%Y-%m-%d %H:%M:%S} {zone}"

@@ -29,15 +29,15 @@ _STEPS = {
     "method": 'The Submission Method is "3Shape Trios"',
     "dialog": "The dialog for the authorization code is open",
     "code": "Access was allowed; the code was captured and is whole",
-    "ok": "The dialog took the code",
-    "update": "Update was pressed, and answered",
+    "ok": "The dialog accepted the code",
+    "update": "Update was pressed, and the page responded",
     "checked": "My Profile was loaded again: the change is saved",
 }
 
 
 @click.group(cls=SuggestingGroup)
 def profile() -> None:
-    """Connect 3Shape on OrmcoDigital's My Profile page, the practice's own way."""
+    """Connect 3Shape on OrmcoDigital's My Profile page, as the practice itself does."""
 
 
 @profile.command(
@@ -57,11 +57,11 @@ def profile() -> None:
 @timeout_option
 @settings_options
 def connect(practice: str | None, mode: str, timeout: float, as_json: bool, **settings: Any) -> None:
-    """Do what the guide says under "Getting Connected on OrmcoDigital", in one go.
+    """Take the steps of the guide "Getting Connected on OrmcoDigital", in one go.
 
     A fresh browser opens on OrmcoDigital: sign in there; then sign in to 3Shape and allow access, when it
     asks. The rest is done for you: Submission Method, code, Ok and Update. Nothing is stored on this machine,
-    and no client secret is needed. PRACTICE is only repeated in what is printed.
+    and no client secret is needed. PRACTICE only appears in the output.
     """
     from connector.browser.profile import check_profile, connect_profile
 
@@ -85,7 +85,7 @@ def connect(practice: str | None, mode: str, timeout: float, as_json: bool, **se
 
 
 def _sign_ins(config: Config, *, headless: bool) -> tuple[Config, SignIns]:
-    """Return the credentials; a terminal is asked for missing ones. Without a window, all are needed."""
+    """Return the credentials; ask a person at a terminal for missing ones. `headless` needs all of them."""
     from connector.browser.profile import SignIns
 
     needed = tuple(_SETTINGS) if headless else ("digital_url",)
@@ -119,4 +119,4 @@ def _text(practice: str | None, *, confirmed: bool) -> str:
     text = "3Shape is connected to Insignia on OrmcoDigital" + (f" for {practice}." if practice else ".")
     if confirmed:
         return text
-    return f"{text}\nThe page itself says neither yes nor no: the code was taken, and Update was answered."
+    return f"{text}\nThe page itself does not confirm it: it accepted the code, and responded to Update."

@@ -36,8 +36,8 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask first.")
 _STEPS = {
     "recorded": "Recorded: no token of this connection is handed out any more",
     "endpoint": "The provider has revoked the tokens",
-    "endpoint_refused": "The provider does not let this client revoke; going on by the Applications page",
-    "removed": "Ormco was removed, and is seen to be gone",
+    "endpoint_refused": "The provider does not let this client revoke; continuing on the Applications page",
+    "removed": "Ormco was removed, and the page does not list it any more",
     "unlisted": "Ormco is not on the Applications page",
     "proved": "Proved: the old refresh token is refused",
     "wiped": "The tokens are wiped from the store",
@@ -54,7 +54,7 @@ def ask(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise click.UsageError("this asks first, and nobody is at a terminal to answer: add --yes")
+        raise click.UsageError("this command asks first, and nobody is at a terminal to answer: add --yes")
     if not click.confirm(printable(question), err=True):
         raise ConsentDeniedError("nothing was done: the answer was no")
 
@@ -69,13 +69,13 @@ def agree(what: RevocationSteps) -> bool:
 
 
 def name_consequences(what: RevocationSteps) -> None:
-    """Print everything that will be cut off."""
+    """Print everything that loses access."""
     account = what.account or "an account that is not known"
     say(f"This revokes Ormco's access to {account}. It cuts off:")
     for practice in (what.practice_id, *what.others):
         say(f"  - the connection of {practice}")
     if what.whole_application:
-        say("  - every other program whose access rests on the same entry “Ormco”, such as OrmcoDigital:")
+        say("  - every other program that uses the same entry “Ormco”, such as OrmcoDigital:")
         say("    3Shape removes the application as a whole, and access has to be given again to each of them")
     say("The lab connection in 3Shape Communicate stays as it is.")
 
@@ -83,13 +83,13 @@ def name_consequences(what: RevocationSteps) -> None:
 def removal_for(
     config: Config, options: Mapping[str, Any], *, done: bool = False, thorough: bool = False
 ) -> Removal:
-    """Return how to remove Ormco on the Applications page; nothing is asked for before it is used.
+    """Return the way to remove Ormco on the Applications page; it asks for credentials only when used.
 
     Args:
         config: the settings.
         options: the command's options: "mode" and "timeout".
-        done: Ormco was removed by hand already.
-        thorough: check the page even if the grant is proved dead already.
+        done: whether Ormco was removed by hand already.
+        thorough: whether to check the page even if the grant is proved dead already.
     """
     from connector.revocation.removal import Removal
 
@@ -165,8 +165,8 @@ def _by_hand(url: str, *, account: str | None) -> bool:
 def revoke(practice: str, confirm_done: bool, yes: bool, as_json: bool, **options: Any) -> None:
     """Revoke Ormco's access to a practice's account.
 
-    Names what will be cut off and asks first; has the provider remove the grant; proves that it is dead; then
-    wipes the tokens. If it is interrupted, run the same command again.
+    Lists what will be cut off, and asks first; has the provider remove the grant; proves that it is dead;
+    then wipes the tokens. If it is interrupted, run the same command again.
     """
     config = config_from(options)
     if not confirm_done:
@@ -195,8 +195,8 @@ def forget(practice: str, yes: bool, as_json: bool, **settings: Any) -> None:
         connection = connector.status(practice)
         if connection.state is not ConnectionState.REVOKED:
             state = connection.state.value.replace("_", " ")
-            say(f"{practice} is {state}. What the provider has granted stays, and cannot be taken back from")
-            say(f"here afterwards; to do that first: {ormco_command('revoke', practice)}")
+            say(f"{practice} is {state}. The provider's grant stays, and cannot be revoked from here")
+            say(f"afterwards; to revoke it first: {ormco_command('revoke', practice)}")
         ask(f"Delete all that is stored of {practice}?", yes=yes)
         connector.forget(practice)
     emit(

@@ -29,7 +29,7 @@ __all__ = ["sandbox"]
     "--generation",
     type=click.Choice(["classic", "identity"]),
     default="classic",
-    help="Which of 3Shape's authorization servers (classic).",
+    help="Generation of 3Shape's authorization server (classic).",
 )
 @click.option("--scenario", "scenarios", multiple=True, metavar="NAME", help="Make it misbehave; repeatable.")
 @click.option("--list-scenarios", is_flag=True, help="List the scenarios and end.")
@@ -60,13 +60,13 @@ def sandbox(list_scenarios: bool, as_json: bool, **options: Any) -> None:
             time.sleep(3600)
 
 
-# The same option as elsewhere, but repeatable: a sandbox can have several.
+# The option of the other commands, but repeatable: a sandbox can have several redirect URIs.
 _REDIRECT_URIS = click.Option(
     ["--redirect-uri", "redirect_uris"],
     multiple=True,
     envvar="ORMCO_REDIRECT_URI",
     metavar="URI",
-    help="Register it beside https://ormco.com/; repeatable.  [ORMCO_REDIRECT_URI]",
+    help="Register it in addition to https://ormco.com/; repeatable.  [ORMCO_REDIRECT_URI]",
 )
 sandbox.params = [_REDIRECT_URIS if param.name == "redirect_uri" else param for param in sandbox.params]
 
@@ -85,7 +85,7 @@ def _started(options: Mapping[str, Any]) -> Any:
         fact = "is in use by another program" if in_use else f"cannot be used: {os.strerror(exc.errno or 0)}"
         raise SettingError(
             f"port {options['port']} {fact}",
-            hint="Stop that program, or take a free port: ormco sandbox --port 0",
+            hint="Stop that program, or use a free port: ormco sandbox --port 0",
         ) from None
     except ModuleNotFoundError as exc:
         raise ExtraMissingError(f"the sandbox needs {exc.name}", hint=install("sandbox")) from None

@@ -32,14 +32,14 @@ _HEADINGS = ("PRACTICE", "STATE", "FOR", "ACCOUNT", "REGION", "TOKEN UNTIL", "LA
 @click.command(epilog="Example: ormco status --needs-attention")
 @optional_practice
 @click.option("--needs-attention", is_flag=True, help="Only connections that need attention.")
-@click.option("--summary", is_flag=True, help="Only how many there are in each state, for a monitor.")
+@click.option("--summary", is_flag=True, help="Only the number of connections in each state, for a monitor.")
 @settings_options
 def status(
     practice: str | None, needs_attention: bool, summary: bool, as_json: bool, **settings: Any
 ) -> None:
     """Show each connection: state, since when, why, account, and the command to run next.
 
-    It contacts nobody and prints what is stored.
+    It prints stored data, and contacts no server.
     """
     with open_connector(config_from(settings), must_exist=practice is None) as connector:
         if summary:
@@ -72,7 +72,7 @@ def _print_summary(summary: StoreSummary, *, as_json: bool) -> None:
     states = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in summary.states.items())
     text = f"{counted(sum(summary.states.values()), 'connection')}: {states or 'none yet'}.\n"
     text += f"{counted(summary.needs_attention, '', 'need attention')}, "
-    text += f"{counted(summary.unconfirmed, '', 'wait for their account')}.\n"
+    text += f"{counted(summary.unconfirmed, '', 'wait for confirmation')}.\n"
     text += f"{counted(summary.overdue, 'refresh', 'are overdue')}"
     text += f", the oldest for {summary.lag:.0f} s." if summary.overdue else "."
     emit(payload, text, as_json=as_json)
@@ -140,9 +140,9 @@ def connection_text(connection: Connection) -> str:
     region = f" ({connection.account.region})" if connection.account and connection.account.region else ""
     text = f"{connection.practice_id} is {connection.state.value.replace('_', ' ')}{account}{region}."
     if not connection.renewable and connection.state is ConnectionState.CONNECTED:
-        ends = shown_time(connection.expires_at) if connection.expires_at else "some time soon"
+        ends = f"at {shown_time(connection.expires_at)}" if connection.expires_at else "soon"
         text += (
-            f"\nThe provider gave no refresh token: access ends at {ends}, and then consent is needed again. "
+            f"\nThe provider gave no refresh token: access ends {ends}, and then consent is needed again. "
             "Ask for the scope offline_access (ORMCO_SCOPE) if the provider has it."
         )
     return text
@@ -153,14 +153,14 @@ _COMMAND = re.compile(r"\bormco [a-z]|(?<![\w-])--[a-z]|\bpip install")
 _WITH_BROWSER = (errors.BrowserUnavailableError, errors.PageChangedError, errors.ProviderErrorPageError)
 _USED_ALREADY = (errors.StateMismatchError, errors.CodeSpentError)
 _KEYS = "`ormco keys new` prints a key, `ormco keys rotate` changes it. To see which one is used"
-# Error → the text before the command, the command ("" is the present one), and its options. The first class
+# Error → the text before the command, the command ("" is the current one), and its options. The first class
 # that matches is used.
 _STEPS: dict[type[ConnectorError], tuple[str, str, str]] = {
     errors.ConnectionNotFoundError: ("Connect it", "connect", ""),
     errors.LabConnectionNotFoundError: ("Ask for it", "lab request", ""),
     errors.CaseNotFoundError: ("To see its cases", "cases list", ""),
     errors.StillWaitingError: ("Go on waiting", "", ""),
-    errors.AccountMismatchError: ("If the change is meant", "", "--allow-account-change"),
+    errors.AccountMismatchError: ("If the change is intended", "", "--allow-account-change"),
     errors.AccountUnconfirmedError: ("To answer", "repair", ""),
     errors.GrantStillHonouredError: ("Once Ormco is removed", "revoke", "--confirm-done"),
     errors.NeedsRepairError: ("Repair it", "repair", ""),
@@ -181,7 +181,7 @@ _FOR_ALL = {"doctor", ""}
 def add_next_step(connector: Connector, error: ConnectorError) -> None:
     """Add the next command to the hint of an error, and practices with a similar name."""
     context = click.get_current_context()
-    first_of_all = next(iter(context.params.get("practices") or ()), "")  # whose error a watch ends with
+    first_of_all = next(iter(context.params.get("practices") or ()), "")  # of a watch
     practice = str(context.params.get("practice") or error.practice_id or first_of_all)
     parts = [error.hint]
     if isinstance(error, errors.ConnectionNotFoundError):

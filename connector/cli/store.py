@@ -53,7 +53,7 @@ def copy(source: str, target: str, as_json: bool, **settings: Any) -> None:
     rows = counted(sum(report.rows.values()), "row", "are copied")
     payload = {"rows": dict(report.rows), "written": report.written, "deleted": report.deleted}
     emit(payload, f"{rows}, and each is the same in both stores.", as_json=as_json)
-    say("Now set ORMCO_STORE to the copy everywhere: tokens that both stores refresh are lost.")
+    say("Now set ORMCO_STORE to the copy everywhere: a token that is refreshed from both stores is lost.")
 
 
 @store.command(
@@ -75,13 +75,13 @@ def _tell(table: str, done: int) -> None:
 
 @click.group(cls=SuggestingGroup)
 def keys() -> None:
-    """Make and change the keys that the stored tokens are sealed with."""
+    """Create and rotate the keys that seal the stored tokens."""
 
 
-@keys.command(epilog="Example: ormco keys new > new.key", short_help="Print a fresh key.")
+@keys.command(epilog="Example: ormco keys new > new.key", short_help="Print a new key.")
 @settings_options
 def new(as_json: bool, **_settings: Any) -> None:
-    """Print a fresh key, for ORMCO_STORE_KEYS or its file. Nothing is stored."""
+    """Print a new key, for ORMCO_STORE_KEYS or its file. Nothing is stored."""
     from connector.store.keys import new_key
 
     key = new_key()
@@ -95,7 +95,7 @@ def rotate(as_json: bool, **settings: Any) -> None:
 
     With ORMCO_STORE_KEYS, in three deploys: add the new key last on every server; put it first on every
     server, then run this; take the old key out. A key that a server lacks is refused. With the keyring or
-    the key file a fresh key is made and kept there. The next run finishes one that was interrupted.
+    the key file, a new key is created and kept there. The next run finishes an interrupted one.
     """
     from connector.words import counted
 

@@ -63,7 +63,7 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _paragraph(headings: Sequence[str], row: Sequence[str], columns: int) -> str:
-    """Return a row as lines that are no wider than the terminal; a command keeps a line of its own."""
+    """Return a row as lines that are no wider than the terminal; a command gets its own line."""
     lines, used = [click.style(row[0], bold=True)], _width(row[0])
     for number, (heading, cell) in enumerate(zip(headings[1:], row[1:], strict=True)):
         if cell == "-":

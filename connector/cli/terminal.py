@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ask_person", "read_file", "read_paste"]
 
-# A paste without bracketed-paste marks arrives in pieces; a line's end ends it if nothing follows for long.
+# Seconds: a paste without bracketed-paste marks has ended if nothing follows a line end for this time.
 _QUIET = 0.15
 _POLL = 0.02
 _FOREVER = 86_400.0
@@ -39,7 +39,7 @@ def read_paste(prompt: str, *, timeout: float | None = None) -> str:
         timeout: seconds to wait for the person at a terminal, or None for no limit.
 
     Raises:
-        connector.errors.AuthorizationResponseError: if it is longer than any response.
+        connector.errors.AuthorizationResponseError: if the text is longer than any response.
         connector.errors.NobodyActedError: if nothing was pasted in time.
         KeyboardInterrupt: on Ctrl-C.
     """
@@ -101,7 +101,7 @@ def _decoded(data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        # Windows programs may write quotation marks in their old code page.
+        # Windows programs may write quotation marks in their legacy code page.
         return data.decode("cp1252", "replace")
 
 
@@ -175,7 +175,7 @@ def _nobody_acted() -> NobodyActedError:
 
 
 def _read_console(deadline: Deadline) -> bytes:
-    """Read from a Windows console, which also cuts lines."""
+    """Read from a Windows console, character by character, because it also cuts lines."""
     # Not a plain import: only Windows has it, and type checkers on other systems do not know it.
     msvcrt = import_module("msvcrt")
 

@@ -32,7 +32,7 @@ __all__ = ["refresh", "token"]
     type=FiniteRange(0),
     default=60,
     metavar="SECONDS",
-    help="How long it has to live on (60), at most half of its life.",
+    help="Remaining lifetime that it must have (60), at most half of the whole.",
 )
 @settings_options
 def token(practice: str, min_ttl: float, as_json: bool, **settings: Any) -> None:
@@ -47,7 +47,7 @@ def token(practice: str, min_ttl: float, as_json: bool, **settings: Any) -> None
             connection = connector.status(practice)
         expires_at = isoformat(connection.expires_at)
         if connection.state == "degraded":
-            say(f"Warning: {practice} is degraded: {connection.last_error}. This token is still good.")
+            say(f"Warning: {practice} is degraded: {connection.last_error}. This token is still valid.")
     emit({"access_token": access_token, "expires_at": expires_at}, access_token, as_json=as_json)
 
 
@@ -64,7 +64,7 @@ def _stored(config: Config, practice: str, min_ttl: float) -> str | None:
 
 
 _KEYS = ("total", "refreshed", "skipped", "failed", "gave_up", "overdue", "at_once")
-_FAILED = 5  # as for a provider that is unavailable
+_FAILED = 5  # the exit status for an unavailable provider
 
 
 @click.command(
@@ -75,7 +75,7 @@ _FAILED = 5  # as for a provider that is unavailable
     type=FiniteRange(0),
     default=900,
     metavar="SECONDS",
-    help="Refresh access tokens that end within this time (900), in the second half of their life.",
+    help="Refresh access tokens that expire within this time (900), in the second half of their life.",
 )
 @click.option(
     "--max-failed",
@@ -94,9 +94,9 @@ _FAILED = 5  # as for a provider that is unavailable
 def refresh(
     due_within: float, max_failed: float, at_once: int, per_second: float, as_json: bool, **settings: Any
 ) -> None:
-    """Refresh every connection whose access token ends soon.
+    """Refresh every connection whose access token expires soon.
 
-    Several runs share the work and do none of it twice; the next run continues one that was stopped.
+    Several runs share the work and do none of it twice; the next run continues a stopped one.
     Connections that could not be refreshed are listed by `ormco status --needs-attention`.
     """
     from connector.refresh.pace import Pace
@@ -118,7 +118,7 @@ def refresh(
 
 
 def _explain(summary: RefreshSummary, at_once: int) -> None:
-    """Print what went wrong in a run."""
+    """Print the problems of a run."""
     from connector.words import counted
 
     if summary.at_once < at_once:
@@ -127,10 +127,10 @@ def _explain(summary: RefreshSummary, at_once: int) -> None:
             "(`ulimit -n`)."
         )
     if summary.gave_up:
-        say("So many failed that the rest was left for the next run.")
+        say("Too many refreshes failed: the rest was left for the next run.")
     elif summary.overdue:
         say(
-            f"The refreshes do not keep up: {counted(summary.overdue, 'access token')} had ended before "
+            f"The refreshes do not keep up: {counted(summary.overdue, 'access token')} had expired before "
             f"this run, the oldest for {summary.lag:.0f} s. Let another run share the work, start it more "
             "often, or raise --at-once and --per-second."
         )
@@ -156,7 +156,7 @@ def _text(summary: RefreshSummary) -> str:
 
 
 def _progress() -> Callable[[Done], None]:
-    """Return a function that prints each failure, and each hundred connections once: some are retried."""
+    """Return a function that prints each failure, and every hundredth connection once, despite retries."""
     printed = 0
 
     def show(done: Done) -> None:
