@@ -54,7 +54,7 @@ def test_servers_tell_what_the_account_does_not() -> None:
 @pytest.mark.parametrize("servers", [[], [EUROPE, AMERICAS], ["https://elsewhere.test/api/"]])
 def test_region_is_never_guessed(servers: Any) -> None:
     """If nothing names the region, or too much does, a person has to."""
-    with pytest.raises(SettingError, match="cannot be found out") as refused:
+    with pytest.raises(SettingError, match="cannot be determined") as refused:
         resolve(None, json=servers)
     assert "Name the region" in refused.value.hint
 

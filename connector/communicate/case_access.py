@@ -1,4 +1,4 @@
-"""Make the readers of practices' cases: each has the practice's token and region, and Ormco's labs."""
+"""Create readers of practices' cases: each has the practice's token and region, and Ormco's labs."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 __all__ = ["CaseAccess"]
 
-# A practice's region or lab connection may change during a watch.
+# A reader is replaced after this time, because a practice's region or lab connection may change.
 _READER_SECONDS = 86400.0
 _MOST_READERS = 20_000
 
 
 class CaseAccess:
-    """Access to the metadata API in the name of practices and of Ormco's labs; thread-safe.
+    """Access to the metadata API for practices and for Ormco's labs; thread-safe.
 
     Args:
         resources: settings, provider, token endpoint, store and clock.
@@ -44,7 +44,7 @@ class CaseAccess:
         self.start_in_child()
 
     def start_in_child(self) -> None:
-        """Start again: a forked child shares no TLS connection with its parent."""
+        """Reset the state: a forked child must not share TLS connections with its parent."""
         self._guard = threading.Lock()
         self._transport = Transport(LARGE_LISTS)
         # By practice, named region and account, with the time until which the reader is kept.
@@ -59,7 +59,7 @@ class CaseAccess:
         """Return the reader of a practice's cases; it is kept for a day.
 
         Raises:
-            connector.errors.ConnectorError: there is no connection, or its region cannot be found out.
+            connector.errors.ConnectorError: there is no connection, or its region cannot be determined.
         """
         connection = self._resources.connection(practice_id)
         account, now = connection.account, self._resources.clock.monotonic()
@@ -107,7 +107,7 @@ class CaseAccess:
         if not all_cases and not reader.is_shared(case):
             raise CaseNotFoundError(
                 "Ormco's lab is not among the actors of that case",
-                hint="It is the practice's own. To read it all the same, ask for all cases.",
+                hint="It is the practice's own. To read it anyway, ask for all cases.",
             )
         return reader, case
 
@@ -119,7 +119,7 @@ class CaseAccess:
         stored = connection.account.region if connection.account else None
         lab_emails = frozenset(email.casefold() for email in self._resources.config.labs.values())
 
-        # Most cases need neither the labs' ids nor another region: then the users API is not called.
+        # Called only if needed: most cases need neither the labs' ids nor another region.
         def read_user() -> User | None:
             from connector.communicate.users import UsersApi
 

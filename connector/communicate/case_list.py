@@ -15,7 +15,7 @@ from connector.errors import ProviderUnavailableError, SettingError
 __all__ = ["check_time", "in_utc", "list_all", "list_cases", "list_newest"]
 
 _PASSES = 4
-# After this many pages without a new case, the list is not changing: it does not end.
+# After this many pages without a new case, the list counts as endless.
 _STALE_PAGES = 20
 _MOST_PAGES = 10_000
 # Clocks differ, and an update may appear shortly after it was made.
@@ -30,8 +30,8 @@ def list_cases(
 ) -> Iterator[CaseSummary]:
     """Yield cases with their status, the newest first.
 
-    A case whose earlier versions cannot be read now gets the status that its label alone says. The arguments
-    are those of `Cases.list`.
+    A case whose earlier versions cannot be read now gets the status that its label implies. The arguments are
+    those of `Cases.list`.
     """
     cases = list_all(reader, since, until) if limit is None else list_newest(reader, since, until)
     shared = (case for case in cases if all_cases or reader.is_shared(case))
@@ -75,11 +75,11 @@ def list_newest(
 def list_all(reader: CaseReader, since: datetime | None = None, until: datetime | None = None) -> list[Case]:
     """Return the newest version of every case, the newest first.
 
-    A case that moves down while the list is read is recognised, one that moves up is found as an update, and
-    if a case has left the list, the list is read again.
+    A case that moves down while the list is read appears twice, and counts once. A case that moves up is
+    found among the updated cases. If the list becomes shorter, it is read again.
 
     Raises:
-        connector.errors.ProviderUnavailableError: the list does not end, or has fewer cases than it counts.
+        connector.errors.ProviderUnavailableError: the list does not end, or has fewer cases than its count.
     """
     found: dict[str, Case] = {}
     before = None
@@ -92,7 +92,7 @@ def list_all(reader: CaseReader, since: datetime | None = None, until: datetime 
         merge(found, reading.cases.values())
         jumped = reader.updated(reading.started - _OVERLAP)
         merge(found, (case for case in jumped if _within(case, since, until)))
-        # A case that is still there twice did not move during the read: the list contains it twice.
+        # If two passes give the same cases, a repeated case did not move: the list contains it twice.
         twice = reading.whole and not reading.repeats and reading.cases.keys() == before
         if not reading.shrunk and (twice or len(found) >= reading.expected):
             break
@@ -132,7 +132,7 @@ def in_utc(time: datetime | None, what: str) -> datetime | None:
     try:
         return time.astimezone(UTC)
     except OverflowError:
-        raise SettingError(f"{what} is no date in UTC", hint="Give a date that cases can have.") from None
+        raise SettingError(f"{what} is not a date in UTC", hint="Give a date that cases can have.") from None
 
 
 def _pages(reader: CaseReader, since: datetime | None, until: datetime | None) -> Iterator[CasePage]:
@@ -174,7 +174,7 @@ class _Reading:
 
     @property
     def expected(self) -> int:
-        """The number of cases at least, by the list's own count."""
+        """The minimum number of cases, by the list's own count."""
         return max(self._counts[-1] - self._unreadable, 0) if self._counts else 0
 
     @property

@@ -42,8 +42,8 @@ class CaseReader:
         api: the account's API client.
         region: the region of its cases.
         lab_emails: the addresses of Ormco's labs, case folded.
-        find_lab_ids: returns the labs' Communicate ids, case folded; asks the users API.
-        resolve: finds the account's present region. A wrong region answers like an empty one, so this is
+        find_lab_ids: returns the labs' Communicate ids, case folded; calls the users API.
+        resolve: finds the account's current region. A wrong region looks like one without cases, so this is
             called, at most once a day, if nothing was found; None if a person has named the region.
     """
 
@@ -65,11 +65,11 @@ class CaseReader:
         self._confirm_at = float("-inf")
 
     def now(self) -> datetime:
-        """Return the present time: the provider's, by its last response, unless that is ahead of ours."""
+        """Return the current time by the clock that is behind, the provider's or this machine's."""
         return min(self._clocks())
 
     def latest(self) -> datetime:
-        """Return the present time by the clock that is ahead, the provider's or ours."""
+        """Return the current time by the clock that is ahead, the provider's or this machine's."""
         return max(self._clocks())
 
     def _clocks(self) -> tuple[datetime, datetime]:
@@ -141,7 +141,7 @@ class CaseReader:
         if not isinstance(items, list):
             raise self.unexpected()
         if not items and not params.get("page") and self._has_moved():
-            return self._list(path, params)  # once: from then on, it has not moved
+            return self._list(path, params)  # at most once: `_has_moved` is then False for a day
         count = fields.get("count")
         return items, count if type(count) is int and count >= 0 else None
 
@@ -162,9 +162,9 @@ class CaseReader:
 
 
 def refusal(response: requests.Response, clock: Clock) -> ConnectorError:
-    """Return the error for a response of the metadata API that is no success, and close the response.
+    """Return the error for an error response of the metadata API, and close the response.
 
-    Refusals are distinguished by their text: missing and forbidden are both 400.
+    Refusals are distinguished by their text: for a missing and for a forbidden case the status is 400.
     """
     status, text = response.status_code, read_refusal(response).lower()
     if status in (400, 403, 404):
@@ -175,12 +175,12 @@ def refusal(response: requests.Response, clock: Clock) -> ConnectorError:
             )
         if status == 404 or "could be found" in text or "not found" in text or text.startswith("no "):
             return CaseNotFoundError(
-                "the provider knows nothing of that id",
+                "the provider does not know that id",
                 hint="Check the id of the case and the practice's region.",
             )
     if status in (401, 403) and "insufficient_scope" in response.headers.get("WWW-Authenticate", ""):
         return ClientRefusedError(
-            "the token does not open cases: its scope is too small",
+            "the token's scope does not allow reading cases",
             hint="Set ORMCO_SCOPE to one with the scope api, and connect the practice again.",
         )
     return unavailable(response, clock)

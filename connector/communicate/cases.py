@@ -69,12 +69,12 @@ class Cases:
             practice_id: the practice whose connection is used.
             since: only cases from this time on.
             until: only cases up to this time.
-            limit: how many at most; None: all, and none is missed while the list changes.
-            all_cases: also cases without Ormco's lab among their actors.
-            region: the region of the cases, if it cannot be found out.
+            limit: the maximum number; None: all, and none is missed while the list changes.
+            all_cases: whether to include cases without Ormco's lab among their actors.
+            region: the region of the cases, if it cannot be determined.
 
         Raises:
-            connector.errors.SettingError: a time is not usable, or the region cannot be found out.
+            connector.errors.SettingError: a time is not usable, or the region cannot be determined.
             connector.errors.ProviderUnavailableError: the metadata API fails.
         """
         since = check_time(since, self._resources.clock.utc_now(), "the beginning of the list")
@@ -113,7 +113,7 @@ class Cases:
     def history(
         self, practice_id: str, case_id: str, *, all_cases: bool = False, region: str | None = None
     ) -> Sequence[CaseEvent]:
-        """Return the events of a case, with who did what, the oldest first; raises as `get`."""
+        """Return the events of a case, with their actors, the oldest first; raises as `get`."""
         return self.show(practice_id, case_id, all_cases=all_cases, region=region)[1]
 
     @operation("cases.show")
@@ -138,18 +138,18 @@ class Cases:
     ) -> WatchReport:
         """Deliver the events of cases: each event at least once, and those of a case in order.
 
-        Any number of processes share a watch of one name on one store. One that is killed and started again,
-        on any machine, goes on where it was. It returns when `stop` is set, after one pass if the plan says
-        `once`, or when no practice is left that it can follow.
+        Any number of processes can share a watch of one name on one store. A watch that is killed and started
+        again, on any machine, continues where it was. The call returns when `stop` is set, after one pass if
+        the plan has `once`, or when no practice is left that can be followed.
 
         Args:
             practice_ids: the practices to follow; None: every connected practice, including new ones.
             handler: called with each event, from several threads, but with one event of a practice at a
                 time. If it raises, the event is delivered again; `event.id` identifies a repeated delivery.
-            plan: where to begin, how often to poll, and how many practices at a time.
+            plan: the options of the watch, such as its start and its interval; None: the defaults.
             stop: set it to end the watch.
-            on_problem: called with a practice and its error when that changes; with None when it is over. A
-                problem of one practice or one case does not stop the others.
+            on_problem: called with a practice and its error when the error changes, and with None when it is
+                over. A problem of one practice or one case does not stop the others.
             on_lag: called with the actual seconds between two polls if they become far more than planned:
                 more workers or more processes are needed.
 
@@ -194,7 +194,7 @@ class Cases:
         return report
 
     def reset_watch(self, name: str = "default", *, practice_ids: Iterable[str] | None = None) -> None:
-        """Forget the position of a watch, for some practices or for all: its next poll starts again."""
+        """Forget the position of a watch, for some practices or for all: the next poll starts anew."""
         self._resources.store.watches.reset(name, _named(practice_ids))
 
     def download(
@@ -209,7 +209,7 @@ class Cases:
         region: str | None = None,
         progress: Progress = lambda file, done, size: None,
     ) -> Iterator[Download]:
-        """Download a case's files; yield the result of each: its path, or why it could not be fetched.
+        """Download a case's files; yield the result of each: its path, or its error.
 
         A file that an earlier attempt left unfinished is resumed if the server confirms that it is the same;
         a file that is in the folder already is not fetched again.
@@ -218,12 +218,12 @@ class Cases:
             practice_id: the practice; STL files are requested as the lab's own account, the connection
                 `lab:REGION`, if there is one.
             case_id: the case.
-            target: a folder, made if missing; a binary file object, or any object with `write(bytes)`, for a
-                single file; or a function that is called with each file and returns such an object.
+            target: a folder, created if missing; a binary file object, or any object with `write(bytes)`,
+                for a single file; or a function that is called with each file and returns such an object.
             kinds: the kinds of files: "scan", "design", "attachment".
             version: the version of the case; None: the newest.
-            all_cases: also if Ormco's lab is not among its actors.
-            region: the region of the case, if it cannot be found out.
+            all_cases: whether to read the case even if Ormco's lab is not among its actors.
+            region: the region of the case, if it cannot be determined.
             progress: called with the file, the bytes that have arrived, and its size in bytes or None.
 
         Raises:
@@ -244,6 +244,6 @@ class Cases:
 
 
 def _named(practice_ids: Iterable[str] | None) -> tuple[str, ...] | None:
-    if isinstance(practice_ids, str):  # one practice, and not its letters
+    if isinstance(practice_ids, str):  # one id, not a collection of letters
         return (practice_ids,)
     return None if practice_ids is None else tuple(dict.fromkeys(practice_ids))

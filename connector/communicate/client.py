@@ -1,4 +1,4 @@
-"""The client of the users and metadata APIs for one account, and the meaning of their responses."""
+"""A client of the users and metadata APIs for one account, and the errors for their responses."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ApiClient:
         token: returns the account's token.
         origins: the only origins that get the token.
         clock: the time.
-        transport: may be shared by many accounts.
+        transport: the HTTP transport, which may be shared by many accounts.
     """
 
     def __init__(
@@ -60,8 +60,8 @@ class ApiClient:
     def send(self, method: str, url: str, **options: Any) -> requests.Response:
         """Send a request and return the response, whatever its status.
 
-        A token that is refused is refreshed once, and the request is sent again: after a 401, which says that
-        nothing was done, and after a 500 to a GET.
+        A token that is refused is refreshed once, and the request is sent again: after a 401, which means
+        that nothing was done, and after a 500 to a GET.
 
         Args:
             method: the HTTP method.
@@ -112,10 +112,10 @@ class ApiClient:
         return call(self._session, method, url, auth=_OriginAuth(token, self.origins), **options)
 
     def _renewed(self, rejected: Secret) -> Secret | None:
-        """Return another token than the rejected one, or None if there is none now.
+        """Return a token other than the rejected one, or None if there is none now.
 
-        The metadata API was seen to answer 500 to an expired token, so a 500 counts as a rejection. A token
-        that was just refreshed is not refreshed again for that: then the API itself fails.
+        The metadata API was seen to respond to an expired token with 500, so a 500 counts as a rejection. A
+        token that was just refreshed is not refreshed again for a 500: then the API itself fails.
         """
         try:
             fresh = Secret(self._token(rejected.reveal()))
@@ -139,7 +139,7 @@ class _OriginAuth(BearerAuth):
 
 
 def read_refusal(response: requests.Response) -> str:
-    """Return the text of a refusal, or "", and close it; it may name a person, so it is never logged."""
+    """Return a refusal's text, or "", and close the response. It may name a person, so it is never logged."""
     try:
         body = next(response.iter_content(_LONGEST_SENTENCE), b"")
     except RequestException:
@@ -160,7 +160,7 @@ def unexpected_response(url: str, what: str, *, wait: float | None = None) -> Pr
     """Return the error for a response that cannot be used."""
     return ProviderUnavailableError(
         f"{urlsplit(url).netloc} answered with {what}",
-        hint="Try again in a few minutes; if it stays so, check the provider's addresses and any proxy.",
+        hint="Try again in a few minutes; if it fails again, check the provider's addresses and any proxy.",
         retry_after=wait,
         answered=True,
     )

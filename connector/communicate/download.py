@@ -1,4 +1,4 @@
-"""Download a case's files to a folder or to a caller: each complete, and none over another."""
+"""Download a case's files to a folder or to a caller's object: complete, and without overwriting any."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Writable(Protocol):
         """Write some bytes."""
 
 
-# A folder; what returns the place for each file's bytes; or the place itself, for a single file.
+# A folder; a function that returns an object to write a file to; or that object, for a single file.
 Target = str | os.PathLike[str] | Callable[[CaseFile], Writable] | Writable
 
 
@@ -45,11 +45,11 @@ class Download:
 
     Attributes:
         file: the file.
-        path: its path; None if it was written to a caller's object, or not fetched. The name may name the
-            patient.
+        path: its path; None if it was written to a caller's object, or not fetched. It may contain the
+            patient's name.
         size: its size in bytes.
         verified: whether the provider states its SHA-1, and it matches.
-        error: why it was not fetched, or None.
+        error: the error if it was not fetched, or None.
     """
 
     file: CaseFile
@@ -118,11 +118,11 @@ class Downloader:
         with open_part(folder, unfinished, keep=file.sha1 is not None) as part:
             transfer = self._transfer(case, file, part.file)
             part.flush()
-            # Recognised by its content; or another process was faster.
+            # The folder may contain it already: its SHA-1 was unknown, or another process was faster.
             present = _present(folder, file, transfer.sha1, taken)
             path = present or publish(part, folder, name, taken)
         drop_parts(folder, unfinished, is_whole=True)
-        with suppress(OSError):  # not every file system can
+        with suppress(OSError):  # not every file system supports it
             sync_folder(folder)
         return Download(file=file, path=path, size=transfer.size, verified=file.sha1 is not None)
 
@@ -134,12 +134,12 @@ class Downloader:
             out = place(file)
             while chunk := whole.read(_CHUNK):
                 taken = out.write(chunk)
-                if isinstance(taken, int) and 0 < taken < len(chunk):  # a raw file may take only a part
+                if isinstance(taken, int) and 0 < taken < len(chunk):  # a raw file may write only a part
                     whole.seek(taken - len(chunk), os.SEEK_CUR)
         return Download(file=file, size=transfer.size, verified=file.sha1 is not None)
 
     def _transfer(self, case: Case, file: CaseFile, out: BinaryIO) -> Transfer:
-        """Fetch a file as the practice, or as the lab's own account if only that may have it."""
+        """Fetch a file with the practice's token, or with the lab's if only the lab has access."""
         transfer = Transfer(out, file, hosts=self._hosts, progress=self._progress)
         lab = self._lab() if file.file_type == "stl" else None
         if lab is None:
@@ -153,14 +153,14 @@ class Downloader:
         if lab is None:
             region = self._reader.region.name
             raise CaseNotFoundError(
-                f"STL files are given to the lab's own account alone, and none is connected for {region}",
+                f"only the lab's own account has access to STL files, and none is connected for {region}",
                 hint=f"Connect it: the connection lab:{region}.",
             )
         try:
             transfer.run(lab.api, self._address(lab, case, file))
         except CaseNotFoundError:
             raise CaseNotFoundError(
-                f"the lab's own account (lab:{lab.region.name}) is not given this file either",
+                f"the lab's own account (lab:{lab.region.name}) has no access to this file either",
                 hint="STL files need a special permission from 3Shape; "
                 "the lab has to be a party of the case.",
             ) from None
@@ -175,7 +175,7 @@ class Downloader:
         key = file.sha1 or file.id or ""
         if not _FILE_KEY.fullmatch(key):
             raise CaseNotFoundError(
-                "a file's address is not on one of the provider's own hosts", hint="It was not asked for."
+                "a file's address is not on one of the provider's own hosts", hint="No request was sent."
             )
         return f"{base}cases/{case.id}/attachments/{key}"
 
@@ -213,15 +213,15 @@ def _checked(target: Target, count: int) -> Path | Callable[[CaseFile], Writable
 
 
 def _present(folder: Path, file: CaseFile, sha1: str, taken: Collection[str]) -> Path | None:
-    """Return the path of the file if an earlier download has put it complete into the folder."""
+    """Return the path of the file if the folder contains it from an earlier download, or None."""
     paths = (path for path in forms_of(name_of(file), folder) if path.name not in taken)
     return next((path for path in paths if _own_sha1(path) == sha1), None)
 
 
 def _own_sha1(path: Path) -> str | None:
-    """Return a file's SHA-1; None if others can change the file, by whatever name, after it was checked."""
+    """Return a file's SHA-1; None if other users could change the file after the check."""
     with suppress(OSError), os.fdopen(open_own_file(path, closed=False), "rb") as content:
-        # The provider's choice; it protects against damage, not against an attacker.
+        # SHA-1 is the provider's choice; it protects against damage, not against an attacker.
         return hashlib.file_digest(content, lambda: hashlib.sha1(usedforsecurity=False)).hexdigest()
     return None
 

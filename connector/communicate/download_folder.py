@@ -1,7 +1,7 @@
 """A folder for downloads: file names that are safe on every system, and given only to complete files.
 
 A part file of an earlier attempt is resumed only if it belongs to this user, has one name, and no
-other process has it open. Otherwise another part file is made beside it.
+other process has it open. Otherwise another part file is created.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def safe_name(name: str) -> str:
         char for char in text if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
     )
     text = _FORBIDDEN.sub("_", text).strip().rstrip(". ")
-    text = re.sub(r"^[.\-~ ]+", "_", text)  # hidden, an option, or somebody's home
+    text = re.sub(r"^[.\-~ ]+", "_", text)  # a hidden file, an option, or a home folder
     if _DEVICES.match(text):
         text = f"_{text}"
     return _cut(text) or "file"
@@ -132,12 +132,12 @@ class PartFile:
 
 @contextmanager
 def open_part(folder: Path, name: str, *, keep: bool) -> Iterator[PartFile]:
-    """Open an unfinished download, and close it in the end.
+    """Open a part file; remove it in the end, unless it is kept for a later attempt.
 
     Args:
         folder: its folder.
         name: its name without ".part".
-        keep: leave it for a later attempt if this one fails.
+        keep: whether to keep the file if this attempt fails.
     """
     path, file = _open(folder, name)
     try:
@@ -152,9 +152,10 @@ def open_part(folder: Path, name: str, *, keep: bool) -> Iterator[PartFile]:
 
 
 def drop_parts(folder: Path, name: str, *, is_whole: bool = False) -> None:
-    """Remove unfinished downloads that no process has open, once the file is complete.
+    """Remove the part files of a download.
 
-    A part that also has the file's final name is removed in any case: its process was killed in between.
+    A part that also has the file's final name is removed always: its process was killed in between. Other
+    parts are removed only if the file is complete (`is_whole`) and no process has them open.
     """
     for path in folder.glob(f"{glob.escape(name)}*.part"):
         with suppress(OSError):
@@ -188,7 +189,7 @@ def _open(folder: Path, name: str) -> tuple[Path, BinaryIO]:
                 raise
             try:
                 handle, is_new = open_own_file(path, write=True), False
-            except OSError:  # made by somebody else, or gone by now: ignore it
+            except OSError:  # another user's, or gone by now: try the next name
                 continue
         if _is_alone(handle, path, is_new=is_new):
             return path, os.fdopen(handle, "r+b")
@@ -228,7 +229,7 @@ def _link(part: Path, path: Path) -> None:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        # A disk without links: an empty file keeps the name until the whole one takes its place.
+        # A disk without links: an empty file reserves the name until the complete one replaces it.
         os.close(create_own_file(path))
         os.replace(part, path)
 

@@ -48,13 +48,13 @@ class CaseEvent:
     """One event of a case; it contains nothing about the patient.
 
     Attributes:
-        id: the same whenever this event is delivered, so that a second delivery is recognised.
+        id: the same at each delivery of this event, to recognise a repeated one.
         practice_id: the practice through whose connection it was seen.
         region: the region in which it was read.
         case_id: the case.
-        case_version: the version of the case that the event made; 0 if the provider states no number.
+        case_version: the version of the case that the event created; 0 if the provider states no number.
         event: a step's event of `status.STEPS`, "updated" or "status_changed".
-        actor: who did it, "clinic" or "lab", or None if the history does not say.
+        actor: the side that acted, "clinic" or "lab", or None if the history does not show it.
         step: the step's number in the article, or None.
         label: the portal's label after it, `previous_label` before it.
         state, state_flag: as the provider wrote them.
@@ -91,7 +91,7 @@ class CaseSummary:
         case: its newest version.
         status: its status, which is finer than its label.
         region: the region in which it was read.
-        problem: why its earlier versions could not be read, so that only its label decided; or None.
+        problem: the error because of which only its label, not its history, gave the status; or None.
     """
 
     case: Case
@@ -133,7 +133,7 @@ def snapshot_of(case: Case) -> Snapshot:
 
 
 def status_of(case: Case, find: FindVersion) -> CaseStatus:
-    """Return a case's status; earlier versions are read only if its label leaves open who has to act."""
+    """Return a case's status; earlier versions are read only if its label does not show the next actor."""
     status = read_change(None, snapshot_of(case), gap=case.version != _FIRST).after.status
     if status in REJECTED and case.version > _FIRST:
         before: Snapshot | None = None
@@ -181,7 +181,7 @@ def versions_of(newest: Case, find: FindVersion) -> list[Case]:
 
 
 def _back(newest: Case, find: FindVersion, enough: Callable[[Case], bool]) -> list[Case]:
-    """Return a case's versions up to the newest, from the first, or from the last sufficient one."""
+    """Return the newest versions of a case, the oldest first, back to the first or to one that is enough."""
     versions = [newest]
     for number in range(newest.version - 1, max(newest.version - _MOST_VERSIONS, 0) - 1, -1):
         oldest = versions[-1]
@@ -194,7 +194,7 @@ def _back(newest: Case, find: FindVersion, enough: Callable[[Case], bool]) -> li
 
 def _change(before: Snapshot | None, case: Case) -> Change:
     expected = before.version + 1 if before else _FIRST
-    # Versions without a number: it is not known what was between them.
+    # For versions without a number, the versions in between are not known.
     return read_change(before, snapshot_of(case), gap=case.version > expected or case.version < _FIRST)
 
 

@@ -70,12 +70,12 @@ class OrmcoLab:
             practice_id: the practice.
             region: the lab's region; by default the account's own.
             wait: seconds to wait for the lab to accept, which can take 24 hours.
-            waiting: called before the wait with the present state.
+            waiting: called before the wait with the current state.
 
         Raises:
             connector.errors.StillWaitingError: the wait ended before the lab accepted.
-            connector.errors.LabConnectionNotFoundError: there is nothing to wait for.
-            connector.errors.ConnectorError: as `Connector.access_token`; or the API does not answer.
+            connector.errors.LabConnectionNotFoundError: there is no request to wait for.
+            connector.errors.ConnectorError: as `Connector.access_token`; or the API does not respond.
         """
         read = partial(self._read, self._practice_api(practice_id), practice_id, region)
         report = read()
@@ -120,11 +120,11 @@ class OrmcoLab:
         Args:
             practice_id: a practice that is stored here.
             wait: seconds to wait for its request.
-            waiting: called before the wait with the present state.
+            waiting: called before the wait with the current state.
 
         Raises:
-            connector.errors.LabConnectionNotFoundError: it has made no request.
-            connector.errors.StillWaitingError: it made no request within the wait.
+            connector.errors.LabConnectionNotFoundError: the practice has made no request.
+            connector.errors.StillWaitingError: the practice made no request within the wait.
             connector.errors.ConnectorError: as `status`.
         """
         account = self._resources.store.existing(practice_id).account

@@ -84,14 +84,14 @@ class LabReport:
         )
 
 
-# Called with the present state before a wait.
+# Called with the current state before a wait.
 Waiting = Callable[[LabReport], object]
 
 
 def practice_side_report(
     me: User, practice_id: str, region: str, labs: Mapping[str, str], before: LabConnection | None
 ) -> LabReport:
-    """Return a practice's lab connection as its own account shows it; `before` is what was read last."""
+    """Return a practice's lab connection as its own account shows it; `before` is the last known state."""
     email = labs[region]
     found = best_connection(me, email)
     state, by_lab = _state(found), found is not None and found.asked_us
@@ -132,7 +132,7 @@ def lab_side_report(
 
 
 def best_connection(me: User, email: str) -> AccountConnection | None:
-    """Return an account's connection with an address: the accepted one, else one that we can accept."""
+    """Return an account's connection with an address: the accepted one, else one that it can accept."""
     found = [connection for connection in me.connections if connection.email.casefold() == email.casefold()]
     return max(found, key=lambda connection: (connection.accepted, connection.asked_us), default=None)
 
@@ -205,7 +205,7 @@ def wait_until_active(
     clock: Clock,
     required: bool = True,
 ) -> LabReport:
-    """Read a lab connection again and again, at growing intervals, until it is active.
+    """Read a lab connection repeatedly, at growing intervals, until it is active.
 
     Raises:
         connector.errors.StillWaitingError: it did not become active in time.

@@ -21,7 +21,7 @@ __all__ = ["Case", "CaseActor", "CaseFile", "Patient", "is_case_id", "lowered", 
 # Ids are used in addresses, file names and the store's rows.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHA1 = re.compile(r"[0-9a-f]{40}")
-# "No date" is 1753-01-01 (the first that SQL Server has), sometimes .NET's year 1.
+# "No date" is 1753-01-01 (SQL Server's first date), sometimes .NET's year 1.
 _FIRST_YEAR = 1900
 KINDS = ("scan", "design", "attachment")
 _ORDER_NUMBERS = ("OrderNo", "ThreeShapeOrderNo", "ManufacturingProductionTag")
@@ -43,7 +43,7 @@ class CaseFile:
 
     Attributes:
         kind: "scan", "design" or "attachment".
-        name: an attachment's own name, which may name the patient; scans and designs have none.
+        name: an attachment's own name, which may contain the patient's; scans and designs have none.
         sha1: SHA-1 of the content as 40 lower-case hex digits, or None if the provider does not state it.
         file_type: the usual ending of its name, without the dot.
         part: the jaw of a scan, or the type of the others.
@@ -83,7 +83,7 @@ class Case:
         id: the same for all versions.
         version: increases with each update; 0 if the provider states no readable number.
         state, state_flag: as the provider wrote them, such as "Designed" and "Sent".
-        updated: when this version was made, or None if the provider does not state it.
+        updated: when this version was created, or None if the provider does not state it.
         order_numbers: by the provider's key; health data, as are `operator` (a name) and `comments`.
         files: scans, designs and attachments, in this order.
         fields: everything the provider sent, health data included.

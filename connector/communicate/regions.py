@@ -64,8 +64,8 @@ def resolve_region(api: ApiClient, provider: Provider, stated: str | None) -> Ap
         stated: the region that the users API names, or None.
 
     Raises:
-        connector.errors.SettingError: nothing names the region, or two answers contradict each other.
-        connector.errors.ProviderUnavailableError: the API does not answer now.
+        connector.errors.SettingError: nothing names the region, or two responses contradict each other.
+        connector.errors.ProviderUnavailableError: the API does not respond now.
     """
     first = stated or next(iter(provider.metadata_urls), "")
     region = api_region(first, provider)
@@ -79,7 +79,7 @@ def resolve_region(api: ApiClient, provider: Provider, stated: str | None) -> Ap
         return api_region(servers.pop(), provider)
     if stated is None:
         raise SettingError(
-            "it cannot be found out in which region the account's cases are",
+            "the region of the account's cases cannot be determined",
             hint=f"Name the region: {', '.join(sorted(provider.metadata_urls))}.",
         )
     if servers and stated not in servers:

@@ -1,9 +1,9 @@
-"""Case status: what clinic and lab did to a case, and who has to act next.
+"""Case status: the steps that clinic and lab took with a case, and the side that has to act next.
 
 The provider has two fields, `State` and `StateFlag`; together they are the portal's label. The label alone
 does not determine the status: a new design after a rejection leaves it unchanged, and "Designed approved" is
-both a design that was sent without asking and one that the dentist approved. The previous version decides,
-and whether the designs have changed.
+both a design that was sent without asking and one that the dentist approved. The previous version, and
+whether the designs have changed, decide.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class Step:
         does: the action, in the article's words.
         label: the portal's label afterwards.
         status: the case's status afterwards.
-        before: the statuses it needs before.
-        new_design: whether the designs change with it; None: either way.
+        before: the statuses in which it is possible.
+        new_design: whether the designs change with it; None if both are possible.
     """
 
     number: str

@@ -42,8 +42,8 @@ class Transfer:
     """Fetches one file into an open file object.
 
     Args:
-        out: the file object, readable and seekable; its content is taken as the beginning of the file, which
-            then needs a SHA-1 for the check at the end.
+        out: the file object, readable and seekable; its content is used as the beginning of the file if
+            the file has a SHA-1, which is checked at the end.
         file: the file to fetch.
         hosts: hosts other than the provider's that a redirect may lead to, such as a cloud's storage. They
             never get the token.
@@ -82,7 +82,7 @@ class Transfer:
             try:
                 self._receive(api, url, deadline)
             except ProviderUnavailableError as error:
-                # Only new bytes are progress: a server may begin again and again.
+                # Only new bytes are progress: a server may start from the beginning each time.
                 futile = 0 if self.size > farthest else futile + 1
                 farthest = max(farthest, self.size)
                 pause = error.retry_after or 0.1 * 2**futile
@@ -91,13 +91,13 @@ class Transfer:
                 continue
             if self._wanted.sha1 in (None, self.sha1):
                 return
-            # Once more from the start: the rest of an earlier attempt may be the cause.
+            # Try once more from the start: the bytes of an earlier attempt may be the cause.
             damaged += 1
             farthest = 0
             self._restart()
         raise ProviderUnavailableError(
             "a file arrived damaged twice: its SHA-1 is not the one the provider states",
-            hint="Nothing of it was kept. Try again later; if it stays so, ask 3Shape's support.",
+            hint="Nothing of it was kept. Try again later; if it happens again, ask 3Shape's support.",
         )
 
     def _resume(self) -> None:
@@ -132,7 +132,7 @@ class Transfer:
         headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
         if self.size:
             headers["Range"] = f"bytes={self.size}-"
-            # Without it, a file that changed meanwhile would be continued with another one's bytes.
+            # Without If-Range, bytes of a changed file would be appended to those of the old one.
             headers |= {"If-Range": self._validator} if self._validator else {}
         response = api.send("GET", url, headers=headers, stream=True)
         for _ in range(_MOST_REDIRECTS):
@@ -157,7 +157,7 @@ class Transfer:
             target, host = "", "an address that cannot be read"
         if host not in self._hosts:
             raise SettingError(
-                f"the provider sends the download to {host}, which is none of its own hosts",
+                f"the provider sends the download to {host}, which is not one of its own hosts",
                 hint="If that is where 3Shape keeps its files, add it to the provider's download_hosts.",
             )
         return require_secure(target, "the address to which the provider sends the download")
@@ -179,11 +179,11 @@ class Transfer:
             start = None
         if start != self.size or not self._is_same_file(total, validator):
             self._restart()
-            raise unexpected_response(response.url, "another part, or another file, than was asked for")
+            raise unexpected_response(response.url, "another part or another file than requested")
         self._total = total if total is not None else self._total
 
     def _is_same_file(self, total: int | None, validator: str | None) -> bool:
-        """Return whether the rest belongs to the bytes so far, as the server and a SHA-1 can prove."""
+        """Return whether a response continues the same file, by its headers or by a SHA-1 to check later."""
         if self._total is not None and total is not None and total != self._total:
             return False
         if self._wanted.sha1 is not None:

@@ -33,7 +33,7 @@ __all__ = [
     "read_account",
 ]
 
-_MOST_CHARACTERS = 512  # an OpenID `sub` has up to 255; cut short, two accounts could look like one
+_MOST_CHARACTERS = 512  # an OpenID `sub` has up to 255; cut short, two of them could be equal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,7 @@ class UsersApi:
 
         Several of Ormco's labs have the same name: a name never decides.
         """
-        # Some servers treat ".com" at the end of a path as a file name: then the search finds it.
+        # Some servers treat ".com" at the end of a path as a file's ending; the search is for those.
         for path, params in ((f"/{quote(email, safe='@')}", None), ("/search", {"searchString": email})):
             try:
                 found = self._api.get(self._root + path, params, refusal=_refusal)
@@ -136,7 +136,7 @@ class UsersApi:
 
 
 def account_url(provider: Provider) -> str | None:
-    """Return the address that names the account behind a token, or None if the provider has none."""
+    """Return the address that returns the account behind a token, or None if the provider has none."""
     if provider.users_url is None:
         return provider.userinfo_endpoint
     base = provider.users_url.rstrip("/")
@@ -160,7 +160,7 @@ def read_account(
     user = UsersApi(provider, lambda _: token.reveal() or "", clock=clock).me()
     if provider.users_url is None and subject is not None and user.subject != subject:
         raise AccountMismatchError(
-            "the provider's userinfo speaks of another account than its id_token",
+            "the provider's userinfo names another account than its id_token",
             hint="The tokens were not kept. Start again; if it happens twice, report it to Ormco support.",
         )
     return user.account
@@ -171,7 +171,7 @@ class TokenVerdict(StrEnum):
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
-    DOUBTFUL = "doubtful"  # 500, which some of 3Shape's hosts answer to a token that has ended
+    DOUBTFUL = "doubtful"  # status 500, which some of 3Shape's hosts return for an expired token
     UNASKED = "unasked"  # the provider has no such API
 
 

@@ -20,7 +20,7 @@ __all__ = ["Handler", "PollResult", "PracticeWatch"]
 # Called with an event; if it raises, the event is delivered again.
 Handler = Callable[[CaseEvent], None]
 
-# A slightly old cursor costs a few known cases after a restart, and saves a write at every poll.
+# The cursor is stored at most this often: with an old one, only some known cases are read again.
 _CURSOR_AGE = timedelta(minutes=5)
 # A case that can never be read holds the cursor back no longer than this.
 _LONGEST_HOLD = timedelta(days=30)
@@ -34,8 +34,8 @@ class PollResult:
     """The result of a poll of a practice.
 
     Attributes:
-        more: whether there is more to deliver.
-        problem: why some case could not be read; the others were delivered.
+        more: whether there are more events to deliver.
+        problem: the error of cases that could not be read; the others were delivered.
     """
 
     more: bool = False
@@ -51,8 +51,8 @@ class PracticeWatch:
         reader: returns the reader of the practice's cases.
         records: the cursors.
         handler: called with each event.
-        reverse: process the cases in reverse, after a poll that failed, so that cases which never answer do
-            not hold back the others for ever.
+        reverse: process the cases in reverse order. After a failed poll, this keeps cases that always fail
+            from holding back the others for ever.
     """
 
     def __init__(
@@ -83,10 +83,10 @@ class PracticeWatch:
 
         Args:
             is_enough: returns whether other practices should have their turn.
-            keep_claim: called often; raises `ClaimLostError` if another process has the practice.
+            keep_claim: called often to extend the claim; raises `ClaimLostError` if another process has it.
 
         Raises:
-            HandlerFailedError: the handler refused an event; those of other cases were delivered.
+            HandlerFailedError: the handler raised for an event; those of other cases were delivered.
             connector.errors.ConnectorError: the provider, the connection or the store failed.
         """
         try:
@@ -111,7 +111,7 @@ class PracticeWatch:
         since = cursor.read_from if cursor else self._plan.since or now
         cases = reader.updated(min(since, now) - timedelta(seconds=self._plan.overlap))
         if cursor is None:
-            # A clock that is ahead, theirs or ours, must not make it begin later than now.
+            # A clock that is ahead, the server's or this machine's, must not make it begin later than now.
             begun = self._plan.since or min(now, reader.now())
             cursor = WatchCursor(began_at=begun, read_from=begun)
             self._records.put_cursor(name, self.practice_id, cursor)
@@ -166,7 +166,7 @@ class PracticeWatch:
                 self._handler(seen.event)
             except Exception as error:
                 raise HandlerFailedError(f"the handler raised {type(error).__name__}") from error
-            # Only now, and immediately: if this process is killed, the next one goes on from here.
+            # After the delivery, and immediately: if this process is killed, the next one continues here.
             self._known[case.id] = _watched(seen)
             self._records.put_case(self._plan.name, self.practice_id, self._known[case.id])
             self.delivered += 1

@@ -28,17 +28,17 @@ class WatchPlan:
     """The options of a watch.
 
     Attributes:
-        name: each watch of its own name has its own cursors, and gets every event.
-        since: where to begin with practices that it never saw; None: now.
-        all_cases: also cases without Ormco's lab among their actors.
-        region: the region of the cases, if it cannot be found out.
+        name: the name of the watch; each name has its own cursors, and gets every event.
+        since: the start for practices that the watch has not polled yet; None: now.
+        all_cases: whether to include cases without Ormco's lab among their actors.
+        region: the region of the cases, if it cannot be determined.
         interval: seconds between two polls of a practice.
-        workers: how many practices are polled at the same time.
-        once: end when every practice has been polled once.
-        overlap: seconds before the last poll that are requested again. An update may show up in the
-            provider's list long after it was made; what was delivered is recognised.
-        keep_days: after this many days without an event a case is forgotten; its next event is then delivered
-            like that of a case never seen.
+        workers: the number of practices that are polled at the same time.
+        once: whether to end when every practice has been polled once.
+        overlap: seconds before the last poll that are requested again, because an update may show up late in
+            the provider's list; known updates are not delivered again.
+        keep_days: days without an event after which a case is forgotten; its next event is then delivered
+            like that of a new case.
 
     Raises:
         connector.errors.SettingError: a number is out of its range.
@@ -75,7 +75,7 @@ class WatchPlan:
         """Return the plan with its beginning checked: a watch from a future time would deliver nothing.
 
         Raises:
-            connector.errors.SettingError: it begins in the future, or before there were cases.
+            connector.errors.SettingError: it begins in the future, or before 1900.
         """
         return replace(self, since=check_time(self.since, now, "the time to begin at"))
 
@@ -118,7 +118,7 @@ class Lateness:
         interval: the planned seconds between two polls.
         now: the present time on a monotonic clock.
         on_lag: called when the polls become far too late.
-        estimate: returns the seconds that a round takes at the pace of the last so many seconds, or None.
+        estimate: returns the seconds of a round, estimated from the polls of the last `seconds`, or None.
 
     Attributes:
         interval: actual seconds between two polls.
@@ -140,13 +140,13 @@ class Lateness:
         self._sum, self._count, self._is_late = 0.0, 0, False
 
     def add(self, late: float, now: float) -> None:
-        """Count a poll that began a number of seconds after it was due."""
+        """Count a poll that began `late` seconds after it was due."""
         # Lateness from before this process began does not show a lack of workers.
         self._sum += min(late, now - self._began)
         self._count += 1
 
     def report(self, now: float) -> None:
-        """End the present interval if it is over."""
+        """End the current interval if it is over."""
         passed = now - self._window
         if not self._count or passed < self._span:
             return
@@ -163,7 +163,7 @@ class Lateness:
 def backoff(error: Exception, failures: int, interval: float) -> float:
     """Return the seconds until a practice is polled again after a failed poll."""
     if isinstance(error, GrantError):
-        return interval  # known from the store alone: another attempt costs nothing
+        return interval  # only the store is read: another attempt costs little
     patience = 2.0 ** min(failures, 20) * (0.75 + random.random() / 2)  # noqa: S311 - no secret
     if isinstance(error, HandlerFailedError):
         return min(patience / 4, _LONGEST_REDELIVERY)

@@ -112,7 +112,7 @@ class WatchScheduler:
             now = self._clock.monotonic()
             if now >= enrol_at:
                 self._is_enrolled = self._enrol()
-                # If another process has it, one round has to see whether that process finishes.
+                # With `once`, retry soon: another process is adding the practices.
                 is_soon = self._plan.once and not self._is_enrolled
                 enrol_at = now + (_RETRY_SECONDS if is_soon else self._plan.interval)
             if now >= prune_at:
@@ -131,13 +131,13 @@ class WatchScheduler:
             try:
                 self._store.existing(practice_id)
             except NotFoundError as error:
-                self._note(practice_id, error, told_elsewhere=True)
+                self._note(practice_id, error, was_reported=True)
                 self._give_up(practice_id)
         try:
             self._claims.release_dead(self._scope.watch)
             return self._claims.enrol(self._scope)
         except (StoreLockedError, ProviderUnavailableError):
-            # A watch that runs already goes on with the practices that it has.
+            # A running watch goes on with the practices that it has.
             if self._plan.once or (self._scope.practice_ids is not None and not self._is_enrolled):
                 raise
             return self._is_enrolled
@@ -192,7 +192,7 @@ class WatchScheduler:
         claim = turn.claim
         if error is not None and not self._may_pass(error):
             self._give_up(claim.practice_id)
-        self._note(claim.practice_id, error, told_elsewhere=claim.problem is not None)
+        self._note(claim.practice_id, error, was_reported=claim.problem is not None)
         failures = 0 if error is None else claim.failures + 1
         due_in, problem = self._plan.interval, type(error).__name__ if error else None
         if turn.error is not None:  # unreadable cases do not delay the practice's other cases
@@ -209,22 +209,22 @@ class WatchScheduler:
         left = tuple(one for one in self._scope.practice_ids or () if one != practice_id)
         self._scope = replace(self._scope, practice_ids=left)
 
-    def _note(self, practice_id: str, error: Exception | None, *, told_elsewhere: bool) -> None:
+    def _note(self, practice_id: str, error: Exception | None, *, was_reported: bool) -> None:
         """Record a practice's error, and report it if it is new."""
         before = self._problems.pop(practice_id, None)
         if error is None:
-            if before is not None or told_elsewhere:
+            if before is not None or was_reported:
                 self._on_problem(practice_id, None)
             return
         self._problems[practice_id] = error
         ends_it_all = practice_id == self._only and (self._plan.once or self._scope.practice_ids == ())
-        # An error that is raised at the end is not reported here. "Elsewhere": another process may have seen
-        # the practice recover in between, and reported that.
-        if not ends_it_all and (repr(error) != repr(before) or not told_elsewhere):
+        # An error that is raised at the end is not reported here. The same error is reported again if another
+        # process has reported in between that the practice recovered.
+        if not ends_it_all and (repr(error) != repr(before) or not was_reported):
             self._on_problem(practice_id, error)
 
     def _give_back(self, turns: list[Turn]) -> None:
-        """Keep finished work, and free at once for other processes what was not polled to the end."""
+        """Settle finished polls, and release at once the practices that were not polled to the end."""
         outcomes = self._outcomes
         while (turn := self._workers.finished()) is not None:
             if turn.has_more or turn.fatal is not None:

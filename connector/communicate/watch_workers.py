@@ -32,7 +32,7 @@ class Turn:
 
     Attributes:
         error: an error of this practice alone.
-        fatal: an error that ends the watch: of the store, or what a handler raises to end the program.
+        fatal: an error that ends the watch: the store's, or one such as KeyboardInterrupt in a handler.
     """
 
     claim: WatchClaim
@@ -83,16 +83,16 @@ class WatchWorkers:
             thread.start()
 
     def submit(self, claim: WatchClaim, watch: PracticeWatch) -> None:
-        """Have a practice polled that was just claimed."""
+        """Queue a practice that was just claimed."""
         extend_at = self._clock.monotonic() + LEASE_SECONDS / 3
         self._ready.put(Turn(claim=claim, watch=watch, extend_at=extend_at))
 
     def resume(self, turn: Turn) -> None:
-        """Have a practice polled further."""
+        """Queue a practice again that has more events."""
         self._ready.put(turn)
 
     def finished(self, timeout: float = 0.0) -> Turn | None:
-        """Return a turn that has ended; None if none ends within so many seconds."""
+        """Return a turn that has ended; None if none ends within `timeout` seconds."""
         with suppress(queue.Empty):
             return self._finished.get(timeout=timeout) if timeout else self._finished.get_nowait()
         return None
@@ -110,7 +110,7 @@ class WatchWorkers:
     def _work(self) -> None:
         while (turn := self._ready.get()) is not None:
             if self._closing.is_set():
-                self._ready.put(turn)  # given back unused
+                self._ready.put(turn)  # released without a poll
                 return
             is_enough = partial(self._is_enough, self._clock.deadline(_TURN_SECONDS))
             turn.result = turn.error = None
