@@ -370,7 +370,7 @@ def test_trace_at_staging_is_refused(project: Project) -> None:
     """A trace holds passwords: there is none of anything but the sandbox."""
     result = project(CONSENT, "--consent-trace", **STAGING)
     assert result.status == pytest.ExitCode.USAGE_ERROR
-    assert "--consent-trace is for the sandbox alone" in result.stderr
+    assert "--consent-trace is for the sandbox only" in result.stderr
 
 
 def test_marker(project: Project) -> None:

@@ -78,7 +78,7 @@ def clock_check(name: str, skew: float, whose: str) -> Check:
 
 
 def start(work: Callable[[], _T]) -> Future[_T]:
-    """Run work in a daemon thread, for which nothing has to wait, not even the end of the program."""
+    """Run work in a daemon thread; nothing has to wait for it, not even the exit of the program."""
     result: Future[_T] = Future()
 
     def run() -> None:

@@ -62,7 +62,7 @@ def _grant(connection: Connection, verdict: TokenVerdict) -> Check:
     if not connection.renewable:
         cure = f"Then consent is needed again: {ormco_command('repair', connection.practice_id)}"
         return warning("grant", f"access ends at {ends}: the provider gave no refresh token", cure)
-    asked = "" if verdict is TokenVerdict.ACCEPTED else " (nobody could be asked whether it is accepted)"
+    asked = "" if verdict is TokenVerdict.ACCEPTED else " (the provider could not confirm that it is valid)"
     return fine("grant", f"an access token until {ends}, refreshed automatically{asked}")
 
 
@@ -73,7 +73,7 @@ def _account(connection: Connection, account: Account) -> Check:
             "account",
             AccountMismatchError(
                 f"the tokens belong to {account}, but the connection is to {before}",
-                hint="Connect it again, as the right account: "
+                hint="Connect it again, with the right account: "
                 f"{ormco_command('reconnect', connection.practice_id)}",
             ),
         )
@@ -84,7 +84,7 @@ def _region(resources: Resources, account: Account, connection: Connection) -> C
     known, region = resources.provider.metadata_urls, account.region
     if region is None:
         cure = "Cases and the lab connection need it: look at the account's country in 3Shape Communicate."
-        return warning("region", "the provider does not tell the account's region", cure)
+        return warning("region", "the provider does not state the account's region", cure)
     if known and region not in known:
         cure = "Set its address in the provider file, under [provider.metadata_urls]."
         return warning("region", f"no address is known for cases in {region}", cure)

@@ -48,9 +48,9 @@ def examine(
     """Yield the result of each check; none takes longer than 45 seconds or shows a secret.
 
     Args:
-        resources: what to look at; nothing has to be set for it.
-        tokens: gives access tokens; made when a connection is looked at.
-        practice_id: whose connection; None: a glance at all of them.
+        resources: settings, provider and store to check; no setting is required.
+        tokens: returns the source of access tokens; called only to check a connection.
+        practice_id: the practice to check the connection of; None: a summary of all connections.
         only: names of the checks to run, of `ALL_CHECKS`; None: all but those that start a browser
             ("browser_start") or call the token endpoint ("client_secret").
 
@@ -100,6 +100,6 @@ def _bounded(name: str, look: _Look) -> list[Check]:
     except LateError:
         return [failed(name, ConnectorError(f"no result within {_SECONDS:g} seconds", hint="Try again."))]
     except Exception as exc:
-        # The message of an unexpected error could contain anything, also a secret.
+        # The message of an unexpected error could contain anything, even a secret.
         what = f"something unexpected happened ({type(exc).__name__})"
         return [failed(name, ConnectorError(what, hint="Report it, with what was run and where."))]

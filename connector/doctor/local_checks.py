@@ -35,24 +35,24 @@ def settings(resources: Resources) -> list[Check]:
     except SettingError as exc:
         nothing_set = not config.client_id and not config.client_secret
         if nothing_set and exc.message.startswith("not set:") and not _has_connections(resources):
-            cure = f"Only `ormco code` and `ormco profile connect` work without. {exc.hint}"
+            cure = f"Only `ormco code` and `ormco profile connect` work without them. {exc.hint}"
             return [warning("settings", exc.message, cure)]
         return [failed("settings", exc)]
     for secret_setting in (config.store_keys, config.password, config.digital_password):
-        secret_setting.reveal()  # a file that it is in has to exist
+        secret_setting.reveal()  # raises if its file does not exist
     secret = "with a secret" if client.client_secret else "without a secret"
     detail = (
         f"provider {provider.name}; client {client.client_id} {secret}; redirect to {client.redirect_uri}"
     )
     checks = [fine("settings", detail)]
     if provider.code_format == "identityserver" and "offline_access" not in (client.scope or "").split():
-        cure = "Add it to ORMCO_SCOPE: without, consent is needed again whenever an access token ends."
-        checks.append(warning("scope", "offline_access is not among the scopes that are asked for", cure))
+        cure = "Add it to ORMCO_SCOPE: without it, consent is needed again whenever an access token expires."
+        checks.append(warning("scope", "offline_access is not among the requested scopes", cure))
     return checks
 
 
 def store(resources: Resources) -> list[Check]:
-    """Check the store without making one: that it is writable, who can read it, and that its key is right."""
+    """Check the store without creating one: that it is writable, its permissions, and its key."""
     facts = resources.store.facts()
     if facts.get("exists") != "yes":
         return [_place_for_a_store(facts), *_room(facts)]
@@ -94,7 +94,7 @@ def browser_start(resources: Resources) -> list[Check]:
 
 
 def display() -> list[Check]:
-    """Check that there is a display for a browser window, and that it answers."""
+    """Check that there is a display for a browser window, and that it accepts connections."""
     from connector.browser.readiness import require_display
 
     try:
@@ -105,7 +105,7 @@ def display() -> list[Check]:
 
 
 def _no_browser(name: str, error: ConnectorError, setting: str | None) -> Check:
-    # A display is not required: links can be sent, and addresses pasted.
+    # A browser is required only if one is set: a link can be sent, and the redirect URL pasted.
     return failed(name, error) if setting else warning(name, error.message, error.hint, error=error)
 
 
@@ -132,15 +132,15 @@ def _database_clock(resources: Resources, facts: Mapping[str, str]) -> Iterator[
 
 def _place_for_a_store(facts: Mapping[str, str]) -> Check:
     if facts["database"] != "SQLite":
-        return fine("store", f"{facts['path']} answers; the first connection makes its tables")
+        return fine("store", f"{facts['path']} answers; the first connection creates its tables")
     path = Path(facts["path"])
     folder = next(parent for parent in path.parents if parent.exists())
     if not os.access(folder, os.W_OK):
-        hint = "Set ORMCO_STORE to a file in a folder this user may write."
+        hint = "Set ORMCO_STORE to a file in a folder that this user can write to."
         return failed(
-            "store", StoreUnavailableError(f"{path} cannot be made: {folder} is read-only", hint=hint)
+            "store", StoreUnavailableError(f"{path} cannot be created: {folder} is read-only", hint=hint)
         )
-    return fine("store", f"there is none yet; the first connection makes {path}")
+    return fine("store", f"there is none yet; the first connection creates {path}")
 
 
 def _key(facts: Mapping[str, str]) -> Iterator[Check]:
@@ -174,7 +174,7 @@ def _readers(facts: Mapping[str, str]) -> Iterator[Check]:
             f"chmod go-w {Path(path).parent}",
         )
     if facts.get("owned_by"):
-        cure = "Run ormco as the user whose store it is."
+        cure = "Run ormco as the user who owns the store."
         yield warning("store_owner", f"{path} belongs to the user number {facts['owned_by']}", cure)
     if facts.get("network_share"):
         cure = "Put it on a local disk, or use PostgreSQL: locks do not hold between machines there."

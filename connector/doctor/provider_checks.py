@@ -1,4 +1,4 @@
-"""Check the provider: that it can be reached and knows Ormco, and that its clock agrees with ours."""
+"""Check the provider: that it can be reached and knows Ormco, and that its clock is right."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def discovery(resources: Resources) -> list[Check]:
 
 
 def hosts(resources: Resources) -> list[Check]:
-    """Contact each host of the provider, all at the same time, and compare its clock with ours."""
+    """Contact each host of the provider, all at the same time, and compare its clock with this machine's."""
     places = _places(resources.provider)
     deadline = resources.clock.deadline(_HOST_SECONDS)
     started = [start(partial(_reach, place.url, resources.clock)) for place in places]
@@ -90,7 +90,7 @@ def client_secret(resources: Resources) -> list[Check]:
         words = (
             "is accepted"
             if exc.certain
-            else "is not objected to; this provider may only tell at a real refresh"
+            else "is not rejected; this provider may check it only at a real refresh"
         )
         return [fine("client_secret", f"the client's own authentication {words}")]
     except ClientRefusedError as exc:
@@ -197,7 +197,7 @@ def _unknown(url: str, status: int) -> ProviderErrorPageError:
 
 
 def _told(url: str) -> ConnectorError | None:
-    """Return the error that a redirect reports, or None if it only asks for a person."""
+    """Return the error that a redirect reports, or None if it only means that a person has to act."""
     error = parse_qs(urlsplit(url).query).get("error", [""])[0]
     if not error or error in ("login_required", "interaction_required", "consent_required"):
         return None

@@ -1,4 +1,4 @@
-"""The browser of a test session: one for all tests, in their own thread, with a fresh profile for each."""
+"""The browser of a test session: one for all tests, in their thread, with a fresh profile for each."""
 
 from __future__ import annotations
 
@@ -20,20 +20,19 @@ if TYPE_CHECKING:
 
 __all__ = ["ConsentBrowser"]
 
-# pytest then shows the test's own line, and no arguments of ours, such as a password.
+# So that pytest shows the test's own line, not the arguments of this module's functions, such as a password.
 __tracebackhide__ = True
 
 
 class ConsentBrowser:
     """Starts a browser on first use, and opens a fresh profile for each consent.
 
-    Playwright's synchronous objects belong to one thread, here the test's, and in it they show a running
-    event loop to everybody else: `asyncio.run` would fail in every later test. So that loop shows only while
-    it is used.
+    Playwright's synchronous objects belong to one thread, here the test's, and leave a running event loop in
+    it: `asyncio.run` would fail in every later test. So that loop is the running one only while it is used.
 
     Args:
         path: path of the browser; None to look for one.
-        headless: without a window.
+        headless: whether the browser runs without a window.
         playwright: an instance that runs in this thread, such as pytest-playwright's; None to start one.
     """
 
@@ -60,13 +59,13 @@ class ConsentBrowser:
 
         Args:
             target: the target of the redirect to intercept.
-            timeout: seconds until the redirect has to arrive.
+            timeout: seconds to wait for the redirect.
             trace: the path for Playwright's trace, which contains all typed and shown text, or None.
         """
         from connector.browser.session import BrowserSession
 
         browser = self._started(target).browser
-        assert browser is not None  # noqa: S101 - of a browser that we started
+        assert browser is not None  # noqa: S101 - not None for a launched browser
         context = browser.new_context(**context_options(english=True))
         try:
             context.new_page()
@@ -102,7 +101,7 @@ class ConsentBrowser:
                 asyncio.tasks._enter_task(outer, task)
 
     def show_loop(self) -> None:
-        """Leave Playwright's event loop the running one, for callers that use its objects directly.
+        """Make Playwright's event loop the running one, for callers that use its objects directly.
 
         Raises:
             connector.errors.SettingError: another event loop runs in this thread.
@@ -119,7 +118,7 @@ class ConsentBrowser:
         """Close the browser; the next use starts it again."""
         with self.in_use():
             self._running.close()
-            if self._playwright is None:  # else its loop goes on
+            if self._playwright is None:  # the loop of a given instance goes on
                 asyncio._set_running_loop(None)
         self._context = self._loop = None
 

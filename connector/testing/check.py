@@ -80,8 +80,8 @@ def check_consent(
     Args:
         config: the settings, with the practice's user name and password.
         screenshots: folder for masked screenshots; those of the last check are replaced.
-        headless: without a window.
-        timeout: seconds until the redirect has to arrive.
+        headless: whether the browser runs without a window.
+        timeout: seconds to wait for the redirect.
 
     Raises:
         connector.errors.SettingError: settings are missing; the error names all of them.
@@ -113,7 +113,7 @@ def _account(config: Config) -> PracticeAccount:
     if missing:
         raise SettingError(
             f"not set: {', '.join(missing)}",
-            hint="Set them in the environment. The account should be one of your own, made for this check.",
+            hint="Set them in the environment. Use an account of your own that exists for this check.",
         )
     return PracticeAccount(username=config.username or "", password=password or "")
 
@@ -164,7 +164,7 @@ class _Run:
             return
         if isinstance(error, PageChangedError) and evidence.difference:
             self._difference = evidence.difference
-            if self._steps[-1].name == "sign_in":  # it ended with another page than the Authorize page
+            if self._steps[-1].name == "sign_in":  # it led to a page other than the Authorize page
                 self._steps[-1] = replace(self._steps[-1], result="ok")
                 self._steps.append(CheckStep(name="words", result="failed", seconds=0.0))
         if (content := evidence.screenshot) is not None:

@@ -63,7 +63,7 @@ class Communicate:
 
     @property
     def provider_file(self) -> str | None:
-        """The provider file's path, if the provider is one."""
+        """The provider file's path, if `provider` is one."""
         return self.provider if self.provider.endswith(".toml") else None
 
     @property
@@ -125,7 +125,7 @@ class Communicate:
             The redirect URL, raw.
 
         Raises:
-            connector.errors.ProviderErrorPageError: there was no redirect; the message says what happened.
+            connector.errors.ProviderErrorPageError: there was no redirect; the message has the reason.
         """
         sandbox: Any = self.sandbox
         if sandbox is None:
@@ -148,7 +148,7 @@ class Communicate:
         """
         sandbox: Any = self.sandbox
         if sandbox is None:
-            _skip("a case of a test's own needs the sandbox")
+            _skip("a new case needs the sandbox")
         return str(sandbox.new_case(**options))
 
 
@@ -171,7 +171,7 @@ def open_communicate(
     Args:
         env: `os.environ`, as for `Config.from_env`.
         generation: the sandbox's generation.
-        redirect_uris: the application's own, to register with the sandbox; the first one is the setting.
+        redirect_uris: the application's own, to register with the sandbox; the first one is used.
 
     Raises:
         connector.errors.ConfigurationError: the settings are wrong, or the extra `sandbox` is missing.

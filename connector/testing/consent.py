@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Consent", "new_request"]
 
-# pytest then shows the test's own line, and no arguments of ours, such as a password.
+# So that pytest shows the test's own line, not the arguments of this module's functions, such as a password.
 __tracebackhide__ = True
 
 
 def new_request(config: Config, provider: Provider | None = None) -> AuthorizationRequest:
-    """Make an authorization request as Ormco's application would.
+    """Create an authorization request as Ormco's application would.
 
-    It is not stored, and needs no client secret. A provider that is discovered already can be given.
+    It is not stored, and needs no client secret. `provider` is the provider after discovery, if known.
 
     Raises:
         connector.errors.ConfigurationError: the provider or the redirect URI is wrong.
-        connector.errors.ProviderUnavailableError: the provider has to be discovered and cannot be.
+        connector.errors.ProviderUnavailableError: the provider's discovery document cannot be read.
     """
     provider = provider or Resources(config).provider
     client = ClientRegistration(
@@ -56,8 +56,8 @@ class Consent:
     Args:
         account: the account that signs in, unless `sign_in` gets another one.
         open_session: opens a browser for a redirect target.
-        new_request: makes the request that `open` opens by default.
-        browser: the test session's; None if the caller is in the browser's own thread.
+        new_request: creates the request that `open` opens by default.
+        browser: the test session's browser; None if the caller is in the browser's own thread.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Consent:
         """Sign in, if the provider asks for it, and wait for the Authorize page.
 
         Raises:
-            connector.errors.PageChangedError: a page is not as the guide shows it; it says what is missing.
+            connector.errors.PageChangedError: a page lacks what the guide shows; the message names it.
             connector.errors.SettingError: the provider does not accept the user name or the password.
         """
         who = account or self._account
@@ -127,10 +127,10 @@ class Consent:
         self.steps.append("signed in")
 
     def allow(self, *, check: bool = True) -> None:
-        """Press *Allow access*; if the provider has not asked, there is nothing to press.
+        """Press *Allow access*, unless the provider has redirected without asking.
 
         Args:
-            check: first compare the page with the guide's.
+            check: whether to compare the page with the guide's first.
 
         Raises:
             connector.errors.PageChangedError: the page is not as the guide shows it.
@@ -138,7 +138,7 @@ class Consent:
         self._press(pages.ALLOW, check=check)
 
     def cancel(self, *, check: bool = True) -> None:
-        """Press *Cancel*; otherwise as `allow`."""
+        """Press *Cancel*; arguments and errors are those of `allow`."""
         self._press(pages.CANCEL, check=check)
 
     @property
@@ -154,7 +154,7 @@ class Consent:
         """The raw redirect URL, as for `Connector.complete`.
 
         Raises:
-            connector.errors.ConnectorError: the provider does not redirect; the message says what it does.
+            connector.errors.ConnectorError: the provider does not redirect; the message has the reason.
         """
         session = self._opened()
         with self._in_use():
@@ -172,19 +172,19 @@ class Consent:
         return session.context.pages[-1]
 
     def difference(self) -> Difference:
-        """Compare the present page with the guide's Authorize page, in words and roles."""
+        """Compare the current page with the guide's Authorize page, in words and roles."""
         session = self._opened()
         with self._in_use():
             return compare(session.context.pages[-1])
 
     def screenshot(self) -> bytes:
-        """Return a PNG of the present page, with personal data covered."""
+        """Return a PNG of the current page, with personal data covered."""
         session = self._opened()
         with self._in_use():
             return masked_screenshot(session.context.pages[-1], personal=self._personal)
 
     def evidence(self) -> Evidence | None:
-        """Return the evidence of the page from a failed step, else from now; None if there is no page."""
+        """Return the evidence of a failed step's page, else of the current page; None if there is no page."""
         if self._failure is None and self._session is not None and self._session.response is None:
             with self._in_use():
                 self._keep_evidence()
@@ -226,7 +226,7 @@ class Consent:
             self._guarded(lambda: session.act(lambda: act(session.context.pages[-1])))
 
     def _guarded(self, act: Callable[[], object]) -> None:
-        """Run an action; if it fails, keep the evidence of the page, and fail without our arguments."""
+        """Run an action; if it fails, keep the evidence of the page, and raise without a traceback."""
         try:
             act()
             return

@@ -1,4 +1,4 @@
-"""The present page in words and pictures, without personal data, and its difference from the guide's."""
+"""The current page in words and pictures, without personal data, and its difference from the guide's."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _SENTENCE = (
 )
 
 # Places with personal data: an unexpected page may be a list of cases, with names and pictures of teeth, and
-# a page's header shows who is signed in.
+# a page's header shows the name of the user.
 _PERSONAL = (
     "table, [role=table], [role=grid], [role=treegrid], [role=list], [role=listbox], ul, ol, dl,"
     " :is(header, nav, [role=banner], [role=navigation], .navbar, .header, #header):not(main *),"
@@ -52,7 +52,7 @@ _FIELDS = (
     " [contenteditable]:not([contenteditable=false])"
 )
 _LONGEST_WAIT = 10_000  # ms
-_LOOKALIKE = 0.5  # of difflib: a sentence that may replace the guide's
+_LOOKALIKE = 0.5  # difflib's ratio for a sentence that may replace the guide's
 _MOST = 12  # of each role
 _ROLES = ("heading", "button", "link")
 _NAMES = """(elements, personal) => elements
@@ -62,7 +62,7 @@ _NAMES = """(elements, personal) => elements
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """The difference between the present page and the guide's Authorize page.
+    """The difference between the current page and the guide's Authorize page.
 
     Attributes:
         missing: expected elements that are not there, such as `button "Allow access"`.
@@ -84,7 +84,7 @@ class Difference:
             return "The Authorize page has the words and buttons of the guide."
         signed = (("-", self.missing), ("+", self.instead), (" ", self.kept))
         lines = [f"  {sign} {line}" for sign, group in signed for line in group]
-        return "\n".join(["The guide's Authorize page (-) and the page at hand (+):", *lines])
+        return "\n".join(["The guide's Authorize page (-) and the current page (+):", *lines])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,7 @@ class Evidence:
 
 
 def compare(page: Page) -> Difference:
-    """Compare the present page with the guide's Authorize page."""
+    """Compare the current page with the guide's Authorize page."""
     present = {role: _names(page, role) for role in _ROLES}
     text = page.locator("body").inner_text()
     pressable = {_plain(name) for role in ("button", "link") for name in present[role]}
@@ -131,8 +131,8 @@ def page_changed(difference: Difference) -> PageChangedError:
     there = f"; there is: {', '.join(difference.instead)}" if difference.instead else ""
     return PageChangedError(
         f"the Authorize page has no {', no '.join(difference.missing)}{there}",
-        hint="Look at the page. If 3Shape changed it for good, whatever follows the guide's words has to"
-        " change too; if it is another page, the account or the request is not as expected.",
+        hint="Look at the page. If 3Shape changed it for good, change everything that relies on the guide's"
+        " words; if it is another page, the account or the request is not as expected.",
     )
 
 

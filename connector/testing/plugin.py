@@ -10,7 +10,7 @@ def test_consent(communicate, consent, tmp_path):
         assert connector.complete(consent.redirect_url, practice_id="practice-42").state == "connected"
 ```
 
-Every pytest run imports this module at its start: so it imports only pytest, and the rest in its fixtures.
+Every pytest run imports this module at its start, so it imports only pytest; its fixtures import the rest.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--consent-output",
         metavar="DIR",
-        help="where screenshots and traces are saved (pytest's cache folder)",
+        help="folder for screenshots and traces (pytest's cache folder)",
     )
     group.addoption(
         "--consent-trace",
         action="store_true",
-        help="save a full Playwright trace of each consent test; it shows everything, so: sandbox only",
+        help="save a full Playwright trace of each consent test, which shows everything; sandbox only",
     )
 
 
@@ -67,7 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     if not is_sandbox(os.environ):
         raise pytest.UsageError(
-            "--consent-trace is for the sandbox alone: a trace holds the password and all that pages show."
+            "--consent-trace is for the sandbox only: a trace contains the password and all that pages show."
             " Unset ORMCO_PROVIDER, or leave the option out."
         )
 
@@ -92,7 +92,7 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(scope="session")
 def communicate_redirect_uris() -> list[str]:
-    """Your application's own redirect URIs; override this fixture to name them. None: Ormco's."""
+    """Your application's own redirect URIs; override this fixture to name them. If empty, Ormco's is used."""
     return []
 
 
@@ -104,7 +104,7 @@ def communicate(pytestconfig: pytest.Config, communicate_redirect_uris: list[str
     provider = os.environ.get("ORMCO_PROVIDER", "").strip()
     if provider in _PRODUCTION:
         pytest.fail(
-            f"ORMCO_PROVIDER={provider} is production, where a test gives nobody's consent:"
+            f"ORMCO_PROVIDER={provider} is production, where a test must not give consent:"
             f" set it to {provider}-staging, or unset it for the sandbox",
             pytrace=False,
         )
@@ -187,7 +187,7 @@ class _Reporter:
         return folder / f"{self._name}-{ending}"
 
     def attach(self, item: pytest.Item, report: pytest.TestReport) -> None:
-        """Add a section to the report, and to the JUnit properties where the screenshot is."""
+        """Add a section to the report, and the screenshot's path to the JUnit properties."""
         if self.consent is None:
             return
         lines = [f"steps: {'; '.join(self.consent.steps) or 'none'}"]
