@@ -85,7 +85,7 @@ def wrong_address(address: str) -> ConnectorError:
 
 
 def ascii_host(host: str) -> str:
-    """Return an internationalized host as browsers write it (UTS 46); one that is no name stays as it is."""
+    """Return an internationalized host as browsers write it (UTS 46); an invalid one stays as it is."""
     import idna
 
     with suppress(idna.IDNAError):
@@ -94,7 +94,7 @@ def ascii_host(host: str) -> str:
 
 
 def _canonical_host(host: str) -> str:
-    """Return the canonical form of a host: lower case, punycode, without "www." and the root's dot."""
+    """Return the canonical form of a host: lower case, punycode, without "www." and a final dot."""
     host = host.lower().rstrip(".")
     if ":" in host:
         from ipaddress import IPv6Address
@@ -127,6 +127,6 @@ def _path_in(address: str) -> str:
 
 
 def _shown(host: str) -> str:
-    # Foreign text: it could hold a code, control characters, or look-alikes of letters.
+    # Foreign text: it could contain a code, control characters, or look-alikes of letters.
     name = re.sub(r"[^a-z0-9.:\[\]\-]", "?", host)
     return name if len(name) <= 60 else "…"

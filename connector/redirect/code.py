@@ -1,4 +1,4 @@
-"""Undo a code's percent-encoding, recognise its format, and refuse one that is visibly not whole.
+"""Undo a code's percent-encoding, recognise its format, and refuse a visibly damaged one.
 
 Classic Communicate issues DotNetOpenAuth codes, which contain their own length. identity.3shape.com issues
 IdentityServer codes: 64 hex digits, with `-1` after them or not, or 43 characters of base64url; nothing in
@@ -60,7 +60,7 @@ def decode(raw: str, code_format: str | None = None) -> tuple[str, int]:
 
     Args:
         raw: the code as it is in an address.
-        code_format: "opaque" for a code that may hold a "%" of its own; it is decoded exactly once.
+        code_format: "opaque" for a code that may itself contain a "%"; it is decoded exactly once.
 
     Returns:
         The code, and the number of layers that were undone.
@@ -80,7 +80,7 @@ def decode(raw: str, code_format: str | None = None) -> tuple[str, int]:
 
 
 def encodes(raw: str, expected: str) -> bool:
-    """Compare in constant time: return whether a raw value is the expected one, percent-encoded any times."""
+    """Return in constant time whether a raw value is the expected one, encoded any number of times."""
     import hmac
 
     found = False

@@ -43,7 +43,7 @@ _FOREIGN = r"[^A-Za-z0-9_.\-!+/=% \n]"
 _RUN = rf"{_LETTER}{{40}}"
 # The characters allowed at each of the first 55 places of a payload.
 _HEAD = [*"IAAAA", "[A-P]", *[_LETTER] * 42, _LOW_BITS_CLEAR, "[QRS]", _LOW_BITS_CLEAR, *"AAA", "[E-H]"]
-# The place of N, also where its run of A has lost some.
+# The place of N, also if letters of its run of A are lost.
 _FIELD = rf"({_LOW_BITS_CLEAR}[QRS])({_LOW_BITS_CLEAR})AAA[E-H]"
 _SHORT_FIELD = rf"({_LOW_BITS_CLEAR}Q)(E?)A{{1,3}}[E-H]"
 

@@ -48,8 +48,8 @@ class FoundResponse:
         value: its text with white space, and with the words after it if no parameter follows.
         more: whether a parameter follows.
         address: the text in front of it, up to the query.
-        parameters: (name, value, whether another follows) of the others.
-        stray: whether something in front of a bare code does not belong there.
+        parameters: (name, value, whether another follows) of each other parameter.
+        stray: whether text that belongs to no address is in front of a bare code.
         enclosed: whether it is the whole text between two quotes or brackets.
     """
 

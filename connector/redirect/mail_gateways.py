@@ -1,4 +1,4 @@
-"""Undo the link rewriting of mail gateways, calendars and chats: their own address with the real one inside.
+"""Undo the link rewriting of mail gateways, calendars and chats, which wrap the real address in their own.
 
 Only links that contain the real address can be restored without a network. Services that keep it on their own
 servers are listed by name, so that the error can name the service. Both are listed in
@@ -95,7 +95,7 @@ def _from_parameter(host: str, tail: str) -> str | None:
 
 
 def _from_proofpoint_v3(tail: str) -> str | None:
-    # Some characters are kept aside, in base64; a "*" stands for each of them, "**A" for two, and so on.
+    # Some characters are kept separately, in base64; a "*" stands for each of them, "**A" for two, and so on.
     found = re.match(_V3, tail)
     if not found:
         return None

@@ -1,8 +1,8 @@
 """Clean a text that a person copied: invisible marks, entities, mail encoding, quotes and brackets.
 
 Afterwards white space is spaces and line feeds, and every quote or bracket around an address is a BREAK.
-White space stays, because it may be a wrapped line or the end of a word; only the code can tell which. What
-characters are spaces, marks, quotes and entities is listed in `characters.json`.
+White space stays, because it may be a wrapped line or the end of a word; only the code shows which.
+`characters.json` lists the spaces, marks, quotes and entities.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _USUAL_CODE = r"=3[Dd](?:[A-Za-z0-9_\-]{4}(?:!|%(?:25){0,8}21)|(?:[0-9A-F]{64}|[
 _PARAMETER = r"(?ai)(?:\b|%(?:25){0,8}(?:3F|26|23))(?:code|error) *="
 _ENCODED_PARAMETER = r"(?ai)(?:\b|%(?:25){0,8}(?:3F|26|23))(?:code|error)%(?:25){0,8}3D"
 
-# A control character that was encoded is no white space: it stays with the code, whose damage it shows.
+# An encoded control character is not white space: it stays in the code, where it shows damage.
 _BEFORE_CONTROL = r"[ \t-\r]+(?=[\x00-\x08\x0e-\x1f\x7f])"
 _IPV6_OR_BRACKET = r"//\[[^\[\] \n]*\]|\[[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\]|[\[\]]"
 _VALUE = r"(?ai)(?:code|state)(?:=|%(?:25){0,8}3D)"
@@ -49,7 +49,7 @@ _UNDERSCORED = r"(?ai)^(_{1,3})((?:https?:|\?|code=).*)\1([.,;…]*)$"
 
 
 def normalize(text: str) -> tuple[str, int]:
-    """Return the text without what copying added, and the number of undone layers of percent-encoding.
+    """Return the text without the additions of copying, and the number of undone percent-encodings.
 
     Only layers around the whole address are undone; those of the code itself are kept.
 

@@ -35,13 +35,13 @@ _ADDRESS = re.compile(
 )
 # "&amp;state=…" is HTML, not a parameter of that name.
 _ENTITY = re.compile(r"&(?:#|[A-Za-z][A-Za-z0-9]*;)")
-# Two addresses in a row, or one inside the other, are no plain address.
+# Two addresses in a row, or one inside the other, are not a plain address.
 _NESTED = re.compile(r"(?ai)://|[?&](?:code|error|state)=")
 _AROUND = ".,;!?'()"
 
 
 class CapturedUrl(str):
-    """A redirect URL that our own browser captured after it opened the request.
+    """A redirect URL that the connector's own browser captured after it opened the request.
 
     Nobody else could have supplied it, so it belongs to its request even without a state.
     """

@@ -62,7 +62,7 @@ def provider_error(name: str, description: str, state: str | None) -> ConnectorE
     Args:
         name: the value of `error`.
         description: the value of `error_description`. Only its ordinary words are repeated.
-        state: the state of the request that it answers, so that the request can be closed.
+        state: the state of the request that the error ends, so that the request can be closed.
     """
     reason = table("refusals")["error_aliases"].get(name, name)
     if reason not in table("refusals")["provider_errors"]:

@@ -38,7 +38,7 @@ _MODULES = (
 
 
 def code_page(redirect_uri: str, landing_hosts: Collection[str] = ()) -> str:
-    """Return the page that shows the code in a pasted text.
+    """Return the page that extracts the code from a pasted text.
 
     Args:
         redirect_uri: the registered redirect URI; the code has to come from its host.

@@ -87,7 +87,7 @@ class _Desk:
             "removed": (self._removed, Role.REVOKE),
         }
 
-    # --- who asks
+    # --- the support person
 
     def _person(self) -> SupportPerson:
         if "support_person" not in g:
@@ -144,7 +144,7 @@ class _Desk:
         return render_template("ormco/desk_cases.html", cases=cases)
 
     def _link(self, practice_id: str) -> str:
-        """Make a link to send to the practice; its response is pasted here or on the practice's page."""
+        """Create a link for the practice; the response is pasted here or on the practice's page."""
         request_ = self._connector().begin(
             practice_id, expected_account=request.form.get("expected_account", "").strip() or None
         )
@@ -223,7 +223,7 @@ class _Desk:
 
 
 def _practice_id(text: str) -> str:
-    """Return the typed practice id, without the spaces around it."""
+    """Return a practice id without the spaces around it; refuse an empty one."""
     practice_id = text.strip()
     if not practice_id:
         abort(400, "Name a practice.")

@@ -1,4 +1,4 @@
-"""The support desk's list: all practices, who needs help first."""
+"""The support desk's list: all practices, those that need help first."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class DeskList:
         return render_template("ormco/desk.html", last=self._last_event(), **self._found())
 
     def rows(self) -> str:
-        """Return the rows alone, for a search as it is typed."""
+        """Return only the rows, for a search while it is typed."""
         return render_template("ormco/desk_rows.html", **self._found())
 
     def _found(self) -> dict[str, Any]:
@@ -58,7 +58,7 @@ class DeskList:
         }
 
     def _unconfirmed(self, connections: Collection[Connection]) -> dict[str, Account]:
-        """Return the accounts that wait for confirmation, by practice; an unreadable one hides no row."""
+        """Return the accounts that wait for confirmation, by practice, except those that cannot be read."""
         found: dict[str, Account] = {}
         for connection in connections:
             if words.next_step(connection) is words.NextStep.CONFIRM:
@@ -68,7 +68,7 @@ class DeskList:
         return found
 
     def _summary(self) -> StoreSummary:
-        """Count all connections, or return a recent count if nothing has happened since."""
+        """Count all connections, or return a recent count if no event has been recorded since."""
         last, now = self._last_event(), time.monotonic()
         counted = self._counted
         if counted is None or counted[0] != last or now - counted[1] > _COUNTED_FOR:

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 __all__ = ["DeskServer"]
 
 _THREADS = 8
-# Ten of these have 49 bits: too many to guess while a desk is open. So no guesses have to be counted, and
-# nobody can use up another user's guesses. No two of these characters look alike.
+# Ten of these have 49 bits, too many to guess while a desk is open. So guesses are not limited, and nobody
+# can use up a limit to lock out the user. No two of these characters look alike.
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 _REQUEST_SECONDS = 5  # for a whole request, and for a connection without one
-_MOST_CONNECTIONS = 64  # fewer than those at which waitress stops accepting
+_MOST_CONNECTIONS = 64  # fewer than the limit at which waitress stops accepting
 
 
 class DeskServer:
@@ -44,7 +44,7 @@ class DeskServer:
 
     Other users of this machine can connect to the port, and can read the arguments of the browser's process.
     So the browser gets the path of a file that only this user can read, and the file contains the link. If a
-    browser may not read the file (a snap or a flatpak has folders of its own), the person opens `open_url`
+    browser may not read the file (a snap or a flatpak sees other folders), the person opens `open_url`
     and types the word that the terminal shows. Either works once, and invalidates the other.
 
     Args:
@@ -113,7 +113,7 @@ class DeskServer:
 
     def _open(self, host: str) -> Callable[[], Any]:
         def view() -> Any:
-            """Exchange a one-time token, sent by the file or typed in, for the session."""
+            """Exchange a one-time token, sent by the file or typed in, for a session cookie."""
             if request.host != host:
                 abort(403, "This is not the address of the desk.")
             sent = request.form.get("token", "")
@@ -147,7 +147,7 @@ class DeskServer:
 
 
 class _DeskChannel(HTTPChannel):  # type: ignore[misc]
-    """A connection with a time limit; if there are too many, the one that is silent for longest is closed.
+    """A connection with a time limit; if there are too many, the one that is idle for longest is closed.
 
     Waitress counts every byte as activity, so it would wait for a request that never ends.
     """
@@ -170,7 +170,7 @@ class _DeskChannel(HTTPChannel):  # type: ignore[misc]
 
 
 def _typed(word: str) -> str:
-    """Return a word in the form in which words are compared: case and hyphens do not matter."""
+    """Return a typed word for a comparison that ignores case and hyphens."""
     return "".join(filter(str.isalnum, word.lower()))
 
 

@@ -37,7 +37,7 @@ def asgi_app(blueprint: Blueprint, *, secret: bytes, workers: int = 8) -> WSGIMi
     Args:
         blueprint: `practice_pages(…)` or `desk_pages(…)`.
         secret: server secret, the same on every app server.
-        workers: the number of threads that serve requests, at most.
+        workers: the maximum number of threads that serve requests.
     """
     from a2wsgi import WSGIMiddleware
 

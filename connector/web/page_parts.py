@@ -32,7 +32,7 @@ def status_of(connector: Connector, practice_id: str) -> Connection | None:
 
 
 def flash_error(error: ConnectorError) -> None:
-    """Say on the next page what went wrong, and what to do about it."""
+    """Show an error's message and hint on the next page."""
     flash(sentence(error.message), "bad")
     if hint := page_hint(error):
         flash(hint, "hint")

@@ -18,8 +18,8 @@ __all__ = ["PageSecurity", "add_headers", "refused_page"]
 
 # Not "no-referrer": browsers then send `Origin: null` with the forms of these pages too. The callback, whose
 # address contains the code, sets it itself; `no-store` keeps the page out of the browser's cache. No
-# form-action: Chromium applies it to the redirects that follow a form, and the hosts of 3Shape's sign-in are
-# not ours to list.
+# form-action: Chromium applies it to the redirects that follow a form, and the hosts of 3Shape's sign-in
+# are not known in advance.
 _HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",

@@ -96,7 +96,7 @@ class _PracticePages:
             "disconnect": self._disconnect,
         }
 
-    # --- who asks
+    # --- the signed-in person
 
     def _practice(self) -> str:
         practice_id = self._practice_of(request)
@@ -138,7 +138,7 @@ class _PracticePages:
         return {"state": state, "events": [_shown(event) for event in new]}
 
     def _connected(self) -> Response:
-        """Take 3Shape's response from this request's address, then redirect, to leave that address."""
+        """Take 3Shape's response from this request's address, then redirect, so that it is not shown."""
         # The address as it was sent: Werkzeug's `url` is decoded and encoded again.
         query = request.query_string.decode("ascii", "replace")
         return self._complete(f"?{query}")  # this address is the redirect URI, whatever the settings say
@@ -172,7 +172,7 @@ class _PracticePages:
         return self._to_page()
 
     def _test(self) -> Response:
-        """Call 3Shape as the practice."""
+        """Test the connection by a call to 3Shape."""
         practice_id, connector = self._practice(), self._connector()
         diagnosis = connector.diagnose(practice_id)
         if diagnosis.needs is Need.REFRESH:

@@ -12,7 +12,7 @@ __all__ = ["Role", "SupportPerson"]
 
 
 class Role(StrEnum):
-    """A set of actions that a person at the desk may do."""
+    """A set of actions that a person at the desk may take."""
 
     VIEW = "view"  # see practices, their states and their history
     MEND = "mend"  # send links, paste responses, repair, request lab connections
@@ -25,7 +25,7 @@ class SupportPerson:
 
     Attributes:
         name: the name in the audit record.
-        roles: the actions that the person may do.
+        roles: the actions that the person may take.
 
     Raises:
         connector.errors.SettingError: the roles are not a collection, or the name is not text.
@@ -38,7 +38,7 @@ class SupportPerson:
         # In a string, `in` would find a role as a part of a word, such as "view" in "preview".
         if isinstance(self.roles, str) or not isinstance(self.roles, Collection) or not _is_name(self.name):
             raise SettingError(
-                "a support person has a name, and a collection of roles",
+                "a support person needs a name, and a collection of roles",
                 hint='Write SupportPerson(name="sam", roles={Role.VIEW}).',
             )
 

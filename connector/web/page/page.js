@@ -1,4 +1,5 @@
-// The code page and the landing page: what was pasted, or came in the address → the dialog's code, or why not.
+// The code page and the landing page: show the code in a pasted text, or in the page's own address, in the
+// dialog's form; or the reason why there is none.
 
 const LIFETIME_SECONDS = 180;
 const IS_LANDING = document.body.dataset.page === "landing";
@@ -16,7 +17,7 @@ function words(name, values = {}) {
   return filledIn(WORDS[language][name], values);
 }
 
-// What a text means: {state, kind, code, count, refusal, handle}.
+// The interpretation of a text: {state, kind, code, count, refusal, handle}.
 function judged(text) {
   if (!text.trim()) return { state: "empty" };
   try {
@@ -73,7 +74,7 @@ function sentence(text) {
   return /[.?!]$/.test(begun) ? begun : `${begun}.`;
 }
 
-// Counted from the paste: how long the code existed before, nobody here can know.
+// Counted from the paste, because the age of the code at that time is not known.
 function showAge() {
   const age = byId("age");
   age.hidden = !shown.code;
@@ -82,7 +83,7 @@ function showAge() {
   const time = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
   const text = isOld ? words("too_old") : words(IS_LANDING ? "age_landing" : "age", { age: time });
   if (age.textContent === text) return;
-  // Said aloud only when it matters: that the code is too old, not each second.
+  // Screen readers announce only that the code is too old, not each second.
   age.setAttribute("role", isOld && shown.code ? "alert" : "none");
   age.dataset.old = String(isOld);
   age.textContent = text;
@@ -128,7 +129,7 @@ function speak() {
   show();
 }
 
-// What the address says, after it was taken out of the address bar and the history.
+// Remove the parameters from the address bar and the history; return the address before, or "".
 function takeAddress() {
   const address = location.href;
   const hasParameters = location.search.length > 1 || location.hash.length > 1;

@@ -1,4 +1,4 @@
-// Is an address the one that the provider sends the browser back to? And if not, which page is it?
+// Compare an address with the redirect URI, and name the page if it is another known one.
 
 const REDIRECT_URI = /^[A-Za-z][A-Za-z0-9+.-]*:\/\/(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:]+)(?::[0-9]+)?([^?#]*)/;
 const SCHEME = /^(?:[A-Za-z]{0,5}:?\/\/+|[A-Za-z][A-Za-z0-9+-]{0,30}:(?![0-9])\/*)/;
@@ -14,7 +14,7 @@ class RedirectTarget {
     return this.hosts.has(canonicalHost(host));
   }
 
-  // The host of an address that is another place, or null.
+  // The host of an address if it is another host, else null.
   otherHost(address) {
     const host = hostIn(address);
     if (!host || this.hasHost(host)) return null;
@@ -23,7 +23,7 @@ class RedirectTarget {
     return isHost && !this.endsWith(address) ? host : null;
   }
 
-  // Is this what a hurried deletion left of the whole address?
+  // Whether this is the end of the whole address, as left by a partial deletion.
   endsWith(address) {
     return this.whole.endsWith(address.toLowerCase());
   }
@@ -43,7 +43,7 @@ function wrongAddress(address) {
   return new Refusal("other_host", { host: shownHost(host) });
 }
 
-// The one form of a host: lower case, punycode, without "www." and the root's dot.
+// The canonical form of a host: lower case, punycode, without "www." and a final dot.
 function canonicalHost(host) {
   host = trimEnd(host.toLowerCase(), ".");
   if (host.includes(":")) return hostOfUrl(`[${trim(host, "[]")}]`) ?? host;
@@ -63,9 +63,9 @@ function hostOfUrl(host) {
   }
 }
 
-// What follows the scheme, or nothing for a path without a host.
+// The part after the scheme, or "" for a path without a host.
 function restOf(address) {
-  // To a browser a backslash is a slash.
+  // A browser treats a backslash as a slash.
   address = trimStart(address.replace(/\\/g, "/"), ".,;…*~_");
   if (address.includes("://")) return partition(address, "://")[2];
   if (address.startsWith("/") && !address.startsWith("//")) return "";
@@ -83,7 +83,7 @@ function pathIn(address) {
   return `/${partition(trimStart(restOf(address), "/"), "/")[2].toLowerCase()}`;
 }
 
-// Foreign text: it could hold a code, control characters, or look-alikes of letters.
+// Foreign text: it could contain a code, control characters, or look-alikes of letters.
 function shownHost(host) {
   const name = host.replace(/[^a-z0-9.:[\]-]/g, "?");
   return name.length <= 60 ? name : "…";

@@ -1,4 +1,4 @@
-// Undo a code's percent-encoding, recognise its format, and refuse one that is visibly not whole.
+// Undo a code's percent-encoding, recognise its format, and refuse a visibly damaged one.
 
 const LONGEST_CODE = 4096;
 const LONGEST_OPAQUE_CODE = 16384;
@@ -32,7 +32,7 @@ function decode(raw, codeFormat = null) {
   return [raw, most];
 }
 
-// Percent-encoded once: what OrmcoDigital's dialog takes.
+// A code percent-encoded once: the form for OrmcoDigital's dialog.
 function dialogForm(code) {
   return encodeURIComponent(code).replace(/[!'()*]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`);
 }
@@ -42,7 +42,7 @@ function recognise(code) {
   return matchesWhole(IDENTITY_SERVER, code) ? "identityserver" : "unknown";
 }
 
-// {format, complete}, where complete is null for a code that cannot tell; a damaged code is refused.
+// {format, complete}, where complete is null if that cannot be determined; throws for a damaged code.
 function checkCode(code, codeFormat = null) {
   const opaque = codeFormat === "opaque";
   const longest = opaque ? LONGEST_OPAQUE_CODE : LONGEST_CODE;

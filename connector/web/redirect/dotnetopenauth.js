@@ -1,5 +1,4 @@
-// The structure of a DotNetOpenAuth code, and what is wrong with one that is not whole.
-// dotnetopenauth.py explains it.
+// The structure of a DotNetOpenAuth code, and the damage of an incomplete one; see dotnetopenauth.py.
 
 const USUAL_HANDLE = 4;
 
@@ -49,7 +48,7 @@ function isForeign(text) {
   return NOT_IN_CLASSIC.test(text) && !text.includes("!IA") && !CLASSIC_RUN.test(text);
 }
 
-// How many characters the whole code has, or null if its length field cannot be read.
+// The number of characters of the complete code, or null if its length field cannot be read.
 function expectedLength(code) {
   const start = code.indexOf("!") + 1;
   return start ? lengthWith(code.slice(start + SIZE_AT, start + SIZE_AT + 3), start) : null;

@@ -1,4 +1,4 @@
-// Find the responses in a normalized text: every code=, every error=, every code that stands alone.
+// Find the responses in a normalized text: every code=, every error=, every code without a name.
 
 const MOST_RESPONSES = 32;
 const MOST_WRAPS = 12;
@@ -25,7 +25,7 @@ const WHOLE_HEX = /^(?:[0-9A-F]{64}|[0-9a-f]{64})(?:-[0-9]{1,3})?$/;
 const UNKNOWN = /^(?=.*[0-9])(?=.*[A-Za-z])(?!.*\.[A-Za-z]{2,}(?:\/|$))[A-Za-z0-9_\-.~+/%]{16,}$/;
 const REACH = /[ \n]*(?:[^ \n]{1,4}[ \n]+){0,4}[^ \n]*/;
 
-// A list of {name, value, more, address, parameters, stray, enclosed}; find.py says what each is.
+// A list of {name, value, more, address, parameters, stray, enclosed}; see FoundResponse in find.py.
 function findResponses(text, target) {
   const found = [];
   let previous = "";
@@ -65,7 +65,7 @@ function inSegment(segment, previous, target) {
     if (isFull()) return found;
     if (!isTaken(mark.index)) found.push(bare(segment, mark, previous, target));
   }
-  // A text with so many that are stray is no answer; each look takes as long as the text.
+  // A text with this many stray ones is not a response; each search takes time proportional to the text.
   let looks = 0;
   for (const mark of segment.matchAll(BARE_HEX)) {
     if (isFull() || looks > MOST_RESPONSES) return found;
@@ -101,7 +101,7 @@ function bare(segment, mark, previous, target) {
   return response("code", value, parameters.length > 0, address, parameters, stray);
 }
 
-// Where a handle begins that may be wrapped itself, and what it is.
+// The start and the text of a handle that may itself be wrapped.
 function wholeHandle(segment, mark) {
   let start = mark.index;
   let handle = mark[0];
@@ -119,7 +119,7 @@ function mayEndHere(before, previous) {
   return /(?:^|[ \n])(?:[A-Za-z]+[.,;:=]?[ \n]+|(?:c?o?d?e)?=)$/i.test(before.slice(-200));
 }
 
-// The address in front of a bare code, and whether there is something else in front.
+// The address in front of a bare code, and whether other text is in front of it.
 function frontOfBare(front, target) {
   const rest = trimEnd(front.replace(LEFTOVER, ""), ".,;…");
   if (!rest.includes("://") && (!rest || LABEL.test(rest))) return ["", false];
@@ -129,7 +129,7 @@ function frontOfBare(front, target) {
   return [address, !isAddress || !["", "?", "&", "#"].includes(query.slice(-1))];
 }
 
-// The part of an address that stands in front, over white space where a line was wrapped.
+// The part of an address in front of a code, across the white space of wrapped lines.
 function frontOf(before) {
   const words = splitWords(before);
   let current = words.length && !" \n".includes(before.slice(-1)) ? words.pop() : "";
@@ -178,7 +178,7 @@ function splitQuery(after) {
   return [value.split(PARAMETER_ENDS)[0], parameters];
 }
 
-// What is a code without saying so: wrapped, without its "!", or of an unknown format.
+// Codes that are not marked as such: wrapped, without the "!", or of an unknown format.
 function hiddenIn(text) {
   for (const segment of text.split(BREAK)) {
     if (WHOLE_HEX.test(trim(splitWords(segment).join(""), ".,;…=?"))) return [trim(segment, " \n=?")];

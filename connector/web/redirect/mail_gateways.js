@@ -1,6 +1,6 @@
-// Undo what mail gateways, calendars and chats make of a link. The services are in mail_gateways.json.
+// Undo the link rewriting of mail gateways, calendars and chats. The services are in mail_gateways.json.
 
-// Stands for what no address holds: a quote, a bracket, the edge of a restored link.
+// Represents a character that no address contains: a quote, a bracket, the edge of a restored link.
 const BREAK = '"';
 const MOST_LINKS = 32;
 const GOOGLE = "google(?:\\.[a-z]{2,3}){1,2}";
@@ -21,7 +21,7 @@ const GATEWAY_LINK = new RegExp(
   "gi",
 );
 
-// Put the real address in the place of every rewritten link, one service deep.
+// Replace every rewritten link by its real address, one service deep.
 function restoreLinks(text) {
   const lower = text.toLowerCase();
   if (!["google.", ...GATEWAY_NAMES].some((name) => lower.includes(name))) return text;
@@ -34,7 +34,7 @@ function restoreLinks(text) {
   });
 }
 
-// The service whose links do not hold the real address, or undefined.
+// The name of the service if its links do not contain the real address, else undefined.
 function opaqueLinkService(host) {
   const found = Object.entries(GATEWAYS.opaque).find(([end]) => isAt(host, end));
   return found && found[1];
@@ -59,7 +59,7 @@ function fromParameter(host, tail) {
   return percentDecode(value) + BREAK + rest;
 }
 
-// Some characters are kept aside, in base64; a "*" stands for each of them, "**A" for two, and so on.
+// Some characters are kept separately, in base64; a "*" stands for each of them, "**A" for two, and so on.
 function fromProofpointV3(tail) {
   const found = PROOFPOINT_V3.exec(tail);
   if (!found) return null;
@@ -79,7 +79,7 @@ function fromPath(tail) {
   return (PLAIN_LINK.test(inner) ? inner : percentDecode(inner)) + BREAK + rest;
 }
 
-// What is no base64 gives nothing; characters that base64 does not have are passed over.
+// Invalid base64 gives ""; characters outside its alphabet are skipped.
 function fromBase64(value) {
   const letters = value.replace(/-/g, "+").replace(/_/g, "/").replace(/[^A-Za-z0-9+/]/g, "");
   if (letters.length % 4 === 1) return "";

@@ -43,12 +43,12 @@ function normalize(text) {
   return fromLinks(withoutEmphasis(joinLines(withBreaks(text))));
 }
 
-// Without invisible marks, and with white space as spaces and line feeds.
+// A text without invisible marks, and with its white space as spaces and line feeds.
 function oneForm(text) {
   return text.replace(SPACES, " ").replace(LINE_ENDS, "\n").replace(INVISIBLE, "");
 }
 
-// The table's items are "00AD" or "2000-200A". What is outside the basic plane is gone before.
+// The table's items are "00AD" or "2000-200A". Characters outside the basic plane are replaced before.
 function characterClass(items) {
   const ranges = items
     .map((item) => item.split("-"))
@@ -66,7 +66,7 @@ function fromHtml(text) {
   return text;
 }
 
-// The character that an HTML entity stands for; an unlisted name stays as it is.
+// The character of an HTML entity; an unlisted name stays as it is.
 function characterOf(entity, decimal, hexadecimal, name) {
   if (name) {
     const listed = Object.hasOwn(TABLES.characters.entities, name) && TABLES.characters.entities[name];
@@ -82,7 +82,7 @@ function characterOf(entity, decimal, hexadecimal, name) {
   return isCharacter ? oneUnitEach(String.fromCodePoint(point)) : "\ufffd";
 }
 
-// Undo quoted-printable in the words that are certainly encoded so.
+// Undo quoted-printable encoding in words that certainly have it.
 function fromMail(text) {
   const joined = text.replace(SOFT_BREAK, "");
   const hasSoftBreaks = joined !== text;
@@ -108,7 +108,7 @@ function fromQuotedPrintable(word) {
   });
 }
 
-// Put a BREAK in the place of each quote and bracket that stands around an address, not inside it.
+// Replace each quote and bracket around an address, but not inside it, by a BREAK.
 // Parentheses and the apostrophe are legal in an address (RFC 3986 section 2.2): a code may have its own.
 function withBreaks(text) {
   text = [...text].map((character) => (QUOTES.has(character) ? BREAK : character)).join("");
@@ -136,7 +136,7 @@ function splitAtValue(word, isWrapped) {
   return [word.slice(0, start), word.slice(start)];
 }
 
-// Where the parentheses and apostrophes of a value end that are its own.
+// The end of the parentheses and apostrophes that belong to a value.
 function endOfOwn(value, opened, quoted) {
   let own = 0;
   for (let index = 0; index < value.length; index += 1) {
@@ -154,7 +154,7 @@ function withoutBrackets(text) {
   return text.replace(/[()']/g, BREAK);
 }
 
-// Take away Markdown's emphasis: the marks at the edges of words, where they come in pairs.
+// Remove Markdown's emphasis: paired marks at the edges of words.
 function withoutEmphasis(text) {
   const words = text.split(WORD_ENDS);
   const openAt = new Map();
@@ -173,7 +173,7 @@ function withoutEmphasis(text) {
   return words.join("");
 }
 
-// Take out the line ends in what was wrapped at one width, so that its short last line is not lost.
+// Remove the line ends in text that was wrapped at one width, so that its short last line is kept.
 function joinLines(text) {
   const words = text.split(/([ \n]+)/);
   let first = 0;

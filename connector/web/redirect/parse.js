@@ -1,5 +1,5 @@
-// Redirect URL, or whatever a person copied of it → a checked authorization response: what
-// connector.parse_redirect does, step by step the same.
+// Turn a redirect URL, or a text that a person copied, into a validated authorization response, by the
+// same steps as connector.parse_redirect.
 
 const LONGEST_TEXT = 65536;
 const LEGAL = "A-Za-z0-9\\-._~%!$&'()*+,;=:@/";
@@ -9,11 +9,11 @@ const PLAIN_ADDRESS = new RegExp(
 );
 // "&amp;state=…" is HTML, not a parameter of that name.
 const HTML_ENTITY = /&(?:#|[A-Za-z][A-Za-z0-9]*;)/;
-// Two addresses in a row, or one inside the other, are no plain address.
+// Two addresses in a row, or one inside the other, are not a plain address.
 const NESTED = /:\/\/|[?&](?:code|error|state)=/i;
 const AROUND = ".,;!?'()";
 
-// {code, dialogCode, format, complete, layers, state, handle}, or a Refusal is thrown.
+// {code, dialogCode, format, complete, layers, state, handle}; throws a Refusal.
 function parseRedirect(text, { redirectUri, landingHosts = [], codeFormat = null }) {
   text = oneUnitEach(text);
   if (text.length > LONGEST_TEXT) {
@@ -27,7 +27,7 @@ function parseRedirect(text, { redirectUri, landingHosts = [], codeFormat = null
   return { ...parsed, dialogCode: dialogForm(parsed.code), handle };
 }
 
-// The raw parameters of a plain address of ours with a code, each of which is there once; or null.
+// The raw parameters of a plain redirect URL with a code, if each parameter occurs once; else null.
 function parametersIn(text, redirectUri, furtherHosts) {
   const address = PLAIN_ADDRESS.exec(text);
   const target = PLAIN_ADDRESS.exec(redirectUri);
@@ -44,7 +44,7 @@ function parametersIn(text, redirectUri, furtherHosts) {
   return values;
 }
 
-// Read the parameters of an address, every character of them; null if that needs more care.
+// Read the parameters of a plain address; null if the text needs the full parser.
 function readAddress(values, codeFormat) {
   if (/[.,;']$/.test(values.get("state") ?? "")) return null; // the end of a sentence
   const [code, layers] = decode(values.get("code"), codeFormat);
@@ -61,7 +61,7 @@ function readAddress(values, codeFormat) {
   return { code, layers, state: state || null, ...checked };
 }
 
-// May an unchecked code have something around it that a mail or a sentence added?
+// Whether an unchecked code may have text around it that a mail or a sentence added.
 function mayBeSurrounded(code, state, codeFormat) {
   if (code.startsWith("3D") && (codeFormat !== "opaque" || state.startsWith("3D"))) {
     return recognise(code) !== "identityserver";

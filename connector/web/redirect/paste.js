@@ -1,4 +1,4 @@
-// Decide what a pasted text means: one code, an error, or why it can be neither.
+// Interpret a pasted text: return one code or an error, or refuse it with the reason.
 
 const ONCE = new Set(["state", "iss", "scope", "session_state", "error", "error_description", "error_uri"]);
 
@@ -7,7 +7,7 @@ function readPaste(text, target, codeFormat) {
   try {
     return readOnce(text, target, codeFormat);
   } catch (refusal) {
-    // White space may also be inside the host. The ">" of a quoted mail would cut off the host's begin.
+    // White space may also be inside the host. The ">" of a quoted mail would cut off its beginning.
     if (refusal.kind === "wrong_address" && !hasSentence(text)) {
       const parsed = readOrNothing(splitWords(text.replaceAll(">", " ")).join(""), target, codeFormat);
       if (parsed && parsed.complete) return parsed;
@@ -66,7 +66,7 @@ function theOne(found) {
   let undamaged = found.filter((candidate) => !candidate.damage);
   const whole = undamaged.length ? undamaged : found;
   const best = whole.reduce((one, other) => (other.code.length > one.code.length ? other : one));
-  // Only by its length it is seen that another IdentityServer code is cut.
+  // Only the length shows that another IdentityServer code is cut.
   const isHex = (candidate) => recognise(candidate.code) === "identityserver";
   if (isHex(best)) undamaged = undamaged.filter(isHex);
   // The text of a link is often its address cut short, with the whole address after it.
@@ -80,7 +80,7 @@ function theOne(found) {
   return { code, format, complete, layers, parameters: parametersOf(responses, layers) };
 }
 
-// The parameters of all copies of one response, each of which may have one value only.
+// The parameters of all copies of one response; each parameter may have only one value.
 function parametersOf(responses, layers) {
   const kept = new Map();
   const errors = responses.filter((one) => one.name === "error").map((one) => ["error", one.value, one.more]);

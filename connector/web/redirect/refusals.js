@@ -1,4 +1,4 @@
-// Why a paste is refused. The words for each reason are in refusals.json, in every language.
+// Refusals of pastes. The words for each reason are in refusals.json, in every language.
 
 class Refusal extends Error {
   constructor(reason, values = {}) {
@@ -23,7 +23,7 @@ function providerError(name, description) {
   return new Refusal(reason, { error: name, said: ordinaryWords(description) });
 }
 
-// Of a foreign text, what cannot be a secret or a control character.
+// The ordinary words of a foreign text, without control characters or possible secrets.
 function ordinaryWords(description) {
   const words = splitWords(description.slice(0, 200).replace(/\+/g, " ")).map((word) =>
     /^(?:[A-Za-z'-]{1,20}[.,;:!?]?|[0-9]{1,6}[.,]?)$/.test(word) ? word : "…",
@@ -35,7 +35,7 @@ function filledIn(template, values) {
   return template.replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
 }
 
-// The sentence for a reason, and what to do, in a language.
+// The message and the hint for a reason, in a language.
 function inWords(refusal, language) {
   const words = TABLES.refusals.words[language];
   let fact = filledIn(words.facts[refusal.reason], refusal.values);

@@ -1,9 +1,9 @@
-// What Python's str can do and JavaScript's String cannot, the same way.
+// Methods of Python's str that JavaScript's String lacks.
 
 const WHITE_SPACE = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/;
 
-// One UTF-16 unit for each character, so that lengths and positions are Python's. A character outside the
-// basic plane is in no code; of those that nobody sees (variation selectors, tags), U+2060 stands for all.
+// Replace each character outside the basic plane, which no code contains, by one UTF-16 unit, so that lengths
+// and positions are Python's: an invisible one (variation selector, tag) by U+2060, any other by U+FFFD.
 function oneUnitEach(text) {
   return text.replace(/[\ud800-\udbff][\udc00-\udfff]/g, (pair) => {
     const point = pair.codePointAt(0);

@@ -1,4 +1,4 @@
-// Which of the words after code= belong to the code? wrapping.py explains it.
+// Decide which of the words after code= belong to the code; see wrapping.py.
 
 const TRIM = ".,;…";
 const TRIM_AFTER = `${TRIM}'`;
@@ -14,7 +14,7 @@ const FULL_LINE = 16;
 const SHORTEST_SENTENCE = 4;
 const QUOTED_PRINTABLE = "3D";
 
-// [code, layers]: all white space and percent-encoding undone.
+// [code, layers]: the code with all white space and percent-encoding undone.
 function findCode(value, codeFormat, more, enclosed = false) {
   const layers = decode(value, codeFormat)[1];
   // A code of a known format has no quotes or brackets of its own; what follows them is other text.
@@ -32,7 +32,7 @@ function withoutSentence(value) {
   return otherOf(wordsOf(value, ""), false);
 }
 
-// Are there words of a sentence in a text, or no white space at all?
+// Whether a text contains words of a sentence, or no white space at all.
 function hasSentence(text) {
   const words = splitWords(text);
   if (words.length < 2 || isWord(words.at(-1))) return true;
@@ -46,12 +46,12 @@ function wordsOf(text, around) {
   return words.filter((word) => word !== "");
 }
 
-// Split at white space, then decode the words, so that what was encoded stays in the code.
+// Split a value at its white space, then decode its words, so that encoded white space stays inside.
 function decodedWords(value, layers) {
   const joined = value.replace(ESCAPE, (escape) => splitWords(escape).join(""));
   let words = wordsOf(joined, "…");
   for (let layer = 0; layer < layers; layer += 1) words = words.map(percentDecode);
-  // Encoded line ends and marks come along when a wrapped address is opened.
+  // When a wrapped address is opened, it contains encoded line ends and marks.
   return words.map((word) => splitWords(oneForm(word)).join(""));
 }
 
@@ -59,7 +59,7 @@ function isWord(text) {
   return WORD.test(trim(text, PUNCTUATION));
 }
 
-// Take away the 3D that quoted-printable puts after the "=", if a code of a known format follows it.
+// Remove the 3D that quoted-printable adds after the "=", if a code of a known format follows it.
 function withoutMailMark(code) {
   if (!code.startsWith(QUOTED_PRINTABLE)) return code;
   const rest = code.slice(QUOTED_PRINTABLE.length);
@@ -67,7 +67,7 @@ function withoutMailMark(code) {
   return isKnown ? rest : code;
 }
 
-// A code that knows its length, with no more of the words than that, damaged or not.
+// A code that contains its length, cut to that length, damaged or not.
 function classicOf(all, joined) {
   const words = withWholeHandle(all);
   const length = expectedLength(joined);
@@ -95,26 +95,26 @@ function withWholeHandle(words) {
   return words;
 }
 
-// The single last part that follows a wrapped code and is no word: the code has grown by it.
+// The single last part after a wrapped code that is not a word: an addition to the code.
 function extraOf(words, index) {
   const rest = words.slice(index + 1);
   return index && rest.length === 1 && !isWord(rest[0]) ? trimEnd(rest[0], TRIM) : "";
 }
 
-// A code that was pasted several times in a row, once.
+// A single copy of a code that was pasted several times in a row.
 function twiceOf(word, length) {
   const code = word.slice(0, length);
   return word.length > length && code.repeat(Math.floor(word.length / length)) === word ? code : null;
 }
 
-// A code that stands between underscores, Markdown's emphasis, without them.
+// A code between underscores, Markdown's emphasis, without them.
 function emphasizedOf(word) {
   const marks = /^_{1,3}(?=.*_$)/.exec(word);
   const inner = marks ? word.slice(marks[0].length, word.length - marks[0].length) : "";
   return inner.indexOf("!") === USUAL_HANDLE && isWholeClassic(inner) ? inner : null;
 }
 
-// The words that look like one code, up to and with the one that reaches a length.
+// The words that look like one code, up to and including the one that reaches a length.
 function runOf(words, below = Infinity) {
   let run = words[0];
   for (const word of words.slice(1)) {
@@ -124,7 +124,7 @@ function runOf(words, below = Infinity) {
   return trimEnd(run, TRIM);
 }
 
-// Was a code that fits exactly completed by a word of a sentence?
+// Whether a code of the exact length was completed by a word of a sentence.
 function isSentence(words, index) {
   let begin = index + 1;
   while (begin > 1 && WORD.test(words[begin - 1])) begin -= 1;
@@ -138,7 +138,7 @@ function isSentence(words, index) {
   return letters !== "" && following !== undefined && WORD.test(following);
 }
 
-// The IdentityServer code that the words begin with, or nothing.
+// The IdentityServer code at the beginning of the words, or "".
 function identityServerOf(words) {
   let joined = "";
   let found = "";
@@ -151,13 +151,13 @@ function identityServerOf(words) {
   return found;
 }
 
-// A value that tells nothing about itself.
+// A value of unknown form.
 function otherOf(words, more) {
   if (more) return words.join("");
   return trimEnd(words.slice(0, endOfValue(words)).join(""), TRIM_AFTER);
 }
 
-// How many parts belong to a value that tells nothing about itself: most must be no words.
+// The number of parts of a value of unknown form: most of them must not be words.
 function endOfValue(words) {
   let end = 1;
   let strange = 0;

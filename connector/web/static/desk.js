@@ -1,4 +1,4 @@
-// Search as you type, copy, and what others change meanwhile.
+// Search while typing, copy buttons, and updates after changes by others.
 const rows = document.getElementById("rows");
 const search = document.getElementById("q");
 const events = document.getElementById("events");
@@ -31,7 +31,7 @@ async function look() {
   else if (practices.includes(events.dataset.practice)) showPractice();
 }
 
-// A page that somebody types into, or reads a link from, is not reloaded; it says that there is something new.
+// A page that somebody types into, or reads a link from, is not reloaded; it shows a notice instead.
 function showPractice() {
   const isBusy = document.getElementById("link") !== null || Boolean(document.getElementById("answer")?.value);
   if (isBusy) document.getElementById("changed").hidden = false;

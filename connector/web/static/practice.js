@@ -1,4 +1,4 @@
-// Shows what other sessions, timers and app servers do, as soon as it is stored.
+// Show the events of other sessions, timers and app servers as soon as they are stored.
 const list = document.getElementById("events");
 const shown = document.getElementById("state").dataset.state;
 const paste = document.getElementById("paste");

@@ -1,4 +1,4 @@
-// Times are in UTC where no script runs; a person reads their own.
+// The server writes times in UTC; show them in the reader's time zone.
 function showLocalTimes(place) {
   for (const time of place.querySelectorAll("time")) {
     time.textContent = new Date(time.dateTime).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
