@@ -31,9 +31,9 @@ class AuthorizationRequest:
         binding: digest of the caller's own session secret, or None.
         redirect_uri: as registered; the token request repeats it byte for byte.
         scope: the requested scope, or None.
-        created_at: when it was made; it expires ten minutes later.
+        created_at: when it was created; it expires ten minutes later.
         expected_account: e-mail address that the account must have, or None.
-        allow_account_change: whether the account may differ from the connection's present one.
+        allow_account_change: whether the account may differ from the connection's current one.
     """
 
     practice_id: str
@@ -59,7 +59,7 @@ class AuthorizationRequest:
         now: datetime,
         binding: str | None = None,
     ) -> AuthorizationRequest:
-        """Make a request with fresh secrets.
+        """Create a request with fresh secrets.
 
         Raises:
             connector.errors.SettingError: if the provider's authorization endpoint is not known.
@@ -97,7 +97,7 @@ class AuthorizationRequest:
 
 
 def binding_digest(binding: str | None) -> str | None:
-    """Return the SHA-256 of a caller's session secret, which is what the store holds; None for None."""
+    """Return the SHA-256 of a caller's session secret, which the store keeps instead; None for None."""
     return None if binding is None else hashlib.sha256(binding.encode()).hexdigest()
 
 

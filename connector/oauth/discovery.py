@@ -58,7 +58,7 @@ def discover(provider: Provider) -> Provider:
 
 
 def probe(url: str) -> None:
-    """Check that a server responds to an empty request; any response but a gateway's error will do.
+    """Check that a server responds to an empty request; any response except a gateway's error is sufficient.
 
     Raises:
         connector.errors.ProviderUnavailableError: if there is no response, or only a gateway's.

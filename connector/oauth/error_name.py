@@ -76,7 +76,7 @@ def read_fields(response: requests.Response) -> Any:
         found = parse_qs(response.text.strip(), max_num_fields=_MOST_FIELDS)
     except ValueError:
         return None
-    # A text with none of these fields is no form. If one has two values, it is not clear which one counts.
+    # A text with none of these fields is not a form. If one has two values, it is not clear which one counts.
     given = [len(set(found[name])) for name in ("error", "access_token", "refresh_token") if name in found]
     return {name: values[-1] for name, values in found.items()} if set(given) == {1} else None
 

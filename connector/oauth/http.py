@@ -111,7 +111,7 @@ def call(session: requests.Session, method: str, url: str, **options: Any) -> re
         options: as for `requests.Session.request`.
 
     Raises:
-        connector.errors.ProviderUnavailableError: no response; `sent` says if the request may have arrived.
+        connector.errors.ProviderUnavailableError: no response; `sent`: whether the request may have arrived.
     """
     try:
         return session.request(method, url, allow_redirects=False, **options)
@@ -134,7 +134,7 @@ def stream(response: requests.Response) -> Iterator[bytes]:
         try:
             left = unpacker.unconsumed_tail if unpacker is not None else b""
             data = left or response.raw.read1(_CHUNK, decode_content=False)
-            # A proxy may have compressed a part only: then the length is right, and the content is cut.
+            # A proxy may have compressed only a part: then the length is right, but the content is cut.
             if unpacker is not None and (not (data or unpacker.eof) or unpacker.unused_data):
                 raise zlib.error("not one whole stream")
             chunk = data if unpacker is None else unpacker.decompress(data, _CHUNK)
@@ -148,7 +148,7 @@ def stream(response: requests.Response) -> Iterator[bytes]:
 
 
 def failure(exc: RequestException, url: str) -> ProviderUnavailableError:
-    """Return our error for a failed request.
+    """Return the `ProviderUnavailableError` for a failed request.
 
     Args:
         exc: the error that `Transport` or a session raised.

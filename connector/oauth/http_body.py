@@ -29,10 +29,10 @@ CALL_SECONDS = 45.0
 _LONGEST_WAIT = 300.0
 # Two layers make a decompression bomb: 1,827 bytes of `gzip, gzip` become 2 GiB.
 _REQUESTED_CODINGS = ("", "identity", "gzip", "x-gzip")
-# Some servers send deflate unasked, others a word that is no coding: that must not cost the tokens.
+# Some servers send deflate unrequested, or an invalid coding; the tokens must not be lost because of it.
 _TOLERATED_CODINGS = (*_REQUESTED_CODINGS, "deflate", "none", "utf-8")
 _SECONDS = re.compile(r"(\d+)(?:\.\d*)?(?:\s*,.*)?$", re.ASCII)
-# Possessive, and to the end if nothing closes it: linear, whatever the text.
+# Possessive, and up to the end if the string is not closed, so that a search takes linear time.
 _STRING = re.compile(r'"(?:[^"\\]++|\\.?)*+(?:"|\Z)', re.DOTALL)
 
 
@@ -113,8 +113,8 @@ def read_body(response: requests.Response, limit: int | None) -> None:
     """Read and decompress the body into the response, and close the response if that is not possible.
 
     Args:
-        response: the response, with its headers alone.
-        limit: the bytes it may have, decompressed; None leaves it unread.
+        response: the response, with only its headers read.
+        limit: the most bytes it may have, decompressed; None leaves it unread.
 
     Raises:
         UnusableError: it is longer, compressed more than once, or in an unknown way.
@@ -141,5 +141,5 @@ def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
-        # int() refuses a number of thousands of digits, which must not cost the rest of the response.
+        # int() refuses a number of thousands of digits, which must not make the response unusable.
         return json.loads(text, parse_int=float)

@@ -117,7 +117,7 @@ class _Response(HTTPResponse):
                 raise RemoteDisconnected("the connection was cut within the headers")
             if not 100 <= self.status < 200 or self.status == HTTPStatus.SWITCHING_PROTOCOLS:
                 return
-            self.headers = None  # type: ignore[assignment]  # http.client reads none if it has some
+            self.headers = None  # type: ignore[assignment]  # http.client reads headers only if it has none
 
 
 class _Connection(HTTPConnection):
@@ -146,7 +146,7 @@ class _Connection(HTTPConnection):
         super().send(data)
 
     def _new_conn(self) -> socket.socket:
-        """Connect to the first address that answers: all of them within the deadline."""
+        """Connect to the first address that accepts a connection; all attempts share the deadline."""
         exchange, problem = CURRENT.get(), OSError("the host has no address")
         for *_, address in self._addresses():
             try:

@@ -37,7 +37,7 @@ def find_proxy(origin: str, proxies: Mapping[str, str] | None) -> str | None:
     if is_loopback(origin):
         return None
     if urlsplit(origin).scheme.lower() != "https":
-        raise InvalidSchema("plain http is for this machine alone")
+        raise InvalidSchema("plain http is for this machine only")
     proxy = select_proxy(origin, dict(get_environ_proxies(origin) if proxies is None else proxies))
     if proxy is None:
         return None
@@ -47,7 +47,7 @@ def find_proxy(origin: str, proxies: Mapping[str, str] | None) -> str | None:
 
 
 def is_http_proxy(proxy: str) -> bool:
-    """Return whether a proxy's address can be used: also a bare host, but no SOCKS proxy."""
+    """Return whether a proxy's address can be used: a URL or a bare host, but no SOCKS proxy."""
     try:
         parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -81,13 +81,13 @@ def _authorities(verify: bool | str) -> list[str]:
     named = list(dict.fromkeys(filter(None, (*files, *folders))))
     if isinstance(verify, str) and verify not in named[:1]:
         return [verify]
-    # requests' own sessions pass on the first; the others may be leftovers.
+    # requests' own sessions pass the first as `verify`. The others may name files that do not exist any more.
     return [*named[:1], *filter(os.path.exists, named[1:])] or [DEFAULT_CA_BUNDLE_PATH]
 
 
 @functools.lru_cache(maxsize=16)
 def _context(bundles: tuple[tuple[str, int], ...], cert: Any) -> ssl.SSLContext:
-    """Return the context for CA bundles, each with the time of its last change; none trusts every server."""
+    """Return the context for CA bundles, each with the time of its last change; without any, trust all."""
     context = create_urllib3_context()
     context.sslsocket_class = SecureSocket
     if not bundles:
@@ -97,7 +97,7 @@ def _context(bundles: tuple[tuple[str, int], ...], cert: Any) -> ssl.SSLContext:
             context.load_verify_locations(**{"capath" if os.path.isdir(path) else "cafile": path})
         if cert:
             file, key = (cert, None) if isinstance(cert, str) else cert
-            context.load_cert_chain(file, key, password="")  # so that the ssl module asks nobody for one
+            context.load_cert_chain(file, key, password="")  # so that the ssl module does not prompt for one
     except OSError as exc:  # the ssl module's errors too
         raise SSLError("a file of certificates cannot be read") from exc
     return context

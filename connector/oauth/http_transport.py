@@ -60,7 +60,7 @@ class Transport(HTTPAdapter):
         self._pools.clear()
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the pool of connections for the present request."""
+        """Return the pool of connections for the current request."""
         return CURRENT.get().pool
 
     def cert_verify(self, *args: Any) -> None:
@@ -95,7 +95,7 @@ class Transport(HTTPAdapter):
 
         Args:
             request: the prepared request.
-            stream: leave the body unread.
+            stream: whether to leave the body unread.
             timeout: seconds to connect and seconds between two bytes; the limits apply too.
             verify: False, or a CA bundle, in place of the environment's.
             cert: a client certificate.
@@ -173,7 +173,7 @@ class Transport(HTTPAdapter):
 
 
 def request_error(exc: Exception, exchange: Exchange | None = None) -> RequestException:
-    """Return the error of requests, with the fact whether the request may have reached the server."""
+    """Return requests' error, with the attribute `sent`: whether the request may have reached the server."""
     error: RequestException
     if isinstance(exc, ReadTimeoutError) or (exchange is not None and exchange.passed):
         error = ReadTimeout(exc)

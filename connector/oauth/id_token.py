@@ -45,7 +45,7 @@ def check_id_token(
         return
     if tokens.id_token is None:
         raise StateMismatchError(
-            "the provider sent no id_token, although openid was asked for",
+            "the provider sent no id_token, although openid was requested",
             hint=f"Leave openid out of the scope if the provider does not know it. {_START_AGAIN}",
         )
     claims = jwt_claims(tokens.id_token)
@@ -61,13 +61,13 @@ def check_id_token(
     wrong = [name for name, holds in checks.items() if not holds]
     if wrong:
         raise StateMismatchError(
-            f"the provider's id_token does not answer this request (wrong: {', '.join(wrong)})",
+            f"the provider's id_token does not match this request (wrong: {', '.join(wrong)})",
             hint=_START_AGAIN,
         )
     late = now.timestamp() - (end or 0.0)
     if late > leeway:
         raise SettingError(
-            f"by this machine's clock ({now:%Y-%m-%d %H:%M} UTC), the provider's new id_token ended "
+            f"by this machine's clock ({now:%Y-%m-%d %H:%M} UTC), the provider's new id_token expired "
             f"{timedelta(seconds=round(late))} (h:mm:ss) ago",
             hint="Set this machine's clock, then start again. If the provider's clock is the wrong one, "
             "allow for the difference with ORMCO_CLOCK_LEEWAY (seconds).",

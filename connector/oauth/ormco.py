@@ -1,4 +1,4 @@
-"""Public facts about Ormco: part of every program's settings, so this module loads fast."""
+"""Public facts about Ormco; every command needs them, so this module loads fast."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ LABS: Mapping[str, str] = {
     "asia-pacific": "insignia.supportasia@ormco.com",
     "europe": "insignia.supporteurope@ormco.com",
 }
-# The connection of a lab itself has this and the region for its practice id.
+# The practice id of a lab's own connection is this prefix and the region.
 LAB_PREFIX = "lab:"

@@ -27,7 +27,7 @@ _REGION_WORDS = (("europe", "europe"), ("america", "americas"), ("asia", "asia-p
 _REGION_LABEL = re.compile(r"(?:staging-)?(eu|am|as)(?:metadata|\d+)")
 _REGION_CODES = {"eu": "europe", "am": "americas", "as": "asia-pacific"}
 
-# Production's alone: staging's is not known.
+# Only production's is known.
 _PORTAL = "https://portal.3shapecommunicate.com"
 
 

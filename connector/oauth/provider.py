@@ -120,7 +120,7 @@ def require_secure(url: str, what: str) -> str:
         raise SettingError(f"{what} is not a web address{quoted}", hint="Give a full https:// address.")
     if urlsplit(url).scheme == "http" and not is_loopback(url):
         raise SettingError(
-            f"{what} is not encrypted{quoted}", hint="Use https://; http:// is for this machine alone."
+            f"{what} is not encrypted{quoted}", hint="Use https://; http:// is for this machine only."
         )
     return url
 

@@ -85,7 +85,7 @@ def read_provider_file(name: str) -> Provider:
     except OSError as exc:
         raise SettingError(
             f"the provider file {name!r} cannot be read: {exc.strerror or 'not readable'}",
-            hint="Check the path, and who may read it.",
+            hint="Check the path, and the file's permissions.",
         ) from None
     except ValueError as exc:
         raise SettingError(

@@ -166,7 +166,7 @@ class TokenEndpoint:
         """Send a form with the client's own credentials."""
         try:
             prepared = self._prepared.get(url)
-            if prepared is None:  # once; it lacks the body
+            if prepared is None:  # prepared once, without a body
                 request = requests.Request("POST", url, headers=_FORM, auth=self._auth)
                 prepared = self._prepared[url] = self._session.prepare_request(request)
             post = prepared.copy()

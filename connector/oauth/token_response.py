@@ -1,4 +1,4 @@
-"""Interpret a token endpoint's response: a token set, or one of our errors.
+"""Interpret a token endpoint's response: return a token set or the error.
 
 The body takes precedence over the status: servers differ in the status, gateways in the body.
 """
@@ -57,7 +57,7 @@ def granted(response: requests.Response, *, received_at: datetime) -> TokenSet |
     except ValueError:
         return None
     kind = body.get("token_type")
-    del body  # an error's frames must hold no token
+    del body  # the frames of an error must not hold a token
     if isinstance(kind, str) and kind.strip() and not kind.strip().lower().startswith("bearer"):
         # RFC 6749 §7.1: a token of a type that is not understood must not be used.
         error = ClientRefusedError(
@@ -109,7 +109,7 @@ def spent(error: ConnectorError) -> ConnectorError:
 
 def not_spent(error: ConnectorError) -> ConnectorError:
     """Return an error of an exchange that was never sent."""
-    error.hint = f"{error.hint} The code was not sent, and can be used for as long as it lives."
+    error.hint = f"{error.hint} The code was not sent, and can be used until it expires."
     return error
 
 
@@ -144,14 +144,14 @@ def revocation_refusal(response: requests.Response, *, hint: str, now: float) ->
         return None
     if name == "unsupported_token_type":
         return _may_not_revoke(response)
-    # Public clients meet this where only confidential ones may revoke.
+    # Public clients get this if only confidential clients may revoke.
     if found is not Outcome.CLIENT and status in (401, 403) and not is_web_page(response):
         return _may_not_revoke(response)
     return _other_refusal(response, now)
 
 
 def is_web_page(response: requests.Response) -> bool:
-    """Return whether a response is a page for people: a network's own sign-in page comes with 200."""
+    """Return whether a response is a web page: a network's sign-in page, for example, comes with 200."""
     return response.content.lstrip().startswith(b"<")
 
 

@@ -86,7 +86,7 @@ def _token_text(value: object) -> str | None:
 
 
 def _refresh_token_text(value: object) -> str | None:
-    # It is only sent in a form, which encodes any characters but half of a surrogate pair.
+    # It is only sent in a form, which encodes any character except half of a surrogate pair.
     return value if isinstance(value, str) and value.strip() and not _SURROGATE.search(value) else None
 
 
@@ -110,7 +110,7 @@ def _expiry(expires_in: object, access_token: str, received_at: datetime) -> dat
         known = [end - received_at.timestamp()]
     if not known:
         return None
-    # The shortest one: seconds given as milliseconds would be 41 days. One that is over is due at once.
+    # The shortest one: seconds given as milliseconds would be 41 days. One below 0 counts as 0.
     return received_at + timedelta(seconds=min(max(min(known), 0.0), _LONGEST_LIFETIME))
 
 
