@@ -1,7 +1,7 @@
 """An imitation of 3Shape Communicate and OrmcoDigital with real pages, on loopback only.
 
-The sandbox is independent of the rest of the package: it imports nothing of it, so that it can disagree.
-It needs the extra `sandbox`, but neither Flask nor Authlib is imported before one is started.
+The sandbox imports nothing from the rest of the package, so that it cannot share its mistakes. It needs the
+extra `sandbox`, but Flask and Authlib are not imported before a sandbox is started.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Region:
-    """A part of the world with servers of its own.
+    """A region of the world with its own servers.
 
     Attributes:
         key: the region's name in a provider file.
@@ -90,10 +90,10 @@ class LabConnection:
 
 
 class LabConnections:
-    """All connections, and Ormco's labs, which approve by themselves after a while.
+    """All lab connections; Ormco's labs approve requests automatically after some time.
 
     Args:
-        approval_seconds: returns how long they take; None: until somebody approves in their name.
+        approval_seconds: returns that time in seconds; None: they approve nothing automatically.
     """
 
     def __init__(self, approval_seconds: Callable[[], float | None]) -> None:
@@ -114,7 +114,7 @@ class LabConnections:
         return next((row for row in self.of(account) if row.id == connection_id), None)
 
     def between(self, one: Account, other: Account) -> LabConnection | None:
-        """Return the connection of two accounts, whoever asked for it."""
+        """Return the connection of two accounts, whichever of them requested it."""
         return next((row for row in self.of(one) if row.joins(other)), None)
 
     def request(self, inviter: Account, invited: Account) -> LabConnection:

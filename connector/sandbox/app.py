@@ -41,7 +41,7 @@ _CONTENT_POLICY = (
 
 
 class _SandboxApp(Flask):
-    """Answers one request at a time: the state has one lock, held while a view runs."""
+    """Handles one request at a time: the state has one lock, held while a view runs."""
 
     def dispatch_request(self) -> Any:
         """Run the view under the lock; deliberate waits and failures come before it."""
@@ -78,7 +78,7 @@ def create_app(sandbox_state: State) -> Flask:
 
 
 def _static_file(filename: str) -> Response:
-    # As a whole: one that is sent piece by piece can stay open if the browser goes away meanwhile.
+    # Sent as a whole: a streamed file can stay open if the browser disconnects.
     path = Path(__file__).parent / "static" / filename
     if path.name != filename or not path.is_file():
         abort(404)
@@ -87,7 +87,7 @@ def _static_file(filename: str) -> Response:
 
 def _refuse_strange_hosts() -> None:
     own = urlsplit(state.base_url)
-    # Any other name belongs to a foreign web page whose name resolves to this machine (DNS rebinding).
+    # Any other name may be that of a foreign site that resolves to this machine (DNS rebinding).
     if request.headers.get("Host") not in (own.netloc, f"localhost:{own.port}"):
         abort(400, "This is not the address of the sandbox.")
 
@@ -118,7 +118,7 @@ class _Handler(WSGIRequestHandler):
     timeout = _IDLE_SECONDS
 
     def send_response(self, code: int, message: str | None = None) -> None:
-        """Send the status line, after an interim response if a scenario asked for one."""
+        """Send the status line, after an interim response if a scenario requires one."""
         if self._asked("sandbox.early_hints"):
             self.wfile.write(_EARLY_HINTS)
         super().send_response(code, message)
@@ -132,14 +132,14 @@ class _Handler(WSGIRequestHandler):
         return getattr(self, "environ", {}).get(name)
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Log nothing: request lines hold codes and, at the token information call, tokens."""
+        """Log nothing: request lines may contain codes."""
 
     def log_error(self, format: str, *args: Any) -> None:
-        """Log nothing: a malformed request line is still a request line."""
+        """Log nothing: a malformed request line may contain a code too."""
 
 
 class Listener(ThreadedWSGIServer):
-    """A server on a socket that is already bound, so that a port in use is an error and not an exit."""
+    """A server on an already bound socket, so that a port in use raises an error, and does not exit."""
 
     def __init__(self, sandbox_state: State, bound: socket.socket) -> None:
         self.state = sandbox_state
@@ -149,11 +149,11 @@ class Listener(ThreadedWSGIServer):
         super().__init__(host, port, self.sandbox_app, handler=_Handler, fd=bound.fileno())
 
     def serve_forever(self, poll_interval: float = 0.05) -> None:
-        """Answer requests until `close`."""
+        """Serve requests until `close`."""
         super().serve_forever(poll_interval)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer one connection in a thread of its own."""
+        """Serve one connection in its own thread."""
         self._open.add(request)
         super().process_request(request, client_address)
 

@@ -1,4 +1,4 @@
-"""The authorization server: Authlib's, with the habits of 3Shape's two generations."""
+"""The authorization server: Authlib's, with the behaviour of 3Shape's two generations."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ class _S256(CodeChallenge):  # type: ignore[misc]
     SUPPORTED_CODE_CHALLENGE_METHOD = ("S256",)
 
     def validate_code_challenge(self, grant: Any, redirect_uri: str) -> None:
-        # Authlib requires it of public clients only, at the token endpoint; this server of all, here.
+        # Authlib requires it only of public clients, at the token endpoint; this server of all clients, here.
         data = grant.request.payload.data
         if not data.get("code_challenge") or data.get("code_challenge_method") != "S256":
             raise InvalidRequestError("code challenge required")
@@ -169,7 +169,7 @@ class _OpenID(OpenIDCode):  # type: ignore[misc]
         self._state = state
 
     def exists_nonce(self, nonce: str, request: Any) -> bool:
-        return False  # IdentityServer leaves it to the client to notice a nonce that comes twice
+        return False  # IdentityServer leaves it to the client to detect a repeated nonce
 
     def resolve_client_private_key(self, client: Client) -> Any:
         return signing_key()
@@ -205,7 +205,7 @@ class _RefreshTokenGrant(RefreshTokenGrant):  # type: ignore[misc]
 
 
 class _Revocation(RevocationEndpoint):  # type: ignore[misc]
-    """RFC 7009 as IdentityServer has it: refresh tokens die, a JWT lives to its end."""
+    """RFC 7009 as in IdentityServer: refresh tokens are revoked; a JWT is valid until it expires."""
 
     CLIENT_AUTH_METHODS = ("client_secret_basic", "client_secret_post", "none")
 

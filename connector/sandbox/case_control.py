@@ -1,4 +1,4 @@
-"""The control of cases: plays both sides by command, with JSON and without a token."""
+"""The control of cases: takes the actions of both sides, by JSON calls without a token."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def remove(case_id: str) -> dict[str, Any]:
 
 @blueprint.post("/sandbox/practices")
 def add_practices() -> dict[str, Any]:
-    """Make more practices: `count` of them in `region`, connected with Ormco's lab there."""
+    """Create more practices: `count` of them in `region`, connected with Ormco's lab there."""
     body = json_body()
     region = body.get("region", PRACTICE.region.key)
     if not isinstance(region, str) or region not in REGIONS:
@@ -104,7 +104,7 @@ def add_practices() -> dict[str, Any]:
 def send_case(
     clinic: Account, lab: Account, *, files: list[CaseFile] | None = None, patient: list[str] | None = None
 ) -> SandboxCase:
-    """Send one case, with made-up names where none are given."""
+    """Send one case, with a made-up patient if none is given."""
     serial = state.cases.count
     first, last = (
         (str(name) for name in patient) if patient else (names[serial % len(names)] for names in _NAMES)

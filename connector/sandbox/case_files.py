@@ -41,7 +41,7 @@ class CaseFile:
         kind: "Scans", "Designs" or "Attachments", as the API's lists are called.
         part: a scan's jaw, or the type of the others.
         seed: the source of its content, so that thousands of cases need no memory for it.
-        given: its content, if it was given.
+        given: its content, if it is not made up.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""A case as the metadata API writes it, oddities included."""
+"""A case as the metadata API writes it, with its irregularities."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _dates(case: SandboxCase, version: Version) -> dict[str, Any]:
 
 
 def _date(at: float, form: int) -> str:
-    """Write a date in one of the three forms that were seen."""
+    """Write a date in one of the three forms that the real API uses."""
     text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at))
     return (f"{text}Z", text, f"{text}.{int(at * 1000) % 1000:03}Z")[form % 3]
 

@@ -50,7 +50,7 @@ ACTIONS: Mapping[str, Action] = {
         ("Designed", "Sent"),
         designs=True,
     ),
-    # After a rejection the new design leaves the status as it is: the real portal behaves like that.
+    # A new design after a rejection does not change the status, as in the real portal.
     "resend": Action(LAB, "Send update to Customer", [("Designed", "Rejected")], None, designs=True),
     "reject": Action(CLINIC, "Reject", _DESIGNED, ("Designed", "Rejected")),
     "approve": Action(CLINIC, "Approve", _DESIGNED - {("Designed", "Approved")}, ("Designed", "Approved")),
@@ -102,7 +102,7 @@ class SandboxCase:
 
     @property
     def newest(self) -> Version:
-        """The present version."""
+        """The current version."""
         return self.versions[-1]
 
     @property
@@ -124,10 +124,10 @@ class CaseStore:
     """All cases.
 
     Args:
-        late: returns how many seconds back new cases and updates are dated.
+        late: returns the seconds by which new cases and updates are dated back.
 
     Attributes:
-        count: how many cases were ever sent.
+        count: the number of cases ever sent.
     """
 
     def __init__(self, late: Callable[[], float]) -> None:
@@ -205,7 +205,7 @@ class CaseStore:
         return version
 
     def remove(self, case: SandboxCase) -> None:
-        """Delete a case, as if nobody had ever sent it."""
+        """Delete a case, as if it had never been sent."""
         del self._cases[case.id]
         for side in (case.clinic, case.lab):
             del self._of[side.id][case.id]

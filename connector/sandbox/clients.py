@@ -21,8 +21,8 @@ __all__ = [
 CLIENT_ID = "ormco-sandbox"
 PUBLIC_CLIENT_ID = "ormco-sandbox-public"
 
-# Made up. Each shows whether the client encodes it as this generation's server reads it: raw for classic
-# (percent-encoded, it is wrong), by RFC 6749 for identity (raw, its %2F is read as a slash).
+# Made-up secrets, accepted only if the client encodes them as this generation's server expects: raw for
+# classic (percent-encoded, it is wrong), by RFC 6749 for identity (raw, its %2F is read as a slash).
 _SECRETS = {"classic": "made-up:sandbox/secret+1", "identity": "made-up%2Fsandbox:secret+2"}
 
 IDENTITY_SCOPES = (

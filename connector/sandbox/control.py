@@ -55,9 +55,9 @@ def show() -> dict[str, Any]:
 
 @blueprint.post("/sandbox/control")
 def change() -> dict[str, Any]:
-    """Set what the JSON body names, all of it or nothing.
+    """Apply the settings in the JSON body, all of them or none.
 
-    `reset` first forgets what happened so far; `end_access_tokens` ends the access tokens of classic.
+    `reset` first forgets everything that happened; `end_access_tokens` ends the access tokens of classic.
     """
     body = json_body()
     if not body.keys() <= _KEYS:
@@ -94,12 +94,12 @@ def consent() -> dict[str, str]:
         abort(400, "There is no such account.")
     page = _consent_page(url, account, decision)
     if "Location" not in page.headers:
-        abort(409, f"The provider does not redirect: it answers {page.status} at {page.request.path}.")
+        abort(409, f"The provider does not redirect: it responds with {page.status} at {page.request.path}.")
     return {"redirect_url": page.headers["Location"]}
 
 
 def _consent_page(url: str, account: Account, decision: str) -> TestResponse:
-    """Open an authorization URL as somebody who is signed in, and press a button there."""
+    """Open an authorization URL as a signed-in person, and press a button there."""
     key, form_token = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
     state.add_session(key, {"communicate": state.seen_as(account).id, "form_token": form_token})
     browser = current_app.test_client()

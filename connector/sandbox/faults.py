@@ -1,4 +1,4 @@
-"""Scenarios in which the provider answers badly or not at all."""
+"""Scenarios in which the provider responds wrongly or not at all."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def _is_provider() -> bool:
 
 
 def fail_on_purpose() -> Any:
-    """Answer in place of the view if a scenario says so.
+    """Return a fault instead of calling the view, if a scenario requires it.
 
-    An outage stops everything of 3Shape's, pages included. The other faults leave people's pages alone,
-    so that a flow gets as far as the call that matters.
+    An outage affects everything of 3Shape's, pages included. The other faults do not affect pages, so that a
+    flow gets as far as the call to be tested.
     """
     kind = endpoint_kind()
     if not _is_provider():
@@ -58,12 +58,12 @@ def _bad_answer(kind: str) -> Any:
 
 
 def server_error() -> Response:
-    """Return the answer of a 3Shape server that fails."""
+    """Return the response of a 3Shape server that fails."""
     return make_response("An error has occurred.", 500, {"Content-Type": "text/plain"})
 
 
 def spoil_answer(response: Response) -> Response:
-    """Change or drop the answer of a view that has done its work, if a scenario says so."""
+    """Change or drop the response of a view, after its effects, if a scenario requires it."""
     kind = endpoint_kind()
     # Neither Flask nor WSGI can send an interim response or replace the Date: the listener does it.
     if state.on("wrong-date") and kind == "api":

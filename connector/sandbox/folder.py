@@ -1,4 +1,4 @@
-"""The folder of a running sandbox, for the files that it describes itself with."""
+"""The folder of a running sandbox, with its provider file and its lock."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _LOCK = "lock"
 
 
 class SandboxFolder:
-    """A folder in the system's temporary one; folders that killed processes left there are removed first.
+    """A temporary folder; folders that killed processes left behind are removed first.
 
-    A sandbox holds a lock in its folder. The system frees it with the process, however that ended.
+    A sandbox holds a lock in its folder, which the system releases when the process ends or is killed.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class SandboxFolder:
             _remove_if_left(left)
         while True:
             self.path: Path = Path(tempfile.mkdtemp(prefix=_PREFIX))
-            # Another process that starts now may take it for one that was left.
+            # Another process that starts now may mistake it for one that was left behind.
             with suppress(FileNotFoundError):
                 self._lock: BinaryIO = (self.path / _LOCK).open("xb")
                 if _is_locked(self._lock) and self.path.exists():
@@ -57,7 +57,7 @@ def _remove_if_left(folder: Path) -> None:
 
 
 def _is_locked(lock: BinaryIO) -> bool:
-    """Lock a file for this process alone; return whether it could be."""
+    """Lock a file for this process alone; return whether that succeeded."""
     if fcntl is not None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

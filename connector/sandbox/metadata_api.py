@@ -30,7 +30,7 @@ _SHORT_PART = 1000
 @blueprint.get("/api/servers")
 @blueprint.get("/metadata/<region>/api/servers")
 def servers(region: str | None = None) -> Any:
-    """Answer with the base address of the account's region, also if another region is asked."""
+    """Return the base address of the account's region, even if the request is to another region."""
     account = _account()
     if state.on("no-servers"):
         return make_response("", 404)
@@ -42,7 +42,7 @@ def servers(region: str | None = None) -> Any:
 
 @blueprint.get("/metadata/<region>/api/cases")
 def listing(region: str) -> dict[str, Any]:
-    """Answer with ten cases, the newest first, and how many there are."""
+    """Return a page of ten cases, the newest first, and the number of all cases."""
     found = _between(_mine(region))
     text = request.args.get("page", "")
     if not text.isdigit():
@@ -55,7 +55,7 @@ def listing(region: str) -> dict[str, Any]:
 
 @blueprint.get("/metadata/<region>/api/updatedcases")
 def updated(region: str) -> list[dict[str, Any]]:
-    """Answer with every case that was updated in a span of time, without pages."""
+    """Return every case that was updated in a period, without pages."""
     if "from" not in request.args:
         refuse("The parameter from is required.")
     state.counters["api:updatedcases"] += 1
@@ -65,14 +65,14 @@ def updated(region: str) -> list[dict[str, Any]]:
 @blueprint.get("/api/cases/<case_id>")
 @blueprint.get("/metadata/<region>/api/cases/<case_id>")
 def case(case_id: str, region: str | None = None) -> dict[str, Any]:
-    """Answer with the newest version of a case."""
+    """Return the newest version of a case."""
     found = _case(case_id, region)
     return case_object(found, found.newest)
 
 
 @blueprint.get("/metadata/<region>/api/cases/<case_id>/version/<int:number>")
 def version(region: str, case_id: str, number: int) -> dict[str, Any]:
-    """Answer with one version of a case."""
+    """Return one version of a case."""
     found = _case(case_id, region)
     one = found.version(number)
     if one is None or (state.on("versions-gone") and one is not found.newest):
@@ -95,14 +95,14 @@ def attachment(region: str, case_id: str, mark: str) -> Any:
 
 @blueprint.get("/metadata/<region>/api/cases/<case_id>/comments/<int:number>/text")
 def comment(region: str, case_id: str, number: int) -> Any:
-    """Answer with the text of a comment."""
+    """Return the text of a comment."""
     comments = _case(case_id, region).newest.comments
     return comments[number - 1] if 0 < number <= len(comments) else refuse("Comment not found")
 
 
 @blueprint.put("/metadata/<region>/api/cases/<case_id>/state/<name>")
 def change_state(region: str, case_id: str, name: str) -> Any:
-    """Approve or reject, with an empty answer."""
+    """Approve or reject a case; the response is empty."""
     account, found = _account(), _case(case_id, region)
     if name not in ("approved", "rejected"):
         refuse(f"Unsupported state: {name}")
@@ -168,10 +168,10 @@ def _stir(found: list[SandboxCase], read: int) -> None:
 
 
 def _answer_with_file(case_id: str, file: CaseFile) -> Any:
-    """Answer with a file, or with a redirect to another origin that sends it."""
+    """Return a file, or a redirect to another origin that sends it."""
     state.counters["api:attachments"] += 1
     if state.on("download-redirect"):
-        # Another origin than 127.0.0.1 to every client, and the only other one that leads here.
+        # For clients, localhost is a different origin from 127.0.0.1, although it is the same server.
         other = state.base_url.replace("127.0.0.1", "localhost")
         return redirect(f"{other}/blob/{case_id}/{file.id}?signature=made-up", 302)
     return _send(case_id, file)

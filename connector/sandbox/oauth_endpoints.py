@@ -1,4 +1,4 @@
-"""The endpoints of both authorization servers: authorize, token, revocation, discovery, token information."""
+"""The endpoints of both authorization servers: authorize, token, revocation, discovery, userinfo."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _server() -> AuthorizationServer:
 
 @classic.route("/oauth/authorise", methods=["GET", "POST"])
 def authorise() -> Any:
-    """Answer an authorization request; the British spelling is the real one."""
+    """Handle an authorization request; the real path has the British spelling too."""
     if state.on("error-page"):
         return _error_page("The request could not be processed.")
     try:
@@ -49,7 +49,7 @@ def _error_page(detail: str) -> Any:
 @identity.get("/connect/authorize")
 @identity.route("/connect/authorize/callback", methods=["GET", "POST"], endpoint="callback")
 def authorize() -> Any:
-    """Answer an authorization request; every mistake in it leads to /home/error."""
+    """Handle an authorization request; every error in it leads to /home/error."""
     wrong = redirect(url_for("identity.error", errorId=secrets.token_urlsafe(24)))
     if state.on("error-page"):
         return wrong
@@ -64,12 +64,12 @@ def authorize() -> Any:
 
 @identity.get("/home/error")
 def error() -> Any:
-    """Show the error page, which leads nowhere."""
+    """Show the error page, which never redirects."""
     return render_template("error.html", title="Error", detail="Sorry, there was an error.")
 
 
 def _ask(grant: Any) -> Any:
-    """Sign the practice in, show the Authorize page, or answer the button that was pressed there."""
+    """Sign the practice in, show the Authorize page, or handle the button that was pressed there."""
     account = signed_in()
     new_window = state.on("popup") and request.args.get("window") != "consent"
     if account is None:
@@ -100,7 +100,7 @@ def _answer(grant: Any, account: Account) -> Any:
 
 @shared.get("/oauth/continue/<key>/<int:step>")
 def redirect_chain(key: str, step: int) -> Any:
-    """Answer with one of several redirects on the way to the redirect URI."""
+    """Return one of several redirects on the way to the redirect URI."""
     if step < 3:
         return redirect(url_for("consent.redirect_chain", key=key, step=step + 1), 302)
     address = state.pending_redirects.pop(key, None)
@@ -109,7 +109,7 @@ def redirect_chain(key: str, step: int) -> Any:
 
 @shared.get("/oauth/frame")
 def frame() -> Any:
-    """Answer with a frame that contains a frame on the landing host."""
+    """Return a frame that contains a frame on the landing host."""
     return render_template("frame.html", address=f"{landing_origin()}/?code=ATTACKERCODE&error=1")
 
 
@@ -135,9 +135,9 @@ def landing_origin() -> str:
 @classic.post("/oauth/token")
 @identity.post("/connect/token")
 def token() -> Any:
-    """Answer a token request."""
+    """Handle a token request."""
     state.count_token_call(request.form.get("grant_type", ""))
-    # DotNetOpenAuth consumes a code before it looks at secret or redirect URI: a failed exchange burns it.
+    # DotNetOpenAuth spends a code before it checks secret and redirect URI, so even if the exchange fails.
     g.code = state.take_code(request.form.get("code", ""))
     return _server().create_token_response()
 
@@ -151,7 +151,7 @@ def revocation() -> Any:
 
 @identity.get("/.well-known/openid-configuration")
 def discovery() -> dict[str, Any]:
-    """Describe this server to clients."""
+    """Return the discovery document."""
     base = state.base_url
     return {
         "issuer": base,

@@ -21,7 +21,7 @@ blueprint: Blueprint = Blueprint("ormcodigital", __name__, url_prefix="/ormcodig
 
 SCANNERS = ("3Shape Trios", "Align iTero", "Carestream", "Ormco Lythos", "Sirona Omnicam")
 
-# One form only is known to work, the result of the guide's manual steps: the address without
+# Only one form is known to work, the result of the guide's manual steps: the address without
 # "https://ormco.com/?code=" and without the "25". A whole URL, "%2521", spaces or a bare "!" are refused, so
 # that nobody relies on them.
 _DIALOG_CODE = {
@@ -32,7 +32,7 @@ _DIALOG_CODE = {
 
 @blueprint.get("/", strict_slashes=False)
 def home() -> Any:
-    """Lead to My Profile."""
+    """Redirect to My Profile."""
     return redirect(url_for("ormcodigital.profile"))
 
 

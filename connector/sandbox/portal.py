@@ -28,7 +28,7 @@ def _sign_in() -> Any:
 @blueprint.get("/portal/", strict_slashes=False)
 @blueprint.get("/portal/login")
 def home() -> Any:
-    """Lead to the Connections tab."""
+    """Redirect to the Connections tab."""
     return redirect(url_for("portal.connections"))
 
 
@@ -46,9 +46,9 @@ def add() -> Any:
     """Search for a lab or practice to connect to."""
     account = _account()
     text = request.args.get("search", "")
-    # Before anything is searched for, the kind to show is the other one: practices look for labs.
+    # Without a search, the other kind is selected: practices look for labs.
     shown = request.args.getlist("show") if "search" in request.args else [_partner_role(account)]
-    # As in the guide's picture: an e-mail address finds those that begin alike, too.
+    # As in the guide's picture, a search for an e-mail address also finds those that begin alike.
     likely = find_users(text.partition("@")[0])
     found = [other for other in likely if other is not account and other.role in shown]
     return render_template("add_connection.html", text=text, shown=shown, found=found if text else None)
@@ -56,7 +56,7 @@ def add() -> Any:
 
 @blueprint.post("/portal/connections/add")
 def request_connection() -> Any:
-    """Ask the account that was selected in the search results."""
+    """Request a connection with the account that was selected in the search results."""
     account = _account()
     partner = state.accounts.get(request.form.get("user", ""))
     if partner is None or partner.role != _partner_role(account):
@@ -77,7 +77,7 @@ def approve(connection_id: str) -> Any:
 
 @blueprint.post("/portal/connections/<connection_id>/remove")
 def remove(connection_id: str) -> Any:
-    """Remove, reject or withdraw: the red cross."""
+    """Remove a connection, or reject or withdraw a request: the red cross."""
     state.lab_connections.remove(_row(connection_id))
     return redirect(url_for("portal.connections"), 303)
 

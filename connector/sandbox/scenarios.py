@@ -1,4 +1,4 @@
-"""The scenarios: what the sandbox can do differently, by name."""
+"""The scenarios: changes of the sandbox's behaviour, by name."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterable
 __all__ = ["CASE_SCENARIOS", "SCENARIOS", "check_scenarios"]
 
 CASE_SCENARIOS = {
-    "expired-500": "the metadata API answers 500, not 401, to an expired token",
+    "expired-500": "the metadata API responds to an expired token with 500, not 401",
     "broken-case": "the first case in the sandbox is listed, but always answers 500 when it is read",
     "wrong-date": "the Date header of the APIs is one day ahead",
-    "late-updates": "cases and updates made now are dated `late_seconds` back: they become visible late",
+    "late-updates": "new cases and updates are dated `late_seconds` back, as if they had become visible late",
     "cases-move": "while the list is read page by page, older cases are updated and jump to its top",
     "cases-vanish": "while the list is read page by page, cases leave it",
     "bare-actors": "the actors of a case have an id and roles, but no e-mail address and no name",
@@ -24,10 +24,10 @@ CASE_SCENARIOS = {
     "hostile-names": "attachments of cases sent from now on have names that try to leave the folder",
     "no-hash": "files have no SHA-1",
     "changing-file": "files have no SHA-1, and a file's content changes after its first download",
-    "cut-download": "a download stops in the middle; asked for the rest, it goes on and stops again",
+    "cut-download": "a download stops after 7,000 bytes, and so does each request for the rest",
     "slow-download": "a download sends one byte every `slow_seconds`",
-    "short-range": "asked for the rest of a file, the API sends a part of the rest",
-    "no-range": "a download always begins at the first byte, even if a part is asked for",
+    "short-range": "if the rest of a file is requested, the API sends only a part of it",
+    "no-range": "a download always begins at the first byte, even if a part is requested",
     "damaged-download": "a byte of every download is wrong",
     "download-redirect": "a download is answered 302 to another origin, which refuses a bearer token",
     "no-stl": "the lab's own account may not read STL files either",
@@ -35,28 +35,28 @@ CASE_SCENARIOS = {
 
 SCENARIOS = {
     "deny": "every button of the Authorize page is answered with error=access_denied",
-    "popup": "the Authorize page opens in a window of its own",
+    "popup": "the Authorize page opens in a new window",
     "redirect-chain": "three redirects (303, 302, 307) before the one to the redirect URI",
     "landing-frame": "the Authorize page has frames that load the landing host with a code and with errors",
-    "error-page": "the provider shows an error page of its own and never returns",
-    "landing-down": "nothing changes: the landing site is not part of the sandbox and never answers",
+    "error-page": "the provider shows its own error page and never redirects back",
+    "landing-down": "no effect: the landing site is not part of the sandbox and never responds",
     "slow": "the token endpoint and the APIs answer after `slow_seconds`",
     "outage": "every page and endpoint of the provider answers 502 with HTML; OrmcoDigital stays up",
     "empty-401": "the token endpoint and the APIs answer 401 without a body",
     "text-500": "the token endpoint and the APIs answer 500 with a line of text",
     "captive-portal": "the token endpoint and the APIs answer 200 with an HTML login page of a guest network",
-    "html-token": "the token endpoint alone answers 200 with HTML",
+    "html-token": "only the token endpoint answers 200 with HTML",
     "endless-401": "the APIs refuse every access token with 401; the token endpoint works",
     "rate-limited": "the token endpoint and the APIs answer 429 with Retry-After",
-    "early-hints": "every answer of the provider comes after a 103 Early Hints",
+    "early-hints": "every response of the provider comes after 103 Early Hints",
     "lost-answer": "a refresh rotates the refresh token, then the connection is dropped",
-    "cut-answer": "every answer of the token endpoint stops in the middle of its JSON",
+    "cut-answer": "every response of the token endpoint stops in the middle of its JSON",
     "no-rotation": "a refresh answers without a refresh token; the old one stays valid",
     "reuse-revokes": "an old refresh token that is sent again ends the whole grant",
     "refused-codes": "every code is refused",
     "stale-grant": "every code is refused until the practice removes the application on its page",
     "no-refresh-token": "the exchange answers without a refresh token",
-    "scope-shrinks": "less scope is granted than was asked for",
+    "scope-shrinks": "less scope is granted than requested",
     "short-lived": "access tokens live five seconds",
     "revoked": "the practice removed the application: every refresh answers invalid_grant",
     "pending-lab": "the lab never approves by itself",

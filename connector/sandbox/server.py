@@ -34,11 +34,11 @@ class Sandbox:
         generation: "classic" or "identity".
         port: the port to listen on; 0 for a free one.
         scenarios: names of `connector.sandbox.SCENARIOS`.
-        redirect_uris: registered beside `https://ormco.com/`, each compared byte for byte; the first becomes
-            the description's `redirect_uri`.
+        redirect_uris: registered in addition to `https://ormco.com/`, each compared byte for byte; the first
+            becomes the description's `redirect_uri`.
         client_id: Ormco's client id.
         scope: the scope in the provider file; None: the generation's usual one.
-        approval_seconds: how long Ormco's lab takes to approve a connection; None: until someone does.
+        approval_seconds: seconds until Ormco's lab approves a connection; None: it does not.
 
     Raises:
         ValueError: there is no such generation, scenario or scope, or a redirect URI is not an absolute
@@ -68,7 +68,7 @@ class Sandbox:
         self._client_id = client_id
         self._scope = scope
         self._approval_seconds = approval_seconds
-        provider_toml(generation, "", scope)  # refuses an unknown scope now
+        provider_toml(generation, "", scope)  # raises an error for an unknown scope
         self._listener: Listener | None = None
         self._running = ExitStack()
 
@@ -150,7 +150,7 @@ class Sandbox:
         """Go through an authorization request without a browser, and return the redirect URL.
 
         Args:
-            authorization_url: of this sandbox.
+            authorization_url: an authorization URL of this sandbox.
             username: the e-mail address of the account that signs in; None: the practice.
             decision: "allow" or "cancel".
 

@@ -1,4 +1,4 @@
-"""Sessions and sign-in: who uses a browser, forms that only our own pages can send, and the login page."""
+"""Browser sessions, the login page, and the check that a form comes from the sandbox's own pages."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ __all__ = [
     "template_values",
 ]
 
-#: the state of the sandbox that answers this request
+#: the state of the sandbox that handles this request
 state: State = cast(State, LocalProxy(lambda: current_app.extensions["state"]))
 blueprint: Blueprint = Blueprint("login", __name__)
 
 
-# Views that programs call need no form token, and faults apply to them by their kind. Only an outage stops
-# one that is "open". A whole blueprint has one kind, or each of its endpoints one of its own.
+# Views that programs call need no form token, and faults apply to them by their kind. Only an outage affects
+# an "open" one. A kind is that of a whole blueprint or of one endpoint.
 _KINDS = {
     "users_api": "api",
     "metadata_api": "api",
@@ -58,15 +58,15 @@ _KINDS = {
 
 
 def endpoint_kind() -> str:
-    """Return the kind of the view that answers this request; "page" for those that people use."""
+    """Return the kind of the view that handles this request; "page" for those that people use."""
     return _KINDS.get(request.endpoint or "") or _KINDS.get(request.blueprint or "", "page")
 
 
 def browser_session() -> dict[str, str]:
     """Return the session of this browser.
 
-    Its values are kept here and not in the cookie, so that a cookie that was copied is worthless after
-    logging out.
+    Its values are kept on the server, not in the cookie, so that a copied cookie is worthless after logging
+    out.
     """
     values = state.sessions.get(session.get("id", ""))
     if values is None:
@@ -102,7 +102,7 @@ def sign_in_first(*, popup: bool = False) -> Response:
 
 @blueprint.get("/")
 def start() -> Any:
-    """Lead to the portal."""
+    """Redirect to the portal."""
     return redirect(url_for("portal.home"))
 
 
@@ -128,7 +128,7 @@ def sign_out() -> Any:
 
 
 def check_form() -> None:
-    """Refuse a form that none of our pages has made (CSRF)."""
+    """Refuse a form that does not come from the sandbox's own pages (CSRF)."""
     if request.method != "POST" or endpoint_kind() != "page":
         return
     sent, held = request.form.get("form_token", ""), browser_session().get("form_token", "")
@@ -146,7 +146,7 @@ def _form_token() -> str:
 
 
 def _local_address(address: str | None, otherwise: str) -> str:
-    """Return an address if it is a path of this origin: the login page is no open redirect."""
+    """Return an address if it is a path of this origin: the login page is not an open redirect."""
     if not address or "\\" in address or not address.startswith("/") or address.startswith("//"):
         return otherwise
     parts = urlsplit(address)

@@ -1,4 +1,4 @@
-"""The state of one sandbox: in memory, behind one lock, gone when it stops."""
+"""The state of one sandbox: in memory, protected by one lock, and discarded when it stops."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Profile:
 
 
 class State:
-    """Everything one sandbox knows."""
+    """The whole state of one sandbox."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class State:
 
     @property
     def slow_seconds(self) -> float:
-        """How long a slow answer takes, or each byte of a slow download."""
+        """Seconds that a slow response takes, or each byte of a slow download."""
         return self.seconds["slow_seconds"] or 0.0
 
     def reset(self) -> None:
@@ -190,11 +190,11 @@ class State:
         return account if account and account.password == password else None
 
     def seen_as(self, account: Account) -> Account:
-        """Return the account that somebody who signed in gets at the provider."""
+        """Return the account that the provider uses for a signed-in account."""
         return OTHER_PRACTICE if self.on("other-account") else account
 
     def add_session(self, key: str, values: dict[str, str]) -> None:
-        """Remember a browser's session; the oldest are forgotten when there are too many."""
+        """Store a browser's session; delete the oldest ones if there are too many."""
         while len(self.sessions) >= _MOST_SESSIONS:
             del self.sessions[next(iter(self.sessions))]
         self.sessions[key] = values

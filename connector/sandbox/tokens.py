@@ -41,7 +41,7 @@ _BLOCKS = 13  # with version and IV 225 bytes: the size of the code in the guide
 
 
 def new_handle() -> str:
-    """Return the name of a signing key: four letters, as the server draws them."""
+    """Return the name of a signing key: four random letters, as the real server chooses them."""
     return "".join(secrets.choice(_HANDLE_LETTERS) for _ in range(4))
 
 
@@ -52,7 +52,7 @@ def new_data_bag(handle: str) -> str:
 
 
 def new_access_token() -> str:
-    """Return an access token: no handle in it, and it begins with `AAEAA`."""
+    """Return an access token, which has no handle and begins with `AAEAA`."""
     return _text(b"\x00\x01\x00\x00" + secrets.token_bytes(160))
 
 
@@ -66,7 +66,7 @@ def _text(data: bytes) -> str:
 
 @lru_cache(maxsize=1)
 def signing_key() -> RSAKey:
-    """Return the key that signs JWTs: one for a process, since making it takes a while."""
+    """Return the key that signs JWTs: one for a process, because creating it is slow."""
     return RSAKey.generate_key(2048, {"use": "sig", "alg": "RS256", "kid": secrets.token_hex(16).upper()})
 
 
@@ -99,7 +99,7 @@ def account_of_jwt(state: State, access_token: str) -> tuple[Account, list[str]]
 
 
 class TokenGenerator:
-    """Make the token endpoint's answer; Authlib calls it for every grant."""
+    """Creates the token endpoint's response; Authlib calls it for every grant."""
 
     def __init__(self, state: State) -> None:
         self._state = state

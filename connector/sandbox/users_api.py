@@ -19,10 +19,10 @@ _MOST_FOUND = 20
 
 
 def bearer_account(scope: str | None = "api") -> Account:
-    """Return the account of the request's bearer token, or answer 401 (403 if its scope is too small).
+    """Return the account of the request's bearer token, or respond with 401 (403 if its scope is too small).
 
     Args:
-        scope: what an identity token must carry; classic tokens open everything.
+        scope: the scope that an identity token must have; that of classic tokens is not checked.
     """
     kind, _, value = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() != "bearer" or not value:
@@ -46,27 +46,27 @@ def _deny(status: int, challenge: str) -> NoReturn:
 
 
 def refuse(message: str) -> NoReturn:
-    """Answer 400 with a sentence, never 403 or 404: the documents show refusals like that."""
+    """Respond with 400 and a sentence, never 403 or 404, as the real API does."""
     abort(make_response({"Message": message}, 400))
 
 
 @blueprint.get("/api/users/me")
 def me() -> dict[str, Any]:
-    """Answer with the whole user object of the token's account."""
+    """Return the whole user object of the token's account."""
     state.counters["api:users/me"] += 1
     return _own_object(bearer_account())
 
 
 @blueprint.get("/api/users/<user>")
 def user(user: str) -> dict[str, Any]:
-    """Answer with a user by id or e-mail address, less of it for strangers."""
+    """Return a user by id or e-mail address, with fewer fields for other accounts."""
     asking, found = bearer_account(), _user(user)
     return _own_object(found) if found is asking else _public_object(found)
 
 
 @blueprint.get("/api/users/search")
 def search() -> list[dict[str, Any]]:
-    """Answer with users whose name, e-mail address or city begins with each word."""
+    """Return the users whose name, e-mail address or city begins with each word."""
     bearer_account()
     text = request.args.get("searchString", "")
     if not text.split() or any(len(word) < _SHORTEST_WORD for word in text.split()):
@@ -76,7 +76,7 @@ def search() -> list[dict[str, Any]]:
 
 @blueprint.post("/api/users/<user>/requestconnection/<remote>")
 def request_connection(user: str, remote: str) -> dict[str, Any]:
-    """Ask another account for a connection, in the name of the token's account."""
+    """Ask another account for a connection, as the token's account."""
     inviter, invited = _self(user), _user(remote)
     rows = state.lab_connections
     if inviter is invited or inviter.role == invited.role:
@@ -88,7 +88,7 @@ def request_connection(user: str, remote: str) -> dict[str, Any]:
 
 @blueprint.post("/api/users/<user>/connection/<connection_id>/approve")
 def approve(user: str, connection_id: str) -> Any:
-    """Approve a request, in the name of the invited side."""
+    """Approve a request, as the invited side."""
     account = _self(user)
     row = _row(account, connection_id)
     if row.invited is not account:
@@ -106,7 +106,7 @@ def remove(user: str, connection_id: str) -> Any:
 
 
 def find_users(text: str) -> list[Account]:
-    """Return accounts of which name, e-mail address or city begins with each word of a text."""
+    """Return the accounts whose name, e-mail address or city begins with each word of a text."""
     words = text.lower().split()
 
     def matches(account: Account, word: str) -> bool:

@@ -1,4 +1,4 @@
-// Gives the window that a form or link opens the shape of a popup, and says on this page where to go on.
+// Open the window of a form or link as a popup, and show on this page that the popup is open.
 for (const opener of document.querySelectorAll("[data-popup]")) {
   const event = opener instanceof HTMLFormElement ? "submit" : "click";
   opener.addEventListener(event, () => {

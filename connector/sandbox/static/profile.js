@@ -9,7 +9,7 @@ function showWhatFits() {
   connect.hidden = profile.scanner.value !== "3Shape Trios" || profile.source.value !== "scanner";
 }
 profile.addEventListener("change", showWhatFits);
-showWhatFits(); // what was chosen before this was loaded, or before the person went back
+showWhatFits(); // the choice may be older: before this script was loaded, or before the person went back
 
 connect.addEventListener("click", () => {
   code.value = "";
