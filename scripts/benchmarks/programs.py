@@ -23,7 +23,7 @@ def measure(*, rounds: int) -> Iterator[Row]:
     """Measure `ormco token` with its key from a file and from the environment.
 
     Args:
-        rounds: how often each program is run.
+        rounds: the number of times that each program is run.
     """
     with tempfile.TemporaryDirectory() as folder:
         url, key_file = f"sqlite:///{folder}/store.db", Path(folder, "keys")

@@ -1,4 +1,4 @@
-"""How long it takes to get a token that is still good."""
+"""How long it takes to get a token that is still valid."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def measure(database: PostgresServer, *, connections: int) -> Iterator[Row]:
 
     Args:
         database: a server that syncs its commits.
-        connections: how many a large store holds.
+        connections: the number of connections in a large store.
     """
     with tempfile.TemporaryDirectory() as folder:
         yield _from_memory(Path(folder))
@@ -80,7 +80,7 @@ def _from_memory(folder: Path) -> Row:
 
 
 def _cipher() -> Callable[[], bytes]:
-    """Return what opens a sealed token of the usual size."""
+    """Return a function that opens a sealed token of the usual size."""
     cipher, nonce = AESGCM(os.urandom(32)), os.urandom(12)
     sealed = cipher.encrypt(nonce, b"at-practice-000000-0", b"place of the value in the store")
     return lambda: cipher.decrypt(nonce, sealed, b"place of the value in the store")

@@ -19,7 +19,7 @@ class Row:
         yardstick: what it was measured beside.
         seconds: ours.
         beside: the yardstick's.
-        limit: how many times the yardstick it may take.
+        limit: the highest allowed ratio.
     """
 
     name: str
@@ -30,12 +30,12 @@ class Row:
 
     @property
     def ratio(self) -> float:
-        """How many times the yardstick it took."""
+        """Our time divided by the yardstick's."""
         return self.seconds / self.beside
 
 
 def each(work: Callable[[], object], count: int) -> float:
-    """Return the seconds that one call takes, of many."""
+    """Return the seconds that one call takes, averaged over many."""
     started = time.perf_counter()
     for _ in range(count):
         work()

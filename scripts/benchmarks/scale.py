@@ -65,11 +65,11 @@ class Figure:
 
     Attributes:
         name: what was measured.
-        value: how much it is.
-        unit: of what.
-        floor: what the least that does the job takes, if that says anything.
-        limit: what it may not be beyond, if there is such a promise.
-        at_least: whether the limit is the least rather than the most.
+        value: the measured value.
+        unit: its unit.
+        floor: the value of a bare program that does the same, if there is one.
+        limit: the promised limit, if there is one.
+        at_least: whether the limit is a minimum, not a maximum.
     """
 
     name: str
@@ -101,11 +101,11 @@ def build(store: Store, count: int, *, provider: str, due: int, events: int = 0)
     """Put connections with sealed tokens and an audit record into an empty store.
 
     Args:
-        store: where.
-        count: how many connections.
-        provider: the provider.
-        due: how many of them have an access token that is about to end.
-        events: events of the audit record.
+        store: the empty store.
+        count: the number of connections.
+        provider: the name of their provider.
+        due: the number of connections with an access token that expires soon.
+        events: the number of events in the audit record.
     """
     store.check()
     now = store.clock.time()
@@ -244,7 +244,7 @@ class _Scale:
         yield Figure(name="  largest memory", value=ran.peak, unit="MiB")
 
     def _bare_calls(self) -> float:
-        """Return the processor time of one token call of as many bare programs, with as many threads."""
+        """Return the processor time of one token call of bare programs, as many and with as many threads."""
         calls = self._due // _RUNS
         words = [str(_BARE_CALLS), f"{self._server.url}/token", str(Pace().at_once), str(calls)]
         program = [sys.executable, *words]

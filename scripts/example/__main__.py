@@ -39,7 +39,7 @@ def main() -> None:
 
 @contextmanager
 def _sandbox(url: str) -> Iterator[None]:
-    """Start a sandbox that sends browsers back here; it knows no old grants, so the store is new too."""
+    """Start a sandbox that redirects browsers here. It has no earlier grants, so the store is new too."""
     with (
         Sandbox(redirect_uris=[f"{url}/3shape/connected"]) as sandbox,
         tempfile.TemporaryDirectory(prefix="ormco-example-", ignore_cleanup_errors=True) as folder,

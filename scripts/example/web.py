@@ -1,4 +1,4 @@
-"""The application: a sign-in of its own, and the practice's page of `connector.web` behind it."""
+"""The application: its own sign-in, and the practice's page of `connector.web` behind it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def create_app(config: Config, *, url: str, secret: bytes, folder: Path) -> Flas
         config: the connector's settings.
         url: the address that people use; `<url>/3shape/connected` is a registered redirect URI.
         secret: the same in every worker.
-        folder: where the workers keep who is signed in.
+        folder: the folder in which the workers keep the sessions.
     """
     app = Flask(__name__)
     host, is_tls = url.partition("://")[2], url.startswith("https:")
@@ -60,7 +60,7 @@ def create_app(config: Config, *, url: str, secret: bytes, folder: Path) -> Flas
 
 
 class SignIn:
-    """A login for the example: the cookie has a random name, the server knows whose it is.
+    """A login for the example: the cookie has a random id, and the server stores its user.
 
     Args:
         url: the address that people use.
@@ -72,12 +72,12 @@ class SignIn:
         self._folder = folder
 
     def user(self) -> str | None:
-        """Return who is signed in."""
+        """Return the name of the signed-in user, or None."""
         file = self._file()
         return file.read_text() if "id" in session and file.exists() else None
 
     def practice(self) -> str | None:
-        """Return whose pages they see."""
+        """Return the practice of the signed-in user, or None."""
         return PEOPLE[name][0] if (name := self.user()) else None
 
     def home(self) -> Any:
@@ -90,19 +90,19 @@ class SignIn:
             with _one_at_a_time:
                 time.sleep(_WRONG_SECONDS)
             return render_template_string(_PAGE, wrong=True)
-        session["id"] = secrets.token_urlsafe(32)  # never one that was there before
+        session["id"] = secrets.token_urlsafe(32)  # a new id at each sign-in
         self._file().write_text(name)
         return redirect("/3shape/", 303)
 
     def sign_out(self) -> Any:
-        """End the session on the server: a copy of the cookie is worth nothing from now on."""
+        """End the session on the server, so that a copy of the cookie is worthless."""
         self._refuse_other_sites()
         self._file().unlink(missing_ok=True)
         session.clear()
         return redirect("/", 303)
 
     def add_headers(self, response: Response) -> Response:
-        """Add what the pages of `connector.web` have already."""
+        """Add the headers that the pages of `connector.web` have already."""
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers.setdefault("X-Frame-Options", "DENY")
         if self._url.startswith("https:"):

@@ -25,7 +25,7 @@ def run_workers(bound: socket.socket, *, url: str, count: int) -> None:
     Args:
         bound: the listening socket, which they share.
         url: the address that people use.
-        count: how many.
+        count: the number of processes.
     """
     context = multiprocessing.get_context("spawn")
     secret = secrets.token_bytes(32)
@@ -64,11 +64,11 @@ def _work(bound: socket.socket, url: str, secret: bytes, folder: Path) -> None:
 
 
 class _Handler(WSGIRequestHandler):
-    """An access log without queries: one of them holds the code."""
+    """An access log without queries, because one of them contains the code."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         path = self.path.partition("?")[0]
         sys.stderr.write(f"worker {os.getpid()}: {self.command} {path} {int(code)}\n")
 
     def log_error(self, format: str, *args: Any) -> None:
-        """Log nothing: a malformed request line is still a request line."""
+        """Log nothing: a malformed request line may contain a code too."""
