@@ -141,15 +141,15 @@ def counted(count: int, noun: str, then: str = "") -> str:
     Examples:
         >>> counted(1, "practice", "need attention"), counted(2, "refresh", "are overdue")
         ('1 practice needs attention', '2 refreshes are overdue')
-        >>> counted(1, "", "wait for their account")
-        '1 waits for its account'
+        >>> counted(1, "", "wait for confirmation")
+        '1 waits for confirmation'
     """
     if count != 1:
         plural = noun and noun + ("es" if noun.endswith(("s", "sh")) else "s")
         return " ".join(filter(None, (f"{count:d}", plural, then)))
     verb, space, rest = then.partition(" ")
     singular = "" if not verb else {"are": "is"}.get(verb, f"{verb}s")
-    return " ".join(filter(None, ("1", noun, f"{singular}{space}{rest.replace('their ', 'its ')}")))
+    return " ".join(filter(None, ("1", noun, f"{singular}{space}{rest}")))
 
 
 def lab_words(state: str) -> str:
