@@ -185,7 +185,7 @@ def test_time_to_begin_at(time: Any, words: str | None) -> None:
 def test_time_that_is_none_in_utc() -> None:
     """It is refused in words; no error of the interpreter's own comes through."""
     late = datetime(9999, 12, 31, 23, tzinfo=timezone(-timedelta(hours=14)))
-    with pytest.raises(SettingError, match="no date in UTC"):
+    with pytest.raises(SettingError, match="not a date in UTC"):
         in_utc(late, "it")
 
 

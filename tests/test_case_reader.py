@@ -85,9 +85,9 @@ def test_401_is_renewed(reader: Any, tokens: Any, server: Any) -> None:
 @pytest.mark.parametrize(
     ("status", "body", "words"),
     [
-        (400, {"Message": "No case with Id 7 could be found"}, "knows nothing"),
-        (400, {"message": "Comment not found"}, "knows nothing"),
-        (404, {}, "knows nothing"),
+        (400, {"Message": "No case with Id 7 could be found"}, "does not know"),
+        (400, {"message": "Comment not found"}, "does not know"),
+        (404, {}, "does not know"),
         (400, {"Message": "You don't have permission to access case 7"}, "does not show"),
         (400, {"Message": "You don't have permission to access this resource."}, "does not show"),
         (403, {"Message": "No permission for you"}, "does not show"),

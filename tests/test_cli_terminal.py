@@ -155,7 +155,7 @@ def test_missing_settings_are_asked_for(with_fake_browser: dict[str, str]) -> No
         terminal.sees(f"{question}")
         terminal.types(f"{answer}\n")
     assert terminal.ends() == 10
-    assert "Try it by hand" in terminal.screen
+    assert "Start it by hand" in terminal.screen
     assert "made-up" not in terminal.raw
 
 

@@ -257,7 +257,7 @@ def test_the_display(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     (check,) = local_checks.display()
     assert check.result == "warning"
-    assert "paste the answer" in check.cure
+    assert "paste the response" in check.cure
     with socket.create_server(("127.0.0.1", 0)) as x_server:
         monkeypatch.setenv("DISPLAY", f"127.0.0.1:{x_server.getsockname()[1] - 6000}")
         (check,) = local_checks.display()
