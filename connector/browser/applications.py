@@ -27,7 +27,7 @@ _SLOW = 120.0  # s in addition to the person's time, for slow pages
 _ACTION = 5_000  # ms for one icon or button
 _AGAIN = 5.0  # s before something is pressed a second time
 _WORDS = Words(
-    closed=f"before the page showed that {_NAME} was removed",
+    closed=f"before {_NAME} was shown as removed",
     close_hint="Start again, and leave the window open until it closes by itself.",
     nobody=f"{_NAME} was not removed in time: nobody signed in or pressed the buttons",
 )
