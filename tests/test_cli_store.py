@@ -171,7 +171,7 @@ def test_a_refresh_that_comes_late_says_so(connected: dict[str, str]) -> None:
     """A run that finds ended tokens says how many, and for how long they had ended."""
     with time_machine.travel(timedelta(minutes=70), tick=True):
         result = run(connected, "refresh")
-    assert "do not keep up: 1 access token had ended" in result.stderr
+    assert "do not keep up: 1 access token had expired" in result.stderr
     assert "1 refreshed, 0 failed" in result.stdout
 
 
