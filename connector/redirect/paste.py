@@ -87,7 +87,7 @@ def read_paste(text: str, target: RedirectTarget, code_format: str | None) -> Pa
     try:
         return _read(text, target, code_format)
     except WrongAddressError:
-        # White space may also be inside the host. The ">" of a quoted mail would cut off the host's begin.
+        # White space may also be inside the host. The ">" of a quoted mail would cut off its beginning.
         if not has_sentence(text):
             with suppress(ConnectorError):
                 parsed = _read("".join(text.replace(">", " ").split()), target, code_format)
