@@ -33,7 +33,7 @@ def test_a_person_says_whose_it_is(
 ) -> None:
     """The question names practice and account; a yes connects, a no leaves nothing."""
     with at_a_terminal(env, "complete", PRACTICE) as (program, terminal):
-        read_until(program, b"The link is good")
+        read_until(program, b"The link is valid")
         os.write(terminal, f"{stateless(classic)}\n".encode())
         assert f"Connect {PRACTICE} as {classic.practice.username}?" in read_until(program, b"[y/N]")
         os.write(terminal, typed)
