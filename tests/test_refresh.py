@@ -11,7 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from itertools import chain, repeat
 from pathlib import Path
+from unittest.mock import DEFAULT, Mock
 
 import pytest
 
@@ -31,7 +33,7 @@ from connector.oauth.token_set import TokenSet
 from connector.refresh import AccessTokens
 from connector.refresh.rotate import Rotator
 from connector.store.columns import FromNow
-from connector.store.row import UNVERIFIED, Row
+from connector.store.row import UNVERIFIED
 from connector.store.store import Store
 from tests.support.clock import ManualClock
 from tests.support.stores import (
@@ -401,12 +403,14 @@ def test_not_renewable(store: Store, tokens: AccessTokens, clock: ManualClock, s
     only_access = replace(token_set("p", clock=clock, age=3500), refresh_token=None)
     put(store, "p", tokens=only_access)
     assert tokens.access_token("p", min_ttl=200) == "at-p-0"
-    assert state_of(store) == ("connected", None)
+    with pytest.raises(ProviderUnavailableError) as caught:
+        tokens.refresh("p", force=True)
+    assert (state_of(store), caught.value.sent) == (("connected", None), False)
     clock.advance(101)
     with pytest.raises(NeedsRepairError):
         tokens.access_token("p")
     assert state_of(store) == ("needs_repair", "not_renewable")
-    assert server.counts()["calls"] == 0
+    assert (kinds(store), server.counts()["calls"]) == (["refresh/not_renewable"], 0)
 
 
 def test_sibling_was_faster(store: Store, server: TokenServer) -> None:
@@ -531,18 +535,10 @@ def test_claims_that_never_succeed_end(
         tokens.access_token("p")
 
 
-def failing_settle(store: Store, monkeypatch: pytest.MonkeyPatch, failures: int) -> list[int]:
-    """Make the store unavailable for some attempts to store new tokens."""
-    left, real = [1] * failures, store.leases.settle
-
-    def settle(row: Row, tokens: TokenSet, **options: bool) -> Row | None:
-        if left:
-            left.pop()
-            raise StoreUnavailableError("away")
-        return real(row, tokens, **options)
-
-    monkeypatch.setattr(store.leases, "settle", settle)
-    return left
+def failing_settle(store: Store, monkeypatch: pytest.MonkeyPatch, *errors: BaseException) -> None:
+    """Let the first attempts to store new tokens fail."""
+    outcomes = chain(errors, repeat(DEFAULT))
+    monkeypatch.setattr(store.leases, "settle", Mock(wraps=store.leases.settle, side_effect=outcomes))
 
 
 def test_save_that_fails_is_repeated(
@@ -550,9 +546,8 @@ def test_save_that_fails_is_repeated(
 ) -> None:
     """New tokens that cannot be stored at once are kept and stored as soon as that is possible."""
     put(store, "p", age=3700)
-    left = failing_settle(store, monkeypatch, 3)
+    failing_settle(store, monkeypatch, StoreUnavailableError("away"), StoreLockedError("in use"))
     assert tokens.access_token("p") == "at-p-1"
-    assert left == []
 
 
 def test_save_that_cannot_be_done_now(
@@ -561,11 +556,24 @@ def test_save_that_cannot_be_done_now(
     """If the store stays unavailable, the next call stores the tokens before it does anything else."""
     put(store, "p", age=3700)
     with monkeypatch.context() as patched:
-        failing_settle(store, patched, 1000)
+        failing_settle(store, patched, *[StoreUnavailableError("away")] * 1000)
         with pytest.raises(StoreUnavailableError):
             tokens.access_token("p")
     assert tokens.access_token("p") == "at-p-1"
     assert server.counts()["calls"] == 1
+
+
+def test_interrupted_save_is_made_once_more(
+    store: Store, tokens: AccessTokens, monkeypatch: pytest.MonkeyPatch, clock: ManualClock
+) -> None:
+    """Ctrl-C while new tokens are stored does not lose them; they are not stored again later."""
+    put(store, "p", age=3700)
+    failing_settle(store, monkeypatch, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        tokens.access_token("p")
+    assert value_of(store, "p") == ("at-p-1", "rt-p-1")
+    clock.advance(3700)
+    assert tokens.access_token("p") == "at-p-2"
 
 
 def test_interrupted_call_is_recorded(store: Store) -> None:

@@ -54,7 +54,7 @@ def test_only_what_is_due(store: Store, server: TokenServer) -> None:
     put(store, "dead", age=3500, state="needs_repair", due_at=None)
     summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST)
     assert (summary.total, summary.refreshed, summary.failed) == (3, 3, 0)
-    assert (summary.overdue, summary.lag) == (0, 0.0)
+    assert (summary.overdue, summary.lag, row_of(store, "p0").rejected_generation) == (0, 0.0, None)
     assert server.counts()["calls"] == 3
     assert refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST).total == 0
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -165,10 +166,10 @@ def test_claims_that_stay_slow_send_nothing(store: Store, clock: ManualClock) ->
     put(store, "p", age=3700)
     endpoint = FakeEndpoint(store)
     slow_down_claims(store, clock, times=9)
-    with pytest.raises(ProviderUnavailableError, match="takes 6 seconds"):
+    with pytest.raises(ProviderUnavailableError, match="takes 6 seconds") as caught:
         handing_out(store, endpoint).access_token("p")
     row = row_of(store, "p")
-    assert (endpoint.sent, row.state) == ([], "connected")
+    assert (endpoint.sent, caught.value.sent, row.state) == ([], False, "connected")
     assert not row.answer_may_be_lost
     assert not row.is_leased
 
@@ -226,16 +227,14 @@ def test_fault_that_is_raised_again_keeps_no_frames(store: Store) -> None:
 
 
 def test_settings_are_found_wrong_before_anything_is_recorded(store: Store) -> None:
-    """If no token endpoint can be made, the row is not changed."""
+    """If no token endpoint can be made, the row is not changed, and the next try waits."""
     version = put(store, "p", age=3700).version
-
-    def no_endpoint(name: str) -> FakeEndpoint:
-        raise SettingError("no such provider")
-
-    rotator = Rotator(store, no_endpoint, store.clock)
-    with pytest.raises(SettingError):
-        AccessTokens(store, rotator, store.clock).access_token("p")
-    assert row_of(store, "p").version == version
+    endpoint = Mock(side_effect=SettingError("no such provider"))
+    tokens = AccessTokens(store, Rotator(store, endpoint, store.clock), store.clock)
+    for _ in range(2):
+        with pytest.raises(SettingError):
+            tokens.access_token("p")
+    assert (row_of(store, "p").version, endpoint.call_count) == (version, 1)
 
 
 def test_secret_that_is_not_set_any_more(store: Store) -> None:
@@ -247,6 +246,8 @@ def test_secret_that_is_not_set_any_more(store: Store) -> None:
         handing_out(store, endpoint).access_token("p")
     assert endpoint.sent == []
     assert row_of(store, "p").state == "connected"
+    put(store, "public", age=3700)
+    assert handing_out(store, endpoint).access_token("public") == "at-p-1"
 
 
 @pytest.mark.parametrize(("asked", "kept"), [(86_400.0, 300.0), (301.0, 300.0), (120.0, 120.0)])
