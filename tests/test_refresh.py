@@ -231,6 +231,25 @@ def test_revocation_elsewhere_reaches_the_cache(
         tokens.access_token("p")
 
 
+@pytest.mark.parametrize(
+    ("kind", "outcome", "kept"),
+    [
+        ("revoke", "begun", False),
+        ("complete", "ok", False),
+        ("complete", "failed", True),
+        ("lab", "ok", True),
+    ],
+)
+def test_replaced_token_is_forgotten(
+    store: Store, tokens: AccessTokens, kind: str, outcome: str, kept: bool
+) -> None:
+    """This process does not return a token that it has revoked or replaced, not even for two seconds."""
+    put(store, "p")
+    tokens.access_token("p")
+    store.audit.append(store.audit.event(kind, outcome, "p"))
+    assert (tokens.memory.get("p") is not None) is kept
+
+
 def test_clock_that_is_set_back(store: Store, tokens: AccessTokens, clock: ManualClock) -> None:
     """A clock that is set back does not extend the time of a token in memory."""
     put(store, "p")
