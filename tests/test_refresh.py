@@ -89,11 +89,11 @@ def state_of(store: Store) -> tuple[str, str | None]:
 
 def test_good_token_needs_no_endpoint(store: Store) -> None:
     """A token that is valid for long enough comes from the store; no token endpoint is made."""
-    put(store, "p")
-    made: list[str] = []
-    tokens = AccessTokens(store, Rotator(store, made.append, store.clock), store.clock)  # type: ignore[arg-type]
-    assert tokens.access_token("p") == "at-p-0"
-    assert made == []
+    put(store, "p", age=3500)
+    endpoint = Mock()
+    tokens = AccessTokens(store, Rotator(store, endpoint, store.clock), store.clock, proactive=False)
+    assert tokens.access_token("p") == tokens.token("p").value == "at-p-0"
+    assert not endpoint.called
 
 
 def test_ended_token_is_refreshed(store: Store, tokens: AccessTokens, clock: ManualClock) -> None:
@@ -234,10 +234,8 @@ def test_revocation_elsewhere_reaches_the_cache(
 @pytest.mark.parametrize(
     ("kind", "outcome", "kept"),
     [
-        ("revoke", "begun", False),
-        ("complete", "ok", False),
-        ("complete", "failed", True),
-        ("lab", "ok", True),
+        *((kind, "ok", False) for kind in ("adopt", "complete", "forget", "revoke")),
+        *(("revoke", "begun", False), ("complete", "failed", True), ("lab", "ok", True)),
     ],
 )
 def test_replaced_token_is_forgotten(
