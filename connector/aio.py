@@ -127,7 +127,7 @@ class AsyncConnector(Awaited):
 
     Args:
         connector: the synchronous connector; it is closed by `aclose`.
-        threads: how many calls run at a time, at most.
+        threads: the maximum number of concurrent calls.
     """
 
     def __init__(self, connector: Connector, *, threads: int = _MOST_CALLS) -> None:
@@ -146,7 +146,7 @@ class AsyncConnector(Awaited):
         proactive: bool = True,
         threads: int = _MOST_CALLS,
     ) -> Self:
-        """Make a connector; see `Connector.from_config`. At most so many `threads` of calls run at a time."""
+        """Create a connector; see `Connector.from_config`. At most `threads` calls run at a time."""
         connector = Connector.from_config(config, clock=clock, actor=actor, proactive=proactive)
         return cls(connector, threads=threads)
 

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Threads:
-    """A bounded pool of threads for the calls of one connector, and the endless calls beside it."""
+    """A bounded pool of threads for the calls of one connector, and separate threads for endless calls."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -47,7 +47,7 @@ class Threads:
         if self._process != os.getpid():  # a forked child has none of its parent's threads
             self._start()
         context = copy_context()
-        if self._is_closed:  # the pool would raise an error that is not ours
+        if self._is_closed:  # the pool would raise a foreign error
             raise StoreUnavailableError("this connector was closed", hint="Make a new one.")
         future = asyncio.get_running_loop().run_in_executor(self._pool, lambda: context.run(call))
         future.add_done_callback(drop_result)
@@ -73,7 +73,7 @@ class Threads:
                 step.add_done_callback(lambda done: self._submit(close))
 
     async def run_endless(self, call: Callable[[], T], *, stop: Callable[[], object]) -> T:
-        """Run a call without a foreseeable end in a thread of its own.
+        """Run a call without a foreseeable end in its own thread.
 
         `stop` ends it; it is called if the caller is cancelled, or the pool closed.
         """
@@ -118,7 +118,7 @@ class Threads:
 
 
 def drop_result(future: asyncio.Future[Any]) -> None:
-    """Retrieve an error, so that asyncio does not warn about one that nobody waits for any more."""
+    """Retrieve an error, so that asyncio does not warn that it was never retrieved."""
     if not future.cancelled():
         future.exception()
 

@@ -19,13 +19,13 @@ __all__ = ["AuthorizedSession"]
 
 
 class AuthorizedSession(requests.Session):
-    """Sends the practice's bearer token to the provider's own origins, and to nobody else.
+    """Sends the practice's bearer token to the provider's own origins, and to no others.
 
-    A 401 is answered once with a refreshed token, if there is one. Redirects are followed without it.
+    After a 401, a request is sent once more with a refreshed token. Redirects are followed without the token.
 
     Args:
         token: called as `token(rejected)`, returns a valid access token; `rejected` is one that an API has
-            answered 401 to, or None.
+            rejected with 401, or None.
         origins: addresses whose origins may see the token.
         scope: the operation and practice that observers see for its requests.
     """
@@ -38,7 +38,7 @@ class AuthorizedSession(requests.Session):
         self.mount("http://", _ObservedTransport(scope))
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
-        """Take the token off a redirected request, whatever its host."""
+        """Remove the token from every redirected request, also to the same host."""
         prepared_request.headers.pop("Authorization", None)
 
 

@@ -48,7 +48,7 @@ class Scope:
         operation: its name.
         practice_id: the practice it is for, or None.
         observers: called with each request it makes.
-        actor: who acts, for the audit record; "" for the connector's own actor.
+        actor: the actor for the audit record; "" for the connector's own.
     """
 
     operation: str
@@ -111,7 +111,7 @@ def for_practice(practice_id: str) -> Iterator[None]:
 
 
 def outside(callback: Callable[P, R]) -> Callable[P, R]:
-    """Wrap a caller's callback: its library calls count as its own, not as part of the present call."""
+    """Wrap a caller's callback: its library calls count as its own, not as part of the current call."""
 
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         token = _RUNNING.set(None)
@@ -139,7 +139,7 @@ def facts_of_call() -> dict[str, str]:
 
 
 def record_call(*, host: str, status: int | None, outcome: str, seconds: float, date: str | None) -> None:
-    """Call the observers of the present library call with a request; `date` is the response's Date header."""
+    """Call the observers of the current library call with a request; `date` is the response's Date header."""
     running = _RUNNING.get()
     if running is None:
         return
@@ -170,7 +170,7 @@ def checked(method: Callable[Concatenate[T, P], R]) -> Callable[Concatenate[T, P
     """Make a method refuse a value that is not text for a parameter that takes text, before it runs.
 
     Raises:
-        connector.errors.SettingError: naming the argument.
+        connector.errors.SettingError: a value is not text; the message names the argument.
     """
     code, types = method.__code__, method.__annotations__
     names = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
@@ -187,10 +187,10 @@ def checked(method: Callable[Concatenate[T, P], R]) -> Callable[Concatenate[T, P
 
 
 def require_text(name: str, value: object) -> None:
-    """Refuse what is no text that every database takes.
+    """Refuse a value that is not text that every database can store.
 
     Raises:
-        connector.errors.SettingError: naming it.
+        connector.errors.SettingError: it is not; the message names it.
     """
     # Pasted text may contain anything; the parser checks it.
     if isinstance(value, str) and (name == "redirect_url" or not _NEVER_STORED.search(value)):

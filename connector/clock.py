@@ -12,13 +12,13 @@ __all__ = ["Clock", "Deadline", "Stopwatch", "clock_skew", "from_timestamp", "ht
 
 
 class Clock:
-    """The wall clock, a steady clock, and sleep."""
+    """The wall clock, a monotonic clock, and sleep."""
 
     # Seconds since 1970 in UTC. The function itself, for speed: it is called for each token handed out.
     time: staticmethod[[], float] = staticmethod(time.time)
 
     def utc_now(self) -> datetime:
-        """Return the present time as an aware datetime in UTC."""
+        """Return the current time as an aware datetime in UTC."""
         return datetime.fromtimestamp(self.time(), UTC)
 
     def monotonic(self) -> float:
@@ -60,7 +60,7 @@ class Deadline:
 
 
 class Stopwatch:
-    """Measures time; also that during which the machine sleeps, when its steady clock stands still.
+    """Measures elapsed time, including time in which the machine sleeps and its monotonic clock stops.
 
     Attributes:
         began: seconds on its monotonic clock.
@@ -75,7 +75,7 @@ class Stopwatch:
 
     @property
     def seconds(self) -> float:
-        """Seconds since it was made."""
+        """Seconds since it was created."""
         return max(self._clock.monotonic() - self.began, self._clock.time() - self._wall)
 
 
@@ -84,11 +84,11 @@ def from_timestamp(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def isoformat(moment: datetime | None) -> str | None:
+def isoformat(timestamp: datetime | None) -> str | None:
     """Return a datetime as ISO 8601 in UTC, in whole seconds; None for None."""
-    if moment is None:
+    if timestamp is None:
         return None
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return timestamp.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def http_date(value: str | None) -> datetime | None:

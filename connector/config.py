@@ -38,7 +38,7 @@ class Config:
         username, password: the practice's credentials at 3Shape, used if no person signs in.
         digital_url, digital_username, digital_password: OrmcoDigital, and the practice's account there.
         browser: path of a Chromium or Chrome.
-        actor: who acts, in the audit record; by default the user and the machine.
+        actor: the actor in the audit record; by default the user and the machine.
         clock_leeway: seconds by which this machine's clock and the provider's may differ.
         record_refreshes: whether a routine refresh is an audit event.
         labs: region → e-mail address of Ormco's lab account.
@@ -81,7 +81,7 @@ class Config:
                 be in a file, named by `…_FILE`.
 
         Raises:
-            connector.errors.SettingError: a variable holds what its setting cannot be.
+            connector.errors.SettingError: a variable has an invalid value.
         """
         labs = {region: f"ORMCO_LAB_{region.replace('-', '_').upper()}" for region in LABS}
         values: dict[str, Any] = {
@@ -115,7 +115,7 @@ class Config:
         return f"sqlite:///{folder.as_posix()}/connections.db"
 
     def load_provider(self) -> Provider:
-        """Return the configured provider, before any discovery; a `SettingError` says what is wrong."""
+        """Return the configured provider, before any discovery, or raise a `SettingError`."""
         from connector.oauth.provider_file import load_provider
 
         return load_provider(self.provider)
@@ -124,7 +124,7 @@ class Config:
         """Return Ormco's registration at a provider.
 
         Raises:
-            connector.errors.SettingError: naming everything that is missing or contradictory.
+            connector.errors.SettingError: something is missing or contradictory; the message names all of it.
         """
         findings = _Findings(is_sandbox=provider.is_local)
         client = self._registration(provider, findings)
@@ -135,7 +135,7 @@ class Config:
         """Return the practice's user name and password, to sign in without a person.
 
         Raises:
-            connector.errors.SettingError: naming everything that is missing, also of the client registration.
+            connector.errors.SettingError: something is missing; the message names everything.
         """
         findings = _Findings(is_sandbox=provider.is_local)
         self._registration(provider, findings)
@@ -148,7 +148,7 @@ class Config:
         return self.username or "", password.reveal() or ""
 
     def _registration(self, provider: Provider, findings: _Findings) -> ClientRegistration:
-        """Return the configured registration, or else the provider's built-in one; note what is wrong."""
+        """Return the configured registration, or else the provider's built-in one; record the faults."""
         from connector.oauth.provider import ClientRegistration, require_secure
 
         client_id, secret = self.client_id, findings.read(self.client_secret.reveal)
@@ -179,10 +179,10 @@ class _Findings:
     def __init__(self, *, is_sandbox: bool = False) -> None:
         self._is_sandbox = is_sandbox
         self.missing: list[str] = []
-        self.faults: list[tuple[str, str]] = []  # what is wrong, and what to do
+        self.faults: list[tuple[str, str]] = []  # message and hint
 
     def read(self, reader: Callable[[], str | None]) -> str | None:
-        """Return the value of a setting; if it cannot be read, note that and return None."""
+        """Return the value of a setting; if it cannot be read, record the fault and return None."""
         try:
             return reader()
         except SettingError as exc:
@@ -190,7 +190,7 @@ class _Findings:
             return None
 
     def refuse(self) -> None:
-        """Raise one error for everything that was noted, if anything was."""
+        """Raise one error for all recorded faults, if there are any."""
         if self.missing:
             hint = "." if self._is_sandbox else "; to try without, use the provider sandbox."
             self.faults.insert(0, (f"not set: {', '.join(self.missing)}", f"Set what is missing{hint}"))

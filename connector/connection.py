@@ -31,7 +31,7 @@ class AccessToken:
     Attributes:
         value: the token itself.
         expires_at: when to stop using it.
-        refresh_at: when it is refreshed ahead of its end.
+        refresh_at: when it is refreshed, ahead of its expiry.
         token_type: "Bearer".
     """
 
@@ -45,9 +45,9 @@ class ConnectionState(StrEnum):
     """The state of a connection."""
 
     CONNECTED = "connected"  # access tokens are available
-    DEGRADED = "degraded"  # the last attempt failed, the next may not
-    NEEDS_REPAIR = "needs_repair"  # the grant is dead: somebody has to give consent again
-    REVOKING = "revoking"  # revocation was asked for and is not proved yet
+    DEGRADED = "degraded"  # the last attempt failed; the next one may succeed
+    NEEDS_REPAIR = "needs_repair"  # the grant is dead: a person has to give consent again
+    REVOKING = "revoking"  # revocation was requested and is not proved yet
     REVOKED = "revoked"  # the grant is proved dead, the tokens are gone
 
 
@@ -91,17 +91,17 @@ class Connection:
         practice_id: the caller's own id of the practice.
         provider: name of the provider it was connected at.
         state: see `ConnectionState`; `since` is when it began.
-        reason: why it is in this state, a short word such as "grant_refused" or "answer_lost", or None.
+        reason: the reason for the state, a short word such as "grant_refused" or "answer_lost", or None.
         account: the Communicate account behind it, or None if the provider does not name it.
         scope: as granted, space-separated.
         renewable: whether there is a refresh token.
-        expires_at: when the present access token ends.
+        expires_at: when the current access token expires.
         connected_at: when consent was last given.
-        refreshed_at: when the present token set arrived.
+        refreshed_at: when the current token set arrived.
         token_generation: increases by one with each new token set.
-        refresh_count: how often the tokens were refreshed.
+        refresh_count: the number of refreshes.
         lab: the lab connection as last read.
-        last_error: the last failure in words, or None.
+        last_error: the message of the last failure, or None.
     """
 
     practice_id: str
@@ -143,19 +143,19 @@ class AccountPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One entry of the audit record; never holds a secret.
+    """One entry of the audit record; it never contains a secret.
 
     Attributes:
         sequence: position in the record, given by the store; 0 before it is stored.
         at: its time.
-        kind: what was done: "begin", "complete", "refresh", "repair", "revoke", "forget", "adopt",
+        kind: the action: "begin", "complete", "refresh", "repair", "revoke", "forget", "adopt",
             "account_change", "lab", "keys".
-        outcome: how it ended: "ok", or a short word such as "grant_refused".
+        outcome: its result: "ok", or a short word such as "grant_refused".
         practice_id: the practice, or None for the store as a whole.
-        actor: who did it: a user and program name, or what the caller set.
+        actor: a user and program name, or the actor that the caller set.
         state: the state of the connection after it, or None.
         detail: further facts, all text: "seconds" that the library call had taken, "provider_status" if the
-            provider answered in it, and what belongs to the kind.
+            provider responded in it, and facts that depend on the kind.
     """
 
     sequence: int = 0

@@ -53,14 +53,14 @@ class Connector:
         actor: str | None = None,
         proactive: bool = True,
     ) -> Self:
-        """Make a connector; no file, network or browser is touched before its first call.
+        """Create a connector; no file, network or browser is used before its first call.
 
         Args:
             config: the settings.
-            clock: the time, for tests.
-            actor: who acts, for the audit record; by default the user and the machine.
-            proactive: refresh tokens in the background before they expire; a program that runs once does not
-                need this.
+            clock: the clock to use, for tests.
+            actor: the actor for the audit record; by default the user and the machine.
+            proactive: whether to refresh tokens in the background before they expire; a program that runs
+                once does not need this.
 
         Example:
             >>> with Connector.from_config(Config.from_env(os.environ)) as connector:
@@ -111,7 +111,7 @@ class Connector:
         Raises:
             connector.errors.ConfigurationError: settings are missing or wrong.
             connector.errors.StoreError: the response could not be stored.
-            connector.errors.ProviderUnavailableError: the provider does not answer.
+            connector.errors.ProviderUnavailableError: the provider does not respond.
         """
         from connector import consent
 
@@ -135,13 +135,13 @@ class Connector:
             ('practice-42', 'connected')
 
         Args:
-            redirect_url: the address at which the browser ended, or whatever part of it was pasted.
+            redirect_url: the address at which the browser ended, or a pasted part of it.
             practice_id: the practice that `begin` was for; None: it is found by the response's `state`.
             binding: the same value that `begin` was given.
 
         Raises:
             connector.errors.AuthorizationResponseError: the response cannot be used.
-            connector.errors.ConsentDeniedError: the practice said no.
+            connector.errors.ConsentDeniedError: the practice refused access.
             connector.errors.AccountMismatchError: access was given by another account.
             connector.errors.AccountUnconfirmedError: the response had no state, so anyone could have sent it:
                 show a person its `account`, and call `confirm_account` or `reject_account`.
@@ -237,7 +237,7 @@ class Connector:
         Args:
             practice_id: the practice.
             min_ttl: seconds for which it must still be valid, at most half of its lifetime.
-            rejected: a token for which an API answered 401: it is refreshed if it is still the present one,
+            rejected: a token that an API rejected with 401: it is refreshed if it is still the current one,
                 once for all callers.
 
         Raises:
@@ -283,7 +283,7 @@ class Connector:
 
         Args:
             practice_id: the practice.
-            force: refresh a token that is still valid too, without waiting for a backoff.
+            force: whether to refresh even a valid token, and without waiting for a backoff.
 
         Raises:
             connector.errors.ConnectorError: as `token` does.
@@ -336,7 +336,7 @@ class Connector:
 
         Args:
             within: seconds until the access token expires.
-            pace: limits on token calls: how many at a time, and how many a second.
+            pace: the maximum number of token calls at a time, and per second.
             progress: called with each connection that is done, in any thread.
         """
         from connector.consent.confirmation import end_all_overdue
@@ -362,7 +362,7 @@ class Connector:
         Raises:
             connector.errors.GrantRefusedError: the provider refuses the token; nothing is stored.
             connector.errors.AccountMismatchError: it belongs to another account.
-            connector.errors.ProviderUnavailableError: the provider does not answer; the token is kept and
+            connector.errors.ProviderUnavailableError: the provider does not respond; the token is kept and
                 tried again.
         """
         from connector.consent.account import adopt
@@ -395,7 +395,7 @@ class Connector:
 
         Args:
             text: the text to look for; "" for all.
-            limit: how many to return at most.
+            limit: the maximum number to return.
         """
         return self._resources.store.overview.search(text, limit=limit)
 
@@ -404,7 +404,7 @@ class Connector:
         return self._resources.store.overview.summary()
 
     def ping(self) -> None:
-        """Check that the store answers and that its key opens it; nothing else is contacted.
+        """Check that the store responds and that its key opens it; nothing else is contacted.
 
         Raises:
             connector.errors.StoreError: if not.
@@ -460,7 +460,7 @@ class Connector:
             practice_id: only the events of this practice.
             since: only the events from this time on.
             last: return the last events instead of the first ones.
-            limit: how many to return at most.
+            limit: the maximum number to return.
 
         Example:
             >>> [(event.kind, event.outcome) for event in connector.events(practice_id="practice-42")]
@@ -472,7 +472,7 @@ class Connector:
 
     @operation("prune_events")
     def prune_events(self, before: datetime) -> int:
-        """Delete the events before a time; return how many. An event records the deletion."""
+        """Delete the events before a time; return their number. An event records the deletion."""
         return self._resources.store.audit.prune(before)
 
     def upgrade_store(self) -> int:
@@ -541,7 +541,7 @@ class Connector:
 
     @operation("diagnose")
     def diagnose(self, practice_id: str) -> Diagnosis:
-        """Find out what is wrong with a connection and what it needs, without changing anything.
+        """Diagnose a connection and the remedy that it needs, without changing anything.
 
         Raises:
             connector.errors.StoreError: the store fails.
@@ -552,7 +552,7 @@ class Connector:
 
     @checked
     def revocation_steps(self, practice_id: str) -> RevocationSteps | None:
-        """Return what `revoke` will cut off and what a person has to do; None if nothing is left to revoke.
+        """Return the consequences of `revoke` and a person's steps; None if nothing is left to revoke.
 
         Raises:
             connector.errors.ConnectionNotFoundError: if nothing is stored for the practice.
@@ -580,7 +580,7 @@ class Connector:
     ) -> Revocation:
         """Take Ormco's access back at the provider, prove it, then wipe the tokens.
 
-        This asks nobody for confirmation: show `revocation_steps` to a person first.
+        This does not ask for confirmation: show `revocation_steps` to a person first.
 
         Args:
             practice_id: the practice.
@@ -667,7 +667,7 @@ class Connector:
 
     @operation("rotate_keys")
     def rotate_keys(self, *, progress: Callable[[int], object] = lambda done: None) -> int:
-        """Seal everything in the store with a new key, while other processes go on; return how many values.
+        """Seal everything in the store with a new key, while others go on; return the number of values.
 
         Raises:
             connector.errors.SealingKeyError: a key is missing; nothing was changed.

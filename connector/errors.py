@@ -12,7 +12,7 @@ ConnectorError
 │   ├── CodeRefusedError                the provider did not accept the code
 │   ├── RequestExpiredError             the request or the code is too old
 │   └── NobodyActedError                the time ran out before anyone acted
-├── ConsentDeniedError                  the practice said no
+├── ConsentDeniedError                  the practice refused access
 │   └── WindowClosedError               the browser window was closed
 ├── ProviderUnavailableError            network, timeout, 5xx, or a response that is not the provider's
 ├── NotFoundError
@@ -31,13 +31,13 @@ ConnectorError
 ├── StoreError
 │   ├── StoreUnavailableError           cannot be opened, read or written
 │   ├── StoreLockedError                another process kept it for too long
-│   ├── StoreDamagedError               what is stored cannot be right
+│   ├── StoreDamagedError               stored data is damaged
 │   └── SealingKeyError                 the key is missing, wrong or malformed
 └── ConfigurationError
     ├── SettingError                    settings are missing, malformed or contradictory
     ├── ClientRefusedError              the provider does not accept the client registration
-    ├── ProviderErrorPageError          the provider showed an error page of its own
-    ├── PageChangedError                a page no longer has the words or buttons it is known by
+    ├── ProviderErrorPageError          the provider showed its own error page
+    ├── PageChangedError                a page no longer has the expected words or buttons
     ├── BrowserUnavailableError         no browser, or one that does not start
     └── ExtraMissingError               an optional part of the package is not installed
 ```
@@ -86,7 +86,7 @@ class ConnectorError(Exception):
         practice_id: the practice that the error is about, or None.
 
     Attributes:
-        state: the `state` of the authorization request that the provider answered with this error; None for
+        state: the `state` of the authorization request that the provider refused with this error; None for
             every other error.
     """
 
@@ -325,7 +325,7 @@ class SettingError(ConfigurationError):
 
 
 class ClientRefusedError(ConfigurationError):
-    """The provider does not accept the client id, its secret, or what it asks for.
+    """The provider does not accept the client id, its secret, or its request.
 
     Attributes:
         granted: whether the provider granted tokens that cannot be used: it may have replaced the refresh
@@ -336,11 +336,11 @@ class ClientRefusedError(ConfigurationError):
 
 
 class ProviderErrorPageError(ConfigurationError):
-    """The provider showed an error page of its own and will not return to the application."""
+    """The provider showed its own error page and will not return to the application."""
 
 
 class PageChangedError(ConfigurationError):
-    """A page of the provider no longer has the words or buttons it is known by."""
+    """A page of the provider no longer has the expected words or buttons."""
 
     action = Action.CALL_SUPPORT
 

@@ -31,9 +31,9 @@ def ormco_command(name: str, practice_id: str = "", options: str = "") -> str:
 
 
 def install(extra: str) -> str:
-    """Return how to install an optional part of this package, as the README installs it.
+    """Return the instructions for installing an optional part of this package, as in the README.
 
-    The package is on no index, so a hint must not send anybody there.
+    No package index has this package, so the instructions must not name one.
     """
     return (
         f"Install it with the extra `{extra}`: pip install '.[{extra}]' in this project's folder, or "
@@ -46,5 +46,5 @@ def _quoted(text: str) -> str:
         import shlex
 
         return shlex.quote(text)
-    # cmd.exe and PowerShell both take double quotes; a doubled one is one inside.
+    # cmd.exe and PowerShell both accept double quotes; a quote inside is doubled.
     return text if re.fullmatch(_SAFE_ON_WINDOWS, text, re.ASCII) else '"' + text.replace('"', '""') + '"'

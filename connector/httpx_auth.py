@@ -70,8 +70,8 @@ class _Exchange:
 class _BearerHeaders(httpx.Headers):
     """Headers whose token is sent and can be read, but is not copied.
 
-    httpx copies the headers of a request for the redirect that answers it, and would keep the token within
-    the origin. An auth is not asked about redirects.
+    httpx copies the headers of a request to the request that follows a redirect, and would keep the token
+    within the origin. An auth is not called for redirects.
     """
 
     def __init__(self, headers: httpx.Headers, token: Secret) -> None:

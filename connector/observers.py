@@ -22,7 +22,7 @@ class Call:
         host: the host that was called.
         status: the HTTP status of the response, or None if there was none.
         outcome: "answered", or the name of the error, such as "KeyboardInterrupt" if it was interrupted;
-            "unanswered" for a request of `httpx_auth`, whose error httpx tells its caller alone.
+            "unanswered" for a request of `httpx_auth`, whose error httpx reports only to its caller.
         seconds: until the response had arrived, its body included unless it is streamed.
         clock_skew: seconds by which this machine's clock is ahead of the server's, to about a second; None if
             there was no response, or it has no valid Date header.
@@ -49,7 +49,7 @@ class Observers(Generic[_T]):
         self.callbacks: tuple[Callable[[_T], object], ...] = ()
 
     def add(self, callback: Callable[[_T], object]) -> Callable[[], None]:
-        """Call a function with every value from now on; return a function that ends it."""
+        """Call a function with every value from now on; return a function that removes it."""
         self.callbacks = (*self.callbacks, callback)
 
         def end() -> None:

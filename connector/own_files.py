@@ -2,7 +2,7 @@
 
 In a folder that other users can write to, a file may have been planted: a symbolic link to something else, a
 hard link, a named pipe that never answers, or a file that still belongs to its creator, who can read it
-later. So a new file is made with `O_EXCL`, and an old one is opened without following links and
+later. So a new file is created with `O_EXCL`, and an old one is opened without following links and
 checked by its open handle, not by its path.
 
 Every refusal is a `PermissionError` whose `strerror` is the reason, so that callers which translate
@@ -88,7 +88,7 @@ def open_own_file(path: Path, *, write: bool = False, one_link: bool = True, clo
 
 def read_own_file(path: Path, *, limit: int) -> bytes:
     """Return at most `limit` bytes of a regular file that this user made and nobody else can read."""
-    # A second name opens it to nobody: the permissions belong to the file, not to its name.
+    # A second hard link is no danger: the permissions belong to the file, not to its name.
     with os.fdopen(open_own_file(path, one_link=False), "rb") as file:
         return file.read(limit)
 
@@ -96,9 +96,9 @@ def read_own_file(path: Path, *, limit: int) -> bytes:
 def read_named_file(path: Path, *, limit: int) -> bytes:
     """Return at most `limit` bytes of a secret file that a setting names.
 
-    A person chose this path, so links are followed: Kubernetes mounts secrets behind links. A file
-    of root is read whatever its permissions, because root chose them; a file of this user has to be closed to
-    others.
+    A person chose this path, so links are followed: Kubernetes mounts secrets behind links. The
+    permissions of root's files are not checked, because root chose them; other users must not be able to read
+    a file of this user.
 
     Raises:
         PermissionError: if it is not a regular file, belongs to another user, or can be read by others.

@@ -38,8 +38,8 @@ def make_private_folder(path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Put a folder's names on the disk."""
-    if not _POSIX:  # Windows opens no folders
+    """Flush a folder's entries to the disk."""
+    if not _POSIX:  # a folder cannot be opened on Windows
         return
     handle = os.open(path, os.O_RDONLY)
     try:

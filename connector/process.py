@@ -1,4 +1,4 @@
-"""This process and its children: what a fork shares, and what keeps secrets from children and core dumps."""
+"""This process and its children: locks across a fork, and secrets kept out of children and core dumps."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PR_SET_DUMPABLE = 4
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return only the environment variables that a child process needs, so that it inherits no secret.
 
-    The list names allowed variables, because nobody knows the names of all secrets in an environment.
+    The list names allowed variables, because the names of all secrets cannot be known.
     """
     kept = {}
     for name, value in environment.items():
@@ -44,7 +44,7 @@ def forbid_core_dumps() -> None:
     """Keep this process's memory, which holds secrets, off the disk if it crashes.
 
     On Linux other programs of the same user cannot read its memory or its environment either. It is done as
-    far as the system permits, and for our own programs only: a library does not change its caller's limits.
+    far as the system permits, and only for our own programs: a library does not change its caller's limits.
     """
     if sys.platform == "win32":
         return
@@ -68,13 +68,13 @@ class Startable(Protocol):
     """An object whose locks and handles a forked child must not share."""
 
     def start_in_child(self) -> None:
-        """Start again in a forked child, with locks and handles of its own."""
+        """Reset the object in a forked child, with new locks and handles."""
 
 
 _AFTER_FORK: weakref.WeakSet[Startable] = weakref.WeakSet()
 _HOLD_DURING_FORK: set[weakref.ref[threading.Lock]] = set()
 _HELD: dict[int, list[threading.Lock]] = {}  # by the thread that forks
-# A lock that is not let go for so long is one that the forking thread itself holds.
+# A lock that is not released within this time is held by the forking thread itself.
 _HOLD_WITHIN = 5.0
 
 
@@ -84,10 +84,10 @@ def after_fork(one: Startable) -> None:
 
 
 def hold_during_fork(lock: threading.Lock) -> None:
-    """Have a fork wait for a lock, for as long as the lock is there.
+    """Make a fork wait for a lock, as long as the lock exists.
 
-    What another thread has locked in a file at the moment of the fork, SQLite takes for locked in the child,
-    for as long as that lives. The child's copy of the lock is never let go: it needs one of its own.
+    If another thread has locked a file when the process forks, SQLite treats the file as locked in the child
+    for as long as the child runs. The child's copy of the lock is never released: the child needs a new one.
     """
     _HOLD_DURING_FORK.add(weakref.ref(lock, _HOLD_DURING_FORK.discard))
 
@@ -104,7 +104,7 @@ def _let_go_in_parent() -> None:
 
 def _start_in_child() -> None:
     _HELD.clear()
-    _HOLD_DURING_FORK.clear()  # a thread of the parent may hold one; nobody lets it go here
+    _HOLD_DURING_FORK.clear()  # another thread of the parent may hold one, which is never released here
     for one in list(_AFTER_FORK):
         one.start_in_child()
 

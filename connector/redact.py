@@ -15,10 +15,10 @@ __all__ = ["Secret", "fingerprint", "forget_locals", "quiet_oauth_loggers", "sho
 
 _LONGEST_SECRET_FILE = 64 * 1024
 _WARNING = 30  # logging.WARNING
-# requests-oauthlib writes codes, secrets and tokens at DEBUG; a filter holds whatever levels are set later.
+# requests-oauthlib logs codes, secrets and tokens at DEBUG; a filter works whatever levels are set later.
 _TALKATIVE = ("requests_oauthlib.oauth2_session", "oauthlib")
 
-# The outside libraries that are called with secrets, or with objects that contain secrets.
+# This package, and the libraries that it calls with secrets or with objects that contain secrets.
 _OURS = {
     "connector",
     "http",
@@ -33,7 +33,7 @@ _GENERATOR = 0x20 | 0x80 | 0x200  # CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERAT
 
 
 class Secret:
-    """A secret that has no text form: its value, or the file that holds it.
+    """A secret that has no text form: its value, or the file that contains it.
 
     Args:
         value: the secret itself.
@@ -130,7 +130,7 @@ def forget_locals(error: BaseException | None) -> None:
         seen.add(id(error))
         waiting += [error.__cause__, error.__context__]
         for frame, _ in walk_tb(error.__traceback__):
-            # A generator may go on: an error that it raised before may be the context of a later one.
+            # A generator may continue: an error that it raised before may be the context of a later one.
             if _is_ours(frame) and not frame.f_code.co_flags & _GENERATOR:
                 with suppress(RuntimeError):  # it is still running
                     frame.clear()

@@ -37,10 +37,10 @@ def temporary_folder(prefix: str) -> Iterator[Path]:
 
 
 def sweep_leftovers(prefix: str) -> None:
-    """Remove the folders whose process is dead.
+    """Remove the folders of processes that have ended.
 
-    A living process holds a lock on a file in its folder; the system releases it when the process ends, for
-    whatever reason. A process id is not enough: the system reuses it.
+    A running process holds a lock on a file in its folder; the system releases it when the process ends. A
+    process id would not be enough, because the system reuses it.
     """
     for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         with suppress(OSError, Timeout):

@@ -140,7 +140,7 @@ def test_confirming_another_account_than_the_one_that_waits(
     """A page that showed one account cannot confirm another that came in between."""
     shown = handed_in(connector, classic, classic.practice).account
     handed_in(connector, classic, attacker)
-    with pytest.raises(AccountMismatchError, match="account that was shown"):
+    with pytest.raises(AccountMismatchError, match="not the one that was shown"):
         connector.confirm_account(PRACTICE, account_id=shown.id, binding=SESSION)
     with pytest.raises(AccountUnconfirmedError):
         connector.access_token(PRACTICE)
@@ -336,7 +336,7 @@ def test_an_account_that_nobody_can_tell_confirms_nothing(
     (tmp_path / "nameless.toml").write_text(text)
     with connector_at(classic, store_url, ORMCO_PROVIDER=str(tmp_path / "nameless.toml")) as connector:
         connector.begin(PRACTICE)
-        with pytest.raises(StateMismatchError, match="whose account"):
+        with pytest.raises(StateMismatchError, match="does not name the account"):
             connector.complete(strange_answer(classic, classic.practice), practice_id=PRACTICE)
     assert "token:authorization_code" not in classic.counters()
 

@@ -215,7 +215,7 @@ def test_status_shows_a_damaged_row(tmp_path: Path) -> None:
     env = {"ORMCO_STORE": f"sqlite:///{tmp_path}/store.db", "ORMCO_STORE_KEYS": KEY}
     for args in (["status"], ["status", "q"]):
         result = CliRunner().invoke(ormco, args, env=env)
-        assert "cannot be right" in result.output
+        assert "is damaged" in result.output
         assert "ormco forget q" in result.output
     listed = json.loads(CliRunner().invoke(ormco, ["status", "--json"], env=env).stdout)["connections"]
     shown = [(each["reason"], each["next"]) for each in listed]

@@ -125,7 +125,7 @@ def test_a_store_id_that_is_a_path_leads_nowhere(url: str, tmp_path: Path) -> No
     execute(store, "UPDATE ormco_store SET store_id = ?, key_id = ?", str(tmp_path / "evil"), EVIL.ids[0])
     store.close()
     again = store_at(url, keys=None)
-    with pytest.raises(StoreDamagedError, match="own id"):
+    with pytest.raises(StoreDamagedError, match="id is malformed"):
         value_of(again, "p")
     again.close()
 

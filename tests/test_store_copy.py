@@ -106,7 +106,7 @@ def test_another_store_is_not_overwritten(stores: tuple[Store, Store]) -> None:
     """A target that has connections of its own is refused, and is not changed."""
     source, target = stores
     put(target, "practice-42")
-    with pytest.raises(StoreError, match="of its own"):
+    with pytest.raises(StoreError, match="its own connections"):
         copy_store(source.database, target.database, page=15)
     assert [one.practice_id for one in target.overview.connections()] == ["practice-42"]
 

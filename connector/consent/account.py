@@ -32,13 +32,13 @@ from connector.store.row import Row, Rows
 
 __all__ = ["adopt", "drop_unverified", "keep_unverified", "revoke_fresh", "verify_account"]
 
-# How long a person has to confirm an account.
+# The time in which a person can confirm an account.
 _CONFIRMABLE_SECONDS = 600.0
 _SAVE_SECONDS = 60.0
 
 
 def keep_unverified(resources: Resources, practice_id: str, tokens: TokenSet, policy: AccountPolicy) -> Row:
-    """Store new tokens beside the practice's present ones, before anything else can go wrong."""
+    """Store new tokens next to the practice's current ones, before anything else can fail."""
     before = resources.store.grants.rows(practice_id).unverified
     if before is not None and before.confirm_by is not None:
         drop_unverified(resources, before, unconfirmed(before))  # one account at a time
@@ -191,7 +191,7 @@ def drop_unverified(resources: Resources, row: Row, refusal: ConnectorError, *, 
 
 
 def revoke_fresh(resources: Resources, refresh_token: str | None, access_token: str | None) -> str:
-    """Revoke tokens that are not kept, if the provider can; return "yes", or why not."""
+    """Revoke tokens that are not kept, if the provider can; return "yes", or the reason for a failure."""
     try:
         if resources.provider.revocation_endpoint is None:
             return "no endpoint"

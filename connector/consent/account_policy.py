@@ -13,7 +13,7 @@ __all__ = ["other_practices", "refusal", "to_be_confirmed", "unconfirmed"]
 def refusal(
     resources: Resources, live: Row | None, row: Row, policy: AccountPolicy, account: Account | None
 ) -> AccountMismatchError | None:
-    """Return why an account is not acceptable; None if it is, or if the provider does not name it."""
+    """Return the error for an unacceptable account; None if it is acceptable, or unknown."""
     if account is None:
         return None
     practice_id, expected = row.practice_id, policy.expected_account
@@ -45,7 +45,7 @@ def other_practices(resources: Resources, row: Row, account: Account) -> set[str
 
 
 def _mismatch(what: str, hint: str) -> AccountMismatchError:
-    return AccountMismatchError(f"{what}; the connection is as it was", hint=hint)
+    return AccountMismatchError(f"{what}; the connection is unchanged", hint=hint)
 
 
 def to_be_confirmed(
@@ -64,7 +64,7 @@ def unconfirmed(row: Row) -> AccountUnconfirmedError:
     return AccountUnconfirmedError(
         f"access was given by {account or 'an account that could not be read yet'}, in a response without a "
         "state, which anybody could have sent: a person has to confirm that "
-        f"{practice_id} is to have it",
+        f"it belongs to {practice_id}",
         hint="It waits for ten minutes: show a person the account, and confirm or reject it. Nobody is asked "
         "if the expected account is named when the request is begun.",
         practice_id=practice_id,

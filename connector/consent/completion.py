@@ -1,6 +1,6 @@
 """Turn a response into a stored connection, and get that response in the same call.
 
-A code is exchanged once, however often it is handed in.
+A code is exchanged only once, even if it is handed in several times.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class ConsentOptions:
     Attributes:
         capture: opens the authorization URL and returns the redirect URL. If it has them, `check_settings` is
             called before anything else, and `check` before a person is asked.
-        policy: which account is acceptable.
+        policy: the conditions on the account.
         progress: called with the name of each step as it is done: "settings", "store", "provider", "ready",
             "consent", "code", "tokens", "account".
     """
@@ -62,7 +62,7 @@ class ConsentOptions:
 
 def connect(resources: Resources, practice_id: str, options: ConsentOptions) -> Connection:
     """Get consent through a capture and store the connection; a failed attempt leaves no open request."""
-    # Find, before the practice is asked for consent, what would fail only afterwards.
+    # Check first everything that would otherwise fail only after the practice has given consent.
     getattr(options.capture, "check_settings", lambda: None)()
     request = prepare(resources, practice_id, policy=options.policy, progress=options.progress)
     getattr(options.capture, "check", lambda: None)()
@@ -121,13 +121,13 @@ def complete(
         tokens = _exchange(resources, response, request)
     except ConnectorError as exc:
         if isinstance(exc, ProviderUnavailableError | ConfigurationError) and not getattr(exc, "sent", True):
-            # It was never sent, so the code can still be used for another attempt.
+            # The code was not sent, so it can still be used for another attempt.
             store.requests.give_back_code(response.code)
             store.requests.give_back(request.state)
         _record(resources, exc.kind, practice_id)
         raise
-    # Only after a valid code: the person who began a request knows its state, and could have put it into an
-    # address of their own.
+    # Only after a valid code: the person who began a request knows its state, and could have made up an
+    # address with it.
     by_own_browser = captured is not None and captured.by_own_browser
     returned = response.state is not None
     store.requests.note_state(request.provider, returned=returned, by_own_browser=by_own_browser)

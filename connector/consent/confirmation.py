@@ -2,7 +2,7 @@
 
 An attacker can send a signed-in person to the application's callback address with a code of the attacker's
 account. If the provider returns the state, such a response is refused. If that is not known, its grant waits,
-sealed and handed out to nobody, until a person has confirmed the account.
+sealed and unused, until a person has confirmed the account.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def confirm_account(
         raise unconfirmed(waiting)
     if waiting.account_id != account_id:
         raise AccountMismatchError(
-            f"it is {waiting.account} that waits to be confirmed, not the account that was shown",
+            f"the account that waits to be confirmed is {waiting.account}, not the one that was shown",
             hint="Show it to the person again; nothing was changed.",
         )
     return verify_account(resources, practice_id, confirmed=account_id)
@@ -55,9 +55,9 @@ def reject_account(resources: Resources, practice_id: str, *, binding: str | Non
 
 
 def end_overdue(resources: Resources, practice_id: str) -> None:
-    """Revoke and forget a practice's grant whose account nobody has confirmed in time.
+    """Revoke and forget a practice's grant if its account was not confirmed in time.
 
-    No call waits for another practice, so this one looks at its own only.
+    Only this practice's grant is checked, so that no call waits for another practice.
     """
     row = resources.store.grants.rows(practice_id).unverified
     if row is not None and _is_overdue(row):

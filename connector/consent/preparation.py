@@ -1,4 +1,4 @@
-"""Make an authorization request, after every check that is possible before a person is asked."""
+"""Create an authorization request, after every check that is possible before a person is asked."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ __all__ = ["AnsweredBeforeError", "Captured", "no_such_request", "read_response"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Captured:
-    """A response that was captured: for which request, when, and whether our own browser captured it."""
+    """A captured response: its request, its time, and whether the connector's own browser captured it."""
 
     request: AuthorizationRequest
     at: datetime
@@ -25,10 +25,10 @@ class Captured:
 
 
 class AnsweredBeforeError(StateMismatchError):
-    """The same session handed in the same response before.
+    """The same session has handed in the same response before.
 
     Attributes:
-        request: the request that it answered.
+        request: the request that it belongs to.
         code: the authorization code in it.
     """
 
@@ -53,7 +53,7 @@ def read_response(
 
     Raises:
         connector.errors.AuthorizationResponseError: it cannot be used.
-        connector.errors.ConsentDeniedError: the practice said no.
+        connector.errors.ConsentDeniedError: the practice refused access.
     """
     provider, store = resources.provider, resources.store
     opened = [captured.request] if captured else store.requests.open_for(practice_id) if practice_id else []
@@ -151,7 +151,7 @@ def _returns_state(resources: Resources, captured: Captured | None) -> bool:
     if provider.returns_state is not None:
         return provider.returns_state
     if captured is not None and captured.by_own_browser:
-        return False  # it is the provider's, and outweighs what others have handed in
+        return False  # our own browser shows that the provider does not return it
     return resources.store.requests.returned_state(provider.name)
 
 
@@ -163,7 +163,7 @@ def _match_without_state(
 ) -> AuthorizationRequest:
     if practice_id is None or _returns_state(resources, captured):
         raise StateMismatchError(
-            "the response has no state, so nobody can tell which request it belongs to",
+            "the response has no state, so it is not known which request it belongs to",
             hint="Paste the whole address, from https:// to its end, not the code alone. If it has no state "
             "either, connect in a browser opened for it.",
             practice_id=practice_id,
@@ -172,7 +172,7 @@ def _match_without_state(
         return captured.request
     if not resources.provider.tells_account:
         raise StateMismatchError(
-            "the response has no state, and the provider does not tell whose account it is from: "
+            "the response has no state, and the provider does not name the account: "
             "anybody could have sent it",
             hint="Connect in one go, in a browser that is opened for it.",
             practice_id=practice_id,

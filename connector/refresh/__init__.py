@@ -6,7 +6,7 @@
 2. Read the practice's row. Its token is valid: return it, and refresh it in the `background` if it
    expires soon.
 3. Threads of this process that want the same practice wait for one of them (`refresher`).
-4. Another process has the lease of the row: read again after a growing pause, until there are newer tokens.
+4. Another process has the row's lease: read again after growing pauses, until there are newer tokens.
 5. Claim: one UPDATE of the row as it was read. It is the lock, and the record that a token is about to be
    sent. (`bulk` claims several rows that are due with one UPDATE.)
 6. Call: the refresh token is sent once (`rotate`, the only sender). No database connection or lock is

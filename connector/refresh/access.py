@@ -27,20 +27,19 @@ from connector.store.store import Store
 
 __all__ = ["AccessTokens"]
 
-# How long a read may take while the token in memory is valid: the store may be unavailable.
+# Timeout in seconds of a read while the token in memory is valid: without the store, that token is used.
 _RECHECK_WITHIN = 0.5
-# Events after which a token that was read before is not the practice's any more.
+# Events after which a token in memory no longer belongs to the practice's connection.
 _REPLACES = {"adopt", "complete", "forget", "revoke"}
-# A token that was refreshed because an API had rejected the previous one is not refreshed for that again
-# within this time.
+# If an API rejects a token that was refreshed after a rejection, it is not refreshed again within this time.
 _JUST_RENEWED_SECONDS = 900.0
 
 
 class AccessTokens:
-    """Hands out access tokens and keeps them fresh.
+    """Returns access tokens, and refreshes them before they expire.
 
     Args:
-        verify: reads the account behind a practice's unverified grant, and makes that grant the live one.
+        verify: reads the account of a practice's unverified grant, and makes that grant the live one.
         proactive: refresh tokens in the background before they expire.
     """
 
@@ -64,7 +63,7 @@ class AccessTokens:
         after_fork(self)
 
     def start_in_child(self) -> None:
-        """Forget what belongs to the parent's threads."""
+        """Forget the parent's tokens, threads and locks."""
         self._background.start()
         self._refresher.start()
 
@@ -76,7 +75,7 @@ class AccessTokens:
     def token(self, practice_id: str, *, min_ttl: float = 60.0, rejected: str | None = None) -> AccessToken:
         """Return an access token that is valid now; see `Connector.token`.
 
-        One that was just refreshed is returned as it is, however long it lives.
+        A token that was just refreshed is returned even if it is valid for less than `min_ttl` seconds.
         """
         cached = self.memory.valid(practice_id, min_ttl) if rejected is None else None
         return (cached or self._looked_up(practice_id, min_ttl, rejected)).token
@@ -84,7 +83,7 @@ class AccessTokens:
     def refresh(self, practice_id: str, *, force: bool = False) -> Connection:
         """Refresh a connection if its access token expires soon; see `Connector.refresh`.
 
-        If it is forced, a refresh by another process meanwhile is enough.
+        With `force`, a refresh by another process in the meantime is enough.
         """
         self._refuse_if_closed()
         rows = self._refresher.usable(practice_id, self._store.grants.rows(practice_id))
@@ -99,15 +98,15 @@ class AccessTokens:
             return self._rotator.finish(claimed, since) is not None
 
     def close(self, then: Callable[[], object] = lambda: None) -> None:
-        """Provide no tokens any more; refreshes in progress end in the background, and store their tokens.
+        """Provide no more tokens; refreshes in progress end in the background, and store their tokens.
 
-        `then` is called when the last of them has ended; at once if there is none.
+        `then` is called when the last refresh has ended; at once if none is in progress.
         """
         self.memory.close()
         self._background.close(then)
 
     def _forget_replaced(self, event: Event) -> None:
-        """Forget a token that this process has revoked or replaced, or whose grant it found dead."""
+        """Forget a token that this process has revoked or replaced, or a token of a dead grant."""
         is_replaced = event.kind in _REPLACES and event.outcome in ("ok", "begun")
         if event.practice_id and (is_replaced or event.state is ConnectionState.NEEDS_REPAIR):
             self.memory.forget(event.practice_id)

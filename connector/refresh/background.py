@@ -1,4 +1,4 @@
-"""Refresh tokens before they expire, in separate threads, while the present ones are used."""
+"""Refresh tokens before they expire, in separate threads, while the current ones are used."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LOUD_FAILURES = 3
 
 
 class BackgroundRefresh:
-    """Refreshes rows in threads; for each practice, one at a time."""
+    """Refreshes rows in threads; one refresh at a time for each practice."""
 
     def __init__(self, refresh: Callable[[Row], object]) -> None:
         self._refresh = refresh
@@ -31,8 +31,8 @@ class BackgroundRefresh:
         self.start()
 
     def start(self) -> None:
-        """Begin without any thread: at first, and in a forked child, which has none of its parent's."""
-        self._guard = threading.Lock()  # of what is under way, and of the pool
+        """Begin without threads: in a new object, and in a forked child, which has none of its parent's."""
+        self._guard = threading.Lock()  # protects the pending practices and the pool
         self._pending: set[str] = set()
         self._failed: dict[str, int] = {}
         self._pool: ThreadPoolExecutor | None = None
@@ -56,7 +56,7 @@ class BackgroundRefresh:
                 self._pending.discard(row.practice_id)
 
     def close(self, then: Callable[[], object]) -> None:
-        """Start no refresh any more; see `AccessTokens.close`."""
+        """Start no more refreshes; see `AccessTokens.close`."""
         with self._guard:
             pool, self._pool, self._is_closed = self._pool, None, True
             if pool is not None:

@@ -1,4 +1,4 @@
-"""Refresh all connections that are due, for a timer; any number of processes share the work."""
+"""Refresh all connections that are due, from a timer; any number of processes share the work."""
 
 from __future__ import annotations
 
@@ -25,13 +25,12 @@ from connector.store.store import Store
 
 __all__ = ["refresh_due"]
 
-# How many are read at a time: finding what is due goes through all rows, as an index on it would have to be
-# written at each refresh.
+# Connections that are read at a time: each read goes through all rows, as every refresh would have to write
+# an index on the due time.
 _WINDOW = 1000
-# Responses to calls that began together come within about this many seconds of one another: one claim for
-# all of the next calls.
+# Calls that began together end within about this many seconds: one claim serves all of the next calls.
 _TOGETHER = 0.02
-# Seconds to wait for what was refused because it was asked for too fast, before each further pass.
+# Seconds to wait before each further pass, which tries the connections again that were rate limited.
 _MORE_PASSES = (1.5, 3.0, 6.0)
 
 
@@ -43,7 +42,7 @@ def refresh_due(
     pace: Pace | None = None,
     progress: Callable[[Done], object] = lambda done: None,
 ) -> RefreshSummary:
-    """Refresh every connection whose access token expires within a time; see `Connector.refresh_due`.
+    """Refresh every connection whose access token expires soon; see `Connector.refresh_due`.
 
     Several runs may be in progress, on several machines: each connection is refreshed by one of them. A run
     that was interrupted is continued by the next, which finds only the rest. Sound connections come first.
@@ -87,7 +86,7 @@ class _Run:
         return self._tally.summary
 
     def _credit_others(self) -> None:
-        """Count as skipped, and not as failed, what another run has refreshed after the refusal."""
+        """Count as skipped, not as failed, the connections that another run has refreshed since."""
         for practice_id in self._tally.refused:
             row = self._store.grants.row(practice_id)
             if row is not None and not row.failures:
@@ -95,7 +94,7 @@ class _Run:
                 self._tally.summary.skipped += 1
 
     def _pass(self) -> None:
-        """Go through all that is due by now."""
+        """Refresh all connections that are due now."""
         with ThreadPoolExecutor(self._pace.at_once, thread_name_prefix="ormco-due") as pool:
             while self._waiting or self._look():
                 self._wait_for_worker()
@@ -111,7 +110,7 @@ class _Run:
             raise self._broken
 
     def _wait_for_worker(self) -> None:
-        """Wait until a worker is free, and a little longer: calls that began together end together."""
+        """Wait for a free worker, and a little longer, because calls that began together end together."""
         if not self._free.acquire(blocking=False):
             self._free.acquire()
             if self._pace.at_once > 1:
@@ -130,7 +129,7 @@ class _Run:
         return bool(new)
 
     def _start(self, pool: ThreadPoolExecutor, count: int) -> int:
-        """Begin as many refreshes of the connections that wait; return how many there are."""
+        """Start up to `count` refreshes; return the number of refreshes that were started."""
         since, claimed = Stopwatch(self._clock), list[Row]()
         try:
             self._claim(count, claimed)
@@ -139,12 +138,12 @@ class _Run:
                 pool.submit(copy_context().run, self._refresh, claimed.pop(), since)
             return started
         finally:
-            for row in claimed:  # Ctrl-C: nothing is sent for these
+            for row in claimed:  # after Ctrl-C: no token was sent for these
                 with suppress(ConnectorError):
                     self._store.leases.end(row, lost=False)
 
     def _claim(self, count: int, claimed: list[Row]) -> None:
-        """Claim so many of the connections that wait; the others are in progress elsewhere, or done."""
+        """Claim up to `count` connections; count those that another process has refreshed as skipped."""
         while self._waiting and len(claimed) < count:
             names = [self._take() for _ in range(min(count - len(claimed), len(self._waiting)))]
             try:
@@ -181,7 +180,7 @@ class _Run:
         except ConnectorError as exc:
             outcome, error = exc.kind, exc
         wait = None
-        # Only what the provider has said: a row may have to wait for reasons of its own.
+        # Only the provider's Retry-After slows the run down: a row's backoff concerns that row alone.
         if isinstance(error, ProviderUnavailableError) and error.sent and error.retry_after is not None:
             wait = error.retry_after if self._throttle.slow_down(since.began, error.retry_after) else None
         elif outcome == "refreshed":

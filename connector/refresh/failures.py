@@ -1,4 +1,4 @@
-"""Decide by earlier failures whether to refresh, and record a new one: for every process, or for this one."""
+"""Decide by earlier failures whether to refresh; record new ones, for all processes or for this one only."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def log(level: int, practice_id: str, kind: str, text: str, *args: object) -> No
 
 @dataclass(frozen=True, slots=True)
 class _Trouble:
-    """A fault of this process, or of its way to the provider; other processes are not held back by it."""
+    """A fault of this process, or of its network; other processes do not wait because of it."""
 
     error: ConnectorError
     failures: int
@@ -43,7 +43,7 @@ class _Trouble:
 
 
 class Failures:
-    """Records attempts that failed, or whose response may be lost, and decides by them.
+    """Records failed refreshes and lost responses, and decides by them whether to try again.
 
     Args:
         reuse_seconds: returns the seconds for which the provider accepts a refresh token a second time.
@@ -56,11 +56,11 @@ class Failures:
         self._troubles: dict[tuple[str, str], _Trouble] = {}
 
     def require_turn(self, row: Row) -> None:
-        """Refuse an attempt that nobody has asked for and that has to wait.
+        """Refuse an attempt that has to wait and that no person has requested.
 
         Raises:
             connector.errors.ProviderUnavailableError: the last attempt failed, or its response may be lost.
-            connector.errors.ConnectorError: a fault of this process that was found a short while ago.
+            connector.errors.ConnectorError: this process had a fault a short time ago.
         """
         is_second_use = row.answer_may_be_lost and self._may_reuse(row)
         if row.answer_may_be_lost and not is_second_use:
@@ -78,7 +78,7 @@ class Failures:
         """Refuse an attempt while a fault of this process applies."""
         trouble = self._troubles.get((row.practice_id, row.slot))
         if trouble is not None and self._clock.monotonic() < trouble.until:
-            raise trouble.error.with_traceback(None)  # or it would hold the frames of every call that got it
+            raise trouble.error.with_traceback(None)  # otherwise it would collect the frames of every caller
 
     def second_use(self, claimed: Row) -> Row | None:
         """Return the row if its refresh token may be sent a second time at once; None if not."""
@@ -88,15 +88,15 @@ class Failures:
         return present if present is not None and self._may_reuse(present) else None
 
     def _may_reuse(self, row: Row) -> bool:
-        """Return whether the provider accepts the refresh token a second time, and this was not tried yet."""
+        """Return whether the provider accepts the refresh token a second time and got it only once."""
         since = row.refresh_since
         return row.refresh_sends == 1 and since is not None and row.now - since < self._reuse_seconds()
 
     def _spare_what_is_valid(self, row: Row) -> None:
-        """Keep the old access token until it expires if another attempt could end the grant.
+        """Refuse an attempt that could end the grant while the old access token is valid.
 
-        A response may be lost, so the refresh token may be a used one: a provider that detects reuse ends the
-        whole grant when it gets it again.
+        If a response was lost, the refresh token may be used up: a provider that detects reuse ends the whole
+        grant when it receives the token again.
         """
         until = spare_until(row)
         if row.now >= until:
@@ -110,13 +110,13 @@ class Failures:
             self._store.grants.change(row, changes, [event])
         raise ProviderUnavailableError(
             f"the response to the last refresh of {row.practice_id} may be lost",
-            hint="The present access token is used to its end before the one attempt that is left.",
+            hint="The access token is used until it expires; then one more attempt is made.",
             retry_after=until - row.now,
             sent=False,
         )
 
     def forget(self, row: Row) -> None:
-        """Forget the fault of this process: the provider has answered."""
+        """Forget the fault of this process, because the provider has answered."""
         self._troubles.pop((row.practice_id, row.slot), None)
 
     def refused(self, claimed: Row, exc: GrantRefusedError, *, was_lost: bool) -> Row:
@@ -124,7 +124,7 @@ class Failures:
 
         Raises:
             connector.errors.NeedsRepairError: the connection's grant is dead.
-            connector.errors.GrantRefusedError: the refused grant was not in use.
+            connector.errors.GrantRefusedError: the refused grant is not in use.
         """
         present = self._store.grants.row(claimed.practice_id, claimed.slot)
         if present is not None and present.generation != claimed.generation:
@@ -140,10 +140,10 @@ class Failures:
         raise needs_repair(practice_id, reason) from None
 
     def _after_reuse(self, present: Row) -> Row:
-        """Note in a row with newer tokens that an old refresh token was sent again.
+        """Record in a row with newer tokens that an old refresh token was sent again.
 
-        The process that stored them was killed during its last write, or slept. A provider that detects reuse
-        may have ended the grant; the process that finds it dead then gets the reason `answer_lost`.
+        The process that stored them had been suspended or killed, and this one took over.
+        A provider that detects reuse may have ended the grant; its next refusal has the reason `answer_lost`.
         """
         if present.refresh_sends or present.is_leased:
             return present
@@ -179,7 +179,7 @@ class Failures:
         self._store.leases.end(claimed, changes, lost=is_lost(exc), events=events)
 
     def note(self, row: Row, exc: ConnectorError) -> None:
-        """Note a fault of this process, or of its way to the provider: only this process waits."""
+        """Record a fault of this process, or of its network: only this process waits."""
         key = (row.practice_id, row.slot)
         before = self._troubles.get(key)
         failures = 0 if before is None else before.failures + 1
@@ -188,12 +188,12 @@ class Failures:
 
 
 def is_lost(exc: ConnectorError) -> bool:
-    """Return whether a call failed so that the provider may have issued new tokens nevertheless."""
+    """Return whether the provider may have issued new tokens although the call failed."""
     return isinstance(exc, ProviderUnavailableError) and exc.sent and not exc.answered
 
 
 def degraded(row: Row, reason: str, message: str) -> dict[str, object]:
-    """Return the changes that mark a grant as failing for now."""
+    """Return the changes that mark a grant as degraded."""
     state = ConnectionState.DEGRADED.value
     changes: dict[str, object] = {"state": state, "reason": reason, "last_error": message}
     return changes if row.state == state else {**changes, "since": FromNow()}

@@ -1,4 +1,4 @@
-"""Access tokens in memory: handed out for two seconds without a read of the store."""
+"""Keep access tokens in memory, and return them for two seconds without reading the store."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from connector.store.row import Row
 
 __all__ = ["CachedToken", "TokenMemory"]
 
-# How long a token is handed out without a read of the store: a revocation by another process is seen by then.
+# Seconds for which a token is returned without reading the store; a revocation by another process is
+# noticed after them.
 _RECHECK_SECONDS = 2.0
 _LARGEST_CACHE = 50_000
 
 
 @dataclass(slots=True)
 class CachedToken:
-    """A token in memory; times by this process's clock."""
+    """A token in memory; its times are by this process's clock."""
 
     value: str = field(repr=False)
     generation: int
@@ -28,7 +29,7 @@ class CachedToken:
     check_at: float
     refresh_at: float
     expires_at: float
-    spared_until: float = 0.0  # it could not be refreshed: until then it is used without another attempt
+    spared_until: float = 0.0  # after a failed refresh: the time of the next attempt
 
     @property
     def token(self) -> AccessToken:
@@ -40,12 +41,12 @@ class CachedToken:
         )
 
     def recheck_later(self, now: float) -> None:
-        """Hand it out a while longer, because the store is unavailable."""
+        """Return this token for two more seconds without a read, because the store is unavailable."""
         self.read_at = now
         self.check_at = min(now + _RECHECK_SECONDS, self.expires_at)
 
     def spare(self) -> None:
-        """Use it without another attempt to refresh it: all callers share one read and one warning."""
+        """Return this token for two seconds without a refresh: all callers share one read and one warning."""
         self.spared_until = min(self.read_at + _RECHECK_SECONDS, self.expires_at)
 
 
@@ -74,7 +75,7 @@ class TokenMemory:
         return None
 
     def put(self, practice_id: str, value: str, row: Row | HeldToken) -> CachedToken:
-        """Remember a token that was just read; the times of its row are by the database's clock."""
+        """Keep a token that was just read; the times of its row are by the database's clock."""
         now = self._now()
         offset = now - row.now  # of this process's clock from the database's
         known = self._tokens.get(practice_id)
@@ -97,6 +98,6 @@ class TokenMemory:
         self._tokens.pop(practice_id, None)
 
     def close(self) -> None:
-        """Forget all tokens, and keep none any more."""
+        """Forget all tokens, and keep no new ones."""
         self.is_closed = True
         self._tokens.clear()

@@ -1,4 +1,4 @@
-"""Limit the calls to a provider: how many at a time, and how many a second."""
+"""Limit the number of calls to a provider, at a time and per second."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["Pace", "Throttle", "affordable"]
 
 _SLOWER, _FASTER = 0.5, 1.05
 _LONGEST_PAUSE = 60.0
-# Calls of this many seconds begin together: a process that is woken for each single call finds the
-# processor's caches cold, and takes twice the time.
+# The calls of this many seconds begin together: a process that wakes for each single call takes twice the
+# processor time, because the caches are cold.
 _BEAT = 0.25
 _NEARLY = 1e-3
-# A call needs a socket, and one or two handles of the store; this many files are open for other reasons.
+# A call needs a socket and one or two files of the store; another 24 files are open for other reasons.
 _FILES_EACH, _OTHER_FILES = 3, 24
 
 
@@ -27,9 +27,9 @@ class Pace:
     """Limits on the calls to a provider.
 
     Attributes:
-        at_once: token calls in progress at the same time, at most.
-        per_second: token calls a second, at most; fewer while the provider answers 429. The calls of a
-            quarter of a second may begin together.
+        at_once: the maximum number of token calls in progress at the same time.
+        per_second: the maximum number of token calls per second; it is lower while the provider returns 429.
+            The calls of a quarter of a second may begin together.
     """
 
     at_once: int = 16
@@ -37,7 +37,7 @@ class Pace:
 
 
 class Throttle:
-    """Spreads calls over time; slower after a 429, and slowly faster again."""
+    """Spreads calls over time; the rate falls after a 429 response, and rises with each success."""
 
     def __init__(self, clock: Clock, pace: Pace) -> None:
         self._clock = clock
@@ -57,7 +57,7 @@ class Throttle:
             self._clock.sleep(start - now)
 
     def start(self, most: int) -> int:
-        """Return how many of so many calls may begin now; they count as begun."""
+        """Return the number of calls that may begin now, at most `most`; they count as begun."""
         with self._guard:
             now = self._clock.monotonic()
             first = max(self._next_call, now - self._beat())
@@ -73,10 +73,10 @@ class Throttle:
         return 0.0 if beat * self._rate <= 1 or self._rate < self._most else beat
 
     def slow_down(self, began: float, pause: float) -> bool:
-        """Halve the rate, once for all calls that were under way together; return whether that may help.
+        """Halve the rate, once for all calls that were in progress together; return False at the lowest rate.
 
-        `began` is when the refused call began. One refusal does not stop the other refreshes; if no call
-        succeeds any more, all wait for `pause` seconds, which the provider asks for.
+        `began` is the time at which the refused call began. One refusal does not stop the other calls; if no
+        call succeeds any more, all wait for `pause` seconds, which the provider has asked for.
         """
         with self._guard:
             now, slowest = self._clock.monotonic(), min(1.0, self._most)
@@ -90,14 +90,14 @@ class Throttle:
             return not is_slowest
 
     def speed_up(self) -> None:
-        """Raise the rate a little, after a call that succeeded."""
+        """Raise the rate a little after a successful call."""
         with self._guard:
             self._refused = 0
             self._rate = min(self._rate * _FASTER, self._most)
 
 
 def affordable(at_once: int) -> int:
-    """Return how many calls at a time the limit on open files permits, of the number that is wanted."""
+    """Return `at_once`, or the smaller number of calls that the limit on open files permits."""
     with suppress(ImportError, OSError, ValueError):  # Windows has no such limit
         import resource
 

@@ -1,4 +1,4 @@
-"""Refresh a practice's tokens, or wait until another thread or process has."""
+"""Refresh a practice's tokens, or wait until another thread or process has refreshed them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Lock:
 
 
 class TokenRefresher:
-    """Refreshes the tokens of a practice; within a process, one thread at a time for each practice.
+    """Refreshes the tokens of practices; in a process, one thread at a time for each practice.
 
     Args:
         memory: forgets tokens that may not be used any more.
@@ -57,8 +57,8 @@ class TokenRefresher:
         self.start()
 
     def start(self) -> None:
-        """Begin without any lock: at first, and in a forked child, which has none of its parent's threads."""
-        self._guard = threading.Lock()  # of the table of locks
+        """Begin without locks: in a new object, and in a forked child, which has no other threads."""
+        self._guard = threading.Lock()  # protects the table of locks
         self._locks: dict[str, _Lock] = {}
 
     def refresh(
@@ -72,15 +72,15 @@ class TokenRefresher:
     ) -> Row:
         """Return a row with newer tokens than those in `rows`.
 
-        The token of another refresh is accepted if it is not that in `rows`, or valid for `min_ttl` seconds.
-        `force`: a person requested it. `rejected`: an API has rejected the token in `rows`.
+        The token of another refresh is accepted if it is not the one in `rows`, or if it is valid for
+        `min_ttl` seconds. `force`: a person requested it; `rejected`: an API rejected the token in `rows`.
 
         Raises:
-            connector.errors.ConnectorError: they cannot be refreshed, now or ever.
+            connector.errors.ConnectorError: the tokens cannot be refreshed.
         """
         found, wait = rows.live, RefreshWait(self._clock, practice_id)
         found_tokens = found and (found.generation, found.connected_at)
-        # Outside the lock: a subscriber may request the same practice's token.
+        # Events are delivered after the lock: a subscriber may request the same practice's token.
         with self._store.audit.deferred(), self._hold(practice_id, wait.left) as was_free:
             if was_free is None:
                 raise wait.too_long()
@@ -95,21 +95,21 @@ class TokenRefresher:
                     if renewed.state not in ALIVE:
                         require_alive(practice_id, renewed.state, renewed.reason)
                     return renewed
-                wait.pause()  # for who refreshes it; or what is read and what is written differ
+                wait.pause()  # another process refreshes or has changed the row
                 rows = self._store.grants.rows(practice_id)
 
     def refresh_if_free(self, row: Row) -> Row | None:
-        """Refresh a row, unless another thread or process does."""
-        # Under the lock, so that threads that need the new token wait here, and not for the lease.
+        """Refresh a row, unless another thread or process is refreshing it; return None then."""
+        # Under the lock, so that threads that need the new token wait for the lock instead of the lease.
         with self._store.audit.deferred(), self._hold(row.practice_id, 0.0) as was_free:
             return self._rotator.rotate(row) if was_free else None
 
     @contextmanager
     def _hold(self, practice_id: str, timeout: float) -> Iterator[bool | None]:
-        """Wait for a practice's lock; yield whether it was free at once, or None if it is not in time.
+        """Wait for a practice's lock; yield whether it was free at once, or None after `timeout` seconds.
 
-        It keeps the threads of one process from claiming the same row at the same time: all but one would
-        lose, read the row again, and poll. Without it the result is the same, but slower.
+        The lock keeps the threads of one process from claiming the same row at the same time: all but one
+        would fail, read the row again, and poll. Without it the result is the same, but slower.
         """
         with self._guard:
             entry = self._locks.setdefault(practice_id, _Lock())
@@ -128,7 +128,7 @@ class TokenRefresher:
                     del self._locks[practice_id]
 
     def usable(self, practice_id: str, rows: Rows) -> Rows:
-        """Return the rows of a practice, if its state allows tokens; only the live one's are handed out.
+        """Return the rows of a practice, if its state allows tokens.
 
         Raises:
             connector.errors.ConnectorError: there are no rows, or their tokens may not be used.
@@ -158,7 +158,7 @@ class TokenRefresher:
         return row.state == ConnectionState.DEGRADED and not row.retry_in
 
     def _live(self, practice_id: str, rows: Rows) -> Row:
-        """Return the row whose tokens may be handed out, once a newer grant that waits has been verified."""
+        """Return the live row, after an attempt to verify a newer grant."""
         self.usable(practice_id, rows)
         if self.awaits_account(rows):
             self._verified(practice_id, rows)
@@ -173,7 +173,7 @@ class TokenRefresher:
         return rows.live
 
     def _verified(self, practice_id: str, rows: Rows) -> None:
-        """Have the account of a new grant read; if that fails, the live row stays in use."""
+        """Read the account of a new grant; if that fails, the live row stays in use."""
         if self._verify is None:
             return
         try:

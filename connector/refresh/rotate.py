@@ -38,7 +38,7 @@ Key = tuple[str, str]
 
 
 class _Unsaved(NamedTuple):
-    """New tokens that are not stored yet, and the row as it was claimed for them."""
+    """New tokens that are not stored yet, and the row that was claimed for them."""
 
     claimed: Row
     tokens: TokenSet
@@ -49,7 +49,7 @@ class RefreshEndpoint(Protocol):
     """The part of a token endpoint that a refresh uses."""
 
     def refresh(self, refresh_token: str) -> TokenSet:
-        """Get a new token set; sends the refresh token at most once."""
+        """Return a new token set; the refresh token is sent at most once."""
 
 
 class Rotator:
@@ -81,13 +81,13 @@ class Rotator:
         `rejected`: an API has rejected the access token.
 
         Returns:
-            The row with its new tokens; None if another process has changed it, or is refreshing it: read
-            it again.
+            The row with its new tokens; None if another process has changed or is refreshing it. Read it
+            again then.
 
         Raises:
             connector.errors.NeedsRepairError: the grant is dead.
             connector.errors.GrantRefusedError: the refresh token of a grant that is not in use was refused.
-            connector.errors.ProviderUnavailableError: the provider cannot refresh them now.
+            connector.errors.ProviderUnavailableError: the tokens cannot be refreshed now.
             connector.errors.ConfigurationError: the settings are wrong.
         """
         key = (row.practice_id, row.slot)
@@ -190,7 +190,7 @@ class Rotator:
         except GrantRefusedError as exc:
             if exc.certain or claimed.state not in ALIVE:
                 raise
-        # Some servers answer like this shortly after issuing a token; others mean it.
+        # Some servers refuse a refresh token shortly after issuing it; so ask a second time.
         self._clock.sleep(DOUBT_SECONDS)
         present = self._store.grants.row(claimed.practice_id, claimed.slot)
         if present is None or present.generation != claimed.generation:
@@ -198,7 +198,7 @@ class Rotator:
         return endpoint.refresh(refresh_token.reveal() or "")
 
     def _save(self, key: Key, unsaved: _Unsaved) -> Row | None:
-        """Store new tokens, and retry for as long as it takes: they exist nowhere else."""
+        """Store new tokens; retry for a minute, because they exist nowhere else."""
         deadline = self._clock.deadline(_SAVE_SECONDS)
         claimed, tokens, rejected = unsaved
         while True:

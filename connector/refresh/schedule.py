@@ -1,4 +1,4 @@
-"""When to refresh a token before it expires, and how long to wait after a failure."""
+"""Compute when to refresh a token before it expires, and how long to wait after a failure."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ __all__ = [
     "spare_until",
 ]
 
-# The longest that one call of a token endpoint takes, all its time limits and its second try to connect
-# included.
+# The longest time of one call to a token endpoint, with all its time limits and its second connection
+# attempt.
 CALL_SECONDS = 65.0
-# The pause before a refresh token is sent a second time, because the first refusal may mean something else.
+# The pause before a refresh token is sent a second time, after a refusal that may be temporary.
 DOUBT_SECONDS = 1.5
 # A process that was stopped for longer between claim and call (SIGSTOP, a paused machine) does not send.
 SEND_WITHIN = 5.0
-# Two calls under one lease. Others take over after it, so it must outlast every call of its owner.
+# Time for two calls. Other processes take over after the lease, so it must outlast its owner's calls.
 LEASE_SECONDS = 2 * CALL_SECONDS + DOUBT_SECONDS + SEND_WITHIN + 10.0
-# Longer than a lease: a process that waits for one that died on another machine can take over, and make its
-# own calls.
+# Longer than a lease: a process can wait for the lease of a process that died on another machine, and then
+# make its own calls.
 WAIT_SECONDS = 2 * LEASE_SECONDS
 LONGEST_BACKOFF = 300.0
 
@@ -43,8 +43,8 @@ _DAY, _HOUR = 86400.0, 3600.0
 def refresh_time(row: Row | HeldToken) -> float:
     """Return when to refresh a token before it expires.
 
-    Jitter spreads tokens that were refreshed together. A token with a stated lifetime of more than a day is
-    refreshed every hour: milliseconds may have been meant.
+    Jitter spreads tokens that were refreshed together. A token with a lifetime of more than a day is
+    refreshed every hour, because the provider may have stated milliseconds.
     """
     part = random.uniform(0.1, 0.2)  # noqa: S311 - no secret
     if row.lifetime > _DAY:
@@ -53,21 +53,21 @@ def refresh_time(row: Row | HeldToken) -> float:
 
 
 def spare_until(row: Row) -> float:
-    """Return until when to use an access token, if another attempt to refresh it could end the grant."""
+    """Return the time until which to use an access token if another refresh could end the grant."""
     return row.valid_until - min(10.0, row.lifetime / 10)
 
 
 def backoff(failures: int) -> float:
     """Return the seconds to wait after a number of failures in a row.
 
-    Jitter, so that a provider that recovers does not get all calls at once.
+    Jitter keeps a provider that recovers from receiving all calls at once.
     """
     longest = min(2.0 ** min(failures, _MOST_FAILURES), LONGEST_BACKOFF)
     return longest * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
 
 
 class RefreshWait:
-    """Waits for another process's refresh: longer each time, until its lease must have ended."""
+    """Waits for another process's refresh with growing pauses, until its lease must have ended."""
 
     def __init__(self, clock: Clock, practice_id: str) -> None:
         self._clock = clock
@@ -77,7 +77,7 @@ class RefreshWait:
 
     @property
     def left(self) -> float:
-        """Seconds that are left."""
+        """The seconds that are left to wait."""
         return self._deadline.left
 
     def pause(self) -> None:
@@ -93,10 +93,10 @@ class RefreshWait:
         """Return the error for a refresh that does not finish."""
         return StoreLockedError(
             f"{self._practice_id} is being refreshed by another process, which does not finish",
-            hint="Wait for it to end, or end it if it hangs; its lease ends with it.",
+            hint="Wait until that process ends, or end it if it hangs; its lease ends with it.",
         )
 
 
 def poll_delay(waited: float) -> float:
-    """Return the seconds to wait before the next read: a little more each time, and random."""
+    """Return the seconds to wait before the next read: longer each time, with jitter."""
     return min(0.02 + waited * 0.1, 0.25) * random.uniform(0.75, 1.25)  # noqa: S311 - no secret

@@ -1,4 +1,4 @@
-"""The counts of a run of refreshes, and whether so many fail that it should give up."""
+"""Count the results of a run of refreshes, and decide whether the run should give up."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ class Done:
 
     Attributes:
         practice_id: the practice.
-        outcome: "refreshed", "skipped" (another process did it, or is doing it), or the kind of the error.
+        outcome: "refreshed", "skipped" (another process has refreshed or is refreshing it), or the kind of
+            the error.
         error: the error, or None.
-        number: how many are done, including this one.
-        total: how many were due when the run began.
+        number: the number of connections that are done, including this one.
+        total: the number of connections that were due when the run began.
     """
 
     practice_id: str
@@ -46,11 +47,11 @@ class RefreshSummary:
         refreshed: connections that this run refreshed.
         skipped: connections that other processes refreshed meanwhile.
         failed: connections that were not refreshed; their rows have the reason.
-        gave_up: whether the rest was skipped because so many failed.
-        overdue: sound connections whose access token had expired before this run reached them: more than a
-            few of them mean that the refreshes cannot keep up.
+        gave_up: whether the run stopped early because too many refreshes failed.
+        overdue: connections without failures whose access token had expired before this run reached them:
+            more than a few of them mean that the refreshes cannot keep up.
         lag: seconds since the first of those access tokens expired.
-        at_once: token calls at a time; fewer than requested if this process may open few files.
+        at_once: the number of token calls at a time; fewer than requested if the limit on open files is low.
     """
 
     total: int
@@ -64,11 +65,13 @@ class RefreshSummary:
 
 
 class Tally:
-    """Counts what becomes of each connection; thread-safe.
+    """Counts the results of a run's connections; thread-safe.
 
     Attributes:
-        left: connections that were tried but not refreshed: they are still due at the next read.
-        refused: those for which the provider asked to wait, and the seconds; they are counted as failed.
+        left: the practice IDs of connections that were tried but not refreshed: they are still due at the
+            next read.
+        refused: by practice ID, the seconds after which a rate-limited connection may be tried again; it is
+            counted as failed.
     """
 
     def __init__(self, summary: RefreshSummary, progress: Callable[[Done], object]) -> None:
@@ -80,7 +83,7 @@ class Tally:
         self._sample: deque[bool] = deque(maxlen=_SAMPLE)
 
     def begin(self, due: DueGrant, waited: float) -> None:
-        """Note that a connection is tried, so many seconds after it was found."""
+        """Record that a connection is tried, `waited` seconds after it was read."""
         with self._guard:
             self.left.add(due.practice_id)
             late = waited - due.due_in
@@ -93,7 +96,7 @@ class Tally:
     ) -> None:
         """Count a connection that is done.
 
-        `wait` is the time after which it is tried again, because the provider was asked too fast.
+        `wait` is the number of seconds after which it is tried again, after a 429 response.
         """
         with self._guard:
             number = self._count(practice_id, outcome, error, wait)
@@ -117,5 +120,5 @@ class Tally:
             self._sample.append(error is not None)
         failures = sum(self._sample)
         if failures >= _ENOUGH and failures >= _OUTAGE_SHARE * len(self._sample):
-            summary.gave_up = True  # for good, whatever becomes of the calls that are under way
+            summary.gave_up = True  # for good, whatever the result of the calls in progress
         return summary.refreshed + summary.skipped + summary.failed

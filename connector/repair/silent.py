@@ -1,4 +1,4 @@
-"""Find out what is wrong with a connection by using it, and repair what needs no person."""
+"""Diagnose a connection by using it, and repair it if that needs no person."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def settle_account(resources: Resources, practice_id: str) -> bool:
     """Read the account behind unverified tokens; if they are dead, drop them and return False.
 
     Raises:
-        connector.errors.AccountMismatchError: it is not the account that it has to be.
+        connector.errors.AccountMismatchError: the account is not acceptable.
         connector.errors.ProviderUnavailableError: it cannot be read now; the tokens are kept.
     """
     try:
@@ -105,7 +105,7 @@ def settle_account(resources: Resources, practice_id: str) -> bool:
 def require_users_api(resources: Resources, row: Row) -> None:
     """Refuse to ask a person for consent while the account behind it could not be read.
 
-    A 500 is accepted: 3Shape's hosts answer it to an expired token, and the tokens here have expired.
+    A 500 is accepted: 3Shape's hosts return it for an expired token, and the tokens here have expired.
 
     Raises:
         connector.errors.ProviderUnavailableError: the users API gives no usable response.
@@ -158,7 +158,7 @@ def _work(resources: Resources, tokens: AccessTokens, practice_id: str) -> str:
         tokens.access_token(practice_id)
     if _present_verdict(resources, practice_id) in _GOOD:
         return ""
-    # Also after a doubtful response: some of 3Shape's hosts answer 500 to an expired token.
+    # Also after a doubtful response: some of 3Shape's hosts return 500 for an expired token.
     tokens.refresh(practice_id, force=True)
     verdict = _present_verdict(resources, practice_id)
     if verdict is TokenVerdict.DOUBTFUL:
@@ -175,7 +175,7 @@ _STILL_REFUSED = "not even a new access token is accepted"
 
 
 def _present_verdict(resources: Resources, practice_id: str) -> TokenVerdict:
-    """Return the verdict of the provider's API on the present access token."""
+    """Return the verdict of the provider's API on the current access token."""
     row = resources.store.grants.row(practice_id)
     return _verdict(resources, "" if row is None else resources.store.grants.access_token(row) or "")
 

@@ -1,4 +1,4 @@
-"""Find out what is wrong with a connection, then take the least step that repairs it."""
+"""Diagnose a connection, then take the least step that repairs it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Repair:
     Attributes:
         connection: the connection as it is now.
         found: the problem that was found, as a clause.
-        step: the least step that worked.
+        step: the step that repaired it.
     """
 
     connection: Connection
@@ -56,7 +56,7 @@ class Repair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastResort:
-    """How to remove Ormco and connect from the start, if nothing less helps.
+    """The removal of Ormco before a connection from the start, if nothing less helps.
 
     Attributes:
         removal: how to remove Ormco.
@@ -77,8 +77,8 @@ def repair(
 ) -> Repair:
     """Diagnose a connection and repair it; see `Connector.repair`.
 
-    Consent is asked for only if nothing less works, and of nobody without `options`, whose `progress` is also
-    called with "found: …". The stored tokens stay until newer ones are stored.
+    Consent is requested only if nothing else works, and never without `options`. Its `progress` is called
+    with "found: …", too. The stored tokens stay until newer ones are stored.
     """
     before = resources.store.connection(practice_id)
     resources.check_provider(before)

@@ -89,7 +89,7 @@ def prove(resources: Resources, practice_id: str, *slots: str) -> Proof:
 def _access_token_end(resources: Resources, rows: Rows) -> datetime | None:
     """Return when the last access token that is still accepted expires, or None if none is.
 
-    A token counts as accepted if that cannot be found out.
+    A token counts as accepted if that cannot be determined.
     """
     ends = [row.valid_until for row in rows.all if _is_accepted(resources, row)]
     return from_timestamp(max(ends)) if ends else None
@@ -221,7 +221,7 @@ _WIPED = {
 _AFTER = {
     "endpoint": "after the revocation endpoint had said that it is revoked",
     "applications_page": "after Ormco had gone from the Applications page",
-    "by_hand": "although Ormco is said to be removed",
+    "by_hand": "although Ormco was reported as removed",
 }
 
 

@@ -1,4 +1,4 @@
-"""How to remove Ormco from an account without a revocation endpoint, and what that cuts off."""
+"""The removal of Ormco from an account without a revocation endpoint, and its consequences."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class Removal:
     Attributes:
         remove: removes it, or has a person do it; None: the hint of the error says how.
         method: the method to report: "applications_page" or "by_hand".
-        done: it was removed already; only the proof is left.
-        thorough: check the page even if the grant is proved dead already.
+        done: whether it was removed already, so that only the proof is left.
+        thorough: whether to check the page even if the grant is proved dead already.
         progress: called with the name of each step as it is done: "recorded", "endpoint", "endpoint_refused",
             "removed", "unlisted", "proved", "wiped".
     """
@@ -78,7 +78,7 @@ class RevocationSteps:
 
 
 def revocation_steps(resources: Resources, practice_id: str) -> RevocationSteps | None:
-    """Return what revoking a connection will cut off; None if nothing is left to cut off."""
+    """Return the consequences of revoking a connection; None if nothing is left to revoke."""
     rows = resources.store.grants.rows(practice_id)
     connection = resources.store.existing(practice_id)
     if is_over(rows):
@@ -112,7 +112,7 @@ def is_over(rows: Rows) -> bool:
 
 
 def steps_by_hand(page: str | None, account: str | None) -> list[str]:
-    """Return the guide's steps for removing Ormco, for a person with a browser of their own."""
+    """Return the guide's steps for removing Ormco, for a person in their own browser."""
     who = f" as {account}" if account else ""
     return [
         f"Go to {page} and log in{who}, with the 3Shape Communicate credentials."
@@ -152,7 +152,7 @@ def remove_from_page(provider: Provider, connection: Connection, removal: Remova
         connector.errors.ConnectorError: as `removal.remove` does.
     """
     page, account = provider.applications_page, connection.account
-    why = "no browser is to be used" if page else "the address of the Applications page is not set"
+    why = "no browser may be used" if page else "the address of the Applications page is not set"
     if page is not None and removal.remove is not None:
         try:
             listed = removal.remove(page, account=account.email if account else None)

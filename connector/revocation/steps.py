@@ -77,7 +77,7 @@ def _get(resources: Resources, practice_id: str) -> Rows:
 
 
 def _record_wish(resources: Resources, practice_id: str, removal: Removal) -> Rows:
-    """Record that the connection is to be revoked; from then on none of its tokens is handed out."""
+    """Record that a revocation was requested; from then on the connection's tokens are not returned."""
     changes = {
         "state": ConnectionState.REVOKING.value,
         "since": FromNow(),

@@ -26,20 +26,20 @@ def open_store(
     record_refreshes: bool = False,
     patience: float | None = None,
 ) -> Store:
-    """Return the store at a URL; nothing is opened or made before its first call.
+    """Return the store at a URL; its first call opens or creates the database.
 
     Args:
-        url: `sqlite:///path`, whose path may be relative, begin with `~` or with a drive letter, or
-            `postgresql://…`, with `?schema=NAME` if its tables are in a schema of their own.
-        keys: the sealing keys as ORMCO_STORE_KEYS has them, or None if it is not set.
-        clock: the time.
-        actor: who acts, for the audit record.
-        record_refreshes: whether a routine refresh is an event of the audit record.
-        patience: seconds after which a call gives up: by default 5 for a server, 30 for a file that others
-            write to.
+        url: `sqlite:///path` (the path may be relative, or begin with `~` or a drive letter) or
+            `postgresql://…`, with `?schema=NAME` if its tables are in their own schema.
+        keys: the sealing keys in the form of ORMCO_STORE_KEYS, or None if it is not set.
+        clock: returns the time.
+        actor: the actor of the audit record's events.
+        record_refreshes: whether the audit record also contains routine refreshes.
+        patience: seconds after which a call gives up: by default 5 for a server, 30 for a file that other
+            processes write to.
 
     Raises:
-        connector.errors.SettingError: if it is no such URL.
+        connector.errors.SettingError: if the URL has another form.
         connector.errors.ExtraMissingError: if PostgreSQL's driver is not installed.
     """
     from connector.store.store import Store
@@ -55,7 +55,7 @@ def open_database(url: str, *, clock: Clock, patience: float | None = None) -> D
         from connector.store.sqlite import SqliteDatabase
 
         return SqliteDatabase(_path(rest[1:]), clock=clock, patience=patience)
-    # SQLAlchemy's spelling names the driver as well.
+    # SQLAlchemy's URLs also name the driver, as in postgresql+psycopg://.
     if separator and scheme.partition("+")[0] in ("postgresql", "postgres"):
         try:
             from connector.store.postgres import PostgresDatabase

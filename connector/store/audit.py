@@ -25,8 +25,8 @@ _COLUMNS = "sequence, at, kind, outcome, practice_id, actor, state, detail"
 _BY_NONCE = "SELECT sequence FROM ormco_events WHERE nonce = ?"
 _INSERTED = "sequence, nonce, at, kind, outcome, practice_id, actor, state, detail"
 _PRUNED_AT_ONCE = 5000
-_LAST = 2**63 - 1  # the greatest number that a database has for a sequence
-_MONTH_SECONDS = 600.0  # to count the events of a month that is dropped
+_LAST = 2**63 - 1  # the greatest sequence number
+_MONTH_SECONDS = 600.0  # timeout for counting the events of a month before it is dropped
 # Two servers' clocks differ by less than this: no later event has a time that is this much earlier.
 _CLOCKS_APART = 3600.0
 
@@ -38,8 +38,8 @@ _NEEDS_A_PERSON = {ConnectionState.NEEDS_REPAIR, ConnectionState.REVOKING}
 class AuditLog:
     """The audit record: actions with their time and actor.
 
-    Events are numbered as they are written: the counter's row stays locked until the commit, so that the
-    order of the numbers is the order of the commits, and a reader never has to write.
+    Events are numbered as they are written: the counter's row stays locked until the commit, so the order of
+    the numbers is the order of the commits.
     """
 
     def __init__(self, database: Database, *, actor: str = "") -> None:
@@ -49,7 +49,7 @@ class AuditLog:
         self._deferred = threading.local()
 
     def event(self, kind: str, outcome: str, practice_id: str | None = None, **facts: Any) -> Event:
-        """Return an event with the present time, to be recorded; `facts` are its `state` and `detail`."""
+        """Return a new event with the current time; `facts` are its `state` and `detail`."""
         at = self._database.clock.utc_now()
         return Event(at=at, kind=kind, outcome=outcome, practice_id=practice_id, **facts)
 
@@ -60,14 +60,14 @@ class AuditLog:
     def recorded(self, events: Sequence[Event], change: Callable[[Execute], bool]) -> bool:
         """Make a change and record its events in one transaction, then notify subscribers.
 
-        `change` returns False if it could not make it, having changed nothing. The events get their actor
-        and the facts of the library call.
+        `change` returns False if it has changed nothing. The actor and the facts of the library call are
+        added to the events.
 
         Returns:
             Whether the change was made.
         """
         actor, facts = current_actor() or self._actor, facts_of_call()
-        # Each gets a random number, too, by which it is known before it has a place.
+        # A random number identifies each event before it has a sequence number.
         named = [
             (new_mark(), replace(event, actor=event.actor or actor, detail={**facts, **event.detail}))
             for event in events
@@ -75,7 +75,7 @@ class AuditLog:
 
         def work(execute: Execute) -> bool:
             if not change(execute):
-                # A commit whose response was lost is tried again: then the events are there already.
+                # If the response to a commit was lost, it is tried again, and finds its events.
                 return bool(named) and execute(_BY_NONCE, (named[0][0],)).fetchone() is not None
             for nonce, event in named:
                 _insert(execute, nonce, event)
@@ -113,7 +113,7 @@ class AuditLog:
         return [_to_event(row) for row in (reversed(rows) if last else rows)]
 
     def prune(self, before: datetime) -> int:
-        """Delete the events before a time, and record that; return how many they were."""
+        """Delete the events before a time, and record that; return the number of deleted events."""
         limit, done = before.timestamp(), 0
         begin = "UPDATE ormco_event_counter SET pruned_before = ? WHERE COALESCE(pruned_before, ?) <= ?"
         self._database.apply([(begin, (limit, limit, limit))])
@@ -132,7 +132,7 @@ class AuditLog:
         return done
 
     def _before(self, since: datetime) -> int:
-        """Return a sequence number before all events from a time on, without reading the record."""
+        """Return a sequence number that is less than those of all events since a time."""
         sql = "SELECT sequence FROM ormco_events WHERE at >= ? ORDER BY at, sequence LIMIT 1"
         first = self._database.one(sql, (since.timestamp() - _CLOCKS_APART,))
         return 0 if first is None else first[0] - 1
@@ -142,7 +142,7 @@ class AuditLog:
         return self._subscribers.add(subscriber)
 
     def tell(self, named: Sequence[tuple[int, Event]]) -> None:
-        """Call subscribers with stored events; in a `deferred` block, when it ends."""
+        """Call subscribers with stored events; inside a `deferred` block, at its end."""
         waiting = getattr(self._deferred, "waiting", None)
         if waiting is not None:
             waiting.extend(named)
@@ -155,7 +155,7 @@ class AuditLog:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Notify subscribers after the block: a subscriber may need a lock that the block holds."""
+        """Notify subscribers after the block, because a subscriber may need a lock that the block holds."""
         if getattr(self._deferred, "waiting", None) is not None:
             yield
             return
@@ -216,5 +216,5 @@ def _to_event(row: Sequence[Any]) -> Event:
         )
     except (ValueError, TypeError, OverflowError, OSError):
         raise StoreDamagedError(
-            "an event of the audit record cannot be right", hint="Restore the store from a backup."
+            "an event of the audit record is damaged", hint="Restore the store from a backup."
         ) from None

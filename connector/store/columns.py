@@ -1,4 +1,4 @@
-"""The columns that each step of a grant's life writes, except the sealed ones."""
+"""The columns that each change of a grant writes, except the sealed ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
     "update",
 ]
 
-# A token with a stated lifetime of days is checked again every hour: milliseconds may have been meant.
+# A token with a lifetime of days is refreshed every hour, as the provider may have stated milliseconds.
 _LONGEST_TRUSTED, _LONGEST_LOOK = 86400.0, 3600.0
 _LEASE = ("refresh_by", "refresh_since", "refresh_until", "retry_at")
 _CLEARED = ("confirm_by", "rejected_generation", "reason", "last_error", "policy_sealed")
@@ -95,7 +95,7 @@ def unverified(practice_id: str, provider: str, tokens: TokenSet, clock: Clock) 
 
 
 def promoted(new: Row, live: Row | None) -> dict[str, object]:
-    """Return the columns by which a new grant becomes the live one, in place of another or of none."""
+    """Return the columns that make a new grant the live one, in place of `live` if there is one."""
     was_connected = live is not None and live.state == ConnectionState.CONNECTED
     received = new.refreshed_at or 0.0
     return {
@@ -114,7 +114,7 @@ def promoted(new: Row, live: Row | None) -> dict[str, object]:
 
 
 def claimed(row: Row, owner: str, seconds: float) -> dict[str, object]:
-    """Return the columns of a lease: the record, too, that the refresh token is about to be sent."""
+    """Return the columns of a lease, which also record that the refresh token is about to be sent."""
     is_first = row.refresh_sends == 0 or row.refresh_since is None
     return {
         "refresh_by": owner,
@@ -125,7 +125,7 @@ def claimed(row: Row, owner: str, seconds: float) -> dict[str, object]:
 
 
 def ended(row: Row, *, lost: bool) -> dict[str, object]:
-    """Return the columns of a lease that ended without new tokens; `lost`: the old one may be used up."""
+    """Return the columns of a lease that ended without tokens; `lost`: the refresh token may be used up."""
     sends = row.refresh_sends if lost else max(row.refresh_sends - 1, 0)
     return {
         "refresh_by": None,
@@ -136,7 +136,7 @@ def ended(row: Row, *, lost: bool) -> dict[str, object]:
 
 
 def settled(row: Row, tokens: TokenSet, clock: Clock, *, rejected: bool) -> dict[str, object]:
-    """Return the columns of a row with new tokens, whatever its state has become meanwhile."""
+    """Return the columns of a row with new tokens; a revocation that was requested meanwhile stays."""
     becomes_connected = row.slot == LIVE and row.state != ConnectionState.REVOKING
     state = ConnectionState.CONNECTED.value if becomes_connected else row.state
     return {
@@ -183,5 +183,5 @@ def dump_policy(policy: AccountPolicy) -> str:
 
 
 def load_policy(text: str) -> AccountPolicy:
-    """Read what `dump_policy` wrote."""
+    """Return the account policy in a text that `dump_policy` has returned."""
     return AccountPolicy(**json.loads(text))

@@ -1,7 +1,7 @@
-"""Copy a store to another database, row by row, so that it can be resumed and is checked at the end.
+"""Copy a store to another database, row by row. A copy can be resumed, and is checked at the end.
 
-Rows are copied as they are. Sealed values are bound to the id of their store, so the copy takes over that id
-and opens with the same keys; nothing has to be opened for it.
+Rows are copied unchanged. Sealed values are bound to the id of their store, so the copy takes over that id
+and opens with the same keys. Copying needs no key.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "ormco_event_counter": ("id",),
     "ormco_events": ("sequence",),
 }
-# Made by the database itself, or of no use to others.
+# Tables that each database makes itself, or that are of no use to another.
 NOT_COPIED = frozenset({"ormco_schema", "ormco_leases", "ormco_key_holders", "ormco_states"})
 # The audit record is append-only; only the details of a forgotten practice are ever changed.
 _CHANGEABLE = {"ormco_events": ("detail",)}
@@ -47,7 +47,7 @@ class CopyReport:
 
     Attributes:
         rows: rows in the copy, by table; each was compared with the source.
-        written: the number of them that this run has written.
+        written: the number of rows that this run has written.
         deleted: rows that an earlier run had copied and the source has deleted since.
     """
 
@@ -68,7 +68,7 @@ def copy_store(
     Args:
         source: the store; it is not changed, and may be in use until the end.
         target: an empty database, or an earlier copy of the same store.
-        progress: called with a table, and the number of its rows that are done.
+        progress: called with a table and the number of its rows that are done.
         page: the number of rows to copy at a time.
 
     Raises:
@@ -90,7 +90,7 @@ def copy_store(
             changed += changes
             gone += table.delete_others()
         written, deleted = written + changed, deleted + gone
-        # A token call that is in progress: its tokens would be missing in the copy.
+        # The new tokens of a refresh in progress would be missing in the copy.
         if not changed and not gone and not source.all(refreshing, ()):
             return CopyReport(rows=rows, written=written, deleted=deleted)
     raise StoreLockedError(
@@ -111,7 +111,7 @@ def _require_copy(source: Database, target: Database) -> None:
     ]
     if used:
         raise StoreError(
-            "the target is a store with connections or events of its own",
+            "the target is another store, with its own connections or events",
             hint="Copy to an empty database, or to an earlier copy of the same store.",
         )
 
@@ -127,7 +127,7 @@ def _require_unused(source: Database, target: Database, page: int) -> None:
 
 
 def _has_other_events(source: Database, target: Database) -> bool:
-    """Return whether the target's last event is not one of the source's; pruning takes the oldest away."""
+    """Return whether the target's last event is missing in the source, other than by pruning."""
     last = "SELECT sequence, nonce FROM ormco_events ORDER BY sequence DESC LIMIT 1"
     for sequence, nonce in target.all(last, ()):
         same = source.all("SELECT nonce FROM ormco_events WHERE sequence = ?", (sequence,))
@@ -141,7 +141,7 @@ class _Table:
 
     Args:
         page: the number of rows to read at a time.
-        only: the columns to compare beside the key; none: all.
+        only: the columns to compare besides the key; empty: all.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class _Table:
         self._source, self._target, self._page = source, target, page
         self._key = TABLES[name]
         there = _columns(target, name)
-        # A column that one database alone has numbers its rows for itself.
+        # A column that only one database has is its own row number.
         self._others = [
             one for one in only or _columns(source, name) if one in there and one not in self._key
         ]
@@ -159,7 +159,7 @@ class _Table:
         self._where = " AND ".join(f"{column} = ?" for column in self._key)
 
     def copy(self, progress: Progress) -> tuple[int, int]:
-        """Write the rows that are missing or differ; return how many there are, and were written."""
+        """Write the rows that are missing or differ; return the numbers of all rows and of written rows."""
         done = written = 0
         for page in self._pages(self._source):
             present = self._same(self._target, page)
@@ -186,7 +186,7 @@ class _Table:
         return False
 
     def delete_others(self) -> int:
-        """Delete rows that the source does not have any more; return how many."""
+        """Delete rows that the source does not have any more; return their number."""
         deleted = 0
         for page in self._pages(self._target):
             gone = page.keys() - self._same(self._source, page).keys()
@@ -196,7 +196,7 @@ class _Table:
         return deleted
 
     def _pages(self, database: Database) -> Iterator[_Rows]:
-        """Yield the rows in the order of the key, as this database sorts it."""
+        """Yield the rows in pages, in the order in which this database sorts the key."""
         key, after = ", ".join(self._key), _Key()
         while True:
             where = f"WHERE ({key}) > ({marks(self._key)}) " if after else ""
@@ -208,7 +208,7 @@ class _Table:
 
     def _same(self, database: Database, page: _Rows) -> _Rows:
         """Return the rows of a database that have the keys of a page."""
-        # A join, which both databases answer from the index; of an IN they would read the whole table.
+        # Both databases use the index for a join; for an IN list they would read the whole table.
         wanted = [f"wanted_{column}" for column in self._key]
         places = ", ".join([f"({marks(self._key)})"] * len(page))
         on = " AND ".join(f"{column} = {key}" for column, key in zip(self._key, wanted, strict=True))

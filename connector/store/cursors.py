@@ -1,6 +1,6 @@
-"""The position of a watch on cases, so that it can be killed and started again.
+"""Store the positions of watches on cases, so that a watch can be killed and started again.
 
-Ids, versions, states and digests only: nothing about a patient is stored.
+Only ids, versions, states and digests are stored, nothing about patients.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class WatchedCase:
 
 
 class WatchRecords:
-    """Cursors, and the cases that were delivered; each watch of its own name has its own."""
+    """Reads and writes the cursors and the delivered cases of each watch, by its name."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -103,8 +103,8 @@ class WatchRecords:
         self._db.apply([(sql, (watch, practice_id, *values))])
 
     def prune(self, watch: str, keep_seconds: float) -> int:
-        """Forget the cases whose last event was delivered longer ago than this; return how many."""
-        # In portions: a long transaction would exceed the database's time limit, and block others.
+        """Forget the cases without a new event for `keep_seconds`; return their number."""
+        # In portions, because a long transaction would exceed the database's time limit and block others.
         sql = (
             "DELETE FROM ormco_watched_cases WHERE watch = ? AND (practice_id, watch, case_id) IN "  # noqa: S608
             "(SELECT practice_id, watch, case_id FROM ormco_watched_cases "
@@ -116,7 +116,7 @@ class WatchRecords:
         return count + portion
 
     def reset(self, watch: str, practice_ids: Sequence[str] | None) -> None:
-        """Forget the position of a watch for these practices or for all: its next poll starts again."""
+        """Forget the position of a watch for these practices, or for all; the next poll begins anew."""
         which: list[tuple[str, tuple[str, ...]]] = [("", ())]
         if practice_ids is not None:
             which = [(" AND practice_id = ?", (each,)) for each in practice_ids]

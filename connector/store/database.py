@@ -45,7 +45,7 @@ class Database(Protocol):
     Attributes:
         dialect: the database's SQL.
         clock: the time of this process.
-        store_id: the store's own id once it was opened; from then on, finding another one is an error.
+        store_id: the store's id, once it was opened; after that, another store in its place is an error.
     """
 
     dialect: Dialect
@@ -53,7 +53,7 @@ class Database(Protocol):
     store_id: str
 
     def exists(self) -> bool:
-        """Return whether there is a store; never makes one."""
+        """Return whether there is a store, without creating one."""
 
     def open(self) -> None:
         """Open the database; create or migrate it if necessary."""
@@ -64,33 +64,33 @@ class Database(Protocol):
         `timeout` is the number of seconds to wait for a database that is unavailable, if less than usual.
 
         Raises:
-            connector.errors.StoreDamagedError: there are none because another store has taken its place.
+            connector.errors.StoreDamagedError: another store has taken the place of this one.
         """
 
     def one(self, sql: str, args: Sequence[object]) -> Any:
         """Return the first row of a query, or None."""
 
     def apply(self, statements: Sequence[Statement]) -> list[int]:
-        """Run statements in one durable transaction; return how many rows each changed.
+        """Run statements in one durable transaction; return the number of rows that each has changed.
 
-        After a lost connection they may run a second time: then the first has to change nothing, and the
-        others depend on a mark that the first has left.
+        After a lost connection they may run a second time: the first must change nothing then, and the others
+        must depend on a mark that the first has left.
         """
 
     def transact(self, work: Callable[[Execute], _T]) -> _T:
         """Run work in one durable transaction.
 
-        It may run a second time too. If it raises an error of ours, it does so before its first change.
+        The work may run a second time too. It must not raise a `ConnectorError` after its first change.
         """
 
     def keep_disk_reserve(self) -> None:
         """Reserve space on the disk, so that new tokens can be stored even if it is full."""
 
     def scrub(self) -> None:
-        """Remove deleted data from the disk, as far as this process can."""
+        """Remove deleted data from the disk, if this process can."""
 
     def facts(self) -> dict[str, str]:
-        """Return facts about the database for its operator."""
+        """Return facts about the database, for its administrator."""
 
     def close(self) -> None:
         """Close all handles; the next call opens it again."""

@@ -9,17 +9,17 @@ __all__ = ["POSTGRES", "SQLITE", "Dialect"]
 
 
 class Dialect(NamedTuple):
-    """The SQL that differs between the two databases.
+    """The SQL and the properties that differ between the two databases.
 
     Attributes:
-        types: words of the schema that are filled in.
+        types: the SQL that replaces the schema's placeholders, by name.
         now: the database's time in seconds since 1970; the same within one statement.
         for_update: suffix by which a SELECT locks its rows until the transaction ends.
-        skip_locked: the same, but without the rows that another transaction has locked.
+        skip_locked: suffix that does the same but skips the rows that another transaction has locked.
         in_index_order: statements that make a transaction read rows in the order of an index.
-        steps: statements of a step of the schema that differ, by its name; none if it is of no use there.
+        steps: this database's additional statements for a step of the schema, by the step's name.
         drop_month: query that drops the oldest pruned month, and returns the number of its events, or None.
-        states: the table in which connections are counted; it has at least state, due_at and failures.
+        states: the table from which connections are counted; it has at least state, due_at and failures.
         concurrent_indexes: whether an index can be built while others write.
     """
 
@@ -67,16 +67,16 @@ SQLITE = Dialect(
         "grants": ("DROP TRIGGER ormco_events_stay", *_EVENT_STEPS),
         "due": (_DUE_INDEX,),
     },
-    drop_month="SELECT NULL",  # one file has no parts that can be dropped by themselves
-    states="ormco_connections",  # it is counted by its indexes
+    drop_month="SELECT NULL",  # the events of all months are in one table
+    states="ormco_connections",  # its indexes make counting fast
     concurrent_indexes=False,
 )
 
-# PostgreSQL keeps the audit record by months: a table for each, dropped as a whole once pruned. They
-# inherit from `ormco_events`, and a trigger there sends each new event to its month. Declared partitions
-# would need `at` in every unique index, which the ON CONFLICT (nonce) of an earlier release does not
-# know, and would read all of a large record to be made. The functions have the rights of the store's
-# owner, for roles that may create no tables, and do no more than any writer of the record may.
+# PostgreSQL keeps the audit record in one table for each month, which is dropped as a whole when it is
+# pruned. These tables inherit from `ormco_events`, and a trigger there inserts each new event into its
+# month's table. Declared partitions would need `at` in every unique index, which does not fit the ON CONFLICT
+# (nonce) of an earlier release, and creating them would read all of a large record. The functions run with
+# the rights of the store's owner, for roles that may not create tables.
 _MONTHS = (
     """CREATE FUNCTION ormco_make_month(name TEXT, first FLOAT8, next FLOAT8) RETURNS VOID
     LANGUAGE plpgsql SECURITY DEFINER AS $$
@@ -152,10 +152,10 @@ _MONTHS = (
     "CREATE TRIGGER ormco_events_by_month BEFORE INSERT ON ormco_events "
     "FOR EACH ROW EXECUTE FUNCTION ormco_by_month()",
 )
-# State and due time of each connection, apart from its row, to be counted: a count reads all rows, those of
-# `ormco_connections` have 1.5 KB each, and no index can have what each refresh changes. Triggers keep it, so
-# that an earlier release does too. The function has the rights of the store's owner, and its own search path.
-# Columns of known length come first, because they are found faster.
+# A small copy of each connection's state and due time, from which connections are counted: a count reads all
+# rows, those of `ormco_connections` have 1.5 KB each, and an index on these columns would slow each refresh
+# down. Triggers keep the copy, so that it is right beside an earlier release too. The function runs with the
+# rights of the store's owner. Columns of fixed length come first, because they are found faster.
 _STATES = (
     "LOCK TABLE ormco_connections IN SHARE ROW EXCLUSIVE MODE",
     """CREATE TABLE ormco_states (due_at DOUBLE PRECISION, failures INTEGER NOT NULL, state TEXT NOT NULL,

@@ -1,7 +1,7 @@
-"""The rows of grants: read, and changed only in place of what was read.
+"""Read and change the rows of grants.
 
-Two rules protect tokens. A decision is written only on the row it was made from (`version`): if that has
-changed, read again and decide again. A new token set is stored in place of the tokens that were sent for it
+Two rules protect tokens. A decision is written only to the row that it is based on (`version`): if the row
+has changed, read and decide again. A new token set replaces the tokens that were sent for it
 (`generation`), whatever else has changed in the row, because it exists nowhere else.
 
 A new grant is kept beside the practice's live one until its account is verified.
@@ -44,7 +44,7 @@ class GrantRecords:
         found = self._database.all(self._select, (practice_id,), timeout=timeout)
         rows = Rows.of(map(checked_row, found))
         if has_first_form(rows):
-            self._keys.ring()  # a process that has the keys seals them again before anything else
+            self._keys.ring()  # loading the keys seals such values again
             found = self._database.all(self._select, (practice_id,), timeout=timeout)
             rows = Rows.of(map(checked_row, found))
         return rows
@@ -79,7 +79,7 @@ class GrantRecords:
         Opening it also proves that the account beside it is the one that was read from the provider.
 
         Raises:
-            connector.errors.StoreDamagedError: if it is missing: without it any account would be accepted.
+            connector.errors.StoreDamagedError: if it is missing; every account would be accepted without it.
         """
         text = self._open(row, "policy_sealed")
         if text is None:
@@ -103,10 +103,10 @@ class GrantRecords:
         return row
 
     def promote(self, new: Row, live: Row | None, changes: Changes, events: Sequence[Event]) -> Row | None:
-        """Make an unverified grant the live one, in one transaction; None if either row has changed since.
+        """Make an unverified grant the live one, in one transaction; return None if either row has changed.
 
         Raises:
-            NotUniqueError: the account is another practice's by now.
+            NotUniqueError: the account belongs to another practice now.
         """
         values = columns.promoted(new, live) | dict(changes)
         values |= self._sealed(new, values)
@@ -118,7 +118,7 @@ class GrantRecords:
             if {slot: version for slot, version, *_ in found} != read:
                 return False
             for slot, _, state, email in found:
-                if slot == LIVE:  # what others have recorded of the lab meanwhile stays
+                if slot == LIVE:  # keep a lab connection that was recorded meanwhile
                     values.update(lab_state=state, lab_email=email)
             execute(f"DELETE FROM {TABLE} WHERE practice_id = ? AND slot = ?", (new.practice_id, LIVE))  # noqa: S608
             execute(*columns.update(new, values, self._now))
@@ -129,19 +129,19 @@ class GrantRecords:
         return row if row is not None and row.version == values["version"] else None
 
     def overdue(self) -> list[str]:
-        """Return the practices whose new account should have been confirmed by now."""
+        """Return the practices whose new account was not confirmed in time."""
         sql = f"SELECT practice_id FROM {TABLE} WHERE confirm_by <= {self._now} LIMIT 500"  # noqa: S608
         return [row[0] for row in self._database.all(sql, ())]
 
     def drop(self, row: Row, events: Sequence[Event]) -> bool:
-        """Delete a row if it is unchanged since it was read; return whether it was."""
+        """Delete a row if it has not changed since it was read; return whether it was deleted."""
         delete = f"DELETE FROM {TABLE} WHERE {columns.WHICH}", (row.practice_id, row.slot, row.version)  # noqa: S608
         return self._audit.recorded(events, lambda execute: execute(*delete).rowcount > 0)
 
     def change(
         self, row: Row, changes: Changes, events: Sequence[Event] = (), *, tokens: TokenSet | None = None
     ) -> Row | None:
-        """Write a decision on the row that it was made from; return None if the row has changed since."""
+        """Change a row, and record events; return None if the row has changed since it was read."""
         values: dict[str, object] = {"version": new_mark(), **changes}
         values |= self._sealed(row, values, tokens)
         update = columns.update(row, values, self._now)
@@ -153,13 +153,13 @@ class GrantRecords:
             if isinstance(value, FromNow):
                 values[name] = row.now + value.seconds
         changed = row._replace(**values)  # type: ignore[arg-type]
-        # A commit whose response was lost is tried again, and then changes nothing, as its mark shows.
+        # If the response to a commit was lost, it was tried again and changed nothing: look for its mark.
         is_there = f"SELECT 1 FROM {TABLE} WHERE {columns.WHICH}"  # noqa: S608
         key = changed.practice_id, changed.slot, changed.version
         return changed if is_done or self._database.one(is_there, key) else None
 
     def _open(self, row: Row, column: str) -> str | None:
-        """Return what a sealed column of a row holds."""
+        """Return the text of a sealed column of a row, or None if it is empty."""
         sealed: bytes | None = getattr(row, column)
         if sealed is None:
             return None
@@ -168,9 +168,9 @@ class GrantRecords:
     def _sealed(
         self, row: Row, values: Mapping[str, object], tokens: TokenSet | None = None
     ) -> dict[str, object]:
-        """Return the columns with new tokens, and with what a row holds if it is bound to what changes."""
+        """Return the sealed columns for new tokens, and for the values that are bound to changed columns."""
         texts = {} if tokens is None else _texts(tokens)
-        # A policy is an unverified grant's: one that somebody writes beside a live grant stops no new tokens.
+        # A live grant has no policy: one that an attacker writes there must not block new tokens.
         kept = SEALED_COLUMNS[:2] if row.slot == LIVE else SEALED_COLUMNS
         for name in () if _BOUND.isdisjoint(values) else kept:
             if getattr(row, name) is not None and name not in texts and name not in values:

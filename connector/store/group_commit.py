@@ -22,7 +22,7 @@ class Job(Generic[_T]):
 
     Args:
         work: called with a function that runs a statement; may be called again.
-        single: whether it is one statement, which is a transaction by itself.
+        single: whether the work is one statement, which needs no BEGIN and COMMIT.
     """
 
     def __init__(self, work: Callable[[Execute], _T], *, single: bool = False) -> None:
@@ -33,7 +33,7 @@ class Job(Generic[_T]):
         self.results: list[_T] = []
 
     def run(self, execute: Execute) -> None:
-        """Do the work; an error of ours concerns only this job, and changes nothing."""
+        """Do the work; a `ConnectorError` is this job's result, and does not end the transaction."""
         self.results, self.error = [], None
         try:
             self.results.append(self._work(execute))
@@ -44,8 +44,8 @@ class Job(Generic[_T]):
 class GroupCommit:
     """Lets the thread that has the lock commit for all threads that wait for it.
 
-    The lock protects the database's single writer. SQLite has only one at a time anyway, so the jobs that
-    wait can share one sync. `commit` runs jobs in one transaction; it raises if that failed as a whole.
+    The lock protects the connection that writes. SQLite permits only one writer at a time, so the jobs that
+    wait for it can share one sync. `commit` runs jobs in one transaction; it raises if that fails as a whole.
     """
 
     def __init__(self, commit: Callable[[Sequence[Job[Any]]], None]) -> None:
@@ -82,7 +82,7 @@ class GroupCommit:
                 return
             batch[0].error = exc
         except BaseException:
-            # Ctrl-C in this thread is no result for the others: they commit for themselves.
+            # After Ctrl-C in this thread, the other threads commit their jobs themselves.
             self._waiting.extendleft(reversed([job for job in batch if not job.is_done]))
             raise
         for job in batch:

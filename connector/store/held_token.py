@@ -1,4 +1,4 @@
-"""Read the token of a connected practice with the least work, because this is the most frequent call."""
+"""Read the token of a connected practice in the fastest way, because this is the most frequent call."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ LONGEST_PRACTICE_ID = 200
 ASSUMED_LIFETIME = 3600.0
 _TIMES = (float, type(None))
 LATEST = 253402300799.0  # the last second of the year 9999
-# A clock may be corrected by this much; a stored time that is later than that is not believed.
+# Seconds by which a clock may be corrected; a stored time that is further in the future is wrong.
 CLOCK_TOLERANCE = 60.0
 _LONGEST_LIFE = 1e9  # seconds; thirty years
 
 
 class HeldToken(NamedTuple):
-    """An access token that needs no action. Times are by the database's clock.
+    """A valid access token that needs no refresh. Times are by the database's clock.
 
     Attributes:
-        generation: of the token set.
+        generation: the number of the token set.
         refreshed_at: when it was received.
         valid_until: when to stop using it.
         now: when it was read.
@@ -57,7 +57,7 @@ class HeldToken(NamedTuple):
 
     @property
     def lifetime(self) -> float:
-        """Its whole lifetime in seconds."""
+        """The whole lifetime in seconds."""
         return max(0.0, self.valid_until - self.refreshed_at)
 
     def lasts(self, min_ttl: float = 0.0) -> bool:
@@ -69,20 +69,20 @@ class HeldToken(NamedTuple):
 def read_held(
     database: Database, keys: StoreKeys, practice_id: str, *, timeout: float | None = None
 ) -> HeldToken | None:
-    """Return a practice's token; None if it has none, or if it may need any action first.
+    """Return a practice's token; None if there is none, or if the whole row has to be read.
 
     `timeout` as for `Database.all`.
     """
     if not is_practice_id(practice_id):
         return None
     found = database.all(_select_sql(database.dialect.now), (practice_id,), timeout=timeout)
-    if len(found) != 1:  # none, or a new grant that waits
+    if len(found) != 1:  # no grant, or a new grant that is not verified yet
         return None
     sealed, refreshed_at, expires_at, now, slot, generation, state, _, _ = found[0]
     if slot != LIVE or state != "connected" or type(sealed) is not bytes or is_first_version(sealed):
         return None
     if type(refreshed_at) is not float or type(expires_at) not in _TIMES:
-        return None  # the code that reads the whole row reports what is wrong with it
+        return None  # the code that reads the whole row reports the error
     until = valid_until(refreshed_at, expires_at, now)
     if until <= now:
         return None
@@ -92,7 +92,7 @@ def read_held(
 
 
 def valid_until(refreshed_at: float | None, expires_at: float | None, now: float) -> float:
-    """Return when to stop using an access token; 0 if its times cannot be right."""
+    """Return when to stop using an access token; 0 if its times are impossible."""
     if refreshed_at is None or not 0.0 <= refreshed_at <= now + CLOCK_TOLERANCE:  # a clock was wrong then
         return 0.0
     until = refreshed_at + ASSUMED_LIFETIME if expires_at is None else expires_at
@@ -105,7 +105,7 @@ def lasts(left: float, lifetime: float, min_ttl: float) -> bool:
 
 
 def check_practice_id(practice_id: str) -> None:
-    """Refuse a text that cannot be a practice's id.
+    """Refuse a text that is not a valid practice ID.
 
     Raises:
         connector.errors.SettingError: if it is empty, very long, not printable, or has white space around it.

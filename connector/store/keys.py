@@ -1,7 +1,7 @@
-"""The source of the sealing keys: the settings, the OS keyring, or a key file.
+"""Read and write the sealing keys in their source: the settings, the OS keyring, or a key file.
 
-The source is chosen once, when a store is made, and recorded in it. The place of a key is never
-read from the database: anyone who can write there could have everything sealed with a key of their own.
+The source is chosen once, when a store is made, and recorded in it. The path of a key is never read from the
+database: an attacker who can write there could make this process seal everything with the attacker's key.
 """
 
 from __future__ import annotations
@@ -63,13 +63,11 @@ def key_file(store_id: str) -> Path:
     """Return the path of a store's key file: in the platform's configuration folder, not beside the store.
 
     Raises:
-        connector.errors.StoreDamagedError: if that is no store's id, but could be a path.
+        connector.errors.StoreDamagedError: if the id is malformed; it could be a path.
         connector.errors.SealingKeyError: this user has no home folder.
     """
     if not re.fullmatch("[0-9a-f]{16}", store_id):
-        raise StoreDamagedError(
-            "the store's own id is not what it was made with", hint="Restore the store from a backup."
-        )
+        raise StoreDamagedError("the store's id is malformed", hint="Restore the store from a backup.")
     folder = platform_folder("config")
     if folder is None:
         raise SealingKeyError(
@@ -85,19 +83,19 @@ def has_key_file(store_id: str) -> bool:
 
 
 def remove_key_file(store_id: str) -> None:
-    """Remove the key file of a store that has its keys elsewhere by now."""
+    """Remove the key file of a store that now has its keys elsewhere."""
     path = key_file(store_id)
     path.unlink(missing_ok=True)
     sync_folder(path.parent)
 
 
 def make_key(store_id: str) -> str:
-    """Make a store's first key if no key is set: in the OS keyring if it answers, else in a file.
+    """Make a store's first key, in the OS keyring if that works, otherwise in a file.
 
-    An existing key for this store is kept: a store that claims to have none was changed by hand.
+    An existing key for this store is kept: a store that claims to have none was manipulated.
 
     Returns:
-        Its source.
+        The source of the key: `KEYRING` or `FILE`.
     """
     if has_key_file(store_id):
         return FILE
@@ -111,7 +109,7 @@ def load_keys(source: str, store_id: str) -> list[bytes]:
     """Fetch a store's keys from the source that is recorded in it, `KEYRING` or `FILE`.
 
     Raises:
-        connector.errors.SealingKeyError: if the source is not available; never a reason for a new key.
+        connector.errors.SealingKeyError: if the source is not available; a new key is never made then.
     """
     if source == KEYRING:
         text = _from_keyring(store_id)
@@ -136,7 +134,7 @@ def save_keys(source: str, store_id: str, keys: Sequence[bytes]) -> None:
     if source != KEYRING:
         path = key_file(store_id)
         os.replace(_scratch(path, text), path)
-        for left in path.parent.glob(f".{path.name}.*"):  # by a killed process; it may hold older keys
+        for left in path.parent.glob(f".{path.name}.*"):  # of killed processes; may contain older keys
             left.unlink(missing_ok=True)
         sync_folder(path.parent)
     elif not _keep_in_keyring(store_id, text, replace=True):
@@ -152,12 +150,12 @@ def _key(word: str, what: str) -> bytes:
 
 
 def _keep_in_keyring(store_id: str, text: str, *, replace: bool) -> bool:
-    """Store a text in the OS keyring and read it back; return False if no keyring answers."""
+    """Store a text in the OS keyring and read it back; return False if there is no working keyring."""
 
     def keep() -> bool:
         import keyring
 
-        if keyring.get_keyring().priority <= 0:  # keyring's own sign for "no backend"
+        if keyring.get_keyring().priority <= 0:  # there is no backend
             return False
         if not replace and keyring.get_password(_SERVICE, store_id):
             return True
@@ -186,7 +184,7 @@ def _from_keyring(store_id: str) -> str:
 
 
 def _within(seconds: float, work: Callable[[], _T]) -> _T | None:
-    """Run work that may hang, such as a keyring that waits to be unlocked; None if it fails or is late."""
+    """Run work that may hang, as a locked keyring does; return None if it fails or takes too long."""
     results: list[_T] = []
 
     def run() -> None:
@@ -208,13 +206,13 @@ def _keyring_is_silent() -> SealingKeyError:
 
 
 def _create(path: Path, text: str) -> None:
-    """Write a file unless it exists, so that two first starts use the same one."""
+    """Write a file unless it exists, so that two processes that start together use the same one."""
     scratch = _scratch(path, text)
     try:
         os.link(scratch, path)
     except FileExistsError:
         pass
-    except OSError:  # no hard links on this file system: rename, which on Windows keeps what is there
+    except OSError:  # no hard links on this file system: rename, which on Windows keeps an existing file
         if not path.exists():
             os.rename(scratch, path)
     finally:

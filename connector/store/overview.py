@@ -25,9 +25,9 @@ __all__ = ["Overview", "StoreSummary", "shown"]
 _PAGE = 500
 _DEGRADED_SECONDS = 3600.0
 _NAMES = f"SELECT practice_id, account_email, account_name FROM {TABLE}"  # noqa: S608
-_READ_ALONE = 200  # practices; of more, the names of all are read
-_NAMES_LAST = 60.0  # seconds; a change without an event is found by then
-_END = "\0"  # between two names; no text that is found contains it
+_READ_ALONE = 200  # if more practices have changed, the names of all are read
+_NAMES_LAST = 60.0  # seconds after which all names are read again, for changes without an event
+_END = "\0"  # separates names; a search text that contains it finds nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +38,8 @@ class StoreSummary:
         states: the number of practices in each state; together they are all practices.
         needs_attention: the number of practices that need attention.
         unconfirmed: practices whose new account a person has to confirm.
-        overdue: sound connections whose access token has expired before it was refreshed.
-        lag: seconds since the first of those expired; 0 if there is none.
+        overdue: connections without failures whose access token expired before it was refreshed.
+        lag: seconds since the first of those tokens expired; 0 if there is none.
     """
 
     states: dict[str, int]
@@ -82,7 +82,7 @@ class Overview:
         """Count the connections by state, and measure how late refreshes are."""
         now, states_table = self._database.dialect.now, self._database.dialect.states
         by_state = f"SELECT state, COUNT(*) FROM {states_table} GROUP BY state"  # noqa: S608
-        # A new grant beside a live one is not counted, for the practice has the state of the live one.
+        # A new grant beside a live one is not counted: the practice has the state of the live grant.
         unverified = (
             f"SELECT state, COUNT(*) FROM {TABLE} WHERE {_UNVERIFIED} AND practice_id IN "  # noqa: S608
             f"(SELECT practice_id FROM {TABLE} WHERE slot = 'live') GROUP BY state"
@@ -90,10 +90,10 @@ class Overview:
         states = Counter(dict(self._database.all(by_state, ())))
         states.subtract(dict(self._database.all(unverified, ())))
         attention = f"SELECT COUNT(*) FROM ({self._needing}) AS needing"  # noqa: S608
-        # One whose refresh fails is no sign that there are too few runs; it needs attention later.
+        # A connection with failed refreshes does not show that refreshes are late.
         late = (
             f"SELECT COUNT(*), {now} - MIN(due_at) FROM {states_table} "  # noqa: S608
-            f"WHERE due_at < (SELECT {now}) AND failures = 0"  # worked out once, not for each row
+            f"WHERE due_at < (SELECT {now}) AND failures = 0"  # evaluated once, not for each row
         )
         overdue, lag = self._database.one(late, ()) or (0, None)
         unconfirmed = "SELECT COUNT(*) FROM ormco_connections WHERE confirm_by IS NOT NULL"
@@ -106,7 +106,7 @@ class Overview:
         )
 
     def database_time(self) -> float:
-        """Return the database's time, which all rows have; 0 if there is no store."""
+        """Return the time by the database's clock; 0 if there is no store."""
         return (self._database.one(f"SELECT {self._database.dialect.now}", ()) or (0.0,))[0]
 
     def _rows(self, which: str) -> Iterator[Row]:
@@ -119,9 +119,9 @@ class Overview:
 
     @property
     def _needing(self) -> str:
-        """The query for practices that need attention; this is the only definition of that.
+        """The query for practices that need attention; the only definition of "needs attention".
 
-        Every part of it is a state's, so that all other connections are left out by the index of states.
+        Each condition names a state, so that the database can use the index of states.
         """
         now = self._database.dialect.now
         return (
@@ -136,15 +136,15 @@ _UNVERIFIED = "(state IN ('degraded', 'needs_repair') AND slot = 'unverified')"
 
 
 def _by_practice(rows: Iterable[Row]) -> Iterator[Sequence[Row]]:
-    """Yield the rows of each practice; they come in order."""
+    """Yield the rows of each practice; the rows must be sorted by practice."""
     return (list(each) for _, each in groupby(rows, lambda row: row.practice_id))
 
 
 def shown(found: Sequence[Row]) -> Connection:
-    """Return what may be shown of a practice; what cannot be right is shown as such, and hides no other."""
+    """Return a practice's connection; a damaged row is returned as a connection with the reason "damaged"."""
     first = found[0]
     try:
-        # No row of another slot is written; one that somebody has put there is shown by itself.
+        # A row with an unknown slot was written by hand; it is shown too.
         return Rows.of(found).connection or first.connection
     except StoreDamagedError as exc:
         return Connection(
@@ -160,7 +160,7 @@ def shown(found: Sequence[Row]) -> Connection:
 class _PracticeNames:
     """The practice ids, account addresses and names of a store.
 
-    Each event of the audit record names its practice; only those that have one since are read again.
+    Each event of the audit record names its practice: only practices with new events are read again.
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
@@ -170,7 +170,7 @@ class _PracticeNames:
         self._known = _Names({}, event=-1, until=0.0)
 
     def find(self, text: str) -> Iterator[str]:
-        """Yield the practices whose id, account or name contains a text, whatever its case, by their ids."""
+        """Yield the practices whose id, account or name contains a text, ignoring case, sorted by id."""
         known, wanted = self._current(), _folded(text)
         place = -1 if _END in wanted else known.text.find(wanted)
         while 0 <= place < len(known.text):
@@ -179,12 +179,12 @@ class _PracticeNames:
             place = known.text.find(wanted, known.starts[number + 1])
 
     def among(self, practice_ids: Iterable[str], text: str) -> Iterator[str]:
-        """Yield those of some practices that `find` yields, in the order in which they are given."""
+        """Yield those of the given practices that contain the text, in the given order."""
         names, wanted = self._known.names, _folded(text)
         return (practice_id for practice_id in practice_ids if wanted in names.get(practice_id, ""))
 
     def _current(self) -> _Names:
-        # Read before the names: a change in between is read again the next time.
+        # Read before the names, so that a change in between is read next time.
         event = (self._database.one("SELECT last FROM ormco_event_counter", ()) or (0,))[0]
         known, now = self._known, self._clock.monotonic()
         if known.event == event and now < known.until:
@@ -201,7 +201,7 @@ class _PracticeNames:
             return self._known
 
     def _changed(self, known: _Names, event: int) -> list[str] | None:
-        """Return the practices that have an event since; None if they are many, or nobody knows."""
+        """Return the practices with new events; None if all names have to be read."""
         if event < known.event:
             return None
         sql = (
@@ -213,12 +213,12 @@ class _PracticeNames:
 
 
 class _Names:
-    """All names in one text: searching that is a hundred times as fast as one practice after another.
+    """All names in one text, which is searched a hundred times as fast as a list of names.
 
     Args:
         names: practice id → its folded names.
         event: the last event when they were read.
-        until: on the steady clock, when all are read again.
+        until: the monotonic time at which all names are read again.
     """
 
     def __init__(self, names: Mapping[str, str], *, event: int, until: float) -> None:

@@ -27,17 +27,17 @@ __all__ = [
 
 
 def this_process() -> str:
-    """Return this process's name in the store: host, process id, and what tells it from its successors."""
+    """Return this process's name in the store: host, process id and start time."""
     return _named(os.getpid())
 
 
 def new_mark() -> int:
-    """Return a number by which a write recognises itself."""
+    """Return a random number that identifies one write."""
     return (int.from_bytes(os.urandom(8)) >> 2) + 1
 
 
 def claim_name() -> str:
-    """Return a name for one of the things that this process holds."""
+    """Return a unique name for one claim of this process."""
     return f"{this_process()} {os.urandom(8).hex()}"
 
 
@@ -47,9 +47,9 @@ def this_server() -> str:
 
 
 def is_gone(owner: str) -> bool:
-    """Return whether the process of a name is known to have ended; False if this machine cannot know."""
+    """Return whether a named process has ended; False if it ran on another machine, or if that is unknown."""
     named = re.fullmatch(r"(.*?) ([0-9]+) ([0-9]+|-)( [0-9a-f]{16})?", owner)
-    # Windows has no harmless way to ask: os.kill(pid, 0) would be Ctrl-C.
+    # On Windows, os.kill(pid, 0) would send Ctrl-C.
     if named is None or named[1] != _host() or os.name != "posix":
         return False
     pid, started = named[2], named[3]
@@ -65,7 +65,7 @@ def is_gone(owner: str) -> bool:
 
 @contextmanager
 def hold_lease(database: Database, name: str, seconds: float) -> Iterator[None]:
-    """Hold the lease on work that one process at a time may do; after `seconds`, others may take it.
+    """Hold the lease on work that only one process at a time may do; after `seconds`, others may take it.
 
     Raises:
         connector.errors.StoreLockedError: if another process has the lease.
@@ -82,7 +82,7 @@ def hold_lease(database: Database, name: str, seconds: float) -> Iterator[None]:
 
 
 def take_lease(execute: Execute, dialect: Dialect, name: str, owner: str, seconds: float) -> bool:
-    """Take a lease if it is free; return whether this owner has it now."""
+    """Take a lease if it is free; return whether `owner` has it now."""
     holder = "SELECT owner FROM ormco_leases WHERE name = ?"
     for (other,) in execute(holder, (name,)).fetchall():
         if is_gone(other):
@@ -97,7 +97,7 @@ def take_lease(execute: Execute, dialect: Dialect, name: str, owner: str, second
 
 
 def end_lease(execute: Execute, name: str, owner: str) -> None:
-    """End a lease of an owner, if it has it."""
+    """End a lease, if `owner` has it."""
     execute("DELETE FROM ormco_leases WHERE name = ? AND owner = ?", (name, owner))
 
 
@@ -120,7 +120,7 @@ def _host() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """Return when a process began, in the kernel's ticks; "dead" for one nobody has waited for yet."""
+    """Return the start time of a process in the kernel's ticks; "dead" for a zombie; None if unknown."""
     fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
     if len(fields) < 20:
         return None

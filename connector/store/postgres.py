@@ -1,8 +1,7 @@
 """The store for many app servers: PostgreSQL, over a small pool of sessions.
 
-Nothing of a session is relied on between two calls, so that a pooler in transaction mode (PgBouncer) may
-stand in between: no session settings, no advisory locks, and no prepared statements on a session that is not
-the server's own.
+No call depends on the session of an earlier one, so a pooler in transaction mode (PgBouncer) can be used: no
+session settings, no session locks, and no prepared statements if there is a pooler.
 """
 
 from __future__ import annotations
@@ -26,21 +25,21 @@ from connector.store.schema import is_current, migrate
 __all__ = ["PostgresDatabase"]
 
 _T = TypeVar("_T")
-# A call that needs the database gives up after so long, whatever is wrong with the way to it.
+# Seconds after which a call gives up.
 _CALL_SECONDS = 5.0
 _CONNECT_SECONDS = 3.0
 _LARGEST_POOL = 8
 _PREPARE_AFTER = 2
-_REAL = Clock()  # a server takes its time, whatever the time of day is said to be
-# The store's tables have to be in one schema: an empty one of the same name may hide one of them.
+_REAL = Clock()  # waits for the server take real time, even if a test sets the clock
+# The store's tables must all be in one schema: an empty table of the same name in another may hide one.
 _FACTS = b"""SELECT store_id, (SELECT COUNT(DISTINCT relnamespace) = 1 FROM pg_class WHERE oid IN
     ('ormco_store'::regclass, 'ormco_connections'::regclass, 'ormco_requests'::regclass,
     'ormco_events'::regclass)), current_setting('synchronous_commit'), pg_backend_pid() FROM ormco_store"""
-_MIGRATION_LOCK = 0x6F726D636F  # an advisory lock of the transaction that migrates, not of a session
+_MIGRATION_LOCK = 0x6F726D636F  # an advisory lock of a transaction, not of a session
 
 
 class PostgresDatabase:
-    """Rows in a PostgreSQL database; `url` is `postgresql://…`, or what libpq takes in its place."""
+    """Rows in a PostgreSQL database; `url` is `postgresql://…`, or another connection string of libpq."""
 
     dialect = POSTGRES
 
@@ -59,7 +58,7 @@ class PostgresDatabase:
         self._opening = threading.Lock()  # one thread migrates and makes the pool; the others use it
 
     def exists(self) -> bool:
-        """Return True: a server is there or is an error."""
+        """Return True: a server that is not there is an error."""
         return True
 
     def open(self) -> None:
@@ -72,7 +71,7 @@ class PostgresDatabase:
             return pool
         with self._opening:
             if self._pool is None:
-                # On a session of its own, whose errors say what is wrong.
+                # Not with a session of the pool, which hides the errors of its sessions.
                 self._retried(self._prepare, _REAL.deadline(self._patience), 0.05)
                 self._pool = sessions.open_pool(
                     self._url, largest=_LARGEST_POOL, check=self._check_session, connect=_CONNECT_SECONDS
@@ -84,7 +83,7 @@ class PostgresDatabase:
 
         def read(db: psycopg.Connection[Any]) -> list[Any]:
             rows: list[Any] = db.execute(_marked(sql), args or None, binary=True).fetchall()
-            if not rows:  # as an empty store in its place would answer
+            if not rows:  # another, empty store may have taken its place
                 self._check_session(db)
             return rows
 
@@ -120,15 +119,15 @@ class PostgresDatabase:
         return self._run(run)
 
     def _ask_for_sync(self, db: psycopg.Connection[Any]) -> None:
-        """Have a commit synced whatever the server's default: per transaction, because of poolers."""
+        """Make a commit durable even if the server's default is not; per transaction, because of poolers."""
         if self._must_ask_for_sync:
             db.execute(b"SET LOCAL synchronous_commit TO on")
 
     def keep_disk_reserve(self) -> None:
-        """Do nothing: the claim of a refresh has just shown that the server can write."""
+        """Do nothing: only the server's administrator can reserve space."""
 
     def scrub(self) -> None:
-        """Do nothing: VACUUM removes it, and the server's log and backups are up to its administrator."""
+        """Do nothing: VACUUM removes deleted rows; the administrator is responsible for log and backups."""
 
     def facts(self) -> dict[str, str]:
         """Return the server's address and version, and whether a pooler is in between."""
@@ -152,7 +151,7 @@ class PostgresDatabase:
         self._start()
 
     def _run(self, work: Callable[[psycopg.Connection[Any]], _T], timeout: float | None = None) -> _T:
-        """Run work that may be run again, on any session; a restart of the server is waited for."""
+        """Run work on any session; repeat it after a lost connection until the deadline."""
         deadline = _REAL.deadline(self._patience if timeout is None else timeout)
 
         def attempt() -> _T:
@@ -169,7 +168,7 @@ class PostgresDatabase:
                 if self._refusal is not None and isinstance(exc, sessions.NO_SESSION):
                     raise self._refusal from None
                 error, is_over = sessions.translate(exc, self._url), sessions.is_final(exc)
-            # Raised here, so that no frame of the driver's, which knows the password, hangs on it.
+            # Raised outside `except`, so that the error keeps no frame of the driver, which has the password.
             if is_over or not deadline.pause(pause):
                 raise error
             pause = min(0.05 + pause * 1.5, 1.0)
@@ -186,7 +185,7 @@ class PostgresDatabase:
 
         def transact(work: Callable[[Execute], None]) -> None:
             with db.transaction():
-                # What is done to the schema takes as long as it takes.
+                # A change of the schema may take a long time.
                 db.execute(b"SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
                 db.execute(b"SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
                 work(execute)
@@ -196,13 +195,13 @@ class PostgresDatabase:
             migrate(transact, execute, self.dialect, self.clock)
 
     def _check_session(self, db: psycopg.Connection[Any]) -> None:
-        """Make sure that a session finds the same store as those before it.
+        """Make sure that a session finds the same store as earlier sessions.
 
         A schema that comes first on the search path may hide it behind another store of the same tables.
         """
         store_id, is_whole, sync, pid = db.execute(_FACTS).fetchone() or ("", True, "on", 0)
-        # A prepared statement belongs to one session of the server. A pooler that shares those sessions has
-        # process ids of its own for its clients, because cancelling has to go through it.
+        # A prepared statement belongs to one session of the server. A pooler shares sessions, and reports
+        # other process ids to its clients.
         db.prepare_threshold = _PREPARE_AFTER if pid == db.info.backend_pid else None
         self._refusal = None
         self._must_ask_for_sync = sync == "off"
@@ -213,7 +212,7 @@ class PostgresDatabase:
 
 
 def _marked(sql: str) -> bytes:
-    """Return a statement with the driver's own marks for parameters."""
+    """Return a statement with the driver's parameter marks, `%s`."""
     marked = _MARKED.get(sql)
     if marked is None:
         if len(_MARKED) > 500:

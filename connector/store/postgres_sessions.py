@@ -1,4 +1,4 @@
-"""Sessions of PostgreSQL, each call of which has a deadline, and what their errors mean here."""
+"""Open PostgreSQL sessions with deadlines, and translate the driver's errors."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ NO_SESSION = (PoolTimeout, PoolClosed)
 
 # Serialization failure, deadlock; too many connections; shutting down, crashed, starting up.
 _AGAIN = {"40001", "40P01", "53300", "57P01", "57P02", "57P03", "57014"}
-# A prepared statement that the server does not have, has already, or cannot use any more: nothing was done,
-# and a new session has none.
+# A prepared statement is missing, exists already, or cannot be used any more: nothing was done, and a new
+# session has no prepared statements.
 _STALE = {"26000", "42P05", "0A000"}
 _LOST_CLASS = "08"
 _UNIQUE = "23505"
 _MISSING = {"42P01", "42703"}  # no such table, no such column
-# libpq gives no code for what happens before a session exists, only the server's words.
+# libpq has no error code for a failed connection attempt, only the server's text.
 _PASSING = ("too many clients", "connection slots", "starting up", "shutting down", "recovery mode")
 _FINAL = (
     "authentication failed",
@@ -56,7 +56,7 @@ _TLS = ("SSL", "certificate")
 
 
 class _Session(psycopg.Connection[Any]):
-    """A session that waits for the server no longer than a deadline."""
+    """A session that waits for the server until a deadline at most."""
 
     deadline: Deadline | None = None
 
@@ -69,14 +69,14 @@ class _Session(psycopg.Connection[Any]):
         except psycopg.OperationalError as exc:
             if self.deadline is None or not self.deadline.passed or exc.sqlstate is not None:
                 raise
-            # The query may go on in the server: it must not come to its end after we have given up.
+            # Cancel the query, so that it does not succeed after this error.
             self._try_cancel(timeout=0.2)
             self.pgconn.finish()
             raise psycopg.OperationalError("the server does not answer in time") from None
 
 
 def connect(url: str, seconds: float) -> psycopg.Connection[Any]:
-    """Open a session; wait so many seconds for the server."""
+    """Open a session; wait `seconds` for the server."""
     return _Session.connect(url, **_settings(url, seconds))
 
 
@@ -85,10 +85,10 @@ def open_pool(
 ) -> ConnectionPool[Any]:
     """Return a pool of at most `largest` sessions.
 
-    `check` is called with each new session, and raises if it is not to be used; `connect` is the number of
-    seconds to wait for the server.
+    `check` is called with each new session, and raises an error if it must not be used; `connect` is the
+    number of seconds to wait for the server.
     """
-    # Its own messages quote the server's; what is wrong is said by the call that has no session.
+    # The pool's log would quote the server's messages; the call that gets no session raises an error.
     logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
     return ConnectionPool(
         url,
@@ -105,7 +105,7 @@ def open_pool(
 
 @contextmanager
 def session(pool: ConnectionPool[Any], deadline: Deadline) -> Iterator[Any]:
-    """Take a session out of a pool; its calls, and the wait for it, take no longer than a deadline."""
+    """Take a session out of a pool; the deadline limits the wait for it and its calls."""
     db = pool.getconn(max(deadline.left, 0.01))
     db.deadline = deadline
     try:
@@ -116,11 +116,11 @@ def session(pool: ConnectionPool[Any], deadline: Deadline) -> Iterator[Any]:
         raise
     finally:
         db.deadline = None
-        pool.putconn(db)  # ends a transaction that is open, and drops a session that is lost
+        pool.putconn(db)  # ends an open transaction, and drops a lost session
 
 
 def is_final(exc: psycopg.Error) -> bool:
-    """Return whether trying again is of no use."""
+    """Return whether another attempt cannot help."""
     if exc.sqlstate is not None:
         return exc.sqlstate not in _AGAIN | _STALE and not exc.sqlstate.startswith(_LOST_CLASS)
     if isinstance(exc, psycopg.ProgrammingError):
@@ -130,7 +130,7 @@ def is_final(exc: psycopg.Error) -> bool:
 
 
 def translate(exc: psycopg.Error, url: str) -> StoreError | SettingError:
-    """Return the error of ours; the driver's own text may quote the password of a malformed address."""
+    """Return our error for one of the driver, whose text may quote the password of a malformed address."""
     if isinstance(exc, psycopg.ProgrammingError) and exc.sqlstate is None:
         return SettingError(
             "the store's PostgreSQL address cannot be read",
@@ -149,14 +149,14 @@ def translate(exc: psycopg.Error, url: str) -> StoreError | SettingError:
     hint = "Check that the server runs, that ORMCO_STORE names it, and that its user may write there."
     if any(word in words for word in _TLS):
         hint = (
-            "A server elsewhere has to prove who it is: add sslrootcert=PATH, the certificate of its "
-            "authority, to ORMCO_STORE. To do without, say so there: sslmode=require, or sslmode=disable."
+            "A remote server must have a verified certificate: add sslrootcert=PATH, the certificate of its "
+            "authority, to ORMCO_STORE. To connect without, add sslmode=require or sslmode=disable."
         )
     return StoreUnavailableError(f"{where} cannot be used: {words}", hint=hint)
 
 
 def address(url: str) -> str:
-    """Return which server and database a URL names, without user and password."""
+    """Return the server and database of a URL, without user and password."""
     try:
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2] or "the default host"
@@ -166,7 +166,7 @@ def address(url: str) -> str:
 
 
 def with_search_path(url: str) -> str:
-    """Return a URL with `?schema=NAME` in the words of libpq, which knows no such parameter."""
+    """Return a URL with `?schema=NAME` replaced by the libpq option for it."""
     address, _, query = url.partition("?")
     parts = [part.partition("=") for part in query.split("&") if part]
     names = [unquote(value) for key, _, value in parts if key == "schema"]
@@ -189,7 +189,7 @@ def _settings(url: str, seconds: float) -> dict[str, Any]:
     return {
         **_tls(url),
         "autocommit": True,
-        "prepare_threshold": None,  # until it is known whose session it is
+        "prepare_threshold": None,  # until it is known whether there is a pooler
         "connect_timeout": max(2, int(seconds)),
         "application_name": f"ormco {this_process()}"[:63],
         "keepalives_idle": 15,
@@ -199,10 +199,10 @@ def _settings(url: str, seconds: float) -> dict[str, Any]:
 
 
 def _tls(url: str) -> dict[str, str]:
-    """Return the settings that verify a remote server, unless the URL has its own.
+    """Return the settings that verify a remote server; none if the URL has an `sslmode`.
 
-    libpq's own default, "prefer", takes any server and any certificate, or none: an attacker in between would
-    get the password and read every row.
+    libpq's default, "prefer", accepts any certificate, or none: an attacker in between would get the password
+    and read every row.
     """
     said = conninfo_to_dict(url)
     if "sslmode" in said or all(_is_here(host) for host in _hosts(said)):
@@ -217,7 +217,7 @@ def _tls(url: str) -> dict[str, str]:
     return found
 
 
-# Where libpq looks for the certificates of authorities by itself.
+# libpq's default path of root certificates.
 _OWN_ROOTS = "~/.postgresql/root.crt"
 
 
@@ -227,7 +227,7 @@ def _hosts(said: Mapping[str, Any]) -> list[str]:
         return ["a host that a file names"]
     names = str(said.get("host") or os.environ.get("PGHOST") or "").split(",")
     addresses = str(said.get("hostaddr") or os.environ.get("PGHOSTADDR") or "").split(",")
-    # An address goes before the name in the same place of the list.
+    # libpq prefers an address to the name at the same place of the list.
     return [address or name for name, address in zip_longest(names, addresses, fillvalue="")]
 
 

@@ -1,4 +1,4 @@
-"""The leases on rows: taken before a refresh token is sent, and ended by new tokens or without them.
+"""Take the lease on a row before a refresh token is sent, and end it with or without new tokens.
 
 The lease is also the record that the token is about to be sent.
 """
@@ -29,7 +29,7 @@ _NEAR_ITS_END = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueGrant:
-    """A connection whose tokens are to be refreshed.
+    """A connection whose tokens are due for a refresh.
 
     Attributes:
         has_failed: whether the last refresh failed.
@@ -61,7 +61,7 @@ class RefreshLeases:
             changes = columns.claimed(row, this_process(), seconds)
             return self._grants.change(row, {**changes, "version": mark})
         except BaseException:
-            # It may have been committed: give it back, because nothing will be sent.
+            # The claim may have been committed: end it, because no token will be sent.
             with suppress(ConnectorError):
                 present = self._grants.row(row.practice_id, row.slot)
                 if present is not None and present.version == mark:
@@ -69,12 +69,12 @@ class RefreshLeases:
             raise
 
     def settle(self, row: Row, tokens: TokenSet, *, rejected: bool = False) -> Row | None:
-        """Store a new token set in place of the one that was sent; return None if that is gone.
+        """Store a new token set in place of the one that was sent; return None if that is not there any more.
 
         `rejected` says whether an API had rejected the old access token.
         """
         present: Row | None = row
-        # A revocation may have been requested meanwhile: then the newest pair has to be revoked.
+        # If a revocation was requested meanwhile, it needs these tokens: they are the ones to revoke.
         while present is not None and present.state != ConnectionState.REVOKED:
             changes = columns.settled(present, tokens, self._database.clock, rejected=rejected)
             events = []
@@ -101,7 +101,7 @@ class RefreshLeases:
             end = columns.ended(present, lost=lost)
             if present.state in (claimed.state, ConnectionState.CONNECTED):
                 stored = self._grants.change(present, end | dict(changes or {}), events)
-            else:  # keep the decisions of others
+            else:  # keep the state that another process has written
                 stored = self._grants.change(present, end)
             if stored:
                 return stored
@@ -109,21 +109,21 @@ class RefreshLeases:
         return None
 
     def _same_grant(self, row: Row) -> Row | None:
-        """Return the present row, if it still has the same tokens.
+        """Return the row as it is now, if it still has the same tokens.
 
-        The caller may repeat its write without a limit: whenever one write fails, another writer has
-        succeeded, and new tokens that are not stored are lost.
+        The caller may repeat its write without a limit, because each failure means that another write has
+        succeeded; new tokens that are not stored would be lost.
         """
         present = self._grants.row(row.practice_id, row.slot)
-        # A practice may have been forgotten, and connected again.
+        # A practice may have been forgotten and connected again.
         if present and (present.generation, present.connected_at) == (row.generation, row.connected_at):
             return present
         return None
 
     def find_due(self, within: float, *, before: float = math.inf, limit: int = 1000) -> list[DueGrant]:
-        """Return the connections that are due within a time: sound ones first, then the most urgent.
+        """Return the connections that are due within a time: first those without failures, most urgent first.
 
-        Only those that were refreshed `before` a time by the database's clock. A token is never due before
+        Only those that were refreshed before `before`, by the database's clock. A token is never due before
         half of its lifetime.
         """
         rows = self._database.all(
@@ -139,9 +139,9 @@ class RefreshLeases:
         return (self._database.one(sql, (within, before)) or (0,))[0]
 
     def release_dead(self) -> None:
-        """End the leases of processes of this machine that have ended; others' end with their time.
+        """End the leases of ended processes of this machine; leases of other machines expire.
 
-        What is recorded of the calls that they may have made stays.
+        The rows still record that their refresh tokens may have been sent.
         """
         held = f"SELECT DISTINCT refresh_by FROM {TABLE} WHERE refresh_by IS NOT NULL"  # noqa: S608
         end = f"UPDATE {TABLE} SET refresh_by = NULL, refresh_until = NULL, version = ? WHERE refresh_by = ?"  # noqa: S608
@@ -152,15 +152,15 @@ class RefreshLeases:
     def claim_due(
         self, practice_ids: Sequence[str], within: float, *, before: float, seconds: float
     ) -> list[Row]:
-        """Take the leases on those of some connections that are still due; return their rows.
+        """Take the leases on the given connections that are still due; return their rows.
 
-        They were found by `find_due`, perhaps a while ago. Many are taken in one transaction, because a claim
-        for each would be a third of the work of a refresh. Each refresh has to be over after `seconds`.
+        They were found by `find_due`, perhaps some time ago. All leases are taken in one transaction: single
+        claims would be a third of the work of a refresh. `seconds` is the duration of the leases.
         """
         self._database.keep_disk_reserve()
         mark = new_mark()
         which = f"slot = 'live' AND practice_id IN ({marks(practice_ids)})"
-        # In the order of their ids, and without waiting for rows that others are writing: no deadlock.
+        # Rows are locked in the order of their ids, and locked rows are skipped, so there is no deadlock.
         free = (
             f"SELECT practice_id FROM {TABLE} WHERE {which} AND state IN ('connected', 'degraded') "  # noqa: S608
             f"AND (refresh_until IS NULL OR refresh_until <= {self._now} "
@@ -173,7 +173,7 @@ class RefreshLeases:
             f"ELSE COALESCE(refresh_since, {self._now}) END, refresh_sends = refresh_sends + 1 "
             f"WHERE slot = 'live' AND practice_id IN ({free})"
         )
-        # By its mark: a commit whose response was lost is tried again, and then changes nothing.
+        # Read by the mark: if the response to a commit was lost, the second attempt changes nothing.
         claimed = f"{select_rows(self._now)} WHERE {which} AND version = ?"
         give_back = (
             f"UPDATE {TABLE} SET refresh_by = NULL, refresh_until = NULL, version = ?, "  # noqa: S608
@@ -188,7 +188,7 @@ class RefreshLeases:
         try:
             return self._database.transact(work)
         except BaseException:
-            # It may have been committed: give it back, because nothing will be sent.
+            # The claim may have been committed: end it, because no token will be sent.
             with suppress(ConnectorError):
                 self._database.apply([(give_back, (new_mark(), *practice_ids, mark))])
             raise
@@ -196,11 +196,11 @@ class RefreshLeases:
     @property
     def _is_due(self) -> str:
         now = self._now
-        # No token is said to be due in days: a wrong clock has set it, and it is due at once.
+        # A due time more than two days ahead was set by a wrong clock: the token is due at once.
         return (
             f"(retry_at IS NULL OR retry_at <= {now} OR retry_at >= {now} + {BELIEVED_BACKOFF}) "
             f"AND (due_at > {now} + {_LONGEST_LIFE} OR (due_at <= {now} + ? AND "
             f"COALESCE(refreshed_at, 0) < ? AND COALESCE(refreshed_at, 0) + due_at <= 2 * {now} "
-            # A refresh is in progress, or its response may be lost: then the token is used to its end first.
+            # If a refresh is in progress or its response may be lost, the old token is used until it expires.
             f"AND (refresh_sends = 0 OR COALESCE(expires_at, due_at) <= {now} + {_NEAR_ITS_END})))"
         )

@@ -20,13 +20,13 @@ from connector.store.store_keys import StoreKeys
 __all__ = ["REQUESTS_TABLE", "RequestRecords", "request_data"]
 
 REQUESTS_TABLE = "ormco_requests"
-# Dead after ten minutes; kept for a while, so that "too late" can be distinguished from "unknown".
+# Requests expire after ten minutes; they are kept for an hour, so that "expired" differs from "unknown".
 _KEPT_SECONDS = 3600.0
 _CODE_SECONDS = 7 * 86400.0
 
 
 class RequestRecords:
-    """Records of requests and codes, which enforce their single use."""
+    """Stores requests and the digests of used codes, and enforces their single use."""
 
     def __init__(self, database: Database, keys: StoreKeys) -> None:
         self._database = database
@@ -51,17 +51,17 @@ class RequestRecords:
         return next(self._read("state_digest = ? AND taken_by IS NULL", _digest(state)), None)
 
     def open_for(self, practice_id: str) -> list[AuthorizationRequest]:
-        """Return the requests of a practice that still wait for their response, the newest first."""
+        """Return the open requests of a practice, the newest first."""
         now = self._database.clock.time()
         return list(self._read("practice_id = ? AND taken_by IS NULL AND expires_at > ?", practice_id, now))
 
     def answered(
         self, *, state: str | None, practice_id: str | None, binding: str | None
     ) -> AuthorizationRequest | None:
-        """Return the request that a response was taken for before, if it was the same session's.
+        """Return the request that was answered before, if it belongs to the same session.
 
-        Without a state it is the newest request of the practice with this binding, which is the digest of the
-        session secret.
+        Without a state, return the newest answered request of the practice with this binding. `binding` is
+        the digest of the session secret.
         """
         column, value = ("practice_id", practice_id) if state is None else ("state_digest", _digest(state))
         for request in self._read(f"{column} = ? AND taken_by IS NOT NULL", value):
@@ -70,12 +70,12 @@ class RequestRecords:
         return None
 
     def is_spent(self, code: str) -> bool:
-        """Return whether any process has recorded that a code was sent."""
+        """Return whether a code was recorded as sent, by any process."""
         sql = "SELECT 1 FROM ormco_spent_codes WHERE digest = ?"
         return self._database.one(sql, (_digest(canonical_code(code)),)) is not None
 
     def close_all(self, practice_id: str) -> None:
-        """Delete a practice's requests that wait for their response."""
+        """Delete a practice's open requests."""
         sql = "DELETE FROM ormco_requests WHERE practice_id = ? AND taken_by IS NULL"
         self._database.apply([(sql, (practice_id,))])
 
@@ -84,12 +84,12 @@ class RequestRecords:
         digest, mark = _digest(state), new_mark()
         take = "UPDATE ormco_requests SET taken_by = ? WHERE state_digest = ? AND taken_by IS NULL"
         self._database.apply([(take, (mark, digest))])
-        # By its mark: a commit whose response was lost is tried again, and changes nothing then.
+        # Read by the mark: if the response to a commit was lost, the second attempt changes nothing.
         by = "SELECT taken_by FROM ormco_requests WHERE state_digest = ?"
         return bool(self._database.one(by, (digest,)) == (mark,))
 
     def spend_code(self, code: str) -> bool:
-        """Record that a code is about to be sent; False if any process has recorded it before.
+        """Record that a code is about to be sent; return False if any process has recorded it before.
 
         A code in another percent-encoding is the same code.
         """
@@ -104,7 +104,7 @@ class RequestRecords:
         return bool(self._database.one(by, (digest,)) == (mark,))
 
     def give_back_code(self, code: str) -> None:
-        """Record that a code was not sent after all, so that it can still be used."""
+        """Delete the record of a code that was not sent, so that it can still be used."""
         sql = "DELETE FROM ormco_spent_codes WHERE digest = ?"
         self._database.apply([(sql, (_digest(canonical_code(code)),))])
 
@@ -114,15 +114,15 @@ class RequestRecords:
         self._database.apply([(sql, (_digest(state),))])
 
     def returned_state(self, provider: str) -> bool:
-        """Return whether a provider is known to return the state, because it has done so once."""
+        """Return whether a provider is known to return the state."""
         sql = "SELECT 1 FROM ormco_providers WHERE provider = ? AND returned_state_at > 0"
         return self._database.one(sql, (provider,)) is not None
 
     def note_state(self, provider: str, *, returned: bool, by_own_browser: bool) -> None:
-        """Remember, for everybody on this store, whether a provider returns the state with a valid code.
+        """Store whether a provider returns the state with a valid code.
 
-        What our own browser has seen outweighs what was handed in: a person who gives consent of their own
-        knows their request's state, and can append it to a response that had none.
+        A response in our own browser outweighs a pasted one: a person knows the state of their own request,
+        and could append it to a response that had none.
         """
         row = self._database.one(
             "SELECT returned_state_at FROM ormco_providers WHERE provider = ?", (provider,)
@@ -162,7 +162,7 @@ class RequestRecords:
 
 
 def request_data(store_id: str, digest: str) -> bytes:
-    """Return what a sealed request is bound to."""
+    """Return the associated data of a sealed request."""
     return associated_data(store_id, REQUESTS_TABLE, "sealed", digest)
 
 

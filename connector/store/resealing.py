@@ -29,7 +29,7 @@ __all__ = ["Resealing"]
 _PAGE = 200
 
 
-# Texts of sealed columns to seal again, and the values of other columns that change with them.
+# The texts to seal again, by column, and the values of other columns that change with them.
 _Contents = tuple[dict[str, str | None], dict[str, Any]]
 
 
@@ -56,7 +56,7 @@ class Resealing:
         self.broken: set[str] = set()
 
     def run(self) -> None:
-        """Repeat until nothing is left to do; others may write with an old key meanwhile."""
+        """Repeat until nothing is left to do, because other processes may still write with an old key."""
         before = -1
         while before < self.done:
             before = self.done
@@ -66,9 +66,9 @@ class Resealing:
                 self._progress(self.done)
 
     def _pages(self) -> Iterator[list[tuple[Statement, int]]]:
-        """Yield statements, each with the number of values that it seals, some rows at a time.
+        """Yield pages of statements, each with the number of values that it seals.
 
-        Each changes what was read, and nothing else: what has changed meanwhile is read again.
+        A statement changes only an unchanged row; a row that has changed meanwhile is read again.
         """
         last = ("", "")
         select = select_rows(self._database.dialect.now)
@@ -98,7 +98,7 @@ class Resealing:
         return (sql, (*values.values(), row.practice_id, row.slot, row.version)), len(texts)
 
     def _contents(self, row: Row) -> _Contents:
-        """Open the values that have to be sealed again."""
+        """Return the values of a row that have to be sealed again."""
         if has_first_form([row]):
             texts, others = _opened(row, self._ring)
             return texts, {**others, "version": new_mark()}
@@ -125,10 +125,10 @@ class Resealing:
 
 
 def _opened(row: Row, ring: KeyRing) -> _Contents:
-    """Open a row.
+    """Return the values of a row that an early release has sealed.
 
     Raises:
-        connector.errors.StoreDamagedError: if a value is not what was sealed there.
+        connector.errors.StoreDamagedError: if a value was changed.
     """
 
     def read(column: str, first_column: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Rotate the sealing keys of everything that is stored, while others read and refresh."""
+"""Rotate the sealing keys of a store while other processes use it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ __all__ = ["retire_keys", "rotate_keys"]
 
 _LEASE = "the rotation of keys"
 _LEASE_SECONDS = 3600.0
-# Longer than any process takes from reading its keys to writing with them.
+# Seconds; longer than the time between reading the keys and writing with them in any process.
 _RETIRED_AFTER = 900.0
-# A server that has not used its keys for this long counts as gone.
+# A server that has not used its keys for this many seconds is ignored.
 _GONE_AFTER = 86_400.0
 _ORDER = (
     "Add the key last in ORMCO_STORE_KEYS on every server and let each use the store; then put it first on "
@@ -50,19 +50,19 @@ def rotate_keys(store: Store, *, progress: Callable[[int], object]) -> int:
             hint="Restore them from a backup, or forget those practices and connect them again.",
         )
     if source != key_sources.ENVIRONMENT:
-        # Another process may still be writing with the key before this one, but with none that is older.
+        # Another process may still be writing with the previous key, but not with an older one.
         _keep(store, source, 2)
-    store.keys.use(None)  # also of what it was moved out of
+    store.keys.use(None)  # so that the keys are loaded again, without the removed ones
     return work.done
 
 
 def retire_keys(store: Store) -> None:
-    """Remove the keys that no value is sealed with any more from the file or keyring.
+    """Remove the keys that no value is sealed with from the key file or keyring.
 
-    Not at once after a rotation: a process that had read its keys before may still be about to write.
+    Do nothing until 15 minutes after a rotation, as a process may still be writing with the previous key.
     """
     record = store.keys.record()
-    # From the newest on: an aggregate would read all of the record.
+    # From the newest event on: MAX(at) would read the whole record.
     sql = "SELECT at FROM ormco_events WHERE kind = 'keys' ORDER BY sequence DESC LIMIT 1"
     rotated_at = (store.database.one(sql, ()) or (None,))[0]
     if abs(store.database.clock.time() - (rotated_at or 0.0)) < _RETIRED_AFTER:
@@ -83,7 +83,7 @@ def retire_keys(store: Store) -> None:
 
 
 def _keep(store: Store, source: str, number: int) -> None:
-    """Keep so many of the keys, the newest ones."""
+    """Keep the newest `number` keys."""
     store_id = store.keys.record().store_id
     kept = key_sources.load_keys(source, store_id)
     if len(kept) > number:
@@ -94,8 +94,8 @@ def _keep(store: Store, source: str, number: int) -> None:
 def _new_ring(store: Store) -> tuple[str, KeyRing]:
     """Return the source, and the ring with the new key first.
 
-    Its keys are those that were given, and those in the file or keyring entry of this store's id: none
-    that the database names, or rows that an attacker has planted would be resealed as if they were ours.
+    The keys are those of the settings, and those in the key file or keyring entry for this store's id. The
+    database chooses none: rows that an attacker has planted would be resealed with a trusted key.
     """
     record = store.keys.record()
     stored = []
@@ -136,10 +136,10 @@ def _record(store: Store, ring: KeyRing, source: str, work: Resealing) -> None:
 
 
 def _require_holders(database: Database, key_id: str) -> None:
-    """Make sure that every server can open what a key seals.
+    """Make sure that every server has the new key.
 
     Raises:
-        connector.errors.SealingKeyError: if one may not.
+        connector.errors.SealingKeyError: if a server may not have it.
     """
     behind = "SELECT 1 FROM ormco_key_holders WHERE key_id = ? AND was_behind = 1"
     if database.one(behind, (key_id,)) is None:

@@ -1,4 +1,4 @@
-"""One grant as it is stored: the connection's facts, its sealed tokens, and who is refreshing them."""
+"""The stored row of a grant: the connection's facts, its sealed tokens, and the lease of a refresh."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ __all__ = [
 ]
 
 UNVERIFIED = "unverified"
-# A stored time that is further ahead was written by a wrong clock.
+# Seconds; a stored time that is further in the future was written by a wrong clock.
 BELIEVED_LEASE, BELIEVED_BACKOFF = 600.0, 400.0
-# These need no action, except for a new grant beside them.
+# States that need no action, unless there is a new grant.
 _SETTLED = (ConnectionState.CONNECTED, ConnectionState.REVOKED)
 
 
@@ -40,16 +40,16 @@ class Row(NamedTuple):
     """One row of the connections' table. Times are the database's, in seconds since 1970.
 
     Attributes:
-        slot: `LIVE`, or `UNVERIFIED` for a new grant whose account is not known, or not confirmed, yet.
+        slot: `LIVE`, or `UNVERIFIED` for a new grant whose account is not known or not confirmed yet.
         version: a random mark of the last write; a change succeeds only on the row that was read.
         generation: rises with each token set; new tokens replace only those that were sent.
         account_shared: whether other practices may be connected to the same account.
-        with_secret: whether the client had a secret when the grant was made; None: not known.
-        refresh_by: who is refreshing, or None.
-        refresh_since: when the refresh token was sent first, or is about to be.
-        refresh_until: when the refresh has to be over.
+        with_secret: whether the client had a secret when the grant was made; None: unknown.
+        refresh_by: the process that is refreshing the tokens, or None.
+        refresh_since: when the refresh token was first sent, or claimed for that.
+        refresh_until: when the lease of the refresh ends.
         refresh_sends: how often the refresh token may have been sent without a response being stored.
-        rejected_generation: the token set that was requested because an API had rejected the previous one.
+        rejected_generation: the generation that was requested because an API had rejected the previous one.
         confirm_by: when an unconfirmed grant is revoked.
     """
 
@@ -95,7 +95,7 @@ class Row(NamedTuple):
 
     @property
     def is_leased(self) -> bool:
-        """Whether a refresh is in progress: its lease has not ended, and its owner is not known dead."""
+        """Whether a refresh is in progress: its lease has not expired, and its owner may be alive."""
         if self.refresh_by is None or self.refresh_until is None or is_gone(self.refresh_by):
             return False
         since = self.refresh_since or self.now
@@ -110,7 +110,7 @@ class Row(NamedTuple):
 
     @property
     def valid_until(self) -> float:
-        """When to stop using the access token; 0 if there is none, or its times cannot be right."""
+        """When to stop using the access token; 0 if there is none, or if its times are impossible."""
         if self.access_sealed is None:
             return 0.0
         return valid_until(self.refreshed_at, self.expires_at, self.now)
@@ -121,12 +121,12 @@ class Row(NamedTuple):
         return max(0.0, self.valid_until - (self.refreshed_at or 0.0))
 
     def lasts(self, min_ttl: float = 0.0) -> bool:
-        """Return whether the access token is valid for so many more seconds, or half of its lifetime."""
+        """Return whether the access token is valid for `min_ttl` more seconds, or half of its lifetime."""
         return lasts(self.valid_until - self.now, self.lifetime, min_ttl)
 
     @property
     def retry_in(self) -> float:
-        """Seconds until the next attempt to refresh may be made."""
+        """The seconds until the next refresh may be attempted."""
         left = (self.retry_at or 0.0) - self.now
         return left if 0.0 < left < BELIEVED_BACKOFF else 0.0
 
@@ -141,7 +141,7 @@ class Row(NamedTuple):
         """The connection without its secrets.
 
         Raises:
-            connector.errors.StoreDamagedError: if a value cannot be right.
+            connector.errors.StoreDamagedError: if a value is impossible.
         """
         checked_row(self)
         try:
@@ -170,19 +170,19 @@ COLUMNS = tuple(name for name in Row._fields if name != "now")
 
 
 def select_rows(now: str) -> str:
-    """Return the query for rows, without a condition; `now` is the database's expression of its time."""
+    """Return the query for rows, without a condition; `now` is the SQL expression for the time."""
     return f"SELECT {', '.join(COLUMNS)}, {now} FROM {TABLE}"  # noqa: S608
 
 
-# The types of each column's values, by the fields of `Row`.
+# The permitted types of each column, from the annotations of `Row`.
 _ALLOWED = tuple(set(get_args(kind)) or {kind} for kind in get_type_hints(Row).values())
 
 
 def checked_row(values: Sequence[Any]) -> Row:
-    """Return a row that was read: SQLite keeps any value in any column.
+    """Return a row after checking its types, because SQLite accepts any value in any column.
 
     Raises:
-        connector.errors.StoreDamagedError: if a value has another type, or is no time that there can be.
+        connector.errors.StoreDamagedError: if a value has another type, or if a time is out of range.
     """
     if _fits(tuple(map(type, values))):
         row = Row._make(values)
@@ -205,7 +205,7 @@ class Rows(NamedTuple):
     """The stored rows of a practice.
 
     Attributes:
-        live: the grant whose tokens are handed out.
+        live: the grant whose tokens are in use.
         unverified: a newer grant that will replace it.
     """
 
@@ -214,7 +214,7 @@ class Rows(NamedTuple):
 
     @classmethod
     def of(cls, found: Iterable[Row]) -> Rows:
-        """Return the rows of one practice by their slots; no row of another slot is written."""
+        """Return the rows of one practice by their slots; rows with an unknown slot are ignored."""
         by_slot = {row.slot: row for row in found}
         return cls(by_slot.get(LIVE), by_slot.get(UNVERIFIED))
 
@@ -225,7 +225,7 @@ class Rows(NamedTuple):
 
     @property
     def main(self) -> Row | None:
-        """The row by which the practice is known."""
+        """The live row, or the unverified one if there is no live row."""
         return self.live or self.unverified
 
     @property
@@ -238,10 +238,10 @@ class Rows(NamedTuple):
 
 
 def damaged(practice_id: object) -> StoreDamagedError:
-    """Return the error for a row that cannot be right."""
+    """Return the error for a damaged row."""
     return StoreDamagedError(
-        f"what is stored of {practice_id} cannot be right",
-        hint="Restore the store from a backup, or delete what is stored and connect the practice again: "
+        f"the stored data of {practice_id} is damaged",
+        hint="Restore the store from a backup, or delete this data and connect the practice again: "
         f"{ormco_command('forget', str(practice_id))}",
     )
 

@@ -1,8 +1,8 @@
-"""The schema, and the steps that upgrade it, for both databases.
+"""Create the schema of a store, or upgrade it, for both databases.
 
-A new store gets `tables`; an older one takes the steps it lacks. Each step and its record are one
-transaction. A step that an earlier release can live with says so in `compatible_from`, so that a deploy may
-run two releases side by side; an earlier release refuses any other.
+A new store gets `tables`; an older one takes the steps that are missing. Each step and its record are one
+transaction. `compatible_from` names the earliest schema whose release still works after a step, so that two
+releases can run side by side during a deployment; an older release refuses the store.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class Step(NamedTuple):
     """One change of the schema: either a transaction, or an index.
 
     Attributes:
-        name: names the statements of the dialect that follow the others.
-        statements: make the change, inside a transaction that may take as long as it needs.
-        prepare: called before, outside of the transaction; may wait.
-        new_index: name and columns of an index to build while others read and write; until it is there, the
-            store is used without.
-        compatible_from: the earliest schema whose release can go on working after it; None: this one.
+        name: the name of the dialect's statements that follow `statements`.
+        statements: the statements of the change, for one transaction without a time limit.
+        prepare: called before the transaction; may wait.
+        new_index: name and columns of an index to build while others read and write; the store is used
+            without it until then.
+        compatible_from: the earliest schema whose release still works after this step; None: this one.
     """
 
     name: str = ""
@@ -45,8 +45,8 @@ class Step(NamedTuple):
 def migrate(transact: Transact, execute: Execute, dialect: Dialect, clock: Clock) -> None:
     """Bring the schema up to date.
 
-    `transact` runs work in a transaction that only one process at a time can be in, `execute` a statement
-    outside of any transaction.
+    `transact` runs work in a transaction, for one process at a time; `execute` runs a statement outside of
+    any transaction.
     """
     transact(lambda run: _make(run, dialect))
     if (version := _version(execute)) < (oldest := tables.OLDEST):
@@ -66,15 +66,15 @@ def migrate(transact: Transact, execute: Execute, dialect: Dialect, clock: Clock
 
 
 def is_current(execute: Execute) -> bool:
-    """Return whether a schema is one that this release can work with.
+    """Return whether this release can use the schema as it is; False if it has to be upgraded.
 
     Raises:
-        connector.errors.StoreUnavailableError: if only a newer release can.
+        connector.errors.StoreUnavailableError: if only a newer release can use it.
     """
     newest, known = _version(execute), newest_version()
     if newest <= known:
         return newest == known
-    # Not only the newest step has to be one that this release can live with.
+    # This release must be compatible with every newer step, not only with the last.
     sql = "SELECT MAX(COALESCE(compatible_from, version)) FROM ormco_schema WHERE version > ?"
     if execute(sql, (known,)).fetchone()[0] <= known:
         return True
@@ -113,11 +113,11 @@ def _take(execute: Execute, number: int, step: Step, dialect: Dialect) -> None:
 
 
 def _build_index(execute: Execute, dialect: Dialect, name: str, columns: str) -> bool:
-    """Build an index, unless another process does; return whether it is there."""
+    """Build an index, unless another process is building it; return whether it exists."""
     lease, owner = f"the index {name}", claim_name()
     if not take_lease(execute, dialect, lease, owner, _LONGEST_BUILD):
         return False
-    # What an interrupted build has left is there by name, and of no use.
+    # An interrupted build leaves an invalid index.
     sql = "SELECT 1 FROM pg_index WHERE indexrelid = to_regclass(?) AND NOT indisvalid"
     if execute(sql, (name,)).fetchone():
         execute(f"DROP INDEX CONCURRENTLY {name}", ())
@@ -127,7 +127,7 @@ def _build_index(execute: Execute, dialect: Dialect, name: str, columns: str) ->
 
 
 _COMPATIBLE_FROM = 5  # the earliest schema whose release can work with that of `tables`
-# From `OLDEST` on; those after `tables.VERSION` are taken by new stores, too.
+# The first step leads from `OLDEST` to the next version; a new store begins at `tables.VERSION`.
 _STEPS: tuple[Step, ...] = (
     Step(statements=tables.TO_WATCH_CLAIMS),
     Step(statements=tables.TO_CONFIRMATION),
@@ -142,5 +142,5 @@ _STEPS: tuple[Step, ...] = (
 
 
 def newest_version() -> int:
-    """Return the version that the last step leads to."""
+    """Return the version of the schema after the last step."""
     return tables.OLDEST + len(_STEPS)

@@ -1,10 +1,10 @@
-"""Authenticated encryption of what is stored: AES-256-GCM, bound to the place and the row it belongs to.
+"""Seal stored values with authenticated encryption (AES-256-GCM), bound to their row and column.
 
 A sealed value is `version (1 byte) · key id (8) · nonce (12) · ciphertext and tag`. The additional data are
-version, key id, and what `associated_data` makes of the store's id, table, column, row and further facts. So
-a value from another row, column, generation or store does not open, nor one beside which a fact was edited.
-Nonces are random: one key is good for 2^32 values (NIST SP 800-38D §8.3), which is a century of hourly
-refreshes for a thousand practices.
+the version, the key id, and the result of `associated_data` for the store's id, table, column, row and other
+facts. A value from another row, column, generation or store does not open, nor does a value if one of these
+facts was edited. Nonces are random: one key can seal 2^32 values (NIST SP 800-38D §8.3), which is enough for
+a century of hourly refreshes for a thousand practices.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _TAG = 16
 
 
 class UnknownKeyError(SealingKeyError):
-    """A value was sealed with a key that this ring does not hold."""
+    """A value was sealed with a key that is not in this ring."""
 
 
 class KeyRing:
@@ -59,7 +59,7 @@ class KeyRing:
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         self.ids: tuple[str, ...] = tuple(key_id(key) for key in keys)
-        # One step of HKDF-Expand (RFC 5869): the key itself only ever derives.
+        # One step of HKDF-Expand (RFC 5869): the key is only used to derive others.
         ciphers = {
             bytes.fromhex(name): AESGCM(hmac.digest(key, b"ormco store: seal\x01", "sha256"))
             for name, key in zip(self.ids, keys, strict=True)
@@ -89,11 +89,11 @@ class KeyRing:
         return header + nonce + self._ciphers[header].encrypt(nonce, text.encode(), header + data)
 
     def open(self, sealed: bytes, data: bytes, *, row: str) -> str:
-        """Open what `seal` made with the same associated data; `row` is whose it is, for the error.
+        """Return the text of a value that `seal` has sealed with the same data; `row` is for the error.
 
         Raises:
-            UnknownKeyError: if none of the keys is the one it was sealed with.
-            connector.errors.StoreDamagedError: if it was changed, or belongs to another place.
+            UnknownKeyError: if the value was sealed with an unknown key.
+            connector.errors.StoreDamagedError: if it was changed, or belongs to another row or column.
         """
         header = sealed[:_HEADER]
         cipher = self._ciphers.get(header)
@@ -106,7 +106,7 @@ class KeyRing:
 
 
 def is_first_version(sealed: bytes) -> bool:
-    """Return whether a value is bound to table, column and row alone, as the first releases sealed it."""
+    """Return whether a value is bound only to table, column and row, as by the first releases."""
     return sealed[:1] == _FIRST_VERSION
 
 
@@ -120,31 +120,31 @@ def has_first_form(rows: Iterable[Row | None]) -> bool:
 
 
 def is_sealed_by(sealed: bytes, ring: KeyRing) -> bool:
-    """Return whether a value has the newest form, and the key that the ring seals with."""
+    """Return whether a value has the newest form, and is sealed with the ring's first key."""
     return sealed[:_HEADER] == _VERSION + bytes.fromhex(ring.ids[0])
 
 
 def key_id(key: bytes) -> str:
-    """Return the public name of a key: 16 hexadecimal digits that tell nothing else about it."""
+    """Return the public name of a key: 16 hexadecimal digits that reveal nothing else about it."""
     return hmac.digest(key, b"ormco store: key id\x01", "sha256")[:_ID_BYTES].hex()
 
 
 def associated_data(*parts: str | int | None) -> bytes:
-    """Return parts in a form in which no two lists of parts are the same."""
+    """Return an unambiguous encoding of parts: different lists of parts have different encodings."""
     texts = ["-" if part is None else f"{len(text := str(part))}:{text}" for part in parts]
     return "".join(texts).encode("utf-8", "surrogatepass")
 
 
 def first_associated_data(table: str, column: str, row: str) -> bytes:
-    """Return what the first releases bound a value to."""
+    """Return the associated data of the first releases."""
     return f"{table}\0{column}\0{row}".encode()
 
 
 class Bound(NamedTuple):
     """The facts that a sealed value of a grant's row is bound to, besides its store and column.
 
-    The account's address and name are bound by `policy_sealed` alone: they are what a person is shown who has
-    to confirm the account.
+    Only `policy_sealed` is bound to the account's address and name, which a person sees who has to confirm
+    the account.
     """
 
     practice_id: str
@@ -158,7 +158,7 @@ class Bound(NamedTuple):
 
 
 def bound_to(row: Row, changes: Mapping[str, Any]) -> Bound:
-    """Return what a row's sealed values are bound to once it has been changed."""
+    """Return the facts that a row's sealed values are bound to after a change."""
     return Bound(*(changes.get(name, getattr(row, name)) for name in Bound._fields))
 
 
@@ -174,7 +174,7 @@ def sealed_data(store_id: str, bound: Row | Bound, column: str) -> bytes:
 def grant_data(
     store_id: str, column: str, practice_id: str, facts: tuple[str, int, str, str | None, str]
 ) -> bytes:
-    """Return a grant's part of the associated data, with what `associated_data` does written out for speed.
+    """Return the associated data of a grant's row; `associated_data` is written out here for speed.
 
     `facts` are slot, generation, state, account id and provider.
     """

@@ -1,4 +1,4 @@
-"""The embedded store: one SQLite file, for any number of threads and processes of one machine."""
+"""The embedded store: one SQLite file for any number of threads and processes on one machine."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ __all__ = ["SqliteDatabase"]
 _A = TypeVar("_A")
 _T = TypeVar("_T")
 _BUSY_SECONDS = 30.0
-_REAL = Clock()  # other processes take their time, whatever the time of day is said to be
+_REAL = Clock()  # waits for other processes take real time, even if a test sets the clock
 _SCRUB_MS = 5000
 _LEFT_TO_THE_PARENT: list[object] = []
 
 
 class SqliteDatabase:
-    """Rows in a SQLite file in WAL mode, each commit synced; its time is this machine's."""
+    """Rows in a SQLite file in WAL mode; each commit is synced, and the time is this machine's."""
 
     dialect = SQLITE
 
@@ -68,7 +68,7 @@ class SqliteDatabase:
                 if not files.is_full(exc):
                     raise
                 self._prepare_on_a_full_disk()
-            files.check_place(self._path)  # what was planted meanwhile
+            files.check_place(self._path)  # again, for files that were planted meanwhile
             self._is_open = True
 
     def all(self, sql: str, args: Sequence[object], *, timeout: float | None = None) -> list[Any]:
@@ -87,7 +87,7 @@ class SqliteDatabase:
         except StoreError as exc:
             if not files.is_full(exc):
                 raise
-            # Without the index of the log that processes share, if it is that which has no room.
+            # The disk may be too full for the shared index of the log (-shm): read without it.
             with closing(self._connect(alone=True)) as db:
                 return self._rows(db, sql, args)
         readers.append(db)
@@ -106,22 +106,22 @@ class SqliteDatabase:
         return next(iter(self.all(sql, args)), None)
 
     def apply(self, statements: Sequence[Statement]) -> list[int]:
-        """Run statements in a transaction, together with other threads'; return once it is on the disk."""
+        """Run statements in a transaction, perhaps together with other threads'; it is durable on return."""
         is_single = len(statements) == 1
         job = Job(lambda run: [run(sql, args).rowcount for sql, args in statements], single=is_single)
         return self._commits.run(job)
 
     def transact(self, work: Callable[[Execute], _T]) -> _T:
-        """Run work likewise."""
+        """Run work in a transaction, as `apply` does."""
         return self._commits.run(Job(work))
 
     def keep_disk_reserve(self) -> None:
-        """Keep a reserve on the disk, which is released when a write finds it full."""
+        """Reserve space on the disk, which is released when a write finds the disk full."""
         self.open()
         files.keep_reserve(self._path)
 
     def scrub(self) -> None:
-        """Truncate the log, which still holds what was deleted; a reader that prevents it is no failure."""
+        """Truncate the log, which still contains deleted data, unless a reader prevents it."""
         if not self.exists():
             return
         with suppress(sqlite3.Error, StoreError), closing(self._connect()) as db:
@@ -129,11 +129,11 @@ class SqliteDatabase:
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def facts(self) -> dict[str, str]:
-        """Return where the file is, who may read it, and how much room is left."""
+        """Return the file's path and permissions, and the free space."""
         return files.facts(self._path)
 
     def close(self) -> None:
-        """Close all handles; the last process to close leaves one file."""
+        """Close all handles; when the last process has closed, one file is left."""
         readers, self._readers = self._readers, []
         _close_all(readers)
         if self._writer is not None:
@@ -154,10 +154,10 @@ class SqliteDatabase:
             raise files.translate(exc, self._path) from exc
         try:
             db.create_function("ormco_now", 0, self.clock.time)
-            if alone:  # the index of the log is in memory, and others wait until this handle is closed
+            if alone:  # the log's index is in memory; other processes wait until this handle is closed
                 db.execute("PRAGMA locking_mode = EXCLUSIVE")
             db.execute("PRAGMA synchronous = FULL")
-            db.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten, not only given free
+            db.execute("PRAGMA secure_delete = ON")  # deleted data is overwritten
             if prepare:
                 self._check_format(db)
             for (store_id,) in db.execute("SELECT store_id FROM ormco_store").fetchall():
@@ -169,14 +169,14 @@ class SqliteDatabase:
         return db
 
     def _give_up(self, db: sqlite3.Connection, exc: BaseException) -> NoReturn:
-        """Close a handle after any failure, or it keeps its lock; raise SQLite's errors as ours."""
+        """Close a handle after a failure, to release its lock; raise the error, or ours for one of SQLite."""
         db.close()  # rolls back
         if isinstance(exc, sqlite3.Error):
             raise files.translate(exc, self._path) from exc
         raise exc
 
     def _prepare_on_a_full_disk(self) -> None:
-        """Prepare at least for reads; the reserve for new tokens is not released for them."""
+        """Prepare for reads without releasing the reserve, which is for new tokens, if that is possible."""
         try:
             self._connect(prepare=True, alone=True).close()
         except StoreError as exc:
@@ -188,14 +188,14 @@ class SqliteDatabase:
         tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if tables and "ormco_schema" not in tables:
             raise StoreDamagedError(
-                f"{self._path} is another program's database", hint="Set ORMCO_STORE to a file of its own."
+                f"{self._path} is another program's database", hint="Set ORMCO_STORE to another file."
             )
         if tables and is_current(db.execute):
             return
-        # Of several first starts, all but one may find it busy, whatever the time-out.
+        # If several processes start together, SQLite reports a busy file to some without waiting.
         if self._patiently(db.execute, "PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
             raise files.unavailable(
-                self._path, "its file system has no shared memory, as a network share has none"
+                self._path, "its file system has no shared memory (is it a network share?)"
             )
         migrate(lambda work: self._transact(db, [work]), db.execute, self.dialect, self.clock)
 
@@ -211,7 +211,7 @@ class SqliteDatabase:
     def _attempt(self, jobs: Sequence[Job[Any]]) -> None:
         if self._writer is None:
             self._writer = self._connect()
-            self._writer.execute("PRAGMA busy_timeout = 0")  # waiting is for `_patiently`
+            self._writer.execute("PRAGMA busy_timeout = 0")  # `_patiently` waits
         db = self._writer
         try:
             if len(jobs) == 1 and jobs[0].single:
@@ -223,14 +223,14 @@ class SqliteDatabase:
             self._give_up(db, exc)
 
     def _transact(self, db: sqlite3.Connection, works: Sequence[Callable[[Execute], None]]) -> None:
-        """Run work in one transaction, which ends with its handle if that fails."""
+        """Run work in one transaction; after an error, the caller rolls back by closing the handle."""
         self._patiently(db.execute, "BEGIN IMMEDIATE")
         for work in works:
             work(db.execute)
         db.execute("COMMIT")
 
     def _patiently(self, start: Callable[[_A], _T], arg: _A) -> _T:
-        """Wait for the write lock; SQLite's own waits grow to 100 ms and leave the lock idle meanwhile."""
+        """Wait for the write lock with short pauses: SQLite's own grow to 100 ms, and leave the lock idle."""
         deadline, pause = None, 0.0005
         while True:
             try:
@@ -244,7 +244,7 @@ class SqliteDatabase:
 
 
 def _close_all(handles: list[sqlite3.Connection]) -> None:
-    """Close handles; other threads may be closing them as well."""
+    """Close handles; other threads may be closing them too."""
     while handles:
         with suppress(IndexError):
             handles.pop().close()

@@ -40,7 +40,7 @@ _WORDS = {
     sqlite3.SQLITE_PERM: "permission denied",
     sqlite3.SQLITE_IOERR: "reading or writing it failed",
 }
-# No two threads of a process make the file, each with a handle that the other's close would cost its locks.
+# One thread at a time makes the file: closing a second handle would drop the process's locks on it.
 _making = threading.Lock()
 _RESERVED_BYTES = 1 << 20
 
@@ -58,10 +58,10 @@ def is_there(path: Path) -> bool:
 
 
 def make_file(path: Path) -> None:
-    """Make a store's file if there is none, readable by its owner alone.
+    """Make a store's file if there is none, readable only by its owner.
 
-    A file that is there is left alone: closing a handle of it would drop the locks that SQLite holds through
-    any other handle of this process.
+    An existing file is not opened: closing it would drop the locks that SQLite has through other handles of
+    this process.
     """
     try:
         make_own_folder(path.parent)
@@ -74,24 +74,23 @@ def make_file(path: Path) -> None:
 
 
 def check_place(path: Path) -> None:
-    """Refuse files that another user has planted: SQLite would take over what a journal says."""
+    """Refuse files that another user has planted: SQLite would apply a planted journal."""
     try:
         check_own_folder(path.parent)
         check_owner(path)
-        real = Path(os.path.realpath(path))  # SQLite puts its journals beside what a link leads to
+        real = Path(os.path.realpath(path))  # SQLite puts its journals beside the target of a link
         check_own_folder(real.parent)
         for suffix in ("-wal", "-shm", "-journal"):
             check_owner(real.with_name(f"{real.name}{suffix}"))
     except OSError as exc:
         raise StoreUnavailableError(
             f"the store {path} is not used, because of {exc.filename}: {exc.strerror}",
-            hint="Run it as the user whose store it is, or set ORMCO_STORE to a file in a folder of "
-            "your own.",
+            hint="Run it as the owner of the store, or set ORMCO_STORE to a file in your own folder.",
         ) from None
 
 
 def keep_reserve(path: Path) -> None:
-    """Keep a file of real blocks beside the store's, which is deleted when a write finds the disk full.
+    """Keep a file beside the store's, which is deleted when a write finds the disk full.
 
     Raises:
         connector.errors.StoreUnavailableError: if the disk is full, or another file has its name.
@@ -124,7 +123,7 @@ def _keep(reserve: Path) -> None:
         return  # another process is making it
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(os.urandom(_RESERVED_BYTES))  # zeros could be stored as a hole
+            file.write(os.urandom(_RESERVED_BYTES))  # zeros might take no space on the disk
             file.flush()
             os.fsync(file.fileno())
     except OSError:
@@ -143,7 +142,7 @@ def release_reserve(path: Path) -> bool:
 
 def facts(path: Path) -> dict[str, str]:
     """Return the store's path, permissions, free space and problems."""
-    import shutil  # which a program that prints a token does without
+    import shutil  # not at the top, to keep `ormco token` fast
 
     found = {"database": "SQLite", "path": str(path)}
     folder = next(parent for parent in path.parents if parent.exists())
@@ -165,9 +164,9 @@ def facts(path: Path) -> dict[str, str]:
 
 
 def network_share(path: Path, mounts: str) -> str:
-    """Return the kind of network share a path is on: SQLite's locks do not hold between its machines.
+    """Return the kind of network share that a path is on, or "": SQLite's locks do not work there.
 
-    `mounts` is as /proc/self/mounts has it; empty where the system has no such file.
+    `mounts` is the content of /proc/self/mounts; empty if the system has no such file.
     """
     if str(path).startswith(("\\\\", "//")):
         return "UNC path"
@@ -196,7 +195,7 @@ def is_full(error: StoreError) -> bool:
 
 
 def translate(exc: sqlite3.Error, path: Path) -> StoreError:
-    """Return the error of ours."""
+    """Return our error for one of SQLite."""
     code = _primary(exc)
     if code in _BUSY:
         return StoreLockedError(
@@ -227,8 +226,8 @@ def _primary(exc: sqlite3.Error) -> int:
 
 
 def _is_full(path: Path) -> bool:
-    """Return whether a write fails because the disk is full: some systems report that as an I/O error."""
-    # A name that nobody can have taken before, with a link to something else.
+    """Return whether the disk is full, which some systems report as an I/O error."""
+    # A random name, so that nobody can have planted a link there.
     probe = path.with_name(f"{path.name}-{os.urandom(8).hex()}")
     try:
         with os.fdopen(create_own_file(probe), "wb") as file:

@@ -1,4 +1,4 @@
-"""The store: what is kept of connections, for one process; any number of processes may have it open."""
+"""Keep all data of connections in a database that any number of processes may use."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Store:
 
     Attributes:
         grants: the rows of connections, with their secrets.
-        leases: the leases on them, by which one process at a time refreshes them.
-        requests: open authorization requests, and codes that were used.
+        leases: the leases on these rows, so that one process at a time refreshes a row.
+        requests: authorization requests, and the digests of used codes.
         audit: the audit record.
         keys: the sealing keys.
-        overview: all connections, in order and counted.
+        overview: lists, searches and counts all connections.
         watches: the positions of the watches on cases.
-        watch_claims: which process polls a practice next, for a watch that many share.
+        watch_claims: the claims of processes that share a watch.
     """
 
     def __init__(
@@ -61,10 +61,10 @@ class Store:
         self.watch_claims: WatchClaims = WatchClaims(database)
 
     def check(self) -> None:
-        """Prove that the store can be written and its key is right, before anything is spent.
+        """Check that the store can be written and its key is right, before a code or token is used.
 
         Raises:
-            connector.errors.StoreError: if not.
+            connector.errors.StoreError: if the store or its key cannot be used.
         """
         self.keys.ring()
         sql = f"UPDATE ormco_store SET checked_at = {self.database.dialect.now}"  # noqa: S608
@@ -77,14 +77,14 @@ class Store:
         self.database.keep_disk_reserve()
 
     def ping(self) -> None:
-        """Prove that the store answers and that its key opens it; writes nothing.
+        """Check that the store can be read and its key is right, without writing.
 
         Raises:
-            connector.errors.StoreError: if not.
+            connector.errors.StoreError: if the store or its key cannot be used.
         """
         if not self.database.exists():
             raise StoreUnavailableError(
-                "there is no store yet", hint="It is made by the first connection; check ORMCO_STORE."
+                "there is no store yet", hint="The first connection makes it; check ORMCO_STORE."
             )
         record = self.keys.record()
         if record.source is not None:
@@ -95,7 +95,7 @@ class Store:
 
         Raises:
             connector.errors.SealingKeyError: if a key is missing; nothing was changed.
-            connector.errors.StoreDamagedError: if some values do not open; all others have the new key.
+            connector.errors.StoreDamagedError: if some values are damaged; all others have the new key.
         """
         from connector.store.rotation import rotate_keys
 
@@ -136,7 +136,7 @@ class Store:
         self.audit.recorded([event], lambda execute: execute(update, args).rowcount > 0)
 
     def forget(self, practice_id: str, event: Event) -> None:
-        """Delete all data of a practice, and the details of its audit events; record an event of that."""
+        """Delete all data of a practice and the details of its audit events, and record an event."""
 
         def work(execute: Execute) -> bool:
             for table in (TABLE, "ormco_requests", *CURSOR_TABLES):
@@ -149,7 +149,7 @@ class Store:
             self.database.scrub()
 
     def facts(self) -> dict[str, str]:
-        """Return facts about the store for its operator; needs no key."""
+        """Return facts about the store, for its administrator; needs no key."""
         found = self.database.facts()
         if not self.database.exists():
             return found | {"exists": "no"}

@@ -1,4 +1,4 @@
-"""The sealing keys of one store: found by the store's record of its key, which the key itself has signed."""
+"""Find the sealing keys of a store by the store's record of its key, which the key has signed."""
 
 from __future__ import annotations
 
@@ -21,14 +21,13 @@ _NOTED_EVERY = 3600.0
 
 
 class KeyRecord(NamedTuple):
-    """The store's record of its key. It is trusted only if the key has signed it, and it does not say where
-    the key is.
+    """The store's record of its key, which is trusted only if the key has signed it.
 
     Attributes:
         store_id: the store's own id.
-        source: where the key comes from, or None if none was chosen yet.
-        key_id: public name of the key that seals.
-        proof: the key's own signature of all this, or None in a store of an early release.
+        source: the source of the key (its path is not stored), or None if none was chosen yet.
+        key_id: the public name of the key that seals.
+        proof: the key's signature of this record, or None in a store of an early release.
         sealing: the earliest form of sealed values that is still in the store.
     """
 
@@ -39,7 +38,7 @@ class KeyRecord(NamedTuple):
     sealing: int
 
     def changed(self, ring: KeyRing, key_id: str, *, source: str, sealing: int) -> Statement:
-        """Return the statement that replaces this record by another, if it is still the present one.
+        """Return the statement that replaces this record, if it has not changed since it was read.
 
         `key_id` names the key of the ring that seals, and signs the record; `sealing` is the earliest form of
         sealed values that may still be in the store.
@@ -69,7 +68,7 @@ class KeyRecord(NamedTuple):
 
 
 class StoreKeys:
-    """Finds and keeps the keys of one store; `given` is the value of ORMCO_STORE_KEYS, if it is set."""
+    """Finds the keys of one store; `given` is the value of ORMCO_STORE_KEYS, if it is set."""
 
     def __init__(self, database: Database, *, given: str | None) -> None:
         self._database = database
@@ -79,15 +78,15 @@ class StoreKeys:
         after_fork(self)
 
     def start_in_child(self) -> None:
-        """Use a lock of its own: a thread of the parent may hold the other one."""
-        # One thread looks for the keys, which may ask a keyring; the others use what it finds.
+        """Make a new lock, because a thread of the parent may hold the old one."""
+        # One thread loads the keys, perhaps from a keyring; the others use its result.
         self._guard = threading.Lock()
 
     def ring(self) -> KeyRing:
-        """Return the keys; a store without any chooses where they come from.
+        """Return the keys; for a new store, choose their source.
 
         Raises:
-            connector.errors.SealingKeyError: if they are not available, malformed or not this store's.
+            connector.errors.SealingKeyError: if the keys are not available, malformed, or of another store.
         """
         ring = self._ring
         if ring is not None:
@@ -101,7 +100,7 @@ class StoreKeys:
     def open(self, sealed: bytes, data: bytes, *, row: str) -> str:
         """Open a sealed value, as `KeyRing.open` does.
 
-        If its key is not known, the keys may have been rotated meanwhile: they are looked for once more.
+        If its key is unknown, load the keys once more, because they may have been rotated.
         """
         try:
             return (self._ring or self.ring()).open(sealed, data, row=row)
@@ -113,23 +112,23 @@ class StoreKeys:
             raise SealingKeyError(exc.message, hint=exc.hint) from None
 
     def use(self, ring: KeyRing | None) -> None:
-        """Use other keys from now on; None: look for them at the next use."""
+        """Use other keys from now on; None: load them at the next use."""
         self._ring = ring
 
     def has_spare(self, record: KeyRecord) -> bool:
-        """Return whether there are keys that nothing needs once all is sealed with the newest one."""
+        """Return whether there are keys that are not needed once everything is sealed with the newest one."""
         if self.given is None:
             return len(self.ring().ids) > 1
         return record.source == key_sources.ENVIRONMENT and key_sources.has_key_file(record.store_id)
 
     def record(self) -> KeyRecord:
-        """Return what the store says of its key."""
+        """Return the store's record of its key."""
         sql = "SELECT store_id, key_source, key_id, key_proof, sealing FROM ormco_store"
         row = self._database.one(sql, ()) or (None,) * 5
         sealing, kinds = row[4], {*map(type, row[:4])}
         if row[0] is None or kinds - {str, type(None)} or type(sealing) not in (int, type(None)):
             raise StoreDamagedError(
-                "the store's record of its key cannot be right", hint="Restore the store from a backup."
+                "the store's record of its key is damaged", hint="Restore the store from a backup."
             )
         if row[0] != self._database.store_id:
             raise another_store(self._database.store_id, "the database")
@@ -152,14 +151,14 @@ class StoreKeys:
             raise _wrong_key(record, ring, given=self.given is not None)
         record.check(ring)
         if self.given is not None and record.source == key_sources.ENVIRONMENT:
-            with suppress(StoreError):  # another process may be about to make the table
+            with suppress(StoreError):  # the table may not exist yet
                 self._note_keys(ring)
         if record.sealing < 2 or record.proof is None:
             self._end_first_form(record, ring)
         return ring
 
     def _note_keys(self, ring: KeyRing) -> None:
-        """Record the keys that this server has: a new one is used when every server can open its values."""
+        """Record the keys of this server: a new key may seal only when every server has it."""
         server, now = this_server(), self._database.dialect.now
         noted = self._database.all(
             f"SELECT key_id FROM ormco_key_holders WHERE server = ? AND seen_at > {now} - ? ORDER BY key_id",  # noqa: S608
@@ -177,10 +176,10 @@ class StoreKeys:
         self._database.apply([(forget, (server, *ring.ids)), *notes])
 
     def _end_first_form(self, record: KeyRecord, ring: KeyRing) -> None:
-        """Reseal the values of early releases, before anything is read.
+        """Seal the values of early releases again, before anything is read.
 
-        Their form says too little of what it was bound to, so it is accepted here alone. Any number of
-        processes may do this at once: each changes only what it has read.
+        Their form is bound to too few facts, so it is accepted only here. Any number of processes may do this
+        at once: each changes only rows that are unchanged since it has read them.
         """
         from connector.store.resealing import Resealing
 
@@ -201,7 +200,7 @@ class StoreKeys:
         return KeyRing(key_sources.load_keys(record.source or "", record.store_id))
 
     def _choose(self, store_id: str) -> KeyRecord:
-        """Choose where this store's key is kept from now on; of several first starts, one chooses."""
+        """Choose the source of this store's key; if several processes start together, one chooses."""
         deadline = self._database.clock.deadline(_CHOICE_SECONDS + 5.0)
         while True:
             try:

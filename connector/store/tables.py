@@ -1,4 +1,4 @@
-"""The tables of a store as a new one gets them, and the steps that bring earlier ones to the same."""
+"""The tables of a new store, and the steps that upgrade older stores to them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
     "make_tables",
 ]
 
-VERSION = 10  # of the schema; later steps are taken by new stores, too
+VERSION = 10  # of the schema that `make_tables` makes; new stores take the later steps, too
 
 
 def make_tables(execute: Execute, dialect: Dialect) -> None:
@@ -38,7 +38,7 @@ def make_tables(execute: Execute, dialect: Dialect) -> None:
 
 # `version` is a random mark of the last write; `generation` rises with each token set. `refresh_by` and
 # `refresh_until` are the lease, `refresh_sends` says how often the refresh token may have been sent. `due_at`
-# is when a refresh is due at the latest, or NULL where there is nothing to refresh.
+# is the latest time for a refresh, or NULL if there is no token to refresh.
 _CONNECTIONS = """CREATE TABLE ormco_connections (
         practice_id {key} NOT NULL, slot TEXT NOT NULL, version BIGINT NOT NULL,
         generation BIGINT NOT NULL, state TEXT NOT NULL, since {real} NOT NULL, expires_at {real},
@@ -52,7 +52,7 @@ _CONNECTIONS = """CREATE TABLE ormco_connections (
         access_sealed {blob}, refresh_sealed {blob}, policy_sealed {blob},
         PRIMARY KEY (practice_id, slot)
     ){row_space}"""
-# None of the indexed columns changes at a refresh, but for the one that SQLite has of its own.
+# A refresh changes no indexed column, except that of an index that only SQLite has.
 _CONNECTION_INDEXES = (
     "CREATE UNIQUE INDEX ormco_connections_one_account ON ormco_connections (provider, account_id) "
     "WHERE slot = 'live' AND account_id IS NOT NULL AND account_shared = 0 AND state <> 'revoked'",
@@ -65,7 +65,7 @@ _COUNTER = (
     "CREATE TABLE ormco_event_counter (id INTEGER PRIMARY KEY CHECK (id = 1), last BIGINT NOT NULL, "
     "pruned_before {real})"
 )
-# Which server has which keys, so that nothing is sealed with one that a server lacks.
+# The keys of each server, so that no value is sealed with a key that a server does not have.
 KEY_HOLDERS = """CREATE TABLE ormco_key_holders (
         server {key} NOT NULL, key_id {key} NOT NULL, was_behind INTEGER NOT NULL,
         seen_at {real} NOT NULL,
@@ -128,10 +128,10 @@ _TABLES = (
 
 OLDEST = 2  # the earliest schema that is upgraded
 _BEFORE_GRANTS = 4
-# Longer than a token call of the releases whose refreshes are waited for, with its retry.
+# Longer than a token call, with its retry, of the releases before `TO_GRANTS`.
 _LONGEST_OLD_CALL = 90.0
 
-# Claims by which processes share a watch, and the age of delivered cases.
+# The claims of processes that share a watch, and the age of delivered cases.
 TO_WATCH_CLAIMS = (
     "ALTER TABLE ormco_watched_cases ADD COLUMN content TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE ormco_watched_cases ADD COLUMN told_at {real}",
@@ -151,7 +151,7 @@ TO_CONFIRMATION = (
 def end_refreshes(transact: Transact, dialect: Dialect, clock: Clock) -> None:
     """Stop processes of an earlier release from starting a refresh, and wait for those in progress.
 
-    Such a process would have nowhere to store its new tokens once the table is another one.
+    Such a process could not store its new tokens after the upgrade.
     """
     deadline = clock.deadline(_LONGEST_OLD_CALL + 10.0)
     owners: list[str] = []
@@ -200,7 +200,7 @@ _STOP = {
 
 
 # One row for each grant: the live one of a practice, and a new one whose account is not verified. Sealed
-# values stay as they are, because no key is needed here; a process that has the keys reseals them.
+# values stay as they are; a process that has the keys seals them again.
 TO_GRANTS = (
     "ALTER TABLE ormco_schema ADD COLUMN compatible_from INTEGER",
     "ALTER TABLE ormco_store ADD COLUMN sealing INTEGER",

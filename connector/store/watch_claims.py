@@ -1,7 +1,7 @@
-"""Claims on a watch's practices: a process claims those that are due, by lease.
+"""Share a watch between processes: each claims the practices that are due, for a limited time.
 
-A claim is two columns of the practice's row: who has it, and until when. It ends when it is settled, when its
-time is over, or when its owner is found dead on this machine. All times are the database's own.
+A claim is two columns of the practice's row: its owner and its end. It ends when it is settled, when its time
+is over, or when its owner, a process of this machine, has ended. All times are by the database's clock.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class WatchScope:
 
     Attributes:
         watch: the watch's name.
-        provider: whose connections.
-        practice_ids: only these; None: every connected practice except Ormco's own labs, which would bring
-            the same cases a second time.
+        provider: the provider of the connections.
+        practice_ids: only these practices; None: every connected practice, without Ormco's own labs, which
+            have the same cases.
     """
 
     watch: str
@@ -46,12 +46,12 @@ class WatchScope:
 
 @dataclass(frozen=True, slots=True)
 class WatchClaim:
-    """A practice that this process alone looks at until it settles the claim, or the claim ends.
+    """A practice that only this process polls until the claim is settled or ends.
 
     Attributes:
-        late: seconds since the look was due.
-        failures: looks that failed in a row, in any process.
-        problem: kind of the last failure, or None.
+        late: seconds since the poll was due.
+        failures: the number of polls that failed in a row, in any process.
+        problem: the kind of the last failure, or None.
     """
 
     watch: str
@@ -67,8 +67,8 @@ class WatchOutcome:
     """The result of a poll.
 
     Attributes:
-        due_in: seconds until the next look.
-        looked: False if the claim is given back unused.
+        due_in: seconds until the next poll.
+        looked: False if the claim is returned without a poll.
     """
 
     claim: WatchClaim
@@ -79,14 +79,14 @@ class WatchOutcome:
 
 
 class WatchClaims:
-    """The rows by which any number of processes share a watch."""
+    """Reads and writes the rows of `ormco_watch_claims`."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._now = db.dialect.now
 
     def enrol(self, scope: WatchScope) -> bool:
-        """Make rows for practices that have none yet, due at once; return False if another process does."""
+        """Add rows for practices that have none; return False if another process is adding them."""
         row = f"(?, ?, {self._now}, 0)"
         if scope.practice_ids is not None:
             self._db.apply([(_ENROL.format(row), (scope.watch, each)) for each in scope.practice_ids])
@@ -94,8 +94,8 @@ class WatchClaims:
         self._forget_revoked(scope.watch)
         new = self._not_enrolled(scope)
         if not (first := next(new, None)):
-            return True  # as it is most of the time: nothing is written
-        # One process makes them; the others look at those that are there already.
+            return True
+        # One process adds the rows; the others poll practices that have a row already.
         lease = hold_lease(self._db, f"the practices of the watch {scope.watch}", _ENROL_SECONDS)
         with ExitStack() as held:
             try:
@@ -110,13 +110,13 @@ class WatchClaims:
     def claim(
         self, scope: WatchScope, *, limit: int, lease: float, not_looked_since: float | None = None
     ) -> list[WatchClaim]:
-        """Claim practices, the most urgent first; no other process gets them meanwhile.
+        """Claim practices, the most urgent first.
 
         Args:
             scope: the practices to follow.
-            limit: how many at most.
+            limit: the maximum number of practices.
             lease: seconds after which a claim that was neither extended nor settled is free again.
-            not_looked_since: claim what nobody has looked at since this time, due or not; None: what is due.
+            not_looked_since: claim practices that were not polled since this time; None: those that are due.
         """
         owner = claim_name()
         mark = (
@@ -124,7 +124,7 @@ class WatchClaims:
             (owner, lease, scope.watch),
         )
         claimed: list[WatchClaim] = []
-        # A look without a lock first: most of the time nothing is due.
+        # Most of the time nothing is due: find that out without a lock.
         first = "SELECT MIN(due_at) AS first FROM ormco_watch_claims WHERE watch = ?"
         is_due = f"SELECT 1 FROM ({first}) AS due WHERE first <= {self._now}"  # noqa: S608
         if not_looked_since is None and self._db.one(is_due, (scope.watch,)) is None:
@@ -133,7 +133,7 @@ class WatchClaims:
             condition, args = self._pending(part, not_looked_since)
             sql = (
                 f"SELECT practice_id, {self._now} - due_at, failures, problem FROM ormco_watch_claims "  # noqa: S608
-                # A claim of its own: the transaction runs again if its first response was lost.
+                # Its own claims, too: the transaction runs again if the first response was lost.
                 f"WHERE {condition} "
                 f"AND (claimed_until IS NULL OR claimed_until < {self._now} OR claimed_by = ?) "
                 f"ORDER BY due_at LIMIT ?{self._db.dialect.skip_locked}"
@@ -146,15 +146,15 @@ class WatchClaims:
         return claimed
 
     def count_pending(self, scope: WatchScope, not_looked_since: float) -> int:
-        """Return how many practices nobody has looked at since a time, claimed or not."""
+        """Return the number of practices that were not polled since a time, claimed or not."""
         pending = (self._pending(part, not_looked_since) for part in _parts(scope))
         sql = "SELECT COUNT(*) FROM ormco_watch_claims WHERE "
         return sum((self._db.one(sql + which, args) or (0,))[0] for which, args in pending)
 
     def round_seconds(self, watch: str, seconds: float) -> float | None:
-        """Return how long a look at every practice takes, at the pace of the last so many seconds.
+        """Return the seconds that one poll of every practice takes, estimated from the last `seconds`.
 
-        The looks of all processes count; practices that are seldom looked at because they fail do not.
+        The polls of all processes count; practices that fail do not. None if there was no poll.
         """
         recent = f"SUM(CASE WHEN looked_at > {self._now} - ? THEN 1 ELSE 0 END)"
         sql = f"SELECT COUNT(*), {recent} FROM ormco_watch_claims WHERE watch = ? AND failures = 0"  # noqa: S608
@@ -162,7 +162,7 @@ class WatchClaims:
         return seconds * practices / looks if looks else None
 
     def extend(self, claim: WatchClaim, lease: float) -> bool:
-        """Keep a claim for longer; return whether it was still this process's."""
+        """Extend a claim; return False if this process does not have it any more."""
         sql = (
             f"UPDATE ormco_watch_claims SET claimed_until = {self._now} + ? "  # noqa: S608
             "WHERE watch = ? AND practice_id = ? AND claimed_by = ?"
@@ -170,7 +170,7 @@ class WatchClaims:
         return self._db.apply([(sql, (lease, claim.watch, claim.practice_id, claim.owner))]) == [1]
 
     def settle(self, outcomes: Iterable[WatchOutcome]) -> None:
-        """Give claims back, with what came of them and when the next look is due, in one transaction."""
+        """Return claims with the results of their polls, in one transaction."""
         sql = (
             "UPDATE ormco_watch_claims SET claimed_by = NULL, claimed_until = NULL, "  # noqa: S608
             f"due_at = {self._now} + ?, failures = ?, problem = ?, "
@@ -185,7 +185,7 @@ class WatchClaims:
             self._db.apply(settled)
 
     def release_dead(self, watch: str) -> None:
-        """Free the claims of processes of this machine that have ended; others' end with their lease."""
+        """Free the claims of ended processes of this machine; claims of other machines expire."""
         sql = "SELECT DISTINCT claimed_by FROM ormco_watch_claims WHERE watch = ? AND claimed_by IS NOT NULL"
         dead = [owner for (owner,) in self._db.all(sql, (watch,)) if is_gone(owner)]
         what = "claimed_by = NULL, claimed_until = NULL WHERE watch = ? AND claimed_by = ?"
@@ -193,14 +193,14 @@ class WatchClaims:
             self._db.apply([(f"UPDATE ormco_watch_claims SET {what}", (watch, owner)) for owner in dead])  # noqa: S608
 
     def _pending(self, scope: WatchScope, since: float | None) -> tuple[str, tuple[object, ...]]:
-        """Return the condition for what is to be looked at, and its parameters."""
+        """Return the SQL condition for the practices to poll, and its parameters."""
         when = f"due_at <= {self._now}" if since is None else "(looked_at IS NULL OR looked_at < ?)"
         condition = f"watch = ? AND {when}"
         args: tuple[object, ...] = (scope.watch,) if since is None else (scope.watch, since)
         if scope.practice_ids is not None:
             which = f"{condition} AND practice_id IN ({marks(scope.practice_ids)})"
             return which, (*args, *scope.practice_ids)
-        # Not EXISTS, which PostgreSQL may take for a join of all: a row at a time, until there are enough.
+        # PostgreSQL could turn an EXISTS into a join of all rows; this is evaluated row by row, up to LIMIT.
         connected = (
             "(SELECT 1 FROM ormco_connections k WHERE "  # noqa: S608
             f"k.practice_id = ormco_watch_claims.practice_id AND {_CAN_BE_WATCHED}) = 1"
@@ -218,7 +218,7 @@ class WatchClaims:
         return rows
 
     def _forget_revoked(self, watch: str) -> None:
-        """Delete the rows of revoked practices: they would be due for ever, and be claimed before others."""
+        """Delete the rows of revoked practices, which would stay due and be claimed before others."""
         which = (
             "watch = ? AND claimed_by IS NULL AND practice_id IN "
             "(SELECT practice_id FROM ormco_connections WHERE state = 'revoked' AND slot = 'live')"
@@ -227,12 +227,12 @@ class WatchClaims:
             self._db.apply([(f"DELETE FROM ormco_watch_claims WHERE {which}", (watch,))])  # noqa: S608
 
     def _not_enrolled(self, scope: WatchScope) -> Iterator[list[str]]:
-        """Yield practices that can be watched and have no row yet: no statement takes long."""
+        """Yield lists of practices that can be watched and have no row yet."""
         connected = (
             f"SELECT practice_id FROM ormco_connections WHERE {_CAN_BE_WATCHED} AND practice_id > ? "  # noqa: S608
             "AND substr(practice_id, 1, 4) <> 'lab:' ORDER BY practice_id LIMIT ?"
         )
-        # Not in one statement with those: PostgreSQL keeps the plan it has made when there were no rows yet.
+        # Not in one statement: PostgreSQL would keep a plan from the time when there were no rows.
         have = "SELECT practice_id FROM ormco_watch_claims WHERE watch = ? AND practice_id BETWEEN ? AND ?"
         last = ""
         while page := [row[0] for row in self._db.all(connected, (scope.provider, last, _ENROLLED_AT_ONCE))]:
@@ -243,7 +243,7 @@ class WatchClaims:
 
 
 def _parts(scope: WatchScope) -> Iterable[WatchScope]:
-    """Cut a long list of names into pieces that fit into one statement."""
+    """Split a long list of practices into parts that fit into one statement."""
     names = scope.practice_ids
     if names is None:
         return [scope]
