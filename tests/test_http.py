@@ -74,12 +74,6 @@ def body(text: str | bytes, **headers: str) -> requests.Response:
     return response
 
 
-def never_sent(error: RequestException) -> RequestException:
-    """The error of a request that the transport did not send."""
-    vars(error)["sent"] = False
-    return error
-
-
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
     """Return a server's TLS context for 127.0.0.1, and its CA certificate."""
@@ -476,8 +470,9 @@ def test_advice_on_settings_names_each_that_is_in_use(monkeypatch: pytest.Monkey
     """Two variables may name a bundle; a proxy that no variable names is the system's."""
     for name in ("SSL_CERT_FILE", "CURL_CA_BUNDLE"):
         monkeypatch.setenv(name, "/etc/ca.pem")
-    untrusted = failure(never_sent(SSLError("untrusted")), ELSEWHERE)
-    assert "set CURL_CA_BUNDLE or SSL_CERT_FILE to" in untrusted.hint
+    untrusted = SSLError("untrusted")
+    vars(untrusted)["sent"] = False  # as the transport notes it
+    assert "set CURL_CA_BUNDLE or SSL_CERT_FILE to" in failure(untrusted, ELSEWHERE).hint
     refused = failure(InvalidProxyURL("refused"), ELSEWHERE)
     assert "Check the system's proxy setting, and" in refused.hint
 
