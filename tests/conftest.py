@@ -19,7 +19,7 @@ from connector.store.store import Store
 from tests.support.cases import Workflow
 from tests.support.connecting import opened, settings
 from tests.support.sandbox import RunningSandbox
-from tests.support.stores import KINDS, copy_schema, fresh_url, store_at
+from tests.support.stores import KINDS, close_stores, copy_schema, fresh_url, store_at
 from tests.support.token_server import TokenServer
 
 # A parent that ignores Ctrl-C (nohup, a shell's background job) hands that on to every process started here.
@@ -58,6 +58,13 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, _homes: Iterator[Path]) 
     for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+
+
+@pytest.fixture(autouse=True)
+def _closed_stores() -> Iterator[None]:
+    """Close every store that a test has opened."""
+    yield
+    close_stores()
 
 
 @pytest.fixture
@@ -114,9 +121,10 @@ def store_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def env(classic: RunningSandbox, store_url: str) -> dict[str, str]:
-    """The settings of a program that works with the classic generation, with an empty store."""
-    return settings(classic, store_url)
+def env(request: pytest.FixtureRequest, store_url: str) -> dict[str, str]:
+    """The settings of a program that works with the test's sandbox, or with classic; its store is empty."""
+    sandboxes = [name for name in ("sandbox", "classic", "identity") if name in request.fixturenames]
+    return settings(request.getfixturevalue([*sandboxes, "classic"][0]), store_url)
 
 
 @pytest.fixture
@@ -139,12 +147,11 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def store(url: str) -> Iterator[Store]:
+def store(url: str) -> Store:
     """An open store of that kind, ready for use."""
     store = store_at(url)
     store.check()
-    yield store
-    store.close()
+    return store
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connector import Config, ConnectionState, Connector
+from connector import ConnectionState, Connector
 from connector.errors import (
     AccountMismatchError,
     ConnectionNotFoundError,
@@ -13,14 +13,8 @@ from connector.errors import (
 )
 from connector.oauth.token_endpoint import TokenEndpoint
 from connector.oauth.token_set import TokenSet
-from tests.support.connecting import settings
 from tests.support.oauth_calls import connected as tokens_of
 from tests.support.sandbox import RunningSandbox
-
-
-@pytest.fixture
-def connector(classic: RunningSandbox, store_url: str) -> Connector:
-    return Connector.from_config(Config.from_env(settings(classic, store_url)))
 
 
 def test_adopt_makes_a_connection(connector: Connector, classic: RunningSandbox) -> None:

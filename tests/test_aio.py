@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import os
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import wraps
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,9 @@ from connector.communicate.lab import OrmcoLab
 from connector.errors import ConnectionNotFoundError, ConsentRequiredError, StoreUnavailableError
 from tests.support.cases import Workflow
 from tests.support.connecting import connect, opened, settings
+from tests.support.forks import fork
 from tests.support.frames import secrets_in_frames
-from tests.support.sandbox import RunningSandbox, Visitor
+from tests.support.sandbox import RunningSandbox
 
 PRACTICE = "practice-42"
 # What needs no thread, or has another name where it is awaited.
@@ -92,6 +93,16 @@ async def ticks_during(work: Awaitable[object]) -> tuple[int, float]:
     return len(times), max((b - a for a, b in pairwise(times)), default=0.0)
 
 
+def awaited(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run a test in an event loop of its own."""
+
+    @wraps(test)
+    def run(**fixtures: Any) -> None:
+        asyncio.run(test(**fixtures))
+
+    return run
+
+
 # --- the calls
 
 
@@ -112,72 +123,60 @@ def test_arguments_and_documentation_are_the_same() -> None:
     assert AsyncConnector.begin.__doc__ == Connector.begin.__doc__
 
 
-def test_life_of_a_connection(identity: RunningSandbox, store_url: str) -> None:
+@awaited
+async def test_life_of_a_connection(identity: RunningSandbox, store_url: str) -> None:
     """Begin, complete, read, refresh and forget a connection."""
-
-    async def life() -> None:
-        config = Config.from_env(settings(identity, store_url))
-        async with AsyncConnector.from_config(config, actor="a job") as connector:
-            request = await connector.begin(PRACTICE, binding="session")
-            answer = await asyncio.to_thread(Visitor(identity).authorize, request.url)
-            assert (await connector.complete(answer, binding="session")).state == "connected"
-            before = await connector.token(PRACTICE)
-            await connector.refresh(PRACTICE, force=True)
-            assert await connector.access_token(PRACTICE) != before.value
-            assert [one.practice_id async for one in connector.connections()] == [PRACTICE]
-            assert [check.result async for check in connector.doctor(only={"store"})]
-            await connector.acting_as("alex").forget(PRACTICE)
-            assert {event.actor for event in await connector.events()} == {"a job", "alex"}
-            with pytest.raises(ConnectionNotFoundError):
-                await connector.status(PRACTICE)
-
-    asyncio.run(life())
+    config = Config.from_env(settings(identity, store_url))
+    async with AsyncConnector.from_config(config, actor="a job") as connector:
+        request = await connector.begin(PRACTICE, binding="session")
+        answer = await asyncio.to_thread(identity.authorize, request.url)
+        assert (await connector.complete(answer, binding="session")).state == "connected"
+        before = await connector.token(PRACTICE)
+        await connector.refresh(PRACTICE, force=True)
+        assert await connector.access_token(PRACTICE) != before.value
+        assert [one.practice_id async for one in connector.connections()] == [PRACTICE]
+        assert [check.result async for check in connector.doctor(only={"store"})]
+        await connector.acting_as("alex").forget(PRACTICE)
+        assert {event.actor for event in await connector.events()} == {"a job", "alex"}
+        with pytest.raises(ConnectionNotFoundError):
+            await connector.status(PRACTICE)
 
 
-def test_errors_reach_the_one_who_awaits(classic: RunningSandbox, store_url: str) -> None:
+@awaited
+async def test_errors_reach_the_one_who_awaits(classic: RunningSandbox, store_url: str) -> None:
     """They are those of the synchronous call."""
-
-    async def fail() -> None:
-        async with connected(classic, store_url) as connector:
-            with pytest.raises(ConsentRequiredError):
-                await connector.revoke(PRACTICE, interactive=False)
-            with pytest.raises(ConnectionNotFoundError):
-                await connector.access_token("nobody")
-
-    asyncio.run(fail())
+    async with connected(classic, store_url) as connector:
+        with pytest.raises(ConsentRequiredError):
+            await connector.revoke(PRACTICE, interactive=False)
+        with pytest.raises(ConnectionNotFoundError):
+            await connector.access_token("nobody")
 
 
 # --- the event loop
 
 
-def test_refresh_of_seconds_does_not_hold_up_the_loop(identity: RunningSandbox, store_url: str) -> None:
+@awaited
+async def test_refresh_of_seconds_does_not_hold_up_the_loop(identity: RunningSandbox, store_url: str) -> None:
     """A ticker ticks on while a handler waits for a slow provider."""
-
-    async def handle() -> None:
-        async with connected(identity, store_url) as connector:
-            slow(identity, 3)
-            ticks, longest = await ticks_during(connector.refresh(PRACTICE, force=True))
-            identity.set_scenarios()
-            assert ticks > 30
-            assert longest < 2
-
-    asyncio.run(handle())
+    async with connected(identity, store_url) as connector:
+        slow(identity, 3)
+        ticks, longest = await ticks_during(connector.refresh(PRACTICE, force=True))
+        identity.set_scenarios()
+        assert ticks > 30
+        assert longest < 2
 
 
-def test_discovery_does_not_hold_up_the_loop(identity: RunningSandbox, store_url: str) -> None:
+@awaited
+async def test_discovery_does_not_hold_up_the_loop(identity: RunningSandbox, store_url: str) -> None:
     """A call that needs no thread does not wait for the provider, either."""
-
-    async def handle() -> None:
-        async with connected(identity, store_url) as connector:
-            with held_up(connector) as is_held_up:
-                work = asyncio.ensure_future(connector.begin("another"))
-                await until(is_held_up)
-                connector.subscribe(lambda event: None)()
-                connector.acting_as("alex").httpx_auth(PRACTICE)
-                assert not work.done()
-            await work
-
-    asyncio.run(handle())
+    async with connected(identity, store_url) as connector:
+        with held_up(connector) as is_held_up:
+            work = asyncio.ensure_future(connector.begin("another"))
+            await until(is_held_up)
+            connector.subscribe(lambda event: None)()
+            connector.acting_as("alex").httpx_auth(PRACTICE)
+            assert not work.done()
+        await work
 
 
 LOADED_IN_THE_LOOP = """
@@ -206,75 +205,65 @@ def test_loop_imports_nothing_heavy(store: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_token_in_memory_uses_no_thread(identity: RunningSandbox, store_url: str) -> None:
+@awaited
+async def test_token_in_memory_uses_no_thread(identity: RunningSandbox, store_url: str) -> None:
     """It is handed out in the loop itself, to any number of callers."""
-
-    async def many() -> None:
-        async with connected(identity, store_url, threads=1) as connector:
-            first = await connector.access_token(PRACTICE)
-            with held_up(connector):
-                busy = asyncio.ensure_future(connector.refresh(PRACTICE, force=True))
-                await asyncio.sleep(0.1)
-                assert await connector.access_token(PRACTICE, min_ttl=0) == first
-                assert connector.cached_token(PRACTICE) is not None
-                assert not busy.done()
-            await busy
-
-    asyncio.run(many())
+    async with connected(identity, store_url, threads=1) as connector:
+        first = await connector.access_token(PRACTICE)
+        with held_up(connector):
+            busy = asyncio.ensure_future(connector.refresh(PRACTICE, force=True))
+            await asyncio.sleep(0.1)
+            assert await connector.access_token(PRACTICE, min_ttl=0) == first
+            assert connector.cached_token(PRACTICE) is not None
+            assert not busy.done()
+        await busy
 
 
-def test_500_callers_make_one_token_call_in_one_thread(identity: RunningSandbox, store_url: str) -> None:
+@awaited
+async def test_500_callers_make_one_token_call_in_one_thread(
+    identity: RunningSandbox, store_url: str
+) -> None:
     """A slow practice uses up neither the provider nor the pool."""
-
-    async def many() -> None:
-        async with connected(identity, store_url) as connector:
-            rejected = await connector.access_token(PRACTICE)
-            before = threads()
-            slow(identity, 1)
-            callers = [connector.access_token(PRACTICE, rejected=rejected) for _ in range(500)]
-            found = asyncio.ensure_future(asyncio.gather(*callers))
-            await asyncio.sleep(0.5)
-            assert len(threads() - before) <= 1
-            assert len(set(await found)) == 1
-
-    asyncio.run(many())
+    async with connected(identity, store_url) as connector:
+        rejected = await connector.access_token(PRACTICE)
+        before = threads()
+        slow(identity, 1)
+        callers = [connector.access_token(PRACTICE, rejected=rejected) for _ in range(500)]
+        found = asyncio.ensure_future(asyncio.gather(*callers))
+        await asyncio.sleep(0.5)
+        assert len(threads() - before) <= 1
+        assert len(set(await found)) == 1
     assert identity.counters()["token:refresh_token"] == 1
 
 
-def test_cancelled_caller_loses_no_grant(identity: RunningSandbox, store_url: str) -> None:
+@awaited
+async def test_cancelled_caller_loses_no_grant(identity: RunningSandbox, store_url: str) -> None:
     """It ends at once, other callers that wait for the same token get it, and it is stored."""
-
-    async def cancel() -> None:
-        async with connected(identity, store_url) as connector:
-            rejected = await connector.access_token(PRACTICE)
-            slow(identity, 2)
-            one, other = (
-                asyncio.create_task(connector.access_token(PRACTICE, rejected=rejected)) for _ in range(2)
-            )
-            await asyncio.sleep(0.5)
-            one.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await one
-            assert not other.done()
-            renewed = await other
-            identity.set_scenarios()
-            assert renewed == await connector.access_token(PRACTICE, rejected=rejected) != rejected
-
-    asyncio.run(cancel())
+    async with connected(identity, store_url) as connector:
+        rejected = await connector.access_token(PRACTICE)
+        slow(identity, 2)
+        one, other = (
+            asyncio.create_task(connector.access_token(PRACTICE, rejected=rejected)) for _ in range(2)
+        )
+        await asyncio.sleep(0.5)
+        one.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await one
+        assert not other.done()
+        renewed = await other
+        identity.set_scenarios()
+        assert renewed == await connector.access_token(PRACTICE, rejected=rejected) != rejected
     assert identity.counters()["token:refresh_token"] == 1
 
 
-def test_close_waits_for_what_is_under_way(identity: RunningSandbox, store_url: str) -> None:
+@awaited
+async def test_close_waits_for_what_is_under_way(identity: RunningSandbox, store_url: str) -> None:
     """A shutdown in the middle of a token call stores what it brings."""
-
-    async def shut_down() -> None:
-        async with connected(identity, store_url) as connector:
-            slow(identity, 1)
-            work = asyncio.create_task(connector.refresh(PRACTICE, force=True))
-            await asyncio.sleep(0.3)
-        assert (await work).state == "connected"
-
-    asyncio.run(shut_down())
+    async with connected(identity, store_url) as connector:
+        slow(identity, 1)
+        work = asyncio.create_task(connector.refresh(PRACTICE, force=True))
+        await asyncio.sleep(0.3)
+    assert (await work).state == "connected"
     identity.set_scenarios()
     with opened(settings(identity, store_url)) as again:
         again.refresh(PRACTICE, force=True)
@@ -297,40 +286,28 @@ def test_loop_that_ends_loses_no_grant(identity: RunningSandbox, store_url: str)
     connector.close()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
 def test_forked_worker_makes_its_own_threads(identity: RunningSandbox, store_url: str) -> None:
     """A server that loads the application before it forks has workers that work."""
     connector = opened(settings(identity, store_url))
     connect(connector, identity, PRACTICE)
     awaited = AsyncConnector(connector)
     asyncio.run(awaited.status(PRACTICE))
-    child = os.fork()
-    if child == 0:
-        try:
-            asyncio.run(awaited.refresh(PRACTICE, force=True))
-            os._exit(0)
-        finally:
-            os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert fork(lambda: asyncio.run(awaited.refresh(PRACTICE, force=True)))() == 0
     asyncio.run(awaited.aclose())
 
 
 # --- iterating and watching
 
 
-def test_iteration_that_is_left_early_is_closed(identity: RunningSandbox, store_url: str) -> None:
+@awaited
+async def test_iteration_that_is_left_early_is_closed(identity: RunningSandbox, store_url: str) -> None:
     """An iteration that is left early ends without a wait, and the next calls work."""
-
-    async def leave() -> None:
-        async with connected(identity, store_url) as connector:
-            async with aclosing(connector.doctor()) as checks:  # type: ignore[type-var]
-                async for check in checks:
-                    assert check.name
-                    break
-            assert (await connector.status(PRACTICE)).state == "connected"
-
-    asyncio.run(leave())
+    async with connected(identity, store_url) as connector:
+        async with aclosing(connector.doctor()) as checks:  # type: ignore[type-var]
+            async for check in checks:
+                assert check.name
+                break
+        assert (await connector.status(PRACTICE)).state == "connected"
 
 
 def test_iteration_that_is_cancelled_ends() -> None:
@@ -412,17 +389,16 @@ def test_close_ends_a_watch(classic: RunningSandbox, store_url: str) -> None:
 
 
 @pytest.mark.parametrize("call", ["status", "token", "access_token"])
-def test_a_call_after_aclose_is_an_error_of_ours(classic: RunningSandbox, store_url: str, call: str) -> None:
+@awaited
+async def test_a_call_after_aclose_is_an_error_of_ours(
+    classic: RunningSandbox, store_url: str, call: str
+) -> None:
     """A call after `aclose`, or a second `aclose`, raises no error of the thread pool's."""
-
-    async def call_closed() -> None:
-        connector = AsyncConnector.from_config(Config.from_env(settings(classic, store_url)))
-        await connector.aclose()
-        await connector.aclose()
-        with pytest.raises(StoreUnavailableError, match="was closed"):
-            await getattr(connector, call)("practice-42")
-
-    asyncio.run(call_closed())
+    connector = AsyncConnector.from_config(Config.from_env(settings(classic, store_url)))
+    await connector.aclose()
+    await connector.aclose()
+    with pytest.raises(StoreUnavailableError, match="was closed"):
+        await getattr(connector, call)("practice-42")
 
 
 def test_refused_token_is_in_no_log_and_no_frame(

@@ -17,6 +17,7 @@ from connector.communicate.client import origin
 from connector.errors import NeedsRepairError
 from connector.observers import Observers
 from tests.support.answers import Answers, answer, answering, json_answer, numbered
+from tests.support.forks import fork
 from tests.support.tokens import FakeTokens
 
 UNAUTHORIZED = answer(status=401, WWW_Authenticate="Bearer")
@@ -186,19 +187,13 @@ def test_an_origin_has_one_spelling(url: str, same: str) -> None:
     assert origin(url) == origin(same)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_forked_children_do_not_get_each_others_answers() -> None:
     """A session that was used before a fork works in the parent, and opens a connection in each child."""
     with answering(numbered) as server, session(server.url) as http:
         seen = [http.get(server.url).text]
         reading, writing = os.pipe()
         for _ in range(2):
-            child = os.fork()
-            if child == 0:
-                os.write(writing, http.get(server.url).text.encode())
-                os._exit(0)
-            os.waitpid(child, 0)
+            assert fork(lambda: os.write(writing, http.get(server.url).text.encode()))() == 0
             seen.append(os.read(reading, 100).decode())
         assert http.get(server.url).text == seen[0]
         assert len(set(seen)) == 3

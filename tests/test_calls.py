@@ -19,7 +19,7 @@ from connector.errors import (
 )
 from tests.support.connecting import settings
 from tests.support.frames import secrets_in_frames
-from tests.support.sandbox import RunningSandbox, Visitor
+from tests.support.sandbox import RunningSandbox
 
 PRACTICE, SESSION = "practice-42", "the-session's-own-secret"
 
@@ -47,7 +47,7 @@ def test_a_refused_answer_is_in_no_local_variable(
     """Neither the code, nor the state, nor the session's secret."""
     config = Config.from_env(settings(classic, store_url))
     with Connector.from_config(config) as connector:
-        answer = Visitor(classic).authorize(connector.begin(PRACTICE, binding=SESSION).url)
+        answer = classic.authorize(connector.begin(PRACTICE, binding=SESSION).url)
         complete = partial(run_completed, config) if is_async else connector.complete
         with pytest.raises(StateMismatchError) as caught:
             complete(**change(answer))
@@ -68,7 +68,7 @@ def test_an_exchange_that_fails_leaves_no_code(
     connector: Connector, classic: RunningSandbox, scenario: str
 ) -> None:
     """A code that was perhaps not spent is a secret like a password."""
-    answer = Visitor(classic).authorize(connector.begin(PRACTICE, binding=SESSION).url)
+    answer = classic.authorize(connector.begin(PRACTICE, binding=SESSION).url)
     classic.set_scenarios(scenario)
     with pytest.raises(ConnectorError) as caught:
         connector.complete(answer, binding=SESSION)
@@ -108,7 +108,7 @@ def test_an_address_of_a_database_leaves_no_password(classic: RunningSandbox, qu
 
 def test_a_session_that_gets_no_answer_leaves_no_token(connector: Connector, classic: RunningSandbox) -> None:
     """The error is of requests, as its users expect, and the token is in none of its frames."""
-    connector.complete(Visitor(classic).authorize(connector.begin(PRACTICE).url), practice_id=PRACTICE)
+    connector.complete(classic.authorize(connector.begin(PRACTICE).url), practice_id=PRACTICE)
     token, session = connector.access_token(PRACTICE), connector.session(PRACTICE)
     classic.set_scenarios("slow")
     with pytest.raises(requests.RequestException) as caught:

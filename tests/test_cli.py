@@ -1,4 +1,4 @@
-"""What holds for every command."""
+"""Promises of every command."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_a_missing_connection_is_reported_in_words_and_json(store_url: str) -> N
 
 
 def test_something_unexpected_shows_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error that nobody foresaw could hold a secret: only its type is shown, with status 1."""
+    """An unexpected error could hold a secret: only its type is shown, with status 1."""
 
     def fail(*_: object) -> None:
         raise ZeroDivisionError("secret-token-abc")
@@ -128,7 +128,7 @@ def test_a_store_with_a_password_is_refused_as_an_argument(command: str, url: st
 
 
 def test_a_store_that_is_no_address_is_refused() -> None:
-    """A mistyped address ends with what to do."""
+    """A mistyped address is an error with a hint."""
     result = CliRunner().invoke(ormco, ["status", "--store", "postgresql://[db/ormco"])
     assert result.exit_code == 10
     assert "--store is not an address" in result.stderr

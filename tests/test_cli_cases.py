@@ -53,7 +53,7 @@ def send_named(workflow: Workflow) -> Any:
     return case_id
 
 
-def test_list_says_who_has_to_act(workflow: Workflow) -> None:
+def test_list_has_the_next_actor(workflow: Workflow) -> None:
     """The table has label, next actor and age; a new design after a rejection waits for the clinic."""
     sent, rejected, resent = workflow.send(count=3)
     workflow.act(rejected, *WORKFLOW[:4])
@@ -80,8 +80,8 @@ def test_list_by_time_and_number(workflow: Workflow) -> None:
     assert len(objects(run("list", "maple", "--limit", str(10**30), "--json"))[0]["cases"]) == 12
 
 
-def test_show_tells_who_did_what(workflow: Workflow) -> None:
-    """The timeline has every step with its side, and what each can do next."""
+def test_show_has_each_step_and_its_actor(workflow: Workflow) -> None:
+    """The timeline has every step with its side, and the next steps of each side."""
     (case_id,) = workflow.send()
     workflow.act(case_id, *WORKFLOW)
     text = run("show", "maple", case_id).stdout
@@ -125,7 +125,7 @@ def test_case_of_another_lab_needs_asking(workflow: Workflow) -> None:
 
 
 def test_wrong_region_is_never_read_silently(classic: RunningSandbox, workflow: Workflow) -> None:
-    """Nothing found is no answer while servers contradict the account's region: both are named."""
+    """While servers contradict the account's region, an empty result is an error that names both."""
     classic.set_scenarios("other-servers")
     result = run("list", "maple")
     assert (result.exit_code, "its servers are those of" in result.stderr) == (10, True)
@@ -135,7 +135,7 @@ def test_wrong_region_is_never_read_silently(classic: RunningSandbox, workflow: 
 
 
 def test_watch_prints_one_object_per_line(workflow: Workflow) -> None:
-    """Each event is a JSON object with a version, its id and what happened."""
+    """Each event is a JSON object with a version, an id and the kind of event."""
     (case_id,) = workflow.send()
     workflow.act(case_id, "receive")
     lines = objects(run("watch", "maple", "--once", "--since", "1d", "--json"))
@@ -177,7 +177,7 @@ def everything_stored(path: Path) -> Any:
     return text + path.read_bytes().decode("latin-1")
 
 
-def test_download_says_what_it_did(workflow: Workflow, tmp_path: Path) -> None:
+def test_download_reports_each_file(workflow: Workflow, tmp_path: Path) -> None:
     """Every file is accounted for; one that could not be fetched decides the exit status."""
     case_id = send_named(workflow)
     workflow.act(case_id, "receive", "accept", "design")
@@ -259,7 +259,7 @@ def versions_by_case(lines: Any) -> Any:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes end in another way")
 def test_reader_that_goes_away_loses_nothing(workflow: Workflow) -> None:
-    """When whoever reads the stream ends, the watch ends too, and what was not taken comes again."""
+    """When the reader of the stream ends, the watch ends too, and events that were not read come again."""
     workflow.send(count=3)
     command = [*COMMAND, "cases", "watch", "maple", "--since", "1d"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -282,7 +282,7 @@ def test_watch_that_is_reset_begins_anew(workflow: Workflow) -> None:
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
 def test_full_output_is_one_error(workflow: Workflow) -> None:
-    """A stream that cannot be written ends the watch with one error, and what was not taken comes again."""
+    """A stream that cannot be written ends the watch with one error; events that were not read come again."""
     workflow.send(count=2)
     command = [*COMMAND, "cases", "watch", "maple", "--since", "1d", "--json"]
     with open("/dev/full", "w") as full:
@@ -292,7 +292,7 @@ def test_full_output_is_one_error(workflow: Workflow) -> None:
 
 
 def test_full_disk_does_not_hide_the_files_that_were_saved(workflow: Workflow, tmp_path: Path) -> None:
-    """The answer has each file that is there, and why the others are not."""
+    """The result has each file that was saved, and the reason for each that was not."""
     attachments = [{"name": "small.bin", "size": 1000}, {"name": "large.bin", "size": 60_000}]
     (case_id,) = workflow.send(attachments=attachments)
     command = ["cases", "download", "maple", case_id, "--only", "attachment", "--to", str(tmp_path / "small")]
@@ -305,7 +305,7 @@ def test_full_disk_does_not_hide_the_files_that_were_saved(workflow: Workflow, t
     assert all(file["verified"] for file in saved)
 
 
-def test_watch_names_whom_it_cannot_follow(classic: RunningSandbox, workflow: Workflow) -> None:
+def test_watch_names_practices_that_it_cannot_follow(classic: RunningSandbox, workflow: Workflow) -> None:
     """With --all, a practice in trouble is named on stderr, and as an object of its own in the stream."""
     workflow.send()
     classic.set_scenarios("outage")

@@ -1,4 +1,4 @@
-"""`ormco code`, from the text that comes in to what goes out."""
+"""`ormco code`, from the pasted text to the output."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_json_of_a_damaged_code_has_its_numbers() -> None:
     assert (error["length"], error["expected_length"], error["position"]) == (345, 359, None)
 
 
-def test_for_dialog_prints_what_the_dialog_takes() -> None:
+def test_for_dialog_prints_the_code_for_the_dialog() -> None:
     """--for-dialog prints the code percent-encoded once, as the guide's steps end with."""
     assert run({}, "code", "--for-dialog", stdin=URL).stdout == CODE.replace("!", "%21") + "\n"
 

@@ -1,4 +1,4 @@
-"""Whose account is it? Asked at a terminal, where an answer without state could be anybody's."""
+"""The question about the account at a terminal: a response without state could be a stranger's."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import sys
 import pytest
 
 from tests.support.commands import at_a_terminal, payload, printed, read_until, run
-from tests.support.sandbox import RunningSandbox, SignIn, Visitor
+from tests.support.sandbox import RunningSandbox, SignIn
 
 PRACTICE = "practice-42"
 posix = pytest.mark.skipif(sys.platform == "win32", reason="a pseudo-terminal")
 
 
 def stateless(sandbox: RunningSandbox, who: SignIn | None = None) -> str:
-    answer = Visitor(sandbox).authorize(sandbox.authorization_url(), who=who)
+    answer = sandbox.authorize(sandbox.authorization_url(), who=who)
     return re.sub("&?state=[^&]*", "", answer)
 
 
@@ -43,7 +43,7 @@ def test_a_person_says_whose_it_is(
 
 
 @posix
-def test_it_can_be_answered_later(classic: RunningSandbox, env: dict[str, str]) -> None:
+def test_account_can_be_confirmed_later(classic: RunningSandbox, env: dict[str, str]) -> None:
     """Without a terminal the grant waits, and the hint names the command that asks."""
     waiting = run(env, "complete", PRACTICE, "--json", stdin=stateless(classic))
     assert (waiting.exit_code, payload(waiting)["error"]["kind"]) == (8, "account_unconfirmed")

@@ -1,11 +1,11 @@
-"""What is found before a practice is asked for consent, and what is not asked for at all."""
+"""Errors that are found before consent is requested, and consent that is not requested at all."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.support.commands import run
-from tests.support.sandbox import RunningSandbox, Visitor
+from tests.support.sandbox import RunningSandbox
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from tests.support.sandbox import RunningSandbox, Visitor
     ],
     ids=["secret", "display", "browser", "credentials"],
 )
-def test_what_would_fail_afterwards_is_found_before(
+def test_failures_are_found_before_consent(
     env: dict[str, str], classic: RunningSandbox, mode: str, change: dict[str, str], says: str
 ) -> None:
     """Nobody gives consent for nothing: no link is shown and no request stays open."""
@@ -32,8 +32,8 @@ def test_what_would_fail_afterwards_is_found_before(
 
 
 def test_a_sound_connection_wants_no_credentials(env: dict[str, str], classic: RunningSandbox) -> None:
-    """`repair --headless` asks for what it needs, and a sound connection needs nothing."""
-    answer = Visitor(classic).authorize(run(env, "begin", "practice-42").stdout.strip())
+    """`repair --headless` requires the credentials only if the connection needs consent."""
+    answer = classic.authorize(run(env, "begin", "practice-42").stdout.strip())
     assert run(env, "complete", "practice-42", stdin=answer).exit_code == 0
     result = run(env, "repair", "practice-42", "--headless")
     assert result.exit_code == 0

@@ -41,7 +41,7 @@ def token_in(link_file: str) -> str:
 
 
 def opened(desk: dict[str, Any], session: requests.Session, **headers: str) -> requests.Response:
-    """Send what the file sends."""
+    """Send the form that the file sends."""
     data = {"token": token_in(desk["link_file"])}
     return session.post(f"{desk['url']}/open", data=data, headers=headers, timeout=TIMEOUT)
 
@@ -74,7 +74,7 @@ def test_a_browser_that_cannot_read_the_file_asks_for_a_word(process: subprocess
         assert opened(desk, second).status_code == 403
 
 
-def test_another_user_gets_nothing(process: subprocess.Popen[str]) -> None:
+def test_another_user_is_refused(process: subprocess.Popen[str]) -> None:
     """The port alone is of no use, under any name, nor a guess; the file is its user's alone."""
     desk = first_object(process)
     host = desk["url"].removeprefix("http://")

@@ -55,7 +55,7 @@ def test_the_first_failure_decides_the_status(
 def test_cure_of_a_dead_grant_ends_with_the_command(
     connector: Connector, classic: RunningSandbox, env: dict[str, str]
 ) -> None:
-    """A person can paste what helps."""
+    """The remedy can be pasted as a command."""
     connect(connector, classic)
     kill_grant(connector, classic)
     result = run(env, "doctor", "practice-42", "--json")

@@ -1,4 +1,4 @@
-"""Which exit status stands for which error."""
+"""The exit status of each error."""
 
 from __future__ import annotations
 
@@ -50,6 +50,6 @@ def test_no_error_is_without_an_exit_status() -> None:
         assert len([status for known, status in EXIT_STATUSES if issubclass(kind, known)]) == 1, kind
 
 
-def test_what_nobody_foresaw_has_its_own_statuses() -> None:
+def test_unexpected_errors_have_their_own_statuses() -> None:
     """1 for a programming error, 130 for Ctrl-C."""
     assert (exit_status(ValueError("x")), exit_status(KeyboardInterrupt())) == (1, 130)

@@ -33,7 +33,7 @@ def test_page_is_for_a_redirect_uri() -> None:
     assert run({}, "page", "--redirect-uri", "nonsense").exit_code == 10
 
 
-def test_page_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_page_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     """A missing folder is reported in words."""
     result = run({}, "page", "--output", str(tmp_path / "nothing" / "code.html"))
     assert result.exit_code == 10

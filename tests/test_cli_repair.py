@@ -17,17 +17,19 @@ import pytest
 from connector import ConnectionState, Connector
 from tests.support.applications import PageVisitor
 from tests.support.commands import COMMAND, CONNECTION_KEYS, at_a_terminal, payload, read_until, run
-from tests.support.connecting import connect, kill_grant, opened, settings
-from tests.support.sandbox import RunningSandbox, Visitor
+from tests.support.connecting import connect, kill_grant, opened
+from tests.support.sandbox import RunningSandbox
 
 PRACTICE = "practice-42"
-on_classic = pytest.mark.parametrize("sandbox", ["classic"], indirect=True)
 on_identity = pytest.mark.parametrize("sandbox", ["identity"], indirect=True)
+on_both = pytest.mark.parametrize("sandbox", ["classic", "identity"], indirect=True)
 
 
-@pytest.fixture
-def env(sandbox: RunningSandbox, store_url: str) -> dict[str, str]:
-    return settings(sandbox, store_url)
+@pytest.fixture(params=["classic"])
+def sandbox(request: pytest.FixtureRequest) -> RunningSandbox:
+    """The classic sandbox, unless a test depends on the generation."""
+    found: RunningSandbox = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.fixture
@@ -79,7 +81,7 @@ def test_repair_asks_for_consent_by_paste(
     """A dead grant is mended with a link and a paste, if there is no browser."""
     kill_grant(connector, sandbox)
     program = Program(env, "repair", PRACTICE, "--paste", "--json")
-    status, found = program.answer(Visitor(sandbox).authorize(program.link()))
+    status, found = program.answer(sandbox.authorize(program.link()))
     assert status == 0
     assert (found["state"], found["step"]) == ("connected", "consent")
 
@@ -90,13 +92,13 @@ def test_repair_refuses_another_account(
     """Status 8 and both accounts by name; `--allow-account-change` is the way to mean it."""
     kill_grant(connector, sandbox)
     program = Program(env, "repair", PRACTICE, "--paste", "--json")
-    answer = Visitor(sandbox).authorize(program.link(), who=sandbox.other_practice)
+    answer = sandbox.authorize(program.link(), who=sandbox.other_practice)
     status, found = program.answer(answer)
     assert (status, found["error"]["kind"]) == (8, "account_mismatch")
     for account in (sandbox.practice.username, sandbox.other_practice.username):
         assert account in found["error"]["message"]
     program = Program(env, "repair", PRACTICE, "--paste", "--json", "--allow-account-change")
-    status, found = program.answer(Visitor(sandbox).authorize(program.link(), who=sandbox.other_practice))
+    status, found = program.answer(sandbox.authorize(program.link(), who=sandbox.other_practice))
     assert (status, found["account"]["email"]) == (0, sandbox.other_practice.username)
 
 
@@ -117,10 +119,11 @@ def test_without_a_terminal_it_needs_yes(connector: Connector, env: dict[str, st
     assert connector.status(PRACTICE).state is ConnectionState.CONNECTED
 
 
-def test_revoke_names_what_will_be_cut_off(
+@on_both
+def test_revoke_names_the_consequences(
     connector: Connector, sandbox: RunningSandbox, env: dict[str, str]
 ) -> None:
-    """Beforehand: the account, the practice, and on classic everybody who rests on the same entry."""
+    """Beforehand: the account, the practice, and on classic everything that uses the same entry."""
     result = run(env, "revoke", PRACTICE)
     assert sandbox.practice.username in result.stderr
     assert PRACTICE in result.stderr
@@ -129,7 +132,7 @@ def test_revoke_names_what_will_be_cut_off(
 
 @on_identity
 def test_revoke_reports_each_part(connector: Connector, env: dict[str, str]) -> None:
-    """Told to the provider, proved, wiped; and what outlives it."""
+    """The result says that the grant was revoked, proved dead and wiped, and until when a token lives."""
     expires_at = connector.status(PRACTICE).expires_at
     assert expires_at is not None
     result = run(env, "revoke", PRACTICE, "--yes", "--json")
@@ -148,7 +151,6 @@ def test_revoke_reports_each_part(connector: Connector, env: dict[str, str]) -> 
     assert (again.exit_code, payload(again)["method"]) == (0, "already_gone")
 
 
-@on_classic
 def test_revoke_by_hand(connector: Connector, classic: RunningSandbox, env: dict[str, str]) -> None:
     """Without browser and terminal: the steps in words, status 7; `--confirm-done` proves it afterwards."""
     result = run(env, "revoke", PRACTICE, "--paste", "--yes", "--json")
@@ -169,7 +171,6 @@ def test_revoke_by_hand(connector: Connector, classic: RunningSandbox, env: dict
     assert (payload(done)["method"], payload(done)["proved"]) == ("by_hand", True)
 
 
-@on_classic
 def test_headless_credentials_are_asked_for_at_once(connector: Connector, env: dict[str, str]) -> None:
     """Settings that --headless lacks are named before anything is cut off."""
     result = run(env, "revoke", PRACTICE, "--headless", "--yes", "--json")
@@ -196,30 +197,15 @@ def test_an_outage_keeps_the_tokens(
 def test_reconnect_by_paste(connector: Connector, identity: RunningSandbox, env: dict[str, str]) -> None:
     """Revoked, proved, connected anew: the same connection with a new grant."""
     program = Program(env, "reconnect", PRACTICE, "--paste", "--yes", "--json")
-    status, found = program.answer(Visitor(identity).authorize(program.link()))
+    status, found = program.answer(identity.authorize(program.link()))
     assert (status, found["state"], found["token_generation"]) == (0, "connected", 2)
-
-
-@on_identity
-def test_reconnect_goes_on_after_a_kill(
-    connector: Connector, identity: RunningSandbox, env: dict[str, str]
-) -> None:
-    """A process that is killed between the two halves leaves a state from which the same command goes on."""
-    program = Program(env, "reconnect", PRACTICE, "--paste", "--yes", "--json")
-    program.link()
-    program.process.kill()
-    program.process.communicate()
-    assert connector.status(PRACTICE).state is ConnectionState.REVOKED
-    program = Program(env, "reconnect", PRACTICE, "--paste", "--json")
-    status, found = program.answer(Visitor(identity).authorize(program.link()))
-    assert (status, found["state"]) == (0, "connected")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
 def test_ctrl_c_leaves_no_open_request(
     connector: Connector, sandbox: RunningSandbox, env: dict[str, str]
 ) -> None:
-    """Interrupted while somebody was to paste: status 130, the old tokens there, nothing half open."""
+    """Interrupted at the paste: status 130, the old tokens kept, no request left open."""
     kill_grant(connector, sandbox)
     program = Program(env, "repair", PRACTICE, "--paste", "--json")
     program.link()
@@ -230,7 +216,7 @@ def test_ctrl_c_leaves_no_open_request(
     assert connector.status(PRACTICE).state is ConnectionState.NEEDS_REPAIR
 
 
-def test_forget_deletes_what_is_stored(connector: Connector, env: dict[str, str]) -> None:
+def test_forget_deletes_the_connection(connector: Connector, env: dict[str, str]) -> None:
     """Only the event that it was forgotten is left; the message says that the provider was not asked."""
     result = run(env, "forget", PRACTICE, "--yes", "--json")
     assert payload(result) == {"version": 1, "practice": PRACTICE, "forgotten": True}
@@ -240,7 +226,6 @@ def test_forget_deletes_what_is_stored(connector: Connector, env: dict[str, str]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a pseudo-terminal")
-@on_classic
 @pytest.mark.parametrize(
     ("typed", "status"), [(b"n\n", 4), (b"y\n", 0), (b"", 130)], ids=["n", "y", "ctrl-c"]
 )

@@ -38,7 +38,7 @@ def start() -> Iterator[Start]:
         process.communicate()
 
 
-def test_settings_are_what_the_line_says(start: Start) -> None:
+def test_settings_are_those_of_the_command_line(start: Start) -> None:
     """Redirect URIs and the client id are registered; the first of them is the redirect URI."""
     uris = ("http://127.0.0.1:5000/connected", "https://app.example/cb?x=1")
     found = first_object(
@@ -70,7 +70,7 @@ def test_terminal_gets_lines_for_a_shell(start: Start) -> None:
 
 
 def test_without_a_terminal_there_is_one_line_alone(start: Start) -> None:
-    """A program reads one line of JSON, with what the environment sets; stderr repeats no secret."""
+    """A program reads one line of JSON, with the settings of the environment; stderr repeats no secret."""
     process = start(ORMCO_REDIRECT_URI="http://127.0.0.1:5000/connected")
     assert first_object(process)["redirect_uri"] == "http://127.0.0.1:5000/connected"
     process.send_signal(signal.SIGTERM)
@@ -79,7 +79,7 @@ def test_without_a_terminal_there_is_one_line_alone(start: Start) -> None:
     assert "export" not in errors
 
 
-def test_port_in_use_is_said_in_words() -> None:
+def test_port_in_use_is_reported() -> None:
     """A port that another program uses ends with 10 and the way to a free one."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         result = run({}, "sandbox", "--port", str(taken.getsockname()[1]))

@@ -59,7 +59,7 @@ def test_every_error_of_a_practice_names_a_command(kind: type[ConnectorError], t
 
 @pytest.mark.parametrize("kind", [errors.StoreLockedError, errors.SealingKeyError, errors.SettingError])
 def test_error_of_no_practice_names_a_command(kind: type[ConnectorError], tmp_path: Path) -> None:
-    """A command for all practices ends with what looks at all of them."""
+    """The hint of a command for all practices is another command for all of them."""
     assert hint_after(kind("a fact", hint="Do this"), tmp_path).endswith(": ormco doctor")
 
 

@@ -1,4 +1,4 @@
-"""`begin`, `complete`, `status`, `token`, `refresh`, `keys` and `audit`: what they print of the store."""
+"""`begin`, `complete`, `status`, `token`, `refresh`, `keys` and `audit`: their output."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from connector import Connector
 from connector.refresh.tally import Done, RefreshSummary
 from tests.support.commands import CONNECTION_KEYS, printed, run, run_alone
 from tests.support.connecting import KEY
-from tests.support.sandbox import RunningSandbox, SignIn, Visitor
+from tests.support.sandbox import RunningSandbox, SignIn
 
 
 @pytest.fixture
@@ -31,24 +31,24 @@ def connected(env: dict[str, str], classic: RunningSandbox) -> dict[str, str]:
 def give_consent(
     env: dict[str, str], sandbox: RunningSandbox, practice: str, who: SignIn | None = None
 ) -> str:
-    """Connect a practice by the two halves; return what the second prints."""
+    """Connect a practice by the two halves; return the output of the second."""
     url = printed(env, "begin", practice)["authorization_url"]
-    answer = Visitor(sandbox).authorize(url, who=who)
+    answer = sandbox.authorize(url, who=who)
     result = run(env, "complete", practice, stdin=f"here you are: {answer} thanks")
     assert result.exit_code == 0, result.output
     return result.stdout
 
 
-def test_the_same_answer_twice_is_said_to_be_done(env: dict[str, str], classic: RunningSandbox) -> None:
-    """An address that is pasted again gets the answer that the practice is connected, not to begin again."""
-    answer = Visitor(classic).authorize(run(env, "begin", "practice-42").stdout.strip())
+def test_same_response_twice_is_reported_as_connected(env: dict[str, str], classic: RunningSandbox) -> None:
+    """If an address is pasted again, the command says that the practice is connected."""
+    answer = classic.authorize(run(env, "begin", "practice-42").stdout.strip())
     assert run(env, "complete", "practice-42", stdin=answer).exit_code == 0
     again = run(env, "complete", "practice-42", stdin=answer)
     assert "practice-42 is connected" in again.output
     assert "ormco begin" not in again.output
 
 
-def test_status_is_what_the_contract_lists(connected: dict[str, str]) -> None:
+def test_status_has_the_documented_keys(connected: dict[str, str]) -> None:
     """Programs find every key of a connection, also the empty ones."""
     (connection,) = printed(connected, "status")["connections"]
     assert list(connection) == CONNECTION_KEYS
@@ -56,7 +56,9 @@ def test_status_is_what_the_contract_lists(connected: dict[str, str]) -> None:
     assert list(connection["account"]) == ["id", "email", "name", "region"]
 
 
-def test_status_names_who_needs_attention(connected: dict[str, str], classic: RunningSandbox) -> None:
+def test_status_names_practices_that_need_attention(
+    connected: dict[str, str], classic: RunningSandbox
+) -> None:
     """A dead connection is listed with why and with the command that mends it; healthy ones are not."""
     assert printed(connected, "status", "--needs-attention")["connections"] == []
     classic.set_scenarios("revoked")
@@ -116,7 +118,7 @@ def test_bash_is_given_a_name_that_runs_nothing(connected: dict[str, str], class
 
 
 def completed(env: dict[str, str]) -> str:
-    """Return what the shell is given."""
+    """Return the completions that the shell gets."""
     return run_alone(env).stdout
 
 
@@ -128,7 +130,7 @@ def test_token_prints_the_token_alone(connected: dict[str, str]) -> None:
     assert result.stderr == ""
 
 
-def test_refresh_counts_what_it_did(connected: dict[str, str], classic: RunningSandbox) -> None:
+def test_refresh_counts_its_results(connected: dict[str, str], classic: RunningSandbox) -> None:
     """A timer's run says how many were refreshed; a fresh token is left alone."""
     summary = printed(connected, "refresh", "--due-within", "60")
     assert [summary[name] for name in ("total", "refreshed", "failed")] == [0, 0, 0]
@@ -139,7 +141,7 @@ def test_refresh_counts_what_it_did(connected: dict[str, str], classic: RunningS
 def test_refresh_fails_with_too_many_failures(
     connected: dict[str, str], classic: RunningSandbox, share: str, status: int
 ) -> None:
-    """A timer's log and a monitor see that a run did not do what it is for."""
+    """A timer's log and a monitor see that a run has failed."""
     classic.set_scenarios("revoked")
     with time_machine.travel(timedelta(minutes=50), tick=True):
         result = run(connected, "refresh", "--max-failed", share)
@@ -148,7 +150,7 @@ def test_refresh_fails_with_too_many_failures(
 
 
 def test_a_retry_is_no_progress(connected: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was refused, and is refreshed later in the same run, does not print the end of the run again."""
+    """A practice that is refreshed after a refusal does not print the end of the run again."""
 
     def refresh_due(
         connector: Connector, *, progress: Callable[[Done], object], **_: object
@@ -161,8 +163,8 @@ def test_a_retry_is_no_progress(connected: dict[str, str], monkeypatch: pytest.M
     assert run(connected, "refresh").stderr.count("[3/3]") == 1
 
 
-def test_a_fresh_token_is_said_to_be_not_due(connected: dict[str, str]) -> None:
-    """A token before half of its life is left alone; nobody else is at it, and nobody is blamed."""
+def test_fresh_token_is_reported_as_not_due(connected: dict[str, str]) -> None:
+    """A token before half of its life is not refreshed, and counts neither as busy nor as failed."""
     result = run(connected, "refresh", "--due-within", "4000")
     assert result.stdout == "0 refreshed: nothing is due yet.\n"
 
@@ -189,7 +191,7 @@ def test_a_refresh_names_a_clock_that_is_wrong(connected: dict[str, str]) -> Non
 
 @pytest.mark.skipif(os.name != "posix", reason="the limit is POSIX's")
 def test_a_refresh_with_few_files_asks_for_less_at_once(connected: dict[str, str]) -> None:
-    """Under `ulimit -n 64` a run makes fewer calls at a time than it was told to, and says so."""
+    """Under `ulimit -n 64` a run makes fewer calls at a time than the option says, and reports that."""
     command = f"ulimit -n 64; exec {sys.executable} -m connector refresh --at-once 64 --json"
     ran = run_alone(connected, command=("sh", "-c", command))
     summary = json.loads(ran.stdout)
@@ -213,8 +215,8 @@ def test_keys_rotate_seals_with_the_first_key(connected: dict[str, str]) -> None
     assert run(connected, "token", "practice-42").exit_code == 9
 
 
-def test_audit_tells_what_was_done(connected: dict[str, str]) -> None:
-    """Each step is there in order, with who did it and how it ended."""
+def test_audit_lists_each_step(connected: dict[str, str]) -> None:
+    """Each step is listed in order, with its actor and its outcome."""
     events = printed(connected, "audit", "practice-42")["events"]
     assert [(event["kind"], event["outcome"]) for event in events] == [("begin", "ok"), ("complete", "ok")]
     assert all(event["actor"] for event in events)
@@ -242,7 +244,7 @@ def test_audit_since_later_is_empty(connected: dict[str, str]) -> None:
         assert printed(connected, "audit", "--since", "1h")["events"] == []
 
 
-def test_audit_prune_ends_what_is_old(connected: dict[str, str]) -> None:
+def test_audit_prune_deletes_old_entries(connected: dict[str, str]) -> None:
     """Old entries go, and one says that they went; without a person it needs --yes."""
     assert run(connected, "audit", "prune", "--before", "0h").exit_code == 2
     assert printed(connected, "audit", "prune", "--before", "0h", "--yes")["deleted"] == 2

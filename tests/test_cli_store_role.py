@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from connector.cli import ormco
 from tests.support.connecting import settings
-from tests.support.sandbox import RunningSandbox, Visitor
+from tests.support.sandbox import RunningSandbox
 from tests.support.stores import empty_url
 
 Env = dict[str, str]
@@ -52,7 +52,7 @@ def run(env: Env, command: str, stdin: str = "") -> Result:
 
 def connect(env: Env, sandbox: RunningSandbox) -> None:
     url = run(env, "begin practice-42").stdout.strip()
-    run(env, "complete practice-42", stdin=Visitor(sandbox).authorize(url))
+    run(env, "complete practice-42", stdin=sandbox.authorize(url))
 
 
 @pytest.fixture

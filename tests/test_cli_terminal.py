@@ -1,4 +1,4 @@
-"""What a person at a real terminal sees."""
+"""The output at a real terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.codes import CODE, HEX, STATE, encoded
 from tests.support.commands import run
-from tests.support.sandbox import RunningSandbox, Visitor
+from tests.support.sandbox import RunningSandbox
 
 if sys.platform == "win32":
     pytest.skip("a pseudo-terminal is a POSIX thing", allow_module_level=True)
@@ -28,7 +28,7 @@ DIALOG = CODE.replace("!", "%21")
 
 def connected(env: dict[str, str], sandbox: RunningSandbox) -> dict[str, str]:
     """The environment of a store with practice-42 connected."""
-    answer = Visitor(sandbox).authorize(run(env, "begin", "practice-42").stdout.strip())
+    answer = sandbox.authorize(run(env, "begin", "practice-42").stdout.strip())
     assert run(env, "complete", "practice-42", stdin=answer).exit_code == 0
     return env
 
@@ -65,13 +65,13 @@ def test_a_tool_of_the_platform_copies(tmp_path: Path) -> None:
     assert "\x1b]52" not in terminal.raw
 
 
-def test_a_code_that_cannot_be_checked_is_said_to_be_unchecked() -> None:
+def test_code_that_cannot_be_checked_is_marked() -> None:
     """A code of another format is shown with its length."""
     assert f"{len(HEX)} characters, unchecked" in pasted(f"https://ormco.com/?code={HEX}").screen
 
 
-def test_an_option_still_chooses_what_is_printed() -> None:
-    """--for-dialog and --json print what they name, at a terminal too."""
+def test_options_choose_the_output_at_a_terminal() -> None:
+    """--for-dialog and --json choose the output at a terminal too."""
     assert pasted(URL, "--for-dialog").screen.splitlines()[-1] == DIALOG
     assert pasted(URL, "--json").screen.splitlines()[-1].startswith('{"version": 1, "code"')
 
@@ -107,9 +107,9 @@ def test_times_are_local_and_say_so(
 
 
 def test_a_question_reaches_the_person_beside_a_pipe(env: dict[str, str], classic: RunningSandbox) -> None:
-    """If the answer comes through a pipe, the question about the account is asked on the terminal."""
+    """If the response comes through a pipe, the question about the account is asked on the terminal."""
     url = run(env, "begin", "practice-42").stdout.strip()
-    answer = re.sub(r"[&?]state=[^&]*", "", Visitor(classic).authorize(url))
+    answer = re.sub(r"[&?]state=[^&]*", "", classic.authorize(url))
     piped = f"echo '{answer}' | {sys.executable} -m connector complete practice-42"
     terminal = Terminal(env=env, command=["bash", "-c", piped])
     terminal.sees("Connect practice-42 as front.desk@maple-ortho.test?")
@@ -131,7 +131,7 @@ def test_a_printed_command_can_be_pasted(env: dict[str, str], practice: str, tmp
 
 @pytest.fixture
 def with_fake_browser(env: dict[str, str], tmp_path: Path, short_folder: Path) -> Iterator[dict[str, str]]:
-    """The environment with a browser that looks sound and does not start, and a display that answers."""
+    """The environment with a browser that looks sound and does not start, and a display that responds."""
     browser = tmp_path / "chromium"
     browser.write_text('#!/bin/sh\n[ "$1" = --version ]\n')
     browser.chmod(0o755)
@@ -143,7 +143,7 @@ def with_fake_browser(env: dict[str, str], tmp_path: Path, short_folder: Path) -
 
 
 def test_missing_settings_are_asked_for(with_fake_browser: dict[str, str]) -> None:
-    """At a terminal `profile connect` asks for what is not set, and shows no password."""
+    """At a terminal `profile connect` asks for missing settings, and shows no password."""
     terminal = Terminal("profile", "connect", "--headless", env=with_fake_browser)
     for question, answer in [
         ("Address of OrmcoDigital", "http://127.0.0.1:9/"),
@@ -159,7 +159,7 @@ def test_missing_settings_are_asked_for(with_fake_browser: dict[str, str]) -> No
     assert "made-up" not in terminal.raw
 
 
-def test_what_is_set_is_not_asked_for(with_fake_browser: dict[str, str]) -> None:
+def test_set_settings_are_not_asked_for(with_fake_browser: dict[str, str]) -> None:
     """In a window only the address is needed, and a person signs in."""
     terminal = Terminal("profile", "connect", env=with_fake_browser)
     terminal.sees("Address of OrmcoDigital (https://…): ")
@@ -169,7 +169,7 @@ def test_what_is_set_is_not_asked_for(with_fake_browser: dict[str, str]) -> None
 
 
 def test_nothing_is_asked_without_a_terminal(env: dict[str, str]) -> None:
-    """Without a terminal nothing is asked, and what is missing is named at once."""
+    """Without a terminal nothing is asked, and the missing settings are named at once."""
     result = run(env, "profile", "connect", "--headless")
     assert result.exit_code == 10
     assert "ORMCO_DIGITAL_URL, ORMCO_DIGITAL_USERNAME, ORMCO_DIGITAL_PASSWORD, ORMCO_3SHAPE" in result.stderr

@@ -1,27 +1,25 @@
-"""`ormco token`, in a process of its own: what is on stderr beside the token."""
+"""`ormco token`, in a process of its own: the messages on stderr beside the token."""
 
 from __future__ import annotations
 
-import json
 import re
 
 import pytest
 
 from connector.errors import ProviderUnavailableError
-from tests.support.commands import run_alone
-from tests.support.connecting import connect, opened, settings
+from tests.support.commands import printed, run_alone
+from tests.support.connecting import connect, opened
 from tests.support.sandbox import RunningSandbox
 
 PRACTICE = "practice-42"
 
 
 @pytest.fixture
-def env(sandbox: RunningSandbox, store_url: str) -> dict[str, str]:
+def env(env: dict[str, str], classic: RunningSandbox) -> dict[str, str]:
     """Settings with which the practice is connected, and degraded since its last refresh met an outage."""
-    env = settings(sandbox, store_url)
     with opened(env) as connector:
-        connect(connector, sandbox)
-        sandbox.set_scenarios("outage")
+        connect(connector, classic)
+        classic.set_scenarios("outage")
         with pytest.raises(ProviderUnavailableError):
             connector.refresh(PRACTICE, force=True)
     return env
@@ -35,12 +33,12 @@ def test_token_of_a_degraded_connection(env: dict[str, str]) -> None:
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_errors_without_a_log(env: dict[str, str], sandbox: RunningSandbox) -> None:
-    """A failure is its error and hint; what the library logs beside them is for `--verbose`."""
-    sandbox.set_scenarios()
+def test_errors_without_a_log(env: dict[str, str], classic: RunningSandbox) -> None:
+    """A failure shows its error and hint; the log of the library is shown with `--verbose` only."""
+    classic.set_scenarios()
     for verbose in ([], ["--verbose"]):
-        state = json.loads(run_alone(env, "begin", PRACTICE, "--json").stdout)["authorization_url"]
-        denial = "https://ormco.com/?error=access_denied&" + re.findall(r"state=[^&]+", state)[0]
+        url = printed(env, "begin", PRACTICE)["authorization_url"]
+        denial = "https://ormco.com/?error=access_denied&" + re.findall(r"state=[^&]+", url)[0]
         result = run_alone(env, "complete", PRACTICE, *verbose, stdin=denial)
         logged = [line for line in result.stderr.splitlines() if "consent_denied" in line]
         assert result.returncode == 4

@@ -44,7 +44,7 @@ def placeholders(text: str) -> set[str]:
 
 @pytest.mark.parametrize("build", [code_page, landing_page])
 def test_page_is_one_file(build: Any) -> None:
-    """The page loads nothing: what it needs is inside, and its policy allows just that."""
+    """The page loads nothing: everything is inside, and its policy allows just that."""
     elements = Elements(build("https://ormco.com/"))
     [policy] = [
         attributes["content"] or ""

@@ -319,14 +319,8 @@ def test_the_light_modules_load_nothing_heavy(module: str) -> None:
     code = f"import sys, connector.{module}; print(*sys.modules)"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     heavy = {
-        "requests",
-        "urllib3",
-        "ssl",
-        "cryptography",
-        "oauthlib",
-        "playwright",
-        "sqlite3",
-        "platformdirs",
+        *("requests", "urllib3", "ssl", "cryptography", "oauthlib"),
+        *("playwright", "sqlite3", "platformdirs"),
     }
     heavy |= {"rich", "flask", "psycopg", "keyring", "email", "tomllib", "asyncio"}
     assert not heavy & set(printed.split())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -28,19 +28,13 @@ from connector.store import open_database
 from tests.support.applications import PageVisitor
 from tests.support.codes import made_up_code
 from tests.support.connecting import settings
-from tests.support.sandbox import RunningSandbox, SignIn, Visitor, running_sandbox
+from tests.support.sandbox import RunningSandbox, SignIn, running_sandbox
 
 PRACTICE, SESSION = "practice-42", "session-1"
 
 
 def connector_at(sandbox: RunningSandbox, store_url: str, **more: str) -> Connector:
     return Connector.from_config(Config.from_env(settings(sandbox, store_url, **more)))
-
-
-@pytest.fixture
-def connector(classic: RunningSandbox, store_url: str) -> Iterator[Connector]:
-    with connector_at(classic, store_url) as connector:
-        yield connector
 
 
 @pytest.fixture
@@ -55,7 +49,7 @@ def without_state(url: str) -> str:
 
 def strange_answer(sandbox: RunningSandbox, who: SignIn) -> str:
     """A code of the attacker's account, in an address that a signed-in person is made to open."""
-    return without_state(Visitor(sandbox).authorize(sandbox.authorization_url(), who=who))
+    return without_state(sandbox.authorize(sandbox.authorization_url(), who=who))
 
 
 def handed_in(
@@ -106,7 +100,7 @@ def test_a_strangers_code_leaves_the_connection_as_it_is(
 def connected(connector: Connector, sandbox: RunningSandbox) -> str:
     """Connect the practice without ever showing a state, and return its access token."""
     request = connector.begin(PRACTICE, expected_account=sandbox.practice.username)
-    answer = without_state(Visitor(sandbox).authorize(request.url))
+    answer = without_state(sandbox.authorize(request.url))
     connector.complete(answer, practice_id=PRACTICE)
     return connector.access_token(PRACTICE)
 
@@ -240,7 +234,7 @@ def test_a_no_revokes_where_the_provider_can(store_url: str, tmp_path: Path) -> 
         file.write_text(text.replace("returns_state = true", "returns_state = false"))
         with connector_at(sandbox, store_url, ORMCO_PROVIDER=str(file)) as connector:
             request = connector.begin(PRACTICE, binding=SESSION)
-            answer = without_state(Visitor(sandbox).authorize(request.url))
+            answer = without_state(sandbox.authorize(request.url))
             with pytest.raises(AccountUnconfirmedError):
                 connector.complete(answer, practice_id=PRACTICE, binding=SESSION)
             connector.reject_account(PRACTICE, binding=SESSION)
@@ -262,7 +256,7 @@ def test_our_own_browsers_answer_needs_nobody(connector: Connector, classic: Run
     """A response that our own browser captured belongs to the request that it was opened with."""
 
     def capture(url: str, *, redirect_uri: str) -> str:
-        return CapturedUrl(without_state(Visitor(classic).authorize(url)))
+        return CapturedUrl(without_state(classic.authorize(url)))
 
     assert connector.connect(PRACTICE, capture=capture).state is ConnectionState.CONNECTED
 
@@ -271,7 +265,7 @@ def test_a_paste_is_from_outside(connector: Connector, classic: RunningSandbox) 
     """A paste in the one-shot flow needs confirmation: a stranger may have sent it."""
 
     def paste(url: str, *, redirect_uri: str) -> str:
-        return without_state(Visitor(classic).authorize(url))
+        return without_state(classic.authorize(url))
 
     with pytest.raises(AccountUnconfirmedError):
         connector.connect(PRACTICE, capture=paste)
@@ -281,7 +275,7 @@ def test_a_provider_that_returned_the_state_once_always_does(
     connector: Connector, classic: RunningSandbox, attacker: SignIn, store_url: str
 ) -> None:
     """From then on a response without state is refused, its code unsent, for every practice and process."""
-    answer = Visitor(classic).authorize(connector.begin("practice-7").url)
+    answer = classic.authorize(connector.begin("practice-7").url)
     connector.complete(answer, practice_id="practice-7")
     with connector_at(classic, store_url) as other:
         other.begin(PRACTICE)
@@ -315,10 +309,10 @@ def test_an_appended_state_settles_nothing_for_our_own_browser(
     """A state that was appended to a response without one prevents no later connection."""
 
     def capture(url: str, *, redirect_uri: str) -> str:
-        return CapturedUrl(without_state(Visitor(classic).authorize(url)))
+        return CapturedUrl(without_state(classic.authorize(url)))
 
     for _ in range(2):  # again, once our own browser knows better
-        appended = Visitor(classic).authorize(connector.begin("practice-7").url, who=attacker)
+        appended = classic.authorize(connector.begin("practice-7").url, who=attacker)
         connector.complete(appended, practice_id="practice-7")
         done = connector.connect("practice-8", capture=capture)
         assert done.state is ConnectionState.CONNECTED

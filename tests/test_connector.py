@@ -23,7 +23,7 @@ from connector.errors import ConnectorError, SettingError, StoreDamagedError
 from tests.support.applications import no_capture
 from tests.support.connecting import connect, settings
 from tests.support.frames import secrets_in_frames
-from tests.support.sandbox import RunningSandbox, Visitor
+from tests.support.sandbox import RunningSandbox
 from tests.support.stores import KEY, put, store_at
 
 
@@ -41,13 +41,15 @@ def test_an_overridden_access_token_is_what_a_session_sends(classic: RunningSand
     assert answer.request.headers["Authorization"] == "Bearer AT-of-p"
 
 
-def test_nothing_is_handed_out_after_close(classic: RunningSandbox, store_url: str) -> None:
+def test_nothing_is_handed_out_after_close(
+    connector: Connector, classic: RunningSandbox, store_url: str
+) -> None:
     """Every call of a closed connector is an error, also for a token in memory."""
     store = store_at(store_url, keys=settings(classic, store_url)["ORMCO_STORE_KEYS"])
     put(store, "p")
     store.close()
-    with Connector.from_config(Config.from_env(settings(classic, store_url))) as connector:
-        assert connector.access_token("p") == "at-p-0"
+    assert connector.access_token("p") == "at-p-0"
+    connector.close()
     for attempt in (lambda: connector.access_token("p"), lambda: connector.refresh("p", force=True)):
         with pytest.raises(ConnectorError, match="closed"):
             attempt()
@@ -118,62 +120,61 @@ def test_arguments_that_are_no_id(connector: Connector, name: str) -> None:
 
 @pytest.mark.parametrize("call", ["token", "access_token"])
 @pytest.mark.parametrize("min_ttl", ["60", None, b"", [], float("nan"), 10**400])
-def test_a_life_that_is_no_number(classic: RunningSandbox, store_url: str, call: str, min_ttl: Any) -> None:
+def test_a_life_that_is_no_number(
+    connector: Connector, classic: RunningSandbox, store_url: str, call: str, min_ttl: Any
+) -> None:
     """It is refused with an error of this package, whether or not a token is in memory."""
     store = store_at(store_url, keys=settings(classic, store_url)["ORMCO_STORE_KEYS"])
     put(store, "p")
     store.close()
-    with Connector.from_config(Config.from_env(settings(classic, store_url))) as connector:
-        for _ in range(2):
-            with pytest.raises(SettingError):
-                getattr(connector, call)("p", min_ttl=min_ttl)
-            connector.access_token("p")
+    for _ in range(2):
         with pytest.raises(SettingError):
-            connector.access_token([])  # type: ignore[arg-type]
+            getattr(connector, call)("p", min_ttl=min_ttl)
+        connector.access_token("p")
+    with pytest.raises(SettingError):
+        connector.access_token([])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("text", ["a\0b", "\ud800", b"x", 7])
-def test_searches_for_what_is_no_text(classic: RunningSandbox, store_url: str, text: Any) -> None:
+def test_searches_for_what_is_no_text(classic: RunningSandbox, connector: Connector, text: Any) -> None:
     """A search for a value that is no text raises an error of this package, not of the database."""
-    with Connector.from_config(Config.from_env(settings(classic, store_url))) as connector:
-        for call in (
-            lambda: connector.search(text),
-            lambda: connector.events(practice_id=text),
-            lambda: list(connector.doctor(text, only=[])),
-            lambda: connector.open_requests(text),
-            lambda: connector.unconfirmed_account(text),
-        ):
-            with pytest.raises(SettingError):
-                call()
+    for call in (
+        lambda: connector.search(text),
+        lambda: connector.events(practice_id=text),
+        lambda: list(connector.doctor(text, only=[])),
+        lambda: connector.open_requests(text),
+        lambda: connector.unconfirmed_account(text),
+    ):
+        with pytest.raises(SettingError):
+            call()
 
 
 @pytest.mark.parametrize(
     "fault", ["outage", "text-500", "lost-answer", "revoked", "wrong-binding", "bad-code"]
 )
 def test_no_secret_is_left_in_the_frames_of_an_error(
-    sandbox: RunningSandbox, store_url: str, fault: str
+    sandbox: RunningSandbox, connector: Connector, fault: str
 ) -> None:
     """A reporter that collects local variables finds no code, address, token or session secret."""
-    with Connector.from_config(Config.from_env(settings(sandbox, store_url))) as connector:
-        request = connector.begin("q", binding="the-session")
-        url = Visitor(sandbox).authorize(request.url, who=sandbox.other_practice)
-        code = parse_qs(urlsplit(url).query)["code"][0]
-        connect(connector, sandbox)
-        old = connector.access_token("practice-42")
-        sandbox.set_scenarios(*([] if "-b" in fault or "bad" in fault else [fault]))
-        url = url.replace("code=", "code=x") if fault == "bad-code" else url
-        binding = "the-session" + ("-of-another" if fault == "wrong-binding" else "")
-        for call in (
-            lambda: connector.complete(url, binding=binding),
-            lambda: connector.adopt("r", "made-up-refresh-token"),
-            lambda: connector.token("practice-42", rejected=old),
-            lambda: connector.refresh("practice-42", force=True),
-        ):
-            try:
-                call()
-            except ConnectorError as exc:
-                found = secrets_in_frames(exc, url, code, "the-session", "made-up-refresh", old)
-                assert found == []
+    request = connector.begin("q", binding="the-session")
+    url = sandbox.authorize(request.url, who=sandbox.other_practice)
+    code = parse_qs(urlsplit(url).query)["code"][0]
+    connect(connector, sandbox)
+    old = connector.access_token("practice-42")
+    sandbox.set_scenarios(*([] if "-b" in fault or "bad" in fault else [fault]))
+    url = url.replace("code=", "code=x") if fault == "bad-code" else url
+    binding = "the-session" + ("-of-another" if fault == "wrong-binding" else "")
+    for call in (
+        lambda: connector.complete(url, binding=binding),
+        lambda: connector.adopt("r", "made-up-refresh-token"),
+        lambda: connector.token("practice-42", rejected=old),
+        lambda: connector.refresh("practice-42", force=True),
+    ):
+        try:
+            call()
+        except ConnectorError as exc:
+            found = secrets_in_frames(exc, url, code, "the-session", "made-up-refresh", old)
+            assert found == []
 
 
 def test_a_connector_that_is_never_closed_ends_in_silence() -> None:

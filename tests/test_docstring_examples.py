@@ -11,8 +11,8 @@ import pytest
 
 from connector import Config, Connector, WatchPlan
 from connector.communicate.cases import Cases
-from tests.support.connecting import opened, settings
-from tests.support.sandbox import RunningSandbox, Visitor
+from tests.support.connecting import settings
+from tests.support.sandbox import RunningSandbox
 
 CALLS: list[Callable[..., Any]] = [
     *(Connector.from_config, Connector.begin, Connector.complete, Connector.access_token, Connector.session),
@@ -21,29 +21,26 @@ CALLS: list[Callable[..., Any]] = [
 
 
 def test_examples_of_the_most_used_calls(
-    identity: RunningSandbox, store_url: str, monkeypatch: pytest.MonkeyPatch
+    connector: Connector, identity: RunningSandbox, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The examples in docstrings do what they show."""
     env = settings(identity, store_url)
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    with opened(env) as connector:
-        names: dict[str, Any] = {
-            "Config": Config,
-            "Connector": Connector,
-            "WatchPlan": WatchPlan,
-            "os": os,
-            "connector": connector,
-            "session_id": "session-1",
-            "answer_of": Visitor(identity).authorize,
-            "users_url": identity.url,
-        }
-        for call in CALLS:
-            example = doctest.DocTestParser().get_doctest(
-                call.__doc__ or "", names, call.__name__, None, None
-            )
-            assert example.examples, call.__name__
-            shown: list[str] = []
-            result = doctest.DocTestRunner(verbose=False).run(example, out=shown.append, clear_globs=False)
-            assert result.failed == 0, "".join(shown)
-            names |= {known: value for known, value in example.globs.items() if known != "connector"}
+    names: dict[str, Any] = {
+        "Config": Config,
+        "Connector": Connector,
+        "WatchPlan": WatchPlan,
+        "os": os,
+        "connector": connector,
+        "session_id": "session-1",
+        "answer_of": identity.authorize,
+        "users_url": identity.url,
+    }
+    for call in CALLS:
+        example = doctest.DocTestParser().get_doctest(call.__doc__ or "", names, call.__name__, None, None)
+        assert example.examples, call.__name__
+        shown: list[str] = []
+        result = doctest.DocTestRunner(verbose=False).run(example, out=shown.append, clear_globs=False)
+        assert result.failed == 0, "".join(shown)
+        names |= {known: value for known, value in example.globs.items() if known != "connector"}

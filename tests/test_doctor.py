@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from connector import Config, LabConnection
+from connector import Config, Connector, LabConnection
 from connector.cli.exit_statuses import exit_status
 from connector.doctor import ALL_CHECKS, connection_checks, examine, local_checks, provider_checks
 from connector.doctor.check import Check, clock_check
@@ -57,12 +57,11 @@ def the(name: str, checks: list[Check]) -> Check:
     return next(check for check in checks if check.name == name)
 
 
-def test_all_is_well(sandbox: RunningSandbox, store_url: str) -> None:
+def test_all_is_well(sandbox: RunningSandbox, connector: Connector) -> None:
     """A working connection passes every check, and is not changed by it."""
-    with opened(settings(sandbox, store_url)) as connector:
-        before = connect(connector, sandbox)
-        checks = list(connector.doctor(PRACTICE, only=ALL_CHECKS))
-        assert connector.status(PRACTICE) == before
+    before = connect(connector, sandbox)
+    checks = list(connector.doctor(PRACTICE, only=ALL_CHECKS))
+    assert connector.status(PRACTICE) == before
     found = results(checks)
     machine = ("browser", "browser_start", "display")
     assert {found[name] for name in found if name not in machine} == {"ok"}
@@ -147,15 +146,14 @@ FAULTS = [("outage", 5), ("captive-portal", 5), ("text-500", 5), ("rate-limited"
 
 @pytest.mark.parametrize(("fault", "exit_code"), FAULTS)
 def test_each_fault_of_the_provider_fails_a_check(
-    sandbox: RunningSandbox, store_url: str, fault: str, exit_code: int
+    sandbox: RunningSandbox, connector: Connector, fault: str, exit_code: int
 ) -> None:
     """A provider that is out of order is distinguished from settings that are wrong, and nothing is lost."""
-    with opened(settings(sandbox, store_url)) as connector:
-        before = connect(connector, sandbox)
-        sandbox.set_scenarios(fault)
-        checks = list(connector.doctor(PRACTICE, only=ALL_CHECKS))
-        assert status(checks) == exit_code
-        assert connector.status(PRACTICE) == before
+    before = connect(connector, sandbox)
+    sandbox.set_scenarios(fault)
+    checks = list(connector.doctor(PRACTICE, only=ALL_CHECKS))
+    assert status(checks) == exit_code
+    assert connector.status(PRACTICE) == before
 
 
 def test_a_host_that_is_not_there(classic: RunningSandbox, store_url: str, tmp_path: Path) -> None:
@@ -274,51 +272,46 @@ def test_a_difference_of_clocks(skew: float, result: str) -> None:
     assert "the database's" in check.detail
 
 
-def test_an_unknown_practice_fails(classic: RunningSandbox, store_url: str) -> None:
+def test_an_unknown_practice_fails(classic: RunningSandbox, connector: Connector) -> None:
     """A practice that nothing is stored of has the status of such."""
-    with opened(settings(classic, store_url)) as connector:
-        connect(connector, classic)
-        assert status(list(connector.doctor("practice-0"))) == 6
+    connect(connector, classic)
+    assert status(list(connector.doctor("practice-0"))) == 6
 
 
-def test_a_dead_grant_fails_with_what_helps(sandbox: RunningSandbox, store_url: str) -> None:
+def test_a_dead_grant_fails_with_what_helps(sandbox: RunningSandbox, connector: Connector) -> None:
     """A connection that needs a person is reported with the next step."""
-    with opened(settings(sandbox, store_url)) as connector:
-        connect(connector, sandbox)
-        kill_grant(connector, sandbox)
-        checks = list(connector.doctor(PRACTICE))
-        assert status(checks) == 7
-        assert the("connection", checks).cure.startswith("Repair the connection")
-        glance = the("connections", list(connector.doctor()))
-        assert (glance.result, glance.detail) == ("warning", "1 needs repair; 1 needs attention")
+    connect(connector, sandbox)
+    kill_grant(connector, sandbox)
+    checks = list(connector.doctor(PRACTICE))
+    assert status(checks) == 7
+    assert the("connection", checks).cure.startswith("Repair the connection")
+    glance = the("connections", list(connector.doctor()))
+    assert (glance.result, glance.detail) == ("warning", "1 needs repair; 1 needs attention")
 
 
-def test_a_revoked_connection_fails(sandbox: RunningSandbox, store_url: str) -> None:
+def test_a_revoked_connection_fails(sandbox: RunningSandbox, connector: Connector) -> None:
     """A revoked connection is reported as revoked, and needs no attention among all."""
-    with opened(settings(sandbox, store_url)) as connector:
-        connect(connector, sandbox)
-        sandbox.set_scenarios("revoked")
-        connector.revoke(PRACTICE, removal=Removal())
-        assert status(list(connector.doctor(PRACTICE))) == 7
-        assert the("connections", list(connector.doctor())).result == "ok"
+    connect(connector, sandbox)
+    sandbox.set_scenarios("revoked")
+    connector.revoke(PRACTICE, removal=Removal())
+    assert status(list(connector.doctor(PRACTICE))) == 7
+    assert the("connections", list(connector.doctor())).result == "ok"
 
 
-def test_a_connection_that_cannot_be_renewed_warns(sandbox: RunningSandbox, store_url: str) -> None:
+def test_a_connection_that_cannot_be_renewed_warns(sandbox: RunningSandbox, connector: Connector) -> None:
     """A connection without a refresh token is reported before its access token ends."""
     sandbox.set_scenarios("no-refresh-token")
-    with opened(settings(sandbox, store_url)) as connector:
-        connect(connector, sandbox)
-        check = the("grant", list(connector.doctor(PRACTICE)))
+    connect(connector, sandbox)
+    check = the("grant", list(connector.doctor(PRACTICE)))
     assert check.result == "warning"
     assert "no refresh token" in check.detail
 
 
-def test_an_access_token_that_is_refused_fails(classic: RunningSandbox, store_url: str) -> None:
+def test_an_access_token_that_is_refused_fails(classic: RunningSandbox, connector: Connector) -> None:
     """A grant that was removed at the provider is detected by using it."""
-    with opened(settings(classic, store_url)) as connector:
-        connect(connector, classic)
-        classic.set_scenarios("revoked")
-        assert status(list(connector.doctor(PRACTICE))) == 7
+    connect(connector, classic)
+    classic.set_scenarios("revoked")
+    assert status(list(connector.doctor(PRACTICE))) == 7
 
 
 @pytest.mark.parametrize(
@@ -347,24 +340,22 @@ def test_the_lab_connection(lab: LabConnection | None, result: str | None) -> No
     )
 
 
-def test_no_secret_is_shown(sandbox: RunningSandbox, store_url: str) -> None:
+def test_no_secret_is_shown(connector: Connector, sandbox: RunningSandbox, store_url: str) -> None:
     """No check shows a secret, whichever fails."""
     env = settings(sandbox, store_url)
-    with opened(env) as connector:
-        connect(connector, sandbox)
-        hidden = [env["ORMCO_CLIENT_SECRET"], env["ORMCO_STORE_KEYS"]]
-        with stored(env) as store:
-            hidden += map(str, value_of(store, PRACTICE))
-        for scenario in ("", "outage", "error-page", "revoked"):
-            sandbox.set_scenarios(*filter(None, [scenario]))
-            text = str([(check, check.error and check.error.hint) for check in connector.doctor(PRACTICE)])
-            assert not [secret for secret in hidden if secret in text]
+    connect(connector, sandbox)
+    hidden = [env["ORMCO_CLIENT_SECRET"], env["ORMCO_STORE_KEYS"]]
+    with stored(env) as store:
+        hidden += map(str, value_of(store, PRACTICE))
+    for scenario in ("", "outage", "error-page", "revoked"):
+        sandbox.set_scenarios(*filter(None, [scenario]))
+        text = str([(check, check.error and check.error.hint) for check in connector.doctor(PRACTICE)])
+        assert not [secret for secret in hidden if secret in text]
 
 
-def test_a_health_check_starts_nothing(classic: RunningSandbox, store_url: str) -> None:
+def test_a_health_check_starts_nothing(classic: RunningSandbox, connector: Connector) -> None:
     """By default the doctor neither calls the token endpoint nor starts a browser."""
-    with opened(settings(classic, store_url)) as connector:
-        names = results(list(connector.doctor()))
+    names = results(list(connector.doctor()))
     assert not {"client_secret", "browser_start"} & set(names)
     assert not [name for name in classic.counters() if name.startswith("token")]
 

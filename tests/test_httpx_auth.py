@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Iterator, Sequence
 from email.utils import formatdate
 from typing import Any
@@ -17,6 +16,7 @@ from connector.httpx_auth import AsyncPracticeAuth, PracticeAuth
 from connector.observers import Call, Observers
 from tests.support.answers import Answers, Received, answer, running
 from tests.support.connecting import connect, settings
+from tests.support.forks import fork
 from tests.support.sandbox import RunningSandbox
 
 PRACTICE = "practice-42"
@@ -244,18 +244,13 @@ def test_awaited_client_of_a_connector(connector: Connector) -> None:
     assert asyncio.run(send()).headers["Authorization"] == f"Bearer {connector.access_token(PRACTICE)}"
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
 def test_auth_made_before_a_fork_serves_after_it(connector: Connector) -> None:
     """A server may load its application first."""
     auth, url = connector.httpx_auth(PRACTICE), account_url(connector)
-    child = os.fork()
-    if child == 0:
-        try:
-            connector.refresh(PRACTICE, force=True)
-            with httpx.Client(auth=auth) as client:
-                assert "Authorization" in client.get(url).request.headers
-            os._exit(0)
-        finally:
-            os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+    def serve() -> None:
+        connector.refresh(PRACTICE, force=True)
+        with httpx.Client(auth=auth) as client:
+            assert "Authorization" in client.get(url).request.headers
+
+    assert fork(serve)() == 0

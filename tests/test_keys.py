@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import signal
 import stat
 import sys
 import threading
@@ -21,8 +19,10 @@ from connector.store.keys import key_file, load_keys, new_key, parse_keys
 from connector.store.sealing import KeyRing, key_id
 from connector.store.store import Store
 from tests.support.clock import ManualClock
+from tests.support.forks import fork
 from tests.support.old_stores import MADE_AT, old_store
 from tests.support.stores import KEY, OTHER_KEY, fresh_url, put, row_of, store_at, value_of
+from tests.support.threads import at_once
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -100,8 +100,6 @@ def test_wrong_key_changes_nothing(url: str) -> None:
             attempt()
     assert store.database.all("SELECT * FROM ormco_connections", ()) == before
     assert wrong.connection("p") is not None
-    wrong.close()
-    store.close()
 
 
 def test_missing_key_is_no_reason_for_a_new_one(url: str) -> None:
@@ -110,7 +108,6 @@ def test_missing_key_is_no_reason_for_a_new_one(url: str) -> None:
     store = store_at(url, keys=None)
     with pytest.raises(SealingKeyError, match="ORMCO_STORE_KEYS"):
         store.check()
-    store.close()
 
 
 def test_key_file_is_made_and_found_again(url: str) -> None:
@@ -126,7 +123,6 @@ def test_key_file_is_made_and_found_again(url: str) -> None:
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     again = store_at(url, keys=None)
     assert value_of(again, "p")[0] == "at-p-0"
-    again.close()
 
 
 def test_key_file_that_is_gone(url: str) -> None:
@@ -145,23 +141,9 @@ def test_key_file_that_is_gone(url: str) -> None:
 def test_first_starts_agree_on_one_key(url: str) -> None:
     """Stores that are opened for the first time at the same time use the same key."""
     stores = [store_at(url, keys=None) for _ in range(6)]
-    errors: list[Exception] = []
-
-    def begin(number: int) -> None:
-        try:
-            put(stores[number], f"p{number}")
-        except Exception as exc:
-            errors.append(exc)
-
-    threads = [threading.Thread(target=begin, args=(number,)) for number in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    at_once(6, lambda number: put(stores[number], f"p{number}"))
     for store in stores:
         assert all(value_of(store, f"p{number}")[0] for number in range(6))
-        store.close()
 
 
 def test_keyring_is_preferred(url: str, fake_keyring: FakeKeyring) -> None:
@@ -172,11 +154,9 @@ def test_keyring_is_preferred(url: str, fake_keyring: FakeKeyring) -> None:
     assert store.facts()["key_source"] == "keyring"
     assert len(fake_keyring.entries) == 1
     fake_keyring.entries.clear()
-    store.close()
     store = store_at(url, keys=None)
     with pytest.raises(SealingKeyError, match="does not hold"):
         value_of(store, "p")
-    store.close()
 
 
 @pytest.mark.parametrize("kept_in", ["keyring", "file"])
@@ -192,7 +172,6 @@ def test_a_key_that_is_there_is_never_replaced(
     store.database.apply([("UPDATE ormco_store SET key_source = NULL, key_id = NULL, key_proof = NULL", ())])
     assert value_of(store, "p")[0] == "at-p-0"
     assert store.facts()["key_source"] == kept_in
-    store.close()
 
 
 def test_keyring_that_hangs(url: str, fake_keyring: FakeKeyring, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,11 +182,9 @@ def test_keyring_that_hangs(url: str, fake_keyring: FakeKeyring, monkeypatch: py
     assert store.facts()["key_source"] == "file"
     store.close()
     store.database.apply([("UPDATE ormco_store SET key_source = 'keyring', key_proof = NULL", ())])
-    store.close()
     store = store_at(url, keys=None)
     with pytest.raises(SealingKeyError, match="does not answer"):
         value_of(store, "p")
-    store.close()
 
 
 def test_other_keys_than_the_recorded_source(url: str) -> None:
@@ -217,7 +194,6 @@ def test_other_keys_than_the_recorded_source(url: str) -> None:
     with pytest.raises(SealingKeyError, match="key file") as caught:
         store.check()
     assert "rotate the keys" in caught.value.hint
-    store.close()
 
 
 def test_rotate_to_the_first_of_the_setting(url: str) -> None:
@@ -229,10 +205,8 @@ def test_rotate_to_the_first_of_the_setting(url: str) -> None:
     assert done[-1] == 4
     assert store.rotate_keys() == 0
     assert [entry.outcome for entry in store.audit.events() if entry.kind == "keys"] == ["ok", "ok"]
-    store.close()
     store = store_at(url, keys=OTHER_KEY)
     assert value_of(store, "p")[0] == "at-p-0"
-    store.close()
 
 
 def deploy(url: str, keys: str, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,7 +215,6 @@ def deploy(url: str, keys: str, server: str, monkeypatch: pytest.MonkeyPatch) ->
     store = store_at(url, keys=keys)
     store.check()
     assert value_of(store, "p")[0] == "at-p-0"
-    store.close()
 
 
 def test_rotate_in_three_deploys(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,7 +246,6 @@ def test_rotate_reaches_every_row(tmp_path: Path) -> None:
         for row in store.database.all("SELECT access_sealed FROM ormco_connections", ())
     }
     assert ids == {store.facts()["key_id"]}
-    store.close()
 
 
 def test_rotate_to_a_newer_form_of_the_same_key(tmp_path: Path) -> None:
@@ -286,7 +258,6 @@ def test_rotate_to_a_newer_form_of_the_same_key(tmp_path: Path) -> None:
     assert {value[:1] for value in after} == {b"\2"}
     assert {value[1:9] for value in after} == {value[1:9] for value in before}
     assert len(after) >= len(before)
-    store.close()
 
 
 def sealed_values(store: Store) -> list[bytes]:
@@ -298,8 +269,6 @@ def sealed_values(store: Store) -> list[bytes]:
     return [value for (value,) in store.database.all(sql, ()) if value is not None]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_fork_while_a_thread_looks_for_the_keys(tmp_path: Path, fake_keyring: FakeKeyring) -> None:
     """A child does not wait for a thread that only its parent has."""
     url = fresh_url("sqlite", tmp_path)
@@ -309,19 +278,16 @@ def test_fork_while_a_thread_looks_for_the_keys(tmp_path: Path, fake_keyring: Fa
     looking = threading.Thread(target=store.keys.ring)
     looking.start()
     time.sleep(0.3)
-    child = os.fork()
-    if child == 0:
-        try:
-            fake_keyring.unlocked = threading.Event()
-            fake_keyring.unlocked.set()
-            signal.alarm(20)
-            os._exit(0 if store.keys.ring().ids else 1)
-        finally:
-            os._exit(2)
+
+    def look_too() -> None:
+        fake_keyring.unlocked = threading.Event()
+        fake_keyring.unlocked.set()
+        assert store.keys.ring().ids
+
+    status = fork(look_too)
     fake_keyring.unlocked.set()
     looking.join()
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    store.close()
+    assert status() == 0
 
 
 def test_rotate_while_a_server_lacks_the_key(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,10 +309,8 @@ def test_rotate_to_a_key_that_was_never_last(url: str) -> None:
     store = store_at(url, keys=f"{OTHER_KEY},{KEY}")
     with pytest.raises(SealingKeyError, match="before any server had it behind"):
         store.rotate_keys()
-    store.close()
     store = store_at(url, keys=KEY)
     assert value_of(store, "p")[0] == "at-p-0"
-    store.close()
 
 
 def test_value_of_a_key_that_a_server_lacks(url: str) -> None:
@@ -354,13 +318,11 @@ def test_value_of_a_key_that_a_server_lacks(url: str) -> None:
     filled(url, KEY).close()
     store = store_at(url, keys=f"{OTHER_KEY},{KEY}")
     put(store, "new")
-    store.close()
     store = store_at(url, keys=KEY)
     with pytest.raises(SealingKeyError, match="this server lacks") as caught:
         value_of(store, "new")
     assert type(caught.value) is SealingKeyError
     assert "last on every server" in str(caught.value.hint)
-    store.close()
 
 
 def test_rotate_without_the_old_key(url: str) -> None:
@@ -369,10 +331,8 @@ def test_rotate_without_the_old_key(url: str) -> None:
     store = store_at(url, keys=OTHER_KEY)
     with pytest.raises(SealingKeyError, match="is missing"):
         store.rotate_keys()
-    store.close()
     store = store_at(url, keys=KEY)
     assert value_of(store, "p")[0] == "at-p-0"
-    store.close()
 
 
 @pytest.mark.parametrize("kind", ["file", "keyring"])
@@ -389,8 +349,6 @@ def test_rotate_within_the_source(url: str, kind: str, request: pytest.FixtureRe
     assert store.facts()["key_source"] == kind
     assert value_of(other, "p")[1] == "rt-p-0"
     assert value_of(other, "q")[0] == "at-q-0"
-    other.close()
-    store.close()
 
 
 def test_rotate_out_of_the_file(url: str) -> None:
@@ -400,7 +358,6 @@ def test_rotate_out_of_the_file(url: str) -> None:
     assert store.rotate_keys() == 4
     assert store.facts()["key_source"] == "environment"
     assert value_of(store, "p")[0] == "at-p-0"
-    store.close()
 
 
 def test_rotate_is_finished_by_the_next(url: str) -> None:
@@ -412,7 +369,6 @@ def test_rotate_is_finished_by_the_next(url: str) -> None:
     assert store.rotate_keys() == 0
     assert Path(store.facts()["key_place"]).read_text().count(",") == keys == 1
     assert value_of(store, "p")[0] == "at-p-0"
-    store.close()
 
 
 def test_rotate_passes_over_what_does_not_open(url: str) -> None:
@@ -420,14 +376,11 @@ def test_rotate_passes_over_what_does_not_open(url: str) -> None:
     store = filled(url, f"{KEY},{OTHER_KEY}")
     damage = "UPDATE ormco_connections SET access_sealed = refresh_sealed WHERE practice_id = 'p'"
     store.database.apply([(damage, ())])
-    store.close()
     store = store_at(url, keys=f"{OTHER_KEY},{KEY}")
     with pytest.raises(StoreDamagedError, match="those of p"):
         store.rotate_keys()
-    store.close()
     store = store_at(url, keys=OTHER_KEY)
     assert value_of(store, "q")[0] == "at-q-0"
-    store.close()
 
 
 def test_rotate_while_others_work(url: str) -> None:
@@ -458,7 +411,6 @@ def test_rotate_while_others_work(url: str) -> None:
     thread.join()
     assert errors == []
     assert value_of(store, "p")[0] == "at-p-0"
-    store.close()
 
 
 @pytest.mark.parametrize("kind", ["file", "keyring"])
@@ -479,7 +431,6 @@ def test_an_old_key_leaves_once_nothing_needs_it(url: str, kind: str, request: p
     store.check()
     assert [key_id(key) for key in load_keys(kind, store_id)] == [store.facts()["key_id"]]
     assert value_of(store, "p")[0] == "at-p-0"
-    store.close()
 
 
 def test_the_key_file_goes_once_the_keys_are_in_the_setting(url: str) -> None:
@@ -500,8 +451,6 @@ def test_the_key_file_goes_once_the_keys_are_in_the_setting(url: str) -> None:
     store.check()
     assert not path.exists()
     assert value_of(store, "p")[0] == "at-p-0"
-    store.close()
-    behind.close()
 
 
 def test_nothing_is_written_with_a_key_that_has_left(url: str) -> None:
@@ -518,8 +467,6 @@ def test_nothing_is_written_with_a_key_that_has_left(url: str) -> None:
     idle.close()
     again = store_at(url, keys=None)
     assert value_of(again, "late")[0] == "at-late-0"
-    again.close()
-    store.close()
 
 
 def test_a_key_stays_while_something_needs_it(url: str) -> None:
@@ -535,7 +482,6 @@ def test_a_key_stays_while_something_needs_it(url: str) -> None:
     clock.advance(16 * 60)
     store.check()
     assert load_keys("file", store_id) == [newest, old]
-    store.close()
 
 
 def test_rotation_sweeps_up_what_a_killed_one_left(tmp_path: Path) -> None:
@@ -546,4 +492,3 @@ def test_rotation_sweeps_up_what_a_killed_one_left(tmp_path: Path) -> None:
     left.write_text(path.read_text())
     store.rotate_keys()
     assert [file.name for file in path.parent.glob(f"*{path.name}*")] == [path.name]
-    store.close()

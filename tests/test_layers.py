@@ -9,17 +9,8 @@ PACKAGE = Path(__file__).parent.parent / "connector"
 
 LAYERS = [
     {
-        "async_threads",
-        "calls",
-        "errors",
-        "clock",
-        "hints",
-        "observers",
-        "own_files",
-        "own_folders",
-        "process",
-        "redact",
-        "temporary_folder",
+        *("async_threads", "calls", "errors", "clock", "hints", "observers", "own_files"),
+        *("own_folders", "process", "redact", "temporary_folder"),
     },
     {"redirect"},
     {"oauth", "connection", "config", "words"},

@@ -1,4 +1,4 @@
-"""What the commands print: results on stdout, messages on stderr."""
+"""The output of the commands: results on stdout, messages on stderr."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_damaged_code_says_where(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_unforeseen_error_does_not_show_its_message(capsys: pytest.CaptureFixture[str]) -> None:
-    """The text of somebody else's exception could hold a secret: only its class is named."""
+    """The text of a foreign exception could hold a secret: only its class is named."""
     assert report(ValueError("made-up secret"), as_json=True) == 1
     printed = capsys.readouterr()
     assert "made-up" not in printed.out + printed.err
@@ -53,14 +53,8 @@ def test_an_unforeseen_error_does_not_show_its_message(capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     "evil",
     [
-        "\x1b]8;;http://evil.test\x07",
-        "\x9b2J",
-        "\x1b[2J",
-        "\r",
-        "\u202e",
-        "\u2028",
-        "\x1b]52;c;eA==\x07",
-        "\x1b[8m",
+        *("\x1b]8;;http://evil.test\x07", "\x9b2J", "\x1b[2J", "\r", "\u202e", "\u2028"),
+        *("\x1b]52;c;eA==\x07", "\x1b[8m"),
     ],
 )
 def test_foreign_words_move_no_terminal(capsys: pytest.CaptureFixture[str], evil: str) -> None:

@@ -79,7 +79,6 @@ def test_search_finds_what_another_process_did(store: Store, url: str) -> None:
     assert found(other, "second") == ["second"]
     store.forget("first", event("first", "forget"))
     assert found(other) == ["second"]
-    other.close()
 
 
 def test_search_after_many_changes(store: Store, url: str) -> None:
@@ -89,7 +88,6 @@ def test_search_after_many_changes(store: Store, url: str) -> None:
     for number in range(210):
         put(store, f"p{number}", events=(event(f"p{number}"),))
     assert len(found(other, "p", limit=1000)) == 210
-    other.close()
 
 
 def test_summary_counts_what_is_listed(store: Store) -> None:

@@ -120,7 +120,6 @@ def test_a_role_that_may_not_make_tables(store: Store, url: str) -> None:
     assert writer.audit.events() == store.audit.events()
     assert writer.audit.prune(datetime(2026, 5, 1, tzinfo=UTC)) == 1
     assert months(store) == ["2026_05", "2026_11"]
-    writer.close()
 
 
 def test_a_reader_does_not_hold_up_a_prune_for_ever(store: Store, url: str) -> None:
@@ -145,7 +144,6 @@ def test_an_upgrade_moves_nothing(kind: str, tmp_path: Path) -> None:
     assert after[:-1] == before
     assert after[-1].sequence > before[-1].sequence
     assert store.audit.prune(datetime(2026, 11, 24, tzinfo=UTC)) == len(before)
-    store.close()
 
 
 def test_months_of_a_schema_of_its_own(url: str) -> None:
@@ -159,4 +157,3 @@ def test_months_of_a_schema_of_its_own(url: str) -> None:
     assert store.database.all(sql, ()) == [("tenant",)]
     assert store.audit.prune(datetime(2026, 5, 1, tzinfo=UTC)) == 1
     assert months(store) == ["2026_11"]
-    store.close()

@@ -54,7 +54,6 @@ def test_states_of_an_upgraded_store(tmp_path: Path) -> None:
     upgraded = store_at(old_store("postgresql", tmp_path))
     upgraded.check()
     assert rows(upgraded, "ormco_states") == rows(upgraded, "ormco_connections") != []
-    upgraded.close()
 
 
 def test_a_role_whose_rights_are_older_than_the_table(store: Store, url: str) -> None:
@@ -71,4 +70,3 @@ def test_a_role_whose_rights_are_older_than_the_table(store: Store, url: str) ->
     put(program, "one", age=4000)
     assert program.overview.summary().states == {"connected": 1}
     assert program.overview.summary().overdue == 1
-    program.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -74,10 +73,8 @@ def reader() -> Any:
 
 
 @pytest.fixture
-def records(store_url: str) -> Iterator[Any]:
-    store = store_at(store_url)
-    yield store.watches
-    store.close()
+def records(store_url: str) -> Any:
+    return store_at(store_url).watches
 
 
 def watch_of(

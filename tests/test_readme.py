@@ -17,7 +17,7 @@ from connector.cli import ormco
 from connector.cli.exit_statuses import EXIT_STATUSES
 from connector.oauth.presets import PRESETS
 from connector.oauth.provider_file import read_provider_file
-from tests.support.browsers import need_browser
+from tests.support.browsers import quick_browser
 from tests.support.connecting import KEY
 from tests.support.readme import CALLBACK
 from tests.support.sandbox import RunningSandbox, running_sandbox
@@ -27,12 +27,8 @@ README = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 # Shown, and run by other tests or by the run of the tests itself.
 ELSEWHERE = {
-    "scripts/demo",
-    "scripts/test",
-    "scripts/install",
-    "scripts/lint",
-    "scripts/stress",
-    "scripts/bench",
+    *("scripts/demo", "scripts/test", "scripts/install", "scripts/lint"),
+    *("scripts/stress", "scripts/bench"),
 }
 
 
@@ -50,7 +46,7 @@ def sandbox(port_8042: int) -> Iterator[RunningSandbox]:
 @pytest.fixture(autouse=True)
 def browser() -> str:
     """A browser for the commands that need one."""
-    return need_browser()
+    return quick_browser()
 
 
 def environment(sandbox: RunningSandbox, home: Path) -> dict[str, str]:
@@ -59,7 +55,7 @@ def environment(sandbox: RunningSandbox, home: Path) -> dict[str, str]:
         "HOME": str(home),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
-        "ORMCO_BROWSER": need_browser(),
+        "ORMCO_BROWSER": quick_browser(),
         "ORMCO_PROVIDER": "sandbox",
         "ORMCO_STORE": f"sqlite:///{home}/connections.db",
         "ORMCO_STORE_KEYS": KEY,

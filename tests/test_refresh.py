@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -36,6 +35,7 @@ from connector.store.columns import FromNow
 from connector.store.row import UNVERIFIED
 from connector.store.store import Store
 from tests.support.clock import ManualClock
+from tests.support.forks import fork
 from tests.support.stores import (
     endpoint_of,
     fresh_url,
@@ -622,8 +622,6 @@ def test_no_secret_in_errors_and_events(store: Store, tokens: AccessTokens, serv
     assert "rt-p-" not in words
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_fork_while_a_thread_refreshes(tmp_path: Path, server: TokenServer) -> None:
     """A child that is forked during a refresh neither hangs nor returns another token."""
     store = store_at(fresh_url("sqlite", tmp_path))
@@ -633,15 +631,13 @@ def test_fork_while_a_thread_refreshes(tmp_path: Path, server: TokenServer) -> N
     thread = threading.Thread(target=tokens.access_token, args=("p",))
     thread.start()
     time.sleep(0.2)
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            code = 0 if tokens.access_token("p") == "at-p-1" else 2
-        finally:
-            os._exit(code)
+
+    def ask_too() -> None:
+        assert tokens.access_token("p") == "at-p-1"
+
+    status = fork(ask_too)
     thread.join()
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert status() == 0
     assert server.counts()["calls"] == 1
     store.close()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -31,19 +30,9 @@ from tests.support.answers import answer, answering
 from tests.support.applications import PageVisitor, no_capture, visitor_capture, without_users
 from tests.support.connecting import connect, kill_grant, opened, refresh_token, settings
 from tests.support.sandbox import RunningSandbox
+from tests.support.threads import at_once
 
 PRACTICE = "practice-42"
-
-
-@pytest.fixture
-def env(sandbox: RunningSandbox, store_url: str) -> dict[str, str]:
-    return settings(sandbox, store_url)
-
-
-@pytest.fixture
-def connector(env: dict[str, str]) -> Iterator[Connector]:
-    with opened(env) as connector:
-        yield connector
 
 
 def test_nothing_wrong_is_said(connector: Connector, sandbox: RunningSandbox) -> None:
@@ -64,12 +53,13 @@ def test_an_ended_access_token_is_refreshed(connector: Connector, sandbox: Runni
     assert repair.connection.token_generation == 2
 
 
-def test_an_access_token_the_provider_refuses_is_refreshed(classic: RunningSandbox, store_url: str) -> None:
+def test_an_access_token_the_provider_refuses_is_refreshed(
+    classic: RunningSandbox, connector: Connector
+) -> None:
     """An access token that ended before its time is detected by using it."""
-    with opened(settings(classic, store_url)) as connector:
-        connect(connector, classic)
-        classic.control(end_access_tokens=True)
-        repair = connector.repair(PRACTICE, capture=no_capture)
+    connect(connector, classic)
+    classic.control(end_access_tokens=True)
+    repair = connector.repair(PRACTICE, capture=no_capture)
     assert (repair.step, repair.found) == ("refresh", "the access token was not accepted any more")
 
 
@@ -316,22 +306,17 @@ def test_two_repairs_at_once_both_end_right(
     """Two people who repair the same connection leave one that works."""
     connect(connector, sandbox)
     kill_grant(connector, sandbox)
-    meeting, steps = threading.Barrier(2), []
+    meeting = threading.Barrier(2)
 
     def capture(url: str, *, redirect_uri: str) -> str:
         meeting.wait(30)
         return visitor_capture(sandbox)(url, redirect_uri=redirect_uri)
 
-    def repair() -> None:
+    def repair(number: int) -> str:
         with opened(env) as other:
-            steps.append(other.repair(PRACTICE, capture=capture).step)
+            return other.repair(PRACTICE, capture=capture).step
 
-    threads = [threading.Thread(target=repair) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert steps == ["consent", "consent"]
+    assert at_once(2, repair) == ["consent", "consent"]
     assert connector.status(PRACTICE).state is ConnectionState.CONNECTED
     assert connector.repair(PRACTICE, capture=no_capture).step == "none"
 
@@ -386,62 +371,58 @@ def last_resort(sandbox: RunningSandbox, asked: list[RevocationSteps], *, answer
     return LastResort(removal=Removal(remove=PageVisitor(sandbox)), agree=agree)
 
 
-def test_the_last_rungs_are_the_guides(classic: RunningSandbox, store_url: str) -> None:
+def test_the_last_rungs_are_the_guides(classic: RunningSandbox, connector: Connector) -> None:
     """If a new consent is refused too, Ormco is removed on the Applications page, and connected again."""
-    with opened(settings(classic, store_url)) as connector:
-        connect(connector, classic)
-        kill_grant(connector, classic)
-        codes_refused(classic, until_removed=True)
-        connector_grant = visitor_capture(classic)
-        asked: list[RevocationSteps] = []
-        repair = connector.repair(
-            PRACTICE,
-            capture=connector_grant,
-            last_resort=last_resort(classic, asked, answer=True),
-        )
+    connect(connector, classic)
+    kill_grant(connector, classic)
+    codes_refused(classic, until_removed=True)
+    connector_grant = visitor_capture(classic)
+    asked: list[RevocationSteps] = []
+    repair = connector.repair(
+        PRACTICE,
+        capture=connector_grant,
+        last_resort=last_resort(classic, asked, answer=True),
+    )
     assert repair.step == "reconnect"
     assert [what.practice_id for what in asked] == [PRACTICE]
     assert repair.connection.state is ConnectionState.CONNECTED
 
 
 def test_an_older_grant_at_the_first_consent_is_removed_by_hand(
-    classic: RunningSandbox, store_url: str
+    classic: RunningSandbox, connector: Connector
 ) -> None:
     """With nothing stored, `reconnect` would find no connection, so the error does not name it."""
-    with opened(settings(classic, store_url)) as connector:
-        codes_refused(classic, until_removed=True)
-        with pytest.raises(CodeRefusedError) as failure:
-            connector.connect(PRACTICE, capture=visitor_capture(classic))
+    codes_refused(classic, until_removed=True)
+    with pytest.raises(CodeRefusedError) as failure:
+        connector.connect(PRACTICE, capture=visitor_capture(classic))
     assert failure.value.action == "ask_consent"
     assert "remove Ormco on the Applications page" in failure.value.hint
 
 
-def test_nothing_is_cut_off_unasked(classic: RunningSandbox, store_url: str) -> None:
+def test_nothing_is_cut_off_unasked(classic: RunningSandbox, connector: Connector) -> None:
     """Without a yes the repair ends there, and names the next command."""
-    with opened(settings(classic, store_url)) as connector:
-        connect(connector, classic)
-        kill_grant(connector, classic)
-        codes_refused(classic, until_removed=True)
-        for resort in (None, last_resort(classic, [], answer=False)):
-            with pytest.raises(CodeRefusedError) as failure:
-                connector.repair(PRACTICE, capture=visitor_capture(classic), last_resort=resort)
-            assert failure.value.action == "reconnect"
+    connect(connector, classic)
+    kill_grant(connector, classic)
+    codes_refused(classic, until_removed=True)
+    for resort in (None, last_resort(classic, [], answer=False)):
+        with pytest.raises(CodeRefusedError) as failure:
+            connector.repair(PRACTICE, capture=visitor_capture(classic), last_resort=resort)
+        assert failure.value.action == "reconnect"
     assert classic.counters().get("applications_removed", 0) == 0
 
 
-def test_at_last_it_says_whom_to_call(classic: RunningSandbox, store_url: str) -> None:
+def test_at_last_it_says_whom_to_call(classic: RunningSandbox, connector: Connector) -> None:
     """If even that is refused, the guide's last step is given."""
-    with opened(settings(classic, store_url)) as connector:
-        connect(connector, classic)
-        kill_grant(connector, classic)
-        codes_refused(classic, until_removed=False)
-        with pytest.raises(CodeRefusedError) as failure:
-            connector.repair(
-                PRACTICE,
-                capture=visitor_capture(classic),
-                last_resort=last_resort(classic, [], answer=True),
-            )
-        assert "local 3Shape reseller" in failure.value.hint
+    connect(connector, classic)
+    kill_grant(connector, classic)
+    codes_refused(classic, until_removed=False)
+    with pytest.raises(CodeRefusedError) as failure:
+        connector.repair(
+            PRACTICE,
+            capture=visitor_capture(classic),
+            last_resort=last_resort(classic, [], answer=True),
+        )
+    assert "local 3Shape reseller" in failure.value.hint
 
 
 def test_reconnect_revokes_and_connects_anew(connector: Connector, sandbox: RunningSandbox) -> None:
@@ -457,14 +438,13 @@ def test_reconnect_revokes_and_connects_anew(connector: Connector, sandbox: Runn
 
 
 def test_reconnect_looks_at_the_page_even_if_the_grant_is_dead(
-    classic: RunningSandbox, store_url: str
+    classic: RunningSandbox, connector: Connector
 ) -> None:
     """The guide's cleaning is done in any case: the entry may be the obstacle."""
-    with opened(settings(classic, store_url)) as connector:
-        connect(connector, classic)
-        kill_grant(connector, classic)
-        page = PageVisitor(classic)
-        connector.reconnect(PRACTICE, capture=visitor_capture(classic), removal=Removal(remove=page))
+    connect(connector, classic)
+    kill_grant(connector, classic)
+    page = PageVisitor(classic)
+    connector.reconnect(PRACTICE, capture=visitor_capture(classic), removal=Removal(remove=page))
     assert len(page.visits) == 1
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -38,20 +38,9 @@ from connector.store.sqlite import SqliteDatabase
 from tests.support.applications import PageVisitor, without_users
 from tests.support.clock import ManualClock
 from tests.support.connecting import connect, kill_grant, opened, refresh_token, settings, stored
-from tests.support.sandbox import RunningSandbox, Visitor
+from tests.support.sandbox import RunningSandbox
 
 PRACTICE = "practice-42"
-
-
-@pytest.fixture
-def env(sandbox: RunningSandbox, store_url: str) -> dict[str, str]:
-    return settings(sandbox, store_url)
-
-
-@pytest.fixture
-def connector(env: dict[str, str]) -> Iterator[Connector]:
-    with opened(env) as connector:
-        yield connector
 
 
 def outcomes(connector: Connector) -> list[str]:
@@ -224,11 +213,10 @@ def revoke_by(method: str, connector: Connector, page: Removal) -> Revocation:
     return connector.revoke(PRACTICE, removal=page)
 
 
-def test_both_tokens_are_given_to_the_endpoint(identity: RunningSandbox, store_url: str) -> None:
+def test_both_tokens_are_given_to_the_endpoint(identity: RunningSandbox, connector: Connector) -> None:
     """Some servers end only the token that they are given."""
-    with opened(settings(identity, store_url)) as connector:
-        connect(connector, identity)
-        connector.revoke(PRACTICE, interactive=False)
+    connect(connector, identity)
+    connector.revoke(PRACTICE, interactive=False)
     assert identity.counters()["revocations"] == 2
 
 
@@ -245,54 +233,51 @@ def run(connector: Connector, removal: Removal) -> Revocation | Exception:
     ids=["ctrl-c", "window", "network"],
 )
 def test_an_interrupted_visit_goes_on(
-    classic: RunningSandbox, store_url: str, interruption: BaseException
+    classic: RunningSandbox, connector: Connector, interruption: BaseException
 ) -> None:
     """However the visit to the page ends, the state is `revoking`, and the same call finishes it."""
 
     def fail() -> None:
         raise interruption
 
-    with opened(settings(classic, store_url)) as connector:
-        connect(connector, classic)
-        with pytest.raises(type(interruption)):
-            connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(classic, first=fail)))
-        assert connector.status(PRACTICE).state is ConnectionState.REVOKING
-        assert connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(classic))).wiped
+    connect(connector, classic)
+    with pytest.raises(type(interruption)):
+        connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(classic, first=fail)))
+    assert connector.status(PRACTICE).state is ConnectionState.REVOKING
+    assert connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(classic))).wiped
 
 
-def test_without_a_browser_the_steps_are_told(classic: RunningSandbox, store_url: str) -> None:
+def test_without_a_browser_the_steps_are_told(classic: RunningSandbox, connector: Connector) -> None:
     """If no browser can be used, the error has the guide's steps and the next command."""
 
     def no_browser(url: str, *, account: str | None) -> bool:
         raise BrowserUnavailableError("there is no display for a browser window")
 
-    with opened(settings(classic, store_url)) as connector:
-        connect(connector, classic)
-        for remove in (no_browser, None):
-            with pytest.raises(GrantStillHonouredError) as failure:
-                connector.revoke(PRACTICE, removal=Removal(remove=remove))
-            for words in (
-                classic.applications_page,
-                classic.practice.username,
-                "square icon",
-                "Then confirm that it is done",
-            ):
-                assert words in failure.value.hint
+    connect(connector, classic)
+    for remove in (no_browser, None):
+        with pytest.raises(GrantStillHonouredError) as failure:
+            connector.revoke(PRACTICE, removal=Removal(remove=remove))
+        for words in (
+            classic.applications_page,
+            classic.practice.username,
+            "square icon",
+            "Then confirm that it is done",
+        ):
+            assert words in failure.value.hint
     assert classic.counters().get("applications_removed", 0) == 0
 
 
-def test_a_lost_answer_makes_a_refusal_no_proof(classic: RunningSandbox, store_url: str) -> None:
+def test_a_lost_answer_makes_a_refusal_no_proof(classic: RunningSandbox, connector: Connector) -> None:
     """If a response was lost, the refresh token may be an old one: a person's word is not enough."""
-    with opened(settings(classic, store_url)) as connector:
-        connect(connector, classic)
-        classic.set_scenarios("lost-answer")
-        with pytest.raises(ProviderUnavailableError):
-            connector.revoke(PRACTICE, removal=Removal(done=True))
-        classic.set_scenarios()
-        with pytest.raises(GrantStillHonouredError, match="still accepts the access token"):
-            connector.revoke(PRACTICE, removal=Removal(done=True))
-        PageVisitor(classic)(classic.applications_page, account=None)
-        assert connector.revoke(PRACTICE, removal=Removal(done=True)).proved
+    connect(connector, classic)
+    classic.set_scenarios("lost-answer")
+    with pytest.raises(ProviderUnavailableError):
+        connector.revoke(PRACTICE, removal=Removal(done=True))
+    classic.set_scenarios()
+    with pytest.raises(GrantStillHonouredError, match="still accepts the access token"):
+        connector.revoke(PRACTICE, removal=Removal(done=True))
+    PageVisitor(classic)(classic.applications_page, account=None)
+    assert connector.revoke(PRACTICE, removal=Removal(done=True)).proved
 
 
 def test_a_wrong_secret_proves_nothing(sandbox: RunningSandbox, store_url: str, env: dict[str, str]) -> None:
@@ -317,28 +302,26 @@ def test_a_connection_of_another_provider_is_left_alone(
     assert connector.status(PRACTICE).state is ConnectionState.CONNECTED
 
 
-def test_without_a_refresh_token_it_ends_right(sandbox: RunningSandbox, store_url: str) -> None:
+def test_without_a_refresh_token_it_ends_right(sandbox: RunningSandbox, connector: Connector) -> None:
     """A connection that cannot be renewed is revoked too; what its access token can still do is reported."""
     sandbox.set_scenarios("no-refresh-token")
-    with opened(settings(sandbox, store_url)) as connector:
-        expires_at = connect(connector, sandbox).expires_at
-        done = connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(sandbox)))
-        assert connector.status(PRACTICE).state is ConnectionState.REVOKED
+    expires_at = connect(connector, sandbox).expires_at
+    done = connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(sandbox)))
+    assert connector.status(PRACTICE).state is ConnectionState.REVOKED
     assert done.wiped
     assert done.access_token_until == (None if sandbox.generation == "classic" else expires_at)
     assert sandbox.refreshes == 0
 
 
-def test_without_a_refresh_token_a_word_is_not_enough(classic: RunningSandbox, store_url: str) -> None:
+def test_without_a_refresh_token_a_word_is_not_enough(classic: RunningSandbox, connector: Connector) -> None:
     """While the access token works, no statement is enough; when it has expired, none is needed."""
     classic.set_scenarios("no-refresh-token")
-    with opened(settings(classic, store_url)) as connector:
-        expires_at = connect(connector, classic).expires_at
-        assert expires_at is not None
-        with pytest.raises(GrantStillHonouredError, match="which ends at"):
-            connector.revoke(PRACTICE, removal=Removal(done=True))
-        with time_machine.travel(expires_at + timedelta(seconds=1)):
-            assert connector.revoke(PRACTICE, removal=Removal(done=True)).wiped
+    expires_at = connect(connector, classic).expires_at
+    assert expires_at is not None
+    with pytest.raises(GrantStillHonouredError, match="which ends at"):
+        connector.revoke(PRACTICE, removal=Removal(done=True))
+    with time_machine.travel(expires_at + timedelta(seconds=1)):
+        assert connector.revoke(PRACTICE, removal=Removal(done=True)).wiped
 
 
 def test_tokens_whose_account_was_never_read_are_revoked(
@@ -360,7 +343,7 @@ def test_what_will_be_cut_off_is_named(connector: Connector, sandbox: RunningSan
     """Before anything is done: the account, the other practices on it, and whether it is all of Ormco."""
     connect(connector, sandbox)
     request = connector.begin("practice-43", allow_account_change=True)
-    connector.complete(Visitor(sandbox).authorize(request.url), practice_id="practice-43")
+    connector.complete(sandbox.authorize(request.url), practice_id="practice-43")
     what = connector.revocation_steps(PRACTICE)
     assert what is not None
     assert what.account is not None
@@ -480,23 +463,22 @@ def test_an_access_token_that_ended_does_not_outlive_the_grant(
 
 @pytest.mark.parametrize("when", ["while it is revoked", "afterwards"])
 def test_a_link_that_was_sent_before_brings_nothing_back(
-    env: dict[str, str], sandbox: RunningSandbox, when: str
+    connector: Connector, sandbox: RunningSandbox, when: str
 ) -> None:
     """A consent that was requested before the revocation ends with it, and is never exchanged."""
-    with opened(env) as connector:
-        connect(connector, sandbox)
-        answer = Visitor(sandbox).authorize(connector.begin(PRACTICE).url)
+    connect(connector, sandbox)
+    answer = sandbox.authorize(connector.begin(PRACTICE).url)
 
-        def hand_in(when_it_is: str) -> None:
-            if when_it_is == when:
-                with pytest.raises((RevokedError, StateMismatchError)):
-                    connector.complete(answer, practice_id=PRACTICE)
+    def hand_in(when_it_is: str) -> None:
+        if when_it_is == when:
+            with pytest.raises((RevokedError, StateMismatchError)):
+                connector.complete(answer, practice_id=PRACTICE)
 
-        page = PageVisitor(sandbox, first=lambda: hand_in("while it is revoked"))
-        removal = Removal(remove=page, progress=lambda step: hand_in("while it is revoked"))
-        assert connector.revoke(PRACTICE, removal=removal).wiped
-        hand_in("afterwards")
-        assert connector.status(PRACTICE).state is ConnectionState.REVOKED
+    page = PageVisitor(sandbox, first=lambda: hand_in("while it is revoked"))
+    removal = Removal(remove=page, progress=lambda step: hand_in("while it is revoked"))
+    assert connector.revoke(PRACTICE, removal=removal).wiped
+    hand_in("afterwards")
+    assert connector.status(PRACTICE).state is ConnectionState.REVOKED
 
 
 def test_a_grant_that_comes_after_the_wish_is_dropped(env: dict[str, str], sandbox: RunningSandbox) -> None:
@@ -513,7 +495,7 @@ def test_a_grant_that_comes_after_the_wish_is_dropped(env: dict[str, str], sandb
             if step == "tokens" and live is not None:
                 store.grants.change(live, {"state": "revoking", "reason": "revocation_unproved"})
 
-        answer = Visitor(sandbox).authorize(connector.begin(PRACTICE).url)
+        answer = sandbox.authorize(connector.begin(PRACTICE).url)
         with pytest.raises(RevokedError):
             complete(resources, answer, practice_id=PRACTICE, progress=ask_to_revoke)
         assert connector.status(PRACTICE).state is ConnectionState.REVOKING

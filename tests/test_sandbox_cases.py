@@ -89,13 +89,13 @@ def test_refusals_are_400_with_a_sentence(classic: RunningSandbox, workflow: Wor
 
 
 def test_wrong_region_knows_nothing_and_does_not_say_so(classic: RunningSandbox, workflow: Workflow) -> None:
-    """Another region's server answers with an empty list: the trap of a fixed region."""
+    """Another region's server returns an empty list: the trap of a fixed region."""
     workflow.send()
     assert MetadataApi(classic, region="europe")("cases?page=0").json() == {"Cases": [], "Count": 0}
 
 
 def test_both_sides_see_the_case(classic: RunningSandbox, workflow: Workflow) -> None:
-    """The lab's own account sees what practices sent it; another practice sees nothing."""
+    """The lab's own account sees the cases that practices sent it; another practice sees none."""
     (case_id,) = workflow.send()
     assert [case["Id"] for case in MetadataApi(classic, LAB_SIGN_IN)("cases?page=0").json()["Cases"]] == [
         case_id
@@ -105,7 +105,7 @@ def test_both_sides_see_the_case(classic: RunningSandbox, workflow: Workflow) ->
 
 
 def test_state_is_changed_by_the_api(classic: RunningSandbox, workflow: Workflow) -> None:
-    """`approved` and `rejected` are taken, with an empty answer; nothing else is."""
+    """`approved` and `rejected` are accepted, with an empty response; nothing else is."""
     (case_id,) = workflow.send()
     workflow.act(case_id, "receive", "accept", "request-approval")
     api = MetadataApi(classic)
@@ -132,8 +132,8 @@ def test_scenarios_are_listed_and_can_be_set(classic: RunningSandbox, scenario: 
     classic.set_scenarios(scenario)
 
 
-def test_expired_token_is_500_if_told_so(classic: RunningSandbox) -> None:
-    """The metadata API answers 500 to an expired token, as one of 3Shape's does."""
+def test_expired_token_is_500_in_its_scenario(classic: RunningSandbox) -> None:
+    """The metadata API returns 500 for an expired token, as one of 3Shape's does."""
     api = MetadataApi(classic)
     api.http.headers["Authorization"] = "Bearer ended"
     assert api("cases?page=0").status_code == 401
@@ -142,7 +142,7 @@ def test_expired_token_is_500_if_told_so(classic: RunningSandbox) -> None:
     assert (answer.status_code, answer.text) == (500, "An error has occurred.")
 
 
-def test_list_moves_if_told_so(classic: RunningSandbox, workflow: Workflow) -> None:
+def test_list_moves_in_its_scenario(classic: RunningSandbox, workflow: Workflow) -> None:
     """Cases jump to the top, or vanish, between two pages."""
     cases = workflow.send(count=25)
     api = MetadataApi(classic)
@@ -158,7 +158,7 @@ def test_list_moves_if_told_so(classic: RunningSandbox, workflow: Workflow) -> N
     ("scenario", "servers"),
     [("no-servers", None), ("other-servers", "metadata/europe"), ("foreign-servers", "elsewhere.test")],
 )
-def test_servers_lie_if_told_so(classic: RunningSandbox, scenario: str, servers: str | None) -> None:
+def test_servers_lie_in_their_scenarios(classic: RunningSandbox, scenario: str, servers: str | None) -> None:
     """`/api/servers` is missing, or names another region or host."""
     classic.set_scenarios(scenario)
     answer = MetadataApi(classic)("servers")
@@ -205,7 +205,7 @@ def test_pages_are_for_the_sides_of_a_case(classic: RunningSandbox, workflow: Wo
 
 
 def test_broken_case_breaks_alone(classic: RunningSandbox, workflow: Workflow) -> None:
-    """The first case is listed and answers 500; the others can be read."""
+    """The first case is listed and returns 500; the others can be read."""
     first, second = workflow.send(count=2)
     classic.set_scenarios("broken-case")
     api = MetadataApi(classic)

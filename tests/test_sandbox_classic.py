@@ -1,10 +1,9 @@
-"""The classic generation: what is documented of 3Shape's server, seen over HTTP."""
+"""The classic generation over HTTP, as 3Shape's server is documented."""
 
 from __future__ import annotations
 
 import base64
 import re
-import threading
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -24,6 +23,7 @@ from tests.support.oauth_calls import (
     token_call,
 )
 from tests.support.sandbox import TIMEOUT, RunningSandbox, SignIn, Visitor, running_sandbox
+from tests.support.threads import at_once
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_state_is_echoed(sandbox: RunningSandbox) -> None:
     assert dict(parse_qsl(urlsplit(location).query))["state"] == "a b&c=%21/é"
 
 
-def test_cancel_answers_access_denied(sandbox: RunningSandbox) -> None:
+def test_cancel_returns_access_denied(sandbox: RunningSandbox) -> None:
     """Cancel goes back with error=access_denied and the state."""
     url = sandbox.authorization_url(state="s1")
     query = dict(parse_qsl(urlsplit(Visitor(sandbox).authorize(url, decision="cancel")).query))
@@ -61,7 +61,7 @@ def test_cancel_answers_access_denied(sandbox: RunningSandbox) -> None:
 
 
 def test_consent_page_has_the_words_of_the_guide(sandbox: RunningSandbox) -> None:
-    """The page says what the guide shows, naming the application."""
+    """The page has the guide's words and the application's name."""
     page = Visitor(sandbox).sign_in(sandbox.authorization_url())
     text = re.sub(r"<[^>]+>", "", page.text)
     assert "You are hereby allowing the Ormco application to access your 3Shape Communicate™ cases" in text
@@ -100,8 +100,8 @@ def test_further_redirect_uris_can_be_registered() -> None:
         assert exchange(sandbox, code_of(code_url), redirect_uri=own).status_code == 200
 
 
-def test_exchange_answers_a_token_set(sandbox: RunningSandbox) -> None:
-    """The exchange answers 200 with a bearer token, an hour and a refresh token."""
+def test_exchange_returns_a_token_set(sandbox: RunningSandbox) -> None:
+    """The exchange returns 200 with a bearer token, an hour and a refresh token."""
     token = connected(sandbox, scope="cases")
     assert token["access_token"].startswith("AAEAA")
     assert "!" not in token["access_token"]
@@ -119,15 +119,7 @@ def test_code_works_once(sandbox: RunningSandbox) -> None:
 def test_code_works_once_for_many_at_once(sandbox: RunningSandbox) -> None:
     """Of many exchanges of one code at the same time, one succeeds."""
     code = fresh_code(sandbox)
-    statuses: list[int] = []
-    calls = [
-        threading.Thread(target=lambda: statuses.append(exchange(sandbox, code).status_code))
-        for _ in range(8)
-    ]
-    for call in calls:
-        call.start()
-    for call in calls:
-        call.join()
+    statuses = at_once(8, lambda number: exchange(sandbox, code).status_code)
     assert sorted(statuses) == [200] + [400] * 7
 
 
@@ -181,7 +173,7 @@ def test_basic_credentials_are_read_raw(sandbox: RunningSandbox) -> None:
 
 
 def test_refresh_rotates(sandbox: RunningSandbox) -> None:
-    """A refresh answers a new pair; the old refresh token is then an invalid grant."""
+    """A refresh returns a new pair; the old refresh token is then an invalid grant."""
     first = connected(sandbox)
     second = refresh(sandbox, first).json()
     assert second["refresh_token"] != first["refresh_token"]

@@ -1,4 +1,4 @@
-"""The sandbox's control: who may use it, what it sets and shows, and consent without a browser."""
+"""The sandbox's control: its access rules, its settings and counters, and consent without a browser."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_loopback_origins_are_accepted(classic: RunningSandbox, origin: str) -> 
 
 
 def test_control_sets_and_shows(classic: RunningSandbox) -> None:
-    """POST replaces what it names, zero included; GET shows the settings."""
+    """POST replaces the settings that it names, zero included; GET shows the settings."""
     changes = {"scenarios": ["popup", "slow"], "approval_seconds": 0, "slow_seconds": 0, "late_seconds": 0}
     shown = classic.control(**changes)
     assert {key: shown[key] for key in changes} == changes
@@ -74,7 +74,7 @@ def test_control_sets_and_shows(classic: RunningSandbox) -> None:
         [],
     ],
 )
-def test_control_refuses_what_it_does_not_understand(classic: RunningSandbox, body: object) -> None:
+def test_control_refuses_invalid_settings(classic: RunningSandbox, body: object) -> None:
     """A mistake in the body is answered with 400 and changes nothing."""
     before = classic.control()
     answer = requests.post(classic.control_url, json=body, timeout=TIMEOUT)
@@ -141,11 +141,6 @@ def test_consent_without_a_browser(classic: RunningSandbox) -> None:
     assert exchange(classic, code_of(url)).status_code == 200
 
 
-def test_consent_of_identity_without_a_browser(identity: RunningSandbox) -> None:
-    """The same for the other generation, with its nested return address."""
-    assert "access_token" in connected(identity)
-
-
 def test_consent_can_be_cancelled_and_given_by_others(classic: RunningSandbox) -> None:
     """`decision` and `username` are the person's."""
     cancelled = consent(classic, decision="cancel").json()["redirect_url"]
@@ -157,7 +152,7 @@ def test_consent_can_be_cancelled_and_given_by_others(classic: RunningSandbox) -
 
 @pytest.mark.parametrize("scenario", ["error-page", "outage"])
 def test_consent_that_leads_nowhere_says_so(classic: RunningSandbox, scenario: str) -> None:
-    """If the provider does not redirect, the answer is 409 with the reason."""
+    """If the provider does not redirect, the response is 409 with the reason."""
     classic.set_scenarios(scenario)
     answer = consent(classic)
     assert answer.status_code == 409

@@ -57,7 +57,7 @@ def test_range_of_another_file_is_not_sent(model: Model) -> None:
 
 
 def test_stl_files_are_for_the_lab(classic: RunningSandbox) -> None:
-    """A practice is refused a design with a sentence; the lab gets it, unless told otherwise."""
+    """A practice is refused a design with a sentence; the lab gets it, unless a scenario says otherwise."""
     workflow = Workflow(classic)
     (case_id,) = workflow.send()
     workflow.act(case_id, "receive", "accept", "design")
@@ -78,7 +78,7 @@ def test_cut_download_goes_on_and_stops_again(model: Model) -> None:
         model.get(Range="bytes=7000-")
 
 
-def test_changing_file_is_told_by_its_etag_alone(model: Model) -> None:
+def test_changing_file_is_known_by_its_etag_alone(model: Model) -> None:
     """The second download has other content of the same size, and there is no hash."""
     model.sandbox.set_scenarios("changing-file")
     first, second, third = model.get(), model.get(), model.get()
@@ -102,7 +102,7 @@ def test_redirect_leads_to_another_origin(model: Model) -> None:
     assert requests.get(address.partition("?")[0], timeout=TIMEOUT).status_code == 404
 
 
-def test_short_range_says_what_it_sends(model: Model) -> None:
+def test_short_range_states_its_bytes(model: Model) -> None:
     """Asked for the rest, less than the rest comes, with an honest Content-Range."""
     model.sandbox.set_scenarios("short-range")
     part = model.get(Range="bytes=7000-")

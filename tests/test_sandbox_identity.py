@@ -67,14 +67,14 @@ def test_authorize_leads_to_the_login_page_with_a_nested_return_address(sandbox:
 
 
 def test_response_has_code_scope_state_session_and_issuer(sandbox: RunningSandbox) -> None:
-    """The redirect carries what IdentityServer sends, the code encoded once."""
+    """The redirect has IdentityServer's parameters, the code encoded once."""
     query = redirect_query(sandbox)
     assert list(query) == ["code", "state", "scope", "session_state", "iss"]
     assert re.fullmatch("[0-9A-F]{64}(-1)?", query["code"])
     assert (query["state"], query["scope"], query["iss"]) == ("s1", SCOPE, sandbox.url)
 
 
-def test_cancel_answers_access_denied_with_issuer(sandbox: RunningSandbox) -> None:
+def test_cancel_returns_access_denied_with_issuer(sandbox: RunningSandbox) -> None:
     """Cancel goes back with the error, the state and the issuer (RFC 9207)."""
     query = redirect_query(sandbox, decision="cancel")
     assert (query["error"], query["state"], query["iss"]) == ("access_denied", "s1", sandbox.url)
@@ -148,7 +148,7 @@ def test_access_token_is_a_jwt_of_this_issuer(sandbox: RunningSandbox) -> None:
 
 
 def test_id_token_carries_the_nonce(sandbox: RunningSandbox) -> None:
-    """Asked with openid and a nonce, the answer has an id_token with both sides' names in it."""
+    """With openid and a nonce, the response has an id_token with both sides' names in it."""
     token = connected(sandbox, nonce="n-1")
     claims = claims_of(sandbox, token["id_token"])
     assert (claims["nonce"], claims["iss"], claims["aud"]) == ("n-1", sandbox.url, sandbox.client_id)
@@ -156,7 +156,7 @@ def test_id_token_carries_the_nonce(sandbox: RunningSandbox) -> None:
 
 
 def test_without_openid_there_is_no_id_token(sandbox: RunningSandbox) -> None:
-    """Only what was asked for is answered."""
+    """Only the requested parts are returned."""
     token = connected(sandbox, scope="api")
     assert not {"id_token", "refresh_token"} & token.keys()
 
@@ -221,7 +221,7 @@ def test_jwt_ends_with_its_exp(sandbox: RunningSandbox, time_machine: TimeMachin
 
 
 def test_refresh_rotates(sandbox: RunningSandbox) -> None:
-    """A refresh answers a new refresh token and the old one is dead."""
+    """A refresh returns a new refresh token, and the old one is dead."""
     first = connected(sandbox)
     second = refresh(sandbox, first).json()
     assert second["scope"] == SCOPE

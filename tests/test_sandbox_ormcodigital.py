@@ -1,4 +1,4 @@
-"""OrmcoDigital's My Profile: what its dialog accepts, and what Update does."""
+"""OrmcoDigital's My Profile: the codes that its dialog accepts, and the effect of Update."""
 
 from __future__ import annotations
 
@@ -51,16 +51,12 @@ def test_profile_asks_to_log_in(sandbox: RunningSandbox) -> None:
 
 
 def test_profile_has_the_words_of_the_guide(sandbox: RunningSandbox) -> None:
-    """My Profile and the dialog say what the guide's pictures show."""
+    """My Profile and the dialog have the words of the guide's pictures."""
     text = re.sub(r"<[^>]+>", "", Practice(sandbox).page.text)
     for words in (
-        "My Account",
-        "Submission Method",
-        "3Shape Trios",
-        "Connect 3 Shape to Insignia",
-        "Enter Authorization Code",
-        "First click here to generate the authorization code.",
-        "Enter Code :",
+        *("My Account", "Submission Method", "3Shape Trios", "Connect 3 Shape to Insignia"),
+        *("Enter Authorization Code", "First click here to generate the authorization code."),
+        *("Enter Code :"),
     ):
         assert words in text
 

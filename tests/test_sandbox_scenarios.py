@@ -1,4 +1,4 @@
-"""The scenarios: each does what its line of description says."""
+"""Each scenario does as its line of description says."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def sandbox(classic: RunningSandbox) -> RunningSandbox:
 
 
 def test_deny(sandbox: RunningSandbox) -> None:
-    """The answer is access_denied, whichever button is pressed."""
+    """The response is access_denied, whichever button is pressed."""
     sandbox.set_scenarios("deny")
     query = query_of(redirect_url(sandbox, state="s"))
     assert (query["error"], query["state"]) == ("access_denied", "s")
 
 
 def test_popup(sandbox: RunningSandbox) -> None:
-    """The login form sends its answer to a new window, and that window shows the Authorize page."""
+    """The login form opens a new window, which shows the Authorize page."""
     sandbox.set_scenarios("popup")
     person = Visitor(sandbox)
     login = person.open(sandbox.authorization_url())
@@ -67,7 +67,7 @@ def test_error_page(request: pytest.FixtureRequest, generation: str, path: str) 
 
 
 def test_outage(sandbox: RunningSandbox) -> None:
-    """Everything of the provider's answers 502 with HTML; OrmcoDigital and the control stay up."""
+    """The provider returns 502 with HTML for everything; OrmcoDigital and the control stay up."""
     token = connected(sandbox)
     sandbox.set_scenarios("outage")
     pages = [sandbox.authorization_url(), sandbox.portal_url, sandbox.applications_page]
@@ -98,8 +98,10 @@ def test_outage_of_identity_takes_discovery_down(identity: RunningSandbox) -> No
         ("rate-limited", 429, "application/json", "{"),
     ],
 )
-def test_bad_answers(sandbox: RunningSandbox, scenario: str, status: int, kind: str, beginning: str) -> None:
-    """Consent works, then token endpoint and APIs answer badly; nothing is spent by it."""
+def test_bad_responses(
+    sandbox: RunningSandbox, scenario: str, status: int, kind: str, beginning: str
+) -> None:
+    """Consent works; token endpoint and APIs return bad responses, and no code or token is spent."""
     token = connected(sandbox)
     sandbox.set_scenarios(scenario)
     location = redirect_url(sandbox)
@@ -113,7 +115,7 @@ def test_bad_answers(sandbox: RunningSandbox, scenario: str, status: int, kind: 
 
 
 def test_slow(sandbox: RunningSandbox) -> None:
-    """The token endpoint takes its time; pages do not, and the answer is right."""
+    """The token endpoint takes its time; pages do not, and the response is right."""
     sandbox.control(scenarios=["slow"], slow_seconds=0.5)
     location = redirect_url(sandbox)
     with pytest.raises(requests.ReadTimeout):
@@ -121,7 +123,7 @@ def test_slow(sandbox: RunningSandbox) -> None:
     assert exchange(sandbox, code_of(location)).status_code == 200
 
 
-def test_stop_does_not_wait_for_slow_answers() -> None:
+def test_stop_does_not_wait_for_slow_responses() -> None:
     """A sandbox that is stopped drops the call that is waiting."""
     with running_sandbox() as slow:
         slow.control(scenarios=["slow"], slow_seconds=500)
@@ -130,7 +132,7 @@ def test_stop_does_not_wait_for_slow_answers() -> None:
 
 
 def test_lost_answer(sandbox: RunningSandbox) -> None:
-    """The refresh is done, the answer is not sent, and the old refresh token is spent."""
+    """The refresh is done, the response is not sent, and the old refresh token is spent."""
     token = connected(sandbox)
     sandbox.set_scenarios("lost-answer")
     with pytest.raises(requests.ConnectionError):
@@ -141,7 +143,7 @@ def test_lost_answer(sandbox: RunningSandbox) -> None:
 
 
 def test_cut_answer(sandbox: RunningSandbox) -> None:
-    """Half of the answer comes, then the connection ends."""
+    """Half of the response arrives, then the connection ends."""
     sandbox.set_scenarios("cut-answer")
     location = redirect_url(sandbox)
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
@@ -149,7 +151,7 @@ def test_cut_answer(sandbox: RunningSandbox) -> None:
 
 
 def test_no_rotation(sandbox: RunningSandbox) -> None:
-    """A refresh answers without a refresh token, and the old one goes on."""
+    """A refresh returns no refresh token, and the old one stays valid."""
     token = connected(sandbox)
     sandbox.set_scenarios("no-rotation")
     for _ in range(2):
@@ -167,7 +169,7 @@ def test_reuse_revokes(sandbox: RunningSandbox) -> None:
 
 
 def test_no_refresh_token(sandbox: RunningSandbox) -> None:
-    """The exchange answers an access token alone."""
+    """The exchange returns an access token alone."""
     sandbox.set_scenarios("no-refresh-token")
     token = connected(sandbox)
     assert me(sandbox, token).status_code == 200
@@ -251,7 +253,7 @@ def test_landing_frame(sandbox: RunningSandbox) -> None:
 
 
 def test_html_token(sandbox: RunningSandbox) -> None:
-    """The token endpoint alone answers 200 with HTML, and spends nothing."""
+    """Only the token endpoint returns 200 with HTML, and no token is spent."""
     token = connected(sandbox)
     sandbox.set_scenarios("html-token")
     answer = refresh(sandbox, token)
@@ -269,7 +271,7 @@ def test_endless_401(sandbox: RunningSandbox) -> None:
 
 
 def test_early_hints(sandbox: RunningSandbox) -> None:
-    """A 103 comes before the answer itself, of pages and endpoints alike, but not of the control."""
+    """A 103 comes before the response of pages and endpoints, but not of the control."""
     sandbox.set_scenarios("early-hints")
     for path, hinted in (("/Account/Login", True), ("/api/users/me", True), ("/sandbox/control", False)):
         with socket.create_connection(("127.0.0.1", urlsplit(sandbox.url).port or 0), 20) as connection:

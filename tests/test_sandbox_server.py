@@ -28,22 +28,13 @@ DOCUMENTED_SCENARIOS = {
 }
 
 
-def test_description_has_what_a_client_needs() -> None:
+def test_description_has_everything_for_a_client() -> None:
     """The description's keys are the documented ones, and it is JSON."""
     with running_sandbox() as sandbox:
         assert list(json.loads(json.dumps(sandbox.description))) == [
-            "generation",
-            "provider_file",
-            "client_id",
-            "client_secret",
-            "redirect_uri",
-            "practice",
-            "other_practice",
-            "lab",
-            "portal_url",
-            "applications_page",
-            "ormcodigital_url",
-            "control_url",
+            *("generation", "provider_file", "client_id", "client_secret", "redirect_uri", "practice"),
+            *("other_practice", "lab", "portal_url", "applications_page"),
+            *("ormcodigital_url", "control_url"),
         ]
 
 
@@ -103,7 +94,7 @@ def port_of(sandbox: RunningSandbox) -> int:
     return urlsplit(sandbox.url).port or 0
 
 
-def test_malformed_request_is_answered(classic: RunningSandbox) -> None:
+def test_malformed_request_gets_a_response(classic: RunningSandbox) -> None:
     """A malformed HTTP request gets 400, and the sandbox goes on."""
     with socket.create_connection(("127.0.0.1", port_of(classic)), 20) as connection:
         connection.sendall(b"GET / HTTP/nonsense\r\n\r\n")

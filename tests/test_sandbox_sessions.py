@@ -33,7 +33,7 @@ def test_log_out_ends_the_session_on_the_server(classic: RunningSandbox, page: s
 
 
 def test_signing_in_changes_the_session(classic: RunningSandbox) -> None:
-    """A session that somebody else began is not signed in with it (session fixation)."""
+    """A session that another person began is not signed in (session fixation)."""
     person, other = Visitor(classic), Visitor(classic)
     person.open(classic.portal_url)
     other.session.cookies.update(person.session.cookies)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,6 +20,7 @@ from connector.store.owners import hold_lease, this_process
 from connector.store.store import Store
 from tests.support.clock import ManualClock
 from tests.support.stores import put, put_unverified, row_of, store_at, token_set, value_of
+from tests.support.threads import at_once
 
 NOW = datetime(2026, 11, 22, 9, 30, 0, 123456, tzinfo=UTC)
 HOSTILE = [
@@ -42,10 +41,8 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def store(url: str, clock: ManualClock) -> Iterator[Store]:
-    store = store_at(url, clock=clock)
-    yield store
-    store.close()
+def store(url: str, clock: ManualClock) -> Store:
+    return store_at(url, clock=clock)
 
 
 def event(kind: str, practice_id: str | None = None, **detail: str) -> Event:
@@ -162,7 +159,6 @@ def test_connections_need_no_key(url: str, store: Store) -> None:
     assert keyless.connection("p") == store.connection("p")
     assert len(list(keyless.overview.connections())) == 1
     assert keyless.overview.summary().states == {"connected": 1}
-    keyless.close()
 
 
 def test_practices_of_account(store: Store) -> None:
@@ -295,15 +291,7 @@ def test_requests_die_and_are_swept(store: Store, clock: ManualClock) -> None:
 
 def test_spend_code_once(store: Store, clock: ManualClock) -> None:
     """A code is spent once, by one of many; the record is kept longer than any code is valid."""
-    winners: list[bool] = []
-    threads = [
-        threading.Thread(target=lambda: winners.append(store.requests.spend_code("KY-s!IAAA")))
-        for _ in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    winners = at_once(8, lambda number: store.requests.spend_code("KY-s!IAAA"))
     assert sorted(winners) == [False] * 7 + [True]
     clock.advance(86400)
     assert store.requests.spend_code("another") is True
@@ -325,27 +313,17 @@ def test_check_leaves_a_usable_store(store: Store) -> None:
 def test_many_threads_share_one_store(url: str) -> None:
     """Threads read and write at once without an error, and no write is lost."""
     store = store_at(url, clock=Clock())
-    errors: list[BaseException] = []
 
-    def work(name: str) -> None:
-        try:
-            put(store, name, events=(event("complete", name),))
-            for number in range(10):
-                row = row_of(store, name)
-                assert store.grants.change(row, {"failures": number + 1})
-                assert row_of(store, name).failures == number + 1
-        except BaseException as exc:
-            errors.append(exc)
+    def work(number: int) -> None:
+        name = f"p{number}"
+        put(store, name, events=(event("complete", name),))
+        for failures in range(1, 11):
+            assert store.grants.change(row_of(store, name), {"failures": failures})
+            assert row_of(store, name).failures == failures
 
-    threads = [threading.Thread(target=work, args=(f"p{number}",)) for number in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    at_once(16, work)
     assert [row_of(store, f"p{number}").failures for number in range(16)] == [10] * 16
     assert [found.sequence for found in store.audit.events()] == list(range(1, 17))
-    store.close()
 
 
 def test_lease_is_for_one_process(store: Store, url: str, clock: ManualClock) -> None:
@@ -359,7 +337,6 @@ def test_lease_is_for_one_process(store: Store, url: str, clock: ManualClock) ->
                 pass
     with hold_lease(other.database, "something", 60):
         pass
-    other.close()
 
 
 @pytest.mark.parametrize(("process", "ends"), [("999999999 1", True), ("{pid} {started}", False)])

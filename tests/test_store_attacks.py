@@ -64,7 +64,6 @@ def test_a_key_that_the_database_names_seals_nothing(
     """Nothing is sealed with, or opened by, a key that only the database knows of."""
     store = opened(url, keys, fill=fill)
     name_a_key_of_ones_own(store, tmp_path)
-    store.close()
     again = store_at(url, keys=keys)
     for attempt in (
         again.check,
@@ -73,7 +72,6 @@ def test_a_key_that_the_database_names_seals_nothing(
     ):
         with pytest.raises(SealingKeyError):
             attempt()
-    again.close()
 
 
 @pytest.mark.parametrize("keys", [None, KEY], ids=["file", "environment"])
@@ -85,14 +83,12 @@ def test_a_planted_row_is_not_laundered(url: str, tmp_path: Path, keys: str | No
     evil = EVIL.seal("an attacker's token", sealed_data(store_id, row, "access_sealed"))
     execute(store, "UPDATE ormco_connections SET access_sealed = ?", evil)
     name_a_key_of_ones_own(store, tmp_path)
-    store.close()
     again = store_at(url, keys=keys)
     for attempt in (again.rotate_keys, lambda: value_of(again, "p")):
         with pytest.raises(StoreError):
             attempt()
     row = again.database.one("SELECT access_sealed FROM ormco_connections WHERE practice_id = 'p'", ())
     assert bytes(row[0]) == evil
-    again.close()
 
 
 @pytest.mark.parametrize(
@@ -108,13 +104,11 @@ def test_a_changed_record_of_the_key_is_refused(url: str, change: str) -> None:
     """The key signs the store, its source and its own name; nobody else can."""
     store = opened(url, KEY)
     execute(store, f"UPDATE ormco_store SET {change}")
-    store.close()
     again = store_at(url, keys=KEY)
     with pytest.raises(SealingKeyError, match="has not signed"):
         value_of(again, "p")
     with pytest.raises(SealingKeyError):
         again.rotate_keys()
-    again.close()
 
 
 def test_a_store_id_that_is_a_path_leads_nowhere(url: str, tmp_path: Path) -> None:
@@ -123,23 +117,19 @@ def test_a_store_id_that_is_a_path_leads_nowhere(url: str, tmp_path: Path) -> No
     (tmp_path / "evil.key").write_text(EVIL_KEY)
     (tmp_path / "evil.key").chmod(0o600)
     execute(store, "UPDATE ormco_store SET store_id = ?, key_id = ?", str(tmp_path / "evil"), EVIL.ids[0])
-    store.close()
     again = store_at(url, keys=None)
     with pytest.raises(StoreDamagedError, match="id is malformed"):
         value_of(again, "p")
-    again.close()
 
 
 def test_a_record_without_proof_gets_one(url: str) -> None:
     """A store of an earlier version opens, and its key signs its record from then on."""
     store = opened(url, KEY)
     execute(store, "UPDATE ormco_store SET key_proof = NULL")
-    store.close()
     again = store_at(url, keys=KEY)
     assert value_of(again, "p") is not None
     again.check()
     assert again.database.one("SELECT key_proof FROM ormco_store", ())[0] is not None
-    again.close()
 
 
 @posix
@@ -159,7 +149,6 @@ def test_a_key_file_that_is_not_ones_own(url: str, tmp_path: Path, kind: str) ->
     again = store_at(url, keys=None)
     with pytest.raises(SealingKeyError, match=r"not a regular file|can read it|every user"):
         value_of(again, "p")
-    again.close()
 
 
 def give_away(path: Path) -> None:
@@ -200,7 +189,6 @@ def test_what_another_user_made_beforehand_is_no_store(tmp_path: Path, plant: Ca
         with pytest.raises(StoreUnavailableError, match="another user"):
             attempt()
     assert not path.with_name("elsewhere").exists()
-    store.close()
 
 
 @posix
@@ -215,7 +203,6 @@ def test_a_journal_beside_what_ones_own_link_leads_to(tmp_path: Path) -> None:
     store = store_at(f"sqlite:///{tmp_path}/store.db")
     with pytest.raises(StoreUnavailableError, match="another user"):
         store.check()
-    store.close()
 
 
 @posix
@@ -232,7 +219,6 @@ def test_a_planted_link_is_not_written_through(tmp_path: Path, suffix: str, hard
     with pytest.raises(StoreUnavailableError, match=r"regular file|second name"):
         store.check()
     assert target.read_text() == "precious"
-    store.close()
 
 
 @posix
@@ -244,7 +230,6 @@ def test_a_planted_link_that_leads_nowhere_makes_nothing(tmp_path: Path, suffix:
     with pytest.raises(StoreUnavailableError):
         store.check()
     assert not (tmp_path / "nowhere").exists()
-    store.close()
 
 
 @posix
@@ -266,7 +251,6 @@ def test_rotation_with_both_sources_keeps_its_own_keys_only(tmp_path: Path) -> N
     store = store_at(url, keys=OTHER_KEY)
     assert store.rotate_keys() == 2
     assert value_of(store, "p")[0] == "at-p-0"
-    store.close()
 
 
 @pytest.mark.parametrize("value", ["text", b"\xff\xfe", 9e300])
@@ -306,12 +290,10 @@ def test_a_store_without_its_own_record_is_damaged(url: str) -> None:
     """Nothing is made up for it, and the error says what to do."""
     store = opened(url, KEY)
     execute(store, "DELETE FROM ormco_store")
-    store.close()
     again = store_at(url, keys=KEY)
     for attempt in (again.ping, again.check, again.rotate_keys, again.facts):
         with pytest.raises(StoreDamagedError, match="backup|record of its key"):
             attempt()
-    again.close()
 
 
 @pytest.mark.parametrize("keys", [None, OTHER_KEY], ids=["none given", "another given"])
@@ -319,9 +301,7 @@ def test_a_source_of_the_key_that_is_none_is_an_error_of_ours(url: str, keys: st
     """An odd key source in the database leads to an error about the key."""
     store = opened(url, KEY)
     execute(store, "UPDATE ormco_store SET key_source = 'the attacker'")
-    store.close()
     again = store_at(url, keys=keys)
     for attempt in (again.check, again.rotate_keys, again.ping):
         with pytest.raises(SealingKeyError):
             attempt()
-    again.close()

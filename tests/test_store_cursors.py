@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,10 +27,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
 
 
 @pytest.fixture
-def store(url: str) -> Iterator[Any]:
-    store = store_at(url)
-    yield store
-    store.close()
+def store(url: str) -> Store:
+    return store_at(url)
 
 
 def test_watch_that_never_began(store: Store) -> None:
@@ -47,7 +44,6 @@ def test_cursor_is_kept(store: Store, url: str) -> None:
     store.watches.put_cursor("default", "Zahnärzte & Söhne", later)
     other = store_at(url)
     assert other.watches.cursor("default", "Zahnärzte & Söhne") == later
-    other.close()
 
 
 def test_names_and_practices_are_apart(store: Store) -> None:

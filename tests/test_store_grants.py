@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,9 +11,10 @@ from connector.connection import Account, AccountPolicy, ConnectionState, Event
 from connector.errors import StoreDamagedError
 from connector.store.columns import FromNow, account_columns
 from connector.store.database import NotUniqueError, Statement
-from connector.store.row import UNVERIFIED, Row
+from connector.store.row import UNVERIFIED
 from connector.store.store import Store
 from tests.support.stores import put, put_unverified, row_of, store_at, token_set, value_of
+from tests.support.threads import at_once
 
 LEASE = 60.0
 
@@ -39,14 +39,7 @@ def test_claim_is_for_one(store: Store) -> None:
 def test_claim_by_threads_at_once(store: Store) -> None:
     """One of any number of simultaneous claims succeeds."""
     row = put(store, "p")
-    claims: list[Row | None] = []
-    threads = [
-        threading.Thread(target=lambda: claims.append(store.leases.claim(row, LEASE))) for _ in range(12)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    claims = at_once(12, lambda number: store.leases.claim(row, LEASE))
     assert sum(claim is not None for claim in claims) == 1
 
 
@@ -108,7 +101,6 @@ def test_settle_is_an_event_where_that_is_set(url: str) -> None:
     store = store_at(url, record_refreshes=True)
     store.leases.settle(put(store, "p"), token_set("p", number=1))
     assert kinds(store) == ["refresh"]
-    store.close()
 
 
 @pytest.mark.parametrize("state", ["degraded", "needs_repair"])
@@ -148,7 +140,6 @@ def test_settle_goes_on_through_other_writers(
     monkeypatch.setattr(store.database, "apply", interrupted)
     assert store.leases.settle(claimed, token_set("p", number=1))
     assert value_of(other, "p") == ("at-p-1", "rt-p-1")
-    other.close()
 
 
 def test_settle_of_a_grant_that_is_not_verified(store: Store) -> None:
@@ -299,7 +290,6 @@ def test_tokens_of_another_store_or_time(url: str, store: Store) -> None:
     other = store_at(url)
     with pytest.raises(StoreDamagedError):
         other.grants.access_token(row_of(other, "p"))
-    other.close()
 
 
 def test_a_policy_beside_a_live_grant_stops_no_new_tokens(store: Store) -> None:

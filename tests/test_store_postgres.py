@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -57,7 +58,15 @@ def admin(url: str) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
 
 
 @pytest.fixture
-def own_server() -> Iterator[PostgresServer]:
+def own_server(_stopped_at_will: PostgresServer) -> PostgresServer:
+    """A server for one test at a time, which may stop it and change its settings."""
+    if not _stopped_at_will.is_running:
+        _stopped_at_will.start()
+    return _stopped_at_will
+
+
+@pytest.fixture(scope="module")
+def _stopped_at_will() -> Iterator[PostgresServer]:
     shared_server()  # skips or fails where there is no PostgreSQL
     binaries = find_binaries()
     assert binaries is not None
@@ -89,23 +98,16 @@ def test_writers_go_on_through_a_restart(own_server: PostgresServer) -> None:
     """Of many writes around a restart, each is stored exactly once."""
     store = store_at(own_server.create_database())
     store.check()
-    errors: list[Exception] = []
 
     def work(number: int) -> None:
-        try:
-            for step in range(20):
-                store.audit.append(begin(100 * number + step))
-        except Exception as exc:
-            errors.append(exc)
+        for step in range(20):
+            store.audit.append(begin(100 * number + step))
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    own_server.stop("immediate")
-    own_server.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    with ThreadPoolExecutor(8) as pool:
+        writing = pool.map(work, range(8))
+        own_server.stop("immediate")
+        own_server.start()
+        list(writing)  # an error would be raised here
     numbers = sorted(int(event.detail["number"]) for event in store.audit.events())
     assert numbers == sorted(100 * number + step for number in range(8) for step in range(20))
     store.close()
@@ -181,7 +183,6 @@ def test_one_slow_query_holds_up_nobody(url: str) -> None:
         assert time.monotonic() - began < 1
         waiting.join(30)
     assert len(errors) == 1
-    store.close()
 
 
 @pytest.mark.parametrize("write", ["claim", "settle", "promote", "take", "spend", "event"])
@@ -232,36 +233,30 @@ def test_events_that_commit_late_are_not_missed(
 
 def test_readers_of_events_agree(url: str, store: Store) -> None:
     """With any number of writers and readers, each reader sees every event once and in one order."""
-    seen: dict[int, list[str]] = {0: [], 1: []}
     done = threading.Event()
-    readers = [threading.Thread(target=_read_all, args=(url, done, seen[number])) for number in seen]
-    writers = [threading.Thread(target=_write_some, args=(url, number)) for number in range(3)]
-    for thread in readers + writers:
-        thread.start()
-    for thread in writers:
-        thread.join()
-    done.set()
-    for thread in readers:
-        thread.join()
-    assert seen[0] == seen[1]
-    assert sorted(map(int, seen[0])) == [100 * writer + step for writer in range(3) for step in range(30)]
+    with ThreadPoolExecutor(5) as pool:
+        readers = [pool.submit(_read_all, url, done) for _ in range(2)]
+        wait([pool.submit(_write_some, url, number) for number in range(3)])
+        done.set()
+    one, other = (reader.result() for reader in readers)
+    assert one == other
+    assert sorted(map(int, one)) == [100 * writer + step for writer in range(3) for step in range(30)]
 
 
-def _read_all(url: str, done: threading.Event, seen: list[str]) -> None:
-    store, last, finished = store_at(url), 0, False
+def _read_all(url: str, done: threading.Event) -> list[str]:
+    store, seen, last, finished = store_at(url), list[str](), 0, False
     while not finished:
         finished = done.is_set()
         while events := store.audit.events(after=last, limit=7):
             seen += [event.detail["number"] for event in events]
             last = events[-1].sequence
-    store.close()
+    return seen
 
 
 def _write_some(url: str, writer: int) -> None:
     store = store_at(url)
     for step in range(30):
         store.audit.append(begin(100 * writer + step))
-    store.close()
 
 
 @pytest.mark.parametrize(
@@ -291,7 +286,6 @@ def test_prepared_statements_are_the_servers_own(kind: str, is_prepared: bool, t
         assert store.connection("p") is not None
     found = store.database.all("SELECT count(*) FROM pg_prepared_statements WHERE NOT from_sql", ())
     assert (found[0][0] > 0) is is_prepared
-    store.close()
 
 
 def test_few_sessions_a_process(store: Store, admin: psycopg.Connection[tuple[object, ...]]) -> None:
@@ -328,6 +322,7 @@ def test_durable_whatever_the_server_says(own_server: PostgresServer) -> None:
     own_server.start()
     assert row_of(store, "p").failures == 19
     store.close()
+    own_server.sql("postgres", "ALTER SYSTEM RESET synchronous_commit")
 
 
 def test_another_store_in_its_place(
@@ -398,7 +393,6 @@ def test_other_spellings_of_the_address(store: Store, url: str, scheme: str) -> 
     put(store, "p")
     other = store_at(f"{scheme}://{url.partition('://')[2]}")
     assert other.connection("p") is not None
-    other.close()
 
 
 def test_server_without_room(own_server: PostgresServer) -> None:
@@ -417,7 +411,6 @@ def test_server_without_room(own_server: PostgresServer) -> None:
     threading.Timer(0.5, leaving.close).start()
     store = store_at(url)
     store.check()
-    store.close()
 
 
 @pytest.mark.parametrize(
@@ -437,7 +430,6 @@ def test_server_that_cannot_be_used(
     with pytest.raises(error, match=words) as caught:
         store.check()
     assert "cret" not in f"{caught.value} {caught.value.hint}"  # type: ignore[attr-defined]
-    store.close()
 
 
 def test_tables_that_are_gone(store: Store, admin: psycopg.Connection[tuple[object, ...]]) -> None:
@@ -503,7 +495,6 @@ def test_a_server_elsewhere_has_to_prove_who_it_is(host: str, query: str, is_tru
     server.listener.close()
     assert (b"me" in server.in_the_clear) is is_trusted
     assert ("sslrootcert=PATH" in caught.value.hint) is not is_trusted
-    store.close()
 
 
 @pytest.mark.parametrize(
@@ -531,7 +522,6 @@ def test_a_server_elsewhere_that_is_named_in_another_way(
         store.check()
     server.listener.close()
     assert server.in_the_clear == b""
-    store.close()
 
 
 def test_a_user_without_a_home_reaches_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -541,4 +531,3 @@ def test_a_user_without_a_home_reaches_a_server(monkeypatch: pytest.MonkeyPatch)
     store = store_at("postgresql://me:made-up@127.1:9/x", patience=0.5)
     with pytest.raises(StoreUnavailableError):
         store.check()
-    store.close()

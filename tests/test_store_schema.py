@@ -21,6 +21,7 @@ from tests.support.clock import ManualClock
 from tests.support.old_stores import LIVE_TOKENS, MADE_AT, old_store
 from tests.support.processes import ROOT
 from tests.support.stores import KEY, KINDS, empty_url, put, row_of, store_at, value_of
+from tests.support.threads import at_once
 
 KNOWN = schema.newest_version()
 
@@ -62,7 +63,6 @@ def test_each_step_is_recorded(url: str, upgraded: Store) -> None:
     assert versions(store) == list(range(tables.VERSION, KNOWN + 1))
     store.close()
     assert versions(upgraded) == list(range(1, KNOWN + 1))
-    upgraded.close()
 
 
 _SHAPE = {
@@ -98,7 +98,6 @@ def test_a_store_that_is_too_old(url: str) -> None:
     store.close()
     with pytest.raises(StoreUnavailableError, match="too old"):
         store.connection("p")
-    store.close()
 
 
 def test_newer_schema_is_refused(url: str) -> None:
@@ -110,7 +109,6 @@ def test_newer_schema_is_refused(url: str) -> None:
     for attempt in (store.check, lambda: store.connection("p"), lambda: put(store, "p")):
         with pytest.raises(StoreUnavailableError, match="newer version"):
             attempt()
-    store.close()
 
 
 @pytest.mark.parametrize(("compatible_from", "works"), [(KNOWN, True), (1, True), (KNOWN + 1, False)])
@@ -127,8 +125,6 @@ def test_two_releases_side_by_side(url: str, compatible_from: int, works: bool) 
     else:
         with pytest.raises(StoreUnavailableError, match="newer version"):
             value_of(older, "p")
-    older.close()
-    store.close()
 
 
 def test_every_newer_step_counts(url: str) -> None:
@@ -141,8 +137,6 @@ def test_every_newer_step_counts(url: str) -> None:
     older = store_at(url)
     with pytest.raises(StoreUnavailableError, match="newer version"):
         value_of(older, "p")
-    older.close()
-    store.close()
 
 
 def test_older_schema_is_upgraded(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +150,6 @@ def test_older_schema_is_upgraded(url: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert row_of(store, "p").version == before.version
     assert store.database.all("SELECT note FROM ormco_connections", ()) == [(None,)]
     assert store.facts()["schema_version"] == str(KNOWN + 2)
-    store.close()
 
 
 def test_step_that_fails_leaves_nothing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +164,6 @@ def test_step_that_fails_leaves_nothing(url: str, monkeypatch: pytest.MonkeyPatc
     store.close()
     with_steps(monkeypatch, Step(statements=(ADD_NOTE,)))
     assert value_of(store, "p")[0] == "at-p-0"
-    store.close()
 
 
 def test_step_may_take_longer_than_any_call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -186,7 +178,6 @@ def test_step_may_take_longer_than_any_call(monkeypatch: pytest.MonkeyPatch, tmp
     slow = store_at(url)
     slow.check()
     assert versions(slow)[-1] == KNOWN + 1
-    slow.close()
 
 
 def test_index_whose_build_was_interrupted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -201,30 +192,14 @@ def test_index_whose_build_was_interrupted(monkeypatch: pytest.MonkeyPatch, tmp_
     store.check()
     valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'ormco_half'::regclass"
     assert store.database.all(valid, ()) == [(True,)]
-    store.close()
 
 
 def test_upgrades_at_the_same_time(kind: str, tmp_path: Path) -> None:
     """Processes that start together on an old store make one new one."""
     url = old_store(kind, tmp_path)
     stores = [store_at(url, clock=ManualClock(MADE_AT)) for _ in range(6)]
-    errors: list[Exception] = []
-
-    def begin(store: Store) -> None:
-        try:
-            store.check()
-        except Exception as exc:
-            errors.append(exc)
-
-    threads = [threading.Thread(target=begin, args=(store,)) for store in stores]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    at_once(6, lambda number: stores[number].check())
     assert [value_of(store, "connected")[0] for store in stores] == ["at-connected-0"] * 6
-    for store in stores:
-        store.close()
 
 
 def test_upgrade_keeps_every_connection(upgraded: Store) -> None:
@@ -248,7 +223,6 @@ def test_upgrade_keeps_every_connection(upgraded: Store) -> None:
     assert account is not None
     assert (account.email, account.region) == ("connected@practice.test", "europe")
     assert upgraded.existing("connected").token_generation == 7
-    upgraded.close()
 
 
 @pytest.mark.parametrize("checked", [False, True], ids=["read", "sealed anew"])
@@ -266,7 +240,6 @@ def test_upgrade_keeps_every_token(upgraded: Store, checked: bool) -> None:
     assert upgraded.grants.policy(waiting).allow_account_change
     lost = [name for name in LIVE_TOKENS if row_of(upgraded, name).answer_may_be_lost]
     assert lost == ["lost", "under-way"]
-    upgraded.close()
 
 
 @pytest.mark.parametrize("checked", [False, True], ids=["read", "sealed anew"])
@@ -285,7 +258,6 @@ def test_upgrade_keeps_requests_cursors_and_events(upgraded: Store, checked: boo
     put(upgraded, "new")
     upgraded.forget("new", events[0])
     assert upgraded.audit.events()[-1].sequence == 9
-    upgraded.close()
 
 
 def test_old_seals_are_accepted_until_none_is_left(upgraded: Store) -> None:
@@ -296,7 +268,6 @@ def test_old_seals_are_accepted_until_none_is_left(upgraded: Store) -> None:
     run(upgraded, "UPDATE ormco_connections SET access_sealed = ? WHERE practice_id = 'connected'", old)
     with pytest.raises(StoreDamagedError):
         value_of(upgraded, "connected")
-    upgraded.close()
 
 
 def old_release(folder: Path, script: str) -> Sequence[str]:
@@ -367,4 +338,3 @@ def test_process_of_an_earlier_release(kind: str, tmp_path: Path) -> None:
     assert "sent" not in rest
     assert rest.splitlines()[1].startswith("Store"), rest
     assert store.grants.change(row_of(store, "connected"), {"retry_at": FromNow()})
-    store.close()

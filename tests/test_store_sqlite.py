@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 import sqlite3
 import stat
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -29,6 +27,7 @@ from connector.store.database import Execute
 from connector.store.sqlite_files import network_share
 from connector.store.store import Store
 from tests.support.clock import ManualClock
+from tests.support.forks import fork
 from tests.support.small_disk import on_a_small_disk
 from tests.support.stores import KEY, put, row_of, store_at, value_of
 
@@ -41,11 +40,10 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(path: Path) -> Iterator[Store]:
+def store(path: Path) -> Store:
     store = store_at(f"sqlite:///{path}")
     put(store, "p")
-    yield store
-    store.close()
+    return store
 
 
 def test_open_store_does_nothing(path: Path) -> None:
@@ -56,7 +54,6 @@ def test_open_store_does_nothing(path: Path) -> None:
     assert not path.parent.exists()
     store.check()
     assert path.exists()
-    store.close()
 
 
 @pytest.mark.parametrize(
@@ -195,7 +192,6 @@ def test_busy_for_too_long(path: Path, store: Store) -> None:
     finally:
         db.close()
     hasty.check()
-    hasty.close()
 
 
 def test_busy_for_a_while(path: Path, store: Store) -> None:
@@ -293,7 +289,6 @@ def test_nothing_stays_of_what_was_deleted(tmp_path: Path, how: str) -> None:
         assert store.grants.drop(row_of(store, "p"), [])
         store.database.scrub()
     assert kept() == []
-    store.close()
 
 
 def test_lag_is_read_from_an_index(store: Store) -> None:
@@ -312,7 +307,6 @@ def test_wiped_tokens_of_a_killed_process_leave_the_disk(tmp_path: Path) -> None
     with Connector.from_config(config) as connector:
         connector.refresh_due()
     assert [path.name for path in tmp_path.iterdir() if sealed in path.read_bytes()] == []
-    server.close()
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks at the handles that are open")
@@ -330,8 +324,6 @@ def test_closed_while_a_thread_reads(store: Store, path: Path) -> None:
     assert not [link for link in links if link.startswith(str(path))]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_forked_while_a_thread_writes(store: Store) -> None:
     """A child that is forked in the middle of a commit can write: SQLite copies no lock into it."""
     put(store, "p")
@@ -344,9 +336,6 @@ def test_forked_while_a_thread_writes(store: Store) -> None:
     thread = threading.Thread(target=store.database.transact, args=(write,))
     thread.start()
     begun.wait()
-    if (child := os.fork()) == 0:
-        signal.alarm(5)
-        put(store, "q")
-        os._exit(0)
+    status = fork(lambda: put(store, "q"))
     thread.join()
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert status() == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +14,7 @@ from connector.store.owners import hold_lease
 from connector.store.store import Store
 from connector.store.watch_claims import WatchOutcome, WatchScope
 from tests.support.stores import put, store_at
+from tests.support.threads import at_once
 
 EVERYBODY = WatchScope(watch="default", provider="test")
 LEASE = 60.0
@@ -84,7 +84,6 @@ def test_one_process_at_a_time_enrols(store: Store, url: str) -> None:
     assert claim(store) == []
     assert store.watch_claims.enrol(EVERYBODY)
     assert names(claim(store)) == ["maple"]
-    other.close()
 
 
 def test_revoked_practices_are_in_nobody_s_way(store: Store) -> None:
@@ -111,7 +110,6 @@ def test_claimed_practice_is_nobody_else_s(store: Store, url: str) -> None:
     assert claim(other) == []
     other.watch_claims.settle([WatchOutcome(claim=mine, due_in=0.0)])  # not its own any more: ignored
     assert claim(other) == []
-    other.close()
 
 
 def test_settled_practice_is_due_again(store: Store) -> None:
@@ -174,22 +172,18 @@ def test_claim_by_last_look(store: Store) -> None:
     assert store.watch_claims.count_pending(EVERYBODY, began) == 0
 
 
-@pytest.mark.parametrize("workers", [8])
-def test_processes_share_without_overlap(store: Store, url: str, workers: int) -> None:
+def test_processes_share_without_overlap(store: Store, url: str) -> None:
     """Many that claim at the same time get every practice once between them."""
     connect(store, *(f"p-{number:03}" for number in range(120)))
     store.watch_claims.enrol(EVERYBODY)
 
-    def take(_: Any) -> Any:
-        with_own = store_at(url)
-        found = []
-        while got := claim(with_own, limit=5):
+    def take(number: int) -> list[str]:
+        own, found = store_at(url), list[str]()
+        while got := claim(own, limit=5):
             found += names(got)
-        with_own.close()
         return found
 
-    with ThreadPoolExecutor(workers) as pool:
-        taken = [name for each in pool.map(take, range(workers)) for name in each]
+    taken = [name for each in at_once(8, take) for name in each]
     assert sorted(taken) == [f"p-{number:03}" for number in range(120)]
 
 

@@ -28,7 +28,7 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="a pseudo-terminal is
 
 
 class Person:
-    """A person at a terminal in which a command runs that repeats what it read, in hexadecimal."""
+    """A person at a terminal with a command that prints the text it has read, in hexadecimal."""
 
     _COMMAND = (
         "import sys; from connector.cli.terminal import read_paste\n"
@@ -103,7 +103,7 @@ def _take_terminal() -> None:
 
 @contextlib.contextmanager
 def person(timeout: float = 60) -> Iterator[Person]:
-    """A person who goes away at the end."""
+    """A person at a terminal, which is closed at the end."""
     someone = Person(timeout)
     try:
         yield someone
@@ -176,7 +176,7 @@ def test_ctrl_d_ends_the_input() -> None:
 
 @posix
 def test_typing_can_be_corrected() -> None:
-    """Backspace and Ctrl-U do what they do everywhere."""
+    """Backspace and Ctrl-U work as everywhere."""
     with person() as someone:
         someone.types(b"wrong\x15code=xz\x7fy\n")
         assert someone.leaves() == (0, "code=xy")
@@ -226,7 +226,7 @@ class FakeInput(io.TextIOWrapper):
     ],
 )
 def test_a_pipe_is_read_in_every_encoding(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything is read from a pipe, also what Windows programs write."""
+    """Everything is read from a pipe, in the encodings of Windows programs too."""
     monkeypatch.setattr(sys, "stdin", FakeInput(data))
     assert read_paste("not shown") == URL
 
@@ -238,7 +238,7 @@ def test_a_pipe_in_an_old_code_page_is_read(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_an_endless_pipe_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No more is read than could be an answer."""
+    """No more is read than could be a response."""
     pipe = FakeInput(b"x" * (LONGEST_TEXT * 3))
     monkeypatch.setattr(sys, "stdin", pipe)
     with pytest.raises(AuthorizationResponseError, match="not read"):
@@ -262,7 +262,7 @@ def test_a_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def fake_console(keys: str) -> SimpleNamespace:
-    """A Windows console into which somebody has pasted."""
+    """A Windows console with pasted text."""
     waiting = deque(keys)
     return SimpleNamespace(kbhit=lambda: bool(waiting), getwch=waiting.popleft)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from connector.observers import Observers
 from connector.store.store import Store
 from connector.store.watch_claims import WatchScope
 from tests.support.stores import DATABASES, fresh_url, put, store_at
+from tests.support.threads import at_once
 
 
 @pytest.fixture(params=DATABASES)
@@ -102,11 +102,7 @@ def test_processes_share_a_round(store: Store, url: str) -> None:
     practices = [f"p-{number:03}" for number in range(60)]
     connect(store, *practices)
     looks: list[Any] = []
-    stores = [store_at(url) for _ in range(4)]
-    with ThreadPoolExecutor(4) as pool:
-        reports = list(pool.map(lambda own: schedule(own, once=True, interval=3600, looks=looks), stores))
-    for own in stores:
-        own.close()
+    reports = at_once(4, lambda number: schedule(store_at(url), once=True, interval=3600, looks=looks))
     # A process that begins a round when another has ended its own looks again; none looks twice itself.
     counts = Counter(looks)
     assert set(counts) == set(practices)

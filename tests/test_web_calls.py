@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from typing import Any
 import pytest
 import time_machine
 
-from connector import Call, CaseEvent, Connector, ConnectorError, Event, Need, WatchPlan
+from connector import Call, CaseEvent, Connector, ConnectorError, Need, WatchPlan
 from connector.errors import (
     AccountUnconfirmedError,
     CodeSpentError,
@@ -26,21 +24,15 @@ from connector.errors import (
 from connector.store.requests import RequestRecords
 from tests.support.cases import Workflow, connected
 from tests.support.connecting import KEY, connect, kill_grant, opened, settings
-from tests.support.sandbox import RunningSandbox, Visitor
+from tests.support.sandbox import RunningSandbox
+from tests.support.threads import at_once
 
 PRACTICE = "practice-42"
 SESSION = "a session's own secret"
 
 
-@pytest.fixture
-def connector(identity: RunningSandbox, store_url: str) -> Iterator[Connector]:
-    """A connector to a provider that returns the state."""
-    with opened(settings(identity, store_url)) as connector:
-        yield connector
-
-
 def answer_to(connector: Connector, sandbox: RunningSandbox, **begun: Any) -> str:
-    return Visitor(sandbox).authorize(connector.begin(PRACTICE, **begun).url)
+    return sandbox.authorize(connector.begin(PRACTICE, **begun).url)
 
 
 # --- complete
@@ -52,33 +44,18 @@ def test_state_finds_the_practice(connector: Connector, identity: RunningSandbox
     assert connector.complete(answer, binding=SESSION).practice_id == PRACTICE
 
 
-def test_same_answer_twice_gives_the_same_connection(connector: Connector, identity: RunningSandbox) -> None:
-    """A person who presses twice gets the connection, not an error."""
-    answer = answer_to(connector, identity, binding=SESSION)
-    first = connector.complete(answer, binding=SESSION)
-    assert connector.complete(answer, binding=SESSION) == first
-    assert identity.counters()["token:authorization_code"] == 1
-
-
-def test_same_answer_from_two_threads_at_once(connector: Connector, identity: RunningSandbox) -> None:
+def test_same_response_in_many_threads_at_once(connector: Connector, identity: RunningSandbox) -> None:
     """Two app servers that get one response make one exchange, and both return the connection."""
-    answer, found = answer_to(connector, identity, binding=SESSION), list[str]()
-    threads = [
-        threading.Thread(target=lambda: found.append(connector.complete(answer, binding=SESSION).practice_id))
-        for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == [PRACTICE] * 4
+    answer = answer_to(connector, identity, binding=SESSION)
+    found = at_once(4, lambda number: connector.complete(answer, binding=SESSION))
+    assert [connection.practice_id for connection in found] == [PRACTICE] * 4
     assert identity.counters()["token:authorization_code"] == 1
 
 
-def test_same_answer_while_the_first_call_is_just_taking_the_request(
+def test_same_response_while_the_first_call_takes_the_request(
     connector: Connector, identity: RunningSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A call that saw no spent code, and then no open request, waits for what the first call makes."""
+    """A call that finds no spent code, and then no open request, waits for the first call's connection."""
     answer = answer_to(connector, identity, binding=SESSION)
     first = connector.complete(answer, binding=SESSION)
     early, is_spent = iter([False]), RequestRecords.is_spent
@@ -89,7 +66,7 @@ def test_same_answer_while_the_first_call_is_just_taking_the_request(
     assert identity.counters()["token:authorization_code"] == 1
 
 
-def test_answer_of_another_session_is_refused_however_often(
+def test_response_of_another_session_is_refused_each_time(
     connector: Connector, identity: RunningSandbox
 ) -> None:
     """A response that one session completed shows nothing to another session that sends it again."""
@@ -100,9 +77,7 @@ def test_answer_of_another_session_is_refused_however_often(
             connector.complete(answer, binding="another session's")
 
 
-def test_answer_that_failed_the_first_time_fails_again(
-    connector: Connector, identity: RunningSandbox
-) -> None:
+def test_response_that_failed_fails_again(connector: Connector, identity: RunningSandbox) -> None:
     """A second call says that the code was used; it does not wait for a connection that is never made."""
     answer = answer_to(connector, identity, binding=SESSION)
     identity.set_scenarios("text-500")
@@ -113,32 +88,30 @@ def test_answer_that_failed_the_first_time_fails_again(
         connector.complete(answer, binding=SESSION)
 
 
-def test_unconfirmed_account_is_asked_about_again(classic: RunningSandbox, env: dict[str, str]) -> None:
+def test_unconfirmed_account_is_asked_about_again(classic: RunningSandbox, connector: Connector) -> None:
     """Without state the second call asks the same question as the first."""
-    with opened(env) as connector:
-        answer = answer_to(connector, classic, binding=SESSION).split("&state=")[0]
-        for _ in range(2):
-            with pytest.raises(AccountUnconfirmedError):
-                connector.complete(answer, practice_id=PRACTICE, binding=SESSION)
-        waiting = connector.unconfirmed_account(PRACTICE)
-        assert waiting is not None
-        assert waiting.email == classic.practice.username
+    answer = answer_to(connector, classic, binding=SESSION).split("&state=")[0]
+    for _ in range(2):
+        with pytest.raises(AccountUnconfirmedError):
+            connector.complete(answer, practice_id=PRACTICE, binding=SESSION)
+    waiting = connector.unconfirmed_account(PRACTICE)
+    assert waiting is not None
+    assert waiting.email == classic.practice.username
 
 
-def test_answer_without_state_needs_the_practice(classic: RunningSandbox, env: dict[str, str]) -> None:
+def test_response_without_state_needs_the_practice(classic: RunningSandbox, connector: Connector) -> None:
     """Without a state its request is unknown, and nothing is sent."""
-    with opened(env) as connector:
-        answer = answer_to(connector, classic).split("&state=")[0]
-        with pytest.raises(StateMismatchError):
-            connector.complete(answer)
+    answer = answer_to(connector, classic).split("&state=")[0]
+    with pytest.raises(StateMismatchError):
+        connector.complete(answer)
     assert classic.counters().get("token:authorization_code", 0) == 0
 
 
 # --- diagnose, repair, revoke without a browser
 
 
-def test_diagnosis_of_what_is_well_and_what_is_not(connector: Connector, identity: RunningSandbox) -> None:
-    """A diagnosis says what is needed, and sends no refresh token."""
+def test_diagnosis_names_the_next_step(connector: Connector, identity: RunningSandbox) -> None:
+    """A diagnosis names the next step, and sends no refresh token."""
     assert connector.diagnose(PRACTICE).needs is Need.CONSENT
     connect(connector, identity)
     assert connector.diagnose(PRACTICE).needs is Need.NOTHING
@@ -164,26 +137,27 @@ def test_repair_on_a_server_asks_for_consent(connector: Connector, identity: Run
         connector.repair(PRACTICE, interactive=False)
 
 
-def test_revoke_on_a_server_leaves_the_page_to_a_person(classic: RunningSandbox, env: dict[str, str]) -> None:
+def test_revoke_on_a_server_leaves_the_page_to_a_person(
+    classic: RunningSandbox, connector: Connector
+) -> None:
     """The steps are the guide's, no token is handed out meanwhile, and the proof ends it."""
-    with opened(env) as connector:
-        connect(connector, classic)
-        with pytest.raises(ConsentRequiredError):
-            connector.revoke(PRACTICE, interactive=False)
-        steps = connector.revocation_steps(PRACTICE)
-        assert steps is not None
-        assert steps.page_url == classic.applications_page
-        assert "Click the square icon next to Ormco." in steps.steps
-        assert connector.status(PRACTICE).state == "revoking"
-        classic.set_scenarios("revoked")
-        assert connector.confirm_revoked(PRACTICE).proved
-        assert connector.revocation_steps(PRACTICE) is None
+    connect(connector, classic)
+    with pytest.raises(ConsentRequiredError):
+        connector.revoke(PRACTICE, interactive=False)
+    steps = connector.revocation_steps(PRACTICE)
+    assert steps is not None
+    assert steps.page_url == classic.applications_page
+    assert "Click the square icon next to Ormco." in steps.steps
+    assert connector.status(PRACTICE).state == "revoking"
+    classic.set_scenarios("revoked")
+    assert connector.confirm_revoked(PRACTICE).proved
+    assert connector.revocation_steps(PRACTICE) is None
 
 
 # --- who acts, who is told
 
 
-def test_web_user_is_the_actor_of_what_they_did(connector: Connector, identity: RunningSandbox) -> None:
+def test_web_user_is_the_actor_of_their_calls(connector: Connector, identity: RunningSandbox) -> None:
     """The audit record names the person, for the calls of that connector alone."""
     alex = connector.acting_as("alex@practice.test")
     connect(alex, identity)
@@ -201,7 +175,7 @@ def test_actor_of_the_settings(identity: RunningSandbox, store_url: str) -> None
         assert {event.actor for event in connector.events()} == {"nightly job"}
 
 
-def test_observer_is_told_of_every_request(connector: Connector, identity: RunningSandbox) -> None:
+def test_observer_gets_every_request(connector: Connector, identity: RunningSandbox) -> None:
     """Each call names the operation, the practice, the host, the status and the seconds it took."""
     calls: list[Call] = []
     end = connector.on_call(calls.append)
@@ -218,7 +192,7 @@ def test_observer_is_told_of_every_request(connector: Connector, identity: Runni
     assert len(calls) == count
 
 
-def test_observer_is_told_of_what_threads_and_sessions_do(
+def test_observer_gets_requests_of_threads_and_sessions(
     connector: Connector, identity: RunningSandbox
 ) -> None:
     """The polls of a watch, the refreshes of a timer and the requests of a session name their practice."""
@@ -251,7 +225,7 @@ def test_handler_of_a_watch_makes_calls_of_its_own(classic: RunningSandbox, tmp_
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the timer is POSIX's")
-def test_observer_is_told_how_a_call_was_broken_off(connector: Connector, identity: RunningSandbox) -> None:
+def test_observer_gets_an_interrupted_request(connector: Connector, identity: RunningSandbox) -> None:
     """Ctrl-C during a request is reported as such."""
     connect(connector, identity)
     calls: list[Call] = []
@@ -268,9 +242,7 @@ def test_observer_is_told_how_a_call_was_broken_off(connector: Connector, identi
     assert [(call.status, call.outcome) for call in calls] == [(None, "KeyboardInterrupt")]
 
 
-def test_events_say_how_long_it_took_and_what_the_provider_answered(
-    connector: Connector, identity: RunningSandbox
-) -> None:
+def test_events_have_the_seconds_and_the_status(connector: Connector, identity: RunningSandbox) -> None:
     """Each event of a library call has its seconds, and the status of the provider's last response."""
     connect(connector, identity)
     identity.set_scenarios("outage")
@@ -285,14 +257,6 @@ def test_observer_that_fails_harms_nothing(connector: Connector, identity: Runni
     """An observer's exception is logged, and the call goes on."""
     connector.on_call(lambda call: 1 / 0)
     assert connect(connector, identity).state == "connected"
-
-
-def test_subscriber_gets_the_sequence_of_a_reader(connector: Connector, identity: RunningSandbox) -> None:
-    """A subscriber and a reader speak of the same events by the same numbers."""
-    told: list[Event] = []
-    connector.subscribe(told.append)
-    connect(connector, identity)
-    assert [event.sequence for event in told] == [event.sequence for event in connector.events()]
 
 
 def test_failing_refresh_and_dead_grant_are_logged(
@@ -331,31 +295,12 @@ def test_ping_needs_the_store_and_its_key_alone(
         stranger.ping()
 
 
-@pytest.mark.parametrize("text", ["PRACTICE-4", "front.desk", "%", "_"])
-def test_search_finds_parts_of_what_a_person_knows(
-    connector: Connector, identity: RunningSandbox, text: str
-) -> None:
-    """Practice id, address and name, in any case; signs of the query language are plain text."""
-    connect(connector, identity)
-    found = [connection.practice_id for connection in connector.search(text)]
-    assert found == ([] if text in "%_" else [PRACTICE])
-
-
-def test_closed_connector_refuses(connector: Connector, identity: RunningSandbox) -> None:
-    """After `close` no token is handed out, not even from memory."""
-    connect(connector, identity)
-    connector.access_token(PRACTICE)
-    connector.close()
-    with pytest.raises(StoreUnavailableError):
-        connector.access_token(PRACTICE)
-
-
 def test_redirect_uri_of_one_request(identity: RunningSandbox, store_url: str) -> None:
     """A request may go to another registered redirect URI than the setting's."""
     named = settings(identity, store_url, ORMCO_REDIRECT_URI="https://app.test/connected")
     with opened(named) as connector:
         request = connector.begin(PRACTICE, redirect_uri=identity.redirect_uri)
-        answer = Visitor(identity).authorize(request.url)
+        answer = identity.authorize(request.url)
         assert connector.complete(answer).state == "connected"
         with pytest.raises(SettingError):
             connector.begin("")

@@ -1,4 +1,4 @@
-"""The support desk: all practices, the next step as a button, and who may do what."""
+"""The support desk: all practices, the next step as a button, and the roles."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from connector import Connector
 from connector.errors import SettingError
 from connector.web import Role, SupportPerson, desk_pages
 from tests.support.connecting import connect, kill_grant
-from tests.support.sandbox import RunningSandbox, Visitor, hidden_value
+from tests.support.sandbox import RunningSandbox, hidden_value
 
 PRACTICE = "Maple & Söhne / 42"
 Browser = Callable[..., FlaskClient]
@@ -62,7 +62,7 @@ def link_in(page: Any) -> str:
 # --- all practices
 
 
-def test_list_shows_who_needs_help_first(
+def test_list_begins_with_practices_that_need_help(
     browser: Browser, connector: Connector, classic: RunningSandbox
 ) -> None:
     """With state, since when, and why in words."""
@@ -85,7 +85,7 @@ def test_search(browser: Browser, connector: Connector, classic: RunningSandbox)
 
 
 def test_changes_name_the_practices(browser: Browser, connector: Connector, classic: RunningSandbox) -> None:
-    """An open page learns what other people and processes have changed since."""
+    """An open page gets the changes of other people and processes."""
     client = browser()
     connect(connector, classic)
     found = client.get("/desk/changes").get_json()
@@ -102,12 +102,12 @@ def test_changes_name_the_practices(browser: Browser, connector: Connector, clas
 
 
 def test_link_and_paste_connect(browser: Browser, connector: Connector, classic: RunningSandbox) -> None:
-    """A link to copy or mail, what to say, and the answer pasted from a mail; in the record by name."""
+    """A link to copy or mail, with a text, and the response pasted from a mail; recorded with the name."""
     client = browser()
     page = press(client, "link")
     assert "mailto:?subject=" in page.text
     assert "I will send you a link" in page.text
-    answer = Visitor(classic).authorize(link_in(page))
+    answer = classic.authorize(link_in(page))
     assert "is connected to" in press(client, "paste", answer=f"Here: <{answer}>").text
     assert {event.actor for event in connector.events(practice_id=PRACTICE)} == {"Sam"}
 
@@ -115,9 +115,9 @@ def test_link_and_paste_connect(browser: Browser, connector: Connector, classic:
 def test_account_is_confirmed_at_the_desk(
     browser: Browser, connector: Connector, classic: RunningSandbox
 ) -> None:
-    """An answer without state connects only the account that a person has said yes to."""
+    """A response without state connects only the account that a person has confirmed."""
     client = browser()
-    answer = Visitor(classic).authorize(link_in(press(client, "link")))
+    answer = classic.authorize(link_in(press(client, "link")))
     page = press(client, "paste", answer=re.sub(r"&?state=[^&]*", "", answer))
     assert "Ask the practice whether it is theirs" in page.text
     account = hidden_value(page, "account_id")
@@ -132,7 +132,7 @@ def test_account_is_confirmed_at_the_desk(
 def test_no_to_the_account(browser: Browser, classic: RunningSandbox) -> None:
     """The grant is given back, and the question is gone."""
     client = browser()
-    answer = Visitor(classic).authorize(link_in(press(client, "link")))
+    answer = classic.authorize(link_in(press(client, "link")))
     press(client, "paste", answer=re.sub(r"&?state=[^&]*", "", answer))
     page = press(client, "confirm", answer="no")
     assert "The account was not connected." in page.text
@@ -175,7 +175,7 @@ def test_lab_and_cases(browser: Browser, connector: Connector, classic: RunningS
     assert "<li>" in cases.text or "No cases" in cases.text
 
 
-def test_errors_are_told_on_the_page(browser: Browser, classic: RunningSandbox) -> None:
+def test_errors_are_shown_on_the_page(browser: Browser, classic: RunningSandbox) -> None:
     """The page shows an error and its hint, and nothing that was pasted."""
     page = press(browser(), "paste", answer="https://evil.test/?code=made-up")
     assert 'role="alert"' in page.text
@@ -185,7 +185,7 @@ def test_errors_are_told_on_the_page(browser: Browser, classic: RunningSandbox) 
 # --- who may do what
 
 
-def test_stranger_gets_nothing(browser: Browser) -> None:
+def test_stranger_is_refused(browser: Browser) -> None:
     """A person whom `authorize` does not know sees no page and can do nothing."""
     client = browser(())
     for path in ("", "list", "changes", "practice?id=x", "practice/cases?id=x", "practice/revoke?id=x"):
@@ -231,12 +231,12 @@ def test_form_of_another_origin_or_session(browser: Browser) -> None:
     assert client.post("/desk/practice/link", data=data).status_code == 200
 
 
-def test_answer_to_a_session_of_a_practice_is_refused_at_the_desk(
+def test_response_to_a_practice_s_own_session_is_refused(
     browser: Browser, connector: Connector, classic: RunningSandbox
 ) -> None:
     """A request that a practice's own browser began cannot be completed at the desk."""
     begun = connector.begin(PRACTICE, binding="a session's own secret")
-    answer = Visitor(classic).authorize(begun.url)
+    answer = classic.authorize(begun.url)
     page = press(browser(), "paste", answer=answer)
     assert "another practice, session or provider" in page.text
     assert urlsplit(answer).query not in page.text
@@ -257,7 +257,7 @@ def test_reconnect_revokes_and_gives_a_new_link(
     classic.set_scenarios("revoked")
     page = press(client, "removed", then="connect")
     assert connector.status(PRACTICE).state == "revoked"
-    answer = Visitor(classic).authorize(link_in(page))
+    answer = classic.authorize(link_in(page))
     assert "is connected to" in press(client, "paste", answer=answer).text
 
 
@@ -299,14 +299,14 @@ def test_pages_name_no_command(browser: Browser, connector: Connector, classic: 
     "wrong", [{"roles": "preview,revoked"}, {"roles": None}, {"roles": 7}, {"name": None}, {"name": ""}]
 )
 def test_support_person_that_cannot_be(wrong: dict[str, Any]) -> None:
-    """No role is found as a part of a text, and nobody acts without a name."""
+    """A role is not found as a part of a text, and a person needs a name."""
     with pytest.raises(SettingError):
         SupportPerson(**{"name": "Sam"} | wrong)
 
 
 @pytest.mark.parametrize("odd", [True, "Sam", {"name": "Sam", "roles": ["view"]}])
-def test_odd_answer_of_authorize_is_a_refusal(connector: Connector, odd: Any) -> None:
-    """An answer that is no person has no roles."""
+def test_unexpected_result_of_authorize_is_a_refusal(connector: Connector, odd: Any) -> None:
+    """A result that is no person has no roles."""
     app = Flask("company")
     app.secret_key = "a server secret"
     app.register_blueprint(desk_pages(connector, authorize=lambda request: odd), url_prefix="/desk")

@@ -1,4 +1,4 @@
-"""The practice's page in a Flask application, and what it refuses."""
+"""The practice's page in a Flask application, and the requests that it refuses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from werkzeug import Request
 from connector import Connector
 from connector.web import practice_pages
 from tests.support.connecting import connect, kill_grant
-from tests.support.sandbox import RunningSandbox, Visitor, hidden_value
+from tests.support.sandbox import RunningSandbox, hidden_value
 
 PRACTICE = "practice-42"
 Browser = Callable[..., FlaskClient]
@@ -60,7 +60,7 @@ def come_back(client: FlaskClient, redirect_url: str) -> Any:
 
 def answer_for(client: FlaskClient, sandbox: RunningSandbox) -> str:
     """Press *Connect* and allow access; return the redirect URL."""
-    return Visitor(sandbox).authorize(press(client, "connect").location)
+    return sandbox.authorize(press(client, "connect").location)
 
 
 def without_state(url: str) -> str:
@@ -71,7 +71,7 @@ def without_state(url: str) -> str:
 
 
 def test_page_before_anything(browser: Browser) -> None:
-    """Somebody new sees what to do first."""
+    """A new practice sees the first step."""
     page = browser().get("/3shape/")
     assert page.status_code == 200
     assert "Not connected" in page.text
@@ -91,8 +91,16 @@ def test_connect_by_paste(browser: Browser, classic: RunningSandbox) -> None:
     """Any copy of the address from the other tab is accepted, within a sentence too."""
     client = browser()
     url = press(client, "connect-elsewhere").location
-    page = press(client, "paste", answer=f"It says <{Visitor(classic).authorize(url)}>, ok?")
+    page = press(client, "paste", answer=f"It says <{classic.authorize(url)}>, ok?")
     assert f"Connected to {classic.practice.username}." in page.text
+
+
+def test_cancel(browser: Browser, classic: RunningSandbox) -> None:
+    """*Cancel* at 3Shape is reported in words."""
+    client = browser()
+    page = come_back(client, classic.authorize(press(client, "connect").location, decision="cancel"))
+    assert "did not allow access" in page.text
+    assert page.request.path == "/3shape/"
 
 
 def test_without_callback_a_code_is_pasted(connector: Connector) -> None:
@@ -105,7 +113,7 @@ def test_without_callback_a_code_is_pasted(connector: Connector) -> None:
 def test_repair_and_test_of_a_sound_connection(
     browser: Browser, connector: Connector, classic: RunningSandbox
 ) -> None:
-    """Both say in words that nothing is wrong; nobody is asked for anything."""
+    """Both report that nothing is wrong, without a question to a person."""
     connect(connector, classic, PRACTICE)
     client = browser()
     assert "Checked: nothing is wrong." in press(client, "repair").text
@@ -115,7 +123,7 @@ def test_repair_and_test_of_a_sound_connection(
 def test_dead_connection_is_repaired_by_consent(
     browser: Browser, connector: Connector, classic: RunningSandbox
 ) -> None:
-    """*Test* says what is wrong, and *Repair* leads to 3Shape."""
+    """*Test* reports the error, and *Repair* leads to 3Shape."""
     connect(connector, classic, PRACTICE)
     kill_grant(connector, classic)
     client = browser()
@@ -138,7 +146,7 @@ def test_disconnect_with_proof(browser: Browser, connector: Connector, classic: 
 
 
 def test_events_since(browser: Browser, connector: Connector, classic: RunningSandbox) -> None:
-    """The page asks for what is new, and gets its own practice's events alone."""
+    """The page asks for new events, and gets those of its own practice alone."""
     connect(connector, classic, PRACTICE)
     found = browser().get("/3shape/events").get_json()
     assert found["state"] == "connected"
@@ -149,9 +157,9 @@ def test_events_since(browser: Browser, connector: Connector, classic: RunningSa
 
 
 def test_actor_is_the_person(connector: Connector, classic: RunningSandbox) -> None:
-    """The audit record names who was signed in."""
+    """The audit record names the person who was signed in."""
     client = browsers(connector, actor_of=lambda request: "alex@maple.test")()
-    answer = Visitor(classic).authorize(press(client, "connect-elsewhere").location)
+    answer = classic.authorize(press(client, "connect-elsewhere").location)
     come_back(client, answer)
     assert {event.actor for event in connector.events(practice_id=PRACTICE)} == {"alex@maple.test"}
 
@@ -159,10 +167,10 @@ def test_actor_is_the_person(connector: Connector, classic: RunningSandbox) -> N
 # --- whose account it is
 
 
-def test_answer_without_state_is_asked_about(
+def test_response_without_state_needs_confirmation(
     browser: Browser, connector: Connector, classic: RunningSandbox
 ) -> None:
-    """A code that somebody has the browser open connects nobody before a person has seen the account."""
+    """A code without a state connects nothing before a person has seen the account."""
     client = browser()
     page = come_back(client, without_state(answer_for(client, classic)))
     assert f"Connect as {classic.practice.username}?" in page.text or "Connect as Maple" in page.text
@@ -191,8 +199,8 @@ def test_only_the_session_that_was_asked_confirms(browser: Browser, classic: Run
 
 
 @pytest.mark.parametrize("practice", [PRACTICE, "practice-77"])
-def test_answer_of_another_session(browser: Browser, classic: RunningSandbox, practice: str) -> None:
-    """It is refused before it is sent to 3Shape, whoever is signed in there."""
+def test_response_of_another_session(browser: Browser, classic: RunningSandbox, practice: str) -> None:
+    """It is refused before it is sent to 3Shape, for the same practice and for another one."""
     page = come_back(browser(practice), answer_for(browser(), classic))
     assert "another practice, session or provider" in page.text
     assert classic.counters().get("token:authorization_code", 0) == 0
@@ -246,7 +254,7 @@ def test_other_host(connector: Connector) -> None:
 
 
 def test_nobody_signed_in(browser: Browser, classic: RunningSandbox) -> None:
-    """The callback of somebody who is not signed in spends no code, and every page is closed."""
+    """Without a signed-in person the callback spends no code, and every page is refused."""
     answer = answer_for(browser(), classic)
     stranger = browser(None)
     refused = stranger.get(f"/3shape/connected?{urlsplit(answer).query}")
@@ -278,7 +286,7 @@ def test_missing_secret_is_a_setting(connector: Connector) -> None:
     assert "server secret" in page.text
 
 
-def test_damaged_paste_is_told_in_words(browser: Browser) -> None:
+def test_error_of_a_paste_is_shown(browser: Browser) -> None:
     """The page shows the error and its hint, and nothing that was pasted."""
     page = press(browser(), "paste", answer="https://evil.test/?code=made-up")
     assert 'role="alert"' in page.text

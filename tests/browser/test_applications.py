@@ -28,7 +28,7 @@ from connector.errors import (
 from tests.support.commands import COMMAND, printed
 from tests.support.connecting import connect, opened, settings
 from tests.support.keyboard import Keyboard
-from tests.support.sandbox import RunningSandbox, Visitor
+from tests.support.sandbox import RunningSandbox
 from tests.support.web_server import PageHandler, serving
 
 PRACTICE = "practice-42"
@@ -45,7 +45,7 @@ def remove(browser: str, one_browser: None, classic: RunningSandbox) -> Remove:
 
 
 def allow(sandbox: RunningSandbox) -> None:
-    Visitor(sandbox).authorize(sandbox.authorization_url())
+    sandbox.authorize(sandbox.authorization_url())
 
 
 def removed(sandbox: RunningSandbox) -> int:
@@ -72,7 +72,7 @@ def test_another_account_is_left_alone(remove: Remove, classic: RunningSandbox) 
     assert removed(classic) == 0
 
 
-def test_an_outage_and_a_wrong_password_are_told_apart(
+def test_outage_and_wrong_password_are_different_errors(
     remove: Remove, browser: str, classic: RunningSandbox
 ) -> None:
     """A provider that is down is not a page that has changed, and neither is a wrong password."""
@@ -121,7 +121,7 @@ PAGES = {
 
 @contextmanager
 def applications_page(row: str) -> Iterator[tuple[str, list[str]]]:
-    """A page of the same meaning and another make; and what was asked of it."""
+    """A page that means the same and is built otherwise, and the paths that were requested."""
     asked: list[str] = []
 
     class Handler(PageHandler):
@@ -156,7 +156,7 @@ def test_page_on_which_a_press_would_be_a_guess(
     assert "/wrong" not in asked
 
 
-def test_a_closed_window_is_told(browser: str, closing: None) -> None:
+def test_closed_window_is_reported(browser: str, closing: None) -> None:
     """If the window goes, nothing was removed, and the same command can be run again."""
     with (
         applications_page(PAGES["bare"]) as (url, _),
@@ -165,17 +165,17 @@ def test_a_closed_window_is_told(browser: str, closing: None) -> None:
         remove_application(url, headless=True, browser=browser)
 
 
-def test_a_crash_is_told(browser: str, crashing: None) -> None:
+def test_crash_is_reported(browser: str, crashing: None) -> None:
     """A page that crashes is reported at once, not when a person's time is over."""
     with applications_page(PAGES["bare"]) as (url, _), pytest.raises(BrowserUnavailableError, match="ended"):
         remove_application(url, headless=True, browser=browser)
 
 
-@pytest.mark.usefixtures("display")
-def test_a_person_does_it_in_a_window(browser: str) -> None:
+@pytest.mark.usefixtures("display", "one_browser")
+def test_a_person_does_it_in_a_window(windowed: str) -> None:
     """If the page looks different a person can go on, and the end is noticed."""
     with applications_page(PAGES["person"]) as (url, _):
-        assert remove_application(url, timeout=60, browser=browser)
+        assert remove_application(url, timeout=60, browser=windowed)
 
 
 TYPED = """<tr><td>Ormco</td><td><input autofocus oninput="fetch('/typed/' + value);
@@ -183,7 +183,7 @@ TYPED = """<tr><td>Ormco</td><td><input autofocus oninput="fetch('/typed/' + val
 
 
 @pytest.mark.usefixtures("display")
-def test_what_a_person_types_goes_to_the_page(browser: str) -> None:
+def test_typing_goes_to_the_page(windowed: str) -> None:
     """A window that opens has the page in focus, not its address bar: no password goes to a search engine."""
     keyboard, removed = Keyboard(), threading.Event()
 
@@ -196,7 +196,7 @@ def test_what_a_person_types_goes_to_the_page(browser: str) -> None:
         typing = threading.Thread(target=person)
         typing.start()
         try:
-            remove_application(url, timeout=40, browser=browser)
+            remove_application(url, timeout=40, browser=windowed)
         finally:
             removed.set()
             typing.join()
@@ -246,7 +246,7 @@ def test_repair_from_end_to_end(env: dict[str, str], classic: RunningSandbox) ->
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
-@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("kill", [signal.SIGTERM, signal.SIGKILL])
 def test_stopped_at_the_page_it_goes_on(
     env: dict[str, str], classic: RunningSandbox, kill: signal.Signals, temporary_folder: Path
 ) -> None:

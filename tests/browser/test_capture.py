@@ -14,7 +14,7 @@ import pytest
 
 from connector.browser import find_browser, open_capture
 from connector.browser.launch import open_browser
-from connector.errors import AccountMismatchError, SettingError, WindowClosedError
+from connector.errors import AccountMismatchError, SettingError
 from tests.support.authorization_pages import (
     CODE,
     WAYS,
@@ -25,6 +25,7 @@ from tests.support.authorization_pages import (
     foreign,
     landing_trap,
 )
+from tests.support.browsers import child_processes
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -82,7 +83,7 @@ def test_url_is_as_it_was_on_the_wire(
 def test_place_is_known_in_every_spelling(
     redirect_uri: str, target: str, capture: Capture, pages: AuthorizationPages, trap: Trap
 ) -> None:
-    """On loopback, with another scheme, path or `www.`: the answer is captured and nothing leaves."""
+    """On loopback, with another scheme, path or `www.`: the response is captured and nothing leaves."""
     pages.target = f"{target.format(port=trap.port)}?{CODE}"
     assert capture(pages.authorize("302"), redirect_uri=redirect_uri.format(port=trap.port)) == pages.target
 
@@ -97,7 +98,7 @@ def test_redirect_uri_on_the_providers_own_host(capture: Capture, pages: Authori
 
 
 def test_landing_site_that_is_down(capture: Capture, pages: AuthorizationPages) -> None:
-    """A landing site at which nobody answers makes no difference."""
+    """A landing site that is down makes no difference."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     pages.target = f"http://landing.localhost:{port}/?{CODE}"
@@ -150,7 +151,7 @@ def test_cancel_is_shown_as_such(capture: Capture, pages: AuthorizationPages, tr
     assert (headings, "error=access_denied" in answer) == (["Access was not allowed"], True)
 
 
-def test_password_is_not_taken_for_the_answer(
+def test_password_is_not_part_of_the_response(
     capture: Capture, pages: AuthorizationPages, landing: str
 ) -> None:
     """After a 307 the browser repeats the sign-in form; it does not get into the redirect URL."""
@@ -184,7 +185,7 @@ def test_nothing_is_left(
 def test_secrets_do_not_reach_the_browser(
     capture_alone: Capture, pages: AuthorizationPages, landing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither the environment nor the command line of the browser holds a secret or the request."""
+    """The environment and command line of the browser and of its driver hold no secret and no request."""
     if not Path("/proc/self/environ").exists():
         pytest.skip("the environment of another process can be read on Linux only")
     monkeypatch.setenv("ORMCO_CLIENT_SECRET", "made-up-secret")
@@ -192,7 +193,7 @@ def test_secrets_do_not_reach_the_browser(
     seen: list[str] = []
 
     def person(page: Page) -> None:
-        for process in browser_processes(page):
+        for process in {*browser_processes(page), *child_processes()}:
             seen.extend(
                 Path(f"/proc/{process}/{name}").read_text("latin-1") for name in ("environ", "cmdline")
             )
@@ -203,8 +204,8 @@ def test_secrets_do_not_reach_the_browser(
     assert not [text for text in seen if "made-up" in text or "/authorize" in text]
 
 
-def test_open_capture_gives_the_answer_and_lets_errors_through(
-    browser: str, pages: AuthorizationPages, landing: str
+def test_open_capture_yields_the_response_and_raises_errors(
+    browser: str, one_browser: None, pages: AuthorizationPages, landing: str
 ) -> None:
     """The block gets the redirect URL, and what it raises leaves it unchanged."""
     where: dict[str, Any] = {"redirect_uri": landing, "timeout": 60, "browser": browser}
@@ -220,17 +221,8 @@ def test_open_capture_gives_the_answer_and_lets_errors_through(
     assert seen == [pages.target]
 
 
-@pytest.mark.parametrize("closing", [False, True])
-def test_visible_window(
-    closing: bool, browser: str, pages: AuthorizationPages, landing: str, display: None
-) -> None:
-    """With a window it is the same: captured, shown, and a closed window noticed."""
-    arguments: dict[str, Any] = {"redirect_uri": landing, "timeout": 60, "browser": browser}
-    if closing:
-        with pytest.raises(WindowClosedError):
-            open_capture(
-                pages.authorize("authorize"), person=lambda page: page.close(), **arguments
-            ).__enter__()
-    else:
-        with open_capture(pages.authorize("authorize"), person=allow, **arguments) as redirect_url:
-            assert redirect_url == pages.target
+def test_visible_window(windowed: str, pages: AuthorizationPages, landing: str, display: None) -> None:
+    """With a window the redirect is captured as without one."""
+    where: dict[str, Any] = {"redirect_uri": landing, "timeout": 60, "browser": windowed}
+    with open_capture(pages.authorize("authorize"), person=allow, **where) as redirect_url:
+        assert redirect_url == pages.target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -113,7 +114,7 @@ def test_page_says_what_is_wrong(page: Page) -> None:
 
 
 def test_page_marks_a_code_that_cannot_be_checked(page: Page) -> None:
-    """A code of an unknown format is shown, and that nobody can tell whether it is whole."""
+    """A code of an unknown format is shown, with the note that it cannot be checked."""
     page.fill("#paste", f"https://ormco.com/?code={OPAQUE}")
     assert shown(page) == ("unchecked", None, OPAQUE)
     page.fill("#paste", "")
@@ -127,12 +128,9 @@ def test_page_warns_of_an_unusual_code(page: Page) -> None:
     assert "3 characters are before" in page.inner_text("#message")
 
 
-@pytest.mark.parametrize("kind", ["page_with_clipboard", "page"])
-def test_copy_works_from_a_file(kind: str, request: pytest.FixtureRequest) -> None:
-    """*Copy* works on a page from the disk, also in a browser that has no clipboard for such pages."""
-    page: Page = request.getfixturevalue(kind)
-    if kind == "page":
-        page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+def test_copy_works_without_a_clipboard(page: Page) -> None:
+    """*Copy* works in a browser that has no clipboard for pages from the disk."""
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
     page.fill("#paste", URL)
     page.click("#copy")
     page.wait_for_function("document.getElementById('copied').textContent.startsWith('Copied')")
@@ -173,7 +171,7 @@ def test_age_is_counted_from_the_paste(page: Page) -> None:
 
 
 def test_clear_leaves_nothing(page: Page) -> None:
-    """*Clear* empties the page; so does leaving it, for whoever comes back."""
+    """*Clear* empties the page, and so does leaving it and coming back."""
     page.fill("#paste", URL)
     page.click("#clear")
     assert shown(page) == ("empty", None, "")
@@ -184,17 +182,15 @@ def test_clear_leaves_nothing(page: Page) -> None:
     assert (page.input_value("#paste"), *shown(page)) == ("", "empty", None, "")
 
 
-@pytest.mark.parametrize(
-    ("language", "says"),
-    [("de", "abgeschnitten"), ("fr", "tronqué"), ("es", "cortado"), ("it", "tagliato"), ("en", "cut short")],
-)
-def test_page_speaks_the_chosen_language(page: Page, language: str, says: str) -> None:
-    """All of the page is in the chosen language, what was pasted included; nothing of it is missing."""
+def test_page_speaks_the_chosen_language(page: Page) -> None:
+    """The whole page is in the chosen language, with the message about a paste; no text is missing."""
+    words = {"de": "abgeschnitten", "fr": "tronqué", "es": "cortado", "it": "tagliato", "en": "cut short"}
     page.fill("#paste", URL.partition("&")[0][:-14])
-    page.select_option("#language", language)
-    assert page.get_attribute("html", "lang") == language
-    assert says in page.inner_text("#message")
-    assert "undefined" not in page.inner_text("body")
+    for language, says in words.items():
+        page.select_option("#language", language)
+        assert page.get_attribute("html", "lang") == language
+        assert says in page.inner_text("#message")
+        assert "undefined" not in page.inner_text("body")
 
 
 def test_language_is_the_browsers(chromium: Browser) -> None:
@@ -206,17 +202,16 @@ def test_language_is_the_browsers(chromium: Browser) -> None:
             assert page.get_attribute("html", "lang") == expected
 
 
-@pytest.mark.parametrize("width", [320, 360, 768, 1440])
-def test_page_fits_its_window(page: Page, width: int) -> None:
+def test_page_fits_its_window(page: Page) -> None:
     """Nothing has to be scrolled sideways: on a telephone, on a desk, and at 200 % zoom."""
-    page.set_viewport_size({"width": width, "height": 800})
-    for text in ("", URL, URL[:-40]):
+    for text, width in itertools.product(("", URL, URL[:-40]), (320, 360, 768, 1440)):
         page.fill("#paste", text)
+        page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_every_control_has_a_name(page: Page) -> None:
-    """A screen reader has a name for every control, and hears what was found."""
+    """A screen reader has a name for every control, and reads the result aloud."""
     page.fill("#paste", URL)
     for role, name in (("textbox", "What you copied"), ("button", "Copy"), ("combobox", "Language")):
         assert page.get_by_role(role, name=name, exact=True).count() == 1  # type: ignore[arg-type]
@@ -233,7 +228,7 @@ def test_nothing_is_stored(page: Page) -> None:
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    """The address of the landing page, and what its server was asked for: paths and referrers."""
+    """The address of the landing page, and the paths and referrers of the requests to its server."""
     asked: list[tuple[str, str | None]] = []
 
     class Handler(PageHandler):
@@ -247,7 +242,7 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture
 def visitor(chromium: Browser) -> Iterator[Page]:
-    """Somebody who comes to the landing page."""
+    """A page of a browser that visits the landing page."""
     with chromium.new_context(locale="en-US") as context:
         yield context.new_page()
 
@@ -268,7 +263,7 @@ def test_landing_page_shows_the_code_of_its_address(visitor: Page, site: Site, m
 
 
 def test_landing_page_says_that_access_was_not_allowed(visitor: Page, site: Site) -> None:
-    """After *Cancel* the page says so; without an answer it says what it is for, and reads a paste."""
+    """After *Cancel* the page says so; without a response it explains itself, and reads a paste."""
     visitor.goto(f"{site[0]}?error=access_denied&state=zz9")
     assert shown(visitor) == ("refused", "consent_denied", "")
     assert "Cancel was pressed" in visitor.inner_text("#message")

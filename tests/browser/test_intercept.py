@@ -1,4 +1,4 @@
-"""What a page of the provider's may have in it, and who can bring the authorization response."""
+"""The contents that a provider's page may have, and the pages that can bring the authorization response."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def hostile(table: dict[str, str]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("html", list(table.values()), ids=list(table))
 
 
-@hostile({"frames": "".join(FRAMES.values())} | PARTS | WINDOWS)
+@hostile({"frames": "".join(FRAMES.values()), "parts": "".join(PARTS.values())} | WINDOWS)
 def test_only_the_pages_of_this_consent_bring_the_response(
     html: str, capture: Capture, pages: AuthorizationPages, landing: str
 ) -> None:

@@ -11,9 +11,7 @@ from typing import Any
 
 import pytest
 
-from connector.browser.browser_thread import BrowserThread
 from connector.browser.profile import ProfileUpdate, SignIns, connect_profile
-from connector.browser.session import BrowserSession
 from connector.errors import (
     BrowserUnavailableError,
     CodeRefusedError,
@@ -28,7 +26,7 @@ from connector.errors import (
     WindowClosedError,
 )
 from tests.support.authorization_pages import Trap
-from tests.support.browsers import child_processes
+from tests.support.browsers import SharedBrowser, child_processes
 from tests.support.commands import payload, run
 from tests.support.profile_pages import CODE, REDIRECT_URI, serve_profile
 from tests.support.sandbox import RunningSandbox, Visitor, running_sandbox
@@ -128,7 +126,7 @@ def test_page_that_says_nothing(connect: Connect, trap: Trap) -> None:
     ],
 )
 def test_profile_is_connected_all_the_same(page: dict[str, str], connect: Connect) -> None:
-    """What differs from the guide's page does not keep the code from its field."""
+    """Differences from the guide's page do not keep the code from its field."""
     with serve_profile(**page) as pages:
         connect(pages.url, sign_ins=ANYBODY)
     assert pages.entered == [CODE]
@@ -207,22 +205,15 @@ PERSON = """addEventListener("DOMContentLoaded", () => {
 })"""
 
 
+@pytest.mark.usefixtures("display")
 def test_person_signs_in_and_allows(
-    browser: str, display: None, classic: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+    connect: Connect, windowed: str, shared_browser: SharedBrowser, classic: RunningSandbox
 ) -> None:
-    """In a window a person signs in to both sites and allows access; the rest is done for them."""
+    """A person signs in to both sites and allows access; the rest is done for them."""
     person = PERSON % (classic.practice.username, classic.practice.password)
-
-    def with_person(work: Callable[[BrowserSession], Any], **options: Any) -> BrowserThread[Any]:
-        def act(session: BrowserSession) -> Any:
-            session.context.add_init_script(person)
-            return work(session)
-
-        return BrowserThread(act, **options)
-
-    monkeypatch.setattr("connector.browser.profile.BrowserThread", with_person)
-    update = connect_profile(classic.ormcodigital_url, redirect_uri=classic.redirect_uri, browser=browser)
-    assert update.confirmed
+    shared_browser.prepare = lambda session: session.context.add_init_script(person)
+    where = {"redirect_uri": classic.redirect_uri, "browser": windowed}
+    assert connect(classic.ormcodigital_url, headless=False, **where).confirmed
 
 
 def test_window_is_closed(connect: Connect, closing: None) -> None:
@@ -233,7 +224,7 @@ def test_window_is_closed(connect: Connect, closing: None) -> None:
     assert pages.entered == []
 
 
-def test_driver_that_dies_is_told(browser: str) -> None:
+def test_driver_that_dies_is_reported(browser: str) -> None:
     """It is not taken for a page that has changed, and not for a person who does not act."""
     before = child_processes()
 
@@ -254,7 +245,7 @@ def test_driver_that_dies_is_told(browser: str) -> None:
         )
 
 
-def test_crash_is_told(connect: Connect, crashing: None) -> None:
+def test_crash_is_reported(connect: Connect, crashing: None) -> None:
     """A page of OrmcoDigital that crashes is reported at once, and nothing is saved."""
     with serve_profile() as pages, pytest.raises(BrowserUnavailableError, match="ended unexpectedly"):
         connect(pages.url)

@@ -67,7 +67,7 @@ def test_sign_in_page_with_an_error_status_is_no_end(
 
 
 def test_provider_that_cannot_be_reached(capture: Capture) -> None:
-    """A provider at which nobody answers is distinguished from a person who does not act."""
+    """A provider that cannot be reached is distinguished from a person who does not act."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(ProviderUnavailableError, match="ERR_CONNECTION_REFUSED"):
@@ -103,7 +103,7 @@ def test_browser_crashes(command: str, capture_alone: Capture, pages: Authorizat
         capture_alone(pages.authorize("authorize"), person=person)
 
 
-def test_page_that_does_not_answer_after_an_aborted_navigation(
+def test_page_that_hangs_after_an_aborted_navigation(
     capture_alone: Capture, pages: AuthorizationPages
 ) -> None:
     """A look at such a page, which is left of a renderer that died on its way to the next, has an end."""
@@ -141,7 +141,7 @@ NO_PAGES = {
 
 
 @pytest.mark.parametrize(("headers", "status", "words"), list(NO_PAGES.values()), ids=list(NO_PAGES))
-def test_what_comes_instead_of_a_page_is_told(
+def test_response_that_is_no_page(
     headers: dict[str, str], status: int, words: str, capture: Capture, pages: AuthorizationPages
 ) -> None:
     """A download, a password dialog and the like are reported as what they are, not as a bad network."""
@@ -150,7 +150,7 @@ def test_what_comes_instead_of_a_page_is_told(
         capture(pages.authorize("odd"))
 
 
-def test_password_dialog_is_told(windowed: str, pages: AuthorizationPages) -> None:
+def test_password_dialog_is_reported(windowed: str, pages: AuthorizationPages) -> None:
     """A provider that asks in a dialog of the browser is reported; only a browser with windows has one."""
     pages.answers["odd"] = (401, {"WWW-Authenticate": "Basic realm=x"})
     with pytest.raises(ProviderUnavailableError, match="in a dialog of the browser"):
@@ -189,7 +189,7 @@ def test_driver_that_dies(
 
 
 def test_driver_that_dies_while_a_page_loads(capture_alone: Capture) -> None:
-    """It is not the provider that does not answer."""
+    """The error does not blame the provider."""
     before = child_processes()
 
     def kill(listener: socket.socket) -> None:

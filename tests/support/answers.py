@@ -1,4 +1,4 @@
-"""A server on loopback that gives canned answers, also such as no well-behaved server gives."""
+"""A server on loopback that gives canned responses, also some that no well-behaved server gives."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Received:
 
 
 class Answers(socketserver.ThreadingTCPServer):
-    """Gives one answer a connection, in order, the last one over and over; notes what arrived."""
+    """Gives one response a connection, in order, the last one over and over; keeps the requests."""
 
     daemon_threads = True
     allow_reuse_address = True
@@ -70,7 +70,7 @@ class Answers(socketserver.ThreadingTCPServer):
         """Say nothing when the other side goes."""
 
     def note(self, request: Received) -> Answer:
-        """Keep a request; return the answer to it."""
+        """Keep a request; return the response to it."""
         with self._lock:
             self.requests.append(request)
             return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
@@ -98,7 +98,7 @@ class _Handler(socketserver.StreamRequestHandler):
 
 @contextmanager
 def answering(*answers: Answer, context: ssl.SSLContext | None = None) -> Iterator[Answers]:
-    """Run a server that gives these answers."""
+    """Run a server that gives these responses."""
     with running(Answers(answers, context)) as server:
         yield server
 
@@ -117,7 +117,7 @@ def running(server: AnyAnswers) -> Iterator[AnyAnswers]:
 
 
 def answer(body: bytes | str = b"", status: int = 200, **headers: str) -> bytes:
-    """Return a whole answer; a header's name has `_` for `-`."""
+    """Return a whole response; a header's name has `_` for `-`."""
     data = body.encode() if isinstance(body, str) else body
     fields = {"Content-Length": str(len(data)), "Connection": "close"}
     fields |= {name.replace("_", "-"): value for name, value in headers.items()}
@@ -126,12 +126,12 @@ def answer(body: bytes | str = b"", status: int = 200, **headers: str) -> bytes:
 
 
 def json_answer(body: object, status: int = 200, **headers: str) -> bytes:
-    """Return a whole answer with a JSON body."""
+    """Return a whole response with a JSON body."""
     return answer(json.dumps(body), status, Content_Type="application/json", **headers)
 
 
 def dripping(head: bytes) -> Answer:
-    """Return an answer that begins so and goes on, byte by byte, until the other side has had enough."""
+    """Return a response that begins so and goes on, byte by byte, until the client ends it."""
 
     def drip(sock: socket.socket) -> None:
         sock.sendall(head)
@@ -152,7 +152,7 @@ def numbered(sock: socket.socket) -> None:
 
 
 def as_response(given: bytes, url: str = "https://auth.example.test/oauth/token") -> requests.Response:
-    """Return a whole answer as the transport returns it, without a server in between."""
+    """Return a whole response as the transport returns it, without a server in between."""
     head, _, body = given.partition(b"\r\n\r\n")
     status, *lines = head.decode("latin-1").split("\r\n")
     response = requests.Response()

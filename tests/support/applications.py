@@ -1,4 +1,4 @@
-"""The Applications page for tests without a browser, and ways to look at what a revocation leaves."""
+"""The Applications page for tests without a browser."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def visitor_capture(sandbox: RunningSandbox, who: SignIn | None = None) -> Calla
     """Return a capture that allows access by HTTP."""
 
     def capture(url: str, *, redirect_uri: str) -> str:
-        return Visitor(sandbox).authorize(url, who=who)
+        return sandbox.authorize(url, who=who)
 
     return capture
 
@@ -53,7 +53,7 @@ def no_capture(url: str, *, redirect_uri: str) -> str:
 
 
 def without_users(sandbox: RunningSandbox, folder: Path, *, url: str = "http://127.0.0.1:9") -> str:
-    """Return a provider file of the same provider whose users API is elsewhere: by default nobody answers."""
+    """Return a provider file of the same provider with another users API, by default one that is down."""
     text = Path(sandbox.provider_file).read_text("utf-8")
     own = f'users_url = "{sandbox.url}"'
     assert own in text

@@ -97,7 +97,7 @@ class Trap:
 
 
 class _Handler(PageHandler):
-    """Each path is a page; `target` is where the ones that redirect send the browser."""
+    """Each path is a page; `target` is the address that pages redirect to."""
 
     pages: AuthorizationPages
 

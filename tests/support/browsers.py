@@ -39,14 +39,9 @@ _WINDOWED = _installed(headless=False)
 _QUICK = _installed(headless=True)
 
 
-def need_browser() -> str:
-    """Return the path of a browser, one with windows if possible; without any the test is skipped."""
-    return _WINDOWED or quick_browser()
-
-
 def windowed_browser() -> str:
     """Return the path of a browser that has windows; without one the test is skipped."""
-    path = need_browser()
+    path = _WINDOWED or quick_browser()
     if "headless" in Path(path).name:
         pytest.skip("the browser at hand has no windows")
     return path
@@ -87,7 +82,7 @@ class SharedBrowser:
         self._thread.shutdown()
 
     def run(self, work: Callable[[BrowserSession], Any], **session: Any) -> Any:
-        """Work in a fresh profile and return what came of it."""
+        """Work in a fresh profile and return the result."""
         return self._thread.submit(self._work, work, True, session).result()
 
     def thread(
@@ -100,7 +95,7 @@ class SharedBrowser:
         slack: float = 0.0,
         **session: Any,
     ) -> SharedThread:
-        """Return what does such work when it is entered."""
+        """Return a context manager that does such work."""
         return SharedThread(self._thread, lambda more: self._work(work, english, session | more))
 
     def _work(self, work: Callable[[BrowserSession], Any], english: bool, session: dict[str, Any]) -> Any:

@@ -66,7 +66,7 @@ class MetadataApi:
 
 
 def sound_case(value: object) -> Case:
-    """The case in an answer of the metadata API; it has to be one."""
+    """The case in a response of the metadata API; it has to be one."""
     case = read_case(value)
     assert case is not None
     return case

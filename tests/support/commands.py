@@ -65,7 +65,7 @@ def first_object(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 @contextmanager
 def at_a_terminal(env: Mapping[str, str], *arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """Run the command with a terminal to answer on."""
+    """Run the command with a terminal for its input."""
     terminal, inside = os.openpty()
     streams: Any = {"stdin": inside, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen([*COMMAND, *arguments], env={**os.environ, **env}, **streams) as program:

@@ -1,4 +1,4 @@
-"""Short ways to settings, grants and connections, for tests of what comes after."""
+"""Short ways to settings, grants and connections."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from connector import Config, Connection, ConnectionState, Connector
 from connector.errors import NeedsRepairError
 from connector.store.store import Store
-from tests.support.sandbox import RunningSandbox, SignIn, Visitor
+from tests.support.sandbox import RunningSandbox, SignIn
 from tests.support.stores import row_of, store_at
 
 KEY = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
@@ -52,7 +52,7 @@ def connect(
 ) -> Connection:
     """Connect a practice by its two halves, without a browser."""
     request = connector.begin(practice_id)
-    return connector.complete(Visitor(sandbox).authorize(request.url, who=who), practice_id=practice_id)
+    return connector.complete(sandbox.authorize(request.url, who=who), practice_id=practice_id)
 
 
 def kill_grant(connector: Connector, sandbox: RunningSandbox, practice_id: str = "practice-42") -> None:

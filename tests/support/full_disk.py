@@ -27,7 +27,7 @@ def _fill(folder: Path) -> None:
 
 
 class _Filling:
-    """A token endpoint whose answer arrives on a disk that has become full."""
+    """A token endpoint whose response arrives when the disk has become full."""
 
     def __init__(self, folder: Path, url: str) -> None:
         self._folder = folder
@@ -40,7 +40,7 @@ class _Filling:
 
 
 def _read(store: Store) -> str:
-    """Look at what is stored, and ask for a token; then try to write."""
+    """Read the store, and ask for a token; then try to write."""
     put_at = row_of(store, "fresh")
     store.ping()
     held = read_held(store.database, store.keys, "fresh")

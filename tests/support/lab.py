@@ -26,7 +26,7 @@ class UsersApi:
 
     def __init__(self, sandbox: RunningSandbox, who: SignIn) -> None:
         self._url = f"{sandbox.url}/api/users"
-        self._headers = {"Authorization": f"Bearer {tokens_of(sandbox, who)['access_token']}"}
+        self.headers = {"Authorization": f"Bearer {tokens_of(sandbox, who)['access_token']}"}
         self.id: str = self.me()["Id"]
 
     def me(self) -> dict[str, Any]:
@@ -48,7 +48,12 @@ class UsersApi:
         for row in self.me()["Connections"]:
             self.call("DELETE", f"/{self.id}/connection/{row['Id']}")
 
+    def send(self, method: str, path: str) -> requests.Response:
+        """Send a request, and return its response whatever it is."""
+        return requests.request(method, self._url + path, headers=self.headers, timeout=TIMEOUT)
+
     def call(self, method: str, path: str) -> Any:
-        answer = requests.request(method, self._url + path, headers=self._headers, timeout=TIMEOUT)
+        """Send a request that succeeds, and return its JSON."""
+        answer = self.send(method, path)
         answer.raise_for_status()
         return answer.json() if answer.content else None

@@ -30,7 +30,7 @@ def redirect_url(
     """The redirect URL of a consent, by default the practice's, as the provider wrote it."""
     usual = {"scope": SCOPE, "state": "s1", **PKCE} if sandbox.generation == "identity" else {}
     url = sandbox.authorization_url(**(usual | params))
-    return sandbox.sandbox.consent_url(url, username=who.username if who else None, decision=decision)
+    return sandbox.authorize(url, who=who, decision=decision)
 
 
 def query_of(url: str) -> dict[str, str]:
@@ -90,5 +90,5 @@ def me(sandbox: RunningSandbox, token: Tokens) -> requests.Response:
 
 
 def refusal(answer: requests.Response) -> tuple[int, str]:
-    """The status and the OAuth error of an answer."""
+    """The status and the OAuth error of a response."""
     return answer.status_code, answer.json()["error"]

@@ -1,4 +1,4 @@
-"""Random and mutated pastes: what people copy, with what happens to it on the way."""
+"""Random and mutated pastes: copied addresses and codes, damaged on the way."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class Pooler:
         self._guard.wait()
 
     def _guarded(self, config: Path) -> subprocess.Popen[bytes]:
-        """Start PgBouncer under what ends it and sweeps up once this process has ended, however it ended."""
+        """Start PgBouncer under a shell that ends it and sweeps up once this process has ended."""
         run = '"$0" -q "$1" & cat >/dev/null; kill -9 $!; wait; rm -rf "$2"'
         command = ["sh", "-c", run, self._program, str(config), str(self._folder)]
         return subprocess.Popen(

@@ -74,17 +74,22 @@ class PostgresServer:
         self._guard.wait()
 
     def start(self) -> None:
-        """Start the server and wait until it answers."""
+        """Start the server and wait until it responds."""
         log = self._folder / "log"
         self._run("pg_ctl", "-D", self._data, "-l", log, "-w", "-t", "60", "start")
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and not stopped since."""
+        return (self._data / "postmaster.pid").exists()
+
     def stop(self, mode: str = "fast") -> None:
         """Stop the server: "fast" ends all sessions, "immediate" is a crash."""
-        if (self._data / "postmaster.pid").exists():
+        if self.is_running:
             self._run("pg_ctl", "-D", self._data, "-m", mode, "-w", "stop")
 
     def freeze(self) -> None:
-        """Stop all of the server's processes where they are; what they were sent stays unanswered."""
+        """Stop all of the server's processes; requests to them get no response."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -116,7 +121,7 @@ class PostgresServer:
             db.execute(statement.encode())
 
     def _guarded(self) -> subprocess.Popen[bytes]:
-        """Start what stops the server and sweeps up once this process has ended, however it ended."""
+        """Start a shell that stops the server and sweeps up once this process has ended."""
         sweep = 'cat >/dev/null; "$0/pg_ctl" -D "$1/data" -m immediate -w stop >/dev/null 2>&1; rm -rf "$1"'
         return subprocess.Popen(
             ["sh", "-c", sweep, self._binaries, self._folder],

@@ -1,4 +1,4 @@
-"""Other processes that use the same store: started together, told to go together, or killed."""
+"""Other processes that use the same store, started together or killed."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def go(running: Sequence[Worker]) -> None:
 
 
 def results(running: Sequence[Worker]) -> list[Any]:
-    """Tell waiting processes to begin, and return what each says in the end."""
+    """Let waiting processes begin, and return the last message of each."""
     go(running)
     return [worker.receive() for worker in running]
 

@@ -1,4 +1,4 @@
-"""Names that the README's Python examples take for granted, and what is done with the names they make."""
+"""Names that the README's Python examples take for granted, and the use of the names they make."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def answer_of(authorization_url: str) -> str:
 
 
 def use(example: dict[str, Any]) -> None:
-    """Do with the names of an example what it shows them for, if they need anything to be done."""
+    """Use the names of an example as it shows them, if they need a program around them."""
     if "app" in example:
         _use_fastapi(example["app"])
     elif "urlpatterns" in example:

@@ -26,7 +26,7 @@ class SignIn:
 
 
 class RunningSandbox:
-    """A sandbox that answers; its description's values are attributes."""
+    """A running sandbox; the values of its description are attributes."""
 
     generation: str
     provider_file: str
@@ -47,6 +47,10 @@ class RunningSandbox:
         self.description: dict[str, Any] = sandbox.description
         for name, value in self.description.items():
             setattr(self, name, SignIn(**value) if isinstance(value, dict) else value)
+
+    def authorize(self, url: str, *, who: SignIn | None = None, decision: str = "allow") -> str:
+        """Sign in, press "allow" or "cancel" without a browser or HTTP, and return the raw redirect URL."""
+        return self.sandbox.consent_url(url, username=(who or self.practice).username, decision=decision)
 
     def control(self, **changes: Any) -> dict[str, Any]:
         """Show the settings and counters of the sandbox, after changing some."""
@@ -137,13 +141,13 @@ class Visitor:
         return self.session.post(url, data=data, timeout=TIMEOUT)
 
     def sign_in(self, url: str, who: SignIn | None = None) -> requests.Response:
-        """Open a page of 3Shape's that asks to log in, log in, and return what comes then."""
+        """Open a page of 3Shape's that asks to log in, log in, and return the next page."""
         who = who or self.sandbox.practice
         return self.submit(self.open(url), Email=who.username, Password=who.password)
 
-    def authorize(self, url: str, *, who: SignIn | None = None, decision: str = "allow") -> str:
+    def authorize(self, url: str, *, decision: str = "allow") -> str:
         """Log in, press "allow" or "cancel", and return the raw redirect URL."""
-        answer = self.submit(self.sign_in(url, who), follow=False, decision=decision)
+        answer = self.submit(self.sign_in(url), follow=False, decision=decision)
         while answer.headers["Location"].startswith("/"):
             answer = self.session.get(
                 self.sandbox.url + answer.headers["Location"], timeout=TIMEOUT, allow_redirects=False

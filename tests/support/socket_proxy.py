@@ -34,7 +34,7 @@ class SocketProxy:
         self._listener.close()
 
     def cut_after(self, words: bytes) -> None:
-        """Deliver the next message with these words to the server, and cut the line before its answer."""
+        """Deliver the next message with these words to the server, and cut the line before its response."""
         self._cut_after = words
 
     def _accept(self) -> None:

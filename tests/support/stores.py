@@ -27,10 +27,20 @@ OTHER_KEY = "b3JtY28tdGVzdC1rZXktbnVtYmVyLXR3by0wMDAwMDI="
 DATABASES = ("sqlite", "postgresql")
 KINDS = (*DATABASES, "pgbouncer")
 
+_OPENED: list[Store] = []
+
 
 def store_at(url: str, *, keys: str | None = KEY, clock: Clock | None = None, **options: Any) -> Store:
-    """Return a store with a known key."""
-    return open_store(url, keys=keys, clock=clock or Clock(), actor="tests", **options)
+    """Return a store with a known key; it is closed when the test ends."""
+    store = open_store(url, keys=keys, clock=clock or Clock(), actor="tests", **options)
+    _OPENED.append(store)
+    return store
+
+
+def close_stores() -> None:
+    """Close all stores of the test that ends; they may be closed already."""
+    while _OPENED:
+        _OPENED.pop().close()
 
 
 def empty_url(kind: str, folder: Path) -> str:
@@ -170,7 +180,7 @@ def put(
 
 
 def row_of(store: Store, practice_id: str) -> Row:
-    """Return what is stored of a connected practice."""
+    """Return the row of a connected practice."""
     row = store.grants.row(practice_id)
     assert row is not None
     return row
@@ -184,7 +194,7 @@ def value_of(store: Store, practice_id: str, *, slot: str = "live") -> tuple[str
 
 
 def endpoint_of(url: str, *, clock: Clock | None = None) -> Callable[[str], TokenEndpoint]:
-    """Return what gives a refresh its token endpoint: one, made when it is first needed."""
+    """Return a function that gives a refresh its token endpoint: one, made when it is first needed."""
     made: list[TokenEndpoint] = []
 
     def endpoint(name: str) -> TokenEndpoint:
@@ -209,7 +219,7 @@ def tokens_on(
     verify: Callable[[str], object] | None = None,
     reuse_seconds: float = 0.0,
 ) -> AccessTokens:
-    """Return what hands out tokens, and talks to a token server."""
+    """Return access tokens that are refreshed at a token server."""
     endpoint = endpoint_of(url, clock=store.clock)
     rotator = Rotator(store, endpoint, store.clock, reuse_seconds=lambda: reuse_seconds)
     return AccessTokens(store, rotator, store.clock, proactive=proactive, verify=verify)

@@ -40,19 +40,19 @@ class TokenServer:
         self.set(reset=True)
 
     def set(self, **settings: object) -> None:
-        """Change how it answers: see `_State`."""
+        """Change its responses: see `_State`."""
         body = json.dumps(settings).encode()
         urlopen(Request(f"{self.url}/control", data=body, method="POST"), timeout=10).close()
 
     def counts(self) -> dict[str, Any]:
-        """Return `calls`, `granted`, `reuses`, and what became of each grant that was refreshed."""
+        """Return `calls`, `granted`, `reuses`, and the state of each grant that was refreshed."""
         with urlopen(f"{self.url}/control", timeout=10) as answer:
             found: dict[str, Any] = json.load(answer)
         return found
 
 
 class _State:
-    """The settings of the server's next answers.
+    """The settings of the server's next responses.
 
     `latency`: seconds before an answer. `expires_in`: of access tokens. `rotate`: whether refresh tokens
     change. `on_reuse`: "revoke" the grant or only "refuse". `faults`: taken one for each call: "lost"

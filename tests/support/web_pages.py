@@ -17,7 +17,7 @@ from connector.web.code_page import code_page, landing_page
 from connector.web.desk_server import DeskServer
 from tests.support.codes import CODE
 from tests.support.connecting import connect, kill_grant, settings
-from tests.support.sandbox import RunningSandbox, Visitor, running_sandbox
+from tests.support.sandbox import RunningSandbox, running_sandbox
 from tests.support.stores import fresh_url
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def web_pages(folder: Path) -> Iterator[WebPages]:
         sandbox = stack.enter_context(running_sandbox("classic", redirect_uris=["https://ormco.com/"]))
         pages = WebPages(stack, sandbox, folder)
         begun = pages.connector.begin("waiting")
-        answer = Visitor(sandbox).authorize(begun.url, who=sandbox.lab)
+        answer = sandbox.authorize(begun.url, who=sandbox.lab)
         with suppress(ConnectorError):  # nobody has confirmed the account
             pages.connector.complete(answer.partition("&state=")[0], practice_id="waiting")
         connect(pages.connector, sandbox, "broken", who=sandbox.other_practice)

@@ -20,7 +20,7 @@ class PageHandler(BaseHTTPRequestHandler):
         return self.rfile.read(int(self.headers["Content-Length"]))
 
     def answer(self, status: int, body: str = "", **headers: str) -> None:
-        """Send an answer; a header's name has `_` for `-`."""
+        """Send a response; a header's name has `_` for `-`."""
         content = body.encode()
         self.send_response(status)
         sent = {name.replace("_", "-"): value for name, value in headers.items()}

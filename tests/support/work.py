@@ -1,4 +1,4 @@
-"""What the tests' other processes do."""
+"""The work of the tests' other processes."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def crash(line: Connection, url: str, server: str, practice_id: str, step: str, 
 
 
 class _Doomed:
-    """A store and a token endpoint that do what they should, up to a step."""
+    """A store and a token endpoint that work up to a step."""
 
     def __init__(self, step: str, store: Store, url: str) -> None:
         self._step = step

@@ -6,26 +6,15 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, WebError, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, WebError, expect
 
-from tests.support.browsers import quick_browser
 from tests.support.oauth_calls import PKCE
 from tests.support.sandbox import RunningSandbox, SignIn
 
-# Only loopback exists for this browser: the landing site is never looked up.
-ARGS = ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 UNNAMED = """() => [...document.querySelectorAll("a, button, input:not([type=hidden]), select, summary")]
     .filter(element => !element.getAttribute("aria-label") && !element.labels?.length)
     .filter(element => !element.textContent.trim())
     .map(element => element.outerHTML)"""
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=quick_browser(), args=ARGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

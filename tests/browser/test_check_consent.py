@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from tests.browser.conftest import browser, one_browser, shared_browser  # noqa: F401 - fixtures
 from tests.support.commands import payload
 from tests.support.commands import run as ormco
 from tests.support.sandbox import RunningSandbox
@@ -19,7 +18,7 @@ STEPS = ["provider", "page", "sign_in", "words", "allow", "redirect", "code"]
 
 
 @pytest.fixture
-def check(browser: str, one_browser: None) -> Check:  # noqa: F811
+def check(browser: str, one_browser: None) -> Check:
     """Run the command with the settings of a sandbox, without a client secret."""
 
     def run(sandbox: RunningSandbox, *options: str, **environment: str) -> Result:
@@ -35,11 +34,9 @@ def check(browser: str, one_browser: None) -> Check:  # noqa: F811
     return run
 
 
-@pytest.mark.parametrize("generation", ["classic", "identity"])
-def test_all_is_well(check: Check, request: pytest.FixtureRequest, generation: str) -> None:
+def test_all_is_well(check: Check, identity: RunningSandbox) -> None:
     """Each step is ok, nothing is missing, the status is 0; the code was not exchanged."""
-    sandbox: RunningSandbox = request.getfixturevalue(generation)
-    result = check(sandbox, "--json")
+    result = check(identity, "--json")
     assert result.exit_code == 0, result.output
     found = payload(result)
     assert found["result"] == "ok"
@@ -47,7 +44,7 @@ def test_all_is_well(check: Check, request: pytest.FixtureRequest, generation: s
     assert found["missing"] == found["screenshots"] == []
     assert "error" not in found
     assert found["duration_seconds"] >= sum(step["seconds"] for step in found["steps"]) - 0.01
-    assert "token:authorization_code" not in sandbox.counters()
+    assert "token:authorization_code" not in identity.counters()
 
 
 def test_words_for_a_person(check: Check, classic: RunningSandbox) -> None:
