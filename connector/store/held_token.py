@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 LIVE = "live"
+_CONNECTED = "connected"
 
 LONGEST_PRACTICE_ID = 200
 # The assumed lifetime of an access token if the provider does not state it.
@@ -78,15 +79,16 @@ def read_held(
     found = database.all(_select_sql(database.dialect.now), (practice_id,), timeout=timeout)
     if len(found) != 1:  # no grant, or a new grant that is not verified yet
         return None
-    sealed, refreshed_at, expires_at, now, slot, generation, state, _, _ = found[0]
-    if slot != LIVE or state != "connected" or type(sealed) is not bytes or is_first_version(sealed):
+    sealed, refreshed_at, expires_at, now, is_connected, generation, account_id, provider = found[0]
+    if not is_connected or type(sealed) is not bytes or is_first_version(sealed):
         return None
     if type(refreshed_at) is not float or type(expires_at) not in _TIMES:
         return None  # the code that reads the whole row reports the error
     until = valid_until(refreshed_at, expires_at, now)
     if until <= now:
         return None
-    data = grant_data(database.store_id, "access_sealed", practice_id, found[0][4:])
+    facts = LIVE, generation, _CONNECTED, account_id, provider
+    data = grant_data(database.store_id, "access_sealed", practice_id, *facts)
     value = keys.open(sealed, data, row=practice_id)
     return HeldToken(value, generation, refreshed_at, until, now)
 
@@ -130,5 +132,6 @@ def is_practice_id(practice_id: str) -> bool:
 def _select_sql(now: str) -> str:
     return (
         f"SELECT access_sealed, refreshed_at, expires_at, {now}, "  # noqa: S608
-        f"slot, generation, state, account_id, provider FROM {TABLE} WHERE practice_id = ?"
+        f"slot = '{LIVE}' AND state = '{_CONNECTED}', generation, account_id, provider "
+        f"FROM {TABLE} WHERE practice_id = ?"
     )

@@ -165,32 +165,19 @@ def bound_to(row: Row, changes: Mapping[str, Any]) -> Bound:
 def sealed_data(store_id: str, bound: Row | Bound, column: str) -> bytes:
     """Return the associated data of a sealed column of a row."""
     facts = (bound.slot, bound.generation, bound.state, bound.account_id, bound.provider)
-    data = grant_data(store_id, column, bound.practice_id, facts)
+    data = grant_data(store_id, column, bound.practice_id, *facts)
     if column == "policy_sealed" and bound.account_id is not None:
         data += associated_data(bound.account_email, bound.account_name)
     return data
 
 
-def grant_data(
-    store_id: str, column: str, practice_id: str, facts: tuple[str, int, str, str | None, str]
-) -> bytes:
-    """Return the associated data of a grant's row; `associated_data` is written out here for speed.
+@lru_cache(maxsize=1024, typed=True)
+def grant_data(store_id: str, column: str, practice_id: str, *facts: str | int | None) -> bytes:
+    """Return the associated data of a grant's row: slot, generation, state, account id and provider.
 
-    `facts` are slot, generation, state, account id and provider.
+    Remembered, because a process reads the same rows again and again.
     """
-    slot, number, state, account_id, provider = facts
-    generation = str(number)
-    account = "-" if account_id is None else f"{len(account_id)}:{account_id}"
-    text = (
-        f"{len(practice_id)}:{practice_id}{len(slot)}:{slot}{len(generation)}:{generation}"
-        f"{len(state)}:{state}{account}{len(provider)}:{provider}"
-    )
-    return _column_data(store_id, column) + text.encode("utf-8", "surrogatepass")
-
-
-@lru_cache
-def _column_data(store_id: str, column: str) -> bytes:
-    return associated_data(store_id, TABLE, column)
+    return associated_data(store_id, TABLE, column, practice_id, *facts)
 
 
 def _cannot_open(sealed: bytes) -> SealingKeyError | StoreDamagedError:
