@@ -63,7 +63,7 @@ class AccessTokens:
         after_fork(self)
 
     def start_in_child(self) -> None:
-        """Forget the parent's tokens, threads and locks."""
+        """Begin without the threads and locks of the parent."""
         self._background.start()
         self._refresher.start()
 
