@@ -63,6 +63,8 @@ def test_an_answer_works_once(connector: Connector, classic: RunningSandbox) -> 
     answer = classic.authorize(request.url)
     first = connector.complete(answer, practice_id="practice-42")
     assert connector.complete(answer, practice_id="practice-42") == first
+    with pytest.raises(AuthorizationResponseError):
+        connector.complete(answer, practice_id="practice-7")
     assert exchanges(classic) == 1
 
 
