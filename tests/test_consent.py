@@ -30,6 +30,7 @@ from connector.errors import (
     StoreUnavailableError,
 )
 from connector.resources import Resources
+from connector.store.store import Store
 from tests.support.connecting import connect, opened, settings
 from tests.support.sandbox import RunningSandbox
 
@@ -279,6 +280,18 @@ def test_one_account_does_not_serve_two_practices(identity: RunningSandbox, conn
         connector.status("practice-7")
     assert identity.counters().get("revocations", 0) == before
     assert connector.refresh("practice-42", force=True).state == "connected"
+
+
+def test_one_account_for_two_practices_at_once(
+    identity: RunningSandbox, connector: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If both look before either is stored, the database refuses the second."""
+    connect(connector, identity)
+    find, looks = Store.practices_of_account, [list[str](), list[str]()]
+    monkeypatch.setattr(Store, "practices_of_account", lambda *args: looks.pop() if looks else find(*args))
+    with pytest.raises(AccountMismatchError):
+        connect(connector, identity, "practice-7")
+    assert [known.practice_id for known in connector.connections()] == ["practice-42"]
 
 
 @pytest.mark.parametrize("sandbox", ["classic"], indirect=True)
