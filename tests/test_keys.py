@@ -7,7 +7,7 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import keyring
@@ -15,6 +15,7 @@ import pytest
 from keyring.backend import KeyringBackend
 
 from connector.errors import SealingKeyError, StoreDamagedError
+from connector.store.database import Statement
 from connector.store.keys import key_file, load_keys, new_key, parse_keys
 from connector.store.sealing import KeyRing, key_id
 from connector.store.store import Store
@@ -242,6 +243,21 @@ def test_rotate_reaches_every_row(tmp_path: Path) -> None:
         put(store, name)
     put_unverified(store, "p0")
     assert store.rotate_keys() == 2 * 453 + 1
+    assert {value[1:9].hex() for value in sealed_values(store)} == {store.facts()["key_id"]}
+
+
+def test_rotate_reaches_a_row_that_changes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that others change each time before it is written is tried until it has the new key."""
+    store = filled(fresh_url("sqlite", tmp_path), None)
+    apply, changes = store.database.apply, iter(range(3))
+
+    def late(statements: Sequence[Statement]) -> list[int]:
+        if any("_sealed = ?" in sql for sql, _ in statements) and next(changes, None) is not None:
+            apply([("UPDATE ormco_connections SET version = version + 1", ())])
+        return apply(statements)
+
+    monkeypatch.setattr(store.database, "apply", late)
+    assert store.rotate_keys() == 4
     assert {value[1:9].hex() for value in sealed_values(store)} == {store.facts()["key_id"]}
 
 

@@ -56,11 +56,12 @@ class Resealing:
         self.broken: set[str] = set()
 
     def run(self) -> None:
-        """Repeat until nothing is left to do, because other processes may still write with an old key."""
-        before = -1
-        while before < self.done:
-            before = self.done
+        """Repeat until no value has an old key: other processes may change a row, or still use that key."""
+        is_left = True
+        while is_left:
+            is_left = False
             for page in self._pages():
+                is_left = True
                 counts = self._database.apply([statement for statement, _ in page])
                 self.done += sum(count * values for count, (_, values) in zip(counts, page, strict=True))
                 self._progress(self.done)
