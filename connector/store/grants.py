@@ -21,7 +21,14 @@ from connector.store.database import TABLE, Database, Execute
 from connector.store.held_token import is_practice_id
 from connector.store.owners import new_mark
 from connector.store.row import LIVE, UNVERIFIED, Row, Rows, checked_row, damaged, select_rows
-from connector.store.sealing import SEALED_COLUMNS, Bound, bound_to, has_first_form, sealed_data
+from connector.store.sealing import (
+    SEALED_COLUMNS,
+    TOKEN_COLUMNS,
+    Bound,
+    bound_to,
+    has_first_form,
+    sealed_data,
+)
 from connector.store.store_keys import StoreKeys
 
 __all__ = ["GrantRecords"]
@@ -171,7 +178,7 @@ class GrantRecords:
         """Return the sealed columns for new tokens, and for the values that are bound to changed columns."""
         texts = {} if tokens is None else _texts(tokens)
         # A live grant has no policy: one that an attacker writes there must not block new tokens.
-        kept = SEALED_COLUMNS[:2] if row.slot == LIVE else SEALED_COLUMNS
+        kept = TOKEN_COLUMNS if row.slot == LIVE else SEALED_COLUMNS
         for name in () if _BOUND.isdisjoint(values) else kept:
             if getattr(row, name) is not None and name not in texts and name not in values:
                 texts[name] = self._open(row, name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from connector.store.dialects import Dialect
 __all__ = [
     "claim_name",
     "end_lease",
+    "gone_owners",
     "hold_lease",
     "is_gone",
     "new_mark",
@@ -61,6 +62,11 @@ def is_gone(owner: str) -> bool:
         return False
     present = _started(int(pid))
     return present is not None and (present == "dead" or started not in ("-", present))
+
+
+def gone_owners(database: Database, select: str, args: Sequence[object] = ()) -> list[str]:
+    """Return those of the owners that a query finds whose processes are known to have ended."""
+    return [owner for (owner,) in database.all(select, args) if is_gone(owner)]
 
 
 @contextmanager

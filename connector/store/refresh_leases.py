@@ -18,7 +18,7 @@ from connector.store.audit import AuditLog
 from connector.store.columns import Changes
 from connector.store.database import TABLE, Database, Execute, marks
 from connector.store.grants import GrantRecords
-from connector.store.owners import is_gone, new_mark, this_process
+from connector.store.owners import gone_owners, new_mark, this_process
 from connector.store.row import BELIEVED_BACKOFF, BELIEVED_LEASE, LIVE, Row, select_rows
 
 __all__ = ["DueGrant", "RefreshLeases"]
@@ -145,9 +145,8 @@ class RefreshLeases:
         """
         held = f"SELECT DISTINCT refresh_by FROM {TABLE} WHERE refresh_by IS NOT NULL"  # noqa: S608
         end = f"UPDATE {TABLE} SET refresh_by = NULL, refresh_until = NULL, version = ? WHERE refresh_by = ?"  # noqa: S608
-        dead = [owner for (owner,) in self._database.all(held, ()) if is_gone(owner)]
-        if dead:
-            self._database.apply([(end, (new_mark(), owner)) for owner in dead])
+        if gone := gone_owners(self._database, held):
+            self._database.apply([(end, (new_mark(), owner)) for owner in gone])
 
     def claim_due(
         self, practice_ids: Sequence[str], within: float, *, before: float, seconds: float

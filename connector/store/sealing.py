@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SEALED_COLUMNS",
+    "TOKEN_COLUMNS",
     "Bound",
     "KeyRing",
     "UnknownKeyError",
@@ -40,7 +41,8 @@ __all__ = [
     "sealed_data",
 ]
 
-SEALED_COLUMNS = ("access_sealed", "refresh_sealed", "policy_sealed")
+TOKEN_COLUMNS = ("access_sealed", "refresh_sealed")
+SEALED_COLUMNS = (*TOKEN_COLUMNS, "policy_sealed")
 
 _VERSION, _FIRST_VERSION = b"\x02", b"\x01"
 _ID_BYTES = 8

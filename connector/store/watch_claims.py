@@ -14,7 +14,7 @@ from typing import Any
 
 from connector.errors import StoreLockedError
 from connector.store.database import Database, Execute, Statement, marks
-from connector.store.owners import claim_name, hold_lease, is_gone
+from connector.store.owners import claim_name, gone_owners, hold_lease
 
 __all__ = ["WatchClaim", "WatchClaims", "WatchOutcome", "WatchScope"]
 
@@ -187,10 +187,9 @@ class WatchClaims:
     def release_dead(self, watch: str) -> None:
         """Free the claims of ended processes of this machine; claims of other machines expire."""
         sql = "SELECT DISTINCT claimed_by FROM ormco_watch_claims WHERE watch = ? AND claimed_by IS NOT NULL"
-        dead = [owner for (owner,) in self._db.all(sql, (watch,)) if is_gone(owner)]
         what = "claimed_by = NULL, claimed_until = NULL WHERE watch = ? AND claimed_by = ?"
-        if dead:
-            self._db.apply([(f"UPDATE ormco_watch_claims SET {what}", (watch, owner)) for owner in dead])  # noqa: S608
+        if gone := gone_owners(self._db, sql, (watch,)):
+            self._db.apply([(f"UPDATE ormco_watch_claims SET {what}", (watch, owner)) for owner in gone])  # noqa: S608
 
     def _pending(self, scope: WatchScope, since: float | None) -> tuple[str, tuple[object, ...]]:
         """Return the SQL condition for the practices to poll, and its parameters."""
