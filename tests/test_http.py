@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import json
 import os
+import select
 import shutil
 import socket
 import ssl
@@ -520,20 +520,19 @@ def test_a_proxy_that_refuses_is_told_from_the_provider(monkeypatch: pytest.Monk
 
 
 def tunnel_to(url: str) -> Callable[[socket.socket], None]:
-    """A proxy's answer to CONNECT: pass on the bytes of both sides."""
-
-    def pass_on(source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                sink.sendall(data)
+    """A proxy's answer to CONNECT: pass on the bytes of both sides, in one thread, as TLS sockets need."""
 
     def tunnel(client: socket.socket) -> None:
         host, _, port = url.removeprefix("https://").partition(":")
         with socket.create_connection((host, int(port))) as server:
             client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            threading.Thread(target=pass_on, args=(client, server), daemon=True).start()
-            pass_on(server, client)
-            client.shutdown(socket.SHUT_RDWR)
+            while True:
+                unread = isinstance(client, ssl.SSLSocket) and client.pending()
+                source = client if unread else select.select([client, server], [], [])[0][0]
+                if not (data := source.recv(65536)):
+                    break
+                (server if source is client else client).sendall(data)
+        client.shutdown(socket.SHUT_RDWR)
 
     return tunnel
 
