@@ -42,7 +42,7 @@ class Exchange:
     __slots__ = ("_silence", "_started", "cut", "ends_at", "idle", "pool", "reused", "sent")
 
     pool: Any  # of connections
-    reused: bool  # whether the connection was open before
+    reused: bool  # whether the request was sent on a connection of an earlier one
     cut: bool  # whether the last read found the connection closed
 
     def __init__(self, seconds: float, *, silence: float, idle: float) -> None:
@@ -129,12 +129,10 @@ class _Connection(HTTPConnection):
         return time.monotonic() - self._used_at < CURRENT.get().idle and super().is_connected
 
     def connect(self) -> None:
-        exchange = CURRENT.get()
-        exchange.reused = False
         try:
             super().connect()
         finally:
-            exchange.sent = False  # what is sent while connecting goes to the proxy only
+            CURRENT.get().sent = False  # what is sent while connecting goes to the proxy only
 
     def send(self, data: Any) -> None:
         exchange = CURRENT.get()
@@ -142,6 +140,8 @@ class _Connection(HTTPConnection):
             self.connect()
         sock: Any = getattr(self.sock, "socket", self.sock)  # that of the proxy, if TLS is inside of TLS
         self.sock.settimeout(exchange.allow())
+        if (previous := getattr(sock, "exchange", None)) is not exchange:
+            exchange.reused = previous is not None
         sock.exchange, exchange.sent, self._used_at = exchange, True, time.monotonic()
         super().send(data)
 

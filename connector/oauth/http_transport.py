@@ -137,11 +137,11 @@ class Transport(HTTPAdapter):
     ) -> requests.Response:
         """Send a request; repeat a GET or HEAD if the server had closed the kept connection."""
         while True:
-            exchange.reused = True
+            exchange.reused = False
             try:
                 return super().send(request, timeout=timeout)
             except requests.ConnectionError:
-                # Each kept connection may have been closed meanwhile; a new one is not tried again.
+                # Each kept connection may have been closed meanwhile; a new one, or none, is not tried again.
                 if request.method not in ("GET", "HEAD") or not exchange.reused or exchange.passed:
                     raise
 
