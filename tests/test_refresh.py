@@ -81,6 +81,11 @@ def kinds(store: Store) -> list[str]:
     return [f"{event.kind}/{event.outcome}" for event in store.audit.events()]
 
 
+def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str, str, str]]:
+    """Return level, practice, kind and text of each log record."""
+    return [(each.levelname, each.practice_id, each.kind, each.message) for each in caplog.records]  # type: ignore[attr-defined]
+
+
 def state_of(store: Store) -> tuple[str, str | None]:
     connection = store.connection("p")
     assert connection is not None
@@ -96,10 +101,14 @@ def test_good_token_needs_no_endpoint(store: Store) -> None:
     assert not endpoint.called
 
 
-def test_ended_token_is_refreshed(store: Store, tokens: AccessTokens, clock: ManualClock) -> None:
-    """An expired token is replaced; connection, audit record and expiry show it."""
+def test_ended_token_is_refreshed(
+    store: Store, tokens: AccessTokens, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An expired token is replaced; connection, audit record, log and expiry show it."""
     put(store, "p", age=3700)
-    assert tokens.access_token("p") == "at-p-1"
+    with caplog.at_level(logging.INFO, "connector"):
+        assert tokens.access_token("p") == "at-p-1"
+    assert logged(caplog) == [("INFO", "p", "refresh", "the tokens of p were refreshed")]
     connection = store.connection("p")
     assert connection is not None
     assert connection.expires_at == clock.utc_now() + timedelta(seconds=3600)
@@ -276,9 +285,7 @@ def test_invalid_grant_is_dead_at_once(
     assert kinds(store) == ["refresh/grant_refused"]
     row = row_of(store, "p")
     assert (row.retry_at, row.due_at, row.refresh_by, row.refresh_sends) == (None, None, None, 0)
-    assert [(each.levelname, each.practice_id, each.kind) for each in caplog.records] == [  # type: ignore[attr-defined]
-        ("ERROR", "p", "needs_repair")
-    ]
+    assert [record[:3] for record in logged(caplog)] == [("ERROR", "p", "needs_repair")]
 
 
 @pytest.mark.parametrize("fault", ["400:invalid_request", "400", "401"])
@@ -424,8 +431,8 @@ def test_not_renewable(store: Store, tokens: AccessTokens, clock: ManualClock, s
         tokens.refresh("p", force=True)
     assert (state_of(store), caught.value.sent) == (("connected", None), False)
     clock.advance(101)
-    with pytest.raises(NeedsRepairError):
-        tokens.access_token("p")
+    with pytest.raises(NeedsRepairError, match="not_renewable"):
+        Rotator(store, Mock(), clock).rotate(row_of(store, "p"))
     assert state_of(store) == ("needs_repair", "not_renewable")
     assert (kinds(store), server.counts()["calls"]) == (["refresh/not_renewable"], 0)
 
@@ -543,19 +550,20 @@ def test_ahead_of_time_failure_is_silent(
 
 
 def test_claims_that_never_succeed_end(
-    store: Store, tokens: AccessTokens, monkeypatch: pytest.MonkeyPatch
+    store: Store, tokens: AccessTokens, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If writes go elsewhere than reads (a replica, a shadowing table), no process retries for ever."""
     put(store, "p", age=3700)
-    monkeypatch.setattr(store.leases, "claim", lambda *args: None)
+    monkeypatch.setattr(store.leases, "claim", lambda *args: clock.advance(6))
     with pytest.raises(StoreLockedError):
         tokens.access_token("p")
 
 
-def failing_settle(store: Store, monkeypatch: pytest.MonkeyPatch, *errors: BaseException) -> None:
-    """Let the first attempts to store new tokens fail."""
-    outcomes = chain(errors, repeat(DEFAULT))
-    monkeypatch.setattr(store.leases, "settle", Mock(wraps=store.leases.settle, side_effect=outcomes))
+def failing_settle(store: Store, monkeypatch: pytest.MonkeyPatch, *errors: BaseException) -> Mock:
+    """Let the first attempts to store new tokens fail; return what counts the attempts."""
+    settle = Mock(wraps=store.leases.settle, side_effect=chain(errors, repeat(DEFAULT)))
+    monkeypatch.setattr(store.leases, "settle", settle)
+    return settle
 
 
 def test_save_that_fails_is_repeated(
@@ -568,16 +576,16 @@ def test_save_that_fails_is_repeated(
 
 
 def test_save_that_cannot_be_done_now(
-    store: Store, tokens: AccessTokens, monkeypatch: pytest.MonkeyPatch, server: TokenServer
+    store: Store, tokens: AccessTokens, monkeypatch: pytest.MonkeyPatch, clock: ManualClock
 ) -> None:
-    """If the store stays unavailable, the next call stores the tokens before it does anything else."""
+    """After a minute without the store, the next call stores the tokens before it does anything else."""
     put(store, "p", age=3700)
     with monkeypatch.context() as patched:
         failing_settle(store, patched, *[StoreUnavailableError("away")] * 1000)
         with pytest.raises(StoreUnavailableError):
             tokens.access_token("p")
+    assert clock.naps == [1.0] * 60
     assert tokens.access_token("p") == "at-p-1"
-    assert server.counts()["calls"] == 1
 
 
 def test_interrupted_save_is_made_once_more(
@@ -585,12 +593,13 @@ def test_interrupted_save_is_made_once_more(
 ) -> None:
     """Ctrl-C while new tokens are stored does not lose them; they are not stored again later."""
     put(store, "p", age=3700)
-    failing_settle(store, monkeypatch, KeyboardInterrupt())
+    settle = failing_settle(store, monkeypatch, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         tokens.access_token("p")
     assert value_of(store, "p") == ("at-p-1", "rt-p-1")
     clock.advance(3700)
     assert tokens.access_token("p") == "at-p-2"
+    assert settle.call_count == 3
 
 
 def test_interrupted_call_is_recorded(store: Store) -> None:

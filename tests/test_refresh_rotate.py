@@ -32,7 +32,7 @@ from connector.refresh import AccessTokens, schedule
 from connector.refresh.rotate import Rotator
 from connector.store.columns import FromNow
 from connector.store.owners import this_process
-from connector.store.row import LIVE, UNVERIFIED
+from connector.store.row import LIVE, UNVERIFIED, Row
 from connector.store.store import Store
 from tests.support.clock import ManualClock
 from tests.support.stores import (
@@ -83,11 +83,14 @@ def store(tmp_path: Path, clock: ManualClock) -> Iterator[Store]:
     store.close()
 
 
-def handing_out(store: Store, endpoint: FakeEndpoint, **options: float) -> AccessTokens:
+def rotating(store: Store, endpoint: FakeEndpoint, **options: Callable[[], float]) -> Rotator:
+    """Return a rotator that sends to an endpoint."""
+    return Rotator(store, lambda name: endpoint, store.clock, **options)
+
+
+def handing_out(store: Store, endpoint: FakeEndpoint, **options: Callable[[], float]) -> AccessTokens:
     """Return access tokens that come from an endpoint."""
-    reuse = options.get("reuse_seconds", 0.0)
-    rotator = Rotator(store, lambda name: endpoint, store.clock, reuse_seconds=lambda: reuse)
-    return AccessTokens(store, rotator, store.clock, proactive=False)
+    return AccessTokens(store, rotating(store, endpoint, **options), store.clock, proactive=False)
 
 
 def lost() -> ProviderUnavailableError:
@@ -109,23 +112,26 @@ def test_lease_of_another_is_waited_for(store: Store) -> None:
     assert claimed is not None
     elsewhere = store.grants.change(claimed, {"refresh_by": "another-host 1 2"})
     assert elsewhere is not None
-    rotator = Rotator(store, lambda name: endpoint, store.clock)
-    assert rotator.rotate(elsewhere, force=True) is None
+    assert rotating(store, endpoint).rotate(elsewhere, force=True) is None
     assert endpoint.sent == []
     assert handing_out(store, endpoint).access_token("p") == "at-p-1"  # when the lease has ended
     assert len(endpoint.sent) == 1
 
 
-def slow_down_claims(store: Store, clock: ManualClock, times: int) -> None:
+def slow_down_claims(
+    store: Store, clock: ManualClock, times: int, meanwhile: Callable[[Row], object] = lambda claimed: None
+) -> None:
     """Make so many claims slow, as if the process had been stopped or the disk were slow."""
     real, waits = store.leases.claim, [schedule.SEND_WITHIN + 1] * times
 
-    def slow(row: object, seconds: float) -> object:
-        claimed = real(row, seconds)  # type: ignore[arg-type]
-        clock.advance(waits.pop() if waits else 0.0)
+    def slow(row: Row, seconds: float) -> Row | None:
+        claimed = real(row, seconds)
+        if waits and claimed is not None:
+            clock.advance(waits.pop())
+            meanwhile(claimed)
         return claimed
 
-    store.leases.claim = slow  # type: ignore[method-assign, assignment]
+    store.leases.claim = slow  # type: ignore[method-assign]
 
 
 def test_slow_claim_is_repeated(store: Store, clock: ManualClock) -> None:
@@ -135,6 +141,15 @@ def test_slow_claim_is_repeated(store: Store, clock: ManualClock) -> None:
     slow_down_claims(store, clock, times=2)
     assert handing_out(store, endpoint).access_token("p") == "at-p-1"
     assert (len(endpoint.sent), row_of(store, "p").state) == (1, "connected")
+
+
+def test_a_slow_claim_that_another_process_has_replaced(store: Store, clock: ManualClock) -> None:
+    """A process that was stopped returns the tokens that another one has stored, and sends nothing."""
+    put(store, "p", age=3700)
+    endpoint, newer = FakeEndpoint(store), token_set("p", clock=clock, number=9)
+    slow_down_claims(store, clock, times=1, meanwhile=lambda claimed: store.leases.settle(claimed, newer))
+    assert handing_out(store, endpoint).access_token("p") == "at-p-9"
+    assert endpoint.sent == []
 
 
 class SuspendedClock(ManualClock):
@@ -153,7 +168,7 @@ def test_claims_that_stay_slow_send_nothing(store: Store, clock: ManualClock) ->
     """Another process may have taken over, also while a machine slept; the row records no failure."""
     put(store, "p", age=3700)
     endpoint = FakeEndpoint(store)
-    slow_down_claims(store, clock, times=9)
+    slow_down_claims(store, clock, times=3)
     with pytest.raises(ProviderUnavailableError, match="takes 6 seconds") as caught:
         handing_out(store, endpoint).access_token("p")
     row = row_of(store, "p")
@@ -297,7 +312,7 @@ def test_provider_that_takes_a_token_twice(store: Store, reuse: float, sent: lis
     """While the provider accepts a used token, it is sent a second time, once and at once."""
     put(store, "p", age=3000)
     endpoint = FakeEndpoint(store, lost(), lost(), lost())
-    tokens = handing_out(store, endpoint, reuse_seconds=reuse)
+    tokens = handing_out(store, endpoint, reuse_seconds=lambda: reuse)
     for _ in range(3):
         assert tokens.access_token("p", min_ttl=1000) == "at-p-0"
     assert endpoint.sent == sent
@@ -306,11 +321,20 @@ def test_provider_that_takes_a_token_twice(store: Store, reuse: float, sent: lis
 @pytest.mark.parametrize("age", [0, 3000, 3700])
 def test_token_taken_twice_brings_the_connection_back(store: Store, age: float) -> None:
     """A second response within that time is as good as the first, for any refresh."""
-    put(store, "p", age=age)
-    tokens = handing_out(store, FakeEndpoint(store, lost()), reuse_seconds=30.0)
-    assert tokens.refresh("p", force=True).state == "connected"
-    assert tokens.access_token("p") == "at-p-2"
-    assert (row_of(store, "p").state, row_of(store, "p").refresh_sends) == ("connected", 0)
+    row = put(store, "p", age=age)
+    rotator = rotating(store, FakeEndpoint(store, lost()), reuse_seconds=lambda: 30.0)
+    rotated = rotator.rotate(row)
+    assert rotated == row_of(store, "p")
+    assert value_of(store, "p") == ("at-p-2", "rt-p-2")
+    assert (rotated.state, rotated.refresh_sends, rotated.rejected_generation) == ("connected", 0, None)
+
+
+def test_an_attempt_that_nobody_requested_waits_for_its_time(store: Store) -> None:
+    """An unforced rotation, in the background or of a new grant, keeps to the time that a failure has set."""
+    endpoint = FakeEndpoint(store)
+    with pytest.raises(ProviderUnavailableError, match="busy") as caught:
+        rotating(store, endpoint).rotate(put(store, "p", retry_at=FromNow(60), last_error="busy"))
+    assert (endpoint.sent, caught.value.sent, caught.value.hint[-11:]) == ([], False, "60 seconds.")
 
 
 def test_call_that_outlasts_the_time_to_take_a_token_twice(store: Store, clock: ManualClock) -> None:
@@ -319,7 +343,7 @@ def test_call_that_outlasts_the_time_to_take_a_token_twice(store: Store, clock: 
     endpoint = FakeEndpoint(store, lost())
     endpoint.during = lambda: clock.advance(31)
     with pytest.raises(ProviderUnavailableError):
-        handing_out(store, endpoint, reuse_seconds=30.0).refresh("p", force=True)
+        handing_out(store, endpoint, reuse_seconds=lambda: 30.0).refresh("p", force=True)
     assert endpoint.sent == ["rt-p-0"]
 
 
@@ -330,7 +354,7 @@ def test_refusal_of_the_client_is_no_reason_for_a_second_attempt(store: Store) -
     refusal.granted = True
     endpoint = FakeEndpoint(store, refusal)
     with pytest.raises(ClientRefusedError):
-        handing_out(store, endpoint, reuse_seconds=30.0).refresh("p", force=True)
+        handing_out(store, endpoint, reuse_seconds=lambda: 30.0).refresh("p", force=True)
     assert endpoint.sent == ["rt-p-0"]
 
 
@@ -339,7 +363,7 @@ def test_time_to_take_a_token_twice(store: Store, ago: float, sent: list[str]) -
     """After a crash the token is tried once within that time; later an attempt could end the grant."""
     put(store, "p", age=3000, refresh_sends=1, refresh_since=FromNow(-ago))
     endpoint = FakeEndpoint(store, lost())
-    tokens = handing_out(store, endpoint, reuse_seconds=30.0)
+    tokens = handing_out(store, endpoint, reuse_seconds=lambda: 30.0)
     assert tokens.access_token("p", min_ttl=1000) == "at-p-0"
     assert endpoint.sent == sent
 
@@ -412,8 +436,9 @@ def test_grant_that_is_not_in_use_keeps_its_state(
         if slot == LIVE
         else put_unverified(store, "p", tokens=tokens)
     )
-    with pytest.raises(type(answer)):
-        Rotator(store, lambda name: FakeEndpoint(store, answer), store.clock).rotate(before)
+    with pytest.raises(type(answer)) as caught:
+        rotating(store, FakeEndpoint(store, answer)).rotate(before)
+    assert getattr(caught.value, "certain", None) == getattr(answer, "certain", None)
     after = store.grants.row("p", slot)
     assert after is not None
     assert (after.state, after.reason, after.last_error) == (before.state, before.reason, before.last_error)
@@ -422,14 +447,32 @@ def test_grant_that_is_not_in_use_keeps_its_state(
     assert store.audit.events() == []
 
 
-def test_doubtful_refusal_is_not_sent_again_if_there_are_newer_tokens(store: Store) -> None:
-    """Before a refresh token is sent a second time, the store is checked for a newer one."""
+@pytest.mark.parametrize(
+    ("answer", "logged"),
+    [
+        (None, ["newer tokens of p were stored meanwhile"]),
+        (GrantRefusedError("perhaps", certain=False), []),
+    ],
+)
+def test_newer_tokens_of_another_process_are_kept(
+    store: Store, answer: Exception | None, logged: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are not replaced by older ones; a token that was perhaps refused is not sent a second time."""
+    put(store, "p", age=3700)
+    endpoint, newer = FakeEndpoint(store, answer), token_set("p", clock=store.clock, number=9)
+    endpoint.during = lambda: store.leases.settle(row_of(store, "p"), newer)
+    assert handing_out(store, endpoint).access_token("p") == "at-p-9"
+    assert (endpoint.sent, [record.message for record in caplog.records]) == (["rt-p-0"], logged)
+
+
+def test_a_connection_that_is_deleted_during_a_refresh(store: Store, clock: ManualClock) -> None:
+    """A doubtful refusal ends it without a second call."""
     put(store, "p", age=3700)
     endpoint = FakeEndpoint(store, GrantRefusedError("perhaps", certain=False))
-    endpoint.during = lambda: store.leases.settle(
-        row_of(store, "p"), token_set("p", clock=store.clock, number=9)
-    )
-    assert handing_out(store, endpoint).access_token("p") == "at-p-9"
+    forgotten = Event(at=clock.utc_now(), kind="forget", outcome="ok", practice_id="p")
+    endpoint.during = lambda: store.forget("p", forgotten)
+    with pytest.raises(NeedsRepairError):
+        handing_out(store, endpoint).access_token("p")
     assert endpoint.sent == ["rt-p-0"]
 
 
