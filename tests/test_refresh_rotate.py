@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from unittest.mock import Mock
@@ -60,6 +59,7 @@ class FakeEndpoint:
         self._answers = list(answers)
         self.sent: list[str] = []
         self.has_secret = True
+        self.lifetime = 3600.0
         self.during: Callable[[], object] = lambda: None
 
     def refresh(self, refresh_token: str) -> TokenSet:
@@ -68,7 +68,7 @@ class FakeEndpoint:
         answer = self._answers.pop(0) if self._answers else None
         if answer is not None:
             raise answer
-        return token_set("p", clock=self._store.clock, number=len(self.sent))
+        return token_set("p", clock=self._store.clock, lifetime=self.lifetime, number=len(self.sent))
 
 
 @pytest.fixture
@@ -95,6 +95,12 @@ def handing_out(store: Store, endpoint: FakeEndpoint, **options: Callable[[], fl
 
 def lost() -> ProviderUnavailableError:
     return ProviderUnavailableError("no whole answer", sent=True, answered=False)
+
+
+def not_bearer() -> ClientRefusedError:
+    error = ClientRefusedError("no bearer tokens")
+    error.granted = True
+    return error
 
 
 def test_lease_outlives_every_call() -> None:
@@ -200,7 +206,8 @@ def test_fault_of_one_process_delays_no_other(
         assert len(endpoint.sent) == sent
     row = row_of(store, "p")
     assert (row.retry_at, row.failures, row.refresh_by, row.refresh_sends) == (None, 0, None, 0)
-    assert row.state == ("degraded" if isinstance(trouble, ProviderUnavailableError) else "connected")
+    is_degraded = isinstance(trouble, ProviderUnavailableError)
+    assert (row.state, row.reason) == (("degraded", trouble.kind) if is_degraded else ("connected", None))
     assert handing_out(store, FakeEndpoint(store)).access_token("p") == "at-p-1"
     assert broken.access_token("p") == "at-p-1"
 
@@ -278,9 +285,7 @@ def test_retry_after_of_a_day(store: Store, clock: ManualClock, asked: float, ke
 def test_a_grant_of_tokens_that_cannot_be_used_may_have_ended_the_old_ones(store: Store) -> None:
     """A server that rotates has replaced the refresh token: it is not sent while the access token lasts."""
     put(store, "p", age=3000)
-    granted = ClientRefusedError("no bearer tokens")
-    granted.granted = True
-    endpoint = FakeEndpoint(store, granted)
+    endpoint = FakeEndpoint(store, not_bearer())
     tokens = handing_out(store, endpoint)
     for _ in range(2):
         assert tokens.access_token("p", min_ttl=1000) == "at-p-0"
@@ -337,23 +342,15 @@ def test_an_attempt_that_nobody_requested_waits_for_its_time(store: Store) -> No
     assert (endpoint.sent, caught.value.sent, caught.value.hint[-11:]) == ([], False, "60 seconds.")
 
 
-def test_call_that_outlasts_the_time_to_take_a_token_twice(store: Store, clock: ManualClock) -> None:
-    """Once the provider's time is over, a second attempt could end the grant."""
+@pytest.mark.parametrize(("seconds", "fault"), [(31, lost()), (0, not_bearer())])
+def test_no_second_attempt_that_ends_the_grant_or_is_refused_again(
+    store: Store, clock: ManualClock, seconds: float, fault: ConnectorError
+) -> None:
+    """Once the provider's time is over, and after a refusal of the client, though it has issued tokens."""
     put(store, "p", age=3000)
-    endpoint = FakeEndpoint(store, lost())
-    endpoint.during = lambda: clock.advance(31)
-    with pytest.raises(ProviderUnavailableError):
-        handing_out(store, endpoint, reuse_seconds=lambda: 30.0).refresh("p", force=True)
-    assert endpoint.sent == ["rt-p-0"]
-
-
-def test_refusal_of_the_client_is_no_reason_for_a_second_attempt(store: Store) -> None:
-    """The same call would be refused again, though the provider may have issued tokens."""
-    put(store, "p", age=3000)
-    refusal = ClientRefusedError("the tokens are of another client")
-    refusal.granted = True
-    endpoint = FakeEndpoint(store, refusal)
-    with pytest.raises(ClientRefusedError):
+    endpoint = FakeEndpoint(store, fault)
+    endpoint.during = lambda: clock.advance(seconds)
+    with pytest.raises(type(fault)):
         handing_out(store, endpoint, reuse_seconds=lambda: 30.0).refresh("p", force=True)
     assert endpoint.sent == ["rt-p-0"]
 
@@ -505,29 +502,14 @@ def test_token_that_is_rejected_much_later(store: Store, clock: ManualClock) -> 
     assert tokens.access_token("p", rejected="at-p-1") == "at-p-2"
 
 
-@pytest.mark.parametrize("lifetime", [0.0, -5.0])
-def test_token_that_has_ended_when_it_comes(store: Store, lifetime: float) -> None:
-    """A token that has expired on arrival is returned once, and is due at once for the next call."""
+@pytest.mark.parametrize(("lifetime", "second"), [(1.0, 1), (0.0, 2), (-5.0, 2)])
+def test_token_that_ends_soon_or_had_ended_when_it_came(store: Store, lifetime: float, second: int) -> None:
+    """A token that was just refreshed is returned, however short its lifetime; an expired one only once."""
     put(store, "p", age=3700)
     endpoint = FakeEndpoint(store)
-    real = endpoint.refresh
-    endpoint.refresh = lambda refresh_token: _living(real(refresh_token), lifetime)  # type: ignore[method-assign]
+    endpoint.lifetime = lifetime
     tokens = handing_out(store, endpoint)
-    assert [tokens.access_token("p") for _ in range(2)] == ["at-p-1", "at-p-2"]
-
-
-def _living(tokens: TokenSet, lifetime: float) -> TokenSet:
-    return replace(tokens, expires_at=tokens.received_at + timedelta(seconds=lifetime))
-
-
-def test_token_that_lives_for_weeks_is_refreshed_every_hour(store: Store, clock: ManualClock) -> None:
-    """A lifetime of 3,600,000 may be in milliseconds."""
-    put(store, "p", lifetime=3_600_000)
-    endpoint = FakeEndpoint(store)
-    tokens = handing_out(store, endpoint)
-    assert tokens.refresh("p").token_generation == 1
-    clock.advance(3601)
-    assert tokens.refresh("p").token_generation == 2
+    assert [tokens.access_token("p", min_ttl=3600) for _ in range(2)] == ["at-p-1", f"at-p-{second}"]
 
 
 def test_subscriber_may_ask_for_the_same_practice(store: Store) -> None:
@@ -588,6 +570,7 @@ def test_background_failures_are_logged(
         assert tokens.access_token("p") == "at-p-0"
         while server.counts()["calls"] < number or len(failed(caplog)) < number:
             time.sleep(0.01)
+        assert (tokens.access_token("p"), server.counts()["calls"]) == ("at-p-0", number)
         clock.advance(10)
     assert [record.levelno for record in failed(caplog)] == [logging.WARNING] * 2 + [logging.ERROR]
     assert {(record.practice_id, record.kind) for record in failed(caplog)} == {("p", "provider_unavailable")}  # type: ignore[attr-defined]
