@@ -91,13 +91,18 @@ def state_of(store: Store) -> tuple[str, str | None]:
     return connection.state.value, connection.reason
 
 
-def test_good_token_needs_no_endpoint(store: Store) -> None:
+@pytest.mark.parametrize(("state", "warnings"), [("connected", 0), ("degraded", 1)])
+def test_good_token_needs_no_endpoint(
+    store: Store, state: str, warnings: int, caplog: pytest.LogCaptureFixture
+) -> None:
     """A token that is valid for long enough comes from the store; no token endpoint is made."""
-    put(store, "p", age=3500)
+    put(store, "p", age=3500, state=state)
     endpoint = Mock()
     tokens = AccessTokens(store, Rotator(store, endpoint, store.clock), store.clock, proactive=False)
     assert tokens.access_token("p") == tokens.token("p").value == "at-p-0"
     assert not endpoint.called
+    words = "the connection of p is degraded; its access token is still good"
+    assert logged(caplog) == [("WARNING", "p", "degraded", words)] * warnings
 
 
 def test_ended_token_is_refreshed(

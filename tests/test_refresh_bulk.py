@@ -47,25 +47,16 @@ def fill(store: Store, count: int, *, age: float = 3500) -> None:
         put(store, f"p{number}", age=age)
 
 
-def test_only_what_is_due(store: Store, server: TokenServer) -> None:
-    """Tokens that expire within the time are refreshed, and no others."""
+@pytest.mark.parametrize("within", [600, 86_400])
+def test_only_what_is_due(store: Store, server: TokenServer, within: float) -> None:
+    """Tokens that expire within the time are refreshed once, also if the new ones expire within it too."""
     fill(store, 3)
     put(store, "fresh")
     put(store, "dead", age=3500, state="needs_repair", due_at=None)
-    summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST)
-    assert (summary.total, summary.refreshed, summary.failed) == (3, 3, 0)
+    summary = refresh_due(tokens_on(store, server.url), store, within=within, pace=FAST)
+    assert (summary.total, summary.refreshed, summary.failed, summary.skipped) == (3, 3, 0, 0)
     assert (summary.overdue, summary.lag, row_of(store, "p0").rejected_generation) == (0, 0.0, None)
-    assert server.counts()["calls"] == 3
-    assert refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST).total == 0
-
-
-def test_looking_further_ahead_than_tokens_live(store: Store, server: TokenServer) -> None:
-    """A run ends, and refreshes each connection once, though its new token ends within the time as well."""
-    fill(store, 3)
-    put(store, "fresh")
-    summary = refresh_due(tokens_on(store, server.url), store, within=86_400, pace=FAST)
-    assert (summary.total, summary.refreshed, summary.skipped) == (3, 3, 0)
-    assert refresh_due(tokens_on(store, server.url), store, within=86_400, pace=FAST).refreshed == 0
+    assert refresh_due(tokens_on(store, server.url), store, within=within, pace=FAST).total == 0
     assert server.counts()["calls"] == 3
 
 
@@ -230,22 +221,13 @@ def runs(count: int, url: str, server: TokenServer, pace: Pace) -> list[RefreshS
 
 
 def test_runs_share_the_work(url: str, store: Store, server: TokenServer) -> None:
-    """Several runs at once refresh each connection once."""
-    fill(store, 40)
-    server.set(latency=0.01)
-    summaries = runs(3, url, server, FAST)
-    assert (sum(each.refreshed for each in summaries), sum(each.failed for each in summaries)) == (40, 0)
-    counts = server.counts()
-    assert (counts["calls"], counts["reuses"]) == (40, 0)
-
-
-def test_two_runs_wait_for_half_of_the_calls_each(url: str, store: Store, server: TokenServer) -> None:
-    """Each of two runs makes a part of the calls, at the same time as the other, and skips few."""
+    """Each of two runs makes a part of the calls, at the same time as the other, and none twice."""
     fill(store, 30)
     server.set(latency=0.2)
-    refreshed = [each.refreshed for each in runs(2, url, server, replace(FAST, at_once=2))]
-    assert (sum(refreshed), min(refreshed) >= 5) == (30, True)
-    assert 2 < server.counts()["most_under_way"] <= 4
+    summaries = runs(2, url, server, replace(FAST, at_once=2))
+    refreshed, counts = [each.refreshed for each in summaries], server.counts()
+    assert (sum(refreshed), min(refreshed) >= 5, sum(each.failed for each in summaries)) == (30, True, 0)
+    assert (counts["calls"], counts["reuses"], 2 < counts["most_under_way"] <= 4) == (30, 0, True)
 
 
 def test_what_another_process_is_refreshing_is_skipped(store: Store, server: TokenServer) -> None:
