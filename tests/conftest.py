@@ -17,6 +17,7 @@ from connector import Connector
 from connector.sandbox import Sandbox
 from connector.store.store import Store
 from tests.support.cases import Workflow
+from tests.support.clock import ManualClock
 from tests.support.connecting import opened, settings
 from tests.support.sandbox import RunningSandbox
 from tests.support.stores import KINDS, close_stores, copy_schema, fresh_url, store_at
@@ -138,6 +139,12 @@ def connector(env: dict[str, str]) -> Iterator[Connector]:
 def workflow(classic: RunningSandbox) -> Workflow:
     """The cases of the classic sandbox, played by command."""
     return Workflow(classic)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """A clock that the test moves."""
+    return ManualClock()
 
 
 @pytest.fixture(params=KINDS)

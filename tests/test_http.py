@@ -429,11 +429,14 @@ def test_a_connection_is_used_by_calls_with_the_same_settings(
 
 
 @pytest.mark.parametrize("name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
-def test_the_ca_bundle_of_the_environment_is_trusted(
-    name: str, certificate: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("also", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_every_ca_bundle_that_is_set_is_trusted(
+    name: str, also: str, certificate: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An organisation's own authority is trusted, by whichever variable names it."""
+    """A machine and a user may each name one; text around the certificates may have any encoding."""
     context, bundle = certificate
+    bundle.write_bytes("Zertifizierungsstelle für alle\n".encode("latin-1") + bundle.read_bytes())
+    monkeypatch.setenv(also, certifi.where())
     monkeypatch.setenv(name, str(bundle))
     with answering(answer("trusted"), context=context) as server:
         assert get(server.url).text == "trusted"
@@ -450,18 +453,6 @@ def test_a_folder_of_authorities_is_trusted(
     digest = subprocess.check_output(["openssl", "x509", "-hash", "-noout", "-in", bundle], text=True)
     bundle.rename(folder / f"{digest.strip()}.0")
     monkeypatch.setenv("SSL_CERT_DIR", f"/nowhere{os.pathsep}{folder}")
-    with answering(answer("trusted"), context=context) as server:
-        assert get(server.url).text == "trusted"
-
-
-def test_every_ca_bundle_that_is_set_is_trusted(
-    certificate: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A machine and a user may each name one; text around the certificates may have any encoding."""
-    context, bundle = certificate
-    bundle.write_bytes("Zertifizierungsstelle für alle\n".encode("latin-1") + bundle.read_bytes())
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
-    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
     with answering(answer("trusted"), context=context) as server:
         assert get(server.url).text == "trusted"
 

@@ -50,11 +50,6 @@ from tests.support.token_server import TokenServer
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
 def store(tmp_path: Path, clock: ManualClock) -> Iterator[Store]:
     store = store_at(fresh_url("sqlite", tmp_path), clock=clock)
     yield store
@@ -142,15 +137,22 @@ def test_min_ttl(store: Store, tokens: AccessTokens, age: float, min_ttl: float,
     "ask", [AccessTokens.access_token, lambda *args, **kw: AccessTokens.token(*args, **kw).value]
 )
 def test_min_ttl_of_what_is_in_memory(
-    store: Store, tokens: AccessTokens, monkeypatch: pytest.MonkeyPatch, ask: Callable[..., str]
+    store: Store,
+    tokens: AccessTokens,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    ask: Callable[..., str],
 ) -> None:
-    """A token in memory is returned without a read if it is valid for long enough, or else refreshed."""
-    put(store, "p", age=3400)
+    """A token in memory is returned with a narrow read every two seconds, or else without one."""
+    put(store, "p", age=2000)
     assert ask(tokens, "p", min_ttl=10) == "at-p-0"
+    clock.advance(2)
     with monkeypatch.context() as unread:
-        unread.setattr("connector.refresh.access.read_held", Mock(side_effect=AssertionError))
+        unread.setattr(store.grants, "rows", Mock(side_effect=AssertionError))
         assert ask(tokens, "p", min_ttl=10) == "at-p-0"
-    assert ask(tokens, "p", min_ttl=300) == "at-p-1"
+        unread.setattr(store.database, "all", Mock(side_effect=AssertionError))
+        assert ask(tokens, "p") == "at-p-0"
+    assert ask(tokens, "p", min_ttl=1700) == "at-p-1"
 
 
 @pytest.mark.parametrize(
@@ -320,17 +322,28 @@ def test_outage_passes(
     assert state_of(store) == ("connected", None)
 
 
-def test_degraded_hands_out_what_is_good(
-    store: Store, tokens: AccessTokens, server: TokenServer, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("fault", "kind", "texts"),
+    [
+        ("503", "provider_unavailable", ["the refresh of p failed", "still good", "still good"]),
+        ("401:invalid_client", "client_refused", ["still good"]),
+    ],
+)
+def test_a_token_that_is_good_serves_in_an_outage(
+    store: Store,
+    tokens: AccessTokens,
+    server: TokenServer,
+    caplog: pytest.LogCaptureFixture,
+    fault: str,
+    kind: str,
+    texts: list[str],
 ) -> None:
-    """In an outage a valid token is returned, with one read and one warning in two seconds."""
-    server.set(faults=["503"] * 9)
+    """It is returned with few warnings, however often it is requested in two seconds."""
+    server.set(faults=[fault] * 9)
     put(store, "p", age=3570)
-    for count, texts in ((1, ["the refresh of p failed", "still good"]), (50, ["still good"])):
-        caplog.clear()
-        assert {tokens.access_token("p") for _ in range(count)} == {"at-p-0"}
-        assert {record[:3] for record in logged(caplog)} == {("WARNING", "p", "provider_unavailable")}
-        assert all(text in record.message for text, record in zip(texts, caplog.records, strict=True))
+    assert {tokens.access_token("p") for _ in range(50)} == {"at-p-0"}
+    assert {record[:3] for record in logged(caplog)} == {("WARNING", "p", kind)}
+    assert all(text in record.message for text, record in zip(texts, caplog.records, strict=True))
 
 
 def test_dead_grant_is_not_served_from_memory(

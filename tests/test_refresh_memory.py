@@ -10,11 +10,6 @@ from tests.support.clock import ManualClock
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
 def memory(clock: ManualClock) -> TokenMemory:
     return TokenMemory(clock)
 

@@ -10,11 +10,6 @@ from connector.refresh.pace import Pace, Throttle, affordable
 from tests.support.clock import ManualClock
 
 
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
 def throttle(clock: ManualClock, *, at_once: int = 1, per_second: float = 1.0) -> Throttle:
     return Throttle(clock, Pace(at_once=at_once, per_second=per_second))
 

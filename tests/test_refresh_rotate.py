@@ -72,11 +72,6 @@ class FakeEndpoint:
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
 def store(tmp_path: Path, clock: ManualClock) -> Iterator[Store]:
     store = store_at(fresh_url("sqlite", tmp_path), clock=clock)
     yield store

@@ -15,7 +15,6 @@ from urllib.parse import quote
 import pytest
 import responses
 
-from connector.clock import Clock
 from connector.errors import (
     Action,
     ClientRefusedError,
@@ -31,6 +30,7 @@ from connector.oauth.provider import ClientRegistration, Provider
 from connector.oauth.token_endpoint import TokenEndpoint
 from connector.oauth.token_set import TokenSet
 from tests.support.answers import Answer, Answers, answer, answering, dripping, json_answer
+from tests.support.clock import ManualClock
 from tests.support.frames import secrets_in_frames
 
 URL = "https://auth.example.test/oauth/token"
@@ -43,13 +43,6 @@ CLIENT = ClientRegistration(
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 
-class FakeClock(Clock):
-    """A clock that does not move."""
-
-    def time(self) -> float:
-        return NOW.timestamp()
-
-
 def endpoint(
     url: str = URL,
     client: ClientRegistration = CLIENT,
@@ -59,7 +52,7 @@ def endpoint(
     """A token endpoint of a provider with these habits."""
     habits.setdefault("revocation_endpoint", url)
     provider = Provider(name="test", authorization_endpoint=url, token_endpoint=url, **habits)
-    return TokenEndpoint(provider, client, clock=FakeClock(), transport=transport)
+    return TokenEndpoint(provider, client, clock=ManualClock(NOW), transport=transport)
 
 
 @contextmanager
@@ -336,7 +329,7 @@ def test_a_provider_on_the_internet_is_spoken_to_over_tls() -> None:
     """The classic preset's token endpoint gets one POST to its https address."""
     classic = PRESETS["communicate"]
     responses.post("https://auth.3shapecommunicate.com/oauth/token", json=TOKENS)
-    tokens = exchange(TokenEndpoint(classic, CLIENT, clock=FakeClock()))
+    tokens = exchange(TokenEndpoint(classic, CLIENT, clock=ManualClock(NOW)))
     assert tokens.access_token == "AT-made-up"
     header = responses.calls[0].request.headers["Authorization"]
     assert base64.b64decode(header.removeprefix("Basic ")).decode() == f"{CLIENT.client_id}:{SECRET}"
@@ -345,7 +338,7 @@ def test_a_provider_on_the_internet_is_spoken_to_over_tls() -> None:
 def test_a_provider_without_endpoints_is_refused() -> None:
     """If an address is missing, the error says which one."""
     with pytest.raises(SettingError, match="token endpoint"):
-        TokenEndpoint(Provider(name="none"), CLIENT, clock=FakeClock())
+        TokenEndpoint(Provider(name="none"), CLIENT, clock=ManualClock(NOW))
     with pytest.raises(SettingError, match="revocation endpoint"):
         revoke(endpoint(revocation_endpoint=None))
 

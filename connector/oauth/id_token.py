@@ -25,7 +25,7 @@ def check_id_token(
     *,
     client_id: str,
     now: datetime,
-    leeway: float = 300.0,
+    leeway: float,
 ) -> None:
     """Check that an id_token belongs to this request (OpenID Connect Core §3.1.3.7).
 
