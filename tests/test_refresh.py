@@ -19,12 +19,16 @@ import pytest
 from connector.connection import ConnectionState
 from connector.errors import (
     AccountMismatchError,
+    AccountUnconfirmedError,
     ClientRefusedError,
     ConnectionNotFoundError,
     ConnectorError,
+    GrantRefusedError,
     NeedsRepairError,
     ProviderUnavailableError,
     RevokedError,
+    SettingError,
+    StoreDamagedError,
     StoreLockedError,
     StoreUnavailableError,
 )
@@ -114,7 +118,8 @@ def test_ended_token_is_refreshed(
     assert connection.token_generation == 2
     assert kinds(store) == []
     assert value_of(store, "p") == ("at-p-1", "rt-p-1")
-    assert (row_of(store, "p").refresh_by, row_of(store, "p").refresh_sends) == (None, 0)
+    row = row_of(store, "p")
+    assert (row.refresh_by, row.refresh_sends, row.rejected_generation) == (None, 0, None)
 
 
 @pytest.mark.parametrize(
@@ -194,33 +199,42 @@ def test_unknown_practice(tokens: AccessTokens) -> None:
         (ConnectionState.NEEDS_REPAIR, NeedsRepairError),
         (ConnectionState.REVOKING, RevokedError),
         (ConnectionState.REVOKED, RevokedError),
+        ("unheard-of", StoreDamagedError),
     ],
 )
 def test_dead_connection_makes_no_call(
     store: Store,
     tokens: AccessTokens,
     server: TokenServer,
-    state: ConnectionState,
+    state: str,
     error: type[ConnectorError],
 ) -> None:
     """A dead connection provides no token and makes no call, however long its token would be valid."""
-    put(store, "p", state=state.value)
+    put(store, "p", state=str(state))
     for attempt in (lambda: tokens.access_token("p"), lambda: tokens.refresh("p", force=True)):
         with pytest.raises(error, match="p "):
             attempt()
     assert server.counts()["calls"] == 0
 
 
+@pytest.mark.parametrize(
+    ("sql", "error"),
+    [
+        ("UPDATE ormco_connections SET state = 'revoked', access_sealed = NULL", RevokedError),
+        ("DELETE FROM ormco_connections", ConnectionNotFoundError),
+    ],
+)
 def test_revocation_elsewhere_reaches_the_cache(
-    store: Store, tokens: AccessTokens, clock: ManualClock
+    store: Store, tokens: AccessTokens, clock: ManualClock, sql: str, error: type[ConnectorError]
 ) -> None:
-    """A token that another process revoked is returned from memory for two seconds at most."""
-    row = put(store, "p")
+    """A token that another process revoked is in memory for two seconds at most, and then forgotten."""
+    put(store, "p")
     tokens.access_token("p")
-    assert store.grants.change(row, {"state": "revoked", "access_sealed": None, "refresh_sealed": None})
+    store.database.apply([(sql, ())])
     clock.advance(2)
-    with pytest.raises(RevokedError):
+    with pytest.raises(error):
         tokens.access_token("p")
+    assert tokens.memory.get("p") is None
 
 
 @pytest.mark.parametrize(
@@ -388,28 +402,50 @@ def verifying(store: Store) -> Callable[[str], object]:
 def test_unverified_tokens_are_not_handed_out(store: Store, server: TokenServer) -> None:
     """Tokens whose account is not known are returned only after the account was verified."""
     put_unverified(store, "p", tokens=token_set("fresh", clock=store.clock))
-    with pytest.raises(ProviderUnavailableError, match="account"):
+    with pytest.raises(ProviderUnavailableError, match="account") as caught:
         tokens_on(store, server.url).access_token("p")
+    assert caught.value.retry_after is None
     for name in ("fresh", "newer"):  # newer ones are verified before an old one is returned
         put_unverified(store, "p", tokens=token_set(name, clock=store.clock))
         assert tokens_on(store, server.url, verify=verifying(store)).access_token("p") == f"at-{name}-0"
 
 
-def test_unverified_tokens_of_another_account(store: Store, server: TokenServer) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        AccountMismatchError("another account"),
+        AccountUnconfirmedError("another account"),
+        GrantRefusedError("another account", certain=True),
+    ],
+)
+def test_unverified_tokens_of_another_account(
+    store: Store, server: TokenServer, error: ConnectorError, caplog: pytest.LogCaptureFixture
+) -> None:
     """If the new tokens are of another account, the old ones stay in use."""
     put(store, "p")
     new = put_unverified(store, "p", tokens=token_set("fresh", clock=store.clock))
 
     def verify(practice_id: str) -> object:
         store.grants.drop(new, [])
-        raise AccountMismatchError("another account")
+        raise error
 
     assert tokens_on(store, server.url, verify=verify).access_token("p") == "at-p-0"
     assert server.counts()["calls"] == 0
+    assert logged(caplog) == [("WARNING", "p", error.kind, "p keeps its tokens: another account")]
+    new = put_unverified(store, "q")
+    with pytest.raises(type(error)):  # nothing else is there
+        tokens_on(store, server.url, verify=verify).access_token("q")
 
 
-def test_account_that_cannot_be_read_now(store: Store, server: TokenServer, clock: ManualClock) -> None:
-    """While the account cannot be read, the old tokens are returned and the new ones wait."""
+@pytest.mark.parametrize("trouble", [ProviderUnavailableError("down"), SettingError("no such provider")])
+def test_account_that_cannot_be_read_now(
+    store: Store,
+    server: TokenServer,
+    clock: ManualClock,
+    trouble: ConnectorError,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """While the account cannot be read, the old tokens are used and refreshed, and the new ones wait."""
     put(store, "p")
     put_unverified(store, "p", tokens=token_set("fresh", clock=clock))
     tried: list[int] = []
@@ -419,16 +455,17 @@ def test_account_that_cannot_be_read_now(store: Store, server: TokenServer, cloc
         new = store.grants.row("p", UNVERIFIED)
         assert new is not None
         store.grants.change(new, {"retry_at": FromNow(3)})
-        raise ProviderUnavailableError("down", answered=True)
+        raise trouble
 
     tokens = tokens_on(store, server.url, verify=verify)
     assert [tokens.access_token("p") for _ in range(3)] == ["at-p-0"] * 3
     assert len(tried) == 1
+    text = f"the account of p cannot be read yet: {trouble.message}"
+    assert logged(caplog) == [("WARNING", "p", trouble.kind, text)]
     clock.advance(5)
-    assert tokens.access_token("p") == "at-p-0"
+    assert tokens.refresh("p", force=True).token_generation == 2
     assert len(tried) == 2
     assert value_of(store, "p", slot=UNVERIFIED)[0] == "at-fresh-0"
-    assert row_of(store, "p").generation == 1
 
 
 def test_first_account_that_cannot_be_read_now(store: Store, server: TokenServer) -> None:

@@ -22,6 +22,7 @@ from connector.errors import (
     GrantRefusedError,
     NeedsRepairError,
     ProviderUnavailableError,
+    RevokedError,
     SettingError,
     StoreUnavailableError,
 )
@@ -117,6 +118,19 @@ def test_lease_of_another_is_waited_for(store: Store) -> None:
     assert endpoint.sent == []
     assert handing_out(store, endpoint).access_token("p") == "at-p-1"  # when the lease has ended
     assert len(endpoint.sent) == 1
+
+
+def test_a_grant_that_dies_while_it_is_waited_for(
+    store: Store, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the other refresh was refused, the refresh token is not sent again."""
+    endpoint, claimed = FakeEndpoint(store), store.leases.claim(put(store, "p", age=3700), 100.0)
+    assert claimed is not None
+    refused = {"state": "needs_repair", "reason": "grant_refused"}
+    monkeypatch.setattr(clock, "sleep", lambda seconds: store.leases.end(claimed, refused, lost=False))
+    with pytest.raises(NeedsRepairError, match="grant_refused"):
+        handing_out(store, endpoint).access_token("p")
+    assert endpoint.sent == []
 
 
 def slow_down_claims(
@@ -457,13 +471,25 @@ def test_newer_tokens_of_another_process_are_kept(
     assert (endpoint.sent, [record.message for record in caplog.records]) == (["rt-p-0"], logged)
 
 
-def test_a_connection_that_is_deleted_during_a_refresh(store: Store, clock: ManualClock) -> None:
-    """A doubtful refusal ends it without a second call."""
+@pytest.mark.parametrize(
+    ("end", "answer", "error"),
+    [
+        (
+            lambda store: store.database.apply([("DELETE FROM ormco_connections", ())]),
+            GrantRefusedError("perhaps", certain=False),
+            NeedsRepairError,
+        ),
+        (lambda store: store.grants.change(row_of(store, "p"), {"state": "revoking"}), None, RevokedError),
+    ],
+)
+def test_a_connection_that_ends_during_its_refresh(
+    store: Store, end: Callable[[Store], object], answer: Exception | None, error: type[ConnectorError]
+) -> None:
+    """A doubtful refusal of a deleted one leads to no second call; a revoked one provides no token."""
     put(store, "p", age=3700)
-    endpoint = FakeEndpoint(store, GrantRefusedError("perhaps", certain=False))
-    forgotten = Event(at=clock.utc_now(), kind="forget", outcome="ok", practice_id="p")
-    endpoint.during = lambda: store.forget("p", forgotten)
-    with pytest.raises(NeedsRepairError):
+    endpoint = FakeEndpoint(store, answer)
+    endpoint.during = lambda: end(store)
+    with pytest.raises(error):
         handing_out(store, endpoint).access_token("p")
     assert endpoint.sent == ["rt-p-0"]
 
