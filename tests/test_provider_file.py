@@ -9,7 +9,6 @@ import pytest
 from connector.errors import SettingError
 from connector.oauth.provider import Provider
 from connector.oauth.provider_file import load_provider, read_provider_file
-from tests.support.sandbox import RunningSandbox
 
 ENDPOINTS = """
 [provider]
@@ -118,14 +117,6 @@ def test_seconds_of_reuse_have_limits(tmp_path: Path, seconds: float) -> None:
 def test_a_byte_order_mark_is_not_in_the_way(tmp_path: Path) -> None:
     """A file saved by Windows' Notepad is read."""
     assert read(tmp_path, "\ufeff" + ENDPOINTS).complete
-
-
-@pytest.mark.parametrize("generation", ["classic", "identity"])
-def test_the_sandbox_describes_itself(generation: str, request: pytest.FixtureRequest) -> None:
-    """The file that a sandbox writes is a provider file."""
-    sandbox: RunningSandbox = request.getfixturevalue(generation)
-    provider = read_provider_file(sandbox.provider_file)
-    assert provider.users_url == sandbox.url
 
 
 @pytest.mark.parametrize(
