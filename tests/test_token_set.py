@@ -8,7 +8,7 @@ import math
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connector.oauth.token_set import TokenSet, jwt_claims
@@ -68,6 +68,7 @@ def test_expires_in_is_read_in_every_form_that_has_a_meaning(
     ("exp", "expires_at"),
     [
         (NOW.timestamp() + 60, NOW + timedelta(seconds=60)),
+        (NOW.timestamp(), None),
         (NOW.timestamp() - 60, None),
         (10**400, None),
         ("never", None),
@@ -78,8 +79,8 @@ def test_expires_in_is_read_in_every_form_that_has_a_meaning(
 def test_a_json_web_token_tells_its_own_end(exp: object, expires_at: datetime | None) -> None:
     """If the answer has no expires_in, the access token's own exp counts, if it makes sense."""
     assert read(access_token=jwt(exp=exp)).expires_at == expires_at
-    told = read(access_token=jwt(exp=exp), expires_in=5)
-    assert told.expires_at == NOW + timedelta(seconds=5)
+    assert read(access_token=jwt(exp=exp), expires_in=5).expires_at == NOW + timedelta(seconds=5)
+    assert read(access_token=jwt(iat=1)) == TokenSet(access_token=jwt(iat=1), received_at=NOW)
 
 
 def test_the_shortest_life_that_is_told_counts() -> None:
@@ -135,10 +136,12 @@ def test_nothing_beside_the_access_token_can_lose_it(answer: dict[str, object]) 
 
 
 @given(st.text())
+@example("W1tb" * 40_000)  # lists in lists
 def test_claims_of_any_text_are_a_table(token: str) -> None:
     """A text that is no JSON Web Token has no claims, and raises nothing."""
     assert isinstance(jwt_claims(token), dict)
     assert isinstance(jwt_claims(f"a.{token}.c"), dict)
+    assert jwt_claims(jwt(sub=token)) == {"sub": token}
 
 
 def test_no_secret_is_in_the_text_form() -> None:
