@@ -23,6 +23,35 @@ def test_a_name_without_a_verdict_says_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("outcome", "names"),
+    [
+        (Outcome.DEAD, "code_expired consent_revoked old_grant code_not_found"),
+        (Outcome.DOUBTFUL, "consent_required account_selection_required interaction_required login_required"),
+        (Outcome.CLIENT, "bad_app deleted_application client_token_expired"),
+        (Outcome.PASSING, "slow_down too_many_requests rate_limit request_throttled throttling"),
+        (Outcome.LOST, "internal server_error internal_token_expired"),
+        (
+            None,
+            "invalid_token_type bad_code_scope bad_csrf_token bad_auth_code old_header_token bad_code_method",
+        ),
+        (None, "invalid_authorization unknown_consent"),
+    ],
+)
+def test_names_mean_what_their_words_say(outcome: Outcome | None, names: str) -> None:
+    """The first line of the table that fits decides; a name that fits none needs the status."""
+    assert {name: meaning(name) for name in names.split()} == dict.fromkeys(names.split(), outcome)
+
+
+@pytest.mark.parametrize("key", ["error", "errors", "error_code", "errorCode", "error_codes", "Error_Type"])
+@pytest.mark.parametrize("inner", ["code", "name", "type", "status", "reason", "message", "error"])
+def test_a_name_is_found_under_the_keys_that_servers_use(key: str, inner: str) -> None:
+    """A key of an error may have the name, or a table with it; of a list the first eight items count."""
+    assert named({key: "no_idea"}) == named({key: [{inner: "no_idea"}]}) == "no_idea"
+    assert named({inner: "invalid_grant"}) == named({key: [0] * 7 + ["invalid_grant"]}) == "invalid_grant"
+    assert not named({key: [0] * 8 + ["invalid_grant"]})
+
+
+@pytest.mark.parametrize(
     "text", ["invalidGrantError", "_invalid-grant_", "Invalid Grant Exception", "invalid.grant"]
 )
 def test_a_name_is_known_by_its_words(text: str) -> None:

@@ -114,6 +114,7 @@ LOST: dict[str, bytes] = {
     "408": answer(status=408),
     "form, line break in the token": answer("access_token=AT%0D%0AX-Evil:1", Content_Type=FORM),
     "form, which token?": answer("access_token=AT-1&access_token=AT-2", Content_Type=FORM),
+    "form, which grant?": answer("access_token=A&refresh_token=1&refresh_token=2", Content_Type=FORM),
     "form in a page's type": answer("access_token=AT-1", Content_Type="text/html"),
     "form of too many fields": answer("access_token=AT-1" + "&x=1" * 100, Content_Type=FORM),
     "server error by name": json_answer({"error": "server_error"}, 400),
