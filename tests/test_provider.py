@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -154,6 +155,43 @@ def test_a_registration_does_not_show_its_secret() -> None:
     client = ClientRegistration(client_id="id", client_secret="made-up", redirect_uri=REDIRECT_URI)
     assert "made-up" not in repr(client)
     assert "made-up" not in repr(Provider(name="x", client=client))
+    public = ClientRegistration(client_id="id", redirect_uri=REDIRECT_URI)
+    assert (public.client_secret, public.scope) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("code_format", "client_auth", "needed"),
+    [
+        ("dotnetopenauth", None, True),
+        ("dotnetopenauth", "none", False),
+        ("opaque", None, False),
+        ("opaque", "none", False),
+        ("opaque", "client_secret_post", True),
+    ],
+)
+def test_a_secret_is_needed_if_the_server_asks_for_one(
+    code_format: str, client_auth: str | None, needed: bool
+) -> None:
+    """A classic server requires one for codes, unless the provider file says otherwise."""
+    assert Provider(name="x", code_format=code_format, client_auth=client_auth).needs_secret is needed
+
+
+@pytest.mark.parametrize(
+    ("given", "facts"),
+    [
+        ({}, (False, False, False)),
+        ({"token_endpoint": "t", "users_url": "u"}, (False, False, True)),
+        ({"authorization_endpoint": "https://localhost/", "userinfo_endpoint": "u"}, (False, True, True)),
+        ({"authorization_endpoint": "https://x.test/", "token_endpoint": "t"}, (True, False, False)),
+        ({"issuer": "http://[::1]/", "authorization_endpoint": "https://x.test/"}, (False, True, False)),
+    ],
+)
+def test_what_a_provider_can_do_follows_from_its_addresses(
+    given: dict[str, Any], facts: tuple[bool, bool, bool]
+) -> None:
+    """Whether it is complete, is on this machine, and names the account behind a token."""
+    provider = Provider(name="x", **given)
+    assert (provider.complete, provider.is_local, provider.tells_account) == facts
 
 
 def test_ormcos_labs_are_those_of_the_guide() -> None:

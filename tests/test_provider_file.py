@@ -63,16 +63,14 @@ def refused(tmp_path: Path, text: str) -> SettingError:
 
 def test_two_endpoints_are_enough(tmp_path: Path) -> None:
     """The rest has the standards' defaults."""
-    assert read(tmp_path, ENDPOINTS) == Provider(
-        name="https://as.example.test/authorize",
-        authorization_endpoint="https://as.example.test/authorize",
-        token_endpoint="https://as.example.test/token",
-        code_format="opaque",
-        pkce=True,
-        returns_state=True,
-        client_auth=None,
-        basic_encoding="rfc6749",
-    )
+    found = read(tmp_path, ENDPOINTS)
+    assert found.name == found.authorization_endpoint == "https://as.example.test/authorize"
+    assert found.token_endpoint == "https://as.example.test/token"
+    assert (found.code_format, found.basic_encoding, found.refresh_reuse_seconds) == ("opaque", "rfc6749", 0)
+    assert (found.pkce, found.returns_state, found.returns_iss) == (True, True, False)
+    unknown = ("issuer", "revocation_endpoint", "userinfo_endpoint", "users_url", "applications_page")
+    unset = [getattr(found, name) for name in (*unknown, "portal_url", "client_auth", "scope", "client")]
+    assert unset == [None] * 9
 
 
 def test_an_issuer_is_enough(tmp_path: Path) -> None:
