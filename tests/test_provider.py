@@ -15,54 +15,47 @@ from connector.oauth.provider import ClientRegistration, Provider, is_loopback, 
 from connector.oauth.provider_file import load_provider, read_provider_file
 from tests.support.sandbox import RunningSandbox
 
-CLASSIC = ("communicate", "communicate-staging")
-IDENTITY = ("identity", "identity-staging")
-
 
 def test_the_presets_are_the_five_that_are_promised() -> None:
     """Production and staging of both generations, and the sandbox."""
-    assert set(PRESETS) == {*CLASSIC, *IDENTITY, "sandbox"}
+    names = ["communicate", "communicate-staging", "identity", "identity-staging", "sandbox"]
+    assert list(PRESETS) == names
     assert all(load_provider(name) is provider for name, provider in PRESETS.items())
-    assert all(provider.name == name for name, provider in PRESETS.items())
 
 
-@pytest.mark.parametrize("name", CLASSIC)
-def test_classic_is_as_3shape_documents_it(name: str) -> None:
-    """British spelling, raw Basic, no PKCE, codes of DotNetOpenAuth; whether it returns state is unknown."""
-    classic = PRESETS[name]
-    assert urlsplit(classic.authorization_endpoint or "").path == "/oauth/authorise"
-    assert urlsplit(classic.token_endpoint or "").path == "/oauth/token"
-    assert urlsplit(classic.applications_page or "").path == "/User/Applications"
-    assert (classic.code_format, classic.basic_encoding) == ("dotnetopenauth", "raw")
-    assert (classic.pkce, classic.returns_state, classic.revocation_endpoint) == (False, None, None)
+@pytest.mark.parametrize(("end", "prefix"), [("", ""), ("-staging", "staging-")])
+def test_the_presets_are_as_3shape_documents_them(end: str, prefix: str) -> None:
+    """Every address of a staging preset is staging's, and none of production's is.
 
-
-@pytest.mark.parametrize("name", IDENTITY)
-def test_identity_is_discovered(name: str) -> None:
-    """The identity generation has an issuer, PKCE, and the classic users and metadata hosts."""
-    identity = PRESETS[name]
-    assert not identity.complete
-    assert (identity.pkce, identity.returns_state, identity.code_format) == (True, True, "identityserver")
-    assert (identity.scope or "").split() == ["openid", "profile", "offline_access", "api"]
-    assert "3shapecommunicate.com" in (identity.users_url or "")
-
-
-@pytest.mark.parametrize("name", [*CLASSIC, *IDENTITY])
-def test_staging_never_names_a_host_of_production(name: str) -> None:
-    """Every address of a staging preset is staging's, and none of production's is."""
-    provider = PRESETS[name]
-    urls = [
-        provider.issuer,
-        provider.authorization_endpoint,
-        provider.token_endpoint,
-        provider.users_url,
-        provider.applications_page,
-        provider.portal_url,
-        *provider.metadata_urls.values(),
-    ]
-    hosts = [urlsplit(url).hostname or "" for url in urls if url]
-    assert len(hosts) >= 4
-    assert all(host.startswith("staging-") is name.endswith("staging") for host in hosts)
+    Classic has British spelling, raw Basic and no PKCE; whether it returns the state is unknown.
+    """
+    classic, known = f"{prefix}auth.3shapecommunicate.com/oauth", {"europe": "eu", "americas": "am"}
+    codes = known if prefix else known | {"asia-pacific": "as"}
+    shared: dict[str, Any] = {
+        "users_url": f"https://{prefix}users.3shapecommunicate.com",
+        "metadata_urls": {
+            region: f"https://{prefix}{code}metadata.3shapecommunicate.com" for region, code in codes.items()
+        },
+        "portal_url": None if prefix else "https://portal.3shapecommunicate.com",
+    }
+    assert PRESETS[f"communicate{end}"] == Provider(
+        name=f"communicate{end}",
+        authorization_endpoint=f"https://{classic}/authorise",
+        token_endpoint=f"https://{classic}/token",
+        applications_page=f"{shared['users_url']}/User/Applications",
+        code_format="dotnetopenauth",
+        pkce=False,
+        returns_state=None,
+        basic_encoding="raw",
+        **shared,
+    )
+    assert PRESETS[f"identity{end}"] == Provider(
+        name=f"identity{end}",
+        issuer=f"https://{prefix}identity.3shape.com",
+        code_format="identityserver",
+        scope="openid profile offline_access api",
+        **shared,
+    )
 
 
 def test_the_sandbox_preset_describes_the_sandbox(classic: RunningSandbox, tmp_path: Path) -> None:
@@ -196,8 +189,8 @@ def test_what_a_provider_can_do_follows_from_its_addresses(
 
 def test_ormcos_labs_are_those_of_the_guide() -> None:
     """One lab account in each region, and the address that the guide's browser ends on."""
-    assert LABS["americas"] == "insignia.support@ormco.com"
-    assert set(LABS) == set(PRESETS["communicate"].metadata_urls)
+    labs = {"americas": "support", "asia-pacific": "supportasia", "europe": "supporteurope"}
+    assert {region: f"insignia.{name}@ormco.com" for region, name in labs.items()} == LABS
     assert REDIRECT_URI == "https://ormco.com/"
 
 

@@ -22,7 +22,7 @@ _STAGING_METADATA = {
     "americas": "https://staging-ammetadata.3shapecommunicate.com",
 }
 # A user's `RegionUri` is a key, not a host to call: these are the names of the oldest portal.
-_REGION_HOSTS = {"www": "europe", "us": "americas", "as1": "asia-pacific"}
+_REGION_HOSTS = {"www": "europe", "us": "americas"}
 _REGION_WORDS = (("europe", "europe"), ("america", "americas"), ("asia", "asia-pacific"))
 _REGION_LABEL = re.compile(r"(?:staging-)?(eu|am|as)(?:metadata|\d+)")
 _REGION_CODES = {"eu": "europe", "am": "americas", "as": "asia-pacific"}
