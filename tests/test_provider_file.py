@@ -128,17 +128,13 @@ def test_a_byte_order_mark_is_not_in_the_way(tmp_path: Path) -> None:
         ('name = "mine"', "'name' is not a key"),
         ("returns_iss = true", "'returns_iss' is not a key"),
         ('client = "x"', "'client' is not a key"),
-        ('revocation_endpoint = "http://as.example.test/"', "revocation_endpoint is not encrypted"),
         ('users_url = "users.example.test"', "users_url is not a web address"),
         ("portal_url = 7", "portal_url is not a text"),
         ('portal_url = " "', "portal_url is not a text"),
         ('pkce = "yes"', "pkce is neither true nor false"),
         ("pkce = 1", "pkce is neither true nor false"),
         ('returns_state = "maybe"', "returns_state is neither true nor false"),
-        ('code_format = "jwt"', "code_format has a value that is not known"),
-        ('client_auth = "private_key_jwt"', "client_auth has a value that is not known"),
         ("client_auth = []", "client_auth has a value that is not known"),
-        ('basic_encoding = "RAW"', "basic_encoding has a value that is not known"),
         ("scope = 5", "scope is not a text"),
         ('landing_hosts = "www.example.test"', "landing_hosts is not a list"),
         ("landing_hosts = [7]", "landing_hosts is not a list"),
@@ -158,16 +154,39 @@ def test_a_mistake_is_named(tmp_path: Path, line: str, words: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "key",
+    [
+        *("issuer", "authorization_endpoint", "token_endpoint", "revocation_endpoint", "userinfo_endpoint"),
+        *("users_url", "applications_page", "portal_url"),
+    ],
+)
+def test_every_address_has_to_be_encrypted(tmp_path: Path, key: str) -> None:
+    """No key of a file can make a call go over plain http to another machine."""
+    error = refused(tmp_path, f'[provider]\n{key} = "http://as.example.test/"\n')
+    assert f"{key} is not encrypted" in error.message
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("code_format", ["dotnetopenauth", "identityserver", "opaque"]),
+        ("client_auth", ["client_secret_basic", "client_secret_post", "none"]),
+        ("basic_encoding", ["rfc6749", "raw"]),
+    ],
+)
+def test_a_choice_is_one_of_those_that_are_known(tmp_path: Path, key: str, values: list[str]) -> None:
+    """Each is read; for another value the error lists them."""
+    assert [getattr(read(tmp_path, f'{ENDPOINTS}{key} = "{each}"'), key) for each in values] == values
+    error = refused(tmp_path, f'{ENDPOINTS}{key} = "RAW"')
+    assert error.message.endswith(f"{key} has a value that is not known")
+    assert error.hint == "It may be " + ", ".join(f'"{each}"' for each in values) + "."
+
+
+@pytest.mark.parametrize(
     "name",
     [
-        "client_id",
-        "redirect_uri",
-        "response_type",
-        "scope",
-        "state",
-        "nonce",
-        "code_challenge",
-        "request_uri",
+        *("client_id", "client_secret", "redirect_uri", "response_type", "scope", "state", "nonce"),
+        *("code_challenge", "code_challenge_method", "code_verifier", "request", "request_uri"),
     ],
 )
 def test_the_connectors_own_parameters_may_not_be_set(tmp_path: Path, name: str) -> None:
@@ -183,8 +202,10 @@ def test_a_response_has_to_come_in_the_address(tmp_path: Path, mode: str) -> Non
     """A response mode that hides the code from the address is refused; without one, no mode is needed."""
     params = f'{ENDPOINTS}[provider.authorization_params]\nprompt = "login"\n'
     assert read(tmp_path, params).authorization_params == {"prompt": "login"}
+    assert read(tmp_path, f'{params}response_mode = "fragment"\n')
     error = refused(tmp_path, f'{params}response_mode = "{mode}"\n')
     assert "response_mode" in error.message
+    assert error.hint == "The code has to come in the address: query or fragment."
 
 
 @pytest.mark.parametrize(
