@@ -236,6 +236,7 @@ def test_a_name_that_says_dead_is_dead_whatever_the_status(name: str, status: in
     [
         *(json_answer(body, 200) for body in NAMED),
         *(json_answer(body, 400) for body in NAMED),
+        json_answer(TOKENS | {"error": "invalid_grant"}, 400),
         answer("error=invalid_grant&error_description=is+no+more", 400, Content_Type=FORM),
         answer("error=invalid_grant", 401, Content_Type=f"{FORM.upper()};charset=utf-8"),
         answer("error=invalid%5Fgrant&error_description=It is over.\n", 400, Content_Type="text/plain"),
@@ -299,6 +300,7 @@ def test_every_way_to_refuse_a_code_is_one_error(given: bytes) -> None:
     ("name", "what", "words"),
     [
         ("invalid_grant", "exchange", "did not accept the code (401 invalid_grant): it is too old, "),
+        ("invalid_grant", "refresh", "refused the refresh token (401 invalid_grant)"),
         ("invalid_client", "exchange", "does not accept the client registration (401 invalid_client)"),
         ("access_denied", "revoke", "does not let this client revoke (401 access_denied)"),
     ],
