@@ -42,9 +42,7 @@ def test_adopt_refuses_another_account(connector: Connector, classic: RunningSan
     with connector:
         with pytest.raises(AccountMismatchError, match="not by other@practice.test"):
             connector.adopt(
-                "practice-42",
-                tokens_of(classic)["refresh_token"],
-                expected_account="other@practice.test",
+                "practice-42", tokens_of(classic)["refresh_token"], expected_account="other@practice.test"
             )
         assert list(connector.connections()) == []
 

@@ -11,12 +11,7 @@ import pytest
 import requests
 
 from connector import AsyncConnector, Config, Connector
-from connector.errors import (
-    ConnectorError,
-    ConsentDeniedError,
-    GrantRefusedError,
-    StateMismatchError,
-)
+from connector.errors import ConnectorError, ConsentDeniedError, GrantRefusedError, StateMismatchError
 from tests.support.connecting import settings
 from tests.support.frames import secrets_in_frames
 from tests.support.sandbox import RunningSandbox

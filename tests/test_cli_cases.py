@@ -198,10 +198,7 @@ class Watcher:
     def __init__(self, lines: Any) -> None:
         command = [*COMMAND, "cases", "watch", "--all", "--json", "--interval", "1"]
         self.process = subprocess.Popen(
-            [*command, "--since", "1d"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
+            [*command, "--since", "1d"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
         self._reader = threading.Thread(target=lambda: lines.extend(self.process.stdout))
         self._reader.start()

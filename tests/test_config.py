@@ -334,10 +334,7 @@ def into_pipe(path: Path) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="modes and pipes")
 @pytest.mark.parametrize(
     ("spoil", "reason"),
-    [
-        (lambda path: path.chmod(0o644), "other users can read it"),
-        (into_pipe, "not a regular file"),
-    ],
+    [(lambda path: path.chmod(0o644), "other users can read it"), (into_pipe, "not a regular file")],
     ids=["readable", "pipe"],
 )
 def test_a_key_file_is_for_its_owner_alone(

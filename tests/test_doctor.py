@@ -104,10 +104,7 @@ def status(checks: list[Check]) -> int:
 def test_no_offline_access_is_pointed_out(identity: RunningSandbox, store_url: str) -> None:
     """Scopes that bring no refresh token are noticed before consent is given for them."""
     env = settings(identity, store_url, ORMCO_SCOPE="openid profile api")
-    assert results(local_checks.settings(resources_of(env))) == {
-        "settings": "ok",
-        "scope": "warning",
-    }
+    assert results(local_checks.settings(resources_of(env))) == {"settings": "ok", "scope": "warning"}
 
 
 @pytest.mark.parametrize(

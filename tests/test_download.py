@@ -437,9 +437,7 @@ def test_object_that_takes_only_a_part_gets_the_rest() -> None:
 
 
 @pytest.mark.parametrize(
-    "target",
-    [io.BytesIO(), 7, None, "a\0b"],
-    ids=["one for two files", "number", "nothing", "no path"],
+    "target", [io.BytesIO(), 7, None, "a\0b"], ids=["one for two files", "number", "nothing", "no path"]
 )
 def test_target_that_cannot_be_used(target: Any) -> None:
     """It is refused in words before anything is asked for."""

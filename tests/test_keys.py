@@ -92,11 +92,7 @@ def test_wrong_key_changes_nothing(url: str) -> None:
     store = filled(url, KEY)
     before = store.database.all("SELECT * FROM ormco_connections", ())
     wrong = store_at(url, keys=OTHER_KEY)
-    for attempt in (
-        wrong.check,
-        lambda: value_of(wrong, "p"),
-        lambda: put(wrong, "new"),
-    ):
+    for attempt in (wrong.check, lambda: value_of(wrong, "p"), lambda: put(wrong, "new")):
         with pytest.raises(SealingKeyError, match="not with"):
             attempt()
     assert store.database.all("SELECT * FROM ormco_connections", ()) == before

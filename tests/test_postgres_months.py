@@ -44,11 +44,7 @@ def test_each_month_has_a_table(store: Store) -> None:
     """Events go to the table of their month, and are read in their order from all of them."""
     times = ["2026-03-31T23:59:59.9", "2026-04-01", "2026-04-30", "2025-12-31", "2026-03-01"]
     append(store, *times)
-    assert tables(store) == {
-        "ormco_events_2025_12": 1,
-        "ormco_events_2026_03": 2,
-        "ormco_events_2026_04": 2,
-    }
+    assert tables(store) == {"ormco_events_2025_12": 1, "ormco_events_2026_03": 2, "ormco_events_2026_04": 2}
     found = store.audit.events()
     assert [event.detail["time"] for event in found] == times
     assert store.audit.events(after=found[2].sequence) == found[3:]

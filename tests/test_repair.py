@@ -379,9 +379,7 @@ def test_the_last_rungs_are_the_guides(classic: RunningSandbox, connector: Conne
     connector_grant = visitor_capture(classic)
     asked: list[RevocationSteps] = []
     repair = connector.repair(
-        PRACTICE,
-        capture=connector_grant,
-        last_resort=last_resort(classic, asked, answer=True),
+        PRACTICE, capture=connector_grant, last_resort=last_resort(classic, asked, answer=True)
     )
     assert repair.step == "reconnect"
     assert [what.practice_id for what in asked] == [PRACTICE]
@@ -418,9 +416,7 @@ def test_at_last_it_says_whom_to_call(classic: RunningSandbox, connector: Connec
     codes_refused(classic, until_removed=False)
     with pytest.raises(CodeRefusedError) as failure:
         connector.repair(
-            PRACTICE,
-            capture=visitor_capture(classic),
-            last_resort=last_resort(classic, [], answer=True),
+            PRACTICE, capture=visitor_capture(classic), last_resort=last_resort(classic, [], answer=True)
         )
     assert "local 3Shape reseller" in failure.value.hint
 

@@ -65,11 +65,7 @@ def test_a_key_that_the_database_names_seals_nothing(
     store = opened(url, keys, fill=fill)
     name_a_key_of_ones_own(store, tmp_path)
     again = store_at(url, keys=keys)
-    for attempt in (
-        again.check,
-        again.rotate_keys,
-        lambda: put(again, "q"),
-    ):
+    for attempt in (again.check, again.rotate_keys, lambda: put(again, "q")):
         with pytest.raises(SealingKeyError):
             attempt()
 

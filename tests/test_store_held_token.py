@@ -41,8 +41,7 @@ def test_what_needs_something_done_is_not_held(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    "change",
-    ["account_id = 'another'", "provider = 'another'", "generation = 7", "practice_id = 'q'"],
+    "change", ["account_id = 'another'", "provider = 'another'", "generation = 7", "practice_id = 'q'"]
 )
 def test_an_edited_row_is_not_handed_out(store: Store, change: str) -> None:
     """A row in which somebody edited what its token is bound to does not open."""

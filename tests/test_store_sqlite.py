@@ -248,10 +248,7 @@ def test_disk_that_fills_up_during_the_call(tmp_path: Path) -> None:
 @posix
 @pytest.mark.parametrize(
     ("scenario", "wrote"),
-    [
-        ("read", "True, reserve kept: False"),
-        ("no reserve", "StoreUnavailableError, reserve kept: False"),
-    ],
+    [("read", "True, reserve kept: False"), ("no reserve", "StoreUnavailableError, reserve kept: False")],
 )
 def test_reading_on_a_full_disk(tmp_path: Path, scenario: str, wrote: str) -> None:
     """Stored tokens are returned while the disk is full; the reserve is for writes alone."""

@@ -61,8 +61,7 @@ CHANGED = "Tue, 03 Mar 2026 12:00:00 GMT"
 
 
 @pytest.mark.parametrize(
-    "validator",
-    [{"ETag": '"v1"'}, {"Last_Modified": CHANGED, "Date": "Tue, 03 Mar 2026 12:01:00 GMT"}],
+    "validator", [{"ETag": '"v1"'}, {"Last_Modified": CHANGED, "Date": "Tue, 03 Mar 2026 12:01:00 GMT"}]
 )
 def test_resume_asks_whether_it_is_the_same_file(validator: Any) -> None:
     """Without a SHA-1, the rest is asked for with `If-Range`, by ETag or date."""

@@ -124,10 +124,7 @@ def test_token_that_has_ended(status: int) -> None:
     with answering(answer("", status), json_answer(ME)) as server:
         assert api(server, tokens).me().account.id == "ME-1"
     assert tokens.refreshed == 1
-    assert [request.headers["Authorization"] for request in server.requests] == [
-        "Bearer AT-0",
-        "Bearer AT-1",
-    ]
+    assert [request.headers["Authorization"] for request in server.requests] == ["Bearer AT-0", "Bearer AT-1"]
 
 
 def test_fresh_token_is_not_refreshed_again_and_again() -> None:

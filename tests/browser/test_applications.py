@@ -158,10 +158,7 @@ def test_page_on_which_a_press_would_be_a_guess(
 
 def test_closed_window_is_reported(browser: str, closing: None) -> None:
     """If the window goes, nothing was removed, and the same command can be run again."""
-    with (
-        applications_page(PAGES["bare"]) as (url, _),
-        pytest.raises(WindowClosedError, match="before Ormco"),
-    ):
+    with applications_page(PAGES["bare"]) as (url, _), pytest.raises(WindowClosedError, match="before Ormco"):
         remove_application(url, headless=True, browser=browser)
 
 

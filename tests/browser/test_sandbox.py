@@ -59,8 +59,7 @@ def assert_everything_has_a_name(page: Page) -> None:
 
 
 @pytest.mark.parametrize(
-    ("generation", "scenario"),
-    [("identity", "redirect-chain"), ("classic", "landing-frame")],
+    ("generation", "scenario"), [("identity", "redirect-chain"), ("classic", "landing-frame")]
 )
 def test_consent(page: Page, request: pytest.FixtureRequest, generation: str, scenario: str) -> None:
     """Login and Authorize lead to the redirect URI, also after redirects and beside frames."""
