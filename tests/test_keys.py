@@ -99,12 +99,18 @@ def test_wrong_key_changes_nothing(url: str) -> None:
     assert wrong.connection("p") is not None
 
 
-def test_missing_key_is_no_reason_for_a_new_one(url: str) -> None:
-    """A store whose key was in the environment requires it there."""
-    filled(url, KEY).close()
-    store = store_at(url, keys=None)
-    with pytest.raises(SealingKeyError, match="ORMCO_STORE_KEYS"):
+@pytest.mark.parametrize(
+    ("first", "later", "words"), [(KEY, None, "ORMCO_STORE_KEYS"), (None, KEY, "key file")]
+)
+def test_keys_come_from_the_recorded_source(
+    url: str, first: str | None, later: str | None, words: str
+) -> None:
+    """A missing key is no reason for a new one; a setting does not change where a store's key is."""
+    filled(url, first).close()
+    store = store_at(url, keys=later)
+    with pytest.raises(SealingKeyError, match=words) as caught:
         store.check()
+    assert later is None or "rotate the keys" in caught.value.hint
 
 
 def test_key_file_is_made_and_found_again(url: str) -> None:
@@ -182,15 +188,6 @@ def test_keyring_that_hangs(url: str, fake_keyring: FakeKeyring, monkeypatch: py
     store = store_at(url, keys=None)
     with pytest.raises(SealingKeyError, match="does not answer"):
         value_of(store, "p")
-
-
-def test_other_keys_than_the_recorded_source(url: str) -> None:
-    """Setting a key for a store that has one in a file does not change where its key is."""
-    filled(url, None).close()
-    store = store_at(url, keys=KEY)
-    with pytest.raises(SealingKeyError, match="key file") as caught:
-        store.check()
-    assert "rotate the keys" in caught.value.hint
 
 
 def test_rotate_to_the_first_of_the_setting(url: str) -> None:
@@ -312,11 +309,16 @@ def test_rotate_while_a_server_lacks_the_key(url: str, monkeypatch: pytest.Monke
     deploy(url, KEY, "forgotten", monkeypatch)
 
 
-def test_rotate_to_a_key_that_was_never_last(url: str) -> None:
-    """A key that is put first before it was last anywhere is refused."""
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [(f"{OTHER_KEY},{KEY}", "before any server had it behind"), (OTHER_KEY, "is missing")],
+    ids=["never last anywhere", "without the old key"],
+)
+def test_rotate_that_is_refused_changes_nothing(url: str, keys: str, words: str) -> None:
+    """A key that is put first before it was last anywhere is refused, and so is one without the old key."""
     filled(url, KEY).close()
-    store = store_at(url, keys=f"{OTHER_KEY},{KEY}")
-    with pytest.raises(SealingKeyError, match="before any server had it behind"):
+    store = store_at(url, keys=keys)
+    with pytest.raises(SealingKeyError, match=words):
         store.rotate_keys()
     store = store_at(url, keys=KEY)
     assert value_of(store, "p")[0] == "at-p-0"
@@ -332,16 +334,6 @@ def test_value_of_a_key_that_a_server_lacks(url: str) -> None:
         value_of(store, "new")
     assert type(caught.value) is SealingKeyError
     assert "last on every server" in str(caught.value.hint)
-
-
-def test_rotate_without_the_old_key(url: str) -> None:
-    """A rotation for which the old key is missing changes nothing."""
-    filled(url, KEY).close()
-    store = store_at(url, keys=OTHER_KEY)
-    with pytest.raises(SealingKeyError, match="is missing"):
-        store.rotate_keys()
-    store = store_at(url, keys=KEY)
-    assert value_of(store, "p")[0] == "at-p-0"
 
 
 @pytest.mark.parametrize("kind", ["file", "keyring"])

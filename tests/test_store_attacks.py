@@ -282,22 +282,22 @@ def columns_of(path: Path, table: str) -> list[str]:
         return [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
 
 
-def test_a_store_without_its_own_record_is_damaged(url: str) -> None:
-    """Nothing is made up for it, and the error says what to do."""
-    store = opened(url, KEY)
-    execute(store, "DELETE FROM ormco_store")
-    again = store_at(url, keys=KEY)
-    for attempt in (again.ping, again.check, again.rotate_keys, again.facts):
-        with pytest.raises(StoreDamagedError, match="backup|record of its key"):
-            attempt()
-
-
-@pytest.mark.parametrize("keys", [None, OTHER_KEY], ids=["none given", "another given"])
-def test_a_source_of_the_key_that_is_none_is_an_error_of_ours(url: str, keys: str | None) -> None:
-    """An odd key source in the database leads to an error about the key."""
-    store = opened(url, KEY)
-    execute(store, "UPDATE ormco_store SET key_source = 'the attacker'")
+@pytest.mark.parametrize(
+    ("change", "keys", "error"),
+    [
+        ("DELETE FROM ormco_store", KEY, StoreDamagedError),
+        ("UPDATE ormco_store SET key_source = 'the attacker'", None, SealingKeyError),
+        ("UPDATE ormco_store SET key_source = 'the attacker'", OTHER_KEY, SealingKeyError),
+    ],
+    ids=["no record", "no source, no key", "no source, another key"],
+)
+def test_a_store_without_its_own_record(
+    url: str, change: str, keys: str | None, error: type[StoreError]
+) -> None:
+    """Nothing is made up for a lost record or an odd key source, and the error says what to do."""
+    execute(opened(url, KEY), change)
     again = store_at(url, keys=keys)
-    for attempt in (again.check, again.rotate_keys, again.ping):
-        with pytest.raises(SealingKeyError):
+    attempts: list[Callable[[], object]] = [again.ping, again.check, again.rotate_keys]
+    for attempt in [*attempts, again.facts] if error is StoreDamagedError else attempts:
+        with pytest.raises(error, match="backup|record of its key|key"):
             attempt()

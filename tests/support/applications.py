@@ -11,13 +11,7 @@ from tests.support.sandbox import RunningSandbox, SignIn, Visitor
 
 @dataclass
 class PageVisitor:
-    """Removes Ormco on the sandbox's Applications page by HTTP; counts its visits.
-
-    Args:
-        sandbox: whose page.
-        who: who signs in; by default the sandbox's practice.
-        first: called before each visit, to let something go wrong.
-    """
+    """Removes Ormco on the sandbox's Applications page by HTTP, after calling `first`; counts its visits."""
 
     sandbox: RunningSandbox
     who: SignIn | None = None

@@ -26,12 +26,7 @@ _DATA = Path(__file__).resolve().parents[1] / "data"
 
 
 def old_store(kind: str, folder: Path) -> str:
-    """Return the URL of such a store.
-
-    Args:
-        kind: "sqlite", "postgresql" or "pgbouncer".
-        folder: where a SQLite file may be made.
-    """
+    """Return the URL of such a store."""
     from tests.support.stores import empty_url
 
     url = empty_url(kind, folder)

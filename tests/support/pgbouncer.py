@@ -18,14 +18,7 @@ import pytest
 
 
 class Pooler:
-    """One PgBouncer on a Unix socket in a folder of its own.
-
-    Args:
-        program: of PgBouncer.
-        server: folder of the server's socket.
-        user: to run it as, or None for this one.
-        sessions: of the server for each database: few, so that clients have to share them.
-    """
+    """One PgBouncer in a folder of its own; clients share the few sessions that each database has."""
 
     def __init__(self, program: str, server: str, *, user: str | None, sessions: int = 3) -> None:
         self._program = program
@@ -87,9 +80,6 @@ def shared_pooler(socket_folder: str) -> Pooler:
     """Return this test run's pooler, started when it is first needed and stopped at the end.
 
     Without PgBouncer the test is skipped, loudly; in CI that is a failure.
-
-    Args:
-        socket_folder: of the server, percent-encoded.
     """
     program = shutil.which("pgbouncer") or next(iter(Path("/usr/sbin").glob("pgbouncer")), None)
     if program is None:

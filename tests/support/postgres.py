@@ -31,12 +31,7 @@ def find_binaries() -> Path | None:
 
 
 class PostgresServer:
-    """One server on a Unix socket in a folder of its own.
-
-    Args:
-        binaries: folder with initdb and pg_ctl.
-        durable: whether commits are synced; off for tests, on for measurements.
-    """
+    """One server on a Unix socket in a folder of its own; its commits are synced only if it is `durable`."""
 
     def __init__(self, binaries: Path, *, durable: bool = False) -> None:
         self._binaries = binaries

@@ -42,13 +42,7 @@ class Worker:
 
 @contextmanager
 def workers(count: int, work: Callable[..., None], *args: object) -> Iterator[list[Worker]]:
-    """Start processes, and wait until each has said that it is ready; end them afterwards.
-
-    Args:
-        count: how many.
-        work: a function of a module, called as `work(line, *args, number)`; it says "ready" first.
-        args: what to call it with.
-    """
+    """Run `work(line, *args, number)` in processes that have all said "ready"; end them afterwards."""
     context = _context()
     started = []
     for number in range(count):

@@ -23,14 +23,7 @@ def _own_session() -> None:
 
 
 class Terminal:
-    """`ormco` in a pseudo-terminal.
-
-    Args:
-        arguments: of the command.
-        env: added to this process's environment.
-        columns: width of the terminal.
-        command: another command than `ormco`.
-    """
+    """`ormco`, or another command, in a pseudo-terminal."""
 
     def __init__(
         self,

@@ -16,13 +16,7 @@ from tests.support.processes import ROOT
 
 
 def on_a_small_disk(folder: Path, size: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run Python with a small file system on a folder; if none can be mounted the test is skipped.
-
-    Args:
-        folder: made if need be; only the program sees what is on its file system.
-        size: of the file system, such as "32k".
-        arguments: of Python.
-    """
+    """Run Python with a file system of such a size on a folder; skip the test if none can be mounted."""
     unshare = shutil.which("unshare")
     if unshare is None:
         pytest.skip("unshare is not installed: a full disk cannot be tried")

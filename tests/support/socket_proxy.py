@@ -11,12 +11,7 @@ from typing import Self
 
 
 class SocketProxy:
-    """Passes bytes on until one side says the fatal words.
-
-    Args:
-        folder: where its own socket is made, under the server's name.
-        target: the server's socket.
-    """
+    """Passes bytes on to a server's socket until one side says the fatal words."""
 
     def __init__(self, folder: Path, target: Path) -> None:
         self._target = str(target)

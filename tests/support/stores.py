@@ -44,12 +44,7 @@ def close_stores() -> None:
 
 
 def empty_url(kind: str, folder: Path) -> str:
-    """Return the URL of a store of which nothing is there, not even its schema.
-
-    Args:
-        kind: one of `KINDS`.
-        folder: where a SQLite file may be made.
-    """
+    """Return the URL of a store of which nothing is there, not even its schema."""
     if kind == "sqlite":
         return f"sqlite:///{folder}/stores/store.db"
     from tests.support.postgres import shared_server  # imports pytest, which other processes do without
@@ -58,12 +53,7 @@ def empty_url(kind: str, folder: Path) -> str:
 
 
 def fresh_url(kind: str, folder: Path) -> str:
-    """Return the URL of a store that has its schema and nothing in it; a copy is quicker than a new one.
-
-    Args:
-        kind: one of `KINDS`.
-        folder: where a SQLite file may be made.
-    """
+    """Return the URL of a store that has its schema and nothing in it; a copy is quicker than a new one."""
     if kind == "sqlite":
         (folder / "stores").mkdir(mode=0o700, parents=True)
         return copy_schema(folder / "stores" / "store.db")
@@ -114,15 +104,7 @@ def _pooled(kind: str, url: str) -> str:
 def token_set(
     name: str, *, clock: Clock | None = None, age: float = 0.0, lifetime: float = 3600.0, number: int = 0
 ) -> TokenSet:
-    """Return tokens that the token server knows.
-
-    Args:
-        name: of the grant.
-        clock: the time.
-        age: seconds ago that they were received.
-        lifetime: seconds an access token lives.
-        number: how often they were refreshed.
-    """
+    """Return tokens that the token server knows, after so many refreshes."""
     received = (clock or Clock()).utc_now() - timedelta(seconds=age)
     return TokenSet(
         access_token=f"at-{name}-{number}",
@@ -156,18 +138,7 @@ def put(
     events: tuple[Event, ...] = (),
     **columns: object,
 ) -> Row:
-    """Store a connected practice.
-
-    Args:
-        store: where.
-        practice_id: the practice.
-        age: seconds ago that its tokens were received.
-        lifetime: seconds an access token lives.
-        tokens: them, if they are not the usual ones.
-        account: the account behind them.
-        events: what the audit record says of it.
-        columns: what else is in the row.
-    """
+    """Store a connected practice; further columns are those of its row."""
     fresh = tokens or token_set(practice_id, clock=store.clock, age=age, lifetime=lifetime)
     new = put_unverified(store, practice_id, tokens=fresh)
     live = store.grants.row(practice_id)

@@ -6,13 +6,7 @@ from connector.errors import ProviderUnavailableError
 
 
 class FakeTokens:
-    """Hands out AT-0; a rejected token is renewed once, and one that was just renewed is not renewed again.
-
-    Attributes:
-        number: of the present token.
-        refreshed: how often it was renewed.
-        failure: raised in place of a renewal.
-    """
+    """Hands out AT-0; a rejected one is renewed, unless it just was, or `failure` is raised."""
 
     def __init__(self) -> None:
         self.number = 0

@@ -28,15 +28,7 @@ _ADDRESS = f"https://ormco.com/?code={CODE}&state=x"
 
 
 class WebPages:
-    """The addresses of the pages.
-
-    Attributes:
-        connector: the library behind them.
-        sandbox: 3Shape, imitated.
-        practice: whose practice page it is; None: nobody is signed in.
-        practice_url: the practice's page.
-        desk: the support desk.
-    """
+    """The addresses of the pages; without a practice nobody is signed in to the practice page."""
 
     def __init__(self, stack: ExitStack, sandbox: RunningSandbox, folder: Path) -> None:
         config = Config.from_env(settings(sandbox, fresh_url("sqlite", folder)))

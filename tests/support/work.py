@@ -32,16 +32,7 @@ STEPS = (
 
 
 def ask(line: Connection, url: str, server: str, practice_id: str, threads: int, number: int) -> None:
-    """Ask for an access token from many threads at once; return the tokens, the errors and the end time.
-
-    Args:
-        line: to who started this.
-        url: the store's.
-        server: the token server's URL.
-        practice_id: whose token; "{}" stands for this process's number.
-        threads: how many.
-        number: this process's.
-    """
+    """Ask for an access token from many threads; "{}" in the practice is this process's number."""
     store = store_at(url)
     store.check()
     handed_out = tokens_on(store, server)
