@@ -335,23 +335,16 @@ def test_an_account_that_nobody_can_tell_confirms_nothing(
     assert "token:authorization_code" not in classic.counters()
 
 
+@pytest.mark.parametrize("by_hand", [True, False])
 def test_what_waits_does_not_stand_in_the_way_of_revoking(
-    connector: Connector, classic: RunningSandbox, attacker: SignIn
+    connector: Connector, classic: RunningSandbox, attacker: SignIn, by_hand: bool
 ) -> None:
-    """A stranger's grant that waits cannot keep a practice from cutting Ormco off."""
+    """A stranger's grant that waits cannot keep a practice from cutting Ormco off, and is dropped."""
     connected(connector, classic)
     let_wait(connector, classic, attacker)
-    classic.set_scenarios("revoked")
-    done = connector.revoke(PRACTICE, removal=Removal(done=True))
-    assert (done.proved, done.connection.state) == (True, ConnectionState.REVOKED)
-
-
-def test_a_strangers_grant_is_dropped_when_the_practice_is_revoked(
-    connector: Connector, classic: RunningSandbox, attacker: SignIn
-) -> None:
-    """Nothing that is done to the practice's account ends a stranger's grant: it is no part of the proof."""
-    connected(connector, classic)
-    let_wait(connector, classic, attacker)
-    done = connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(classic)))
+    if by_hand:
+        classic.set_scenarios("revoked")
+    removal = Removal(done=True) if by_hand else Removal(remove=PageVisitor(classic))
+    done = connector.revoke(PRACTICE, removal=removal)
     assert (done.proved, done.connection.state) == (True, ConnectionState.REVOKED)
     assert connector.unconfirmed_account(PRACTICE) is None

@@ -44,19 +44,13 @@ def test_whole_file_gets_its_name(tmp_path: Path) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_no_file_is_replaced(tmp_path: Path) -> None:
-    """A name that is taken, here or in the folder, gets a number."""
+def test_no_file_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that is taken, here, in the folder or by another process just before, gets a number."""
     (tmp_path / "a.txt").write_bytes(b"somebody's own")
     assert save(tmp_path, b"new", taken=["a (2).txt"]).name == "a (3).txt"
-    assert (tmp_path / "a.txt").read_bytes() == b"somebody's own"
-
-
-def test_name_taken_meanwhile_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If another process takes the name just before, the next name is used."""
-    (tmp_path / "a.txt").write_bytes(b"faster")
     monkeypatch.setattr("connector.communicate.download_folder.os.listdir", lambda folder: [])
     assert save(tmp_path, b"new").name == "a (2).txt"
-    assert (tmp_path / "a.txt").read_bytes() == b"faster"
+    assert (tmp_path / "a.txt").read_bytes() == b"somebody's own"
 
 
 def test_left_part_is_gone_on_with(tmp_path: Path) -> None:

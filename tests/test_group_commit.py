@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from connector.errors import ConnectorError, SettingError
+from connector.errors import SettingError
 from connector.store.group_commit import GroupCommit, Job
 
 
@@ -60,33 +60,19 @@ def test_what_piles_up_is_committed_together() -> None:
     assert database.batches == [1, 19]
 
 
-def test_refusal_is_its_own() -> None:
-    """An error of ours in one job affects only that job."""
-    database = FakeDatabase()
-
-    def refuse(execute: object) -> None:
-        raise SettingError("no")
-
-    first, second, third = run_together(
-        GroupCommit(database.commit), database, [lambda execute: 1, refuse, lambda execute: 3]
-    )
-    assert (first, third) == (1, 3)
-    assert isinstance(second, ConnectorError)
-
-
-def test_failed_commit_is_tried_one_by_one() -> None:
-    """A job that fails affects no other; those are committed without it."""
+@pytest.mark.parametrize(
+    ("error", "batches"), [(SettingError("no"), [1, 2]), (ZeroDivisionError(), [1, 2, 1, 1])]
+)
+def test_a_failure_is_its_own(error: Exception, batches: list[int]) -> None:
+    """An error of ours affects only its job; after any other, each job is committed by itself."""
     database = FakeDatabase()
 
     def broken(execute: object) -> None:
-        raise ZeroDivisionError
+        raise error
 
-    first, second, third = run_together(
-        GroupCommit(database.commit), database, [lambda execute: 1, broken, lambda execute: 3]
-    )
-    assert (first, third) == (1, 3)
-    assert isinstance(second, ZeroDivisionError)
-    assert database.batches == [1, 2, 1, 1]
+    works = [lambda execute: 1, broken, lambda execute: 3]
+    assert run_together(GroupCommit(database.commit), database, works) == [1, error, 3]
+    assert database.batches == batches
 
 
 def test_interrupted_commit_is_done_by_the_others() -> None:

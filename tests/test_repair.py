@@ -63,17 +63,24 @@ def test_an_access_token_the_provider_refuses_is_refreshed(
     assert (repair.step, repair.found) == ("refresh", "the access token was not accepted any more")
 
 
-def test_a_degraded_connection_is_refreshed(connector: Connector, sandbox: RunningSandbox) -> None:
-    """After an outage one refresh brings it back, and the outage is reported as found."""
+@pytest.mark.parametrize(
+    ("fault", "state"),
+    [("text-500", ConnectionState.DEGRADED), ("empty-401", ConnectionState.NEEDS_REPAIR)],
+)
+def test_a_connection_that_failed_is_refreshed(
+    connector: Connector, sandbox: RunningSandbox, fault: str, state: ConnectionState
+) -> None:
+    """After an outage, or if the grant was marked dead for another cause, one refresh brings it back."""
     connect(connector, sandbox)
-    sandbox.set_scenarios("text-500")
-    with pytest.raises(ProviderUnavailableError):
+    sandbox.set_scenarios(fault)
+    with pytest.raises(ConnectorError):
         connector.refresh(PRACTICE, force=True)
-    assert connector.status(PRACTICE).state is ConnectionState.DEGRADED
+    assert connector.status(PRACTICE).state is state
     sandbox.set_scenarios()
     repair = connector.repair(PRACTICE, capture=no_capture)
     assert repair.step == "refresh"
     assert repair.connection.state is ConnectionState.CONNECTED
+    assert connector.access_token(PRACTICE)
 
 
 def test_a_dead_grant_asks_for_consent_and_keeps_the_history(
@@ -105,20 +112,6 @@ def test_a_connection_that_starts_to_need_repair_is_an_event(
     assert (event.practice_id, event.state) == (PRACTICE, ConnectionState.NEEDS_REPAIR)
 
 
-def test_what_was_taken_for_dead_gets_a_second_chance(connector: Connector, sandbox: RunningSandbox) -> None:
-    """A grant that was marked dead for another cause is tried once more before a person is asked."""
-    connect(connector, sandbox)
-    sandbox.set_scenarios("empty-401")
-    with pytest.raises(ConnectorError):
-        connector.refresh(PRACTICE, force=True)
-    assert connector.status(PRACTICE).state is ConnectionState.NEEDS_REPAIR
-    sandbox.set_scenarios()
-    repair = connector.repair(PRACTICE, capture=no_capture)
-    assert repair.step == "refresh"
-    assert repair.connection.state is ConnectionState.CONNECTED
-    assert connector.access_token(PRACTICE)
-
-
 def test_without_a_refresh_token_consent_is_asked_for(connector: Connector, sandbox: RunningSandbox) -> None:
     """An ended token without a refresh token needs a person."""
     sandbox.set_scenarios("no-refresh-token")
@@ -132,36 +125,29 @@ def test_without_a_refresh_token_consent_is_asked_for(connector: Connector, sand
     assert repair.connection.renewable
 
 
-def test_an_unread_account_is_read(sandbox: RunningSandbox, store_url: str, tmp_path: Path) -> None:
-    """Tokens that wait for their account need no second consent."""
+@pytest.mark.parametrize(
+    ("sandbox", "is_dead", "step"),
+    [("classic", False, "account"), ("identity", False, "account"), ("classic", True, "consent")],
+    indirect=["sandbox"],
+)
+def test_an_unread_account_is_read(
+    sandbox: RunningSandbox, store_url: str, tmp_path: Path, is_dead: bool, step: str
+) -> None:
+    """Tokens that wait for their account need no second consent, unless they are dead by then."""
     env = settings(sandbox, store_url)
     with (
         opened(env | {"ORMCO_PROVIDER": without_users(sandbox, tmp_path)}) as connector,
         pytest.raises(ProviderUnavailableError),
     ):
         connect(connector, sandbox)
+    if is_dead:
+        sandbox.set_scenarios("revoked")
+        sandbox.set_scenarios()
     with opened(env) as connector:
-        repair = connector.repair(PRACTICE, capture=no_capture)
-    assert repair.step == "account"
-    assert repair.connection.account is not None
-
-
-def test_unread_tokens_that_died_are_replaced(
-    classic: RunningSandbox, store_url: str, tmp_path: Path
-) -> None:
-    """If the unverified tokens are dead by then, consent is requested again instead of failing for ever."""
-    env = settings(classic, store_url)
-    with (
-        opened(env | {"ORMCO_PROVIDER": without_users(classic, tmp_path)}) as connector,
-        pytest.raises(ProviderUnavailableError),
-    ):
-        connect(connector, classic)
-    classic.set_scenarios("revoked")
-    classic.set_scenarios()
-    with opened(env) as connector:
-        repair = connector.repair(PRACTICE, capture=visitor_capture(classic))
-    assert repair.step == "consent"
+        repair = connector.repair(PRACTICE, capture=visitor_capture(sandbox) if is_dead else no_capture)
+    assert repair.step == step
     assert repair.connection.state is ConnectionState.CONNECTED
+    assert repair.connection.account is not None
 
 
 @pytest.mark.parametrize("sandbox", ["classic"], indirect=True)

@@ -11,7 +11,7 @@ from connector.connection import Account, AccountPolicy, ConnectionState, Event
 from connector.errors import StoreDamagedError
 from connector.store.columns import FromNow, account_columns
 from connector.store.database import NotUniqueError, Statement
-from connector.store.row import UNVERIFIED
+from connector.store.row import UNVERIFIED, Row
 from connector.store.store import Store
 from tests.support.stores import put, put_unverified, row_of, store_at, token_set, value_of
 from tests.support.threads import at_once
@@ -25,6 +25,12 @@ def event(store: Store, kind: str = "revoke") -> Event:
 
 def kinds(store: Store) -> list[str]:
     return [entry.kind for entry in store.audit.events()]
+
+
+def claim(store: Store, *, age: float = 0.0, seconds: float = LEASE) -> Row:
+    row = store.leases.claim(put(store, "p", age=age), seconds)
+    assert row is not None
+    return row
 
 
 def test_claim_is_for_one(store: Store) -> None:
@@ -45,8 +51,7 @@ def test_claim_by_threads_at_once(store: Store) -> None:
 
 def test_lease_that_has_ended(store: Store) -> None:
     """A lease that ended without a settle shows that a response may be lost, and can be claimed."""
-    claimed = store.leases.claim(put(store, "p"), -1.0)
-    assert claimed is not None
+    claim(store, seconds=-1.0)
     row = row_of(store, "p")
     assert not row.is_leased
     assert row.answer_may_be_lost
@@ -58,8 +63,7 @@ def test_lease_that_has_ended(store: Store) -> None:
 
 def test_lease_of_a_dead_process(store: Store) -> None:
     """A lease ends with its owner, if that was a process of this machine."""
-    claimed = store.leases.claim(put(store, "p"), LEASE)
-    assert claimed is not None
+    claimed = claim(store)
     host = (claimed.refresh_by or "").rsplit(" ", 2)[0]
     store.grants.change(claimed, {"refresh_by": f"{host} 999999999 1"})
     assert not row_of(store, "p").is_leased
@@ -86,8 +90,7 @@ def test_times_from_a_wrong_clock(store: Store, ahead: float) -> None:
 
 def test_settle_replaces_the_tokens_that_were_sent(store: Store) -> None:
     """New tokens are stored, counted, and end the lease; a routine refresh is no event."""
-    claimed = store.leases.claim(put(store, "p", age=3000), LEASE)
-    assert claimed is not None
+    claimed = claim(store, age=3000)
     assert store.leases.settle(claimed, token_set("p", number=1))
     row = row_of(store, "p")
     assert value_of(store, "p") == ("at-p-1", "rt-p-1")
@@ -103,33 +106,40 @@ def test_settle_is_an_event_where_that_is_set(url: str) -> None:
     assert kinds(store) == ["refresh"]
 
 
-@pytest.mark.parametrize("state", ["degraded", "needs_repair"])
-def test_settle_ends_a_failure(store: Store, state: str) -> None:
-    """New tokens bring a connection back, whatever its state was meanwhile; that is an event."""
-    claimed = store.leases.claim(put(store, "p"), LEASE)
-    assert claimed is not None
-    assert store.grants.change(claimed, {"state": state, "reason": "answer_lost"})
-    assert store.leases.settle(claimed, token_set("p", number=1))
-    assert (row_of(store, "p").state, row_of(store, "p").reason) == ("connected", None)
-    assert kinds(store) == ["refresh"]
+ACTIVE_LAB = {"lab_state": "active", "lab_email": "lab@ormco.test"}
 
 
-def test_settle_does_not_end_a_revocation(store: Store) -> None:
-    """While a connection is being revoked, new tokens are stored to be revoked, and not returned."""
-    claimed = store.leases.claim(put(store, "p"), LEASE)
-    assert claimed is not None
-    assert store.grants.change(claimed, {"state": "revoking"})
+@pytest.mark.parametrize(
+    ("change", "after", "recorded"),
+    [
+        ({"state": "degraded", "reason": "answer_lost"}, {"state": "connected", "reason": None}, ["refresh"]),
+        (
+            {"state": "needs_repair", "reason": "answer_lost"},
+            {"state": "connected", "reason": None},
+            ["refresh"],
+        ),
+        ({"state": "revoking"}, {"state": "revoking"}, []),
+        (ACTIVE_LAB, ACTIVE_LAB, []),
+    ],
+    ids=["degraded", "needs repair", "revoking", "lab"],
+)
+def test_settle_of_a_row_that_others_changed(
+    store: Store, change: dict[str, object], after: dict[str, object], recorded: list[str]
+) -> None:
+    """New tokens are stored; they end a failure, which is an event, but no revocation, and keep the lab."""
+    claimed = claim(store)
+    assert store.grants.change(claimed, change)
     assert store.leases.settle(claimed, token_set("p", number=1))
-    assert row_of(store, "p").state == "revoking"
+    assert {name: getattr(row_of(store, "p"), name) for name in after} == after
     assert value_of(store, "p") == ("at-p-1", "rt-p-1")
+    assert kinds(store) == recorded
 
 
 def test_settle_goes_on_through_other_writers(
     url: str, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """New tokens are stored however often others write to the row: they exist nowhere else."""
-    claimed = store.leases.claim(put(store, "p"), LEASE)
-    assert claimed is not None
+    claimed = claim(store)
     other, writes, apply = store_at(url), list(range(8)), store.database.apply
 
     def interrupted(statements: Sequence[Statement]) -> list[int]:
@@ -174,8 +184,7 @@ def forgotten_and_connected(store: Store) -> None:
 @pytest.mark.parametrize("newer", [refreshed, connected_anew, forgotten_and_connected])
 def test_settle_does_not_replace_newer_tokens(store: Store, newer: Callable[[Store], None]) -> None:
     """Late tokens do not replace newer ones, nor those of another grant."""
-    claimed = store.leases.claim(put(store, "p"), LEASE)
-    assert claimed is not None
+    claimed = claim(store)
     newer(store)
     assert store.leases.settle(claimed, token_set("p", number=1)) is None
     assert value_of(store, "p") == ("at-p-7", "rt-p-7")
@@ -183,8 +192,7 @@ def test_settle_does_not_replace_newer_tokens(store: Store, newer: Callable[[Sto
 
 def test_settle_undoes_no_revocation(store: Store) -> None:
     """Late tokens undo no revocation, and store no forgotten practice."""
-    claimed = store.leases.claim(put(store, "p"), LEASE)
-    assert claimed is not None
+    claimed = claim(store)
     revoked(store)
     assert store.leases.settle(claimed, token_set("p", number=1)) is None
     assert value_of(store, "p") == (None, None)
@@ -193,21 +201,10 @@ def test_settle_undoes_no_revocation(store: Store) -> None:
     assert store.connection("p") is None
 
 
-def test_settle_keeps_the_lab(store: Store) -> None:
-    """A change of the lab connection that others record meanwhile stays."""
-    claimed = store.leases.claim(put(store, "p"), LEASE)
-    assert claimed is not None
-    put_lab = {"lab_state": "active", "lab_email": "lab@ormco.test"}
-    assert store.grants.change(claimed, put_lab)
-    assert store.leases.settle(claimed, token_set("p", number=1))
-    assert row_of(store, "p").lab_state == "active"
-
-
 @pytest.mark.parametrize(("lost", "sends"), [(False, 0), (True, 1)])
 def test_end_lease(store: Store, lost: bool, sends: int) -> None:
     """A failed call ends its lease, and records whether the refresh token may be used up."""
-    claimed = store.leases.claim(put(store, "p"), LEASE)
-    assert claimed is not None
+    claimed = claim(store)
     failed = {"failures": 1, "retry_at": FromNow(5), "state": "degraded"}
     assert store.leases.end(claimed, failed, lost=lost)
     row = row_of(store, "p")
@@ -218,8 +215,7 @@ def test_end_lease(store: Store, lost: bool, sends: int) -> None:
 
 def test_end_lease_does_not_undo_what_others_decided(store: Store) -> None:
     """A failure that is recorded late changes no revocation, newer tokens or lease of another."""
-    claimed = store.leases.claim(put(store, "p"), LEASE)
-    assert claimed is not None
+    claimed = claim(store)
     store.grants.change(claimed, {"state": "revoking"})
     store.leases.end(claimed, {"state": "degraded"}, lost=False, events=[event(store)])
     assert (row_of(store, "p").state, row_of(store, "p").refresh_by) == ("revoking", None)
@@ -245,8 +241,7 @@ def test_claim_that_is_interrupted_is_given_back(store: Store, monkeypatch: pyte
 
 def test_end_lease_that_another_has_taken_over(store: Store) -> None:
     """A process that slept until another took the lease does not end the other's."""
-    claimed = store.leases.claim(put(store, "p"), LEASE)
-    assert claimed is not None
+    claimed = claim(store)
     assert store.leases.claim(row_of(store, "p"), LEASE)
     assert store.leases.end(claimed, {"state": "degraded"}, lost=False, events=[event(store)]) is None
     assert row_of(store, "p").is_leased

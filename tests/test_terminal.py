@@ -229,10 +229,7 @@ def test_a_pipe_is_read_in_every_encoding(data: bytes, monkeypatch: pytest.Monke
     """Everything is read from a pipe, in the encodings of Windows programs too."""
     monkeypatch.setattr(sys, "stdin", FakeInput(data))
     assert read_paste("not shown") == URL
-
-
-def test_a_pipe_in_an_old_code_page_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Quotation marks of an old Windows code page are quotation marks."""
+    # Quotation marks of an old Windows code page are quotation marks.
     monkeypatch.setattr(sys, "stdin", FakeInput(b"\x93" + URL.encode() + b"\x94"))
     assert read_paste("not shown") == f"“{URL}”"
 

@@ -19,6 +19,7 @@ from connector.browser.applications import remove_application
 from connector.errors import (
     AccountMismatchError,
     BrowserUnavailableError,
+    ConnectorError,
     NobodyActedError,
     PageChangedError,
     ProviderUnavailableError,
@@ -156,16 +157,18 @@ def test_page_on_which_a_press_would_be_a_guess(
     assert "/wrong" not in asked
 
 
-def test_closed_window_is_reported(browser: str, closing: None) -> None:
-    """If the window goes, nothing was removed, and the same command can be run again."""
-    with applications_page(PAGES["bare"]) as (url, _), pytest.raises(WindowClosedError, match="before Ormco"):
+@pytest.mark.parametrize(
+    ("end", "error", "words"),
+    [("closing", WindowClosedError, "before Ormco"), ("crashing", BrowserUnavailableError, "ended")],
+)
+def test_page_that_ends_is_reported(
+    end: str, error: type[ConnectorError], words: str, browser: str, request: pytest.FixtureRequest
+) -> None:
+    """If the window goes, or the page crashes, that is reported at once, and nothing was removed."""
+    request.getfixturevalue(end)
+    with applications_page(PAGES["bare"]) as (url, asked), pytest.raises(error, match=words):
         remove_application(url, headless=True, browser=browser)
-
-
-def test_crash_is_reported(browser: str, crashing: None) -> None:
-    """A page that crashes is reported at once, not when a person's time is over."""
-    with applications_page(PAGES["bare"]) as (url, _), pytest.raises(BrowserUnavailableError, match="ended"):
-        remove_application(url, headless=True, browser=browser)
+    assert "/gone" not in asked
 
 
 @pytest.mark.usefixtures("display", "one_browser")

@@ -216,11 +216,20 @@ def test_person_signs_in_and_allows(
     assert connect(classic.ormcodigital_url, headless=False, **where).confirmed
 
 
-def test_window_is_closed(connect: Connect, closing: None) -> None:
-    """Closing the window ends it in words, and nothing is saved."""
-    with serve_profile() as pages:
-        with pytest.raises(WindowClosedError, match="before the profile was saved"):
-            connect(pages.url)
+@pytest.mark.parametrize(
+    ("end", "error", "words"),
+    [
+        ("closing", WindowClosedError, "before the profile was saved"),
+        ("crashing", BrowserUnavailableError, "ended unexpectedly"),
+    ],
+)
+def test_page_that_ends(
+    end: str, error: type[ConnectorError], words: str, connect: Connect, request: pytest.FixtureRequest
+) -> None:
+    """If the window is closed, or the page crashes, that is reported at once, and nothing is saved."""
+    request.getfixturevalue(end)
+    with serve_profile() as pages, pytest.raises(error, match=words):
+        connect(pages.url)
     assert pages.entered == []
 
 
@@ -243,13 +252,6 @@ def test_driver_that_dies_is_reported(browser: str) -> None:
             browser=browser,
             told=told,
         )
-
-
-def test_crash_is_reported(connect: Connect, crashing: None) -> None:
-    """A page of OrmcoDigital that crashes is reported at once, and nothing is saved."""
-    with serve_profile() as pages, pytest.raises(BrowserUnavailableError, match="ended unexpectedly"):
-        connect(pages.url)
-    assert pages.entered == []
 
 
 def test_command(browser: str, one_browser: None, classic: RunningSandbox) -> None:

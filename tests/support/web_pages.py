@@ -113,16 +113,13 @@ def _out_of_date(pages: WebPages, page: Page) -> None:
     page.get_by_text("out of date").wait_for()
 
 
-def _link(pages: WebPages, page: Page) -> None:
-    pages.open_desk(page, "/practice?id=new")
-    page.get_by_role("button", name="Make a link").click()
-    page.locator("#link-url").wait_for()
+def _desk_after(practice: str, button: str, shown: str) -> Callable[[WebPages, Page], None]:
+    def bring(pages: WebPages, page: Page) -> None:
+        pages.open_desk(page, f"/practice?id={practice}")
+        page.get_by_role("button", name=button).click()
+        page.locator(shown).wait_for()
 
-
-def _cases(pages: WebPages, page: Page) -> None:
-    pages.open_desk(page, "/practice?id=sound")
-    page.get_by_role("button", name="Show").click()
-    page.get_by_text("No cases").wait_for()
+    return bring
 
 
 # What a page shows → how to bring a browser there.
@@ -143,10 +140,10 @@ PAGES: dict[str, Callable[[WebPages, Page], None]] = {
     "practice, out of date": _out_of_date,
     "desk, list": _desk("/"),
     "desk, nothing found": _desk("/?q=zzz"),
-    "desk, connected": _cases,
+    "desk, connected": _desk_after("sound", "Show", "text=No cases"),
     "desk, broken": _desk("/practice?id=broken"),
     "desk, waiting": _desk("/practice?id=waiting"),
-    "desk, link": _link,
+    "desk, link": _desk_after("new", "Make a link", "#link-url"),
     "desk, revoke": _desk("/practice/revoke?id=sound"),
     "desk, reconnect": _desk("/practice/revoke?id=sound&then=connect"),
     "desk, no such page": _desk("/nothing"),
