@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -151,7 +152,10 @@ def test_a_secret_in_the_body_has_no_header_beside_it(what: str) -> None:
         CALLS[what](speaking)
     form = server.requests[0].form
     assert (form["client_id"], form["client_secret"]) == (CLIENT.client_id, SECRET)
-    assert "Authorization" not in server.requests[0].headers
+    headers = server.requests[0].headers
+    assert "Authorization" not in headers
+    assert headers["Accept"] == "application/json"
+    assert headers["Content-Type"].startswith("application/x-www-form-urlencoded")
 
 
 @each_call
@@ -351,17 +355,23 @@ def test_no_secret_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_two_calls_use_one_connection() -> None:
-    """The connection to the provider is kept for the next call."""
+    """The connection to the provider is kept for the next call, until the endpoint is closed."""
 
     def twice(sock: socket.socket) -> None:
-        received = b"refresh_token=RT"  # the first request was read already
-        while b"refresh_token=RT" in received:
-            sock.sendall(json_answer(TOKENS, Connection="keep-alive"))
-            received = sock.recv(65536) + sock.recv(65536)
+        kept, received = json_answer(TOKENS, Connection="keep-alive"), b""
+        sock.sendall(kept)
+        while b"refresh_token=RT" not in received:
+            received += sock.recv(65536)
+        sock.sendall(kept)
+        if not sock.recv(1):
+            closed.set()
 
+    closed = threading.Event()
     with serving(twice) as (server, speaking):
         assert [speaking.refresh("RT").access_token for _ in range(2)] == ["AT-made-up"] * 2
-        assert server.connections == 1
+        assert (server.connections, closed.is_set()) == (1, False)
+        speaking.close()
+        assert closed.wait(20)
 
 
 @each_call

@@ -124,6 +124,8 @@ class Transport(HTTPAdapter):
             raise
         finally:
             CURRENT.reset(token)
+            # The pool's connections refer to the exchange: in a cycle they would stay open after `close`.
+            exchange.pool = None
             record_call(
                 host=urlsplit(request.url or "").hostname or "",
                 status=None if response is None else response.status_code,
