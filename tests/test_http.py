@@ -437,6 +437,7 @@ def test_every_ca_bundle_that_is_set_is_trusted(
     context, bundle = certificate
     bundle.write_bytes("Zertifizierungsstelle für alle\n".encode("latin-1") + bundle.read_bytes())
     monkeypatch.setenv(also, certifi.where())
+    monkeypatch.setenv("SSL_CERT_DIR", "/nowhere")  # which is left out
     monkeypatch.setenv(name, str(bundle))
     with answering(answer("trusted"), context=context) as server:
         assert get(server.url).text == "trusted"
