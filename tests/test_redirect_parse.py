@@ -384,6 +384,15 @@ def test_too_many_codes_are_not_counted() -> None:
         parse(text)
 
 
+def test_a_code_that_begins_like_another_is_another() -> None:
+    """Only a code whose form shows that it is cut is a part of another; a stray beginning is damage."""
+    with pytest.raises(AuthorizationResponseError, match="two"):
+        parse(f"https://ormco.com/?code={HEX} https://ormco.com/?code={HEX}-1")
+    with pytest.raises(CodeDamagedError) as caught:
+        parse(f'9"{CODE[1:]}')
+    assert caught.value.position == 0
+
+
 @given(st.text(LETTERS, min_size=1, max_size=30))
 def test_words_alone_are_no_code(word: str) -> None:
     """A short word is never taken for a code."""
