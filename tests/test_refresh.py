@@ -32,7 +32,6 @@ from connector.errors import (
     StoreLockedError,
     StoreUnavailableError,
 )
-from connector.oauth.token_set import TokenSet
 from connector.refresh import AccessTokens
 from connector.refresh.rotate import Rotator
 from connector.store.columns import FromNow
@@ -238,19 +237,21 @@ def test_revocation_elsewhere_reaches_the_cache(
 
 
 @pytest.mark.parametrize(
-    ("kind", "outcome", "kept"),
+    ("kind", "outcome", "state", "kept"),
     [
-        *((kind, "ok", False) for kind in ("adopt", "complete", "forget", "revoke")),
-        *(("revoke", "begun", False), ("complete", "failed", True), ("lab", "ok", True)),
+        *((kind, "ok", None, False) for kind in ("adopt", "complete", "forget", "revoke")),
+        *(("revoke", "begun", None, False), ("complete", "failed", None, True), ("lab", "ok", None, True)),
+        ("refresh", "grant_refused", ConnectionState.NEEDS_REPAIR, False),
+        ("refresh", "provider_unavailable", ConnectionState.DEGRADED, True),
     ],
 )
 def test_replaced_token_is_forgotten(
-    store: Store, tokens: AccessTokens, kind: str, outcome: str, kept: bool
+    store: Store, tokens: AccessTokens, kind: str, outcome: str, state: ConnectionState | None, kept: bool
 ) -> None:
-    """This process does not return a token that it has revoked or replaced, not even for two seconds."""
+    """A process does not return a token that it has replaced, or found dead, not even for two seconds."""
     put(store, "p")
     tokens.access_token("p")
-    store.audit.append(store.audit.event(kind, outcome, "p"))
+    store.audit.append(store.audit.event(kind, outcome, "p", state=state))
     assert (tokens.memory.get("p") is not None) is kept
 
 
@@ -358,19 +359,6 @@ def test_a_token_that_is_good_serves_in_an_outage(
     assert {tokens.access_token("p") for _ in range(50)} == {"at-p-0"}
     assert {record[:3] for record in logged(caplog)} == {("WARNING", "p", kind)}
     assert all(text in record.message for text, record in zip(texts, caplog.records, strict=True))
-
-
-def test_dead_grant_is_not_served_from_memory(
-    store: Store, tokens: AccessTokens, server: TokenServer
-) -> None:
-    """The process that finds a grant dead does not return its access token any more."""
-    put(store, "p", age=10)
-    assert tokens.access_token("p") == "at-p-0"
-    server.set(faults=["400:invalid_grant"])
-    with pytest.raises(NeedsRepairError):
-        tokens.refresh("p", force=True)
-    with pytest.raises(NeedsRepairError):
-        tokens.access_token("p")
 
 
 def test_not_renewable(store: Store, tokens: AccessTokens, clock: ManualClock, server: TokenServer) -> None:
@@ -548,15 +536,9 @@ def test_interrupted_save_is_made_once_more(
 
 def test_interrupted_call_is_recorded(store: Store) -> None:
     """Ctrl-C during the call records that its response is unknown, and leaves no lease."""
-
-    class Interrupted:
-        def refresh(self, refresh_token: str) -> TokenSet:
-            raise KeyboardInterrupt
-
-    put(store, "p", age=3700)
-    tokens = AccessTokens(store, Rotator(store, lambda name: Interrupted(), store.clock), store.clock)
+    endpoint = Mock(refresh=Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        tokens.access_token("p")
+        Rotator(store, lambda name: endpoint, store.clock).rotate(put(store, "p", age=3700))
     assert row_of(store, "p").answer_may_be_lost
     assert row_of(store, "p").refresh_by is None
 

@@ -64,18 +64,6 @@ def test_killed_at_a_step(url: str, store: Store, server: TokenServer, step: str
         assert server.counts()["reuses"] == 0
 
 
-def test_killed_while_the_old_token_serves(url: str, store: Store, server: TokenServer) -> None:
-    """After a kill the old token is used until it expires, with no call that could end the grant."""
-    put(store, "p", age=3500)
-    with workers(1, crash, url, server.url, "p", "after the answer") as running:
-        go(running)
-        running[0].process.join(60)
-    assert tokens_on(store, server.url).access_token("p", min_ttl=300) == "at-p-0"
-    assert server.counts()["calls"] == 1
-    row = row_of(store, "p")
-    assert (row.state, row.reason) == ("degraded", "answer_lost")
-
-
 def test_killed_at_random(url: str, store: Store, server: TokenServer) -> None:
     """However often processes are killed while they refresh, no grant is lost silently."""
     tally = kill_at_random(store, url, server, kills=9)
