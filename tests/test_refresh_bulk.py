@@ -77,6 +77,41 @@ def test_a_claim_takes_only_what_is_still_due(store: Store) -> None:
     assert store.leases.claim(row_of(store, "old")._replace(version=1), 60) is None
 
 
+def test_a_claim_takes_no_more_than_it_may(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even if it is repeated after a lost response; what it leaves is claimed by the next one."""
+    fill(store, 5)
+    transact = store.database.transact
+    monkeypatch.setattr(store.database, "transact", lambda work: [transact(work), transact(work)][1])
+    names = [f"p{number}" for number in range(5)]
+    taken = [
+        {row.practice_id for row in store.leases.claim_due(names, 600, before=math.inf, seconds=60, limit=2)}
+        for _ in range(4)
+    ]
+    assert [len(some) for some in taken] == [2, 2, 1, 0]
+    assert set.union(*taken) == set(names)
+
+
+def test_what_another_run_has_claimed_is_passed_over(
+    store: Store, server: TokenServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run fills its calls with what is free, sound connections first, and counts the rest as skipped."""
+    fill(store, 12)
+    put(store, "failed", age=3500, failures=1)
+    look, others = store.leases.find_due, [f"p{number}" for number in range(7)]
+
+    def look_and_wait(*args: Any, **options: Any) -> Any:
+        found = look(*args, **options)
+        store.leases.claim_due(others, 600, before=math.inf, seconds=60)
+        return found
+
+    monkeypatch.setattr(store.leases, "find_due", look_and_wait)
+    done: list[Done] = []
+    pace = replace(FAST, at_once=1)
+    summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=pace, progress=done.append)
+    assert (summary.total, summary.refreshed, summary.skipped, summary.failed) == (13, 6, 7, 0)
+    assert done[-1].practice_id == "failed"
+
+
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_a_claim_reserves_space_for_the_new_tokens(store: Store, tmp_path: Path) -> None:
     """A refresh token is sent only if the response can be stored on a disk that is full by then."""

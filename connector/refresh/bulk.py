@@ -28,6 +28,8 @@ __all__ = ["refresh_due"]
 # Connections that are read at a time: each read goes through all rows, as every refresh would have to write
 # an index on the due time.
 _WINDOW = 1000
+# Connections that are offered to a claim, for each one that it may take.
+_CANDIDATES = 4
 # Calls that began together end within about this many seconds: one claim serves all of the next calls.
 _TOGETHER = 0.02
 # Seconds to wait before each further pass, which tries the connections again that were rate limited.
@@ -144,24 +146,44 @@ class _Run:
 
     def _claim(self, count: int, claimed: list[Row]) -> None:
         """Claim up to `count` connections; count those that another process has refreshed as skipped."""
-        while self._waiting and len(claimed) < count:
-            names = [self._take() for _ in range(min(count - len(claimed), len(self._waiting)))]
+        while self._waiting and (missing := count - len(claimed)) > 0:
+            found = self._candidates(missing)
+            names = [due.practice_id for due in found]
             try:
                 rows = self._store.leases.claim_due(
-                    names, self._within, before=self._began, seconds=LEASE_SECONDS
+                    names, self._within, before=self._began, seconds=LEASE_SECONDS, limit=missing
                 )
             except StoreError as exc:
-                for name in names:
-                    self._tally.report(name, exc.kind, exc)
+                self._waiting.extendleft(reversed(found[missing:]))
+                for due in found[:missing]:
+                    self._begin(due)
+                    self._tally.report(due.practice_id, exc.kind, exc)
                 break
             claimed += rows
-            for name in set(names) - {row.practice_id for row in rows}:
-                self._tally.report(name, "skipped")
+            taken = {row.practice_id for row in rows}
+            for due in reversed(found):
+                if due.practice_id in taken:
+                    self._begin(due)
+                elif len(rows) == missing:
+                    self._waiting.appendleft(due)  # it may be free
+                else:
+                    self._begin(due)
+                    self._tally.report(due.practice_id, "skipped")
 
-    def _take(self) -> str:
-        due = self._waiting.popleft()
+    def _candidates(self, count: int) -> list[DueGrant]:
+        """Take more connections than can be claimed, because other runs may have claimed some of them.
+
+        They are all sound, or all have failed before: a claim takes any of them.
+        """
+        first, found = self._waiting[0], list[DueGrant]()
+        while self._waiting and len(found) < _CANDIDATES * count:
+            if self._waiting[0].has_failed != first.has_failed:
+                break
+            found.append(self._waiting.popleft())
+        return found
+
+    def _begin(self, due: DueGrant) -> None:
         self._tally.begin(due, self._clock.monotonic() - self._read_at)
-        return due.practice_id
 
     def _refresh(self, row: Row, since: Stopwatch) -> None:
         try:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 
 from connector.connection import ConnectionState, Event
 from connector.errors import ConnectorError
@@ -149,9 +150,9 @@ class RefreshLeases:
             self._database.apply([(end, (new_mark(), owner)) for owner in gone])
 
     def claim_due(
-        self, practice_ids: Sequence[str], within: float, *, before: float, seconds: float
+        self, practice_ids: Sequence[str], within: float, *, before: float, seconds: float, limit: int = 1000
     ) -> list[Row]:
-        """Take the leases on the given connections that are still due; return their rows.
+        """Take the leases on the given connections that are still due, `limit` at most; return their rows.
 
         They were found by `find_due`, perhaps some time ago. All leases are taken in one transaction: single
         claims would be a third of the work of a refresh. `seconds` is the duration of the leases.
@@ -164,15 +165,16 @@ class RefreshLeases:
             f"SELECT practice_id FROM {TABLE} WHERE {which} AND state IN ('connected', 'degraded') "  # noqa: S608
             f"AND (refresh_until IS NULL OR refresh_until <= {self._now} "
             f"OR refresh_until >= {self._now} + {BELIEVED_LEASE}) AND {self._is_due} "
-            f"ORDER BY practice_id{self._database.dialect.skip_locked}"
+            f"ORDER BY practice_id LIMIT ?{self._database.dialect.skip_locked}"
         )
+        # Found in a part of its own, because PostgreSQL may run the condition of an UPDATE more than once.
         claim = (
-            f"UPDATE {TABLE} SET refresh_by = ?, refresh_until = {self._now} + ?, version = ?, "  # noqa: S608
+            f"WITH free AS ({free}) UPDATE {TABLE} "  # noqa: S608
+            f"SET refresh_by = ?, refresh_until = {self._now} + ?, version = ?, "
             f"refresh_since = CASE WHEN refresh_sends = 0 THEN {self._now} "
             f"ELSE COALESCE(refresh_since, {self._now}) END, refresh_sends = refresh_sends + 1 "
-            f"WHERE slot = 'live' AND practice_id IN ({free})"
+            "WHERE slot = 'live' AND practice_id IN (SELECT practice_id FROM free)"
         )
-        # Read by the mark: if the response to a commit was lost, the second attempt changes nothing.
         claimed = f"{select_rows(self._now)} WHERE {which} AND version = ?"
         give_back = (
             f"UPDATE {TABLE} SET refresh_by = NULL, refresh_until = NULL, version = ?, "  # noqa: S608
@@ -180,8 +182,12 @@ class RefreshLeases:
             f"refresh_sends = refresh_sends - 1 WHERE {which} AND version = ?"
         )
 
+        attempts = count()
+
         def work(execute: Execute) -> list[Row]:
-            execute(claim, (this_process(), seconds, mark, *practice_ids, within, before))
+            # If the response to a commit was lost, the leases that it took are these: take no more.
+            if next(attempts) == 0 or not execute(claimed, (*practice_ids, mark)).fetchall():
+                execute(claim, (*practice_ids, within, before, limit, this_process(), seconds, mark))
             return [Row(*values) for values in execute(claimed, (*practice_ids, mark)).fetchall()]
 
         try:
