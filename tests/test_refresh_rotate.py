@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -576,27 +575,3 @@ def test_close_while_a_refresh_is_under_way(tmp_path: Path, server: TokenServer)
     assert closed.wait(30)
     assert value_of(store, "p") == ("at-p-1", "rt-p-1")
     store.close()
-
-
-def test_background_failures_are_logged(
-    tmp_path: Path, server: TokenServer, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A background refresh that fails is logged with practice and kind, as ERROR from the third on."""
-    clock = ManualClock()
-    store = store_at(fresh_url("sqlite", tmp_path), clock=clock)
-    put(store, "p", age=3300)
-    server.set(faults=["503"] * 3)
-    tokens = tokens_on(store, server.url, proactive=True)
-    for number in range(1, 4):
-        assert tokens.access_token("p") == "at-p-0"
-        while server.counts()["calls"] < number or len(failed(caplog)) < number:
-            time.sleep(0.01)
-        assert (tokens.access_token("p"), server.counts()["calls"]) == ("at-p-0", number)
-        clock.advance(10)
-    assert [record.levelno for record in failed(caplog)] == [logging.WARNING] * 2 + [logging.ERROR]
-    assert {(record.practice_id, record.kind) for record in failed(caplog)} == {("p", "provider_unavailable")}  # type: ignore[attr-defined]
-    store.close()
-
-
-def failed(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
-    return [record for record in caplog.records if "ahead of time" in record.message]
