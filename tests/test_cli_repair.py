@@ -102,20 +102,23 @@ def test_repair_refuses_another_account(
     assert (status, found["account"]["email"]) == (0, sandbox.other_practice.username)
 
 
-@pytest.mark.parametrize("command", ["repair", "revoke", "reconnect", "forget", "token"])
-def test_an_unknown_practice_has_status_6(env: dict[str, str], command: str) -> None:
-    """A slip of the pen connects, revokes and deletes nothing; the hint is the command that connects."""
-    result = run(env, command, "practice-0", "--json")
-    assert (result.exit_code, payload(result)["error"]["kind"]) == (6, "connection_not_found")
-    assert "ormco connect practice-0" in result.stderr
-
-
-@pytest.mark.parametrize("command", ["revoke", "reconnect", "forget"])
-def test_without_a_terminal_it_needs_yes(connector: Connector, env: dict[str, str], command: str) -> None:
-    """A command that cuts something off needs --yes in a script."""
-    result = run(env, command, PRACTICE, "--json")
-    assert (result.exit_code, payload(result)["error"]["kind"]) == (2, "usage")
-    assert "--yes" in result.stderr
+@pytest.mark.parametrize(
+    ("command", "practice", "status", "kind", "hint"),
+    [
+        *(
+            (command, "practice-0", 6, "connection_not_found", "ormco connect practice-0")
+            for command in ("repair", "revoke", "reconnect", "forget", "token")
+        ),
+        *((command, PRACTICE, 2, "usage", "--yes") for command in ("revoke", "reconnect", "forget")),
+    ],
+)
+def test_a_slip_of_the_pen_changes_nothing(
+    connector: Connector, env: dict[str, str], command: str, practice: str, status: int, kind: str, hint: str
+) -> None:
+    """An unknown practice is an error with a hint; what cuts something off needs --yes in a script."""
+    result = run(env, command, practice, "--json")
+    assert (result.exit_code, payload(result)["error"]["kind"]) == (status, kind)
+    assert hint in result.stderr
     assert connector.status(PRACTICE).state is ConnectionState.CONNECTED
 
 

@@ -252,23 +252,16 @@ def test_live_at_once_for_a_known_account(connector: Connector, classic: Running
     assert done.state is ConnectionState.CONNECTED
 
 
-def test_our_own_browsers_answer_needs_nobody(connector: Connector, classic: RunningSandbox) -> None:
-    """A response that our own browser captured belongs to the request that it was opened with."""
-
-    def capture(url: str, *, redirect_uri: str) -> str:
-        return CapturedUrl(without_state(classic.authorize(url)))
-
-    assert connector.connect(PRACTICE, capture=capture).state is ConnectionState.CONNECTED
+def captured(sandbox: RunningSandbox, kind: type[str]) -> Callable[..., str]:
+    return lambda url, *, redirect_uri: kind(without_state(sandbox.authorize(url)))
 
 
-def test_a_paste_is_from_outside(connector: Connector, classic: RunningSandbox) -> None:
-    """A paste in the one-shot flow needs confirmation: a stranger may have sent it."""
-
-    def paste(url: str, *, redirect_uri: str) -> str:
-        return without_state(classic.authorize(url))
-
+def test_only_our_own_browsers_answer_needs_nobody(connector: Connector, classic: RunningSandbox) -> None:
+    """What our own browser captured belongs to its request; a stranger may have sent what is pasted."""
     with pytest.raises(AccountUnconfirmedError):
-        connector.connect(PRACTICE, capture=paste)
+        connector.connect(PRACTICE, capture=captured(classic, str))
+    connected = connector.connect("practice-7", capture=captured(classic, CapturedUrl))
+    assert connected.state is ConnectionState.CONNECTED
 
 
 def test_a_provider_that_returned_the_state_once_always_does(
@@ -285,21 +278,17 @@ def test_a_provider_that_returned_the_state_once_always_does(
     assert classic.counters()["token:authorization_code"] == 1
 
 
-def test_an_invented_state_teaches_nothing(connector: Connector, classic: RunningSandbox) -> None:
-    """A stranger cannot make a provider known for returning a state that it does not return."""
-    connector.begin("practice-7", binding=SESSION)
-    invented = f"{strange_answer(classic, classic.practice)}&state=invented"
-    with pytest.raises(StateMismatchError):
-        connector.complete(invented, practice_id="practice-7", binding=SESSION)
-    assert handed_in(connector, classic, classic.practice)
-
-
-def test_a_made_up_code_teaches_nothing(connector: Connector, classic: RunningSandbox) -> None:
-    """A made-up response with the right state does not settle for everybody what a provider returns."""
-    request = connector.begin("practice-7")
+@pytest.mark.parametrize("invented", ["state", "code"])
+def test_a_made_up_response_teaches_nothing(
+    connector: Connector, classic: RunningSandbox, invented: str
+) -> None:
+    """With an invented state or code, a stranger settles for nobody whether a provider returns the state."""
+    request = connector.begin("practice-7", binding=SESSION)
     forged = f"{request.redirect_uri}?code={made_up_code(7)}&state={request.state}"
-    with pytest.raises(CodeRefusedError):
-        connector.complete(forged, practice_id="practice-7")
+    if invented == "state":
+        forged = f"{strange_answer(classic, classic.practice)}&state=invented"
+    with pytest.raises(StateMismatchError if invented == "state" else CodeRefusedError):
+        connector.complete(forged, practice_id="practice-7", binding=SESSION)
     assert handed_in(connector, classic, classic.practice)
 
 
@@ -307,14 +296,10 @@ def test_an_appended_state_settles_nothing_for_our_own_browser(
     connector: Connector, classic: RunningSandbox, attacker: SignIn
 ) -> None:
     """A state that was appended to a response without one prevents no later connection."""
-
-    def capture(url: str, *, redirect_uri: str) -> str:
-        return CapturedUrl(without_state(classic.authorize(url)))
-
     for _ in range(2):  # again, once our own browser knows better
         appended = classic.authorize(connector.begin("practice-7").url, who=attacker)
         connector.complete(appended, practice_id="practice-7")
-        done = connector.connect("practice-8", capture=capture)
+        done = connector.connect("practice-8", capture=captured(classic, CapturedUrl))
         assert done.state is ConnectionState.CONNECTED
         for practice_id in ("practice-7", "practice-8"):
             connector.forget(practice_id)

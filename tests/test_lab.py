@@ -222,15 +222,11 @@ def test_lab_that_is_another_account(patient: RunningSandbox, connector: Connect
         connector.lab.approve(PRACTICE)
 
 
-@pytest.mark.parametrize("lab_id", ["lab:moon", PRACTICE])
-def test_no_lab(lab_id: str, connector: Connector) -> None:
-    """Only Ormco's three labs have a side of their own."""
-    with pytest.raises(SettingError, match="none of Ormco's labs"):
-        connector.lab.requests(lab_id)
-
-
-def test_lab_is_no_practice(connector: Connector) -> None:
-    """A lab's own account is not asked to connect to itself."""
+def test_no_lab(connector: Connector) -> None:
+    """Only Ormco's three labs have a side of their own, and none of them asks to connect to itself."""
+    for lab_id in ("lab:moon", PRACTICE):
+        with pytest.raises(SettingError, match="none of Ormco's labs"):
+            connector.lab.requests(lab_id)
     with pytest.raises(SettingError, match="not a practice"):
         connector.lab.request("lab:americas")
 

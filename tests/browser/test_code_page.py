@@ -128,16 +128,20 @@ def test_page_warns_of_an_unusual_code(page: Page) -> None:
     assert "3 characters are before" in page.inner_text("#message")
 
 
+def copied(page: Page) -> str:
+    page.wait_for_function("document.getElementById('copied').textContent.startsWith('Copied')")
+    page.fill("#paste", "")
+    page.focus("#paste")
+    page.keyboard.press("Control+V")
+    return page.input_value("#paste")
+
+
 def test_copy_works_without_a_clipboard(page: Page) -> None:
     """*Copy* works in a browser that has no clipboard for pages from the disk."""
     page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
     page.fill("#paste", URL)
     page.click("#copy")
-    page.wait_for_function("document.getElementById('copied').textContent.startsWith('Copied')")
-    page.fill("#paste", "")
-    page.focus("#paste")
-    page.keyboard.press("Control+V")
-    assert page.input_value("#paste") == DIALOG_CODE
+    assert copied(page) == DIALOG_CODE
 
 
 def test_page_works_by_keyboard_alone(page_with_clipboard: Page) -> None:
@@ -150,11 +154,7 @@ def test_page_works_by_keyboard_alone(page_with_clipboard: Page) -> None:
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.id") == expected
     page.keyboard.press("Enter")
-    page.wait_for_function("document.getElementById('copied').textContent.startsWith('Copied')")
-    page.fill("#paste", "")
-    page.focus("#paste")
-    page.keyboard.press("Control+V")
-    assert page.input_value("#paste") == DIALOG_CODE
+    assert copied(page) == DIALOG_CODE
 
 
 def test_age_is_counted_from_the_paste(page: Page) -> None:
