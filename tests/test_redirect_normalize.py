@@ -153,8 +153,11 @@ def test_quoted_printable_is_undone_where_it_is_certain(text: str, cleaned: str)
         ("&#xE000;", "\ue000"),
         ("&#x110000;", "\ufffd"),
         ("&#147;", '"'),
+        ("\x1b[31m", ""),
+        ("<wbr>", ""),
+        ("<BR />", "\n"),
     ],
 )
 def test_entities_are_undone(entity: str, character: str) -> None:
-    """HTML entities are decoded, by number and by name; an unknown name stays."""
+    """HTML entities are decoded, by number and by name; an unknown name stays. Colours and tags go."""
     assert normalize(f"a{entity}b") == (f"a{character}b", 0)
