@@ -134,7 +134,7 @@ def test_ctrl_c_leaves_nothing_behind(classic: RunningSandbox, store_url: str, t
         next(line for line in process.stderr if line.startswith("…"))
         process.send_signal(signal.SIGINT)
         messages = process.stderr.read()
-    assert process.returncode == 130
+    assert process.returncode == 130, messages
     assert "Traceback" not in messages
     assert list(temporary.iterdir()) == []
     processes = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
