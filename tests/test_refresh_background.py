@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -32,8 +34,8 @@ def closed(background: BackgroundRefresh) -> bool:
     return ended.wait(20)
 
 
-def test_rows_that_cannot_be_refreshed_now_are_left(store: Store) -> None:
-    """A row without a refresh token, one that waits and one that another process refreshes."""
+def test_rows_that_cannot_be_refreshed_now_are_left(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row without a refresh token, one that waits, one of another process, all while Python is ending."""
     refreshed: list[str] = []
     background = BackgroundRefresh(lambda row: refreshed.append(row.practice_id))
     leased = store.leases.claim(put(store, "leased"), 60.0)
@@ -41,19 +43,21 @@ def test_rows_that_cannot_be_refreshed_now_are_left(store: Store) -> None:
     bare = put(store, "bare", tokens=replace(token_set("bare"), refresh_token=None))
     for row in (leased, bare, put(store, "waits", retry_at=FromNow(60)), put(store, "p")):
         background.submit(row)
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", Mock(side_effect=RuntimeError))
+    background.submit(put(store, "late"))
     assert closed(background)
     assert refreshed == ["p"]
 
 
 def test_a_practice_is_refreshed_once_at_a_time(store: Store) -> None:
     """Closing waits for no refresh, starts none, and says when the last one has ended, or at once."""
-    go, begun, ended = threading.Event(), threading.Semaphore(0), threading.Event()
+    go, begun, ended = threading.Semaphore(0), threading.Semaphore(0), threading.Event()
     refreshed: list[str] = []
 
     def refresh(row: Row) -> None:
         refreshed.append(row.practice_id)
         begun.release()
-        assert go.wait(20)
+        assert go.acquire(timeout=20)
 
     background = BackgroundRefresh(refresh)
     rows = [put(store, name) for name in ("p", "q")]
@@ -62,8 +66,9 @@ def test_a_practice_is_refreshed_once_at_a_time(store: Store) -> None:
     assert begun.acquire(timeout=20)
     assert begun.acquire(timeout=20)
     background.close(ended.set)
-    assert not ended.is_set()
-    go.set()
+    go.release()
+    assert not ended.wait(0.2)
+    go.release()
     assert ended.wait(20)
     background.submit(rows[0])
     assert closed(background)
