@@ -147,7 +147,7 @@ def test_min_ttl_of_what_is_in_memory(
     monkeypatch: pytest.MonkeyPatch,
     ask: Callable[..., str],
 ) -> None:
-    """A token in memory is returned with a narrow read every two seconds, or else without one."""
+    """A token in memory is returned with a narrow read every two seconds, also if that read fails."""
     put(store, "p", age=2000)
     assert ask(tokens, "p", min_ttl=10) == "at-p-0"
     clock.advance(2)
@@ -156,6 +156,14 @@ def test_min_ttl_of_what_is_in_memory(
         assert ask(tokens, "p", min_ttl=10) == "at-p-0"
         unread.setattr(store.database, "all", Mock(side_effect=AssertionError))
         assert ask(tokens, "p") == "at-p-0"
+    clock.advance(2)
+    with monkeypatch.context() as away:
+        away.setattr(store.database, "all", reads := Mock(side_effect=StoreUnavailableError("away")))
+        assert [ask(tokens, "p") for _ in range(2)] == ["at-p-0"] * 2
+        reads.assert_called_once()
+        for practice_id, rejected in (("p", "at-p-0"), ("q", None)):
+            with pytest.raises(StoreUnavailableError):
+                ask(tokens, practice_id, rejected=rejected)
     assert ask(tokens, "p", min_ttl=1700) == "at-p-1"
 
 
@@ -558,22 +566,27 @@ def test_no_secret_in_errors_and_events(store: Store, tokens: AccessTokens, serv
 
 
 def test_fork_while_a_thread_refreshes(tmp_path: Path, server: TokenServer) -> None:
-    """A child that is forked during a refresh neither hangs nor returns another token."""
+    """A child forked during a refresh neither hangs nor returns another token; it has its own threads."""
     store = store_at(fresh_url("sqlite", tmp_path))
-    tokens = tokens_on(store, server.url)
+    tokens = tokens_on(store, server.url, proactive=True)
+    for name, age in (("p", 3700), ("q", 3300), ("r", 3300)):
+        put(store, name, age=age)
+    tokens.access_token("q")
+    wait_until(lambda: row_of(store, "q").generation == 2)  # by a thread that the child does not have
     server.set(latency=0.5)
-    put(store, "p", age=3700)
     thread = threading.Thread(target=tokens.access_token, args=("p",))
     thread.start()
     time.sleep(0.2)
 
     def ask_too() -> None:
         assert tokens.access_token("p") == "at-p-1"
+        assert tokens.access_token("r") == "at-r-0"
+        wait_until(lambda: row_of(store, "r").generation == 2)
 
     status = fork(ask_too)
     thread.join()
     assert status() == 0
-    assert server.counts()["calls"] == 1
+    assert server.counts()["calls"] == 3
     store.close()
 
 
