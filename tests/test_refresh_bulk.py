@@ -452,6 +452,22 @@ def test_what_another_run_refreshes_after_a_refusal_is_no_failure(
     assert (summary.refreshed, summary.skipped, summary.failed) == (0, 1, 0)
 
 
+def test_a_refused_connection_that_is_forgotten_during_a_run_stays_failed(
+    store: Store, server: TokenServer
+) -> None:
+    """A run ends as usual if a row that it has tried is not there any more."""
+    fill(store, 1)
+    server.set(faults=["429:60"])
+    summary = refresh_due(
+        tokens_on(store, server.url),
+        store,
+        within=600,
+        pace=FAST,
+        progress=lambda done: store.database.apply([("DELETE FROM ormco_connections", ())]),
+    )
+    assert (summary.total, summary.skipped, summary.failed) == (1, 0, 1)
+
+
 def test_a_provider_that_always_refuses_is_left_alone(url: str, server: TokenServer) -> None:
     """If it refuses at the slowest rate as well, it is an outage."""
     store = store_at(url, clock=ManualClock())
