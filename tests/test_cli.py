@@ -145,4 +145,4 @@ def test_ctrl_c_after_the_end_shows_no_traceback() -> None:
         "atexit.register(signal.raise_signal, signal.SIGINT); main()"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert (done.stdout.startswith("ormco, version"), done.stderr) == (True, "")
+    assert (done.stdout.startswith("ormco, version"), done.stderr, done.returncode) == (True, "", 130)

@@ -6,6 +6,7 @@ Only click is imported here; each command imports its other modules when it runs
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Mapping
@@ -170,4 +171,4 @@ def main() -> None:
     finally:
         # Only exit handlers run from here on; Ctrl-C in one of them would print a traceback.
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, lambda *_: os._exit(130))
