@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -109,10 +110,18 @@ class PostgresServer:
         return f"postgresql://ormco@/{database}?host={quote(str(self._folder), safe='')}"
 
     def sql(self, database: str, statement: str) -> None:
-        """Run one statement."""
+        """Run one statement; sessions that an earlier test has filled the server with may still be ending."""
         import psycopg
 
-        with psycopg.connect(self.url(database), autocommit=True) as db:
+        for wait in (0.2, 1.0, 5.0, None):
+            try:
+                db = psycopg.connect(self.url(database), autocommit=True)
+                break
+            except psycopg.OperationalError as exc:
+                if wait is None or "too many clients" not in str(exc):
+                    raise
+                time.sleep(wait)
+        with db:
             db.execute(statement.encode())
 
     def _guarded(self) -> subprocess.Popen[bytes]:
