@@ -14,7 +14,7 @@ from connector.connection import Account
 from connector.errors import AccountMismatchError, ProviderUnavailableError
 from connector.oauth.presets import PRESETS
 from connector.oauth.provider import Provider
-from tests.support.answers import answer, answering
+from tests.support.responses import raw_response, serving
 
 ME = "https://users.example.test/api/users/me"
 USERS = Provider(name="users", users_url="https://users.example.test")
@@ -108,7 +108,7 @@ def test_foreign_text_is_made_safe_for_a_terminal() -> None:
 @pytest.mark.parametrize(
     "user", [{}, {"Id": None}, {"Id": ""}, {"Id": True}, {"id": {}}, [USER], None, "user"]
 )
-def test_an_answer_without_an_id_tells_no_account(user: object) -> None:
+def test_a_response_without_an_id_tells_no_account(user: object) -> None:
     """A response that does not identify the account is not taken for an account."""
     with pytest.raises(ProviderUnavailableError, match="not a user|answered with"):
         read(user)
@@ -146,7 +146,7 @@ def test_a_busy_users_api_says_when_to_come_back() -> None:
 
 def test_the_token_is_a_bearer_header_and_follows_no_redirect() -> None:
     """The token is sent to the users API alone, in the header and not in the address."""
-    with answering(answer()) as trap, answering(answer(status=302, Location=trap.url)) as server:
+    with serving(raw_response()) as trap, serving(raw_response(status=302, Location=trap.url)) as server:
         with pytest.raises(ProviderUnavailableError):
             read_account(Provider(name="x", users_url=server.url), "AT-made-up", clock=Clock())
     assert server.requests[0].headers["Authorization"] == "Bearer AT-made-up"

@@ -21,11 +21,11 @@ def test_adopt_makes_a_connection(connector: Connector, classic: RunningSandbox)
     """A refresh token of another program becomes a connection with its account, and a working token."""
     with connector:
         connection = connector.adopt("practice-42", tokens_of(classic)["refresh_token"])
-        answer = connector.session("practice-42").get(f"{classic.url}/api/users/me")
+        response = connector.session("practice-42").get(f"{classic.url}/api/users/me")
     assert connection.state is ConnectionState.CONNECTED
     assert connection.account is not None
     assert connection.account.email == classic.practice.username
-    assert answer.status_code == 200
+    assert response.status_code == 200
 
 
 def test_adopt_refuses_a_dead_token(connector: Connector) -> None:
@@ -60,7 +60,7 @@ def test_adopt_keeps_a_token_while_the_provider_is_down(
         assert connector.access_token("practice-42")
 
 
-def test_adopt_tells_of_an_answer_that_was_lost(
+def test_adopt_tells_of_a_response_that_was_lost(
     connector: Connector, classic: RunningSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the program died between the call and the store, the practice is not forgotten silently."""
@@ -84,7 +84,7 @@ def test_adopt_tells_of_an_answer_that_was_lost(
     assert ("complete", "answer_lost") in events
 
 
-def test_a_call_that_never_went_out_is_no_lost_answer(
+def test_a_call_that_never_went_out_is_no_lost_response(
     connector: Connector, classic: RunningSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A refresh token that was refused after an outage was refused, no more."""

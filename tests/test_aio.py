@@ -129,8 +129,8 @@ async def test_life_of_a_connection(identity: RunningSandbox, store_url: str) ->
     config = Config.from_env(settings(identity, store_url))
     async with AsyncConnector.from_config(config, actor="a job") as connector:
         request = await connector.begin(PRACTICE, binding="session")
-        answer = await asyncio.to_thread(identity.authorize, request.url)
-        assert (await connector.complete(answer, binding="session")).state == "connected"
+        response = await asyncio.to_thread(identity.authorize, request.url)
+        assert (await connector.complete(response, binding="session")).state == "connected"
         before = await connector.token(PRACTICE)
         await connector.refresh(PRACTICE, force=True)
         assert await connector.access_token(PRACTICE) != before.value

@@ -19,34 +19,34 @@ from tests.support.sandbox import RunningSandbox
 PRACTICE, SESSION = "practice-42", "the-session's-own-secret"
 
 
-def secrets_of(answer: str) -> list[str]:
+def secrets_of(response: str) -> list[str]:
     """Return the secrets of a response, as they are written there and as they are sent."""
-    query = urlsplit(answer).query
+    query = urlsplit(response).query
     written = [part.partition("=")[2] for part in query.split("&")]
     return [SESSION, *written, *(value for values in parse_qs(query).values() for value in values)]
 
 
-def as_another(answer: str) -> dict[str, str]:
-    return {"redirect_url": answer, "binding": f"{SESSION}-of-another"}
+def as_another(response: str) -> dict[str, str]:
+    return {"redirect_url": response, "binding": f"{SESSION}-of-another"}
 
 
-def stale(answer: str) -> dict[str, str]:
-    return {"redirect_url": f"{answer}x", "binding": SESSION}
+def stale(response: str) -> dict[str, str]:
+    return {"redirect_url": f"{response}x", "binding": SESSION}
 
 
 @pytest.mark.parametrize("change", [as_another, stale])
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
-def test_a_refused_answer_is_in_no_local_variable(
+def test_a_refused_response_is_in_no_local_variable(
     classic: RunningSandbox, store_url: str, change: Callable[[str], dict[str, str]], is_async: bool
 ) -> None:
     """Neither the code, nor the state, nor the session's secret."""
     config = Config.from_env(settings(classic, store_url))
     with Connector.from_config(config) as connector:
-        answer = classic.authorize(connector.begin(PRACTICE, binding=SESSION).url)
+        response = classic.authorize(connector.begin(PRACTICE, binding=SESSION).url)
         complete = partial(run_completed, config) if is_async else connector.complete
         with pytest.raises(StateMismatchError) as caught:
-            complete(**change(answer))
-    assert secrets_in_frames(caught.value, *secrets_of(answer)) == []
+            complete(**change(response))
+    assert secrets_in_frames(caught.value, *secrets_of(response)) == []
 
 
 def run_completed(config: Config, **given: str) -> None:
@@ -63,11 +63,11 @@ def test_an_exchange_that_fails_leaves_no_code(
     connector: Connector, classic: RunningSandbox, scenario: str
 ) -> None:
     """A code that was perhaps not spent is a secret like a password."""
-    answer = classic.authorize(connector.begin(PRACTICE, binding=SESSION).url)
+    response = classic.authorize(connector.begin(PRACTICE, binding=SESSION).url)
     classic.set_scenarios(scenario)
     with pytest.raises(ConnectorError) as caught:
-        connector.complete(answer, binding=SESSION)
-    assert secrets_in_frames(caught.value, *secrets_of(answer)) == []
+        connector.complete(response, binding=SESSION)
+    assert secrets_in_frames(caught.value, *secrets_of(response)) == []
 
 
 def test_a_refused_grant_leaves_no_token(connector: Connector) -> None:
@@ -101,7 +101,7 @@ def test_an_address_of_a_database_leaves_no_password(classic: RunningSandbox, qu
             assert secrets_in_frames(caught.value, "made-up-word") == []
 
 
-def test_a_session_that_gets_no_answer_leaves_no_token(connector: Connector, classic: RunningSandbox) -> None:
+def test_a_session_without_a_response_leaves_no_token(connector: Connector, classic: RunningSandbox) -> None:
     """The error is of requests, as its users expect, and the token is in none of its frames."""
     connector.complete(classic.authorize(connector.begin(PRACTICE).url), practice_id=PRACTICE)
     token, session = connector.access_token(PRACTICE), connector.session(PRACTICE)

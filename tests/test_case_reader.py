@@ -125,7 +125,7 @@ def test_other_refusals_are_not_shown(reader: Any, server: Any, body: str) -> No
         (204, ""),
     ],
 )
-def test_answers_that_are_not_the_api_s(reader: Any, server: Any, status: int, body: str) -> None:
+def test_responses_that_are_not_the_api_s(reader: Any, server: Any, status: int, body: str) -> None:
     """A captive portal, a redirect and a gateway are outages, not cases."""
     server.get(
         URL, status=status, body=body, headers={"Location": "https://evil.test/"} if status == 302 else {}
@@ -159,19 +159,19 @@ def test_an_outage_is_asked_once(reader: Any, server: Any) -> None:
 
 
 def test_server_s_time_is_known(reader: Any, server: Any) -> None:
-    """The server's own time is that of its last answer."""
+    """The server's own time is that of its last response."""
     server.get(URL, json={"Id": "1"}, headers={"Date": "Tue, 03 Mar 2026 12:00:00 GMT"})
     reader.get("1")
     assert reader.api.server_time.isoformat() == "2026-03-03T12:00:00+00:00"
 
 
-@pytest.mark.parametrize("answer", ["null", "{}", '{"Cases": {}}', '"text"'])
-def test_answer_that_is_no_list(reader: Any, server: Any, answer: str) -> None:
-    """An answer that is not a page of cases is reported as the server's fault."""
-    server.get(f"{reader.region.api_url}cases", body=answer)
+@pytest.mark.parametrize("response", ["null", "{}", '{"Cases": {}}', '"text"'])
+def test_response_that_is_no_list(reader: Any, server: Any, response: str) -> None:
+    """A response that is not a page of cases is reported as the server's fault."""
+    server.get(f"{reader.region.api_url}cases", body=response)
     with pytest.raises(ProviderUnavailableError, match="not a case"):
         reader.page(0, None, None)
-    server.get(f"{reader.region.api_url}updatedcases", body=answer)
+    server.get(f"{reader.region.api_url}updatedcases", body=response)
     with pytest.raises(ProviderUnavailableError, match="not a case"):
         reader.updated(NOON)
 

@@ -16,8 +16,8 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="a pseudo-terminal")
 
 
 def stateless(sandbox: RunningSandbox, who: SignIn | None = None) -> str:
-    answer = sandbox.authorize(sandbox.authorization_url(), who=who)
-    return re.sub("&?state=[^&]*", "", answer)
+    response = sandbox.authorize(sandbox.authorization_url(), who=who)
+    return re.sub("&?state=[^&]*", "", response)
 
 
 @pytest.fixture(autouse=True)

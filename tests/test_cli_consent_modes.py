@@ -33,8 +33,8 @@ def test_failures_are_found_before_consent(
 
 def test_a_sound_connection_wants_no_credentials(env: dict[str, str], classic: RunningSandbox) -> None:
     """`repair --headless` requires the credentials only if the connection needs consent."""
-    answer = classic.authorize(run(env, "begin", "practice-42").stdout.strip())
-    assert run(env, "complete", "practice-42", stdin=answer).exit_code == 0
+    response = classic.authorize(run(env, "begin", "practice-42").stdout.strip())
+    assert run(env, "complete", "practice-42", stdin=response).exit_code == 0
     result = run(env, "repair", "practice-42", "--headless")
     assert result.exit_code == 0
     assert "nothing is wrong" in result.stderr

@@ -61,7 +61,7 @@ class Program:
                 return found[0]
         raise AssertionError("no link was printed")
 
-    def answer(self, text: str) -> tuple[int, dict[str, Any]]:
+    def paste(self, text: str) -> tuple[int, dict[str, Any]]:
         stdout, _ = self.process.communicate(text, timeout=120)
         return self.process.returncode, json.loads(stdout)
 
@@ -81,7 +81,7 @@ def test_repair_asks_for_consent_by_paste(
     """A dead grant is mended with a link and a paste, if there is no browser."""
     kill_grant(connector, sandbox)
     program = Program(env, "repair", PRACTICE, "--paste", "--json")
-    status, found = program.answer(sandbox.authorize(program.link()))
+    status, found = program.paste(sandbox.authorize(program.link()))
     assert status == 0
     assert (found["state"], found["step"]) == ("connected", "consent")
 
@@ -92,13 +92,13 @@ def test_repair_refuses_another_account(
     """Status 8 and both accounts by name; `--allow-account-change` is the way to mean it."""
     kill_grant(connector, sandbox)
     program = Program(env, "repair", PRACTICE, "--paste", "--json")
-    answer = sandbox.authorize(program.link(), who=sandbox.other_practice)
-    status, found = program.answer(answer)
+    response = sandbox.authorize(program.link(), who=sandbox.other_practice)
+    status, found = program.paste(response)
     assert (status, found["error"]["kind"]) == (8, "account_mismatch")
     for account in (sandbox.practice.username, sandbox.other_practice.username):
         assert account in found["error"]["message"]
     program = Program(env, "repair", PRACTICE, "--paste", "--json", "--allow-account-change")
-    status, found = program.answer(sandbox.authorize(program.link(), who=sandbox.other_practice))
+    status, found = program.paste(sandbox.authorize(program.link(), who=sandbox.other_practice))
     assert (status, found["account"]["email"]) == (0, sandbox.other_practice.username)
 
 
@@ -200,7 +200,7 @@ def test_an_outage_keeps_the_tokens(
 def test_reconnect_by_paste(connector: Connector, identity: RunningSandbox, env: dict[str, str]) -> None:
     """Revoked, proved, connected anew: the same connection with a new grant."""
     program = Program(env, "reconnect", PRACTICE, "--paste", "--yes", "--json")
-    status, found = program.answer(identity.authorize(program.link()))
+    status, found = program.paste(identity.authorize(program.link()))
     assert (status, found["state"], found["token_generation"]) == (0, "connected", 2)
 
 

@@ -33,17 +33,17 @@ def give_consent(
 ) -> str:
     """Connect a practice by the two halves; return the output of the second."""
     url = printed(env, "begin", practice)["authorization_url"]
-    answer = sandbox.authorize(url, who=who)
-    result = run(env, "complete", practice, stdin=f"here you are: {answer} thanks")
+    response = sandbox.authorize(url, who=who)
+    result = run(env, "complete", practice, stdin=f"here you are: {response} thanks")
     assert result.exit_code == 0, result.output
     return result.stdout
 
 
 def test_same_response_twice_is_reported_as_connected(env: dict[str, str], classic: RunningSandbox) -> None:
     """If an address is pasted again, the command says that the practice is connected."""
-    answer = classic.authorize(run(env, "begin", "practice-42").stdout.strip())
-    assert run(env, "complete", "practice-42", stdin=answer).exit_code == 0
-    again = run(env, "complete", "practice-42", stdin=answer)
+    response = classic.authorize(run(env, "begin", "practice-42").stdout.strip())
+    assert run(env, "complete", "practice-42", stdin=response).exit_code == 0
+    again = run(env, "complete", "practice-42", stdin=response)
     assert "practice-42 is connected" in again.output
     assert "ormco begin" not in again.output
 

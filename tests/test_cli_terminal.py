@@ -28,8 +28,8 @@ DIALOG = CODE.replace("!", "%21")
 
 def connected(env: dict[str, str], sandbox: RunningSandbox) -> dict[str, str]:
     """The environment of a store with practice-42 connected."""
-    answer = sandbox.authorize(run(env, "begin", "practice-42").stdout.strip())
-    assert run(env, "complete", "practice-42", stdin=answer).exit_code == 0
+    response = sandbox.authorize(run(env, "begin", "practice-42").stdout.strip())
+    assert run(env, "complete", "practice-42", stdin=response).exit_code == 0
     return env
 
 
@@ -109,8 +109,8 @@ def test_times_are_local_and_say_so(
 def test_a_question_reaches_the_person_beside_a_pipe(env: dict[str, str], classic: RunningSandbox) -> None:
     """If the response comes through a pipe, the question about the account is asked on the terminal."""
     url = run(env, "begin", "practice-42").stdout.strip()
-    answer = re.sub(r"[&?]state=[^&]*", "", classic.authorize(url))
-    piped = f"echo '{answer}' | {sys.executable} -m connector complete practice-42"
+    response = re.sub(r"[&?]state=[^&]*", "", classic.authorize(url))
+    piped = f"echo '{response}' | {sys.executable} -m connector complete practice-42"
     terminal = Terminal(env=env, command=["bash", "-c", piped])
     terminal.sees("Connect practice-42 as front.desk@maple-ortho.test?")
     terminal.types("y\n")
@@ -145,7 +145,7 @@ def with_fake_browser(env: dict[str, str], tmp_path: Path, short_folder: Path) -
 def test_missing_settings_are_asked_for(with_fake_browser: dict[str, str]) -> None:
     """At a terminal `profile connect` asks for missing settings, and shows no password."""
     terminal = Terminal("profile", "connect", "--headless", env=with_fake_browser)
-    for question, answer in [
+    for question, response in [
         ("Address of OrmcoDigital", "http://127.0.0.1:9/"),
         ("OrmcoDigital user name", "alex"),
         ("OrmcoDigital password", "made-up-1"),
@@ -153,7 +153,7 @@ def test_missing_settings_are_asked_for(with_fake_browser: dict[str, str]) -> No
         ("3Shape Communicate password", "made-up-2"),
     ]:
         terminal.sees(f"{question}")
-        terminal.types(f"{answer}\n")
+        terminal.types(f"{response}\n")
     assert terminal.ends() == 10
     assert "Start it by hand" in terminal.screen
     assert "made-up" not in terminal.raw

@@ -1,4 +1,4 @@
-"""An answer without state can be anybody's: nothing comes of it before a person has seen the account."""
+"""A response without state can be anybody's: nothing comes of it before a person has seen the account."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def without_state(url: str) -> str:
     return re.sub(r"&?\bstate=[^&]*", "", url)
 
 
-def strange_answer(sandbox: RunningSandbox, who: SignIn) -> str:
+def strange_response(sandbox: RunningSandbox, who: SignIn) -> str:
     """A code of the attacker's account, in an address that a signed-in person is made to open."""
     return without_state(sandbox.authorize(sandbox.authorization_url(), who=who))
 
@@ -57,7 +57,7 @@ def handed_in(
 ) -> AccountUnconfirmedError:
     connector.begin(PRACTICE, binding=SESSION, expected_account=expected)
     with pytest.raises(AccountUnconfirmedError) as caught:
-        connector.complete(strange_answer(sandbox, who), practice_id=PRACTICE, binding=SESSION)
+        connector.complete(strange_response(sandbox, who), practice_id=PRACTICE, binding=SESSION)
     return caught.value
 
 
@@ -65,7 +65,7 @@ def let_wait(connector: Connector, sandbox: RunningSandbox, who: SignIn) -> None
     """Complete an attacker's response for a practice that is connected already."""
     connector.begin(PRACTICE, binding=SESSION, allow_account_change=True)
     with pytest.raises(AccountUnconfirmedError):
-        connector.complete(strange_answer(sandbox, who), practice_id=PRACTICE, binding=SESSION)
+        connector.complete(strange_response(sandbox, who), practice_id=PRACTICE, binding=SESSION)
 
 
 def test_a_strangers_code_connects_nobody(
@@ -100,8 +100,8 @@ def test_a_strangers_code_leaves_the_connection_as_it_is(
 def connected(connector: Connector, sandbox: RunningSandbox) -> str:
     """Connect the practice without ever showing a state, and return its access token."""
     request = connector.begin(PRACTICE, expected_account=sandbox.practice.username)
-    answer = without_state(sandbox.authorize(request.url))
-    connector.complete(answer, practice_id=PRACTICE)
+    response = without_state(sandbox.authorize(request.url))
+    connector.complete(response, practice_id=PRACTICE)
     return connector.access_token(PRACTICE)
 
 
@@ -234,9 +234,9 @@ def test_a_no_revokes_where_the_provider_can(store_url: str, tmp_path: Path) -> 
         file.write_text(text.replace("returns_state = true", "returns_state = false"))
         with connector_at(sandbox, store_url, ORMCO_PROVIDER=str(file)) as connector:
             request = connector.begin(PRACTICE, binding=SESSION)
-            answer = without_state(sandbox.authorize(request.url))
+            response = without_state(sandbox.authorize(request.url))
             with pytest.raises(AccountUnconfirmedError):
-                connector.complete(answer, practice_id=PRACTICE, binding=SESSION)
+                connector.complete(response, practice_id=PRACTICE, binding=SESSION)
             connector.reject_account(PRACTICE, binding=SESSION)
         assert sandbox.counters()["revocations"] == 2
 
@@ -247,8 +247,8 @@ def test_live_at_once_for_a_known_account(connector: Connector, classic: Running
     connected(connector, classic)
     named = classic.practice.username if way == "expected" else None
     connector.begin(PRACTICE, binding=SESSION, expected_account=named)
-    answer = strange_answer(classic, classic.practice)
-    done = connector.complete(answer, practice_id=PRACTICE, binding=SESSION)
+    response = strange_response(classic, classic.practice)
+    done = connector.complete(response, practice_id=PRACTICE, binding=SESSION)
     assert done.state is ConnectionState.CONNECTED
 
 
@@ -256,7 +256,7 @@ def captured(sandbox: RunningSandbox, kind: type[str]) -> Callable[..., str]:
     return lambda url, *, redirect_uri: kind(without_state(sandbox.authorize(url)))
 
 
-def test_only_our_own_browsers_answer_needs_nobody(connector: Connector, classic: RunningSandbox) -> None:
+def test_only_our_own_browsers_response_needs_nobody(connector: Connector, classic: RunningSandbox) -> None:
     """What our own browser captured belongs to its request; a stranger may have sent what is pasted."""
     with pytest.raises(AccountUnconfirmedError):
         connector.connect(PRACTICE, capture=captured(classic, str))
@@ -268,12 +268,12 @@ def test_a_provider_that_returned_the_state_once_always_does(
     connector: Connector, classic: RunningSandbox, attacker: SignIn, store_url: str
 ) -> None:
     """From then on a response without state is refused, its code unsent, for every practice and process."""
-    answer = classic.authorize(connector.begin("practice-7").url)
-    connector.complete(answer, practice_id="practice-7")
+    response = classic.authorize(connector.begin("practice-7").url)
+    connector.complete(response, practice_id="practice-7")
     with connector_at(classic, store_url) as other:
         other.begin(PRACTICE)
         with pytest.raises(StateMismatchError, match="no state") as caught:
-            other.complete(strange_answer(classic, attacker), practice_id=PRACTICE)
+            other.complete(strange_response(classic, attacker), practice_id=PRACTICE)
         assert "whole address" in caught.value.hint
     assert classic.counters()["token:authorization_code"] == 1
 
@@ -286,7 +286,7 @@ def test_a_made_up_response_teaches_nothing(
     request = connector.begin("practice-7", binding=SESSION)
     forged = f"{request.redirect_uri}?code={made_up_code(7)}&state={request.state}"
     if invented == "state":
-        forged = f"{strange_answer(classic, classic.practice)}&state=invented"
+        forged = f"{strange_response(classic, classic.practice)}&state=invented"
     with pytest.raises(StateMismatchError if invented == "state" else CodeRefusedError):
         connector.complete(forged, practice_id="practice-7", binding=SESSION)
     assert handed_in(connector, classic, classic.practice)
@@ -316,7 +316,7 @@ def test_an_account_that_nobody_can_tell_confirms_nothing(
     with connector_at(classic, store_url, ORMCO_PROVIDER=str(tmp_path / "nameless.toml")) as connector:
         connector.begin(PRACTICE)
         with pytest.raises(StateMismatchError, match="does not name the account"):
-            connector.complete(strange_answer(classic, classic.practice), practice_id=PRACTICE)
+            connector.complete(strange_response(classic, classic.practice), practice_id=PRACTICE)
     assert "token:authorization_code" not in classic.counters()
 
 

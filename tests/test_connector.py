@@ -37,8 +37,8 @@ class Recording(Connector):
 def test_an_overridden_access_token_is_what_a_session_sends(classic: RunningSandbox, store_url: str) -> None:
     """A subclass that overrides `access_token` is called wherever the token is needed."""
     with Recording.from_config(Config.from_env(settings(classic, store_url))) as connector:
-        answer = connector.session("p").get(f"{classic.url}/api/users/me")
-    assert answer.request.headers["Authorization"] == "Bearer AT-of-p"
+        response = connector.session("p").get(f"{classic.url}/api/users/me")
+    assert response.request.headers["Authorization"] == "Bearer AT-of-p"
 
 
 def test_nothing_is_handed_out_after_close(

@@ -48,9 +48,9 @@ def test_two_halves_make_a_connection(sandbox: RunningSandbox, store_url: str) -
     env = settings(sandbox, store_url)
     with Connector.from_config(Config.from_env(env)) as first:
         request = first.begin("practice-42", binding="session-1")
-    answer = sandbox.authorize(request.url)
+    response = sandbox.authorize(request.url)
     with Connector.from_config(Config.from_env(env)) as second:
-        connection = second.complete(answer, practice_id="practice-42", binding="session-1")
+        connection = second.complete(response, practice_id="practice-42", binding="session-1")
         user = second.session("practice-42").get(f"{sandbox.url}/api/users/me").json()
     assert connection.state is ConnectionState.CONNECTED
     assert connection.account is not None
@@ -58,25 +58,25 @@ def test_two_halves_make_a_connection(sandbox: RunningSandbox, store_url: str) -
     assert connection.renewable
 
 
-def test_an_answer_works_once(connector: Connector, classic: RunningSandbox) -> None:
+def test_a_response_works_once(connector: Connector, classic: RunningSandbox) -> None:
     """The same address again gives the same connection, and does not reach the provider."""
     request = connector.begin("practice-42")
-    answer = classic.authorize(request.url)
-    first = connector.complete(answer, practice_id="practice-42")
-    assert connector.complete(answer, practice_id="practice-42") == first
+    response = classic.authorize(request.url)
+    first = connector.complete(response, practice_id="practice-42")
+    assert connector.complete(response, practice_id="practice-42") == first
     with pytest.raises(AuthorizationResponseError):
-        connector.complete(answer, practice_id="practice-7")
+        connector.complete(response, practice_id="practice-7")
     assert exchanges(classic) == 1
 
 
 def test_a_code_works_once_even_without_its_state(connector: Connector, classic: RunningSandbox) -> None:
     """A code that this store has spent is refused for any other request, which stays open."""
-    answer = without(classic.authorize(connector.begin("practice-42").url), "state")
+    response = without(classic.authorize(connector.begin("practice-42").url), "state")
     with pytest.raises(AccountUnconfirmedError):
-        connector.complete(answer, practice_id="practice-42")
+        connector.complete(response, practice_id="practice-42")
     connector.begin("practice-7")
     with pytest.raises(CodeSpentError):
-        connector.complete(answer, practice_id="practice-7")
+        connector.complete(response, practice_id="practice-7")
     assert len(connector.open_requests("practice-7")) == 1
     assert exchanges(classic) == 1
 
@@ -85,15 +85,15 @@ def test_a_code_works_once_even_without_its_state(connector: Connector, classic:
     ("practice_id", "binding"),
     [("practice-7", "session-1"), ("practice-42", "session-2"), ("practice-42", None)],
 )
-def test_an_answer_for_another_practice_or_session_is_refused(
+def test_a_response_for_another_practice_or_session_is_refused(
     connector: Connector, classic: RunningSandbox, practice_id: str, binding: str | None
 ) -> None:
     """A response of another session is refused; the request itself stays open."""
-    answer = classic.authorize(connector.begin("practice-42", binding="session-1").url)
+    response = classic.authorize(connector.begin("practice-42", binding="session-1").url)
     with pytest.raises(StateMismatchError, match="another practice, session or provider"):
-        connector.complete(answer, practice_id=practice_id, binding=binding)
+        connector.complete(response, practice_id=practice_id, binding=binding)
     assert exchanges(classic) == 0
-    assert connector.complete(answer, practice_id="practice-42", binding="session-1")
+    assert connector.complete(response, practice_id="practice-42", binding="session-1")
 
 
 def test_without_state_only_requests_of_the_same_session_count(
@@ -101,17 +101,17 @@ def test_without_state_only_requests_of_the_same_session_count(
 ) -> None:
     """A response without state belongs to the session's own request, or to none."""
     request = connector.begin("practice-42", binding="session-1")
-    answer = without(classic.authorize(request.url), "state")
+    response = without(classic.authorize(request.url), "state")
     for binding in ("session-2", None):
         with pytest.raises(StateMismatchError, match="no open request"):
-            connector.complete(answer, practice_id="practice-42", binding=binding)
+            connector.complete(response, practice_id="practice-42", binding=binding)
     connector.begin("practice-42", binding="session-2")
     assert exchanges(classic) == 0
     with pytest.raises(AccountUnconfirmedError):
-        connector.complete(answer, practice_id="practice-42", binding="session-1")
+        connector.complete(response, practice_id="practice-42", binding="session-1")
 
 
-def test_a_browser_that_brings_the_answer_to_another_request_is_refused(
+def test_a_browser_that_brings_the_response_to_another_request_is_refused(
     connector: Connector, classic: RunningSandbox
 ) -> None:
     """A response that our own browser captured has to belong to the request that it was opened with."""
@@ -125,23 +125,23 @@ def test_a_browser_that_brings_the_answer_to_another_request_is_refused(
     assert exchanges(classic) == 0
 
 
-def test_an_answer_to_a_request_at_another_provider_is_refused(
+def test_a_response_to_a_request_at_another_provider_is_refused(
     connector: Connector, classic: RunningSandbox, identity: RunningSandbox, store_url: str
 ) -> None:
     """A code goes to the provider that its request was made for, and to no other."""
     with opened(settings(identity, store_url)) as elsewhere:
         state = re.findall("state=([^&]*)", elsewhere.begin("practice-42").url)[0]
-    answer = classic.authorize(connector.begin("practice-42").url)
+    response = classic.authorize(connector.begin("practice-42").url)
     with pytest.raises(StateMismatchError, match="another practice, session or provider"):
-        connector.complete(re.sub("state=[^&]*", f"state={state}", answer), practice_id="practice-42")
+        connector.complete(re.sub("state=[^&]*", f"state={state}", response), practice_id="practice-42")
     assert exchanges(classic) == exchanges(identity) == 0
 
 
 def test_an_invented_state_is_refused(connector: Connector, classic: RunningSandbox) -> None:
     """A state that no open request has is not accepted."""
-    answer = classic.authorize(connector.begin("practice-42").url)
+    response = classic.authorize(connector.begin("practice-42").url)
     with pytest.raises(StateMismatchError):
-        connector.complete(re.sub("state=[^&]*", "state=invented", answer), practice_id="practice-42")
+        connector.complete(re.sub("state=[^&]*", "state=invented", response), practice_id="practice-42")
     assert exchanges(classic) == 0
 
 
@@ -150,46 +150,46 @@ def test_without_state_several_open_requests_are_too_many(
 ) -> None:
     """If several requests are open, a response without state is refused."""
     connector.begin("practice-42")
-    answer = classic.authorize(connector.begin("practice-42").url)
+    response = classic.authorize(connector.begin("practice-42").url)
     with pytest.raises(StateMismatchError, match="2 requests are open"):
-        connector.complete(without(answer, "state"), practice_id="practice-42")
+        connector.complete(without(response, "state"), practice_id="practice-42")
 
 
 def test_without_state_where_the_provider_returns_it(identity: RunningSandbox, connector: Connector) -> None:
     """A provider that always returns the state has not sent a response without one."""
-    answer = identity.authorize(connector.begin("practice-42").url)
+    response = identity.authorize(connector.begin("practice-42").url)
     with pytest.raises(StateMismatchError, match="no state") as caught:
-        connector.complete(without(answer, "state"), practice_id="practice-42")
+        connector.complete(without(response, "state"), practice_id="practice-42")
     assert "whole address" in caught.value.hint
 
 
-def test_an_answer_without_its_issuer_is_refused(identity: RunningSandbox, connector: Connector) -> None:
+def test_a_response_without_its_issuer_is_refused(identity: RunningSandbox, connector: Connector) -> None:
     """If discovery promises `iss`, a response without it, or with another, is refused."""
-    answer = identity.authorize(connector.begin("practice-42").url)
+    response = identity.authorize(connector.begin("practice-42").url)
     with pytest.raises(AuthorizationResponseError, match="issuer"):
-        connector.complete(without(answer, "iss"), practice_id="practice-42")
-    wrong = re.sub("iss=[^&]*", "iss=https%3A%2F%2Fevil.test", answer)
+        connector.complete(without(response, "iss"), practice_id="practice-42")
+    wrong = re.sub("iss=[^&]*", "iss=https%3A%2F%2Fevil.test", response)
     with pytest.raises(StateMismatchError, match="another provider"):
         connector.complete(wrong, practice_id="practice-42")
     assert exchanges(identity) == 0
-    assert connector.complete(answer, practice_id="practice-42")
+    assert connector.complete(response, practice_id="practice-42")
 
 
 def test_a_damaged_code_is_not_spent(connector: Connector, classic: RunningSandbox) -> None:
     """A cut-short address is refused before the exchange, and the whole one still works."""
     request = connector.begin("practice-42", expected_account=classic.practice.username)
-    answer = without(classic.authorize(request.url), "state")
+    response = without(classic.authorize(request.url), "state")
     with pytest.raises(CodeDamagedError):
-        connector.complete(answer[:-3], practice_id="practice-42")
+        connector.complete(response[:-3], practice_id="practice-42")
     assert exchanges(classic) == 0
-    assert connector.complete(answer, practice_id="practice-42")
+    assert connector.complete(response, practice_id="practice-42")
 
 
 def test_a_refusal_closes_its_request(connector: Connector, classic: RunningSandbox) -> None:
     """Cancel ends its request, and is in the audit record."""
-    answer = classic.authorize(connector.begin("practice-42").url, decision="cancel")
+    response = classic.authorize(connector.begin("practice-42").url, decision="cancel")
     with pytest.raises(ConsentDeniedError):
-        connector.complete(answer, practice_id="practice-42")
+        connector.complete(response, practice_id="practice-42")
     assert connector.open_requests("practice-42") == []
     assert [(event.kind, event.outcome) for event in connector.events()] == [
         ("begin", "ok"),
@@ -200,19 +200,19 @@ def test_a_refusal_closes_its_request(connector: Connector, classic: RunningSand
 def test_a_request_is_dead_after_ten_minutes(connector: Connector, classic: RunningSandbox) -> None:
     """A response that is too late is refused as such, and not sent."""
     request = connector.begin("practice-42")
-    answer = classic.authorize(request.url)
+    response = classic.authorize(request.url)
     with time_machine.travel(request.created_at + timedelta(minutes=10, seconds=1), tick=True):
         with pytest.raises(RequestExpiredError, match="ten minutes"):
-            connector.complete(answer, practice_id="practice-42")
+            connector.complete(response, practice_id="practice-42")
     assert exchanges(classic) == 0
 
 
 def test_a_code_that_the_provider_refuses(connector: Connector, classic: RunningSandbox) -> None:
     """For a code used elsewhere the error says to start again; nothing is stored."""
     classic.set_scenarios("empty-401")
-    answer = classic.authorize(connector.begin("practice-42").url)
+    response = classic.authorize(connector.begin("practice-42").url)
     with pytest.raises(CodeRefusedError) as caught:
-        connector.complete(answer, practice_id="practice-42")
+        connector.complete(response, practice_id="practice-42")
     assert "start again" in caught.value.hint
     with pytest.raises(ConnectionNotFoundError):
         connector.status("practice-42")
@@ -246,14 +246,14 @@ def test_an_account_change_can_be_allowed(connector: Connector, classic: Running
     """If it is allowed, the connection changes to the other account, and the record has an event of it."""
     connect(connector, classic)
     request = connector.begin("practice-42", allow_account_change=True)
-    answer = classic.authorize(request.url, who=classic.other_practice)
-    connection = connector.complete(answer, practice_id="practice-42")
+    response = classic.authorize(request.url, who=classic.other_practice)
+    connection = connector.complete(response, practice_id="practice-42")
     assert connection.account is not None
     assert connection.account.email == classic.other_practice.username
     assert "account_change" in [event.kind for event in connector.events()]
 
 
-def test_two_answers_to_one_request_at_once(sandbox: RunningSandbox, store_url: str) -> None:
+def test_two_responses_to_one_request_at_once(sandbox: RunningSandbox, store_url: str) -> None:
     """A request takes one response: of two that arrive together, the second is not sent to the provider."""
     env = settings(sandbox, store_url)
     with opened(env) as connector, closing(Resources(Config.from_env(env))) as resources:

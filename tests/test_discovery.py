@@ -12,7 +12,7 @@ from connector.errors import ProviderUnavailableError, SettingError
 from connector.oauth.discovery import discover, probe
 from connector.oauth.provider import Provider
 from connector.oauth.provider_file import load_provider
-from tests.support.answers import answer, answering, json_answer
+from tests.support.responses import json_response, raw_response, serving
 from tests.support.sandbox import RunningSandbox
 
 ISSUER = "https://as.example.test/realm"
@@ -146,9 +146,9 @@ def test_the_sandboxs_own_document_is_complete(identity: RunningSandbox) -> None
 
 
 @pytest.mark.parametrize("status", [200, 302, 400, 404, 405, 500])
-def test_any_answer_of_the_server_proves_that_it_is_there(status: int) -> None:
+def test_any_response_of_the_server_proves_that_it_is_there(status: int) -> None:
     """An authorization endpoint may dislike an empty request; it answers all the same."""
-    with answering(answer(status=status)) as server:
+    with serving(raw_response(status=status)) as server:
         probe(server.url)
     assert server.requests[0].line.startswith("HEAD ")
 
@@ -156,7 +156,7 @@ def test_any_answer_of_the_server_proves_that_it_is_there(status: int) -> None:
 @pytest.mark.parametrize("status", [502, 503, 504])
 def test_a_gateway_alone_is_not_the_server(status: int) -> None:
     """A gateway's error means that the provider is down, and says when to try again."""
-    with answering(answer(status=status, Retry_After="30")) as server:
+    with serving(raw_response(status=status, Retry_After="30")) as server:
         with pytest.raises(ProviderUnavailableError) as caught:
             probe(server.url)
     assert caught.value.message == f"{server.url.removeprefix('http://')} is down ({status})"
@@ -165,14 +165,14 @@ def test_a_gateway_alone_is_not_the_server(status: int) -> None:
 
 def test_a_document_that_was_cut_has_sent_nothing() -> None:
     """The request that needs the document is not sent."""
-    with answering(b"") as server, pytest.raises(ProviderUnavailableError, match="was cut") as caught:
+    with serving(b"") as server, pytest.raises(ProviderUnavailableError, match="was cut") as caught:
         discover(Provider(name="mine", issuer=server.url))
     assert (caught.value.sent, len(server.requests)) == (False, 1)
 
 
 def test_a_server_that_is_not_there_is_unreachable() -> None:
     """An address where no server listens is an error before consent is requested."""
-    with answering(json_answer({})) as gone:
+    with serving(json_response({})) as gone:
         url = gone.url
     with pytest.raises(ProviderUnavailableError, match="cannot be reached"):
         probe(url)

@@ -25,10 +25,10 @@ from connector.communicate.models import CaseFile
 from connector.communicate.regions import ApiRegion
 from connector.errors import CaseNotFoundError, ProviderUnavailableError, SettingError
 from connector.own_files import create_own_file
-from tests.support.answers import answer, answering
 from tests.support.cases import Workflow, connected, sound_case
 from tests.support.clock import ManualClock
 from tests.support.lab import lab_of
+from tests.support.responses import raw_response, serving
 from tests.support.sandbox import RunningSandbox
 
 
@@ -233,7 +233,7 @@ def test_planted_link_is_not_followed(case_id: str, connector: Connector, tmp_pa
 
 
 class FakeFiles:
-    """A reader whose files come from a server of canned answers."""
+    """A reader whose files come from a server of canned responses."""
 
     def __init__(self, url: str) -> None:
         self.api = ApiClient(lambda _: "AT", origins=[url], clock=ManualClock())
@@ -241,9 +241,9 @@ class FakeFiles:
 
 
 @contextmanager
-def downloading(*answers: Any, progress: Any = lambda *_: None) -> Iterator[Any]:
-    """Run downloads of files from a server with these answers."""
-    with answering(*answers) as server:
+def downloading(*responses: Any, progress: Any = lambda *_: None) -> Iterator[Any]:
+    """Run downloads of files from a server with these responses."""
+    with serving(*responses) as server:
         reader: Any = FakeFiles(server.url)
         downloader = Downloader(reader, lab=lambda: None, progress=progress)
         case = sound_case({"Id": "c"})
@@ -256,7 +256,7 @@ def plain(name: str, **fields: Any) -> Any:
 
 def test_rerun_without_sha1_is_recognised(tmp_path: Path) -> None:
     """What is there is known by its content; a changed file gets a number. The folder may be a text."""
-    with downloading(answer(b"first"), answer(b"first"), answer(b"second")) as run:
+    with downloading(raw_response(b"first"), raw_response(b"first"), raw_response(b"second")) as run:
         paths = [run([plain("note.txt")], str(tmp_path))[0].path.name for _ in range(3)]
     assert paths == ["note.txt", "note.txt", "note (2).txt"]
     assert sorted(os.listdir(tmp_path)) == ["note (2).txt", "note.txt"]
@@ -305,7 +305,7 @@ def test_file_that_others_may_read_is_recognised(tmp_path: Path) -> None:
 def downloaded_beside(folder: Path, change: Any) -> list[str]:
     """Download a file with a stated SHA-1 twice, with a change of the first in between; return the names."""
     file = plain("note.txt", sha1=sha1_of(b"whole"))
-    with downloading(answer(b"whole")) as run:
+    with downloading(raw_response(b"whole")) as run:
         change(run([file], folder)[0].path)
         (again,) = run([file], folder)
     assert again.path.read_bytes() == b"whole"
@@ -317,7 +317,7 @@ def test_several_at_once_into_one_folder(tmp_path: Path) -> None:
     contents = [os.urandom(50_000) for _ in range(3)]
 
     def fetch(content: bytes) -> Any:
-        with downloading(answer(content)) as run:
+        with downloading(raw_response(content)) as run:
             (done,) = run([plain("scan.bin")], tmp_path)
             return done.path, content
 
@@ -335,10 +335,10 @@ def test_file_that_another_process_has_just_fetched_is_not_kept_twice(tmp_path: 
 
     def other_process(*_: object) -> None:
         if not others:
-            with downloading(answer(content)) as run:
+            with downloading(raw_response(content)) as run:
                 others.append(run([file], tmp_path)[0].path)
 
-    with downloading(answer(content), progress=other_process) as run:
+    with downloading(raw_response(content), progress=other_process) as run:
         (done,) = run([file], tmp_path)
     assert [done.path] == others
     assert os.listdir(tmp_path) == ["scan.bin"]
@@ -354,11 +354,11 @@ def test_parts_that_others_have_left_go_once_the_file_is_whole(tmp_path: Path, i
     with open_part(tmp_path, name, keep=True) as busy:
         for number in (2, 3):
             os.close(create_own_file(tmp_path / f"{name}.{number}.part"))
-        with downloading(answer(content)) as run:
+        with downloading(raw_response(content)) as run:
             run([plain("note.txt", sha1=sha1)], tmp_path)
         assert sorted(os.listdir(tmp_path)) == sorted([busy.path.name, "note.txt"])
         os.close(create_own_file(tmp_path / f"{name}.2.part"))
-        with downloading(answer(content)) as run:
+        with downloading(raw_response(content)) as run:
             run([plain("note.txt", sha1=sha1)], tmp_path)
         assert sorted(os.listdir(tmp_path)) == sorted([busy.path.name, "note.txt"])
 
@@ -367,7 +367,7 @@ def test_rerun_recognises_a_file_by_any_number(tmp_path: Path) -> None:
     """The numbers need not be without a gap."""
     case, content = [plain("note.txt"), plain("NOTE.TXT")], os.urandom(50_000)
     for expected in ("NOTE (2).TXT", "NOTE (7).TXT"):
-        with downloading(answer(content), answer(content[::-1])) as run:
+        with downloading(raw_response(content), raw_response(content[::-1])) as run:
             assert [done.path.name for done in run(case, tmp_path)] == ["note.txt", expected]
         (tmp_path / expected).rename(tmp_path / "NOTE (7).TXT")
     assert sorted(os.listdir(tmp_path)) == ["NOTE (7).TXT", "note.txt"]
@@ -383,7 +383,7 @@ def test_full_disk_does_not_hide_what_was_saved(tmp_path: Path, monkeypatch: pyt
         flushed(part)
 
     monkeypatch.setattr(PartFile, "flush", flush)
-    with downloading(answer(b"small"), answer(b"x" * 1000), answer(b"last")) as run:
+    with downloading(raw_response(b"small"), raw_response(b"x" * 1000), raw_response(b"last")) as run:
         done = run([plain("a.txt"), plain("big.txt"), plain("c.txt")], tmp_path)
     assert [one.error is None for one in done] == [True, False, True]
     assert "No space left" in done[1].error.message
@@ -396,7 +396,7 @@ def test_download_into_an_object(tmp_path: Path) -> None:
     sha1 = sha1_of(whole)
     places: dict[Any, Any] = {}
     files = [plain("good.bin", sha1=sha1), plain("bad.bin", sha1="0" * 40)]
-    with downloading(answer(whole)) as run:
+    with downloading(raw_response(whole)) as run:
         done = run(files, lambda file: places.setdefault(file.name, io.BytesIO()))
     assert [(one.path, one.verified, one.error is None) for one in done] == [
         (None, True, True),
@@ -415,7 +415,7 @@ def test_download_into_an_open_file(tmp_path: Path) -> None:
         def write(self, data: bytes, /) -> None:
             sizes.append(len(data))
 
-    with downloading(answer(b"whole" * 100)) as run, (tmp_path / "open").open("wb") as out:
+    with downloading(raw_response(b"whole" * 100)) as run, (tmp_path / "open").open("wb") as out:
         (first,) = run([plain("a.bin")], out)
         (second,) = run([plain("b.bin")], lambda file: Counter())
         assert not out.closed
@@ -431,7 +431,7 @@ def test_object_that_takes_only_a_part_gets_the_rest() -> None:
             return super().write(bytes(data)[:3])
 
     out = Raw()
-    with downloading(answer(b"whole" * 100)) as run:
+    with downloading(raw_response(b"whole" * 100)) as run:
         (done,) = run([plain("a.bin")], out)
     assert (out.getvalue(), done.size) == (b"whole" * 100, 500)
 
@@ -441,7 +441,7 @@ def test_object_that_takes_only_a_part_gets_the_rest() -> None:
 )
 def test_target_that_cannot_be_used(target: Any) -> None:
     """It is refused in words before anything is asked for."""
-    with downloading(answer(b"whole")) as run, pytest.raises(SettingError, match="cannot be"):
+    with downloading(raw_response(b"whole")) as run, pytest.raises(SettingError, match="cannot be"):
         run([plain("a.bin"), plain("b.bin")], target)
 
 

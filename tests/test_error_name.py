@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from connector.oauth.error_name import Outcome, error_name, meaning
-from tests.support.answers import as_response, json_answer
+from tests.support.responses import as_response, json_response
 
 
 def named(body: object) -> str | None:
     """Return the name of the error in a response with this JSON."""
-    return error_name(as_response(json_answer(body, 400)))
+    return error_name(as_response(json_response(body, 400)))
 
 
 @pytest.mark.parametrize(

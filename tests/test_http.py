@@ -45,7 +45,7 @@ from connector.oauth.http import (
 )
 from connector.oauth.http_connection import CURRENT, Exchange
 from connector.oauth.http_environment import is_http_proxy
-from tests.support.answers import Answer, answer, answering, dripping, numbered
+from tests.support.responses import RawResponse, dripping, numbered, raw_response, serving
 from tests.support.tls import server_context
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC).timestamp()
@@ -83,24 +83,24 @@ def certificate(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
 @pytest.mark.parametrize(
     ("words", "broken"),
     [
-        ("too large", answer(bytes(2 << 20))),
+        ("too large", raw_response(bytes(2 << 20))),
         ("too large", b"HTTP/1.1 200 OK\r\nContent-Length: 52428800\r\n\r\n" + bytes(2 << 20)),
         ("too large", b"HTTP/1.1 200 OK\r\n\r\n" + bytes(2 << 20)),
-        ("too large", answer(GIGABYTE_OF_ZEROS, Content_Encoding="gzip")),
+        ("too large", raw_response(GIGABYTE_OF_ZEROS, Content_Encoding="gzip")),
         ("was cut", b""),
         ("was cut", b"HTTP/1.1 200 OK\r\nContent-Le"),
         ("was cut", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"),
         ("was cut", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
         ("was cut", b'HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n{"access_to'),
         ("was cut", b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{"access_'),
-        ("was cut", answer(b"\x1f\x8b not gzip", Content_Encoding="gzip")),
+        ("was cut", raw_response(b"\x1f\x8b not gzip", Content_Encoding="gzip")),
         ("was cut", b"SSH-2.0-OpenSSH_9.2\r\n"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_an_answer_that_is_too_large_or_cut_is_an_error(words: str, broken: bytes) -> None:
+def test_a_response_that_is_too_large_or_cut_is_an_error(words: str, broken: bytes) -> None:
     """It is given up early, is not taken for a whole one, and its request counts as sent; it is sent once."""
-    with answering(broken) as server:
+    with serving(broken) as server:
         error = failed(server.url)
     assert words in error.message
     assert (error.sent, error.action, len(server.requests)) == (True, Action.RETRY, 1)
@@ -115,9 +115,9 @@ def test_an_answer_that_is_too_large_or_cut_is_an_error(words: str, broken: byte
     ],
     ids=["headers", "body", "chunk"],
 )
-def test_an_answer_that_drips_ends_at_the_deadline(slow: Answer) -> None:
+def test_a_response_that_drips_ends_at_the_deadline(slow: RawResponse) -> None:
     """A server that sends a byte now and then cannot delay a call beyond its deadline."""
-    with answering(slow) as server:
+    with serving(slow) as server:
         assert "no response in time" in failed(server.url, Limits(seconds=0.3)).message
 
 
@@ -128,9 +128,9 @@ def test_the_limits_of_calls() -> None:
     assert Limits(**usual | {"seconds": 120, "body": 64 << 20, "values": 2_000_000}) == LARGE_LISTS
 
 
-def test_an_answer_may_have_as_many_bytes_as_the_limit() -> None:
+def test_a_response_may_have_as_many_bytes_as_the_limit() -> None:
     """One byte more is refused. The body can be read again, as UTF-8 text or in chunks."""
-    with answering(answer("é" * 5)) as server:
+    with serving(raw_response("é" * 5)) as server:
         response = get(server.url, Limits(body=10))
         assert list(response.iter_content(6)) == ["ééé".encode(), "éé".encode()]
         assert (response.text, response.encoding) == ("é" * 5, "utf-8")
@@ -140,7 +140,7 @@ def test_an_answer_may_have_as_many_bytes_as_the_limit() -> None:
 
 def test_a_redirect_is_not_followed() -> None:
     """Nothing is sent to the address that a redirect names, even if a session follows redirects elsewhere."""
-    with answering(answer()) as trap, answering(answer(status=307, Location=trap.url)) as server:
+    with serving(raw_response()) as trap, serving(raw_response(status=307, Location=trap.url)) as server:
         assert get(server.url).status_code == 307
         with requests.Session() as session:
             assert call(session, "GET", server.url, params={"page": 1}).status_code == 307
@@ -151,7 +151,7 @@ def test_a_redirect_is_not_followed() -> None:
 def test_a_session_sends_what_it_is_given() -> None:
     """The form and the bearer token of a request, and that it expects JSON."""
     own = {"X-A": "c", "Accept-Encoding": "identity"}
-    with answering(answer()) as server, open_session() as session:
+    with serving(raw_response()) as server, open_session() as session:
         session.post(server.url, data={"a": "b"}, headers=own, auth=BearerAuth("T"))
         with pytest.raises(RequestException, match="Invalid header"):
             session.get(server.url, auth=BearerAuth("T\n"))
@@ -169,7 +169,7 @@ def test_plain_http_stays_on_this_machine(url: str) -> None:
 
 def test_a_busy_server_is_answered_at_once() -> None:
     """Retry-After is returned to the caller: there is no wait, and nothing is sent twice."""
-    with answering(answer(status=503, Retry_After="240")) as server:
+    with serving(raw_response(status=503, Retry_After="240")) as server:
         response = get(server.url)
         assert (response.status_code, retry_after(response, NOW)) == (503, 240)
         assert len(server.requests) == 1
@@ -177,7 +177,7 @@ def test_a_busy_server_is_answered_at_once() -> None:
 
 def test_a_proxy_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Proxy settings do not catch loopback addresses."""
-    with answering(answer()) as proxy, answering(answer("direct")) as server:
+    with serving(raw_response()) as proxy, serving(raw_response("direct")) as server:
         for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url)
         monkeypatch.setenv("NO_PROXY", "")
@@ -187,7 +187,7 @@ def test_a_proxy_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) 
 
 def test_cookies_are_not_kept() -> None:
     """A cookie from one practice's call is not sent with the next practice's."""
-    with answering(answer(Set_Cookie="session=of-the-first")) as server, open_session() as session:
+    with serving(raw_response(Set_Cookie="session=of-the-first")) as server, open_session() as session:
         session.get(server.url)
         session.get(server.url)
     assert ["Cookie" in request.headers for request in server.requests] == [False, False]
@@ -207,7 +207,7 @@ def test_environment_is_not_read_for_each_request(
     monkeypatch.setattr(http_environment, "is_loopback", lambda url: False)
     monkeypatch.setattr(http_environment, "get_environ_proxies", proxies)
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
-    with answering(answer(), context=context) as server, open_session() as session:
+    with serving(raw_response(), context=context) as server, open_session() as session:
         for path in ("/one", "/two", "/three"):
             session.get(server.url + path)
         assert asked == [server.url]
@@ -220,7 +220,7 @@ def test_netrc_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     """No user name and password of somebody's .netrc goes to a provider."""
     (tmp_path / "netrc").write_text("default login somebody password private\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    with answering(answer()) as server:
+    with serving(raw_response()) as server:
         get(server.url)
     assert "Authorization" not in server.requests[0].headers
 
@@ -232,7 +232,7 @@ def test_an_untrusted_server_gets_nothing(
     """If a certificate is not trusted, nothing is sent; the hint names the variable to set."""
     if name:
         monkeypatch.setenv(name, "/nowhere/ca.pem")
-    with answering(answer(), context=certificate[0]) as server:
+    with serving(raw_response(), context=certificate[0]) as server:
         error = failed(server.url)
     assert "no trusted TLS" in error.message
     assert (error.sent, error.action, server.requests) == (False, Action.FIX_SETTINGS, [])
@@ -261,7 +261,7 @@ def test_a_connection_that_never_opened_is_tried_again(monkeypatch: pytest.Monke
         return connect(*args, **kwargs)
 
     monkeypatch.setattr(urllib3.util.connection, "create_connection", connect_the_second_time)
-    with answering(answer("there")) as server:
+    with serving(raw_response("there")) as server:
         assert get(server.url).text == "there"
     assert (len(attempts), len(server.requests)) == (2, 1)
 
@@ -313,14 +313,14 @@ def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> 
 
 
 def test_retry_after_is_read_by_the_servers_clock() -> None:
-    """A date counts from the answer's own Date: this machine's clock may be wrong."""
+    """A date counts from the response's own Date: this machine's clock may be wrong."""
     dates = {"Retry_After": "Sun, 22 Nov 2026 15:00:30 GMT", "Date": "Sun, 22 Nov 2026 15:00:00 GMT"}
     assert retry_after(body("", **dates), NOW) == 30
 
 
-def test_no_more_is_unpacked_than_an_answer_may_have() -> None:
+def test_no_more_is_unpacked_than_a_response_may_have() -> None:
     """32 KiB on the wire that hold 32 MiB never take more memory than the limit and a little."""
-    with answering(answer(gzip.compress(bytes(1 << 25)), Content_Encoding="gzip")) as server:
+    with serving(raw_response(gzip.compress(bytes(1 << 25)), Content_Encoding="gzip")) as server:
         tracemalloc.start()
         try:
             with pytest.raises(RequestException, match="too large"):
@@ -338,12 +338,12 @@ def test_no_more_is_unpacked_than_an_answer_may_have() -> None:
     ],
 )
 def test_only_one_layer_of_gzip_is_unpacked(coding: str, stream: bool) -> None:
-    """1,827 bytes that are packed twice become 2 GiB: nothing of such an answer is unpacked.
+    """1,827 bytes that are packed twice become 2 GiB: nothing of such a response is unpacked.
 
     A stream, whose bytes may be a file, has to have the coding that was requested.
     """
-    bomb = answer(gzip.compress(GIGABYTE_OF_ZEROS), Content_Encoding=coding)
-    with answering(bomb) as server:
+    bomb = raw_response(gzip.compress(GIGABYTE_OF_ZEROS), Content_Encoding=coding)
+    with serving(bomb) as server:
         assert "compressed" in failed(server.url, stream=stream).message
     assert server.requests[0].headers["Accept-Encoding"] == "gzip"
 
@@ -363,21 +363,21 @@ PACKED = gzip.compress(b'{"is": "fine"}', mtime=0)
         ("UTF-8", b'{"is": "fine"}'),
     ],
 )
-def test_an_answer_is_unpacked(coding: str, packed: bytes) -> None:
+def test_a_response_is_unpacked(coding: str, packed: bytes) -> None:
     """The requested coding, one that some servers send instead, and words that are no coding."""
-    with answering(answer(packed, Content_Encoding=coding)) as server:
+    with serving(raw_response(packed, Content_Encoding=coding)) as server:
         assert json_object(get(server.url)) == {"is": "fine"}
 
 
 @pytest.mark.parametrize("broken", [PACKED[:-12], PACKED + PACKED])
-def test_a_packed_answer_that_is_not_one_whole_object_is_none(broken: bytes) -> None:
+def test_a_packed_response_that_is_not_one_whole_object_is_none(broken: bytes) -> None:
     """A stream that stops early, or has another one behind it, gives no object."""
-    with answering(answer(broken, Content_Encoding="gzip")) as server:
+    with serving(raw_response(broken, Content_Encoding="gzip")) as server:
         assert json_object(get(server.url)) is None
 
 
 @pytest.mark.parametrize("text", ["[0, 0, 0]", "[[[]]]", '{"a": {"a": {}}}', '[{"a": "[{,\\"", "b": "}]"}]'])
-def test_an_answer_of_too_many_values_is_not_parsed(text: str) -> None:
+def test_a_response_of_too_many_values_is_not_parsed(text: str) -> None:
     """A million lists, 60 KiB on the wire, are refused before one is made; a text may have any characters."""
     response = body(text)
     response.connection = Transport(Limits(values=3))
@@ -387,7 +387,7 @@ def test_an_answer_of_too_many_values_is_not_parsed(text: str) -> None:
         json_value(response)
 
 
-def test_an_answer_that_is_nested_without_end_is_no_json() -> None:
+def test_a_response_that_is_nested_without_end_is_no_json() -> None:
     """The limits of the parser and of the interpreter's stack end in a ValueError."""
     response = body("[" * 100_000)
     response.connection = Transport(Limits(values=100_000))
@@ -398,16 +398,16 @@ def test_an_answer_that_is_nested_without_end_is_no_json() -> None:
 @pytest.mark.parametrize("body", [b'"' + b'\\"' * 400_000, b'["' + b"\\" * 900_001, b'"' * 900_001])
 def test_counting_values_takes_time_in_proportion(body: bytes) -> None:
     """Strings that never end cost no more than others."""
-    with answering(answer(body)) as server, pytest.raises(ValueError, match="many"):
+    with serving(raw_response(body)) as server, pytest.raises(ValueError, match="many"):
         json_value(get(server.url, Limits(values=-1)))
 
 
 @pytest.mark.parametrize("status", [100, 102, 103, 199])
-def test_informational_answers_come_before_the_answer(status: int) -> None:
+def test_informational_responses_come_before_the_response(status: int) -> None:
     """Any number of 1xx, with headers, may come first (RFC 9110 §15.2)."""
     early = f"HTTP/1.1 {status} Early\r\nLink: </style.css>\r\n\r\n".encode() * 3
-    last = answer("enfin là".encode("latin-1"), Content_Type="text/plain; charset=latin-1")
-    with answering(early + last) as server:
+    last = raw_response("enfin là".encode("latin-1"), Content_Type="text/plain; charset=latin-1")
+    with serving(early + last) as server:
         response = get(server.url)
     assert (response.status_code, response.text, "Link" in response.headers) == (200, "enfin là", False)
 
@@ -420,7 +420,7 @@ def test_a_connection_is_used_by_calls_with_the_same_settings(
     monkeypatch.setattr(http_environment, "is_loopback", lambda url: False)
     context, bundle = certificate
     usual: dict[str, Any] = {"verify": str(bundle)}
-    with answering(kept_open(b"trusted"), context=context) as server, requests.Session() as session:
+    with serving(kept_open(b"trusted"), context=context) as server, requests.Session() as session:
         session.mount("https://", Transport())
         for _ in range(2):
             with pytest.raises(RequestException):
@@ -439,7 +439,7 @@ def test_every_ca_bundle_that_is_set_is_trusted(
     monkeypatch.setenv(also, certifi.where())
     monkeypatch.setenv("SSL_CERT_DIR", "/nowhere")  # which is left out
     monkeypatch.setenv(name, str(bundle))
-    with answering(answer("trusted"), context=context) as server:
+    with serving(raw_response("trusted"), context=context) as server:
         assert get(server.url).text == "trusted"
 
 
@@ -454,7 +454,7 @@ def test_a_folder_of_authorities_is_trusted(
     digest = subprocess.check_output(["openssl", "x509", "-hash", "-noout", "-in", bundle], text=True)
     bundle.rename(folder / f"{digest.strip()}.0")
     monkeypatch.setenv("SSL_CERT_DIR", f"/nowhere{os.pathsep}{folder}")
-    with answering(answer("trusted"), context=context) as server:
+    with serving(raw_response("trusted"), context=context) as server:
         assert get(server.url).text == "trusted"
 
 
@@ -503,8 +503,8 @@ def test_a_proxy_that_cannot_be_used_is_named(name: str, proxy: str, monkeypatch
 
 
 def test_a_proxy_that_refuses_is_told_from_the_provider(monkeypatch: pytest.MonkeyPatch) -> None:
-    """407 is the proxy's answer: nothing reached the provider."""
-    with answering(answer(status=407)) as proxy:
+    """407 is the proxy's response: nothing reached the provider."""
+    with serving(raw_response(status=407)) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         error = failed(ELSEWHERE)
     assert proxy.requests[0].line.startswith("CONNECT auth.example.test:443")
@@ -512,7 +512,7 @@ def test_a_proxy_that_refuses_is_told_from_the_provider(monkeypatch: pytest.Monk
 
 
 def tunnel_to(url: str) -> Callable[[socket.socket], None]:
-    """A proxy's answer to CONNECT: pass on the bytes of both sides, in one thread, as TLS sockets need."""
+    """A proxy's response to CONNECT: pass on the bytes of both sides, in one thread, as TLS sockets need."""
 
     def tunnel(client: socket.socket) -> None:
         host, _, port = url.removeprefix("https://").partition(":")
@@ -540,18 +540,18 @@ def tunnel_to(url: str) -> Callable[[socket.socket], None]:
 )
 def test_a_call_through_a_proxy_has_the_same_limits(
     scheme: str,
-    given: Answer,
+    given: RawResponse,
     words: str,
     certificate: tuple[ssl.SSLContext, Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Through a tunnel, and through TLS inside of TLS, an answer is read, a cut is seen, a drip ends."""
+    """Through a tunnel, and through TLS inside of TLS, a response is read, a cut is seen, a drip ends."""
     context, bundle = certificate
     monkeypatch.setattr(http_environment, "is_loopback", lambda url: False)
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
-    with answering(given, context=context) as server:
+    with serving(given, context=context) as server:
         of_proxy = context if scheme == "https" else None
-        with answering(tunnel_to(server.url), context=of_proxy) as proxy:
+        with serving(tunnel_to(server.url), context=of_proxy) as proxy:
             monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("://", "://me:made-up@"))
             if not words:
                 with open_session(Transport(Limits(idle=1000))) as session:
@@ -583,7 +583,7 @@ def test_a_session_may_have_certificates_of_its_own(
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(bundle)
     own = str(tmp_path / "server.pem")
-    with answering(answer("known"), context=context) as server, requests.Session() as session:
+    with serving(raw_response("known"), context=context) as server, requests.Session() as session:
         session.mount("https://", Transport())
         with pytest.warns(InsecureRequestWarning):
             assert session.get(server.url, verify=False, cert=own).text == "known"
@@ -616,7 +616,7 @@ def test_all_addresses_of_a_host_share_one_deadline(monkeypatch: pytest.MonkeyPa
     assert 1 < len(attempts) < 10
 
 
-def test_a_resolver_that_does_not_answer_ends_with_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resolver_that_does_not_response_ends_with_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """The system's look-up of a name has no time limit of its own."""
     answered = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_: answered.wait())
@@ -640,7 +640,7 @@ def test_nothing_is_sent_after_the_deadline(module: Any, name: str, monkeypatch:
         return real(*args, **kwargs)
 
     monkeypatch.setattr(module, name, slow)
-    with answering(answer()) as server:
+    with serving(raw_response()) as server:
         error = failed(server.url, Limits(seconds=0.1))
     sent = [request for request in server.requests if request.line]  # a connection alone may have been made
     assert (error.sent, "in time" in error.message, sent) == (False, True, [])
@@ -660,7 +660,7 @@ def test_a_host_that_takes_no_connection_in_time_is_known_from_one_that_refuses(
 
 def test_a_pause_between_two_bytes_has_a_limit() -> None:
     """A caller may allow less than the whole call's time for it."""
-    with answering(lambda sock: time.sleep(2)) as server:
+    with serving(lambda sock: time.sleep(2)) as server:
         began = time.monotonic()
         assert "in time" in failed(server.url, timeout=0.2).message
         assert time.monotonic() - began < 1
@@ -683,9 +683,9 @@ def test_a_stream_is_bounded_from_its_first_header_on() -> None:
     """Headers of a streamed answer have the call's time, its body has the stream's."""
     limits = Limits(seconds=0.3, stream_seconds=0.3)
     with open_session(Transport(limits)) as session:
-        with answering(dripping(b"HTTP/1.1 200 OK\r\nX-Slow: ")) as server, pytest.raises(RequestException):
+        with serving(dripping(b"HTTP/1.1 200 OK\r\nX-Slow: ")) as server, pytest.raises(RequestException):
             session.get(server.url, stream=True)
-        with answering(dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")) as server:
+        with serving(dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")) as server:
             response = session.get(server.url, stream=True)
             with pytest.raises(ProviderUnavailableError, match="in time"):
                 list(stream(response))
@@ -699,20 +699,20 @@ def test_a_stream_may_take_longer_than_a_call() -> None:
             sock.sendall(part)
             time.sleep(0.2)
 
-    with answering(slowly) as server, open_session(Transport(Limits(seconds=0.3))) as session:
+    with serving(slowly) as server, open_session(Transport(Limits(seconds=0.3))) as session:
         assert b"".join(stream(session.get(server.url, stream=True))) == b"nows"
 
 
 def test_a_stream_is_unpacked() -> None:
     """A body that comes packed with gzip is passed on as what it was before."""
-    packed = answer(gzip.compress(b"as it was"), Content_Encoding="gzip")
-    with answering(packed) as server, open_session() as session:
+    packed = raw_response(gzip.compress(b"as it was"), Content_Encoding="gzip")
+    with serving(packed) as server, open_session() as session:
         assert b"".join(stream(session.get(server.url, stream=True))) == b"as it was"
 
 
 def test_a_stream_gives_all_that_came_before_a_cut() -> None:
     """The bytes that arrived are passed on before the error."""
-    with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf") as server, open_session() as session:
+    with serving(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf") as server, open_session() as session:
         chunks = stream(session.get(server.url, stream=True))
         assert next(chunks) == b"half"
         with pytest.raises(ProviderUnavailableError, match=r"127\.0\.0\.1:\d+: the connection was cut"):
@@ -720,14 +720,14 @@ def test_a_stream_gives_all_that_came_before_a_cut() -> None:
 
 
 def kept_open(body: bytes) -> bytes:
-    """An answer after which the connection stays open."""
-    return answer(body, Connection="keep-alive")
+    """A response after which the connection stays open."""
+    return raw_response(body, Connection="keep-alive")
 
 
 @pytest.mark.parametrize(("idle", "connections"), [(20.0, 1), (0.0, 2)])
 def test_a_connection_that_was_idle_for_long_is_not_used(idle: float, connections: int) -> None:
     """A connection is kept, but not for longer than the way to the server remembers it."""
-    with answering(numbered) as server, open_session(Transport(Limits(idle=idle))) as session:
+    with serving(numbered) as server, open_session(Transport(Limits(idle=idle))) as session:
         seen = {session.get(server.url).text for _ in range(2)}
         session.close()
         seen.add(session.get(server.url).text)
@@ -741,9 +741,9 @@ def test_a_connection_that_the_server_gave_up_is_no_outage_for_reads(method: str
 
     def closes(sock: socket.socket) -> None:
         sock.sendall(kept_open(b"first"))
-        sock.recv(65536)  # takes the next request, and gives no answer
+        sock.recv(65536)  # takes the next request, and gives no response
 
-    with answering(closes, answer("second")) as server, open_session() as session:
+    with serving(closes, raw_response("second")) as server, open_session() as session:
         assert session.get(server.url).text == "first"
         if arrives:
             assert session.request(method, server.url).status_code == 200

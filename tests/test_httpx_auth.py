@@ -14,24 +14,24 @@ from connector import AsyncConnector, Config, Connector
 from connector.calls import Scope
 from connector.httpx_auth import AsyncPracticeAuth, PracticeAuth
 from connector.observers import Call, Observers
-from tests.support.answers import Answers, Received, answer, running
 from tests.support.connecting import connect, settings
 from tests.support.forks import fork
+from tests.support.responses import Received, ResponseServer, raw_response, running
 from tests.support.sandbox import RunningSandbox
 
 PRACTICE = "practice-42"
 
 
-class FakeApi(Answers):
+class FakeApi(ResponseServer):
     """Responds 401 to the token "old" and to /no, and redirects /to?ADDRESS."""
 
     def note(self, request: Received) -> bytes:
         self.requests.append(request)
         path, _, target = request.line.split()[1].partition("?")
         if path == "/to":
-            return answer(status=302, Location=target)
+            return raw_response(status=302, Location=target)
         refused = path == "/no" or request.headers.get("Authorization") == "Bearer old"
-        return answer(status=401 if refused else 200, Date=formatdate(usegmt=True))
+        return raw_response(status=401 if refused else 200, Date=formatdate(usegmt=True))
 
     @property
     def shown(self) -> list[str | None]:
@@ -122,7 +122,7 @@ def test_observers_are_told_of_each_request(kind: str, apis: tuple[FakeApi, Fake
 
 
 @both_clients
-def test_observers_are_told_of_a_request_without_an_answer(kind: str) -> None:
+def test_observers_are_told_of_a_request_without_a_response(kind: str) -> None:
     """Its error is the caller's; the observers see that there was no response."""
     calls: list[Call] = []
     with pytest.raises(httpx.ConnectError):

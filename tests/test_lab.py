@@ -21,11 +21,11 @@ from connector.errors import (
     SettingError,
     StillWaitingError,
 )
-from tests.support.answers import answering, json_answer
 from tests.support.applications import without_users
 from tests.support.clock import ManualClock
 from tests.support.connecting import connect, opened, settings
 from tests.support.lab import EMAILS, UsersApi, lab_of
+from tests.support.responses import json_response, serving
 from tests.support.sandbox import RunningSandbox, running_sandbox
 
 PRACTICE = "practice-42"
@@ -105,7 +105,7 @@ def test_from_nothing_to_active(patient: RunningSandbox, connector: Connector) -
     assert [row["RemoteUserEmail"] for row in practice["Connections"]] == ["Insignia.Support@ormco.com"]
 
 
-def test_answer_to_a_request_is_read_from_the_provider(store_url: str) -> None:
+def test_response_to_a_request_is_read_from_the_provider(store_url: str) -> None:
     """After a request the state is read again: a lab that accepts at once is active, and stored so."""
     with running_sandbox(approval_seconds=0) as eager, connected(eager, store_url) as connector:
         assert summary(connector.lab.request(PRACTICE)) == ("active", None, "request")
@@ -313,37 +313,37 @@ ASKS_US = {"Id": "c-1", "ConnectionAccepted": False, "InviterUserEmail": LAB, "R
 
 
 @contextmanager
-def with_answers(sandbox: RunningSandbox, folder: Path, *answers: bytes) -> Iterator[Connector]:
-    """A practice that is connected at the sandbox, whose users API gives these answers."""
-    me = json_answer(ACCOUNT | {"Connections": []})
-    with answering(me, *answers) as server:
+def with_responses(sandbox: RunningSandbox, folder: Path, *responses: bytes) -> Iterator[Connector]:
+    """A practice that is connected at the sandbox, whose users API gives these responses."""
+    me = json_response(ACCOUNT | {"Connections": []})
+    with serving(me, *responses) as server:
         env = {"ORMCO_PROVIDER": without_users(sandbox, folder, url=server.url)}
         with connected(sandbox, f"sqlite:///{folder / 'c.db'}", None, **env) as connector:
             yield connector
 
 
-REFUSED = json_answer({"Message": "The connection already exists."}, 400)
-FOUND = json_answer({"Id": "L", "Email": LAB})
-NOBODY = json_answer(ACCOUNT | {"Connections": []})
+REFUSED = json_response({"Message": "The connection already exists."}, 400)
+FOUND = json_response({"Id": "L", "Email": LAB})
+NOBODY = json_response(ACCOUNT | {"Connections": []})
 
 
 def test_somebody_was_faster(patient: RunningSandbox, tmp_path: Path) -> None:
     """A request that is refused because there is one by now is as good as one that was made."""
-    now_there = json_answer(ACCOUNT | {"Connections": [ASKED]})
-    with with_answers(patient, tmp_path, NOBODY, FOUND, REFUSED, now_there) as connector:
+    now_there = json_response(ACCOUNT | {"Connections": [ASKED]})
+    with with_responses(patient, tmp_path, NOBODY, FOUND, REFUSED, now_there) as connector:
         assert connector.lab.request(PRACTICE).lab.state == "requested"
 
 
 @pytest.mark.parametrize(
     ("refusal", "error"),
-    [(REFUSED, LabConnectionNotFoundError), (json_answer({"Message": "No."}, 403), ClientRefusedError)],
+    [(REFUSED, LabConnectionNotFoundError), (json_response({"Message": "No."}, 403), ClientRefusedError)],
     ids=["refused", "forbidden"],
 )
 def test_refused_by_the_api(
     refusal: bytes, error: type[Exception], patient: RunningSandbox, tmp_path: Path
 ) -> None:
     """If the API refuses, the error has the guide's steps in the portal."""
-    with with_answers(patient, tmp_path, NOBODY, FOUND, refusal, NOBODY) as connector:
+    with with_responses(patient, tmp_path, NOBODY, FOUND, refusal, NOBODY) as connector:
         with pytest.raises(error) as caught:
             connector.lab.request(PRACTICE)
     assert f'type {LAB} and select "Find"' in caught.value.hint  # type: ignore[attr-defined]
@@ -351,8 +351,8 @@ def test_refused_by_the_api(
 
 def test_approval_refused_by_the_api(patient: RunningSandbox, tmp_path: Path) -> None:
     """An approval that the API refuses can be given in the portal."""
-    asks_us = json_answer(ACCOUNT | {"Connections": [ASKS_US]})
-    with with_answers(patient, tmp_path, asks_us, REFUSED) as connector:
+    asks_us = json_response(ACCOUNT | {"Connections": [ASKS_US]})
+    with with_responses(patient, tmp_path, asks_us, REFUSED) as connector:
         with pytest.raises(LabConnectionNotFoundError, match="already exists") as caught:
             connector.lab.request(PRACTICE)
     assert "accept it under" in caught.value.hint

@@ -110,7 +110,7 @@ class FakeAdvisories(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["queries"]
-        self._answer({"results": [self._found(query) for query in asked]})
+        self._response({"results": [self._found(query) for query in asked]})
 
     def _found(self, query: dict[str, Any]) -> dict[str, Any]:
         if (query["package"]["name"], query["version"]) != self.known:
@@ -121,9 +121,9 @@ class FakeAdvisories(BaseHTTPRequestHandler):
         return {"next_page_token": f"{page + 1}"}
 
     def do_GET(self) -> None:
-        self._answer({"id": "GHSA-made-up", "aliases": ["CVE-1999-0001"]})
+        self._response({"id": "GHSA-made-up", "aliases": ["CVE-1999-0001"]})
 
-    def _answer(self, body: object) -> None:
+    def _response(self, body: object) -> None:
         self.send_response(200)
         self.end_headers()
         self.wfile.write(json.dumps(body).encode())
@@ -167,10 +167,10 @@ def test_an_advisory_on_a_later_page_is_found() -> None:
         assert audit(url).returncode == 1
 
 
-@pytest.mark.parametrize("answer", [b"{}", b"[]", b'{"results": [7]}', b'{"results": []}', b"null"])
-def test_an_audit_without_an_answer_says_so(answer: bytes) -> None:
+@pytest.mark.parametrize("response", [b"{}", b"[]", b'{"results": [7]}', b'{"results": []}', b"null"])
+def test_an_audit_without_a_response_says_so(response: bytes) -> None:
     """An unexpected response of the service causes no traceback, and is no success either."""
-    handler = type("Odd", (FakeAdvisories,), {"do_POST": lambda self: self._answer(json.loads(answer))})
+    handler = type("Odd", (FakeAdvisories,), {"do_POST": lambda self: self._response(json.loads(response))})
     with served(handler) as url:
         found = audit(url)
     assert (found.returncode, "not looked up" in found.stderr) == (0, True)

@@ -95,7 +95,7 @@ def look(reader: Any, records: Any, **plan: Any) -> Any:
 
 @pytest.mark.parametrize("versions", [12, 90])
 def test_slow_server_delivers_at_every_look(reader: Any, records: Any, versions: int) -> None:
-    """Though the time of a turn is over after each answer, each turn delivers an event."""
+    """Though the time of a turn is over after each response, each turn delivers an event."""
     reader.send("a", versions)
     events: list[Any] = []
     watch = watch_of(reader, records, events.append)
@@ -151,7 +151,7 @@ def test_case_that_cannot_be_read_holds_the_cursor(reader: Any, records: Any) ->
 
 
 def test_outage_ends_a_look(reader: Any, records: Any) -> None:
-    """If several cases in a row get no answer at all, the rest are not asked for; next time from the end."""
+    """If several cases in a row get no response, the rest are not asked for; next time from the end."""
     for name in "abcdef":
         reader.send(name, 2)
     reader.broken = dict.fromkeys("abcde", ProviderUnavailableError("no answer"))

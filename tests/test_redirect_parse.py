@@ -378,7 +378,7 @@ def test_longest_text_is_read() -> None:
 
 
 def test_too_many_codes_are_not_counted() -> None:
-    """A page full of codes is no answer."""
+    """A page full of codes is no response."""
     text = " ".join(f"https://ormco.com/?code={number:032x}" for number in range(200))
     with pytest.raises(AuthorizationResponseError, match="too many codes"):
         parse(text)

@@ -54,9 +54,9 @@ class FakeEndpoint:
         answers: one for each call: an error to raise, or None for new tokens.
     """
 
-    def __init__(self, store: Store, *answers: Exception | None) -> None:
+    def __init__(self, store: Store, *responses: Exception | None) -> None:
         self._store = store
-        self._answers = list(answers)
+        self._responses = list(responses)
         self.sent: list[str] = []
         self.has_secret = True
         self.lifetime = 3600.0
@@ -65,9 +65,9 @@ class FakeEndpoint:
     def refresh(self, refresh_token: str) -> TokenSet:
         self.sent.append(refresh_token)
         self.during()
-        answer = self._answers.pop(0) if self._answers else None
-        if answer is not None:
-            raise answer
+        response = self._responses.pop(0) if self._responses else None
+        if response is not None:
+            raise response
         return token_set("p", clock=self._store.clock, lifetime=self.lifetime, number=len(self.sent))
 
 
@@ -220,11 +220,11 @@ def test_fault_of_one_process_delays_no_other(
     assert broken.access_token("p") == "at-p-1"
 
 
-@pytest.mark.parametrize("answer", [None, GrantRefusedError("dead", certain=True)])
-def test_fault_is_over_once_the_provider_responds(store: Store, answer: Exception | None) -> None:
+@pytest.mark.parametrize("response", [None, GrantRefusedError("dead", certain=True)])
+def test_fault_is_over_once_the_provider_responds(store: Store, response: Exception | None) -> None:
     """After any response of the provider the next attempt need not wait for the fault's time."""
     put(store, "p", age=3700)
-    tokens = handing_out(store, FakeEndpoint(store, ClientRefusedError("the old secret"), answer))
+    tokens = handing_out(store, FakeEndpoint(store, ClientRefusedError("the old secret"), response))
     for _ in range(2):
         with suppress(ConnectorError):
             tokens.refresh("p", force=True)
@@ -302,7 +302,7 @@ def test_a_grant_of_tokens_that_cannot_be_used_may_have_ended_the_old_ones(store
 
 
 @pytest.mark.parametrize(("age", "left"), [(3500, 100), (3585, 15)])
-def test_lost_answer_is_tried_at_the_end(store: Store, clock: ManualClock, age: float, left: float) -> None:
+def test_lost_response_is_tried_at_the_end(store: Store, clock: ManualClock, age: float, left: float) -> None:
     """After a lost response the old token is used to ten seconds before its end; one attempt follows."""
     put(store, "p", age=age)
     endpoint = FakeEndpoint(store, lost())
@@ -388,7 +388,7 @@ def test_response_that_a_killed_process_lost_is_recorded_once(store: Store) -> N
     assert [event.outcome for event in events if event.kind == "refresh"] == ["answer_lost"]
 
 
-def test_refusal_after_a_lost_answer_says_so(store: Store, clock: ManualClock) -> None:
+def test_refusal_after_a_lost_response_says_so(store: Store, clock: ManualClock) -> None:
     """A grant that a lost response has ended is distinguished from one that the practice has ended."""
     put(store, "p", age=3590)
     endpoint = FakeEndpoint(store, lost(), GrantRefusedError("refused", certain=True))
@@ -420,7 +420,7 @@ def test_a_late_write_of_a_killed_process_is_no_refusal_without_a_word(
 
 
 @pytest.mark.parametrize(
-    ("answer", "failures"),
+    ("response", "failures"),
     [
         (GrantRefusedError("refused", certain=True), 0),
         (ProviderUnavailableError("busy", retry_after=0.0, answered=True), 1),
@@ -431,19 +431,19 @@ def test_a_late_write_of_a_killed_process_is_no_refusal_without_a_word(
 )
 @pytest.mark.parametrize("slot", [LIVE, UNVERIFIED])
 def test_grant_that_is_not_in_use_keeps_its_state(
-    store: Store, slot: str, answer: ConnectorError, failures: int
+    store: Store, slot: str, response: ConnectorError, failures: int
 ) -> None:
     """A refresh that fails does not change a grant that is being revoked, or whose account is not known."""
     tokens = token_set("p", clock=store.clock, age=3700)
-    tokens = replace(tokens, refresh_token=None) if "renewable" in str(answer) else tokens
+    tokens = replace(tokens, refresh_token=None) if "renewable" in str(response) else tokens
     before = (
         put(store, "p", tokens=tokens, state="revoking")
         if slot == LIVE
         else put_unverified(store, "p", tokens=tokens)
     )
-    with pytest.raises(type(answer)) as caught:
-        rotating(store, FakeEndpoint(store, answer)).rotate(before)
-    assert getattr(caught.value, "certain", None) == getattr(answer, "certain", None)
+    with pytest.raises(type(response)) as caught:
+        rotating(store, FakeEndpoint(store, response)).rotate(before)
+    assert getattr(caught.value, "certain", None) == getattr(response, "certain", None)
     after = store.grants.row("p", slot)
     assert after is not None
     assert (after.state, after.reason, after.last_error) == (before.state, before.reason, before.last_error)
@@ -453,25 +453,25 @@ def test_grant_that_is_not_in_use_keeps_its_state(
 
 
 @pytest.mark.parametrize(
-    ("answer", "logged"),
+    ("response", "logged"),
     [
         (None, ["newer tokens of p were stored meanwhile"]),
         (GrantRefusedError("perhaps", certain=False), []),
     ],
 )
 def test_newer_tokens_of_another_process_are_kept(
-    store: Store, answer: Exception | None, logged: list[str], caplog: pytest.LogCaptureFixture
+    store: Store, response: Exception | None, logged: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """They are not replaced by older ones; a token that was perhaps refused is not sent a second time."""
     put(store, "p", age=3700)
-    endpoint, newer = FakeEndpoint(store, answer), token_set("p", clock=store.clock, number=9)
+    endpoint, newer = FakeEndpoint(store, response), token_set("p", clock=store.clock, number=9)
     endpoint.during = lambda: store.leases.settle(row_of(store, "p"), newer)
     assert handing_out(store, endpoint).access_token("p") == "at-p-9"
     assert (endpoint.sent, [record.message for record in caplog.records]) == (["rt-p-0"], logged)
 
 
 @pytest.mark.parametrize(
-    ("end", "answer", "error"),
+    ("end", "response", "error"),
     [
         (
             lambda store: store.database.apply([("DELETE FROM ormco_connections", ())]),
@@ -482,11 +482,11 @@ def test_newer_tokens_of_another_process_are_kept(
     ],
 )
 def test_a_connection_that_ends_during_its_refresh(
-    store: Store, end: Callable[[Store], object], answer: Exception | None, error: type[ConnectorError]
+    store: Store, end: Callable[[Store], object], response: Exception | None, error: type[ConnectorError]
 ) -> None:
     """A doubtful refusal of a deleted one leads to no second call; a revoked one provides no token."""
     put(store, "p", age=3700)
-    endpoint = FakeEndpoint(store, answer)
+    endpoint = FakeEndpoint(store, response)
     endpoint.during = lambda: end(store)
     with pytest.raises(error):
         handing_out(store, endpoint).access_token("p")

@@ -21,12 +21,12 @@ EUROPE, AMERICAS = (
 )
 
 
-def resolve(stated: Any, provider: Any = PROVIDER, **answer: Any) -> Any:
+def resolve(stated: Any, provider: Any = PROVIDER, **response: Any) -> Any:
     """Resolve a region whose `/api/servers` answers so."""
     api = ApiClient(lambda rejected: "AT", origins=provider.metadata_urls.values(), clock=Clock())
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
         for base in provider.metadata_urls.values():
-            mock.get(f"{base}/api/servers", **answer)
+            mock.get(f"{base}/api/servers", **response)
         return resolve_region(api, provider, stated)
 
 
@@ -37,13 +37,13 @@ def test_account_and_servers_agree() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [{"json": value} for value in ([], None, "x", {"a": 1}, [7], ["https://elsewhere.test/api/"])]
     + [{"status": 404}, {"status": 502}, {"body": "<html>"}],
 )
-def test_account_stands_if_servers_say_nothing(answer: Any) -> None:
+def test_account_stands_if_servers_say_nothing(response: Any) -> None:
     """Servers that are missing, odd or not the provider's count for nothing."""
-    assert resolve("americas", **answer).name == "americas"
+    assert resolve("americas", **response).name == "americas"
 
 
 def test_servers_tell_what_the_account_does_not() -> None:
@@ -65,7 +65,7 @@ def test_contradiction_is_an_error() -> None:
         resolve("europe", json=[AMERICAS])
 
 
-def test_outage_is_not_taken_for_an_answer() -> None:
+def test_outage_is_not_taken_for_a_response() -> None:
     """If only the servers could name the region, their outage is an outage."""
     with pytest.raises(ProviderUnavailableError):
         resolve(None, status=502)

@@ -26,9 +26,9 @@ from connector.errors import (
 )
 from connector.repair import LastResort
 from connector.revocation.removal import Removal, RevocationSteps
-from tests.support.answers import answer, answering
 from tests.support.applications import PageVisitor, no_capture, visitor_capture, without_users
 from tests.support.connecting import connect, kill_grant, opened, refresh_token, settings
+from tests.support.responses import raw_response, serving
 from tests.support.sandbox import RunningSandbox
 from tests.support.threads import at_once
 
@@ -177,10 +177,10 @@ def test_an_outage_is_no_reason_for_consent(
 USERS_API_FAULTS = {
     "unreachable": None,
     "cut": b"",
-    "text-500": answer("An error has occurred.", 500),
-    "text-503": answer("Service unavailable", 503),
-    "html-502": answer("<html>Bad gateway</html>", 502, Content_Type="text/html"),
-    "html-200": answer("<html>Sign in to this network</html>", Content_Type="text/html"),
+    "text-500": raw_response("An error has occurred.", 500),
+    "text-503": raw_response("Service unavailable", 503),
+    "html-502": raw_response("<html>Bad gateway</html>", 502, Content_Type="text/html"),
+    "html-200": raw_response("<html>Sign in to this network</html>", Content_Type="text/html"),
 }
 
 
@@ -197,7 +197,7 @@ def test_a_users_api_that_is_down_is_no_reason_for_consent(
     classic: RunningSandbox, store_url: str, tmp_path: Path, fault: str, state: str
 ) -> None:
     """While the users API fails and a refresh works, the error names the API, and no person is asked."""
-    with answering(USERS_API_FAULTS[fault] or b"") as api:
+    with serving(USERS_API_FAULTS[fault] or b"") as api:
         url = api.url if USERS_API_FAULTS[fault] is not None else "http://127.0.0.1:9"
         env = settings(classic, store_url)
         broken = env | {"ORMCO_PROVIDER": without_users(classic, tmp_path, url=url)}
@@ -349,10 +349,10 @@ def codes_refused(sandbox: RunningSandbox, *, until_removed: bool) -> None:
     sandbox.set_scenarios("stale-grant" if until_removed else "refused-codes")
 
 
-def last_resort(sandbox: RunningSandbox, asked: list[RevocationSteps], *, answer: bool) -> LastResort:
+def last_resort(sandbox: RunningSandbox, asked: list[RevocationSteps], *, agreed: bool) -> LastResort:
     def agree(what: RevocationSteps) -> bool:
         asked.append(what)
-        return answer
+        return agreed
 
     return LastResort(removal=Removal(remove=PageVisitor(sandbox)), agree=agree)
 
@@ -365,7 +365,7 @@ def test_the_last_rungs_are_the_guides(classic: RunningSandbox, connector: Conne
     connector_grant = visitor_capture(classic)
     asked: list[RevocationSteps] = []
     repair = connector.repair(
-        PRACTICE, capture=connector_grant, last_resort=last_resort(classic, asked, answer=True)
+        PRACTICE, capture=connector_grant, last_resort=last_resort(classic, asked, agreed=True)
     )
     assert repair.step == "reconnect"
     assert [what.practice_id for what in asked] == [PRACTICE]
@@ -388,7 +388,7 @@ def test_nothing_is_cut_off_unasked(classic: RunningSandbox, connector: Connecto
     connect(connector, classic)
     kill_grant(connector, classic)
     codes_refused(classic, until_removed=True)
-    for resort in (None, last_resort(classic, [], answer=False)):
+    for resort in (None, last_resort(classic, [], agreed=False)):
         with pytest.raises(CodeRefusedError) as failure:
             connector.repair(PRACTICE, capture=visitor_capture(classic), last_resort=resort)
         assert failure.value.action == "reconnect"
@@ -402,7 +402,7 @@ def test_at_last_it_says_whom_to_call(classic: RunningSandbox, connector: Connec
     codes_refused(classic, until_removed=False)
     with pytest.raises(CodeRefusedError) as failure:
         connector.repair(
-            PRACTICE, capture=visitor_capture(classic), last_resort=last_resort(classic, [], answer=True)
+            PRACTICE, capture=visitor_capture(classic), last_resort=last_resort(classic, [], agreed=True)
         )
     assert "local 3Shape reseller" in failure.value.hint
 

@@ -267,7 +267,7 @@ def test_without_a_browser_the_steps_are_told(classic: RunningSandbox, connector
     assert classic.counters().get("applications_removed", 0) == 0
 
 
-def test_a_lost_answer_makes_a_refusal_no_proof(classic: RunningSandbox, connector: Connector) -> None:
+def test_a_lost_response_makes_a_refusal_no_proof(classic: RunningSandbox, connector: Connector) -> None:
     """If a response was lost, the refresh token may be an old one: a person's word is not enough."""
     connect(connector, classic)
     classic.set_scenarios("lost-answer")
@@ -467,12 +467,12 @@ def test_a_link_that_was_sent_before_brings_nothing_back(
 ) -> None:
     """A consent that was requested before the revocation ends with it, and is never exchanged."""
     connect(connector, sandbox)
-    answer = sandbox.authorize(connector.begin(PRACTICE).url)
+    response = sandbox.authorize(connector.begin(PRACTICE).url)
 
     def hand_in(when_it_is: str) -> None:
         if when_it_is == when:
             with pytest.raises((RevokedError, StateMismatchError)):
-                connector.complete(answer, practice_id=PRACTICE)
+                connector.complete(response, practice_id=PRACTICE)
 
     page = PageVisitor(sandbox, first=lambda: hand_in("while it is revoked"))
     removal = Removal(remove=page, progress=lambda step: hand_in("while it is revoked"))
@@ -495,9 +495,9 @@ def test_a_grant_that_comes_after_the_wish_is_dropped(env: dict[str, str], sandb
             if step == "tokens" and live is not None:
                 store.grants.change(live, {"state": "revoking", "reason": "revocation_unproved"})
 
-        answer = sandbox.authorize(connector.begin(PRACTICE).url)
+        response = sandbox.authorize(connector.begin(PRACTICE).url)
         with pytest.raises(RevokedError):
-            complete(resources, answer, practice_id=PRACTICE, progress=ask_to_revoke)
+            complete(resources, response, practice_id=PRACTICE, progress=ask_to_revoke)
         assert connector.status(PRACTICE).state is ConnectionState.REVOKING
         with pytest.raises(RevokedError):
             connector.adopt(PRACTICE, "RT-made-up")

@@ -109,8 +109,12 @@ def test_state_is_changed_by_the_api(classic: RunningSandbox, workflow: Workflow
     (case_id,) = workflow.send()
     workflow.act(case_id, "receive", "accept", "request-approval")
     api = MetadataApi(classic)
-    answer = api(f"cases/{case_id}/state/rejected", "PUT")
-    assert (answer.status_code, answer.content, pair(api, case_id)) == (200, b"", ("Designed", "Rejected"))
+    response = api(f"cases/{case_id}/state/rejected", "PUT")
+    assert (response.status_code, response.content, pair(api, case_id)) == (
+        200,
+        b"",
+        ("Designed", "Rejected"),
+    )
     assert api(f"cases/{case_id}/state/Approved", "PUT").json() == {"Message": "Unsupported state: Approved"}
 
 
@@ -138,8 +142,8 @@ def test_expired_token_is_500_in_its_scenario(classic: RunningSandbox) -> None:
     api.http.headers["Authorization"] = "Bearer ended"
     assert api("cases?page=0").status_code == 401
     classic.set_scenarios("expired-500")
-    answer = api("cases?page=0")
-    assert (answer.status_code, answer.text) == (500, "An error has occurred.")
+    response = api("cases?page=0")
+    assert (response.status_code, response.text) == (500, "An error has occurred.")
 
 
 def test_list_moves_in_its_scenario(classic: RunningSandbox, workflow: Workflow) -> None:
@@ -161,8 +165,8 @@ def test_list_moves_in_its_scenario(classic: RunningSandbox, workflow: Workflow)
 def test_servers_lie_in_their_scenarios(classic: RunningSandbox, scenario: str, servers: str | None) -> None:
     """`/api/servers` is missing, or names another region or host."""
     classic.set_scenarios(scenario)
-    answer = MetadataApi(classic)("servers")
-    assert answer.status_code == 404 if servers is None else servers in answer.json()[0]
+    response = MetadataApi(classic)("servers")
+    assert response.status_code == 404 if servers is None else servers in response.json()[0]
 
 
 def test_status_nobody_knows(classic: RunningSandbox, workflow: Workflow) -> None:
@@ -219,9 +223,9 @@ def test_date_header_can_be_wrong(classic: RunningSandbox) -> None:
     api = MetadataApi(classic)
     right = parsedate_to_datetime(api("cases?page=0").headers["Date"])
     classic.set_scenarios("wrong-date")
-    answer = api("cases?page=0")
-    assert answer.headers["Date"].count(":") == 2
-    ahead = parsedate_to_datetime(answer.headers["Date"]) - right
+    response = api("cases?page=0")
+    assert response.headers["Date"].count(":") == 2
+    ahead = parsedate_to_datetime(response.headers["Date"]) - right
     assert timedelta(hours=23) < ahead < timedelta(hours=25)
 
 

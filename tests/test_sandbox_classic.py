@@ -80,9 +80,9 @@ def test_consent_page_has_the_words_of_the_guide(sandbox: RunningSandbox) -> Non
 )
 def test_unregistered_request_ends_on_an_error_page(sandbox: RunningSandbox, change: dict[str, str]) -> None:
     """An unknown application or address is never sent back to."""
-    answer = requests.get(sandbox.authorization_url(**change), allow_redirects=False, timeout=TIMEOUT)
-    assert answer.status_code == 400
-    assert "Location" not in answer.headers
+    response = requests.get(sandbox.authorization_url(**change), allow_redirects=False, timeout=TIMEOUT)
+    assert response.status_code == 400
+    assert "Location" not in response.headers
 
 
 def test_missing_redirect_uri_ends_on_an_error_page(sandbox: RunningSandbox) -> None:
@@ -160,9 +160,9 @@ def test_damaged_code_is_an_invalid_request(sandbox: RunningSandbox, damage: Cal
 
 def test_wrong_secret_is_challenged(sandbox: RunningSandbox) -> None:
     """A wrong secret in a Basic header is answered 401 with WWW-Authenticate."""
-    answer = exchange(sandbox, fresh_code(sandbox), auth=(sandbox.client_id, "wrong"))
-    assert refusal(answer) == (401, "invalid_client")
-    assert answer.headers["WWW-Authenticate"].startswith("Basic")
+    response = exchange(sandbox, fresh_code(sandbox), auth=(sandbox.client_id, "wrong"))
+    assert refusal(response) == (401, "invalid_client")
+    assert response.headers["WWW-Authenticate"].startswith("Basic")
 
 
 def test_basic_credentials_are_read_raw(sandbox: RunningSandbox) -> None:
@@ -210,8 +210,8 @@ def test_users_me_is_the_whole_user_object(sandbox: RunningSandbox) -> None:
 def test_users_me_without_a_good_token(sandbox: RunningSandbox, header: str, challenge: str) -> None:
     """A bad bearer is answered 401 with a Bearer challenge."""
     headers = {"Authorization": header}
-    answer = requests.get(f"{sandbox.url}/api/users/me", headers=headers, timeout=TIMEOUT)
-    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, challenge)
+    response = requests.get(f"{sandbox.url}/api/users/me", headers=headers, timeout=TIMEOUT)
+    assert (response.status_code, response.headers["WWW-Authenticate"]) == (401, challenge)
 
 
 def test_access_token_ends(sandbox: RunningSandbox, time_machine: TimeMachineFixture) -> None:
@@ -281,8 +281,8 @@ def test_unknown_grant_type_is_refused(sandbox: RunningSandbox) -> None:
 def test_missing_case_is_a_400(sandbox: RunningSandbox) -> None:
     """A case that is not there is answered 400 with the documented sentence."""
     headers = {"Authorization": f"Bearer {connected(sandbox)['access_token']}"}
-    answer = requests.get(f"{sandbox.url}/metadata/americas/api/cases/17", headers=headers, timeout=TIMEOUT)
-    assert (answer.status_code, answer.json()["Message"]) == (400, "No case with Id 17 could be found")
+    response = requests.get(f"{sandbox.url}/metadata/americas/api/cases/17", headers=headers, timeout=TIMEOUT)
+    assert (response.status_code, response.json()["Message"]) == (400, "No case with Id 17 could be found")
 
 
 def test_calls_are_counted(sandbox: RunningSandbox) -> None:
@@ -298,8 +298,8 @@ def test_calls_are_counted(sandbox: RunningSandbox) -> None:
 def test_unsupported_response_type_goes_back(sandbox: RunningSandbox) -> None:
     """A mistake of a known application goes back to it as an error."""
     url = sandbox.authorization_url(response_type="token", state="s1")
-    answer = requests.get(url, allow_redirects=False, timeout=TIMEOUT)
-    query = dict(parse_qsl(urlsplit(answer.headers["Location"]).query))
+    response = requests.get(url, allow_redirects=False, timeout=TIMEOUT)
+    query = dict(parse_qsl(urlsplit(response.headers["Location"]).query))
     assert (query["error"], query["state"]) == ("unsupported_response_type", "s1")
 
 

@@ -18,8 +18,8 @@ CALLS = ("/sandbox/control", "/sandbox/consent", "/sandbox/cases", "/sandbox/pra
 def test_other_host_names_are_refused(classic: RunningSandbox, host: str) -> None:
     """A page whose name was made to point at this machine gets nothing (DNS rebinding)."""
     for path in ("/Account/Login", "/sandbox/control", "/static/style.css"):
-        answer = requests.get(classic.url + path, headers={"Host": host}, timeout=TIMEOUT)
-        assert answer.status_code == 400
+        response = requests.get(classic.url + path, headers={"Host": host}, timeout=TIMEOUT)
+        assert response.status_code == 400
 
 
 @pytest.mark.parametrize("path", CALLS)
@@ -27,10 +27,10 @@ def test_other_host_names_are_refused(classic: RunningSandbox, host: str) -> Non
 def test_other_origins_are_refused(classic: RunningSandbox, path: str, origin: str) -> None:
     """A web page elsewhere controls nothing, whatever type it sends."""
     for method in ("GET", "POST", "DELETE"):
-        answer = requests.request(
+        response = requests.request(
             method, classic.url + path, json={}, headers={"Origin": origin}, timeout=TIMEOUT
         )
-        assert answer.status_code in (403, 405)
+        assert response.status_code in (403, 405)
     assert classic.control()["counters"] == {}
 
 
@@ -40,16 +40,16 @@ def test_control_takes_json_alone(classic: RunningSandbox, path: str, kind: str)
     """A foreign page can send a form or text without asking; both are refused, an empty body too."""
     for body in ('{"scenarios": ["deny"]}', ""):
         headers = {"Content-Type": kind, "Origin": classic.url}
-        answer = requests.post(classic.url + path, data=body, headers=headers, timeout=TIMEOUT)
-        assert answer.status_code == 415
+        response = requests.post(classic.url + path, data=body, headers=headers, timeout=TIMEOUT)
+        assert response.status_code == 415
 
 
 @pytest.mark.parametrize("origin", ["http://127.0.0.1:5000", "http://localhost:3000", "http://[::1]:1"])
 def test_loopback_origins_are_accepted(classic: RunningSandbox, origin: str) -> None:
     """A page of this machine may use the control."""
     headers = {"Origin": origin}
-    answer = requests.post(classic.control_url, json={"scenarios": []}, headers=headers, timeout=TIMEOUT)
-    assert answer.status_code == 200
+    response = requests.post(classic.control_url, json={"scenarios": []}, headers=headers, timeout=TIMEOUT)
+    assert response.status_code == 200
 
 
 def test_control_sets_and_shows(classic: RunningSandbox) -> None:
@@ -77,8 +77,8 @@ def test_control_sets_and_shows(classic: RunningSandbox) -> None:
 def test_control_refuses_invalid_settings(classic: RunningSandbox, body: object) -> None:
     """A mistake in the body is answered with 400 and changes nothing."""
     before = classic.control()
-    answer = requests.post(classic.control_url, json=body, timeout=TIMEOUT)
-    assert (answer.status_code, "Message" in answer.json()) == (400, True)
+    response = requests.post(classic.control_url, json=body, timeout=TIMEOUT)
+    assert (response.status_code, "Message" in response.json()) == (400, True)
     assert classic.control() == before
 
 
@@ -101,8 +101,8 @@ def test_control_refuses_invalid_settings(classic: RunningSandbox, body: object)
 )
 def test_mistakes_are_refused_in_words(classic: RunningSandbox, path: str, body: object) -> None:
     """A wrong value is answered 400 with a sentence."""
-    answer = requests.post(f"{classic.url}/sandbox/{path}", json=body, timeout=TIMEOUT)
-    assert (answer.status_code, list(answer.json())) == (400, ["Message"])
+    response = requests.post(f"{classic.url}/sandbox/{path}", json=body, timeout=TIMEOUT)
+    assert (response.status_code, list(response.json())) == (400, ["Message"])
 
 
 def test_reset_forgets_everything(classic: RunningSandbox) -> None:
@@ -154,9 +154,9 @@ def test_consent_can_be_cancelled_and_given_by_others(classic: RunningSandbox) -
 def test_consent_that_leads_nowhere_says_so(classic: RunningSandbox, scenario: str) -> None:
     """If the provider does not redirect, the response is 409 with the reason."""
     classic.set_scenarios(scenario)
-    answer = consent(classic)
-    assert answer.status_code == 409
-    assert "does not redirect" in answer.json()["Message"]
+    response = consent(classic)
+    assert response.status_code == 409
+    assert "does not redirect" in response.json()["Message"]
     with pytest.raises(ValueError, match="does not redirect"):
         classic.sandbox.consent_url(classic.authorization_url())
 

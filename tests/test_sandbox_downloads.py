@@ -113,9 +113,9 @@ def test_short_range_states_its_bytes(model: Model) -> None:
 def test_slow_download_sends_byte_by_byte(model: Model) -> None:
     """One byte comes after each `slow_seconds`."""
     model.sandbox.control(scenarios=["slow-download"], slow_seconds=0.01)
-    with model.api.http.get(model.listed()["Href"], stream=True, timeout=TIMEOUT) as answer:
-        assert answer.headers["Content-Length"] == str(SIZE)
-        assert len(answer.raw.read(3)) == 3
+    with model.api.http.get(model.listed()["Href"], stream=True, timeout=TIMEOUT) as response:
+        assert response.headers["Content-Length"] == str(SIZE)
+        assert len(response.raw.read(3)) == 3
 
 
 @pytest.mark.parametrize(("scenario", "same"), [("no-range", True), ("damaged-download", False)])
@@ -123,6 +123,6 @@ def test_range_and_content_can_be_wrong(model: Model, scenario: str, same: bool)
     """Always the whole file; or a file with a wrong byte."""
     whole = model.get().content
     model.sandbox.set_scenarios(scenario)
-    answer = model.get(Range="bytes=0-")
-    assert (answer.content == whole, len(answer.content)) == (same, SIZE)
-    assert (answer.status_code == 200) is same
+    response = model.get(Range="bytes=0-")
+    assert (response.content == whole, len(response.content)) == (same, SIZE)
+    assert (response.status_code == 200) is same

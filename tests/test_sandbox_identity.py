@@ -187,8 +187,13 @@ def test_apis_take_the_token_by_scope(sandbox: RunningSandbox) -> None:
 )
 def test_forged_token_is_refused(sandbox: RunningSandbox, spoil: Callable[[str], str]) -> None:
     """A token that the published key did not sign is a bad bearer."""
-    answer = call(f"{sandbox.url}/api/users/me", {"access_token": spoil(connected(sandbox)["access_token"])})
-    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, 'Bearer error="invalid_token"')
+    response = call(
+        f"{sandbox.url}/api/users/me", {"access_token": spoil(connected(sandbox)["access_token"])}
+    )
+    assert (response.status_code, response.headers["WWW-Authenticate"]) == (
+        401,
+        'Bearer error="invalid_token"',
+    )
 
 
 def test_revocation_kills_the_refresh_token_but_not_the_jwt(sandbox: RunningSandbox) -> None:

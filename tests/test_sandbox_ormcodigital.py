@@ -30,12 +30,12 @@ class Practice(Visitor):
 
     def dialog_code(self) -> str:
         """Click "here", authorize, and take the code out of the URL as the guide says."""
-        answer = self.sandbox.sandbox.consent_url(self.link())
-        return answer.partition("?code=")[2].partition("&")[0].replace("%2521", "%21")
+        response = self.sandbox.sandbox.consent_url(self.link())
+        return response.partition("?code=")[2].partition("&")[0].replace("%2521", "%21")
 
     def ok(self, code: str) -> bool:
-        answer = self.press(self.page, "/ormcodigital/account/code", code=code)
-        return bool(answer.json()["accepted"])
+        response = self.press(self.page, "/ormcodigital/account/code", code=code)
+        return bool(response.json()["accepted"])
 
     def update(self, code: str) -> requests.Response:
         return self.submit(self.page, code=code, source="scanner", scanner="3Shape Trios")

@@ -145,8 +145,8 @@ def test_refusals_of_the_connections_api(sandbox: RunningSandbox, path: str) -> 
     """An impossible request is answered with 400 and a sentence."""
     api = UsersApi(sandbox, sandbox.practice)
     request(api, AMERICAS.id)
-    answer = api.send("POST", "/" + path.format(me=api.id, lab=AMERICAS.id))
-    assert (answer.status_code, list(answer.json())) == (400, ["Message"])
+    response = api.send("POST", "/" + path.format(me=api.id, lab=AMERICAS.id))
+    assert (response.status_code, list(response.json())) == (400, ["Message"])
 
 
 def test_strangers_see_less_of_a_user(sandbox: RunningSandbox) -> None:

@@ -44,14 +44,14 @@ def test_redirect_chain(sandbox: RunningSandbox) -> None:
     """303, 302 and 307 lead to the redirect URI, each once."""
     sandbox.set_scenarios("redirect-chain")
     person = Visitor(sandbox)
-    answer = person.submit(person.sign_in(sandbox.authorization_url()), follow=False, decision="allow")
+    response = person.submit(person.sign_in(sandbox.authorization_url()), follow=False, decision="allow")
     statuses = []
-    while answer.is_redirect and answer.headers["Location"].startswith("/"):
-        statuses.append(answer.status_code)
-        last = sandbox.url + answer.headers["Location"]
-        answer = person.session.get(last, allow_redirects=False, timeout=TIMEOUT)
-    assert [*statuses, answer.status_code] == [303, 302, 302, 307]
-    assert exchange(sandbox, code_of(answer.headers["Location"])).status_code == 200
+    while response.is_redirect and response.headers["Location"].startswith("/"):
+        statuses.append(response.status_code)
+        last = sandbox.url + response.headers["Location"]
+        response = person.session.get(last, allow_redirects=False, timeout=TIMEOUT)
+    assert [*statuses, response.status_code] == [303, 302, 302, 307]
+    assert exchange(sandbox, code_of(response.headers["Location"])).status_code == 200
     assert person.open(last).status_code == 404
 
 
@@ -71,10 +71,10 @@ def test_outage(sandbox: RunningSandbox) -> None:
     token = connected(sandbox)
     sandbox.set_scenarios("outage")
     pages = [sandbox.authorization_url(), sandbox.portal_url, sandbox.applications_page]
-    answers = [requests.get(page, timeout=TIMEOUT) for page in pages]
-    for answer in [*answers, refresh(sandbox, token), me(sandbox, token)]:
-        assert answer.status_code == 502
-        assert answer.headers["Content-Type"].startswith("text/html")
+    responses = [requests.get(page, timeout=TIMEOUT) for page in pages]
+    for response in [*responses, refresh(sandbox, token), me(sandbox, token)]:
+        assert response.status_code == 502
+        assert response.headers["Content-Type"].startswith("text/html")
     assert requests.get(sandbox.ormcodigital_url, timeout=TIMEOUT).status_code == 200
     sandbox.set_scenarios()
     assert refresh(sandbox, token).status_code == 200
@@ -105,11 +105,11 @@ def test_bad_responses(
     token = connected(sandbox)
     sandbox.set_scenarios(scenario)
     location = redirect_url(sandbox)
-    for answer in (exchange(sandbox, code_of(location)), refresh(sandbox, token), me(sandbox, token)):
-        assert (answer.status_code, answer.headers["Content-Type"].partition(";")[0]) == (status, kind)
-        assert answer.text.startswith(beginning)
-        assert ("Retry-After" in answer.headers) == (status == 429)
-    assert scenario != "empty-401" or answer.content == b""
+    for response in (exchange(sandbox, code_of(location)), refresh(sandbox, token), me(sandbox, token)):
+        assert (response.status_code, response.headers["Content-Type"].partition(";")[0]) == (status, kind)
+        assert response.text.startswith(beginning)
+        assert ("Retry-After" in response.headers) == (status == 429)
+    assert scenario != "empty-401" or response.content == b""
     sandbox.set_scenarios()
     assert exchange(sandbox, code_of(location)).status_code == refresh(sandbox, token).status_code == 200
 
@@ -131,7 +131,7 @@ def test_stop_does_not_wait_for_slow_responses() -> None:
             requests.post(f"{slow.url}/oauth/token", timeout=0.2)
 
 
-def test_lost_answer(sandbox: RunningSandbox) -> None:
+def test_lost_response(sandbox: RunningSandbox) -> None:
     """The refresh is done, the response is not sent, and the old refresh token is spent."""
     token = connected(sandbox)
     sandbox.set_scenarios("lost-answer")
@@ -142,7 +142,7 @@ def test_lost_answer(sandbox: RunningSandbox) -> None:
     assert me(sandbox, token).status_code == 200
 
 
-def test_cut_answer(sandbox: RunningSandbox) -> None:
+def test_cut_response(sandbox: RunningSandbox) -> None:
     """Half of the response arrives, then the connection ends."""
     sandbox.set_scenarios("cut-answer")
     location = redirect_url(sandbox)
@@ -155,8 +155,8 @@ def test_no_rotation(sandbox: RunningSandbox) -> None:
     token = connected(sandbox)
     sandbox.set_scenarios("no-rotation")
     for _ in range(2):
-        answer = refresh(sandbox, token)
-        assert (answer.status_code, "refresh_token" in answer.json()) == (200, False)
+        response = refresh(sandbox, token)
+        assert (response.status_code, "refresh_token" in response.json()) == (200, False)
 
 
 def test_reuse_revokes(sandbox: RunningSandbox) -> None:
@@ -251,8 +251,8 @@ def test_html_token(sandbox: RunningSandbox) -> None:
     """Only the token endpoint returns 200 with HTML, and no token is spent."""
     token = connected(sandbox)
     sandbox.set_scenarios("html-token")
-    answer = refresh(sandbox, token)
-    assert (answer.status_code, answer.text[:15]) == (200, "<!doctype html>")
+    response = refresh(sandbox, token)
+    assert (response.status_code, response.text[:15]) == (200, "<!doctype html>")
     assert me(sandbox, token).status_code == 200
 
 
@@ -261,8 +261,11 @@ def test_endless_401(sandbox: RunningSandbox) -> None:
     sandbox.set_scenarios("endless-401")
     fresh = refresh(sandbox, connected(sandbox))
     assert fresh.status_code == 200
-    answer = me(sandbox, fresh.json())
-    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, 'Bearer error="invalid_token"')
+    response = me(sandbox, fresh.json())
+    assert (response.status_code, response.headers["WWW-Authenticate"]) == (
+        401,
+        'Bearer error="invalid_token"',
+    )
 
 
 def test_early_hints(sandbox: RunningSandbox) -> None:
@@ -272,9 +275,9 @@ def test_early_hints(sandbox: RunningSandbox) -> None:
         with socket.create_connection(("127.0.0.1", urlsplit(sandbox.url).port or 0), 20) as connection:
             host = urlsplit(sandbox.url).netloc
             connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
-            answer = b"".join(iter(lambda: connection.recv(65536), b""))
-        assert answer.startswith(b"HTTP/1.1 103 Early Hints\r\nLink: ") is hinted
-        assert answer.count(b"HTTP/1.1 ") == 1 + hinted
+            response = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert response.startswith(b"HTTP/1.1 103 Early Hints\r\nLink: ") is hinted
+        assert response.count(b"HTTP/1.1 ") == 1 + hinted
 
 
 def test_refused_codes(sandbox: RunningSandbox) -> None:

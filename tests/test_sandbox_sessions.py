@@ -46,5 +46,5 @@ def test_signing_in_changes_the_session(classic: RunningSandbox) -> None:
 )
 def test_forms_need_their_token(classic: RunningSandbox, path: str) -> None:
     """A form that no page of the sandbox has made is refused."""
-    answer = requests.post(classic.url + path, data={"Email": classic.practice.username}, timeout=TIMEOUT)
-    assert answer.status_code == 400
+    response = requests.post(classic.url + path, data={"Email": classic.practice.username}, timeout=TIMEOUT)
+    assert response.status_code == 400

@@ -98,7 +98,7 @@ def test_new_design_after_a_rejection_is_seen_though_the_label_stays() -> None:
     ],
 )
 def test_a_label_is_read_with_its_history(before: str, after: str, event: str) -> None:
-    """With a new design it is the lab's sending, without one the dentist's answer; a lost list is neither."""
+    """A new design means that the lab sent it, none that the dentist responded; a lost list means neither."""
     assert events(before, after)[-1] == event
 
 

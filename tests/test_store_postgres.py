@@ -1,4 +1,4 @@
-"""The store for many app servers: through restarts, lost answers and other people's sessions."""
+"""The store for many app servers: through restarts, lost responses and other people's sessions."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_one_slow_query_holds_up_nobody(url: str) -> None:
 
 
 @pytest.mark.parametrize("write", ["claim", "settle", "promote", "take", "spend", "event"])
-def test_commit_whose_answer_is_lost(url: str, short_folder: Path, write: str) -> None:
+def test_commit_whose_response_is_lost(url: str, short_folder: Path, write: str) -> None:
     """A commit that went through unseen is recognised: neither repeated nor taken for another's."""
     folder = Path(unquote(url.rpartition("host=")[2]))
     with SocketProxy(short_folder, next(folder.glob(".s.PGSQL.*[0-9]"))) as proxy:

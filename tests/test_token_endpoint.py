@@ -31,9 +31,9 @@ from connector.oauth.presets import PRESETS
 from connector.oauth.provider import ClientRegistration, Provider
 from connector.oauth.token_endpoint import TokenEndpoint
 from connector.oauth.token_set import TokenSet
-from tests.support.answers import Answer, Answers, answer, answering, json_answer
 from tests.support.clock import ManualClock
 from tests.support.frames import secrets_in_frames
+from tests.support.responses import RawResponse, ResponseServer, json_response, raw_response, serving
 
 URL = "https://auth.example.test/oauth/token"
 CODE = "ab-1!IAAAAmadeUpC0deThat-is_long+enough"
@@ -58,9 +58,9 @@ def endpoint(
 
 
 @contextmanager
-def serving(*answers: Answer, **settings: Any) -> Iterator[tuple[Answers, TokenEndpoint]]:
-    """A real server with these answers, and a token endpoint that speaks to it."""
-    with answering(*answers) as server:
+def endpoint_at(*responses: RawResponse, **settings: Any) -> Iterator[tuple[ResponseServer, TokenEndpoint]]:
+    """A real server with these responses, and a token endpoint that speaks to it."""
+    with serving(*responses) as server:
         speaking = endpoint(f"{server.url}/oauth/token", **settings)
         yield server, speaking
         speaking.close()
@@ -85,9 +85,9 @@ CALLS: dict[str, Callable[[TokenEndpoint], TokenSet | None]] = {
 each_call = pytest.mark.parametrize("what", CALLS)
 
 
-def outcome(given: Answer, what: str = "refresh", **settings: Any) -> ConnectorError | TokenSet | None:
+def outcome(given: RawResponse, what: str = "refresh", **settings: Any) -> ConnectorError | TokenSet | None:
     """The result of a response to an exchange, a refresh or a revocation."""
-    with serving(given, **settings) as (_, speaking):
+    with endpoint_at(given, **settings) as (_, speaking):
         try:
             return CALLS[what](speaking)
         except ConnectorError as error:
@@ -99,7 +99,7 @@ def outcome(given: Answer, what: str = "refresh", **settings: Any) -> ConnectorE
 
 def test_a_code_arrives_with_one_layer_of_percent_encoding() -> None:
     """The "!" of a decoded code is %21 in the form, and not %2521."""
-    with serving(json_answer(TOKENS)) as (server, speaking):
+    with endpoint_at(json_response(TOKENS)) as (server, speaking):
         exchange(speaking)
     body = server.requests[0].body
     assert b"code=ab-1%21IAAAAmadeUpC0deThat-is_long%2Benough" in body
@@ -117,14 +117,14 @@ def test_a_code_arrives_with_one_layer_of_percent_encoding() -> None:
 )
 def test_the_redirect_uri_is_repeated_byte_for_byte(redirect_uri: str) -> None:
     """The token request carries exactly the redirect URI of the authorization request."""
-    with serving(json_answer(TOKENS)) as (server, speaking):
+    with endpoint_at(json_response(TOKENS)) as (server, speaking):
         exchange(speaking, redirect_uri=redirect_uri)
     assert server.requests[0].form["redirect_uri"] == redirect_uri
 
 
 def test_the_pkce_verifier_goes_along_where_there_is_one() -> None:
     """A verifier is sent unchanged; without one there is no such field."""
-    with serving(json_answer(TOKENS)) as (server, speaking):
+    with endpoint_at(json_response(TOKENS)) as (server, speaking):
         exchange(speaking, code_verifier="v-._~0")
         exchange(speaking)
     assert server.requests[0].form["code_verifier"] == "v-._~0"
@@ -135,7 +135,7 @@ def test_the_pkce_verifier_goes_along_where_there_is_one() -> None:
 @pytest.mark.parametrize("encoding", ["raw", "rfc6749"])
 def test_basic_authentication_is_encoded_as_the_provider_reads_it(what: str, encoding: str) -> None:
     """Raw is sent in UTF-8 unchanged; RFC 6749 §2.3.1 is percent-encoded; the body holds neither."""
-    with serving(json_answer(TOKENS), basic_encoding=encoding) as (server, speaking):
+    with endpoint_at(json_response(TOKENS), basic_encoding=encoding) as (server, speaking):
         CALLS[what](speaking)
     scheme, _, pair = server.requests[0].headers["Authorization"].partition(" ")
     expected = (CLIENT.client_id, SECRET)
@@ -148,7 +148,7 @@ def test_basic_authentication_is_encoded_as_the_provider_reads_it(what: str, enc
 @each_call
 def test_a_secret_in_the_body_has_no_header_beside_it(what: str) -> None:
     """client_secret_post sends id and secret as fields, whatever characters they have."""
-    with serving(json_answer(TOKENS), client_auth="client_secret_post") as (server, speaking):
+    with endpoint_at(json_response(TOKENS), client_auth="client_secret_post") as (server, speaking):
         CALLS[what](speaking)
     form = server.requests[0].form
     assert (form["client_id"], form["client_secret"]) == (CLIENT.client_id, SECRET)
@@ -167,7 +167,7 @@ def test_a_public_client_sends_its_id_alone(
     (tmp_path / "netrc").write_text("default login somebody password private\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     public = replace(CLIENT, client_id="public", client_secret=secret)
-    with serving(json_answer(TOKENS), client=public, client_auth=client_auth) as (server, speaking):
+    with endpoint_at(json_response(TOKENS), client=public, client_auth=client_auth) as (server, speaking):
         CALLS[what](speaking)
     assert server.requests[0].form["client_id"] == "public"
     assert "client_secret" not in server.requests[0].form
@@ -176,7 +176,7 @@ def test_a_public_client_sends_its_id_alone(
 
 def test_a_refresh_asks_for_no_scope() -> None:
     """A refresh sends the refresh token alone, encoded once: the scope stays as it was granted."""
-    with serving(json_answer(TOKENS)) as (server, speaking):
+    with endpoint_at(json_response(TOKENS)) as (server, speaking):
         speaking.refresh("Zz_1!IAAAAB+/=")
     assert server.requests[0].form == {"grant_type": "refresh_token", "refresh_token": "Zz_1!IAAAAB+/="}
     assert b"Zz_1%21IAAAAB%2B%2F%3D" in server.requests[0].body
@@ -185,20 +185,20 @@ def test_a_refresh_asks_for_no_scope() -> None:
 @pytest.mark.parametrize(
     ("hint", "given"),
     [
-        ("refresh_token", answer()),
-        ("access_token", json_answer({"error": "unsupported_token_type"}, 400)),  # RFC 7009 §2.2.1
+        ("refresh_token", raw_response()),
+        ("access_token", json_response({"error": "unsupported_token_type"}, 400)),  # RFC 7009 §2.2.1
     ],
 )
 def test_a_revocation_names_the_token_and_its_kind(hint: str, given: bytes) -> None:
     """A revocation has the token and the hint (RFC 7009 §2.1); the hint decides what is an error."""
-    with serving(given) as (server, speaking):
+    with endpoint_at(given) as (server, speaking):
         speaking.revoke("T", hint=hint)
     assert server.requests[0].form == {"token": "T", "token_type_hint": hint}
 
 
 def test_an_address_on_this_machine_may_be_written_in_capitals() -> None:
     """HTTP:// is http://."""
-    with answering(json_answer(TOKENS)) as server:
+    with serving(json_response(TOKENS)) as server:
         speaking = endpoint(server.url.replace("http", "HTTP"))
         assert exchange(speaking).access_token == "AT-made-up"
         speaking.close()
@@ -221,7 +221,7 @@ def test_a_refresh_keeps_the_refresh_token_unless_there_is_a_new_one(
     brought: dict[str, object], kept: str
 ) -> None:
     """A response without a usable refresh token leaves the one that was sent."""
-    tokens = outcome(json_answer({"access_token": "AT-2"} | brought))
+    tokens = outcome(json_response({"access_token": "AT-2"} | brought))
     assert isinstance(tokens, TokenSet)
     assert (tokens.access_token, tokens.refresh_token) == ("AT-2", kept)
 
@@ -232,18 +232,21 @@ def test_a_refresh_keeps_the_refresh_token_unless_there_is_a_new_one(
 @each_call
 def test_a_failure_names_the_host_and_when_to_try_again(what: str) -> None:
     """The message has the server's host; a Retry-After date becomes seconds."""
-    with serving(answer(status=503, Retry_After="Sun, 22 Nov 2026 12:00:30 GMT")) as (server, speaking):
+    with endpoint_at(raw_response(status=503, Retry_After="Sun, 22 Nov 2026 12:00:30 GMT")) as (
+        server,
+        speaking,
+    ):
         with pytest.raises(ProviderUnavailableError, match=server.url.removeprefix("http://")) as caught:
             CALLS[what](speaking)
     assert caught.value.retry_after == 30
 
 
-BROKEN: dict[str, Answer] = {
+BROKEN: dict[str, RawResponse] = {
     "50 MB": b"HTTP/1.1 200 OK\r\nContent-Length: 52428800\r\n\r\n" + bytes(2 << 20),
     "cut before the answer": b"",
     "cut in the headers": b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n",
     "cut in the body": b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"access_token": "AT-mad',
-    "HTML 502": answer("<h1>Bad Gateway</h1>", 502, Content_Type="text/html"),
+    "HTML 502": raw_response("<h1>Bad Gateway</h1>", 502, Content_Type="text/html"),
 }
 
 
@@ -251,7 +254,7 @@ BROKEN: dict[str, Answer] = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_response_that_is_not_whole_may_be_lost(name: str, what: str) -> None:
     """The request was sent, once, with an unknown result; an exchange needs another code."""
-    with serving(BROKEN[name]) as (server, speaking), pytest.raises(ProviderUnavailableError) as caught:
+    with endpoint_at(BROKEN[name]) as (server, speaking), pytest.raises(ProviderUnavailableError) as caught:
         CALLS[what](speaking)
     error = caught.value
     assert (error.sent, error.answered, len(server.requests)) == (True, False, 1)
@@ -263,14 +266,14 @@ def test_a_response_that_is_not_whole_may_be_lost(name: str, what: str) -> None:
 @pytest.mark.parametrize(
     ("given", "what", "expected"),
     [
-        (json_answer({"error": "bad_refresh_token"}), "refresh", GrantRefusedError),
-        (json_answer({"error": "invalid_request"}, 400), "refresh", GrantRefusedError),
-        (answer(status=401), "exchange", CodeRefusedError),
-        (json_answer({"error": ["expired_token"]}, 400), "exchange", CodeRefusedError),
-        (json_answer({"error": "deleted_client"}, 401), "refresh", ClientRefusedError),
-        (json_answer({"error": "invalid_client"}, 401), "revoke", ClientRefusedError),
-        (json_answer(TOKENS | {"token_type": "DPoP"}), "exchange", ClientRefusedError),
-        (answer(status=429, Retry_After="7"), "refresh", ProviderUnavailableError),
+        (json_response({"error": "bad_refresh_token"}), "refresh", GrantRefusedError),
+        (json_response({"error": "invalid_request"}, 400), "refresh", GrantRefusedError),
+        (raw_response(status=401), "exchange", CodeRefusedError),
+        (json_response({"error": ["expired_token"]}, 400), "exchange", CodeRefusedError),
+        (json_response({"error": "deleted_client"}, 401), "refresh", ClientRefusedError),
+        (json_response({"error": "invalid_client"}, 401), "revoke", ClientRefusedError),
+        (json_response(TOKENS | {"token_type": "DPoP"}), "exchange", ClientRefusedError),
+        (raw_response(status=429, Retry_After="7"), "refresh", ProviderUnavailableError),
     ],
 )
 def test_a_refusal_comes_as_its_error(given: bytes, what: str, expected: type[ConnectorError]) -> None:
@@ -281,16 +284,16 @@ def test_a_refusal_comes_as_its_error(given: bytes, what: str, expected: type[Co
 @each_call
 def test_a_redirect_carries_nothing_away(what: str) -> None:
     """No code, token or secret follows a redirect, whichever kind it is."""
-    with answering(json_answer(TOKENS)) as trap:
+    with serving(json_response(TOKENS)) as trap:
         for status in (301, 302, 303, 307, 308):
-            error = outcome(answer(status=status, Location=trap.url), what)
+            error = outcome(raw_response(status=status, Location=trap.url), what)
             assert isinstance(error, ProviderUnavailableError)
     assert trap.requests == []
 
 
 def test_nobody_listening_means_that_nothing_was_sent() -> None:
     """A connection that never opened is distinguished from one that was cut."""
-    with answering(answer()) as gone:
+    with serving(raw_response()) as gone:
         url = gone.url
     with pytest.raises(ProviderUnavailableError) as caught:
         exchange(endpoint(url))
@@ -342,7 +345,7 @@ def test_a_provider_without_endpoints_is_refused() -> None:
 def test_no_secret_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """No code, secret or token is in any log record, whatever levels are set, also after the fact."""
     secrets = (CODE, quote(CODE), "AT-made-up", "RT-made-up", SECRET, "v-1", "sécret")
-    with caplog.at_level(logging.DEBUG), serving(json_answer(TOKENS)) as (server, speaking):
+    with caplog.at_level(logging.DEBUG), endpoint_at(json_response(TOKENS)) as (server, speaking):
         for name in ("requests_oauthlib", "requests_oauthlib.oauth2_session", "oauthlib", "urllib3"):
             caplog.set_level(logging.DEBUG, logger=name)
         exchange(speaking, code_verifier="v-1")
@@ -358,7 +361,7 @@ def test_two_calls_use_one_connection() -> None:
     """The connection to the provider is kept for the next call, until the endpoint is closed."""
 
     def twice(sock: socket.socket) -> None:
-        kept, received = json_answer(TOKENS, Connection="keep-alive"), b""
+        kept, received = json_response(TOKENS, Connection="keep-alive"), b""
         sock.sendall(kept)
         while b"refresh_token=RT" not in received:
             received += sock.recv(65536)
@@ -367,7 +370,7 @@ def test_two_calls_use_one_connection() -> None:
             closed.set()
 
     closed = threading.Event()
-    with serving(twice) as (server, speaking):
+    with endpoint_at(twice) as (server, speaking):
         assert [speaking.refresh("RT").access_token for _ in range(2)] == ["AT-made-up"] * 2
         assert (server.connections, closed.is_set()) == (1, False)
         speaking.close()
@@ -378,9 +381,9 @@ def test_two_calls_use_one_connection() -> None:
 @pytest.mark.parametrize(
     "given",
     [
-        json_answer({"error": "invalid_grant", "echo": "RT-made-up"}, 400),
-        json_answer(TOKENS | {"token_type": "mac"}),
-        answer("AT-made-up", 500),
+        json_response({"error": "invalid_grant", "echo": "RT-made-up"}, 400),
+        json_response(TOKENS | {"token_type": "mac"}),
+        raw_response("AT-made-up", 500),
         b"",
         b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"access_token": "AT-mad',
     ],

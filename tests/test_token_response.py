@@ -16,7 +16,7 @@ from connector.errors import (
 )
 from connector.oauth.token_response import code_refusal, grant_refusal, granted, revocation_refusal
 from connector.oauth.token_set import TokenSet
-from tests.support.answers import answer, as_response, json_answer
+from tests.support.responses import as_response, json_response, raw_response
 
 TOKENS = {"access_token": "AT-made-up", "refresh_token": "RT-made-up!2", "expires_in": 3600}
 FORM = "application/x-www-form-urlencoded"
@@ -25,7 +25,7 @@ NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 
 def outcome(given: bytes, what: str = "refresh") -> ConnectorError | TokenSet:
-    """The result of an answer to an exchange or a refresh."""
+    """The result of a response to an exchange or a refresh."""
     response = as_response(given)
     try:
         tokens = granted(response, received_at=NOW)
@@ -36,29 +36,29 @@ def outcome(given: bytes, what: str = "refresh") -> ConnectorError | TokenSet:
 
 
 def revoked(given: bytes, hint: str = "refresh_token") -> ConnectorError | None:
-    """The result of an answer to a revocation."""
+    """The result of a response to a revocation."""
     return revocation_refusal(as_response(given), hint=hint, now=NOW.timestamp())
 
 
 @pytest.mark.parametrize(
     ("given", "advice"),
     [
-        (answer("<html>", 200), "A web page instead of a response"),
-        (answer("\n <html>", 299), "A web page instead of a response"),
-        (json_answer({"x": 1}, 200), "Check the provider's addresses."),
-        (answer("", 300), "set token_endpoint to the final one"),
-        (answer("", 399), "set token_endpoint to the final one"),
-        (answer("<html>", 400), "Try again in a few minutes"),
-        (answer("<html>", 404), "Check the provider's addresses."),
-        (answer("<html>", 405), "Check the provider's addresses."),
-        (answer("<html>", 410), "Check the provider's addresses."),
-        (answer("<html>", 406), "Try again in a few minutes"),
-        (answer("<html>", 411), "Try again in a few minutes"),
-        (json_answer({"x": 1}, 502), "Try again in a few minutes"),
+        (raw_response("<html>", 200), "A web page instead of a response"),
+        (raw_response("\n <html>", 299), "A web page instead of a response"),
+        (json_response({"x": 1}, 200), "Check the provider's addresses."),
+        (raw_response("", 300), "set token_endpoint to the final one"),
+        (raw_response("", 399), "set token_endpoint to the final one"),
+        (raw_response("<html>", 400), "Try again in a few minutes"),
+        (raw_response("<html>", 404), "Check the provider's addresses."),
+        (raw_response("<html>", 405), "Check the provider's addresses."),
+        (raw_response("<html>", 410), "Check the provider's addresses."),
+        (raw_response("<html>", 406), "Try again in a few minutes"),
+        (raw_response("<html>", 411), "Try again in a few minutes"),
+        (json_response({"x": 1}, 502), "Try again in a few minutes"),
     ],
 )
 @pytest.mark.parametrize("what", ["exchange", "refresh"])
-def test_an_answer_that_is_of_no_use_has_its_own_advice(given: bytes, advice: str, what: str) -> None:
+def test_a_response_that_is_of_no_use_has_its_own_advice(given: bytes, advice: str, what: str) -> None:
     """A proxy's page, a redirect, a wrong address and an outage have different remedies."""
     error = outcome(given, what)
     assert isinstance(error, ProviderUnavailableError)
@@ -66,10 +66,10 @@ def test_an_answer_that_is_of_no_use_has_its_own_advice(given: bytes, advice: st
     assert "None" not in f"{error.message} {error.hint}"
 
 
-def test_a_full_answer_becomes_a_token_set() -> None:
+def test_a_full_response_becomes_a_token_set() -> None:
     """All that the provider granted is kept."""
     granted = TOKENS | {"scope": "openid api", "id_token": "a.b.c", "token_type": "bearer"}
-    assert outcome(json_answer(granted), "exchange") == TokenSet(
+    assert outcome(json_response(granted), "exchange") == TokenSet(
         access_token="AT-made-up",
         refresh_token="RT-made-up!2",
         received_at=NOW,
@@ -83,26 +83,26 @@ def test_a_full_answer_becomes_a_token_set() -> None:
 @pytest.mark.parametrize(
     "given",
     [
-        json_answer(TOKENS | {"expires_in": ["odd"], "scope": 7}),
-        answer('{"access_token": "AT-made-up", "expires_in": ' + "9" * 6000 + "}"),
-        json_answer({"access_token": "AT-made-up"}),
-        json_answer(TOKENS | {"token_type": "BEARER"}),
-        json_answer(TOKENS | {"id_token": 5, "refresh_token": {"odd": 1}}),
-        json_answer(TOKENS | {"error": "invalid_grant"}),
-        json_answer(TOKENS | {"error": None}, 400),
-        json_answer(TOKENS, 201),
-        answer('\ufeff{"access_token": "AT-made-up"}', Content_Type="text/html"),
-        answer(b'{"access_token": "AT-made-up", "name": "caf\xe9"}', Content_Type="text/plain"),
-        answer('{"access_token": "AT-made-up"}'.encode("utf-16")),
-        answer('{"access_token": "AT-1", "access_token": "AT-made-up"}'),
-        answer("access_token=AT-made-up&expires_in=3600&token_type=bearer", Content_Type=FORM),
-        answer("access_token=AT-made-up&scope=a&scope=b\r\n", Content_Type=f"{FORM}; charset=utf-8"),
-        answer("access_token=AT%2Dmade%2Dup&expires=5183999", Content_Type="text/plain;charset=UTF-8"),
+        json_response(TOKENS | {"expires_in": ["odd"], "scope": 7}),
+        raw_response('{"access_token": "AT-made-up", "expires_in": ' + "9" * 6000 + "}"),
+        json_response({"access_token": "AT-made-up"}),
+        json_response(TOKENS | {"token_type": "BEARER"}),
+        json_response(TOKENS | {"id_token": 5, "refresh_token": {"odd": 1}}),
+        json_response(TOKENS | {"error": "invalid_grant"}),
+        json_response(TOKENS | {"error": None}, 400),
+        json_response(TOKENS, 201),
+        raw_response('\ufeff{"access_token": "AT-made-up"}', Content_Type="text/html"),
+        raw_response(b'{"access_token": "AT-made-up", "name": "caf\xe9"}', Content_Type="text/plain"),
+        raw_response('{"access_token": "AT-made-up"}'.encode("utf-16")),
+        raw_response('{"access_token": "AT-1", "access_token": "AT-made-up"}'),
+        raw_response("access_token=AT-made-up&expires_in=3600&token_type=bearer", Content_Type=FORM),
+        raw_response("access_token=AT-made-up&scope=a&scope=b\r\n", Content_Type=f"{FORM}; charset=utf-8"),
+        raw_response("access_token=AT%2Dmade%2Dup&expires=5183999", Content_Type="text/plain;charset=UTF-8"),
     ],
     ids=lambda value: value.rpartition(b"\r\n")[2][:60].decode("latin-1"),
 )
 def test_a_granted_token_is_never_thrown_away(given: bytes, what: str) -> None:
-    """The access token of an answer is kept, however odd the rest is."""
+    """The access token of a response is kept, however odd the rest is."""
     tokens = outcome(given, what)
     assert isinstance(tokens, TokenSet)
     assert tokens.access_token == "AT-made-up"
@@ -110,53 +110,53 @@ def test_a_granted_token_is_never_thrown_away(given: bytes, what: str) -> None:
 
 # The server may have rotated the tokens before the gateway answered.
 LOST: dict[str, bytes] = {
-    "504": answer("<h1>Gateway Timeout</h1>", 504, Content_Type="text/html"),
-    "408": answer(status=408),
-    "form, line break in the token": answer("access_token=AT%0D%0AX-Evil:1", Content_Type=FORM),
-    "form, which token?": answer("access_token=AT-1&access_token=AT-2", Content_Type=FORM),
-    "form, which grant?": answer("access_token=A&refresh_token=1&refresh_token=2", Content_Type=FORM),
-    "form in a page's type": answer("access_token=AT-1", Content_Type="text/html"),
-    "form of too many fields": answer("access_token=AT-1" + "&x=1" * 100, Content_Type=FORM),
-    "server error by name": json_answer({"error": "server_error"}, 400),
-    "error that nobody knows, with 200": json_answer({"error": "something_new"}),
-    "text 500": answer("An error has occurred.", 500, Content_Type="text/plain"),
-    "JSON 500": json_answer({"Message": "An error has occurred."}, 500),
-    "HTML 502": answer("<h1>Bad Gateway</h1>", 502, Content_Type="text/html"),
-    "empty 200": answer(),
-    "captive portal": answer(
+    "504": raw_response("<h1>Gateway Timeout</h1>", 504, Content_Type="text/html"),
+    "408": raw_response(status=408),
+    "form, line break in the token": raw_response("access_token=AT%0D%0AX-Evil:1", Content_Type=FORM),
+    "form, which token?": raw_response("access_token=AT-1&access_token=AT-2", Content_Type=FORM),
+    "form, which grant?": raw_response("access_token=A&refresh_token=1&refresh_token=2", Content_Type=FORM),
+    "form in a page's type": raw_response("access_token=AT-1", Content_Type="text/html"),
+    "form of too many fields": raw_response("access_token=AT-1" + "&x=1" * 100, Content_Type=FORM),
+    "server error by name": json_response({"error": "server_error"}, 400),
+    "error that nobody knows, with 200": json_response({"error": "something_new"}),
+    "text 500": raw_response("An error has occurred.", 500, Content_Type="text/plain"),
+    "JSON 500": json_response({"Message": "An error has occurred."}, 500),
+    "HTML 502": raw_response("<h1>Bad Gateway</h1>", 502, Content_Type="text/html"),
+    "empty 200": raw_response(),
+    "captive portal": raw_response(
         "<html>Sign in to the guest network</html>", Content_Type="text/html; charset=utf-8"
     ),
-    "null": json_answer(None),
-    "list": json_answer(["AT"]),
-    "text": json_answer("AT-made-up"),
-    "no access token": json_answer({"token_type": "bearer", "expires_in": 3600}),
-    "empty access token": json_answer({"access_token": ""}),
-    "number for a token": json_answer({"access_token": 12345}),
-    "line break in the token": json_answer({"access_token": "AT\r\nX-Evil: 1"}),
-    "indented page": answer("\n <html>"),
+    "null": json_response(None),
+    "list": json_response(["AT"]),
+    "text": json_response("AT-made-up"),
+    "no access token": json_response({"token_type": "bearer", "expires_in": 3600}),
+    "empty access token": json_response({"access_token": ""}),
+    "number for a token": json_response({"access_token": 12345}),
+    "line break in the token": json_response({"access_token": "AT\r\nX-Evil: 1"}),
+    "indented page": raw_response("\n <html>"),
 }
 # The provider, or the way to it, refused the request before anything was done.
 ANSWERED: dict[str, bytes] = {
-    "429": json_answer({"error": "slow_down"}, 429, Retry_After="7"),
-    "empty 429": answer(status=429, Retry_After="7"),
-    "empty 503": answer(status=503),
-    "503 by name": json_answer({"error": "temporarily_unavailable"}, 400),
-    "425": answer(status=425),
-    "404 HTML": answer("<h1>Not Found</h1>", 404, Content_Type="text/html"),
-    "307": answer(status=307, Location="https://elsewhere.example.test/"),
-    "302 HTML": answer("moved", 302, Location="https://login.example.test/", Content_Type="text/html"),
-    "403 HTML": answer("<h1>Forbidden</h1>", 403, Content_Type="text/html"),
-    "404 JSON": json_answer({"detail": "Not Found"}, 404),
-    "status in words": json_answer({"status": 404, "error": "Not Found", "path": "/oauth/token"}, 404),
-    "403 in words": json_answer("Forbidden", 403),
-    "300": answer(status=300),
+    "429": json_response({"error": "slow_down"}, 429, Retry_After="7"),
+    "empty 429": raw_response(status=429, Retry_After="7"),
+    "empty 503": raw_response(status=503),
+    "503 by name": json_response({"error": "temporarily_unavailable"}, 400),
+    "425": raw_response(status=425),
+    "404 HTML": raw_response("<h1>Not Found</h1>", 404, Content_Type="text/html"),
+    "307": raw_response(status=307, Location="https://elsewhere.example.test/"),
+    "302 HTML": raw_response("moved", 302, Location="https://login.example.test/", Content_Type="text/html"),
+    "403 HTML": raw_response("<h1>Forbidden</h1>", 403, Content_Type="text/html"),
+    "404 JSON": json_response({"detail": "Not Found"}, 404),
+    "status in words": json_response({"status": 404, "error": "Not Found", "path": "/oauth/token"}, 404),
+    "403 in words": json_response("Forbidden", 403),
+    "300": raw_response(status=300),
 }
 UNAVAILABLE = LOST | ANSWERED
 
 
 @pytest.mark.parametrize("what", ["exchange", "refresh"])
 @pytest.mark.parametrize("name", UNAVAILABLE)
-def test_what_is_no_answer_of_the_provider_is_an_outage(name: str, what: str) -> None:
+def test_what_is_no_response_of_the_provider_is_an_outage(name: str, what: str) -> None:
     """Gateways, portals and nonsense say nothing about the code or grant; some may hide new tokens."""
     error = outcome(UNAVAILABLE[name], what)
     assert isinstance(error, ProviderUnavailableError)
@@ -175,8 +175,8 @@ def test_what_is_no_answer_of_the_provider_is_an_outage(name: str, what: str) ->
         (UNAVAILABLE["no access token"], "(200, JSON without an access token)"),
         (UNAVAILABLE["HTML 502"], "(502, text/html)"),
         (UNAVAILABLE["503 by name"], "(400 temporarily_unavailable)"),
-        (json_answer({"error": "a b c d e f g"}, 502), "(502, an error without a name)"),
-        (answer("<html>", 502, Content_Type="<script>"), "(502, unknown content)"),
+        (json_response({"error": "a b c d e f g"}, 502), "(502, an error without a name)"),
+        (raw_response("<html>", 502, Content_Type="<script>"), "(502, unknown content)"),
         (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 2\r\n\r\n??", "(502, unknown content)"),
     ],
 )
@@ -193,7 +193,7 @@ def test_an_outage_says_what_came_instead(given: bytes, words: str) -> None:
 @pytest.mark.parametrize("what", ["exchange", "refresh", "revoke"])
 def test_retry_after_is_passed_on(value: str, seconds: float | None, what: str) -> None:
     """How long to wait reaches the caller, in seconds, from either form."""
-    given = answer("slow down", 429, Retry_After=value)
+    given = raw_response("slow down", 429, Retry_After=value)
     error = revoked(given) if what == "revoke" else outcome(given, what)
     assert isinstance(error, ProviderUnavailableError)
     assert error.retry_after == seconds
@@ -225,7 +225,7 @@ NAMED: list[object] = [
 @pytest.mark.parametrize("name", DEAD_NAMES)
 def test_a_name_that_says_dead_is_dead_whatever_the_status(name: str, status: int) -> None:
     """The body counts before the status, and the meaning of a name before its spelling."""
-    error = outcome(json_answer({"error": name}, status))
+    error = outcome(json_response({"error": name}, status))
     assert isinstance(error, GrantRefusedError)
     assert (error.certain, error.action) == (True, "ask_consent")
     assert error.hint == "The practice has to give access again."
@@ -234,13 +234,13 @@ def test_a_name_that_says_dead_is_dead_whatever_the_status(name: str, status: in
 @pytest.mark.parametrize(
     "given",
     [
-        *(json_answer(body, 200) for body in NAMED),
-        *(json_answer(body, 400) for body in NAMED),
-        json_answer(TOKENS | {"error": "invalid_grant"}, 400),
-        answer("error=invalid_grant&error_description=is+no+more", 400, Content_Type=FORM),
-        answer("error=invalid_grant", 401, Content_Type=f"{FORM.upper()};charset=utf-8"),
-        answer("error=invalid%5Fgrant&error_description=It is over.\n", 400, Content_Type="text/plain"),
-        answer("error=bad_refresh_token&error=bad_refresh_token", 200, Content_Type=FORM),
+        *(json_response(body, 200) for body in NAMED),
+        *(json_response(body, 400) for body in NAMED),
+        json_response(TOKENS | {"error": "invalid_grant"}, 400),
+        raw_response("error=invalid_grant&error_description=is+no+more", 400, Content_Type=FORM),
+        raw_response("error=invalid_grant", 401, Content_Type=f"{FORM.upper()};charset=utf-8"),
+        raw_response("error=invalid%5Fgrant&error_description=It is over.\n", 400, Content_Type="text/plain"),
+        raw_response("error=bad_refresh_token&error=bad_refresh_token", 200, Content_Type=FORM),
     ],
 )
 def test_the_name_of_an_error_is_found_in_every_form(given: bytes) -> None:
@@ -253,17 +253,17 @@ def test_the_name_of_an_error_is_found_in_every_form(given: bytes) -> None:
 @pytest.mark.parametrize(
     "given",
     [
-        *(json_answer({"error": name}, 400) for name in DOUBTFUL_NAMES),
-        json_answer({"error": "invalid_request"}, 200),
-        json_answer({"error": "teapot"}, 418),
-        json_answer({"error": 17}, 400),
-        json_answer({"error": {"text": "No."}}, 400),
-        json_answer({"Message": "An error has occurred."}, 401),
-        json_answer({"error": "AT-made-up.Secret1"}, 400),
-        answer(status=400),
-        answer(status=401, WWW_Authenticate="Basic"),
-        answer("  \r\n", 401),
-        answer("Bad request", 400, Content_Type="text/plain"),
+        *(json_response({"error": name}, 400) for name in DOUBTFUL_NAMES),
+        json_response({"error": "invalid_request"}, 200),
+        json_response({"error": "teapot"}, 418),
+        json_response({"error": 17}, 400),
+        json_response({"error": {"text": "No."}}, 400),
+        json_response({"Message": "An error has occurred."}, 401),
+        json_response({"error": "AT-made-up.Secret1"}, 400),
+        raw_response(status=400),
+        raw_response(status=401, WWW_Authenticate="Basic"),
+        raw_response("  \r\n", 401),
+        raw_response("Bad request", 400, Content_Type="text/plain"),
     ],
     ids=range(15),
 )
@@ -278,14 +278,14 @@ def test_a_refusal_that_can_mean_two_things_is_doubtful(given: bytes) -> None:
 @pytest.mark.parametrize(
     "given",
     [
-        *(json_answer({"error": name}, 400) for name in [*DEAD_NAMES, *DOUBTFUL_NAMES]),
-        json_answer({"error": "bad_verification_code"}, 400),
-        json_answer({"error": "invalid_code"}, 400),
-        json_answer({"error": ECHO}, 400),
-        answer(ECHO, 400),
-        answer(status=400),
-        answer(status=401),
-        answer("  ", 401),
+        *(json_response({"error": name}, 400) for name in [*DEAD_NAMES, *DOUBTFUL_NAMES]),
+        json_response({"error": "bad_verification_code"}, 400),
+        json_response({"error": "invalid_code"}, 400),
+        json_response({"error": ECHO}, 400),
+        raw_response(ECHO, 400),
+        raw_response(status=400),
+        raw_response(status=401),
+        raw_response("  ", 401),
     ],
 )
 def test_every_way_to_refuse_a_code_is_one_error(given: bytes) -> None:
@@ -307,7 +307,7 @@ def test_every_way_to_refuse_a_code_is_one_error(given: bytes) -> None:
 )
 def test_a_refusal_says_who_refused_what(name: str, what: str, words: str) -> None:
     """The message names the error as the provider does."""
-    given = json_answer({"error": name}, 401)
+    given = json_response({"error": name}, 401)
     error = revoked(given) if what == "revoke" else outcome(given, what)
     assert isinstance(error, ConnectorError)
     assert f"auth.example.test {words}" in error.message
@@ -318,7 +318,7 @@ def test_a_refusal_says_who_refused_what(name: str, what: str, words: str) -> No
 @pytest.mark.parametrize("name", CLIENT_NAMES)
 def test_a_refused_client_is_a_matter_of_configuration(name: str, status: int, what: str) -> None:
     """A wrong id, secret or scope is neither the code's nor the grant's fault."""
-    given = json_answer({"error": name}, status, WWW_Authenticate="Basic")
+    given = json_response({"error": name}, status, WWW_Authenticate="Basic")
     refused = revoked(given) if what == "revoke" else outcome(given, what)
     assert isinstance(refused, ClientRefusedError)
     assert ("ORMCO_CLIENT_SECRET" in refused.hint, refused.action) == (True, "fix_settings")
@@ -328,7 +328,7 @@ def test_a_refused_client_is_a_matter_of_configuration(name: str, status: int, w
 @pytest.mark.parametrize("kind", ["DPoP", "mac", "N_A", "PoP", "jwt"])
 def test_a_token_that_is_no_bearer_token_is_refused(kind: str, what: str) -> None:
     """A token that needs a proof with each call would be handed out as one that needs none."""
-    error = outcome(json_answer(TOKENS | {"token_type": kind}), what)
+    error = outcome(json_response(TOKENS | {"token_type": kind}), what)
     assert isinstance(error, ClientRefusedError)
     assert "bearer" in error.message
     assert error.granted
@@ -337,13 +337,13 @@ def test_a_token_that_is_no_bearer_token_is_refused(kind: str, what: str) -> Non
 @pytest.mark.parametrize("kind", ["Bearer", "bearer", "BEARER ", "BearerToken", "", None, 7])
 def test_a_bearer_token_is_known_by_any_spelling(kind: object) -> None:
     """Servers spell it as they like, and some leave it out."""
-    assert isinstance(outcome(json_answer(TOKENS | {"token_type": kind})), TokenSet)
+    assert isinstance(outcome(json_response(TOKENS | {"token_type": kind})), TokenSet)
 
 
 @pytest.mark.parametrize("status", [200, 204, 299])
 def test_a_revocation_succeeds_with_any_success(status: int) -> None:
     """RFC 7009 has 200, some servers send 204."""
-    assert revoked(answer(status=status)) is None
+    assert revoked(raw_response(status=status)) is None
 
 
 @pytest.mark.parametrize("name", ["text 500", "300", "307", "empty 429", "captive portal", "indented page"])
@@ -357,7 +357,7 @@ def test_a_revocation_that_may_not_have_happened_is_an_outage(name: str) -> None
 def test_a_token_that_is_not_valid_any_more_is_revoked(name: str, hint: str) -> None:
     """A server that says so in place of 200 (RFC 7009 §2.2) has nothing left to revoke."""
     for status in (400, 401, 404):
-        assert revoked(json_answer({"error": name}, status), hint) is None
+        assert revoked(json_response({"error": name}, status), hint) is None
 
 
 @pytest.mark.parametrize(
@@ -374,7 +374,7 @@ def test_an_access_token_that_is_not_revoked_is_no_failure(
     name: str, status: int, expected: type[ConnectorError]
 ) -> None:
     """Access tokens expire by themselves; a refresh token that cannot be revoked is an error."""
-    given = json_answer({"error": name}, status)
+    given = json_response({"error": name}, status)
     assert revoked(given, "access_token") is None
     assert isinstance(revoked(given, "refresh_token"), expected)
 
@@ -382,7 +382,7 @@ def test_an_access_token_that_is_not_revoked_is_no_failure(
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_client_that_may_not_revoke_is_told_so(status: int) -> None:
     """A bare refusal at the revocation endpoint is the client's, and no outage to wait for."""
-    error = revoked(answer(status=status))
+    error = revoked(raw_response(status=status))
     assert isinstance(error, ClientRefusedError)
     assert "own pages" in error.hint
-    assert isinstance(revoked(json_answer({"error": "access_denied"}, status)), ClientRefusedError)
+    assert isinstance(revoked(json_response({"error": "access_denied"}, status)), ClientRefusedError)

@@ -22,9 +22,9 @@ values = st.recursive(
 )
 
 
-def read(**answer: object) -> TokenSet:
-    """Read an answer with an access token."""
-    return TokenSet.from_response({"access_token": "AT"} | answer, received_at=NOW)
+def read(**response: object) -> TokenSet:
+    """Read a response with an access token."""
+    return TokenSet.from_response({"access_token": "AT"} | response, received_at=NOW)
 
 
 def jwt(**claims: object) -> str:
@@ -77,7 +77,7 @@ def test_expires_in_is_read_in_every_form_that_has_a_meaning(
     ],
 )
 def test_a_json_web_token_tells_its_own_end(exp: object, expires_at: datetime | None) -> None:
-    """If the answer has no expires_in, the access token's own exp counts, if it makes sense."""
+    """If the response has no expires_in, the access token's own exp counts, if it makes sense."""
     assert read(access_token=jwt(exp=exp)).expires_at == expires_at
     assert read(access_token=jwt(exp=exp), expires_in=5).expires_at == NOW + timedelta(seconds=5)
     assert read(access_token=jwt(iat=1)) == TokenSet(access_token=jwt(iat=1), received_at=NOW)
@@ -128,9 +128,9 @@ def test_a_scope_is_kept_as_granted(scope: object, kept: str | None) -> None:
 
 
 @given(st.dictionaries(st.sampled_from(["expires_in", "refresh_token", "scope", "id_token", "x"]), values))
-def test_nothing_beside_the_access_token_can_lose_it(answer: dict[str, object]) -> None:
-    """The access token of an answer is kept, whatever else it holds, and its expiry lies ahead."""
-    tokens = read(**answer)
+def test_nothing_beside_the_access_token_can_lose_it(response: dict[str, object]) -> None:
+    """The access token of a response is kept, whatever else it holds, and its expiry lies ahead."""
+    tokens = read(**response)
     assert tokens.access_token == "AT"
     assert tokens.expires_at is None or tokens.expires_at >= NOW
 

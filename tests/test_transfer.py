@@ -14,8 +14,8 @@ from connector.communicate.client import ApiClient
 from connector.communicate.models import CaseFile
 from connector.communicate.transfer import Transfer
 from connector.errors import ProviderUnavailableError, SettingError
-from tests.support.answers import answer, answering, dripping
 from tests.support.clock import ManualClock
+from tests.support.responses import dripping, raw_response, serving
 
 OLD, NEW = b"0123456789" * 100, b"abcdefghij" * 100
 REQUESTS: list[Any] = []  # of the newest `fetch`
@@ -23,25 +23,30 @@ SHA1 = hashlib.sha1(OLD, usedforsecurity=False).hexdigest()
 
 
 def part(content: bytes, start: Any, *, total: Any = None, end: Any = None, **headers: Any) -> Any:
-    """Return an answer with the rest of a file."""
+    """Return a response with the rest of a file."""
     body = content[start:end]
     total = len(content) if total is None else total
     span = f"bytes {start}-{start + len(body) - 1}/{total}"
-    return answer(body, 206, Content_Range=span, **headers)
+    return raw_response(body, 206, Content_Range=span, **headers)
 
 
 def cut(content: bytes, length: Any, **headers: Any) -> Any:
-    """Return an answer that ends before its length says."""
-    return answer(content, **headers).partition(b"\r\n\r\n")[0] + b"\r\n\r\n" + content[:length]
+    """Return a response that ends before its length says."""
+    return raw_response(content, **headers).partition(b"\r\n\r\n")[0] + b"\r\n\r\n" + content[:length]
 
 
 def fetch(
-    *answers: Any, sha1: Any = None, left: bytes = b"", clock: Any = None, hosts: Any = (), foreign: Any = ()
+    *responses: Any,
+    sha1: Any = None,
+    left: bytes = b"",
+    clock: Any = None,
+    hosts: Any = (),
+    foreign: Any = (),
 ) -> Any:
-    """Fetch a file from a server with these answers; return its bytes and the requests."""
+    """Fetch a file from a server with these responses; return its bytes and the requests."""
     out = io.BytesIO(left)
     clock = clock or ManualClock()
-    with answering(*answers) as server:
+    with serving(*responses) as server:
         api = ApiClient(lambda _: "AT", origins=[server.url, *foreign], clock=clock)
         transfer = Transfer(
             out, CaseFile(kind="scan", sha1=sha1), hosts=hosts, progress=lambda file, done, size: None
@@ -80,12 +85,12 @@ def test_resume_asks_whether_it_is_the_same_file(validator: Any) -> None:
 @pytest.mark.parametrize(
     ("validator", "rest"),
     [
-        ({"ETag": '"v1"'}, [answer(NEW, ETag='"v2"')]),
-        ({"ETag": '"v1"'}, [part(NEW, 400, ETag='"v2"'), answer(NEW)]),
-        ({"ETag": '"v1"'}, [part(NEW, 400), answer(NEW)]),
-        ({"ETag": '"v1"'}, [part(NEW, 400, total=2000, ETag='"v1"'), answer(NEW)]),
-        ({"ETag": '"v1"'}, [part(NEW, 300, ETag='"v1"'), answer(NEW)]),
-        *[(weak, [part(NEW, 400, **weak), answer(NEW)]) for weak in WEAK],
+        ({"ETag": '"v1"'}, [raw_response(NEW, ETag='"v2"')]),
+        ({"ETag": '"v1"'}, [part(NEW, 400, ETag='"v2"'), raw_response(NEW)]),
+        ({"ETag": '"v1"'}, [part(NEW, 400), raw_response(NEW)]),
+        ({"ETag": '"v1"'}, [part(NEW, 400, total=2000, ETag='"v1"'), raw_response(NEW)]),
+        ({"ETag": '"v1"'}, [part(NEW, 300, ETag='"v1"'), raw_response(NEW)]),
+        *[(weak, [part(NEW, 400, **weak), raw_response(NEW)]) for weak in WEAK],
     ],
 )
 def test_rest_that_nobody_vouches_for_is_not_used(validator: Any, rest: Any) -> None:
@@ -97,9 +102,9 @@ def test_rest_that_nobody_vouches_for_is_not_used(validator: Any, rest: Any) -> 
 def test_file_that_comes_packed_is_unpacked(sha1: Any) -> None:
     """A proxy may pack a file that was requested unpacked; the stated length is then the packed one's."""
     packed = gzip.compress(OLD)
-    assert fetch(answer(packed, Content_Encoding="gzip"), sha1=sha1) == OLD
+    assert fetch(raw_response(packed, Content_Encoding="gzip"), sha1=sha1) == OLD
     tags = {"Content_Encoding": "gzip", "ETag": '"v1"'}
-    assert fetch(cut(packed, 20, **tags), part(NEW, 400, ETag='"v1"'), answer(OLD), sha1=sha1) == OLD
+    assert fetch(cut(packed, 20, **tags), part(NEW, 400, ETag='"v1"'), raw_response(OLD), sha1=sha1) == OLD
 
 
 @pytest.mark.parametrize(
@@ -109,27 +114,27 @@ def test_file_that_comes_packed_is_unpacked(sha1: Any) -> None:
 )
 def test_packed_file_that_is_not_whole_is_fetched_again(packed: bytes) -> None:
     """A proxy may have packed a part only: the stated length is right, and the end of the file is missing."""
-    assert fetch(answer(packed, Content_Encoding="gzip"), answer(OLD)) == OLD
+    assert fetch(raw_response(packed, Content_Encoding="gzip"), raw_response(OLD)) == OLD
 
 
 @pytest.mark.parametrize(
     "unasked",
     [
-        answer(OLD[:300], 206, Content_Range="bytes 0-299/*", ETag='"v1"'),
-        answer(status=416, Content_Range="bytes */0"),
+        raw_response(OLD[:300], 206, Content_Range="bytes 0-299/*", ETag='"v1"'),
+        raw_response(status=416, Content_Range="bytes */0"),
     ],
     ids=["part of unknown length", "no part of nothing"],
 )
 def test_part_that_nobody_asked_for_is_no_whole_file(unasked: Any) -> None:
     """A short file is never taken for the whole one."""
-    assert fetch(unasked, answer(OLD)) == OLD
+    assert fetch(unasked, raw_response(OLD)) == OLD
 
 
 def test_206_that_is_too_short_is_gone_on_with() -> None:
     """A part that ends early is no whole file: the rest is asked for."""
     tag = {"ETag": '"v1"'}
-    answers = (cut(OLD, 100, **tag), part(OLD, 100, end=500, **tag), part(OLD, 500, **tag))
-    assert fetch(*answers) == OLD
+    responses = (cut(OLD, 100, **tag), part(OLD, 100, end=500, **tag), part(OLD, 500, **tag))
+    assert fetch(*responses) == OLD
     assert [asked for asked, _ in ranges()] == [None, "bytes=100-", "bytes=500-"]
 
 
@@ -141,7 +146,7 @@ def test_206_that_brings_nothing_is_given_up() -> None:
 
 def test_wrong_size_is_not_accepted() -> None:
     """A body that ends in order, but is shorter than the whole, is not taken for it."""
-    short = answer(OLD[:300], 206, Content_Range="bytes 0-299/1000")
+    short = raw_response(OLD[:300], 206, Content_Range="bytes 0-299/1000")
     with pytest.raises(ProviderUnavailableError, match="300 of 1000 bytes|another part"):
         fetch(short)
 
@@ -149,19 +154,19 @@ def test_wrong_size_is_not_accepted() -> None:
 def test_sha1_finds_out_a_mix() -> None:
     """The part of an earlier attempt is used, and thrown away if the whole has another SHA-1 than stated."""
     assert fetch(part(OLD, 400), sha1=SHA1, left=OLD[:400]) == OLD
-    assert fetch(part(OLD, 400), answer(OLD), sha1=SHA1, left=NEW[:400]) == OLD
+    assert fetch(part(OLD, 400), raw_response(OLD), sha1=SHA1, left=NEW[:400]) == OLD
     with pytest.raises(ProviderUnavailableError, match="damaged twice"):
-        fetch(answer(NEW), sha1=SHA1)
+        fetch(raw_response(NEW), sha1=SHA1)
 
 
 def test_nothing_is_missing() -> None:
     """A 416 that names the length of what is there means that it is whole."""
-    assert fetch(answer(status=416, Content_Range="bytes */1000"), sha1=SHA1, left=OLD) == OLD
+    assert fetch(raw_response(status=416, Content_Range="bytes */1000"), sha1=SHA1, left=OLD) == OLD
 
 
 def test_what_is_left_without_a_sha1_is_not_used() -> None:
     """Nothing could tell whether it is of the same file."""
-    assert fetch(answer(OLD), left=NEW) == OLD
+    assert fetch(raw_response(OLD), left=NEW) == OLD
 
 
 def test_trickle_ends_at_the_time_limit() -> None:
@@ -183,18 +188,18 @@ def test_trickle_ends_at_the_time_limit() -> None:
 
 def test_redirect_elsewhere_is_said_at_once() -> None:
     """Storage that nobody has allowed is not asked, and not tried six times."""
-    with answering(answer(OLD)) as storage:
+    with serving(raw_response(OLD)) as storage:
         with pytest.raises(SettingError, match="127.0.0.1.*not one of its own") as refused:
-            fetch(answer(status=302, Location=storage.url))
+            fetch(raw_response(status=302, Location=storage.url))
     assert (len(REQUESTS), storage.requests) == (1, [])
     assert "download_hosts" in refused.value.hint
 
 
 def test_redirect_to_allowed_storage_carries_no_token() -> None:
     """A host that the settings allow is asked, without the token, for what is missing."""
-    with answering(part(OLD, 400)) as storage:
+    with serving(part(OLD, 400)) as storage:
         whole = fetch(
-            answer(status=302, Location=f"{storage.url}/blob?sig=made-up"),
+            raw_response(status=302, Location=f"{storage.url}/blob?sig=made-up"),
             sha1=SHA1,
             left=OLD[:400],
             hosts=["127.0.0.1"],
@@ -221,7 +226,7 @@ def test_redirect_to_allowed_storage_carries_no_token() -> None:
 def test_redirect_to_no_usable_address_is_said_at_once(location: str) -> None:
     """Neither a foreign exception, nor a file of this machine, nor health data over a plain connection."""
     with pytest.raises(SettingError) as refused:
-        fetch(answer(status=302, Location=location), hosts=["storage.test", "127.0.0.1"])
+        fetch(raw_response(status=302, Location=location), hosts=["storage.test", "127.0.0.1"])
     assert len(REQUESTS) == 1
     assert "made-up" not in str(refused.value)
 
@@ -232,7 +237,7 @@ def test_redirect_to_no_usable_address_is_said_at_once(location: str) -> None:
 def test_redirect_to_nowhere(location: str) -> None:
     """What is no address is refused in the same words as an address elsewhere; a circle is an error, too."""
     with pytest.raises((SettingError, ProviderUnavailableError), match="not one of its own|302"):
-        fetch(answer(status=302, Location=location))
+        fetch(raw_response(status=302, Location=location))
 
 
 def test_lengths_that_are_no_lengths() -> None:
@@ -240,4 +245,4 @@ def test_lengths_that_are_no_lengths() -> None:
     digits = "9" * 5000
     assert fetch(f"HTTP/1.1 200 OK\r\nContent-Length: {digits}\r\n\r\n".encode() + OLD) == OLD
     with pytest.raises(ProviderUnavailableError):
-        fetch(*[answer(OLD, status=206, Content_Range=f"bytes {digits}-{digits}/{digits}")] * 9)
+        fetch(*[raw_response(OLD, status=206, Content_Range=f"bytes {digits}-{digits}/{digits}")] * 9)

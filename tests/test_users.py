@@ -17,20 +17,20 @@ from connector.errors import (
 )
 from connector.oauth.presets import PRESETS
 from connector.oauth.provider import Provider
-from tests.support.answers import Answers, answer, answering, json_answer
 from tests.support.frames import secrets_in_frames
+from tests.support.responses import ResponseServer, json_response, raw_response, serving
 from tests.support.tokens import FakeTokens
 
 LAB = "insignia.support@ormco.com"
 ME = {"Id": "ME-1", "Email": "front.desk@practice.test", "Connections": []}
 
 
-def api(server: Answers, tokens: FakeTokens | None = None) -> UsersApi:
+def api(server: ResponseServer, tokens: FakeTokens | None = None) -> UsersApi:
     provider = replace(PRESETS["sandbox"], users_url=server.url)
     return UsersApi(provider, tokens or FakeTokens(), clock=Clock())
 
 
-def asked(server: Answers) -> list[str]:
+def asked(server: ResponseServer) -> list[str]:
     return [request.line.removesuffix(" HTTP/1.1") for request in server.requests]
 
 
@@ -54,15 +54,15 @@ ROWS: list[tuple[dict[str, Any], tuple[str, str, bool, bool]]] = [
 @pytest.mark.parametrize(("row", "seen"), ROWS)
 def test_partner_of_a_connection(row: dict[str, Any], seen: tuple[str, str, bool, bool]) -> None:
     """The other side is found in every spelling and on either side of a connection."""
-    with answering(json_answer(ME | {"Connections": [row | {"Id": "c-1"}, {"odd": 1}, None]})) as server:
+    with serving(json_response(ME | {"Connections": [row | {"Id": "c-1"}, {"odd": 1}, None]})) as server:
         (partner,) = api(server).me().connections
     assert (partner.id, partner.email, partner.accepted, partner.asked_us) == seen
 
 
 @pytest.mark.parametrize("body", [[], "x", {}, {"Id": ""}, ME | {"Connections": None}])
 def test_odd_account(body: object) -> None:
-    """An answer that is no user is not taken for one; a user without connections has none."""
-    with answering(json_answer(body)) as server:
+    """A response that is no user is not taken for one; a user without connections has none."""
+    with serving(json_response(body)) as server:
         if isinstance(body, dict) and body.get("Id"):
             assert api(server).me().connections == ()
             return
@@ -77,7 +77,7 @@ def test_lab_by_exact_address() -> None:
         {"Id": "2", "Name": "Ormco Corporation", "Email": "Insignia.Support@ormco.com", "Roles": ["Clinic"]},
         {"Id": "3", "Name": "Ormco Corporation", "Email": "Insignia.Support@ormco.com", "Roles": ["Lab"]},
     ]
-    with answering(answer("not here", 404), json_answer(found)) as server:
+    with serving(raw_response("not here", 404), json_response(found)) as server:
         assert api(server).lab_id(LAB) == "3"
     assert asked(server) == [
         f"GET /api/users/{LAB}",
@@ -87,23 +87,23 @@ def test_lab_by_exact_address() -> None:
 
 @pytest.mark.parametrize("found", [[], {}, None, [{"Id": "1", "Email": "other@ormco.com"}], [{"Email": LAB}]])
 def test_lab_that_is_not_found(found: object) -> None:
-    """An answer about somebody else is no answer."""
-    with answering(json_answer({"Id": "9", "Email": "other@ormco.com"}), json_answer(found)) as server:
+    """A response about somebody else is no response."""
+    with serving(json_response({"Id": "9", "Email": "other@ormco.com"}), json_response(found)) as server:
         assert api(server).lab_id(LAB) is None
 
 
 REFUSALS: list[tuple[bytes, type[ConnectorError], str]] = [
     (
-        json_answer({"Message": "The connection already exists."}, 400),
+        json_response({"Message": "The connection already exists."}, 400),
         LabConnectionNotFoundError,
         "already exists",
     ),
-    (answer("<html>", 404), LabConnectionNotFoundError, "status 404"),
-    (answer("nope", 405), LabConnectionNotFoundError, "refused: nope"),
-    (json_answer({"message": "No."}, 403), ClientRefusedError, "does not allow this: No."),
-    (answer("", 429, Retry_After="7"), ProviderUnavailableError, "429"),
-    (answer("", 302, Location="https://other.test/"), ProviderUnavailableError, "302"),
-    (answer("", 502), ProviderUnavailableError, "502"),
+    (raw_response("<html>", 404), LabConnectionNotFoundError, "status 404"),
+    (raw_response("nope", 405), LabConnectionNotFoundError, "refused: nope"),
+    (json_response({"message": "No."}, 403), ClientRefusedError, "does not allow this: No."),
+    (raw_response("", 429, Retry_After="7"), ProviderUnavailableError, "429"),
+    (raw_response("", 302, Location="https://other.test/"), ProviderUnavailableError, "302"),
+    (raw_response("", 502), ProviderUnavailableError, "502"),
     (b"", ProviderUnavailableError, "cut"),
 ]
 
@@ -111,7 +111,7 @@ REFUSALS: list[tuple[bytes, type[ConnectorError], str]] = [
 @pytest.mark.parametrize(("refusal", "error", "words"), REFUSALS)
 def test_refused_request(refusal: bytes, error: type[ConnectorError], words: str) -> None:
     """A request that is refused, or whose fate is not known, says so and is not sent again."""
-    with answering(refusal) as server, pytest.raises(error, match=words) as caught:
+    with serving(refusal) as server, pytest.raises(error, match=words) as caught:
         api(server).request_connection("a/b", "c")
     assert asked(server) == ["POST /api/users/a%2Fb/requestconnection/c"]
     assert getattr(caught.value, "retry_after", None) in (None, 7)
@@ -121,7 +121,7 @@ def test_refused_request(refusal: bytes, error: type[ConnectorError], words: str
 def test_token_that_has_ended(status: int) -> None:
     """A token that is not taken any more is refreshed once; some hosts say 500 to it."""
     tokens = FakeTokens()
-    with answering(answer("", status), json_answer(ME)) as server:
+    with serving(raw_response("", status), json_response(ME)) as server:
         assert api(server, tokens).me().account.id == "ME-1"
     assert tokens.refreshed == 1
     assert [request.headers["Authorization"] for request in server.requests] == ["Bearer AT-0", "Bearer AT-1"]
@@ -130,7 +130,7 @@ def test_token_that_has_ended(status: int) -> None:
 def test_fresh_token_is_not_refreshed_again_and_again() -> None:
     """A host that goes on answering 500 does not use up a token with each look."""
     tokens = FakeTokens()
-    with answering(answer("An error has occurred.", 500)) as server:
+    with serving(raw_response("An error has occurred.", 500)) as server:
         users = api(server, tokens)
         for _ in range(3):
             with pytest.raises(ProviderUnavailableError, match="500"):
@@ -138,9 +138,9 @@ def test_fresh_token_is_not_refreshed_again_and_again() -> None:
     assert tokens.refreshed == 1
 
 
-def test_html_is_no_answer() -> None:
+def test_html_is_no_response() -> None:
     """Somebody's login page is not taken for an account."""
-    with answering(answer("<html>Welcome</html>")) as server:
+    with serving(raw_response("<html>Welcome</html>")) as server:
         with pytest.raises(ProviderUnavailableError, match="not JSON"):
             api(server).me()
 
@@ -148,12 +148,15 @@ def test_html_is_no_answer() -> None:
 @pytest.mark.parametrize(
     ("call", "given"),
     [
-        *((read_account, given) for given in (b"", answer(status=401), answer("x", 500), json_answer({}))),
-        *((probe_token, given) for given in (b"", answer(status=429), answer(status=503))),
+        *(
+            (read_account, given)
+            for given in (b"", raw_response(status=401), raw_response("x", 500), json_response({}))
+        ),
+        *((probe_token, given) for given in (b"", raw_response(status=429), raw_response(status=503))),
     ],
 )
 def test_no_local_variable_holds_the_token_when_an_error_is_raised(call: Any, given: bytes) -> None:
     """A reporter that collects local variables does not get the token that was shown to the API."""
-    with answering(given) as server, pytest.raises(ConnectorError) as caught:
+    with serving(given) as server, pytest.raises(ConnectorError) as caught:
         call(Provider(name="test", users_url=server.url), "AT-made-up", clock=Clock())
     assert secrets_in_frames(caught.value, "AT-made-up") == []

@@ -40,14 +40,14 @@ def answer_to(connector: Connector, sandbox: RunningSandbox, **begun: Any) -> st
 
 def test_state_finds_the_practice(connector: Connector, identity: RunningSandbox) -> None:
     """An application keeps no cookie for the practice's id."""
-    answer = answer_to(connector, identity, binding=SESSION)
-    assert connector.complete(answer, binding=SESSION).practice_id == PRACTICE
+    response = answer_to(connector, identity, binding=SESSION)
+    assert connector.complete(response, binding=SESSION).practice_id == PRACTICE
 
 
 def test_same_response_in_many_threads_at_once(connector: Connector, identity: RunningSandbox) -> None:
     """Two app servers that get one response make one exchange, and both return the connection."""
-    answer = answer_to(connector, identity, binding=SESSION)
-    found = at_once(4, lambda number: connector.complete(answer, binding=SESSION))
+    response = answer_to(connector, identity, binding=SESSION)
+    found = at_once(4, lambda number: connector.complete(response, binding=SESSION))
     assert [connection.practice_id for connection in found] == [PRACTICE] * 4
     assert identity.counters()["token:authorization_code"] == 1
 
@@ -56,13 +56,13 @@ def test_same_response_while_the_first_call_takes_the_request(
     connector: Connector, identity: RunningSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A call that finds no spent code, and then no open request, waits for the first call's connection."""
-    answer = answer_to(connector, identity, binding=SESSION)
-    first = connector.complete(answer, binding=SESSION)
+    response = answer_to(connector, identity, binding=SESSION)
+    first = connector.complete(response, binding=SESSION)
     early, is_spent = iter([False]), RequestRecords.is_spent
     monkeypatch.setattr(
         RequestRecords, "is_spent", lambda records, code: next(early, is_spent(records, code))
     )
-    assert connector.complete(answer, binding=SESSION) == first
+    assert connector.complete(response, binding=SESSION) == first
     assert identity.counters()["token:authorization_code"] == 1
 
 
@@ -70,30 +70,30 @@ def test_response_of_another_session_is_refused_each_time(
     connector: Connector, identity: RunningSandbox
 ) -> None:
     """A response that one session completed shows nothing to another session that sends it again."""
-    answer = answer_to(connector, identity, binding=SESSION)
-    connector.complete(answer, binding=SESSION)
+    response = answer_to(connector, identity, binding=SESSION)
+    connector.complete(response, binding=SESSION)
     for _ in range(2):
         with pytest.raises(StateMismatchError):
-            connector.complete(answer, binding="another session's")
+            connector.complete(response, binding="another session's")
 
 
 def test_response_that_failed_fails_again(connector: Connector, identity: RunningSandbox) -> None:
     """A second call says that the code was used; it does not wait for a connection that is never made."""
-    answer = answer_to(connector, identity, binding=SESSION)
+    response = answer_to(connector, identity, binding=SESSION)
     identity.set_scenarios("text-500")
     with pytest.raises(Exception, match="500"):
-        connector.complete(answer, binding=SESSION)
+        connector.complete(response, binding=SESSION)
     identity.set_scenarios()
     with pytest.raises(CodeSpentError):
-        connector.complete(answer, binding=SESSION)
+        connector.complete(response, binding=SESSION)
 
 
 def test_unconfirmed_account_is_asked_about_again(classic: RunningSandbox, connector: Connector) -> None:
     """Without state the second call asks the same question as the first."""
-    answer = answer_to(connector, classic, binding=SESSION).split("&state=")[0]
+    response = answer_to(connector, classic, binding=SESSION).split("&state=")[0]
     for _ in range(2):
         with pytest.raises(AccountUnconfirmedError):
-            connector.complete(answer, practice_id=PRACTICE, binding=SESSION)
+            connector.complete(response, practice_id=PRACTICE, binding=SESSION)
     waiting = connector.unconfirmed_account(PRACTICE)
     assert waiting is not None
     assert waiting.email == classic.practice.username
@@ -101,9 +101,9 @@ def test_unconfirmed_account_is_asked_about_again(classic: RunningSandbox, conne
 
 def test_response_without_state_needs_the_practice(classic: RunningSandbox, connector: Connector) -> None:
     """Without a state its request is unknown, and nothing is sent."""
-    answer = answer_to(connector, classic).split("&state=")[0]
+    response = answer_to(connector, classic).split("&state=")[0]
     with pytest.raises(StateMismatchError):
-        connector.complete(answer)
+        connector.complete(response)
     assert classic.counters().get("token:authorization_code", 0) == 0
 
 
@@ -300,7 +300,7 @@ def test_redirect_uri_of_one_request(identity: RunningSandbox, store_url: str) -
     named = settings(identity, store_url, ORMCO_REDIRECT_URI="https://app.test/connected")
     with opened(named) as connector:
         request = connector.begin(PRACTICE, redirect_uri=identity.redirect_uri)
-        answer = identity.authorize(request.url)
-        assert connector.complete(answer).state == "connected"
+        response = identity.authorize(request.url)
+        assert connector.complete(response).state == "connected"
         with pytest.raises(SettingError):
             connector.begin("")

@@ -107,8 +107,8 @@ def test_link_and_paste_connect(browser: Browser, connector: Connector, classic:
     page = press(client, "link")
     assert "mailto:?subject=" in page.text
     assert "I will send you a link" in page.text
-    answer = classic.authorize(link_in(page))
-    assert "is connected to" in press(client, "paste", answer=f"Here: <{answer}>").text
+    response = classic.authorize(link_in(page))
+    assert "is connected to" in press(client, "paste", answer=f"Here: <{response}>").text
     assert {event.actor for event in connector.events(practice_id=PRACTICE)} == {"Sam"}
 
 
@@ -117,8 +117,8 @@ def test_account_is_confirmed_at_the_desk(
 ) -> None:
     """A response without state connects only the account that a person has confirmed."""
     client = browser()
-    answer = classic.authorize(link_in(press(client, "link")))
-    page = press(client, "paste", answer=re.sub(r"&?state=[^&]*", "", answer))
+    response = classic.authorize(link_in(press(client, "link")))
+    page = press(client, "paste", answer=re.sub(r"&?state=[^&]*", "", response))
     assert "Ask the practice whether it is theirs" in page.text
     account = hidden_value(page, "account_id")
     listed = client.get("/desk/").text
@@ -132,8 +132,8 @@ def test_account_is_confirmed_at_the_desk(
 def test_no_to_the_account(browser: Browser, classic: RunningSandbox) -> None:
     """The grant is given back, and the question is gone."""
     client = browser()
-    answer = classic.authorize(link_in(press(client, "link")))
-    press(client, "paste", answer=re.sub(r"&?state=[^&]*", "", answer))
+    response = classic.authorize(link_in(press(client, "link")))
+    press(client, "paste", answer=re.sub(r"&?state=[^&]*", "", response))
     page = press(client, "confirm", answer="no")
     assert "The account was not connected." in page.text
     assert "Ask the practice whether" not in page.text
@@ -236,10 +236,10 @@ def test_response_to_a_practice_s_own_session_is_refused(
 ) -> None:
     """A request that a practice's own browser began cannot be completed at the desk."""
     begun = connector.begin(PRACTICE, binding="a session's own secret")
-    answer = classic.authorize(begun.url)
-    page = press(browser(), "paste", answer=answer)
+    response = classic.authorize(begun.url)
+    page = press(browser(), "paste", answer=response)
     assert "another practice, session or provider" in page.text
-    assert urlsplit(answer).query not in page.text
+    assert urlsplit(response).query not in page.text
 
 
 # --- reconnect
@@ -257,8 +257,8 @@ def test_reconnect_revokes_and_gives_a_new_link(
     classic.set_scenarios("revoked")
     page = press(client, "removed", then="connect")
     assert connector.status(PRACTICE).state == "revoked"
-    answer = classic.authorize(link_in(page))
-    assert "is connected to" in press(client, "paste", answer=answer).text
+    response = classic.authorize(link_in(page))
+    assert "is connected to" in press(client, "paste", answer=response).text
 
 
 def test_reconnect_needs_both_roles(browser: Browser, connector: Connector, classic: RunningSandbox) -> None:

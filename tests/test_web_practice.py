@@ -58,7 +58,7 @@ def come_back(client: FlaskClient, redirect_url: str) -> Any:
     return client.get(f"/3shape/connected?{urlsplit(redirect_url).query}", follow_redirects=True)
 
 
-def answer_for(client: FlaskClient, sandbox: RunningSandbox) -> str:
+def response_for(client: FlaskClient, sandbox: RunningSandbox) -> str:
     """Press *Connect* and allow access; return the redirect URL."""
     return sandbox.authorize(press(client, "connect").location)
 
@@ -81,7 +81,7 @@ def test_page_before_anything(browser: Browser) -> None:
 def test_connect_by_callback(browser: Browser, classic: RunningSandbox) -> None:
     """The callback connects, and leads to an address without the code."""
     client = browser()
-    page = come_back(client, answer_for(client, classic))
+    page = come_back(client, response_for(client, classic))
     assert page.request.path == "/3shape/"
     assert f"Connected to {classic.practice.username}." in page.text
     assert "The account was confirmed" not in page.text
@@ -159,8 +159,8 @@ def test_events_since(browser: Browser, connector: Connector, classic: RunningSa
 def test_actor_is_the_person(connector: Connector, classic: RunningSandbox) -> None:
     """The audit record names the person who was signed in."""
     client = browsers(connector, actor_of=lambda request: "alex@maple.test")()
-    answer = classic.authorize(press(client, "connect-elsewhere").location)
-    come_back(client, answer)
+    response = classic.authorize(press(client, "connect-elsewhere").location)
+    come_back(client, response)
     assert {event.actor for event in connector.events(practice_id=PRACTICE)} == {"alex@maple.test"}
 
 
@@ -172,7 +172,7 @@ def test_response_without_state_needs_confirmation(
 ) -> None:
     """A code without a state connects nothing before a person has seen the account."""
     client = browser()
-    page = come_back(client, without_state(answer_for(client, classic)))
+    page = come_back(client, without_state(response_for(client, classic)))
     assert f"Connect as {classic.practice.username}?" in page.text or "Connect as Maple" in page.text
     assert "Connected to" not in page.text
     account = hidden_value(page, "account_id")
@@ -183,7 +183,7 @@ def test_response_without_state_needs_confirmation(
 def test_no_drops_the_account(browser: Browser, classic: RunningSandbox) -> None:
     """After "no" nothing is connected, and the question is gone."""
     client = browser()
-    come_back(client, without_state(answer_for(client, classic)))
+    come_back(client, without_state(response_for(client, classic)))
     page = press(client, "confirm", answer="no")
     assert "The account was not connected." in page.text
     assert "Connect as" not in page.text
@@ -193,7 +193,7 @@ def test_no_drops_the_account(browser: Browser, classic: RunningSandbox) -> None
 def test_only_the_session_that_was_asked_confirms(browser: Browser, classic: RunningSandbox) -> None:
     """Another session of the same practice cannot say yes to it."""
     client = browser()
-    page = come_back(client, without_state(answer_for(client, classic)))
+    page = come_back(client, without_state(response_for(client, classic)))
     account = hidden_value(page, "account_id")
     assert "Connected to" not in press(browser(), "confirm", answer="yes", account_id=account).text
 
@@ -201,7 +201,7 @@ def test_only_the_session_that_was_asked_confirms(browser: Browser, classic: Run
 @pytest.mark.parametrize("practice", [PRACTICE, "practice-77"])
 def test_response_of_another_session(browser: Browser, classic: RunningSandbox, practice: str) -> None:
     """It is refused before it is sent to 3Shape, for the same practice and for another one."""
-    page = come_back(browser(practice), answer_for(browser(), classic))
+    page = come_back(browser(practice), response_for(browser(), classic))
     assert "another practice, session or provider" in page.text
     assert classic.counters().get("token:authorization_code", 0) == 0
 
@@ -255,9 +255,9 @@ def test_other_host(connector: Connector) -> None:
 
 def test_nobody_signed_in(browser: Browser, classic: RunningSandbox) -> None:
     """Without a signed-in person the callback spends no code, and every page is refused."""
-    answer = answer_for(browser(), classic)
+    response = response_for(browser(), classic)
     stranger = browser(None)
-    refused = stranger.get(f"/3shape/connected?{urlsplit(answer).query}")
+    refused = stranger.get(f"/3shape/connected?{urlsplit(response).query}")
     assert refused.status_code == 401
     assert "Sign in and try again" in refused.text
     assert refused.headers["Referrer-Policy"] == "no-referrer"

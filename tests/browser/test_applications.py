@@ -128,7 +128,7 @@ def applications_page(row: str) -> Iterator[tuple[str, list[str]]]:
     class Handler(PageHandler):
         def do_GET(self) -> None:  # noqa: N802 - of http.server
             asked.append(self.path)
-            self.answer(200, LIST.format(row="" if self.path == "/gone" else row))
+            self.respond(200, LIST.format(row="" if self.path == "/gone" else row))
 
     with serving(Handler) as url:
         yield f"{url}/", asked

@@ -147,8 +147,8 @@ def test_cancel_is_shown_as_such(capture: Capture, pages: AuthorizationPages, tr
         page.locator("[data-ormco-landing]").wait_for()
         headings.extend(page.get_by_role("heading").all_inner_texts())
 
-    answer = capture(pages.authorize("authorize"), redirect_uri=foreign(trap), person=person)
-    assert (headings, "error=access_denied" in answer) == (["Access was not allowed"], True)
+    response = capture(pages.authorize("authorize"), redirect_uri=foreign(trap), person=person)
+    assert (headings, "error=access_denied" in response) == (["Access was not allowed"], True)
 
 
 def test_password_is_not_part_of_the_response(

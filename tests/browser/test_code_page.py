@@ -234,7 +234,7 @@ def site() -> Iterator[Site]:
     class Handler(PageHandler):
         def do_GET(self) -> None:  # noqa: N802 - of http.server
             asked.append((self.path, self.headers.get("Referer")))
-            self.answer(200, landing_page(REDIRECT_URI))
+            self.respond(200, landing_page(REDIRECT_URI))
 
     with serving(Handler) as url:
         yield f"{url}/", asked

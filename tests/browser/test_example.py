@@ -57,8 +57,8 @@ class Example:
         return self._log.read_text(encoding="utf-8")[self._log_begins :]
 
     def counters(self) -> dict[str, int]:
-        answer = requests.get(f"{self.sandbox}/sandbox/control", timeout=TIMEOUT).json()
-        counters: dict[str, int] = answer["counters"]
+        response = requests.get(f"{self.sandbox}/sandbox/control", timeout=TIMEOUT).json()
+        counters: dict[str, int] = response["counters"]
         return counters
 
 
@@ -193,12 +193,12 @@ def test_connect_and_come_back(session: Callable[..., Page], example: Example) -
     asked: list[tuple[str, str]] = []
     page.on("request", lambda request: asked.append((request.url, request.headers.get("referer", ""))))
     connect(page, example)
-    answer = next(url for url, _ in asked if "/connected?" in url)
-    code = _found(r"code=([^&]+)", answer)
+    response = next(url for url, _ in asked if "/connected?" in url)
+    code = _found(r"code=([^&]+)", response)
     assert state(page) == "Connected"
     assert page.url == f"{example.url}/3shape/"
     assert code not in page.content() + page.evaluate("document.referrer")
-    assert [url for url, referrer in asked if code in referrer or (code in url and url != answer)] == []
+    assert [url for url, referrer in asked if code in referrer or (code in url and url != response)] == []
     assert "GET /3shape/connected 303" in example.log
     assert "?" not in example.log
     assert code not in example.log
@@ -277,21 +277,21 @@ def test_signing_out_ends_the_session_on_the_server(example: Example) -> None:
 def test_nobody_is_signed_in_by_another_site(example: Example, headers: dict[str, str]) -> None:
     """Another site cannot sign a person in to its own account, nor reach the form by its own host name."""
     sent = {"user": ROBIN[0], "password": ROBIN[1]}
-    answer = requests.post(example.url, data=sent, headers=headers, timeout=TIMEOUT, allow_redirects=False)
-    assert (answer.status_code, dict(answer.cookies)) == (400, {})
+    response = requests.post(example.url, data=sent, headers=headers, timeout=TIMEOUT, allow_redirects=False)
+    assert (response.status_code, dict(response.cookies)) == (400, {})
 
 
 def test_cookies_and_headers_behind_tls(tmp_path: Path) -> None:
     """Behind TLS the session's cookie belongs to this host alone, and browsers come back by TLS only."""
     with running_example(tmp_path, "--url", "https://practice.example") as example:
         port = int(_found(r"its Host to http://127.0.0.1:(\d+)", example.text))
-        answer = requests.post(
+        response = requests.post(
             f"http://127.0.0.1:{port}/",
             data={"user": ALEX[0], "password": ALEX[1]},
             headers={"Host": "practice.example"},
             timeout=TIMEOUT,
             allow_redirects=False,
         )
-    assert answer.headers["Set-Cookie"].startswith("__Host-example-practice.example=")
-    assert "; Secure; HttpOnly; Path=/; SameSite=Lax" in answer.headers["Set-Cookie"]
-    assert "Strict-Transport-Security" in answer.headers
+    assert response.headers["Set-Cookie"].startswith("__Host-example-practice.example=")
+    assert "; Secure; HttpOnly; Path=/; SameSite=Lax" in response.headers["Set-Cookie"]
+    assert "Strict-Transport-Security" in response.headers

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Capture = Callable[..., str]
 
-# {0} is the landing site. Each of these would bring an answer of somebody else's.
+# {0} is the landing site. Each of these would bring a response of somebody else's.
 FRAMES = {
     "an error": "<iframe src='{0}?error=login_required'></iframe>",
     "a code": "<iframe src='{0}?code=ATTACKERCODE&state=s'></iframe>",
@@ -80,8 +80,8 @@ def test_only_the_pages_of_this_consent_bring_the_response(
     """Frames, windows of advertisements and whatever else a page asks for mean nothing, and do not leave."""
     pages.more["advertisement"] = f"<script>open('/window')</script>{landing}"
     pages.more["window"] = f"<script>open('{landing}?error=1')</script>"
-    pages.answers["away"] = (302, {"Location": f"{landing}?code=ATTACKERCODE"})
-    pages.answers["sw.js"] = (200, {"Content-Type": "text/javascript"})
+    pages.responses["away"] = (302, {"Location": f"{landing}?code=ATTACKERCODE"})
+    pages.responses["sw.js"] = (200, {"Content-Type": "text/javascript"})
 
     def person(page: Page) -> None:
         page.wait_for_timeout(700)  # whatever is in the page has its time
@@ -128,7 +128,7 @@ def test_link_of_an_advertisement_that_a_person_opens_in_a_tab(
     """A tab that another site sends on to the landing site brings nothing; the provider's own page does."""
     elsewhere = pages.url.replace("127.0.0.1", "localhost")
     pages.more["advertisement"] = f"<a href='{elsewhere}/away?redirect_uri={landing}'>Buy</a>"
-    pages.answers["away"] = (302, {"Location": f"{landing}?code=ATTACKERCODE"})
+    pages.responses["away"] = (302, {"Location": f"{landing}?code=ATTACKERCODE"})
 
     def person(page: Page) -> None:
         page.frame_locator("iframe").get_by_role("link").click(modifiers=["ControlOrMeta"])
@@ -140,7 +140,7 @@ def test_link_of_an_advertisement_that_a_person_opens_in_a_tab(
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         "fetch(event.request)",
         "Response.redirect('{0}')",
@@ -148,14 +148,14 @@ def test_link_of_an_advertisement_that_a_person_opens_in_a_tab(
     ],
 )
 def test_service_worker_of_the_provider(
-    answer: str, capture: Capture, pages: AuthorizationPages, landing: str
+    response: str, capture: Capture, pages: AuthorizationPages, landing: str
 ) -> None:
     """A service worker in between changes nothing, and its own requests do not leave."""
     pages.scripts["worker.js"] = (
         "addEventListener('install', () => skipWaiting());"
         "addEventListener('activate', event => event.waitUntil(clients.claim()));"
         "addEventListener('fetch', event => event.request.url.includes('/302')"
-        f" && event.respondWith({answer.format(pages.target, landing)}))"
+        f" && event.respondWith({response.format(pages.target, landing)}))"
     )
 
     def person(page: Page) -> None:

@@ -25,8 +25,8 @@ def test_sign_in_and_allow(page: str, capture: Capture, pages: AuthorizationPage
 def test_cancel(capture: Capture, pages: AuthorizationPages) -> None:
     """*Cancel* brings the provider's refusal back."""
     pages.target = LANDING
-    answer = capture(pages.authorize("authorize"), person=lambda page: press(page, CANCEL))
-    assert answer == f"{LANDING}?error=access_denied&state=s%7E1"
+    response = capture(pages.authorize("authorize"), person=lambda page: press(page, CANCEL))
+    assert response == f"{LANDING}?error=access_denied&state=s%7E1"
 
 
 def test_wrong_password(capture: Capture, pages: AuthorizationPages) -> None:

@@ -77,7 +77,7 @@ def test_patterns_of_a_shared_place_are_literal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "form", "location", "answer"),
+    ("url", "form", "location", "response"),
     [
         ("https://l.test/?code=a%27b", "", "https://l.test?code=a'b", "https://l.test?code=a'b"),
         ("https://l.test/?code=a%27b", "", "https://l.test/?code=other", "https://l.test/?code=a%27b"),
@@ -88,9 +88,9 @@ def test_patterns_of_a_shared_place_are_literal() -> None:
         ("https://l.test/#code=a", "", None, "https://l.test/#code=a"),
     ],
 )
-def test_response_url(url: str, form: str, location: str | None, answer: str) -> None:
+def test_response_url(url: str, form: str, location: str | None, response: str) -> None:
     """The header's own bytes win if they are the same address; a form becomes a query."""
-    assert response_url(url, form, location) == answer
+    assert response_url(url, form, location) == response
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def test_page_that_hangs_after_an_aborted_navigation(
     capture_alone: Capture, pages: AuthorizationPages
 ) -> None:
     """A look at such a page, which is left of a renderer that died on its way to the next, has an end."""
-    pages.answers["nothing"] = (204, {})
+    pages.responses["nothing"] = (204, {})
     pages.more["stuck"] = "<script>location = '/nothing'; setTimeout(() => { for (;;); })</script>"
 
     def person(page: Page) -> None:
@@ -145,14 +145,14 @@ def test_response_that_is_no_page(
     headers: dict[str, str], status: int, words: str, capture: Capture, pages: AuthorizationPages
 ) -> None:
     """A download, a password dialog and the like are reported as what they are, not as a bad network."""
-    pages.answers["odd"] = (status, headers)
+    pages.responses["odd"] = (status, headers)
     with pytest.raises(ProviderUnavailableError, match=words):
         capture(pages.authorize("odd"))
 
 
 def test_password_dialog_is_reported(windowed: str, pages: AuthorizationPages) -> None:
     """A provider that asks in a dialog of the browser is reported; only a browser with windows has one."""
-    pages.answers["odd"] = (401, {"WWW-Authenticate": "Basic realm=x"})
+    pages.responses["odd"] = (401, {"WWW-Authenticate": "Basic realm=x"})
     with pytest.raises(ProviderUnavailableError, match="in a dialog of the browser"):
         capture_redirect(pages.authorize("odd"), redirect_uri=LANDING, headless=True, browser=windowed)
 
@@ -232,7 +232,7 @@ def test_failure_elsewhere_does_not_end_it(
     step: str, capture: Capture, pages: AuthorizationPages, landing: str
 ) -> None:
     """A person may go to a page that fails, and come back: only the provider's own failure ends the flow."""
-    pages.answers["file"] = (200, {"Content-Disposition": "attachment"})
+    pages.responses["file"] = (200, {"Content-Disposition": "attachment"})
     with serve_pages() as other:
         names = {"other": f"http://localhost:{other.url.rpartition(':')[2]}/status/500", "here": pages.url}
 

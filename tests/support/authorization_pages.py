@@ -42,7 +42,7 @@ class AuthorizationPages:
     asked: list[str] = field(default_factory=list)
     more: dict[str, str] = field(default_factory=dict)
     scripts: dict[str, str] = field(default_factory=dict)
-    answers: dict[str, tuple[int, dict[str, str]]] = field(default_factory=dict)
+    responses: dict[str, tuple[int, dict[str, str]]] = field(default_factory=dict)
 
     def authorize_with(self, html: str) -> str:
         """Return the address of an Authorize page with more in it."""
@@ -104,15 +104,15 @@ class _Handler(PageHandler):
     def do_GET(self) -> None:  # noqa: N802 - of http.server
         self.pages.asked.append(self.path)
         path = urlsplit(self.path).path.removeprefix("/")
-        if path in self.pages.answers:
-            status, headers = self.pages.answers[path]
+        if path in self.pages.responses:
+            status, headers = self.pages.responses[path]
             self.page("<h1>Whatever</h1>", status, **headers)
         elif path in self.pages.scripts:
-            self.answer(200, self.pages.scripts[path], Content_Type="text/javascript")
+            self.respond(200, self.pages.scripts[path], Content_Type="text/javascript")
         elif path in (pages := self.html_pages()):
             self.page(pages[path])
         else:
-            self.answer_path(path)
+            self.respond_to_path(path)
 
     def html_pages(self) -> dict[str, str]:
         target = self.pages.target
@@ -133,14 +133,14 @@ class _Handler(PageHandler):
             **self.pages.more,
         }
 
-    def answer_path(self, path: str) -> None:
+    def respond_to_path(self, path: str) -> None:
         target = self.pages.target
         if path in ("302", "chain/0"):
-            self.answer(302, Location=target)
+            self.respond(302, Location=target)
         elif path == "denied":
-            self.answer(302, Location=target.partition("?")[0] + "?error=access_denied&state=s%7E1")
+            self.respond(302, Location=target.partition("?")[0] + "?error=access_denied&state=s%7E1")
         elif path.startswith("chain/"):
-            self.answer(302, Location=f"/chain/{int(path.removeprefix('chain/')) - 1}")
+            self.respond(302, Location=f"/chain/{int(path.removeprefix('chain/')) - 1}")
         elif path.startswith("status/"):
             status = int(path.removeprefix("status/"))
             self.page("<h1>Bad  request</h1> redirect_uri", status, Retry_After="7")
@@ -155,18 +155,18 @@ class _Handler(PageHandler):
         self.pages.asked.append(self.path)
         form = parse_qs(self.form().decode())
         if self.path == "/decide/307":
-            self.answer(307, Location=self.pages.target)
+            self.respond(307, Location=self.pages.target)
         elif self.path == "/decide/changed":
             self.page("<h1>Share your data</h1><button>Agree</button><button>Not now</button>")
         elif self.path == "/decide/sign-in" and form.get("password") == [PASSWORD]:
-            self.answer(303, Location="/authorize")
+            self.respond(303, Location="/authorize")
         elif self.path == "/decide/sign-in":
             self.page(_sign_in(EMAIL_FIELD + PASSWORD_FIELD))
         else:
-            self.answer(303, Location="/302")
+            self.respond(303, Location="/302")
 
     def page(self, body: str, status: int = 200, **headers: str) -> None:
-        self.answer(status, f"<!doctype html><title>Provider</title>{body}", **headers)
+        self.respond(status, f"<!doctype html><title>Provider</title>{body}", **headers)
 
 
 def _sign_in(

@@ -36,10 +36,10 @@ class Workflow:
 
     def act(self, case_id: str, *actions: str, **body: Any) -> dict[str, Any]:
         """Let the sides take their steps."""
-        answer: dict[str, Any] = {}
+        response: dict[str, Any] = {}
         for action in actions:
-            answer = self._post(f"/sandbox/cases/{case_id}/{action}", body)
-        return answer
+            response = self._post(f"/sandbox/cases/{case_id}/{action}", body)
+        return response
 
     def add_practices(self, **body: Any) -> list[SignIn]:
         """Make more practices."""
@@ -49,8 +49,8 @@ class Workflow:
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         response = self._http.post(self.sandbox.url + path, json=body, timeout=TIMEOUT)
         assert response.status_code == 200, response.text
-        answer: dict[str, Any] = response.json()
-        return answer
+        received: dict[str, Any] = response.json()
+        return received
 
 
 class MetadataApi:

@@ -21,7 +21,7 @@ class Tally:
     Attributes:
         kills: how many.
         refreshed: token calls that were granted.
-        marked: grants whose answer may be lost, and that say so.
+        marked: grants whose response may be lost, and that say so.
         dead: grants that died of it, and say so.
         lost: grants whose tokens are not the newest, without a word of it. There must be none.
     """

@@ -54,6 +54,6 @@ class UsersApi:
 
     def call(self, method: str, path: str) -> Any:
         """Send a request that succeeds, and return its JSON."""
-        answer = self.send(method, path)
-        answer.raise_for_status()
-        return answer.json() if answer.content else None
+        response = self.send(method, path)
+        response.raise_for_status()
+        return response.json() if response.content else None

@@ -73,9 +73,9 @@ def refresh(sandbox: RunningSandbox, token: Tokens, **changes: Any) -> requests.
 
 def connected(sandbox: RunningSandbox, who: SignIn | None = None, /, **params: str) -> Tokens:
     """A token response, by consent and exchange, without a browser or the product's calls."""
-    answer = exchange(sandbox, fresh_code(sandbox, who, **params))
-    assert answer.status_code == 200, answer.text
-    tokens: Tokens = answer.json()
+    response = exchange(sandbox, fresh_code(sandbox, who, **params))
+    assert response.status_code == 200, response.text
+    tokens: Tokens = response.json()
     return tokens
 
 
@@ -89,6 +89,6 @@ def me(sandbox: RunningSandbox, token: Tokens) -> requests.Response:
     return call(f"{sandbox.url}/api/users/me", token)
 
 
-def refusal(answer: requests.Response) -> tuple[int, str]:
+def refusal(response: requests.Response) -> tuple[int, str]:
     """The status and the OAuth error of a response."""
-    return answer.status_code, answer.json()["error"]
+    return response.status_code, response.json()["error"]

@@ -79,7 +79,7 @@ class _Handler(PageHandler):
 
     def do_GET(self) -> None:  # noqa: N802 - of http.server
         if urlsplit(self.path).path == "/authorize":
-            self.answer(302, Location=f"{self.pages.redirect_uri}?code={CODE}&iss=x")
+            self.respond(302, Location=f"{self.pages.redirect_uri}?code={CODE}&iss=x")
         elif urlsplit(self.path).path == "/":
             self.page(self.pages.html())
         else:
@@ -99,7 +99,7 @@ class _Handler(PageHandler):
         elif pages.update:
             self.page(pages.update)
         else:
-            self.answer(303, Location="/")
+            self.respond(303, Location="/")
 
     def page(self, body: str, status: int = 200) -> None:
-        self.answer(status, f"<!doctype html><title>OrmcoDigital</title>{body}")
+        self.respond(status, f"<!doctype html><title>OrmcoDigital</title>{body}")

@@ -43,8 +43,8 @@ def _use_fastapi(app: Any) -> None:
         options: Any = {"transport": httpx.ASGITransport(app=app), "base_url": "http://localhost"}
         async with app.router.lifespan_context(app), httpx.AsyncClient(**options) as client:
             begun = await client.get("/connect/practice-9")
-            answer = await asyncio.to_thread(answer_of, begun.headers["Location"])
-            assert (await client.get(answer)).json()["state"] == "connected"
+            response = await asyncio.to_thread(answer_of, begun.headers["Location"])
+            assert (await client.get(response)).json()["state"] == "connected"
 
     asyncio.run(visit())
 
@@ -65,8 +65,8 @@ def _use_django(urlpatterns: list[Any]) -> None:
     )
     django.setup()
     client = Client(SERVER_NAME="localhost")
-    answer = answer_of(client.get("/connect/practice-9").headers["Location"])
-    assert client.get(answer.partition("localhost")[2]).content == b"connected"
+    response = answer_of(client.get("/connect/practice-9").headers["Location"])
+    assert client.get(response.partition("localhost")[2]).content == b"connected"
 
 
 def _use_metrics(handler: Any) -> None:

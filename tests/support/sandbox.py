@@ -56,8 +56,8 @@ class RunningSandbox:
         """Show the settings and counters of the sandbox, after changing some."""
         if changes:
             requests.post(self.control_url, json=changes, timeout=TIMEOUT).raise_for_status()
-        answer: dict[str, Any] = requests.get(self.control_url, timeout=TIMEOUT).json()
-        return answer
+        response: dict[str, Any] = requests.get(self.control_url, timeout=TIMEOUT).json()
+        return response
 
     def set_scenarios(self, *names: str) -> None:
         """Replace the scenarios; none: everything works."""
@@ -147,9 +147,9 @@ class Visitor:
 
     def authorize(self, url: str, *, decision: str = "allow") -> str:
         """Log in, press "allow" or "cancel", and return the raw redirect URL."""
-        answer = self.submit(self.sign_in(url), follow=False, decision=decision)
-        while answer.headers["Location"].startswith("/"):
-            answer = self.session.get(
-                self.sandbox.url + answer.headers["Location"], timeout=TIMEOUT, allow_redirects=False
+        response = self.submit(self.sign_in(url), follow=False, decision=decision)
+        while response.headers["Location"].startswith("/"):
+            response = self.session.get(
+                self.sandbox.url + response.headers["Location"], timeout=TIMEOUT, allow_redirects=False
             )
-        return answer.headers["Location"]
+        return response.headers["Location"]

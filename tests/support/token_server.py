@@ -46,15 +46,15 @@ class TokenServer:
 
     def counts(self) -> dict[str, Any]:
         """Return `calls`, `granted`, `reuses`, and the state of each grant that was refreshed."""
-        with urlopen(f"{self.url}/control", timeout=10) as answer:
-            found: dict[str, Any] = json.load(answer)
+        with urlopen(f"{self.url}/control", timeout=10) as response:
+            found: dict[str, Any] = json.load(response)
         return found
 
 
 class _State:
     """The settings of the server's next responses.
 
-    `latency`: seconds before an answer. `expires_in`: of access tokens. `rotate`: whether refresh tokens
+    `latency`: seconds before a response. `expires_in`: of access tokens. `rotate`: whether refresh tokens
     change. `on_reuse`: "revoke" the grant or only "refuse". `faults`: taken one for each call: "lost"
     (rotates, then cuts the connection), "cut" (does nothing, cuts), "hang", "html", or a status with an
     optional error, such as "502", "401", "429:7", "400:invalid_grant", "403:invalid_grant"; "" for none.
@@ -90,12 +90,12 @@ class _State:
         self.newest[name] = newest + 1
         self.granted += 1
         access_token = f"at-{name}-{newest + 1}".ljust(self.padding, "x")
-        answer: dict[str, object] = {"access_token": access_token, "token_type": "Bearer"}
+        response: dict[str, object] = {"access_token": access_token, "token_type": "Bearer"}
         if self.expires_in is not None:
-            answer["expires_in"] = self.expires_in
+            response["expires_in"] = self.expires_in
         if self.rotate:
-            answer["refresh_token"] = f"rt-{name}-{newest + 1}"
-        return 200, answer
+            response["refresh_token"] = f"rt-{name}-{newest + 1}"
+        return 200, response
 
 
 async def _serve(present: list[_State], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -154,14 +154,18 @@ async def _token(state: _State, writer: asyncio.StreamWriter, body: bytes) -> bo
 
 
 def _write(
-    writer: asyncio.StreamWriter, status: int, answer: object, headers: str = "", *, lost: bool = False
+    writer: asyncio.StreamWriter, status: int, response: object, headers: str = "", *, lost: bool = False
 ) -> None:
     if lost:
         return
     body = (
-        b"" if answer is None else answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
+        b""
+        if response is None
+        else response.encode()
+        if isinstance(response, str)
+        else json.dumps(response).encode()
     )
-    kind = "text/html" if isinstance(answer, str) else "application/json"
+    kind = "text/html" if isinstance(response, str) else "application/json"
     writer.write(
         f"HTTP/1.1 {status} {_REASONS.get(status, 'Error')}\r\nContent-Type: {kind}\r\n{headers}"
         f"Content-Length: {len(body)}\r\n\r\n".encode()

@@ -75,9 +75,9 @@ def web_pages(folder: Path) -> Iterator[WebPages]:
         sandbox = stack.enter_context(running_sandbox("classic", redirect_uris=["https://ormco.com/"]))
         pages = WebPages(stack, sandbox, folder)
         begun = pages.connector.begin("waiting")
-        answer = sandbox.authorize(begun.url, who=sandbox.lab)
+        response = sandbox.authorize(begun.url, who=sandbox.lab)
         with suppress(ConnectorError):  # nobody has confirmed the account
-            pages.connector.complete(answer.partition("&state=")[0], practice_id="waiting")
+            pages.connector.complete(response.partition("&state=")[0], practice_id="waiting")
         connect(pages.connector, sandbox, "broken", who=sandbox.other_practice)
         kill_grant(pages.connector, sandbox, "broken")
         connect(pages.connector, sandbox, "sound")

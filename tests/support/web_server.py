@@ -19,7 +19,7 @@ class PageHandler(BaseHTTPRequestHandler):
         """The body of a POST."""
         return self.rfile.read(int(self.headers["Content-Length"]))
 
-    def answer(self, status: int, body: str = "", **headers: str) -> None:
+    def respond(self, status: int, body: str = "", **headers: str) -> None:
         """Send a response; a header's name has `_` for `-`."""
         content = body.encode()
         self.send_response(status)

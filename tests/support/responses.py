@@ -8,7 +8,7 @@ import socketserver
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 
 import requests
 
-Answer = bytes | Callable[[socket.socket], None]
+RawResponse = bytes | Callable[[socket.socket], None]
 TIMEOUT = 20
 
 
@@ -34,17 +34,17 @@ class Received:
         return dict(parse_qsl(self.body.decode("ascii"), keep_blank_values=True, strict_parsing=True))
 
 
-class Answers(socketserver.ThreadingTCPServer):
+class ResponseServer(socketserver.ThreadingTCPServer):
     """Gives one response a connection, in order, the last one over and over; keeps the requests."""
 
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, answers: tuple[Answer, ...] = (), context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, responses: Iterable[RawResponse] = (), context: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.requests: list[Received] = []
         self.connections = 0
-        self._answers = list(answers)
+        self._responses = list(responses)
         self._context = context
         self._lock = threading.Lock()
         self.url = f"http{'s' if context else ''}://127.0.0.1:{self.server_address[1]}"
@@ -69,18 +69,18 @@ class Answers(socketserver.ThreadingTCPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing when the other side goes."""
 
-    def note(self, request: Received) -> Answer:
+    def note(self, request: Received) -> RawResponse:
         """Keep a request; return the response to it."""
         with self._lock:
             self.requests.append(request)
-            return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+            return self._responses.pop(0) if len(self._responses) > 1 else self._responses[0]
 
 
-AnyAnswers = TypeVar("AnyAnswers", bound=Answers)
+AnyServer = TypeVar("AnyServer", bound=ResponseServer)
 
 
 class _Handler(socketserver.StreamRequestHandler):
-    server: Answers
+    server: ResponseServer
 
     def handle(self) -> None:
         line = self.rfile.readline().decode("latin-1").strip()
@@ -89,22 +89,22 @@ class _Handler(socketserver.StreamRequestHandler):
             name, _, value = header.partition(":")
             headers[name.title()] = value.strip()
         body = self.rfile.read(int(headers.get("Content-Length", 0)))
-        answer = self.server.note(Received(line, headers, body))
-        if isinstance(answer, bytes):
-            self.request.sendall(answer)
+        response = self.server.note(Received(line, headers, body))
+        if isinstance(response, bytes):
+            self.request.sendall(response)
         else:
-            answer(self.request)
+            response(self.request)
 
 
 @contextmanager
-def answering(*answers: Answer, context: ssl.SSLContext | None = None) -> Iterator[Answers]:
+def serving(*responses: RawResponse, context: ssl.SSLContext | None = None) -> Iterator[ResponseServer]:
     """Run a server that gives these responses."""
-    with running(Answers(answers, context)) as server:
+    with running(ResponseServer(responses, context)) as server:
         yield server
 
 
 @contextmanager
-def running(server: AnyAnswers) -> Iterator[AnyAnswers]:
+def running(server: AnyServer) -> Iterator[AnyServer]:
     """Run a server, and close it."""
     with server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -116,7 +116,7 @@ def running(server: AnyAnswers) -> Iterator[AnyAnswers]:
             thread.join()
 
 
-def answer(body: bytes | str = b"", status: int = 200, **headers: str) -> bytes:
+def raw_response(body: bytes | str = b"", status: int = 200, **headers: str) -> bytes:
     """Return a whole response; a header's name has `_` for `-`."""
     data = body.encode() if isinstance(body, str) else body
     fields = {"Content-Length": str(len(data)), "Connection": "close"}
@@ -125,12 +125,12 @@ def answer(body: bytes | str = b"", status: int = 200, **headers: str) -> bytes:
     return f"HTTP/1.1 {status} Whatever\r\n{head}\r\n".encode("latin-1") + data
 
 
-def json_answer(body: object, status: int = 200, **headers: str) -> bytes:
+def json_response(body: object, status: int = 200, **headers: str) -> bytes:
     """Return a whole response with a JSON body."""
-    return answer(json.dumps(body), status, Content_Type="application/json", **headers)
+    return raw_response(json.dumps(body), status, Content_Type="application/json", **headers)
 
 
-def dripping(head: bytes) -> Answer:
+def dripping(head: bytes) -> RawResponse:
     """Return a response that begins so and goes on, byte by byte, until the client ends it."""
 
     def drip(sock: socket.socket) -> None:
@@ -147,7 +147,7 @@ def numbered(sock: socket.socket) -> None:
     number = str(sock.getpeername()[1])
     received = b"\r\n\r\n"  # the first request was read already
     while received.endswith(b"\r\n\r\n"):
-        sock.sendall(answer(number, Connection="keep-alive"))
+        sock.sendall(raw_response(number, Connection="keep-alive"))
         received = sock.recv(65536)
 
 
