@@ -171,9 +171,9 @@ class RedirectInterceptor:
 
         # If a page closes meanwhile, its requests are gone.
         with suppress(PlaywrightError):
-            self._answer(event)
+            self._respond(event)
 
-    def _answer(self, event: dict[str, Any]) -> None:
+    def _respond(self, event: dict[str, Any]) -> None:
         request, target = event["request"], self._target
         url, form = request["url"] + request.get("urlFragment", ""), request.get("postData", "")
         is_page = event["resourceType"] == "Document" and event.get("frameId") in self._page_targets.open
@@ -207,13 +207,13 @@ class RedirectInterceptor:
     def _fulfill(
         self, event: dict[str, Any], status: int, headers: dict[str, str], body: bytes = b""
     ) -> None:
-        answer = {
+        response = {
             "requestId": event["requestId"],
             "responseCode": status,
             "responseHeaders": [{"name": name, "value": value} for name, value in headers.items()],
             "body": b64encode(body).decode("ascii"),
         }
-        self._devtools.send("Fetch.fulfillRequest", answer)
+        self._devtools.send("Fetch.fulfillRequest", response)
 
 
 def _first_words(redirect_url: str) -> ResultPage:

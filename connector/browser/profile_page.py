@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BY_HAND",
-    "Answers",
+    "PageTraffic",
     "ProfilePage",
     "failed",
     "not_as_known",
@@ -42,7 +42,7 @@ BY_HAND = "Do it by hand, by the guide's steps 1 to 10; the code page shows the 
 
 
 @dataclass(slots=True)
-class Answers:
+class PageTraffic:
     """The page's requests, and the server's responses, during an action.
 
     Attributes:
@@ -115,9 +115,9 @@ class ProfilePage:
         return self.session.page
 
     @contextmanager
-    def listening(self) -> Iterator[Answers]:
+    def listening(self) -> Iterator[PageTraffic]:
         """Record the server's responses to OrmcoDigital's page, and the page's JavaScript dialogs."""
-        page, answers, self.alert = self.session.page, Answers(), ""
+        page, traffic, self.alert = self.session.page, PageTraffic(), ""
 
         def counts(request: Request) -> bool:
             # Background requests of the page itself are ignored.
@@ -125,16 +125,16 @@ class ProfilePage:
             return asked and urlsplit(request.url).netloc == urlsplit(page.url).netloc
 
         def note_request(request: Request) -> None:
-            answers.asked = answers.asked or counts(request)
+            traffic.asked = traffic.asked or counts(request)
 
         def note_response(response: Response) -> None:
             if counts(response.request) and not 300 <= response.status < 400:
-                answers.statuses.append(response.status)
+                traffic.statuses.append(response.status)
 
         page.on("request", note_request)
         page.on("response", note_response)
         try:
-            yield answers
+            yield traffic
         finally:
             page.remove_listener("request", note_request)
             page.remove_listener("response", note_response)

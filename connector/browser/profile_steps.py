@@ -22,7 +22,7 @@ from connector.browser.pages.screen import (
     username_field,
     visible,
 )
-from connector.browser.profile_page import Answers, ProfilePage
+from connector.browser.profile_page import PageTraffic, ProfilePage
 from connector.browser.redirect_target import RedirectTarget
 from connector.errors import CodeRefusedError, ConnectorError, PageChangedError, SettingError
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["ProfileSteps"]
 
 _STEP = 10.0  # s for the link to open 3Shape's page, and for the page to load
-_ANSWER = 60.0  # s for OrmcoDigital to respond to a request
+_RESPONSE_TIME = 60.0  # s for OrmcoDigital to respond to a request
 
 Credentials = tuple[str, str] | None
 
@@ -85,14 +85,14 @@ class ProfileSteps:
             self.open_dialog()
         page.bring_to_front()
         ok = self._only(ormcodigital.ok_button(page), 'single button "Ok" in the dialog')
-        with profile.listening() as answers:
+        with profile.listening() as traffic:
             ormcodigital.code_field(page).fill(dialog_code, timeout=ACTION)
             ok.click(timeout=ACTION)
-            self._await_answer(
-                answers, lambda: not visible(dialog) or bool(profile.alert or ormcodigital.problems(dialog))
+            self._await_response(
+                traffic, lambda: not visible(dialog) or bool(profile.alert or ormcodigital.problems(dialog))
             )
-        if visible(dialog) and answers.failure:
-            raise errors.failed("the code", answers.failure)
+        if visible(dialog) and traffic.failure:
+            raise errors.failed("the code", traffic.failure)
         if visible(dialog) or ormcodigital.is_problem(profile.alert):
             words = profile.alert or " ".join(ormcodigital.problems(dialog))
             said = f': "{words}"' if words else "; it stays open and says nothing"
@@ -113,14 +113,14 @@ class ProfileSteps:
             return [profile.alert] if profile.alert else [text for text in said if text not in before]
 
         update = self._only(ormcodigital.update_button(page), 'single button "Update"')
-        with profile.listening() as answers:
+        with profile.listening() as traffic:
             update.click(timeout=ACTION)
-            self._await_answer(answers, lambda: bool(news()))
+            self._await_response(traffic, lambda: bool(news()))
         for text in news():
             if ormcodigital.is_good_news(text):
                 self.told("update")
                 return text
-        self._raise_unless_sent(page, news(), answers)
+        self._raise_unless_sent(page, news(), traffic)
         self.told("update")
         return ""
 
@@ -139,13 +139,13 @@ class ProfileSteps:
         self.told("checked")
         return visible(ormcodigital.connected_words(page))
 
-    def _await_answer(self, answers: Answers, shown: Callable[[], bool]) -> None:
+    def _await_response(self, traffic: PageTraffic, shown: Callable[[], bool]) -> None:
         """Wait until something is shown, or until the page stays silent after the server's response."""
         wait, silence = self._session.wait_until, options.SILENCE
-        wait(lambda: answers.asked or shown(), silence)
-        if answers.asked:
-            wait(lambda: answers.statuses or shown(), _ANSWER)
-        wait(lambda: answers.failure or shown(), silence)
+        wait(lambda: traffic.asked or shown(), silence)
+        if traffic.asked:
+            wait(lambda: traffic.statuses or shown(), _RESPONSE_TIME)
+        wait(lambda: traffic.failure or shown(), silence)
 
     def _open_profile(self) -> None:
         """Load My Profile again, after any navigation by a script of the previous page."""
@@ -159,15 +159,15 @@ class ProfileSteps:
             raise errors.not_as_known(what)
         return seen
 
-    def _raise_unless_sent(self, page: Page, news: list[str], answers: Answers) -> None:
+    def _raise_unless_sent(self, page: Page, news: list[str], traffic: PageTraffic) -> None:
         """Raise an error if the page reports a problem, or if nothing was saved."""
         if bad := [text for text in news if ormcodigital.is_problem(text)]:
             raise errors.update_refused(" ".join(bad))
-        if answers.failure:
-            raise errors.failed("Update", answers.failure)
+        if traffic.failure:
+            raise errors.failed("Update", traffic.failure)
         if visible(password_field(page)) and not visible(ormcodigital.method_list(page)):
             raise errors.session_ended()
-        if not answers.statuses:
+        if not traffic.statuses:
             invalid = ormcodigital.invalid_words(page)
             raise (errors.update_refused(invalid) if invalid else errors.not_as_known('answer to "Update"'))
 

@@ -70,7 +70,7 @@ def check_browser(setting: str | None = None, *, headless: bool = False) -> Brow
     if sys.platform == "win32":  # `--version` opens a window there
         return browser
     try:
-        answer = subprocess.run(
+        result = subprocess.run(
             [browser.path, "--version"],
             env=child_environment(os.environ),
             stdin=subprocess.DEVNULL,
@@ -78,7 +78,7 @@ def check_browser(setting: str | None = None, *, headless: bool = False) -> Brow
             timeout=30,
             check=False,
         )
-        works = answer.returncode == 0
+        works = result.returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         works = False
     if not works:
@@ -132,7 +132,7 @@ def require_display() -> str:
     if x11 and _x11_answers(x11):
         return x11
     raise BrowserUnavailableError(
-        "there is no display for a browser window" + ("" if not x11 else f": {x11} does not answer"),
+        "there is no display for a browser window" + ("" if not x11 else f": {x11} does not respond"),
         hint="Open the link on another computer and paste the response; or run without a window (headless),"
         " with the credentials in the environment.",
     )

@@ -116,9 +116,9 @@ def complete(practice: str, expected_account: str | None, as_json: bool, **setti
 
     with open_connector(config_from(settings)) as connector:
         say(_time_left(connector.open_requests(practice), Clock().utc_now()))
-        answer = read_paste("Paste the whole address here, then press Enter: ")
+        pasted = read_paste("Paste the whole address here, then press Enter: ")
         with _confirming(connector, practice, expected_account):
-            connector.complete(answer, practice_id=practice)
+            connector.complete(pasted, practice_id=practice)
         connection = connector.status(practice)
     emit(connection_json(connection), connection_text(connection), as_json=as_json)
 

@@ -94,12 +94,12 @@ def with_answers(config: Config, *names: str) -> Config:
         return config
     from connector.config import Secret
 
-    answers: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name in missing:
         question, secret = _QUESTIONS[name]
-        answer = click.prompt(question, hide_input=secret, err=True)
-        answers[name] = Secret(answer) if secret else answer.strip()
-    return replace(config, **answers)
+        value = click.prompt(question, hide_input=secret, err=True)
+        values[name] = Secret(value) if secret else value.strip()
+    return replace(config, **values)
 
 
 class ConsentCapture:

@@ -100,12 +100,12 @@ class CaseReader:
             )
         path = f"cases/{case_id}" + ("" if version is None else f"/version/{version}")
         try:
-            answer = self._get(path)
+            received = self._get(path)
         except CaseNotFoundError:
             if version is not None or not self._has_moved():
                 raise
-            answer = self._get(path)
-        case = read_case(answer)
+            received = self._get(path)
+        case = read_case(received)
         if case is None or case.id != case_id.lower():
             raise self.unexpected()
         if version is not None and case.version not in (version, 0):
@@ -135,8 +135,8 @@ class CaseReader:
 
     def _list(self, path: str, params: dict[str, Any]) -> tuple[list[Any], int | None]:
         """Return the entries of a list and its own count, from another region if the account has moved."""
-        answer = self._get(path, params)
-        fields = {"cases": answer} if isinstance(answer, list) else lowered(answer)
+        received = self._get(path, params)
+        fields = {"cases": received} if isinstance(received, list) else lowered(received)
         items = fields.get("cases")
         if not isinstance(items, list):
             raise self.unexpected()

@@ -123,8 +123,8 @@ def own_address(address: str | None, base: str, origins: Collection[str]) -> str
 
 def _regions_of_servers(api: ApiClient, provider: Provider, region: ApiRegion) -> set[str]:
     """Return the regions that `/api/servers` names; any other host is ignored."""
-    answer = api.get(f"{region.api_url}servers")
-    addresses = [item for item in answer if isinstance(item, str)] if isinstance(answer, list) else []
+    received = api.get(f"{region.api_url}servers")
+    addresses = [item for item in received if isinstance(item, str)] if isinstance(received, list) else []
     return {
         name
         for name, base in provider.metadata_urls.items()

@@ -71,7 +71,7 @@ def create_app(sandbox_state: State) -> Flask:
     app.register_blueprint(getattr(oauth_endpoints, sandbox_state.generation))
     for check in (_refuse_strange_hosts, control.check_caller, faults.fail_on_purpose, sessions.check_form):
         app.before_request(check)
-    app.after_request(faults.spoil_answer)
+    app.after_request(faults.spoil_response)
     app.after_request(_add_headers)
     app.register_error_handler(HTTPException, _error_page)
     return app

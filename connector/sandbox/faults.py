@@ -11,7 +11,7 @@ from flask import Response, make_response, render_template, request
 
 from connector.sandbox.sessions import endpoint_kind, state
 
-__all__ = ["fail_on_purpose", "server_error", "spoil_answer"]
+__all__ = ["fail_on_purpose", "server_error", "spoil_response"]
 
 _RETRY_AFTER = "2"
 _DAY = 86400
@@ -39,10 +39,10 @@ def fail_on_purpose() -> Any:
         return None
     if state.on("slow"):
         state.stopping.wait(state.slow_seconds)
-    return _bad_answer(kind)
+    return _bad_response(kind)
 
 
-def _bad_answer(kind: str) -> Any:
+def _bad_response(kind: str) -> Any:
     if state.on("captive-portal") or (state.on("html-token") and kind == "token"):
         return render_template("captive_portal.html")
     if state.on("rate-limited"):
@@ -62,7 +62,7 @@ def server_error() -> Response:
     return make_response("An error has occurred.", 500, {"Content-Type": "text/plain"})
 
 
-def spoil_answer(response: Response) -> Response:
+def spoil_response(response: Response) -> Response:
     """Change or drop the response of a view, after its effects, if a scenario requires it."""
     kind = endpoint_kind()
     # Neither Flask nor WSGI can send an interim response or replace the Date: the listener does it.
@@ -71,11 +71,11 @@ def spoil_answer(response: Response) -> Response:
     if state.on("early-hints") and _is_provider():
         request.environ["sandbox.early_hints"] = True
     if kind == "token" and response.status_code == 200:
-        _lose_answer(response)
+        _lose_response(response)
     return response
 
 
-def _lose_answer(response: Response) -> None:
+def _lose_response(response: Response) -> None:
     if state.on("lost-answer") and request.form.get("grant_type") == "refresh_token":
         connection = request.environ.get("werkzeug.socket")
         if connection is not None:

@@ -90,7 +90,7 @@ def attachment(region: str, case_id: str, mark: str) -> Any:
         refuse(f"No attachment with Id {mark} could be found")
     if file.file_type == "stl" and (not account.is_lab or state.on("no-stl")):
         refuse("You don't have permission to access this resource.")
-    return _answer_with_file(found.id, file)
+    return _file_response(found.id, file)
 
 
 @blueprint.get("/metadata/<region>/api/cases/<case_id>/comments/<int:number>/text")
@@ -167,7 +167,7 @@ def _stir(found: list[SandboxCase], read: int) -> None:
         state.cases.remove(found[read - _PAGE])
 
 
-def _answer_with_file(case_id: str, file: CaseFile) -> Any:
+def _file_response(case_id: str, file: CaseFile) -> Any:
     """Return a file, or a redirect to another origin that sends it."""
     state.counters["api:attachments"] += 1
     if state.on("download-redirect"):

@@ -75,7 +75,7 @@ def _ask(grant: Any) -> Any:
     if account is None:
         return sign_in_first(popup=new_window)
     if request.method == "POST":
-        return _answer(grant, account)
+        return _token_response(grant, account)
     if new_window:
         return render_template("open_window.html", address=f"{current_path()}&window=consent")
     state.counters["consent_pages"] += 1
@@ -85,7 +85,7 @@ def _ask(grant: Any) -> Any:
     )
 
 
-def _answer(grant: Any, account: Account) -> Any:
+def _token_response(grant: Any, account: Account) -> Any:
     allowed = request.form.get("decision") == "allow" and not state.on("deny")
     response = _server().create_authorization_response(
         grant.request, grant_user=account if allowed else None, grant=grant

@@ -135,8 +135,8 @@ def _connect(stored: Profile, code: str) -> bool:
     if state.generation == "identity":
         form["code_verifier"] = browser_session().pop("verifier", "")
         path = "/connect/token"
-    answer = current_app.test_client(use_cookies=False).post(path, base_url=state.base_url, data=form)
-    token = answer.get_json(silent=True) if answer.status_code == 200 else None
+    response = current_app.test_client(use_cookies=False).post(path, base_url=state.base_url, data=form)
+    token = response.get_json(silent=True) if response.status_code == 200 else None
     connected = isinstance(token, dict) and "access_token" in token
     stored.connected = stored.connected or connected
     return connected

@@ -158,8 +158,8 @@ class Sandbox:
             ValueError: the provider does not redirect, for example because of a scenario.
         """
         body = {"authorization_url": authorization_url, "decision": decision}
-        answer = self._control("consent", body | ({"username": username} if username else {}))
-        return str(answer["redirect_url"])
+        received = self._control("consent", body | ({"username": username} if username else {}))
+        return str(received["redirect_url"])
 
     def new_case(self, **options: Any) -> str:
         """Send a case from the practice to Ormco's lab, and return its id.
@@ -183,10 +183,10 @@ class Sandbox:
     def _control(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         client = self._served.sandbox_app.test_client(use_cookies=False)
         response = client.post(f"{self.url}/sandbox/{path}", json=body)
-        answer: dict[str, Any] = response.get_json()
+        received: dict[str, Any] = response.get_json()
         if response.status_code != 200:
-            raise ValueError(answer["Message"])
-        return answer
+            raise ValueError(received["Message"])
+        return received
 
     @property
     def _served(self) -> Listener:

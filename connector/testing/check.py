@@ -212,7 +212,7 @@ class _Run:
         self._screenshots.append(path)
 
 
-def _read_code(answer: str, request: AuthorizationRequest, provider: Provider) -> None:
+def _read_code(redirect_url: str, request: AuthorizationRequest, provider: Provider) -> None:
     """Check the response as `complete` would before it sends the code.
 
     Raises:
@@ -220,7 +220,7 @@ def _read_code(answer: str, request: AuthorizationRequest, provider: Provider) -
     """
     read = partial(
         parse_redirect,
-        answer,
+        redirect_url,
         redirect_uri=request.redirect_uri,
         code_format=provider.code_format,
         issuer=provider.issuer,

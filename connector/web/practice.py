@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["practice_pages"]
 
 _EVENTS_SHOWN = 12
-_LONGEST_ANSWER = 64 * 1024
+_LONGEST_PASTE = 64 * 1024
 NameOf = Callable[["Request"], str | None]
 
 
@@ -144,7 +144,7 @@ class _PracticePages:
         return self._complete(f"?{query}")  # this address is the redirect URI, whatever the settings say
 
     def _paste(self) -> Response:
-        return self._complete(request.form.get("answer", "")[: _LONGEST_ANSWER + 1])
+        return self._complete(request.form.get("answer", "")[: _LONGEST_PASTE + 1])
 
     def _confirm(self) -> Response:
         """Confirm or reject the account that the person has just seen."""
@@ -210,10 +210,10 @@ class _PracticePages:
         )
         return redirect(begun.url, 303)
 
-    def _complete(self, answer: str) -> Response:
+    def _complete(self, pasted: str) -> Response:
         try:
             connection = self._connector().complete(
-                answer, practice_id=self._practice(), binding=self._security.binding()
+                pasted, practice_id=self._practice(), binding=self._security.binding()
             )
         except AccountUnconfirmedError:
             return self._to_page("confirm")

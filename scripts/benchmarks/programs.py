@@ -59,6 +59,6 @@ def _row(where: str, ours: Sequence[str], bare: Sequence[str], variable: dict[st
 
 def _seconds(command: Sequence[str], environment: dict[str, str]) -> float:
     started = time.perf_counter()
-    answer = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    assert answer.stdout == "at-p-0\n", answer
+    run = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert run.stdout == "at-p-0\n", run
     return time.perf_counter() - started

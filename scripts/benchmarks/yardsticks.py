@@ -15,13 +15,13 @@ __all__ = ["file_gate", "make_rows", "refresh", "row_lock"]
 
 def refresh(session: requests.Session, url: str, refresh_token: str) -> str:
     """Refresh a token by a plain request, and return the new access token."""
-    answer = session.post(
+    response = session.post(
         f"{url}/token",
         data={"grant_type": "refresh_token", "refresh_token": refresh_token},
         auth=("test", "made-up"),
         timeout=30,
     )
-    return str(answer.json()["access_token"])
+    return str(response.json()["access_token"])
 
 
 def file_gate(line: Connection, folder: str, url: str, number: int) -> None:

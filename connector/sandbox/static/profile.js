@@ -23,9 +23,9 @@ document.getElementById("code-cancel").addEventListener("click", () => dialog.cl
 document.getElementById("code-form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const body = new URLSearchParams({ code: code.value, form_token: profile.form_token.value });
-  const answer = await (await fetch(event.target.getAttribute("action"), { method: "POST", body })).json();
-  if (!answer.accepted) {
-    problem.textContent = answer.message;
+  const response = await (await fetch(event.target.getAttribute("action"), { method: "POST", body })).json();
+  if (!response.accepted) {
+    problem.textContent = response.message;
     problem.hidden = false;
     code.focus();
     return;
