@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import signal
@@ -34,6 +35,16 @@ hypothesis.settings.register_profile(
     "read only", hypothesis.settings.get_profile("any machine"), database=None
 )
 hypothesis.settings.load_profile("any machine" if os.access(".", os.W_OK) else "read only")
+
+
+# Test items are a million objects, which live until the end: no collection needs to visit them.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Start garbage collection for what tests allocate."""
+    gc.freeze()
+    gc.enable()
 
 
 _WAYS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 from pathlib import Path
+
+from tests.support.source import imported_modules
 
 PACKAGE = Path(__file__).parent.parent / "connector"
 
@@ -51,17 +52,6 @@ def parts() -> list[tuple[str, Path]]:
         inside = path.relative_to(PACKAGE)
         found.append((inside.parts[0] if len(inside.parts) > 1 else inside.stem, path))
     return found
-
-
-def imported_modules(path: Path) -> set[str]:
-    """Return the dotted names that a module imports, at its top or inside its functions."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-    return names
 
 
 def imported_parts(path: Path) -> set[str]:

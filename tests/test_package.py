@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import re
@@ -22,6 +21,8 @@ from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
+
+from tests.support.source import imported_modules
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = ROOT / "scripts"
@@ -56,23 +57,14 @@ def declared(part: str) -> set[str]:
     return {name_of(text) for text in texts}
 
 
-def imports(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module.split(".")[0])
-    return found - sys.stdlib_module_names - {"connector"}
-
-
 def test_every_import_is_declared() -> None:
     """No module relies on a library that only comes along with another one."""
     distributions = packages_distributions()
     missing = []
     for path in sorted((ROOT / "connector").rglob("*.py")):
         part = path.relative_to(ROOT / "connector").parts[0]
-        for name in imports(path):
+        imported = {module.partition(".")[0] for module in imported_modules(path)}
+        for name in imported - sys.stdlib_module_names - {"connector"}:
             known = {found.lower().replace("_", "-") for found in distributions.get(name, [name])}
             if not known & declared(part):
                 missing.append(f"{path.relative_to(ROOT)} imports {name}")
