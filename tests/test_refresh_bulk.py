@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -29,17 +29,19 @@ from tests.support.token_server import TokenServer
 FAST = Pace(at_once=4, per_second=10_000)
 
 
-@pytest.fixture(params=DATABASES)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A store of each database; the pooler changes no statement, and test_store.py proves it."""
-    return fresh_url(request.param, tmp_path)
+# The pooler changes no statement, and test_store.py proves it.
+both = pytest.mark.parametrize("url", DATABASES, indirect=True)
 
 
 @pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    store = store_at(url)
-    yield store
-    store.close()
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A store of SQLite; a test of statements names others."""
+    return fresh_url(getattr(request, "param", "sqlite"), tmp_path)
+
+
+@pytest.fixture
+def store(url: str, clock: ManualClock) -> Store:
+    return store_at(url, clock=clock)
 
 
 def fill(store: Store, count: int, *, age: float = 3500) -> None:
@@ -47,6 +49,7 @@ def fill(store: Store, count: int, *, age: float = 3500) -> None:
         put(store, f"p{number}", age=age)
 
 
+@both
 @pytest.mark.parametrize("within", [600, 86_400])
 def test_only_what_is_due(store: Store, server: TokenServer, within: float) -> None:
     """Tokens that expire within the time are refreshed once, also if the new ones expire within it too."""
@@ -60,23 +63,30 @@ def test_only_what_is_due(store: Store, server: TokenServer, within: float) -> N
     assert server.counts()["calls"] == 3
 
 
+@both
 def test_a_claim_takes_only_what_is_still_due(store: Store) -> None:
-    """What was refreshed, refused or claimed since a run read what is due is left alone."""
+    """What was refreshed, refused or claimed since a run read what is due is left alone.
+
+    A lease that ended is claimed again: that its refresh token may have been sent is counted and dated.
+    """
     put(store, "young", age=1700)
     put(store, "old", age=1900)
     put(store, "waits", age=1900, retry_at=FromNow(60))
     put(store, "dead", age=1900, state="needs_repair")
     put(store, "lost", age=1900, refresh_sends=1, refresh_since=FromNow(-60))
-    put(store, "ended", age=3700, refresh_sends=1, refresh_since=FromNow(-160))
+    put(store, "ended", age=3700)
+    first = store.leases.claim_due(["ended"], 600, before=math.inf, seconds=-1)[0]
     names = ["young", "old", "waits", "dead", "lost", "ended", "nobody"]
     claimed = store.leases.claim_due(names, 86_400, before=math.inf, seconds=60)
     assert {(row.practice_id, row.refresh_sends) for row in claimed} == {("old", 1), ("ended", 2)}
     assert all(row.is_leased for row in claimed)
+    assert row_of(store, "ended").refresh_since == first.refresh_since
     assert [row for row in claimed if row_of(store, row.practice_id).version != row.version] == []
     assert store.leases.claim_due(names, 86_400, before=math.inf, seconds=60) == []
     assert store.leases.claim(row_of(store, "old")._replace(version=1), 60) is None
 
 
+@both
 def test_a_claim_takes_no_more_than_it_may(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even if it is repeated after a lost response; what it leaves is claimed by the next one."""
     fill(store, 5)
@@ -112,7 +122,6 @@ def test_what_another_run_has_claimed_is_passed_over(
     assert done[-1].practice_id == "failed"
 
 
-@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_a_claim_reserves_space_for_the_new_tokens(store: Store, tmp_path: Path) -> None:
     """A refresh token is sent only if the response can be stored on a disk that is full by then."""
     put(store, "p", age=1900)
@@ -133,6 +142,7 @@ def test_a_claim_waits_for_no_other_writer(store: Store, url: str) -> None:
     assert {row.practice_id for row in claimed} == {"p", "r"}
 
 
+@both
 @pytest.mark.parametrize(
     "interruption", [StoreUnavailableError("the server was restarted"), KeyboardInterrupt()]
 )
@@ -159,7 +169,10 @@ def test_a_claim_whose_commit_was_not_confirmed_is_given_back(
 
 
 def test_what_an_interrupted_run_has_not_begun_is_given_back(store: Store, server: TokenServer) -> None:
-    """Ctrl-C between a claim and its calls leaves no lease, and no refresh that seems to be lost."""
+    """Ctrl-C between a claim and its calls leaves no lease, and no refresh that seems to be lost.
+
+    The next run refreshes what the interrupted one left.
+    """
     fill(store, 4, age=3595)
     assert store.leases.claim(row_of(store, "p1"), 60)
 
@@ -171,9 +184,10 @@ def test_what_an_interrupted_run_has_not_begun_is_given_back(store: Store, serve
     rows = [row_of(store, f"p{number}") for number in range(4)]
     assert [row.refresh_sends for row in rows] == [0, 1, 0, 0]
     assert [row.is_leased for row in rows] == [False, True, False, False]
+    assert refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST).refreshed == 3
+    assert (server.counts()["calls"], server.counts()["reuses"]) == (3, 0)
 
 
-@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("column", ["refresh_count", "failures"])
 def test_a_damaged_row_is_one_failure(store: Store, server: TokenServer, column: str) -> None:
     """It is not sent, nor kept from others; the rest of the run goes on."""
@@ -187,11 +201,9 @@ def test_a_damaged_row_is_one_failure(store: Store, server: TokenServer, column:
 
 
 def test_tokens_that_could_not_be_stored_are_stored_by_the_next_run(
-    url: str, server: TokenServer, monkeypatch: pytest.MonkeyPatch
+    store: Store, server: TokenServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their refresh token is not sent a second time, however long ago the lease ended."""
-    clock = ManualClock()
-    store = store_at(url, clock=clock)
     put(store, "p", age=3000)
     tokens = tokens_on(store, server.url)
     with monkeypatch.context() as patch:
@@ -202,20 +214,11 @@ def test_tokens_that_could_not_be_stored_are_stored_by_the_next_run(
     assert claimed == []  # the lease of the first attempt
     store.database.apply([("UPDATE ormco_connections SET refresh_until = 0, expires_at = 0", ())])
     (row,) = store.leases.claim_due(["p"], 86_400, before=math.inf, seconds=60)
-    assert tokens.finish_refresh(row, Stopwatch(clock))
+    assert tokens.finish_refresh(row, Stopwatch(store.clock))
     assert (server.counts()["calls"], value_of(store, "p")[1]) == (1, "rt-p-1")
-    store.close()
 
 
-def test_a_lease_that_ended_is_claimed_again(store: Store) -> None:
-    """Its refresh token may have been sent already, which is counted; the time of its first use stays."""
-    put(store, "p", age=3700)
-    first = store.leases.claim_due(["p"], 600, before=math.inf, seconds=-1)[0]
-    again = store.leases.claim_due(["p"], 600, before=math.inf, seconds=60)[0]
-    assert (first.refresh_sends, again.refresh_sends) == (1, 2)
-    assert first.refresh_since == again.refresh_since
-
-
+@both
 def test_a_run_waits_for_no_dead_process(store: Store, server: TokenServer) -> None:
     """What a killed process of this machine was refreshing is due at once; a process elsewhere may live."""
     fill(store, 2, age=3700)
@@ -258,6 +261,7 @@ def runs(count: int, url: str, server: TokenServer, pace: Pace) -> list[RefreshS
         return [*pool.map(run, range(count))]
 
 
+@both
 def test_runs_share_the_work(url: str, store: Store, server: TokenServer) -> None:
     """Each of two runs makes a part of the calls, at the same time as the other, and none twice."""
     fill(store, 30)
@@ -286,6 +290,7 @@ def test_tokens_that_end_at_once_end_no_run(store: Store, server: TokenServer) -
     assert (summary.total, summary.refreshed) == (5, 5)
 
 
+@both
 def test_a_row_with_times_of_a_wrong_clock_is_refreshed(store: Store, server: TokenServer) -> None:
     """A token that was refreshed while a clock was years ahead is refreshed now."""
     years = FromNow(1e8)
@@ -294,20 +299,10 @@ def test_a_row_with_times_of_a_wrong_clock_is_refreshed(store: Store, server: To
     assert refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST).total == 0
 
 
-def test_one_refusal_slows_down_and_stops_nobody(store: Store, server: TokenServer) -> None:
-    """A 429 for one practice does not delay all others by its Retry-After."""
-    fill(store, 30)
-    server.set(faults=["429:60"])
-    started = store.clock.monotonic()
-    summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST)
-    assert (summary.refreshed, summary.failed) == (29, 1)
-    assert store.clock.monotonic() - started < 50
-
-
-def test_a_rate_that_was_reduced_is_raised_again(url: str, server: TokenServer) -> None:
+def test_a_rate_that_was_reduced_is_raised_again(
+    store: Store, clock: ManualClock, server: TokenServer
+) -> None:
     """After a 429 calls are made at half of the rate, then a little faster after each success."""
-    clock = ManualClock()
-    store = store_at(url, clock=clock)
     fill(store, 40)
     server.set(faults=["429:60"])
     refresh_due(tokens_on(store, server.url), store, within=600, pace=Pace(at_once=1, per_second=2))
@@ -315,36 +310,6 @@ def test_a_rate_that_was_reduced_is_raised_again(url: str, server: TokenServer) 
     assert max(naps) == pytest.approx(60, abs=1)  # the only call that was under way was refused
     after = naps[naps.index(max(naps)) + 1 :]
     assert (after[0], after[-1]) == pytest.approx((1, 0.5), abs=0.05)
-    store.close()
-
-
-def test_progress_counts_to_the_end(store: Store, server: TokenServer) -> None:
-    """Progress names each connection, and counts up to the total."""
-    fill(store, 6)
-    told: list[Done] = []
-    server.set(faults=["400:invalid_grant"])
-    refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST, progress=told.append)
-    assert {done.practice_id for done in told} == {f"p{number}" for number in range(6)}
-    assert max(done.number for done in told) == 6
-    assert sorted(done.outcome for done in told) == ["needs_repair"] + ["refreshed"] * 5
-
-
-def test_run_that_was_cut_short_is_continued(store: Store, server: TokenServer) -> None:
-    """The next run refreshes what the interrupted one left."""
-    fill(store, 12)
-
-    def stop(done: Done) -> None:
-        if done.number == 5:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        refresh_due(
-            tokens_on(store, server.url), store, within=600, pace=replace(FAST, at_once=1), progress=stop
-        )
-    done = server.counts()["calls"]
-    summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST)
-    assert summary.refreshed == 12 - done
-    assert server.counts()["calls"] == 12
 
 
 @pytest.mark.parametrize(("fault", "due"), [("503", range(60)), ("401:invalid_client", [60])])
@@ -359,7 +324,6 @@ def test_outage_ends_the_run(store: Store, server: TokenServer, fault: str, due:
     assert {found.state.value for found in store.overview.connections()} <= {"connected", "degraded"}
 
 
-@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_a_store_that_fails_for_a_moment_ends_no_run(
     store: Store, server: TokenServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -389,13 +353,19 @@ def test_a_run_that_gave_up_stays_given_up() -> None:
 
 
 def test_dead_grants_are_no_outage(store: Store, server: TokenServer) -> None:
-    """A run goes on to the end, however many practices have revoked access."""
+    """A run goes on to the end, however many practices have revoked access; progress names and counts all."""
     fill(store, 30)
     server.set(faults=["400:invalid_grant"] * 25)
-    summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST)
+    told: list[Done] = []
+    tokens = tokens_on(store, server.url)
+    summary = refresh_due(tokens, store, within=600, pace=FAST, progress=told.append)
     assert (summary.gave_up, summary.failed, summary.refreshed) == (False, 25, 5)
+    assert {done.practice_id for done in told} == {f"p{number}" for number in range(30)}
+    assert max(done.number for done in told) == 30
+    assert sorted(done.outcome for done in told) == ["needs_repair"] * 25 + ["refreshed"] * 5
 
 
+@both
 def test_tokens_to_be_used_to_their_end_are_not_due(store: Store, server: TokenServer) -> None:
     """A refresh whose response may be lost is neither tried again nor a failure before its token expires."""
     put(store, "lost", age=3500, state="degraded", refresh_sends=1, refresh_since=FromNow(-60))
@@ -407,10 +377,8 @@ def test_tokens_to_be_used_to_their_end_are_not_due(store: Store, server: TokenS
     assert (summary.total, summary.refreshed) == (1, 1)
 
 
-def test_rows_that_wait_slow_nobody_down(url: str, server: TokenServer) -> None:
+def test_rows_that_wait_slow_nobody_down(store: Store, clock: ManualClock, server: TokenServer) -> None:
     """A row whose refresh has to wait does not slow down the run."""
-    clock = ManualClock()
-    store = store_at(url, clock=clock)
     fill(store, 20, age=3590)
     for number in range(5):
         put(store, f"waits{number}", age=3595, state="degraded", refresh_sends=1, refresh_since=FromNow(-60))
@@ -418,7 +386,6 @@ def test_rows_that_wait_slow_nobody_down(url: str, server: TokenServer) -> None:
     summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=pace)
     assert summary.refreshed == 25
     assert max(clock.naps) < 1.5
-    store.close()
 
 
 def test_a_provider_that_is_asked_too_fast_is_no_outage(store: Store, server: TokenServer) -> None:
@@ -430,50 +397,47 @@ def test_a_provider_that_is_asked_too_fast_is_no_outage(store: Store, server: To
     assert (summary.refreshed, summary.failed, summary.gave_up) == (60, 0, False)
 
 
-def test_what_another_run_refreshes_after_a_refusal_is_no_failure(
-    store: Store, server: TokenServer, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("meanwhile", "skipped"),
+    [
+        (lambda store, tokens, name: None, 0),
+        (lambda store, tokens, name: tokens.refresh(name, force=True), 1),
+        (lambda store, tokens, name: store.grants.drop(row_of(store, name), []), 0),
+    ],
+    ids=["nothing", "refreshed", "forgotten"],
+)
+def test_one_refusal_slows_down_and_stops_nobody(
+    store: Store, server: TokenServer, meanwhile: Callable[..., object], skipped: int
 ) -> None:
-    """A refused connection that another run has refreshed meanwhile does not count as failed."""
+    """A 429 for one practice does not delay the others; it is no failure if another run refreshes that one."""
     fill(store, 30)
     server.set(faults=["429:60"])
-    another = tokens_on(store, server.url)
-
-    def refresh_elsewhere(done: Done) -> None:
-        if done.error is not None:
-            another.refresh(done.practice_id, force=True)
-
-    summary = refresh_due(
-        tokens_on(store, server.url), store, within=600, pace=FAST, progress=refresh_elsewhere
-    )
-    assert (summary.refreshed, summary.skipped, summary.failed) == (29, 1, 0)
-    put(store, "late", age=3500)
-    monkeypatch.setattr(store.leases, "settle", Mock(return_value=None))  # newer tokens are there
-    summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST)
-    assert (summary.refreshed, summary.skipped, summary.failed) == (0, 1, 0)
-
-
-def test_a_refused_connection_that_is_forgotten_during_a_run_stays_failed(
-    store: Store, server: TokenServer
-) -> None:
-    """A run ends as usual if a row that it has tried is not there any more."""
-    fill(store, 1)
-    server.set(faults=["429:60"])
+    started, another = store.clock.monotonic(), tokens_on(store, server.url)
     summary = refresh_due(
         tokens_on(store, server.url),
         store,
         within=600,
         pace=FAST,
-        progress=lambda done: store.database.apply([("DELETE FROM ormco_connections", ())]),
+        progress=lambda done: done.error and meanwhile(store, another, done.practice_id),
     )
-    assert (summary.total, summary.skipped, summary.failed) == (1, 0, 1)
+    assert (summary.refreshed, summary.skipped, summary.failed) == (29, skipped, 1 - skipped)
+    assert store.clock.monotonic() - started < 50
 
 
-def test_a_provider_that_always_refuses_is_left_alone(url: str, server: TokenServer) -> None:
+def test_newer_tokens_that_are_there_already_are_no_failure(
+    store: Store, server: TokenServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection whose tokens are replaced while it is refreshed counts as skipped."""
+    put(store, "late", age=3500)
+    monkeypatch.setattr(store.leases, "settle", Mock(return_value=None))
+    summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST)
+    assert (summary.refreshed, summary.skipped, summary.failed) == (0, 1, 0)
+
+
+def test_a_provider_that_always_refuses_is_left_alone(store: Store, server: TokenServer) -> None:
     """If it refuses at the slowest rate as well, it is an outage."""
-    store = store_at(url, clock=ManualClock())
     fill(store, 90)
     server.set(faults=["429:1"] * 200)
     summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=Pace(at_once=4, per_second=4))
     assert (summary.gave_up, summary.refreshed) == (True, 0)
     assert server.counts()["calls"] < 60
-    store.close()

@@ -33,6 +33,7 @@ def test_one_call_for_all(url: str, store: Store, server: TokenServer) -> None:
     assert (counts["calls"], counts["reuses"], counts["dead"]) == (1, 0, [])
 
 
+@pytest.mark.parametrize("url", DATABASES, indirect=True)
 def test_different_practices_do_not_wait_for_each_other(url: str, store: Store, server: TokenServer) -> None:
     """The token calls of different practices are under way at the same time."""
     for number in range(6):
@@ -45,8 +46,7 @@ def test_different_practices_do_not_wait_for_each_other(url: str, store: Store, 
 
 
 @pytest.mark.parametrize("url", DATABASES, indirect=True)
-@pytest.mark.parametrize("failures", [0, 1])
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(("step", "failures"), [(step, at % 2) for at, step in enumerate(STEPS)])
 def test_killed_at_a_step(url: str, store: Store, server: TokenServer, step: str, failures: int) -> None:
     """At whatever point a refresh is killed, the store records it, and the next refresh acts on it."""
     put(store, "p", age=3700, failures=failures, retry_at=FromNow(-1) if failures else None)
@@ -71,6 +71,7 @@ def test_killed_at_random(url: str, store: Store, server: TokenServer) -> None:
     assert tally.refreshed > 0
 
 
+@pytest.mark.parametrize("url", DATABASES, indirect=True)
 def test_stalled_owner_saves_its_pair(url: str, store: Store, server: TokenServer) -> None:
     """A refresh that is stored after others have marked the grant dead brings the connection back."""
     put(store, "p", age=3700)
