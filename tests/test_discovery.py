@@ -12,7 +12,7 @@ from connector.errors import ProviderUnavailableError, SettingError
 from connector.oauth.discovery import discover, probe
 from connector.oauth.provider import Provider
 from connector.oauth.provider_file import load_provider
-from tests.support.responses import json_response, raw_response, serving
+from tests.support.responses import raw_response, serving
 from tests.support.sandbox import RunningSandbox
 
 ISSUER = "https://as.example.test/realm"
@@ -168,11 +168,3 @@ def test_a_document_that_was_cut_has_sent_nothing() -> None:
     with serving(b"") as server, pytest.raises(ProviderUnavailableError, match="was cut") as caught:
         discover(Provider(name="mine", issuer=server.url))
     assert (caught.value.sent, len(server.requests)) == (False, 1)
-
-
-def test_a_server_that_is_not_there_is_unreachable() -> None:
-    """An address where no server listens is an error before consent is requested."""
-    with serving(json_response({})) as gone:
-        url = gone.url
-    with pytest.raises(ProviderUnavailableError, match="cannot be reached"):
-        probe(url)

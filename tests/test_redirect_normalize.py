@@ -22,22 +22,19 @@ PIECES = [
 
 
 def seconds(piece: str, length: int) -> float:
-    """Return how long it takes to refuse a text of one piece again and again: the shorter of two times."""
+    """Return how long it takes to refuse a text of one piece again and again."""
     text = (f"a! {piece}" + piece * (length // len(piece)))[:length]
-    found = []
-    for _ in range(2):
-        begun = time.process_time()
-        with pytest.raises(ConnectorError):
-            parse_redirect(text, redirect_uri="https://ormco.com/")
-        found.append(time.process_time() - begun)
-    return min(found)
+    begun = time.process_time()
+    with pytest.raises(ConnectorError):
+        parse_redirect(text, redirect_uri="https://ormco.com/")
+    return time.process_time() - begun
 
 
 @pytest.mark.parametrize("piece", PIECES)
 def test_the_time_to_read_a_text_grows_as_the_text_does(piece: str) -> None:
     """Eight times the text takes some eight times as long, not sixty-four times."""
-    short, long = seconds(piece, LONGEST_TEXT // 32), seconds(piece, LONGEST_TEXT // 4)
-    assert long < 30 * max(short, 0.0005)
+    short = min(seconds(piece, LONGEST_TEXT // 32) for _ in range(2))
+    assert seconds(piece, LONGEST_TEXT // 4) < 30 * max(short, 0.0005)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +42,7 @@ def test_the_time_to_read_a_text_grows_as_the_text_does(piece: str) -> None:
     [
         ("**a** b ~~c~~ ***d***.", "a b c d."),
         ("**one two** three*", "one two three*"),
+        ("~~a~~", "a"),
         ("**a* b", "**a* b"),
         ("a ** b", "a ** b"),
         ("_code=a_b_ _x_", "code=a_b _x_"),
@@ -60,6 +58,7 @@ def test_emphasis_is_taken_away_in_pairs(text: str, cleaned: str) -> None:
     ("text", "cleaned"),
     [
         ("(code=a((b))c)", '"code=a((b))c"'),
+        ("(x) ((code=a) code=b) code=c)d", '"x" ""code=a" code=b" code=c)d'),
         ("(code=a", '"code=a'),
         ("see) code=a", 'see" code=a'),
         ("('code=a(b)', 'x')", '""code=a(b)", "x""'),
@@ -76,7 +75,7 @@ def test_brackets_of_a_value_stay(text: str, cleaned: str) -> None:
 @pytest.mark.parametrize(
     ("text", "joined"),
     [
-        ("abcdefghijklmnop\nqrstuvwxyzabcdef\nghi.", "abcdefghijklmnopqrstuvwxyzabcdefghi."),
+        ("abcdefghijklmnop\r\nqrstuvwxyzabcdef\r\nghi.", "abcdefghijklmnopqrstuvwxyzabcdefghi."),
         ("abcdefghijklmnop qrstuvwxyzabcdef ghi", "abcdefghijklmnopqrstuvwxyzabcdefghi"),
         (
             "abcdefghijkl 123\nabcdefghijklmnop\nqrstuvwxyzabcdef",
@@ -148,14 +147,14 @@ def test_quoted_printable_is_undone_where_it_is_certain(text: str, cleaned: str)
         ("&#129;", "\ufffd"),
         ("&#160;", " "),
         ("&#256;", "Ā"),
-        ("&#13;", "\n"),
+        ("&#9;&#10;&#13;", " \n\n"),
         ("&#32;", " "),
         ("&#31;", "\ufffd"),
         ("&#xD7FF;", "\ud7ff"),
         ("&#xD800;", "\ufffd"),
         ("&#xDFFF;", "\ufffd"),
         ("&#xE000;", "\ue000"),
-        ("&#x110000;", "\ufffd"),
+        ("&#x10FFFF;&#x110000;", "\U0010ffff\ufffd"),
         ("&#147;", '"'),
         ("\x1b[31m", ""),
         ("<wbr>", ""),

@@ -409,7 +409,7 @@ def test_a_provider_that_is_asked_too_fast_is_no_outage(store: Store, server: To
 def test_one_refusal_slows_down_and_stops_nobody(
     store: Store, server: TokenServer, meanwhile: Callable[..., object], skipped: int
 ) -> None:
-    """A 429 for one practice does not delay the others; it is no failure if another run refreshes that one."""
+    """A 429 for one practice does not delay the others, and is no failure if another run refreshes it."""
     fill(store, 30)
     server.set(faults=["429:60"])
     started, another = store.clock.monotonic(), tokens_on(store, server.url)

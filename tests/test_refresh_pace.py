@@ -29,11 +29,6 @@ def seconds_of(calls: int, throttle: Throttle, clock: ManualClock) -> float:
     return clock.monotonic() - before
 
 
-def test_calls_are_spread_over_time(clock: ManualClock) -> None:
-    """The first call begins at once, the others at the rate."""
-    assert seconds_of(11, throttle(clock, per_second=4.0), clock) == pytest.approx(10 / 4, abs=0.01)
-
-
 def test_refusals_of_calls_under_way_together_halve_the_rate_once(clock: ManualClock) -> None:
     """The first refusal halves the rate; one of a call that began before that does not halve it again."""
     slowed = throttle(clock, at_once=4, per_second=8.0)
