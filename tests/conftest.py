@@ -21,7 +21,7 @@ from tests.support.cases import Workflow
 from tests.support.clock import ManualClock
 from tests.support.connecting import opened, settings
 from tests.support.sandbox import RunningSandbox
-from tests.support.stores import KINDS, close_stores, copy_schema, fresh_url, store_at
+from tests.support.stores import DATABASES, close_stores, copy_schema, fresh_url, store_at
 from tests.support.token_server import TokenServer
 
 # A parent that ignores Ctrl-C (nohup, a shell's background job) hands that on to every process started here.
@@ -158,15 +158,15 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=DATABASES)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A store of each kind with nothing in it."""
+    """A store in each database with nothing in it; the tests of its contract add the pooler."""
     return fresh_url(request.param, tmp_path)
 
 
 @pytest.fixture
 def store(url: str) -> Store:
-    """An open store of that kind, ready for use."""
+    """An open store there, ready for use."""
     store = store_at(url)
     store.check()
     return store

@@ -26,11 +26,6 @@ from tests.support.stores import KEY, OTHER_KEY, fresh_url, put, put_unverified,
 from tests.support.threads import at_once
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return fresh_url(request.param, tmp_path)
-
-
 class FakeKeyring(KeyringBackend):
     """Keeps passwords in memory, or hangs like a keyring that waits to be unlocked."""
 

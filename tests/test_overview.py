@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from connector.connection import Account, ConnectionState, Event
 from connector.store.store import Store
-from tests.support.stores import DATABASES, fresh_url, put, put_unverified, store_at
+from tests.support.stores import put, put_unverified, store_at
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture(params=DATABASES)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A store of each database; the pooler changes no statement, and test_store.py proves it."""
-    return fresh_url(request.param, tmp_path)
 
 
 def account(practice_id: str, name: str = "") -> Account:

@@ -14,13 +14,15 @@ from connector.store.store import Store
 from tests.support.kills import kill_at_random
 from tests.support.postgres import PostgresServer, find_binaries, shared_server
 from tests.support.processes import go, results, workers
-from tests.support.stores import DATABASES, put, row_of, store_at, tokens_on
+from tests.support.stores import KINDS, put, row_of, store_at, tokens_on
 from tests.support.token_server import TokenServer
 from tests.support.work import STEPS, ask, crash
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX's")
+also_pooled = pytest.mark.parametrize("url", KINDS, indirect=True)
 
 
+@also_pooled
 def test_one_call_for_all(url: str, store: Store, server: TokenServer) -> None:
     """Many processes with many threads on one ended token make one call, and all get its token."""
     put(store, "p", age=3700)
@@ -33,7 +35,6 @@ def test_one_call_for_all(url: str, store: Store, server: TokenServer) -> None:
     assert (counts["calls"], counts["reuses"], counts["dead"]) == (1, 0, [])
 
 
-@pytest.mark.parametrize("url", DATABASES, indirect=True)
 def test_different_practices_do_not_wait_for_each_other(url: str, store: Store, server: TokenServer) -> None:
     """The token calls of different practices are under way at the same time."""
     for number in range(6):
@@ -45,7 +46,6 @@ def test_different_practices_do_not_wait_for_each_other(url: str, store: Store, 
     assert server.counts()["most_under_way"] > 1
 
 
-@pytest.mark.parametrize("url", DATABASES, indirect=True)
 @pytest.mark.parametrize(("step", "failures"), [(step, at % 2) for at, step in enumerate(STEPS)])
 def test_killed_at_a_step(url: str, store: Store, server: TokenServer, step: str, failures: int) -> None:
     """At whatever point a refresh is killed, the store records it, and the next refresh acts on it."""
@@ -64,6 +64,7 @@ def test_killed_at_a_step(url: str, store: Store, server: TokenServer, step: str
         assert server.counts()["reuses"] == 0
 
 
+@also_pooled
 def test_killed_at_random(url: str, store: Store, server: TokenServer) -> None:
     """However often processes are killed while they refresh, no grant is lost silently."""
     tally = kill_at_random(store, url, server, kills=9)
@@ -71,7 +72,6 @@ def test_killed_at_random(url: str, store: Store, server: TokenServer) -> None:
     assert tally.refreshed > 0
 
 
-@pytest.mark.parametrize("url", DATABASES, indirect=True)
 def test_stalled_owner_saves_its_pair(url: str, store: Store, server: TokenServer) -> None:
     """A refresh that is stored after others have marked the grant dead brings the connection back."""
     put(store, "p", age=3700)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,23 +11,13 @@ import pytest
 from connector.connection import Event
 from connector.store.cursors import WatchCursor, WatchedCase
 from connector.store.store import Store
-from tests.support.stores import fresh_url, put, store_at
+from tests.support.stores import put, store_at
 
 NOW = datetime(2026, 11, 22, 9, 30, 0, 123456, tzinfo=UTC)
 CURSOR = WatchCursor(began_at=NOW, read_from=NOW)
 CASE = WatchedCase(
     case_id="c-1", version=3, state="Designed", state_flag=None, designs="d" * 32, standing="rejected"
 )
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    return fresh_url(request.param, tmp_path)
-
-
-@pytest.fixture
-def store(url: str) -> Store:
-    return store_at(url)
 
 
 def test_watch_that_never_began(store: Store) -> None:

@@ -13,10 +13,12 @@ from connector.store.columns import FromNow, account_columns
 from connector.store.database import NotUniqueError, Statement
 from connector.store.row import UNVERIFIED, Row
 from connector.store.store import Store
-from tests.support.stores import put, put_unverified, row_of, store_at, token_set, value_of
+from tests.support.stores import KINDS, put, put_unverified, row_of, store_at, token_set, value_of
 from tests.support.threads import at_once
 
 LEASE = 60.0
+
+pytestmark = pytest.mark.parametrize("url", KINDS, indirect=True)
 
 
 def event(store: Store, kind: str = "revoke") -> Event:
@@ -34,19 +36,13 @@ def claim(store: Store, *, age: float = 0.0, seconds: float = LEASE) -> Row:
 
 
 def test_claim_is_for_one(store: Store) -> None:
-    """Of all that have read the same row, one gets the lease."""
-    row = put(store, "p")
-    claims = [store.leases.claim(row, LEASE) for _ in range(3)]
-    assert [claim is not None for claim in claims] == [True, False, False]
-    assert row_of(store, "p").is_leased
-    assert not row_of(store, "p").answer_may_be_lost
-
-
-def test_claim_by_threads_at_once(store: Store) -> None:
-    """One of any number of simultaneous claims succeeds."""
+    """Of all that have read the same row, at the same time or later, one gets the lease."""
     row = put(store, "p")
     claims = at_once(12, lambda number: store.leases.claim(row, LEASE))
     assert sum(claim is not None for claim in claims) == 1
+    assert store.leases.claim(row, LEASE) is None
+    assert row_of(store, "p").is_leased
+    assert not row_of(store, "p").answer_may_be_lost
 
 
 def test_lease_that_has_ended(store: Store) -> None:
@@ -176,29 +172,31 @@ def connected_anew(store: Store) -> None:
     put(store, "p", tokens=token_set("p", number=7))
 
 
-def forgotten_and_connected(store: Store) -> None:
+def forgotten(store: Store) -> None:
     store.forget("p", event(store, "forget"))
+
+
+def forgotten_and_connected(store: Store) -> None:
+    forgotten(store)
     put(store, "p", tokens=token_set("p", number=7))
 
 
-@pytest.mark.parametrize("newer", [refreshed, connected_anew, forgotten_and_connected])
-def test_settle_does_not_replace_newer_tokens(store: Store, newer: Callable[[Store], None]) -> None:
-    """Late tokens do not replace newer ones, nor those of another grant."""
-    claimed = claim(store)
-    newer(store)
-    assert store.leases.settle(claimed, token_set("p", number=1)) is None
-    assert value_of(store, "p") == ("at-p-7", "rt-p-7")
+NEWER = ("at-p-7", "rt-p-7")
 
 
-def test_settle_undoes_no_revocation(store: Store) -> None:
-    """Late tokens undo no revocation, and store no forgotten practice."""
+@pytest.mark.parametrize(
+    ("change", "after"),
+    [
+        *((refreshed, NEWER), (connected_anew, NEWER), (forgotten_and_connected, NEWER)),
+        *((revoked, (None, None)), (forgotten, None)),
+    ],
+)
+def test_late_tokens_replace_nothing(store: Store, change: Callable[[Store], None], after: object) -> None:
+    """They replace no newer tokens nor those of another grant, undo no revocation, and store no practice."""
     claimed = claim(store)
-    revoked(store)
+    change(store)
     assert store.leases.settle(claimed, token_set("p", number=1)) is None
-    assert value_of(store, "p") == (None, None)
-    store.forget("p", event(store, "forget"))
-    assert store.leases.settle(claimed, token_set("p", number=1)) is None
-    assert store.connection("p") is None
+    assert (value_of(store, "p") if store.connection("p") else None) == after
 
 
 @pytest.mark.parametrize(("lost", "sends"), [(False, 0), (True, 1)])
@@ -336,6 +334,7 @@ def test_one_account_is_one_practices(store: Store) -> None:
         store.grants.promote(new[1], None, alone, [])
     assert store.grants.promote(new[2], None, alone | {"account_shared": 1}, [])
     assert store.practices_of_account("test", "u-1") == ["p", "r"]
+    assert store.practices_of_account("test", "u-2") == []
     revoked(store)
     assert store.grants.promote(new[1], None, alone, [])
 

@@ -135,28 +135,6 @@ def test_damaged_page(path: Path, store: Store) -> None:
         store.connection("p")
 
 
-def test_row_that_cannot_be_right(store: Store) -> None:
-    """A value that was written into the row by hand is not returned as valid."""
-    store.database.apply([("UPDATE ormco_connections SET state = 'fine'", ())])
-    with pytest.raises(StoreDamagedError):
-        value_of(store, "p")
-    shown = store.connection("p")
-    assert shown is not None
-    assert (shown.state, shown.reason) == ("needs_repair", "damaged")
-
-
-def test_tokens_of_another_practice(store: Store) -> None:
-    """Tokens that were moved into another practice's row are not handed out."""
-    put(store, "q")
-    swap = (
-        "UPDATE ormco_connections SET access_sealed = (SELECT access_sealed FROM ormco_connections "
-        "WHERE practice_id = 'q') WHERE practice_id = 'p'"
-    )
-    store.database.apply([(swap, ())])
-    with pytest.raises(StoreDamagedError):
-        value_of(store, "p")
-
-
 def test_another_programs_database(path: Path) -> None:
     """A database of another program is not made into a store."""
     path.parent.mkdir(0o700)
@@ -167,17 +145,12 @@ def test_another_programs_database(path: Path) -> None:
         store_at(f"sqlite:///{path}").check()
 
 
-def test_path_that_is_a_folder(tmp_path: Path) -> None:
-    """A path that cannot be a file is an error of ours."""
-    with pytest.raises(StoreUnavailableError):
-        store_at(f"sqlite:///{tmp_path}").check()
-
-
-def test_path_below_a_file(tmp_path: Path) -> None:
-    """So is one below a file."""
+@pytest.mark.parametrize("below", ["", "/file/store.db"])
+def test_path_that_cannot_be_a_file(tmp_path: Path, below: str) -> None:
+    """A path that is a folder, or below a file, is an error of ours."""
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreUnavailableError):
-        store_at(f"sqlite:///{tmp_path}/file/store.db").check()
+        store_at(f"sqlite:///{tmp_path}{below}").check()
 
 
 def test_busy_for_too_long(path: Path, store: Store) -> None:
@@ -226,34 +199,26 @@ def test_interrupted_write_leaves_nothing(store: Store) -> None:
     assert not waiting.is_alive()
 
 
-def _on_a_small_disk(folder: Path, scenario: str) -> str:
-    """Run tests.support.full_disk on a file system of 4 MB of its own."""
-    done = on_a_small_disk(folder, "4m", ["-m", "tests.support.full_disk", str(folder), scenario])
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-@posix
-def test_full_disk_is_noticed_before_the_token_is_spent(tmp_path: Path) -> None:
-    """Without space for the new tokens no refresh is sent."""
-    assert _on_a_small_disk(tmp_path, "before") == "StoreUnavailableError, 0 calls, connected"
-
-
-@posix
-def test_disk_that_fills_up_during_the_call(tmp_path: Path) -> None:
-    """A disk that fills up during the call does not cost the new tokens."""
-    assert _on_a_small_disk(tmp_path, "during") == "at-p-1, 1 calls, connected"
+READ = "{'connected': 2}, at-fresh-0, wrote: "
 
 
 @posix
 @pytest.mark.parametrize(
-    ("scenario", "wrote"),
-    [("read", "True, reserve kept: False"), ("no reserve", "StoreUnavailableError, reserve kept: False")],
+    ("scenario", "outcome"),
+    [
+        ("before", "StoreUnavailableError, 0 calls, connected"),
+        ("during", "at-p-1, 1 calls, connected"),
+        ("read", f"{READ}True, reserve kept: False"),
+        ("no reserve", f"{READ}StoreUnavailableError, reserve kept: False"),
+    ],
 )
-def test_reading_on_a_full_disk(tmp_path: Path, scenario: str, wrote: str) -> None:
-    """Stored tokens are returned while the disk is full; the reserve is for writes alone."""
-    found = "{'connected': 2}, at-fresh-0, wrote: "
-    assert _on_a_small_disk(tmp_path, scenario) == found + wrote
+def test_full_disk(tmp_path: Path, scenario: str, outcome: str) -> None:
+    """Without space for new tokens no refresh is sent; a disk that fills up during the call costs none.
+
+    Stored tokens are returned while the disk is full; the reserve is for writes alone.
+    """
+    done = on_a_small_disk(tmp_path, "4m", ["-m", "tests.support.full_disk", str(tmp_path), scenario])
+    assert (done.returncode, done.stdout.strip()) == (0, outcome), done.stderr
 
 
 @posix

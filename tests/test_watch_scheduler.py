@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,14 +23,8 @@ from connector.errors import (
 from connector.observers import Observers
 from connector.store.store import Store
 from connector.store.watch_claims import WatchScope
-from tests.support.stores import DATABASES, fresh_url, put, store_at
+from tests.support.stores import put, store_at
 from tests.support.threads import at_once
-
-
-@pytest.fixture(params=DATABASES)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A store of each database; the pooler changes no statement, and test_store.py proves it."""
-    return fresh_url(request.param, tmp_path)
 
 
 class FakeWatch:

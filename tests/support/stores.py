@@ -166,18 +166,16 @@ def value_of(store: Store, practice_id: str, *, slot: str = "live") -> tuple[str
 
 def endpoint_of(url: str, *, clock: Clock | None = None) -> Callable[[str], TokenEndpoint]:
     """Return a function that gives a refresh its token endpoint: one, made when it is first needed."""
-    made: list[TokenEndpoint] = []
 
+    @cache
     def endpoint(name: str) -> TokenEndpoint:
-        if not made:
-            provider = Provider(
-                name=name, authorization_endpoint=f"{url}/authorize", token_endpoint=f"{url}/token"
-            )
-            client = ClientRegistration(
-                client_id="test", client_secret="made-up", redirect_uri="https://ormco.com/"
-            )
-            made.append(TokenEndpoint(provider, client, clock=clock or Clock()))
-        return made[0]
+        provider = Provider(
+            name=name, authorization_endpoint=f"{url}/authorize", token_endpoint=f"{url}/token"
+        )
+        client = ClientRegistration(
+            client_id="test", client_secret="made-up", redirect_uri="https://ormco.com/"
+        )
+        return TokenEndpoint(provider, client, clock=clock or Clock())
 
     return endpoint
 
