@@ -117,21 +117,6 @@ def test_an_unusual_code_is_pointed_out() -> None:
     assert "Warning: 3 characters are before" in result.stderr
 
 
-def test_nothing_heavy_is_loaded() -> None:
-    """The command needs no network, no store and no cryptography, and does not load them."""
-    script = (
-        "import sys\nfrom connector.cli import ormco\n"
-        "ormco(['code'], standalone_mode=False)\n"
-        "print(*sorted(sys.modules), file=sys.stderr)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], input=f"Hi, {URL} thanks", text=True, capture_output=True, check=True
-    )
-    assert done.stdout == f"{CODE}\n"
-    heavy = {"requests", "oauthlib", "ssl", "socket", "sqlite3", "cryptography", "playwright", "urllib.parse"}
-    assert not heavy & set(done.stderr.split())
-
-
 def test_a_pipe_works_at_both_ends() -> None:
     """The command is a filter: a text in, the code out."""
     command = [sys.executable, "-c", "from connector.cli import main; main()", "code", "--for-dialog"]

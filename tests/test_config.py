@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -311,19 +309,6 @@ def test_the_sandbox_is_suggested_to_others_only(provider: str, suggested: bool)
     with pytest.raises(SettingError) as caught:
         config.credentials(config.load_provider())
     assert ("sandbox" in caught.value.hint) is suggested
-
-
-@pytest.mark.parametrize("module", ["config", "oauth.provider", "errors", "cli.output", "cli"])
-def test_the_light_modules_load_nothing_heavy(module: str) -> None:
-    """Settings, providers, errors and the command's frame start without HTTP, cryptography or a browser."""
-    code = f"import sys, connector.{module}; print(*sys.modules)"
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    heavy = {
-        *("requests", "urllib3", "ssl", "cryptography", "oauthlib"),
-        *("playwright", "sqlite3", "platformdirs"),
-    }
-    heavy |= {"rich", "flask", "psycopg", "keyring", "email", "tomllib", "asyncio"}
-    assert not heavy & set(printed.split())
 
 
 def into_pipe(path: Path) -> None:

