@@ -146,22 +146,14 @@ def test_count_that_cannot_be_right_ends_no_list() -> None:
     assert len(read_all(reader)) == 25
 
 
-def test_endless_list_ends() -> None:
-    """A list without a count that never gets empty is given up."""
-    reader: Any = FakeReader(10)
-    page = replace(reader.page(0, None, None), count=None)
-    reader.page = lambda number, since, until: page
-    with pytest.raises(ProviderUnavailableError, match="does not end"):
-        read_all(reader)
-
-
-def test_endless_list_of_new_cases_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that makes up another case for every page is given up, too."""
+@pytest.mark.parametrize("case_id", ["case", "case-{}"], ids=["one page", "new cases"])
+def test_endless_list_ends(monkeypatch: pytest.MonkeyPatch, case_id: str) -> None:
+    """A list without a count that never gets empty is given up, also if each page has another case."""
     monkeypatch.setattr("connector.communicate.case_list._MOST_PAGES", 100)
     reader: Any = FakeReader(0)
 
     def page(number: int, since: Any, until: Any) -> Any:
-        return CasePage(cases=[sound_case({"Id": f"case-{number}"})], size=1, count=None)
+        return CasePage(cases=[sound_case({"Id": case_id.format(number)})], size=1, count=None)
 
     reader.page = page
     with pytest.raises(ProviderUnavailableError, match="does not end"):

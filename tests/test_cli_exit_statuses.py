@@ -44,3 +44,4 @@ def test_no_error_is_without_an_exit_status() -> None:
 def test_unexpected_errors_have_their_own_statuses() -> None:
     """1 for a programming error, 130 for Ctrl-C."""
     assert (exit_status(ValueError("x")), exit_status(KeyboardInterrupt())) == (1, 130)
+    assert exit_status(errors.CodeDamagedError("cut", length=3)) == 3

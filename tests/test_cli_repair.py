@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import re
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -16,9 +15,9 @@ import pytest
 
 from connector import ConnectionState, Connector
 from tests.support.applications import PageVisitor
-from tests.support.commands import COMMAND, CONNECTION_KEYS, at_a_terminal, payload, read_until, run
+from tests.support.commands import CONNECTION_KEYS, at_a_terminal, payload, read_until, run
 from tests.support.connecting import connect, kill_grant, opened
-from tests.support.sandbox import RunningSandbox
+from tests.support.sandbox import RunningSandbox, SignIn
 
 PRACTICE = "practice-42"
 on_identity = pytest.mark.parametrize("sandbox", ["identity"], indirect=True)
@@ -40,35 +39,27 @@ def connector(env: dict[str, str], sandbox: RunningSandbox) -> Iterator[Connecto
         yield connector
 
 
-class Program:
-    """`ormco` in a process of its own, which a test talks to."""
+def paste(
+    env: dict[str, str], connector: Connector, sandbox: RunningSandbox, *args: str, who: SignIn | None = None
+) -> tuple[int, dict[str, Any]]:
+    """Run a command that shows a link, and paste the response to it; return the status and the JSON."""
 
-    def __init__(self, env: dict[str, str], *args: str) -> None:
-        self.process = subprocess.Popen(
-            [*COMMAND, *args],
-            env={**os.environ, **env},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    class Person(io.BytesIO):
+        """Gives the response once the command reads it, after it has shown the link."""
 
-    def link(self) -> str:
-        """Wait for the link that the program prints on stderr beside JSON."""
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            if found := re.search(r"http://\S+(client_id)\S+", line):
-                return found[0]
-        raise AssertionError("no link was printed")
+        def read(self, size: int | None = -1, /) -> bytes:
+            if size == 0:
+                return b""
+            (request,) = connector.open_requests(PRACTICE)
+            return sandbox.authorize(request.url, who=who).encode()
 
-    def paste(self, text: str) -> tuple[int, dict[str, Any]]:
-        stdout, _ = self.process.communicate(text, timeout=120)
-        return self.process.returncode, json.loads(stdout)
+    result = run(env, args[0], PRACTICE, "--paste", "--json", *args[1:], stdin=Person())
+    return result.exit_code, payload(result)
 
 
 def test_repair_says_that_nothing_is_wrong(connector: Connector, env: dict[str, str]) -> None:
-    """A connection in order is left alone, with status 0."""
-    result = run(env, "repair", PRACTICE, "--json")
+    """A connection in order is left alone, with status 0, and wants no credentials."""
+    result = run(env, "repair", PRACTICE, "--headless", "--json")
     assert result.exit_code == 0
     assert list(payload(result)) == ["version", *CONNECTION_KEYS, "found", "step"]
     assert (payload(result)["found"], payload(result)["step"]) == ("nothing is wrong", "none")
@@ -80,10 +71,8 @@ def test_repair_asks_for_consent_by_paste(
 ) -> None:
     """A dead grant is mended with a link and a paste, if there is no browser."""
     kill_grant(connector, sandbox)
-    program = Program(env, "repair", PRACTICE, "--paste", "--json")
-    status, found = program.paste(sandbox.authorize(program.link()))
-    assert status == 0
-    assert (found["state"], found["step"]) == ("connected", "consent")
+    status, found = paste(env, connector, sandbox, "repair")
+    assert (status, found["state"], found["step"]) == (0, "connected", "consent")
 
 
 def test_repair_refuses_another_account(
@@ -91,15 +80,13 @@ def test_repair_refuses_another_account(
 ) -> None:
     """Status 8 and both accounts by name; `--allow-account-change` is the way to mean it."""
     kill_grant(connector, sandbox)
-    program = Program(env, "repair", PRACTICE, "--paste", "--json")
-    response = sandbox.authorize(program.link(), who=sandbox.other_practice)
-    status, found = program.paste(response)
+    other = sandbox.other_practice
+    status, found = paste(env, connector, sandbox, "repair", who=other)
     assert (status, found["error"]["kind"]) == (8, "account_mismatch")
-    for account in (sandbox.practice.username, sandbox.other_practice.username):
+    for account in (sandbox.practice.username, other.username):
         assert account in found["error"]["message"]
-    program = Program(env, "repair", PRACTICE, "--paste", "--json", "--allow-account-change")
-    status, found = program.paste(sandbox.authorize(program.link(), who=sandbox.other_practice))
-    assert (status, found["account"]["email"]) == (0, sandbox.other_practice.username)
+    status, found = paste(env, connector, sandbox, "repair", "--allow-account-change", who=other)
+    assert (status, found["account"]["email"]) == (0, other.username)
 
 
 @pytest.mark.parametrize(
@@ -199,8 +186,7 @@ def test_an_outage_keeps_the_tokens(
 @on_identity
 def test_reconnect_by_paste(connector: Connector, identity: RunningSandbox, env: dict[str, str]) -> None:
     """Revoked, proved, connected anew: the same connection with a new grant."""
-    program = Program(env, "reconnect", PRACTICE, "--paste", "--yes", "--json")
-    status, found = program.paste(identity.authorize(program.link()))
+    status, found = paste(env, connector, identity, "reconnect", "--yes")
     assert (status, found["state"], found["token_generation"]) == (0, "connected", 2)
 
 
@@ -210,11 +196,11 @@ def test_ctrl_c_leaves_no_open_request(
 ) -> None:
     """Interrupted at the paste: status 130, the old tokens kept, no request left open."""
     kill_grant(connector, sandbox)
-    program = Program(env, "repair", PRACTICE, "--paste", "--json")
-    program.link()
-    program.process.send_signal(signal.SIGINT)
-    stdout, _ = program.process.communicate(timeout=60)
-    assert (program.process.returncode, json.loads(stdout)["error"]["kind"]) == (130, "interrupted")
+    with at_a_terminal(env, "repair", PRACTICE, "--paste", "--json") as (program, _):
+        read_until(program, b"client_id")
+        program.send_signal(signal.SIGINT)
+        stdout, _ = program.communicate(timeout=60)
+    assert (program.returncode, json.loads(stdout)["error"]["kind"]) == (130, "interrupted")
     assert connector.open_requests(PRACTICE) == []
     assert connector.status(PRACTICE).state is ConnectionState.NEEDS_REPAIR
 

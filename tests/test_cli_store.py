@@ -105,21 +105,16 @@ def test_a_practice_that_is_spelt_alike_is_named(connected: dict[str, str]) -> N
 def test_the_shell_completes_practices(connected: dict[str, str]) -> None:
     """The practices of the store complete; without a store nothing is printed into the line."""
     words = {"COMP_WORDS": "ormco repair pra", "COMP_CWORD": "2", "_ORMCO_COMPLETE": "bash_complete"}
-    assert completed(connected | words) == "plain,practice-42\n"
-    assert completed(connected | words | {"ORMCO_STORE": "sqlite:////nowhere/at/all"}).strip() == ""
+    assert run(connected | words).stdout == "plain,practice-42\n"
+    assert run(connected | words | {"ORMCO_STORE": "sqlite:////nowhere/at/all"}).stdout.strip() == ""
 
 
 def test_bash_is_given_a_name_that_runs_nothing(connected: dict[str, str], classic: RunningSandbox) -> None:
     """Bash puts a completion into the line as it is; zsh and fish quote it themselves."""
     give_consent(connected, classic, "x; rm -rf y", classic.other_practice)
     words = {"COMP_WORDS": "ormco repair x", "COMP_CWORD": "2"}
-    assert completed(connected | words | {"_ORMCO_COMPLETE": "bash_complete"}) == "plain,'x; rm -rf y'\n"
-    assert "\nx; rm -rf y\n" in completed(connected | words | {"_ORMCO_COMPLETE": "zsh_complete"})
-
-
-def completed(env: dict[str, str]) -> str:
-    """Return the completions that the shell gets."""
-    return run_alone(env).stdout
+    assert run(connected | words | {"_ORMCO_COMPLETE": "bash_complete"}).stdout == "plain,'x; rm -rf y'\n"
+    assert "\nx; rm -rf y\n" in run(connected | words | {"_ORMCO_COMPLETE": "zsh_complete"}).stdout
 
 
 def test_token_prints_the_token_alone(connected: dict[str, str]) -> None:
@@ -280,3 +275,26 @@ def test_store_copy_takes_no_password_as_an_argument(connected: dict[str, str]) 
 def test_store_upgrade_says_the_version(connected: dict[str, str]) -> None:
     """Ahead of a deploy the schema is brought up to date by hand."""
     assert printed(connected, "store", "upgrade")["schema_version"] >= 5
+
+
+@pytest.mark.parametrize(
+    ("mode", "change", "says"),
+    [
+        ("--paste", {"ORMCO_CLIENT_SECRET": "wrong"}, "ORMCO_CLIENT_SECRET"),
+        ("--browser", {"DISPLAY": "", "WAYLAND_DISPLAY": ""}, "there is no display for a browser window"),
+        ("--headless", {"ORMCO_BROWSER": "/nowhere"}, "there is no program at '/nowhere'"),
+        ("--headless", {"ORMCO_3SHAPE_USERNAME": ""}, "ORMCO_3SHAPE_USERNAME"),
+    ],
+    ids=["secret", "display", "browser", "credentials"],
+)
+def test_failures_are_found_before_consent(
+    env: dict[str, str], classic: RunningSandbox, mode: str, change: dict[str, str], says: str
+) -> None:
+    """Nobody gives consent for nothing: no link is shown and no request stays open."""
+    signing_in = {"ORMCO_3SHAPE_USERNAME": "front.desk@maple-ortho.test", "ORMCO_3SHAPE_PASSWORD": "x"}
+    result = run({**env, **signing_in, **change}, "connect", "practice-42", mode)
+    assert result.exit_code == 10
+    assert says in result.stderr
+    assert "http" not in result.stdout
+    assert "authorize" not in classic.counters()
+    assert "No link is open" in run(env, "complete", "practice-42", stdin="x").stderr

@@ -5,26 +5,23 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gc
-import json
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from types import FunctionType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from click.testing import CliRunner
 
 from connector import Config, Connector
-from connector.cli import ormco
 from connector.errors import ConnectorError, SettingError, StoreDamagedError
 from tests.support.applications import no_capture
-from tests.support.connecting import connect, settings
+from tests.support.commands import printed, run
+from tests.support.connecting import connect, opened, stored
 from tests.support.frames import secrets_in_frames
 from tests.support.sandbox import RunningSandbox
-from tests.support.stores import KEY, put, store_at
+from tests.support.stores import put
 
 
 class Recording(Connector):
@@ -34,20 +31,19 @@ class Recording(Connector):
         return f"AT-of-{practice_id}"
 
 
-def test_an_overridden_access_token_is_what_a_session_sends(classic: RunningSandbox, store_url: str) -> None:
+def test_an_overridden_access_token_is_what_a_session_sends(
+    classic: RunningSandbox, env: dict[str, str]
+) -> None:
     """A subclass that overrides `access_token` is called wherever the token is needed."""
-    with Recording.from_config(Config.from_env(settings(classic, store_url))) as connector:
+    with Recording.from_config(Config.from_env(env)) as connector:
         response = connector.session("p").get(f"{classic.url}/api/users/me")
     assert response.request.headers["Authorization"] == "Bearer AT-of-p"
 
 
-def test_nothing_is_handed_out_after_close(
-    connector: Connector, classic: RunningSandbox, store_url: str
-) -> None:
+def test_nothing_is_handed_out_after_close(connector: Connector, env: dict[str, str]) -> None:
     """Every call of a closed connector is an error, also for a token in memory."""
-    store = store_at(store_url, keys=settings(classic, store_url)["ORMCO_STORE_KEYS"])
-    put(store, "p")
-    store.close()
+    with stored(env) as store:
+        put(store, "p")
     assert connector.access_token("p") == "at-p-0"
     connector.close()
     for attempt in (lambda: connector.access_token("p"), lambda: connector.refresh("p", force=True)):
@@ -64,12 +60,11 @@ def functions_in_memory() -> int:
     )
 
 
-def test_connectors_that_are_gone_leave_nothing_behind(classic: RunningSandbox, store_url: str) -> None:
+def test_connectors_that_are_gone_leave_nothing_behind(env: dict[str, str]) -> None:
     """A program that makes a connector for each job does not grow with each one."""
-    config = Config.from_env(settings(classic, store_url))
 
     def make() -> None:
-        with Connector.from_config(config) as connector:
+        with opened(env) as connector:
             connector.connections(needs_attention=True)
             connector.prepare()
 
@@ -120,13 +115,10 @@ def test_arguments_that_are_no_id(connector: Connector, name: str) -> None:
 
 @pytest.mark.parametrize("call", ["token", "access_token"])
 @pytest.mark.parametrize("min_ttl", ["60", None, b"", [], float("nan"), 10**400])
-def test_a_life_that_is_no_number(
-    connector: Connector, classic: RunningSandbox, store_url: str, call: str, min_ttl: Any
-) -> None:
+def test_a_life_that_is_no_number(connector: Connector, env: dict[str, str], call: str, min_ttl: Any) -> None:
     """It is refused with an error of this package, whether or not a token is in memory."""
-    store = store_at(store_url, keys=settings(classic, store_url)["ORMCO_STORE_KEYS"])
-    put(store, "p")
-    store.close()
+    with stored(env) as store:
+        put(store, "p")
     for _ in range(2):
         with pytest.raises(SettingError):
             getattr(connector, call)("p", min_ttl=min_ttl)
@@ -136,7 +128,7 @@ def test_a_life_that_is_no_number(
 
 
 @pytest.mark.parametrize("text", ["a\0b", "\ud800", b"x", 7])
-def test_searches_for_what_is_no_text(classic: RunningSandbox, connector: Connector, text: Any) -> None:
+def test_searches_for_what_is_no_text(connector: Connector, text: Any) -> None:
     """A search for a value that is no text raises an error of this package, not of the database."""
     for call in (
         lambda: connector.search(text),
@@ -187,40 +179,38 @@ def test_a_connector_that_is_never_closed_ends_in_silence() -> None:
 DAMAGE = ["state = 'odd'", "since = 1e300", "expires_at = 'x'", "generation = X'00'", "account_email = X'ff'"]
 
 
+def damaged(env: dict[str, str], change: str) -> None:
+    """Store three connections, and change the row of the second by hand."""
+    with stored(env) as store:
+        for name in ("p", "q", "r"):
+            put(store, name)
+        store.database.apply([(f"UPDATE ormco_connections SET {change} WHERE practice_id = 'q'", ())])
+
+
 @pytest.mark.parametrize("change", DAMAGE)
-def test_one_damaged_row_is_shown_as_such(tmp_path: Path, change: str) -> None:
+def test_one_damaged_row_is_shown_as_such(env: dict[str, str], connector: Connector, change: str) -> None:
     """The others are listed beside it, its use is an error, and it can be forgotten."""
-    store = store_at(f"sqlite:///{tmp_path}/store.db")
-    for name in ("p", "q", "r"):
-        put(store, name)
-    store.database.apply([(f"UPDATE ormco_connections SET {change} WHERE practice_id = 'q'", ())])
-    store.close()
-    env = {"ORMCO_STORE": f"sqlite:///{tmp_path}/store.db", "ORMCO_STORE_KEYS": KEY}
-    with Connector.from_config(Config.from_env(env)) as connector:
-        for found in (connector.connections(), connector.search()):
-            shown = {each.practice_id: each.reason for each in found}
-            assert shown == {"p": None, "q": "damaged", "r": None}
-        assert connector.status("q").reason == "damaged"
+    damaged(env, change)
+    for found in (connector.connections(), connector.search()):
+        shown = {each.practice_id: each.reason for each in found}
+        assert shown == {"p": None, "q": "damaged", "r": None}
+    assert (connector.status("q").state, connector.status("q").reason) == ("needs_repair", "damaged")
+    for attempt in (lambda: connector.refresh("q", force=True), lambda: connector.access_token("q")):
         with pytest.raises(StoreDamagedError):
-            connector.refresh("q", force=True)
-        connector.forget("q")
-        assert [each.practice_id for each in connector.connections()] == ["p", "r"]
+            attempt()
+    connector.forget("q")
+    assert [each.practice_id for each in connector.connections()] == ["p", "r"]
 
 
-def test_status_shows_a_damaged_row(tmp_path: Path) -> None:
+def test_status_shows_a_damaged_row(env: dict[str, str]) -> None:
     """The command lists it beside the others, as text and as JSON, with the command that helps."""
-    store = store_at(f"sqlite:///{tmp_path}/store.db")
-    put(store, "p"), put(store, "q")
-    store.database.apply([("UPDATE ormco_connections SET state = 'odd' WHERE practice_id = 'q'", ())])
-    store.close()
-    env = {"ORMCO_STORE": f"sqlite:///{tmp_path}/store.db", "ORMCO_STORE_KEYS": KEY}
+    damaged(env, "state = 'odd'")
     for args in (["status"], ["status", "q"]):
-        result = CliRunner().invoke(ormco, args, env=env)
+        result = run(env, *args)
         assert "is damaged" in result.output
         assert "ormco forget q" in result.output
-    listed = json.loads(CliRunner().invoke(ormco, ["status", "--json"], env=env).stdout)["connections"]
-    shown = [(each["reason"], each["next"]) for each in listed]
-    assert shown == [(None, None), ("damaged", "ormco forget q")]
+    shown = [(each["reason"], each["next"]) for each in printed(env, "status")["connections"]]
+    assert shown == [(None, None), ("damaged", "ormco forget q"), (None, None)]
 
 
 FIELDS = [field.name for field in dataclasses.fields(Config)]
@@ -233,10 +223,3 @@ def test_settings_of_a_wrong_type(field: str) -> None:
     for value in wrong:
         with pytest.raises(SettingError, match=field):
             Config(**{field: value})
-
-
-def test_a_secret_of_another_type() -> None:
-    """A plain text in place of a `Secret` is an error that says so, without showing it."""
-    with pytest.raises(SettingError, match="client_secret") as caught:
-        Config(client_secret="made-up")  # type: ignore[arg-type]
-    assert "made-up" not in f"{caught.value} {caught.value.hint}"

@@ -31,6 +31,7 @@ from connector.errors import (
 )
 from connector.resources import Resources
 from connector.store.store import Store
+from tests.support.applications import no_capture, visitor_capture, without_users
 from tests.support.connecting import connect, opened, settings
 from tests.support.sandbox import RunningSandbox
 
@@ -46,10 +47,10 @@ def exchanges(sandbox: RunningSandbox) -> int:
 def test_two_halves_make_a_connection(sandbox: RunningSandbox, store_url: str) -> None:
     """One process begins and another completes, on both generations, and the token works."""
     env = settings(sandbox, store_url)
-    with Connector.from_config(Config.from_env(env)) as first:
+    with opened(env) as first:
         request = first.begin("practice-42", binding="session-1")
     response = sandbox.authorize(request.url)
-    with Connector.from_config(Config.from_env(env)) as second:
+    with opened(env) as second:
         connection = second.complete(response, practice_id="practice-42", binding="session-1")
         user = second.session("practice-42").get(f"{sandbox.url}/api/users/me").json()
     assert connection.state is ConnectionState.CONNECTED
@@ -218,17 +219,25 @@ def test_a_code_that_the_provider_refuses(connector: Connector, classic: Running
         connector.status("practice-42")
 
 
-def test_a_second_account_is_refused(connector: Connector, classic: RunningSandbox) -> None:
-    """A repair by another account leaves the old connection unchanged, and working."""
+def test_a_second_account_is_refused_unless_it_is_allowed(
+    connector: Connector, classic: RunningSandbox
+) -> None:
+    """A consent by another account leaves the old connection unchanged and working; a change is recorded."""
     connect(connector, classic)
     with pytest.raises(AccountMismatchError) as caught:
         connect(connector, classic, who=classic.other_practice)
     assert classic.practice.username in caught.value.message
     assert classic.other_practice.username in caught.value.message
-    connection = connector.status("practice-42")
-    assert connection.account is not None
-    assert connection.account.email == classic.practice.username
+    account = connector.status("practice-42").account
+    assert account is not None
+    assert account.email == classic.practice.username
     assert connector.session("practice-42").get(f"{classic.url}/api/users/me").status_code == 200
+    request = connector.begin("practice-42", allow_account_change=True)
+    response = classic.authorize(request.url, who=classic.other_practice)
+    account = connector.complete(response, practice_id="practice-42").account
+    assert account is not None
+    assert account.email == classic.other_practice.username
+    assert "account_change" in [event.kind for event in connector.events()]
 
 
 def test_a_wrong_accounts_fresh_tokens_are_revoked(identity: RunningSandbox, connector: Connector) -> None:
@@ -240,17 +249,6 @@ def test_a_wrong_accounts_fresh_tokens_are_revoked(identity: RunningSandbox, con
     assert list(connector.connections()) == []
     assert event.outcome == "account_mismatch"
     assert event.detail["fresh_tokens_revoked"] == "yes"
-
-
-def test_an_account_change_can_be_allowed(connector: Connector, classic: RunningSandbox) -> None:
-    """If it is allowed, the connection changes to the other account, and the record has an event of it."""
-    connect(connector, classic)
-    request = connector.begin("practice-42", allow_account_change=True)
-    response = classic.authorize(request.url, who=classic.other_practice)
-    connection = connector.complete(response, practice_id="practice-42")
-    assert connection.account is not None
-    assert connection.account.email == classic.other_practice.username
-    assert "account_change" in [event.kind for event in connector.events()]
 
 
 def test_two_responses_to_one_request_at_once(sandbox: RunningSandbox, store_url: str) -> None:
@@ -294,33 +292,22 @@ def test_one_account_for_two_practices_at_once(
     assert [known.practice_id for known in connector.connections()] == ["practice-42"]
 
 
-@pytest.mark.parametrize("sandbox", ["classic"], indirect=True)
-def test_an_unread_account_keeps_the_tokens(sandbox: RunningSandbox, store_url: str) -> None:
+def test_an_unread_account_keeps_the_tokens(
+    classic: RunningSandbox, env: dict[str, str], tmp_path: Path
+) -> None:
     """Tokens whose account cannot be read are kept, not returned, and verified later without consent."""
-    env = settings(sandbox, store_url)
-    broken = (
-        Path(sandbox.provider_file)
-        .read_text()
-        .replace(f'users_url = "{sandbox.url}"', f'users_url = "{sandbox.url}/nowhere"')
-    )
-    provider_file = Path(sandbox.provider_file).with_name("broken.toml")
-    provider_file.write_text(broken)
-    with Connector.from_config(Config.from_env(env | {"ORMCO_PROVIDER": str(provider_file)})) as connector:
+    nameless = without_users(classic, tmp_path, url=f"{classic.url}/nowhere")
+    with opened(env | {"ORMCO_PROVIDER": nameless}) as connector:
         with pytest.raises(ProviderUnavailableError, match="answered with 404"):
-            connect(connector, sandbox)
+            connect(connector, classic)
         assert connector.status("practice-42").state is ConnectionState.DEGRADED
         with pytest.raises(ProviderUnavailableError):
             connector.access_token("practice-42")
-    with Connector.from_config(Config.from_env(env)) as connector:
-        connection = connector.connect("practice-42", capture=forbidden)
+    with opened(env) as connector:
+        connection = connector.connect("practice-42", capture=no_capture)
         assert connection.state is ConnectionState.CONNECTED
         assert connector.access_token("practice-42")
-    assert exchanges(sandbox) == 1
-
-
-def forbidden(url: str, *, redirect_uri: str) -> str:
-    """A capture for flows that have to do without consent."""
-    raise AssertionError(url)
+    assert exchanges(classic) == 1
 
 
 def test_a_grant_without_refresh_token(connector: Connector, classic: RunningSandbox) -> None:
@@ -342,9 +329,8 @@ def test_a_changed_scope_loses_no_token(identity: RunningSandbox, connector: Con
 
 def test_begin_names_everything_that_is_missing(store_url: str) -> None:
     """One error lists all settings that are not there."""
-    with Connector.from_config(Config.from_env({"ORMCO_STORE": store_url})) as connector:
-        with pytest.raises(SettingError) as caught:
-            connector.begin("practice-42")
+    with opened({"ORMCO_STORE": store_url}) as connector, pytest.raises(SettingError) as caught:
+        connector.begin("practice-42")
     assert "ORMCO_CLIENT_ID" in caught.value.message
     assert "ORMCO_CLIENT_SECRET" in caught.value.message
 
@@ -353,7 +339,7 @@ def test_begin_proves_the_store_first(classic: RunningSandbox, tmp_path: Path) -
     """Consent is not requested if its result could not be stored."""
     (tmp_path / "file").write_text("")
     env = settings(classic, f"sqlite:///{tmp_path}/file/connections.db")
-    with Connector.from_config(Config.from_env(env)) as connector, pytest.raises(StoreUnavailableError):
+    with opened(env) as connector, pytest.raises(StoreUnavailableError):
         connector.begin("practice-42")
 
 
@@ -361,7 +347,7 @@ def test_begin_proves_the_key_first(connector: Connector, classic: RunningSandbo
     """A wrong sealing key is found before the browser opens, and changes nothing."""
     connect(connector, classic)
     env = settings(classic, store_url, ORMCO_STORE_KEYS="YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE=")
-    with Connector.from_config(Config.from_env(env)) as other, pytest.raises(SealingKeyError):
+    with opened(env) as other, pytest.raises(SealingKeyError):
         other.begin("practice-42")
     assert connector.access_token("practice-42")
 
@@ -379,9 +365,8 @@ def test_a_connection_stays_at_its_provider(
 ) -> None:
     """Settings that name another provider are refused for a practice that is connected."""
     connect(connector, classic)
-    with Connector.from_config(Config.from_env(settings(identity, store_url))) as other:
-        with pytest.raises(SettingError, match="is connected at"):
-            other.begin("practice-42")
+    with opened(settings(identity, store_url)) as other, pytest.raises(SettingError, match="connected at"):
+        other.begin("practice-42")
 
 
 @pytest.mark.parametrize("practice_id", ["", " ", "a b\n", "x" * 201, "tab\t"])
@@ -405,10 +390,6 @@ def test_a_capture_that_fails_leaves_no_request_open(connector: Connector) -> No
 def test_a_code_that_waited_too_long_is_not_sent(connector: Connector, classic: RunningSandbox) -> None:
     """A captured code that has expired is not sent."""
     clock = time_machine.travel(0.0)
-
-    def slow(url: str, *, redirect_uri: str) -> str:
-        return classic.authorize(url)
-
     steps: list[str] = []
 
     def progress(step: str) -> None:
@@ -420,7 +401,7 @@ def test_a_code_that_waited_too_long_is_not_sent(connector: Connector, classic: 
 
     try:
         with pytest.raises(RequestExpiredError, match="too old"):
-            connector.connect("practice-42", capture=slow, progress=progress)
+            connector.connect("practice-42", capture=visitor_capture(classic), progress=progress)
     finally:
         clock.stop()
     assert steps == ["settings", "store", "provider", "ready", "consent", "code"]

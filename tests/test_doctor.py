@@ -21,7 +21,7 @@ from connector.resources import Resources
 from connector.revocation.removal import Removal
 from tests.support.connecting import connect, kill_grant, opened, settings, stored
 from tests.support.sandbox import RunningSandbox
-from tests.support.stores import value_of
+from tests.support.stores import KEY, fresh_url, value_of
 from tests.support.web_server import PageHandler, serving
 
 PRACTICE = "practice-42"
@@ -58,7 +58,7 @@ def the(name: str, checks: list[Check]) -> Check:
 
 
 def test_all_is_well(sandbox: RunningSandbox, connector: Connector) -> None:
-    """A working connection passes every check, and is not changed by it."""
+    """A working connection passes every check, and is not changed by it: its refresh token stays good."""
     before = connect(connector, sandbox)
     checks = list(connector.doctor(PRACTICE, only=ALL_CHECKS))
     assert connector.status(PRACTICE) == before
@@ -68,6 +68,7 @@ def test_all_is_well(sandbox: RunningSandbox, connector: Connector) -> None:
     expected = {"settings", "store", "store_key", "store_permissions", "disk", "host", "clock", "client"}
     expected |= {"client_secret", "connection", "grant", "account", "region", *machine}
     assert set(found) == expected | ({"discovery"} if sandbox.generation == "identity" else set())
+    assert connector.refresh(PRACTICE, force=True).token_generation == 2
 
 
 def test_it_works_with_nothing_configured(tmp_path: Path) -> None:
@@ -196,17 +197,6 @@ def test_the_clock_is_compared(seconds: int, result: str, tmp_path: Path) -> Non
     assert check.result == result
     if seconds:
         assert ("ahead of" if seconds > 0 else "behind") in check.detail
-
-
-def test_the_secret_is_proved_without_risking_a_grant(sandbox: RunningSandbox, store_url: str) -> None:
-    """Authentication is tried with a made-up refresh token: the connection's own stays good."""
-    with opened(settings(sandbox, store_url)) as connector:
-        connect(connector, sandbox)
-    wrong = settings(sandbox, store_url, ORMCO_CLIENT_SECRET="wrong")
-    (check,) = provider_checks.client_secret(resources_of(wrong))
-    assert check.result == "failed"
-    with opened(settings(sandbox, store_url)) as connector:
-        assert connector.refresh(PRACTICE, force=True).token_generation == 2
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions as POSIX has them")
@@ -381,3 +371,16 @@ def test_a_check_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, store_u
         release.set()
     assert "no result within" in the("display", checks).detail
     assert checks[-1].name == "connections"
+
+
+@pytest.mark.parametrize(("kind", "pooled"), [("postgresql", False), ("pgbouncer", True)])
+def test_a_pooler_and_the_databases_clock_are_named(
+    kind: str, pooled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The report names a PgBouncer in between, and says whether the two clocks agree."""
+    monkeypatch.setenv("PATH", os.defpath)  # to start both
+    resources = resources_of({"ORMCO_STORE": fresh_url(kind, tmp_path), "ORMCO_STORE_KEYS": KEY})
+    resources.store.check()
+    checks = list(local_checks.store(resources))
+    assert ("PgBouncer" in the("store", checks).detail) is pooled
+    assert the("store_clock", checks).result == "ok"

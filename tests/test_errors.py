@@ -9,10 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import connector.errors
-from connector.cli.exit_statuses import EXIT_STATUSES, exit_status
 from connector.errors import (
     Action,
-    CodeDamagedError,
     ConnectorError,
     ProviderUnavailableError,
     StoreLockedError,
@@ -39,22 +37,6 @@ def test_the_drawn_tree_is_the_real_one() -> None:
         for name, kind in classes().items()
     }
     assert drawn == real
-
-
-def test_every_error_has_an_exit_status_of_its_branch() -> None:
-    """No error ends a command with the status of something unexpected."""
-    for name, kind in classes().items():
-        if kind is ConnectorError:
-            continue
-        assert any(issubclass(kind, branch) for branch, _ in EXIT_STATUSES), name
-
-
-def test_exit_status_of_a_subclass_is_its_branch() -> None:
-    """A script can rely on the branch's number."""
-    assert exit_status(StoreLockedError("busy")) == 9
-    assert exit_status(CodeDamagedError("cut", length=3)) == 3
-    assert exit_status(KeyboardInterrupt()) == 130
-    assert exit_status(ZeroDivisionError()) == 1
 
 
 def test_kind_is_the_class_in_snake_case() -> None:

@@ -74,10 +74,8 @@ def test_versions_counted_from_nought() -> None:
 def test_only_what_is_new() -> None:
     """From a known version on, only later ones are asked for and told."""
     versions = Versions(STORY)
-    before = Snapshot(version=5, state="Designed", state_flag="Rejected", designs=versions.all[5].designs)
-    before = Snapshot(
-        version=5, state="Designed", state_flag="Rejected", designs=before.designs, status=CaseStatus.REJECTED
-    )
+    known: Any = {"state": "Designed", "state_flag": "Rejected", "status": CaseStatus.REJECTED}
+    before = Snapshot(version=5, designs=versions.all[5].designs, **known)
     assert names(versions.events(before)) == ["design_resent", "design_approved"]
     assert versions.asked == 1
 

@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from connector import AsyncConnector, Config, Connector
+from connector import AsyncConnector, Connector
 from connector.calls import Scope
 from connector.httpx_auth import AsyncPracticeAuth, PracticeAuth
 from connector.observers import Call, Observers
-from tests.support.connecting import connect, settings
+from tests.support.connecting import connect
 from tests.support.forks import fork
 from tests.support.responses import Received, ResponseServer, raw_response, running
 from tests.support.sandbox import RunningSandbox
@@ -216,21 +216,15 @@ def test_wrong_client_is_refused(apis: tuple[FakeApi, FakeApi]) -> None:
 
 
 @pytest.fixture
-def connector(sandbox: RunningSandbox, store_url: str) -> Iterator[Connector]:
-    with Connector.from_config(Config.from_env(settings(sandbox, store_url))) as connector:
-        connect(connector, sandbox, PRACTICE)
-        yield connector
-
-
-def account_url(connector: Connector) -> str:
-    """An address that asks for a practice's token."""
-    return connector.token_origins()[0]
+def connector(connector: Connector, sandbox: RunningSandbox) -> Connector:
+    connect(connector, sandbox, PRACTICE)
+    return connector
 
 
 def test_client_of_a_connector(connector: Connector) -> None:
     """It is let in by the provider's own API."""
     with httpx.Client(auth=connector.httpx_auth(PRACTICE)) as client:
-        sent = client.get(account_url(connector)).request
+        sent = client.get(connector.token_origins()[0]).request
     assert sent.headers["Authorization"] == f"Bearer {connector.access_token(PRACTICE)}"
 
 
@@ -239,14 +233,14 @@ def test_awaited_client_of_a_connector(connector: Connector) -> None:
 
     async def send() -> httpx.Request:
         async with httpx.AsyncClient(auth=AsyncConnector(connector).httpx_auth(PRACTICE)) as client:
-            return (await client.get(account_url(connector))).request
+            return (await client.get(connector.token_origins()[0])).request
 
     assert asyncio.run(send()).headers["Authorization"] == f"Bearer {connector.access_token(PRACTICE)}"
 
 
 def test_auth_made_before_a_fork_serves_after_it(connector: Connector) -> None:
     """A server may load its application first."""
-    auth, url = connector.httpx_auth(PRACTICE), account_url(connector)
+    auth, url = connector.httpx_auth(PRACTICE), connector.token_origins()[0]
 
     def serve() -> None:
         connector.refresh(PRACTICE, force=True)

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from connector.cli.output import emit, fold, report, say
-from connector.errors import CodeDamagedError, NeedsRepairError, SettingError
+from connector.errors import NeedsRepairError, SettingError
 
 
 def test_an_error_is_printed_with_its_hint(capsys: pytest.CaptureFixture[str]) -> None:
@@ -30,24 +30,6 @@ def test_an_error_is_one_json_object(capsys: pytest.CaptureFixture[str]) -> None
     }
     assert printed.out.startswith('{"version": 1,')
     assert printed.err.startswith("Error: not set: X.\n")
-
-
-def test_a_damaged_code_says_where(capsys: pytest.CaptureFixture[str]) -> None:
-    """Length, expected length and position are in the JSON, also if they are not known."""
-    report(CodeDamagedError("cut short", length=40, expected_length=54), as_json=True)
-    error = json.loads(capsys.readouterr().out)["error"]
-    assert error["kind"] == "code_damaged"
-    assert (error["length"], error["expected_length"], error["position"]) == (40, 54, None)
-
-
-def test_an_unforeseen_error_does_not_show_its_message(capsys: pytest.CaptureFixture[str]) -> None:
-    """The text of a foreign exception could hold a secret: only its class is named."""
-    assert report(ValueError("made-up secret"), as_json=True) == 1
-    printed = capsys.readouterr()
-    assert "made-up" not in printed.out + printed.err
-    assert json.loads(printed.out)["error"]["kind"] == "unexpected"
-    assert "ValueError" in printed.err
-    assert "--verbose" in printed.err
 
 
 @pytest.mark.parametrize(

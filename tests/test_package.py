@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -11,18 +12,18 @@ import sys
 import tomllib
 import venv
 import zipfile
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager, redirect_stdout
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
+from hatchling.build import build_wheel
 from packaging.requirements import Requirement
+from twine.commands.check import check
 
 from tests.support.source import imported_modules
+from tests.support.web_server import PageHandler, serving
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = ROOT / "scripts"
@@ -94,14 +95,14 @@ def test_servers_get_what_the_tests_run_with() -> None:
     assert (bill["bomFormat"], named) == ("CycloneDX", servers)
 
 
-class FakeAdvisories(BaseHTTPRequestHandler):
+class FakeAdvisories(PageHandler):
     """Knows an advisory of one version of one library."""
 
     known = ("requests", "2.33")
     pages = 1  # it is on the last one
 
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["queries"]
+    def do_POST(self) -> None:  # noqa: N802 - of http.server
+        asked = json.loads(self.form())["queries"]
         self._response({"results": [self._found(query) for query in asked]})
 
     def _found(self, query: dict[str, Any]) -> dict[str, Any]:
@@ -112,28 +113,15 @@ class FakeAdvisories(BaseHTTPRequestHandler):
             return {"vulns": [{"id": "GHSA-made-up"}]}
         return {"next_page_token": f"{page + 1}"}
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - of http.server
         self._response({"id": "GHSA-made-up", "aliases": ["CVE-1999-0001"]})
 
     def _response(self, body: object) -> None:
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(json.dumps(body).encode())
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+        self.respond(200, json.dumps(body))
 
 
 def advisories(known: tuple[str, str], *, pages: int = 1) -> AbstractContextManager[str]:
-    return served(type("Known", (FakeAdvisories,), {"known": known, "pages": pages}))
-
-
-@contextmanager
-def served(handler: type[FakeAdvisories]) -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    return serving(type("Known", (FakeAdvisories,), {"known": known, "pages": pages}))
 
 
 def audit(url: str) -> subprocess.CompletedProcess[str]:
@@ -159,20 +147,16 @@ def test_an_advisory_on_a_later_page_is_found() -> None:
         assert audit(url).returncode == 1
 
 
-@pytest.mark.parametrize("response", [b"{}", b"[]", b'{"results": [7]}', b'{"results": []}', b"null"])
-def test_an_audit_without_a_response_says_so(response: bytes) -> None:
-    """An unexpected response of the service causes no traceback, and is no success either."""
-    handler = type("Odd", (FakeAdvisories,), {"do_POST": lambda self: self._response(json.loads(response))})
-    with served(handler) as url:
-        found = audit(url)
+@pytest.mark.parametrize("response", [b"{}", b"[]", b'{"results": [7]}', b'{"results": []}', b"null", None])
+def test_an_audit_without_a_response_says_so(response: bytes | None) -> None:
+    """An unexpected response of the service, or no network, causes no traceback, and is no success either."""
+    handler = type(
+        "Odd", (FakeAdvisories,), {"do_POST": lambda self: self._response(json.loads(response or b""))}
+    )
+    with serving(handler) as url:
+        found = audit(url if response else "http://127.0.0.1:1")
     assert (found.returncode, "not looked up" in found.stderr) == (0, True)
     assert "Traceback" not in found.stderr
-
-
-def test_an_audit_without_a_network_is_no_failure() -> None:
-    """Without a network the audit says so, and nothing fails."""
-    found = audit("http://127.0.0.1:1")
-    assert (found.returncode, "not looked up" in found.stderr) == (0, True)
 
 
 @pytest.fixture(scope="module")
@@ -186,16 +170,18 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_distributions_are_well_formed(wheel: Path) -> None:
     """An index would take them: their metadata and the README render."""
-    files = [*wheel.parent.iterdir()]
-    found = subprocess.run([sys.executable, "-m", "twine", "check", "--strict", *files], capture_output=True)
-    assert found.returncode == 0, found.stdout + found.stderr
+    shown = io.StringIO()
+    with redirect_stdout(shown):
+        failed = check([str(path) for path in wheel.parent.iterdir()], strict=True)
+    assert not failed, shown.getvalue()
 
 
-def test_the_source_distribution_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+def test_the_source_distribution_builds_the_same_wheel(
+    wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From a checkout or from what is published, the wheel has the same files and the same metadata."""
-    build: list[str | Path] = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "-o", tmp_path]
-    subprocess.run([*build, ROOT], capture_output=True, check=True)
-    direct, published = zipfile.ZipFile(next(tmp_path.glob("*.whl"))), zipfile.ZipFile(wheel)
+    monkeypatch.chdir(ROOT)
+    direct, published = zipfile.ZipFile(tmp_path / build_wheel(str(tmp_path))), zipfile.ZipFile(wheel)
     assert sorted(direct.namelist()) == sorted(published.namelist())
     for name in direct.namelist():
         assert direct.read(name) == published.read(name), name

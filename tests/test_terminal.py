@@ -11,13 +11,12 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from connector.cli import terminal
-from connector.cli.terminal import read_file, read_paste
+from connector.cli.terminal import read_paste
 from connector.clock import Clock
 from connector.errors import AuthorizationResponseError, NobodyActedError
 from connector.redirect.parse import LONGEST_TEXT
@@ -247,15 +246,6 @@ def test_no_input_at_all_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     """A program without standard input has nothing to read."""
     monkeypatch.setattr(sys, "stdin", None)
     assert read_paste("not shown") == ""
-
-
-def test_a_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file is read like a pipe; "-" is standard input."""
-    path = tmp_path / "url.txt"
-    path.write_text(URL, "utf-8")
-    assert read_file(str(path)) == URL
-    monkeypatch.setattr(sys, "stdin", FakeInput(b"piped"))
-    assert read_file("-") == "piped"
 
 
 def fake_console(keys: str) -> SimpleNamespace:

@@ -127,17 +127,6 @@ def test_token_that_has_ended(status: int) -> None:
     assert [request.headers["Authorization"] for request in server.requests] == ["Bearer AT-0", "Bearer AT-1"]
 
 
-def test_fresh_token_is_not_refreshed_again_and_again() -> None:
-    """A host that goes on answering 500 does not use up a token with each look."""
-    tokens = FakeTokens()
-    with serving(raw_response("An error has occurred.", 500)) as server:
-        users = api(server, tokens)
-        for _ in range(3):
-            with pytest.raises(ProviderUnavailableError, match="500"):
-                users.me()
-    assert tokens.refreshed == 1
-
-
 def test_html_is_no_response() -> None:
     """Somebody's login page is not taken for an account."""
     with serving(raw_response("<html>Welcome</html>")) as server:

@@ -38,14 +38,8 @@ def answer_to(connector: Connector, sandbox: RunningSandbox, **begun: Any) -> st
 # --- complete
 
 
-def test_state_finds_the_practice(connector: Connector, identity: RunningSandbox) -> None:
-    """An application keeps no cookie for the practice's id."""
-    response = answer_to(connector, identity, binding=SESSION)
-    assert connector.complete(response, binding=SESSION).practice_id == PRACTICE
-
-
 def test_same_response_in_many_threads_at_once(connector: Connector, identity: RunningSandbox) -> None:
-    """Two app servers that get one response make one exchange, and both return the connection."""
+    """App servers that get one response make one exchange, and find the practice by its state."""
     response = answer_to(connector, identity, binding=SESSION)
     found = at_once(4, lambda number: connector.complete(response, binding=SESSION))
     assert [connection.practice_id for connection in found] == [PRACTICE] * 4
@@ -110,23 +104,18 @@ def test_response_without_state_needs_the_practice(classic: RunningSandbox, conn
 # --- diagnose, repair, revoke without a browser
 
 
-def test_diagnosis_names_the_next_step(connector: Connector, identity: RunningSandbox) -> None:
-    """A diagnosis names the next step, and sends no refresh token."""
+def test_diagnosis_names_the_next_step(
+    connector: Connector, identity: RunningSandbox, env: dict[str, str]
+) -> None:
+    """A diagnosis names the next step, or that a setting is missing, and sends no refresh token."""
     assert connector.diagnose(PRACTICE).needs is Need.CONSENT
     connect(connector, identity)
     assert connector.diagnose(PRACTICE).needs is Need.NOTHING
+    with opened(env | {"ORMCO_CLIENT_ID": ""}) as lacking:
+        assert lacking.diagnose(PRACTICE).needs is Need.SETTINGS
     identity.set_scenarios("outage")
     assert connector.diagnose(PRACTICE).needs is Need.WAIT
     assert identity.refreshes == 0
-
-
-def test_diagnosis_names_a_missing_setting(
-    connector: Connector, identity: RunningSandbox, store_url: str
-) -> None:
-    """A process without the client secret cannot repair anything."""
-    connect(connector, identity)
-    with opened(settings(identity, store_url, ORMCO_CLIENT_ID="")) as lacking:
-        assert lacking.diagnose(PRACTICE).needs is Need.SETTINGS
 
 
 def test_repair_on_a_server_asks_for_consent(connector: Connector, identity: RunningSandbox) -> None:

@@ -154,13 +154,16 @@ def test_repair_of_a_dead_connection_is_a_link(
 def test_revoke_with_consequences_and_proof(
     browser: Browser, connector: Connector, classic: RunningSandbox
 ) -> None:
-    """The consequences and the practice's steps first; done only when 3Shape proves it."""
+    """The consequences and the practice's steps first, without a command; done only when 3Shape proves it."""
     connect(connector, classic, PRACTICE)
     client = browser()
     asked = client.get("/desk/practice/revoke", query_string={"id": PRACTICE}).text
     assert "loses access" in asked
     assert "Click the square icon next to Ormco." in asked
-    assert "still honours the grant" in press(client, "removed").text
+    refused = press(client, "removed").text
+    assert "still honours the grant" in refused
+    assert "Click the square icon next to Ormco" in refused
+    assert re.search(r"\bormco [a-z]", refused) is None
     classic.set_scenarios("revoked")
     assert "the tokens are deleted" in press(client, "removed").text
 
@@ -284,15 +287,6 @@ def test_list_has_the_next_step_as_a_button(
     assert pressed is not None
     assert (unescape(pressed[1]), pressed[2]) == (PRACTICE, "/desk/practice/repair")
     assert "formaction" not in browser((Role.VIEW,)).get("/desk/").text
-
-
-def test_pages_name_no_command(browser: Browser, connector: Connector, classic: RunningSandbox) -> None:
-    """Advice on a page needs no terminal."""
-    connect(connector, classic, PRACTICE)
-    page = press(browser(), "removed")
-    assert "still honours the grant" in page.text
-    assert "Click the square icon next to Ormco" in page.text
-    assert re.search(r"\bormco [a-z]", page.text) is None
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 from click.testing import CliRunner, Result
 
@@ -22,7 +22,7 @@ CONNECTION_KEYS = [
 ]
 
 
-def run(env: Mapping[str, str], *arguments: str, stdin: str | None = None) -> Result:
+def run(env: Mapping[str, str], *arguments: str, stdin: str | IO[Any] | None = None) -> Result:
     """Run a command in this process."""
     return CliRunner().invoke(ormco, arguments, env=env, input=stdin)
 
