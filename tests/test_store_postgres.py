@@ -311,7 +311,7 @@ def test_few_sessions_a_process(store: Store, admin: psycopg.Connection[tuple[ob
 
 def test_durable_whatever_the_server_says(own_server: PostgresServer) -> None:
     """A commit is synced even if the server's default is to respond before that."""
-    own_server.sql("postgres", "ALTER SYSTEM SET synchronous_commit = off")
+    own_server.sql("ALTER SYSTEM SET synchronous_commit = off")
     own_server.stop()
     own_server.start()
     store = store_at(own_server.create_database())
@@ -322,7 +322,7 @@ def test_durable_whatever_the_server_says(own_server: PostgresServer) -> None:
     own_server.start()
     assert row_of(store, "p").failures == 19
     store.close()
-    own_server.sql("postgres", "ALTER SYSTEM RESET synchronous_commit")
+    own_server.sql("ALTER SYSTEM RESET synchronous_commit")
 
 
 @pytest.mark.parametrize("is_open", [True, False])
@@ -387,7 +387,7 @@ def test_other_spellings_of_the_address(store: Store, url: str, scheme: str) -> 
 def test_server_without_room(own_server: PostgresServer) -> None:
     """When the server has no room for another connection, a process waits its turn."""
     url = own_server.create_database()
-    own_server.sql("postgres", "ALTER SYSTEM SET max_connections = 5")
+    own_server.sql("ALTER SYSTEM SET max_connections = 5")
     own_server.stop()
     own_server.start()
     crowd: list[psycopg.Connection] = []

@@ -14,10 +14,13 @@ import time
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
 import pytest
+
+if TYPE_CHECKING:
+    import psycopg
 
 _USERS = ("postgres", "nobody")
 _ROOM = 8 << 30
@@ -40,6 +43,7 @@ class PostgresServer:
         self._data = self._folder / "data"
         self._durable = durable
         self._numbers = itertools.count(1)
+        self._session: psycopg.Connection | None = None
         # PostgreSQL refuses to run as root.
         self._user = next(filter(_exists, _USERS)) if os.getuid() == 0 else None
 
@@ -65,6 +69,8 @@ class PostgresServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._session is not None:
+            self._session.close()
         assert self._guard.stdin is not None
         self._guard.stdin.close()
         self._guard.wait()
@@ -102,27 +108,27 @@ class PostgresServer:
     def create_database(self, *, template: str = "template1") -> str:
         """Return the URL of a fresh database: empty, or a copy of one that nobody is connected to."""
         name = f"store_{os.getpid()}_{next(self._numbers)}"
-        self.sql("postgres", f"CREATE DATABASE {name} TEMPLATE {template} {self._copying}")
+        self.sql(f"CREATE DATABASE {name} TEMPLATE {template} {self._copying}")
         return self.url(name)
 
     def url(self, database: str = "postgres") -> str:
         """Return the URL of a database."""
         return f"postgresql://ormco@/{database}?host={quote(str(self._folder), safe='')}"
 
-    def sql(self, database: str, statement: str) -> None:
-        """Run one statement; sessions that an earlier test has filled the server with may still be ending."""
+    def sql(self, statement: str) -> None:
+        """Run one statement in the session that is kept for this."""
         import psycopg
 
-        for wait in (0.2, 1.0, 5.0, None):
+        for wait in (0.0, 0.2, 1.0, 5.0, None):
             try:
-                db = psycopg.connect(self.url(database), autocommit=True)
-                break
-            except psycopg.OperationalError as exc:
-                if wait is None or "too many clients" not in str(exc):
+                if self._session is None or self._session.closed:
+                    self._session = psycopg.connect(self.url(), autocommit=True)
+                self._session.execute(statement.encode())
+                return
+            except psycopg.OperationalError:  # ended by a restart, or other sessions are still ending
+                if wait is None:
                     raise
                 time.sleep(wait)
-        with db:
-            db.execute(statement.encode())
 
     def _guarded(self) -> subprocess.Popen[bytes]:
         """Start a shell that stops the server and sweeps up once this process has ended."""
