@@ -1,4 +1,4 @@
-"""The program `ormco`, which `python -m connector` is too."""
+"""Run the program `ormco`, also as `python -m connector`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import gc
 
 __all__ = ["main"]
 
-# While the modules are loaded, Python would look for garbage eighty times, a twentieth of `ormco token`.
+# Python would collect garbage eighty times while modules load: a twentieth of the time of `ormco token`.
 _ALLOCATIONS = 50_000
 
 

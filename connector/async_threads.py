@@ -48,7 +48,7 @@ class Threads:
             self._start()
         context = copy_context()
         if self._is_closed:  # the pool would raise a foreign error
-            raise StoreUnavailableError("this connector was closed", hint="Make a new one.")
+            raise StoreUnavailableError("this connector was closed", hint="Create a new one.")
         future = asyncio.get_running_loop().run_in_executor(self._pool, lambda: context.run(call))
         future.add_done_callback(drop_result)
         return future

@@ -38,7 +38,7 @@ class AuthorizedSession(requests.Session):
         self.mount("http://", _ObservedTransport(scope))
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
-        """Remove the token from every redirected request, also to the same host."""
+        """Remove the token from every redirected request, even to the same host."""
         prepared_request.headers.pop("Authorization", None)
 
 

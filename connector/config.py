@@ -30,11 +30,11 @@ class Config:
 
     Attributes:
         provider: a preset, or the path of a TOML provider file.
-        client_id, client_secret: of Ormco's registration at the provider.
+        client_id, client_secret: those of Ormco's registration at the provider.
         redirect_uri: as registered, byte for byte.
         scope: space-separated; the provider's own by default.
         store: `sqlite:///path` or `postgresql://…`; by default SQLite in the user data folder.
-        store_keys: base64 of 32 bytes each, comma-separated; the first one seals, all of them open.
+        store_keys: base64 of 32 bytes each, comma-separated; the first key seals, every key opens.
         username, password: the practice's credentials at 3Shape, used if no person signs in.
         digital_url, digital_username, digital_password: OrmcoDigital, and the practice's account there.
         browser: path of a Chromium or Chrome.
@@ -49,7 +49,7 @@ class Config:
     client_secret: Secret = field(default_factory=Secret)
     redirect_uri: str = REDIRECT_URI
     scope: str | None = None
-    store: str | None = field(default=None, repr=False)  # it may have a password in it
+    store: str | None = field(default=None, repr=False)  # it may contain a password
     store_keys: Secret = field(default_factory=Secret)
     username: str | None = None
     password: Secret = field(default_factory=Secret)
@@ -109,7 +109,7 @@ class Config:
         folder = platform_folder("data")
         if folder is None:
             raise SettingError(
-                "this user has no home folder, so there is no default place for the store",
+                "this user has no home folder, so there is no default path for the store",
                 hint="Set ORMCO_STORE to sqlite:///path or postgresql://…",
             )
         return f"sqlite:///{folder.as_posix()}/connections.db"
@@ -162,7 +162,7 @@ class Config:
         findings.read(lambda: require_secure(self.redirect_uri, "the redirect URI"))
         scope = self.scope or provider.scope
         if "openid" in (scope or "").split() and provider.issuer is None:
-            fact = "openid is asked for, and the provider has no issuer to check the id_token against"
+            fact = "openid is requested, and the provider has no issuer to check the id_token against"
             hint = "Set issuer in the provider file, or leave openid out of ORMCO_SCOPE."
             findings.faults.append((fact, hint))
         return ClientRegistration(
@@ -193,7 +193,7 @@ class _Findings:
         """Raise one error for all recorded faults, if there are any."""
         if self.missing:
             hint = "." if self._is_sandbox else "; to try without, use the provider sandbox."
-            self.faults.insert(0, (f"not set: {', '.join(self.missing)}", f"Set what is missing{hint}"))
+            self.faults.insert(0, (f"not set: {', '.join(self.missing)}", f"Set these variables{hint}"))
         if self.faults:
             facts, hints = zip(*self.faults, strict=True)
             raise SettingError("; ".join(facts), hint=" ".join(dict.fromkeys(hints)))

@@ -99,10 +99,10 @@ class Connector:
         Args:
             practice_id: your own id of the practice.
             binding: a secret of the session that begins, such as its id; `complete` must be given the same,
-                so that nobody can inject another person's response (RFC 9700 §4.7).
+                so that an attacker cannot inject another response (RFC 9700 §4.7).
             redirect_uri: a registered redirect URI other than the configured one.
             expected_account: e-mail address of the Communicate account that has to give access.
-            allow_account_change: accept another account than before, or one of another practice.
+            allow_account_change: accept an account other than the last one, or one of another practice.
 
         Example:
             >>> request = connector.begin("practice-42", binding=session_id)
@@ -110,7 +110,7 @@ class Connector:
 
         Raises:
             connector.errors.ConfigurationError: settings are missing or wrong.
-            connector.errors.StoreError: the response could not be stored.
+            connector.errors.StoreError: the request could not be stored.
             connector.errors.ProviderUnavailableError: the provider does not respond.
         """
         from connector import consent
@@ -171,7 +171,7 @@ class Connector:
             binding: the same value that `begin` was given.
 
         Raises:
-            connector.errors.AuthorizationResponseError: no grant waits for this session, or not any more.
+            connector.errors.AuthorizationResponseError: no grant waits for this session, or no longer.
             connector.errors.AccountMismatchError: the account that waits is not the one that was shown.
         """
         from connector.consent import confirmation
@@ -217,7 +217,7 @@ class Connector:
             capture: called as `capture(url, redirect_uri=…)`, returns the redirect URL; by default a visible
                 browser. `functools.partial(connector.browser.capture_redirect, …)` is one.
             expected_account: e-mail address of the Communicate account that has to give access.
-            allow_account_change: accept another account than before, or one of another practice.
+            allow_account_change: accept an account other than the last one, or one of another practice.
             progress: called with the name of each step as it is done.
 
         Raises:
@@ -294,7 +294,7 @@ class Connector:
     def session(self, practice_id: str) -> requests.Session:
         """Return a `requests.Session` that stays authorized as the practice.
 
-        The token goes to the provider's users, metadata and userinfo origins only, never across a redirect.
+        The token is sent only to the provider's users, metadata and userinfo origins, never after a redirect.
 
         Example:
             >>> http = connector.session("practice-42")
@@ -407,7 +407,7 @@ class Connector:
         """Check that the store responds and that its key opens it; nothing else is contacted.
 
         Raises:
-            connector.errors.StoreError: if not.
+            connector.errors.StoreError: the store does not respond, or its key does not open it.
         """
         self._resources.store.ping()
 
@@ -432,7 +432,7 @@ class Connector:
             callback: called with each `Call`, in the thread that made it; an error that it raises is logged.
 
         Returns:
-            A function that ends it.
+            A function that ends this.
 
         Example:
             >>> stop = connector.on_call(lambda call: print(call.operation, call.outcome, call.status))
@@ -456,7 +456,7 @@ class Connector:
         """Return events in order from the audit record that all processes share.
 
         Args:
-            after: the sequence number of the last event that you have already.
+            after: the sequence number of the last event that you have read.
             practice_id: only the events of this practice.
             since: only the events from this time on.
             last: return the last events instead of the first ones.
@@ -484,7 +484,7 @@ class Connector:
         """Call a function with every event of this process, right after it is stored.
 
         Returns:
-            A function that ends it. Use `events` to read the events of other processes.
+            A function that ends this. Use `events` to read the events of other processes.
         """
         return self._resources.store.audit.subscribe(subscriber)
 
@@ -500,7 +500,7 @@ class Connector:
         last_resort: LastResort | None = None,
         progress: Progress = lambda step: None,
     ) -> Repair:
-        """Diagnose a connection and take the least step that repairs it.
+        """Diagnose a connection and take the smallest step that repairs it.
 
         Args:
             practice_id: the practice; one without a connection is connected.
@@ -509,7 +509,7 @@ class Connector:
             capture: called as `capture(url, redirect_uri=…)`, returns the redirect URL; by default a visible
                 browser.
             expected_account: e-mail address of the Communicate account that has to give access.
-            allow_account_change: accept another account than before, or one of another practice.
+            allow_account_change: accept an account other than the last one, or one of another practice.
             last_resort: how to remove Ormco and start again if consent alone does not help; None: never.
             progress: called with the name of each step as it is done, and "found: …".
 
@@ -578,7 +578,7 @@ class Connector:
     def revoke(
         self, practice_id: str, *, interactive: bool = True, removal: Removal | None = None
     ) -> Revocation:
-        """Take Ormco's access back at the provider, prove it, then wipe the tokens.
+        """Remove Ormco's access at the provider, prove the removal, then wipe the tokens.
 
         This does not ask for confirmation: show `revocation_steps` to a person first.
 
@@ -621,7 +621,7 @@ class Connector:
             practice_id: the practice.
             capture: as for `repair`.
             removal: as for `revoke`.
-            allow_account_change: accept another account than before, or one of another practice.
+            allow_account_change: accept an account other than the last one, or one of another practice.
             progress: called with the name of each step of the consent as it is done.
 
         Raises:
@@ -667,7 +667,7 @@ class Connector:
 
     @operation("rotate_keys")
     def rotate_keys(self, *, progress: Callable[[int], object] = lambda done: None) -> int:
-        """Seal everything in the store with a new key, while others go on; return the number of values.
+        """Seal everything in the store with a new key, while it is in use; return the number of values.
 
         Raises:
             connector.errors.SealingKeyError: a key is missing; nothing was changed.
@@ -677,7 +677,7 @@ class Connector:
     def close(self) -> None:
         """Close the store and the network connections; the connector provides no tokens any more.
 
-        A refresh in the background goes on, and its tokens are stored.
+        A refresh in the background continues, and its tokens are stored.
         """
         if "cases" in vars(self):
             self.cases.close()

@@ -4,7 +4,7 @@
 ConnectorError
 ├── AuthorizationResponseError          the response cannot be used
 │   ├── CodeMissingError                no code in it
-│   ├── CodeDamagedError                a code, but not whole: cut short, or broken inside
+│   ├── CodeDamagedError                an incomplete code: cut short, or damaged inside
 │   ├── AmbiguousResponseError          two codes, a repeated parameter, code and error together
 │   ├── WrongAddressError               the address of another page or host
 │   ├── StateMismatchError              not the response to the open request
@@ -22,12 +22,12 @@ ConnectorError
 │   └── StillWaitingError               the wait ended before the other side acted
 ├── GrantError
 │   ├── GrantRefusedError               the provider refused a refresh token
-│   ├── NeedsRepairError                the grant is dead, or nearly
+│   ├── NeedsRepairError                the grant is dead, or cannot be refreshed
 │   ├── ConsentRequiredError            a person has to give or take access
 │   ├── RevokedError                    the connection was revoked here
 │   └── GrantStillHonouredError         a grant that should be dead still works
 ├── AccountMismatchError                another Communicate account than expected
-├── AccountUnconfirmedError             a person has to say whether the account is the right one
+├── AccountUnconfirmedError             a person has to confirm the account
 ├── StoreError
 │   ├── StoreUnavailableError           cannot be opened, read or written
 │   ├── StoreLockedError                another process kept it for too long
@@ -275,7 +275,7 @@ class AccountMismatchError(ConnectorError):
 
 
 class AccountUnconfirmedError(ConnectorError):
-    """The response had no state, so a person has to say whether its account is the right one.
+    """The response had no state, so a person has to confirm its account.
 
     Attributes:
         account: the account that gave access (a `connector.Account`), or None if it was not read yet.
@@ -303,7 +303,7 @@ class StoreLockedError(StoreError):
 
 
 class StoreDamagedError(StoreError):
-    """A stored value cannot be right."""
+    """A stored value is damaged."""
 
     action = Action.CALL_SUPPORT
 
@@ -315,7 +315,7 @@ class SealingKeyError(StoreError):
 
 
 class ConfigurationError(ConnectorError):
-    """Something must be set, installed or registered differently."""
+    """A setting, an installation or a registration has to be corrected."""
 
     action = Action.FIX_SETTINGS
 

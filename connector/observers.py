@@ -1,4 +1,4 @@
-"""Functions that a caller has called with each HTTP request, or each event."""
+"""Call a caller's functions with each HTTP request, or with each event."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Observers(Generic[_T]):
     """Functions that are called with each value of a kind, such as a `Call`; thread-safe.
 
     Args:
-        name: such a function in the log.
+        name: the name of such a function in the log.
     """
 
     def __init__(self, name: str) -> None:

@@ -5,7 +5,7 @@ hard link, a named pipe that never answers, or a file that still belongs to its 
 later. So a new file is created with `O_EXCL`, and an old one is opened without following links and
 checked by its open handle, not by its path.
 
-Every refusal is a `PermissionError` whose `strerror` is the reason, so that callers which translate
+Every refusal is a `PermissionError` whose `strerror` is the reason, so that callers that translate
 `OSError` need no second rule. On Windows, owners are not compared; profile folders are closed to other users.
 """
 
@@ -60,7 +60,7 @@ def create_own_file(path: Path) -> int:
 
 
 def open_own_file(path: Path, *, write: bool = False, one_link: bool = True, closed: bool = True) -> int:
-    """Open a regular file that this user made and nobody else can read; return its handle.
+    """Open a regular file that this user made and no other user can read; return its handle.
 
     Args:
         path: the file; never followed if it is a symbolic link.
@@ -75,7 +75,7 @@ def open_own_file(path: Path, *, write: bool = False, one_link: bool = True, clo
     try:
         handle = os.open(path, (os.O_RDWR if write else os.O_RDONLY) | _GUARDED)
     except OSError as exc:
-        if exc.errno in (errno.ELOOP, errno.EMLINK, errno.ENXIO):  # a link, or a pipe nobody reads
+        if exc.errno in (errno.ELOOP, errno.EMLINK, errno.ENXIO):  # a link, or a pipe without a reader
             raise refused("it is not a regular file", path) from None
         raise
     try:
@@ -87,7 +87,7 @@ def open_own_file(path: Path, *, write: bool = False, one_link: bool = True, clo
 
 
 def read_own_file(path: Path, *, limit: int) -> bytes:
-    """Return at most `limit` bytes of a regular file that this user made and nobody else can read."""
+    """Return at most `limit` bytes of a regular file that this user made and no other user can read."""
     # A second hard link is no danger: the permissions belong to the file, not to its name.
     with os.fdopen(open_own_file(path, one_link=False), "rb") as file:
         return file.read(limit)

@@ -1,4 +1,4 @@
-"""Folders in which no other user can exchange files."""
+"""Folders in which no other user can replace files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from connector.own_files import is_trusted, refused
 __all__ = ["check_own_folder", "make_own_folder", "make_private_folder", "sync_folder"]
 
 _POSIX = os.name == "posix"
-_MOST_LINKS = 40  # as the kernel
+_MOST_LINKS = 40  # the kernel's limit
 
 
 def make_own_folder(path: Path) -> None:
@@ -61,9 +61,9 @@ def _make(missing: Sequence[Path]) -> None:
 
 
 def check_own_folder(path: Path) -> None:
-    """Refuse a folder in which another user can exchange files, or to which another user's link leads.
+    """Refuse a folder in which another user can replace files, or to which another user's link leads.
 
-    That is a folder of another user, or one without a sticky bit that everybody, or a group with other
+    That is a folder of another user, or one without a sticky bit that every user, or a group with other
     members, can write to. Folders of the system (root) are accepted.
 
     Raises:
@@ -78,9 +78,9 @@ def check_own_folder(path: Path) -> None:
     if status.st_mode & stat.S_ISVTX:
         return
     if status.st_mode & stat.S_IWOTH:
-        raise refused("every user can exchange files in its folder", path)
+        raise refused("every user can replace files in its folder", path)
     if status.st_mode & stat.S_IWGRP and _has_others(status.st_gid):
-        raise refused("a group of users can exchange files in its folder", path)
+        raise refused("a group of users can replace files in its folder", path)
 
 
 def _check_links(path: Path) -> None:
@@ -94,7 +94,7 @@ def _check_links(path: Path) -> None:
             continue
         links += 1
         if not is_trusted(status) or links > _MOST_LINKS:
-            raise refused("it is behind a link that another user made", path)
+            raise refused("its path contains a link that another user made", path)
         target = os.readlink(here)
         folder = "/" if target.startswith("/") else folder
         names[:0] = target.split("/")

@@ -85,8 +85,8 @@ class Secret:
         if reason:
             raise SettingError(
                 f"{self._name}_FILE {self._path!r} cannot be used: {reason}",
-                hint=f"Check the path and who may read it{' (chmod 600)' if self._private else ''}; the file "
-                "holds the secret alone, in UTF-8.",
+                hint=f"Check the path and its permissions{' (chmod 600)' if self._private else ''}; the file "
+                "must contain only the secret, in UTF-8.",
             )
         return text
 

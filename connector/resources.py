@@ -54,7 +54,7 @@ class Resources:
         """
         with self._store_lock:
             if self._is_closed:
-                raise StoreUnavailableError("this connector was closed", hint="Make a new one.")
+                raise StoreUnavailableError("this connector was closed", hint="Create a new one.")
             if self._store is None:
                 from connector.store import open_store
 
@@ -68,11 +68,11 @@ class Resources:
             return self._store
 
     def connection(self, practice_id: str) -> Connection:
-        """Return a practice's connection; its tokens are of use at its own provider only.
+        """Return a practice's connection; its tokens can be used only at its own provider.
 
         Raises:
             connector.errors.ConnectionNotFoundError: there is none.
-            connector.errors.SettingError: it was made at another provider than the settings name.
+            connector.errors.SettingError: it was made at a provider other than that of the settings.
         """
         connection, present = self.store.existing(practice_id), self.configured.name
         if connection.provider != present:
@@ -153,7 +153,7 @@ class Resources:
         if present != provider_name:
             raise SettingError(
                 f"this connection was made at {provider_name}, but the settings name {present}",
-                hint="Set ORMCO_PROVIDER to what it was made with.",
+                hint="Set ORMCO_PROVIDER to the provider it was made at.",
             )
         return self.endpoint
 
@@ -173,7 +173,7 @@ class Resources:
             return self._rotator
 
     def check_reachable(self) -> None:
-        """Check that the provider answers, at most once a minute.
+        """Check that the provider responds, at most once a minute.
 
         Raises:
             connector.errors.ProviderUnavailableError: if it does not.

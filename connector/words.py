@@ -38,7 +38,7 @@ __all__ = [
 _COMMAND = re.compile(r"( ?\b(Then|then go on|At a terminal))?:? ?\bormco [a-z].*", re.DOTALL)
 _SENTENCE_WITH_COMMAND = re.compile(r"[^.;]*`ormco [^`]*`[^.;]*[.;]?")
 _SETTLED = (ConnectionState.CONNECTED, ConnectionState.REVOKED)
-# These may occur while the connection itself is sound.
+# These may occur while the connection itself works.
 _OF_A_NEW_GRANT = ("account_unread", "account_unconfirmed")
 
 
@@ -83,7 +83,7 @@ def next_step(connection: Connection | None) -> NextStep:
     if connection is None:
         return NextStep.SEND_LINK
     if connection.reason == "damaged":
-        return NextStep.NONE  # deleting what is stored is not for a button
+        return NextStep.NONE  # there is no button that deletes stored data
     if connection.reason == "account_unconfirmed":
         return NextStep.CONFIRM
     return _NEXT_STEPS[connection.state]

@@ -597,7 +597,7 @@ def test_a_name_without_an_address_gets_nothing(host: str) -> None:
     """Nothing is sent to a host whose name is not known or cannot be one."""
     error = failed(f"https://{host}/")
     assert (error.sent, error.answered, error.action) == (False, False, Action.RETRY)
-    assert "its name is not known" in error.message
+    assert "its host name is not known" in error.message
 
 
 def test_all_addresses_of_a_host_share_one_deadline(monkeypatch: pytest.MonkeyPatch) -> None:

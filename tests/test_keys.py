@@ -181,7 +181,7 @@ def test_keyring_that_hangs(url: str, fake_keyring: FakeKeyring, monkeypatch: py
     store.close()
     store.database.apply([("UPDATE ormco_store SET key_source = 'keyring', key_proof = NULL", ())])
     store = store_at(url, keys=None)
-    with pytest.raises(SealingKeyError, match="does not answer"):
+    with pytest.raises(SealingKeyError, match="does not respond"):
         value_of(store, "p")
 
 
@@ -306,7 +306,7 @@ def test_rotate_while_a_server_lacks_the_key(url: str, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(
     ("keys", "words"),
-    [(f"{OTHER_KEY},{KEY}", "before any server had it behind"), (OTHER_KEY, "is missing")],
+    [(f"{OTHER_KEY},{KEY}", "before any server had it after"), (OTHER_KEY, "is missing")],
     ids=["never last anywhere", "without the old key"],
 )
 def test_rotate_that_is_refused_changes_nothing(url: str, keys: str, words: str) -> None:

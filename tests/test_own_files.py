@@ -122,7 +122,7 @@ def test_folders_are_private_all_the_way_down(
 
 
 def test_folder_that_all_can_write_to(tmp_path: Path) -> None:
-    """A folder in which every user can exchange files is refused; with a sticky bit it is accepted."""
+    """A folder in which every user can replace files is refused; with a sticky bit it is accepted."""
     tmp_path.chmod(0o777)
     with pytest.raises(PermissionError, match="every user"):
         make_own_folder(tmp_path / "new")

@@ -129,21 +129,21 @@ def test_a_byte_order_mark_is_not_in_the_way(tmp_path: Path) -> None:
         ("returns_iss = true", "'returns_iss' is not a key"),
         ('client = "x"', "'client' is not a key"),
         ('users_url = "users.example.test"', "users_url is not a web address"),
-        ("portal_url = 7", "portal_url is not a text"),
-        ('portal_url = " "', "portal_url is not a text"),
+        ("portal_url = 7", "portal_url is not a string"),
+        ('portal_url = " "', "portal_url is not a string"),
         ('pkce = "yes"', "pkce is neither true nor false"),
         ("pkce = 1", "pkce is neither true nor false"),
         ('returns_state = "maybe"', "returns_state is neither true nor false"),
-        ("client_auth = []", "client_auth has a value that is not known"),
-        ("scope = 5", "scope is not a text"),
+        ("client_auth = []", "client_auth has an unknown value"),
+        ("scope = 5", "scope is not a string"),
         ('landing_hosts = "www.example.test"', "landing_hosts is not a list"),
         ("landing_hosts = [7]", "landing_hosts is not a list"),
         ('landing_hosts = ["https://www.example.test/"]', "landing_hosts is not a list"),
         ('metadata_urls = "https://eu.example.test"', "metadata_urls is not a table"),
-        ("metadata_urls = {europe = 7}", "metadata_urls.europe is not a text"),
+        ("metadata_urls = {europe = 7}", "metadata_urls.europe is not a string"),
         ('metadata_urls = {europe = "http://eu.example.test"}', "metadata_urls.europe is not encrypted"),
         ('authorization_params = "prompt=login"', "authorization_params is not a table"),
-        ("authorization_params = {prompt = true}", "authorization_params.prompt is not a text"),
+        ("authorization_params = {prompt = true}", "authorization_params.prompt is not a string"),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, line: str, words: str) -> None:
@@ -178,7 +178,7 @@ def test_a_choice_is_one_of_those_that_are_known(tmp_path: Path, key: str, value
     """Each is read; for another value the error lists them."""
     assert [getattr(read(tmp_path, f'{ENDPOINTS}{key} = "{each}"'), key) for each in values] == values
     error = refused(tmp_path, f'{ENDPOINTS}{key} = "RAW"')
-    assert error.message.endswith(f"{key} has a value that is not known")
+    assert error.message.endswith(f"{key} has an unknown value")
     assert error.hint == "It may be " + ", ".join(f'"{each}"' for each in values) + "."
 
 
@@ -193,8 +193,8 @@ def test_the_connectors_own_parameters_may_not_be_set(tmp_path: Path, name: str)
     """Neither a table nor an endpoint's query may set what guards the flow."""
     params = refused(tmp_path, f'{ENDPOINTS}[provider.authorization_params]\n{name} = "x"\n')
     query = refused(tmp_path, ENDPOINTS.replace("/authorize", f"/authorize?{name}="))
-    assert f"authorization_params may not set {name!r}" in params.message
-    assert f"authorization_endpoint may not set {name!r}" in query.message
+    assert f"authorization_params must not set {name!r}" in params.message
+    assert f"authorization_endpoint must not set {name!r}" in query.message
 
 
 @pytest.mark.parametrize("mode", ["form_post", "jwt", "web_message"])

@@ -98,7 +98,7 @@ def test_good_token_needs_no_endpoint(
     tokens = AccessTokens(store, Rotator(store, endpoint, store.clock), store.clock, proactive=False)
     assert tokens.access_token("p") == tokens.token("p").value == "at-p-0"
     assert not endpoint.called
-    words = "the connection of p is degraded; its access token is still good"
+    words = "the connection of p is degraded; its access token is still valid"
     assert logged(caplog) == [("WARNING", "p", "degraded", words)] * warnings
 
 
@@ -328,8 +328,8 @@ def test_outage_passes(
 @pytest.mark.parametrize(
     ("fault", "kind", "texts"),
     [
-        ("503", "provider_unavailable", ["the refresh of p failed", "still good", "still good"]),
-        ("401:invalid_client", "client_refused", ["still good"]),
+        ("503", "provider_unavailable", ["the refresh of p failed", "still valid", "still valid"]),
+        ("401:invalid_client", "client_refused", ["still valid"]),
     ],
 )
 def test_a_token_that_is_good_serves_in_an_outage(

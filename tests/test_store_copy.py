@@ -165,7 +165,7 @@ def test_a_refresh_under_way_is_not_copied(stores: tuple[Store, Store]) -> None:
     assert row is not None
     claimed = source.leases.claim(row, seconds=60)
     assert claimed is not None
-    with pytest.raises(StoreLockedError, match="changes while it is copied"):
+    with pytest.raises(StoreLockedError, match="changed while it was copied"):
         copied(source, target)
     source.leases.settle(claimed, token_set("practice-7", number=1))
     copied(source, target)

@@ -161,7 +161,7 @@ def read_account(
     if provider.users_url is None and subject is not None and user.subject != subject:
         raise AccountMismatchError(
             "the provider's userinfo names another account than its id_token",
-            hint="The tokens were not kept. Start again; if it happens twice, report it to Ormco support.",
+            hint="The tokens were not stored. Start again; if it happens twice, report it to Ormco support.",
         )
     return user.account
 

@@ -22,7 +22,7 @@ class Outcome(Enum):
     DEAD = "the code or token is dead"
     DOUBTFUL = "refused, in a way that can also have another cause"
     CLIENT = "the client registration is not accepted"
-    PASSING = "not now"
+    PASSING = "a temporary refusal"
     LOST = "no complete response: what it granted may be lost"
     UNUSABLE = "not the endpoint's own response"
 

@@ -165,13 +165,13 @@ def _words(exc: RequestException, *, sent: bool) -> tuple[str, str, Action | Non
     if isinstance(exc, SSLError) and not sent:
         named = " or ".join(filter(os.environ.get, CA_SETTINGS)) or "SSL_CERT_FILE"
         hint = (
-            "Check this machine's clock. If a proxy or a private certificate authority vouches for the host, "
+            "Check this machine's clock. If a proxy or a private certificate authority certifies the host, "
             f"set {named} to a file (PEM) with its certificate."
         )
         return "no trusted TLS connection", hint, Action.FIX_SETTINGS
     if isinstance(exc, ProxyError | InvalidProxyURL) and not sent:
         named = next(filter(os.environ.get, PROXY_SETTINGS), "the system's proxy setting")
-        hint = f"Check {named}, and that the proxy is up."
+        hint = f"Check {named}, and that the proxy is running."
         return "the proxy cannot be used", hint, Action.FIX_SETTINGS
     if isinstance(exc, Timeout):
         return "no response in time", "Try again in a few minutes.", None
@@ -180,6 +180,6 @@ def _words(exc: RequestException, *, sent: bool) -> tuple[str, str, Action | Non
     if not sent:
         reason = getattr(exc.args[0], "reason", exc.args[0]) if exc.args else None
         unknown = isinstance(reason, NameResolutionError | LocationParseError)
-        what = "its name is not known" if unknown else "cannot be reached"
+        what = "its host name is not known" if unknown else "cannot be reached"
         return what, "Check the network, the address in the provider's settings, and any proxy.", None
     return "the connection was cut before the whole response arrived", "Try again.", None

@@ -41,8 +41,8 @@ class Exchange:
 
     __slots__ = ("_silence", "_started", "cut", "ends_at", "idle", "pool", "reused", "sent")
 
-    pool: Any  # of connections
-    reused: bool  # whether the request was sent on a connection of an earlier one
+    pool: Any  # the pool that made the connection
+    reused: bool  # whether the request was sent on the connection of an earlier request
     cut: bool  # whether the last read found the connection closed
 
     def __init__(self, seconds: float, *, silence: float, idle: float) -> None:
@@ -138,7 +138,7 @@ class _Connection(HTTPConnection):
         exchange = CURRENT.get()
         if self.sock is None:
             self.connect()
-        sock: Any = getattr(self.sock, "socket", self.sock)  # that of the proxy, if TLS is inside of TLS
+        sock: Any = getattr(self.sock, "socket", self.sock)  # the socket to the proxy, if TLS is inside TLS
         self.sock.settimeout(exchange.allow())
         if (previous := getattr(sock, "exchange", None)) is not exchange:
             exchange.reused = previous is not None

@@ -15,7 +15,7 @@ from connector.redact import fingerprint
 
 __all__ = ["check_id_token", "subject"]
 
-_START_AGAIN = "The tokens were not kept. Start again; if it happens twice, report it to Ormco support."
+_START_AGAIN = "The tokens were not stored. Start again; if it happens twice, report it to Ormco support."
 
 
 def check_id_token(

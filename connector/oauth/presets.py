@@ -16,7 +16,7 @@ _METADATA = {
     "americas": "https://ammetadata.3shapecommunicate.com",
     "asia-pacific": "https://asmetadata.3shapecommunicate.com",
 }
-# No Asian staging is known.
+# No staging server of Asia is known.
 _STAGING_METADATA = {
     "europe": "https://staging-eumetadata.3shapecommunicate.com",
     "americas": "https://staging-ammetadata.3shapecommunicate.com",
@@ -27,7 +27,7 @@ _REGION_WORDS = (("europe", "europe"), ("america", "americas"), ("asia", "asia-p
 _REGION_LABEL = re.compile(r"(?:staging-)?(eu|am|as)(?:metadata|\d+)")
 _REGION_CODES = {"eu": "europe", "am": "americas", "as": "asia-pacific"}
 
-# Only production's is known.
+# Only the portal of production is known.
 _PORTAL = "https://portal.3shapecommunicate.com"
 
 

@@ -90,7 +90,7 @@ def read_provider_file(name: str) -> Provider:
     except ValueError as exc:
         raise SettingError(
             f"the provider file {name!r} is not TOML in UTF-8: {exc}",
-            hint="Put texts in quotes, and [provider] first.",
+            hint="Write [provider] before its keys, and strings in quotes.",
         ) from None
     if not isinstance(table, dict):
         raise SettingError(
@@ -123,7 +123,7 @@ def _from_table(table: Mapping[str, Any]) -> Provider:
 
 def _text(key: str, value: object) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise SettingError(f"{key} is not a text", hint=f'Write it in quotes: {key} = "…"')
+        raise SettingError(f"{key} is not a string", hint=f'Write it in quotes: {key} = "…"')
     return value.strip()
 
 
@@ -170,7 +170,7 @@ def _choice(*choices: str) -> Callable[[str, object], str]:
     def read(key: str, value: object) -> str:
         if value not in choices:
             quoted = ", ".join(f'"{choice}"' for choice in choices)
-            raise SettingError(f"{key} has a value that is not known", hint=f"It may be {quoted}.")
+            raise SettingError(f"{key} has an unknown value", hint=f"It may be {quoted}.")
         return str(value)
 
     return read
@@ -193,7 +193,7 @@ def _foreign_parameters(key: str, value: object) -> dict[str, str]:
         _refuse_own(key, name)
     if params.get("response_mode", "query") not in _RESPONSE_MODES:
         raise SettingError(
-            f"{key}.response_mode is not one that can be read",
+            f"{key}.response_mode has an unsupported value",
             hint=f"The code has to come in the address: {' or '.join(_RESPONSE_MODES)}.",
         )
     return params
@@ -201,9 +201,7 @@ def _foreign_parameters(key: str, value: object) -> dict[str, str]:
 
 def _refuse_own(key: str, name: str) -> None:
     if name in _OWN_PARAMETERS:
-        raise SettingError(
-            f"{key} may not set {name!r}", hint="The connector sets what is safe there; leave it out."
-        )
+        raise SettingError(f"{key} must not set {name!r}", hint="The connector sets it itself; remove it.")
 
 
 _READERS: Mapping[str, Callable[[str, object], Any]] = {

@@ -127,7 +127,7 @@ class TokenEndpoint:
         url = self._provider.revocation_endpoint
         if url is None:
             raise SettingError(
-                "the provider has no revocation endpoint", hint="Access is taken back on its own pages."
+                "the provider has no revocation endpoint", hint="Remove access on the provider's own pages."
             )
         response = self._post(url, {"token": secret, "token_type_hint": hint})
         error = revocation_refusal(response, hint=hint, now=self._clock.time())

@@ -62,7 +62,7 @@ def granted(response: requests.Response, *, received_at: datetime) -> TokenSet |
         # RFC 6749 §7.1: a token of a type that is not understood must not be used.
         error = ClientRefusedError(
             f"{_host(response)} grants tokens that are not bearer tokens",
-            hint="Have the provider register the client for bearer tokens.",
+            hint="Ask the provider to register the client for bearer tokens.",
         )
         error.granted = True
         raise error
@@ -175,7 +175,7 @@ def _other_refusal(response: requests.Response, now: float) -> ConnectorError:
 def _may_not_revoke(response: requests.Response) -> ClientRefusedError:
     return ClientRefusedError(
         f"{_host(response)} does not let this client revoke ({_words(response)})",
-        hint="Access is taken back on the provider's own pages, or by a client with a secret.",
+        hint="Remove access on the provider's own pages, or with a client that has a secret.",
     )
 
 
@@ -204,4 +204,4 @@ def _advice(response: requests.Response) -> str:
         return "A web page instead of a response comes from a proxy, or is a network's sign-in page."
     if status in (404, 405, 410) or status < 300:
         return "Check the provider's addresses."
-    return "Try again in a few minutes; if it goes on, check the provider's addresses."
+    return "Try again in a few minutes; if this continues, check the provider's addresses."

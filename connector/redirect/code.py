@@ -29,10 +29,10 @@ LONGEST_CODE = 4096
 LONGEST_OPAQUE_CODE = 16_384
 MOST_LAYERS = 8
 
-# A classic code that was cut inside its handle has no structure left, and no server issues codes this short.
+# A classic code that was cut inside its handle has no structure left, and no server issues shorter codes.
 _SHORTEST_CODE = 6
 _IDENTITY_SERVER = r"[0-9A-F]{64}(?:-[0-9]{1,3})?|[0-9a-f]{64}(?:-[0-9]{1,3})?|[A-Za-z0-9_\-]{43}"
-# Characters that a code may not have (RFC 6749 appendix A.11), and those that no server issues: accidents.
+# Characters that RFC 6749 appendix A.11 forbids in a code, and those that no server issues: they show damage.
 _NOT_IN_ANY_CODE = r"[^ -~]"
 _ACCIDENT = r"""[^!-~]|["%<>\\`]"""
 # A code of 64 hex digits, and something after it or inside it.
@@ -120,7 +120,7 @@ def canonical_code(code: str) -> str:
 
 
 def recognise(code: str) -> str:
-    """Return the format of a decoded code, whole or not: dotnetopenauth, identityserver or unknown."""
+    """Return the format of a decoded code, complete or not: dotnetopenauth, identityserver or unknown."""
     if dotnetopenauth.looks_like(code) or ("!" in code and not dotnetopenauth.is_foreign(code)):
         return "dotnetopenauth"
     return "identityserver" if re.fullmatch(_IDENTITY_SERVER, code) else "unknown"

@@ -33,17 +33,17 @@ _STANDARD = str.maketrans("-_", "+/")
 _SMALLEST, _LARGEST = 33, 8192
 # The unused bits of the last character are zero: its possible values, by the payload's length modulo 4.
 _LAST = {2: "AQgw", 3: "AEIMQUYcgkosw048"}
-# With fewer different letters, all capitals may be an accident, or a test's zeros.
+# A payload with fewer different letters may be all capitals by chance, or be the zeros of a test.
 _LETTERS_OF_A_CODE = 24
 
 _BEGINS = r"[A-Za-z0-9_.\-]{1,64}!+(?:[Ii]?[Aa]{2}|[A-Za-z0-9_\-+/]{20})"
-# The place of the "!": after 4 characters, or after the fewest that leave its remains and the payload.
+# The handle in front of a lost "!": 4 characters, or else the fewest that the rest of the pattern allows.
 _NO_BANG = r"([A-Za-z0-9_.\-]{4}|[A-Za-z0-9_.\-]{1,40}?)[^A-Za-z0-9]?(?:25){0,8}(?:2?1|2)?IA{3}"
 _FOREIGN = r"[^A-Za-z0-9_.\-!+/=% \n]"
 _RUN = rf"{_LETTER}{{40}}"
 # The characters allowed at each of the first 55 places of a payload.
 _HEAD = [*"IAAAA", "[A-P]", *[_LETTER] * 42, _LOW_BITS_CLEAR, "[QRS]", _LOW_BITS_CLEAR, *"AAA", "[E-H]"]
-# The place of N, also if letters of its run of A are lost.
+# The characters of N and around it; the second pattern is for a code that lost some of the letters A in N.
 _FIELD = rf"({_LOW_BITS_CLEAR}[QRS])({_LOW_BITS_CLEAR})AAA[E-H]"
 _SHORT_FIELD = rf"({_LOW_BITS_CLEAR}Q)(E?)A{{1,3}}[E-H]"
 
@@ -65,7 +65,7 @@ def looks_like(text: str) -> bool:
 
 
 def is_foreign(text: str) -> bool:
-    """Return whether a text is no such code, not even a damaged one, although it may have a `!`.
+    """Return whether a text is not such a code, not even a damaged one, even if it contains a `!`.
 
     Other servers issue codes with a "!" too, with other punctuation; a classic code has long runs of letters.
     """

@@ -25,7 +25,7 @@ _HEX = r"(?<![A-Za-z0-9_\-])(?:[0-9A-F]{64}|[0-9a-f]{64})(?=(?:-[0-9]{1,3})?(?![
 _LINK = r"(?ai)(?<![=/:?&#])https?://"
 _KNOWN_HOST = r"www\.|(?:[\w\-]+\.)*(?:3shape|3shapecommunicate|ormco|ormcodigital)\.com"
 _ANY_LINK = rf"(?ai)https?://[^ \n?#]+|(?<![\w.@\-])(?:{_KNOWN_HOST})[^ \n?#]*"
-# White space, and after it another response: the same text once more, or another one.
+# White space that is followed by another response: the same one again, or a different one.
 _NEXT_RESPONSE = (
     r"(?ai)(?<![&?])[ \n](?:[^ \n&]*(?<![A-Za-z0-9_])code[ \n]*="
     rf"|(?:[^ \n&]*[?#/])?(?:o?de)?=?[A-Za-z0-9_\-]{{4}}{_BANG}IAA)"
@@ -93,7 +93,7 @@ def _in_segment(segment: str, previous: str, target: RedirectTarget) -> Iterator
         if not any(mark.start() in known for known in taken):
             yield _bare(segment, mark, previous, target)
     marks = (mark for mark in re.finditer(_HEX, segment) if not any(mark.start() in known for known in taken))
-    # A text with this many stray ones is not a response; each search takes time proportional to the text.
+    # A text with this many hex numbers is not a response; each search takes time proportional to the text.
     for mark in islice(marks, MOST_RESPONSES + 1):
         found = _bare(segment, mark, previous, target)
         if not found.stray:

@@ -33,7 +33,7 @@ _HALF_ENCODED = r"(?ai)^(https?)%3A/(?!%)"
 
 
 def restore_links(text: str) -> str:
-    """Replace every rewritten link by its real address, one service deep.
+    """Replace every rewritten link by its real address; undo the rewriting of one service only.
 
     Examples:
         >>> restore_links("https://www.google.com/url?q=https%3A%2F%2Formco.com%2F%3Fcode%3Da%252521&sa=D")
@@ -41,7 +41,7 @@ def restore_links(text: str) -> str:
     """
     lower = text.lower()
     gateways = table("mail_gateways")
-    # Most texts have no such link, and the pattern is slow to establish that.
+    # Most texts have no such link, and a search for the pattern is slow.
     if not any(name in lower for name in ("google.", *gateways["parameters"], *gateways["paths"])):
         return text
     return re.sub(_links(), _restored, text, count=_MOST_LINKS)

@@ -43,7 +43,7 @@ _AROUND = ".,;!?'()"
 class CapturedUrl(str):
     """A redirect URL that the connector's own browser captured after it opened the request.
 
-    Nobody else could have supplied it, so it belongs to its request even without a state.
+    No other party could have supplied it, so it belongs to its request even without a state.
     """
 
     __slots__ = ()
@@ -119,7 +119,7 @@ def parse_redirect(
             does not belong to this request.
         connector.errors.ConsentDeniedError: if it reports that the practice did not allow access.
         connector.errors.ClientRefusedError: if it reports that the provider refuses the client or request.
-        connector.errors.ProviderUnavailableError: if it reports that the provider is in trouble.
+        connector.errors.ProviderUnavailableError: if it reports a temporary fault of the provider.
         connector.errors.ProviderErrorPageError: if it is the address of the provider's own error page.
 
     An error that the provider sent has the `state` of the request that it ends.

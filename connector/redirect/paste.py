@@ -133,7 +133,7 @@ def _judge(response: FoundResponse, code_format: str | None, layers: int) -> _Ca
 def _the_one(found: list[_Candidate]) -> ParsedResponse:
     undamaged = [candidate for candidate in found if candidate.damage is None]
     best = max(undamaged or found, key=lambda candidate: len(candidate.code))
-    if recognise(best.code) == "identityserver":  # only the length shows that another one is cut
+    if recognise(best.code) == "identityserver":  # only by its length can one be recognised as cut
         undamaged = [each for each in undamaged if recognise(each.code) == "identityserver"]
     # The text of a link is often its address cut short, with the whole address after it.
     if not all(candidate.code == best.code for candidate in undamaged) or not all(

@@ -24,7 +24,7 @@ def refused(reason: str, **values: object) -> ConnectorError:
 
     Examples:
         >>> refused("repeated_parameter", name="state").message
-        'the parameter state is there twice, with different values'
+        'the parameter state occurs twice, with different values'
     """
     error_class, message, hint = described(reason, values)
     error: ConnectorError = error_class(message, hint=hint)
@@ -43,7 +43,7 @@ def damaged(
 
     Args:
         reason: its name in `refusals.json`.
-        code: only its length is shown.
+        code: the code; the message contains only its length.
         expected_length: characters of the whole code, if they are known.
         position: index of the first wrong character, if it is known.
         values: further values in its message.

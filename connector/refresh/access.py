@@ -113,7 +113,7 @@ class AccessTokens:
 
     def _refuse_if_closed(self) -> None:
         if self.memory.is_closed:
-            raise StoreUnavailableError("this connector was closed", hint="Make a new one.")
+            raise StoreUnavailableError("this connector was closed", hint="Create a new one.")
 
     def _looked_up(self, practice_id: str, min_ttl: float, rejected: str | None) -> CachedToken:
         self._refuse_if_closed()
@@ -145,7 +145,7 @@ class AccessTokens:
     def _handed_out(self, practice_id: str, row: Row) -> CachedToken:
         cached = self._remember(practice_id, row)
         if row.state == ConnectionState.DEGRADED:
-            text = "the connection of %s is degraded; its access token is still good"
+            text = "the connection of %s is degraded; its access token is still valid"
             log(logging.WARNING, practice_id, "degraded", text, practice_id)
         if self._proactive and cached.read_at >= cached.refresh_at:
             self._background.submit(row)
@@ -159,7 +159,7 @@ class AccessTokens:
             live = self._refresher.usable(practice_id, self._store.grants.rows(practice_id)).live
             if live is None or not live.lasts():
                 raise
-            text = "%s: %s; the access token is still good"
+            text = "%s: %s; the access token is still valid"
             log(logging.WARNING, practice_id, exc.kind, text, practice_id, exc.message)
             cached = self._remember(practice_id, live)
             if not getattr(exc, "sent", False):
@@ -172,7 +172,7 @@ class AccessTokens:
         if row.rejected_generation == row.generation and age < _JUST_RENEWED_SECONDS:
             raise ProviderUnavailableError(
                 f"an API rejects the access token of {practice_id}, which was just renewed for that",
-                hint="Try again in a few minutes; if it stays so, diagnose the connection.",
+                hint="Try again in a few minutes; if this continues, diagnose the connection.",
                 practice_id=practice_id,
                 retry_after=_JUST_RENEWED_SECONDS - age,
                 answered=True,

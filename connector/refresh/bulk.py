@@ -46,8 +46,8 @@ def refresh_due(
 ) -> RefreshSummary:
     """Refresh every connection whose access token expires soon; see `Connector.refresh_due`.
 
-    Several runs may be in progress, on several machines: each connection is refreshed by one of them. A run
-    that was interrupted is continued by the next, which finds only the rest. Sound connections come first.
+    Several runs may be in progress, on several machines: each connection is refreshed by one of them. The
+    next run continues an interrupted one. Connections without failures come first.
     """
     return _Run(tokens, store, within, pace or Pace(), progress).run()
 
@@ -119,7 +119,7 @@ class _Run:
                 self._clock.sleep(_TOGETHER)
 
     def _look(self) -> bool:
-        """Read the connections that are due now, sound ones first; return whether there are new ones."""
+        """Read the connections due now, those without failures first; return whether there are new ones."""
         self._read_at = self._clock.monotonic()
         left = set(self._tally.left)  # as it is before the read: a refresh may end meanwhile
         found = self._store.leases.find_due(self._within, before=self._began, limit=_WINDOW + len(left))
@@ -165,7 +165,7 @@ class _Run:
                 if due.practice_id in taken:
                     self._begin(due)
                 elif len(rows) == missing:
-                    self._waiting.appendleft(due)  # it may be free
+                    self._waiting.appendleft(due)  # another run may have released it
                 else:
                     self._begin(due)
                     self._tally.report(due.practice_id, "skipped")
@@ -173,7 +173,7 @@ class _Run:
     def _candidates(self, count: int) -> list[DueGrant]:
         """Take more connections than can be claimed, because other runs may have claimed some of them.
 
-        They are all sound, or all have failed before: a claim takes any of them.
+        All of them have failed before, or none has: a claim takes any of them.
         """
         first, found = self._waiting[0], list[DueGrant]()
         while self._waiting and len(found) < _CANDIDATES * count:

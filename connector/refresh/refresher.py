@@ -143,7 +143,7 @@ class TokenRefresher:
             raise damaged(practice_id)
         if rows.live is None and row.confirm_by is not None:
             raise AccountUnconfirmedError(
-                f"nobody has confirmed the account of {practice_id} yet",
+                f"the account of {practice_id} has not been confirmed yet",
                 hint="Show a person the account, and confirm or reject it.",
                 practice_id=practice_id,
                 account=row.account,

@@ -75,7 +75,7 @@ class Rotator:
         self._failures = Failures(store, clock, reuse_seconds)
 
     def rotate(self, row: Row, *, force: bool = False, rejected: bool = False) -> Row | None:
-        """Replace a row's tokens with new ones; at most one token call, however many processes ask.
+        """Replace a row's tokens with new ones; at most one token call, however many processes call this.
 
         `force`: a person requested it, so do not wait for a backoff, nor until the old token expires.
         `rejected`: an API has rejected the access token.
@@ -145,12 +145,12 @@ class Rotator:
         practice_id = row.practice_id
         if row.lasts():
             raise ProviderUnavailableError(
-                f"{practice_id} has no refresh token, and its access token is near its end",
+                f"{practice_id} has no refresh token, and its access token expires soon",
                 hint="Repair the connection: the practice has to give access again.",
                 practice_id=practice_id,
                 sent=False,
             )
-        words = "the access token ended, and there is no refresh token"
+        words = "the access token has expired, and there is no refresh token"
         if row.state not in ALIVE or row.slot != LIVE:
             raise GrantRefusedError(f"{practice_id}: {words}", certain=True)
         state = ConnectionState.NEEDS_REPAIR
@@ -190,11 +190,11 @@ class Rotator:
         except GrantRefusedError as exc:
             if exc.certain or claimed.state not in ALIVE:
                 raise
-        # Some servers refuse a refresh token shortly after issuing it; so ask a second time.
+        # Some servers refuse a refresh token shortly after issuing it; so try a second time.
         self._clock.sleep(DOUBT_SECONDS)
         present = self._store.grants.row(claimed.practice_id, claimed.slot)
         if present is None or present.generation != claimed.generation:
-            raise GrantRefusedError("the refresh token is not the newest any more", certain=True)
+            raise GrantRefusedError("the refresh token is no longer the newest one", certain=True)
         return endpoint.refresh(refresh_token.reveal() or "")
 
     def _save(self, key: Key, unsaved: _Unsaved) -> Row | None:

@@ -81,7 +81,7 @@ def _by_token(resources: Resources, row: Row) -> tuple[str, Need]:
         if row.retry_in:
             return row.last_error or "the last refresh failed", Need.WAIT
         if not row.renewable:
-            return "the access token ended, and there is no refresh token", Need.CONSENT
+            return "the access token has expired, and there is no refresh token", Need.CONSENT
         return row.last_error or "the access token has ended", Need.REFRESH
     token = resources.store.grants.access_token(row) or ""
     verdict = probe_token(resources.provider, token, clock=resources.clock)

@@ -66,9 +66,9 @@ def open_database(url: str, *, clock: Clock, patience: float | None = None) -> D
             ) from None
         return PostgresDatabase(with_search_path(f"postgresql://{rest}"), clock=clock, patience=patience)
     raise SettingError(
-        f"the store's address begins with {scheme}://, which is not known"
+        f"the store's address begins with {scheme}://, which is not supported"
         if separator
-        else "the store's address has no :// after its kind",
+        else "the store's address has no scheme before ://",
         hint="Set ORMCO_STORE to sqlite:///path/of/a/file or postgresql://user@host/database.",
     )
 
@@ -79,4 +79,4 @@ def _path(text: str) -> Path:
     try:
         return Path(text).expanduser().absolute()
     except (RuntimeError, OSError) as exc:
-        raise SettingError(f"the store's path cannot be found: {exc}", hint="Write the path out.") from None
+        raise SettingError(f"the store's path cannot be found: {exc}", hint="Write the full path.") from None

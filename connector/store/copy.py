@@ -94,8 +94,8 @@ def copy_store(
         if not changed and not gone and not source.all(refreshing, ()):
             return CopyReport(rows=rows, written=written, deleted=deleted)
     raise StoreLockedError(
-        "the store changes while it is copied; all that was there is copied",
-        hint="End what uses it, and copy again: only the changes are left.",
+        "the store changed while it was copied; its earlier content is copied",
+        hint="End the programs that use it, and copy again: only the changes remain.",
     )
 
 
@@ -121,7 +121,7 @@ def _require_unused(source: Database, target: Database, page: int) -> None:
     connections = _Table(source, target, "ormco_connections", page, ("connected_at", "generation"))
     if _has_other_events(source, target) or connections.is_ahead():
         raise StoreError(
-            "the target was used since it was copied; a copy would put old tokens in the place of newer ones",
+            "the target was used since it was copied; a copy would replace newer tokens with old ones",
             hint="Copy in the other direction, or to an empty database. Nothing was changed.",
         )
 

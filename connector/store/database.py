@@ -64,7 +64,7 @@ class Database(Protocol):
         `timeout` is the number of seconds to wait for a database that is unavailable, if less than usual.
 
         Raises:
-            connector.errors.StoreDamagedError: another store has taken the place of this one.
+            connector.errors.StoreDamagedError: another store has replaced this one.
         """
 
     def one(self, sql: str, args: Sequence[object]) -> Any:
@@ -80,7 +80,7 @@ class Database(Protocol):
     def transact(self, work: Callable[[Execute], _T]) -> _T:
         """Run work in one durable transaction.
 
-        The work may run a second time too. It must not raise a `ConnectorError` after its first change.
+        The work too may run a second time. It must not raise a `ConnectorError` after its first change.
         """
 
     def keep_disk_reserve(self) -> None:
@@ -99,8 +99,8 @@ class Database(Protocol):
 def another_store(store_id: str | None, where: str) -> StoreDamagedError:
     """Return the error for a store that was found in place of the previous one."""
     return StoreDamagedError(
-        f"another store has taken the place of {store_id} in {where}",
-        hint="In PostgreSQL a schema that comes first on the search path may hide it: look at search_path, "
+        f"another store has replaced {store_id} in {where}",
+        hint="In PostgreSQL a schema that comes first on the search path may hide it: check search_path, "
         "and remove the other tables.",
     )
 

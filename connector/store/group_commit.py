@@ -76,7 +76,7 @@ class GroupCommit:
         try:
             self._commit(batch)
         except Exception as exc:
-            if len(batch) > 1:  # an error is for the job that caused it
+            if len(batch) > 1:  # only the job that caused an error gets it
                 for job in batch:
                     self._execute_batch([job])
                 return

@@ -95,7 +95,7 @@ def read_held(
 
 def valid_until(refreshed_at: float | None, expires_at: float | None, now: float) -> float:
     """Return when to stop using an access token; 0 if its times are impossible."""
-    if refreshed_at is None or not 0.0 <= refreshed_at <= now + CLOCK_TOLERANCE:  # a clock was wrong then
+    if refreshed_at is None or not 0.0 <= refreshed_at <= now + CLOCK_TOLERANCE:  # a clock was wrong
         return 0.0
     until = refreshed_at + ASSUMED_LIFETIME if expires_at is None else expires_at
     return until if until < now + _LONGEST_LIFE else 0.0

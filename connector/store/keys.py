@@ -71,7 +71,7 @@ def key_file(store_id: str) -> Path:
     folder = platform_folder("config")
     if folder is None:
         raise SealingKeyError(
-            "this user has no home folder, so there is no place for a key file",
+            "this user has no home folder, so there is no folder for a key file",
             hint="Set ORMCO_STORE_KEYS or ORMCO_STORE_KEYS_FILE.",
         )
     return folder / "keys" / f"{store_id}.key"
@@ -121,7 +121,7 @@ def load_keys(source: str, store_id: str) -> list[bytes]:
     except (OSError, ValueError) as exc:
         raise SealingKeyError(
             f"the key file {path} cannot be read ({_reason(exc)})",
-            hint="It has to be a regular file of this user's that nobody else can read (chmod 600). Put it "
+            hint="It must be a regular file of this user that no other user can read (chmod 600). Put it "
             "back from a backup, or set ORMCO_STORE_KEYS to the key it held; without the key the stored "
             "tokens cannot be opened, and each practice has to connect again.",
         ) from None
@@ -199,7 +199,7 @@ def _within(seconds: float, work: Callable[[], _T]) -> _T | None:
 
 def _keyring_is_silent() -> SealingKeyError:
     return SealingKeyError(
-        "this store's key is in the OS keyring, which does not answer",
+        "this store's key is in the OS keyring, which does not respond",
         hint="Unlock the keyring (sign in to the desktop), install the extra `ormco-connector[keyring]`, "
         "or set ORMCO_STORE_KEYS to the key.",
     )

@@ -58,7 +58,7 @@ class PostgresDatabase:
         self._opening = threading.Lock()  # one thread migrates and makes the pool; the others use it
 
     def exists(self) -> bool:
-        """Return True: a server that is not there is an error."""
+        """Return True: an unreachable server is an error."""
         return True
 
     def open(self) -> None:

@@ -72,7 +72,7 @@ class _Session(psycopg.Connection[Any]):
             # Cancel the query, so that it does not succeed after this error.
             self._try_cancel(timeout=0.2)
             self.pgconn.finish()
-            raise psycopg.OperationalError("the server does not answer in time") from None
+            raise psycopg.OperationalError("the server does not respond in time") from None
 
 
 def connect(url: str, seconds: float) -> psycopg.Connection[Any]:
@@ -146,11 +146,11 @@ def translate(exc: psycopg.Error, url: str) -> StoreError | SettingError:
     words = exc.diag.message_primary or " ".join(str(exc).split())[:300]
     if isinstance(exc, NO_SESSION):
         words = "no session can be opened in time"
-    hint = "Check that the server runs, that ORMCO_STORE names it, and that its user may write there."
+    hint = "Check that the server runs, that ORMCO_STORE names it, and that its user may write to it."
     if any(word in words for word in _TLS):
         hint = (
             "A remote server must have a verified certificate: add sslrootcert=PATH, the certificate of its "
-            "authority, to ORMCO_STORE. To connect without, add sslmode=require or sslmode=disable."
+            "authority, to ORMCO_STORE. To connect without one, add sslmode=require or sslmode=disable."
         )
     return StoreUnavailableError(f"{where} cannot be used: {words}", hint=hint)
 

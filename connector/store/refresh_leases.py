@@ -70,7 +70,7 @@ class RefreshLeases:
             raise
 
     def settle(self, row: Row, tokens: TokenSet, *, rejected: bool = False) -> Row | None:
-        """Store a new token set in place of the one that was sent; return None if that is not there any more.
+        """Store a new token set in place of the one that was sent; return None if the row no longer has it.
 
         `rejected` says whether an API had rejected the old access token.
         """
@@ -167,7 +167,7 @@ class RefreshLeases:
             f"OR refresh_until >= {self._now} + {BELIEVED_LEASE}) AND {self._is_due} "
             f"ORDER BY practice_id LIMIT ?{self._database.dialect.skip_locked}"
         )
-        # Found in a part of its own, because PostgreSQL may run the condition of an UPDATE more than once.
+        # Found in a separate subquery, because PostgreSQL may run the condition of an UPDATE more than once.
         claim = (
             f"WITH free AS ({free}) UPDATE {TABLE} "  # noqa: S608
             f"SET refresh_by = ?, refresh_until = {self._now} + ?, version = ?, "

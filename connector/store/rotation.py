@@ -118,7 +118,7 @@ def _new_ring(store: Store) -> tuple[str, KeyRing]:
     record.check(ring)
     if source == record.source == key_sources.ENVIRONMENT and ring.ids[0] != record.key_id:
         _require_holders(store.database, ring.ids[0])
-    # Otherwise an earlier run was interrupted: go on with its key.
+    # Otherwise an earlier run was interrupted: continue with its key.
     if source != key_sources.ENVIRONMENT and key_id(stored[0]) == record.key_id:
         keys = [key_sources.parse_keys(key_sources.new_key(), origin="")[0], *stored]
         key_sources.save_keys(source, record.store_id, keys)
@@ -144,7 +144,7 @@ def _require_holders(database: Database, key_id: str) -> None:
     behind = "SELECT 1 FROM ormco_key_holders WHERE key_id = ? AND was_behind = 1"
     if database.one(behind, (key_id,)) is None:
         raise SealingKeyError(
-            f"the new key {key_id} was put first before any server had it behind the first", hint=_ORDER
+            f"the new key {key_id} was put first before any server had it after the first", hint=_ORDER
         )
     lacking = database.all(
         f"SELECT server FROM ormco_key_holders WHERE seen_at > {database.dialect.now} - ? AND server <> ? "  # noqa: S608
@@ -155,5 +155,5 @@ def _require_holders(database: Database, key_id: str) -> None:
         names = ", ".join(str(row[0]) for row in lacking)
         raise SealingKeyError(
             f"the new key {key_id} is not known to {names}",
-            hint=f"{_ORDER} A server that is gone is left out 24 hours after its last use.",
+            hint=f"{_ORDER} A server that was shut down is ignored 24 hours after its last use.",
         )

@@ -105,7 +105,7 @@ def _take(execute: Execute, number: int, step: Step, dialect: Dialect) -> None:
         execute(statement, ())
     if step.new_index is not None and not dialect.concurrent_indexes:
         execute("CREATE INDEX IF NOT EXISTS {} ON {}".format(*step.new_index), ())
-    if number < _COMPATIBLE_FROM:  # the column is not there yet
+    if number < _COMPATIBLE_FROM:  # the column does not exist yet
         sql = f"INSERT INTO ormco_schema (version, applied_at) VALUES (?, {dialect.now})"  # noqa: S608
         execute(sql, (number,))
         return

@@ -57,7 +57,7 @@ class UnknownKeyError(SealingKeyError):
 
 
 class KeyRing:
-    """The sealing keys of one store: the first seals, all open."""
+    """The sealing keys of one store: the first seals, every one opens."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         self.ids: tuple[str, ...] = tuple(key_id(key) for key in keys)
@@ -86,7 +86,7 @@ class KeyRing:
         return hmac.digest(self._signing_keys[name], record.encode(), "sha256").hex()
 
     def seal(self, text: str, data: bytes) -> bytes:
-        """Seal a text, bound to what `associated_data` returns."""
+        """Seal a text, bound to the result of `associated_data`."""
         nonce, header = os.urandom(_NONCE), self._header
         return header + nonce + self._ciphers[header].encrypt(nonce, text.encode(), header + data)
 
@@ -145,8 +145,8 @@ def first_associated_data(table: str, column: str, row: str) -> bytes:
 class Bound(NamedTuple):
     """The facts that a sealed value of a grant's row is bound to, besides its store and column.
 
-    Only `policy_sealed` is bound to the account's address and name, which a person sees who has to confirm
-    the account.
+    Only `policy_sealed` is bound to the account's address and name, which the person who confirms the
+    account sees.
     """
 
     practice_id: str
@@ -177,7 +177,7 @@ def sealed_data(store_id: str, bound: Row | Bound, column: str) -> bytes:
 def grant_data(store_id: str, column: str, practice_id: str, *facts: str | int | None) -> bytes:
     """Return the associated data of a grant's row: slot, generation, state, account id and provider.
 
-    Remembered, because a process reads the same rows again and again.
+    Cached, because a process reads the same rows repeatedly.
     """
     return associated_data(store_id, TABLE, column, practice_id, *facts)
 
@@ -188,7 +188,7 @@ def _cannot_open(sealed: bytes) -> SealingKeyError | StoreDamagedError:
     if sealed[:1] not in (_VERSION, _FIRST_VERSION):
         return StoreDamagedError(
             "a sealed value in the store has a form that this version does not know",
-            hint="Use the newest ormco-connector; if it says the same, restore the store from a backup.",
+            hint="Use the newest ormco-connector; if the error remains, restore the store from a backup.",
         )
     return UnknownKeyError(
         f"the store has values sealed with the key {sealed[1:_HEADER].hex()}, which this server lacks",

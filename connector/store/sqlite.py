@@ -50,7 +50,7 @@ class SqliteDatabase:
         self._is_open = False
 
     def exists(self) -> bool:
-        """Return whether the file is there and not empty."""
+        """Return whether the file exists and is not empty."""
         return self._is_open or files.is_there(self._path)
 
     def open(self) -> None:
@@ -169,7 +169,7 @@ class SqliteDatabase:
         return db
 
     def _give_up(self, db: sqlite3.Connection, exc: BaseException) -> NoReturn:
-        """Close a handle after a failure, to release its lock; raise the error, or ours for one of SQLite."""
+        """Close a handle after a failure, to release its lock; raise it, or our error for one of SQLite."""
         db.close()  # rolls back
         if isinstance(exc, sqlite3.Error):
             raise files.translate(exc, self._path) from exc

@@ -46,7 +46,7 @@ _RESERVED_BYTES = 1 << 20
 
 
 def is_there(path: Path) -> bool:
-    """Return whether a store's file is there and not empty."""
+    """Return whether a store's file exists and is not empty."""
     if path.parent.exists():
         check_place(path)
     try:
@@ -199,7 +199,7 @@ def translate(exc: sqlite3.Error, path: Path) -> StoreError:
     code = _primary(exc)
     if code in _BUSY:
         return StoreLockedError(
-            f"the store {path} is kept busy by another process",
+            f"the store {path} is locked by another process",
             hint="End the program that has it open for writing (a backup? an editor?), then try again.",
         )
     if getattr(exc, "sqlite_errorcode", 0) in _UNIQUE:
@@ -217,7 +217,7 @@ def unavailable(path: Path, why: str) -> StoreUnavailableError:
     """Return the error for a file that cannot be used."""
     return StoreUnavailableError(
         f"the store {path} cannot be used: {why}",
-        hint="Set ORMCO_STORE to a file on a local disk with room, in a folder this user may write.",
+        hint="Set ORMCO_STORE to a file on a local disk with free space, in a folder this user can write to.",
     )
 
 
@@ -227,7 +227,7 @@ def _primary(exc: sqlite3.Error) -> int:
 
 def _is_full(path: Path) -> bool:
     """Return whether the disk is full, which some systems report as an I/O error."""
-    # A random name, so that nobody can have planted a link there.
+    # A random name, so that no other user can have planted a link there.
     probe = path.with_name(f"{path.name}-{os.urandom(8).hex()}")
     try:
         with os.fdopen(create_own_file(probe), "wb") as file:

@@ -84,7 +84,7 @@ class Store:
         """
         if not self.database.exists():
             raise StoreUnavailableError(
-                "there is no store yet", hint="The first connection makes it; check ORMCO_STORE."
+                "there is no store yet", hint="The first connection creates it; check ORMCO_STORE."
             )
         record = self.keys.record()
         if record.source is not None:

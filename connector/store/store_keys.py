@@ -62,8 +62,7 @@ class KeyRecord(NamedTuple):
         if not hmac.compare_digest(self.proof.encode("utf-8", "surrogatepass"), words.encode()):
             raise SealingKeyError(
                 f"the store's record of its key was changed: the key {self.key_id} has not signed it",
-                hint="Somebody has written to the database by hand. Restore it from a backup; nothing was "
-                "changed.",
+                hint="The database was edited by hand. Restore it from a backup; nothing was changed.",
             )
 
 

@@ -162,7 +162,7 @@ def end_refreshes(transact: Transact, dialect: Dialect, clock: Clock) -> None:
         owners.clear()
         if not deadline.pause(0.1):
             raise StoreLockedError(
-                "processes of an earlier version go on refreshing while the store is being upgraded",
+                "processes of an earlier version still refresh while the store is being upgraded",
                 hint="End them, then try again.",
             )
 
