@@ -317,18 +317,24 @@ def test_lost_response_is_tried_at_the_end(store: Store, clock: ManualClock, age
 
 
 @pytest.mark.parametrize(
-    ("reuse", "sent"),
-    [(0.0, ["rt-p-0"]), (30.0, ["rt-p-0", "rt-p-0"])],
-    ids=["not taken twice", "taken twice"],
+    ("reuse", "lost_ago", "sent"),
+    [(0.0, None, 1), (30.0, None, 2), (30.0, 20, 1), (30.0, 31, 0)],
+    ids=["not taken twice", "taken twice", "after a crash", "too late after a crash"],
 )
-def test_provider_that_takes_a_token_twice(store: Store, reuse: float, sent: list[str]) -> None:
-    """While the provider accepts a used token, it is sent a second time, once and at once."""
-    put(store, "p", age=3000)
+def test_provider_that_takes_a_token_twice(
+    store: Store, reuse: float, lost_ago: float | None, sent: int
+) -> None:
+    """While the provider accepts a used token, it is sent a second time, once and at once.
+
+    Later, an attempt could end the grant.
+    """
+    crash = {"refresh_sends": 1, "refresh_since": FromNow(-lost_ago)} if lost_ago else {}
+    put(store, "p", age=3000, **crash)
     endpoint = FakeEndpoint(store, lost(), lost(), lost())
     tokens = handing_out(store, endpoint, reuse_seconds=lambda: reuse)
     for _ in range(3):
         assert tokens.access_token("p", min_ttl=1000) == "at-p-0"
-    assert endpoint.sent == sent
+    assert endpoint.sent == ["rt-p-0"] * sent
 
 
 @pytest.mark.parametrize("age", [0, 3000, 3700])
@@ -361,16 +367,6 @@ def test_no_second_attempt_that_ends_the_grant_or_is_refused_again(
     with pytest.raises(type(fault)):
         handing_out(store, endpoint, reuse_seconds=lambda: 30.0).refresh("p", force=True)
     assert endpoint.sent == ["rt-p-0"]
-
-
-@pytest.mark.parametrize(("ago", "sent"), [(20, ["rt-p-0"]), (31, [])])
-def test_time_to_take_a_token_twice(store: Store, ago: float, sent: list[str]) -> None:
-    """After a crash the token is tried once within that time; later an attempt could end the grant."""
-    put(store, "p", age=3000, refresh_sends=1, refresh_since=FromNow(-ago))
-    endpoint = FakeEndpoint(store, lost())
-    tokens = handing_out(store, endpoint, reuse_seconds=lambda: 30.0)
-    assert tokens.access_token("p", min_ttl=1000) == "at-p-0"
-    assert endpoint.sent == sent
 
 
 def test_response_that_a_killed_process_lost_is_recorded_once(store: Store) -> None:

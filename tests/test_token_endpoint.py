@@ -267,13 +267,9 @@ def test_a_response_that_is_not_whole_may_be_lost(name: str, what: str) -> None:
     ("given", "what", "expected"),
     [
         (json_response({"error": "bad_refresh_token"}), "refresh", GrantRefusedError),
-        (json_response({"error": "invalid_request"}, 400), "refresh", GrantRefusedError),
-        (raw_response(status=401), "exchange", CodeRefusedError),
         (json_response({"error": ["expired_token"]}, 400), "exchange", CodeRefusedError),
-        (json_response({"error": "deleted_client"}, 401), "refresh", ClientRefusedError),
         (json_response({"error": "invalid_client"}, 401), "revoke", ClientRefusedError),
         (json_response(TOKENS | {"token_type": "DPoP"}), "exchange", ClientRefusedError),
-        (raw_response(status=429, Retry_After="7"), "refresh", ProviderUnavailableError),
     ],
 )
 def test_a_refusal_comes_as_its_error(given: bytes, what: str, expected: type[ConnectorError]) -> None:

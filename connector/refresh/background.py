@@ -27,7 +27,7 @@ class BackgroundRefresh:
     def __init__(self, refresh: Callable[[Row], object]) -> None:
         self._refresh = refresh
         self._is_closed = False
-        self._when_idle: Callable[[], object] | None = None
+        self._when_idle: Callable[[], object] = lambda: None
         self.start()
 
     def start(self) -> None:
@@ -77,10 +77,9 @@ class BackgroundRefresh:
         finally:
             with self._guard:
                 self._pending.discard(row.practice_id)
-                then = self._when_idle if not self._pending else None
-                self._when_idle = None if then is not None else self._when_idle
-            if then is not None:
-                then()
+                is_idle = not self._pending
+            if is_idle:
+                self._when_idle()
 
     def _log(self, practice_id: str, exc: Exception) -> None:
         failures = self._failed[practice_id] = self._failed.get(practice_id, 0) + 1
