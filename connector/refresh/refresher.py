@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 from connector.clock import Clock
 from connector.connection import ConnectionState, not_found, require_alive
@@ -25,12 +25,6 @@ from connector.store.row import Row, Rows, damaged
 from connector.store.store import Store
 
 __all__ = ["TokenRefresher"]
-
-
-@dataclass(slots=True)
-class _Lock:
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    waiters: int = 0  # including the thread that holds it
 
 
 class TokenRefresher:
@@ -59,7 +53,8 @@ class TokenRefresher:
     def start(self) -> None:
         """Begin without locks: in a new object, and in a forked child, which has no other threads."""
         self._guard = threading.Lock()  # protects the table of locks
-        self._locks: dict[str, _Lock] = {}
+        # A lock ends with the last thread that holds it or waits for it.
+        self._locks: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
 
     def refresh(
         self,
@@ -98,11 +93,12 @@ class TokenRefresher:
                 wait.pause()  # another process refreshes or has changed the row
                 rows = self._store.grants.rows(practice_id)
 
-    def refresh_if_free(self, row: Row) -> Row | None:
-        """Refresh a row, unless another thread or process is refreshing it; return None then."""
+    def refresh_if_free(self, row: Row) -> None:
+        """Refresh a row, unless another thread or process is refreshing it."""
         # Under the lock, so that threads that need the new token wait for the lock instead of the lease.
         with self._store.audit.deferred(), self._hold(row.practice_id, 0.0) as was_free:
-            return self._rotator.rotate(row) if was_free else None
+            if was_free:
+                self._rotator.rotate(row)
 
     @contextmanager
     def _hold(self, practice_id: str, timeout: float) -> Iterator[bool | None]:
@@ -112,20 +108,14 @@ class TokenRefresher:
         would fail, read the row again, and poll. Without it the result is the same, but slower.
         """
         with self._guard:
-            entry = self._locks.setdefault(practice_id, _Lock())
-            was_free = not entry.waiters
-            entry.waiters += 1
-        is_ours = False
+            lock = self._locks.setdefault(practice_id, threading.Lock())
+        was_free = lock.acquire(blocking=False)
+        is_ours = was_free or lock.acquire(timeout=timeout)
         try:
-            is_ours = entry.lock.acquire(timeout=timeout)
             yield was_free if is_ours else None
         finally:
             if is_ours:
-                entry.lock.release()
-            with self._guard:
-                entry.waiters -= 1
-                if not entry.waiters:
-                    del self._locks[practice_id]
+                lock.release()
 
     def usable(self, practice_id: str, rows: Rows) -> Rows:
         """Return the rows of a practice, if its state allows tokens.
