@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -328,7 +329,7 @@ def test_provider_that_takes_a_token_twice(
 
     Later, an attempt could end the grant.
     """
-    crash = {"refresh_sends": 1, "refresh_since": FromNow(-lost_ago)} if lost_ago else {}
+    crash: dict[str, Any] = {"refresh_sends": 1, "refresh_since": FromNow(-lost_ago)} if lost_ago else {}
     put(store, "p", age=3000, **crash)
     endpoint = FakeEndpoint(store, lost(), lost(), lost())
     tokens = handing_out(store, endpoint, reuse_seconds=lambda: reuse)
