@@ -248,7 +248,7 @@ def test_the_display(monkeypatch: pytest.MonkeyPatch) -> None:
         (check,) = local_checks.display()
         assert check.result == "ok"
     (check,) = local_checks.display()
-    assert "does not answer" in check.detail
+    assert "does not respond" in check.detail
 
 
 @pytest.mark.parametrize(("skew", "result"), [(2.0, "ok"), (-40.0, "warning"), (86_400.0, "failed")])

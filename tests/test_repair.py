@@ -49,7 +49,7 @@ def test_an_ended_access_token_is_refreshed(connector: Connector, sandbox: Runni
     assert expires_at is not None
     with time_machine.travel(expires_at + timedelta(seconds=1)):
         repair = connector.repair(PRACTICE, capture=no_capture)
-    assert (repair.step, repair.found) == ("refresh", "the access token had ended")
+    assert (repair.step, repair.found) == ("refresh", "the access token had expired")
     assert repair.connection.token_generation == 2
 
 
@@ -60,7 +60,7 @@ def test_an_access_token_the_provider_refuses_is_refreshed(
     connect(connector, classic)
     classic.control(end_access_tokens=True)
     repair = connector.repair(PRACTICE, capture=no_capture)
-    assert (repair.step, repair.found) == ("refresh", "the access token was not accepted any more")
+    assert (repair.step, repair.found) == ("refresh", "the access token was no longer accepted")
 
 
 @pytest.mark.parametrize(

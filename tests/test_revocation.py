@@ -318,7 +318,7 @@ def test_without_a_refresh_token_a_word_is_not_enough(classic: RunningSandbox, c
     classic.set_scenarios("no-refresh-token")
     expires_at = connect(connector, classic).expires_at
     assert expires_at is not None
-    with pytest.raises(GrantStillHonouredError, match="which ends at"):
+    with pytest.raises(GrantStillHonouredError, match="which expires at"):
         connector.revoke(PRACTICE, removal=Removal(done=True))
     with time_machine.travel(expires_at + timedelta(seconds=1)):
         assert connector.revoke(PRACTICE, removal=Removal(done=True)).wiped

@@ -64,8 +64,8 @@ def remove_application(
     Raises:
         connector.errors.AccountMismatchError: another account is signed in; nothing was removed.
         connector.errors.WindowClosedError: if the window was closed too early.
-        connector.errors.NobodyActedError: if nobody acted in time.
-        connector.errors.PageChangedError: if the page is not as expected, and nobody is there to help.
+        connector.errors.NobodyActedError: if no person acted in time.
+        connector.errors.PageChangedError: if the page is not as expected, and no person is there to help.
         connector.errors.SettingError: if the credentials are not accepted.
         connector.errors.ProviderUnavailableError: if a page could not be loaded.
         connector.errors.BrowserUnavailableError: if there is no browser, or it does not start or crashes.
@@ -127,7 +127,7 @@ class _Removal:
         if now - self._since > self._patience:
             raise PageChangedError(
                 f"the Applications page has no {_MISSING.get(shown, 'end')}",
-                hint="Use the visible browser, or remove it by hand and say that it is done.",
+                hint="Use the visible browser, or remove it by hand and confirm that it is done.",
             )
         return False
 
@@ -146,7 +146,7 @@ class _Removal:
         return "elsewhere", None
 
     def _press(self, page: Page, shown: Shown) -> None:
-        """Press the next button if it is there; a person may do it instead."""
+        """Press the next button if it is visible; a person may do it instead."""
         from playwright.sync_api import Error as PlaywrightError
 
         if shown == "asked" and not self._icon_pressed:

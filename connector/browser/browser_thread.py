@@ -101,7 +101,7 @@ class BrowserThread(Generic[_T]):
         while not wait([future, self.result], timeout=0.2, return_when=FIRST_COMPLETED).done:
             if deadline.passed:
                 raise BrowserUnavailableError(
-                    "the browser does not answer", hint="End the browser by hand, and start again."
+                    "the browser does not respond", hint="End the browser by hand, and start again."
                 )
         return future.result() if future.done() else self.result.result()
 

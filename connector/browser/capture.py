@@ -57,7 +57,7 @@ def capture_redirect(
 
     Raises:
         connector.errors.WindowClosedError: if the window was closed.
-        connector.errors.NobodyActedError: if nobody acted in time.
+        connector.errors.NobodyActedError: if no person acted in time.
         connector.errors.ProviderErrorPageError: if the provider showed its own error page.
         connector.errors.ProviderUnavailableError: if a page of the provider could not be loaded.
         connector.errors.BrowserUnavailableError: if there is no browser, or it does not start or crashes.
@@ -80,8 +80,8 @@ def open_capture(
 ) -> Iterator[str]:
     """Capture the redirect and keep the window open until the connection is made or has failed.
 
-    The result of the `with` block decides what the page says at the end: "You are connected", or the message
-    of the error that leaves the block. Then the window stays open for some seconds, so that a person can read
+    The result of the `with` block decides the final text of the page: "You are connected", or the message of
+    the error that leaves the block. Then the window stays open for some seconds, so that a person can read
     it. The arguments are those of `capture_redirect`.
 
     Yields:

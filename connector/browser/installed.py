@@ -50,7 +50,7 @@ def find_browser(setting: str | None = None, *, headless: bool = False) -> Brows
     raise BrowserUnavailableError(
         "no Chrome, Edge or Chromium was found on this machine",
         hint="Install Google Chrome; or run: playwright install chromium; or on Debian: apt install chromium;"
-        " or set ORMCO_BROWSER to the path of one; or go without a browser, by a paste",
+        " or set ORMCO_BROWSER to the path of one; or connect without a browser, by a paste",
     )
 
 

@@ -69,7 +69,7 @@ class ResultPage(Enum):
         "wait",
         "This page stays closed here",
         "This window is only for allowing Ormco access to your account.",
-        "Go back to the page before to go on.",
+        "Go back to the previous page to continue.",
     )
 
     def html(self, detail: str = "") -> bytes:
@@ -108,7 +108,7 @@ class PageTargets:
         if info["type"] == "page" and info.get("browserContextId") == self._context_id:
             self.open[info["targetId"]] = info
             opener = info.get("openerFrameId")
-            # Only main frames have a page's id; the opener itself may be closed by now.
+            # Only main frames have a page's id; the opener itself may be closed already.
             if opener is None or opener in self.of_the_flow:
                 self.of_the_flow.add(info["targetId"])
 

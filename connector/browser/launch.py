@@ -94,7 +94,7 @@ def _make_folder(stack: ExitStack) -> Path:
     except OSError as exc:
         raise BrowserUnavailableError(
             f"no folder for the browser can be made in {tempfile.gettempdir()}: {exc.strerror}",
-            hint="Make room there, or set TMPDIR (on Windows: TEMP) to another folder.",
+            hint="Free some space there, or set TMPDIR (on Windows: TEMP) to another folder.",
         ) from None
 
 
@@ -227,5 +227,5 @@ def crashed() -> BrowserUnavailableError:
     """Return the error for a browser, its page or its driver that ended unexpectedly."""
     return BrowserUnavailableError(
         "the browser ended unexpectedly",
-        hint="Start again; if it happens again, set ORMCO_BROWSER to another Chrome, or go without one.",
+        hint="Start again; if it happens again, set ORMCO_BROWSER to another Chrome, or connect without one.",
     )

@@ -22,7 +22,7 @@ __all__ = ["LOST", "PageWatch"]
 
 LOST = 1.0  # s without any reply from the browser until it counts as gone
 _ANSWER = 2_000.0  # ms for a page to reply after its navigation was aborted
-# These errors leave the page as it was, or can be repaired by going back or reloading.
+# These errors leave the page unchanged, or can be repaired by going back or reloading.
 _HARMLESS = ("ERR_ABORTED", "ERR_CACHE_MISS", "ERR_BLOCKED_BY_CLIENT")
 
 
@@ -131,7 +131,7 @@ class PageWatch:
         return [(page, failure) for page, failure in found if failure and self._is_flow_page(page)]
 
     def _ends_the_flow(self, failure: Failure) -> bool:
-        # After the first page, a file or an empty response leaves the page as it was.
+        # After the first page, a file or an empty response leaves the page unchanged.
         return self._opening or (
             not failure.content and urlsplit(failure.request.url).hostname in self._hosts
         )

@@ -95,9 +95,9 @@ class ProfileSteps:
             raise errors.failed("the code", traffic.failure)
         if visible(dialog) or ormcodigital.is_problem(profile.alert):
             words = profile.alert or " ".join(ormcodigital.problems(dialog))
-            said = f': "{words}"' if words else "; it stays open and says nothing"
+            said = f': "{words}"' if words else "; it stays open and shows no reason"
             raise CodeRefusedError(
-                f"the dialog did not take the code{said}",
+                f"the dialog did not accept the code{said}",
                 hint="Start again: a code is valid for about three minutes. If it fails again, tell Ormco's"
                 " support.",
             )
@@ -225,7 +225,7 @@ class ProfileSteps:
         for redirect_uri in parse_qs(urlsplit(address).query).get("redirect_uri", []):
             if not self._target.covers(redirect_uri):
                 raise SettingError(
-                    f"OrmcoDigital has 3Shape send the code to {redirect_uri}, where it is not intercepted",
+                    f"OrmcoDigital makes 3Shape send the code to {redirect_uri}, where it is not intercepted",
                     hint=f"Set ORMCO_REDIRECT_URI to {redirect_uri}",
                 )
 

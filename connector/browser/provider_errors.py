@@ -31,7 +31,7 @@ _FAILURES = {
     "ERR_CERT": (
         "its certificate is not trusted",
         "If a proxy or a virus scanner inspects encrypted connections here, install its certificate in the"
-        " system; otherwise somebody may be listening: do not go on.",
+        " system; otherwise another party may be listening: do not continue.",
     ),
     "ERR_SSL": ("no secure connection could be made", _AGAIN),
     "ERR_INVALID_AUTH_CREDENTIALS": (
@@ -77,7 +77,7 @@ def not_loaded(url: str, report: str) -> ProviderUnavailableError:
 
 
 def raise_for(failure: Failure, page: Page) -> None:
-    """Raise the error for a page that is a dead end, unless a person can go on from it."""
+    """Raise the error for a page that is a dead end, unless a person can continue from it."""
     host = urlsplit(failure.request.url).hostname or "the provider"
     if failure.network:
         raise not_loaded(failure.request.url, failure.network)
@@ -89,7 +89,7 @@ def raise_for(failure: Failure, page: Page) -> None:
         )
     if failure.content:
         raise _not_a_page(host, failure.content)
-    # A sign-in page that comes with status 401 after a wrong password is no dead end.
+    # A sign-in page that comes with status 401 after a wrong password is not a dead end.
     if failure.is_error_page or not _has_form(page):
         raise ProviderErrorPageError(
             f"{host} showed an error page: {_heading(page) or f'status {failure.status}'}",

@@ -111,7 +111,7 @@ def require_playwright() -> None:
     except ImportError:
         raise ExtraMissingError(
             "a browser needs Playwright, which is not installed",
-            hint=f"{install('browser')}; or go without a browser, by a paste.",
+            hint=f"{install('browser')}; or connect without a browser, by a paste.",
         ) from None
 
 

@@ -129,7 +129,7 @@ class BrowserSession:
             raise not_loaded(url, report)
 
     def check(self, *, at_once: bool = False) -> None:
-        """Raise an error if the flow cannot go on.
+        """Raise an error if the flow cannot continue.
 
         Args:
             at_once: do not give a dead end time to move on.
@@ -158,7 +158,7 @@ class BrowserSession:
             Whether the condition is true.
 
         Raises:
-            connector.errors.ConnectorError: if the flow cannot go on, or nobody acted.
+            connector.errors.ConnectorError: if the flow cannot continue, or no person acted.
         """
         deadline = self.deadline if seconds is None else Clock().deadline(seconds)
         while not condition():
@@ -174,7 +174,7 @@ class BrowserSession:
         """Run an action in a page; ignore its failure if the redirect replaces the page.
 
         Raises:
-            connector.errors.ConnectorError: if the action raises it, or the flow cannot go on.
+            connector.errors.ConnectorError: if the action raises it, or the flow cannot continue.
         """
         try:
             act()
@@ -189,7 +189,7 @@ class BrowserSession:
             Whether the redirect has arrived, so that the error can be ignored.
 
         Raises:
-            connector.errors.ConnectorError: if the flow cannot go on.
+            connector.errors.ConnectorError: if the flow cannot continue.
         """
         self.pause(_TICK)
         arrived = self.wait_until(
@@ -217,7 +217,7 @@ class BrowserSession:
         duration = f"{seconds:g} seconds" if seconds < 120 else f"{seconds / 60:g} minutes"
         return NobodyActedError(
             f"{self.words.nobody} within {duration}",
-            hint="Start again when somebody with the account's password is there; a longer time can be set.",
+            hint="Start again when a person who knows the password is present; a longer time can be set.",
         )
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ PATIENCE = 20.0  # for a page to show the next element, if no person can help
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
-    """The messages for a session that a person ends, or in which nobody acts.
+    """The messages for a session that a person ends, or in which no person acts.
 
     Attributes:
         closed: completes "the browser window was closed …".
@@ -37,6 +37,6 @@ class Words:
 
 CONSENT = Words(
     closed="before access was allowed",
-    close_hint="Start again, and leave the window open until it says that access is allowed.",
+    close_hint="Start again, and leave the window open until it shows that access is allowed.",
     nobody="nobody allowed or refused access",
 )

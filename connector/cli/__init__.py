@@ -27,9 +27,9 @@ _COMMANDS = {
     "complete": ("connect", "Connect a practice with the address that the browser ended on."),
     "code": ("code", "Extract the code from a copied text."),
     "page": ("code", "Write the code page, or the landing page, as an HTML file."),
-    "status": ("status", "Show the connections and what they need."),
+    "status": ("status", "Show the connections and their next commands."),
     "token": ("token", "Print a valid access token."),
-    "repair": ("connect", "Find out what is wrong with a connection, and repair it."),
+    "repair": ("connect", "Diagnose a connection, and repair it."),
     "reconnect": ("connect", "Revoke a connection, then connect it from the start."),
     "revoke": ("revoke", "Revoke Ormco's access, and prove it."),
     "forget": ("revoke", "Delete everything stored for a practice."),
@@ -37,13 +37,13 @@ _COMMANDS = {
     "doctor": ("doctor", "Check everything, with a cure for each problem."),
     "refresh": ("token", "Refresh the tokens that expire soon, for a timer."),
     "keys": ("store", "Create and rotate the keys that seal the tokens."),
-    "audit": ("audit", "Show the audit record: what was done, when, and by whom."),
+    "audit": ("audit", "Show the audit record: each action, its time and its actor."),
     "store": ("store", "Move the store to another database, or upgrade it."),
     "lab": ("lab", "Connect Ormco's lab in the practice's account."),
     "profile": ("profile", "Connect 3Shape on OrmcoDigital's My Profile page."),
     "cases": ("cases", "Follow cases between clinic and lab."),
     "check-consent": ("doctor", "Check the consent flow, for a monitor."),
-    "sandbox": ("sandbox", "Run an imitation of 3Shape to try things out."),
+    "sandbox": ("sandbox", "Run an imitation of 3Shape, for trials and tests."),
 }
 
 _HELP = """Authorize Ormco in a 3Shape Communicate account, and keep the connection alive.

@@ -40,7 +40,7 @@ class _AuditGroup(SuggestingGroup):
     cls=_AuditGroup, epilog="Example: ormco audit practice-42 --last 20   (options: ormco audit show --help)"
 )
 def audit() -> None:
-    """Show what was done, when, by whom: consent, repair, revocation, keys; never a secret."""
+    """Show each action with its time and actor: consent, repair, revocation, keys; never a secret."""
 
 
 @audit.command(

@@ -34,7 +34,7 @@ __all__ = [
 
 _NO_STEP = {
     "updated": "the case was updated under the same status",
-    "status_changed": "the status changed; the history does not say who did it",
+    "status_changed": "the status changed; the history does not show the actor",
 }
 _EVERY_SECONDS = 0.1
 

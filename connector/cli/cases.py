@@ -36,7 +36,7 @@ class _EventPrinter:
         self._as_json = as_json
         self._guard = threading.Lock()
         self.stop = threading.Event()
-        self.broken: OSError | None = None  # the error if the reader of stdout is gone
+        self.broken: OSError | None = None  # the error if stdout has no reader any more
 
     def event(self, event: CaseEvent) -> None:
         from connector.cli.case_format import event_json, event_line
@@ -81,7 +81,7 @@ def cases() -> None:
     """Follow the practices' cases: status, history, and the side that has to act next.
 
     Only cases with Ormco's lab among their actors are read, and nothing that names a patient is shown, unless
-    it is asked for.
+    an option requests it.
     """
 
 

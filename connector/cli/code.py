@@ -57,7 +57,7 @@ def code(
 ) -> None:
     """Extract the authorization code from a copied text.
 
-    The whole address is best, but a part of it, the bare code, a mail or a half-edited address will do. A
+    The whole address is best, but a part of it, the bare code, a mail or a half-edited address is enough. A
     code that is cut short or damaged is refused before it is spent. Nothing is sent anywhere. A pipe gets
     the code alone; a terminal gets the form for OrmcoDigital's dialog, which is also copied to the clipboard.
     """
@@ -89,7 +89,7 @@ def _show(response: AuthorizationResponse) -> None:
     if response.complete is None:
         say(f"{mark('warning')} {length} characters, unchecked: damage does not show in codes of this kind.")
     else:
-        say(f"{mark('ok')} The code is whole: {length} of {length} characters.")
+        say(f"{mark('ok')} The code is complete: {length} of {length} characters.")
     copied = _copied(response.dialog_code)
     say(f"{mark('ok')} This is the form for OrmcoDigital's dialog{f', {copied}' if copied else ''}.")
     ends = shown_time(Clock().utc_now() + _LIFETIME, err=True)

@@ -28,9 +28,9 @@ __all__ = ["begin", "complete", "connect", "reconnect", "repair"]
 
 # Step of a repair → its message.
 _DONE = {
-    "none": "It was left as it is.",
-    "refresh": "It was refreshed; nobody had to be asked.",
-    "account": "The account was read; nobody had to be asked.",
+    "none": "Nothing was changed.",
+    "refresh": "It was refreshed; no person was needed.",
+    "account": "The account was read; no person was needed.",
     "consent": "Access was given again.",
     "reconnect": "Ormco was removed from the account, and connected again.",
 }
@@ -57,10 +57,10 @@ expected_account_option = click.option(
 @mode_options
 @settings_options
 def connect(practice: str, lab: bool | None, **options: Any) -> None:
-    """Give Ormco access to a practice's Communicate account, in one go.
+    """Give Ormco access to a practice's Communicate account, in one command.
 
     A fresh browser opens; sign in there and allow access. A practice that is connected already is repaired by
-    the least step that works.
+    the smallest step that works.
     """
     config = config_from(options)
     with open_connector(config) as connector:
@@ -108,8 +108,8 @@ def begin(practice: str, as_json: bool, **options: Any) -> None:
 def complete(practice: str, expected_account: str | None, as_json: bool, **settings: Any) -> None:
     """Finish a connection that `ormco begin` started: paste the whole address that the browser ended on.
 
-    Reads a line from a terminal, or everything from a pipe; never an argument, which others could see. A
-    response without a state may come from anybody; then you are asked to confirm its account.
+    Reads a line from a terminal, or everything from a pipe; never an argument, which others could see. Anyone
+    could have sent a response without a state, so you are asked to confirm its account.
     """
     from connector.cli.terminal import read_paste
     from connector.clock import Clock
@@ -129,9 +129,9 @@ def complete(practice: str, expected_account: str | None, as_json: bool, **setti
 @mode_options
 @settings_options
 def repair(practice: str, allow_account_change: bool, as_json: bool, **options: Any) -> None:
-    """Find out what is wrong with a connection, say so, and take the least step that repairs it.
+    """Diagnose a connection, print the problem, and take the smallest step that repairs it.
 
-    The stored tokens stay until newer ones are stored. Another account than before is refused.
+    The stored tokens stay until newer ones are stored. A different account than before is refused.
     """
     from connector.repair import LastResort
 
@@ -164,7 +164,7 @@ def repair(practice: str, allow_account_change: bool, as_json: bool, **options: 
 def reconnect(practice: str, yes: bool, allow_account_change: bool, **options: Any) -> None:
     """Remove Ormco from a practice's account, then connect it from the start; its history is kept.
 
-    Lists what will be cut off, and asks first. If it is interrupted, run the same command again.
+    Lists everything that loses access, and asks first. If it is interrupted, run the same command again.
     """
     config = config_from(options)
     with open_connector(config) as connector:
@@ -211,10 +211,10 @@ def _confirming(connector: Connector, practice_id: str, expected: str | None = N
     Args:
         connector: the connector.
         practice_id: the practice.
-        expected: e-mail address of the right account, if it is known; then nobody is asked.
+        expected: e-mail address of the right account, if it is known; then no person is asked.
 
     Raises:
-        connector.errors.AccountUnconfirmedError: nobody is at a terminal; the grant waits ten minutes.
+        connector.errors.AccountUnconfirmedError: there is no terminal; the grant waits ten minutes.
         connector.errors.AccountMismatchError: it is another account than the expected one.
         connector.errors.ConsentDeniedError: the answer is no; the grant is revoked.
     """

@@ -21,7 +21,7 @@ __all__ = ["ConsentCapture", "can_ask", "mode_options", "print_step", "with_answ
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-# The message when a person has to act; for a paste, the prompt says it.
+# The message when a person has to act; for a paste, the prompt contains it.
 _WAITING = {
     "browser": "A browser window opens: sign in to 3Shape Communicate there and press Allow access",
     "headless": "Signing in and allowing access, in a browser without a window",

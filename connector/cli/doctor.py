@@ -35,7 +35,7 @@ _CONSENT_STEPS = {
     "words": "The Authorize page has the words and buttons of the guide",
     "allow": "Allow access was pressed",
     "redirect": "The browser was redirected; the response was captured",
-    "code": "The code is whole; it was not used",
+    "code": "The code is complete; it was not used",
 }
 _MARKS = {"ok": "ok", "changed": "warning", "failed": "failed"}
 
@@ -117,7 +117,7 @@ def check_consent(
 
     Signs in with ORMCO_3SHAPE_USERNAME and _PASSWORD, compares the Authorize page with the guide's, allows
     access and looks at the code; the code is not used, so no client secret is needed. Use an account of your
-    own. Ends with status 0 only if all is well; with 10 if a page has changed.
+    own. Ends with status 0 only if all steps succeed; with 10 if a page has changed.
     """
     from connector.testing import check
 

@@ -200,13 +200,13 @@ def _text(report: LabReport) -> str:
     if report.waiting_on == "lab":
         text += f" It can take up to 24 hours: {ormco_command('lab status', practice, f'--wait {_DAY}')}"
     elif not report.is_active:
-        text += f" To go on: {ormco_command('lab request', practice)}"
+        text += f" Next: {ormco_command('lab request', practice)}"
     return text
 
 
 def _say_waiting(report: LabReport) -> None:
     command = "approve" if report.waiting_on == "practice" else "status"
     say(
-        f"{mark('waiting')} {sentence(report.found)} Ctrl-C is safe; to go on waiting: "
+        f"{mark('waiting')} {sentence(report.found)} Ctrl-C is safe; to continue waiting: "
         + ormco_command(f"lab {command}", report.practice_id, f"--wait {_DAY}")
     )

@@ -147,12 +147,12 @@ def require_store(url: str) -> None:
 
 
 class StoreUrl(click.ParamType[str]):
-    """A store's address, without a password in it."""
+    """A store's address, which must not contain a password."""
 
     name = "url"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Refuse an address with a password in it."""
+        """Refuse an address that contains a password."""
         from urllib.parse import parse_qs, urlsplit  # slow to load
 
         url = str(value)
@@ -165,7 +165,7 @@ class StoreUrl(click.ParamType[str]):
             ) from None
         if parts.password or "password" in parse_qs(parts.query):
             raise SettingError(
-                f"{which} has a password in it, which other users of this machine can read in the "
+                f"{which} contains a password, which other users of this machine can read in the "
                 "process list",
                 hint="Set ORMCO_STORE in the environment instead, or keep the password in ~/.pgpass.",
             )

@@ -28,7 +28,7 @@ _SETTINGS = {
 _STEPS = {
     "method": 'The Submission Method is "3Shape Trios"',
     "dialog": "The dialog for the authorization code is open",
-    "code": "Access was allowed; the code was captured and is whole",
+    "code": "Access was allowed; the code was captured and is complete",
     "ok": "The dialog accepted the code",
     "update": "Update was pressed, and the page responded",
     "checked": "My Profile was loaded again: the change is saved",
@@ -57,7 +57,7 @@ def profile() -> None:
 @timeout_option
 @settings_options
 def connect(practice: str | None, mode: str, timeout: float, as_json: bool, **settings: Any) -> None:
-    """Take the steps of the guide "Getting Connected on OrmcoDigital", in one go.
+    """Take the steps of the guide "Getting Connected on OrmcoDigital", in one command.
 
     A fresh browser opens on OrmcoDigital: sign in there; then sign in to 3Shape and allow access, when it
     asks. The rest is done for you: Submission Method, code, Ok and Update. Nothing is stored on this machine,

@@ -1,4 +1,4 @@
-"""`ormco revoke` and `forget`: take access back, and delete what is stored."""
+"""`ormco revoke` and `forget`: remove access, and delete the stored data."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def ask(question: str, *, yes: bool) -> None:
     """Ask on a terminal whether to go on; without a terminal, `--yes` is needed.
 
     Raises:
-        click.UsageError: if nobody can be asked.
+        click.UsageError: if no person can be asked.
         connector.errors.ConsentDeniedError: if the answer is no.
     """
     if yes:
         return
     if not sys.stdin.isatty():
-        raise click.UsageError("this command asks first, and nobody is at a terminal to answer: add --yes")
+        raise click.UsageError("this command asks for confirmation, and there is no terminal: add --yes")
     if not click.confirm(printable(question), err=True):
         raise ConsentDeniedError("nothing was done: the answer was no")
 
@@ -70,7 +70,7 @@ def agree(what: RevocationSteps) -> bool:
 
 def name_consequences(what: RevocationSteps) -> None:
     """Print everything that loses access."""
-    account = what.account or "an account that is not known"
+    account = what.account or "an unknown account"
     say(f"This revokes Ormco's access to {account}. It cuts off:")
     for practice in (what.practice_id, *what.others):
         say(f"  - the connection of {practice}")
@@ -104,7 +104,7 @@ def removal_for(
 
 
 def require_credentials(config: Config, mode: str) -> Config:
-    """Return the settings with the credentials for `--headless`, before anything is cut off.
+    """Return the settings with the credentials for `--headless`, before any access is removed.
 
     Raises:
         connector.errors.SettingError: the practice's credentials are needed and are not set.
@@ -145,7 +145,7 @@ def _by_hand(url: str, *, account: str | None) -> bool:
     from connector.revocation.removal import steps_by_hand
 
     if not sys.stdin.isatty():
-        raise BrowserUnavailableError("nobody is at a terminal to say when it is done")
+        raise BrowserUnavailableError("there is no terminal on which a person could confirm that it is done")
     for number, step in enumerate(steps_by_hand(url, account), 1):
         say(f"  {number}. {step}")
     click.prompt("Press Enter when it is done", default="", show_default=False, err=True)
@@ -165,8 +165,8 @@ def _by_hand(url: str, *, account: str | None) -> bool:
 def revoke(practice: str, confirm_done: bool, yes: bool, as_json: bool, **options: Any) -> None:
     """Revoke Ormco's access to a practice's account.
 
-    Lists what will be cut off, and asks first; has the provider remove the grant; proves that it is dead;
-    then wipes the tokens. If it is interrupted, run the same command again.
+    Lists everything that loses access, and asks first; removes the grant at the provider; proves that it is
+    dead; then wipes the tokens. If it is interrupted, run the same command again.
     """
     config = config_from(options)
     if not confirm_done:
@@ -187,7 +187,7 @@ def revoke(practice: str, confirm_done: bool, yes: bool, as_json: bool, **option
 def forget(practice: str, yes: bool, as_json: bool, **settings: Any) -> None:
     """Delete everything that is stored for a practice: its tokens, its account, the details of its record.
 
-    This does not contact the provider: to take Ormco's access back, run `ormco revoke` first.
+    This does not contact the provider: to remove Ormco's access, run `ormco revoke` first.
     """
     from connector.connection import ConnectionState
 
@@ -197,11 +197,11 @@ def forget(practice: str, yes: bool, as_json: bool, **settings: Any) -> None:
             state = connection.state.value.replace("_", " ")
             say(f"{practice} is {state}. The provider's grant stays, and cannot be revoked from here")
             say(f"afterwards; to revoke it first: {ormco_command('revoke', practice)}")
-        ask(f"Delete all that is stored of {practice}?", yes=yes)
+        ask(f"Delete all stored data of {practice}?", yes=yes)
         connector.forget(practice)
     emit(
         {"practice": practice, "forgotten": True},
-        f"Nothing is stored of {practice} any more.",
+        f"No data of {practice} is stored any more.",
         as_json=as_json,
     )
 
@@ -221,12 +221,12 @@ def _as_json(practice: str, done: Revocation) -> dict[str, Any]:
 
 def _text(practice: str, done: Revocation) -> str:
     if done.method == "already_gone":
-        text = f"Ormco has no access to {practice} any more; there was nothing left to take back."
+        text = f"Ormco has no access to {practice} any more; nothing was left to revoke."
     else:
-        text = f"Ormco's access to {practice} was taken back."
+        text = f"Ormco's access to {practice} was revoked."
     if done.access_token_until is not None:
         text += (
-            "\nAn access token that was given out before is still accepted by the provider, until "
+            "\nAn access token that was handed out before is still accepted by the provider, until "
             f"{shown_time(done.access_token_until)}; it is not stored any more."
         )
     return text

@@ -37,7 +37,7 @@ _HEADINGS = ("PRACTICE", "STATE", "FOR", "ACCOUNT", "REGION", "TOKEN UNTIL", "LA
 def status(
     practice: str | None, needs_attention: bool, summary: bool, as_json: bool, **settings: Any
 ) -> None:
-    """Show each connection: state, since when, why, account, and the command to run next.
+    """Show each connection: its state with start and reason, its account, and the command to run next.
 
     It prints stored data, and contacts no server.
     """
@@ -159,12 +159,12 @@ _STEPS: dict[type[ConnectorError], tuple[str, str, str]] = {
     errors.ConnectionNotFoundError: ("Connect it", "connect", ""),
     errors.LabConnectionNotFoundError: ("Ask for it", "lab request", ""),
     errors.CaseNotFoundError: ("To see its cases", "cases list", ""),
-    errors.StillWaitingError: ("Go on waiting", "", ""),
+    errors.StillWaitingError: ("To continue waiting", "", ""),
     errors.AccountMismatchError: ("If the change is intended", "", "--allow-account-change"),
     errors.AccountUnconfirmedError: ("To answer", "repair", ""),
     errors.GrantStillHonouredError: ("Once Ormco is removed", "revoke", "--confirm-done"),
     errors.NeedsRepairError: ("Repair it", "repair", ""),
-    errors.RevokedError: ("To see what is left of it", "status", ""),
+    errors.RevokedError: ("To see its remaining data", "status", ""),
     errors.ConsentRequiredError: ("To send a link", "begin", ""),
     errors.GrantRefusedError: ("Connect it", "connect", ""),
     errors.AuthorizationResponseError: ("To start a new attempt", "", ""),
@@ -220,7 +220,7 @@ def _command_after(connector: Connector, error: ConnectorError, context: click.C
             if command := _next_command(connector.status(practice)):
                 return f"Next: {command}"
     if isinstance(error, _WITH_BROWSER) and "mode" in context.params:
-        return "Or go without a browser: --paste"
+        return "Or use no browser: --paste"
     present = context.command_path.partition(" ")[2]
     words, command, options = _step_after(error, present)
     again = command or ("begin" if present == "complete" else present)
@@ -233,5 +233,5 @@ def _step_after(error: ConnectorError, present: str) -> tuple[str, str, str]:
     if error.action is errors.Action.RECONNECT:
         return ("To remove it and connect from the start", "reconnect", "")
     if isinstance(error, errors.ProviderUnavailableError) and present in _RESUMED:
-        return ("Then go on", "", "")
+        return ("Then continue", "", "")
     return next((step for kind, step in _STEPS.items() if isinstance(error, kind)), ("", "", ""))

@@ -91,10 +91,10 @@ def new(as_json: bool, **_settings: Any) -> None:
 @keys.command(epilog="Example: ormco keys rotate", short_help="Seal everything with a new key.")
 @settings_options
 def rotate(as_json: bool, **settings: Any) -> None:
-    """Seal everything in the store again, while other processes go on reading and refreshing.
+    """Seal everything in the store again, while other processes continue to read and refresh.
 
     With ORMCO_STORE_KEYS, in three deploys: add the new key last on every server; put it first on every
-    server, then run this; take the old key out. A key that a server lacks is refused. With the keyring or
+    server, then run this; remove the old key. A key that a server lacks is refused. With the keyring or
     the key file, a new key is created and kept there. The next run finishes an interrupted one.
     """
     from connector.words import counted

@@ -64,7 +64,7 @@ def read_paste(prompt: str, *, timeout: float | None = None) -> str:
 
 
 def ask_person(question: str) -> bool | None:
-    """Ask a yes-or-no question; return None if nobody is at a terminal.
+    """Ask a yes-or-no question; return None if there is no terminal.
 
     The answer is read from the terminal itself if stdin is a pipe (`xclip -o | ormco complete …`).
     """

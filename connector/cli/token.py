@@ -96,7 +96,7 @@ def refresh(
 ) -> None:
     """Refresh every connection whose access token expires soon.
 
-    Several runs share the work and do none of it twice; the next run continues a stopped one.
+    Several runs share the work without repeating any; the next run continues a stopped one.
     Connections that could not be refreshed are listed by `ormco status --needs-attention`.
     """
     from connector.refresh.pace import Pace

@@ -116,7 +116,7 @@ def check_time(time: datetime | None, now: datetime, what: str) -> datetime | No
         raise SettingError(f"{what} is in the year {time.year}", hint=f"Give a date from {_FIRST_YEAR} on.")
     if time > now:
         raise SettingError(
-            f"{what} is in the future ({time:%Y-%m-%d %H:%M} UTC)", hint="Give a time that has passed."
+            f"{what} is in the future ({time:%Y-%m-%d %H:%M} UTC)", hint="Give a time in the past."
         )
     return time
 

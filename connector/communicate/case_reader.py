@@ -96,7 +96,7 @@ class CaseReader:
         """
         if not is_case_id(case_id):
             raise CaseNotFoundError(
-                "that is not the id of a case", hint="List the practice's cases for their ids."
+                "that is not the id of a case", hint="List the practice's cases to see their ids."
             )
         path = f"cases/{case_id}" + ("" if version is None else f"/version/{version}")
         try:
@@ -181,7 +181,7 @@ def refusal(response: requests.Response, clock: Clock) -> ConnectorError:
     if status in (401, 403) and "insufficient_scope" in response.headers.get("WWW-Authenticate", ""):
         return ClientRefusedError(
             "the token's scope does not allow reading cases",
-            hint="Set ORMCO_SCOPE to one with the scope api, and connect the practice again.",
+            hint="Add api to ORMCO_SCOPE, and connect the practice again.",
         )
     return unavailable(response, clock)
 

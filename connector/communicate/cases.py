@@ -140,7 +140,7 @@ class Cases:
 
         Any number of processes can share a watch of one name on one store. A watch that is killed and started
         again, on any machine, continues where it was. The call returns when `stop` is set, after one pass if
-        the plan has `once`, or when no practice is left that can be followed.
+        the plan has `once`, or when no practice can be followed any more.
 
         Args:
             practice_ids: the practices to follow; None: every connected practice, including new ones.

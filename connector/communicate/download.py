@@ -1,4 +1,4 @@
-"""Download a case's files to a folder or to a caller's object: complete, and without overwriting any."""
+"""Download a case's files to a folder or to a caller's object: complete, and without overwriting a file."""
 
 from __future__ import annotations
 
@@ -239,5 +239,5 @@ def _unwritable(where: object, error: OSError | ValueError) -> SettingError:
     what = f"the folder {str(where)!r}" if isinstance(where, Path) else str(where)
     return SettingError(
         f"{what} cannot be used: {getattr(error, 'strerror', None) or error}",
-        hint="Choose another one, on a disk with room.",
+        hint="Choose another one, on a disk with free space.",
     )

@@ -34,7 +34,7 @@ __all__ = [
     "same_name",
 ]
 
-_LONGEST = 120  # bytes: leaves room for a path on Windows, and for the name of an unfinished download
+_LONGEST = 120  # bytes; a path on Windows and the name of an unfinished download are longer
 _LONGEST_SUFFIX = 16
 _FORBIDDEN = re.compile(r'[<>:"|?*/\\]')
 # Windows opens a device for these, whatever the ending and in any folder.
@@ -154,7 +154,7 @@ def open_part(folder: Path, name: str, *, keep: bool) -> Iterator[PartFile]:
 def drop_parts(folder: Path, name: str, *, is_whole: bool = False) -> None:
     """Remove the part files of a download.
 
-    A part that also has the file's final name is removed always: its process was killed in between. Other
+    A part that also has the file's final name is always removed: its process was killed in between. Other
     parts are removed only if the file is complete (`is_whole`) and no process has them open.
     """
     for path in folder.glob(f"{glob.escape(name)}*.part"):
@@ -189,7 +189,7 @@ def _open(folder: Path, name: str) -> tuple[Path, BinaryIO]:
                 raise
             try:
                 handle, is_new = open_own_file(path, write=True), False
-            except OSError:  # another user's, or gone by now: try the next name
+            except OSError:  # another user's, or removed meanwhile: try the next name
                 continue
         if _is_alone(handle, path, is_new=is_new):
             return path, os.fdopen(handle, "r+b")

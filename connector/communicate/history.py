@@ -91,7 +91,7 @@ class CaseSummary:
         case: its newest version.
         status: its status, which is finer than its label.
         region: the region in which it was read.
-        problem: the error because of which only its label, not its history, gave the status; or None.
+        problem: the error because of which the status is that of the label alone, without history; or None.
     """
 
     case: Case

@@ -236,7 +236,7 @@ class OrmcoLab:
 
 
 def _portal_steps(provider: Provider, email: str) -> str:
-    """Return the guide's steps 1-4 of "Getting Connected", for use if the API cannot do it."""
+    """Return the guide's steps 1-4 of "Getting Connected", for use if the API cannot take them."""
     portal = f" ({provider.portal_url})" if provider.portal_url else ""
     return (
         f'Do it by hand: log in to the practice\'s 3Shape Communicate account{portal}; under "Connections", '

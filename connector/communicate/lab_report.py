@@ -146,7 +146,7 @@ def lab_email(labs: Mapping[str, str], lab_id: str) -> str:
     region = lab_id.removeprefix(LAB_PREFIX)
     if not lab_id.startswith(LAB_PREFIX) or region not in labs:
         raise SettingError(
-            f"{lab_id} is none of Ormco's labs",
+            f"{lab_id} is not one of Ormco's labs",
             hint=f"They are {', '.join(LAB_PREFIX + name for name in sorted(labs))}.",
         )
     return labs[region]
@@ -186,8 +186,8 @@ def _words(email: str, before: LabConnection | None = None) -> dict[str, str]:
     """Return each state in words, for a connection that the lab has asked for; `before`: its last state."""
     known = before.state if before is not None and before.email == email else NONE
     gone = {
-        REQUESTED: f"the request to {email} is gone: the lab rejected it, or somebody withdrew it",
-        ACTIVE: f"the connection with {email} is gone: the lab removed it, or somebody did in the portal",
+        REQUESTED: f"the request to {email} is gone: the lab rejected it, or it was withdrawn",
+        ACTIVE: f"the connection with {email} is gone: the lab removed it, or it was removed in the portal",
     }
     return {
         NONE: gone.get(known, f"Ormco's lab {email} is not among the account's connections"),
@@ -223,7 +223,7 @@ def wait_until_active(
             report = read()
         except (ProviderUnavailableError, StoreLockedError) as exc:
             # A wait of up to a day has to continue through an outage.
-            _LOG.warning("%s; the wait for %s goes on", exc.message, report.lab.email)
+            _LOG.warning("%s; the wait for %s continues", exc.message, report.lab.email)
             pause = max(pause, getattr(exc, "retry_after", None) or 0.0)
         if required:
             require_request(report)

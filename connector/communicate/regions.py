@@ -85,7 +85,7 @@ def resolve_region(api: ApiClient, provider: Provider, stated: str | None) -> Ap
     if servers and stated not in servers:
         raise SettingError(
             f"the account is in {stated}, but its servers are those of {', '.join(sorted(servers))}",
-            hint="Name the region that is right.",
+            hint="Name the correct region.",
         )
     return region
 

@@ -97,7 +97,7 @@ class Transfer:
             self._restart()
         raise ProviderUnavailableError(
             "a file arrived damaged twice: its SHA-1 is not the one the provider states",
-            hint="Nothing of it was kept. Try again later; if it happens again, ask 3Shape's support.",
+            hint="No part of it was kept. Try again later; if it happens again, ask 3Shape's support.",
         )
 
     def _resume(self) -> None:
@@ -158,7 +158,7 @@ class Transfer:
         if host not in self._hosts:
             raise SettingError(
                 f"the provider sends the download to {host}, which is not one of its own hosts",
-                hint="If that is where 3Shape keeps its files, add it to the provider's download_hosts.",
+                hint="If 3Shape stores its files there, add the host to the provider's download_hosts.",
             )
         return require_secure(target, "the address to which the provider sends the download")
 

@@ -51,8 +51,8 @@ class PracticeWatch:
         reader: returns the reader of the practice's cases.
         records: the cursors.
         handler: called with each event.
-        reverse: process the cases in reverse order. After a failed poll, this keeps cases that always fail
-            from holding back the others for ever.
+        reverse: process the cases in reverse order. After a failed poll, cases that always fail then do not
+            delay the others indefinitely.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """Poll every practice of a watch when it is due, in a few threads, shared with other processes.
 
-The store says which practice is next: due practices are claimed by lease, a few at a time, polled, and given
+The store decides which practice is next: due ones are claimed by lease, a few at a time, polled, and given
 back with the time of their next poll. So any number of processes share the work, and together they poll each
 practice once an interval.
 """
@@ -88,7 +88,7 @@ class WatchScheduler:
         self._only = scope.practice_ids[0] if scope.practice_ids and len(scope.practice_ids) == 1 else None
 
     def run(self, stop: threading.Event) -> WatchReport:
-        """Follow until `stop` is set, all is done, or no practice is left.
+        """Follow the practices until `stop` is set, all is done, or no practice is left.
 
         Raises:
             connector.errors.StoreError: the store failed; without it nothing can be followed.
@@ -137,7 +137,7 @@ class WatchScheduler:
             self._claims.release_dead(self._scope.watch)
             return self._claims.enrol(self._scope)
         except (StoreLockedError, ProviderUnavailableError):
-            # A running watch goes on with the practices that it has.
+            # A running watch continues with the practices that it has.
             if self._plan.once or (self._scope.practice_ids is not None and not self._is_enrolled):
                 raise
             return self._is_enrolled

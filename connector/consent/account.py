@@ -178,8 +178,8 @@ def _refused(resources: Resources, rows: Rows, row: Row, refusal: GrantRefusedEr
 def drop_unverified(resources: Resources, row: Row, refusal: ConnectorError, *, revoke: bool = True) -> None:
     """Forget tokens that are dead or not acceptable; the latter are revoked first.
 
-    Not so if another practice is connected to their account: some servers revoke all that an account has
-    granted to a client.
+    They are not revoked if another practice is connected to their account: some servers revoke all that an
+    account has granted to a client.
     """
     revoked = "dead" if revoke else "no: another practice uses this account"
     if revoke and not isinstance(refusal, GrantRefusedError):

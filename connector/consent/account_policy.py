@@ -63,10 +63,10 @@ def unconfirmed(row: Row) -> AccountUnconfirmedError:
     practice_id, account = row.practice_id, row.account
     return AccountUnconfirmedError(
         f"access was given by {account or 'an account that could not be read yet'}, in a response without a "
-        "state, which anybody could have sent: a person has to confirm that "
+        "state, which anyone could have sent: a person has to confirm that "
         f"it belongs to {practice_id}",
-        hint="It waits for ten minutes: show a person the account, and confirm or reject it. Nobody is asked "
-        "if the expected account is named when the request is begun.",
+        hint="It waits for ten minutes: show a person the account, and confirm or reject it. No person "
+        "is asked if the request is begun with the expected account.",
         practice_id=practice_id,
         account=account,
     )

@@ -93,7 +93,7 @@ def complete(
     """Turn a response into a stored connection; see `Connector.complete`.
 
     `captured` is set if the response was captured in the same call that made the request. Nothing was sent to
-    the provider if this raises an `AuthorizationResponseError` that is no `CodeRefusedError`.
+    the provider if this raises an `AuthorizationResponseError` other than `CodeRefusedError`.
     """
     try:
         response, request = read_response(
@@ -174,7 +174,7 @@ def _check_age(resources: Resources, request: AuthorizationRequest, captured: Ca
         if now >= request.expires_at:
             raise _too_late("the request is more than ten minutes old", request.practice_id)
     elif now >= captured.at + lifetime:
-        raise _too_late("the code is too old by now", request.practice_id)
+        raise _too_late("the code is too old", request.practice_id)
 
 
 def _too_late(what: str, practice_id: str) -> RequestExpiredError:

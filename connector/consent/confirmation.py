@@ -96,7 +96,7 @@ def _waiting(resources: Resources, rows: Rows, practice_id: str, binding: str | 
     if _is_overdue(row):
         drop_unverified(resources, row, unconfirmed(row))
         raise RequestExpiredError(
-            "nobody confirmed the account within ten minutes, so the access it gave was revoked",
+            "the account was not confirmed within ten minutes, so the access it gave was revoked",
             hint="Begin again.",
             practice_id=practice_id,
         )

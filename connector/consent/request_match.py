@@ -173,8 +173,8 @@ def _match_without_state(
     if not resources.provider.tells_account:
         raise StateMismatchError(
             "the response has no state, and the provider does not name the account: "
-            "anybody could have sent it",
-            hint="Connect in one go, in a browser that is opened for it.",
+            "anyone could have sent it",
+            hint="Connect in one call, in a browser that is opened for it.",
             practice_id=practice_id,
         )
     if captured is not None:
@@ -183,7 +183,7 @@ def _match_without_state(
         return opened[0]
     if opened:
         raise StateMismatchError(
-            f"{len(opened)} requests are open for this practice; the response does not say which it is for",
+            f"{len(opened)} requests are open for this practice; the response names none of them",
             hint="Paste the whole address, or wait until the older links have expired (ten minutes).",
         )
     raise no_such_request(practice_id)

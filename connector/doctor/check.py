@@ -33,7 +33,7 @@ class Check:
         name: the name of the check.
         result: ok, warning or failed.
         detail: the finding, in words.
-        cure: what to do about it, with the command; empty if there is nothing to do.
+        cure: the remedy, with its command; empty if there is nothing to do.
         error: the error that an operation would raise for this finding, or None; the class of a failed
             check's error decides the exit status.
     """
@@ -46,7 +46,7 @@ class Check:
 
 
 def fine(name: str, detail: str) -> Check:
-    """Return a check that found nothing wrong."""
+    """Return a check that found no problem."""
     return Check(name=name, result=Result.OK, detail=detail)
 
 
@@ -69,7 +69,7 @@ def clock_check(name: str, skew: float, whose: str) -> Check:
         whose: the other clock, such as "the provider's".
     """
     words = f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} {whose}"
-    cure = "Set the clocks, and have them kept right by a time server (NTP)."
+    cure = "Set the clocks, and synchronize them with a time server (NTP)."
     if abs(skew) >= _SKEW_FATAL:
         return failed(name, SettingError(words, hint=cure))
     if abs(skew) >= _SKEW_FELT:

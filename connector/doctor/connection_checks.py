@@ -27,7 +27,7 @@ def all_connections(resources: Resources) -> list[Check]:
     if not summary.needs_attention:
         return [fine("connections", detail)]
     detail += f"; {counted(summary.needs_attention, '', 'need attention')}"
-    return [warning("connections", detail, "See which and what they need: ormco status --needs-attention")]
+    return [warning("connections", detail, "To see their next commands: ormco status --needs-attention")]
 
 
 def state(resources: Resources, practice_id: str) -> list[Check]:
@@ -83,7 +83,7 @@ def _account(connection: Connection, account: Account) -> Check:
 def _region(resources: Resources, account: Account, connection: Connection) -> Check:
     known, region = resources.provider.metadata_urls, account.region
     if region is None:
-        cure = "Cases and the lab connection need it: look at the account's country in 3Shape Communicate."
+        cure = "Cases and the lab connection need it: check the account's country in 3Shape Communicate."
         return warning("region", "the provider does not state the account's region", cure)
     if known and region not in known:
         cure = "Set its address in the provider file, under [provider.metadata_urls]."

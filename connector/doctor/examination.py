@@ -102,4 +102,4 @@ def _bounded(name: str, look: _Look) -> list[Check]:
     except Exception as exc:
         # The message of an unexpected error could contain anything, even a secret.
         what = f"something unexpected happened ({type(exc).__name__})"
-        return [failed(name, ConnectorError(what, hint="Report it, with what was run and where."))]
+        return [failed(name, ConnectorError(what, hint="Report it, with the command and the system."))]

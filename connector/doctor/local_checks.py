@@ -101,7 +101,7 @@ def display() -> list[Check]:
         name = require_display()
     except BrowserUnavailableError as exc:
         return [warning("display", exc.message, exc.hint, error=exc)]
-    return [fine("display", f"{name} answers" if name else "this system always has one")]
+    return [fine("display", f"{name} responds" if name else "this system always has one")]
 
 
 def _no_browser(name: str, error: ConnectorError, setting: str | None) -> Check:
@@ -188,10 +188,10 @@ def _room(facts: Mapping[str, str]) -> Iterator[Check]:
     text = f"{free / (1 << 30):.1f} GiB are free" if free >= 1 << 30 else f"{free >> 20} MiB are free"
     if free < _NO_ROOM:
         error = StoreUnavailableError(
-            f"{text} on the disk of {path}", hint="Make room: a full disk loses tokens."
+            f"{text} on the disk of {path}", hint="Free some space: a full disk loses tokens."
         )
         yield failed("disk", error)
     elif free < _LITTLE_ROOM:
-        yield warning("disk", f"{text} on the disk of {path}", "Make room before it is full.")
+        yield warning("disk", f"{text} on the disk of {path}", "Free some space before it is full.")
     else:
         yield fine("disk", text)

@@ -203,5 +203,5 @@ def _told(url: str) -> ConnectorError | None:
         return None
     return ClientRefusedError(
         f"the provider refuses a request for consent ({shown(error, 40)})",
-        hint="Check ORMCO_SCOPE and ORMCO_CLIENT_ID: 3Shape registered them.",
+        hint="Check ORMCO_SCOPE and ORMCO_CLIENT_ID: 3Shape has registered them.",
     )

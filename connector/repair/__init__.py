@@ -1,4 +1,4 @@
-"""Diagnose a connection, and take the least step that repairs it."""
+"""Diagnose a connection, and take the smallest step that repairs it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Diagnose a connection and what it needs; nothing is changed, and no refresh token is sent."""
+"""Diagnose a connection and the remedy it needs; nothing is changed, and no refresh token is sent."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _needs(resources: Resources, rows: Rows) -> tuple[str, Need]:
     if row is None:
         return "there is no connection", Need.CONSENT
     if rows.unverified is not None and rows.unverified.confirm_by is not None:
-        return "nobody has confirmed the new account yet", Need.CONSENT
+        return "the new account has not been confirmed yet", Need.CONSENT
     if row.state == ConnectionState.REVOKING:
         return "the connection is being revoked", Need.RECONNECT
     if row.state == ConnectionState.REVOKED:
@@ -82,7 +82,7 @@ def _by_token(resources: Resources, row: Row) -> tuple[str, Need]:
             return row.last_error or "the last refresh failed", Need.WAIT
         if not row.renewable:
             return "the access token has expired, and there is no refresh token", Need.CONSENT
-        return row.last_error or "the access token has ended", Need.REFRESH
+        return row.last_error or "the access token has expired", Need.REFRESH
     token = resources.store.grants.access_token(row) or ""
     verdict = probe_token(resources.provider, token, clock=resources.clock)
     del token  # reporters collect local variables

@@ -28,7 +28,7 @@ __all__ = [
 
 
 class Step(StrEnum):
-    """The step that a connection needed, from the least to the most."""
+    """The step that a connection needed, from the smallest to the largest."""
 
     NONE = "none"
     REFRESH = "refresh"
@@ -51,7 +51,7 @@ class SilentRepair:
 
 
 def repair_silently(resources: Resources, tokens: AccessTokens, practice_id: str) -> SilentRepair:
-    """Use a connection as its users do; refresh it or read its account if that is all it needs.
+    """Use a connection as its users do; refresh it or read its account if it needs no more.
 
     Raises:
         connector.errors.RevokedError: it is being revoked.
@@ -146,7 +146,7 @@ def _use(resources: Resources, tokens: AccessTokens, before: Connection) -> Sile
         return SilentRepair(found=found, step=Step.CONSENT)
     if after.token_generation == before.token_generation:
         return SilentRepair(found=found or "nothing is wrong", step=Step.NONE)
-    return SilentRepair(found=found or before.last_error or "the access token had ended", step=Step.REFRESH)
+    return SilentRepair(found=found or before.last_error or "the access token had expired", step=Step.REFRESH)
 
 
 def _work(resources: Resources, tokens: AccessTokens, practice_id: str) -> str:
@@ -164,10 +164,10 @@ def _work(resources: Resources, tokens: AccessTokens, practice_id: str) -> str:
     if verdict is TokenVerdict.DOUBTFUL:
         raise ProviderUnavailableError(
             "the provider's API fails, with a new access token too; the connection itself was refreshed",
-            hint="Nobody has to give access again. Repair it again in a few minutes.",
+            hint="No new consent is needed. Repair it again in a few minutes.",
             practice_id=practice_id,
         )
-    return "the access token was not accepted any more" if verdict in _GOOD else _STILL_REFUSED
+    return "the access token was no longer accepted" if verdict in _GOOD else _STILL_REFUSED
 
 
 _GOOD = (TokenVerdict.ACCEPTED, TokenVerdict.UNASKED)

@@ -1,4 +1,4 @@
-"""Diagnose a connection, then take the least step that repairs it."""
+"""Diagnose a connection, then take the smallest step that repairs it."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from connector.revocation.removal import Removal, RevocationSteps, revocation_st
 __all__ = ["LastResort", "Repair", "reconnect", "repair"]
 
 _WHOM_TO_CALL = (
-    "Everything that can be done from here was done, from the start. Contact your local 3Shape reseller and "
-    "tell them what this error says."
+    "Every possible repair was made, up to a new connection. Contact your local 3Shape reseller and "
+    "quote this error."
 )
 # With nothing stored, no call can remove the grant, and none can prove that it is gone.
 _REMOVE_BY_HAND = (
@@ -60,7 +60,7 @@ class LastResort:
 
     Attributes:
         removal: how to remove Ormco.
-        agree: called first with what will be cut off; returns whether to go on.
+        agree: called first with the consequences; returns whether to continue.
     """
 
     removal: Removal
@@ -108,7 +108,7 @@ def reconnect(
 ) -> Connection:
     """Revoke a connection, then connect it from the start; see `Connector.reconnect`."""
     connection = resources.store.existing(practice_id)
-    # Find what would make the second half fail before the first half cuts anything off.
+    # Find anything that would make the second half fail before the first half removes access.
     resources.config.registration(resources.configured)
     resources.store.check()
     resources.check_reachable()

@@ -184,7 +184,7 @@ def _doubt(resources: Resources, rows: Rows) -> None:
     until, connection = _access_token_end(resources, rows), connection_of(rows)
     if until is not None:
         raise GrantStillHonouredError(
-            f"the provider still accepts the access token of {connection.practice_id}, which ends at "
+            f"the provider still accepts the access token of {connection.practice_id}, which expires at "
             f"{isoformat(until)}",
             hint=by_hand(resources.provider, connection),
         )
@@ -219,8 +219,8 @@ _WIPED = {
     "refresh_sends": 0,
 }
 _AFTER = {
-    "endpoint": "after the revocation endpoint had said that it is revoked",
-    "applications_page": "after Ormco had gone from the Applications page",
+    "endpoint": "after the revocation endpoint had confirmed the revocation",
+    "applications_page": "after Ormco had disappeared from the Applications page",
     "by_hand": "although Ormco was reported as removed",
 }
 
@@ -240,6 +240,6 @@ def connected_anew(practice_id: str) -> RevokedError:
     """Return the error for a practice that was connected again meanwhile."""
     return RevokedError(
         f"{practice_id} was connected again while it was being revoked",
-        hint="Look at its status; revoke it again if that is still wanted.",
+        hint="Check its status; revoke it again if that is still wanted.",
         practice_id=practice_id,
     )

@@ -40,7 +40,7 @@ class Removal:
     """How to remove Ormco on the Applications page, if the provider has no revocation endpoint.
 
     Attributes:
-        remove: removes it, or has a person do it; None: the hint of the error says how.
+        remove: removes it, or asks a person to; None: the hint of the error has the steps.
         method: the method to report: "applications_page" or "by_hand".
         done: whether it was removed already, so that only the proof is left.
         thorough: whether to check the page even if the grant is proved dead already.
@@ -140,7 +140,7 @@ def ask_nobody(page_url: str, *, account: str | None) -> bool:
     whose = f" of {account}" if account else ""
     raise ConsentRequiredError(
         f"only a person can remove Ormco from the Applications page{whose}",
-        hint="Show what `revocation_steps` returns; once the person has done it, call `confirm_revoked`.",
+        hint="Show the result of `revocation_steps`; once the person has removed it, call `confirm_revoked`.",
     )
 
 
@@ -162,6 +162,6 @@ def remove_from_page(provider: Provider, connection: Connection, removal: Remova
             removal.progress("removed" if listed else "unlisted")
             return
     raise GrantStillHonouredError(
-        f"Ormco still has access to {connection.practice_id}, and somebody has to remove it by hand: {why}",
+        f"Ormco still has access to {connection.practice_id}, and a person has to remove it by hand: {why}",
         hint=by_hand(provider, connection),
     )

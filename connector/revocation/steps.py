@@ -29,7 +29,7 @@ __all__ = ["revoke"]
 
 
 def revoke(resources: Resources, practice_id: str, removal: Removal) -> Revocation:
-    """Have the provider remove the grant, prove that it is dead, wipe the tokens; see `Connector.revoke`.
+    """Remove the grant at the provider, prove that it is dead, wipe the tokens; see `Connector.revoke`.
 
     The request is recorded first: from then on no token is handed out, and if the call is interrupted, the
     same call can be repeated.
@@ -44,7 +44,7 @@ def revoke(resources: Resources, practice_id: str, removal: Removal) -> Revocati
         audit = resources.store.audit
         audit.append(audit.event("revoke", exc.kind, practice_id, state=state))
         if isinstance(exc, ProviderUnavailableError):
-            exc.hint = f"{exc.hint} The tokens are kept; then revoke it again.".strip()
+            exc.hint = f"{exc.hint} The tokens are kept; revoke it again then.".strip()
         raise
 
 

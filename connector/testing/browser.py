@@ -75,7 +75,7 @@ class ConsentBrowser:
             yield session
             session.close()
         finally:
-            with suppress(Exception):  # the browser may be gone
+            with suppress(Exception):  # the browser may have ended
                 if trace is not None:
                     context.tracing.stop(path=trace)
                 context.close()
@@ -118,7 +118,7 @@ class ConsentBrowser:
         """Close the browser; the next use starts it again."""
         with self.in_use():
             self._running.close()
-            if self._playwright is None:  # the loop of a given instance goes on
+            if self._playwright is None:  # the loop of a given instance continues
                 asyncio._set_running_loop(None)
         self._context = self._loop = None
 

@@ -54,8 +54,8 @@ class Check:
         provider: the provider's name.
         duration_seconds: the duration of the whole check, in seconds.
         steps: the steps up to the end or the failure.
-        missing: expected words and buttons that were not there.
-        instead: unexpected words and buttons that were there.
+        missing: expected words and buttons that the page lacks.
+        instead: unexpected words and buttons of the page.
         screenshots: the paths of the saved files.
         error: the error that ended the check, or None.
     """

@@ -93,7 +93,7 @@ class Communicate:
 
     @contextmanager
     def scenarios(self, *names: str) -> Iterator[None]:
-        """Let the sandbox misbehave until the block ends; skip the test if there is no sandbox.
+        """Apply scenarios in the sandbox until the block ends; skip the test if there is no sandbox.
 
         Args:
             names: names from `ormco sandbox --list-scenarios`.

@@ -77,7 +77,7 @@ class Consent:
         self._error: BaseException | None = None
         self._personal: frozenset[str] = frozenset()
         self._failure: Evidence | None = None
-        #: the steps so far, in words
+        #: the steps taken, in words
         self.steps: list[str] = []
 
     def open(self, request: AuthorizationRequest | str | None = None) -> None:

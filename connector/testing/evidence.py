@@ -65,9 +65,9 @@ class Difference:
     """The difference between the current page and the guide's Authorize page.
 
     Attributes:
-        missing: expected elements that are not there, such as `button "Allow access"`.
-        kept: expected elements that are there.
-        instead: other elements that are there and could replace missing ones.
+        missing: expected elements that the page lacks, such as `button "Allow access"`.
+        kept: expected elements that the page has.
+        instead: other elements of the page that could replace missing ones.
     """
 
     missing: tuple[str, ...]
@@ -131,7 +131,7 @@ def page_changed(difference: Difference) -> PageChangedError:
     there = f"; there is: {', '.join(difference.instead)}" if difference.instead else ""
     return PageChangedError(
         f"the Authorize page has no {', no '.join(difference.missing)}{there}",
-        hint="Look at the page. If 3Shape changed it for good, change everything that relies on the guide's"
+        hint="Look at the page. If 3Shape keeps this change, change everything that relies on the guide's"
         " words; if it is another page, the account or the request is not as expected.",
     )
 

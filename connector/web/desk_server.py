@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["DeskServer"]
 
 _THREADS = 8
-# Ten of these have 49 bits, too many to guess while a desk is open. So guesses are not limited, and nobody
+# Ten of these have 49 bits, too many to guess while a desk is open. So guesses are not limited, and no one
 # can use up a limit to lock out the user. No two of these characters look alike.
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 _REQUEST_SECONDS = 5  # for a whole request, and for a connection without one

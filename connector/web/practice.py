@@ -51,7 +51,7 @@ def practice_pages(
 
     Args:
         connector: the library.
-        practice_of: returns the practice id of the sender of a request, or None if nobody is signed in.
+        practice_of: returns the practice id of the sender of a request, or None if no person is signed in.
         actor_of: returns the name of the signed-in person for the audit record; by default the practice id.
         callback_url: the address of this blueprint's `connected` page, if it is registered at 3Shape as a
             redirect URI. None: people copy the address of the last page, and paste it.
@@ -139,7 +139,7 @@ class _PracticePages:
 
     def _connected(self) -> Response:
         """Take 3Shape's response from this request's address, then redirect, so that it is not shown."""
-        # The address as it was sent: Werkzeug's `url` is decoded and encoded again.
+        # The address exactly as sent: Werkzeug's `url` is decoded and encoded again.
         query = request.query_string.decode("ascii", "replace")
         return self._complete(f"?{query}")  # this address is the redirect URI, whatever the settings say
 
@@ -181,7 +181,7 @@ class _PracticePages:
         if diagnosis.needs is Need.NOTHING and diagnosis.connection is not None:
             account = diagnosis.connection.account
             who = account and (account.name or account)
-            flash(f"3Shape answers, and knows you as {who or 'the account that you connected'}.", "good")
+            flash(f"3Shape responds, and knows you as {who or 'the account that you connected'}.", "good")
         else:
             flash(f"Something is wrong: {diagnosis.found}.", "bad")
         return self._to_page()
@@ -204,7 +204,7 @@ class _PracticePages:
     # --- steps
 
     def _to_consent(self, redirect_uri: str | None) -> Response:
-        # The session's own secret: nobody can inject another session's response (RFC 9700 §4.7).
+        # The session's own secret: no one can inject another session's response (RFC 9700 §4.7).
         begun = self._connector().begin(
             self._practice(), binding=self._security.binding(), redirect_uri=redirect_uri
         )

@@ -143,7 +143,7 @@ def test_browser_s_own_dialog(connect: Connect) -> None:
 BROKEN: list[tuple[dict[str, Any], type[ConnectorError], str]] = [
     ({"ok": "problem.innerText = 'The code is not valid.'"}, CodeRefusedError, '"The code is not valid."'),
     ({"ok": "alert('Invalid authorization code')"}, CodeRefusedError, '"Invalid authorization code"'),
-    ({"ok": "0"}, CodeRefusedError, "stays open and says nothing"),
+    ({"ok": "0"}, CodeRefusedError, "stays open and shows no reason"),
     ({"ok": "fetch('/check', {method: 'POST', body: 'x'})"}, ProviderUnavailableError, "failed at the code"),
     (
         {"update": ALERT.format("3Shape did not accept the code.")},

@@ -99,7 +99,7 @@ def sign_in(
 
 
 def first_page(page: Page) -> Locator:
-    """Return an element that 3Shape's first page has: of a sign-in, or of the *Authorize* page."""
+    """Return an element of 3Shape's first page, which is a sign-in page or the *Authorize* page."""
     return password_field(page).or_(username_field(page)).or_(pressable(ALLOW)(page))
 
 
