@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["BrowserSession", "Cancelled"]
 
 _TICK = 0.05  # s
+_LONGEST_TICK = 0.25  # s; a look at a page costs three processes' time, and a person needs minutes
 _FIRST_PAGE = 60.0  # s
 _KNOWN = LOST + 0.5  # s after which it is known whether the browser is gone
 _MOMENT = 0.5  # s for a redirect in progress
@@ -151,7 +152,7 @@ class BrowserSession:
         """Wait until a condition is true.
 
         Args:
-            condition: called repeatedly.
+            condition: called repeatedly, less often as the wait goes on.
             seconds: seconds to wait; None to wait for a person, with an error if the time runs out.
 
         Returns:
@@ -160,14 +161,15 @@ class BrowserSession:
         Raises:
             connector.errors.ConnectorError: if the flow cannot continue, or no person acted.
         """
-        deadline = self.deadline if seconds is None else Clock().deadline(seconds)
+        deadline, tick = self.deadline if seconds is None else Clock().deadline(seconds), _TICK
         while not condition():
             self.check()
             if deadline.passed:
                 if seconds is None:
                     raise self._nobody_acted()
                 return False
-            self.pause(min(_TICK, deadline.left))
+            self.pause(min(tick, deadline.left))
+            tick = min(1.5 * tick, _LONGEST_TICK)
         return True
 
     def act(self, act: Callable[[], object]) -> None:

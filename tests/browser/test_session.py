@@ -27,7 +27,7 @@ from connector.errors import (
     WindowClosedError,
 )
 from tests.support.authorization_pages import LANDING, AuthorizationPages, allow, serve_pages
-from tests.support.browsers import child_processes
+from tests.support.browsers import SharedBrowser, child_processes
 from tests.support.tls import server_context
 
 if TYPE_CHECKING:
@@ -78,6 +78,18 @@ def test_nobody_acts(capture: Capture, pages: AuthorizationPages) -> None:
     """The wait ends, and says how long it was."""
     with pytest.raises(NobodyActedError, match=r"within 1\.5 seconds"):
         capture(pages.authorize("authorize"), timeout=1.5)
+
+
+def test_long_wait_is_cheap(shared_browser: SharedBrowser) -> None:
+    """A wait for a person looks at the page at once and often, and then four times a second."""
+    looks: list[float] = []
+
+    def look() -> None:
+        looks.append(time.monotonic())
+
+    shared_browser.run(lambda session: session.wait_until(look, 2.5))
+    assert looks[3] - looks[0] < 1
+    assert len(looks) < 18
 
 
 def test_window_closed(capture: Capture, pages: AuthorizationPages) -> None:
