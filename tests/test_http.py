@@ -616,7 +616,7 @@ def test_all_addresses_of_a_host_share_one_deadline(monkeypatch: pytest.MonkeyPa
     assert 1 < len(attempts) < 10
 
 
-def test_a_resolver_that_does_not_response_ends_with_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resolver_that_does_not_respond_ends_with_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """The system's look-up of a name has no time limit of its own."""
     answered = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_: answered.wait())

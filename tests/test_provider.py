@@ -11,7 +11,7 @@ import pytest
 
 from connector.errors import SettingError
 from connector.oauth.presets import LABS, PRESETS, REDIRECT_URI, region_at, region_named
-from connector.oauth.provider import ClientRegistration, Provider, is_loopback, require_secure
+from connector.oauth.provider import ClientRegistration, Provider, require_secure
 from connector.oauth.provider_file import load_provider, read_provider_file
 from tests.support.sandbox import RunningSandbox
 
@@ -92,7 +92,7 @@ def test_a_file_is_found_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyP
     [
         "https://as.example.test",
         "https://as.example.test:8443/path?query=1",
-        "http://localhost/",
+        "http://LOCALHOST/x",
         "http://127.0.0.1:9555/",
         "http://[::1]:9555/cb",
         "HTTPS://AS.Example.Test/X",
@@ -132,15 +132,6 @@ def test_any_other_address_is_refused(url: str, reason: str) -> None:
     assert caught.value.message == f"the endpoint is {reason}" + ("" if "@" in url else f": {url!r}")
     hints = {"not encrypted": "Use https://; ", "not a web address": "Give a full https:// address."}
     assert caught.value.hint.startswith(hints[reason])
-
-
-@pytest.mark.parametrize(
-    ("url", "here"),
-    [("https://LOCALHOST/x", True), ("https://localhost.test", False), ("about:blank", False)],
-)
-def test_loopback_is_known_by_its_host(url: str, here: bool) -> None:
-    """Only this machine's own names count, in any spelling."""
-    assert is_loopback(url) is here
 
 
 def test_a_registration_does_not_show_its_secret() -> None:

@@ -168,7 +168,10 @@ def test_a_claim_whose_commit_was_not_confirmed_is_given_back(
     assert len(store.leases.claim_due(["first", "again"], 86_400, before=math.inf, seconds=60)) == 2
 
 
-def test_what_an_interrupted_run_has_not_begun_is_given_back(store: Store, server: TokenServer) -> None:
+@pytest.mark.parametrize("outcome", ["skipped", "refreshed"])
+def test_what_an_interrupted_run_has_not_begun_is_given_back(
+    store: Store, server: TokenServer, outcome: str
+) -> None:
     """Ctrl-C between a claim and its calls leaves no lease, and no refresh that seems to be lost.
 
     The next run refreshes what the interrupted one left.
@@ -177,14 +180,16 @@ def test_what_an_interrupted_run_has_not_begun_is_given_back(store: Store, serve
     assert store.leases.claim(row_of(store, "p1"), 60)
 
     def stop(done: Done) -> None:
-        raise KeyboardInterrupt
+        if done.outcome == outcome:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST, progress=stop)
     rows = [row_of(store, f"p{number}") for number in range(4)]
     assert [row.refresh_sends for row in rows] == [0, 1, 0, 0]
     assert [row.is_leased for row in rows] == [False, True, False, False]
-    assert refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST).refreshed == 3
+    left = 3 - server.counts()["calls"]
+    assert refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST).refreshed == left
     assert (server.counts()["calls"], server.counts()["reuses"]) == (3, 0)
 
 
@@ -389,12 +394,12 @@ def test_rows_that_wait_slow_nobody_down(store: Store, clock: ManualClock, serve
 
 
 def test_a_provider_that_is_asked_too_fast_is_no_outage(store: Store, server: TokenServer) -> None:
-    """Connections that it refuses because of the rate are refreshed later in the same run."""
+    """Connections that it refuses because of the rate are refreshed later in the same run, if it permits."""
     fill(store, 60)
-    server.set(faults=["429:0"] * 16, latency=0.05)
+    server.set(faults=["429:60", *["429:0"] * 16], latency=0.05)
     pace = Pace(at_once=8, per_second=500)
     summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=pace)
-    assert (summary.refreshed, summary.failed, summary.gave_up) == (60, 0, False)
+    assert (summary.refreshed, summary.failed, summary.gave_up) == (59, 1, False)
 
 
 @pytest.mark.parametrize(
