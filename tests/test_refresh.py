@@ -52,10 +52,8 @@ from tests.support.token_server import TokenServer
 
 
 @pytest.fixture
-def store(tmp_path: Path, clock: ManualClock) -> Iterator[Store]:
-    store = store_at(fresh_url("sqlite", tmp_path), clock=clock)
-    yield store
-    store.close()
+def store(tmp_path: Path, clock: ManualClock) -> Store:
+    return store_at(fresh_url("sqlite", tmp_path), clock=clock)
 
 
 @pytest.fixture
@@ -561,7 +559,6 @@ def test_fork_while_a_thread_refreshes(tmp_path: Path, server: TokenServer) -> N
     thread.join()
     assert status() == 0
     assert server.counts()["calls"] == 3
-    store.close()
 
 
 def test_a_full_memory_forgets_the_oldest_token(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +20,8 @@ from tests.support.stores import fresh_url, put, store_at, token_set
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = store_at(fresh_url("sqlite", tmp_path))
-    yield store
-    store.close()
+def store(tmp_path: Path) -> Store:
+    return store_at(fresh_url("sqlite", tmp_path))
 
 
 def closed(background: BackgroundRefresh) -> bool:

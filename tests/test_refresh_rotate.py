@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -73,10 +73,8 @@ class FakeEndpoint:
 
 
 @pytest.fixture
-def store(tmp_path: Path, clock: ManualClock) -> Iterator[Store]:
-    store = store_at(fresh_url("sqlite", tmp_path), clock=clock)
-    yield store
-    store.close()
+def store(tmp_path: Path, clock: ManualClock) -> Store:
+    return store_at(fresh_url("sqlite", tmp_path), clock=clock)
 
 
 def rotating(store: Store, endpoint: FakeEndpoint, **options: Callable[[], float]) -> Rotator:
@@ -571,4 +569,3 @@ def test_close_while_a_refresh_is_under_way(tmp_path: Path, server: TokenServer)
     assert not closed.is_set()
     assert closed.wait(30)
     assert value_of(store, "p") == ("at-p-1", "rt-p-1")
-    store.close()
