@@ -338,6 +338,9 @@ class Connector:
             within: seconds until the access token expires.
             pace: the maximum number of token calls at a time, and per second.
             progress: called with each connection that is done, in any thread.
+
+        Raises:
+            connector.errors.StoreError: the store failed; a failed refresh is only counted.
         """
         from connector.consent.confirmation import end_all_overdue
         from connector.refresh.bulk import refresh_due
@@ -389,12 +392,10 @@ class Connector:
 
     @checked
     def search(self, text: str = "", *, limit: int = 100) -> list[Connection]:
-        """Return connections whose practice id, account or name contains a text, case-insensitively.
-
-        Those that need attention come first.
+        """Return connections whose id, account or name contains a text, those that need attention first.
 
         Args:
-            text: the text to look for; "" for all.
+            text: the text to find, in upper or lower case; "" for all.
             limit: the maximum number to return.
         """
         return self._resources.store.overview.search(text, limit=limit)
@@ -668,6 +669,8 @@ class Connector:
     @operation("rotate_keys")
     def rotate_keys(self, *, progress: Callable[[int], object] = lambda done: None) -> int:
         """Seal everything in the store with a new key, while it is in use; return the number of values.
+
+        `progress` is called with the number of values that are sealed so far.
 
         Raises:
             connector.errors.SealingKeyError: a key is missing; nothing was changed.

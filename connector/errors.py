@@ -70,7 +70,7 @@ class Action(StrEnum):
     RETRY = "retry"  # call again, with a growing pause
     WAIT = "wait"  # call again, after `retry_after` seconds if that is known
     ASK_CONSENT = "ask_consent"  # send the person through `begin` again
-    RECONNECT = "reconnect"  # revoke what is left, then connect from the start
+    RECONNECT = "reconnect"  # revoke the old grant, then connect from the start
     FIX_SETTINGS = "fix_settings"  # settings, registration or installation
     CALL_SUPPORT = "call_support"  # a program can do nothing
 
@@ -178,7 +178,7 @@ class RequestExpiredError(AuthorizationResponseError):
 
 
 class NobodyActedError(AuthorizationResponseError):
-    """Nobody allowed or refused access before the time ran out."""
+    """Access was neither allowed nor refused before the time ran out."""
 
 
 class ConsentDeniedError(ConnectorError):

@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 # A command is at the end of its hint, after its purpose, or is quoted within a sentence.
-_COMMAND = re.compile(r"( ?\b(Then|then go on|At a terminal))?:? ?\bormco [a-z].*", re.DOTALL)
+_COMMAND = re.compile(r"( ?\b(Then|then continue|At a terminal))?:? ?\bormco [a-z].*", re.DOTALL)
 _SENTENCE_WITH_COMMAND = re.compile(r"[^.;]*`ormco [^`]*`[^.;]*[.;]?")
 _SETTLED = (ConnectionState.CONNECTED, ConnectionState.REVOKED)
 # These may occur while the connection itself works.

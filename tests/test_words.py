@@ -41,7 +41,7 @@ def test_account_that_waits_is_no_outage() -> None:
     [
         ("Connect it again: ormco connect practice-42", "Connect it again."),
         ("ormco repair 'a. b'", ""),
-        ("The tokens are kept; then go on: ormco revoke x", "The tokens are kept."),
+        ("The tokens are kept; then continue: ormco revoke x", "The tokens are kept."),
         ("1. Go. 2. Confirm to delete. Then: ormco revoke x --confirm-done", "1. Go. 2. Confirm to delete."),
         ("Restore the file from a backup; `ormco doctor` tells more.", "Restore the file from a backup."),
         ("At a terminal: ormco repair x", ""),

@@ -62,7 +62,7 @@ class ResultPage(Enum):
     FAILED = (
         "bad",
         "The connection did not work",
-        "The program that opened this window says what to do next.",
+        "The program that opened this window shows the next step.",
         _CLOSE,
     )
     ELSEWHERE = (

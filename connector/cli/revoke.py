@@ -45,7 +45,7 @@ _STEPS = {
 
 
 def ask(question: str, *, yes: bool) -> None:
-    """Ask on a terminal whether to go on; without a terminal, `--yes` is needed.
+    """Ask on a terminal whether to continue; without a terminal, `--yes` is needed.
 
     Raises:
         click.UsageError: if no person can be asked.
@@ -77,7 +77,7 @@ def name_consequences(what: RevocationSteps) -> None:
     if what.whole_application:
         say("  - every other program that uses the same entry “Ormco”, such as OrmcoDigital:")
         say("    3Shape removes the application as a whole, and access has to be given again to each of them")
-    say("The lab connection in 3Shape Communicate stays as it is.")
+    say("The lab connection in 3Shape Communicate is not changed.")
 
 
 def removal_for(

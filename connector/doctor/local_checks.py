@@ -177,7 +177,7 @@ def _readers(facts: Mapping[str, str]) -> Iterator[Check]:
         cure = "Run ormco as the user who owns the store."
         yield warning("store_owner", f"{path} belongs to the user number {facts['owned_by']}", cure)
     if facts.get("network_share"):
-        cure = "Put it on a local disk, or use PostgreSQL: locks do not hold between machines there."
+        cure = "Put it on a local disk, or use PostgreSQL: locks do not work between machines there."
         yield warning("store_place", f"{path} is on a network share ({facts['network_share']})", cure)
 
 

@@ -23,7 +23,7 @@ class Outcome(Enum):
     DOUBTFUL = "refused, in a way that can also have another cause"
     CLIENT = "the client registration is not accepted"
     PASSING = "a temporary refusal"
-    LOST = "no complete response: what it granted may be lost"
+    LOST = "no complete response: the tokens in it may be lost"
     UNUSABLE = "not the endpoint's own response"
 
 

@@ -132,7 +132,7 @@ class _Connection(HTTPConnection):
         try:
             super().connect()
         finally:
-            CURRENT.get().sent = False  # what is sent while connecting goes to the proxy only
+            CURRENT.get().sent = False  # bytes sent while connecting reach the proxy only
 
     def send(self, data: Any) -> None:
         exchange = CURRENT.get()

@@ -159,7 +159,7 @@ def _timestamp(name: str) -> float | None:
 
 
 def _stir(found: list[SandboxCase], read: int) -> None:
-    """Move cases while a client reads the list, if a scenario says so."""
+    """Move cases while a client reads the list, if a scenario requires it."""
     if state.on("cases-move") and len(found) > read:
         oldest = found[-1]
         state.cases.update(oldest, oldest.newest.status, did="comment", role=oldest.clinic.role)

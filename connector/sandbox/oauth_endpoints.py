@@ -137,7 +137,7 @@ def landing_origin() -> str:
 def token() -> Any:
     """Handle a token request."""
     state.count_token_call(request.form.get("grant_type", ""))
-    # DotNetOpenAuth spends a code before it checks secret and redirect URI, so even if the exchange fails.
+    # DotNetOpenAuth spends a code before it checks secret and redirect URI, even if the exchange then fails.
     g.code = state.take_code(request.form.get("code", ""))
     return _server().create_token_response()
 

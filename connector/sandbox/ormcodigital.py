@@ -23,7 +23,7 @@ SCANNERS = ("3Shape Trios", "Align iTero", "Carestream", "Ormco Lythos", "Sirona
 
 # Only one form is known to work, the result of the guide's manual steps: the address without
 # "https://ormco.com/?code=" and without the "25". A whole URL, "%2521", spaces or a bare "!" are refused, so
-# that nobody relies on them.
+# that no program relies on them.
 _DIALOG_CODE = {
     "classic": re.compile(r"[A-Za-z0-9_-]{4}%21[A-Za-z0-9_-]{300,700}"),
     "identity": re.compile(r"[0-9A-F]{64}(-1)?"),

@@ -60,7 +60,7 @@ SCENARIOS = {
     "short-lived": "access tokens live five seconds",
     "revoked": "the practice removed the application: every refresh answers invalid_grant",
     "pending-lab": "the lab never approves by itself",
-    "other-account": "everybody who signs in gets the other practice's account",
+    "other-account": "every sign-in leads to the other practice's account",
     "page-changed": "the Authorize page has other words",
     "no-cancel": "the Authorize page has no Cancel button",
     **CASE_SCENARIOS,

@@ -1,4 +1,4 @@
-"""Serves a sandbox on a loopback port, from a thread of this process."""
+"""Serve a sandbox on a loopback port, from a thread of this process."""
 
 from __future__ import annotations
 

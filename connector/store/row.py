@@ -230,7 +230,7 @@ class Rows(NamedTuple):
 
     @property
     def connection(self) -> Connection | None:
-        """The practice's connection without secrets; its reason may say why a new grant is not in use yet."""
+        """The practice's connection without secrets; its reason may explain why a new grant is not in use."""
         found = self.main and self.main.connection
         if found is None or self.unverified is None or found.state not in _SETTLED:
             return found

@@ -1,4 +1,4 @@
-"""The least a program can do to call a token endpoint many times: requests, in threads.
+"""A minimal program that calls a token endpoint many times: requests, in threads.
 
 bare_calls.py ENDPOINT THREADS CALLS
 

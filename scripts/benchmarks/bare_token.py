@@ -1,4 +1,4 @@
-"""The least a program can do to print a stored token: click, sqlite3 and AES-GCM, and one read.
+"""A minimal program that prints a stored token: click, sqlite3 and AES-GCM, and one read.
 
 bare_token.py STORE KEY_FILE PRACTICE
 """

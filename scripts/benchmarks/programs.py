@@ -1,4 +1,4 @@
-"""How long the command takes from its start to its end."""
+"""Measure the time of the command from its start to its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long it takes to get a token that is still valid."""
+"""Measure the time to get a token that is still valid."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def measure(database: PostgresServer, *, connections: int) -> Iterator[Row]:
 
 
 def fill(store: Store, count: int) -> None:
-    """Put connections into a store, as many in one commit as come together."""
+    """Put connections into a store, many in each commit."""
     from concurrent.futures import ThreadPoolExecutor
 
     store.check()
@@ -129,9 +129,9 @@ def _from_postgres(url: str, count: int) -> Row:
     store = store_at(url)
     fill(store, count)
     name, open_sealed = _names(count), _cipher()
-    store.close()  # one thread reads: with one session, and not in turn with all those that filled the store
+    store.close()  # one thread reads, with one session instead of all those that filled the store
     with ConnectionPool(url, kwargs={"autocommit": True}, min_size=1, open=True) as pool:
-        # From a pool, because a session by itself serves one thread only, and none after a restart.
+        # From a pool, because a session without one serves a single thread, and none after a restart.
         def bare() -> None:
             with pool.connection() as db:
                 db.execute(f"SELECT {_COLUMNS} = %s".encode(), (name(),)).fetchone()

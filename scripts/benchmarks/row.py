@@ -1,4 +1,4 @@
-"""One row of the table: what was measured, beside what, and the limit."""
+"""One row of the table: a measurement, its yardstick, and the limit."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Row:
     """A measurement beside its yardstick, taken in one run.
 
     Attributes:
-        name: what was measured.
-        yardstick: what it was measured beside.
-        seconds: ours.
-        beside: the yardstick's.
+        name: the measured operation.
+        yardstick: the operation it is compared with.
+        seconds: our time.
+        beside: the yardstick's time in seconds.
         limit: the highest allowed ratio.
     """
 

@@ -1,6 +1,6 @@
 """Measure costs that grow with the number of connections, in stores of 1,000 to 100,000.
 
-Each command is run as a process of its own, whose time, processor time and largest memory the kernel tells.
+Each command is run as a process of its own, whose time, processor time and largest memory the kernel reports.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.support.token_server import TokenServer
 __all__ = ["SIZES", "Figure", "build", "measure"]
 
 SIZES = (1_000, 10_000, 100_000)
-# The command, which says in the end how much memory it had: the kernel counts a parent's to its child.
+# The command, which prints its largest memory: the kernel's figure for a child includes its parent's.
 _ORMCO = """
 import sys
 from connector.cli import main
@@ -43,11 +43,11 @@ _LATENCY = 0.5
 _TOKEN_BYTES = 1000
 _EVENTS_EACH = 3
 _RUNS = 2
-_STARTS = 3  # the one in the middle is what the start of a run takes
+_STARTS = 3  # their median is the cost of the start of a run
 _BARE_CALLS = Path(__file__).with_name("bare_calls.py")
-_MORE_THAN_BARE = 1.25  # the processor time that a refresh may take, in that of a bare program's call
-_AIM = 100_000 / 3600  # refreshes a second that so many one-hour tokens need
-_KEYS = f"{KEY},{OTHER_KEY}"  # the second is ready to take over
+_MORE_THAN_BARE = 1.25  # limit on a refresh's processor time, as a multiple of a bare program's
+_AIM = 100_000 / 3600  # refreshes per second that this many one-hour tokens need
+_KEYS = f"{KEY},{OTHER_KEY}"  # the second is for the rotation
 _BATCH = 1000
 _GRANT = (
     f"INSERT INTO {TABLE} (practice_id, slot, version, generation, state, since, expires_at, refreshed_at, "
@@ -65,7 +65,7 @@ class Figure:
     """One number about one store.
 
     Attributes:
-        name: what was measured.
+        name: the measured cost.
         value: the measured value.
         unit: its unit.
         floor: the value of a bare program that does the same, if there is one.

@@ -1,4 +1,4 @@
-"""How long it takes to store tokens, and to refresh them."""
+"""Measure the time to store tokens, and to refresh them."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _SEALED_SIZE = 2048
 
 
 def measure(database: PostgresServer, *, processes: int, refreshes: int, rounds: int) -> Iterator[Row]:
-    """Measure durable writes and refreshes beside what does less.
+    """Measure durable writes and refreshes beside programs that do less.
 
     Args:
         database: a server that syncs its commits.
-        processes: how many refresh at once.
-        refreshes: how many one process does in a row.
-        rounds: how often each is measured.
+        processes: the number of processes that refresh at once.
+        refreshes: the number of refreshes of one process in a row.
+        rounds: the number of times that each is measured.
     """
     with tempfile.TemporaryDirectory() as folder, TokenServer() as server:
         bench = _Bench(Path(folder), database, server, processes, rounds)
@@ -83,7 +83,7 @@ class _Bench:
                 rows[0] = stored
             return seconds / count
 
-        # As in a store that has been in use for a while: its log has its size, and is written over.
+        # As in a store that has been in use for a while: its log has its full size, and is overwritten.
         ours(1100)
         seconds, beside = interleaved(lambda: ours(100), lambda: each(bare, 100), rounds=15)
         os.close(handle)
@@ -195,7 +195,7 @@ class _Bench:
 
 
 def _in_threads(count: int, names: list[str], work: Callable[[], Callable[[str], object]]) -> float:
-    """Return the seconds that threads take to do something for each name; each makes its own means once."""
+    """Return the seconds that threads take to do something for each name; each creates its own tools once."""
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
     for name in names:
         waiting.put(name)

@@ -1,4 +1,4 @@
-"""Yardsticks for our refreshes: the least that does the job, or less than the job."""
+"""Yardsticks for our refreshes: minimal programs that do the same, or less."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def refresh(session: requests.Session, url: str, refresh_token: str) -> str:
 
 
 def file_gate(line: Connection, folder: str, url: str, number: int) -> None:
-    """Refresh one token behind one file lock; whoever comes later reads what the first has written."""
+    """Refresh one token behind one file lock; later processes read the first one's result."""
     session, result = requests.Session(), Path(folder, "token")
     with Path(folder, "lock").open("w") as lock:
         line.send("ready")
@@ -50,7 +50,7 @@ def make_rows(url: str, count: int) -> None:
 
 
 def row_lock(line: Connection, database: str, url: str, number: int) -> None:
-    """Refresh a token of one's own with its row locked meanwhile."""
+    """Refresh the process's own token while its row is locked."""
     session = requests.Session()
     with psycopg.connect(database) as db:
         line.send("ready")

@@ -23,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/example/run", description=__doc__)
     parser.add_argument("--port", type=int, default=8000, help="port on this machine (8000); 0: a free one")
     parser.add_argument("--workers", type=int, default=2, help="worker processes (2)")
-    parser.add_argument("--url", help="the address that people use, if it is another one, behind a proxy")
+    parser.add_argument("--url", help="the address that people use, if it differs because of a proxy")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with socket.create_server(("127.0.0.1", options.port)) as bound, ExitStack() as stack:

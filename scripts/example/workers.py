@@ -50,7 +50,7 @@ def _work(bound: socket.socket, url: str, secret: bytes, folder: Path) -> None:
 
     from connector import Config
 
-    # Ctrl-C in a terminal reaches every process; the first one tells the others.
+    # Ctrl-C in a terminal reaches every process; the first one stops the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     app = create_app(Config.from_env(os.environ), url=url, secret=secret, folder=folder)
     host, port = bound.getsockname()
