@@ -1,7 +1,7 @@
 """Files and folders that belong to this user alone.
 
 In a folder that other users can write to, a file may have been planted: a symbolic link to something else, a
-hard link, a named pipe that never answers, or a file that still belongs to its creator, who can read it
+hard link, a named pipe without data, or a file that still belongs to its creator, who can read it
 later. So a new file is created with `O_EXCL`, and an old one is opened without following links and
 checked by its open handle, not by its path.
 

@@ -1,8 +1,8 @@
 """A real browser: consent in a fresh profile, and the redirect intercepted before it leaves the browser.
 
-`capture`, `applications` and `profile` are the tasks; `browser_thread` runs them in a browser that `launch`
-starts; `session` is the only module that waits and ends early, and `page_watch` detects dead ends and crashes
-for it; `intercept` intercepts the redirect; `pages` contains the words of the pages.
+`capture`, `applications` and `profile` are the tasks. `browser_thread` runs them in a browser that `launch`
+starts. `session` is the only module that waits and ends early; `page_watch` detects dead ends and crashes for
+it. `intercept` intercepts the redirect. `pages` contains the words of the pages.
 """
 
 from __future__ import annotations

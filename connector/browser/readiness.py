@@ -195,7 +195,7 @@ def sandboxed(browser: Browser, folder: Path) -> str:
         raise BrowserUnavailableError(
             f"root can start {browser.name} only as another user{why}",
             hint="Run the program as another user; or use a browser and a TMPDIR that other users may enter;"
-            " or, in a container that nothing else runs in, set ORMCO_BROWSER_SANDBOX=off: then a page that"
+            " or, in a container that nothing else runs in, set ORMCO_BROWSER_SANDBOX=off. Then a page that"
             " breaks out of the browser has root's rights.",
         )
     user = str(random.SystemRandom().choice(_TRANSIENT_USERS))

@@ -116,7 +116,7 @@ def check_consent(
     """Go through the consent flow as a practice does, and report changes.
 
     Signs in with ORMCO_3SHAPE_USERNAME and _PASSWORD, compares the Authorize page with the guide's, allows
-    access and looks at the code; the code is not used, so no client secret is needed. Use an account of your
+    access and checks the code. The code is not used, so no client secret is needed. Use an account of your
     own. Ends with status 0 only if all steps succeed; with 10 if a page has changed.
     """
     from connector.testing import check

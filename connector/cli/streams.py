@@ -59,8 +59,8 @@ def prepare_streams() -> None:
     Raises:
         SystemExit: if stdout is closed; nothing was done yet, and no result could be printed.
     """
-    # A closed descriptor would be reused for the next file that is opened, such as the database, and whatever
-    # is printed by a library or a child process would be written into it.
+    # A closed descriptor would be reused for the next file that is opened, such as the database. The output
+    # of a library or a child process would then be written into that file.
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)

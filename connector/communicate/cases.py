@@ -211,8 +211,8 @@ class Cases:
     ) -> Iterator[Download]:
         """Download a case's files; yield the result of each: its path, or its error.
 
-        A file that an earlier attempt left unfinished is resumed if the server confirms that it is the same;
-        a file that is in the folder already is not fetched again.
+        A file that an earlier attempt left unfinished is resumed if the server confirms that it is the same.
+        A file that is in the folder already is not fetched again.
 
         Args:
             practice_id: the practice; STL files are requested as the lab's own account, the connection

@@ -1,9 +1,9 @@
 """Case status: the steps that clinic and lab took with a case, and the side that has to act next.
 
 The provider has two fields, `State` and `StateFlag`; together they are the portal's label. The label alone
-does not determine the status: a new design after a rejection leaves it unchanged, and "Designed approved" is
-both a design that was sent without asking and one that the dentist approved. The previous version, and
-whether the designs have changed, decide.
+does not determine the status. A new design after a rejection does not change it. "Designed approved" is the
+label of a design that was sent without asking, and of one that the dentist approved. The previous version,
+and a comparison of the designs, decide.
 """
 
 from __future__ import annotations

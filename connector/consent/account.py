@@ -207,8 +207,8 @@ def revoke_fresh(resources: Resources, refresh_token: str | None, access_token: 
 def adopt(resources: Resources, practice_id: str, refresh_token: str, *, policy: AccountPolicy) -> Connection:
     """Make a connection from a refresh token that another program holds; see `Connector.adopt`.
 
-    The token is stored before it is used, as a token set whose access token has expired: so it is refreshed
-    and its account is verified, like any other unverified token set.
+    The token is stored before it is used, as a token set whose access token has expired. Then it is
+    refreshed and its account is verified, like any other unverified token set.
     """
     check_practice_id(practice_id)
     resources.store.check()

@@ -38,8 +38,8 @@ _OTHER_CODE_LIFETIME = timedelta(minutes=10)
 _SPENT_SECONDS = 2.0  # between the two writes of another call with the same response
 _FIRST_CALL_SECONDS = 60.0
 
-# Called as capture(url, redirect_uri=…). Returns the redirect URL, or a context manager with it, which stays
-# open until the connection is stored or has failed, so that a window can show the person the result.
+# Called as capture(url, redirect_uri=…). Returns the redirect URL, or a context manager for it. The context
+# ends when the connection is stored or has failed, so that a window can show the person the result.
 Capture = Callable[..., str | AbstractContextManager[str]]
 
 

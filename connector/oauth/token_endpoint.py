@@ -1,7 +1,7 @@
 """Exchange, refresh, revoke: the calls to a token endpoint.
 
 The only module that uses requests-oauthlib. Its session exchanges codes and sends the other requests, which
-differ only in their bodies; `token_response` reads the responses, because oauthlib loses a granted token if
+differ only in their bodies. `token_response` reads the responses, because oauthlib loses a granted token if
 the scope has changed, and treats an outage as a missing token.
 """
 

@@ -1,8 +1,8 @@
 """Undo a code's percent-encoding, recognise its format, and refuse a visibly damaged one.
 
 Classic Communicate issues DotNetOpenAuth codes, which contain their own length. identity.3shape.com issues
-IdentityServer codes: 64 hex digits, with `-1` after them or not, or 43 characters of base64url; nothing in
-them shows whether they are complete. A code of any other provider is opaque: it is not interpreted.
+IdentityServer codes: 64 hex digits, with or without `-1` after them, or 43 characters of base64url. Nothing
+in them shows whether they are complete. A code of any other provider is opaque: it is not interpreted.
 """
 
 from __future__ import annotations

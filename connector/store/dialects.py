@@ -74,8 +74,8 @@ SQLITE = Dialect(
 
 # PostgreSQL keeps the audit record in one table for each month, which is dropped as a whole when it is
 # pruned. These tables inherit from `ormco_events`, and a trigger there inserts each new event into its
-# month's table. Declared partitions would need `at` in every unique index, which does not fit the ON CONFLICT
-# (nonce) of an earlier release, and creating them would read all of a large record. The functions run with
+# month's table. Declared partitions would need `at` in every unique index, which contradicts the ON CONFLICT
+# (nonce) of an earlier release. Creating them would read all of a large record. The functions run with
 # the rights of the store's owner, for roles that may not create tables.
 _MONTHS = (
     """CREATE FUNCTION ormco_make_month(name TEXT, first FLOAT8, next FLOAT8) RETURNS VOID
@@ -152,10 +152,10 @@ _MONTHS = (
     "CREATE TRIGGER ormco_events_by_month BEFORE INSERT ON ormco_events "
     "FOR EACH ROW EXECUTE FUNCTION ormco_by_month()",
 )
-# A small copy of each connection's state and due time, from which connections are counted: a count reads all
-# rows, those of `ormco_connections` have 1.5 KB each, and an index on these columns would slow each refresh
-# down. Triggers keep the copy, so that it is right beside an earlier release too. The function runs with the
-# rights of the store's owner. Columns of fixed length come first, because they are found faster.
+# A small copy of each connection's state and due time, from which connections are counted. A count reads all
+# rows, and those of `ormco_connections` have 1.5 KB each. An index on these columns would slow down each
+# refresh. Triggers update the copy, so that it is correct beside an earlier release too. The function runs
+# with the rights of the store's owner. Columns of fixed length come first, because they are found faster.
 _STATES = (
     "LOCK TABLE ormco_connections IN SHARE ROW EXCLUSIVE MODE",
     """CREATE TABLE ormco_states (due_at DOUBLE PRECISION, failures INTEGER NOT NULL, state TEXT NOT NULL,

@@ -1,7 +1,7 @@
 """The store for many app servers: PostgreSQL, over a small pool of sessions.
 
-No call depends on the session of an earlier one, so a pooler in transaction mode (PgBouncer) can be used: no
-session settings, no session locks, and no prepared statements if there is a pooler.
+No call depends on the session of an earlier one, so a pooler in transaction mode (PgBouncer) can be used.
+There are no session settings and no session locks; behind a pooler there are no prepared statements.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class PageSecurity:
     """Protects every request of one blueprint.
 
     A random value in an HttpOnly cookie names the browser session. The form token and the binding of consent
-    requests are derived from it, from the signed-in person and from a server secret, so neither can be
+    requests are derived from it, from the signed-in person and from a server secret. So neither can be
     derived from the cookie alone, and every app server computes the same values.
 
     Args:

@@ -11,7 +11,7 @@ const HEX_AND_MORE = /^(?:[0-9A-F]{64}|[0-9a-f]{64})(?=[^0-9A-Fa-f])/;
 const HEX_AROUND = /^(?:([0-9A-F]*)[^0-9A-Fa-f][0-9A-F]*|([0-9a-f]*)[^0-9A-Fa-f][0-9a-f]*)$/;
 const ESCAPES = /%[ \n]*[0-9A-Fa-f][ \n]*[0-9A-Fa-f](?:%[ \n]*[0-9A-Fa-f][ \n]*[0-9A-Fa-f])*/g;
 
-// Undo one layer. A "+" never stands for a space in a code.
+// Undo one layer. In a code, "+" never means a space.
 function percentDecode(text) {
   return text.replace(ESCAPES, (run) => {
     const digits = run.replace(/[% \n]/g, "");

@@ -65,7 +65,7 @@ function inSegment(segment, previous, target) {
     if (isFull()) return found;
     if (!isTaken(mark.index)) found.push(bare(segment, mark, previous, target));
   }
-  // A text with this many stray ones is not a response; each search takes time proportional to the text.
+  // A text with this many hex numbers is not a response; each search takes time proportional to the text.
   let looks = 0;
   for (const mark of segment.matchAll(BARE_HEX)) {
     if (isFull() || looks > MOST_RESPONSES) return found;

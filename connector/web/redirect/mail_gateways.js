@@ -21,7 +21,7 @@ const GATEWAY_LINK = new RegExp(
   "gi",
 );
 
-// Replace every rewritten link by its real address, one service deep.
+// Replace every rewritten link by its real address; undo the rewriting of one service only.
 function restoreLinks(text) {
   const lower = text.toLowerCase();
   if (!["google.", ...GATEWAY_NAMES].some((name) => lower.includes(name))) return text;

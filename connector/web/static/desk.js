@@ -31,7 +31,7 @@ async function look() {
   else if (practices.includes(events.dataset.practice)) showPractice();
 }
 
-// A page that somebody types into, or reads a link from, is not reloaded; it shows a notice instead.
+// A page in which a person types, or reads a link, is not reloaded; it shows a notice instead.
 function showPractice() {
   const isBusy = document.getElementById("link") !== null || Boolean(document.getElementById("answer")?.value);
   if (isBusy) document.getElementById("changed").hidden = false;

@@ -18,7 +18,7 @@ async function look() {
     list.dataset.last = event.sequence;
     document.getElementById("nothing")?.remove();
   }
-  // Not while somebody is pasting.
+  // Not while a person is pasting.
   if (state !== shown && !paste.matches(":popover-open")) location.reload();
 }
 
