@@ -309,6 +309,15 @@ def test_few_sessions_a_process(store: Store, admin: psycopg.Connection[tuple[ob
     assert admin.execute(busy.encode()).fetchall() == [(0,)]
 
 
+def test_one_session_for_one_call_at_a_time(
+    store: Store, admin: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    """A process that calls from one thread has one session, from its first call on."""
+    for number in range(3):
+        store.audit.append(begin(number))
+    assert len(admin.execute(SESSIONS.encode()).fetchall()) == 1
+
+
 def test_durable_whatever_the_server_says(own_server: PostgresServer) -> None:
     """A commit is synced even if the server's default is to respond before that."""
     own_server.sql("ALTER SYSTEM SET synchronous_commit = off")

@@ -71,11 +71,7 @@ class PostgresDatabase:
             return pool
         with self._opening:
             if self._pool is None:
-                # Not with a session of the pool, which hides the errors of its sessions.
-                self._retried(self._prepare, _REAL.deadline(self._patience), 0.05)
-                self._pool = sessions.open_pool(
-                    self._url, largest=_LARGEST_POOL, check=self._check_session, connect=_CONNECT_SECONDS
-                )
+                self._pool = self._retried(self._prepared, _REAL.deadline(self._patience), 0.05)
             return self._pool
 
     def all(self, sql: str, args: Sequence[object], *, timeout: float | None = None) -> list[Any]:
@@ -173,11 +169,15 @@ class PostgresDatabase:
                 raise error
             pause = min(0.05 + pause * 1.5, 1.0)
 
-    def _prepare(self) -> None:
-        """Bring the schema up to date."""
+    def _prepared(self) -> ConnectionPool[Any]:
+        """Bring the schema up to date, and return the pool."""
+        # Not with a session of the pool, which hides the errors of its sessions.
         with closing(sessions.connect(self._url, _CONNECT_SECONDS)) as db:
             self._migrate(db)
             self._check_session(db)
+        return sessions.open_pool(
+            self._url, largest=_LARGEST_POOL, check=self._check_session, connect=_CONNECT_SECONDS
+        )
 
     def _migrate(self, db: psycopg.Connection[Any]) -> None:
         def execute(sql: str, args: Sequence[object]) -> Any:

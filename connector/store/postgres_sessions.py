@@ -83,14 +83,14 @@ def connect(url: str, seconds: float) -> psycopg.Connection[Any]:
 def open_pool(
     url: str, *, largest: int, check: Callable[[psycopg.Connection[Any]], None], connect: float
 ) -> ConnectionPool[Any]:
-    """Return a pool of at most `largest` sessions.
+    """Return a pool of at most `largest` sessions, with its first one.
 
     `check` is called with each new session, and raises an error if it must not be used; `connect` is the
     number of seconds to wait for the server.
     """
     # The pool's log would quote the server's messages; the call that gets no session raises an error.
     logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
-    return ConnectionPool(
+    pool = ConnectionPool[Any](
         url,
         connection_class=_Session,
         kwargs=_settings(url, connect),
@@ -101,6 +101,8 @@ def open_pool(
         configure=check,
         open=True,
     )
+    pool.wait(connect)  # the first call would open a second session beside the one under way
+    return pool
 
 
 @contextmanager
