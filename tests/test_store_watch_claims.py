@@ -174,7 +174,7 @@ def test_claim_by_last_look(store: Store) -> None:
 
 def test_processes_share_without_overlap(store: Store, url: str) -> None:
     """Many that claim at the same time get every practice once between them."""
-    connect(store, *(f"p-{number:03}" for number in range(120)))
+    connect(store, *(f"p-{number:03}" for number in range(60)))
     store.watch_claims.enrol(EVERYBODY)
 
     def take(number: int) -> list[str]:
@@ -184,7 +184,7 @@ def test_processes_share_without_overlap(store: Store, url: str) -> None:
         return found
 
     taken = [name for each in at_once(8, take) for name in each]
-    assert sorted(taken) == [f"p-{number:03}" for number in range(120)]
+    assert sorted(taken) == [f"p-{number:03}" for number in range(60)]
 
 
 def test_length_of_a_round(store: Store) -> None:
