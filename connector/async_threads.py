@@ -38,7 +38,7 @@ class Threads:
     async def run(self, call: Callable[[], T]) -> T:
         """Run a call in a thread, in the caller's context.
 
-        A caller that is cancelled stops waiting at once. The call itself goes on, so that the response to a
+        A caller that is cancelled stops waiting immediately. The call continues, so that the response to a
         token call that was sent is always stored.
         """
         return await asyncio.shield(self._submit(call))
@@ -47,7 +47,7 @@ class Threads:
         if self._process != os.getpid():  # a forked child has none of its parent's threads
             self._start()
         context = copy_context()
-        if self._is_closed:  # the pool would raise a foreign error
+        if self._is_closed:  # the pool would raise its own error
             raise StoreUnavailableError("this connector was closed", hint="Create a new one.")
         future = asyncio.get_running_loop().run_in_executor(self._pool, lambda: context.run(call))
         future.add_done_callback(drop_result)

@@ -1,4 +1,4 @@
-"""Every setting, read from a mapping such as the environment; missing ones are reported all at once."""
+"""Every setting, read from a mapping such as the environment; one error reports all missing ones."""
 
 from __future__ import annotations
 

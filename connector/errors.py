@@ -255,7 +255,7 @@ class NeedsRepairError(GrantError):
 
 
 class ConsentRequiredError(GrantError):
-    """A person has to act on the provider's pages, and this call may not ask one."""
+    """A person has to act on the provider's pages, and this call must not ask one."""
 
 
 class RevokedError(GrantError):

@@ -84,7 +84,7 @@ def check_own_folder(path: Path) -> None:
 
 
 def _check_links(path: Path) -> None:
-    """Refuse a path that leads through another user's symbolic link, however many links it takes."""
+    """Refuse a path that leads through another user's symbolic link, directly or through other links."""
     folder, names, links = "/", os.path.abspath(path).split("/"), 0
     while names:
         name = names.pop(0)

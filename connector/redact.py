@@ -15,7 +15,7 @@ __all__ = ["Secret", "fingerprint", "forget_locals", "quiet_oauth_loggers", "sho
 
 _LONGEST_SECRET_FILE = 64 * 1024
 _WARNING = 30  # logging.WARNING
-# requests-oauthlib logs codes, secrets and tokens at DEBUG; a filter works whatever levels are set later.
+# requests-oauthlib logs codes, secrets and tokens at DEBUG; a filter works with any level that is set later.
 _TALKATIVE = ("requests_oauthlib.oauth2_session", "oauthlib")
 
 # This package, and the libraries that it calls with secrets or with objects that contain secrets.
@@ -102,13 +102,13 @@ def fingerprint(secret: str) -> str:
 
 
 def shown(text: str, limit: int = 200) -> str:
-    """Return foreign text made safe for a terminal and a log: one line, printable, cut to a length."""
+    """Return untrusted text made safe for a terminal and a log: one line, printable, cut to a length."""
     line = " ".join("".join(char if char.isprintable() else " " for char in text[: 4 * limit]).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def quiet_oauth_loggers() -> None:
-    """Keep the OAuth libraries' records below WARNING out of every log, whatever level is set."""
+    """Keep the OAuth libraries' records below WARNING out of every log, at any level."""
     import logging
 
     for name in _TALKATIVE:

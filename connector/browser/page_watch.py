@@ -104,7 +104,7 @@ class PageWatch:
                     page.wait_for_timeout(1000 * seconds)
                     self.is_lost = False
                     return
-        # If the driver is gone, the pages are still listed, and each call fails at once.
+        # If the driver is gone, the pages are still listed, and each call fails immediately.
         Clock().sleep(seconds)
         self._lost_at = self._lost_at if self.is_lost else Clock().monotonic()
         self.is_lost = True

@@ -152,7 +152,7 @@ class BrowserSession:
         """Wait until a condition is true.
 
         Args:
-            condition: called repeatedly, less often as the wait goes on.
+            condition: called repeatedly, less often as the wait grows longer.
             seconds: seconds to wait; None to wait for a person, with an error if the time runs out.
 
         Returns:

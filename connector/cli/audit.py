@@ -92,7 +92,7 @@ def show(
 @yes_option
 @settings_options
 def prune(before: datetime, yes: bool, as_json: bool, **settings: Any) -> None:
-    """Delete the entries before a time from the audit record; a new entry records who did it."""
+    """Delete the entries before a time from the audit record; a new entry records the actor."""
     with open_connector(config_from(settings), must_exist=True) as connector:
         ask(f"Delete all entries before {shown_time(before, err=True)}?", yes=yes)
         deleted = connector.prune_events(before)

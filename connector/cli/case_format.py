@@ -126,7 +126,7 @@ def list_row(found: CaseSummary, *, show_patient: bool) -> tuple[str, ...]:
 
 
 def case_text(found: CaseSummary, events: Sequence[CaseEvent], *, show_patient: bool) -> str:
-    """Return a case, its history as a table, and what each side can do next."""
+    """Return a case, its history as a table, and each side's possible next steps."""
     case, following = found.case, found.next
     since = f", for {_age(case)}" if case.at else ""
     kinds = Counter(file.kind for file in case.files)

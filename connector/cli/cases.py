@@ -88,7 +88,7 @@ def cases() -> None:
 @cases.command(
     "list",
     epilog="Example: ormco cases list practice-42 --waits-for lab --since 30d",
-    short_help="List cases and who has to act next.",
+    short_help="List cases and the side that has to act next.",
 )
 @practice_argument
 @click.option("--since", type=PAST, metavar="WHEN", help="Only cases from this time on: 2026-01-31, 7d, 12h.")

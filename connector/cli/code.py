@@ -191,7 +191,7 @@ def page(output: str | None, landing: bool, as_json: bool, **settings: Any) -> N
         emit({"page": html}, "", as_json=as_json)
         if not as_json:
             if isinstance(sys.stdout, io.TextIOWrapper):
-                # The same bytes as in the file, whatever the terminal's encoding and line endings.
+                # The same bytes as in the file, with any encoding and line endings of the terminal.
                 sys.stdout.reconfigure(encoding="utf-8", newline="\n")
             write(html, newline=False)
         return

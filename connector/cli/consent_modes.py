@@ -120,7 +120,7 @@ class ConsentCapture:
         self._as_json: bool = options["as_json"]
 
     def check_settings(self) -> None:
-        """Report every missing setting at once, unless a person can be asked for the credentials.
+        """Report every missing setting in one error, unless a person can be asked for the credentials.
 
         Raises:
             connector.errors.SettingError: if any are missing; it names them.

@@ -36,7 +36,7 @@ _COLUMNS = 80  # if a terminal does not report its width
 # A command extends to the end of its sentence: a name or an address in it may contain a dot.
 _COMMAND = r"\bormco [a-z](?:[^.;)]|\.(?=\S))*| *\bexport [A-Z].*"
 _NO_BREAK = "\0"
-_REPORT_IT = "Run it again with --verbose and report what it prints"
+_REPORT_IT = "Run it again with --verbose and report its output"
 _FACTS = ("length", "expected_length", "position")
 # If the terminal cannot show a sign, the stream replaces it by ASCII characters (see `streams`).
 _MARKS = {
@@ -76,9 +76,9 @@ def mark(kind: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return text without control sequences: foreign text may come from a database.
+    """Return text without control sequences: untrusted text may come from a database.
 
-    Colours stay, also in foreign text, because they do no harm.
+    Colours stay, also in untrusted text, because they do no harm.
     """
     return re.sub(_CONTROLS, lambda found: found[1] or " ", text)
 

@@ -170,7 +170,7 @@ _STEPS: dict[type[ConnectorError], tuple[str, str, str]] = {
     errors.AuthorizationResponseError: ("To start a new attempt", "", ""),
     errors.ConsentDeniedError: ("To start a new attempt", "", ""),
     errors.SealingKeyError: (_KEYS, "doctor", ""),
-    errors.StoreError: ("To see what is wrong", "doctor", ""),
+    errors.StoreError: ("To diagnose it", "doctor", ""),
     errors.ProviderUnavailableError: ("To find out why", "doctor", ""),
     errors.ConfigurationError: ("To check the settings", "doctor", ""),
 }

@@ -88,7 +88,7 @@ def output_broken() -> bool:
 def report_broken_output(error: OSError) -> int:
     """Stop using stdout; return the exit status.
 
-    A reader that went away (`| head -1`) has read what it needs, so that is not an error.
+    A reader that went away (`| head -1`) has read enough, so that is not an error.
     """
     # Python flushes the stream again when it ends, and would report the same error a second time.
     null = os.open(os.devnull, os.O_WRONLY)

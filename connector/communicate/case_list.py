@@ -179,7 +179,7 @@ class _Reading:
 
     @property
     def steady(self) -> bool:
-        """Whether no case appeared twice, and the count did not change and was right."""
+        """Whether each case appeared once, and the count was constant and correct."""
         return self.whole and len(self.cases) + self._unreadable == self._read
 
     @property

@@ -58,7 +58,7 @@ class ApiClient:
         self._session = open_session(transport or Transport(LARGE_LISTS))
 
     def send(self, method: str, url: str, **options: Any) -> requests.Response:
-        """Send a request and return the response, whatever its status.
+        """Send a request and return the response, with any status.
 
         A token that is refused is refreshed once, and the request is sent again: after a 401, which means
         that nothing was done, and after a 500 to a GET.
@@ -105,7 +105,7 @@ class ApiClient:
             raise unexpected_response(url, "something that is not JSON") from None
 
     def send_unauthorized(self, url: str, **options: Any) -> requests.Response:
-        """Send a GET request without a token; return the response, whatever its status."""
+        """Send a GET request without a token; return the response, with any status."""
         return call(self._session, "GET", url, **options)
 
     def _call(self, method: str, url: str, token: Secret, options: Mapping[str, Any]) -> requests.Response:

@@ -37,7 +37,7 @@ __all__ = [
 _LONGEST = 120  # bytes; a path on Windows and the name of an unfinished download are longer
 _LONGEST_SUFFIX = 16
 _FORBIDDEN = re.compile(r'[<>:"|?*/\\]')
-# Windows opens a device for these, whatever the ending and in any folder.
+# Windows opens a device for these, with any ending and in any folder.
 _DEVICES = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])(?=$|[. ])", re.IGNORECASE)
 
 

@@ -224,7 +224,7 @@ class WatchScheduler:
             self._on_problem(practice_id, error)
 
     def _give_back(self, turns: list[Turn]) -> None:
-        """Settle finished polls, and release at once the practices that were not polled to the end."""
+        """Settle finished polls, and release immediately the practices that were not polled to the end."""
         outcomes = self._outcomes
         while (turn := self._workers.finished()) is not None:
             if turn.has_more or turn.fatal is not None:

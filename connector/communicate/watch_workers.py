@@ -48,7 +48,7 @@ class Turn:
         return self.result is not None and self.result.more
 
     def given_back(self) -> WatchOutcome:
-        """Return the outcome that frees the claim for other processes at once."""
+        """Return the outcome that frees the claim for other processes immediately."""
         claim = self.claim
         return WatchOutcome(
             claim=claim, due_in=0.0, looked=False, failures=claim.failures, problem=claim.problem

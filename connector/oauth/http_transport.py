@@ -43,7 +43,7 @@ _RETRY = Retry(
 class Transport(HTTPAdapter):
     """A transport adapter that applies the limits and deadlines to every request sent through it.
 
-    Thread-safe, and safe after a fork. A response that is not streamed is read at once. The pool of
+    Thread-safe, and safe after a fork. A response that is not streamed is read completely. The pool of
     connections, which depends on the environment's proxies and CA bundles, is cached for each server: finding
     it takes most of the processor time of a small request.
     """

@@ -151,7 +151,7 @@ def revocation_refusal(response: requests.Response, *, hint: str, now: float) ->
 
 
 def is_web_page(response: requests.Response) -> bool:
-    """Return whether a response is a web page: a network's sign-in page, for example, comes with 200."""
+    """Return whether a response is a web page: a network's sign-in page, for example, has status 200."""
     return response.content.lstrip().startswith(b"<")
 
 

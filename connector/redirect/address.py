@@ -127,6 +127,6 @@ def _path_in(address: str) -> str:
 
 
 def _shown(host: str) -> str:
-    # Foreign text: it could contain a code, control characters, or look-alikes of letters.
+    # Untrusted text: it could contain a code, control characters, or look-alikes of letters.
     name = re.sub(r"[^a-z0-9.:\[\]\-]", "?", host)
     return name if len(name) <= 60 else "…"

@@ -96,7 +96,7 @@ def described(reason: str, values: dict[str, object]) -> tuple[type[Any], str, s
 
 
 def _ordinary_words(description: str) -> str:
-    """Return the ordinary words of a foreign text, without control characters or possible secrets."""
+    """Return the ordinary words of an untrusted text, without control characters or possible secrets."""
     words = [
         word if re.fullmatch(r"[A-Za-z'\-]{1,20}[.,;:!?]?|[0-9]{1,6}[.,]?", word) else "…"
         for word in description[:200].replace("+", " ").split()

@@ -45,7 +45,7 @@ def find_code(
         enclosed: whether quotes or brackets are around the whole address, so that nothing is trimmed.
     """
     layers = decode(value, code_format)[1]
-    # A code of a known format has no quotes or brackets of its own; what follows them is other text.
+    # A code of a known format has no quotes or brackets of its own; the text after them is not part of it.
     known = [
         word.strip(_EDGES) for word in _decoded_words(re.sub(_QUOTES_AND_BRACKETS, BREAK, value), layers)
     ]

@@ -15,7 +15,7 @@
 8. Refused: if another process has stored newer tokens, use those; otherwise the connection needs repair
    (`failures`).
 9. No complete response: it may be lost. The old access token is used until it expires, then one attempt
-   decides; a provider that accepts a refresh token twice gets it once more at once.
+   decides; a provider that accepts a refresh token twice gets it again immediately.
 10. A process dies: its lease ends with it, without a settle. That is case 9.
 """
 

@@ -100,7 +100,7 @@ class AccessTokens:
     def close(self, then: Callable[[], object] = lambda: None) -> None:
         """Provide no more tokens; refreshes in progress end in the background, and store their tokens.
 
-        `then` is called when the last refresh has ended; at once if none is in progress.
+        `then` is called when the last refresh has ended; immediately if none is in progress.
         """
         self.memory.close()
         self._background.close(then)

@@ -81,7 +81,7 @@ class Failures:
             raise trouble.error.with_traceback(None)  # otherwise it would collect the frames of every caller
 
     def second_use(self, claimed: Row) -> Row | None:
-        """Return the row if its refresh token may be sent a second time at once; None if not."""
+        """Return the row if its refresh token may be sent again immediately; None if not."""
         if not self._may_reuse(claimed):
             return None
         present = self._store.grants.row(claimed.practice_id, claimed.slot)

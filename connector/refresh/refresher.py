@@ -31,7 +31,7 @@ class TokenRefresher:
     """Refreshes the tokens of practices; in a process, one thread at a time for each practice.
 
     Args:
-        memory: forgets tokens that may not be used any more.
+        memory: forgets tokens that must not be used any more.
         verify: as for `AccessTokens`.
     """
 
@@ -102,7 +102,7 @@ class TokenRefresher:
 
     @contextmanager
     def _hold(self, practice_id: str, timeout: float) -> Iterator[bool | None]:
-        """Wait for a practice's lock; yield whether it was free at once, or None after `timeout` seconds.
+        """Wait for a practice's lock; yield whether it was free immediately, or None after `timeout` seconds.
 
         The lock keeps the threads of one process from claiming the same row at the same time: all but one
         would fail, read the row again, and poll. Without it the result is the same, but slower.
@@ -121,7 +121,7 @@ class TokenRefresher:
         """Return the rows of a practice, if its state allows tokens.
 
         Raises:
-            connector.errors.ConnectorError: there are no rows, or their tokens may not be used.
+            connector.errors.ConnectorError: there are no rows, or their tokens must not be used.
         """
         row = rows.main
         if row is None:

@@ -75,7 +75,7 @@ class Rotator:
         self._failures = Failures(store, clock, reuse_seconds)
 
     def rotate(self, row: Row, *, force: bool = False, rejected: bool = False) -> Row | None:
-        """Replace a row's tokens with new ones; at most one token call, however many processes call this.
+        """Replace a row's tokens with new ones; at most one token call by all processes together.
 
         `force`: a person requested it, so do not wait for a backoff, nor until the old token expires.
         `rejected`: an API has rejected the access token.

@@ -60,7 +60,7 @@ def spare_until(row: Row) -> float:
 def backoff(failures: int) -> float:
     """Return the seconds to wait after a number of failures in a row.
 
-    Jitter keeps a provider that recovers from receiving all calls at once.
+    Jitter keeps a provider that recovers from receiving all calls at the same time.
     """
     longest = min(2.0 ** min(failures, _MOST_FAILURES), LONGEST_BACKOFF)
     return longest * random.uniform(0.75, 1.25)  # noqa: S311 - no secret

@@ -120,5 +120,5 @@ class Tally:
             self._sample.append(error is not None)
         failures = sum(self._sample)
         if failures >= _ENOUGH and failures >= _OUTAGE_SHARE * len(self._sample):
-            summary.gave_up = True  # permanently, whatever the result of the calls in progress
+            summary.gave_up = True  # permanently, for any result of the calls in progress
         return summary.refreshed + summary.skipped + summary.failed

@@ -87,7 +87,7 @@ def _static_file(filename: str) -> Response:
 
 def _refuse_strange_hosts() -> None:
     own = urlsplit(state.base_url)
-    # Any other name may be that of a foreign site that resolves to this machine (DNS rebinding).
+    # Any other name may be that of another site that resolves to this machine (DNS rebinding).
     if request.headers.get("Host") not in (own.netloc, f"localhost:{own.port}"):
         abort(400, "This is not the address of the sandbox.")
 

@@ -25,7 +25,7 @@ _MOST_REDIRECTS = 10
 
 
 def check_caller() -> None:
-    """Refuse a control call that a web page elsewhere could have sent: no JSON, or a foreign Origin."""
+    """Refuse a control call that a web page elsewhere could have sent: no JSON, or another Origin."""
     if endpoint_kind() != "control":
         return
     origin = request.headers.get("Origin")

@@ -130,7 +130,7 @@ def applications() -> Any:
 
 @blueprint.post("/User/Applications")
 def remove_application() -> Any:
-    """Remove an application; its grants end at once."""
+    """Remove an application; its grants end immediately."""
     for grant in state.live_grants(_account()):
         if grant.client.client_id == request.form.get("application"):
             grant.revoked = True

@@ -30,7 +30,7 @@ CASE_SCENARIOS = {
     "no-range": "a download always begins at the first byte, even if a part is requested",
     "damaged-download": "a byte of every download is wrong",
     "download-redirect": "a download is answered 302 to another origin, which refuses a bearer token",
-    "no-stl": "the lab's own account may not read STL files either",
+    "no-stl": "the lab's own account has no access to STL files either",
 }
 
 SCENARIOS = {

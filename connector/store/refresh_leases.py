@@ -201,7 +201,7 @@ class RefreshLeases:
     @property
     def _is_due(self) -> str:
         now = self._now
-        # A due time more than two days ahead was set by a wrong clock: the token is due at once.
+        # A due time more than two days ahead was set by a wrong clock: the token is due immediately.
         return (
             f"(retry_at IS NULL OR retry_at <= {now} OR retry_at >= {now} + {BELIEVED_BACKOFF}) "
             f"AND (due_at > {now} + {_LONGEST_LIFE} OR (due_at <= {now} + ? AND "

@@ -139,7 +139,7 @@ def _require_holders(database: Database, key_id: str) -> None:
     """Make sure that every server has the new key.
 
     Raises:
-        connector.errors.SealingKeyError: if a server may not have it.
+        connector.errors.SealingKeyError: if a server possibly lacks it.
     """
     behind = "SELECT 1 FROM ormco_key_holders WHERE key_id = ? AND was_behind = 1"
     if database.one(behind, (key_id,)) is None:

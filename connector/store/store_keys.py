@@ -178,7 +178,7 @@ class StoreKeys:
         """Seal the values of early releases again, before anything is read.
 
         Their form is bound to too few facts, so it is accepted only here. Any number of processes may do this
-        at once: each changes only rows that are unchanged since it has read them.
+        at the same time: each changes only rows that are unchanged since it has read them.
         """
         from connector.store.resealing import Resealing
 

@@ -140,7 +140,7 @@ TO_WATCH_CLAIMS = (
 )
 
 
-# Accounts that a person has to confirm, what providers return, and the signature of the key's record.
+# Accounts that a person has to confirm, whether providers return the state, and the key record's signature.
 TO_CONFIRMATION = (
     "ALTER TABLE ormco_connections ADD COLUMN confirm_by {real}",
     _PROVIDERS,

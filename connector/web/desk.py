@@ -93,7 +93,7 @@ class _Desk:
         if "support_person" not in g:
             person = self._authorize(request)
             if not isinstance(person, SupportPerson) or Role.VIEW not in person.roles:
-                abort(403, "You may not use this page.")
+                abort(403, "You have no permission for this page.")
             g.support_person = person
         return cast(SupportPerson, g.support_person)
 

@@ -44,7 +44,7 @@ class DeskServer:
 
     Other users of this machine can connect to the port, and can read the arguments of the browser's process.
     So the browser gets the path of a file that only this user can read, and the file contains the link. If a
-    browser may not read the file (a snap or a flatpak sees other folders), the person opens `open_url`
+    browser cannot read the file (a snap or a flatpak sees other folders), the person opens `open_url`
     and types the word that the terminal shows. Either works once, and invalidates the other.
 
     Args:

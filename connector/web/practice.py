@@ -141,7 +141,7 @@ class _PracticePages:
         """Take 3Shape's response from this request's address, then redirect, so that it is not shown."""
         # The address exactly as sent: Werkzeug's `url` is decoded and encoded again.
         query = request.query_string.decode("ascii", "replace")
-        return self._complete(f"?{query}")  # this address is the redirect URI, whatever the settings contain
+        return self._complete(f"?{query}")  # this address is the redirect URI, whatever the settings name
 
     def _paste(self) -> Response:
         return self._complete(request.form.get("answer", "")[: _LONGEST_PASTE + 1])

@@ -83,7 +83,7 @@ function pathIn(address) {
   return `/${partition(trimStart(restOf(address), "/"), "/")[2].toLowerCase()}`;
 }
 
-// Foreign text: it could contain a code, control characters, or look-alikes of letters.
+// Untrusted text: it could contain a code, control characters, or look-alikes of letters.
 function shownHost(host) {
   const name = host.replace(/[^a-z0-9.:[\]-]/g, "?");
   return name.length <= 60 ? name : "…";

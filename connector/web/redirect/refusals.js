@@ -23,7 +23,7 @@ function providerError(name, description) {
   return new Refusal(reason, { error: name, said: ordinaryWords(description) });
 }
 
-// The ordinary words of a foreign text, without control characters or possible secrets.
+// The ordinary words of an untrusted text, without control characters or possible secrets.
 function ordinaryWords(description) {
   const words = splitWords(description.slice(0, 200).replace(/\+/g, " ")).map((word) =>
     /^(?:[A-Za-z'-]{1,20}[.,;:!?]?|[0-9]{1,6}[.,]?)$/.test(word) ? word : "…",

@@ -17,7 +17,7 @@ const QUOTED_PRINTABLE = "3D";
 // [code, layers]: the code with all white space and percent-encoding undone.
 function findCode(value, codeFormat, more, enclosed = false) {
   const layers = decode(value, codeFormat)[1];
-  // A code of a known format has no quotes or brackets of its own; what follows them is other text.
+  // A code of a known format has no quotes or brackets of its own; the text after them is not part of it.
   const known = decodedWords(value.replace(QUOTES_AND_BRACKETS, BREAK), layers).map((word) => trim(word, EDGES));
   const joined = known.join("");
   if ((codeFormat === null || codeFormat === "dotnetopenauth") && looksClassic(joined)) {
