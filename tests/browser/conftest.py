@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser as PageBrowser
 from playwright.sync_api import Error as PlaywrightError
-from playwright.sync_api import sync_playwright
 
 from connector.browser import capture_redirect, session_options
 from connector.browser.session import BrowserSession
@@ -48,22 +47,17 @@ def shared_browser() -> Iterator[SharedBrowser]:
     """One browser for all tests of this process that do not prove how it is started."""
     shared = SharedBrowser(quick_browser())
     yield shared
-    shared.close()
+    shared.end()
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[PageBrowser]:
-    """A browser for the pages of this package and of the sandbox, to which only loopback exists.
+def chromium(shared_browser: SharedBrowser) -> Iterator[PageBrowser]:
+    """The shared browser, for tests that use Playwright themselves.
 
-    For one module: as long as it is open, no other event loop can run in this thread.
+    For one module: meanwhile no other event loop can run in this thread.
     """
-    only_loopback = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(
-            executable_path=quick_browser(), args=["--no-sandbox", only_loopback]
-        )
-        yield running
-        running.close()
+    with shared_browser.in_use():
+        yield shared_browser.browser
 
 
 @pytest.fixture

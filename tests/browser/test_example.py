@@ -14,15 +14,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from connector.browser.installed import Browser
-from connector.browser.launch import open_browser
 from connector.browser.pages import communicate as pages
-from tests.support.browsers import quick_browser
 from tests.support.connecting import KEY, opened
 from tests.support.stores import fresh_url
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, Page
+    from playwright.sync_api import Browser, Page
 
 EXAMPLE = Path(__file__).parents[2] / "scripts" / "example"
 ALEX = ("alex", "example-alex")
@@ -113,33 +110,23 @@ def example(shared_example: tuple[Example, dict[str, str]]) -> Example:
     return running
 
 
-@pytest.fixture(scope="module")
-def context() -> Iterator[BrowserContext]:
-    """A browser that cannot reach Ormco's site, for all tests; each begins sessions of its own in it."""
-    found = Browser(name="Chromium", path=quick_browser())
-    with open_browser(found, headless=True, unreachable="MAP ormco.com ~NOTFOUND") as context:
-        context.set_default_timeout(TIMEOUT * 1000)
-        yield context
-
-
 @pytest.fixture
-def session(context: BrowserContext, example: Example) -> Iterator[Callable[..., Page]]:
+def session(chromium: Browser, example: Example) -> Iterator[Callable[[], Page]]:
     """Sign in to the example in a session of its own; returns its profile page."""
     with ExitStack() as opened:
 
-        def begin(user: tuple[str, str] = ALEX) -> Page:
-            assert context.browser is not None
-            own = opened.enter_context(context.browser.new_context())
+        def begin() -> Page:
+            own = opened.enter_context(chromium.new_context())
             own.set_default_timeout(TIMEOUT * 1000)
-            return sign_in(own.new_page(), example, user)
+            return sign_in(own.new_page(), example)
 
         yield begin
 
 
-def sign_in(page: Page, example: Example, user: tuple[str, str]) -> Page:
+def sign_in(page: Page, example: Example) -> Page:
     page.goto(example.url)
-    page.get_by_label("User name").fill(user[0])
-    page.get_by_label("Password").fill(user[1])
+    page.get_by_label("User name").fill(ALEX[0])
+    page.get_by_label("Password").fill(ALEX[1])
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("heading", name="3Shape TRIOS").wait_for()
     return page
@@ -187,7 +174,7 @@ def state(page: Page) -> str:
     return page.locator(".state").inner_text()
 
 
-def test_connect_and_come_back(session: Callable[..., Page], example: Example) -> None:
+def test_connect_and_come_back(session: Callable[[], Page], example: Example) -> None:
     """Any worker takes the redirect; the code is in no address, page, referrer or log afterwards."""
     page = session()
     asked: list[tuple[str, str]] = []
@@ -204,7 +191,7 @@ def test_connect_and_come_back(session: Callable[..., Page], example: Example) -
     assert code not in example.log
 
 
-def test_paste_anything(session: Callable[..., Page], example: Example) -> None:
+def test_paste_anything(session: Callable[[], Page], example: Example) -> None:
     """The address that another tab ended on is taken as it was copied, in a sentence too."""
     page = session()
     address = copied_address(page, example)
@@ -214,7 +201,7 @@ def test_paste_anything(session: Callable[..., Page], example: Example) -> None:
     assert state(page) == "Connected"
 
 
-def test_a_dead_connection_shows_up_and_is_repaired(session: Callable[..., Page], example: Example) -> None:
+def test_a_dead_connection_shows_up_and_is_repaired(session: Callable[[], Page], example: Example) -> None:
     """When any session or process finds the connection dead, an open page says so; *Repair* mends it."""
     page, elsewhere = session(), session()
     connect(page, example)
@@ -229,10 +216,11 @@ def test_a_dead_connection_shows_up_and_is_repaired(session: Callable[..., Page]
     elsewhere.get_by_role("heading", name="3Shape TRIOS").wait_for()
 
 
-def test_every_worker_knows(context: BrowserContext, tmp_path: Path) -> None:
+def test_every_worker_knows(chromium: Browser, tmp_path: Path) -> None:
     """Each worker process shows, on PostgreSQL too, what another one has done; all end together."""
-    with running_example(tmp_path, ORMCO_STORE=fresh_url("postgresql", tmp_path)) as example:
-        page = sign_in(context.pages[0], example, ALEX)
+    store = fresh_url("postgresql", tmp_path)
+    with running_example(tmp_path, ORMCO_STORE=store) as example, chromium.new_page() as page:
+        sign_in(page, example)
         connect(page, example)
         workers: set[str] = set()
         while len(workers) < 2:

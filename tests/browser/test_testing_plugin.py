@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
@@ -14,11 +14,10 @@ import pytest
 
 from connector.browser.session import BrowserSession
 from connector.config import Config
-from connector.testing.browser import ConsentBrowser
 from connector.testing.communicate import open_communicate
 from connector.testing.consent import new_request
 from connector.testing.evidence import masked_screenshot
-from tests.support.browsers import QUICK, SharedBrowser, quick_browser
+from tests.support.browsers import QUICK, SharedBrowser
 
 pytest_plugins = ["pytester"]
 
@@ -77,28 +76,11 @@ def everything_imported() -> None:
             found.consent_url(new_request(Config.from_env(found.settings)).url)
 
 
-class KeptBrowser(ConsentBrowser):
-    """A browser that goes on when a run of pytest is over."""
-
-    def stop(self) -> None:
-        """Leave it to the next run."""
-
-    def end(self) -> None:
-        super().stop()
-
-
-@pytest.fixture(scope="module")
-def kept_browser() -> Iterator[KeptBrowser]:
-    kept = KeptBrowser(path=quick_browser())
-    yield kept
-    kept.end()
-
-
 @pytest.fixture
 def project(
     pytester: pytest.Pytester,
     browser: str,
-    kept_browser: KeptBrowser,
+    shared_browser: SharedBrowser,
     everything_imported: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Project:
@@ -108,7 +90,7 @@ def project(
 
     def run(source: str, *options: str, own_browser: bool = False, **environment: str) -> Run:
         if not own_browser:
-            monkeypatch.setattr("connector.testing.browser.ConsentBrowser", lambda **options: kept_browser)
+            monkeypatch.setattr("connector.testing.browser.ConsentBrowser", lambda **options: shared_browser)
         alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "ORMCO_BROWSER": browser}
         for name, value in (alone | environment).items():
             monkeypatch.setenv(name, value)
@@ -120,11 +102,12 @@ def project(
     return run
 
 
-@pytest.mark.parametrize("generation", ["classic", "identity"])
-def test_consent_against_the_sandbox(project: Project, generation: str) -> None:
-    """A project's test gets consent at a sandbox of its own, and a connection from it."""
-    own = generation == "identity"
-    assert project(CONSENT, "--consent-generation", generation, own_browser=own).counts == "1 passed"
+def test_consent_against_the_sandbox(project: Project, tmp_path: Path) -> None:
+    """A project's test gets consent at a sandbox of its own and a connection; a trace is saved on request."""
+    options = ["--consent-trace", f"--consent-output={tmp_path / 'out'}", "--consent-generation", "identity"]
+    assert project(CONSENT, *options, own_browser=True).counts == "1 passed"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["test_consent-trace.zip"]
+    assert project(CONSENT).counts == "1 passed"
 
 
 def test_cancel(project: Project) -> None:
@@ -357,14 +340,6 @@ def test_production_is_refused(project: Project) -> None:
     result = project(CONSENT, ORMCO_PROVIDER="communicate")
     assert result.counts == "1 error"
     assert "ORMCO_PROVIDER=communicate is production" in result.stdout
-
-
-def test_trace(project: Project, tmp_path: Path) -> None:
-    """A full trace is saved on request."""
-    source = "def test_it(consent): consent.open()"
-    result = project(source, "--consent-trace", f"--consent-output={tmp_path / 'out'}")
-    assert result.counts == "1 passed"
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["test_it-trace.zip"]
 
 
 def test_trace_at_staging_is_refused(project: Project) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +14,20 @@ import pytest
 from connector.browser import Browser, find_browser
 from connector.browser.launch import context_options, open_browser
 from connector.errors import BrowserUnavailableError
+from connector.testing.browser import ConsentBrowser
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser as PageBrowser
+
+    from connector.browser.redirect_target import RedirectTarget
     from connector.browser.session import BrowserSession
 
 # Pages of tests come at once: what is waited for in vain need not be waited for as long as in earnest.
 QUICK = {"DEAD_END": 0.5, "SILENCE": 1.0, "AGAIN": 0.3, "UNLISTED": 0.5, "NEXT_PAGE": 3.0, "PATIENCE": 5.0}
 
 
-# What no test may reach; a browser of the product's own cuts off the one redirect URI that it is given.
-_UNREACHABLE = ("ormco.com", "www.ormco.com", "landing.test", "www.landing.test", "*landing.localhost")
+# A browser of the product's own cuts off the one redirect URI that it is given.
+_ONLY_LOOPBACK = "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
 
 
 def _installed(*, headless: bool) -> str | None:
@@ -60,100 +63,94 @@ def quick_browser() -> str:
     pytest.skip(missing)
 
 
-class SharedBrowser:
-    """One browser in a thread of its own, for all tests of a process that do not prove how it is started.
-
-    Its `thread` replaces `BrowserThread`: the same work, in a fresh profile of the browser that runs.
+class SharedBrowser(ConsentBrowser):
+    """One browser for all tests of a process that do not prove how it is started, in their thread.
 
     Attributes:
-        prepare: called with each session before the work, in the browser's thread.
+        prepare: called with each session before the work.
     """
 
     def __init__(self, path: str) -> None:
+        super().__init__(path=path)
         self.prepare: Callable[[BrowserSession], object] = lambda session: None
-        self._path = path
-        self._thread = ThreadPoolExecutor(1, "shared-browser")
-        self._running = ExitStack()
-        self._browser: Any = None
+        self._chosen = Browser(name="Chromium", path=path)
+        self._opened = ExitStack()
+        self._launched: PageBrowser | None = None
 
-    def close(self) -> None:
-        """End the browser and its thread."""
-        self._thread.submit(self._running.close).result()
-        self._thread.shutdown()
+    def stop(self) -> None:
+        """Leave it to the next test."""
+
+    def end(self) -> None:
+        """Close the browser."""
+        with self.in_use():
+            self._opened.close()
+
+    @property
+    def browser(self) -> PageBrowser:
+        """The running browser; it is started again after a crash."""
+        if self._launched is None or not self._launched.is_connected():
+            self._opened.close()
+            opening = open_browser(self._chosen, headless=True, unreachable=_ONLY_LOOPBACK)
+            with pytest.MonkeyPatch.context() as patch:
+                # Otherwise root starts it as a user who cannot read the tests' pages.
+                patch.setenv("ORMCO_BROWSER_SANDBOX", "off")
+                self._launched = self._opened.enter_context(opening).browser
+            assert self._launched is not None
+        return self._launched
+
+    @contextmanager
+    def session(
+        self,
+        target: RedirectTarget | None = None,
+        *,
+        trace: Path | None = None,
+        english: bool = True,
+        **options: Any,
+    ) -> Iterator[BrowserSession]:
+        """Open a fresh profile; there is no trace of it."""
+        from connector.browser.session import BrowserSession
+
+        with self.browser.new_context(**context_options(english=english)) as context:
+            context.new_page()
+            session = BrowserSession(context, target=target, **options)
+            try:
+                self.prepare(session)
+                yield session
+            finally:
+                session.close()
 
     def run(self, work: Callable[[BrowserSession], Any], **session: Any) -> Any:
         """Work in a fresh profile and return the result."""
-        return self._thread.submit(self._work, work, True, session).result()
+        with self.in_use(), self.session(**session) as opened:
+            return work(opened)
 
     def thread(
-        self,
-        work: Callable[[BrowserSession], Any],
-        *,
-        browser: str | None,
-        headless: bool,
-        english: bool = True,
-        slack: float = 0.0,
-        **session: Any,
+        self, work: Callable[[BrowserSession], Any], *, browser: str | None, headless: bool, **session: Any
     ) -> SharedThread:
-        """Return a context manager that does such work."""
-        return SharedThread(self._thread, lambda more: self._work(work, english, session | more))
-
-    def _work(self, work: Callable[[BrowserSession], Any], english: bool, session: dict[str, Any]) -> Any:
-        from connector.browser.session import BrowserSession
-
-        context = self._started().new_context(**context_options(english=english))
-        try:
-            context.new_page()
-            opened = BrowserSession(context, **session)
-            try:
-                self.prepare(opened)
-                return work(opened)
-            finally:
-                opened.close()
-        finally:
-            context.close()
-
-    def _started(self) -> Any:
-        if self._browser is None or not self._browser.is_connected():
-            self._running.close()
-            opening = open_browser(
-                Browser(name="Chromium", path=self._path),
-                headless=True,
-                unreachable=", ".join(f"MAP {host} ~NOTFOUND" for host in _UNREACHABLE),
-            )
-            self._browser = self._running.enter_context(opening).browser
-        return self._browser
+        """Return a stand-in for `BrowserThread` that does such work."""
+        session.pop("slack", None)
+        return SharedThread(lambda: self.run(work, **session))
 
 
-class SharedThread:
-    """The stand-in for a `BrowserThread` that `SharedBrowser.thread` gives."""
+class SharedThread(nullcontext[Any]):
+    """The stand-in for a `BrowserThread` that `SharedBrowser.thread` gives: no thread, but the work."""
 
-    def __init__(self, executor: ThreadPoolExecutor, work: Callable[[dict[str, Any]], Any]) -> None:
+    def __init__(self, run: Callable[[], Any]) -> None:
+        super().__init__(self)
+        self.run = run
         self.result: Future[Any] = Future()
-        self._executor, self._work = executor, work
-        self._cancelled = threading.Event()
-
-    def __enter__(self) -> SharedThread:
-        self.result = self._executor.submit(self._work, {"cancelled": self._cancelled})
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self._cancelled.set()
-        self.join()
-
-    def run(self) -> Any:
-        """Run the work, and return its result."""
-        with self:
-            return self.result.result()
 
     def wait(self, future: Future[Any]) -> Any:
-        """Wait for something that the work sets, or for its end without it."""
-        wait([future, self.result], return_when=FIRST_COMPLETED)
-        return future.result() if future.done() else self.result.result()
+        """Work, and return what the work has set before its end or its error."""
+        try:
+            self.run()
+        except BaseException:
+            if not future.done():
+                raise
+        return future.result(timeout=0)
 
     def join(self) -> None:
-        """Wait until the work has ended, however it does."""
-        self.result.exception()
+        """The work has ended."""
 
 
 def child_processes() -> set[int]:
