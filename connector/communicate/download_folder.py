@@ -34,7 +34,7 @@ __all__ = [
     "same_name",
 ]
 
-_LONGEST = 120  # bytes; a path on Windows and the name of an unfinished download are longer
+_LONGEST = 120  # bytes; the rest is for a path on Windows, and the name of an unfinished download
 _LONGEST_SUFFIX = 16
 _FORBIDDEN = re.compile(r'[<>:"|?*/\\]')
 # Windows opens a device for these, with any ending and in any folder.

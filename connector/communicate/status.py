@@ -137,7 +137,7 @@ NEXT: Mapping[CaseStatus, Next] = {
     CaseStatus.ACCEPTED: Next(
         waits_for="lab", clinic="refresh the order in TRIOS to see that it was accepted", lab=_DESIGN),
     CaseStatus.DESIGN_SENT: Next(
-        waits_for="lab", clinic=_LOOK_AT_DESIGN, lab="manufacture: no approval was asked"),
+        waits_for="lab", clinic=_LOOK_AT_DESIGN, lab="manufacture: no approval was requested"),
     CaseStatus.APPROVAL_REQUESTED: Next(waits_for="clinic", clinic=_DECIDE, lab="wait for the dentist"),
     CaseStatus.REJECTED: Next(waits_for="lab", clinic="wait for a new design", lab=_REDESIGN),
     CaseStatus.RESENT: Next(
@@ -145,7 +145,7 @@ NEXT: Mapping[CaseStatus, Next] = {
     CaseStatus.APPROVED: Next(waits_for="lab", clinic=_LOOK_AT_DESIGN, lab=_MANUFACTURE),
     CaseStatus.SENT_OR_APPROVED: Next(waits_for="lab", clinic=_LOOK_AT_DESIGN, lab=_MANUFACTURE),
     CaseStatus.REJECTED_OR_RESENT: Next(
-        waits_for="clinic or lab", clinic="look whether there is a new design to approve or reject",
+        waits_for="clinic or lab", clinic="check whether there is a new design to approve or reject",
         lab="press Send and Receive to see whether a new design is wanted"),
     CaseStatus.OTHER: Next(waits_for=""),
 }

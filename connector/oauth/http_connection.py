@@ -41,7 +41,7 @@ class Exchange:
 
     __slots__ = ("_silence", "_started", "cut", "ends_at", "idle", "pool", "reused", "sent")
 
-    pool: Any  # the pool that made the connection
+    pool: Any  # the pool of connections for this request
     reused: bool  # whether the request was sent on the connection of an earlier request
     cut: bool  # whether the last read found the connection closed
 

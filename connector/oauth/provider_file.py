@@ -201,7 +201,7 @@ def _foreign_parameters(key: str, value: object) -> dict[str, str]:
 
 def _refuse_own(key: str, name: str) -> None:
     if name in _OWN_PARAMETERS:
-        raise SettingError(f"{key} must not set {name!r}", hint="The connector sets it itself; remove it.")
+        raise SettingError(f"{key} must not set {name!r}", hint="Remove it: only the connector sets it.")
 
 
 _READERS: Mapping[str, Callable[[str, object], Any]] = {

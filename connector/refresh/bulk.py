@@ -165,7 +165,7 @@ class _Run:
                 if due.practice_id in taken:
                     self._begin(due)
                 elif len(rows) == missing:
-                    self._waiting.appendleft(due)  # another run may have released it
+                    self._waiting.appendleft(due)  # the claim was full: this one may be free
                 else:
                     self._begin(due)
                     self._tally.report(due.practice_id, "skipped")

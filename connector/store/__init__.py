@@ -68,7 +68,7 @@ def open_database(url: str, *, clock: Clock, patience: float | None = None) -> D
     raise SettingError(
         f"the store's address begins with {scheme}://, which is not supported"
         if separator
-        else "the store's address has no scheme before ://",
+        else "the store's address has no :// after its scheme",
         hint="Set ORMCO_STORE to sqlite:///path/of/a/file or postgresql://user@host/database.",
     )
 
