@@ -109,20 +109,24 @@ def test_no_offline_access_is_pointed_out(identity: RunningSandbox, store_url: s
 
 
 @pytest.mark.parametrize(
-    ("change", "name", "exit_code"),
+    ("sandbox", "change", "name", "exit_code"),
     [
-        ({"ORMCO_PROVIDER": "comunicate"}, "settings", 10),
-        ({"ORMCO_PROVIDER": "/nowhere/provider.toml"}, "settings", 10),
-        ({"ORMCO_REDIRECT_URI": "http://ormco.com/"}, "settings", 10),
-        ({"ORMCO_CLIENT_SECRET_FILE": "/nowhere/secret"}, "settings", 10),
-        ({"ORMCO_CLIENT_SECRET": "wrong"}, "client_secret", 10),
-        ({"ORMCO_CLIENT_ID": "nobody"}, "client", 10),
-        ({"ORMCO_REDIRECT_URI": "https://ormco.com/elsewhere"}, "client", 10),
-        ({"ORMCO_STORE_KEYS": "bm90IHRoZSBrZXkgdGhhdCB3YXMgdXNlZCBhdCBhbGw="}, "store_key", 9),
-        ({"ORMCO_STORE_KEYS": "too short"}, "store_key", 9),
-        ({"ORMCO_STORE": "mysql://localhost/x"}, "store", 10),
-        ({"ORMCO_BROWSER": "/nowhere/chrome"}, "browser", 10),
+        ("classic", {"ORMCO_PROVIDER": "comunicate"}, "settings", 10),
+        ("classic", {"ORMCO_PROVIDER": "/nowhere/provider.toml"}, "settings", 10),
+        ("classic", {"ORMCO_REDIRECT_URI": "http://ormco.com/"}, "settings", 10),
+        ("classic", {"ORMCO_CLIENT_SECRET_FILE": "/nowhere/secret"}, "settings", 10),
+        ("classic", {"ORMCO_CLIENT_SECRET": "wrong"}, "client_secret", 10),
+        ("identity", {"ORMCO_CLIENT_SECRET": "wrong"}, "client_secret", 10),
+        ("classic", {"ORMCO_CLIENT_ID": "nobody"}, "client", 10),
+        ("identity", {"ORMCO_CLIENT_ID": "nobody"}, "client", 10),
+        ("classic", {"ORMCO_REDIRECT_URI": "https://ormco.com/elsewhere"}, "client", 10),
+        ("identity", {"ORMCO_REDIRECT_URI": "https://ormco.com/elsewhere"}, "client", 10),
+        ("classic", {"ORMCO_STORE_KEYS": "bm90IHRoZSBrZXkgdGhhdCB3YXMgdXNlZCBhdCBhbGw="}, "store_key", 9),
+        ("classic", {"ORMCO_STORE_KEYS": "too short"}, "store_key", 9),
+        ("classic", {"ORMCO_STORE": "mysql://localhost/x"}, "store", 10),
+        ("classic", {"ORMCO_BROWSER": "/nowhere/chrome"}, "browser", 10),
     ],
+    indirect=["sandbox"],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else str(value),
 )
 def test_each_wrong_setting_is_found_by_its_own_check(
