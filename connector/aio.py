@@ -202,14 +202,14 @@ class AsyncConnector(Awaited):
         return waiter
 
     def cached_token(self, practice_id: str, *, min_ttl: float = 60) -> AccessToken | None:
-        """Return the token in memory if it can be handed out without waiting, or None."""
+        """Return, without waiting, the token in memory that is valid for `min_ttl` seconds, or None."""
         # Nothing is in memory before the first read of the store, which a thread prepares.
         return self._target.cached_token(practice_id, min_ttl=min_ttl) if self._has_looked else None
 
     async def access_token(
         self, practice_id: str, *, min_ttl: float = 60, rejected: str | None = None
     ) -> str:
-        """Return the value of `token`."""
+        """Return the value of an access token that is valid now, as a str; arguments are those of `token`."""
         found = self.token(practice_id, min_ttl=min_ttl, rejected=rejected)
         del rejected
         return (await found).value

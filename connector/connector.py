@@ -257,7 +257,7 @@ class Connector:
             del rejected  # reporters collect local variables
 
     def access_token(self, practice_id: str, *, min_ttl: float = 60, rejected: str | None = None) -> str:
-        """Return the value of `token`.
+        """Return the value of an access token that is valid now, as a str; arguments are those of `token`.
 
         Example:
             >>> headers = {"Authorization": f"Bearer {connector.access_token('practice-42')}"}
@@ -273,7 +273,7 @@ class Connector:
             del rejected  # reporters collect local variables
 
     def cached_token(self, practice_id: str, *, min_ttl: float = 60) -> AccessToken | None:
-        """Return the token in memory if it can be handed out without waiting, or None."""
+        """Return, without waiting, the token in memory that is valid for `min_ttl` seconds, or None."""
         cached = self._tokens.memory.valid(practice_id, min_ttl)
         return None if cached is None else cached.token
 

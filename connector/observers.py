@@ -23,7 +23,7 @@ class Call:
         status: the HTTP status of the response, or None if there was none.
         outcome: "answered", or the name of the error, such as "KeyboardInterrupt" if it was interrupted;
             "unanswered" for a request of `httpx_auth`, whose error httpx reports only to its caller.
-        seconds: until the response had arrived, its body included unless it is streamed.
+        seconds: seconds until the response had arrived, its body included unless it is streamed.
         clock_skew: seconds by which this machine's clock is ahead of the server's, to about a second; None if
             there was no response, or it has no valid Date header.
     """

@@ -68,7 +68,7 @@ class AccessTokens:
         self._refresher.start()
 
     def access_token(self, practice_id: str, *, min_ttl: float = 60.0, rejected: str | None = None) -> str:
-        """Return the value of `token`."""
+        """Return the value of an access token; see `Connector.access_token`."""
         cached = self.memory.valid(practice_id, min_ttl) if rejected is None else None
         return (cached or self._looked_up(practice_id, min_ttl, rejected)).value
 

@@ -38,7 +38,7 @@ _LONGEST_LIFE = 1e9  # seconds; thirty years
 
 
 class HeldToken(NamedTuple):
-    """A valid access token that needs no refresh. Times are by the database's clock.
+    """A valid access token that needs no refresh. Times are the database's, in seconds since 1970.
 
     Attributes:
         generation: the number of the token set.
