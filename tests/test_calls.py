@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from connector import AsyncConnector, Config, Connector
-from connector.errors import ConnectorError, ConsentDeniedError, GrantRefusedError, StateMismatchError
+from connector.errors import ConnectorError, ConsentDeniedError, StateMismatchError
 from tests.support.connecting import settings
 from tests.support.frames import secrets_in_frames
 from tests.support.sandbox import RunningSandbox
@@ -56,25 +56,6 @@ def run_completed(config: Config, **given: str) -> None:
 async def completed(config: Config, **given: str) -> None:
     async with AsyncConnector.from_config(config) as connector:
         await connector.complete(given.pop("redirect_url"), binding=given.pop("binding"))
-
-
-@pytest.mark.parametrize("scenario", ["outage", "text-500", "captive-portal"])
-def test_an_exchange_that_fails_leaves_no_code(
-    connector: Connector, classic: RunningSandbox, scenario: str
-) -> None:
-    """A code that was perhaps not spent is a secret like a password."""
-    response = classic.authorize(connector.begin(PRACTICE, binding=SESSION).url)
-    classic.set_scenarios(scenario)
-    with pytest.raises(ConnectorError) as caught:
-        connector.complete(response, binding=SESSION)
-    assert secrets_in_frames(caught.value, *secrets_of(response)) == []
-
-
-def test_a_refused_grant_leaves_no_token(connector: Connector) -> None:
-    """The other program's refresh token may be valid elsewhere."""
-    with pytest.raises(GrantRefusedError) as caught:
-        connector.adopt(PRACTICE, "RT-made-up")
-    assert secrets_in_frames(caught.value, "RT-made-up") == []
 
 
 def test_a_callback_keeps_its_own_local_variables(connector: Connector) -> None:

@@ -62,11 +62,6 @@ def test_wait_that_ends(env: dict[str, str]) -> None:
     assert printed(env, "lab", "status", "practice-42")["state"] == "requested"
 
 
-def test_wait_is_a_day_at_most(env: dict[str, str]) -> None:
-    """Longer waits are a usage error."""
-    assert run(env, "lab", "status", "practice-42", "--wait", "86401").exit_code == 2
-
-
 def test_lab_of_another_region(env: dict[str, str], sandbox: RunningSandbox) -> None:
     """The wrong region's lab is named on stderr and in the JSON."""
     UsersApi(sandbox, sandbox.practice).ask(EMAILS["asia-pacific"])
@@ -99,12 +94,15 @@ def test_approve_one_by_one(
 
 @pytest.mark.parametrize(
     "arguments",
-    [("lab:americas", "--wait", "5"), ("practice-42", "--all")],
-    ids=["wait-at-a-lab", "all-of-one"],
+    [
+        ("status", "practice-42", "--wait", "86401"),
+        ("approve", "lab:americas", "--wait", "5"),
+        ("approve", "practice-42", "--all"),
+    ],
 )
-def test_approve_with_options_that_do_not_fit(arguments: tuple[str, ...], env: dict[str, str]) -> None:
-    """Options that mean nothing together are a usage error."""
-    assert run(env, "lab", "approve", *arguments).exit_code == 2
+def test_options_that_do_not_fit(arguments: tuple[str, ...], env: dict[str, str]) -> None:
+    """Options that mean nothing together, and a wait of more than a day, are usage errors."""
+    assert run(env, "lab", *arguments).exit_code == 2
 
 
 def test_unconnected_lab(env: dict[str, str]) -> None:

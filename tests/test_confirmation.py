@@ -11,7 +11,6 @@ import pytest
 import time_machine
 
 from connector import Config, ConnectionState, Connector
-from connector.clock import Clock
 from connector.errors import (
     AccountMismatchError,
     AccountUnconfirmedError,
@@ -24,10 +23,9 @@ from connector.errors import (
 )
 from connector.redirect.parse import CapturedUrl
 from connector.revocation.removal import Removal
-from connector.store import open_database
 from tests.support.applications import PageVisitor
 from tests.support.codes import made_up_code
-from tests.support.connecting import settings
+from tests.support.connecting import settings, stored
 from tests.support.sandbox import RunningSandbox, SignIn, running_sandbox
 
 PRACTICE, SESSION = "practice-42", "session-1"
@@ -159,14 +157,12 @@ def test_a_no_forgets_the_grant(connector: Connector, classic: RunningSandbox, a
     ],
 )
 def test_nobody_confirms_by_writing_to_the_database(
-    connector: Connector, classic: RunningSandbox, attacker: SignIn, store_url: str, change: str
+    connector: Connector, classic: RunningSandbox, attacker: SignIn, env: dict[str, str], change: str
 ) -> None:
     """Without its sealed policy a grant stays unconfirmed, and no invented account is shown to anybody."""
     error = handed_in(connector, classic, attacker)
-    database = open_database(store_url, clock=Clock())
-    database.open()
-    database.apply([(f"UPDATE ormco_connections SET {change}", ())])
-    database.close()
+    with stored(env) as store:
+        store.database.apply([(f"UPDATE ormco_connections SET {change}", ())])
     asks: list[Callable[[str], object]] = [connector.repair, connector.access_token]
     asks += [] if "confirm_by" in change else [connector.unconfirmed_account]
     for ask in asks:
@@ -199,16 +195,14 @@ def test_ten_minutes_end_it(connector: Connector, classic: RunningSandbox, act: 
 def test_one_that_cannot_be_read_stops_no_refresh(
     connector: Connector,
     classic: RunningSandbox,
-    store_url: str,
+    env: dict[str, str],
     caplog: pytest.LogCaptureFixture,
     change: str,
 ) -> None:
     """A timer's run refreshes all other connections, and logs which grant it could not end."""
     handed_in(connector, classic, classic.practice)
-    database = open_database(store_url, clock=Clock())
-    database.open()
-    database.apply([(f"UPDATE ormco_connections SET {change}", ())])
-    database.close()
+    with stored(env) as store:
+        store.database.apply([(f"UPDATE ormco_connections SET {change}", ())])
     with time_machine.travel(timedelta(minutes=10, seconds=1), tick=True):
         assert connector.refresh_due().failed == 0
     assert f"the unconfirmed account of {PRACTICE} cannot be revoked" in caplog.text

@@ -147,10 +147,11 @@ def test_searches_for_what_is_no_text(connector: Connector, text: Any) -> None:
 def test_no_secret_is_left_in_the_frames_of_an_error(
     sandbox: RunningSandbox, connector: Connector, fault: str
 ) -> None:
-    """A reporter that collects local variables finds no code, address, token or session secret."""
+    """A reporter that collects local variables finds no code, state, address, token or session secret."""
     request = connector.begin("q", binding="the-session")
     url = sandbox.authorize(request.url, who=sandbox.other_practice)
-    code = parse_qs(urlsplit(url).query)["code"][0]
+    query = parse_qs(urlsplit(url).query)
+    secrets = [url, query["code"][0], query["state"][0], "the-session", "made-up-refresh"]
     connect(connector, sandbox)
     old = connector.access_token("practice-42")
     sandbox.set_scenarios(*([] if "-b" in fault or "bad" in fault else [fault]))
@@ -165,7 +166,7 @@ def test_no_secret_is_left_in_the_frames_of_an_error(
         try:
             call()
         except ConnectorError as exc:
-            found = secrets_in_frames(exc, url, code, "the-session", "made-up-refresh", old)
+            found = secrets_in_frames(exc, *secrets, old)
             assert found == []
 
 

@@ -222,20 +222,17 @@ def connector(connector: Connector, sandbox: RunningSandbox) -> Connector:
 
 
 def test_client_of_a_connector(connector: Connector) -> None:
-    """It is let in by the provider's own API."""
-    with httpx.Client(auth=connector.httpx_auth(PRACTICE)) as client:
-        sent = client.get(connector.token_origins()[0]).request
-    assert sent.headers["Authorization"] == f"Bearer {connector.access_token(PRACTICE)}"
-
-
-def test_awaited_client_of_a_connector(connector: Connector) -> None:
-    """The same for `AsyncConnector`."""
+    """It is let in by the provider's own API, awaited or not."""
+    url = connector.token_origins()[0]
 
     async def send() -> httpx.Request:
         async with httpx.AsyncClient(auth=AsyncConnector(connector).httpx_auth(PRACTICE)) as client:
-            return (await client.get(connector.token_origins()[0])).request
+            return (await client.get(url)).request
 
-    assert asyncio.run(send()).headers["Authorization"] == f"Bearer {connector.access_token(PRACTICE)}"
+    with httpx.Client(auth=connector.httpx_auth(PRACTICE)) as client:
+        sent = [client.get(url).request, asyncio.run(send())]
+    authorized = f"Bearer {connector.access_token(PRACTICE)}"
+    assert [request.headers["Authorization"] for request in sent] == [authorized] * 2
 
 
 def test_auth_made_before_a_fork_serves_after_it(connector: Connector) -> None:

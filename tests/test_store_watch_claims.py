@@ -25,6 +25,11 @@ def connect(store: Store, *practice_ids: str, state: ConnectionState = Connectio
         put(store, practice_id, state=state.value)
 
 
+def enrol(store: Store, *practice_ids: str) -> None:
+    connect(store, *practice_ids)
+    store.watch_claims.enrol(EVERYBODY)
+
+
 def set_state(store: Store, practice_id: str, state: str) -> None:
     sql = "UPDATE ormco_connections SET state = ? WHERE practice_id = ?"
     store.database.apply([(sql, (state, practice_id))])
@@ -40,12 +45,10 @@ def names(claims: Any) -> Any:
 
 def test_enrol_takes_in_connected_practices(store: Store) -> None:
     """Every connected practice is due at once, new ones when they come; labs and revoked ones are not."""
-    connect(store, "maple", "lab:europe")
     connect(store, "gone", state=ConnectionState.REVOKED)
-    store.watch_claims.enrol(EVERYBODY)
+    enrol(store, "maple", "lab:europe")
     assert names(claim(store)) == ["maple"]
-    connect(store, "linden")
-    store.watch_claims.enrol(EVERYBODY)
+    enrol(store, "linden")
     assert names(claim(store)) == ["linden"]
 
 
@@ -88,8 +91,7 @@ def test_one_process_at_a_time_enrols(store: Store, url: str) -> None:
 
 def test_revoked_practices_are_in_nobody_s_way(store: Store) -> None:
     """A practice that was revoked loses its row, and is due at once when it is connected again."""
-    connect(store, "maple", "linden")
-    store.watch_claims.enrol(EVERYBODY)
+    enrol(store, "maple", "linden")
     (mine, _) = claim(store)
     store.watch_claims.settle([WatchOutcome(claim=replace(mine, practice_id="maple"), due_in=3600.0)])
     set_state(store, "maple", "revoked")
@@ -101,8 +103,7 @@ def test_revoked_practices_are_in_nobody_s_way(store: Store) -> None:
 
 def test_claimed_practice_is_nobody_else_s(store: Store, url: str) -> None:
     """A practice that one process has claimed is no other's until it is settled and due again."""
-    connect(store, "maple")
-    store.watch_claims.enrol(EVERYBODY)
+    enrol(store, "maple")
     (mine,) = claim(store)
     other = store_at(url)
     assert claim(other) == []
@@ -114,8 +115,7 @@ def test_claimed_practice_is_nobody_else_s(store: Store, url: str) -> None:
 
 def test_settled_practice_is_due_again(store: Store) -> None:
     """The outcome of a poll says when the next is due, and the next claim has its failures."""
-    connect(store, "maple")
-    store.watch_claims.enrol(EVERYBODY)
+    enrol(store, "maple")
     (first,) = claim(store)
     store.watch_claims.settle([WatchOutcome(claim=first, due_in=-5.0, failures=2, problem="needs_repair")])
     (second,) = claim(store)
@@ -125,8 +125,7 @@ def test_settled_practice_is_due_again(store: Store) -> None:
 
 def test_claim_ends_with_its_lease(store: Store) -> None:
     """A claim that was neither settled nor extended is free when its time is over."""
-    connect(store, "maple")
-    store.watch_claims.enrol(EVERYBODY)
+    enrol(store, "maple")
     (lost,) = claim(store, lease=-1.0)
     (mine,) = claim(store)
     assert not store.watch_claims.extend(lost, LEASE)
@@ -136,8 +135,7 @@ def test_claim_ends_with_its_lease(store: Store) -> None:
 
 def test_claim_of_a_dead_process_is_freed(store: Store, url: str) -> None:
     """The claims of a killed process of this machine are free at once, before their lease ends."""
-    connect(store, "maple")
-    store.watch_claims.enrol(EVERYBODY)
+    enrol(store, "maple")
     code = (
         "import sys; from tests.test_store_watch_claims import *\nsys.exit(len(claim(store_at(sys.argv[1]))))"
     )
@@ -160,8 +158,7 @@ def test_named_practices_only(store: Store) -> None:
 
 def test_claim_by_last_look(store: Store) -> None:
     """A round claims all practices that were not polled since it began, due or not, and counts the rest."""
-    connect(store, "maple", "linden")
-    store.watch_claims.enrol(EVERYBODY)
+    enrol(store, "maple", "linden")
     began = store.overview.database_time()
     (first,) = claim(store, limit=1, not_looked_since=began)
     store.watch_claims.settle([WatchOutcome(claim=first, due_in=0.0)])
@@ -174,8 +171,7 @@ def test_claim_by_last_look(store: Store) -> None:
 
 def test_processes_share_without_overlap(store: Store, url: str) -> None:
     """Many that claim at the same time get every practice once between them."""
-    connect(store, *(f"p-{number:03}" for number in range(60)))
-    store.watch_claims.enrol(EVERYBODY)
+    enrol(store, *(f"p-{number:03}" for number in range(60)))
 
     def take(number: int) -> list[str]:
         own, found = store_at(url), list[str]()
@@ -189,8 +185,7 @@ def test_processes_share_without_overlap(store: Store, url: str) -> None:
 
 def test_length_of_a_round(store: Store) -> None:
     """It follows from the last polls of all processes; practices that fail do not count."""
-    connect(store, *(f"p{number}" for number in range(10)))
-    store.watch_claims.enrol(EVERYBODY)
+    enrol(store, *(f"p{number}" for number in range(10)))
     assert store.watch_claims.round_seconds("default", 60.0) is None
     claims = claim(store, limit=3)
     failing = WatchOutcome(claim=claims[0], due_in=900, failures=2, problem="NotFoundError")
