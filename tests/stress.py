@@ -13,16 +13,19 @@ from tests.support.code_pages import Parser, page_parser, read_by_python
 from tests.support.kills import kill_at_random
 from tests.support.pastes import pastes
 from tests.support.processes import results, workers
-from tests.support.stores import put
+from tests.support.stores import KINDS, put
 from tests.support.token_server import TokenServer
 from tests.support.work import ask
 
 pytestmark = [pytest.mark.stress, pytest.mark.timeout(3600)]
 
+also_pooled = pytest.mark.parametrize("url", KINDS, indirect=True)
+
 PROCESSES, THREADS, RUNS, KILLS = 64, 16, 20, 1000
 BATCHES, PASTES = 200, 50
 
 
+@also_pooled
 def test_stampede(url: str, store: Store, server: TokenServer) -> None:
     """In every run all threads of all processes have the new token after one call, and the grant lives."""
     server.set(latency=0.25)
@@ -40,6 +43,7 @@ def test_stampede(url: str, store: Store, server: TokenServer) -> None:
         assert (counts["calls"], counts["reuses"], counts["dead"]) == (1, 0, [])
 
 
+@also_pooled
 def test_kills(url: str, store: Store, server: TokenServer) -> None:
     """Of many kills at random moments none leaves an unreadable store or loses a grant without a word."""
     tally = kill_at_random(store, url, server, kills=KILLS, processes=4)
