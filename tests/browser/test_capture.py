@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +25,7 @@ from tests.support.authorization_pages import (
     landing_trap,
 )
 from tests.support.browsers import child_processes
+from tests.support.keyboard import Keyboard
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -51,15 +51,7 @@ def test_every_way_of_redirecting_is_captured(
     assert capture(pages.authorize(way), redirect_uri=landing, person=person) == pages.target
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "code=a'b%2521c%2f%7E!+%20d",
-        "error=access_denied&error_description=no+thanks",
-        "state=x&code=1&iss=y",
-        "",
-    ],
-)
+@pytest.mark.parametrize("query", ["code=a'b%2521c%2f%7E!+%20d", ""])
 def test_url_is_as_it_was_on_the_wire(
     query: str, capture: Capture, pages: AuthorizationPages, trap: Trap
 ) -> None:
@@ -73,7 +65,6 @@ def test_url_is_as_it_was_on_the_wire(
     [
         ("http://127.0.0.1:{port}/callback", "http://127.0.0.1:{port}/callback"),
         ("http://localhost:{port}/", "http://localhost:{port}"),
-        ("https://landing.localhost:{port}/", "http://landing.localhost:{port}/"),
         ("http://landing.localhost:{port}/", "https://landing.localhost:{port}/other"),
         ("http://landing.localhost:{port}/", "http://www.landing.localhost:{port}/"),
         ("http://landing.localhost:{port}/", "http://landing.localhost.:{port}/"),
@@ -95,14 +86,6 @@ def test_redirect_uri_on_the_providers_own_host(capture: Capture, pages: Authori
     assert capture(pages.authorize("authorize"), redirect_uri=redirect_uri, person=allow) == pages.target
     assert "/authorize" in pages.asked
     assert not [path for path in pages.asked if "code=" in path or "done" in path]
-
-
-def test_landing_site_that_is_down(capture: Capture, pages: AuthorizationPages) -> None:
-    """A landing site that is down makes no difference."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    pages.target = f"http://landing.localhost:{port}/?{CODE}"
-    assert capture(pages.authorize("302"), redirect_uri=f"http://landing.localhost:{port}/") == pages.target
 
 
 def test_other_requests_to_the_landing_site_stay_here_too(
@@ -151,57 +134,39 @@ def test_cancel_is_shown_as_such(capture: Capture, pages: AuthorizationPages, tr
     assert (headings, "error=access_denied" in response) == (["Access was not allowed"], True)
 
 
-def test_password_is_not_part_of_the_response(
-    capture: Capture, pages: AuthorizationPages, landing: str
-) -> None:
-    """After a 307 the browser repeats the sign-in form; it does not get into the redirect URL."""
-    assert "hush" not in capture(pages.authorize("307"), redirect_uri=landing, person=allow)
-
-
-def test_under_a_running_event_loop(capture_alone: Capture, pages: AuthorizationPages, landing: str) -> None:
-    """It works in a thread in which an event loop runs, as beside pytest-playwright."""
-
-    async def call() -> str:
-        return capture_alone(pages.authorize("302"), redirect_uri=landing)
-
-    assert asyncio.run(call()) == pages.target
-
-
 def test_redirect_uri_no_browser_can_reach(capture: Capture, pages: AuthorizationPages) -> None:
     """A redirect URI that is not http is refused before a browser starts."""
     with pytest.raises(SettingError, match="http or https"):
         capture(pages.authorize("302"), redirect_uri="urn:ietf:wg:oauth:2.0:oob")
 
 
-def test_nothing_is_left(
-    capture_alone: Capture, pages: AuthorizationPages, landing: str, temporary_folder: Path
+def test_nothing_leaves_a_browser_of_its_own(
+    capture_alone: Capture,
+    pages: AuthorizationPages,
+    landing: str,
+    monkeypatch: pytest.MonkeyPatch,
+    temporary_folder: Path,
 ) -> None:
-    """Afterwards there is no profile, no other file and no thread."""
-    capture_alone(pages.authorize("302"), redirect_uri=landing)
-    assert list(temporary_folder.iterdir()) == []
-    assert "ormco-browser" not in [thread.name for thread in threading.enumerate()]
-
-
-def test_secrets_do_not_reach_the_browser(
-    capture_alone: Capture, pages: AuthorizationPages, landing: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The environment and command line of the browser and of its driver hold no secret and no request."""
-    if not Path("/proc/self/environ").exists():
-        pytest.skip("the environment of another process can be read on Linux only")
+    """Beside an event loop, no secret and no request reaches its processes; no file and no thread is left."""
     monkeypatch.setenv("ORMCO_CLIENT_SECRET", "made-up-secret")
     monkeypatch.setenv("SOME_TOKEN", "made-up-token")
     seen: list[str] = []
 
     def person(page: Page) -> None:
-        for process in {*browser_processes(page), *child_processes()}:
-            seen.extend(
-                Path(f"/proc/{process}/{name}").read_text("latin-1") for name in ("environ", "cmdline")
-            )
+        if Path("/proc/self/environ").exists():  # only Linux shows the environment of another process
+            for process in {*browser_processes(page), *child_processes()}:
+                names = (Path(f"/proc/{process}/{name}") for name in ("environ", "cmdline"))
+                seen.extend(name.read_text("latin-1") for name in names)
+            assert any("PATH=" in text for text in seen)
         allow(page)
 
-    capture_alone(pages.authorize("authorize"), redirect_uri=landing, person=person)
-    assert any("PATH=" in text for text in seen)
+    async def call() -> str:
+        return capture_alone(pages.authorize("authorize"), redirect_uri=landing, person=person)
+
+    assert asyncio.run(call()) == pages.target
     assert not [text for text in seen if "made-up" in text or "/authorize" in text]
+    assert list(temporary_folder.iterdir()) == []
+    assert "ormco-browser" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_open_capture_yields_the_response_and_raises_errors(
@@ -222,7 +187,23 @@ def test_open_capture_yields_the_response_and_raises_errors(
 
 
 def test_visible_window(windowed: str, pages: AuthorizationPages, landing: str, display: None) -> None:
-    """With a window the redirect is captured as without one."""
+    """A window has the page in focus, not its address bar: no password goes to a search engine."""
+    pages.more["typed"] = (
+        "<input autofocus oninput=\"fetch('/key'); value === 'hush' && location.assign('/302')\">"
+    )
+    keyboard, captured = Keyboard(), threading.Event()
+
+    def person() -> None:
+        while not (captured.wait(0.5) or "/key" in pages.asked):
+            if pages.asked:
+                keyboard.type("hush")
+
     where: dict[str, Any] = {"redirect_uri": landing, "timeout": 60, "browser": windowed}
-    with open_capture(pages.authorize("authorize"), person=allow, **where) as redirect_url:
-        assert redirect_url == pages.target
+    typing = threading.Thread(target=person)
+    typing.start()
+    try:
+        with open_capture(pages.authorize("typed"), **where) as redirect_url:
+            assert redirect_url == pages.target
+    finally:
+        captured.set()
+        typing.join()

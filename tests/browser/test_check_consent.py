@@ -83,11 +83,7 @@ def test_a_page_with_other_words(check: Check, classic: RunningSandbox, tmp_path
 
 @pytest.mark.parametrize(
     ("scenario", "status", "kind", "last"),
-    [
-        ("deny", 4, "consent_denied", "code"),
-        ("outage", 5, "provider_unavailable", "page"),
-        ("error-page", 10, "provider_error_page", "page"),
-    ],
+    [("deny", 4, "consent_denied", "code"), ("outage", 5, "provider_unavailable", "page")],
 )
 def test_failures(
     check: Check, classic: RunningSandbox, scenario: str, status: int, kind: str, last: str

@@ -65,7 +65,6 @@ def test_connect_again_is_repair(classic: RunningSandbox, store_url: str) -> Non
         ("deny", 4, "consent_denied"),
         ("captive-portal", 5, "provider_unavailable"),
         ("empty-401", 3, "code_refused"),
-        ("page-changed", 10, "page_changed"),
     ],
 )
 def test_connect_ends_in_words(

@@ -271,7 +271,7 @@ def test_nobody_is_signed_in_by_another_site(example: Example, headers: dict[str
 
 def test_cookies_and_headers_behind_tls(tmp_path: Path) -> None:
     """Behind TLS the session's cookie belongs to this host alone, and browsers come back by TLS only."""
-    with running_example(tmp_path, "--url", "https://practice.example") as example:
+    with running_example(tmp_path, "--workers", "1", "--url", "https://practice.example") as example:
         port = int(_found(r"its Host to http://127.0.0.1:(\d+)", example.text))
         response = requests.post(
             f"http://127.0.0.1:{port}/",

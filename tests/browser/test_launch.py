@@ -143,25 +143,33 @@ def test_import_does_not_load_playwright() -> None:
     assert output.strip() == "False"
 
 
-def test_profile_is_private_and_knows_nothing(browser: str, temporary_folder: Path) -> None:
-    """The profile is new, the user's own, stores no password, and is gone afterwards."""
-    with open_browser(Browser(name="Chromium", path=browser), headless=True) as context:
+@posix
+def test_profile_is_private_and_knows_nothing(
+    windowed: str, temporary_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The profile is new, stores no password and is gone afterwards; Chromium's sandbox is on for everybody.
+
+    A service's user has neither HOME nor an entry in the list of users; root starts the browser as a user
+    that has no other process.
+    """
+
+    def no_entry(user: int) -> NoReturn:
+        raise KeyError(user)
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("XAUTHORITY", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", no_entry)
+    with open_browser(Browser(name="Chromium", path=windowed), headless=True) as context:
         (folder,) = temporary_folder.iterdir()
         preferences = json.loads((folder / "profile" / "Default" / "Preferences").read_text("utf-8"))
         assert context.cookies() == []
         assert preferences["credentials_enable_service"] is False
         for private in (folder / "profile", folder / "tmp"):
-            assert os.name != "posix" or stat.S_IMODE(private.stat().st_mode) == 0o700
-    assert list(temporary_folder.iterdir()) == []
-
-
-@posix
-def test_sandbox_is_on_for_everybody(windowed: str) -> None:
-    """Chromium's sandbox is on; root starts the browser as a user that has no other process."""
-    with open_browser(Browser(name="Chromium", path=windowed), headless=True) as context:
+            assert stat.S_IMODE(private.stat().st_mode) == 0o700
         processes = [Path(f"/proc/{each}") for each in browser_processes(context.pages[0])]
         commands = [(each / "cmdline").read_text() for each in processes]
         users = {each.stat().st_uid for each in processes}
+    assert list(temporary_folder.iterdir()) == []
     assert not [command for command in commands if "--no-sandbox" in command]
     assert os.getuid() != 0 or 0 not in users
 
@@ -177,20 +185,6 @@ def test_sandbox_that_is_impossible(browser: str, tmp_path: Path, monkeypatch: p
         open_browser(Browser(name="Chromium", path=browser), headless=True).__enter__()
     assert "ORMCO_BROWSER_SANDBOX=off" in caught.value.hint
     monkeypatch.setenv("ORMCO_BROWSER_SANDBOX", "off")
-    with open_browser(Browser(name="Chromium", path=browser), headless=True) as context:
-        assert len(context.pages) == 1
-
-
-@posix
-def test_user_without_a_home_has_a_browser(browser: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service's user has neither HOME nor an entry in the list of users."""
-
-    def no_entry(user: int) -> NoReturn:
-        raise KeyError(user)
-
-    monkeypatch.delenv("HOME", raising=False)
-    monkeypatch.delenv("XAUTHORITY", raising=False)
-    monkeypatch.setattr(pwd, "getpwuid", no_entry)
     with open_browser(Browser(name="Chromium", path=browser), headless=True) as context:
         assert len(context.pages) == 1
 

@@ -29,7 +29,7 @@ from tests.support.authorization_pages import Trap
 from tests.support.browsers import SharedBrowser, child_processes
 from tests.support.commands import payload, run
 from tests.support.profile_pages import CODE, REDIRECT_URI, serve_profile
-from tests.support.sandbox import RunningSandbox, Visitor, running_sandbox
+from tests.support.sandbox import RunningSandbox, Visitor
 
 ALERT = "<p role=alert>{}</p>"
 SIGN_IN = (
@@ -59,17 +59,12 @@ def profile(sandbox: RunningSandbox) -> str:
     ).text
 
 
-def test_guide_from_step_1_to_10(connect: Connect) -> None:
+def test_guide_from_step_1_to_10(connect: Connect, classic: RunningSandbox) -> None:
     """Sign-in, Submission Method, consent, dialog and Update: the profile is saved and connected."""
     told: list[str] = []
-    with running_sandbox() as sandbox:
-        update = connect(
-            sandbox.ormcodigital_url,
-            redirect_uri=sandbox.redirect_uri,
-            sign_ins=sign_ins(sandbox),
-            told=told.append,
-        )
-        page = profile(sandbox)
+    where: dict[str, Any] = {"redirect_uri": classic.redirect_uri, "sign_ins": sign_ins(classic)}
+    update = connect(classic.ormcodigital_url, told=told.append, **where)
+    page = profile(classic)
     assert (update.said, update.confirmed) == ("Your profile has been updated.", True)
     assert "3Shape is connected to Insignia." in page
     assert "<option selected>3Shape Trios</option>" in page
@@ -84,13 +79,13 @@ def test_guide_from_step_1_to_10(connect: Connect) -> None:
     ],
 )
 def test_3shape_does_not_give_a_code(
-    scenario: str, error: type[ConnectorError], words: str, connect: Connect
+    scenario: str, error: type[ConnectorError], words: str, connect: Connect, classic: RunningSandbox
 ) -> None:
     """An error at 3Shape, in a tab of its own, is reported as that error, and nothing is saved."""
-    with running_sandbox(scenarios=[scenario]) as sandbox:
-        with pytest.raises(error, match=words):
-            connect(sandbox.ormcodigital_url, redirect_uri=sandbox.redirect_uri, sign_ins=sign_ins(sandbox))
-        assert "3Shape is connected" not in profile(sandbox)
+    classic.set_scenarios(scenario)
+    with pytest.raises(error, match=words):
+        connect(classic.ormcodigital_url, redirect_uri=classic.redirect_uri, sign_ins=sign_ins(classic))
+    assert "3Shape is connected" not in profile(classic)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +228,7 @@ def test_page_that_ends(
     assert pages.entered == []
 
 
-def test_driver_that_dies_is_reported(browser: str) -> None:
+def test_driver_that_dies_is_reported(browser: str, classic: RunningSandbox) -> None:
     """It is not taken for a page that has changed, and not for a person who does not act."""
     before = child_processes()
 
@@ -242,11 +237,11 @@ def test_driver_that_dies_is_reported(browser: str) -> None:
             (driver,) = child_processes() - before
             os.kill(driver, signal.SIGKILL)
 
-    with running_sandbox() as sandbox, pytest.raises(BrowserUnavailableError, match="ended unexpectedly"):
+    with pytest.raises(BrowserUnavailableError, match="ended unexpectedly"):
         connect_profile(
-            sandbox.ormcodigital_url,
-            redirect_uri=sandbox.redirect_uri,
-            sign_ins=sign_ins(sandbox),
+            classic.ormcodigital_url,
+            redirect_uri=classic.redirect_uri,
+            sign_ins=sign_ins(classic),
             headless=True,
             timeout=60,
             browser=browser,
