@@ -13,7 +13,7 @@ import pytest
 
 from connector.browser import find_browser, open_capture
 from connector.browser.launch import open_browser
-from connector.errors import AccountMismatchError, SettingError
+from connector.errors import AccountMismatchError
 from tests.support.authorization_pages import (
     CODE,
     WAYS,
@@ -132,12 +132,6 @@ def test_cancel_is_shown_as_such(capture: Capture, pages: AuthorizationPages, tr
 
     response = capture(pages.authorize("authorize"), redirect_uri=foreign(trap), person=person)
     assert (headings, "error=access_denied" in response) == (["Access was not allowed"], True)
-
-
-def test_redirect_uri_no_browser_can_reach(capture: Capture, pages: AuthorizationPages) -> None:
-    """A redirect URI that is not http is refused before a browser starts."""
-    with pytest.raises(SettingError, match="http or https"):
-        capture(pages.authorize("302"), redirect_uri="urn:ietf:wg:oauth:2.0:oob")
 
 
 def test_nothing_leaves_a_browser_of_its_own(

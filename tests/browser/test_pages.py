@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from connector.browser.pages.communicate import CANCEL, press, sign_in_and_allow
+from connector.browser.pages.communicate import sign_in_and_allow
 from connector.errors import PageChangedError, SettingError
 from tests.support.authorization_pages import CODE, LANDING, PASSWORD, AuthorizationPages
 
@@ -20,13 +20,6 @@ def test_sign_in_and_allow(page: str, capture: Capture, pages: AuthorizationPage
     pages.target = f"{LANDING}?{CODE}"
     person = sign_in_and_allow("somebody@example.test", PASSWORD)
     assert capture(pages.authorize(page), person=person) == pages.target
-
-
-def test_cancel(capture: Capture, pages: AuthorizationPages) -> None:
-    """*Cancel* brings the provider's refusal back."""
-    pages.target = LANDING
-    response = capture(pages.authorize("authorize"), person=lambda page: press(page, CANCEL))
-    assert response == f"{LANDING}?error=access_denied&state=s%7E1"
 
 
 def test_wrong_password(capture: Capture, pages: AuthorizationPages) -> None:

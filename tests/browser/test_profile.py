@@ -145,7 +145,6 @@ BROKEN: list[tuple[dict[str, Any], type[ConnectorError], str]] = [
         CodeRefusedError,
         "did not save the profile",
     ),
-    ({"update": ALERT.format("Zip is not valid.")}, ProviderErrorPageError, '"Zip is not valid."'),
     ({"update": 500}, ProviderUnavailableError, "failed at Update"),
     ({"update": SIGN_IN}, RequestExpiredError, "session at OrmcoDigital ended"),
     ({"beside": "<button onclick='d.remove()'>Ok</button>"}, PageChangedError, 'single button "Ok"'),

@@ -34,7 +34,7 @@ class AuthorizationPages:
     Attributes:
         more: pages of a test's own: path → HTML.
         scripts: scripts of a test's own: path → JavaScript.
-        answers: answers of a test's own: path → status, headers.
+        responses: responses of a test's own: path → status, headers.
     """
 
     url: str
