@@ -100,14 +100,6 @@ def test_no_scope_is_made_up(supported: object) -> None:
     assert discovered(scopes_supported=supported).scope is None
 
 
-def test_a_provider_without_an_issuer_is_not_discovered() -> None:
-    """Classic has no document, so nothing is fetched."""
-    provider = Provider(
-        name="x", authorization_endpoint="https://x.test/a", token_endpoint="https://x.test/t"
-    )
-    assert discover(provider) is provider
-
-
 @pytest.mark.parametrize(
     "given",
     [
@@ -133,6 +125,8 @@ def test_a_complete_provider_needs_no_document() -> None:
     with responses.RequestsMock() as mock:
         mock.get(URL, status=404)
         assert discover(complete) is complete
+    classic = replace(complete, issuer=None)
+    assert discover(classic) is classic  # nothing is fetched
     busy = unavailable(complete, status=503, headers={"Retry-After": "Sun, 22 Nov 2099 12:00:00 GMT"})
     assert busy.retry_after == 300
 
