@@ -159,6 +159,7 @@ def test_quoted_printable_is_undone_where_it_is_certain(text: str, cleaned: str)
         ("\x1b[31m", ""),
         ("<wbr>", ""),
         ("<BR />", "\n"),
+        ("\r\n", "\n"),
     ],
 )
 def test_entities_are_undone(entity: str, character: str) -> None:

@@ -20,7 +20,6 @@ __all__ = ["load_provider", "read_provider_file"]
 
 _URLS = (
     "issuer",
-    "authorization_endpoint",
     "token_endpoint",
     "revocation_endpoint",
     "userinfo_endpoint",

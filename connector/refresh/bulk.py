@@ -41,7 +41,7 @@ def refresh_due(
     store: Store,
     *,
     within: float,
-    pace: Pace | None = None,
+    pace: Pace | None,
     progress: Callable[[Done], object] = lambda done: None,
 ) -> RefreshSummary:
     """Refresh every connection whose access token expires soon; see `Connector.refresh_due`.
