@@ -172,12 +172,14 @@ def test_a_public_client_sends_its_id_alone(
     assert server.requests[0].form["client_id"] == "public"
     assert "client_secret" not in server.requests[0].form
     assert "Authorization" not in server.requests[0].headers
+    assert not speaking.has_secret
 
 
 def test_a_refresh_asks_for_no_scope() -> None:
     """A refresh sends the refresh token alone, encoded once: the scope stays as it was granted."""
     with endpoint_at(json_response(TOKENS)) as (server, speaking):
         speaking.refresh("Zz_1!IAAAAB+/=")
+    assert (server.requests[0].line.split()[0], speaking.has_secret) == ("POST", True)
     assert server.requests[0].form == {"grant_type": "refresh_token", "refresh_token": "Zz_1!IAAAAB+/="}
     assert b"Zz_1%21IAAAAB%2B%2F%3D" in server.requests[0].body
 

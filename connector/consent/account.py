@@ -45,7 +45,7 @@ def keep_unverified(resources: Resources, practice_id: str, tokens: TokenSet, po
     changes = {
         "reason": "account_unconfirmed" if policy.to_confirm else "account_unread",
         "confirm_by": FromNow(_CONFIRMABLE_SECONDS) if policy.to_confirm else None,
-        "with_secret": int(resources.client.client_secret is not None),
+        "with_secret": int(bool(resources.client.client_secret)),
     }
     deadline = resources.clock.deadline(_SAVE_SECONDS)
     while True:  # these tokens exist nowhere else, and their code is spent

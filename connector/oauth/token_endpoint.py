@@ -67,7 +67,7 @@ class TokenEndpoint:
         quiet_oauth_loggers()
         self._provider = provider
         self._client_id = client.client_id
-        self.has_secret: bool = client.client_secret is not None
+        self.has_secret = bool(client.client_secret)
         self._clock = clock
         self._url = provider.token_endpoint
         self._transport = transport or Transport()
