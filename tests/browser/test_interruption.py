@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -68,13 +68,12 @@ def test_interrupted_or_killed(
 
 def wait_for_end(processes: list[int]) -> list[int]:
     """Return those that are still alive after a while."""
-    ended = threading.Event()
     for _ in range(100):
-        alive = [process for process in processes if is_alive(process)]
-        if not alive:
-            return []
-        ended.wait(0.1)
-    return alive
+        processes = [process for process in processes if is_alive(process)]
+        if not processes:
+            break
+        time.sleep(0.1)
+    return processes
 
 
 def is_alive(process: int) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, WebError, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.support.oauth_calls import PKCE
 from tests.support.sandbox import RunningSandbox, SignIn
@@ -21,17 +21,10 @@ UNNAMED = """() => [...document.querySelectorAll("a, button, input:not([type=hid
 def page(chromium: Browser) -> Iterator[Page]:
     """A page of a fresh browser context; anything it complains about fails the test."""
     complaints: list[str] = []
-
-    def note_error(error: WebError) -> None:
-        complaints.append(str(error.error))
-
-    def note_message(message: ConsoleMessage) -> None:
-        complaints.append(message.text)
-
     with chromium.new_context() as context:
         page = context.new_page()
-        context.on("weberror", note_error)
-        context.on("console", note_message)
+        context.on("weberror", lambda error: complaints.append(str(error.error)))
+        context.on("console", lambda message: complaints.append(message.text))
         yield page
     # Typing before Chromium has put the focus anywhere makes it say so, which is no complaint.
     harmless = ("ERR_NAME_NOT_RESOLVED", "Autofocus processing was blocked")
