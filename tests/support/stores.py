@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from functools import cache
@@ -64,8 +65,11 @@ def fresh_url(kind: str, folder: Path) -> str:
 
 def copy_schema(path: Path) -> str:
     """Make a SQLite file that has its schema and nothing in it; return its URL."""
-    path.touch(mode=0o600)
+    reserve = path.with_name(f"{path.name}-reserve")
+    for file in (path, reserve):
+        file.touch(mode=0o600)
     path.write_bytes(_sqlite_schema())
+    os.truncate(reserve, 1 << 20)  # to fill it takes longer than most tests
     return f"sqlite:///{path}"
 
 
