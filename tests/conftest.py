@@ -59,7 +59,7 @@ def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, _homes: Iterator[Path]) -> None:
-    """Keep settings, CA bundles, proxies, home and keyring of whoever runs the tests out of them."""
+    """Keep the settings, CA bundles, proxies, home and keyring of the current user out of the tests."""
     for name in list(os.environ):
         if name.startswith("ORMCO_") or name in _WAYS or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
@@ -148,7 +148,7 @@ def connector(env: dict[str, str]) -> Iterator[Connector]:
 
 @pytest.fixture
 def workflow(classic: RunningSandbox) -> Workflow:
-    """The cases of the classic sandbox, played by command."""
+    """The cases of the classic sandbox, with the steps of both sides as commands."""
     return Workflow(classic)
 
 

@@ -1,4 +1,4 @@
-"""Taking over a grant that another program holds."""
+"""Take over a grant that another program holds."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_adopt_tells_of_a_response_that_was_lost(
 def test_a_call_that_never_went_out_is_no_lost_response(
     connector: Connector, classic: RunningSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A refresh token that was refused after an outage was refused, no more."""
+    """A refresh token that was refused after an outage is reported as refused, and as nothing else."""
 
     def is_down(self: TokenEndpoint, token: str) -> TokenSet:
         raise ProviderUnavailableError("down", sent=False)

@@ -1,4 +1,4 @@
-"""`AsyncConnector`: the same calls, awaited, and an event loop that goes on meanwhile."""
+"""`AsyncConnector`: the same calls, awaited, without blocking the event loop."""
 
 from __future__ import annotations
 

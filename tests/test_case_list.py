@@ -1,4 +1,4 @@
-"""Reading lists of cases: by pages that move, none lost and none twice."""
+"""Read lists of cases whose pages change meanwhile: no case is lost, and none is returned twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The metadata API's errors: told apart by their text, tokens renewed once, nothing of a patient in words."""
+"""The metadata API's errors: distinguished by their text, one refresh each, no patient data in a message."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def server() -> Iterator[Any]:
 
 
 def test_500_to_an_old_token_renews_it_once(reader: Any, tokens: Any, server: Any) -> None:
-    """A 500 is met with one forced refresh, since some hosts answer so to a token that has ended."""
+    """A 500 leads to one forced refresh, since some hosts return it for a token that has expired."""
     server.get(URL, status=500, body="An error has occurred.")
     server.get(
         URL, json={"Id": "1"}, match=[responses.matchers.header_matcher({"Authorization": "Bearer AT-1"})]
@@ -97,7 +97,7 @@ def test_401_is_renewed(reader: Any, tokens: Any, server: Any) -> None:
 def test_refusals_are_told_apart_by_their_text(
     reader: Any, server: Any, status: int, body: Any, words: str
 ) -> None:
-    """Missing and forbidden are both 400: the sentence tells which."""
+    """Missing and forbidden are both 400: the sentence distinguishes them."""
     server.get(URL, status=status, json=body)
     with pytest.raises(CaseNotFoundError, match=words):
         reader.get("1")
@@ -186,7 +186,7 @@ def test_other_version_than_was_asked_for_is_none(reader: Any, server: Any) -> N
 
 @pytest.mark.parametrize("case_id", ["", "..", "a/b", "a?b", "a b", "%2e", "é"])
 def test_ids_that_would_be_another_address(reader: Any, case_id: str) -> None:
-    """An id that is none is refused before it becomes part of an address."""
+    """An invalid id is refused before it becomes part of an address."""
     with pytest.raises(CaseNotFoundError):
         reader.get(case_id)
 
@@ -233,7 +233,7 @@ def test_lab_is_known_by_address_or_id(
 
 
 def test_region_is_confirmed_if_nothing_is_found(tokens: Any, server: Any) -> None:
-    """A wrong region answers like an empty one: the present one is looked up once, and asked instead."""
+    """A wrong region responds like an empty one: the current one is looked up once, and used instead."""
     asked: list[ApiRegion] = []
     other = ApiRegion(name="americas", api_url="https://am.test/api/")
     api = ApiClient(tokens, origins=[URL, other.api_url], clock=Clock())

@@ -126,7 +126,7 @@ def test_something_unexpected_shows_no_message(monkeypatch: pytest.MonkeyPatch) 
     ],
 )
 def test_a_store_that_is_refused_as_an_argument(command: str, url: str, words: str) -> None:
-    """No command takes a password as an argument, which others can read, nor a mistyped address."""
+    """No command accepts a password as an argument, which others can read, even in a mistyped address."""
     result = CliRunner().invoke(ormco, [command, "--store", url])
     assert result.exit_code == 10
     assert words in result.stderr

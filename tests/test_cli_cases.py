@@ -1,4 +1,4 @@
-"""`ormco cases`: as people and programs use it, killed and started again, and silent about patients."""
+"""`ormco cases`: as people and programs use it, killed and started again, without patient data."""
 
 from __future__ import annotations
 
@@ -269,7 +269,7 @@ def test_reader_that_goes_away_loses_nothing(workflow: Workflow) -> None:
 
 
 def test_watch_that_is_reset_begins_anew(workflow: Workflow) -> None:
-    """--reset forgets how far a watch of this name has come; others go on."""
+    """--reset deletes the position of the watch of this name; other watches continue."""
     workflow.send()
     watch = ("watch", "maple", "--once", "--since", "1d", "--json")
     assert [len(objects(run(*watch))) for _ in range(2)] == [1, 0]
@@ -318,7 +318,7 @@ def test_watch_names_practices_that_it_cannot_follow(classic: RunningSandbox, wo
 def test_progress_is_for_terminals(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On a terminal one line says how far a file is, and goes away; elsewhere nothing is printed."""
+    """On a terminal one line shows a file's progress, and is then removed; elsewhere nothing is printed."""
     from connector.cli.case_format import ProgressLine
     from connector.communicate.models import CaseFile
 

@@ -46,7 +46,7 @@ def test_request_and_approve(env: dict[str, str]) -> None:
 
 
 def test_words_for_a_person(env: dict[str, str]) -> None:
-    """Without --json the state is a sentence, with the command that goes on."""
+    """Without --json the state is a sentence, with the command to run next."""
     assert "ormco lab request practice-42" in run(env, "lab", "status", "practice-42").stdout
     asked = run(env, "lab", "request", "practice-42").stdout
     assert f"Request sent to {LAB}, waiting for approval. It can take up to 24 hours" in asked
@@ -54,7 +54,7 @@ def test_words_for_a_person(env: dict[str, str]) -> None:
 
 
 def test_wait_that_ends(env: dict[str, str]) -> None:
-    """A wait that ends too early is status 6; it says that Ctrl-C is safe, and how to go on."""
+    """A wait that ends too early has status 6; it shows that Ctrl-C is safe, and the command to continue."""
     result = run(env, "lab", "request", "practice-42", "--wait", "0.2")
     assert result.exit_code == 6
     assert "Ctrl-C is safe" in result.stderr

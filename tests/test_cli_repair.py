@@ -69,7 +69,7 @@ def test_repair_says_that_nothing_is_wrong(connector: Connector, env: dict[str, 
 def test_repair_asks_for_consent_by_paste(
     connector: Connector, sandbox: RunningSandbox, env: dict[str, str]
 ) -> None:
-    """A dead grant is mended with a link and a paste, if there is no browser."""
+    """A dead grant is repaired with a link and a paste, if there is no browser."""
     kill_grant(connector, sandbox)
     status, found = paste(env, connector, sandbox, "repair")
     assert (status, found["state"], found["step"]) == (0, "connected", "consent")
@@ -172,7 +172,7 @@ def test_headless_credentials_are_asked_for_at_once(connector: Connector, env: d
 def test_an_outage_keeps_the_tokens(
     connector: Connector, sandbox: RunningSandbox, env: dict[str, str]
 ) -> None:
-    """Status 5, the tokens kept, and the same command goes on afterwards."""
+    """Status 5, the tokens are kept, and the same command continues afterwards."""
     sandbox.set_scenarios("rate-limited")
     result = run(env, "revoke", PRACTICE, "--confirm-done", "--json")
     assert result.exit_code == 5

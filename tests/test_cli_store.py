@@ -59,7 +59,7 @@ def test_status_has_the_documented_keys(connected: dict[str, str]) -> None:
 def test_status_names_practices_that_need_attention(
     connected: dict[str, str], classic: RunningSandbox
 ) -> None:
-    """A dead connection is listed with why and with the command that mends it; healthy ones are not."""
+    """A dead connection is listed with the reason and the command that repairs it; healthy ones are not."""
     assert printed(connected, "status", "--needs-attention")["connections"] == []
     classic.set_scenarios("revoked")
     with time_machine.travel(timedelta(hours=2), tick=True):
@@ -71,7 +71,7 @@ def test_status_names_practices_that_need_attention(
 
 @pytest.mark.parametrize("command", ["status", "audit", "keys rotate"])
 def test_a_mistyped_store_is_an_error(env: dict[str, str], command: str) -> None:
-    """A store that was named and is not there is store trouble, not an empty store; nothing is made."""
+    """A configured store that does not exist is a store error, not an empty store; nothing is created."""
     env["ORMCO_STORE"] += "-mistyped"
     result = run(env, *command.split())
     assert result.exit_code == 9
@@ -96,7 +96,7 @@ def test_status_json_is_one_object_for_any_number(connected: dict[str, str], cla
 
 
 def test_a_practice_that_is_spelt_alike_is_named(connected: dict[str, str]) -> None:
-    """A misspelt practice is answered with the one that was probably meant."""
+    """For a misspelt practice the error suggests a similar one."""
     result = run(connected, "status", "practise-42")
     assert result.exit_code == 6
     assert "Did you mean practice-42?" in result.stderr
@@ -229,12 +229,12 @@ def test_audit_lists_each_step(connected: dict[str, str]) -> None:
     ],
 )
 def test_audit_ends_with_the_newest(connected: dict[str, str], options: list[str], kinds: list[str]) -> None:
-    """However many are asked for, the newest entry is there, and is the last."""
+    """For any number of entries, the newest one is printed, and is the last."""
     assert [event["kind"] for event in printed(connected, "audit", *options)["events"]] == kinds
 
 
 def test_audit_since_later_is_empty(connected: dict[str, str]) -> None:
-    """Events older than asked for are not shown."""
+    """Events before the requested time are not shown."""
     with time_machine.travel(timedelta(hours=2), tick=True):
         assert printed(connected, "audit", "--since", "1h")["events"] == []
 
@@ -256,7 +256,7 @@ def test_status_summary_is_for_a_monitor(connected: dict[str, str], classic: Run
 
 
 def test_store_copy_moves_everything(connected: dict[str, str], tmp_path: Path) -> None:
-    """The copy serves in the place of the store, and the source stays."""
+    """The copy can be used in place of the store, and the source is not changed."""
     target = f"sqlite:///{tmp_path}/copies/copy.db"
     report = printed(connected, "store", "copy", connected["ORMCO_STORE"], target)
     assert report["rows"]["ormco_connections"] == 1
@@ -290,7 +290,7 @@ def test_store_upgrade_says_the_version(connected: dict[str, str]) -> None:
 def test_failures_are_found_before_consent(
     env: dict[str, str], classic: RunningSandbox, mode: str, change: dict[str, str], says: str
 ) -> None:
-    """Nobody gives consent for nothing: no link is shown and no request stays open."""
+    """No useless consent is requested: no link is shown and no request stays open."""
     signing_in = {"ORMCO_3SHAPE_USERNAME": "front.desk@maple-ortho.test", "ORMCO_3SHAPE_PASSWORD": "x"}
     result = run({**env, **signing_in, **change}, "connect", "practice-42", mode)
     assert result.exit_code == 10

@@ -60,7 +60,7 @@ def test_usage_error_is_reported_if_the_output_is_full() -> None:
 
 @pytest.mark.parametrize("where", ["/dev/full", "&-"])
 def test_messages_that_are_lost_stop_nothing(where: str) -> None:
-    """A command does its work and prints its result if nobody reads the messages."""
+    """A command does its work and prints its result if no program reads its messages."""
     ended = shell(f"ormco code --json 2>{where} <<< {CODE}")
     assert ended.returncode == 0
     assert json.loads(ended.stdout)["code"] == CODE

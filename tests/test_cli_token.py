@@ -26,7 +26,7 @@ def env(env: dict[str, str], classic: RunningSandbox) -> dict[str, str]:
 
 
 def test_token_of_a_degraded_connection(env: dict[str, str]) -> None:
-    """A token that is still good is printed, with one warning beside it."""
+    """A token that is still valid is printed, with one warning beside it."""
     result = run_alone(env, "token", PRACTICE)
     assert (result.returncode, len(result.stdout.splitlines())) == (0, 1)
     assert result.stderr.startswith(f"Warning: {PRACTICE} is degraded: ")

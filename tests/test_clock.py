@@ -12,7 +12,7 @@ from tests.support.clock import ManualClock
 
 
 def test_the_clock_is_the_systems() -> None:
-    """Wall time is aware and in UTC, steady time goes on, and a sleep takes time."""
+    """Wall time is aware and in UTC, monotonic time increases, and a sleep takes time."""
     clock = Clock()
     assert abs(clock.time() - time.time()) < 60
     assert clock.utc_now().tzinfo is UTC

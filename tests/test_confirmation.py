@@ -1,4 +1,4 @@
-"""A response without state can be anybody's: nothing comes of it before a person has seen the account."""
+"""Anyone can have sent a response without state: it has no effect before a person has seen the account."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_a_no_forgets_the_grant(connector: Connector, classic: RunningSandbox, a
 def test_nobody_confirms_by_writing_to_the_database(
     connector: Connector, classic: RunningSandbox, attacker: SignIn, env: dict[str, str], change: str
 ) -> None:
-    """Without its sealed policy a grant stays unconfirmed, and no invented account is shown to anybody."""
+    """Without its sealed policy a grant stays unconfirmed, and no invented account is shown."""
     error = handed_in(connector, classic, attacker)
     with stored(env) as store:
         store.database.apply([(f"UPDATE ormco_connections SET {change}", ())])
@@ -276,7 +276,7 @@ def test_a_provider_that_returned_the_state_once_always_does(
 def test_a_made_up_response_teaches_nothing(
     connector: Connector, classic: RunningSandbox, invented: str
 ) -> None:
-    """With an invented state or code, a stranger settles for nobody whether a provider returns the state."""
+    """An invented state or code does not change the record of whether a provider returns the state."""
     request = connector.begin("practice-7", binding=SESSION)
     forged = f"{request.redirect_uri}?code={made_up_code(7)}&state={request.state}"
     if invented == "state":

@@ -328,7 +328,7 @@ def test_a_changed_scope_loses_no_token(identity: RunningSandbox, connector: Con
 
 
 def test_begin_names_everything_that_is_missing(store_url: str) -> None:
-    """One error lists all settings that are not there."""
+    """One error lists all missing settings."""
     with opened({"ORMCO_STORE": store_url}) as connector, pytest.raises(SettingError) as caught:
         connector.begin("practice-42")
     assert "ORMCO_CLIENT_ID" in caught.value.message

@@ -141,7 +141,7 @@ def test_the_sandboxs_own_document_is_complete(identity: RunningSandbox) -> None
 
 @pytest.mark.parametrize("status", [200, 302, 400, 404, 405, 500])
 def test_any_response_of_the_server_proves_that_it_is_there(status: int) -> None:
-    """An authorization endpoint may dislike an empty request; it answers all the same."""
+    """An authorization endpoint may refuse an empty request; any response shows that it is available."""
     with serving(raw_response(status=status)) as server:
         probe(server.url)
     assert server.requests[0].line.startswith("HEAD ")

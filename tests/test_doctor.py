@@ -1,4 +1,4 @@
-"""The doctor: each check says what is so, and what cures it."""
+"""The doctor: each check reports its finding and the remedy."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def the(name: str, checks: list[Check]) -> Check:
 
 
 def test_all_is_well(sandbox: RunningSandbox, connector: Connector) -> None:
-    """A working connection passes every check, and is not changed by it: its refresh token stays good."""
+    """A working connection passes every check, and is not changed by it: its refresh token stays valid."""
     before = connect(connector, sandbox)
     checks = list(connector.doctor(PRACTICE, only=ALL_CHECKS))
     assert connector.status(PRACTICE) == before
@@ -159,7 +159,7 @@ def test_each_fault_of_the_provider_fails_a_check(
 
 
 def test_a_host_that_is_not_there(classic: RunningSandbox, store_url: str, tmp_path: Path) -> None:
-    """Each host is named: those everything rests on fail, those for some things warn."""
+    """Each host is named: a missing essential host is a failure, any other one a warning."""
     text = Path(classic.provider_file).read_text("utf-8")
     own = f'portal_url = "{classic.url}/portal"'
     assert own in text
@@ -264,7 +264,7 @@ def test_a_difference_of_clocks(skew: float, result: str) -> None:
 
 
 def test_an_unknown_practice_fails(classic: RunningSandbox, connector: Connector) -> None:
-    """A practice that nothing is stored of has the status of such."""
+    """An unknown practice has the exit status for it."""
     connect(connector, classic)
     assert status(list(connector.doctor("practice-0"))) == 6
 
@@ -364,7 +364,7 @@ def test_only_the_named_checks_run(classic: RunningSandbox, tmp_path: Path) -> N
 
 
 def test_a_check_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, store_url: str) -> None:
-    """A check that never ends is reported as such, and the others go on."""
+    """A check that never ends is reported as such, and the others continue."""
     release = threading.Event()
     monkeypatch.setattr("connector.doctor.examination._SECONDS", 0.2)
     monkeypatch.setattr("connector.doctor.local_checks.display", lambda: release.wait(60) and [])

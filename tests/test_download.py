@@ -1,4 +1,4 @@
-"""Downloads: whole, verified, where they belong, and by whoever may have them."""
+"""Downloads: complete, verified, in the right place, and with an account that has access."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def sha1_of(content: bytes) -> str:
 
 
 def test_files_are_whole_verified_and_private(case_id: str, connector: Connector, tmp_path: Path) -> None:
-    """Scans and attachments arrive with the SHA-1 that was told, in files nobody else can read."""
+    """Scans and attachments arrive with the stated SHA-1, in files that no other user can read."""
     files = download(connector, case_id, tmp_path / "out")
     assert [file.file.kind for file in files] == ["scan", "scan", "attachment", "attachment"]
     assert all(file.verified and sha1_of(file.path.read_bytes()) == file.file.sha1 for file in files)
@@ -122,7 +122,7 @@ def test_download_goes_on_where_another_process_was_killed(
 def test_damaged_download_leaves_nothing(
     classic: RunningSandbox, case_id: str, connector: Connector, tmp_path: Path
 ) -> None:
-    """A file whose SHA-1 is wrong is an error and no file; the others are tried all the same."""
+    """A file whose SHA-1 is wrong is an error and no file; the others are still tried."""
     classic.set_scenarios("damaged-download")
     files = download(connector, case_id, tmp_path / "out")
     assert [type(file.error) for file in files] == [ProviderUnavailableError] * 4
@@ -141,7 +141,7 @@ def test_hopeless_cut_ends(
 def test_hostile_names_stay_in_the_folder(
     classic: RunningSandbox, workflow: Workflow, connector: Connector, tmp_path: Path
 ) -> None:
-    """Names that lead elsewhere, name devices, hide or repeat end as different files in the folder."""
+    """Names that leave the folder, name devices, hide or repeat become different files in the folder."""
     classic.set_scenarios("hostile-names")
     (case_id,) = workflow.send()
     inside = tmp_path / "deep" / "out"
@@ -155,7 +155,7 @@ def test_hostile_names_stay_in_the_folder(
 def test_stl_is_fetched_as_the_lab(
     classic: RunningSandbox, workflow: Workflow, case_id: str, tmp_path: Path
 ) -> None:
-    """An STL file is asked for by the lab's own account of the region."""
+    """An STL file is requested with the lab's own account of the region."""
     workflow.act(case_id, "receive", "accept", "design")
     practices = {"maple": classic.practice, "lab__americas": classic.lab}
     with connected(classic, tmp_path, **practices) as connector:
@@ -204,7 +204,7 @@ def test_foreign_addresses_get_no_token(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs symbolic links")
 def test_planted_link_is_not_followed(case_id: str, connector: Connector, tmp_path: Path) -> None:
-    """A symbolic link in the place of the unfinished file does not lead the download elsewhere."""
+    """A symbolic link in place of the unfinished file does not redirect the download."""
     out, victim = tmp_path / "out", tmp_path / "victim"
     out.mkdir()
     victim.write_bytes(b"untouched")

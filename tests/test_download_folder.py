@@ -54,7 +54,7 @@ def test_no_file_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_left_part_is_gone_on_with(tmp_path: Path) -> None:
-    """The next attempt goes on with the part of a failed one, unless nothing could check it."""
+    """The next attempt continues the part of a failed one, unless its content cannot be checked."""
     leave(tmp_path, b"half")
     with open_part(tmp_path, ".key-a.txt", keep=True) as part:
         assert part.file.read() == b"half"
@@ -86,7 +86,7 @@ def test_two_at_once_have_a_part_each(tmp_path: Path) -> None:
 @posix_only
 @pytest.mark.parametrize("plant", ["link", "hard link", "open to others", "pipe", "folder"])
 def test_planted_part_is_left_alone(tmp_path: Path, plant: str) -> None:
-    """A part that somebody else may read, or that is a link, is neither written nor removed."""
+    """A part that other users can read, or that is a link, is neither written nor removed."""
     victim, part = tmp_path / "victim", tmp_path / ".key-a.txt.part"
     victim.write_bytes(b"untouched")
     victim.chmod(0o644)

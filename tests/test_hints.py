@@ -1,4 +1,4 @@
-"""Command lines in messages can be pasted, and what is to be installed can be."""
+"""Command lines in messages can be pasted, and the named extras can be installed."""
 
 from __future__ import annotations
 

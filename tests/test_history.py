@@ -72,7 +72,7 @@ def test_versions_counted_from_nought() -> None:
 
 
 def test_only_what_is_new() -> None:
-    """From a known version on, only later ones are asked for and told."""
+    """After a known version, only later ones are requested and reported."""
     versions = Versions(STORY)
     known: Any = {"state": "Designed", "state_flag": "Rejected", "status": CaseStatus.REJECTED}
     before = Snapshot(version=5, designs=versions.all[5].designs, **known)

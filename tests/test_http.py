@@ -217,7 +217,7 @@ def test_environment_is_not_read_for_each_request(
 
 
 def test_netrc_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No user name and password of somebody's .netrc goes to a provider."""
+    """No user name and password of a user's .netrc is sent to a provider."""
     (tmp_path / "netrc").write_text("default login somebody password private\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     with serving(raw_response()) as server:

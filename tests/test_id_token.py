@@ -131,7 +131,7 @@ def test_a_missing_id_token_is_refused_where_openid_was_asked(verifier: str | No
 
 
 def test_an_issuer_has_to_be_known() -> None:
-    """Without an issuer to compare with, anybody's id_token would do."""
+    """Without an issuer to compare with, any issuer's id_token would be accepted."""
     for issuer in ("anything", None):
         with pytest.raises(StateMismatchError, match="wrong: issuer"):
             check(id_token(CLAIMS | {"iss": issuer}), provider=replace(PROVIDER, issuer=None))

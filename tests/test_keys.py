@@ -186,7 +186,7 @@ def test_keyring_that_hangs(url: str, fake_keyring: FakeKeyring, monkeypatch: py
 
 
 def test_rotate_to_the_first_of_the_setting(url: str) -> None:
-    """After a rotation the old key is not needed any more, and the audit record tells of it."""
+    """After a rotation the old key is not needed any more, and the audit record has an event of it."""
     filled(url, f"{KEY},{OTHER_KEY}").close()
     store = store_at(url, keys=f"{OTHER_KEY},{KEY}")
     done: list[int] = []
@@ -451,7 +451,7 @@ def test_the_key_file_goes_once_the_keys_are_in_the_setting(url: str) -> None:
 
 
 def test_nothing_is_written_with_a_key_that_has_left(url: str) -> None:
-    """A process that had opened the store before writes with the new key, and everybody can read it."""
+    """A process that had opened the store before writes with the new key, and every process can read it."""
     clock = ManualClock()
     filled(url, None).close()
     idle, store = (store_at(url, keys=None, clock=clock) for _ in range(2))

@@ -48,7 +48,7 @@ def patient(classic: RunningSandbox) -> RunningSandbox:
 
 
 class Naps(ManualClock):
-    """Gives other threads a little of the real time, too: they refresh while the wait goes on."""
+    """Gives other threads a little real time too: they refresh during the wait."""
 
     def sleep(self, seconds: float) -> None:
         time.sleep(0.002)
@@ -135,7 +135,7 @@ def test_lab_that_has_asked_is_accepted(patient: RunningSandbox, connector: Conn
     ids=["rejected", "deleted"],
 )
 def test_gone_connection(accepted: bool, words: str, patient: RunningSandbox, connector: Connector) -> None:
-    """A rejected request and a deleted connection are told apart, and can be asked for again."""
+    """A rejected request and a deleted connection are distinguished, and can be requested again."""
     lab = UsersApi(patient, lab_of(patient, "americas"))
     connector.lab.request(PRACTICE)
     if accepted:
@@ -181,7 +181,7 @@ def test_lab_address_is_a_setting(patient: RunningSandbox, store_url: str) -> No
 
 
 def test_lab_approves_a_practice(sandbox: RunningSandbox, store_url: str) -> None:
-    """The lab of the practice's region accepts its request, and nobody waits a day."""
+    """The lab of the practice's region accepts its request at once."""
     with connected(sandbox, store_url) as connector:
         with pytest.raises(ConnectionNotFoundError, match="stored for lab:americas"):
             connector.lab.approve(PRACTICE)
@@ -229,7 +229,7 @@ def test_no_lab(connector: Connector) -> None:
 
 
 def test_wait_is_long_and_polite(connector: Connector, clock: Naps) -> None:
-    """A day's wait looks ever more seldom, at most every five minutes or so, and outlives its tokens."""
+    """A wait of a day reads at growing intervals of up to about five minutes, and outlives its tokens."""
     with pytest.raises(StillWaitingError) as caught:
         connector.lab.request(PRACTICE, wait=86400)
     assert connector.status(PRACTICE).token_generation > 20
@@ -242,7 +242,7 @@ def test_wait_is_long_and_polite(connector: Connector, clock: Naps) -> None:
 
 
 def test_wait_ends_when_the_lab_accepts(patient: RunningSandbox, connector: Connector) -> None:
-    """The wait tells what it waits for, sees the lab accept, and goes on in another process if need be."""
+    """The wait reports its reason, detects the lab's approval, and can continue in another process."""
     waited: list[LabReport] = []
 
     def accept(report: LabReport) -> None:
@@ -282,7 +282,7 @@ def test_wait_outlives_an_outage(
 
 
 def test_wait_for_nothing(patient: RunningSandbox, connector: Connector) -> None:
-    """Nobody waits for what nobody has asked for, or for what was rejected meanwhile."""
+    """There is no wait for a request that was never made, or was rejected meanwhile."""
 
     def reject(report: LabReport) -> None:
         UsersApi(patient, lab_of(patient, "americas")).remove_all()

@@ -1,4 +1,4 @@
-"""Files and folders of one's own: what another user has planted is refused, not used."""
+"""Files and folders of this user: those that another user has planted are refused, not used."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_folder_that_all_can_write_to(tmp_path: Path) -> None:
 
 @needs_root
 def test_folder_of_another_user(tmp_path: Path) -> None:
-    """A folder of another user is refused, because its owner can exchange the files in it."""
+    """A folder of another user is refused, because its owner can replace the files in it."""
     make_own_folder(tmp_path / "theirs")
     os.chown(tmp_path / "theirs", STRANGER, STRANGER)
     for look in (check_own_folder, make_own_folder, lambda path: make_own_folder(path / "new")):
@@ -142,7 +142,7 @@ def test_folder_of_another_user(tmp_path: Path) -> None:
 
 @needs_root
 def test_owner_of_a_file_and_of_the_link_to_it(tmp_path: Path) -> None:
-    """Another user's file is refused, and so is another user's link to one's own."""
+    """Another user's file is refused, and so is another user's link to this user's file."""
     own_file(tmp_path / "mine")
     (tmp_path / "link").symlink_to("mine")
     check_owner(tmp_path / "link")
@@ -159,7 +159,7 @@ def test_owner_of_a_file_and_of_the_link_to_it(tmp_path: Path) -> None:
 @needs_root
 @pytest.mark.parametrize("where", ["itself", "above", "behind one's own"])
 def test_a_folder_behind_another_users_link(tmp_path: Path, where: str) -> None:
-    """A link that was planted in a shared folder leads to none of one's own folders."""
+    """A link that was planted in a shared folder is not followed to this user's folders."""
     for folder in (tmp_path / "own", tmp_path / "own" / "below", tmp_path / "everybody"):
         folder.mkdir(0o700)
     (tmp_path / "everybody").chmod(0o1777)

@@ -103,7 +103,7 @@ def test_forgetting_reaches_every_month(store: Store) -> None:
 
 
 def test_a_role_that_may_not_make_tables(store: Store, url: str) -> None:
-    """A program whose role can only read and write has months all the same, and can prune them."""
+    """A program whose role can only read and write has months too, and can prune them."""
     database = url.partition("?")[0].rpartition("/")[2]
     with psycopg.connect(url, autocommit=True) as admin:
         admin.execute(f"CREATE ROLE writer_{database} LOGIN".encode())

@@ -59,7 +59,7 @@ def test_the_presets_are_as_3shape_documents_them(end: str, prefix: str) -> None
 
 
 def test_the_sandbox_preset_describes_the_sandbox(classic: RunningSandbox, tmp_path: Path) -> None:
-    """The preset is what the sandbox says of itself, at its usual address."""
+    """The preset is the sandbox's own description, at its usual address."""
     usual = f"http://127.0.0.1:{urlsplit(PRESETS['sandbox'].token_endpoint or '').port}"
     text = Path(classic.provider_file).read_text("utf-8").replace(classic.url, usual)
     (tmp_path / "usual.toml").write_text(text, "utf-8")
@@ -72,7 +72,7 @@ def test_the_sandbox_preset_describes_the_sandbox(classic: RunningSandbox, tmp_p
 
 
 def test_a_name_that_is_no_preset_lists_them() -> None:
-    """A misspelt preset is answered with the ones there are."""
+    """The error for a misspelt preset lists the presets."""
     with pytest.raises(SettingError, match="'comunicate'") as caught:
         load_provider("comunicate")
     assert "communicate-staging" in caught.value.hint

@@ -104,7 +104,7 @@ def test_an_identityserver_code_ends_with_its_digits(value: str, code: str) -> N
     ],
 )
 def test_an_unknown_code_ends_where_words_begin(value: str, code: str) -> None:
-    """A code that tells nothing is joined only with what cannot be a word."""
+    """A code without a length is joined only with parts that cannot be words."""
     assert find_code(value)[0] == code
 
 

@@ -123,7 +123,7 @@ def test_what_another_run_has_claimed_is_passed_over(
 
 
 def test_a_claim_reserves_space_for_the_new_tokens(store: Store, tmp_path: Path) -> None:
-    """A refresh token is sent only if the response can be stored on a disk that is full by then."""
+    """A refresh token is sent only if the response can be stored on a disk that becomes full meanwhile."""
     put(store, "p", age=1900)
     reserve = tmp_path / "stores" / "store.db-reserve"
     reserve.unlink(missing_ok=True)
@@ -195,7 +195,7 @@ def test_what_an_interrupted_run_has_not_begun_is_given_back(
 
 @pytest.mark.parametrize("column", ["refresh_count", "failures"])
 def test_a_damaged_row_is_one_failure(store: Store, server: TokenServer, column: str) -> None:
-    """It is not sent, nor kept from others; the rest of the run goes on."""
+    """It is not sent, and other processes can claim it; the rest of the run continues."""
     fill(store, 3)
     damage = f"UPDATE ormco_connections SET {column} = 'many' WHERE practice_id = 'p1'"
     store.database.apply([(damage, ())])
@@ -347,7 +347,7 @@ def test_a_store_that_fails_for_a_moment_ends_no_run(
 
 
 def test_a_run_that_gave_up_stays_given_up() -> None:
-    """Calls that were under way by then may succeed; what is left undone is reported all the same."""
+    """Calls in progress may still succeed; the connections that are left are reported in any case."""
     tally = Tally(RefreshSummary(total=60), lambda done: None)
     for number in range(20):
         tally.report(f"p{number}", "provider_unavailable", ProviderUnavailableError("503"))
@@ -358,7 +358,7 @@ def test_a_run_that_gave_up_stays_given_up() -> None:
 
 
 def test_dead_grants_are_no_outage(store: Store, server: TokenServer) -> None:
-    """A run goes on to the end, however many practices have revoked access; progress names and counts all."""
+    """A run continues to the end, however many practices revoked access; progress names and counts all."""
     fill(store, 30)
     server.set(faults=["400:invalid_grant"] * 25)
     told: list[Done] = []

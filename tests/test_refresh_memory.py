@@ -21,7 +21,7 @@ def held(clock: ManualClock, *, lives: float = 3600.0, ahead: float = 0.0, gener
 
 
 def test_a_token_is_read_again_after_two_seconds(memory: TokenMemory, clock: ManualClock) -> None:
-    """A revocation by another process takes effect by then."""
+    """A revocation by another process takes effect after at most two seconds."""
     memory.put("p", "at", held(clock))
     clock.advance(1.9)
     assert memory.valid("p", 60.0) is not None

@@ -556,7 +556,7 @@ def test_nothing_after_close(store: Store) -> None:
 
 
 def test_close_while_a_refresh_is_under_way(tmp_path: Path, server: TokenServer) -> None:
-    """Closing does not wait for a refresh in the background, which stores its tokens all the same."""
+    """Closing does not wait for a refresh in the background, which still stores its tokens."""
     store = store_at(fresh_url("sqlite", tmp_path))
     put(store, "p", age=3300)
     server.set(latency=1.0)

@@ -1,4 +1,4 @@
-"""Repair and reconnect: the diagnosis comes first, and the least step that works is taken."""
+"""Repair and reconnect: the diagnosis comes first, and the smallest step that works is taken."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_connection_that_failed_is_refreshed(
 def test_a_dead_grant_asks_for_consent_and_keeps_the_history(
     connector: Connector, sandbox: RunningSandbox
 ) -> None:
-    """The same connection gets new tokens; its account, its numbering and its record go on."""
+    """The same connection gets new tokens; its account, its numbering and its record continue."""
     before = connect(connector, sandbox)
     kill_grant(connector, sandbox)
     repair = connector.repair(PRACTICE, capture=visitor_capture(sandbox))
@@ -133,7 +133,7 @@ def test_without_a_refresh_token_consent_is_asked_for(connector: Connector, sand
 def test_an_unread_account_is_read(
     sandbox: RunningSandbox, store_url: str, tmp_path: Path, is_dead: bool, step: str
 ) -> None:
-    """Tokens that wait for their account need no second consent, unless they are dead by then."""
+    """Tokens that wait for their account need no second consent, unless they have died meanwhile."""
     env = settings(sandbox, store_url)
     with (
         opened(env | {"ORMCO_PROVIDER": without_users(sandbox, tmp_path)}) as connector,
@@ -310,7 +310,7 @@ def test_two_repairs_at_once_both_end_right(
 def test_what_a_sibling_has_repaired_is_taken_over(
     connector: Connector, env: dict[str, str], sandbox: RunningSandbox
 ) -> None:
-    """A connection that another process has mended meanwhile needs nothing."""
+    """A connection that another process has repaired meanwhile needs nothing."""
     connect(connector, sandbox)
     kill_grant(connector, sandbox)
     with opened(env) as other:
@@ -335,7 +335,7 @@ def test_a_connection_that_is_being_revoked_is_not_repaired(
 
 
 def test_the_diagnosis_is_told_before_anybody_is_asked(connector: Connector, sandbox: RunningSandbox) -> None:
-    """A person hears what is wrong before the browser opens."""
+    """A person sees the diagnosis before the browser opens."""
     connect(connector, sandbox)
     kill_grant(connector, sandbox)
     told: list[str] = []
@@ -484,6 +484,6 @@ def test_reconnect_cuts_nothing_off_that_it_could_not_bring_back(
 
 
 def test_reconnect_needs_a_connection(connector: Connector) -> None:
-    """A practice that nothing is stored of is not reconnected by a slip of the pen."""
+    """A misspelt, unknown practice is not reconnected."""
     with pytest.raises(ConnectionNotFoundError):
         connector.reconnect(PRACTICE, capture=no_capture)

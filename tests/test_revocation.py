@@ -1,4 +1,4 @@
-"""Revocation: access is taken back, that is proved, and only then are the tokens wiped."""
+"""Revocation: access is removed, the removal is proved, and only then are the tokens wiped."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ def test_failed_exchange_burns_the_code(
 
 @pytest.mark.parametrize("damage", [lambda code: code[:-1], quote, str.swapcase, lambda code: code + "."])
 def test_damaged_code_is_an_invalid_request(sandbox: RunningSandbox, damage: Callable[[str], str]) -> None:
-    """Anything but the code itself is refused, and the code stays good."""
+    """Anything but the code itself is refused, and the code stays valid."""
     code = fresh_code(sandbox)
     assert refusal(exchange(sandbox, damage(code))) == (400, "invalid_request")
     assert exchange(sandbox, code).status_code == 200
@@ -227,7 +227,7 @@ def test_applications_are_the_account_s_own(sandbox: RunningSandbox) -> None:
 
 
 def test_wrong_password_stays_on_the_login_page(sandbox: RunningSandbox) -> None:
-    """A wrong password is reported on the page, and nobody is signed in."""
+    """A wrong password is reported on the page, and no person is signed in."""
     person = Visitor(sandbox)
     page = person.sign_in(sandbox.authorization_url(), SignIn(sandbox.practice.username, "wrong"))
     assert "The email or password is not correct." in page.text

@@ -13,7 +13,7 @@ from tests.support.sandbox import TIMEOUT, RunningSandbox, Visitor
 
 
 class Practice(Visitor):
-    """Somebody of the practice on My Profile."""
+    """A person of the practice on My Profile."""
 
     def __init__(self, sandbox: RunningSandbox) -> None:
         super().__init__(sandbox)
@@ -126,6 +126,6 @@ def test_classic_link_is_the_guide_s(classic: RunningSandbox) -> None:
 
 
 def test_code_check_needs_a_session(classic: RunningSandbox) -> None:
-    """Nobody else can ask the dialog's question."""
+    """A request without the page's form token cannot check a code."""
     url = f"{classic.ormcodigital_url}/account/code"
     assert requests.post(url, data={"code": "x"}, timeout=TIMEOUT).status_code == 400

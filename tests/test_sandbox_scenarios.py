@@ -196,7 +196,7 @@ def test_short_lived(sandbox: RunningSandbox, time_machine: TimeMachineFixture) 
 
 
 def test_revoked(sandbox: RunningSandbox) -> None:
-    """Setting it removes every grant for good; one that is made later is removed at its first refresh."""
+    """Setting it removes every grant permanently; one that is made later is removed at its first refresh."""
     token = connected(sandbox)
     sandbox.set_scenarios("revoked")
     later = connected(sandbox)

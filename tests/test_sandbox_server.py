@@ -96,7 +96,7 @@ def port_of(sandbox: RunningSandbox) -> int:
 
 
 def test_malformed_request_gets_a_response(classic: RunningSandbox) -> None:
-    """A malformed HTTP request gets 400, and the sandbox goes on."""
+    """A malformed HTTP request gets 400, and the sandbox continues to run."""
     with socket.create_connection(("127.0.0.1", port_of(classic)), 20) as connection:
         connection.sendall(b"GET / HTTP/nonsense\r\n\r\n")
         assert b" 400 " in connection.recv(65536)

@@ -1,4 +1,4 @@
-"""The status machine: the article's steps, its two traps, and what nobody knows."""
+"""The case status: the article's steps, its two ambiguous labels, and statuses that cannot be determined."""
 
 from __future__ import annotations
 
@@ -95,14 +95,14 @@ def test_a_label_is_read_with_its_history(labels: Any, event: str, side: Side | 
 
 
 def test_second_rejection_cannot_be_told_from_an_update() -> None:
-    """Rejecting a new design changes nothing that is seen, so either side may have to act."""
+    """The rejection of a new design changes no visible field, so either side may have to act."""
     last = play("Designed sent/a", "Designed rejected/a", "Designed rejected/b", "Designed rejected/b")[-1]
     assert (last.event, last.side, last.step) == ("updated", None, None)
     assert last.after.status is CaseStatus.REJECTED_OR_RESENT
 
 
 def test_label_alone_leaves_open_who_acted() -> None:
-    """Without earlier versions, no event says that somebody approved or sent anything."""
+    """Without earlier versions, no event names an approval or a sending."""
     approved = read_change(None, version(5, "Designed approved", "a"), gap=True)
     rejected = read_change(None, version(5, "Designed rejected", "a"), gap=True)
     assert (approved.event, approved.side) == ("status_changed", None)
@@ -111,7 +111,7 @@ def test_label_alone_leaves_open_who_acted() -> None:
 
 
 def test_missing_versions_in_between_are_not_guessed() -> None:
-    """A design that came and was approved while nobody looked is not called sent without asking."""
+    """A design that was sent and approved between two polls is not reported as sent without asking."""
     before = read_change(None, version(3, "Scanned approved")).after
     assert read_change(before, version(4, "Scanned approved"), gap=True).after.status is before.status
     first = play("Designed sent/a", "Designed rejected/a")[-1].after

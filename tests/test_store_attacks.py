@@ -1,4 +1,4 @@
-"""A store in the hands of somebody else: a DBA who writes to it, a user who has made files beforehand."""
+"""A store under attack: by a DBA who writes to it, or by a user who has planted files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a watch has come, kept alike by both databases."""
+"""The positions of watches, the same in both databases."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_reset_lets_a_watch_begin_anew(store: Store, names: Any, left: Any) -> N
 
 
 def test_many_cases_are_read_at_once(store: Store) -> None:
-    """More cases than fit into one statement are found all the same."""
+    """More cases than fit into one statement are found too."""
     store.watches.put_case("default", "maple", CASE)
     asked = [f"x-{number}" for number in range(2_500)] + ["c-1"]
     assert list(store.watches.cases("default", "maple", asked)) == ["c-1"]

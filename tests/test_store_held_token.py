@@ -44,7 +44,7 @@ def test_what_needs_something_done_is_not_held(store: Store) -> None:
     "change", ["account_id = 'another'", "provider = 'another'", "generation = 7", "practice_id = 'q'"]
 )
 def test_an_edited_row_is_not_handed_out(store: Store, change: str) -> None:
-    """A row in which somebody edited what its token is bound to does not open."""
+    """A row does not open if a fact that its token is bound to was edited."""
     put(store, "p")
     store.database.apply([(f"UPDATE ormco_connections SET {change}", ())])
     with pytest.raises(StoreDamagedError):

@@ -80,7 +80,7 @@ def begin(number: int) -> Event:
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 def test_server_restarts(own_server: PostgresServer, mode: str) -> None:
-    """Reads, writes and leases go on through a restart or a crash of the server."""
+    """Reads, writes and leases continue through a restart or a crash of the server."""
     store = store_at(own_server.create_database())
     claimed = store.leases.claim(put(store, "p"), 60)
     assert claimed is not None
@@ -160,7 +160,7 @@ def test_token_in_memory_while_the_server_is_away(
 
 
 def test_one_slow_query_holds_up_nobody(url: str) -> None:
-    """While a practice's row is locked, calls for others go on, and its own ends in time."""
+    """While a practice's row is locked, calls for others continue, and its own ends in time."""
     store = store_at(url, patience=1.5)
     for name in ("p", "q"):
         put(store, name)
@@ -449,7 +449,7 @@ def test_driver_is_not_installed(url: str, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 class FakeServer(threading.Thread):
-    """A server without TLS, or somebody in its place: takes down whether anything was sent in the clear."""
+    """A server without TLS, or an attacker in its place; records whether anything was sent unencrypted."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)

@@ -143,7 +143,7 @@ def test_a_bracketed_paste_ends_with_enter() -> None:
 
 @posix
 def test_a_paste_is_not_shown() -> None:
-    """The code does not appear on the screen, only how much was read; the terminal is left as it was."""
+    """The code does not appear on the screen, only its length; the terminal's settings are restored."""
     with person() as someone:
         someone.types(f"{URL}\n".encode())
         someone.sees(b"characters read)")
@@ -155,7 +155,7 @@ def test_a_paste_is_not_shown() -> None:
 
 @posix
 def test_ctrl_c_leaves_at_once() -> None:
-    """Ctrl-C interrupts, and leaves the terminal as it was."""
+    """Ctrl-C interrupts, and the terminal's settings are restored."""
     with person() as someone:
         someone.types(b"half a pa\x03")
         assert someone.leaves()[0] == 130
@@ -183,7 +183,7 @@ def test_typing_can_be_corrected() -> None:
 
 @posix
 def test_an_endless_paste_is_swallowed() -> None:
-    """A paste beyond the limit is refused, and nothing of it goes on to the shell."""
+    """A paste beyond the limit is refused, and no part of it reaches the shell."""
     with person() as someone:
         someone.types(b"rm -rf x\n" * 20_000)
         status, _ = someone.leaves()

@@ -1,4 +1,4 @@
-"""One file on its way: whole or an error, resumed only if the server vouches for it, within its time."""
+"""The transfer of one file: complete or an error, resumed only if the server confirms it, within its time."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_what_is_left_without_a_sha1_is_not_used() -> None:
 
 
 def test_trickle_ends_at_the_time_limit() -> None:
-    """A server that sends a byte now and then does not hold a download for ever."""
+    """A server that sends a byte now and then does not block a download indefinitely."""
 
     class Hours(ManualClock):
         """Each look at the clock is ten minutes later."""

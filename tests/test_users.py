@@ -87,7 +87,7 @@ def test_lab_by_exact_address() -> None:
 
 @pytest.mark.parametrize("found", [[], {}, None, [{"Id": "1", "Email": "other@ormco.com"}], [{"Email": LAB}]])
 def test_lab_that_is_not_found(found: object) -> None:
-    """A response about somebody else is no response."""
+    """A response about another user is not accepted."""
     with serving(json_response({"Id": "9", "Email": "other@ormco.com"}), json_response(found)) as server:
         assert api(server).lab_id(LAB) is None
 
@@ -128,7 +128,7 @@ def test_token_that_has_ended(status: int) -> None:
 
 
 def test_html_is_no_response() -> None:
-    """Somebody's login page is not taken for an account."""
+    """The login page of a network is not taken for an account."""
     with serving(raw_response("<html>Welcome</html>")) as server:
         with pytest.raises(ProviderUnavailableError, match="not JSON"):
             api(server).me()

@@ -151,7 +151,7 @@ def test_handler_that_always_fails_is_told(workflow: Workflow, connector: Connec
 
 
 def test_another_process_goes_on(classic: RunningSandbox, workflow: Workflow, tmp_path: Path) -> None:
-    """A new connector on the same store goes on from the first one's position."""
+    """A new connector on the same store continues from the first one's position."""
     (case_id,) = workflow.send()
     with connected(classic, tmp_path, maple=classic.practice) as first:
         assert len(look(first)) == 1
@@ -272,7 +272,7 @@ def test_named_practice_that_cannot_be_followed_is_an_error(
 def test_all_follows_new_practices_and_not_the_labs(
     classic: RunningSandbox, workflow: Workflow, tmp_path: Path
 ) -> None:
-    """Everybody is followed, also those that are connected later; Ormco's labs are not practices."""
+    """Every practice is followed, even if it is connected later; Ormco's labs are not practices."""
     practices = {"maple": classic.practice, "lab__americas": classic.lab}
     with connected(classic, tmp_path, **practices) as connector, Following(connector, None) as following:
         workflow.send()
@@ -284,7 +284,7 @@ def test_all_follows_new_practices_and_not_the_labs(
 
 
 def test_many_practices_with_many_cases(classic: RunningSandbox, workflow: Workflow, tmp_path: Path) -> None:
-    """Everything of everybody comes, each practice's own, in one look with a few threads."""
+    """One poll with a few threads delivers every event of every practice."""
     practices = {f"p{number}": who for number, who in enumerate(workflow.add_practices(count=20))}
     for who in practices.values():
         workflow.send(practice=who.username, count=25)

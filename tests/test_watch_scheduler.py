@@ -1,4 +1,4 @@
-"""Whose turn it is: each practice once an interval, by whichever process has room, trouble told once."""
+"""The schedule: each practice once an interval, by any process with a free worker; problems reported once."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_processes_share_a_round(store: Store, url: str) -> None:
 
 
 def test_practice_is_looked_at_again_and_again(store: Store) -> None:
-    """A watch goes on until it is stopped, at its interval."""
+    """A watch continues at its interval until it is stopped."""
     connect(store, "maple")
     stop, looks = threading.Event(), []
 
@@ -162,7 +162,7 @@ def test_named_practices_that_cannot_be_followed_end_the_watch(store: Store) -> 
 
 
 def test_unfinished_work_is_given_back(store: Store) -> None:
-    """A watch that is stopped leaves no claim behind: the next process goes on at once."""
+    """A watch that is stopped leaves no claim behind: the next process continues at once."""
     connect(store, *(f"p-{number}" for number in range(20)))
     stop = threading.Event()
     stop.set()
@@ -209,7 +209,7 @@ def test_busy_store_ends_no_watch(store: Store) -> None:
 
 @pytest.mark.parametrize("names", [("maple",), None], ids=["named", "all"])
 def test_store_that_is_busy_later_ends_no_watch(store: Store, names: Any) -> None:
-    """A watch that runs goes on after a time without the store, whether its practices are named or not."""
+    """A running watch continues after a time without the store, whether its practices are named or not."""
     connect(store, "maple")
     stop, looks = threading.Event(), list[Any]()
 

@@ -243,7 +243,7 @@ def test_events_have_the_seconds_and_the_status(connector: Connector, identity: 
 
 
 def test_observer_that_fails_harms_nothing(connector: Connector, identity: RunningSandbox) -> None:
-    """An observer's exception is logged, and the call goes on."""
+    """An observer's exception is logged, and the call continues."""
     connector.on_call(lambda call: 1 / 0)
     assert connect(connector, identity).state == "connected"
 

@@ -65,7 +65,7 @@ def link_in(page: Any) -> str:
 def test_list_begins_with_practices_that_need_help(
     browser: Browser, connector: Connector, classic: RunningSandbox
 ) -> None:
-    """With state, since when, and why in words."""
+    """Each row has the state, its start and the reason in words."""
     connect(connector, classic, "a-sound-one")
     connect(connector, classic, "broken", who=classic.other_practice)
     kill_grant(connector, classic, "broken")

@@ -72,14 +72,14 @@ def one_browser(shared_browser: SharedBrowser, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture
 def in_earnest(one_browser: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give pages that show nothing as long as the product does."""
+    """Give pages that show nothing as much time as the product does."""
     for name, seconds in USUAL.items():
         monkeypatch.setattr(f"connector.browser.session_options.{name}", seconds)
 
 
 @pytest.fixture
 def closing(shared_browser: SharedBrowser, one_browser: None) -> None:
-    """Have somebody close the window as soon as a page has come."""
+    """Close the window, as a person would, as soon as a page has loaded."""
 
     def close_when_loaded(session: BrowserSession) -> None:
         session.context.pages[0].on("load", lambda page: page.close())
@@ -89,7 +89,7 @@ def closing(shared_browser: SharedBrowser, one_browser: None) -> None:
 
 @pytest.fixture
 def crashing(shared_browser: SharedBrowser, one_browser: None) -> None:
-    """Have the renderer of the first page crash as soon as the page has come."""
+    """Crash the renderer of the first page as soon as the page has loaded."""
 
     def crash_when_loaded(session: BrowserSession) -> None:
         page = session.context.pages[0]
@@ -152,7 +152,7 @@ def temporary_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def display(windowed: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A display that nobody looks at."""
+    """A display without a viewer."""
     if shutil.which("Xvfb") is None:
         pytest.skip("no Xvfb: a visible browser cannot be tried here")
     command = ["Xvfb", "-displayfd", "1", "-screen", "0", "1280x1000x24", "-nolisten", "tcp"]

@@ -1,4 +1,4 @@
-"""The Applications page in a real Chromium: sign in, the square icon next to Ormco, confirm, seen gone."""
+"""The Applications page in a real Chromium: sign in, the square icon next to Ormco, confirm, removed."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_ormco_is_removed_and_seen_gone(remove: Remove, classic: RunningSandbox)
 
 
 def test_another_account_is_left_alone(remove: Remove, classic: RunningSandbox) -> None:
-    """Nothing is removed from an account that is not the connection's, whether known before or only seen."""
+    """Nothing is removed from an account other than the connection's, known before or read from the page."""
     allow(classic)
     with pytest.raises(AccountMismatchError, match=classic.other_practice.username):
         remove(account=classic.other_practice.username)
@@ -135,7 +135,7 @@ def applications_page(row: str) -> Iterator[tuple[str, list[str]]]:
 
 @pytest.mark.parametrize("make", ["native", "late", "brief"])
 def test_pages_of_another_make(make: str, browser: str, in_earnest: None) -> None:
-    """Ormco is found by its name and its icon by its place; applications named alike are left alone."""
+    """Ormco is found by its name, its icon by its place; applications with similar names are not touched."""
     with applications_page(PAGES[make]) as (url, asked):
         assert remove_application(url, headless=True, timeout=30, browser=browser)
         assert "/gone" in asked
@@ -163,7 +163,7 @@ def test_page_on_which_a_press_would_be_a_guess(
 def test_page_that_ends_is_reported(
     end: str, error: type[ConnectorError], words: str, browser: str, request: pytest.FixtureRequest
 ) -> None:
-    """If the window goes, or the page crashes, that is reported at once, and nothing was removed."""
+    """If the window is closed, or the page crashes, that is reported at once, and nothing was removed."""
     request.getfixturevalue(end)
     with applications_page(PAGES["bare"]) as (url, asked), pytest.raises(error, match=words):
         remove_application(url, headless=True, browser=browser)
@@ -172,7 +172,7 @@ def test_page_that_ends_is_reported(
 
 @pytest.mark.usefixtures("one_browser")
 def test_a_person_does_it_in_a_window() -> None:
-    """If the page looks different a person can go on, and the end is noticed."""
+    """If the page looks different a person can continue, and the removal is detected."""
     with applications_page(PAGES["person"]) as (url, _):
         assert remove_application(url, timeout=60)
 
@@ -224,7 +224,7 @@ def test_repair_from_end_to_end(env: dict[str, str], classic: RunningSandbox) ->
 def test_stopped_at_the_page_it_goes_on(
     env: dict[str, str], classic: RunningSandbox, kill: signal.Signals, temporary_folder: Path
 ) -> None:
-    """Stopped while the browser is open, it leaves no browser behind that was asked to go, and goes on."""
+    """After Ctrl-C no browser profile is left; after Ctrl-C or a kill the next run continues."""
     with applications_page(PAGES["bare"]) as (url, asked):
         text = Path(classic.provider_file).read_text("utf-8")
         file = temporary_folder / "provider.toml"

@@ -34,7 +34,7 @@ Capture = Callable[..., str]
 
 
 def test_without_the_capture_the_landing_site_is_reached(browser: str, pages: AuthorizationPages) -> None:
-    """The same browser does come to the trap if nothing holds it back, so the trap's zero means something."""
+    """Without the interception the same browser reaches the trap, so a count of zero proves something."""
     with landing_trap() as trap, open_browser(find_browser(browser), headless=True) as context:
         pages.target = f"{foreign(trap)}?{CODE}"
         with contextlib.suppress(Exception):
@@ -46,7 +46,7 @@ def test_without_the_capture_the_landing_site_is_reached(browser: str, pages: Au
 def test_every_way_of_redirecting_is_captured(
     way: str, capture: Capture, pages: AuthorizationPages, landing: str
 ) -> None:
-    """However the provider sends the browser back, the raw URL is captured and nothing leaves."""
+    """For every kind of redirect the raw URL is captured, and no request leaves."""
     person = None if way == "302" else allow
     assert capture(pages.authorize(way), redirect_uri=landing, person=person) == pages.target
 
@@ -74,7 +74,7 @@ def test_url_is_as_it_was_on_the_wire(
 def test_place_is_known_in_every_spelling(
     redirect_uri: str, target: str, capture: Capture, pages: AuthorizationPages, trap: Trap
 ) -> None:
-    """On loopback, with another scheme, path or `www.`: the response is captured and nothing leaves."""
+    """On loopback, with another scheme, path or `www.`: the response is captured, and no request leaves."""
     pages.target = f"{target.format(port=trap.port)}?{CODE}"
     assert capture(pages.authorize("302"), redirect_uri=redirect_uri.format(port=trap.port)) == pages.target
 
@@ -166,7 +166,7 @@ def test_nothing_leaves_a_browser_of_its_own(
 def test_open_capture_yields_the_response_and_raises_errors(
     browser: str, one_browser: None, pages: AuthorizationPages, landing: str
 ) -> None:
-    """The block gets the redirect URL, and what it raises leaves it unchanged."""
+    """The block gets the redirect URL, and an error that it raises is passed on unchanged."""
     where: dict[str, Any] = {"redirect_uri": landing, "timeout": 60, "browser": browser}
     seen = []
 

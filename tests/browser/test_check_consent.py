@@ -56,7 +56,7 @@ def test_words_for_a_person(check: Check, classic: RunningSandbox) -> None:
 
 
 def test_a_page_with_a_difference(check: Check, classic: RunningSandbox) -> None:
-    """A flow that works on a page that has changed is distinguished from one that is well, with status 10."""
+    """A flow that works on a changed page has status 10, not the status of an unchanged one."""
     classic.set_scenarios("no-cancel")
     result = check(classic, "--json")
     found = payload(result)
@@ -68,7 +68,7 @@ def test_a_page_with_a_difference(check: Check, classic: RunningSandbox) -> None
 
 
 def test_a_page_with_other_words(check: Check, classic: RunningSandbox, tmp_path: Path) -> None:
-    """If nobody could go on, the check says what is missing and what is there, with a screenshot of it."""
+    """If the flow cannot continue, the check names missing and present elements, with a screenshot."""
     classic.set_scenarios("page-changed")
     result = check(classic, "--json", "--screenshots", str(tmp_path / "shots"))
     found = payload(result)
@@ -106,7 +106,7 @@ def test_a_wrong_password(check: Check, classic: RunningSandbox) -> None:
 
 
 def test_screenshots(check: Check, classic: RunningSandbox, tmp_path: Path) -> None:
-    """Screenshots replace those of the last check, whatever these were, and are their owner's alone."""
+    """Screenshots replace those of the last check, and only their owner can read them."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_text("untouched")
     folder = tmp_path / "shots"

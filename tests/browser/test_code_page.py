@@ -80,7 +80,7 @@ def test_random_pastes_are_read_alike(parser: Parser, texts: list[str]) -> None:
 
 
 def test_page_shows_the_code_at_once(page: Page) -> None:
-    """A paste is read as it comes, and the dialog's form of its code is there to copy."""
+    """A paste is read at once, and the dialog's form of its code can be copied."""
     assert shown(page) == ("empty", None, "")
     page.fill("#paste", f"Hi, this is what I got: <{URL}> Thanks")
     assert shown(page) == ("ok", None, DIALOG_CODE)
@@ -89,7 +89,7 @@ def test_page_shows_the_code_at_once(page: Page) -> None:
 
 
 def test_page_says_what_is_wrong(page: Page) -> None:
-    """A damaged code is refused with its reason and what to do, and cannot be copied."""
+    """A damaged code is refused with the reason and the remedy, and cannot be copied."""
     page.fill("#paste", URL.partition("&")[0][:-14])
     assert shown(page) == ("refused", "code_damaged", "")
     assert "14 of its 359 characters are missing." in page.inner_text("#message")

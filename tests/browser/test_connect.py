@@ -70,7 +70,7 @@ def test_connect_again_is_repair(classic: RunningSandbox, store_url: str) -> Non
 def test_connect_ends_in_words(
     classic: RunningSandbox, store_url: str, scenario: str, status: int, kind: str
 ) -> None:
-    """Each failure has its own exit status, kind and hint, leaves no connection, and is not called a yes."""
+    """Each failure has its own exit status, kind and hint, leaves no connection, and shows no success."""
     classic.set_scenarios(scenario)
     env = env_of(classic, store_url)
     result = run(env, *CONNECT, "--timeout", "60")
@@ -84,7 +84,7 @@ def test_connect_ends_in_words(
 @pytest.mark.usefixtures("one_browser")
 @pytest.mark.parametrize("scenario", ["popup", "no-cancel", "slow"])
 def test_connect_manages(classic: RunningSandbox, store_url: str, scenario: str) -> None:
-    """A popup, a missing button and slowness do not keep it from connecting."""
+    """A popup, a missing button and a slow server do not prevent the connection."""
     classic.control(slow_seconds=0.5)
     classic.set_scenarios(scenario)
     assert run(env_of(classic, store_url), *CONNECT).exit_code == 0

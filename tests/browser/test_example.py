@@ -42,7 +42,7 @@ class Example:
         self._log_begins = 0
 
     def begin_anew(self, store: dict[str, str]) -> None:
-        """Forget what an earlier test did: at 3Shape, in the store, and in the log."""
+        """Delete the traces of an earlier test: at 3Shape, in the store, and in the log."""
         requests.post(f"{self.sandbox}/sandbox/control", json={"reset": True}, timeout=TIMEOUT)
         with opened(store) as connector:
             for connection in connector.connections():
@@ -104,7 +104,7 @@ def shared_example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[E
 
 @pytest.fixture
 def example(shared_example: tuple[Example, dict[str, str]]) -> Example:
-    """The example on SQLite, in which nobody is connected."""
+    """The example on SQLite, without a connection."""
     running, store = shared_example
     running.begin_anew(store)
     return running
@@ -202,7 +202,7 @@ def test_paste_anything(session: Callable[[], Page], example: Example) -> None:
 
 
 def test_a_dead_connection_shows_up_and_is_repaired(session: Callable[[], Page], example: Example) -> None:
-    """When any session or process finds the connection dead, an open page says so; *Repair* mends it."""
+    """When any session or process finds the connection dead, an open page shows it; *Repair* repairs it."""
     page, elsewhere = session(), session()
     connect(page, example)
     elsewhere.get_by_text("Connected", exact=True).wait_for()  # it loads itself again

@@ -77,7 +77,7 @@ def hostile(table: dict[str, str]) -> pytest.MarkDecorator:
 def test_only_the_pages_of_this_consent_bring_the_response(
     html: str, capture: Capture, pages: AuthorizationPages, landing: str
 ) -> None:
-    """Frames, windows of advertisements and whatever else a page asks for mean nothing, and do not leave."""
+    """Requests of frames, advertisements' windows and other parts of a page are ignored, and do not leave."""
     pages.more["advertisement"] = f"<script>open('/window')</script>{landing}"
     pages.more["window"] = f"<script>open('{landing}?error=1')</script>"
     pages.responses["away"] = (302, {"Location": f"{landing}?code=ATTACKERCODE"})

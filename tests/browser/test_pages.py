@@ -1,4 +1,4 @@
-"""Finding one's way on the provider's pages, by their words."""
+"""Find the elements of the provider's pages by their words."""
 
 from __future__ import annotations
 

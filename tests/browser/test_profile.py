@@ -102,7 +102,7 @@ def test_wrong_password(site: str, words: str, connect: Connect, classic: Runnin
 
 
 def test_page_that_says_nothing(connect: Connect, trap: Trap) -> None:
-    """If the page says neither yes nor no, nothing is called confirmed; no landing site is reached."""
+    """If the page reports neither success nor failure, nothing is confirmed; no landing site is reached."""
     landing = f"http://127.0.0.1:{trap.port}/"
     with serve_profile(redirect_uri=landing) as pages:
         update = connect(pages.url, redirect_uri=landing, sign_ins=ANYBODY)

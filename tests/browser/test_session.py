@@ -1,4 +1,4 @@
-"""The ways in which a browser at the provider ends without the redirect, and those in which it goes on."""
+"""The events at the provider that end a browser session without the redirect, and those that do not."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ Capture = Callable[..., str]
 def test_error_page_of_the_provider(
     page: str, error: type[ConnectorError], words: str, capture: Capture, pages: AuthorizationPages
 ) -> None:
-    """A page from which no way leads back ends the wait, with what the page says."""
+    """A dead-end page ends the wait, and the error describes the page."""
     with pytest.raises(error, match=words) as caught:
         capture(pages.authorize(page))
     assert caught.value.retry_after == (7.0 if error is ProviderUnavailableError else None)
@@ -81,7 +81,7 @@ def test_nobody_acts(capture: Capture, pages: AuthorizationPages) -> None:
 
 
 def test_long_wait_is_cheap(shared_browser: SharedBrowser) -> None:
-    """A wait for a person looks at the page at once and often, and then four times a second."""
+    """A wait for a person checks the page at once and often, and then four times a second."""
     looks: list[float] = []
 
     def look() -> None:

@@ -290,7 +290,7 @@ def test_a_page_without_cancel(project: Project) -> None:
 
 
 def test_a_step_out_of_turn(project: Project) -> None:
-    """A step without a request, or on a page that has gone, is reported in words at once."""
+    """A step without a request, or on a page that was closed, is reported in words at once."""
     source = """
         import pytest
         from connector.errors import ConnectorError, ProviderErrorPageError

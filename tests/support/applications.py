@@ -42,7 +42,7 @@ def visitor_capture(sandbox: RunningSandbox, who: SignIn | None = None) -> Calla
 
 
 def no_capture(url: str, *, redirect_uri: str) -> str:
-    """Be a capture that nobody may need."""
+    """Be a capture that must not be called."""
     raise AssertionError("consent was asked for")
 
 

@@ -1,4 +1,4 @@
-"""What a reporter that collects local variables, such as Sentry, would send of an error."""
+"""The data of an error that a reporter of local variables, such as Sentry, would send."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class Terminal:
         return re.sub(r"\x1b\][^\x07]*\x07|\x1b\[[0-9;?]*[a-zA-Z]", "", self.raw).replace("\r\n", "\n")
 
     def _read(self, seconds: float) -> bool:
-        """Read what is there; return whether more can come."""
+        """Read the available output; return whether more can follow."""
         if not select.select([self._terminal], [], [], seconds)[0]:
             return True
         try:

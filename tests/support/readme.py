@@ -1,4 +1,4 @@
-"""Names that the README's Python examples take for granted, and the use of the names they make."""
+"""Names that the README's Python examples assume, and the use of the names that they define."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class ResponseServer(socketserver.ThreadingTCPServer):
         return sock, address
 
     def finish_request(self, request: Any, client_address: Any) -> None:
-        """Speak TLS first, if that is asked for."""
+        """Start TLS first, if the server has a context for it."""
         if self._context is not None:
             try:
                 request = self._context.wrap_socket(request, server_side=True)
@@ -67,7 +67,7 @@ class ResponseServer(socketserver.ThreadingTCPServer):
             super().finish_request(request, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing when the other side goes."""
+        """Log nothing when the other side closes the connection."""
 
     def note(self, request: Received) -> RawResponse:
         """Keep a request; return the response to it."""
@@ -131,7 +131,7 @@ def json_response(body: object, status: int = 200, **headers: str) -> bytes:
 
 
 def dripping(head: bytes) -> RawResponse:
-    """Return a response that begins so and goes on, byte by byte, until the client ends it."""
+    """Return a response with this beginning that continues, byte by byte, until the client ends it."""
 
     def drip(sock: socket.socket) -> None:
         sock.sendall(head)

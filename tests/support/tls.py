@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def server_context(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """Return a server's TLS context, and the certificate that vouches for it; nobody trusts it by itself."""
+    """Return a server's TLS context, and its certificate, which is self-signed."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec

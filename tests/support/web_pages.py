@@ -28,7 +28,7 @@ _ADDRESS = f"https://ormco.com/?code={CODE}&state=x"
 
 
 class WebPages:
-    """The addresses of the pages; without a practice nobody is signed in to the practice page."""
+    """The addresses of the pages; without a practice no person is signed in to the practice page."""
 
     def __init__(self, stack: ExitStack, sandbox: RunningSandbox, folder: Path) -> None:
         config = Config.from_env(settings(sandbox, fresh_url("sqlite", folder)))
