@@ -146,18 +146,21 @@ def test_count_that_cannot_be_right_ends_no_list() -> None:
     assert len(read_all(reader)) == 25
 
 
-@pytest.mark.parametrize("case_id", ["case", "case-{}"], ids=["one page", "new cases"])
-def test_endless_list_ends(monkeypatch: pytest.MonkeyPatch, case_id: str) -> None:
+@pytest.mark.parametrize(("case_id", "pages"), [("case", 21), ("case-{}", 100)])
+def test_endless_list_ends(monkeypatch: pytest.MonkeyPatch, case_id: str, pages: int) -> None:
     """A list without a count that never gets empty is given up, also if each page has another case."""
     monkeypatch.setattr("connector.communicate.case_list._MOST_PAGES", 100)
     reader: Any = FakeReader(0)
+    asked: list[int] = []
 
     def page(number: int, since: Any, until: Any) -> Any:
+        asked.append(number)
         return CasePage(cases=[sound_case({"Id": case_id.format(number)})], size=1, count=None)
 
     reader.page = page
     with pytest.raises(ProviderUnavailableError, match="does not end"):
         read_all(reader)
+    assert len(asked) == pages
 
 
 @pytest.mark.parametrize(

@@ -149,12 +149,14 @@ def test_any_response_of_the_server_proves_that_it_is_there(status: int) -> None
 
 @pytest.mark.parametrize("status", [502, 503, 504])
 def test_a_gateway_alone_is_not_the_server(status: int) -> None:
-    """A gateway's error means that the provider is down, and says when to try again."""
+    """The provider is down if a gateway answers, which may say when to try again, or nothing does."""
     with serving(raw_response(status=status, Retry_After="30")) as server:
         with pytest.raises(ProviderUnavailableError) as caught:
             probe(server.url)
     assert caught.value.message == f"{server.url.removeprefix('http://')} is down ({status})"
     assert caught.value.retry_after == 30
+    with pytest.raises(ProviderUnavailableError, match="cannot be reached"):
+        probe(server.url)
 
 
 def test_a_document_that_was_cut_has_sent_nothing() -> None:

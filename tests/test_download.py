@@ -23,7 +23,7 @@ from connector.communicate.download import Downloader
 from connector.communicate.download_folder import PartFile, open_part, same_name
 from connector.communicate.models import CaseFile
 from connector.communicate.regions import ApiRegion
-from connector.errors import ProviderUnavailableError, SettingError
+from connector.errors import CaseNotFoundError, ProviderUnavailableError, SettingError
 from connector.own_files import create_own_file
 from tests.support.cases import Workflow, connected, sound_case
 from tests.support.clock import ManualClock
@@ -245,6 +245,13 @@ def test_rerun_without_sha1_is_recognised(tmp_path: Path) -> None:
         paths = [run([plain("note.txt")], str(tmp_path))[0].path.name for _ in range(3)]
     assert paths == ["note.txt", "note.txt", "note (2).txt"]
     assert sorted(os.listdir(tmp_path)) == ["note (2).txt", "note.txt"]
+
+
+def test_id_that_could_be_a_path_is_not_requested(tmp_path: Path) -> None:
+    """A file without an address is requested by its SHA-1 or id, unless that leads to another place."""
+    with downloading(raw_response(b"an account")) as run:
+        (done,) = run([CaseFile(kind="attachment", id="../../users/me", name="note.txt")], tmp_path)
+    assert isinstance(done.error, CaseNotFoundError)
 
 
 by_root = pytest.mark.skipif(

@@ -435,8 +435,10 @@ def test_newer_tokens_that_are_there_already_are_no_failure(
     """A connection whose tokens are replaced while it is refreshed counts as skipped."""
     put(store, "late", age=3500)
     monkeypatch.setattr(store.leases, "settle", Mock(return_value=None))
-    summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST)
+    told: list[Done] = []
+    summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST, progress=told.append)
     assert (summary.refreshed, summary.skipped, summary.failed) == (0, 1, 0)
+    assert [done.number for done in told] == [1]
 
 
 def test_a_provider_that_always_refuses_is_left_alone(store: Store, server: TokenServer) -> None:

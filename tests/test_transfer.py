@@ -144,11 +144,12 @@ def test_206_that_brings_nothing_is_given_up() -> None:
         fetch(cut(OLD, 100, ETag='"v1"'), part(OLD, 100, end=100, ETag='"v1"'))
 
 
-def test_wrong_size_is_not_accepted() -> None:
-    """A body that ends in order, but is shorter than the whole, is not taken for it."""
-    short = raw_response(OLD[:300], 206, Content_Range="bytes 0-299/1000")
-    with pytest.raises(ProviderUnavailableError, match="300 of 1000 bytes|another part"):
-        fetch(short)
+@pytest.mark.parametrize(("sent", "stated"), [(300, 1000), (1000, 300)])
+def test_wrong_size_is_not_accepted(sent: int, stated: int) -> None:
+    """A body that ends in order, but is shorter or longer than the whole, is not taken for it."""
+    wrong = raw_response(OLD[:sent], 206, Content_Range=f"bytes 0-299/{stated}")
+    with pytest.raises(ProviderUnavailableError, match=f"{sent} of {stated} bytes|another part"):
+        fetch(wrong)
 
 
 def test_sha1_finds_out_a_mix() -> None:

@@ -16,7 +16,7 @@ from werkzeug import Request
 from connector import Connector
 from connector.errors import SettingError
 from connector.web import Role, SupportPerson, desk_pages
-from tests.support.connecting import connect, kill_grant
+from tests.support.connecting import connect, kill_grant, stored
 from tests.support.sandbox import RunningSandbox, hidden_value
 
 PRACTICE = "Maple & Söhne / 42"
@@ -178,11 +178,17 @@ def test_lab_and_cases(browser: Browser, connector: Connector, classic: RunningS
     assert "<li>" in cases.text or "No cases" in cases.text
 
 
-def test_errors_are_shown_on_the_page(browser: Browser, classic: RunningSandbox) -> None:
-    """The page shows an error and its hint, and nothing that was pasted."""
+def test_errors_are_shown_on_the_page(
+    browser: Browser, connector: Connector, classic: RunningSandbox, env: dict[str, str]
+) -> None:
+    """The page shows an error and its hint without the command, and nothing that was pasted."""
     page = press(browser(), "paste", answer="https://evil.test/?code=made-up")
     assert 'role="alert"' in page.text
     assert "made-up" not in page.text
+    connect(connector, classic, PRACTICE)
+    with stored(env) as store:
+        store.database.apply([("UPDATE ormco_connections SET state = 'odd'", ())])
+    assert "delete this data and connect the practice again." in press(browser(), "repair").text
 
 
 # --- who may do what
