@@ -6,6 +6,7 @@ import re
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import time_machine
@@ -244,6 +245,18 @@ def test_a_second_account_is_refused_unless_it_is_allowed(
     with stored(env) as store:
         store.database.apply([("UPDATE ormco_connections SET account_email = 'old@practice.test'", ())])
     assert connect(connector, classic, who=classic.other_practice).account == account
+
+
+def test_tokens_with_the_id_token_of_another_request_are_revoked(
+    identity: RunningSandbox, connector: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tokens that are refused are not left alive at the provider."""
+    response = identity.authorize(connector.begin("practice-42").url)
+    refused = Mock(side_effect=StateMismatchError("another nonce"))
+    monkeypatch.setattr("connector.consent.completion.check_id_token", refused)
+    with pytest.raises(StateMismatchError, match="another nonce"):
+        connector.complete(response, practice_id="practice-42")
+    assert identity.counters()["revocations"] == 2
 
 
 def test_a_wrong_accounts_fresh_tokens_are_revoked(identity: RunningSandbox, connector: Connector) -> None:
