@@ -181,14 +181,16 @@ def test_lab_and_cases(browser: Browser, connector: Connector, classic: RunningS
 def test_errors_are_shown_on_the_page(
     browser: Browser, connector: Connector, classic: RunningSandbox, env: dict[str, str]
 ) -> None:
-    """The page shows an error and its hint without the command, and nothing that was pasted."""
+    """The page shows an error and its hint without the command, no pasted text, and no unknown date."""
     page = press(browser(), "paste", answer="https://evil.test/?code=made-up")
     assert 'role="alert"' in page.text
     assert "made-up" not in page.text
     connect(connector, classic, PRACTICE)
     with stored(env) as store:
         store.database.apply([("UPDATE ormco_connections SET state = 'odd'", ())])
-    assert "delete this data and connect the practice again." in press(browser(), "repair").text
+    page = press(browser(), "repair")
+    assert "delete this data and connect the practice again." in page.text
+    assert "1970" not in page.text + browser().get("/desk/").text
 
 
 # --- who may do what
