@@ -180,6 +180,7 @@ UNDER_A_LOOP = """
 
     def test_page_and_then_a_loop(consent):
         consent.open()
+        consent.page.wait_for_load_state()
         assert consent.page.title()
 
     def test_without():
