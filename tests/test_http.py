@@ -612,8 +612,8 @@ def test_all_addresses_of_a_host_share_one_deadline(monkeypatch: pytest.MonkeyPa
     addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.1.{n}", 443)) for n in range(50)]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_: addresses)
     monkeypatch.setattr(urllib3.util.connection, "create_connection", silent)
-    assert failed(ELSEWHERE, Limits(seconds=0.3), timeout=0.1).sent is False
-    assert 1 < len(attempts) < 10
+    assert failed(ELSEWHERE, Limits(seconds=1.0), timeout=0.1).sent is False
+    assert 1 < len(attempts) < 20
 
 
 def test_a_resolver_that_does_not_respond_ends_with_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
