@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["LOST", "PageWatch"]
 
 LOST = 1.0  # s without any reply from the browser until it counts as gone
-_ANSWER = 2_000.0  # ms for a page to reply after its navigation was aborted
+_RESPONSE_TIME = 2_000.0  # ms for a page to reply after its navigation was aborted
 # These errors leave the page unchanged, or can be repaired by going back or reloading.
 _HARMLESS = ("ERR_ABORTED", "ERR_CACHE_MISS", "ERR_BLOCKED_BY_CLIENT")
 
@@ -163,7 +163,7 @@ class PageWatch:
             ripe = Clock().deadline(options.DEAD_END)
             self._newest[request] = Failure(request=request, network=report, ripe=ripe)
         elif "ERR_ABORTED" in report:
-            self._require_answer(request)
+            self._require_response(request)
 
     def _note(self, request: Request) -> bool:
         """Record the addresses of the flow; return whether a request is for a page."""
@@ -179,7 +179,7 @@ class PageWatch:
             self._hosts.add(host)
         return True
 
-    def _require_answer(self, request: Request) -> None:
+    def _require_response(self, request: Request) -> None:
         """Close a page that does not reply any more, so that calls that wait for it end.
 
         If the process of a page dies during a navigation, Chromium aborts it and reports no crash.
@@ -189,7 +189,7 @@ class PageWatch:
         with suppress(PlaywrightError):
             page = request.frame.page
             try:
-                page.wait_for_function("() => true", polling=100, timeout=_ANSWER)
+                page.wait_for_function("() => true", polling=100, timeout=_RESPONSE_TIME)
             except PlaywrightTimeoutError:
                 self._is_dead = self._is_dead or self._is_flow_page(page)
                 page.close()

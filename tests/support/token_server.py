@@ -158,14 +158,10 @@ def _write(
 ) -> None:
     if lost:
         return
-    body = (
-        b""
-        if response is None
-        else response.encode()
-        if isinstance(response, str)
-        else json.dumps(response).encode()
-    )
-    kind = "text/html" if isinstance(response, str) else "application/json"
+    kind, text = "application/json", "" if response is None else json.dumps(response)
+    if isinstance(response, str):
+        kind, text = "text/html", response
+    body = text.encode()
     writer.write(
         f"HTTP/1.1 {status} {_REASONS.get(status, 'Error')}\r\nContent-Type: {kind}\r\n{headers}"
         f"Content-Length: {len(body)}\r\n\r\n".encode()
