@@ -43,8 +43,7 @@ class Throttle:
         self._clock = clock
         self._most = self._rate = pace.per_second
         self._at_once = pace.at_once
-        self._slowed_at = clock.monotonic()
-        self._next_call = self._started = -math.inf
+        self._slowed_at = self._next_call = self._started = -math.inf
         self._refused = 0
         self._guard = threading.Lock()  # protects the time of the next call
 
@@ -82,7 +81,7 @@ class Throttle:
             now, slowest = self._clock.monotonic(), min(1.0, self._most)
             is_slowest = self._rate <= slowest
             self._refused += 1
-            if began >= self._slowed_at:
+            if began > self._slowed_at:
                 self._rate = max(self._rate * _SLOWER, slowest)
                 self._slowed_at = now
             if self._refused >= self._at_once:
