@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from connector.observers import Call
     from connector.redact import Secret
     from connector.redirect.parse import AuthorizationResponse, parse_redirect
-    from connector.refresh.pace import Pace
+    from connector.refresh.rate_limit import Pace
     from connector.refresh.tally import Done, RefreshSummary
     from connector.repair import Diagnosis, LastResort, Need, Repair, Step
     from connector.revocation import Revocation
@@ -57,7 +57,7 @@ _NAMES = {
     "observers": "Call",
     "redact": "Secret",
     "redirect.parse": "AuthorizationResponse parse_redirect",
-    "refresh.pace": "Pace",
+    "refresh.rate_limit": "Pace",
     "refresh.tally": "Done RefreshSummary",
     "repair": "Diagnosis LastResort Need Repair Step",
     "revocation": "Revocation",

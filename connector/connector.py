@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from connector.doctor.check import Check
     from connector.oauth.authorization_request import AuthorizationRequest
     from connector.refresh import AccessTokens
-    from connector.refresh.pace import Pace
+    from connector.refresh.rate_limit import Pace
     from connector.refresh.tally import Done, RefreshSummary
     from connector.repair import Diagnosis, LastResort, Repair
     from connector.revocation import Revocation

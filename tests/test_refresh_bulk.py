@@ -17,7 +17,7 @@ import pytest
 from connector.clock import Stopwatch
 from connector.errors import ProviderUnavailableError, StoreUnavailableError
 from connector.refresh.bulk import refresh_due
-from connector.refresh.pace import Pace
+from connector.refresh.rate_limit import Pace
 from connector.refresh.tally import Done, RefreshSummary, Tally
 from connector.store.columns import FromNow
 from connector.store.row import Row

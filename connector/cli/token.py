@@ -99,7 +99,7 @@ def refresh(
     Several runs share the work without repeating any; the next run continues a stopped one.
     Connections that could not be refreshed are listed by `ormco status --needs-attention`.
     """
-    from connector.refresh.pace import Pace
+    from connector.refresh.rate_limit import Pace
 
     with open_connector(config_from(settings), must_exist=True) as connector:
         skews: list[float] = []

@@ -16,7 +16,7 @@ from connector.calls import for_practice
 from connector.clock import Stopwatch
 from connector.errors import ConnectorError, ProviderUnavailableError, StoreError
 from connector.refresh.access import AccessTokens
-from connector.refresh.pace import Pace, Throttle, affordable
+from connector.refresh.rate_limit import Pace, Throttle, affordable
 from connector.refresh.schedule import LEASE_SECONDS
 from connector.refresh.tally import Done, RefreshSummary, Tally
 from connector.store.refresh_leases import DueGrant

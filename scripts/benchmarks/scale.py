@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psycopg
 
-from connector.refresh.pace import Pace
+from connector.refresh.rate_limit import Pace
 from connector.store.database import TABLE
 from connector.store.held_token import LIVE, read_held
 from connector.store.sealing import Bound, sealed_data

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from connector.refresh.pace import Pace, Throttle, affordable
+from connector.refresh.rate_limit import Pace, Throttle, affordable
 from tests.support.clock import ManualClock
 
 
