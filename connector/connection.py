@@ -90,7 +90,8 @@ class Connection:
     Attributes:
         practice_id: the caller's own id of the practice.
         provider: name of the provider it was connected at.
-        state: see `ConnectionState`; `since` is when it began.
+        state: see `ConnectionState`.
+        since: when the state began; None if the stored data is damaged.
         reason: the reason for the state, a short word such as "grant_refused" or "answer_lost", or None.
         account: the Communicate account behind it, or None if the provider does not name it.
         scope: as granted, space-separated.
@@ -107,7 +108,7 @@ class Connection:
     practice_id: str
     provider: str
     state: ConnectionState
-    since: datetime
+    since: datetime | None
     reason: str | None = None
     account: Account | None = None
     scope: str | None = None

@@ -108,7 +108,8 @@ def describe(connection: Connection | None) -> Description:
     if connection is None:
         return Description(**states["none"])
     is_first = connection.state is ConnectionState.DEGRADED and connection.reason in _OF_A_NEW_GRANT
-    return Description(**states[connection.reason if is_first else connection.state.value])
+    has_own = is_first or connection.reason == "damaged"
+    return Description(**states[connection.reason if has_own else connection.state.value])
 
 
 def to_say(connection: Connection | None) -> str:

@@ -210,8 +210,11 @@ def test_status_shows_a_damaged_row(env: dict[str, str]) -> None:
         result = run(env, *args)
         assert "is damaged" in result.output
         assert "ormco forget q" in result.output
-    shown = [(each["reason"], each["next"]) for each in printed(env, "status")["connections"]]
-    assert shown == [(None, None), ("damaged", "ormco forget q"), (None, None)]
+    shown = [
+        (each["reason"], each["next"], each["since"] is None)
+        for each in printed(env, "status")["connections"]
+    ]
+    assert shown == [(None, None, False), ("damaged", "ormco forget q", True), (None, None, False)]
 
 
 FIELDS = [field.name for field in dataclasses.fields(Config)]

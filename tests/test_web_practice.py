@@ -14,7 +14,7 @@ from werkzeug import Request
 
 from connector import Connector
 from connector.web import practice_pages
-from tests.support.connecting import connect, kill_grant
+from tests.support.connecting import connect, kill_grant, stored
 from tests.support.sandbox import RunningSandbox, hidden_value
 
 PRACTICE = "practice-42"
@@ -130,6 +130,18 @@ def test_dead_connection_is_repaired_by_consent(
     assert "Something is wrong" in press(client, "test").text
     assert "Needs repair" in client.get("/3shape/").text
     assert press(client, "repair").location.startswith(classic.url)
+
+
+def test_damaged_record_has_no_button(
+    browser: Browser, connector: Connector, classic: RunningSandbox, env: dict[str, str]
+) -> None:
+    """Nothing that a person can press on the page repairs stored data."""
+    connect(connector, classic, PRACTICE)
+    with stored(env) as store:
+        store.database.apply([("UPDATE ormco_connections SET state = 'odd'", ())])
+    page = browser().get("/3shape/").text
+    assert "tell Ormco support" in page
+    assert re.search(r'action="/3shape/(repair|connect)"|/3shape/disconnect', page) is None
 
 
 def test_disconnect_with_proof(browser: Browser, connector: Connector, classic: RunningSandbox) -> None:

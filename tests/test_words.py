@@ -36,6 +36,14 @@ def test_account_that_waits_is_no_outage() -> None:
     assert to_say(beside) == to_say(waiting)
 
 
+def test_damaged_record_is_not_repaired_by_a_person() -> None:
+    """Neither the practice nor support is asked to press a button."""
+    damaged = replace(CONNECTION, state=ConnectionState.NEEDS_REPAIR, since=None, reason="damaged")
+    assert next_step(damaged) is NextStep.NONE
+    assert "Press" not in describe(damaged).text
+    assert "link" not in to_say(damaged)
+
+
 @pytest.mark.parametrize(
     ("hint", "shown"),
     [

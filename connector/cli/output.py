@@ -207,8 +207,10 @@ def shown_time(timestamp: datetime | None, *, err: bool = False) -> str:
     return f"{local:%Y-%m-%d %H:%M:%S} {zone}"
 
 
-def age(since: datetime, now: datetime) -> str:
-    """Return the time between two datetimes in its largest unit, such as "3 d"."""
+def age(since: datetime | None, now: datetime) -> str:
+    """Return the time between two datetimes in its largest unit, such as "3 d"; "-" for an unknown one."""
+    if since is None:
+        return "-"
     seconds = int((now - since).total_seconds())
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= length:

@@ -85,7 +85,7 @@ def _rows(found: Iterable[Connection], now: datetime) -> Iterator[tuple[str, ...
         yield (
             connection.practice_id,
             connection.state.value,
-            "-" if connection.reason == "damaged" else age(connection.since, now),
+            age(connection.since, now),
             str(connection.account or "-"),
             (connection.account and connection.account.region) or "-",
             shown_time(connection.expires_at),

@@ -14,7 +14,7 @@ from threading import Lock
 from typing import Any
 from unicodedata import normalize
 
-from connector.clock import Clock, from_timestamp
+from connector.clock import Clock
 from connector.connection import Connection, ConnectionState
 from connector.errors import StoreDamagedError
 from connector.store.database import TABLE, Database, marks
@@ -151,7 +151,7 @@ def shown(found: Sequence[Row]) -> Connection:
             practice_id=first.practice_id,
             provider=str(first.provider),
             state=ConnectionState.NEEDS_REPAIR,
-            since=from_timestamp(0),
+            since=None,
             reason="damaged",
             last_error=exc.message,
         )

@@ -149,5 +149,6 @@ def test_desk_follows_the_changes_of_others(pages: WebPages, page: Page) -> None
     connect(pages.connector, pages.sandbox, "broken", who=pages.sandbox.other_practice)
     page.get_by_role("cell", name="Connected", exact=True).wait_for()
     assert focused(page) == "broken"
-    since = pages.connector.status("broken").since.astimezone(ZoneInfo("Europe/Berlin"))
-    assert since.strftime("%-I:%M") in page.inner_text("tbody time")
+    since = pages.connector.status("broken").since
+    assert since
+    assert since.astimezone(ZoneInfo("Europe/Berlin")).strftime("%-I:%M") in page.inner_text("tbody time")
