@@ -24,20 +24,20 @@ from tests.support.sandbox import RunningSandbox
 from tests.support.stores import DATABASES, close_stores, copy_schema, fresh_url, store_at
 from tests.support.token_server import TokenServer
 
-# A parent that ignores Ctrl-C (nohup, a shell's background job) hands that on to every process started here.
+# A parent that ignores Ctrl-C (nohup, a shell's background job) passes this on to every process started here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-# Time says something of the machine alone: the first example of a new checkout makes tables of Unicode.
+# No deadline: the time depends on the machine, and the first example of a new checkout makes Unicode tables.
 hypothesis.settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-# Who may only read the checkout has nowhere to keep examples that failed.
+# A user who can only read the checkout has no place to keep failed examples.
 hypothesis.settings.register_profile(
     "read only", hypothesis.settings.get_profile("any machine"), database=None
 )
 hypothesis.settings.load_profile("any machine" if os.access(".", os.W_OK) else "read only")
 
 
-# Test items are a million objects, which live until the end: no collection needs to visit them.
+# Test items are a million objects that live until the end, so garbage collection need not visit them.
 gc.disable()
 
 
@@ -85,7 +85,7 @@ def port_8042(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     fcntl = pytest.importorskip("fcntl", reason="only one test at a time can have the port")
     folder = tmp_path_factory.getbasetemp()
     if os.environ.get("PYTEST_XDIST_WORKER"):
-        folder = folder.parent  # all workers have this one
+        folder = folder.parent  # the folder that all workers share
     with (folder / "port-8042").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield 8042

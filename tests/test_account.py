@@ -37,12 +37,12 @@ def read(user: Any, provider: Provider = USERS, *, subject: str | None = None) -
     "users_url",
     ["https://users.example.test", "https://users.example.test/", "https://users.example.test/api/users/"],
 )
-def test_the_account_is_asked_of_the_users_api(users_url: str) -> None:
+def test_the_account_is_read_from_the_users_api(users_url: str) -> None:
     """The users API's origin is enough, and its full address is not doubled."""
     assert account_url(Provider(name="x", users_url=users_url)) == ME
 
 
-def test_userinfo_stands_in_where_there_is_no_users_api() -> None:
+def test_userinfo_replaces_a_missing_users_api() -> None:
     """A provider with neither tells no account."""
     userinfo = Provider(name="x", userinfo_endpoint="https://as.example.test/userinfo")
     assert account_url(userinfo) == "https://as.example.test/userinfo"
@@ -56,7 +56,7 @@ def test_a_communicate_user_is_read() -> None:
 
 
 @pytest.mark.parametrize("claims", [{"sub": "another", "email": "a@practice.test"}, {"id": "subject-1"}])
-def test_userinfo_of_somebody_else_than_the_id_tokens(claims: dict[str, str]) -> None:
+def test_userinfo_of_another_subject_than_the_id_tokens(claims: dict[str, str]) -> None:
     """An access token that was exchanged on its way is refused (OpenID Connect §5.3.2)."""
     userinfo = Provider(name="x", userinfo_endpoint="https://as.example.test/userinfo")
     with pytest.raises(AccountMismatchError, match="another account than its id_token"):
@@ -108,7 +108,7 @@ def test_foreign_text_is_made_safe_for_a_terminal() -> None:
 @pytest.mark.parametrize(
     "user", [{}, {"Id": None}, {"Id": ""}, {"Id": True}, {"id": {}}, [USER], None, "user"]
 )
-def test_a_response_without_an_id_tells_no_account(user: object) -> None:
+def test_a_response_without_an_id_names_no_account(user: object) -> None:
     """A response that does not identify the account is not taken for an account."""
     with pytest.raises(ProviderUnavailableError, match="not a user|answered with"):
         read(user)
@@ -135,7 +135,7 @@ def test_an_account_that_cannot_be_read_now_may_be_read_later(given: dict[str, A
     assert "AT-made-up" not in f"{caught.value.message}{caught.value.hint}"
 
 
-def test_a_busy_users_api_says_when_to_come_back() -> None:
+def test_retry_after_of_a_busy_users_api_is_passed_on() -> None:
     """Retry-After is passed on."""
     with responses.RequestsMock() as mock:
         mock.get(ME, status=429, headers={"Retry-After": "5"})

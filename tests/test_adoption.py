@@ -56,19 +56,19 @@ def test_adopt_keeps_a_token_while_the_provider_is_down(
     assert connector.access_token("practice-42")
 
 
-def test_adopt_tells_of_a_response_that_was_lost(
+def test_adopt_reports_a_lost_response(
     connector: Connector, classic: RunningSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the program died between the call and the store, the practice is not forgotten silently."""
     refresh_token = tokens_of(classic)["refresh_token"]
     real = TokenEndpoint.refresh
 
-    def dies_with_the_answer(self: TokenEndpoint, token: str) -> TokenSet:
+    def dies_with_the_response(self: TokenEndpoint, token: str) -> TokenSet:
         real(self, token)
         raise SystemExit
 
     with monkeypatch.context() as patch:
-        patch.setattr(TokenEndpoint, "refresh", dies_with_the_answer)
+        patch.setattr(TokenEndpoint, "refresh", dies_with_the_response)
         with pytest.raises(SystemExit):
             connector.adopt("practice-42", refresh_token)
     with pytest.raises(GrantRefusedError):
@@ -79,7 +79,7 @@ def test_adopt_tells_of_a_response_that_was_lost(
     assert ("complete", "answer_lost") in events
 
 
-def test_a_call_that_never_went_out_is_no_lost_response(
+def test_a_call_that_was_never_sent_is_not_a_lost_response(
     connector: Connector, classic: RunningSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A refresh token that was refused after an outage is reported as refused, and as nothing else."""

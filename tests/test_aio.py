@@ -31,8 +31,8 @@ from tests.support.frames import secrets_in_frames
 from tests.support.sandbox import RunningSandbox
 
 PRACTICE = "practice-42"
-# What needs no thread, or has another name where it is awaited.
-ANSWERED_ELSEWHERE = {"close", "session", "scope", "token_origins"}
+# Calls that need no thread, or have another name in `AsyncConnector`.
+NOT_MIRRORED = {"close", "session", "scope", "token_origins"}
 LONG_AGO = datetime.now(UTC) - timedelta(days=1)
 
 
@@ -110,7 +110,7 @@ def awaited(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
 )
 def test_every_call_can_be_awaited(awaited: type, called: type) -> None:
     """Every call of `Connector` has its asynchronous counterpart."""
-    assert public(called) - ANSWERED_ELSEWHERE - {"close"} <= public(awaited)
+    assert public(called) - NOT_MIRRORED - {"close"} <= public(awaited)
 
 
 def test_arguments_and_documentation_are_the_same() -> None:
@@ -142,7 +142,7 @@ async def test_life_of_a_connection(identity: RunningSandbox, store_url: str) ->
 
 
 @awaited
-async def test_errors_reach_the_one_who_awaits(classic: RunningSandbox, store_url: str) -> None:
+async def test_errors_reach_the_awaiting_caller(classic: RunningSandbox, store_url: str) -> None:
     """They are those of the synchronous call."""
     async with connected(classic, store_url) as connector:
         with pytest.raises(ConsentRequiredError):
@@ -155,7 +155,7 @@ async def test_errors_reach_the_one_who_awaits(classic: RunningSandbox, store_ur
 
 
 @awaited
-async def test_refresh_of_seconds_does_not_hold_up_the_loop(identity: RunningSandbox, store_url: str) -> None:
+async def test_slow_refresh_does_not_block_the_loop(identity: RunningSandbox, store_url: str) -> None:
     """A ticker ticks on while a handler waits for a slow provider."""
     async with connected(identity, store_url) as connector:
         slow(identity, 3)
@@ -166,7 +166,7 @@ async def test_refresh_of_seconds_does_not_hold_up_the_loop(identity: RunningSan
 
 
 @awaited
-async def test_discovery_does_not_hold_up_the_loop(identity: RunningSandbox, store_url: str) -> None:
+async def test_discovery_does_not_block_the_loop(identity: RunningSandbox, store_url: str) -> None:
     """A call that needs no thread does not wait for the provider, either."""
     async with connected(identity, store_url) as connector:
         with held_up(connector) as is_held_up:
@@ -256,7 +256,7 @@ async def test_cancelled_caller_loses_no_grant(identity: RunningSandbox, store_u
 
 
 @awaited
-async def test_close_waits_for_what_is_under_way(identity: RunningSandbox, store_url: str) -> None:
+async def test_close_waits_for_calls_in_progress(identity: RunningSandbox, store_url: str) -> None:
     """A shutdown in the middle of a token call stores what it brings."""
     async with connected(identity, store_url) as connector:
         slow(identity, 1)
@@ -422,7 +422,7 @@ def test_refused_token_is_in_no_log_and_no_frame(
     assert "AT-made-up" not in caplog.text + "".join(record.getMessage() for record in caplog.records)
 
 
-def test_cancelled_call_takes_no_code_along(classic: RunningSandbox, store_url: str) -> None:
+def test_cancelled_call_keeps_no_code_in_its_traceback(classic: RunningSandbox, store_url: str) -> None:
     """A cancellation has a traceback, too."""
 
     async def use() -> None:

@@ -67,14 +67,14 @@ def test_a_request_holds_what_it_was_made_for() -> None:
     assert (request.practice_id, request.provider, request.scope) == ("practice-42", "test", "openid api")
     assert (request.created_at, request.expires_at) == (NOW, NOW + timedelta(minutes=10))
     assert AuthorizationRequest.new("p", provider=PROVIDER, client=CLIENT, now=NOW).binding is None
-    earlier = AuthorizationRequest(  # as a store may have it that an earlier version filled
+    earlier = AuthorizationRequest(  # as an earlier version may have stored it
         practice_id="p", provider="test", url="", state="", redirect_uri="", created_at=NOW
     )
     optional = ("nonce", "code_verifier", "binding", "scope", "expected_account", "allow_account_change")
     assert [getattr(earlier, name) for name in optional] == [None] * 5 + [False]
 
 
-def test_the_classic_link_has_no_more_than_classic_knows() -> None:
+def test_the_classic_link_has_only_classic_parameters() -> None:
     """Classic gets no PKCE, no nonce and no empty scope."""
     request = begin(PRESETS["communicate"], replace(CLIENT, scope=None))
     assert [name for name, _ in query(request)] == ["client_id", "redirect_uri", "response_type", "state"]

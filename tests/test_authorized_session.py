@@ -45,7 +45,7 @@ def test_the_token_goes_to_the_providers_origins() -> None:
     assert shown(server) == ["Bearer AT-0"] * 2
 
 
-def test_nobody_else_sees_the_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_other_origin_gets_the_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Another origin, if only another port, gets an ordinary request, and nothing of .netrc."""
     (tmp_path / "netrc").write_text("default login somebody password private\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
@@ -132,7 +132,7 @@ def test_a_caller_may_authorize_differently() -> None:
     assert (shown(server)[0] or "").startswith("Basic ")
 
 
-def test_a_dead_grant_is_said_so() -> None:
+def test_a_dead_grant_is_reported() -> None:
     """If no token can be obtained, the reason reaches the caller and nothing is sent."""
 
     def dead(refresh: bool) -> str:
@@ -144,7 +144,7 @@ def test_a_dead_grant_is_said_so() -> None:
     assert server.requests == []
 
 
-def test_a_refusal_is_the_callers_if_no_other_token_can_be_had() -> None:
+def test_a_refusal_is_returned_if_no_other_token_is_available() -> None:
     """If an API rejects a token that was just refreshed, the caller gets its whole 401."""
     refused = raw_response("not for you", status=401, WWW_Authenticate="Bearer")
     with serving(refused, refused, refused) as server, session(server.url) as http:

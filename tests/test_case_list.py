@@ -75,7 +75,7 @@ def test_ends_of_the_list(count: int, page_size: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_nothing_is_lost_or_twice_while_cases_change(seed: Any) -> None:
+def test_no_case_is_lost_or_repeated_while_cases_change(seed: Any) -> None:
     """Every case that exists throughout is read once, whatever changes between two pages."""
     chance = random.Random(seed)
     reader: Any = FakeReader(chance.randrange(5, 60))
@@ -102,20 +102,20 @@ def test_nothing_is_lost_or_twice_while_cases_change(seed: Any) -> None:
     assert before & set(reader.cases) <= set(found)
 
 
-def test_what_jumps_to_the_top_is_found() -> None:
+def test_case_that_moves_to_the_top_is_found() -> None:
     """A case that is updated before its page is read moves to a page that was read, and is not lost."""
     reader: Any = FakeReader(25, stir=lambda reader: reader.pages == 1 and reader.touch("case-0"))
     assert read_all(reader)["case-0"] == 2
 
 
-def test_what_slips_to_a_page_already_read_is_found() -> None:
+def test_case_that_moves_to_a_page_already_read_is_found() -> None:
     """When cases leave the list, those behind them are not lost."""
     reader: Any = FakeReader(25, stir=lambda reader: reader.pages == 1 and reader.cases.pop("case-24"))
     assert set(read_all(reader)) >= {f"case-{number}" for number in range(24)}
 
 
 @pytest.mark.parametrize("count", [25, 20], ids=["more than the pages have", "as many as the pages have"])
-def test_server_that_ignores_the_page_is_not_believed(count: int) -> None:
+def test_server_that_ignores_the_page_is_an_error(count: int) -> None:
     """A list that gives fewer cases than it counts is an error, not a short list, nor one of doubles."""
     reader: Any = FakeReader(count)
     first = reader.page(0, None, None)
@@ -138,7 +138,7 @@ def test_case_that_the_list_names_twice_is_read_once() -> None:
     assert len(list(list_newest(reader))) == 15
 
 
-def test_count_that_cannot_be_right_ends_no_list() -> None:
+def test_wrong_count_does_not_end_the_list() -> None:
     """A server that counts none, and lists some, is read to the end."""
     reader: Any = FakeReader(25)
     pages = [replace(reader.page(number, None, None), count=0) for number in range(4)]
@@ -177,7 +177,7 @@ def test_time_to_begin_at(time: Any, words: str | None) -> None:
         check_time(time, now, "it")
 
 
-def test_time_that_is_none_in_utc() -> None:
+def test_time_that_does_not_exist_in_utc() -> None:
     """It is refused in words; no error of the interpreter's own comes through."""
     late = datetime(9999, 12, 31, 23, tzinfo=timezone(-timedelta(hours=14)))
     with pytest.raises(SettingError, match="not a date in UTC"):

@@ -50,7 +50,7 @@ def test_500_to_an_old_token_renews_it_once(reader: Any, tokens: Any, server: An
     assert tokens.refreshed == 1
 
 
-def test_500_to_a_fresh_token_is_the_server_s_own(reader: Any, tokens: Any, server: Any) -> None:
+def test_500_to_a_fresh_token_is_passed_on(reader: Any, tokens: Any, server: Any) -> None:
     """A 500 that stays is passed on, and later ones renew nothing until there is another token."""
     server.get(URL, status=500, body="An error has occurred.")
     for _ in range(3):
@@ -94,7 +94,7 @@ def test_401_is_renewed(reader: Any, tokens: Any, server: Any) -> None:
         (403, {"Message": "No permission for you"}, "does not show"),
     ],
 )
-def test_refusals_are_told_apart_by_their_text(
+def test_refusals_are_distinguished_by_their_text(
     reader: Any, server: Any, status: int, body: Any, words: str
 ) -> None:
     """Missing and forbidden are both 400: the sentence distinguishes them."""
@@ -125,7 +125,7 @@ def test_other_refusals_are_not_shown(reader: Any, server: Any, body: str) -> No
         (204, ""),
     ],
 )
-def test_responses_that_are_not_the_api_s(reader: Any, server: Any, status: int, body: str) -> None:
+def test_responses_of_other_servers_are_outages(reader: Any, server: Any, status: int, body: str) -> None:
     """A captive portal, a redirect and a gateway are outages, not cases."""
     server.get(
         URL, status=status, body=body, headers={"Location": "https://evil.test/"} if status == 302 else {}
@@ -150,7 +150,7 @@ def test_scope_that_is_too_small(reader: Any, server: Any) -> None:
         reader.get("1")
 
 
-def test_an_outage_is_asked_once(reader: Any, server: Any) -> None:
+def test_a_request_is_not_repeated_in_an_outage(reader: Any, server: Any) -> None:
     """Only a kept connection that turns out to be closed is no outage; without one nothing is sent again."""
     server.get(URL, body=requests.ConnectionError("reset"))
     with pytest.raises(ProviderUnavailableError):
@@ -158,7 +158,7 @@ def test_an_outage_is_asked_once(reader: Any, server: Any) -> None:
     assert len(server.calls) == 1
 
 
-def test_server_s_time_is_known(reader: Any, server: Any) -> None:
+def test_servers_time_is_that_of_its_last_response(reader: Any, server: Any) -> None:
     """The server's own time is that of its last response."""
     server.get(URL, json={"Id": "1"}, headers={"Date": "Tue, 03 Mar 2026 12:00:00 GMT"})
     reader.get("1")
@@ -166,7 +166,7 @@ def test_server_s_time_is_known(reader: Any, server: Any) -> None:
 
 
 @pytest.mark.parametrize("response", ["null", "{}", '{"Cases": {}}', '"text"'])
-def test_response_that_is_no_list(reader: Any, server: Any, response: str) -> None:
+def test_response_that_is_not_a_list(reader: Any, server: Any, response: str) -> None:
     """A response that is not a page of cases is reported as the server's fault."""
     server.get(f"{reader.region.api_url}cases", body=response)
     with pytest.raises(ProviderUnavailableError, match="not a case"):
@@ -176,7 +176,7 @@ def test_response_that_is_no_list(reader: Any, server: Any, response: str) -> No
         reader.updated(NOON)
 
 
-def test_other_version_than_was_asked_for_is_none(reader: Any, server: Any) -> None:
+def test_version_other_than_the_requested_one_is_ignored(reader: Any, server: Any) -> None:
     """A server that gives its newest version for every number does not make one event of it for each."""
     server.get(f"{URL}/version/2", json={"Id": "1", "Version": 7})
     assert reader.find("1", 2) is None
@@ -185,7 +185,7 @@ def test_other_version_than_was_asked_for_is_none(reader: Any, server: Any) -> N
 
 
 @pytest.mark.parametrize("case_id", ["", "..", "a/b", "a?b", "a b", "%2e", "é"])
-def test_ids_that_would_be_another_address(reader: Any, case_id: str) -> None:
+def test_ids_that_would_change_the_address(reader: Any, case_id: str) -> None:
     """An invalid id is refused before it becomes part of an address."""
     with pytest.raises(CaseNotFoundError):
         reader.get(case_id)
@@ -216,7 +216,7 @@ PRACTICE = {"Id": "p", "Email": "front@practice.test"}
         ([], None, False, 0),
     ],
 )
-def test_lab_is_known_by_address_or_id(
+def test_lab_is_recognised_by_address_or_id(
     tokens: Any, actors: Any, creator: str | None, shared: bool, asked: int
 ) -> None:
     """The users API is asked for the labs' ids only if an address cannot decide, and once."""

@@ -55,7 +55,7 @@ def test_audit_help_has_an_example() -> None:
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "1e999"])
-def test_no_option_takes_a_number_that_is_none(text: str) -> None:
+def test_no_option_accepts_nan(text: str) -> None:
     """A time limit of "nan" would pass every comparison, and end nothing or everything."""
     options = [param for _, command in commands() for param in command.params]
     numbers = [param for param in options if isinstance(param.type, FloatParamType)]
@@ -101,7 +101,7 @@ def test_a_missing_connection_is_reported_in_words_and_json(store_url: str) -> N
     assert "Traceback" not in result.stderr
 
 
-def test_something_unexpected_shows_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_shows_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
     """An unexpected error could hold a secret: only its type is shown, with status 1, in words and JSON."""
 
     def fail(*_: object) -> None:

@@ -109,13 +109,13 @@ def test_show_has_each_step_and_its_actor(workflow: Workflow) -> None:
         (("watch", "maple", "--all"), 2, "Name the practices, or give --all"),
     ],
 )
-def test_errors_end_in_words_and_statuses(args: Any, status: int, words: str) -> None:
+def test_errors_have_a_message_and_a_status(args: Any, status: int, words: str) -> None:
     """A failed command ends with the documented status, a fact and a hint."""
     result = run(*args)
     assert (result.exit_code, words in result.stderr) == (status, True)
 
 
-def test_case_of_another_lab_needs_asking(workflow: Workflow) -> None:
+def test_case_of_another_lab_is_read_on_request_only(workflow: Workflow) -> None:
     """A case that is not shared with Ormco's lab is read only with --all-cases."""
     (case_id,) = workflow.send(lab="hello@harbour-lab.test")
     assert "--all-cases" in run("list", "maple").stdout
@@ -238,7 +238,7 @@ def test_killed_and_started_again_misses_nothing(workflow: Workflow) -> None:
     assert watcher.end(signal.SIGINT) == 130
     for versions in versions_by_case(lines).values():
         assert list(dict.fromkeys(versions)) == list(range(1, 8))
-        # Again at the most what was under way when it was killed.
+        # At most the events that were in progress at a kill are repeated.
         assert len(versions) <= 7 + 3
 
 
@@ -247,7 +247,7 @@ def versions_by_case(lines: Any) -> Any:
     for line in list(lines):
         try:
             event = json.loads(line)
-        except ValueError:  # cut by the kill: it comes again
+        except ValueError:  # cut by the kill; the event is printed again
             continue
         if "case" in event:
             found[event["case"]].append(event["case_version"])
@@ -268,7 +268,7 @@ def test_reader_that_goes_away_loses_nothing(workflow: Workflow) -> None:
     assert len(objects(run("watch", "maple", "--once", "--json"))) == 3
 
 
-def test_watch_that_is_reset_begins_anew(workflow: Workflow) -> None:
+def test_watch_that_is_reset_starts_again(workflow: Workflow) -> None:
     """--reset deletes the position of the watch of this name; other watches continue."""
     workflow.send()
     watch = ("watch", "maple", "--once", "--since", "1d", "--json")
@@ -309,9 +309,9 @@ def test_watch_names_practices_that_it_cannot_follow(classic: RunningSandbox, wo
     result = run("watch", "--all", "--once", "--json")
     assert result.exit_code == 5
     assert "maple" in result.stderr
-    (told,) = objects(result)
-    error = told["error"]
-    assert (told["version"], error["practice"], error["kind"]) == (1, "maple", "provider_unavailable")
+    (problem,) = objects(result)
+    error = problem["error"]
+    assert (problem["version"], error["practice"], error["kind"]) == (1, "maple", "provider_unavailable")
     assert run("watch", "maple", "--once").exit_code == 5
 
 

@@ -84,7 +84,7 @@ def test_file_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("argument", [URL, CODE, "-xY!IAAAA", "--xY_1!IAAAA"])
 @pytest.mark.parametrize("as_json", [False, True])
-def test_an_argument_is_refused_unseen(argument: str, as_json: bool) -> None:
+def test_a_code_as_an_argument_is_refused_and_not_shown(argument: str, as_json: bool) -> None:
     """A code or an address as an argument is refused with the reason and the right way, unseen."""
     result = run({}, "code", *(["--json"] if as_json else []), argument)
     assert result.exit_code == 2

@@ -28,7 +28,7 @@ def _begun(env: dict[str, str]) -> None:
 
 @posix
 @pytest.mark.parametrize(("typed", "status"), [(b"y\n", 0), (b"n\n", 4)], ids=["yes", "no"])
-def test_a_person_says_whose_it_is(
+def test_a_person_confirms_the_account(
     typed: bytes, status: int, classic: RunningSandbox, env: dict[str, str]
 ) -> None:
     """The question names practice and account; a yes connects, a no leaves nothing."""

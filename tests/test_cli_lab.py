@@ -45,7 +45,7 @@ def test_request_and_approve(env: dict[str, str]) -> None:
     assert shown["lab"] == {"state": "active", "email": LAB}
 
 
-def test_words_for_a_person(env: dict[str, str]) -> None:
+def test_text_names_the_next_command(env: dict[str, str]) -> None:
     """Without --json the state is a sentence, with the command to run next."""
     assert "ormco lab request practice-42" in run(env, "lab", "status", "practice-42").stdout
     asked = run(env, "lab", "request", "practice-42").stdout
@@ -121,7 +121,7 @@ def test_refusal_ends_in_the_portal(sandbox: RunningSandbox, env: dict[str, str]
 
 
 @pytest.mark.parametrize("choice", [(), ("--no-lab",)], ids=["default", "--no-lab"])
-def test_connect_goes_on_to_the_lab(choice: tuple[str, ...], env: dict[str, str]) -> None:
+def test_connect_continues_with_the_lab(choice: tuple[str, ...], env: dict[str, str]) -> None:
     """`connect` asks the lab too, unless `--no-lab` is given."""
     connection = printed(env, "connect", "practice-42", *choice)
     assert connection["lab"] == (None if choice else {"state": "requested", "email": LAB})

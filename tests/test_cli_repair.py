@@ -99,7 +99,7 @@ def test_repair_refuses_another_account(
         *((command, PRACTICE, 2, "usage", "--yes") for command in ("revoke", "reconnect", "forget")),
     ],
 )
-def test_a_slip_of_the_pen_changes_nothing(
+def test_a_mistyped_call_changes_nothing(
     connector: Connector, env: dict[str, str], command: str, practice: str, status: int, kind: str, hint: str
 ) -> None:
     """An unknown practice is an error with a hint; what cuts something off needs --yes in a script."""
@@ -185,7 +185,7 @@ def test_an_outage_keeps_the_tokens(
 
 @on_identity
 def test_reconnect_by_paste(connector: Connector, identity: RunningSandbox, env: dict[str, str]) -> None:
-    """Revoked, proved, connected anew: the same connection with a new grant."""
+    """Revoked, proved, connected again: the same connection with a new grant."""
     status, found = paste(env, connector, identity, "reconnect", "--yes")
     assert (status, found["state"], found["token_generation"]) == (0, "connected", 2)
 
@@ -225,7 +225,7 @@ def test_a_person_is_asked(connector: Connector, env: dict[str, str], typed: byt
         if typed:
             os.write(terminal, typed)
         else:
-            threading.Event().wait(0.5)  # until it reads: a person is not as fast as that
+            threading.Event().wait(0.5)  # until it reads its input; a person is not faster
             program.send_signal(signal.SIGINT)
         assert program.wait(60) == status
     assert len(list(connector.connections())) == (0 if status == 0 else 1)

@@ -69,7 +69,7 @@ def test_terminal_gets_lines_for_a_shell(start: Start) -> None:
     os.close(theirs)
 
 
-def test_without_a_terminal_there_is_one_line_alone(start: Start) -> None:
+def test_without_a_terminal_the_output_is_one_line(start: Start) -> None:
     """A program reads one line of JSON, with the settings of the environment; stderr repeats no secret."""
     process = start(ORMCO_REDIRECT_URI="http://127.0.0.1:5000/connected")
     assert first_object(process)["redirect_uri"] == "http://127.0.0.1:5000/connected"
@@ -98,7 +98,7 @@ def test_port_in_use_is_reported() -> None:
         (("--store", "sqlite:///x.db"), 2),
     ],
 )
-def test_settings_that_it_cannot_follow_are_refused(options: tuple[str, ...], status: int) -> None:
+def test_settings_that_cannot_be_applied_are_refused(options: tuple[str, ...], status: int) -> None:
     """Nothing that is given is ignored."""
     assert run({}, "sandbox", "--port", "0", *options).exit_code == status
 

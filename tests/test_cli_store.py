@@ -23,8 +23,8 @@ from tests.support.sandbox import RunningSandbox, SignIn
 @pytest.fixture
 def connected(env: dict[str, str], classic: RunningSandbox) -> dict[str, str]:
     """The environment of a store with practice-42 connected, by the two halves."""
-    told = give_consent(env, classic, "practice-42")
-    assert "practice-42 is connected to front.desk@maple-ortho.test" in told
+    printed_text = give_consent(env, classic, "practice-42")
+    assert "practice-42 is connected to front.desk@maple-ortho.test" in printed_text
     return env
 
 
@@ -80,7 +80,7 @@ def test_a_mistyped_store_is_an_error(env: dict[str, str], command: str) -> None
     assert not Path(env["ORMCO_STORE"].removeprefix("sqlite:///")).exists()
 
 
-def test_status_of_nothing(env: dict[str, str], tmp_path: Path) -> None:
+def test_status_of_a_missing_store(env: dict[str, str], tmp_path: Path) -> None:
     """The default store need not exist yet; looking at it makes none."""
     fresh = {**env, "ORMCO_STORE": "", "HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "data")}
     assert run(fresh, "status").stdout == "No connections.\n"
@@ -95,7 +95,7 @@ def test_status_json_is_one_object_for_any_number(connected: dict[str, str], cla
     assert practices == ["practice-42", "practice-7"]
 
 
-def test_a_practice_that_is_spelt_alike_is_named(connected: dict[str, str]) -> None:
+def test_a_similar_practice_id_is_suggested(connected: dict[str, str]) -> None:
     """For a misspelt practice the error suggests a similar one."""
     result = run(connected, "status", "practise-42")
     assert result.exit_code == 6
@@ -109,7 +109,7 @@ def test_the_shell_completes_practices(connected: dict[str, str]) -> None:
     assert run(connected | words | {"ORMCO_STORE": "sqlite:////nowhere/at/all"}).stdout.strip() == ""
 
 
-def test_bash_is_given_a_name_that_runs_nothing(connected: dict[str, str], classic: RunningSandbox) -> None:
+def test_a_completion_runs_nothing_in_bash(connected: dict[str, str], classic: RunningSandbox) -> None:
     """Bash puts a completion into the line as it is; zsh and fish quote it themselves."""
     give_consent(connected, classic, "x; rm -rf y", classic.other_practice)
     words = {"COMP_WORDS": "ormco repair x", "COMP_CWORD": "2"}
@@ -144,7 +144,7 @@ def test_refresh_fails_with_too_many_failures(
     assert "0 refreshed, 1 failed" in result.stdout
 
 
-def test_a_retry_is_no_progress(connected: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_retry_is_not_shown_as_progress(connected: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A practice that is refreshed after a refusal does not print the end of the run again."""
 
     def refresh_due(
@@ -164,7 +164,7 @@ def test_fresh_token_is_reported_as_not_due(connected: dict[str, str]) -> None:
     assert result.stdout == "0 refreshed: nothing is due yet.\n"
 
 
-def test_a_refresh_that_comes_late_says_so(connected: dict[str, str]) -> None:
+def test_a_late_refresh_is_reported(connected: dict[str, str]) -> None:
     """A run that finds ended tokens says how many, and for how long they had ended."""
     with time_machine.travel(timedelta(minutes=70), tick=True):
         result = run(connected, "refresh")
@@ -185,7 +185,7 @@ def test_a_refresh_names_a_clock_that_is_wrong(connected: dict[str, str]) -> Non
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the limit is POSIX's")
-def test_a_refresh_with_few_files_asks_for_less_at_once(connected: dict[str, str]) -> None:
+def test_a_refresh_with_few_files_makes_fewer_calls_at_a_time(connected: dict[str, str]) -> None:
     """Under `ulimit -n 64` a run makes fewer calls at a time than the option says, and reports that."""
     command = f"ulimit -n 64; exec {sys.executable} -m connector refresh --at-once 64 --json"
     ran = run_alone(connected, command=("sh", "-c", command))

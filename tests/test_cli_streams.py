@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full and a POSIX shell")
 
 CODE = "0a1b2c3d4e5f0a1b2c3d4e5f0a1b2c3d"
-# A result, the text of click itself, and lines one after the other.
+# A result, a text that click prints, and lines that are printed one by one.
 PRINTING = [f"code --json <<< {CODE}", "--help", "doctor"]
 
 
@@ -59,7 +59,7 @@ def test_usage_error_is_reported_if_the_output_is_full() -> None:
 
 
 @pytest.mark.parametrize("where", ["/dev/full", "&-"])
-def test_messages_that_are_lost_stop_nothing(where: str) -> None:
+def test_lost_messages_do_not_stop_a_command(where: str) -> None:
     """A command does its work and prints its result if no program reads its messages."""
     ended = shell(f"ormco code --json 2>{where} <<< {CODE}")
     assert ended.returncode == 0

@@ -76,7 +76,7 @@ def test_options_choose_the_output_at_a_terminal() -> None:
     assert pasted(URL, "--json").screen.splitlines()[-1].startswith('{"version": 1, "code"')
 
 
-def test_no_colours_where_none_are_wanted() -> None:
+def test_no_colours_if_none_are_wanted() -> None:
     """NO_COLOR leaves plain text; a terminal that knows no escape sequences is sent none."""
     assert "\x1b[3" in pasted().raw
     assert "\x1b[3" not in pasted(NO_COLOR="1").raw

@@ -11,7 +11,7 @@ from connector.clock import Clock, clock_skew, from_timestamp, isoformat
 from tests.support.clock import ManualClock
 
 
-def test_the_clock_is_the_systems() -> None:
+def test_the_clock_shows_the_time_of_the_system() -> None:
     """Wall time is aware and in UTC, monotonic time increases, and a sleep takes time."""
     clock = Clock()
     assert abs(clock.time() - time.time()) < 60
@@ -40,7 +40,7 @@ def test_a_pause_ends_with_the_deadline() -> None:
     assert clock.naps == [4, 6]
 
 
-def test_moments_are_printed_in_utc() -> None:
+def test_timestamps_are_printed_in_utc() -> None:
     """Times are ISO 8601 in UTC with whole seconds, from any time zone."""
     moment = datetime(2026, 11, 22, 14, 0, 0, 999, timezone(timedelta(hours=2)))
     assert isoformat(moment) == "2026-11-22T12:00:00Z"
@@ -59,7 +59,7 @@ def test_moments_are_printed_in_utc() -> None:
         (None, None),
     ],
 )
-def test_a_date_header_tells_a_difference_of_clocks(date: str | None, ahead: float | None) -> None:
+def test_a_date_header_shows_a_difference_of_clocks(date: str | None, ahead: float | None) -> None:
     """A server's Date is compared with the time here; one that cannot be read says nothing."""
     now = datetime(2026, 11, 22, 12, 1, tzinfo=UTC).timestamp()
     assert clock_skew(date, now) == ahead

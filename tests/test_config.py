@@ -96,7 +96,7 @@ def test_numbers_and_switches_are_read() -> None:
         ("labs", {"europe": None}),
     ],
 )
-def test_what_a_setting_cannot_be_is_refused_at_once(field: str, value: object) -> None:
+def test_an_invalid_setting_is_refused_at_once(field: str, value: object) -> None:
     """A wrong type or an unprintable character is one of our errors when the settings are made, by name."""
     with pytest.raises(SettingError, match=f"^{field} ") as caught:
         Config(**{field: value})  # type: ignore[arg-type]
@@ -104,7 +104,7 @@ def test_what_a_setting_cannot_be_is_refused_at_once(field: str, value: object) 
     assert caught.value.hint
 
 
-def test_all_that_settings_cannot_be_is_said_together() -> None:
+def test_all_invalid_settings_are_reported_together() -> None:
     """One error names every variable that is wrong."""
     env = {"ORMCO_CLOCK_LEEWAY": "five", "ORMCO_RECORD_REFRESHES": "maybe", "ORMCO_SCOPE": "a\udcffb"}
     with pytest.raises(SettingError) as caught:
@@ -132,11 +132,11 @@ def test_openid_needs_an_issuer() -> None:
     assert Config.from_env(env).registration(OPEN).scope == "openid api"
 
 
-def test_nothing_needs_a_home_that_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_folder_is_needed_only_if_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a home folder, only the default place of the store is missing, and the error says so."""
     for name in ("HOME", "XDG_DATA_HOME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as for a user without an entry
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as for an unknown user
     assert Config(store="sqlite:///x.db").store_url == "sqlite:///x.db"
     assert Config().load_provider() is CLASSIC
     with pytest.raises(SettingError, match="no home folder") as caught:
@@ -209,7 +209,7 @@ def test_the_sandbox_needs_no_settings() -> None:
         ({}, PUBLIC, "not set: ORMCO_CLIENT_ID"),
     ],
 )
-def test_what_a_registration_lacks_is_said_at_once(
+def test_all_missing_settings_of_a_registration_are_reported_together(
     env: dict[str, str], provider: Provider, missing: str
 ) -> None:
     """Every missing variable is named in one message, and none that is not needed.
@@ -219,7 +219,7 @@ def test_what_a_registration_lacks_is_said_at_once(
     assert complaint(env, provider) == missing
 
 
-def test_what_is_missing_and_what_is_wrong_is_said_together(tmp_path: Path) -> None:
+def test_missing_and_wrong_settings_are_reported_together(tmp_path: Path) -> None:
     """One error holds the missing id, the unreadable secret and the redirect URI that is not encrypted."""
     env = {"ORMCO_CLIENT_SECRET_FILE": str(tmp_path / "none"), "ORMCO_REDIRECT_URI": "http://ormco.com/"}
     said = complaint(env)
@@ -235,7 +235,7 @@ def test_a_public_client_has_no_secret_even_if_one_is_set() -> None:
     assert Config.from_env({"ORMCO_CLIENT_ID": "x"}).registration(OPEN).client_secret is None
 
 
-def test_credentials_ask_for_all_that_a_headless_run_needs() -> None:
+def test_credentials_name_every_setting_that_a_headless_run_lacks() -> None:
     """User name, password and registration are reported together; complete, they are returned."""
     with pytest.raises(SettingError) as caught:
         Config.from_env({}).credentials(CLASSIC)

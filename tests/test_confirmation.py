@@ -45,7 +45,7 @@ def without_state(url: str) -> str:
     return re.sub(r"&?\bstate=[^&]*", "", url)
 
 
-def strange_response(sandbox: RunningSandbox, who: SignIn) -> str:
+def attackers_response(sandbox: RunningSandbox, who: SignIn) -> str:
     """A code of the attacker's account, in an address that a signed-in person is made to open."""
     return without_state(sandbox.authorize(sandbox.authorization_url(), who=who))
 
@@ -55,7 +55,7 @@ def handed_in(
 ) -> AccountUnconfirmedError:
     connector.begin(PRACTICE, binding=SESSION, expected_account=expected)
     with pytest.raises(AccountUnconfirmedError) as caught:
-        connector.complete(strange_response(sandbox, who), practice_id=PRACTICE, binding=SESSION)
+        connector.complete(attackers_response(sandbox, who), practice_id=PRACTICE, binding=SESSION)
     return caught.value
 
 
@@ -63,7 +63,7 @@ def let_wait(connector: Connector, sandbox: RunningSandbox, who: SignIn) -> None
     """Complete an attacker's response for a practice that is connected already."""
     connector.begin(PRACTICE, binding=SESSION, allow_account_change=True)
     with pytest.raises(AccountUnconfirmedError):
-        connector.complete(strange_response(sandbox, who), practice_id=PRACTICE, binding=SESSION)
+        connector.complete(attackers_response(sandbox, who), practice_id=PRACTICE, binding=SESSION)
 
 
 def test_a_strangers_code_connects_nobody(
@@ -103,7 +103,7 @@ def connected(connector: Connector, sandbox: RunningSandbox) -> str:
     return connector.access_token(PRACTICE)
 
 
-def test_live_once_a_person_has_confirmed(connector: Connector, classic: RunningSandbox) -> None:
+def test_grant_is_live_after_a_person_has_confirmed(connector: Connector, classic: RunningSandbox) -> None:
     """The account that the person was shown makes the grant live; saying so twice changes nothing."""
     error = handed_in(connector, classic, classic.practice)
     for _ in range(2):
@@ -138,7 +138,7 @@ def test_confirming_another_account_than_the_one_that_waits(
         connector.access_token(PRACTICE)
 
 
-def test_a_no_forgets_the_grant(connector: Connector, classic: RunningSandbox, attacker: SignIn) -> None:
+def test_rejection_drops_the_grant(connector: Connector, classic: RunningSandbox, attacker: SignIn) -> None:
     """After a no nothing is left, and nothing waits."""
     error = handed_in(connector, classic, attacker)
     connector.reject_account(PRACTICE, binding=SESSION)
@@ -156,7 +156,7 @@ def test_a_no_forgets_the_grant(connector: Connector, classic: RunningSandbox, a
         "account_email = 'praxis@good.test', account_name = 'Good'",
     ],
 )
-def test_nobody_confirms_by_writing_to_the_database(
+def test_writing_to_the_database_confirms_nothing(
     connector: Connector, classic: RunningSandbox, attacker: SignIn, env: dict[str, str], change: str
 ) -> None:
     """Without its sealed policy a grant stays unconfirmed, and no invented account is shown."""
@@ -175,7 +175,7 @@ def test_nobody_confirms_by_writing_to_the_database(
 
 
 @pytest.mark.parametrize("act", ["confirm", "begin", "refresh_due", "repair"])
-def test_ten_minutes_end_it(connector: Connector, classic: RunningSandbox, act: str) -> None:
+def test_grant_is_dropped_after_ten_minutes(connector: Connector, classic: RunningSandbox, act: str) -> None:
     """A grant that is not confirmed is dropped after ten minutes, by any next call."""
     error = handed_in(connector, classic, classic.practice)
     with time_machine.travel(timedelta(minutes=10, seconds=1), tick=True):
@@ -192,7 +192,7 @@ def test_ten_minutes_end_it(connector: Connector, classic: RunningSandbox, act: 
 
 
 @pytest.mark.parametrize("change", ["refresh_sealed = ''", "refresh_sealed = x'00'", "confirm_by = -1e300"])
-def test_one_that_cannot_be_read_stops_no_refresh(
+def test_a_grant_that_cannot_be_read_stops_no_refresh(
     connector: Connector,
     classic: RunningSandbox,
     env: dict[str, str],
@@ -208,7 +208,7 @@ def test_one_that_cannot_be_read_stops_no_refresh(
     assert f"the unconfirmed account of {PRACTICE} cannot be revoked" in caplog.text
 
 
-def test_nobody_waits_for_another_practices_end(connector: Connector, classic: RunningSandbox) -> None:
+def test_no_call_waits_for_another_practices_grant(connector: Connector, classic: RunningSandbox) -> None:
     """A call for one practice sends no request about another's grant, which may be slow."""
     handed_in(connector, classic, classic.practice)
     with time_machine.travel(timedelta(minutes=10, seconds=1), tick=True):
@@ -220,7 +220,7 @@ def declining(url: str, *, redirect_uri: str) -> str:
     raise ConsentDeniedError("no")
 
 
-def test_a_no_revokes_where_the_provider_can(store_url: str, tmp_path: Path) -> None:
+def test_rejection_revokes_the_tokens_if_possible(store_url: str, tmp_path: Path) -> None:
     """The tokens are dead at the provider too, and the audit record says so."""
     with running_sandbox("identity") as sandbox:
         file = tmp_path / "silent.toml"
@@ -236,12 +236,12 @@ def test_a_no_revokes_where_the_provider_can(store_url: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("way", ["expected", "the same as before"])
-def test_live_at_once_for_a_known_account(connector: Connector, classic: RunningSandbox, way: str) -> None:
+def test_known_account_needs_no_confirmation(connector: Connector, classic: RunningSandbox, way: str) -> None:
     """No confirmation is needed for the account that was expected, or that the practice had."""
     connected(connector, classic)
     named = classic.practice.username if way == "expected" else None
     connector.begin(PRACTICE, binding=SESSION, expected_account=named)
-    response = strange_response(classic, classic.practice)
+    response = attackers_response(classic, classic.practice)
     done = connector.complete(response, practice_id=PRACTICE, binding=SESSION)
     assert done.state is ConnectionState.CONNECTED
 
@@ -250,7 +250,7 @@ def captured(sandbox: RunningSandbox, kind: type[str]) -> Callable[..., str]:
     return lambda url, *, redirect_uri: kind(without_state(sandbox.authorize(url)))
 
 
-def test_only_our_own_browsers_response_needs_nobody(connector: Connector, classic: RunningSandbox) -> None:
+def test_a_captured_response_needs_no_confirmation(connector: Connector, classic: RunningSandbox) -> None:
     """What our own browser captured belongs to its request; a stranger may have sent what is pasted."""
     with pytest.raises(AccountUnconfirmedError):
         connector.connect(PRACTICE, capture=captured(classic, str))
@@ -267,30 +267,30 @@ def test_a_provider_that_returned_the_state_once_always_does(
     with connector_at(classic, store_url) as other:
         other.begin(PRACTICE)
         with pytest.raises(StateMismatchError, match="no state") as caught:
-            other.complete(strange_response(classic, attacker), practice_id=PRACTICE)
+            other.complete(attackers_response(classic, attacker), practice_id=PRACTICE)
         assert "whole address" in caught.value.hint
     assert classic.counters()["token:authorization_code"] == 1
 
 
 @pytest.mark.parametrize("invented", ["state", "code"])
-def test_a_made_up_response_teaches_nothing(
+def test_an_invented_response_does_not_change_the_record(
     connector: Connector, classic: RunningSandbox, invented: str
 ) -> None:
     """An invented state or code does not change the record of whether a provider returns the state."""
     request = connector.begin("practice-7", binding=SESSION)
     forged = f"{request.redirect_uri}?code={made_up_code(7)}&state={request.state}"
     if invented == "state":
-        forged = f"{strange_response(classic, classic.practice)}&state=invented"
+        forged = f"{attackers_response(classic, classic.practice)}&state=invented"
     with pytest.raises(StateMismatchError if invented == "state" else CodeRefusedError):
         connector.complete(forged, practice_id="practice-7", binding=SESSION)
     assert handed_in(connector, classic, classic.practice)
 
 
-def test_an_appended_state_settles_nothing_for_our_own_browser(
+def test_an_appended_state_prevents_no_later_connection(
     connector: Connector, classic: RunningSandbox, attacker: SignIn
 ) -> None:
     """A state that was appended to a response without one prevents no later connection."""
-    for _ in range(2):  # again, once our own browser knows better
+    for _ in range(2):  # a second time, after responses that our own browser captured
         appended = classic.authorize(connector.begin("practice-7").url, who=attacker)
         connector.complete(appended, practice_id="practice-7")
         done = connector.connect("practice-8", capture=captured(classic, CapturedUrl))
@@ -301,21 +301,19 @@ def test_an_appended_state_settles_nothing_for_our_own_browser(
         connector.reject_account(PRACTICE, binding=SESSION)
 
 
-def test_an_account_that_nobody_can_tell_confirms_nothing(
-    classic: RunningSandbox, store_url: str, tmp_path: Path
-) -> None:
+def test_an_unknown_account_is_refused(classic: RunningSandbox, store_url: str, tmp_path: Path) -> None:
     """Without an API that names the account, a response without state is refused, and its code not sent."""
     text = re.sub(r"(?m)^users_url = .*$", "", Path(classic.provider_file).read_text())
     (tmp_path / "nameless.toml").write_text(text)
     with connector_at(classic, store_url, ORMCO_PROVIDER=str(tmp_path / "nameless.toml")) as connector:
         connector.begin(PRACTICE)
         with pytest.raises(StateMismatchError, match="does not name the account"):
-            connector.complete(strange_response(classic, classic.practice), practice_id=PRACTICE)
+            connector.complete(attackers_response(classic, classic.practice), practice_id=PRACTICE)
     assert "token:authorization_code" not in classic.counters()
 
 
 @pytest.mark.parametrize("by_hand", [True, False])
-def test_what_waits_does_not_stand_in_the_way_of_revoking(
+def test_an_unconfirmed_grant_does_not_prevent_revoking(
     connector: Connector, classic: RunningSandbox, attacker: SignIn, by_hand: bool
 ) -> None:
     """A stranger's grant that waits cannot keep a practice from cutting Ormco off, and is dropped."""

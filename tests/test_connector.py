@@ -104,7 +104,7 @@ CALLS: dict[str, Callable[[Connector, Any], object]] = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_arguments_that_are_no_id(connector: Connector, name: str) -> None:
+def test_arguments_that_are_not_ids(connector: Connector, name: str) -> None:
     """Any value in place of an id or another text raises an error of this package."""
     for text in ("a\0b", "\ud800", "", "x" * 300, b"x", 7, None):
         is_fine = "-" in name and (text is None or text == "x" * 300 or text == "")
@@ -115,7 +115,7 @@ def test_arguments_that_are_no_id(connector: Connector, name: str) -> None:
 
 @pytest.mark.parametrize("call", ["token", "access_token"])
 @pytest.mark.parametrize("min_ttl", ["60", None, b"", [], float("nan"), 10**400])
-def test_a_life_that_is_no_number(connector: Connector, env: dict[str, str], call: str, min_ttl: Any) -> None:
+def test_invalid_min_ttl(connector: Connector, env: dict[str, str], call: str, min_ttl: Any) -> None:
     """It is refused with an error of this package, whether or not a token is in memory."""
     with stored(env) as store:
         put(store, "p")
@@ -128,7 +128,7 @@ def test_a_life_that_is_no_number(connector: Connector, env: dict[str, str], cal
 
 
 @pytest.mark.parametrize("text", ["a\0b", "\ud800", b"x", 7])
-def test_searches_for_what_is_no_text(connector: Connector, text: Any) -> None:
+def test_searches_for_values_that_are_not_text(connector: Connector, text: Any) -> None:
     """A search for a value that is no text raises an error of this package, not of the database."""
     for call in (
         lambda: connector.search(text),
@@ -170,7 +170,7 @@ def test_no_secret_is_left_in_the_frames_of_an_error(
             assert found == []
 
 
-def test_a_connector_that_is_never_closed_ends_in_silence() -> None:
+def test_a_connector_that_is_never_closed_prints_nothing() -> None:
     """What was prepared for a fork prints nothing when the program ends."""
     program = "from connector import Config, Connector; connector = Connector.from_config(Config())"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
@@ -189,7 +189,7 @@ def damaged(env: dict[str, str], change: str) -> None:
 
 
 @pytest.mark.parametrize("change", DAMAGE)
-def test_one_damaged_row_is_shown_as_such(env: dict[str, str], connector: Connector, change: str) -> None:
+def test_one_damaged_row_is_listed_as_damaged(env: dict[str, str], connector: Connector, change: str) -> None:
     """The others are listed beside it, its use is an error, and it can be forgotten."""
     damaged(env, change)
     for found in (connector.connections(), connector.search()):

@@ -157,7 +157,7 @@ def test_without_state_several_open_requests_are_too_many(
         connector.complete(without(response, "state"), practice_id="practice-42")
 
 
-def test_without_state_where_the_provider_returns_it(identity: RunningSandbox, connector: Connector) -> None:
+def test_without_state_if_the_provider_returns_it(identity: RunningSandbox, connector: Connector) -> None:
     """A provider that always returns the state has not sent a response without one."""
     response = identity.authorize(connector.begin("practice-42").url)
     with pytest.raises(StateMismatchError, match="no state") as caught:
@@ -287,7 +287,7 @@ def test_two_responses_to_one_request_at_once(sandbox: RunningSandbox, store_url
         assert connector.status("practice-42").state is ConnectionState.CONNECTED
 
 
-def test_one_account_does_not_serve_two_practices(identity: RunningSandbox, connector: Connector) -> None:
+def test_one_account_is_refused_for_a_second_practice(identity: RunningSandbox, connector: Connector) -> None:
     """The account of one practice is refused for another one, and the first practice's grant is kept."""
     connect(connector, identity)
     before = identity.counters().get("revocations", 0)
@@ -354,7 +354,7 @@ def test_begin_names_everything_that_is_missing(store_url: str) -> None:
     assert "ORMCO_CLIENT_SECRET" in caught.value.message
 
 
-def test_begin_proves_the_store_first(classic: RunningSandbox, tmp_path: Path) -> None:
+def test_begin_checks_the_store_first(classic: RunningSandbox, tmp_path: Path) -> None:
     """Consent is not requested if its result could not be stored."""
     (tmp_path / "file").write_text("")
     env = settings(classic, f"sqlite:///{tmp_path}/file/connections.db")
@@ -362,7 +362,7 @@ def test_begin_proves_the_store_first(classic: RunningSandbox, tmp_path: Path) -
         connector.begin("practice-42")
 
 
-def test_begin_proves_the_key_first(connector: Connector, classic: RunningSandbox, store_url: str) -> None:
+def test_begin_checks_the_key_first(connector: Connector, classic: RunningSandbox, store_url: str) -> None:
     """A wrong sealing key is found before the browser opens, and changes nothing."""
     connect(connector, classic)
     env = settings(classic, store_url, ORMCO_STORE_KEYS="YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE=")
@@ -371,7 +371,7 @@ def test_begin_proves_the_key_first(connector: Connector, classic: RunningSandbo
     assert connector.access_token("practice-42")
 
 
-def test_begin_proves_the_provider_first(connector: Connector, classic: RunningSandbox) -> None:
+def test_begin_checks_the_provider_first(connector: Connector, classic: RunningSandbox) -> None:
     """While the provider is down nothing is begun."""
     classic.set_scenarios("outage")
     with pytest.raises(ProviderUnavailableError, match="502"):

@@ -59,7 +59,7 @@ def test_the_document_fills_what_is_missing() -> None:
     )
 
 
-def test_what_is_set_already_stays() -> None:
+def test_settings_take_precedence_over_the_document() -> None:
     """A provider file has the last word over its server's document."""
     given = replace(PROVIDER, token_endpoint="https://other.example.test/token", scope="api")
     found = discovered(given)
@@ -95,7 +95,7 @@ def test_a_document_without_an_endpoint_is_refused(name: str, value: object) -> 
 
 
 @pytest.mark.parametrize("supported", [None, "openid", []])
-def test_no_scope_is_made_up(supported: object) -> None:
+def test_no_scope_is_requested_if_none_is_known(supported: object) -> None:
     """If the server does not say which scopes it has, none is requested."""
     assert discovered(scopes_supported=supported).scope is None
 
@@ -140,7 +140,7 @@ def test_the_sandboxs_own_document_is_complete(identity: RunningSandbox) -> None
 
 
 @pytest.mark.parametrize("status", [200, 302, 400, 404, 405, 500])
-def test_any_response_of_the_server_proves_that_it_is_there(status: int) -> None:
+def test_any_response_of_the_server_proves_that_it_is_available(status: int) -> None:
     """An authorization endpoint may refuse an empty request; any response shows that it is available."""
     with serving(raw_response(status=status)) as server:
         probe(server.url)

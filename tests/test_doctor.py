@@ -57,7 +57,7 @@ def the(name: str, checks: list[Check]) -> Check:
     return next(check for check in checks if check.name == name)
 
 
-def test_all_is_well(sandbox: RunningSandbox, connector: Connector) -> None:
+def test_a_working_connection_passes_every_check(sandbox: RunningSandbox, connector: Connector) -> None:
     """A working connection passes every check, and is not changed by it: its refresh token stays valid."""
     before = connect(connector, sandbox)
     checks = list(connector.doctor(PRACTICE, only=ALL_CHECKS))
@@ -88,7 +88,7 @@ def test_half_the_settings_are_a_failure() -> None:
     assert status([check]) == 10
 
 
-def test_missing_settings_matter_where_there_are_connections(classic: RunningSandbox, store_url: str) -> None:
+def test_missing_settings_matter_if_there_are_connections(classic: RunningSandbox, store_url: str) -> None:
     """If connections have to be kept alive, missing settings are a failure."""
     env = settings(classic, store_url)
     with opened(env) as connector:
@@ -158,7 +158,7 @@ def test_each_fault_of_the_provider_fails_a_check(
     assert connector.status(PRACTICE) == before
 
 
-def test_a_host_that_is_not_there(classic: RunningSandbox, store_url: str, tmp_path: Path) -> None:
+def test_a_missing_host(classic: RunningSandbox, store_url: str, tmp_path: Path) -> None:
     """Each host is named: a missing essential host is a failure, any other one a warning."""
     text = Path(classic.provider_file).read_text("utf-8")
     own = f'portal_url = "{classic.url}/portal"'
@@ -236,7 +236,7 @@ def test_a_damaged_store_fails(tmp_path: Path) -> None:
     resources = resources_of({"ORMCO_STORE": f"sqlite:///{path}", "ORMCO_BROWSER": "/nowhere"})
     checks = list(examine(resources, lambda: pytest.fail("needed"), PRACTICE))
     assert the("store", checks).result == "failed"
-    assert "connection" not in results(checks)  # it would only say the same again
+    assert "connection" not in results(checks)  # it would only repeat the same failure
 
 
 def test_the_display(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,7 +269,7 @@ def test_an_unknown_practice_fails(classic: RunningSandbox, connector: Connector
     assert status(list(connector.doctor("practice-0"))) == 6
 
 
-def test_a_dead_grant_fails_with_what_helps(sandbox: RunningSandbox, connector: Connector) -> None:
+def test_a_dead_grant_fails_with_the_next_step(sandbox: RunningSandbox, connector: Connector) -> None:
     """A connection that needs a person is reported with the next step."""
     connect(connector, sandbox)
     kill_grant(connector, sandbox)
@@ -382,7 +382,7 @@ def test_a_pooler_and_the_databases_clock_are_named(
     kind: str, pooled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The report names a PgBouncer in between, and says whether the two clocks agree."""
-    monkeypatch.setenv("PATH", os.defpath)  # to start both
+    monkeypatch.setenv("PATH", os.defpath)  # so that both programs are found
     resources = resources_of({"ORMCO_STORE": fresh_url(kind, tmp_path), "ORMCO_STORE_KEYS": KEY})
     resources.store.check()
     checks = list(local_checks.store(resources))

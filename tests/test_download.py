@@ -82,7 +82,7 @@ def test_second_download_fetches_nothing(
 
 
 @pytest.mark.parametrize("scenario", ["cut-download", "no-range"])
-def test_cut_downloads_are_gone_on_with(
+def test_cut_downloads_are_continued(
     classic: RunningSandbox, workflow: Workflow, connector: Connector, tmp_path: Path, scenario: str
 ) -> None:
     """A download that is cut again and again, or whose server knows no parts, arrives whole."""
@@ -95,7 +95,7 @@ def test_cut_downloads_are_gone_on_with(
     assert parts >= 6 + 9 if scenario == "cut-download" else parts == 3
 
 
-def test_download_goes_on_where_another_process_was_killed(
+def test_download_continues_after_another_process_was_killed(
     classic: RunningSandbox, workflow: Workflow, connector: Connector, tmp_path: Path
 ) -> None:
     """An unfinished file is finished, not begun anew, and damage in it is noticed."""
@@ -129,7 +129,7 @@ def test_damaged_download_leaves_nothing(
     assert os.listdir(tmp_path / "out") == []
 
 
-def test_hopeless_cut_ends(
+def test_download_without_progress_is_given_up(
     classic: RunningSandbox, case_id: str, connector: Connector, tmp_path: Path
 ) -> None:
     """A server that never gets further, since it knows no parts and cuts, is given up."""
@@ -177,7 +177,7 @@ def test_lab_of_another_region_is_not_used(
     assert "is in europe" in design.error.message
 
 
-def test_files_without_a_stated_sha1_are_not_said_to_be_verified(
+def test_files_without_a_stated_sha1_are_not_marked_as_verified(
     classic: RunningSandbox, case_id: str, connector: Connector, tmp_path: Path
 ) -> None:
     """Nothing to compare with: the files are downloaded, and marked as unverified."""
@@ -276,7 +276,7 @@ def become_pipe(path: Path) -> None:
     ],
     ids=["open to others", "hard link", "symbolic link", "pipe", "another user's"],
 )
-def test_file_that_others_can_exchange_is_not_taken_for_ones_own(tmp_path: Path, change: Any) -> None:
+def test_file_that_others_can_replace_is_downloaded_again(tmp_path: Path, change: Any) -> None:
     """It holds the right bytes now; it is downloaded anew, beside what is there."""
     assert set(downloaded_beside(tmp_path, change)) - {"second"} == {"note (2).txt", "note.txt"}
 
@@ -338,7 +338,7 @@ def test_file_that_another_process_has_just_fetched_is_not_kept_twice(tmp_path: 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs flock")
 @pytest.mark.parametrize("is_stated", [True, False])
-def test_parts_that_others_have_left_go_once_the_file_is_whole(tmp_path: Path, is_stated: bool) -> None:
+def test_abandoned_parts_are_removed_when_the_file_is_whole(tmp_path: Path, is_stated: bool) -> None:
     """Several processes may each leave a part; a part that a process is at stays."""
     content = b"whole"
     sha1 = sha1_of(content) if is_stated else None
@@ -365,7 +365,7 @@ def test_rerun_recognises_a_file_by_any_number(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["NOTE (7).TXT", "note.txt"]
 
 
-def test_full_disk_does_not_hide_what_was_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_does_not_hide_the_saved_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that cannot be written is an error of its own; those before and after it are reported."""
     flushed = PartFile.flush
 
@@ -438,7 +438,7 @@ def test_target_that_cannot_be_used(target: Any) -> None:
 
 
 @pytest.mark.parametrize("kinds", [["scans"], "scan"])
-def test_kind_that_there_is_not(case_id: str, connector: Connector, tmp_path: Path, kinds: Any) -> None:
+def test_unknown_kind_of_file(case_id: str, connector: Connector, tmp_path: Path, kinds: Any) -> None:
     """A misspelt kind is an error, and not a case without files."""
     with pytest.raises(SettingError, match="no files of the kind"):
         download(connector, case_id, tmp_path, kinds=kinds)

@@ -53,7 +53,7 @@ def test_no_file_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert (tmp_path / "a.txt").read_bytes() == b"somebody's own"
 
 
-def test_left_part_is_gone_on_with(tmp_path: Path) -> None:
+def test_abandoned_part_is_continued(tmp_path: Path) -> None:
     """The next attempt continues the part of a failed one, unless its content cannot be checked."""
     leave(tmp_path, b"half")
     with open_part(tmp_path, ".key-a.txt", keep=True) as part:

@@ -48,7 +48,7 @@ def test_a_name_is_known_by_its_words(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["AT-made-up.Secret1", "x" * 21, "a b c d e f g", "", 17])
-def test_what_could_be_anything_is_not_repeated(text: object) -> None:
+def test_text_that_is_not_a_name_is_not_repeated(text: object) -> None:
     """Only what has the form of a name is one; the rest could be an echo of a secret."""
     assert not named({"error": text})
 

@@ -53,7 +53,7 @@ def test_every_error_says_what_a_program_can_do() -> None:
     assert (error.action, error.practice_id, error.retry_after) == ("fix_settings", "practice-42", None)
 
 
-# What is seen by a person at a terminal or in a browser alone.
+# The parts whose texts only a person at a terminal or in a browser sees.
 FOR_PEOPLE = {"cli", "doctor", "hints", "sandbox", "testing", "web"}
 
 
@@ -63,7 +63,7 @@ def hints() -> Iterator[tuple[Path, str]]:
     for path in sorted(package.rglob("*.py")):
         part = path.relative_to(package).parts[0].removesuffix(".py")
         source = path.read_text("utf-8")
-        if part in FOR_PEOPLE or "hint=" not in source:  # to parse it takes long
+        if part in FOR_PEOPLE or "hint=" not in source:  # parsing takes long
             continue
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.keyword) and node.arg == "hint":

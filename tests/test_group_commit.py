@@ -52,7 +52,7 @@ def run_together(commits: GroupCommit, database: FakeDatabase, works: Sequence[A
     return results
 
 
-def test_what_piles_up_is_committed_together() -> None:
+def test_waiting_jobs_are_committed_together() -> None:
     """The thread with the lock commits for all that wait, and each gets its own result."""
     database = FakeDatabase()
     works = [lambda execute, number=number: number for number in range(20)]
@@ -63,7 +63,7 @@ def test_what_piles_up_is_committed_together() -> None:
 @pytest.mark.parametrize(
     ("error", "batches"), [(SettingError("no"), [1, 2]), (ZeroDivisionError(), [1, 2, 1, 1])]
 )
-def test_a_failure_is_its_own(error: Exception, batches: list[int]) -> None:
+def test_a_failure_affects_only_its_own_job(error: Exception, batches: list[int]) -> None:
     """An error of ours affects only its job; after any other, each job is committed by itself."""
     database = FakeDatabase()
 

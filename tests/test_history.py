@@ -66,12 +66,12 @@ def test_whole_history() -> None:
     assert [case.version for case in versions_of(versions.newest, versions.find)] == list(range(1, 8))
 
 
-def test_versions_counted_from_nought() -> None:
+def test_versions_counted_from_zero() -> None:
     """A server that counts from 0 loses nothing."""
     assert names(Versions(STORY, first=0).events())[0] == "case_sent"
 
 
-def test_only_what_is_new() -> None:
+def test_only_new_versions_are_read() -> None:
     """After a known version, only later ones are requested and reported."""
     versions = Versions(STORY)
     known: Any = {"state": "Designed", "state_flag": "Rejected", "status": CaseStatus.REJECTED}
@@ -89,7 +89,7 @@ def test_since_asks_for_no_more_than_needed() -> None:
     assert versions.events(since=DAY + timedelta(hours=8)) == []
 
 
-def test_gap_makes_unsure() -> None:
+def test_gap_makes_a_label_ambiguous() -> None:
     """If a version in between is gone, an ambiguous label is not read as if it were known."""
     versions = Versions([*STORY[:3], "Designed sent/a", "Designed approved/a"], gone=[4])
     last = versions.events()[-1]
@@ -115,7 +115,7 @@ def test_history_without_any_earlier_version() -> None:
         (6, CaseStatus.RESENT, 2),
     ],
 )
-def test_status_asks_only_where_the_label_is_not_enough(length: int, status: Any, asked: int) -> None:
+def test_status_reads_versions_only_if_the_label_is_ambiguous(length: int, status: Any, asked: int) -> None:
     """A rejected case is looked into for a new design; other labels cost nothing."""
     versions = Versions(STORY[:length])
     assert status_of(versions.newest, versions.find) is status
@@ -129,7 +129,7 @@ def test_thousands_of_versions_are_not_read() -> None:
     assert versions.asked <= 100
 
 
-def test_odd_words_of_the_provider_are_made_fit_for_terminals() -> None:
+def test_status_text_of_the_provider_is_made_safe_for_terminals() -> None:
     """A status with control characters, or without an end, is cut and cleaned."""
     case = Case(id="c", version=1, state="Foo\x1b[2J\n" + "x" * 500, state_flag="Bar\x00")
     (seen,) = events_between(None, case, lambda case_id, number: None, source=SOURCE)

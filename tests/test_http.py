@@ -167,7 +167,7 @@ def test_plain_http_stays_on_this_machine(url: str) -> None:
         get(url)
 
 
-def test_a_busy_server_is_answered_at_once() -> None:
+def test_a_busy_server_is_reported_at_once() -> None:
     """Retry-After is returned to the caller: there is no wait, and nothing is sent twice."""
     with serving(raw_response(status=503, Retry_After="240")) as server:
         response = get(server.url)
@@ -175,7 +175,7 @@ def test_a_busy_server_is_answered_at_once() -> None:
         assert len(server.requests) == 1
 
 
-def test_a_proxy_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_is_not_used_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Proxy settings do not catch loopback addresses."""
     with serving(raw_response()) as proxy, serving(raw_response("direct")) as server:
         for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
@@ -370,7 +370,7 @@ def test_a_response_is_unpacked(coding: str, packed: bytes) -> None:
 
 
 @pytest.mark.parametrize("broken", [PACKED[:-12], PACKED + PACKED])
-def test_a_packed_response_that_is_not_one_whole_object_is_none(broken: bytes) -> None:
+def test_a_packed_response_that_is_not_whole_gives_no_object(broken: bytes) -> None:
     """A stream that stops early, or has another one behind it, gives no object."""
     with serving(raw_response(broken, Content_Encoding="gzip")) as server:
         assert json_object(get(server.url)) is None
@@ -396,7 +396,7 @@ def test_a_response_that_is_nested_without_end_is_no_json() -> None:
 
 
 @pytest.mark.parametrize("body", [b'"' + b'\\"' * 400_000, b'["' + b"\\" * 900_001, b'"' * 900_001])
-def test_counting_values_takes_time_in_proportion(body: bytes) -> None:
+def test_counting_values_takes_linear_time(body: bytes) -> None:
     """Strings that never end cost no more than others."""
     with serving(raw_response(body)) as server, pytest.raises(ValueError, match="many"):
         json_value(get(server.url, Limits(values=-1)))
@@ -437,7 +437,7 @@ def test_every_ca_bundle_that_is_set_is_trusted(
     context, bundle = certificate
     bundle.write_bytes("Zertifizierungsstelle für alle\n".encode("latin-1") + bundle.read_bytes())
     monkeypatch.setenv(also, certifi.where())
-    monkeypatch.setenv("SSL_CERT_DIR", "/nowhere")  # which is left out
+    monkeypatch.setenv("SSL_CERT_DIR", "/nowhere")  # it is ignored
     monkeypatch.setenv(name, str(bundle))
     with serving(raw_response("trusted"), context=context) as server:
         assert get(server.url).text == "trusted"
@@ -463,7 +463,7 @@ def test_advice_on_settings_names_each_that_is_in_use(monkeypatch: pytest.Monkey
     for name in ("SSL_CERT_FILE", "CURL_CA_BUNDLE"):
         monkeypatch.setenv(name, "/etc/ca.pem")
     untrusted = SSLError("untrusted")
-    vars(untrusted)["sent"] = False  # as the transport notes it
+    vars(untrusted)["sent"] = False  # as the transport records it
     assert "set CURL_CA_BUNDLE or SSL_CERT_FILE to" in failure(untrusted, ELSEWHERE).hint
     refused = failure(InvalidProxyURL("refused"), ELSEWHERE)
     assert "Check the system's proxy setting, and" in refused.hint
@@ -502,7 +502,7 @@ def test_a_proxy_that_cannot_be_used_is_named(name: str, proxy: str, monkeypatch
     assert "made-up" not in f"{error.message} {error.hint}"
 
 
-def test_a_proxy_that_refuses_is_told_from_the_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_of_the_proxy_is_not_the_providers(monkeypatch: pytest.MonkeyPatch) -> None:
     """407 is the proxy's response: nothing reached the provider."""
     with serving(raw_response(status=407)) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
@@ -642,11 +642,11 @@ def test_nothing_is_sent_after_the_deadline(module: Any, name: str, monkeypatch:
     monkeypatch.setattr(module, name, slow)
     with serving(raw_response()) as server:
         error = failed(server.url, Limits(seconds=0.1))
-    sent = [request for request in server.requests if request.line]  # a connection alone may have been made
+    sent = [request for request in server.requests if request.line]  # a connection may have been opened
     assert (error.sent, "in time" in error.message, sent) == (False, True, [])
 
 
-def test_a_host_that_takes_no_connection_in_time_is_known_from_one_that_refuses(
+def test_a_connection_timeout_is_distinguished_from_a_refusal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The deadline of the call is not needed for that: a connection has its own."""
@@ -736,7 +736,7 @@ def test_a_connection_that_was_idle_for_long_is_not_used(idle: float, connection
 
 
 @pytest.mark.parametrize(("method", "arrives"), [("GET", True), ("HEAD", True), ("POST", False)])
-def test_a_connection_that_the_server_gave_up_is_no_outage_for_reads(method: str, arrives: bool) -> None:
+def test_a_read_is_repeated_if_the_server_closed_the_connection(method: str, arrives: bool) -> None:
     """A read is sent anew on a new connection; what may change something is not."""
 
     def closes(sock: socket.socket) -> None:

@@ -109,7 +109,7 @@ def test_401_is_answered_once_with_a_renewed_token(
 
 
 @both_clients
-def test_observers_are_told_of_each_request(kind: str, apis: tuple[FakeApi, FakeApi]) -> None:
+def test_observers_get_each_request(kind: str, apis: tuple[FakeApi, FakeApi]) -> None:
     """Also of the one that was refused, with its own status."""
     calls: list[Call] = []
     ask(kind, Tokens(), apis[0].url, f"{apis[0].url}/x", observers=[calls.append])
@@ -122,7 +122,7 @@ def test_observers_are_told_of_each_request(kind: str, apis: tuple[FakeApi, Fake
 
 
 @both_clients
-def test_observers_are_told_of_a_request_without_a_response(kind: str) -> None:
+def test_observers_get_a_request_without_a_response(kind: str) -> None:
     """Its error is the caller's; the observers see that there was no response."""
     calls: list[Call] = []
     with pytest.raises(httpx.ConnectError):
@@ -131,7 +131,7 @@ def test_observers_are_told_of_a_request_without_a_response(kind: str) -> None:
 
 
 @both_clients
-def test_second_401_is_the_callers(kind: str, apis: tuple[FakeApi, FakeApi]) -> None:
+def test_second_401_is_returned_to_the_caller(kind: str, apis: tuple[FakeApi, FakeApi]) -> None:
     """Nothing is renewed twice for one request."""
     assert ask(kind, Tokens(), apis[0].url, f"{apis[0].url}/no") == 401
     assert len(apis[0].shown) == 2
@@ -149,7 +149,7 @@ def test_no_other_origin_sees_the_token(kind: str, apis: tuple[FakeApi, FakeApi]
 
 @both_clients
 @pytest.mark.parametrize("target", ["/x", "/no"])
-def test_redirect_within_the_origin_takes_no_token_along(
+def test_redirect_within_the_origin_carries_no_token(
     kind: str, target: str, apis: tuple[FakeApi, FakeApi]
 ) -> None:
     """A redirect of the provider's (an open redirect, a proxy) leads to no authorized request."""
@@ -182,7 +182,7 @@ def test_token_can_be_read_from_the_request_that_was_sent(apis: tuple[FakeApi, F
 
 
 @both_clients
-def test_redirect_takes_no_token_along(kind: str, apis: tuple[FakeApi, FakeApi]) -> None:
+def test_redirect_carries_no_token(kind: str, apis: tuple[FakeApi, FakeApi]) -> None:
     """A stranger's 401 behind a redirect renews nothing."""
     tokens, (own, stranger) = Tokens(), apis
     url = f"{own.url}/to?{stranger.url}/no"
@@ -235,7 +235,7 @@ def test_client_of_a_connector(connector: Connector) -> None:
     assert [request.headers["Authorization"] for request in sent] == [authorized] * 2
 
 
-def test_auth_made_before_a_fork_serves_after_it(connector: Connector) -> None:
+def test_auth_made_before_a_fork_works_after_it(connector: Connector) -> None:
     """A server may load its application first."""
     auth, url = connector.httpx_auth(PRACTICE), connector.token_origins()[0]
 

@@ -74,7 +74,7 @@ def check(
         {"exp": NOW.timestamp() - 300},
     ],
 )
-def test_a_matching_id_token_is_believed(changes: dict[str, Any]) -> None:
+def test_a_matching_id_token_is_accepted(changes: dict[str, Any]) -> None:
     """Nonce, audience, issuer and expiry fit; clocks may differ by the leeway, and no more."""
     check(id_token(CLAIMS | changes))
 
@@ -102,7 +102,7 @@ def test_a_matching_id_token_is_believed(changes: dict[str, Any]) -> None:
         ({"sub": 7}, "subject"),
     ],
 )
-def test_an_id_token_of_something_else_is_refused(changes: dict[str, Any], wrong: str) -> None:
+def test_an_id_token_with_a_wrong_claim_is_refused(changes: dict[str, Any], wrong: str) -> None:
     """The error names the claim that does not fit, and no value."""
     with pytest.raises(StateMismatchError, match=rf"\(wrong: {wrong}\)") as caught:
         check(id_token(CLAIMS | changes))
@@ -111,7 +111,7 @@ def test_an_id_token_of_something_else_is_refused(changes: dict[str, Any], wrong
 
 
 @pytest.mark.parametrize("token", ["", "not.a-token", "a.b.c", "e30.bnVsbA.x"])
-def test_what_is_no_json_web_token_is_refused(token: str) -> None:
+def test_a_text_that_is_not_a_json_web_token_is_refused(token: str) -> None:
     """An id_token that cannot be read proves nothing."""
     with pytest.raises(StateMismatchError):
         check(token)
@@ -123,7 +123,7 @@ def test_without_openid_nothing_is_checked() -> None:
 
 
 @pytest.mark.parametrize("verifier", ["verifier", None])
-def test_a_missing_id_token_is_refused_where_openid_was_asked(verifier: str | None) -> None:
+def test_a_missing_id_token_is_refused_if_openid_was_requested(verifier: str | None) -> None:
     """Without an id_token the account of the tokens is unknown, also with PKCE."""
     with pytest.raises(StateMismatchError, match="sent no id_token") as caught:
         check(None, request=replace(REQUEST, code_verifier=verifier))

@@ -56,7 +56,7 @@ def fake_keyring() -> Iterator[FakeKeyring]:
     yield fake
     fake.unlocked.set()
     for thread in threading.enumerate():
-        if thread.name == "ormco-keyring":  # it would use the next test's keyring
+        if thread.name == "ormco-keyring":  # it would use the keyring of the next test
             thread.join()
     keyring.set_keyring(before)
 
@@ -123,7 +123,7 @@ def test_key_file_is_made_and_found_again(url: str) -> None:
     assert value_of(again, "p")[0] == "at-p-0"
 
 
-def test_key_file_that_is_gone(url: str) -> None:
+def test_missing_key_file(url: str) -> None:
     """A missing key file is an error that names it, and is not replaced."""
     store = filled(url, None)
     path = Path(store.facts()["key_place"])
@@ -212,7 +212,7 @@ def test_rotate_in_three_deploys(url: str, monkeypatch: pytest.MonkeyPatch) -> N
     for keys in (f"{KEY},{OTHER_KEY}", f"{OTHER_KEY},{KEY}"):
         for server in ("one", "two", "three"):
             deploy(url, keys, server, monkeypatch)
-    # The server where the store was made is gone from here on, which takes a day.
+    # From here on the server that made the store counts as gone, as it does after a day without use.
     store = store_at(url, keys=f"{OTHER_KEY},{KEY}")
     store.database.apply(
         [("UPDATE ormco_key_holders SET seen_at = 0 WHERE server NOT IN ('one', 'two', 'three')", ())]
@@ -368,7 +368,7 @@ def test_rotate_is_finished_by_the_next(url: str) -> None:
     assert value_of(store, "p")[0] == "at-p-0"
 
 
-def test_rotate_passes_over_what_does_not_open(url: str) -> None:
+def test_rotate_skips_values_that_do_not_open(url: str) -> None:
     """A damaged value does not keep the others from their new key, and is reported."""
     store = filled(url, f"{KEY},{OTHER_KEY}")
     damage = "UPDATE ormco_connections SET access_sealed = refresh_sealed WHERE practice_id = 'p'"
@@ -411,7 +411,7 @@ def test_rotate_while_others_work(url: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["file", "keyring"])
-def test_an_old_key_leaves_once_nothing_needs_it(url: str, kind: str, request: pytest.FixtureRequest) -> None:
+def test_an_old_key_is_removed_when_not_needed(url: str, kind: str, request: pytest.FixtureRequest) -> None:
     """The previous key is kept for processes that write with it, and removed later."""
     if kind == "keyring":
         request.getfixturevalue("fake_keyring")
@@ -430,14 +430,14 @@ def test_an_old_key_leaves_once_nothing_needs_it(url: str, kind: str, request: p
     assert value_of(store, "p")[0] == "at-p-0"
 
 
-def test_the_key_file_goes_once_the_keys_are_in_the_setting(url: str) -> None:
+def test_the_key_file_is_removed_when_the_keys_are_in_the_setting(url: str) -> None:
     """A store that has moved to the keys of the setting needs no file; it stays while something needs it."""
     clock = ManualClock()
     filled(url, None).close()
     store, behind = store_at(url, keys=KEY, clock=clock), store_at(url, keys=None)
     behind.check()
     store.rotate_keys()
-    put(behind, "late")  # by a process that has the old key still
+    put(behind, "late")  # by a process that still has the old key
     path = key_file(store.facts()["store_id"])
     store.check()
     assert path.exists()
@@ -450,7 +450,7 @@ def test_the_key_file_goes_once_the_keys_are_in_the_setting(url: str) -> None:
     assert value_of(store, "p")[0] == "at-p-0"
 
 
-def test_nothing_is_written_with_a_key_that_has_left(url: str) -> None:
+def test_nothing_is_written_with_a_key_that_was_removed(url: str) -> None:
     """A process that had opened the store before writes with the new key, and every process can read it."""
     clock = ManualClock()
     filled(url, None).close()
@@ -481,7 +481,7 @@ def test_a_key_stays_while_something_needs_it(url: str) -> None:
     assert load_keys("file", store_id) == [newest, old]
 
 
-def test_rotation_sweeps_up_what_a_killed_one_left(tmp_path: Path) -> None:
+def test_rotation_removes_the_copy_that_a_killed_one_left(tmp_path: Path) -> None:
     """The copy of old keys that a killed process left beside the key file is removed."""
     store = filled(fresh_url("sqlite", tmp_path), None)
     path = key_file(store.database.store_id)

@@ -134,7 +134,7 @@ def test_lab_that_has_asked_is_accepted(patient: RunningSandbox, connector: Conn
     [(False, "the lab rejected it"), (True, "the lab removed it")],
     ids=["rejected", "deleted"],
 )
-def test_gone_connection(accepted: bool, words: str, patient: RunningSandbox, connector: Connector) -> None:
+def test_ended_connection(accepted: bool, words: str, patient: RunningSandbox, connector: Connector) -> None:
     """A rejected request and a deleted connection are distinguished, and can be requested again."""
     lab = UsersApi(patient, lab_of(patient, "americas"))
     connector.lab.request(PRACTICE)
@@ -148,7 +148,7 @@ def test_gone_connection(accepted: bool, words: str, patient: RunningSandbox, co
     assert summary(connector.lab.request(PRACTICE)) == ("requested", "lab", "request")
 
 
-def test_lab_of_another_region_is_told(patient: RunningSandbox, connector: Connector) -> None:
+def test_lab_of_another_region_is_named(patient: RunningSandbox, connector: Connector) -> None:
     """Ormco's lab of the wrong region among the connections does not count, and is named."""
     UsersApi(patient, patient.practice).ask(EMAILS["europe"])
     UsersApi(patient, lab_of(patient, "europe")).approve_all()
@@ -228,7 +228,7 @@ def test_no_lab(connector: Connector) -> None:
         connector.lab.request("lab:americas")
 
 
-def test_wait_is_long_and_polite(connector: Connector, clock: Naps) -> None:
+def test_wait_polls_at_growing_intervals(connector: Connector, clock: Naps) -> None:
     """A wait of a day reads at growing intervals of up to about five minutes, and outlives its tokens."""
     with pytest.raises(StillWaitingError) as caught:
         connector.lab.request(PRACTICE, wait=86400)
@@ -281,7 +281,7 @@ def test_wait_outlives_an_outage(
         connector.lab.status(PRACTICE)
 
 
-def test_wait_for_nothing(patient: RunningSandbox, connector: Connector) -> None:
+def test_wait_without_a_request(patient: RunningSandbox, connector: Connector) -> None:
     """There is no wait for a request that was never made, or was rejected meanwhile."""
 
     def reject(report: LabReport) -> None:
@@ -324,7 +324,7 @@ FOUND = json_response({"Id": "L", "Email": LAB})
 NOBODY = json_response(ACCOUNT | {"Connections": []})
 
 
-def test_somebody_was_faster(patient: RunningSandbox, tmp_path: Path) -> None:
+def test_request_for_an_existing_connection(patient: RunningSandbox, tmp_path: Path) -> None:
     """A request that is refused because there is one by now is as good as one that was made."""
     now_there = json_response(ACCOUNT | {"Connections": [ASKED]})
     with with_responses(patient, tmp_path, NOBODY, FOUND, REFUSED, now_there) as connector:
@@ -374,7 +374,7 @@ def test_another_provider(patient: RunningSandbox, store_url: str) -> None:
             other.lab.status(PRACTICE)
 
 
-def test_forgotten_meanwhile(connector: Connector) -> None:
+def test_practice_that_is_forgotten_during_a_wait(connector: Connector) -> None:
     """A practice that is forgotten during a wait is not waited for any more, and does not come back."""
     with pytest.raises(ConnectionNotFoundError):
         connector.lab.request(PRACTICE, wait=60, waiting=lambda report: connector.forget(PRACTICE))

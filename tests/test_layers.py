@@ -26,11 +26,11 @@ LAYERS = [
     {"aio", "web"},
     {"cli", "testing", "__init__", "__main__"},
 ]
-# Parts that stand for different outside things never import each other.
+# Parts for different external systems never import each other.
 SEPARATE = {"store", "browser"}
 
-# The one place that uses a library: a part of the package, or a module.
-ONE_DOOR = {
+# The only users of a library: parts of the package, or modules.
+LIBRARY_USERS = {
     "requests_oauthlib": {"oauth"},
     "oauthlib": {"oauth"},
     "playwright": {"browser", "testing"},
@@ -84,7 +84,7 @@ def test_each_outside_library_is_used_in_one_part() -> None:
     wrong = []
     for part, path in parts():
         for module in imported_modules(path):
-            doors = ONE_DOOR.get(module.split(".")[0])
-            if doors is not None and part not in doors:
+            users = LIBRARY_USERS.get(module.split(".")[0])
+            if users is not None and part not in users:
                 wrong.append(f"{path} imports {module}")
     assert wrong == []

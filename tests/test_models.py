@@ -49,7 +49,7 @@ def test_smallest_case() -> None:
 @pytest.mark.parametrize(
     "value", [None, 7, "x", [], {}, {"Id": None}, {"Id": "../x"}, {"Id": ".."}, {"Id": "a" * 101}]
 )
-def test_what_is_no_case(value: Any) -> None:
+def test_entry_without_a_usable_id_is_left_out(value: Any) -> None:
     """A case without a usable id is left out: ids become parts of addresses and names."""
     assert read_case(value) is None
 

@@ -12,7 +12,7 @@ from connector.errors import NeedsRepairError, SettingError
 
 
 def test_an_error_is_printed_with_its_hint(capsys: pytest.CaptureFixture[str]) -> None:
-    """The fact and the advice stand on stderr, as sentences; stdout stays empty."""
+    """The fact and the advice are printed on stderr, as sentences; stdout stays empty."""
     error = NeedsRepairError("the grant is dead", hint="Run: ormco repair practice-42")
     assert report(error, as_json=False) == 7
     printed = capsys.readouterr()
@@ -39,7 +39,7 @@ def test_an_error_is_one_json_object(capsys: pytest.CaptureFixture[str]) -> None
         *("\x1b]52;c;eA==\x07", "\x1b[8m"),
     ],
 )
-def test_foreign_words_move_no_terminal(capsys: pytest.CaptureFixture[str], evil: str) -> None:
+def test_foreign_text_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str], evil: str) -> None:
     """Text from the database cannot control a terminal: no link, no clipboard, no hidden text."""
     emit({}, f"practice-42\tconnected\n{evil}", as_json=False)
     report(SettingError(f"connected at {evil}", hint=f"use {evil}"), as_json=False)
@@ -48,13 +48,13 @@ def test_foreign_words_move_no_terminal(capsys: pytest.CaptureFixture[str], evil
     assert printed.out.startswith("practice-42\tconnected\n")
 
 
-def test_an_interruption_is_said_briefly(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interruption_is_reported_briefly(capsys: pytest.CaptureFixture[str]) -> None:
     """Ctrl-C is no mystery, and needs no hint."""
     assert report(KeyboardInterrupt(), as_json=False) == 130
     assert capsys.readouterr().err == "Error: interrupted.\n"
 
 
-def test_a_result_is_words_or_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_result_is_text_or_json(capsys: pytest.CaptureFixture[str]) -> None:
     """One of both is printed, never both; nothing for an empty text."""
     emit({"a": "é\udc80"}, "words", as_json=False)
     emit({"a": "é\udc80"}, "", as_json=False)

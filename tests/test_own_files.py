@@ -17,7 +17,7 @@ from connector.own_folders import check_own_folder, make_own_folder, make_privat
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="owners and modes are POSIX's")
 
-STRANGER = 54321  # a user id that nobody has
+STRANGER = 54321  # a user id that no user has
 needs_root = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give files away"
 )
@@ -45,7 +45,7 @@ def test_create_is_private_under_any_umask(tmp_path: Path, umask: int) -> None:
     assert mode(own_file(tmp_path / "new")) == 0o600
 
 
-def test_create_takes_no_name_that_is_taken(tmp_path: Path) -> None:
+def test_create_refuses_a_name_that_is_taken(tmp_path: Path) -> None:
     """A link that was planted under the name is neither followed nor replaced."""
     (tmp_path / "planted").symlink_to(tmp_path / "target")
     with pytest.raises(FileExistsError):
@@ -73,7 +73,7 @@ def readable(path: Path) -> None:
     own_file(path).chmod(0o640)
 
 
-def test_open_of_a_file_that_goes_meanwhile(tmp_path: Path) -> None:
+def test_open_of_a_file_that_is_removed_meanwhile(tmp_path: Path) -> None:
     """A file that another process removes while it is opened is not there; it has no second name."""
     path, opened = own_file(tmp_path / "file"), os.open
 
@@ -82,7 +82,7 @@ def test_open_of_a_file_that_goes_meanwhile(tmp_path: Path) -> None:
         path.unlink()
         return handle
 
-    with pytest.MonkeyPatch.context() as patch:  # given back before the folder is cleared away
+    with pytest.MonkeyPatch.context() as patch:  # restored before the folder is removed
         patch.setattr(os, "open", open_and_remove)
         with pytest.raises(FileNotFoundError):
             open_own_file(path)
@@ -90,7 +90,7 @@ def test_open_of_a_file_that_goes_meanwhile(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("plant", [symlink, hard_link, pipe, folder, readable])
 @pytest.mark.parametrize("write", [False, True])
-def test_open_refuses_what_was_planted(tmp_path: Path, plant: Callable[[Path], None], write: bool) -> None:
+def test_open_refuses_planted_files(tmp_path: Path, plant: Callable[[Path], None], write: bool) -> None:
     """A link, a second name, a pipe, a folder and a file that others can read are refused, at once."""
     plant(tmp_path / "file")
     with pytest.raises(OSError, match=r"regular|second name|others? users? can read|directory"):
@@ -157,7 +157,7 @@ def test_owner_of_a_file_and_of_the_link_to_it(tmp_path: Path) -> None:
 
 
 @needs_root
-@pytest.mark.parametrize("where", ["itself", "above", "behind one's own"])
+@pytest.mark.parametrize("where", ["itself", "above", "behind an own link"])
 def test_a_folder_behind_another_users_link(tmp_path: Path, where: str) -> None:
     """A link that was planted in a shared folder is not followed to this user's folders."""
     for folder in (tmp_path / "own", tmp_path / "own" / "below", tmp_path / "everybody"):
@@ -167,7 +167,7 @@ def test_a_folder_behind_another_users_link(tmp_path: Path, where: str) -> None:
     planted.symlink_to(tmp_path / "own")
     os.chown(planted, STRANGER, STRANGER, follow_symlinks=False)
     (tmp_path / "mine").symlink_to("everybody/../everybody/link")
-    path = {"itself": planted, "above": planted / "below", "behind one's own": tmp_path / "mine"}[where]
+    path = {"itself": planted, "above": planted / "below", "behind an own link": tmp_path / "mine"}[where]
     for look in (check_own_folder, make_own_folder, lambda path: make_own_folder(path / "new")):
         with pytest.raises(PermissionError, match="link that another user made"):
             look(path)
@@ -193,5 +193,5 @@ def test_links_that_lead_in_a_circle(tmp_path: Path) -> None:
     """They are an error, not an endless search."""
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
-    with pytest.raises(OSError):  # noqa: PT011 - the system's or ours
+    with pytest.raises(OSError):  # noqa: PT011 - raised by the system or by us
         check_own_folder(tmp_path / "a")

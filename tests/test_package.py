@@ -27,7 +27,7 @@ from tests.support.web_server import PageHandler, serving
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = ROOT / "scripts"
-# Tests have a home folder of their own, and what was installed is cached in the real one.
+# Tests have a home folder of their own; the packages that were installed are cached in the user's.
 CACHED = dict(os.environ)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 # The parts of the package that need an extra.
@@ -37,7 +37,7 @@ EXTRAS = {
     "testing": {"browser", "sandbox", "testing"},
     "store": {"keyring", "postgres"},
     "httpx_auth.py": {"httpx"},
-    # For the type of what they return, which is imported by type checkers alone.
+    # For a return type, which only type checkers import.
     "connector.py": {"httpx"},
     "aio.py": {"httpx"},
     "web": {"web"},
@@ -86,7 +86,7 @@ def test_everything_that_is_installed_is_pinned_by_its_hash() -> None:
     assert wanted - {"ormco-connector"} <= pins("requirements.txt").keys()
 
 
-def test_servers_get_what_the_tests_run_with() -> None:
+def test_servers_get_the_tested_versions() -> None:
     """The constraints for servers are the versions that were tested, and the bill of materials names them."""
     servers = pins("constraints.txt")
     assert servers.items() <= pins("requirements.txt").items()
@@ -99,7 +99,7 @@ class FakeAdvisories(PageHandler):
     """Knows an advisory of one version of one library."""
 
     known = ("requests", "2.33")
-    pages = 1  # it is on the last one
+    pages = 1  # the advisory is on the last page
 
     def do_POST(self) -> None:  # noqa: N802 - of http.server
         asked = json.loads(self.form())["queries"]

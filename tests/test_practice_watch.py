@@ -94,7 +94,7 @@ def look(reader: Any, records: Any, **plan: Any) -> Any:
 
 
 @pytest.mark.parametrize("versions", [12, 90])
-def test_slow_server_delivers_at_every_look(reader: Any, records: Any, versions: int) -> None:
+def test_slow_server_delivers_at_every_poll(reader: Any, records: Any, versions: int) -> None:
     """Though the time of a turn is over after each response, each turn delivers an event."""
     reader.send("a", versions)
     events: list[Any] = []
@@ -150,7 +150,7 @@ def test_case_that_cannot_be_read_holds_the_cursor(reader: Any, records: Any) ->
     assert records.cursor("default", "maple").read_from == reader.time - 30 * DAY
 
 
-def test_outage_ends_a_look(reader: Any, records: Any) -> None:
+def test_outage_ends_a_poll(reader: Any, records: Any) -> None:
     """If several cases in a row get no response, the rest are not asked for; next time from the end."""
     for name in "abcdef":
         reader.send(name, 2)
@@ -200,7 +200,7 @@ def test_update_that_becomes_visible_late(reader: Any, records: Any) -> None:
     assert [NOW - since for since in reader.asked[1:]] == [timedelta(hours=1), DAY]
 
 
-def test_nothing_that_was_told_is_told_again(reader: Any, records: Any) -> None:
+def test_nothing_is_delivered_twice(reader: Any, records: Any) -> None:
     """However long the overlap, a case is delivered once."""
     reader.send("a", 3)
     assert look(reader, records)[0] == ["a:1", "a:2", "a:3"]
@@ -232,7 +232,7 @@ def test_version_that_does_not_rise(reader: Any, records: Any) -> None:
     assert event.startswith("a:3-")
 
 
-def test_server_that_never_says_when(reader: Any, records: Any) -> None:
+def test_server_without_update_times(reader: Any, records: Any) -> None:
     """Without any UpdatedOn the cursor follows the clocks, or the list would grow for ever."""
     reader.add("a", at=None)
     reader.time = NOW + DAY
@@ -257,7 +257,7 @@ def test_provider_whose_clock_is_years_behind_is_followed(reader: Any, records: 
     assert look(reader, records) == (["b:1"], None)
 
 
-def test_forgotten_case_is_not_told_from_the_start(reader: Any, records: Any) -> None:
+def test_forgotten_case_is_not_delivered_from_the_start(reader: Any, records: Any) -> None:
     """After its record was pruned, only what is new of a case is delivered."""
     records.put_cursor("default", "maple", WatchCursor(began_at=NOW - 900 * DAY, read_from=NOW))
     reader.send("a", 3, at=NOW - 800 * DAY)
@@ -265,7 +265,7 @@ def test_forgotten_case_is_not_told_from_the_start(reader: Any, records: Any) ->
     assert look(reader, records) == (["a:4"], None)
 
 
-def test_claim_that_is_lost_ends_a_look(reader: Any, records: Any) -> None:
+def test_claim_that_is_lost_ends_a_poll(reader: Any, records: Any) -> None:
     """If another process has the practice by now, nothing more is delivered."""
     reader.send("a", 3)
     events: list[Any] = []

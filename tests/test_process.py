@@ -40,7 +40,7 @@ def starts_of_programs() -> list[tuple[Path, ast.Call]]:
     return [
         (path, node)
         for path in sorted(PACKAGE.rglob("*.py"))
-        if "subprocess" in (source := path.read_text("utf-8"))  # to parse it takes long
+        if "subprocess" in (source := path.read_text("utf-8"))  # parsing takes long
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)

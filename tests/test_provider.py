@@ -63,15 +63,15 @@ def test_the_sandbox_preset_describes_the_sandbox(classic: RunningSandbox, tmp_p
     usual = f"http://127.0.0.1:{urlsplit(PRESETS['sandbox'].token_endpoint or '').port}"
     text = Path(classic.provider_file).read_text("utf-8").replace(classic.url, usual)
     (tmp_path / "usual.toml").write_text(text, "utf-8")
-    told = read_provider_file(str(tmp_path / "usual.toml"))
+    documented = read_provider_file(str(tmp_path / "usual.toml"))
     registered = ClientRegistration(
         client_id=classic.client_id, client_secret=classic.client_secret, redirect_uri=REDIRECT_URI
     )
-    expected = replace(told, name="sandbox", client=registered, client_auth=None)
+    expected = replace(documented, name="sandbox", client=registered, client_auth=None)
     assert PRESETS["sandbox"] == expected
 
 
-def test_a_name_that_is_no_preset_lists_them() -> None:
+def test_an_unknown_name_lists_the_presets() -> None:
     """The error for a misspelt preset lists the presets."""
     with pytest.raises(SettingError, match="'comunicate'") as caught:
         load_provider("comunicate")
@@ -197,7 +197,7 @@ def test_ormcos_labs_are_those_of_the_guide() -> None:
         ("", None),
     ],
 )
-def test_a_region_is_known_by_its_hosts(address: str, region: str | None) -> None:
+def test_a_region_is_recognised_by_its_hosts(address: str, region: str | None) -> None:
     """The regions' old and new hosts, with or without a scheme."""
     assert region_at(address) == region
 
@@ -206,6 +206,6 @@ def test_a_region_is_known_by_its_hosts(address: str, region: str | None) -> Non
     ("name", "region"),
     [("Europe", "europe"), ("North America", "americas"), ("ASIA", "asia-pacific"), ("?", None)],
 )
-def test_a_region_is_known_by_its_name(name: str, region: str | None) -> None:
+def test_a_region_is_recognised_by_its_name(name: str, region: str | None) -> None:
     """As the users API spells it."""
     assert region_named(name) == region

@@ -112,7 +112,7 @@ def test_seconds_of_reuse_have_limits(tmp_path: Path, seconds: float) -> None:
     assert read(tmp_path, text).refresh_reuse_seconds == seconds
 
 
-def test_a_byte_order_mark_is_not_in_the_way(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     """A file saved by Windows' Notepad is read."""
     assert read(tmp_path, "\ufeff" + ENDPOINTS).complete
 
@@ -223,7 +223,7 @@ def test_a_file_that_describes_no_provider_is_refused(tmp_path: Path, text: str,
     assert words in refused(tmp_path, text).message
 
 
-def test_a_file_that_is_not_there_or_not_text_is_told_apart(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_binary_file_are_distinguished(tmp_path: Path) -> None:
     """A missing file, a folder and a binary file each have their own words."""
     (tmp_path / "provider.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SettingError, match="not TOML in UTF-8"):

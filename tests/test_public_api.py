@@ -74,7 +74,7 @@ def test_nothing_heavy_is_loaded_before_it_is_needed(program: str, more: Collect
     assert loaded_by(program, f"https://ormco.com/?code={code}").isdisjoint({*HEAVY, *more})
 
 
-if TYPE_CHECKING:  # mypy refuses each of these lines, and a comment that ignores an error that is none
+if TYPE_CHECKING:  # mypy refuses each of these lines, and reports an ignore comment that is not needed
 
     async def misspell(connector: Connector, other: AsyncConnector) -> None:
         """Names, methods and arguments of both connectors."""
@@ -95,7 +95,7 @@ def test_help_names_the_methods_of_cases_and_lab() -> None:
             assert f"`{method}`" in words, f"{name}.{method}"
 
 
-# What annotations name beside the public types: what Python and other packages have, and names for functions.
+# Names in annotations that are no public types: those of Python and other packages, and aliases of functions.
 FOREIGN = {*dir(builtins), *dir(typing), *dir(collections.abc), "Path", "TracebackType", "datetime"}
 FOREIGN |= {"httpx", "requests", "threading"}
 FUNCTIONS = {"Capture", "Handler", "Lag", "Problem", "Progress", "Remove", "Target", "Waiting"}

@@ -25,7 +25,7 @@ from tests.support.sandbox import RunningSandbox, running_sandbox
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-# Shown, and run by other tests or by the run of the tests itself.
+# Commands in the README that other tests, or the test run itself, execute.
 ELSEWHERE = {
     *("scripts/demo", "scripts/test", "scripts/install", "scripts/lint"),
     *("scripts/stress", "scripts/bench"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from connector.redact import fingerprint, quiet_oauth_loggers, shown
 
 
-def test_a_fingerprint_is_stable_and_tells_nothing() -> None:
+def test_a_fingerprint_is_stable_and_reveals_nothing() -> None:
     """The same secret has the same short name, another one another; a lone surrogate breaks nothing."""
     name = fingerprint("made-up-code")
     assert name == fingerprint("made-up-code") != fingerprint("made-up-code2")

@@ -31,7 +31,7 @@ def parse(host: str, redirect_uri: str) -> str:
         ("[2001:DB8::1]", "[2001:db8:0::1]"),
     ],
 )
-def test_one_host_in_two_forms_is_the_same_place(one: str, other: str) -> None:
+def test_one_host_in_two_forms_is_the_same_host(one: str, other: str) -> None:
     """A host is compared in one form: punycode, lower case, and what an IPv6 address means."""
     assert parse(one, f"https://{other}/landing") == CODE
     assert parse(other, f"https://{one}/landing") == CODE
@@ -53,7 +53,7 @@ def test_one_host_in_two_forms_is_the_same_place(one: str, other: str) -> None:
         ("ormco.com:80@[2001:db8::666]", "ormco.com"),
     ],
 )
-def test_another_host_is_another_place(host: str, ours: str) -> None:
+def test_no_spelling_of_another_host_is_accepted(host: str, ours: str) -> None:
     """No way of writing another host makes it ours."""
     with pytest.raises(WrongAddressError):
         parse(host, f"https://{ours}/")
@@ -77,7 +77,7 @@ def test_a_foreign_host_is_shown_within_limits(address: str, shown: str) -> None
     assert f"an address of {shown}, not" in wrong_address(address).message
 
 
-def test_the_error_page_is_known_with_more_slashes() -> None:
+def test_the_error_page_is_recognised_with_more_slashes() -> None:
     """Slashes too many in front of a host change nothing, to a browser."""
     for address in ("https://staging.3shape.com/home/error?x", "https:////3shape.com/home/error"):
         assert wrong_address(address).kind == "provider_error_page"

@@ -87,7 +87,7 @@ def test_check_accepts_a_whole_classic_code(code: str) -> None:
         (CODE.replace("!", ""), "dotnetopenauth"),
     ],
 )
-def test_recognise_tells_the_format(code: str, found: str) -> None:
+def test_recognise_returns_the_format(code: str, found: str) -> None:
     """A format is recognised from the code alone, damaged or not."""
     assert recognise(code) == found
 
@@ -150,7 +150,7 @@ def test_check_refuses_changed_letters(damaged: str) -> None:
         (CODE[:-1] + "_", "character 359", 359, 358),
     ],
 )
-def test_damage_is_told_in_words_and_numbers(
+def test_damage_is_described_in_words_and_numbers(
     code: str, says: str, expected: int | None, position: int | None
 ) -> None:
     """The error has the number of missing characters or the position of the damage, and shows no code."""
@@ -161,7 +161,7 @@ def test_damage_is_told_in_words_and_numbers(
 
 
 @pytest.mark.parametrize("change", [-4, -3, -2, -1, 1, 2, 3, 4])
-def test_a_code_that_lost_or_doubled_letters_tells_its_length(change: int) -> None:
+def test_the_length_is_read_although_letters_are_lost_or_doubled(change: int) -> None:
     """Up to four letters too few or too many in front of the length do not hide it."""
     code = CODE[:20] + CODE[20 - change :]
     assert damage_of(code).expected_length == 359
@@ -187,7 +187,7 @@ def sized(size: int, third: int = 0) -> str:
         (CODE[: PAYLOAD + 50], None),
     ],
 )
-def test_the_length_is_read_where_it_can_be_right(code: str, length: int | None) -> None:
+def test_the_length_is_read_only_if_it_is_plausible(code: str, length: int | None) -> None:
     """No code is shorter than one block or longer than 8 KiB, and all are whole blocks and a byte."""
     assert dotnetopenauth.expected_length(code) == length
 
@@ -206,7 +206,7 @@ def test_a_code_of_endless_length_is_not_read() -> None:
 
 
 @pytest.mark.parametrize("code", ["ab cd ef12", 'ab"cd12', "abcü12", "abc%zz12", "abc\x1b12"])
-def test_an_unknown_code_has_no_accidents_in_it(code: str) -> None:
+def test_white_space_and_quotes_damage_an_unknown_code(code: str) -> None:
     """White space, quotes and control characters are damage in a code of any format."""
     damage_of(code)
 
@@ -246,7 +246,7 @@ def test_canonical_code_is_one_for_all_spellings(one: str, other: str) -> None:
 
 
 @given(st.text(LETTERS + "+/", min_size=1, max_size=9).filter(lambda text: len(text) % 4 != 1))
-def test_canonical_code_is_one_for_what_a_decoder_reads_alike(payload: str) -> None:
+def test_canonical_code_is_one_for_codes_that_decode_alike(payload: str) -> None:
     """Of all last letters, those share a form that decode to the same bytes, and no others."""
     forms: dict[bytes, set[str]] = {}
     for last in LETTERS:

@@ -99,7 +99,7 @@ SHORT = CODE[1:]  # its handle has 3 characters
         (f"https://ormco.com/?*{CODE}", True),
     ],
 )
-def test_what_does_not_belong_before_a_bare_code_is_noticed(text: str, stray: bool) -> None:
+def test_damage_before_a_bare_code_is_noticed(text: str, stray: bool) -> None:
     """A handle that may have lost its begin, and a query that does not end before the code, are damage."""
     (found,) = find_responses(text, TARGET)
     assert found.stray is stray
@@ -115,7 +115,7 @@ def test_a_handle_may_be_wrapped_itself(handle: str) -> None:
     assert (other.more, other.value) == (False, f"it ab{CODE[4:]}")
 
 
-def test_what_stands_between_quotes_is_enclosed() -> None:
+def test_address_between_quotes_is_enclosed() -> None:
     """An address in quotes is all of the text between them."""
     enclosed = [found.enclosed for found in find_responses('code=p"code=x" "code=y z"code=q', TARGET)]
     assert enclosed == [False, True, False, False]

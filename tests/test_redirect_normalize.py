@@ -11,7 +11,7 @@ from connector.redirect.normalize import normalize
 from connector.redirect.parse import LONGEST_TEXT, parse_redirect
 from tests.support.codes import CODE, HEX, OPAQUE
 
-# What patterns stumble over, if they look again and again at the same characters.
+# Texts that are slow for a pattern that reads the same characters again and again.
 PIECES = [
     *("~~x ", "**x ", "***a ", "__a ", "_?a ", "*a", "> ", "\\", "&#", "&amp;", "<br ", "\x1b[0", "=\n"),
     *("=3D", "a!", "a! ", "a ", "a\n", "! ", "%2 ", "%25", "2 5 ", "code=", "code ", "&state=a ", "code=a!"),
@@ -49,7 +49,7 @@ def test_the_time_to_read_a_text_grows_as_the_text_does(piece: str) -> None:
         ("_https://x.example/?code=a__", "https://x.example/?code=a_"),
     ],
 )
-def test_emphasis_is_taken_away_in_pairs(text: str, cleaned: str) -> None:
+def test_emphasis_is_removed_in_pairs(text: str, cleaned: str) -> None:
     """Marks of emphasis are removed if they open and close; others may be a part of the code."""
     assert normalize(text) == (cleaned, 0)
 
@@ -125,7 +125,7 @@ def test_lines_of_one_width_are_joined(text: str, joined: str) -> None:
         ("code=ABCDEFGHIJKLMNOP=\nQ", "code=ABCDEFGHIJKLMNOPQ"),
     ],
 )
-def test_quoted_printable_is_undone_where_it_is_certain(text: str, cleaned: str) -> None:
+def test_quoted_printable_is_undone_if_it_is_certain(text: str, cleaned: str) -> None:
     """A word that a mail encoded is decoded; one that only looks a little like that is left."""
     assert normalize(text) == (cleaned, 0)
 

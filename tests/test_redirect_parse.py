@@ -44,7 +44,7 @@ from tests.support.codes import (
 from tests.support.redirects import ACCEPTED, REFUSED, Row
 
 URL = f"https://ormco.com/?code={encoded(CODE, 2)}"
-# Where a code of any characters stands, with nothing around it that could be a part of it.
+# Texts around a code of any characters, none of which could be a part of the code.
 BARE_FRAMES = [
     "https://ormco.com/?code={}",
     "https://ormco.com/?code={}&state=zz9",
@@ -83,7 +83,7 @@ def test_golden_paste_gives_the_code(row: Row) -> None:
 
 
 @pytest.mark.parametrize("row", REFUSED)
-def test_golden_paste_is_refused_in_its_own_words(row: Row) -> None:
+def test_golden_paste_is_refused_with_its_own_message(row: Row) -> None:
     """An unusable paste is refused in its own words, with a hint, and without showing a code."""
     with pytest.raises(ConnectorError) as caught:
         parse(row.text)
@@ -183,7 +183,7 @@ def test_an_encoded_character_that_no_code_has_is_damage(code: str, extra: str, 
 
 
 @pytest.mark.parametrize("around", [".", ",", "'", ")", "3D"])
-def test_what_stands_around_a_known_code_is_taken_away(around: str) -> None:
+def test_marks_around_a_known_code_are_removed(around: str) -> None:
     """A mark of the sentence at the edge of an address is no part of a known code, but of an opaque one."""
     for known in (HEX, *((f"x{HEX[:41]}_", f"_{HEX[:41]}x") if around != ")" else ())):
         code = f"3D{known}" if around == "3D" else f"{known}{around}"
@@ -263,7 +263,7 @@ def test_state_at_the_end_of_a_sentence(after: str) -> None:
     assert parse(text).state == parse(text, expected_state=STATE).state == STATE
 
 
-def test_issuer_has_to_be_the_one_that_was_asked() -> None:
+def test_issuer_has_to_be_the_expected_one() -> None:
     """A response that names another provider is refused."""
     text = f"{URL}&iss=https%3A%2F%2Fidentity.example"
     assert parse(text, issuer="https://identity.example").iss == "https://identity.example"
@@ -281,7 +281,7 @@ def test_issuer_has_to_be_the_one_that_was_asked() -> None:
         ("https://ormco.com/?error=access_denied", None),
     ],
 )
-def test_error_tells_which_request_it_ends(text: str, state: str | None) -> None:
+def test_error_carries_the_state_of_its_request(text: str, state: str | None) -> None:
     """An error response carries the state, so that its request can be closed."""
     with pytest.raises(ConnectorError) as caught:
         parse(text)
@@ -298,7 +298,7 @@ def test_error_has_to_belong_to_the_request_too() -> None:
     assert caught.value.state is None
 
 
-def test_error_description_is_shown_without_what_could_be_a_secret() -> None:
+def test_error_description_is_shown_without_possible_secrets() -> None:
     """Of what the provider says only ordinary words are repeated."""
     text = f"https://ormco.com/?error=invalid_request&error_description=The+code+{HEX}+is+wrong"
     with pytest.raises(ConnectorError, match="The code … is wrong"):
@@ -323,7 +323,7 @@ def test_code_format_decides_how_a_code_is_read() -> None:
     assert parse(f"https://ormco.com/?code={OPAQUE}", code_format="identityserver").format == "identityserver"
 
 
-def test_further_landing_hosts_are_the_same_place() -> None:
+def test_further_landing_hosts_are_accepted() -> None:
     """A site that sends the browser on to another host of its own can be named."""
     text = f"https://www.ormco.eu/?code={encoded(CODE, 1)}"
     with pytest.raises(WrongAddressError, match=r"ormco\.eu"):
@@ -347,7 +347,7 @@ def test_endless_text_is_refused_unread(piece: str) -> None:
     begun = time.process_time()
     with pytest.raises(AuthorizationResponseError, match="not read"):
         parse(text)
-    # Reading it takes seconds.
+    # Reading the text would take seconds.
     assert time.process_time() - begun < 1
 
 

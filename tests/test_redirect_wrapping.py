@@ -35,7 +35,7 @@ def test_a_classic_code_ends_where_its_length_says(value: str, code: str) -> Non
     assert find_code(value)[0] == code
 
 
-# A whole code whose end may as well be a word.
+# A whole code whose last letters are also a word.
 GOING = f"{CODE[:-5]}going"
 
 
@@ -57,7 +57,7 @@ GOING = f"{CODE[:-5]}going"
         (f"{GOING[:-3]} ing 9x8", f"{GOING}9x8"),
     ],
 )
-def test_a_word_that_fits_ends_a_code_only_where_lines_were_wrapped(value: str, code: str) -> None:
+def test_a_word_that_fits_ends_a_code_only_if_lines_were_wrapped(value: str, code: str) -> None:
     """A word of just the missing length ends a code only if lines were wrapped: it may begin a sentence."""
     assert find_code(value)[0] == code
 
@@ -108,7 +108,7 @@ def test_an_unknown_code_ends_where_words_begin(value: str, code: str) -> None:
     assert find_code(value)[0] == code
 
 
-def test_what_another_parameter_follows_is_all_code() -> None:
+def test_everything_before_the_next_parameter_is_code() -> None:
     """Between `code=` and the next parameter nothing is left out."""
     assert find_code(f"{CODE} x", more=True)[0] == f"{CODE}x"
     assert find_code(f"{HEX} thanks", more=True)[0] == f"{HEX}thanks"

@@ -87,7 +87,7 @@ def state_of(store: Store) -> tuple[str, str | None]:
 
 
 @pytest.mark.parametrize(("state", "warnings"), [("connected", 0), ("degraded", 1)])
-def test_good_token_needs_no_endpoint(
+def test_valid_token_needs_no_endpoint(
     store: Store, state: str, warnings: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A token that is valid for long enough comes from the store; no token endpoint is made."""
@@ -180,7 +180,7 @@ def test_threads_share_one_call(
 
 
 @pytest.mark.parametrize(("lifetime", "later"), [(3600, 3500), (3_600_000, 3601)])
-def test_refresh_in_good_time(
+def test_refresh_before_the_expiry(
     store: Store, tokens: AccessTokens, clock: ManualClock, lifetime: float, later: float
 ) -> None:
     """An unforced refresh replaces a token near its end, or hourly: 3,600,000 may be milliseconds."""
@@ -330,7 +330,7 @@ def test_outage_passes(
         ("401:invalid_client", "client_refused", ["still valid"]),
     ],
 )
-def test_a_token_that_is_good_serves_in_an_outage(
+def test_a_valid_token_is_returned_in_an_outage(
     store: Store,
     tokens: AccessTokens,
     server: TokenServer,
@@ -407,7 +407,7 @@ def test_unverified_tokens_of_another_account(
     assert server.counts()["calls"] == 0
     assert logged(caplog) == [("WARNING", "p", error.kind, "p keeps its tokens: another account")]
     new = put_unverified(store, "q")
-    with pytest.raises(type(error)):  # nothing else is there
+    with pytest.raises(type(error)):  # there is no other token
         tokens_on(store, server.url, verify=verify).access_token("q")
 
 

@@ -83,7 +83,7 @@ def test_failures_are_logged(store: Store, caplog: pytest.LogCaptureFixture) -> 
 
     background = BackgroundRefresh(refresh)
     while outcomes and time.monotonic() < give_up:
-        background.submit(row)  # left, while the last one has not ended
+        background.submit(row)  # ignored until the last one has ended
         time.sleep(0.005)
     assert closed(background)
     failures = [record for record in caplog.records if "ahead of time" in record.message]

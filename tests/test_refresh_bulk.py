@@ -216,7 +216,7 @@ def test_tokens_that_could_not_be_stored_are_stored_by_the_next_run(
         with pytest.raises(StoreUnavailableError):
             tokens.refresh("p", force=True)
     claimed = store.leases.claim_due(["p"], 86_400, before=math.inf, seconds=60)
-    assert claimed == []  # the lease of the first attempt
+    assert claimed == []  # the first attempt still has the lease
     store.database.apply([("UPDATE ormco_connections SET refresh_until = 0, expires_at = 0", ())])
     (row,) = store.leases.claim_due(["p"], 86_400, before=math.inf, seconds=60)
     assert tokens.finish_refresh(row, Stopwatch(store.clock))
@@ -231,12 +231,12 @@ def test_a_run_waits_for_no_dead_process(store: Store, server: TokenServer) -> N
     host = (here.refresh_by or "").rsplit(" ", 2)[0]
     store.grants.change(here, {"refresh_by": f"{host} 999999999 1"})
     store.grants.change(elsewhere, {"refresh_by": "another-host 999999999 1"})
-    told: list[Done] = []
+    shown: list[Done] = []
     tokens = tokens_on(store, server.url)
-    summary = refresh_due(tokens, store, within=600, pace=FAST, progress=told.append)
+    summary = refresh_due(tokens, store, within=600, pace=FAST, progress=shown.append)
     assert (summary.total, summary.refreshed, summary.skipped, summary.failed) == (2, 1, 1, 0)
     outcomes = {here.practice_id: "refreshed", elsewhere.practice_id: "skipped"}
-    assert {done.practice_id: done.outcome for done in told} == outcomes
+    assert {done.practice_id: done.outcome for done in shown} == outcomes
 
 
 @pytest.mark.parametrize("slept", ["monotonic", "time"])
@@ -312,7 +312,7 @@ def test_a_rate_that_was_reduced_is_raised_again(
     server.set(faults=["429:60"])
     refresh_due(tokens_on(store, server.url), store, within=600, pace=Pace(at_once=1, per_second=2))
     naps = [nap for nap in clock.naps if nap > 0.3]
-    assert max(naps) == pytest.approx(60, abs=1)  # the only call that was under way was refused
+    assert max(naps) == pytest.approx(60, abs=1)  # the only call in progress was refused
     after = naps[naps.index(max(naps)) + 1 :]
     assert (after[0], after[-1]) == pytest.approx((1, 0.5), abs=0.05)
 
@@ -361,13 +361,13 @@ def test_dead_grants_are_no_outage(store: Store, server: TokenServer) -> None:
     """A run continues to the end, however many practices revoked access; progress names and counts all."""
     fill(store, 30)
     server.set(faults=["400:invalid_grant"] * 25)
-    told: list[Done] = []
+    shown: list[Done] = []
     tokens = tokens_on(store, server.url)
-    summary = refresh_due(tokens, store, within=600, pace=FAST, progress=told.append)
+    summary = refresh_due(tokens, store, within=600, pace=FAST, progress=shown.append)
     assert (summary.gave_up, summary.failed, summary.refreshed) == (False, 25, 5)
-    assert {done.practice_id for done in told} == {f"p{number}" for number in range(30)}
-    assert max(done.number for done in told) == 30
-    assert sorted(done.outcome for done in told) == ["needs_repair"] * 25 + ["refreshed"] * 5
+    assert {done.practice_id for done in shown} == {f"p{number}" for number in range(30)}
+    assert max(done.number for done in shown) == 30
+    assert sorted(done.outcome for done in shown) == ["needs_repair"] * 25 + ["refreshed"] * 5
 
 
 @both
@@ -382,7 +382,7 @@ def test_tokens_to_be_used_to_their_end_are_not_due(store: Store, server: TokenS
     assert (summary.total, summary.refreshed) == (1, 1)
 
 
-def test_rows_that_wait_slow_nobody_down(store: Store, clock: ManualClock, server: TokenServer) -> None:
+def test_waiting_rows_do_not_slow_down_the_run(store: Store, clock: ManualClock, server: TokenServer) -> None:
     """A row whose refresh has to wait does not slow down the run."""
     fill(store, 20, age=3590)
     for number in range(5):
@@ -393,7 +393,7 @@ def test_rows_that_wait_slow_nobody_down(store: Store, clock: ManualClock, serve
     assert max(clock.naps) < 1.5
 
 
-def test_a_provider_that_is_asked_too_fast_is_no_outage(store: Store, server: TokenServer) -> None:
+def test_a_provider_that_limits_the_rate_is_no_outage(store: Store, server: TokenServer) -> None:
     """Connections that it refuses because of the rate are refreshed later in the same run."""
     fill(store, 60)
     server.set(faults=["429:0"] * 16, latency=0.05)
@@ -411,7 +411,7 @@ def test_a_provider_that_is_asked_too_fast_is_no_outage(store: Store, server: To
     ],
     ids=["nothing", "refreshed", "forgotten"],
 )
-def test_one_refusal_slows_down_and_stops_nobody(
+def test_one_refusal_delays_no_other_practice(
     store: Store, server: TokenServer, meanwhile: Callable[..., object], skipped: int
 ) -> None:
     """A 429 for one practice does not delay the others, and is no failure if another run refreshes it."""
@@ -435,10 +435,10 @@ def test_newer_tokens_that_are_there_already_are_no_failure(
     """A connection whose tokens are replaced while it is refreshed counts as skipped."""
     put(store, "late", age=3500)
     monkeypatch.setattr(store.leases, "settle", Mock(return_value=None))
-    told: list[Done] = []
-    summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST, progress=told.append)
+    shown: list[Done] = []
+    summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=FAST, progress=shown.append)
     assert (summary.refreshed, summary.skipped, summary.failed) == (0, 1, 0)
-    assert [done.number for done in told] == [1]
+    assert [done.number for done in shown] == [1]
 
 
 def test_a_provider_that_always_refuses_is_left_alone(store: Store, server: TokenServer) -> None:

@@ -36,7 +36,7 @@ def test_one_call_for_all(url: str, store: Store, server: TokenServer) -> None:
 
 
 def test_different_practices_do_not_wait_for_each_other(url: str, store: Store, server: TokenServer) -> None:
-    """The token calls of different practices are under way at the same time."""
+    """The token calls of different practices are in progress at the same time."""
     for number in range(6):
         put(store, f"p{number}", age=3700)
     server.set(latency=0.5)
@@ -72,7 +72,7 @@ def test_killed_at_random(url: str, store: Store, server: TokenServer) -> None:
     assert tally.refreshed > 0
 
 
-def test_stalled_owner_saves_its_pair(url: str, store: Store, server: TokenServer) -> None:
+def test_stalled_owner_stores_its_tokens(url: str, store: Store, server: TokenServer) -> None:
     """A refresh that is stored after others have marked the grant dead brings the connection back."""
     put(store, "p", age=3700)
     server.set(latency=0.6)
@@ -89,7 +89,7 @@ def test_stalled_owner_saves_its_pair(url: str, store: Store, server: TokenServe
 
 def test_database_restarts_during_the_call(server: TokenServer) -> None:
     """A PostgreSQL that is stopped during a token call costs neither a grant nor a second call."""
-    shared_server()  # skips or fails where there is no PostgreSQL
+    shared_server()  # skips or fails if there is no PostgreSQL
     binaries = find_binaries()
     assert binaries is not None
     server.set(latency=1.0)

@@ -30,7 +30,7 @@ def seconds_of(calls: int, throttle: Throttle, clock: ManualClock) -> float:
 
 
 @pytest.mark.parametrize("after", [0.0, 1.0])
-def test_refusals_of_calls_under_way_together_halve_the_rate_once(clock: ManualClock, after: float) -> None:
+def test_refusals_of_concurrent_calls_halve_the_rate_once(clock: ManualClock, after: float) -> None:
     """The first refusal halves the rate; one of a call that began before that does not halve it again.
 
     A clock may show the same time for both: some move in steps of 16 ms.
@@ -69,7 +69,7 @@ def test_if_every_call_is_refused_all_wait(asked: float, waited: float, clock: M
     assert seconds_of(1, slowed, clock) == pytest.approx(waited, abs=1.0)
 
 
-def test_a_success_between_refusals_makes_nobody_wait(clock: ManualClock) -> None:
+def test_a_success_between_refusals_prevents_the_wait(clock: ManualClock) -> None:
     """Refusals count in a row: while one call succeeds, the others are not held up."""
     slowed = throttle(clock, at_once=2, per_second=1000.0)
     for _ in range(3):

@@ -99,7 +99,7 @@ def not_bearer() -> ClientRefusedError:
 
 def test_lease_outlives_every_call() -> None:
     """A lease is longer than all calls of its owner, and follows from the limits of a call."""
-    # The look-up of a name is beyond any limit but the operating system's.
+    # The look-up of a name has no limit but the operating system's.
     assert schedule.CALL_SECONDS >= HTTP_SECONDS + 20
     assert schedule.LEASE_SECONDS > 2 * schedule.CALL_SECONDS + schedule.DOUBT_SECONDS + schedule.SEND_WITHIN
     assert schedule.WAIT_SECONDS > schedule.LEASE_SECONDS
@@ -114,11 +114,11 @@ def test_lease_of_another_is_waited_for(store: Store) -> None:
     assert elsewhere is not None
     assert rotating(store, endpoint).rotate(elsewhere, force=True) is None
     assert endpoint.sent == []
-    assert handing_out(store, endpoint).access_token("p") == "at-p-1"  # when the lease has ended
+    assert handing_out(store, endpoint).access_token("p") == "at-p-1"  # after the end of the lease
     assert len(endpoint.sent) == 1
 
 
-def test_a_grant_that_dies_while_it_is_waited_for(
+def test_a_grant_that_dies_during_the_wait(
     store: Store, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the other refresh was refused, the refresh token is not sent again."""
@@ -301,7 +301,7 @@ def test_a_grant_of_tokens_that_cannot_be_used_may_have_ended_the_old_ones(store
 
 
 @pytest.mark.parametrize(("age", "left"), [(3500, 100), (3585, 15)])
-def test_lost_response_is_tried_at_the_end(store: Store, clock: ManualClock, age: float, left: float) -> None:
+def test_lost_response_leaves_one_attempt(store: Store, clock: ManualClock, age: float, left: float) -> None:
     """After a lost response the old token is used to ten seconds before its end; one attempt follows."""
     put(store, "p", age=age)
     endpoint = FakeEndpoint(store, lost())
@@ -318,9 +318,9 @@ def test_lost_response_is_tried_at_the_end(store: Store, clock: ManualClock, age
 @pytest.mark.parametrize(
     ("reuse", "lost_ago", "sent"),
     [(0.0, None, 1), (30.0, None, 2), (30.0, 20, 1), (30.0, 31, 0)],
-    ids=["not taken twice", "taken twice", "after a crash", "too late after a crash"],
+    ids=["not accepted twice", "accepted twice", "after a crash", "too late after a crash"],
 )
-def test_provider_that_takes_a_token_twice(
+def test_provider_that_accepts_a_token_twice(
     store: Store, reuse: float, lost_ago: float | None, sent: int
 ) -> None:
     """While the provider accepts a used token, it is sent a second time, once and at once.
@@ -337,7 +337,7 @@ def test_provider_that_takes_a_token_twice(
 
 
 @pytest.mark.parametrize("age", [0, 3000, 3700])
-def test_token_taken_twice_brings_the_connection_back(store: Store, age: float) -> None:
+def test_token_accepted_twice_brings_the_connection_back(store: Store, age: float) -> None:
     """A second response within that time is as good as the first, for any refresh."""
     row = put(store, "p", age=age)
     rotator = rotating(store, FakeEndpoint(store, lost()), reuse_seconds=lambda: 30.0)
@@ -394,9 +394,7 @@ def test_refusal_after_a_lost_response_says_so(store: Store, clock: ManualClock)
         tokens.access_token("p")
 
 
-def test_a_late_write_of_a_killed_process_is_no_refusal_without_a_word(
-    store: Store, clock: ManualClock
-) -> None:
+def test_refusal_after_a_late_write_counts_as_a_lost_response(store: Store, clock: ManualClock) -> None:
     """An old token that is sent again because newer ones were stored late counts as a lost response."""
     refused = GrantRefusedError("reuse", certain=True)
     endpoint = FakeEndpoint(store, refused, refused)
@@ -555,7 +553,7 @@ def test_nothing_after_close(store: Store) -> None:
             attempt("p")
 
 
-def test_close_while_a_refresh_is_under_way(tmp_path: Path, server: TokenServer) -> None:
+def test_close_while_a_refresh_is_in_progress(tmp_path: Path, server: TokenServer) -> None:
     """Closing does not wait for a refresh in the background, which still stores its tokens."""
     store = store_at(fresh_url("sqlite", tmp_path))
     put(store, "p", age=3300)

@@ -41,12 +41,12 @@ def test_account_and_servers_agree() -> None:
     [{"json": value} for value in ([], None, "x", {"a": 1}, [7], ["https://elsewhere.test/api/"])]
     + [{"status": 404}, {"status": 502}, {"body": "<html>"}],
 )
-def test_account_stands_if_servers_say_nothing(response: Any) -> None:
+def test_account_names_the_region_if_servers_do_not(response: Any) -> None:
     """Servers that are missing, odd or not the provider's count for nothing."""
     assert resolve("americas", **response).name == "americas"
 
 
-def test_servers_tell_what_the_account_does_not() -> None:
+def test_servers_name_the_region_if_the_account_does_not() -> None:
     """Without a region of the account, its servers name it."""
     assert resolve(None, json=[AMERICAS]).name == "americas"
 
@@ -99,7 +99,7 @@ def test_region_without_address() -> None:
         None,
     ],
 )
-def test_foreign_addresses_are_never_asked(address: str | None) -> None:
+def test_foreign_addresses_are_never_requested(address: str | None) -> None:
     """An address counts only if scheme, host and port are the provider's own, for every parser."""
     assert own_address(address, EUROPE, [EUROPE]) is None
 

@@ -35,7 +35,7 @@ from tests.support.threads import at_once
 PRACTICE = "practice-42"
 
 
-def test_nothing_wrong_is_said(connector: Connector, sandbox: RunningSandbox) -> None:
+def test_working_connection_is_left_alone(connector: Connector, sandbox: RunningSandbox) -> None:
     """A connection that works is not changed: no consent, no token call."""
     connect(connector, sandbox)
     repair = connector.repair(PRACTICE, capture=no_capture)
@@ -286,7 +286,7 @@ def test_another_account_is_refused_with_both_named(
     assert repair.connection.account.email == sandbox.other_practice.username
 
 
-def test_two_repairs_at_once_both_end_right(
+def test_two_repairs_at_once_both_succeed(
     connector: Connector, env: dict[str, str], sandbox: RunningSandbox
 ) -> None:
     """Two people who repair the same connection leave one that works."""
@@ -307,7 +307,7 @@ def test_two_repairs_at_once_both_end_right(
     assert connector.repair(PRACTICE, capture=no_capture).step == "none"
 
 
-def test_what_a_sibling_has_repaired_is_taken_over(
+def test_repair_by_another_process_is_taken_over(
     connector: Connector, env: dict[str, str], sandbox: RunningSandbox
 ) -> None:
     """A connection that another process has repaired meanwhile needs nothing."""
@@ -334,14 +334,14 @@ def test_a_connection_that_is_being_revoked_is_not_repaired(
     assert connection.state is ConnectionState.CONNECTED
 
 
-def test_the_diagnosis_is_told_before_anybody_is_asked(connector: Connector, sandbox: RunningSandbox) -> None:
+def test_diagnosis_is_shown_before_a_person_is_asked(connector: Connector, sandbox: RunningSandbox) -> None:
     """A person sees the diagnosis before the browser opens."""
     connect(connector, sandbox)
     kill_grant(connector, sandbox)
-    told: list[str] = []
-    connector.repair(PRACTICE, capture=visitor_capture(sandbox), progress=told.append)
-    assert told[0] == "found: 3Shape does not accept the grant any more"
-    assert told.index("consent") > 0
+    reported: list[str] = []
+    connector.repair(PRACTICE, capture=visitor_capture(sandbox), progress=reported.append)
+    assert reported[0] == "found: 3Shape does not accept the grant any more"
+    assert reported.index("consent") > 0
 
 
 def codes_refused(sandbox: RunningSandbox, *, until_removed: bool) -> None:
@@ -357,7 +357,7 @@ def last_resort(sandbox: RunningSandbox, asked: list[RevocationSteps], *, agreed
     return LastResort(removal=Removal(remove=PageVisitor(sandbox)), agree=agree)
 
 
-def test_the_last_rungs_are_the_guides(classic: RunningSandbox, connector: Connector) -> None:
+def test_the_last_steps_are_the_guides(classic: RunningSandbox, connector: Connector) -> None:
     """If a new consent is refused too, Ormco is removed on the Applications page, and connected again."""
     connect(connector, classic)
     kill_grant(connector, classic)
@@ -383,7 +383,7 @@ def test_an_older_grant_at_the_first_consent_is_removed_by_hand(
     assert "remove Ormco on the Applications page" in failure.value.hint
 
 
-def test_nothing_is_cut_off_unasked(classic: RunningSandbox, connector: Connector) -> None:
+def test_nothing_is_revoked_without_agreement(classic: RunningSandbox, connector: Connector) -> None:
     """Without a yes the repair ends there, and names the next command."""
     connect(connector, classic)
     kill_grant(connector, classic)
@@ -395,7 +395,7 @@ def test_nothing_is_cut_off_unasked(classic: RunningSandbox, connector: Connecto
     assert classic.counters().get("applications_removed", 0) == 0
 
 
-def test_at_last_it_says_whom_to_call(classic: RunningSandbox, connector: Connector) -> None:
+def test_the_guides_last_step_is_named_at_the_end(classic: RunningSandbox, connector: Connector) -> None:
     """If even that is refused, the guide's last step is given."""
     connect(connector, classic)
     kill_grant(connector, classic)
@@ -407,7 +407,7 @@ def test_at_last_it_says_whom_to_call(classic: RunningSandbox, connector: Connec
     assert "local 3Shape reseller" in failure.value.hint
 
 
-def test_reconnect_revokes_and_connects_anew(connector: Connector, sandbox: RunningSandbox) -> None:
+def test_reconnect_revokes_and_connects_again(connector: Connector, sandbox: RunningSandbox) -> None:
     """The old grant is dead, the new one works, and the history is kept."""
     before = connect(connector, sandbox)
     page = PageVisitor(sandbox)
@@ -431,7 +431,7 @@ def test_reconnect_looks_at_the_page_even_if_the_grant_is_dead(
 
 
 @pytest.mark.parametrize("step", ["page", "consent", "account"])
-def test_reconnect_goes_on_where_it_stopped(
+def test_reconnect_continues_at_the_step_where_it_stopped(
     sandbox: RunningSandbox, store_url: str, tmp_path: Path, step: str
 ) -> None:
     """At whatever step it stopped, the same call continues there and ends connected."""
@@ -469,9 +469,7 @@ def test_reconnect_with_another_account_is_refused(connector: Connector, sandbox
     assert connector.status(PRACTICE).state is ConnectionState.REVOKED
 
 
-def test_reconnect_cuts_nothing_off_that_it_could_not_bring_back(
-    sandbox: RunningSandbox, store_url: str
-) -> None:
+def test_reconnect_revokes_nothing_that_it_could_not_restore(sandbox: RunningSandbox, store_url: str) -> None:
     """Everything that the second half needs is checked before the first half begins."""
     with opened(settings(sandbox, store_url)) as connector:
         connect(connector, sandbox)

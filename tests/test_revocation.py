@@ -51,7 +51,7 @@ def never(url: str, *, account: str | None) -> bool:
     raise AssertionError("the page was opened")
 
 
-def test_access_is_taken_back_proved_and_wiped(
+def test_access_is_revoked_proved_and_wiped(
     connector: Connector, sandbox: RunningSandbox, env: dict[str, str]
 ) -> None:
     """The grant is revoked at the provider, a refresh is refused, and no token is left."""
@@ -91,7 +91,7 @@ def test_the_process_that_revokes_hands_out_no_token_from_then_on(
         connector.access_token(PRACTICE)
 
 
-def test_revoking_twice_ends_right(connector: Connector, sandbox: RunningSandbox) -> None:
+def test_revoking_twice_succeeds(connector: Connector, sandbox: RunningSandbox) -> None:
     """The second call has nothing to do, and asks no person."""
     connect(connector, sandbox)
     connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(sandbox)))
@@ -101,7 +101,7 @@ def test_revoking_twice_ends_right(connector: Connector, sandbox: RunningSandbox
     assert sandbox.counters() == before
 
 
-def test_what_the_practice_has_removed_needs_nobody(connector: Connector, sandbox: RunningSandbox) -> None:
+def test_grant_removed_by_the_practice_needs_no_person(connector: Connector, sandbox: RunningSandbox) -> None:
     """A grant that is dead already is proved dead without a browser."""
     connect(connector, sandbox)
     sandbox.set_scenarios("revoked")
@@ -118,7 +118,7 @@ def test_a_connection_that_needs_repair_can_be_revoked(connector: Connector, san
     assert connector.revoke(PRACTICE, removal=Removal(remove=never)).proved
 
 
-def test_an_unknown_practice_is_told(connector: Connector) -> None:
+def test_an_unknown_practice_is_an_error(connector: Connector) -> None:
     """There is nothing to revoke of a practice that was never connected."""
     with pytest.raises(ConnectionNotFoundError):
         connector.revoke(PRACTICE, removal=Removal(remove=never))
@@ -152,13 +152,13 @@ def test_a_confirmed_removal_is_proved(connector: Connector, sandbox: RunningSan
     assert (done.method, done.proved, done.wiped) == ("by_hand", True, True)
 
 
-# One of each kind; test_token_response has all that a response can say.
+# One fault of each kind; test_token_response has all responses.
 FAULTS = ("outage", "captive-portal", "cut-answer", "lost-answer", "empty-401")
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("removed", [True, False])
-def test_a_fault_keeps_the_tokens_and_the_same_command_goes_on(
+def test_a_fault_keeps_the_tokens_and_the_same_command_continues(
     connector: Connector, sandbox: RunningSandbox, fault: str, removed: bool, env: dict[str, str]
 ) -> None:
     """Without proof the tokens are kept but not returned; then the same call finishes it."""
@@ -187,7 +187,7 @@ def test_a_fault_keeps_the_tokens_and_the_same_command_goes_on(
         ("captive-portal", "interactive"),
     ],
 )
-def test_the_wish_is_recorded_whatever_is_down(
+def test_the_revocation_is_recorded_whatever_is_down(
     sandbox: RunningSandbox, fault: str, method: str, env: dict[str, str]
 ) -> None:
     """A process that has to discover the provider records the revocation first: no token is returned."""
@@ -233,7 +233,7 @@ def run(connector: Connector, removal: Removal) -> Revocation | Exception:
     [KeyboardInterrupt(), WindowClosedError("the window was closed"), ProviderUnavailableError("no network")],
     ids=["ctrl-c", "window", "network"],
 )
-def test_an_interrupted_visit_goes_on(
+def test_an_interrupted_visit_is_continued(
     classic: RunningSandbox, connector: Connector, interruption: BaseException
 ) -> None:
     """However the visit to the page ends, the state is `revoking`, and the same call finishes it."""
@@ -248,7 +248,7 @@ def test_an_interrupted_visit_goes_on(
     assert connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(classic))).wiped
 
 
-def test_without_a_browser_the_steps_are_told(classic: RunningSandbox, connector: Connector) -> None:
+def test_without_a_browser_the_steps_are_listed(classic: RunningSandbox, connector: Connector) -> None:
     """If no browser can be used, the error has the guide's steps and the next command."""
 
     def no_browser(url: str, *, account: str | None) -> bool:
@@ -303,7 +303,7 @@ def test_a_connection_of_another_provider_is_left_alone(
     assert connector.status(PRACTICE).state is ConnectionState.CONNECTED
 
 
-def test_without_a_refresh_token_it_ends_right(sandbox: RunningSandbox, connector: Connector) -> None:
+def test_without_a_refresh_token_revoking_succeeds(sandbox: RunningSandbox, connector: Connector) -> None:
     """A connection that cannot be renewed is revoked too; what its access token can still do is reported."""
     sandbox.set_scenarios("no-refresh-token")
     expires_at = connect(connector, sandbox).expires_at
@@ -314,7 +314,7 @@ def test_without_a_refresh_token_it_ends_right(sandbox: RunningSandbox, connecto
     assert sandbox.refreshes == 0
 
 
-def test_without_a_refresh_token_a_word_is_not_enough(classic: RunningSandbox, connector: Connector) -> None:
+def test_without_refresh_token_no_statement_is_enough(classic: RunningSandbox, connector: Connector) -> None:
     """While the access token works, no statement is enough; when it has expired, none is needed."""
     classic.set_scenarios("no-refresh-token")
     expires_at = connect(connector, classic).expires_at
@@ -340,7 +340,7 @@ def test_tokens_whose_account_was_never_read_are_revoked(
     assert [(row.slot, row.access_sealed, row.refresh_sealed) for row in rows] == [("live", None, None)]
 
 
-def test_what_will_be_cut_off_is_named(connector: Connector, sandbox: RunningSandbox) -> None:
+def test_the_consequences_are_named(connector: Connector, sandbox: RunningSandbox) -> None:
     """Before anything is done: the account, the other practices on it, and whether it is all of Ormco."""
     connect(connector, sandbox)
     request = connector.begin("practice-43", allow_account_change=True)
@@ -385,7 +385,7 @@ def test_revoking_while_others_refresh(
     assert connector.status(PRACTICE).state is ConnectionState.REVOKED
 
 
-def test_refresh_that_was_answered_before(identity: RunningSandbox, store_url: str) -> None:
+def test_refresh_that_was_granted_before_the_removal(identity: RunningSandbox, store_url: str) -> None:
     """New tokens that were given out before the grant was removed, and stored after it, prove nothing."""
     answered, removed = threading.Event(), threading.Event()
 
@@ -413,7 +413,7 @@ def test_refresh_that_was_answered_before(identity: RunningSandbox, store_url: s
         refreshing.join()
 
 
-def test_two_that_revoke_at_once_both_end_right(env: dict[str, str], sandbox: RunningSandbox) -> None:
+def test_two_revocations_at_once_both_succeed(env: dict[str, str], sandbox: RunningSandbox) -> None:
     """The second finds the work done."""
     with opened(env) as connector, opened(env) as other:
         connect(connector, sandbox)
@@ -424,7 +424,7 @@ def test_two_that_revoke_at_once_both_end_right(env: dict[str, str], sandbox: Ru
         assert connector.revoke(PRACTICE, removal=Removal(remove=never)).wiped
 
 
-def test_a_practice_that_is_connected_anew_meanwhile_stays_connected(
+def test_a_practice_that_is_connected_again_meanwhile_stays_connected(
     classic: RunningSandbox, store_url: str
 ) -> None:
     """If another process connects again while a person is at the page, the new token is not sent as proof."""
@@ -432,14 +432,14 @@ def test_a_practice_that_is_connected_anew_meanwhile_stays_connected(
     with opened(env) as connector, opened(env) as other:
         connect(connector, classic)
 
-        def begin_anew(url: str, *, account: str | None) -> bool:
+        def connect_again(url: str, *, account: str | None) -> bool:
             other.forget(PRACTICE)
             connect(other, classic)
             sent.append(classic.refreshes)
             return True
 
         with pytest.raises(RevokedError, match="connected again"):
-            connector.revoke(PRACTICE, removal=Removal(remove=begin_anew))
+            connector.revoke(PRACTICE, removal=Removal(remove=connect_again))
         assert [classic.refreshes] == sent
         assert connector.status(PRACTICE).state is ConnectionState.CONNECTED
 
@@ -463,7 +463,7 @@ def test_an_access_token_that_ended_does_not_outlive_the_grant(
 
 
 @pytest.mark.parametrize("when", ["while it is revoked", "afterwards"])
-def test_a_link_that_was_sent_before_brings_nothing_back(
+def test_a_link_from_before_the_revocation_connects_nothing(
     connector: Connector, sandbox: RunningSandbox, when: str
 ) -> None:
     """A consent that was requested before the revocation ends with it, and is never exchanged."""
@@ -482,7 +482,7 @@ def test_a_link_that_was_sent_before_brings_nothing_back(
     assert connector.status(PRACTICE).state is ConnectionState.REVOKED
 
 
-def test_a_grant_that_comes_after_the_wish_is_dropped(env: dict[str, str], sandbox: RunningSandbox) -> None:
+def test_a_grant_that_comes_after_revoking_is_dropped(env: dict[str, str], sandbox: RunningSandbox) -> None:
     """A grant whose code was sent before the revocation does not replace the old one."""
     with (
         opened(env) as connector,
@@ -504,7 +504,7 @@ def test_a_grant_that_comes_after_the_wish_is_dropped(env: dict[str, str], sandb
             connector.adopt(PRACTICE, "RT-made-up")
 
 
-def test_other_processes_hear_of_it_within_seconds(env: dict[str, str], sandbox: RunningSandbox) -> None:
+def test_other_processes_notice_it_within_seconds(env: dict[str, str], sandbox: RunningSandbox) -> None:
     """A process that has a token in its memory stops handing it out within five seconds."""
     clock = ManualClock()
     with opened(env) as connector, Connector.from_config(Config.from_env(env), clock=clock) as other:
@@ -521,8 +521,8 @@ def test_progress_names_each_part(connector: Connector, sandbox: RunningSandbox)
     connect(connector, sandbox)
     steps: list[str] = []
     connector.revoke(PRACTICE, removal=Removal(remove=PageVisitor(sandbox), progress=steps.append))
-    told = "removed" if sandbox.generation == "classic" else "endpoint"
-    assert steps == ["recorded", told, "proved", "wiped"]
+    last_part = "removed" if sandbox.generation == "classic" else "endpoint"
+    assert steps == ["recorded", last_part, "proved", "wiped"]
 
 
 def test_no_secret_in_the_record(connector: Connector, sandbox: RunningSandbox, env: dict[str, str]) -> None:
@@ -573,7 +573,7 @@ def end_process(env: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("number", range(1, 9))
-def test_killed_at_any_step_the_same_command_goes_on(
+def test_killed_at_any_step_the_same_command_continues(
     env: dict[str, str], sandbox: RunningSandbox, number: int, after: bool
 ) -> None:
     """At whatever point the process ends, no token is returned afterwards, and a second run finishes."""

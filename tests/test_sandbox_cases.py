@@ -37,7 +37,7 @@ def test_workflow_of_the_article(classic: RunningSandbox, workflow: Workflow) ->
     assert hashes[0] == hashes[1] != hashes[2] == hashes[3]
 
 
-def test_side_cannot_do_what_is_not_its_turn(classic: RunningSandbox, workflow: Workflow) -> None:
+def test_side_cannot_take_a_step_that_is_not_its_turn(classic: RunningSandbox, workflow: Workflow) -> None:
     """A step that is not possible is refused, and changes nothing."""
     (case_id,) = workflow.send()
     for action in ("accept", "approve", "fly"):
@@ -83,7 +83,7 @@ def test_refusals_are_400_with_a_sentence(classic: RunningSandbox, workflow: Wor
     )
 
 
-def test_wrong_region_knows_nothing_and_does_not_say_so(classic: RunningSandbox, workflow: Workflow) -> None:
+def test_wrong_region_returns_an_empty_list(classic: RunningSandbox, workflow: Workflow) -> None:
     """Another region's server returns an empty list: the trap of a fixed region."""
     workflow.send()
     assert MetadataApi(classic, region="europe")("cases?page=0").json() == {"Cases": [], "Count": 0}
@@ -149,14 +149,16 @@ def test_list_moves_in_its_scenario(classic: RunningSandbox, workflow: Workflow)
     ("scenario", "servers"),
     [("no-servers", None), ("other-servers", "metadata/europe"), ("foreign-servers", "elsewhere.test")],
 )
-def test_servers_lie_in_their_scenarios(classic: RunningSandbox, scenario: str, servers: str | None) -> None:
+def test_wrong_servers_in_their_scenarios(
+    classic: RunningSandbox, scenario: str, servers: str | None
+) -> None:
     """`/api/servers` is missing, or names another region or host."""
     classic.set_scenarios(scenario)
     response = MetadataApi(classic)("servers")
     assert response.status_code == 404 if servers is None else servers in response.json()[0]
 
 
-def test_status_nobody_knows(classic: RunningSandbox, workflow: Workflow) -> None:
+def test_unknown_status_can_be_set(classic: RunningSandbox, workflow: Workflow) -> None:
     """Any status can be set, to see how a client treats it."""
     (case_id,) = workflow.send()
     workflow.act(case_id, "status", state="Shipped", state_flag=None)

@@ -237,7 +237,7 @@ def test_wrong_password_stays_on_the_login_page(sandbox: RunningSandbox) -> None
 @pytest.mark.parametrize(
     "away", ["https://evil.test/", "//evil.test/", "/\\evil.test", "javascript:alert(1)"]
 )
-def test_login_leads_nowhere_else(sandbox: RunningSandbox, away: str) -> None:
+def test_login_is_no_open_redirect(sandbox: RunningSandbox, away: str) -> None:
     """The login page is no open redirect."""
     url = f"{sandbox.url}/Account/Login?ReturnUrl={quote(away, safe='')}"
     page = Visitor(sandbox).sign_in(url)
@@ -276,7 +276,7 @@ def test_unsupported_response_type_goes_back(sandbox: RunningSandbox) -> None:
 
 
 @pytest.mark.parametrize("header", ["Basic", "Basic !", "Basic /w==", "Bearer b3JtY28tc2FuZGJveDp4"])
-def test_malformed_credentials_are_wrong_ones(sandbox: RunningSandbox, header: str) -> None:
+def test_malformed_credentials_are_refused(sandbox: RunningSandbox, header: str) -> None:
     """Any malformed header is answered with invalid_client."""
     form = {"grant_type": "authorization_code", "code": "x"}
     url, headers = f"{sandbox.url}/oauth/token", {"Authorization": header}

@@ -37,7 +37,7 @@ def model(classic: RunningSandbox) -> Model:
     return Model(classic, MetadataApi(classic), *Workflow(classic).send())
 
 
-def test_file_comes_whole_or_from_a_byte_on(model: Model) -> None:
+def test_whole_file_or_a_range_is_sent(model: Model) -> None:
     """A range is answered 206 with its place in the file; beyond the end, 416."""
     whole, part = model.get(), model.get(Range="bytes=5000-")
     assert hashlib.sha1(whole.content, usedforsecurity=False).hexdigest() == model.listed()["Hash"]
@@ -67,7 +67,7 @@ def test_stl_files_are_for_the_lab(classic: RunningSandbox) -> None:
     assert lab(f"cases/{case_id}/attachments/{design}").status_code == 400
 
 
-def test_cut_download_goes_on_and_stops_again(model: Model) -> None:
+def test_cut_download_continues_and_is_cut_again(model: Model) -> None:
     """Less arrives than was announced."""
     model.sandbox.set_scenarios("cut-download")
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
@@ -76,7 +76,7 @@ def test_cut_download_goes_on_and_stops_again(model: Model) -> None:
         model.get(Range="bytes=7000-")
 
 
-def test_changing_file_is_known_by_its_etag_alone(model: Model) -> None:
+def test_changing_file_is_recognised_by_its_etag_alone(model: Model) -> None:
     """The second download has other content of the same size, and there is no hash."""
     model.sandbox.set_scenarios("changing-file")
     first, second, third = model.get(), model.get(), model.get()

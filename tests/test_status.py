@@ -9,7 +9,7 @@ import pytest
 
 from connector.communicate.status import NEXT, STEPS, CaseStatus, Side, Snapshot, label_of, read_change
 
-ARTICLE = {  # number: (who, the portal's label afterwards), of the steps that the portal shows
+ARTICLE = {  # number: (side, the portal's label afterwards), of the steps that the portal shows
     "1": (Side.CLINIC, "Scanned sent"),
     "2": (Side.LAB, "Scanned received"),
     "3": (Side.LAB, "Scanned approved"),
@@ -35,7 +35,7 @@ def play(*labels: Any) -> Any:
     return changes
 
 
-def test_table_is_the_article() -> None:
+def test_table_matches_the_article() -> None:
     """The table has the article's steps that the portal shows, each with its side and its label."""
     steps = {step.number: (step.side, step.label) for step in STEPS if re.fullmatch(r"\d+", step.number)}
     assert steps == ARTICLE
@@ -94,14 +94,14 @@ def test_a_label_is_read_with_its_history(labels: Any, event: str, side: Side | 
     assert (last.event, last.side) == (event, side)
 
 
-def test_second_rejection_cannot_be_told_from_an_update() -> None:
+def test_second_rejection_cannot_be_distinguished_from_an_update() -> None:
     """The rejection of a new design changes no visible field, so either side may have to act."""
     last = play("Designed sent/a", "Designed rejected/a", "Designed rejected/b", "Designed rejected/b")[-1]
     assert (last.event, last.side, last.step) == ("updated", None, None)
     assert last.after.status is CaseStatus.REJECTED_OR_RESENT
 
 
-def test_label_alone_leaves_open_who_acted() -> None:
+def test_label_alone_names_no_actor() -> None:
     """Without earlier versions, no event names an approval or a sending."""
     approved = read_change(None, version(5, "Designed approved", "a"), gap=True)
     rejected = read_change(None, version(5, "Designed rejected", "a"), gap=True)

@@ -107,7 +107,7 @@ def test_put_keeps_secrets_sealed(url: str, store: Store, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("practice_id", ["", "a\nb", "a\0b", "\ud800", "a" * 201, "zero\u200bwidth", " a"])
-def test_ids_that_cannot_be_seen(store: Store, practice_id: str) -> None:
+def test_ids_that_cannot_be_printed(store: Store, practice_id: str) -> None:
     """An id that is empty, endless or not printable is refused, and asking for it finds nothing."""
     with pytest.raises(SettingError):
         check_practice_id(practice_id)
@@ -148,7 +148,7 @@ def test_connections_in_order(store: Store) -> None:
         ({"state": "connected", "expires_at": FromNow(-1)}, False),
     ],
 )
-def test_what_needs_attention(store: Store, columns: dict[str, Any], needs: bool) -> None:
+def test_connections_that_need_attention(store: Store, columns: dict[str, Any], needs: bool) -> None:
     """A connection that is broken, unfinished, or failing for an hour or without a token needs attention."""
     put(store, "p", **columns)
     assert [found.practice_id for found in store.overview.connections(needs_attention=True)] == ["p"] * needs
@@ -189,7 +189,7 @@ def test_due_of_tokens_that_live_for_weeks(store: Store) -> None:
     assert [found.practice_id for found in store.leases.find_due(1710)] == ["p"]
 
 
-def test_due_is_what_is_past_half_of_its_life(store: Store) -> None:
+def test_due_after_half_of_the_lifetime(store: Store) -> None:
     """A token that was just refreshed is not due, however long the time; the limit is kept."""
     put(store, "young", age=1700)
     for name in ("first", "second"):
@@ -235,7 +235,7 @@ def test_events_stay(store: Store, change: str) -> None:
     assert store.audit.events() == before
 
 
-def test_delete_keeps_the_line_without_details(store: Store) -> None:
+def test_delete_keeps_the_events_without_details(store: Store) -> None:
     """Forgetting a practice keeps its events without details, and nothing else."""
     put(store, "p")
     store.requests.put(request_for("p", "state-1"))
@@ -249,7 +249,7 @@ def test_delete_keeps_the_line_without_details(store: Store) -> None:
     ]
 
 
-def test_subscribers_hear_what_was_stored(store: Store) -> None:
+def test_subscribers_get_the_stored_events(store: Store) -> None:
     """Subscribers get each event once it is stored, as readers get it, and may use the store themselves.
 
     An error of one affects no other.
@@ -284,7 +284,7 @@ def test_request_is_taken_once(store: Store) -> None:
     assert store.requests.take("never heard of") is False
 
 
-def test_requests_die_and_are_swept(store: Store, clock: ManualClock) -> None:
+def test_requests_expire_and_are_deleted(store: Store, clock: ManualClock) -> None:
     """A dead request can still be distinguished from an unknown one for a while, and is then gone."""
     store.requests.put(request_for("p", "state-1"))
     clock.advance(601)
@@ -357,7 +357,7 @@ def test_lease_ends_with_its_process(store: Store, process: str, ends: bool) -> 
             pass
 
 
-def test_prune_ends_what_is_old(store: Store) -> None:
+def test_prune_deletes_old_events(store: Store) -> None:
     """Old events can be deleted by pruning only; the record has an event of it, and continues."""
     for number in range(4):
         store.audit.append(replace(event("begin", f"p{number}"), at=NOW + timedelta(days=number)))

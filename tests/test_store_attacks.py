@@ -24,7 +24,7 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="owners and links are
 needs_root = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give files away"
 )
-STRANGER = 54321  # a user id that nobody has
+STRANGER = 54321  # a user id that no user has
 EVIL_KEY = "ZXZpbC1rZXktb2YtYW4tYXR0YWNrZXItMDAwMDAwMDE="
 EVIL = KeyRing(parse_keys(EVIL_KEY, origin="the attack"))
 
@@ -34,7 +34,7 @@ def execute(store: Store, sql: str, *args: object) -> None:
     store.database.apply([(sql, args)])
 
 
-def name_a_key_of_ones_own(store: Store, folder: Path) -> None:
+def name_another_key(store: Store, folder: Path) -> None:
     """Make the database name another source, place and key."""
     (folder / "evil.key").write_text(EVIL_KEY)
     (folder / "evil.key").chmod(0o600)
@@ -63,7 +63,7 @@ def test_a_key_that_the_database_names_seals_nothing(
 ) -> None:
     """Nothing is sealed with, or opened by, a key that only the database knows of."""
     store = opened(url, keys, fill=fill)
-    name_a_key_of_ones_own(store, tmp_path)
+    name_another_key(store, tmp_path)
     again = store_at(url, keys=keys)
     for attempt in (again.check, again.rotate_keys, lambda: put(again, "q")):
         with pytest.raises(SealingKeyError):
@@ -71,14 +71,14 @@ def test_a_key_that_the_database_names_seals_nothing(
 
 
 @pytest.mark.parametrize("keys", [None, KEY], ids=["file", "environment"])
-def test_a_planted_row_is_not_laundered(url: str, tmp_path: Path, keys: str | None) -> None:
+def test_a_planted_row_is_not_resealed(url: str, tmp_path: Path, keys: str | None) -> None:
     """A rotation of the keys reseals no value that was sealed with another's key."""
     store = opened(url, keys)
     row = row_of(store, "p")
     store_id = store.database.store_id
     evil = EVIL.seal("an attacker's token", sealed_data(store_id, row, "access_sealed"))
     execute(store, "UPDATE ormco_connections SET access_sealed = ?", evil)
-    name_a_key_of_ones_own(store, tmp_path)
+    name_another_key(store, tmp_path)
     again = store_at(url, keys=keys)
     for attempt in (again.rotate_keys, lambda: value_of(again, "p")):
         with pytest.raises(StoreError):
@@ -130,7 +130,7 @@ def test_a_record_without_proof_gets_one(url: str) -> None:
 
 @posix
 @pytest.mark.parametrize("kind", ["pipe", "link", "readable", "folder for all"])
-def test_a_key_file_that_is_not_ones_own(url: str, tmp_path: Path, kind: str) -> None:
+def test_an_untrusted_key_file_is_refused(url: str, tmp_path: Path, kind: str) -> None:
     """A pipe does not hang, a link is not followed, and a file that others can read or replace is refused."""
     store = opened(url, None)
     path = key_file(store.facts()["store_id"])
@@ -174,7 +174,7 @@ def folder(path: Path) -> None:
 @posix
 @needs_root
 @pytest.mark.parametrize("plant", [store_file, journal, link, folder])
-def test_what_another_user_made_beforehand_is_no_store(tmp_path: Path, plant: Callable[[Path], None]) -> None:
+def test_files_that_another_user_planted_are_refused(tmp_path: Path, plant: Callable[[Path], None]) -> None:
     """Neither their file, nor their journal beside one's own, nor their link, nor their folder."""
     path = tmp_path / "shared" / "store.db"
     path.parent.mkdir()
@@ -189,7 +189,7 @@ def test_what_another_user_made_beforehand_is_no_store(tmp_path: Path, plant: Ca
 
 @posix
 @needs_root
-def test_a_journal_beside_what_ones_own_link_leads_to(tmp_path: Path) -> None:
+def test_a_journal_beside_the_target_of_an_own_link(tmp_path: Path) -> None:
     """SQLite would read it there, so it is checked there."""
     (tmp_path / "elsewhere").mkdir()
     opened(f"sqlite:///{tmp_path}/elsewhere/real.db", KEY).close()
@@ -218,7 +218,7 @@ def test_a_planted_link_is_not_written_through(tmp_path: Path, kind: str) -> Non
 
 
 @posix
-def test_looking_for_room_writes_through_no_link(tmp_path: Path) -> None:
+def test_a_check_for_free_space_writes_through_no_link(tmp_path: Path) -> None:
     """The target of a link beside the store is not changed when an error is examined."""
     (tmp_path / "precious").write_text("precious")
     (tmp_path / "store.db-probe").symlink_to("precious")
@@ -240,7 +240,7 @@ def test_a_value_of_another_type_is_damage(tmp_path: Path, value: object) -> Non
             (tmp_path / "store.db").write_bytes(pristine)
             with contextlib.closing(sqlite3.connect(tmp_path / "store.db")) as db, db:
                 db.execute("DROP TRIGGER ormco_events_unchanged")
-                with contextlib.suppress(sqlite3.Error):  # a constraint holds that one
+                with contextlib.suppress(sqlite3.Error):  # a constraint protects that column
                     db.execute(f"UPDATE {table} SET {column} = ?", (value,))
             store = store_at(url, keys=KEY)
             for read in (partial(opened_row, store), store.ping, store.rotate_keys, store.audit.events):

@@ -61,7 +61,7 @@ def test_everything_is_copied(stores: tuple[Store, Store]) -> None:
     assert target.grants.refresh_token(row) == source.grants.refresh_token(before)
 
 
-def test_the_copy_goes_on_by_itself(stores: tuple[Store, Store]) -> None:
+def test_the_copy_is_independent_of_the_source(stores: tuple[Store, Store]) -> None:
     """A new event in the copy gets the next number of the record; the source does not change."""
     source, target = stores
     copied(source, target)
@@ -90,7 +90,7 @@ def test_an_interrupted_copy_is_finished_by_the_next(stores: tuple[Store, Store]
     assert list(target.overview.connections()) == list(source.overview.connections())
 
 
-def test_a_copy_follows_what_has_changed(stores: tuple[Store, Store]) -> None:
+def test_a_second_copy_takes_over_changes(stores: tuple[Store, Store]) -> None:
     """A second copy takes over changed, new and forgotten practices."""
     source, target = stores
     copied(source, target)
@@ -147,7 +147,7 @@ def test_a_copy_that_was_used_is_not_overwritten(stores: tuple[Store, Store]) ->
     assert list(source.overview.connections()) == before
 
 
-def test_stores_that_went_apart_are_not_mixed(stores: tuple[Store, Store]) -> None:
+def test_stores_that_have_diverged_are_not_mixed(stores: tuple[Store, Store]) -> None:
     """Each has an event that the other does not have, under one number."""
     source, target = stores
     copied(source, target)
@@ -158,7 +158,7 @@ def test_stores_that_went_apart_are_not_mixed(stores: tuple[Store, Store]) -> No
             copied(one, other)
 
 
-def test_a_refresh_under_way_is_not_copied(stores: tuple[Store, Store]) -> None:
+def test_a_refresh_in_progress_is_not_copied(stores: tuple[Store, Store]) -> None:
     """Its new tokens would be missing in the copy: another run is needed."""
     source, target = stores
     row = source.grants.row("practice-7")

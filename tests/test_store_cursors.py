@@ -86,7 +86,7 @@ def test_prune_forgets_by_age(store: Store) -> None:
 
 
 @pytest.mark.parametrize(("names", "left"), [(None, []), (("maple",), ["linden"])])
-def test_reset_lets_a_watch_begin_anew(store: Store, names: Any, left: Any) -> None:
+def test_reset_lets_a_watch_start_again(store: Store, names: Any, left: Any) -> None:
     """A watch is forgotten of the practices that are named, or of all; other watches stay."""
     for practice_id in ("maple", "linden"):
         for watch in ("default", "other"):

@@ -95,7 +95,7 @@ def test_settle_replaces_the_tokens_that_were_sent(store: Store) -> None:
     assert kinds(store) == []
 
 
-def test_settle_is_an_event_where_that_is_set(url: str) -> None:
+def test_settle_is_an_event_if_that_is_set(url: str) -> None:
     """A setting records every refresh."""
     store = store_at(url, record_refreshes=True)
     store.leases.settle(put(store, "p"), token_set("p", number=1))
@@ -131,7 +131,7 @@ def test_settle_of_a_row_that_others_changed(
     assert kinds(store) == recorded
 
 
-def test_settle_goes_on_through_other_writers(
+def test_settle_succeeds_beside_other_writers(
     url: str, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """New tokens are stored however often others write to the row: they exist nowhere else."""
@@ -168,7 +168,7 @@ def refreshed(store: Store) -> None:
     assert store.leases.settle(row_of(store, "p"), token_set("p", number=7))
 
 
-def connected_anew(store: Store) -> None:
+def connected_again(store: Store) -> None:
     put(store, "p", tokens=token_set("p", number=7))
 
 
@@ -187,7 +187,7 @@ NEWER = ("at-p-7", "rt-p-7")
 @pytest.mark.parametrize(
     ("change", "after"),
     [
-        *((refreshed, NEWER), (connected_anew, NEWER), (forgotten_and_connected, NEWER)),
+        *((refreshed, NEWER), (connected_again, NEWER), (forgotten_and_connected, NEWER)),
         *((revoked, (None, None)), (forgotten, None)),
     ],
 )
@@ -246,7 +246,7 @@ def test_end_lease_that_another_has_taken_over(store: Store) -> None:
     assert (row_of(store, "p").refresh_sends, row_of(store, "p").state, kinds(store)) == (2, "connected", [])
 
 
-def test_change_only_of_what_was_read(store: Store) -> None:
+def test_change_only_of_the_row_that_was_read(store: Store) -> None:
     """A decision that was made from an older row is not written, nor are its events."""
     row = put(store, "p")
     assert store.grants.change(row, {"reason": "first"}, [event(store, "lab")])
@@ -308,7 +308,7 @@ def test_promote_makes_a_new_grant_live(store: Store) -> None:
     assert kinds(store) == ["complete"]
 
 
-def test_promote_only_what_was_read(store: Store) -> None:
+def test_promote_only_the_rows_that_were_read(store: Store) -> None:
     """If either row has changed meanwhile, nothing is promoted, and nothing is lost."""
     live = put(store, "p")
     new = put_unverified(store, "p")
@@ -324,7 +324,7 @@ def test_promote_only_what_was_read(store: Store) -> None:
     assert kinds(store) == []
 
 
-def test_one_account_is_one_practices(store: Store) -> None:
+def test_one_account_belongs_to_one_practice(store: Store) -> None:
     """Of two practices that are connected to one account at once, one succeeds, unless sharing is allowed."""
     account = Account(id="u-1")
     new = [put_unverified(store, name) for name in ("p", "q", "r")]
@@ -340,7 +340,7 @@ def test_one_account_is_one_practices(store: Store) -> None:
     assert store.grants.promote(new[1], None, alone, [])
 
 
-def test_drop_only_what_was_read(store: Store) -> None:
+def test_drop_only_the_grant_that_was_read(store: Store) -> None:
     """A new grant is dropped with its event, unless a newer one has replaced it."""
     old = put_unverified(store, "p")
     new = put_unverified(store, "p", tokens=token_set("p", number=1))
@@ -350,7 +350,7 @@ def test_drop_only_what_was_read(store: Store) -> None:
     assert store.connection("p") is None
 
 
-def test_unverified_grant_is_what_is_known_of_a_practice(store: Store) -> None:
+def test_practice_with_only_an_unverified_grant_is_listed(store: Store) -> None:
     """A practice whose first grant waits for its account is listed, and needs attention."""
     put_unverified(store, "p", reason="account_unread")
     connection = store.connection("p")

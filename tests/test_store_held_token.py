@@ -10,7 +10,7 @@ from connector.store.store import Store
 from tests.support.stores import put, put_unverified, row_of
 
 
-def test_a_valid_token_is_what_the_row_says(store: Store) -> None:
+def test_a_valid_token_is_that_of_the_row(store: Store) -> None:
     """The token and its times are those of the whole row, and the token is in no repr."""
     put(store, "p", age=100)
     held, row = read_held(store.database, store.keys, "p"), row_of(store, "p")
@@ -27,7 +27,7 @@ def test_a_valid_token_is_what_the_row_says(store: Store) -> None:
     assert held.value not in repr(held)
 
 
-def test_what_needs_something_done_is_not_held(store: Store) -> None:
+def test_a_practice_that_needs_a_step_has_no_held_token(store: Store) -> None:
     """The short query finds nothing for a practice without a valid token or state, or with a new grant."""
     put(store, "ended", age=3700)
     put(store, "future", refreshed_at=9e9, expires_at=9e9 + 3600)

@@ -67,7 +67,7 @@ def own_server(_stopped_at_will: PostgresServer) -> PostgresServer:
 
 @pytest.fixture(scope="module")
 def _stopped_at_will() -> Iterator[PostgresServer]:
-    shared_server()  # skips or fails where there is no PostgreSQL
+    shared_server()  # skips or fails if there is no PostgreSQL
     binaries = find_binaries()
     assert binaries is not None
     with PostgresServer(binaries) as server:
@@ -114,7 +114,7 @@ def test_writers_go_on_through_a_restart(own_server: PostgresServer) -> None:
 
 
 @pytest.mark.parametrize("how", ["stopped", "frozen"])
-def test_server_that_stays_away(own_server: PostgresServer, how: str) -> None:
+def test_server_that_stays_unavailable(own_server: PostgresServer, how: str) -> None:
     """A server that does not respond is an error that names it, within five seconds."""
     url = own_server.create_database()
     store, hasty = store_at(url), store_at(url, patience=1)
@@ -133,7 +133,7 @@ def test_server_that_stays_away(own_server: PostgresServer, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["stopped", "frozen"])
-def test_token_in_memory_while_the_server_is_away(
+def test_token_in_memory_while_the_server_is_unavailable(
     own_server: PostgresServer, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A token that this process holds is handed out at once, with a warning; a rejected one is not."""
@@ -159,7 +159,7 @@ def test_token_in_memory_while_the_server_is_away(
     store.close()
 
 
-def test_one_slow_query_holds_up_nobody(url: str) -> None:
+def test_one_slow_query_delays_no_other_practice(url: str) -> None:
     """While a practice's row is locked, calls for others continue, and its own ends in time."""
     store = store_at(url, patience=1.5)
     for name in ("p", "q"):
@@ -266,7 +266,7 @@ def _write_some(url: str, writer: int) -> None:
         "ALTER TABLE ormco_connections ALTER COLUMN last_error TYPE VARCHAR(4000)",
     ],
 )
-def test_prepared_statements_that_the_server_has_no_more(store: Store, change: str) -> None:
+def test_prepared_statements_that_the_server_has_lost(store: Store, change: str) -> None:
     """A prepared statement that cannot be used any more is prepared again, without an error."""
     put(store, "p")
     for _ in range(5):
@@ -318,7 +318,7 @@ def test_one_session_for_one_call_at_a_time(
     assert len(admin.execute(SESSIONS.encode()).fetchall()) == 1
 
 
-def test_durable_whatever_the_server_says(own_server: PostgresServer) -> None:
+def test_durable_whatever_the_servers_default(own_server: PostgresServer) -> None:
     """A commit is synced even if the server's default is to respond before that."""
     own_server.sql("ALTER SYSTEM SET synchronous_commit = off")
     own_server.stop()
@@ -342,7 +342,7 @@ def test_another_store_in_its_place(
     put(store, "p")
     if not is_open:
         store.close()
-    admin.execute(b"CREATE SCHEMA ormco")  # named as the user is: it comes first on the search path
+    admin.execute(b"CREATE SCHEMA ormco")  # named like the user, so it comes first on the search path
     other = store_at(f"{url}&schema=ormco")
     other.check()
     other.close()
@@ -379,7 +379,7 @@ def test_a_schema_of_its_own(url: str, admin: psycopg.Connection[tuple[object, .
 
 
 @pytest.mark.parametrize("schema", ["", "a%2Cb", "a%20b", "x%27", "%2Dc"])
-def test_a_schema_that_is_no_name(url: str, schema: str) -> None:
+def test_a_schema_that_is_not_a_name(url: str, schema: str) -> None:
     """A schema that could be more than one name is refused before anything is opened."""
     with pytest.raises(SettingError, match="schema"):
         store_at(f"{url}&schema={schema}")
@@ -393,7 +393,7 @@ def test_other_spellings_of_the_address(store: Store, url: str, scheme: str) -> 
     assert other.connection("p") is not None
 
 
-def test_server_without_room(own_server: PostgresServer) -> None:
+def test_server_without_free_sessions(own_server: PostgresServer) -> None:
     """When the server has no room for another connection, a process waits its turn."""
     url = own_server.create_database()
     own_server.sql("ALTER SYSTEM SET max_connections = 5")
@@ -430,7 +430,7 @@ def test_server_that_cannot_be_used(
     assert "cret" not in f"{caught.value} {caught.value.hint}"  # type: ignore[attr-defined]
 
 
-def test_tables_that_are_gone(store: Store, admin: psycopg.Connection[tuple[object, ...]]) -> None:
+def test_missing_tables(store: Store, admin: psycopg.Connection[tuple[object, ...]]) -> None:
     """Dropped tables are not created again silently."""
     admin.execute(b"DROP TABLE ormco_connections")
     with pytest.raises(Exception, match="lacks a table"):
@@ -474,7 +474,7 @@ _SSL_REQUEST = (80877103).to_bytes(4, "big")
 @pytest.mark.parametrize(
     ("place", "environment", "is_trusted"),
     [
-        ("127.1:{port}/x", {}, False),  # a name of this machine that is not known as one
+        ("127.1:{port}/x", {}, False),  # an address of this machine that is not recognised as one
         ("127.1:{port}/x?sslrootcert=/nowhere/root.crt", {}, False),
         ("127.1:{port}/x?sslmode=prefer", {}, True),
         ("127.1:{port}/x?sslmode=disable", {}, True),

@@ -80,7 +80,7 @@ _SHAPE = {
 }
 
 
-def test_a_new_store_is_as_an_upgraded_one(kind: str, url: str, upgraded: Store) -> None:
+def test_a_new_store_equals_an_upgraded_one(kind: str, url: str, upgraded: Store) -> None:
     """The tables of an empty database are those to which every step of an earlier one leads."""
     new, shapes = store_at(url), []
     for store in (new, upgraded):
@@ -211,7 +211,7 @@ def test_upgrade_keeps_every_connection(upgraded: Store) -> None:
     assert upgraded.existing("connected").token_generation == 7
 
 
-@pytest.mark.parametrize("checked", [False, True], ids=["read", "sealed anew"])
+@pytest.mark.parametrize("checked", [False, True], ids=["read", "resealed"])
 def test_upgrade_keeps_every_token(upgraded: Store, checked: bool) -> None:
     """Tokens open before and after they are resealed, and so do those of an unverified grant."""
     if checked:
@@ -228,7 +228,7 @@ def test_upgrade_keeps_every_token(upgraded: Store, checked: bool) -> None:
     assert lost == ["lost", "under-way"]
 
 
-@pytest.mark.parametrize("checked", [False, True], ids=["read", "sealed anew"])
+@pytest.mark.parametrize("checked", [False, True], ids=["read", "resealed"])
 def test_upgrade_keeps_requests_cursors_and_events(upgraded: Store, checked: bool) -> None:
     """An open request can be completed, a watch continues, a code is spent, and the record continues."""
     if checked:
@@ -293,7 +293,7 @@ except ConnectorError as exc:
 
 
 def test_process_of_an_earlier_release(kind: str, tmp_path: Path) -> None:
-    """A refresh of an earlier release that is under way is waited for, and its tokens are kept; its next
+    """A refresh of an earlier release that is in progress is waited for, and its tokens are kept; its next
     one fails with words, before anything is sent.
     """
     url = old_store(kind, tmp_path)

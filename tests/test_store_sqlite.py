@@ -106,7 +106,7 @@ def test_existing_folder_is_left_alone(tmp_path: Path) -> None:
         assert linked.facts()["symlink_to"] == str(tmp_path / "store.db")
 
 
-def test_network_share_is_told_of() -> None:
+def test_network_share_is_reported() -> None:
     """A store on a network share is pointed out: locks do not hold between its machines."""
     mounts = "server:/x /mnt/share nfs4 rw 0 0\n/dev/sda1 / ext4 rw 0 0\n"
     assert network_share(Path("/mnt/share/store.db"), mounts) == "nfs4"
@@ -236,7 +236,7 @@ def test_read_only_store(path: Path, store: Store) -> None:
 
 
 @pytest.mark.parametrize("how", ["forgotten", "dropped"])
-def test_nothing_stays_of_what_was_deleted(tmp_path: Path, how: str) -> None:
+def test_nothing_remains_of_a_deleted_token(tmp_path: Path, how: str) -> None:
     """A token that was wiped is in no file of the store, not even as it was sealed."""
     store = store_at(f"sqlite:///{tmp_path / 'store.db'}")
     sealed = bytes(put(store, "p").access_sealed or b"")
@@ -263,7 +263,7 @@ def test_lag_is_read_from_an_index(store: Store) -> None:
 def test_wiped_tokens_of_a_killed_process_leave_the_disk(tmp_path: Path) -> None:
     """A run of the timer empties the log for a process that was killed before it could."""
     config = Config(provider="sandbox", store=f"sqlite:///{tmp_path / 'store.db'}", store_keys=Secret(KEY))
-    server = store_at(f"sqlite:///{tmp_path / 'store.db'}")  # while it has the store open, the log stays
+    server = store_at(f"sqlite:///{tmp_path / 'store.db'}")  # while the server has it open, the log stays
     sealed = bytes(put(server, "p").access_sealed or b"")
     server.database.apply([("DELETE FROM ormco_connections", ())])
     with Connector.from_config(config) as connector:

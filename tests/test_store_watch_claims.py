@@ -89,7 +89,7 @@ def test_one_process_at_a_time_enrols(store: Store, url: str) -> None:
     assert names(claim(store)) == ["maple"]
 
 
-def test_revoked_practices_are_in_nobody_s_way(store: Store) -> None:
+def test_revoked_practices_are_not_claimed(store: Store) -> None:
     """A practice that was revoked loses its row, and is due at once when it is connected again."""
     enrol(store, "maple", "linden")
     (mine, _) = claim(store)
@@ -101,7 +101,7 @@ def test_revoked_practices_are_in_nobody_s_way(store: Store) -> None:
     assert names(claim(store)) == ["maple"]
 
 
-def test_claimed_practice_is_nobody_else_s(store: Store, url: str) -> None:
+def test_claimed_practice_is_not_claimed_again(store: Store, url: str) -> None:
     """A practice that one process has claimed is no other's until it is settled and due again."""
     enrol(store, "maple")
     (mine,) = claim(store)
@@ -109,7 +109,7 @@ def test_claimed_practice_is_nobody_else_s(store: Store, url: str) -> None:
     assert claim(other) == []
     store.watch_claims.settle([WatchOutcome(claim=mine, due_in=3600.0)])
     assert claim(other) == []
-    other.watch_claims.settle([WatchOutcome(claim=mine, due_in=0.0)])  # not its own any more: ignored
+    other.watch_claims.settle([WatchOutcome(claim=mine, due_in=0.0)])  # no longer its own claim: ignored
     assert claim(other) == []
 
 
@@ -156,7 +156,7 @@ def test_named_practices_only(store: Store) -> None:
     assert names(claim(store, scope, limit=1000)) == sorted(("maple", *several))
 
 
-def test_claim_by_last_look(store: Store) -> None:
+def test_claim_by_the_last_poll(store: Store) -> None:
     """A round claims all practices that were not polled since it began, due or not, and counts the rest."""
     enrol(store, "maple", "linden")
     began = store.overview.database_time()

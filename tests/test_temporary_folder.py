@@ -55,7 +55,7 @@ def test_sweep_takes_nothing_else(system_folder: Path) -> None:
     assert sorted(system_folder.rglob("*")) == before
 
 
-def test_folder_goes_after_an_error(system_folder: Path) -> None:
+def test_folder_is_removed_after_an_error(system_folder: Path) -> None:
     """The folder is removed also when what was done in it failed."""
 
     def fail() -> None:
@@ -68,7 +68,7 @@ def test_folder_goes_after_an_error(system_folder: Path) -> None:
     assert list(system_folder.iterdir()) == []
 
 
-def test_folder_removed_by_somebody_else(system_folder: Path) -> None:
+def test_folder_that_was_removed_already(system_folder: Path) -> None:
     """A folder that is gone already is no error."""
     with temporary_folder(PREFIX) as folder:
         shutil.rmtree(folder)

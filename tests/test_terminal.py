@@ -182,7 +182,7 @@ def test_typing_can_be_corrected() -> None:
 
 
 @posix
-def test_an_endless_paste_is_swallowed() -> None:
+def test_an_endless_paste_does_not_reach_the_shell() -> None:
     """A paste beyond the limit is refused, and no part of it reaches the shell."""
     with person() as someone:
         someone.types(b"rm -rf x\n" * 20_000)
@@ -194,7 +194,7 @@ def test_an_endless_paste_is_swallowed() -> None:
 
 
 @posix
-def test_waiting_has_an_end() -> None:
+def test_the_wait_for_a_paste_ends() -> None:
     """The wait for a paste ends at the time limit."""
     with person(timeout=0.2) as someone:
         assert someone.leaves()[0] == 1

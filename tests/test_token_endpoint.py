@@ -94,7 +94,7 @@ def outcome(given: RawResponse, what: str = "refresh", **settings: Any) -> Conne
             return error
 
 
-# What is sent
+# Requests
 
 
 def test_a_code_arrives_with_one_layer_of_percent_encoding() -> None:
@@ -122,7 +122,7 @@ def test_the_redirect_uri_is_repeated_byte_for_byte(redirect_uri: str) -> None:
     assert server.requests[0].form["redirect_uri"] == redirect_uri
 
 
-def test_the_pkce_verifier_goes_along_where_there_is_one() -> None:
+def test_the_pkce_verifier_is_sent_if_there_is_one() -> None:
     """A verifier is sent unchanged; without one there is no such field."""
     with endpoint_at(json_response(TOKENS)) as (server, speaking):
         exchange(speaking, code_verifier="v-._~0")
@@ -206,7 +206,7 @@ def test_an_address_on_this_machine_may_be_written_in_capitals() -> None:
         speaking.close()
 
 
-# What is granted
+# Grants
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_a_refresh_keeps_the_refresh_token_unless_there_is_a_new_one(
     assert (tokens.access_token, tokens.refresh_token) == ("AT-2", kept)
 
 
-# What goes wrong on the way
+# Failures on the way
 
 
 @each_call
@@ -280,7 +280,7 @@ def test_a_refusal_comes_as_its_error(given: bytes, what: str, expected: type[Co
 
 
 @each_call
-def test_a_redirect_carries_nothing_away(what: str) -> None:
+def test_no_secret_follows_a_redirect(what: str) -> None:
     """No code, token or secret follows a redirect, whichever kind it is."""
     with serving(json_response(TOKENS)) as trap:
         for status in (301, 302, 303, 307, 308):
@@ -289,7 +289,7 @@ def test_a_redirect_carries_nothing_away(what: str) -> None:
     assert trap.requests == []
 
 
-def test_nobody_listening_means_that_nothing_was_sent() -> None:
+def test_a_refused_connection_means_that_nothing_was_sent() -> None:
     """A connection that never opened is distinguished from one that was cut."""
     with serving(raw_response()) as gone:
         url = gone.url
@@ -309,7 +309,7 @@ def test_nobody_listening_means_that_nothing_was_sent() -> None:
         ("NO_PROXY", "*", "provider's settings"),
     ],
 )
-def test_a_call_that_never_left_says_what_is_wrong(
+def test_a_call_that_was_not_sent_names_the_setting(
     what: str, variable: str, value: str, named: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A wrong proxy, CA bundle or host name ends before anything is sent, and the hint names the setting."""
@@ -322,7 +322,7 @@ def test_a_call_that_never_left_says_what_is_wrong(
 
 
 @responses.activate
-def test_a_provider_on_the_internet_is_spoken_to_over_tls() -> None:
+def test_a_provider_on_the_internet_is_called_over_tls() -> None:
     """The classic preset's token endpoint gets one POST to its https address."""
     classic = PRESETS["communicate"]
     responses.post("https://auth.3shapecommunicate.com/oauth/token", json=TOKENS)

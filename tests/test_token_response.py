@@ -113,12 +113,12 @@ LOST: dict[str, bytes] = {
     "504": raw_response("<h1>Gateway Timeout</h1>", 504, Content_Type="text/html"),
     "408": raw_response(status=408),
     "form, line break in the token": raw_response("access_token=AT%0D%0AX-Evil:1", Content_Type=FORM),
-    "form, which token?": raw_response("access_token=AT-1&access_token=AT-2", Content_Type=FORM),
-    "form, which grant?": raw_response("access_token=A&refresh_token=1&refresh_token=2", Content_Type=FORM),
-    "form in a page's type": raw_response("access_token=AT-1", Content_Type="text/html"),
-    "form of too many fields": raw_response("access_token=AT-1" + "&x=1" * 100, Content_Type=FORM),
+    "two access tokens": raw_response("access_token=AT-1&access_token=AT-2", Content_Type=FORM),
+    "two refresh tokens": raw_response("access_token=A&refresh_token=1&refresh_token=2", Content_Type=FORM),
+    "form with the content type of a page": raw_response("access_token=AT-1", Content_Type="text/html"),
+    "form with too many fields": raw_response("access_token=AT-1" + "&x=1" * 100, Content_Type=FORM),
     "server error by name": json_response({"error": "server_error"}, 400),
-    "error that nobody knows, with 200": json_response({"error": "something_new"}),
+    "unknown error, with 200": json_response({"error": "something_new"}),
     "text 500": raw_response("An error has occurred.", 500, Content_Type="text/plain"),
     "JSON 500": json_response({"Message": "An error has occurred."}, 500),
     "HTML 502": raw_response("<h1>Bad Gateway</h1>", 502, Content_Type="text/html"),
@@ -131,11 +131,11 @@ LOST: dict[str, bytes] = {
     "text": json_response("AT-made-up"),
     "no access token": json_response({"token_type": "bearer", "expires_in": 3600}),
     "empty access token": json_response({"access_token": ""}),
-    "number for a token": json_response({"access_token": 12345}),
+    "number in place of a token": json_response({"access_token": 12345}),
     "line break in the token": json_response({"access_token": "AT\r\nX-Evil: 1"}),
     "indented page": raw_response("\n <html>"),
 }
-# The provider, or the way to it, refused the request before anything was done.
+# The provider, or a proxy before it, refused the request before anything was done.
 ANSWERED: dict[str, bytes] = {
     "429": json_response({"error": "slow_down"}, 429, Retry_After="7"),
     "empty 429": raw_response(status=429, Retry_After="7"),
@@ -156,7 +156,7 @@ UNAVAILABLE = LOST | ANSWERED
 
 @pytest.mark.parametrize("what", ["exchange", "refresh"])
 @pytest.mark.parametrize("name", UNAVAILABLE)
-def test_what_is_no_response_of_the_provider_is_an_outage(name: str, what: str) -> None:
+def test_a_response_that_is_not_the_providers_is_an_outage(name: str, what: str) -> None:
     """Gateways, portals and nonsense say nothing about the code or grant; some may hide new tokens."""
     error = outcome(UNAVAILABLE[name], what)
     assert isinstance(error, ProviderUnavailableError)
@@ -180,7 +180,7 @@ def test_what_is_no_response_of_the_provider_is_an_outage(name: str, what: str) 
         (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 2\r\n\r\n??", "(502, unknown content)"),
     ],
 )
-def test_an_outage_says_what_came_instead(given: bytes, words: str) -> None:
+def test_an_outage_describes_the_response(given: bytes, words: str) -> None:
     """The message describes the response by its status, name and content type, without quoting the rest."""
     error = outcome(given)
     assert isinstance(error, ProviderUnavailableError)
@@ -223,7 +223,7 @@ NAMED: list[object] = [
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 422, 500, 503])
 @pytest.mark.parametrize("name", DEAD_NAMES)
-def test_a_name_that_says_dead_is_dead_whatever_the_status(name: str, status: int) -> None:
+def test_a_name_that_means_dead_is_dead_whatever_the_status(name: str, status: int) -> None:
     """The body counts before the status, and the meaning of a name before its spelling."""
     error = outcome(json_response({"error": name}, status))
     assert isinstance(error, GrantRefusedError)
@@ -267,7 +267,7 @@ def test_the_name_of_an_error_is_found_in_every_form(given: bytes) -> None:
     ],
     ids=range(15),
 )
-def test_a_refusal_that_can_mean_two_things_is_doubtful(given: bytes) -> None:
+def test_an_ambiguous_refusal_is_doubtful(given: bytes) -> None:
     """If no name says that the token is dead, it may be alive; nothing that may be secret is quoted."""
     error = outcome(given)
     assert isinstance(error, GrantRefusedError)
@@ -305,7 +305,7 @@ def test_every_way_to_refuse_a_code_is_one_error(given: bytes) -> None:
         ("access_denied", "revoke", "does not let this client revoke (401 access_denied)"),
     ],
 )
-def test_a_refusal_says_who_refused_what(name: str, what: str, words: str) -> None:
+def test_a_refusal_names_the_error_and_the_refused_part(name: str, what: str, words: str) -> None:
     """The message names the error as the provider does."""
     given = json_response({"error": name}, 401)
     error = revoked(given) if what == "revoke" else outcome(given, what)
@@ -335,7 +335,7 @@ def test_a_token_that_is_no_bearer_token_is_refused(kind: str, what: str) -> Non
 
 
 @pytest.mark.parametrize("kind", ["Bearer", "bearer", "BEARER ", "BearerToken", "", None, 7])
-def test_a_bearer_token_is_known_by_any_spelling(kind: object) -> None:
+def test_a_bearer_token_is_recognised_in_any_spelling(kind: object) -> None:
     """Servers spell it as they like, and some leave it out."""
     assert isinstance(outcome(json_response(TOKENS | {"token_type": kind})), TokenSet)
 
@@ -380,7 +380,7 @@ def test_an_access_token_that_is_not_revoked_is_no_failure(
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_client_that_may_not_revoke_is_told_so(status: int) -> None:
+def test_a_client_that_may_not_revoke_is_refused(status: int) -> None:
     """A bare refusal at the revocation endpoint is the client's, and no outage to wait for."""
     error = revoked(raw_response(status=status))
     assert isinstance(error, ClientRefusedError)

@@ -76,14 +76,14 @@ def test_expires_in_is_read_in_every_form_that_has_a_meaning(
         (None, None),
     ],
 )
-def test_a_json_web_token_tells_its_own_end(exp: object, expires_at: datetime | None) -> None:
+def test_a_json_web_token_has_its_own_expiry(exp: object, expires_at: datetime | None) -> None:
     """If the response has no expires_in, the access token's own exp counts, if it makes sense."""
     assert read(access_token=jwt(exp=exp)).expires_at == expires_at
     assert read(access_token=jwt(exp=exp), expires_in=5).expires_at == NOW + timedelta(seconds=5)
     assert read(access_token=jwt(iat=1)) == TokenSet(access_token=jwt(iat=1), received_at=NOW)
 
 
-def test_the_shortest_life_that_is_told_counts() -> None:
+def test_the_shortest_stated_lifetime_counts() -> None:
     """A life in milliseconds is noticed if the access token itself has its times, by the issuer's clock."""
     issued = NOW.timestamp() - 86400  # our clock is a day ahead
     token = jwt(iat=issued, exp=issued + 3600)
@@ -128,7 +128,7 @@ def test_a_scope_is_kept_as_granted(scope: object, kept: str | None) -> None:
 
 
 @given(st.dictionaries(st.sampled_from(["expires_in", "refresh_token", "scope", "id_token", "x"]), values))
-def test_nothing_beside_the_access_token_can_lose_it(response: dict[str, object]) -> None:
+def test_no_other_field_can_lose_the_access_token(response: dict[str, object]) -> None:
     """The access token of a response is kept, whatever else it holds, and its expiry lies ahead."""
     tokens = read(**response)
     assert tokens.access_token == "AT"

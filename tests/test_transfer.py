@@ -93,7 +93,7 @@ def test_resume_asks_whether_it_is_the_same_file(validator: Any) -> None:
         *[(weak, [part(NEW, 400, **weak), raw_response(NEW)]) for weak in WEAK],
     ],
 )
-def test_rest_that_nobody_vouches_for_is_not_used(validator: Any, rest: Any) -> None:
+def test_rest_of_a_file_that_may_have_changed_is_not_used(validator: Any, rest: Any) -> None:
     """The rest of a file that has changed, or may have, is not appended to the beginning of the old one."""
     assert fetch(cut(OLD, 400, **validator), *rest) == NEW
 
@@ -125,12 +125,12 @@ def test_packed_file_that_is_not_whole_is_fetched_again(packed: bytes) -> None:
     ],
     ids=["part of unknown length", "no part of nothing"],
 )
-def test_part_that_nobody_asked_for_is_no_whole_file(unasked: Any) -> None:
+def test_part_that_was_not_requested_is_not_the_whole_file(unasked: Any) -> None:
     """A short file is never taken for the whole one."""
     assert fetch(unasked, raw_response(OLD)) == OLD
 
 
-def test_206_that_is_too_short_is_gone_on_with() -> None:
+def test_206_that_is_too_short_is_continued() -> None:
     """A part that ends early is no whole file: the rest is asked for."""
     tag = {"ETag": '"v1"'}
     responses = (cut(OLD, 100, **tag), part(OLD, 100, end=500, **tag), part(OLD, 500, **tag))
@@ -138,7 +138,7 @@ def test_206_that_is_too_short_is_gone_on_with() -> None:
     assert [asked for asked, _ in ranges()] == [None, "bytes=100-", "bytes=500-"]
 
 
-def test_206_that_brings_nothing_is_given_up() -> None:
+def test_206_without_content_is_given_up() -> None:
     """A server that never gets further is an error, not a short file."""
     with pytest.raises(ProviderUnavailableError):
         fetch(cut(OLD, 100, ETag='"v1"'), part(OLD, 100, end=100, ETag='"v1"'))
@@ -152,7 +152,7 @@ def test_wrong_size_is_not_accepted(sent: int, stated: int) -> None:
         fetch(wrong)
 
 
-def test_sha1_finds_out_a_mix() -> None:
+def test_sha1_detects_a_mixture() -> None:
     """The part of an earlier attempt is used, and thrown away if the whole has another SHA-1 than stated."""
     assert fetch(part(OLD, 400), sha1=SHA1, left=OLD[:400]) == OLD
     assert fetch(part(OLD, 400), raw_response(OLD), sha1=SHA1, left=NEW[:400]) == OLD
@@ -160,12 +160,12 @@ def test_sha1_finds_out_a_mix() -> None:
         fetch(raw_response(NEW), sha1=SHA1)
 
 
-def test_nothing_is_missing() -> None:
+def test_416_for_a_file_that_is_whole() -> None:
     """A 416 that names the length of what is there means that it is whole."""
     assert fetch(raw_response(status=416, Content_Range="bytes */1000"), sha1=SHA1, left=OLD) == OLD
 
 
-def test_what_is_left_without_a_sha1_is_not_used() -> None:
+def test_abandoned_part_without_a_sha1_is_not_used() -> None:
     """Nothing could tell whether it is of the same file."""
     assert fetch(raw_response(OLD), left=NEW) == OLD
 
@@ -187,7 +187,7 @@ def test_trickle_ends_at_the_time_limit() -> None:
         fetch(dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"), clock=Hours())
 
 
-def test_redirect_elsewhere_is_said_at_once() -> None:
+def test_redirect_elsewhere_is_reported_at_once() -> None:
     """Storage that nobody has allowed is not asked, and not tried six times."""
     with serving(raw_response(OLD)) as storage:
         with pytest.raises(SettingError, match="127.0.0.1.*not one of its own") as refused:
@@ -224,7 +224,7 @@ def test_redirect_to_allowed_storage_carries_no_token() -> None:
         "https://storage.test\\@other.test/x",
     ],
 )
-def test_redirect_to_no_usable_address_is_said_at_once(location: str) -> None:
+def test_redirect_to_an_unusable_address_is_reported_at_once(location: str) -> None:
     """Neither a foreign exception, nor a file of this machine, nor health data over a plain connection."""
     with pytest.raises(SettingError) as refused:
         fetch(raw_response(status=302, Location=location), hosts=["storage.test", "127.0.0.1"])
@@ -241,7 +241,7 @@ def test_redirect_to_nowhere(location: str) -> None:
         fetch(raw_response(status=302, Location=location))
 
 
-def test_lengths_that_are_no_lengths() -> None:
+def test_invalid_lengths() -> None:
     """A length of thousands of digits says nothing, and is no fault of ours."""
     digits = "9" * 5000
     assert fetch(f"HTTP/1.1 200 OK\r\nContent-Length: {digits}\r\n\r\n".encode() + OLD) == OLD

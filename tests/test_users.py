@@ -60,7 +60,7 @@ def test_partner_of_a_connection(row: dict[str, Any], seen: tuple[str, str, bool
 
 
 @pytest.mark.parametrize("body", [[], "x", {}, {"Id": ""}, ME | {"Connections": None}])
-def test_odd_account(body: object) -> None:
+def test_response_that_is_not_a_user(body: object) -> None:
     """A response that is no user is not taken for one; a user without connections has none."""
     with serving(json_response(body)) as server:
         if isinstance(body, dict) and body.get("Id"):
@@ -118,7 +118,7 @@ def test_refused_request(refusal: bytes, error: type[ConnectorError], words: str
 
 
 @pytest.mark.parametrize("status", [401, 500])
-def test_token_that_has_ended(status: int) -> None:
+def test_expired_token(status: int) -> None:
     """A token that is not taken any more is refreshed once; some hosts say 500 to it."""
     tokens = FakeTokens()
     with serving(raw_response("", status), json_response(ME)) as server:

@@ -106,7 +106,7 @@ def test_watch_begins_now(workflow: Workflow, connector: Connector, monkeypatch:
     assert [event.case_id for event in look(connector, plan=WatchPlan(once=True))] == [case_id]
 
 
-def test_old_case_is_told_from_where_the_watch_began(
+def test_old_case_is_reported_from_the_start_of_the_watch(
     workflow: Workflow, connector: Connector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a case that is older than the watch, only what is new is reported, and read with its history."""
@@ -137,7 +137,7 @@ def test_handler_that_fails_gets_the_event_again(workflow: Workflow, connector: 
     assert [event.id for event in following.events] == [f"{good}:1", f"{bad}:1", f"{bad}:2"]
 
 
-def test_handler_that_always_fails_is_told(workflow: Workflow, connector: Connector) -> None:
+def test_handler_that_always_fails_is_reported(workflow: Workflow, connector: Connector) -> None:
     """A look whose handler refuses ends with that, and with the handler's own error behind it."""
 
     def fail(event: object) -> None:
@@ -150,7 +150,7 @@ def test_handler_that_always_fails_is_told(workflow: Workflow, connector: Connec
     assert len(look(connector)) == 1
 
 
-def test_another_process_goes_on(classic: RunningSandbox, workflow: Workflow, tmp_path: Path) -> None:
+def test_another_process_continues(classic: RunningSandbox, workflow: Workflow, tmp_path: Path) -> None:
     """A new connector on the same store continues from the first one's position."""
     (case_id,) = workflow.send()
     with connected(classic, tmp_path, maple=classic.practice) as first:
@@ -200,7 +200,7 @@ def test_odd_servers_lose_nothing(
     assert [event.event for event in got] == EVENTS
 
 
-def test_versions_that_are_gone_are_not_made_up(
+def test_missing_versions_are_not_invented(
     classic: RunningSandbox, workflow: Workflow, connector: Connector
 ) -> None:
     """If earlier versions cannot be read, the newest is reported, and without who did it."""
@@ -299,7 +299,7 @@ def test_many_practices_with_many_cases(classic: RunningSandbox, workflow: Workf
     assert {practice: len(cases) for practice, cases in per_practice.items()} == dict.fromkeys(practices, 25)
 
 
-def test_forgotten_practice_begins_anew(classic: RunningSandbox, workflow: Workflow, tmp_path: Path) -> None:
+def test_forgotten_practice_starts_again(classic: RunningSandbox, workflow: Workflow, tmp_path: Path) -> None:
     """Forgetting a practice forgets how far it was followed."""
     workflow.send()
     with connected(classic, tmp_path, maple=classic.practice) as connector:
@@ -338,7 +338,7 @@ def wait_until(true: Any) -> None:
         if true():
             return
         event.wait(0.02)
-    pytest.fail("it never came")
+    pytest.fail("the condition did not become true in time")
 
 
 def test_handler_may_end_the_program(workflow: Workflow, connector: Connector) -> None:

@@ -58,12 +58,12 @@ def schedule(
     script: Any = (),
     looks: Any = None,
     stop: Any = None,
-    told: Any = None,
+    reported: Any = None,
     **plan: Any,
 ) -> Any:
     """Run a scheduler to its end, over practices whose looks follow the script."""
     script, looks = iter(script), [] if looks is None else looks
-    told = [] if told is None else told
+    reported = [] if reported is None else reported
 
     def watch_of(claim: Any) -> Any:
         return FakeWatch(claim.practice_id, looks, script)
@@ -75,13 +75,13 @@ def schedule(
         plan=WatchPlan(**{"interval": 0.02, "workers": 2, **plan}),
         clock=Clock(),
         call=lambda practice_id: Scope("cases.watch", practice_id, Observers("an observer")),
-        on_problem=lambda practice_id, error: told.append((practice_id, error)),
+        on_problem=lambda practice_id, error: reported.append((practice_id, error)),
         on_lag=lambda seconds: None,
     )
     return scheduler.run(stop or threading.Event())
 
 
-def test_once_looks_at_everybody_once(store: Store) -> None:
+def test_once_polls_every_practice_once(store: Store) -> None:
     """One round takes every connected practice, due or not, and ends."""
     connect(store, "maple", "linden", "lab:europe")
     for _ in range(2):
@@ -96,13 +96,13 @@ def test_processes_share_a_round(store: Store, url: str) -> None:
     connect(store, *practices)
     looks: list[Any] = []
     reports = at_once(4, lambda number: schedule(store_at(url), once=True, interval=3600, looks=looks))
-    # A process that begins a round when another has ended its own looks again; none looks twice itself.
+    # A process that begins a round after another has ended its own polls again; no process polls twice.
     counts = Counter(looks)
     assert set(counts) == set(practices)
     assert sum(report.looks for report in reports) == len(looks)
 
 
-def test_practice_is_looked_at_again_and_again(store: Store) -> None:
+def test_practice_is_polled_repeatedly(store: Store) -> None:
     """A watch continues at its interval until it is stopped."""
     connect(store, "maple")
     stop, looks = threading.Event(), []
@@ -117,21 +117,21 @@ def test_practice_is_looked_at_again_and_again(store: Store) -> None:
     assert looks == ["maple"] * 5
 
 
-def test_trouble_is_told_when_it_changes(store: Store) -> None:
+def test_trouble_is_reported_when_it_changes(store: Store) -> None:
     """A failure is reported once however long it lasts, and so is its end."""
     connect(store, "maple", "linden")
     down, stop = ProviderUnavailableError("down"), threading.Event()
-    told = []
+    reported = []
 
-    class Told(list[Any]):
+    class Reports(list[Any]):
         def append(self, item: Any) -> None:
-            told.append(item)
+            reported.append(item)
             if item[1] is None:
                 stop.set()
 
     script = [down, down, down, down, None, None]
-    schedule(store, ("maple",), script=script, stop=stop, told=Told())
-    assert [(practice, error) for practice, error in told] == [("maple", down), ("maple", None)]
+    schedule(store, ("maple",), script=script, stop=stop, reported=Reports())
+    assert [(practice, error) for practice, error in reported] == [("maple", down), ("maple", None)]
 
 
 def test_case_that_cannot_be_read_is_a_problem_but_no_backoff(store: Store) -> None:
@@ -236,7 +236,7 @@ def test_store_that_is_busy_later_ends_no_watch(store: Store, names: Any) -> Non
     assert len(looks) >= 3
 
 
-def test_lag_is_told_once() -> None:
+def test_lag_is_reported_once() -> None:
     """Looks that come far later than planned are reported with the interval that really passes."""
     lags: list[Any] = []
     late = Lateness(interval=10.0, now=0.0, on_lag=lags.append)
@@ -257,7 +257,7 @@ def test_lateness_from_before_does_not_count() -> None:
     assert (lags, late.interval) == ([], 11.0)
 
 
-def test_a_long_first_round_is_told_in_its_first_minute() -> None:
+def test_a_long_first_round_is_reported_in_its_first_minute() -> None:
     """While practices wait for their first look, the interval is estimated by how many had one of late."""
     lags: list[Any] = []
     spans: list[float] = []
@@ -273,7 +273,7 @@ def test_a_long_first_round_is_told_in_its_first_minute() -> None:
     assert (lags, late.interval, spans) == ([660.0], 660.0, [60.0])
 
 
-def test_looks_in_time_are_not_estimated() -> None:
+def test_polls_in_time_are_not_estimated() -> None:
     """A few practices that are seldom due are no sign of anything."""
     lags: list[Any] = []
     late = Lateness(interval=3600.0, now=0.0, on_lag=lags.append, estimate=lambda seconds: 1e6)

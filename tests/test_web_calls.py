@@ -31,7 +31,7 @@ PRACTICE = "practice-42"
 SESSION = "a session's own secret"
 
 
-def answer_to(connector: Connector, sandbox: RunningSandbox, **begun: Any) -> str:
+def response_to(connector: Connector, sandbox: RunningSandbox, **begun: Any) -> str:
     return sandbox.authorize(connector.begin(PRACTICE, **begun).url)
 
 
@@ -40,7 +40,7 @@ def answer_to(connector: Connector, sandbox: RunningSandbox, **begun: Any) -> st
 
 def test_same_response_in_many_threads_at_once(connector: Connector, identity: RunningSandbox) -> None:
     """App servers that get one response make one exchange, and find the practice by its state."""
-    response = answer_to(connector, identity, binding=SESSION)
+    response = response_to(connector, identity, binding=SESSION)
     found = at_once(4, lambda number: connector.complete(response, binding=SESSION))
     assert [connection.practice_id for connection in found] == [PRACTICE] * 4
     assert identity.counters()["token:authorization_code"] == 1
@@ -50,7 +50,7 @@ def test_same_response_while_the_first_call_takes_the_request(
     connector: Connector, identity: RunningSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A call that finds no spent code, and then no open request, waits for the first call's connection."""
-    response = answer_to(connector, identity, binding=SESSION)
+    response = response_to(connector, identity, binding=SESSION)
     first = connector.complete(response, binding=SESSION)
     early, is_spent = iter([False]), RequestRecords.is_spent
     monkeypatch.setattr(
@@ -64,7 +64,7 @@ def test_response_of_another_session_is_refused_each_time(
     connector: Connector, identity: RunningSandbox
 ) -> None:
     """A response that one session completed shows nothing to another session that sends it again."""
-    response = answer_to(connector, identity, binding=SESSION)
+    response = response_to(connector, identity, binding=SESSION)
     connector.complete(response, binding=SESSION)
     for _ in range(2):
         with pytest.raises(StateMismatchError):
@@ -73,7 +73,7 @@ def test_response_of_another_session_is_refused_each_time(
 
 def test_response_that_failed_fails_again(connector: Connector, identity: RunningSandbox) -> None:
     """A second call says that the code was used; it does not wait for a connection that is never made."""
-    response = answer_to(connector, identity, binding=SESSION)
+    response = response_to(connector, identity, binding=SESSION)
     identity.set_scenarios("text-500")
     with pytest.raises(Exception, match="500"):
         connector.complete(response, binding=SESSION)
@@ -84,7 +84,7 @@ def test_response_that_failed_fails_again(connector: Connector, identity: Runnin
 
 def test_unconfirmed_account_is_asked_about_again(classic: RunningSandbox, connector: Connector) -> None:
     """Without state the second call asks the same question as the first."""
-    response = answer_to(connector, classic, binding=SESSION).split("&state=")[0]
+    response = response_to(connector, classic, binding=SESSION).split("&state=")[0]
     for _ in range(2):
         with pytest.raises(AccountUnconfirmedError):
             connector.complete(response, practice_id=PRACTICE, binding=SESSION)
@@ -95,7 +95,7 @@ def test_unconfirmed_account_is_asked_about_again(classic: RunningSandbox, conne
 
 def test_response_without_state_needs_the_practice(classic: RunningSandbox, connector: Connector) -> None:
     """Without a state its request is unknown, and nothing is sent."""
-    response = answer_to(connector, classic).split("&state=")[0]
+    response = response_to(connector, classic).split("&state=")[0]
     with pytest.raises(StateMismatchError):
         connector.complete(response)
     assert classic.counters().get("token:authorization_code", 0) == 0
@@ -143,7 +143,7 @@ def test_revoke_on_a_server_leaves_the_page_to_a_person(
     assert connector.revocation_steps(PRACTICE) is None
 
 
-# --- who acts, who is told
+# --- actors and observers
 
 
 def test_web_user_is_the_actor_of_their_calls(connector: Connector, identity: RunningSandbox) -> None:

@@ -129,7 +129,7 @@ def test_account_is_confirmed_at_the_desk(
     assert connector.status(PRACTICE).state == "connected"
 
 
-def test_no_to_the_account(browser: Browser, classic: RunningSandbox) -> None:
+def test_rejected_account_is_dropped(browser: Browser, classic: RunningSandbox) -> None:
     """The grant is given back, and the question is gone."""
     client = browser()
     response = classic.authorize(link_in(press(client, "link")))
@@ -194,7 +194,7 @@ def test_errors_are_shown_on_the_page(
     assert not re.search(r"/(repair|link|revoke)\"", page.text)
 
 
-# --- who may do what
+# --- permissions
 
 
 def test_stranger_is_refused(browser: Browser) -> None:
@@ -301,7 +301,7 @@ def test_list_has_the_next_step_as_a_button(
 @pytest.mark.parametrize(
     "wrong", [{"roles": "preview,revoked"}, {"roles": None}, {"roles": 7}, {"name": None}, {"name": ""}]
 )
-def test_support_person_that_cannot_be(wrong: dict[str, Any]) -> None:
+def test_invalid_support_person(wrong: dict[str, Any]) -> None:
     """A role is not found as a part of a text, and a person needs a name."""
     with pytest.raises(SettingError):
         SupportPerson(**{"name": "Sam"} | wrong)

@@ -67,10 +67,10 @@ def without_state(url: str) -> str:
     return re.sub(r"&?state=[^&]*", "", url)
 
 
-# --- what a practice does
+# --- actions of a practice
 
 
-def test_page_before_anything(browser: Browser) -> None:
+def test_page_of_a_new_practice(browser: Browser) -> None:
     """A new practice sees the first step."""
     page = browser().get("/3shape/")
     assert page.status_code == 200
@@ -176,7 +176,7 @@ def test_actor_is_the_person(connector: Connector, classic: RunningSandbox) -> N
     assert {event.actor for event in connector.events(practice_id=PRACTICE)} == {"alex@maple.test"}
 
 
-# --- whose account it is
+# --- confirming the account
 
 
 def test_response_without_state_needs_confirmation(
@@ -193,7 +193,7 @@ def test_response_without_state_needs_confirmation(
     assert connector.status(PRACTICE).state == "connected"
 
 
-def test_no_drops_the_account(browser: Browser, classic: RunningSandbox) -> None:
+def test_rejected_account_is_dropped(browser: Browser, classic: RunningSandbox) -> None:
     """After "no" nothing is connected, and the question is gone."""
     client = browser()
     come_back(client, without_state(response_for(client, classic)))
@@ -211,7 +211,7 @@ def test_response_of_another_session(browser: Browser, classic: RunningSandbox, 
     assert classic.counters().get("token:authorization_code", 0) == 0
 
 
-# --- what is refused
+# --- refusals
 
 FORMS = ["connect", "connect-elsewhere", "paste", "confirm", "repair", "test", "disconnect"]
 
@@ -258,7 +258,7 @@ def test_other_host(connector: Connector) -> None:
     assert "Not connected" not in refused.text
 
 
-def test_nobody_signed_in(browser: Browser, classic: RunningSandbox) -> None:
+def test_without_a_signed_in_person(browser: Browser, classic: RunningSandbox) -> None:
     """Without a signed-in person the callback spends no code, and every page is refused."""
     response = response_for(browser(), classic)
     stranger = browser(None)

@@ -62,6 +62,6 @@ def test_hint_on_a_page_names_no_command(hint: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(("count", "said"), [(0, "0 refreshes are late"), (1, "1 refresh is late")])
-def test_things_are_counted_as_english_counts_them(count: int, said: str) -> None:
+def test_singular_and_plural(count: int, said: str) -> None:
     """One is, several are."""
     assert counted(count, "refresh", "are late") == said

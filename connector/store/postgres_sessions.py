@@ -101,7 +101,7 @@ def open_pool(
         configure=check,
         open=True,
     )
-    pool.wait(connect)  # the first call would open a second session beside the one under way
+    pool.wait(connect)  # the first call would open a second session beside the one in progress
     return pool
 
 

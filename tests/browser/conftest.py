@@ -71,7 +71,7 @@ def one_browser(shared_browser: SharedBrowser, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture
-def in_earnest(one_browser: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def usual_timeouts(one_browser: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give pages that show nothing as much time as the product does."""
     for name, seconds in USUAL.items():
         monkeypatch.setattr(f"connector.browser.session_options.{name}", seconds)
@@ -96,7 +96,7 @@ def crashing(shared_browser: SharedBrowser, one_browser: None) -> None:
 
         def crash(response: object) -> None:
             devtools = session.context.new_cdp_session(page)
-            with suppress(PlaywrightError):  # it never answers
+            with suppress(PlaywrightError):  # it never returns
                 devtools.send("Page.crash")
 
         page.once("load", crash)

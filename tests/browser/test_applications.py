@@ -52,7 +52,7 @@ def removed(sandbox: RunningSandbox) -> int:
     return sandbox.counters().get("applications_removed", 0)
 
 
-def test_ormco_is_removed_and_seen_gone(remove: Remove, classic: RunningSandbox) -> None:
+def test_ormco_is_removed_and_not_listed_any_more(remove: Remove, classic: RunningSandbox) -> None:
     """Ormco is no longer listed, and a second visit finds nothing to remove."""
     allow(classic)
     assert remove(account=classic.practice.username)
@@ -95,26 +95,26 @@ LIST = """<!doctype html><title>x</title><h1>Applications</h1><table>
 <tbody><tr><td>Ormco Test</td><td><a href="/wrong"><i>&#9633;</i></a></td></tr>
 {row}<tr><td>Harbour</td><td><a href="/wrong"><i>&#9633;</i></a></td></tr></table>"""
 PAGES = {
-    # Icons without words, and a dialog of the browser's own.
+    # Icons without text, and a dialog of the browser.
     "native": """<tr><td>Ormco</td>
         <td><a href="#" onclick="if (confirm('Sure?')) location = '/gone'"><i>&#9633;</i></a></td></tr>""",
-    # A list that is filled in after the page has come, and a dialog of the page's.
+    # A list that is filled in after the page has loaded, and a dialog of the page.
     "late": """<template><tr><td>Ormco</td>
         <td><span role=button onclick="d.showModal()">&#9633;</span></td></tr></template>
         <script>setTimeout(() => document.querySelector("tbody").append(
             document.querySelector("template").content.cloneNode(true)), 900)</script>
         <dialog id=d>Really? <button onclick="location = '/gone'">Yes, delete it</button></dialog>""",
-    # A dialog that does not stay for ever.
+    # A dialog that closes by itself.
     "brief": """<tr><td>Ormco</td><td>
         <span role=button onclick="d.showModal(); setTimeout(() => d.close(), 4000)">&#9633;</span></td></tr>
         <dialog id=d>Really? <button onclick="location = '/gone'">Yes, delete it</button></dialog>""",
-    # Nothing to press.
+    # No button at all.
     "bare": "<tr><td>Ormco</td><td></td></tr>",
-    # Which of two buttons confirms?
+    # Two buttons, either of which may confirm.
     "two buttons": """<tr><td>Ormco</td><td><span role=button onclick="d.showModal()">&#9633;</span></td></tr>
         <dialog id=d>Really? <button onclick="location = '/wrong'">Remove all</button>
         <button onclick="location = '/gone'">Remove</button></dialog>""",
-    # A person who knows what to do.
+    # The removal by a person.
     "person": "<tr><td>Ormco</td><td><script>setTimeout(() => location = '/gone', 2000)</script></td></tr>",
 }
 
@@ -133,23 +133,21 @@ def applications_page(row: str) -> Iterator[tuple[str, list[str]]]:
         yield f"{url}/", asked
 
 
-@pytest.mark.parametrize("make", ["native", "late", "brief"])
-def test_pages_of_another_make(make: str, browser: str, in_earnest: None) -> None:
+@pytest.mark.parametrize("layout", ["native", "late", "brief"])
+def test_pages_with_another_layout(layout: str, browser: str, usual_timeouts: None) -> None:
     """Ormco is found by its name, its icon by its place; applications with similar names are not touched."""
-    with applications_page(PAGES[make]) as (url, asked):
+    with applications_page(PAGES[layout]) as (url, asked):
         assert remove_application(url, headless=True, timeout=30, browser=browser)
         assert "/gone" in asked
         assert "/wrong" not in asked
 
 
 @pytest.mark.parametrize(
-    ("make", "words"), [("bare", "icon next to Ormco"), ("two buttons", "more than one button")]
+    ("layout", "words"), [("bare", "icon next to Ormco"), ("two buttons", "more than one button")]
 )
-def test_page_on_which_a_press_would_be_a_guess(
-    make: str, words: str, browser: str, one_browser: None
-) -> None:
+def test_page_without_a_clear_button(layout: str, words: str, browser: str, one_browser: None) -> None:
     """If an icon or one button that confirms is missing the error says so, and nothing else is pressed."""
-    with applications_page(PAGES[make]) as (url, asked):
+    with applications_page(PAGES[layout]) as (url, asked):
         with pytest.raises(PageChangedError, match=words) as failure:
             remove_application(url, credentials=("a", "b"), headless=True, browser=browser)
     assert "by hand" in failure.value.hint
@@ -171,7 +169,7 @@ def test_page_that_ends_is_reported(
 
 
 @pytest.mark.usefixtures("one_browser")
-def test_a_person_does_it_in_a_window() -> None:
+def test_a_person_removes_ormco_in_a_window() -> None:
     """If the page looks different a person can continue, and the removal is detected."""
     with applications_page(PAGES["person"]) as (url, _):
         assert remove_application(url, timeout=60)
@@ -221,7 +219,7 @@ def test_repair_from_end_to_end(env: dict[str, str], classic: RunningSandbox) ->
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
 @pytest.mark.parametrize("kill", [signal.SIGTERM, signal.SIGKILL])
-def test_stopped_at_the_page_it_goes_on(
+def test_revoke_continues_after_a_stop_at_the_page(
     env: dict[str, str], classic: RunningSandbox, kill: signal.Signals, temporary_folder: Path
 ) -> None:
     """After Ctrl-C no browser profile is left; after Ctrl-C or a kill the next run continues."""

@@ -52,7 +52,7 @@ def test_every_way_of_redirecting_is_captured(
 
 
 @pytest.mark.parametrize("query", ["code=a'b%2521c%2f%7E!+%20d", ""])
-def test_url_is_as_it_was_on_the_wire(
+def test_captured_url_is_byte_for_byte_as_sent(
     query: str, capture: Capture, pages: AuthorizationPages, trap: Trap
 ) -> None:
     """Every character of the redirect URL comes back as the provider sent it."""
@@ -71,7 +71,7 @@ def test_url_is_as_it_was_on_the_wire(
         ("http://landing.localhost:{port}/", "http://user:word@landing.localhost:{port}/"),
     ],
 )
-def test_place_is_known_in_every_spelling(
+def test_redirect_uri_is_recognised_in_every_spelling(
     redirect_uri: str, target: str, capture: Capture, pages: AuthorizationPages, trap: Trap
 ) -> None:
     """On loopback, with another scheme, path or `www.`: the response is captured, and no request leaves."""
@@ -88,7 +88,7 @@ def test_redirect_uri_on_the_providers_own_host(capture: Capture, pages: Authori
     assert not [path for path in pages.asked if "code=" in path or "done" in path]
 
 
-def test_other_requests_to_the_landing_site_stay_here_too(
+def test_other_requests_to_the_landing_site_are_blocked_too(
     capture: Capture, pages: AuthorizationPages, landing: str
 ) -> None:
     """A resource of the landing site that the provider's page loads is no response, and not requested."""
@@ -104,7 +104,7 @@ def test_other_requests_to_the_landing_site_stay_here_too(
     assert capture(pages.authorize("authorize"), redirect_uri=landing, person=person) == pages.target
 
 
-def test_page_of_ours_is_shown(capture: Capture, pages: AuthorizationPages, landing: str) -> None:
+def test_result_page_is_shown(capture: Capture, pages: AuthorizationPages, landing: str) -> None:
     """The person sees that access is allowed; the code is in no address bar, history or referrer."""
     seen: list[object] = []
 
@@ -120,7 +120,7 @@ def test_page_of_ours_is_shown(capture: Capture, pages: AuthorizationPages, land
     assert seen == [landing, "Access allowed", "", landing]
 
 
-def test_cancel_is_shown_as_such(capture: Capture, pages: AuthorizationPages, trap: Trap) -> None:
+def test_cancel_is_not_shown_as_access(capture: Capture, pages: AuthorizationPages, trap: Trap) -> None:
     """After *Cancel* the page does not claim that anything was allowed."""
     pages.target = foreign(trap)
     headings: list[str] = []
@@ -134,7 +134,7 @@ def test_cancel_is_shown_as_such(capture: Capture, pages: AuthorizationPages, tr
     assert (headings, "error=access_denied" in response) == (["Access was not allowed"], True)
 
 
-def test_nothing_leaves_a_browser_of_its_own(
+def test_separate_browser_leaks_nothing(
     capture_alone: Capture,
     pages: AuthorizationPages,
     landing: str,

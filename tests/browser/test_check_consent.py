@@ -34,7 +34,7 @@ def check(browser: str, one_browser: None) -> Check:
     return run
 
 
-def test_all_is_well(check: Check, identity: RunningSandbox) -> None:
+def test_every_step_succeeds(check: Check, identity: RunningSandbox) -> None:
     """Each step is ok, nothing is missing, the status is 0; the code was not exchanged."""
     result = check(identity, "--json")
     assert result.exit_code == 0, result.output
@@ -47,7 +47,7 @@ def test_all_is_well(check: Check, identity: RunningSandbox) -> None:
     assert "token:authorization_code" not in identity.counters()
 
 
-def test_words_for_a_person(check: Check, classic: RunningSandbox) -> None:
+def test_each_step_is_a_line_of_text(check: Check, classic: RunningSandbox) -> None:
     """Without --json each step is a line."""
     result = check(classic)
     assert result.exit_code == 0, result.output

@@ -177,7 +177,7 @@ def test_page_speaks_the_chosen_language(page: Page) -> None:
         assert "undefined" not in page.inner_text("body")
 
 
-def test_language_is_the_browsers(chromium: Browser) -> None:
+def test_language_follows_the_browser(chromium: Browser) -> None:
     """The page begins in the language of the browser, or in English."""
     for locale, expected in (("fr-CA", "fr"), ("da-DK", "en")):
         with chromium.new_context(locale=locale) as context:
@@ -270,7 +270,7 @@ ACTS = [
 ]
 
 
-def test_policy_lets_nothing_out(visitor: Page, site: Site) -> None:
+def test_policy_blocks_all_requests(visitor: Page, site: Site) -> None:
     """No script on the page can load or send anything."""
     for act in ACTS:
         visitor.set_content(code_page(REDIRECT_URI))

@@ -67,7 +67,7 @@ def test_connect_again_is_repair(classic: RunningSandbox, store_url: str) -> Non
         ("empty-401", 3, "code_refused"),
     ],
 )
-def test_connect_ends_in_words(
+def test_connect_reports_each_failure(
     classic: RunningSandbox, store_url: str, scenario: str, status: int, kind: str
 ) -> None:
     """Each failure has its own exit status, kind and hint, leaves no connection, and shows no success."""
@@ -83,7 +83,7 @@ def test_connect_ends_in_words(
 
 @pytest.mark.usefixtures("one_browser")
 @pytest.mark.parametrize("scenario", ["popup", "no-cancel", "slow"])
-def test_connect_manages(classic: RunningSandbox, store_url: str, scenario: str) -> None:
+def test_connect_succeeds_despite_obstacles(classic: RunningSandbox, store_url: str, scenario: str) -> None:
     """A popup, a missing button and a slow server do not prevent the connection."""
     classic.control(slow_seconds=0.5)
     classic.set_scenarios(scenario)
@@ -123,7 +123,7 @@ def test_no_secret_reaches_a_log(
 def test_ctrl_c_leaves_nothing_behind(classic: RunningSandbox, store_url: str, tmp_path: Path) -> None:
     """Interrupted while the browser is at work: status 130, no browser, no profile, no open request."""
     classic.control(slow_seconds=5)
-    classic.set_scenarios("slow")  # so that the browser is at work for long enough
+    classic.set_scenarios("slow")  # so that the browser is busy for long enough
     temporary = tmp_path / "t"
     temporary.mkdir()
     env = dict(os.environ) | env_of(classic, store_url) | {"TMPDIR": str(temporary)}

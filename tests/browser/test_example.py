@@ -41,7 +41,7 @@ class Example:
         self._log = log
         self._log_begins = 0
 
-    def begin_anew(self, store: dict[str, str]) -> None:
+    def reset(self, store: dict[str, str]) -> None:
         """Delete the traces of an earlier test: at 3Shape, in the store, and in the log."""
         requests.post(f"{self.sandbox}/sandbox/control", json={"reset": True}, timeout=TIMEOUT)
         with opened(store) as connector:
@@ -106,7 +106,7 @@ def shared_example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[E
 def example(shared_example: tuple[Example, dict[str, str]]) -> Example:
     """The example on SQLite, without a connection."""
     running, store = shared_example
-    running.begin_anew(store)
+    running.reset(store)
     return running
 
 
@@ -205,7 +205,7 @@ def test_a_dead_connection_shows_up_and_is_repaired(session: Callable[[], Page],
     """When any session or process finds the connection dead, an open page shows it; *Repair* repairs it."""
     page, elsewhere = session(), session()
     connect(page, example)
-    elsewhere.get_by_text("Connected", exact=True).wait_for()  # it loads itself again
+    elsewhere.get_by_text("Connected", exact=True).wait_for()  # the page reloads by itself
     remove_ormco(page, example)
     elsewhere.get_by_role("button", name="Test").click()
     page.get_by_text("Needs repair", exact=True).wait_for()
@@ -216,7 +216,7 @@ def test_a_dead_connection_shows_up_and_is_repaired(session: Callable[[], Page],
     elsewhere.get_by_role("heading", name="3Shape TRIOS").wait_for()
 
 
-def test_every_worker_knows(chromium: Browser, tmp_path: Path) -> None:
+def test_every_worker_shows_changes_of_the_others(chromium: Browser, tmp_path: Path) -> None:
     """Each worker process shows, on PostgreSQL too, what another one has done; all end together."""
     store = fresh_url("postgresql", tmp_path)
     with running_example(tmp_path, ORMCO_STORE=store) as example, chromium.new_page() as page:
@@ -231,7 +231,7 @@ def test_every_worker_knows(chromium: Browser, tmp_path: Path) -> None:
         requests.get(example.url, timeout=TIMEOUT)
 
 
-def test_requests_of_other_sites_and_strangers(example: Example) -> None:
+def test_requests_of_other_sites_and_strangers_are_refused(example: Example) -> None:
     """Forms of other sites, other host names and strangers get nothing and no session; no code is logged."""
 
     def send(method: str, path: str, **options: Any) -> requests.Response:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Capture = Callable[..., str]
 
-# {0} is the landing site. Each of these would bring a response of somebody else's.
+# {0} is the landing site. Each of these would deliver another party's response.
 FRAMES = {
     "an error": "<iframe src='{0}?error=login_required'></iframe>",
     "a code": "<iframe src='{0}?code=ATTACKERCODE&state=s'></iframe>",
@@ -33,13 +33,13 @@ FRAMES = {
     "</iframe>",
     "a download in a frame": "<iframe srcdoc=\"<a download href='{0}?code=A'>x</a>"
     '<script>document.links[0].click()</script>"></iframe>',
-    "a script's frame": "<script>f = document.body.appendChild(document.createElement('iframe'));"
+    "a frame made by a script": "<script>f = document.body.appendChild(document.createElement('iframe'));"
     "f.contentWindow.location = '{0}?error=1'</script>",
 }
 PARTS = {
     "requests of scripts": "<script>fetch('{0}?code=A', {{mode: 'no-cors'}}).catch(() => 0);"
     "navigator.sendBeacon('{0}?code=A', 'x'); new EventSource('{0}?code=A')</script>",
-    "another address shown": "<script>for (f of ['pushState', 'replaceState'])"
+    "history entries by script": "<script>for (f of ['pushState', 'replaceState'])"
     " try {{ history[f](null, '', '{0}?code=A') }} catch {{}}</script>",
     "a ping": "<a ping='{0}?code=A' href='#x'>x</a><script>document.links[0].click()</script>",
     "workers": "<script>new Worker(URL.createObjectURL(new Blob(["
@@ -49,9 +49,9 @@ PARTS = {
     "prefetched": "<link rel=prefetch as=document href='{0}?code=A'><link rel=prerender href='{0}?code=A'>"
     "<link rel=preload as=fetch href='{0}?code=A'><link rel=manifest href='{0}?code=A'>"
     "<link rel=dns-prefetch href='{0}'>",
-    "speculated, by the provider": '<script type=speculationrules>{{"prefetch": [{{"urls": ["/away"]}}],'
+    "provider's speculation rules": '<script type=speculationrules>{{"prefetch": [{{"urls": ["/away"]}}],'
     '"prerender": [{{"urls": ["/away", "/window"]}}]}}</script>',
-    "speculated": '<script type=speculationrules>{{"prefetch": [{{"urls": ["{0}?code=A"]}}],'
+    "speculation rules": '<script type=speculationrules>{{"prefetch": [{{"urls": ["{0}?code=A"]}}],'
     '"prerender": [{{"urls": ["{0}?code=A"]}}]}}</script>',
 }
 WINDOWS = {
@@ -60,10 +60,10 @@ WINDOWS = {
     "of a frame, and what that opens": "<iframe src=/advertisement></iframe>",
     "of a frame, without an opener": '<iframe srcdoc="'
     "<script>open('/away', '_blank', 'noopener')</script>\"></iframe>",
-    # Not as fast as it can: a window that navigates while it is replaced crashes Chromium's own page process.
+    # With pauses: a window that navigates while it is replaced crashes Chromium's page process.
     "that a frame navigates again and again": "<iframe srcdoc=\"<script>w = open('about:blank');"
     "setInterval(() => w.location = '{0}?code=A', 250)</script>\"></iframe>",
-    "source of the landing site": "<script>open('view-source:{0}?code=A')</script>",
+    "view-source of the landing site": "<script>open('view-source:{0}?code=A')</script>",
     "straight to the landing site": "<script>open('{0}?error=login_required')</script>",
     "without an opener": "<script>open('{0}?code=ATTACKERCODE', '_blank', 'noopener')</script>",
 }
@@ -74,7 +74,7 @@ def hostile(table: dict[str, str]) -> pytest.MarkDecorator:
 
 
 @hostile({"frames": "".join(FRAMES.values()), "parts": "".join(PARTS.values())} | WINDOWS)
-def test_only_the_pages_of_this_consent_bring_the_response(
+def test_only_the_pages_of_this_consent_deliver_the_response(
     html: str, capture: Capture, pages: AuthorizationPages, landing: str
 ) -> None:
     """Requests of frames, advertisements' windows and other parts of a page are ignored, and do not leave."""
@@ -84,7 +84,7 @@ def test_only_the_pages_of_this_consent_bring_the_response(
     pages.responses["sw.js"] = (200, {"Content-Type": "text/javascript"})
 
     def person(page: Page) -> None:
-        page.wait_for_timeout(700)  # whatever is in the page has its time
+        page.wait_for_timeout(700)  # time for everything on the page to run
         page.bring_to_front()
         page.evaluate("history.replaceState(null, '', '/allowed')")
         allow(page)

@@ -45,7 +45,7 @@ def test_interrupted_or_killed(
     ) as child:
         assert child.stdout is not None
         processes = [int(number) for number in child.stdout.readline().split()]
-        # Ctrl-C reaches every process of the terminal, the driver too.
+        # Ctrl-C reaches every process of the terminal, including the driver.
         os.killpg(child.pid, getattr(signal, sent))
         _, report = child.communicate(timeout=60)
     assert processes, report
@@ -80,7 +80,7 @@ def is_alive(process: int) -> bool:
     try:
         os.kill(process, 0)
         status = Path(f"/proc/{process}/stat")
-        # If nobody collects them, the dead stay in the list.
+        # A process that has ended stays in the list, as a zombie, until its parent collects it.
         return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False

@@ -90,7 +90,7 @@ def test_setting_that_is_wrong(program: Callable[[str], Path], tmp_path: Path) -
 
 
 @posix
-def test_snap_is_passed_over(program: Callable[..., Path]) -> None:
+def test_snap_is_skipped(program: Callable[..., Path]) -> None:
     """A Chromium that only starts a snap is not taken, and the error names the ways out."""
     program("bin/chromium", '#!/bin/sh\nexec /snap/bin/chromium "$@"\n')
     with pytest.raises(BrowserUnavailableError) as caught:
@@ -112,7 +112,7 @@ def test_no_display(display: str, windowed: str, monkeypatch: pytest.MonkeyPatch
 
 
 @posix
-def test_program_that_is_no_browser() -> None:
+def test_program_that_is_not_a_browser() -> None:
     """A program that ends at once is named."""
     with pytest.raises(BrowserUnavailableError, match="did not start"):
         capture_redirect(
@@ -137,7 +137,7 @@ def test_import_does_not_load_playwright() -> None:
 
 
 @posix
-def test_profile_is_private_and_knows_nothing(
+def test_profile_is_new_and_private(
     windowed: str, temporary_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The profile is new, stores no password and is gone afterwards; Chromium's sandbox is on for everybody.
@@ -168,7 +168,7 @@ def test_profile_is_private_and_knows_nothing(
 
 
 @posix
-def test_sandbox_that_is_impossible(browser: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sandbox_that_is_not_available(browser: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without its sandbox the browser is not started, unless a setting switches the sandbox off."""
     if os.getuid() != 0:
         pytest.skip("only root is refused it everywhere")

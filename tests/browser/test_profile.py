@@ -35,7 +35,7 @@ ALERT = "<p role=alert>{}</p>"
 SIGN_IN = (
     "<form><label>Username <input name=u></label><input type=password name=p><button>Log In</button></form>"
 )
-ANYBODY = SignIns(digital=("somebody", "made-up 1"), communicate=("somebody@example.test", "made-up 2"))
+SIGN_INS = SignIns(digital=("somebody", "made-up 1"), communicate=("somebody@example.test", "made-up 2"))
 
 Connect = Callable[..., ProfileUpdate]
 
@@ -101,11 +101,11 @@ def test_wrong_password(site: str, words: str, connect: Connect, classic: Runnin
     assert "made-up wrong" not in repr(both) + "".join(traceback.format_exception(caught.value))
 
 
-def test_page_that_says_nothing(connect: Connect, trap: Trap) -> None:
+def test_page_that_reports_no_result(connect: Connect, trap: Trap) -> None:
     """If the page reports neither success nor failure, nothing is confirmed; no landing site is reached."""
     landing = f"http://127.0.0.1:{trap.port}/"
     with serve_profile(redirect_uri=landing) as pages:
-        update = connect(pages.url, redirect_uri=landing, sign_ins=ANYBODY)
+        update = connect(pages.url, redirect_uri=landing, sign_ins=SIGN_INS)
     assert (update.said, update.confirmed) == ("", False)
     assert pages.entered == [CODE]
 
@@ -113,17 +113,17 @@ def test_page_that_says_nothing(connect: Connect, trap: Trap) -> None:
 @pytest.mark.parametrize(
     "page",
     [
-        pytest.param({"target": "_self"}, id="3Shape takes the place of My Profile, which is opened again"),
+        pytest.param({"target": "_self"}, id="3Shape replaces My Profile, which is opened again"),
         pytest.param(
             {"hint": "<p>We use cookies. <button onclick='d.remove()'>Ok</button></p>"},
-            id="of two buttons the one beside the field is pressed",
+            id="the button beside the field is pressed, not another one",
         ),
     ],
 )
-def test_profile_is_connected_all_the_same(page: dict[str, str], connect: Connect) -> None:
+def test_profile_is_connected_despite_page_differences(page: dict[str, str], connect: Connect) -> None:
     """Differences from the guide's page do not keep the code from its field."""
     with serve_profile(**page) as pages:
-        connect(pages.url, sign_ins=ANYBODY)
+        connect(pages.url, sign_ins=SIGN_INS)
     assert pages.entered == [CODE]
 
 
@@ -131,7 +131,7 @@ def test_browser_s_own_dialog(connect: Connect) -> None:
     """A message in a dialog of the browser's own is read, too."""
     saved = "<script>alert('Profile saved.'); location.replace('/')</script>"
     with serve_profile(update=saved) as pages:
-        update = connect(pages.url, sign_ins=ANYBODY)
+        update = connect(pages.url, sign_ins=SIGN_INS)
     assert update.said == "Profile saved."
 
 
@@ -158,12 +158,12 @@ BROKEN: list[tuple[dict[str, Any], type[ConnectorError], str]] = [
 
 
 @pytest.mark.parametrize(("page", "error", "words"), BROKEN)
-def test_profile_goes_wrong(
+def test_each_failure_is_reported(
     page: dict[str, Any], error: type[ConnectorError], words: str, connect: Connect
 ) -> None:
     """Dialog, Update, session and page each fail in words with a hint, and never with the code in them."""
     with serve_profile(**page) as pages, pytest.raises(error) as caught:
-        connect(pages.url, sign_ins=ANYBODY)
+        connect(pages.url, sign_ins=SIGN_INS)
     assert words in caught.value.message
     assert caught.value.hint
     assert CODE not in "".join(traceback.format_exception(caught.value))
@@ -184,7 +184,7 @@ def test_wrong_address(
     """An address without OrmcoDigital, or without any server, is reported with the setting to check."""
     url = f"{classic.url}/{path}" if path else "http://127.0.0.1:9/"
     with pytest.raises(error):
-        connect(url, redirect_uri=classic.redirect_uri, sign_ins=ANYBODY)
+        connect(url, redirect_uri=classic.redirect_uri, sign_ins=SIGN_INS)
 
 
 PERSON = """addEventListener("DOMContentLoaded", () => {
@@ -231,7 +231,7 @@ def test_driver_that_dies_is_reported(browser: str, classic: RunningSandbox) -> 
     """It is not taken for a page that has changed, and not for a person who does not act."""
     before = child_processes()
 
-    def told(step: str) -> None:
+    def end_driver(step: str) -> None:
         if step == "method":
             (driver,) = child_processes() - before
             os.kill(driver, signal.SIGKILL)
@@ -244,7 +244,7 @@ def test_driver_that_dies_is_reported(browser: str, classic: RunningSandbox) -> 
             headless=True,
             timeout=60,
             browser=browser,
-            told=told,
+            told=end_driver,
         )
 
 

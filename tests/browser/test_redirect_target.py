@@ -10,7 +10,7 @@ from connector.errors import SettingError
 PROVIDER = "https://auth.example.test/oauth/authorise?redirect_uri=https://landing.test/"
 
 
-def place(redirect_uri: str, provider: str = PROVIDER) -> RedirectTarget:
+def target_of(redirect_uri: str, provider: str = PROVIDER) -> RedirectTarget:
     return RedirectTarget.from_urls(redirect_uri, provider)
 
 
@@ -35,7 +35,7 @@ def rules(*hosts: str) -> str:
 )
 def test_unreachable_hosts(redirect_uri: str, provider: str, expected: str) -> None:
     """A foreign host is cut off as a whole, one port on this machine, nothing of the provider's own."""
-    assert place(redirect_uri, provider).resolver_rules == expected
+    assert target_of(redirect_uri, provider).resolver_rules == expected
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_unreachable_hosts(redirect_uri: str, provider: str, expected: str) -> N
 )
 def test_requests_that_are_held(url: str, held: bool) -> None:
     """Every address of the landing host is held, and none that only looks like it."""
-    assert place("https://landing.test/").covers(url) is held
+    assert target_of("https://landing.test/").covers(url) is held
 
 
 @pytest.mark.parametrize(
@@ -67,12 +67,12 @@ def test_requests_that_are_held(url: str, held: bool) -> None:
 )
 def test_requests_on_the_providers_own_host(url: str, held: bool) -> None:
     """If the provider serves the redirect URI itself, only that path is held."""
-    assert place("http://127.0.0.1:8042/callback", "http://127.0.0.1:8042/authorize").covers(url) is held
+    assert target_of("http://127.0.0.1:8042/callback", "http://127.0.0.1:8042/authorize").covers(url) is held
 
 
-def test_patterns_of_a_shared_place_are_literal() -> None:
+def test_patterns_on_the_providers_own_host_are_literal() -> None:
     """Signs that mean something in DevTools' patterns are escaped."""
-    shared = place("https://auth.example.test/a*b", PROVIDER)
+    shared = target_of("https://auth.example.test/a*b", PROVIDER)
     assert shared.patterns[:2] == ["http://auth.example.test/a\\*b*", "http://auth.example.test./a\\*b*"]
 
 
@@ -97,7 +97,7 @@ def test_response_url(url: str, form: str, location: str | None, response: str) 
     "redirect_uri",
     ["urn:ietf:wg:oauth:2.0:oob", "ormco://callback", "https:///x", "http://[::1", "http://a:b", ""],
 )
-def test_redirect_uri_that_is_no_address(redirect_uri: str) -> None:
+def test_redirect_uri_that_is_not_an_address(redirect_uri: str) -> None:
     """An address that no browser can open is refused."""
     with pytest.raises(SettingError, match="redirect URI"):
-        place(redirect_uri)
+        target_of(redirect_uri)

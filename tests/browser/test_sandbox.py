@@ -26,7 +26,7 @@ def page(chromium: Browser) -> Iterator[Page]:
         context.on("weberror", lambda error: complaints.append(str(error.error)))
         context.on("console", lambda message: complaints.append(message.text))
         yield page
-    # Typing before Chromium has put the focus anywhere makes it say so, which is no complaint.
+    # Chromium logs that autofocus was blocked if a test types before any element has the focus.
     harmless = ("ERR_NAME_NOT_RESOLVED", "Autofocus processing was blocked")
     assert [text for text in complaints if not any(words in text for words in harmless)] == []
 
@@ -85,7 +85,7 @@ def test_applications(page: Page, classic: RunningSandbox) -> None:
     page.goto(classic.authorization_url())
     sign_in(page, classic.practice)
     allow(page)
-    page = page.context.new_page()  # the other one is still busy failing to reach the landing site
+    page = page.context.new_page()  # the other page still tries to reach the landing site
     page.goto(classic.applications_page)
     assert_everything_has_a_name(page)
     page.get_by_role("button", name="Remove Ormco").click()

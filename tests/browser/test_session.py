@@ -54,13 +54,13 @@ def test_error_page_of_the_provider(
     assert caught.value.retry_after == (7.0 if error is ProviderUnavailableError else None)
 
 
-def test_sign_in_page_with_an_error_status_is_no_end(
+def test_sign_in_page_with_an_error_status_does_not_end_the_wait(
     capture: Capture, pages: AuthorizationPages, landing: str
 ) -> None:
     """A sign-in form that came with status 401 can be filled in again."""
 
     def person(page: Page) -> None:
-        page.wait_for_timeout(1_000)  # longer than a page that fails is given
+        page.wait_for_timeout(1_000)  # longer than the wait for a page that fails
         page.get_by_role("link").click()
 
     assert capture(pages.authorize("refused"), redirect_uri=landing, person=person) == pages.target
@@ -108,7 +108,7 @@ def test_browser_crashes(command: str, capture: Capture, pages: AuthorizationPag
         if command == "Browser.crash":
             browser.new_browser_cdp_session().send(command)
         else:
-            with suppress(PlaywrightError):  # it never answers
+            with suppress(PlaywrightError):  # it never returns
                 page.goto("chrome://crash")
 
     with pytest.raises(BrowserUnavailableError, match="ended unexpectedly"):
@@ -123,7 +123,7 @@ def test_page_that_hangs_after_an_aborted_navigation(capture: Capture, pages: Au
     def person(page: Page) -> None:
         with suppress(PlaywrightError):
             page.goto(pages.authorize("stuck"), wait_until="commit")
-        while True:  # each look is unlimited, as Playwright has it
+        while True:  # a call without a time limit in Playwright
             page.locator("button").count()
             page.wait_for_timeout(50)
 
@@ -131,7 +131,7 @@ def test_page_that_hangs_after_an_aborted_navigation(capture: Capture, pages: Au
         capture(pages.authorize("authorize"), person=person)
 
 
-def test_error_of_the_person_comes_through(capture: Capture, pages: AuthorizationPages) -> None:
+def test_exception_of_the_caller_is_passed_on(capture: Capture, pages: AuthorizationPages) -> None:
     """An exception of the caller's own code reaches the caller."""
 
     def person(page: Page) -> None:
@@ -151,7 +151,7 @@ NO_PAGES = {
 
 
 @pytest.mark.parametrize(("headers", "status", "words"), list(NO_PAGES.values()), ids=list(NO_PAGES))
-def test_response_that_is_no_page(
+def test_response_that_is_not_a_page(
     headers: dict[str, str], status: int, words: str, capture: Capture, pages: AuthorizationPages
 ) -> None:
     """A download, a password dialog and the like are reported as what they are, not as a bad network."""
@@ -193,7 +193,7 @@ def test_driver_that_dies(
 
     with pytest.raises(BrowserUnavailableError, match="ended unexpectedly"):
         capture_alone(pages.authorize("authorize"), person=person)
-    assert time.monotonic() - died[0] < 30  # of the 60 that a person has
+    assert time.monotonic() - died[0] < 30  # a person has 60
     gc.collect()
     assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
@@ -227,7 +227,7 @@ def test_driver_that_dies_while_the_browser_starts(tmp_path: Path, monkeypatch: 
         capture_redirect("http://127.0.0.1:9/", redirect_uri=LANDING, headless=True, browser=str(program))
 
 
-def test_failure_elsewhere_does_not_end_it(capture: Capture, pages: AuthorizationPages, landing: str) -> None:
+def test_failure_elsewhere_is_ignored(capture: Capture, pages: AuthorizationPages, landing: str) -> None:
     """A person may go to a page that fails, and come back: only the provider's own failure ends the flow."""
     pages.responses["file"] = (200, {"Content-Disposition": "attachment"})
     with serve_pages() as other:
@@ -237,7 +237,7 @@ def test_failure_elsewhere_does_not_end_it(capture: Capture, pages: Authorizatio
             for url in ("http://127.0.0.1:9/", missing, pages.authorize("file")):
                 with suppress(PlaywrightError):
                     page.goto(url)
-                page.wait_for_timeout(600)  # longer than a page that fails is given
+                page.wait_for_timeout(600)  # longer than the wait for a page that fails
                 page.goto(pages.authorize("authorize"))
             for url in ("http://127.0.0.1:9/", pages.authorize("status/502"), "chrome://crash"):
                 with suppress(PlaywrightError):

@@ -290,7 +290,7 @@ def test_a_page_without_cancel(project: Project) -> None:
     assert 'PageChangedError: the Authorize page has no button "Cancel"\n' in result.stdout
 
 
-def test_a_step_out_of_turn(project: Project) -> None:
+def test_a_step_out_of_order(project: Project) -> None:
     """A step without a request, or on a page that was closed, is reported in words at once."""
     source = """
         import pytest
@@ -359,7 +359,7 @@ def test_marker(project: Project) -> None:
     assert project(source, "-m", "not consent").counts == "1 passed, 1 deselected"
 
 
-def test_the_plugin_costs_next_to_nothing() -> None:
+def test_the_plugin_imports_nothing_at_the_start() -> None:
     """At the start of pytest the plugin imports nothing but itself."""
     source = """
         import sys, pytest

@@ -17,7 +17,7 @@ from connector.web.desk_server import DeskServer
 from tests.support.connecting import connect
 from tests.support.web_pages import PAGES, WebPages, web_pages
 
-# With PICTURES=folder, the README's pictures are written there.
+# With PICTURES=folder, the README's pictures are written to that folder.
 PICTURES = {"code page, right": "code-page", "practice, connected": "practice", "desk, list": "desk"}
 
 
@@ -73,7 +73,7 @@ def violations(page: Page, **options: object) -> list[tuple[str, list[str]]]:
     return [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found]
 
 
-def test_link_that_was_used_says_so(chromium: Browser, pages: WebPages, page: Page) -> None:
+def test_used_link_leads_to_an_explanation(chromium: Browser, pages: WebPages, page: Page) -> None:
     """The file, opened a second time, leads to a page like the others that says what to do."""
     with chromium.new_context() as context:
         late = context.new_page()
@@ -82,7 +82,7 @@ def test_link_that_was_used_says_so(chromium: Browser, pages: WebPages, page: Pa
         assert violations(late) == []
 
 
-def test_desk_is_opened_by_a_word(chromium: Browser, pages: WebPages) -> None:
+def test_desk_is_opened_by_a_typed_word(chromium: Browser, pages: WebPages) -> None:
     """A browser that may not read the file: the word is typed, by keyboard alone."""
     with DeskServer(pages.connector) as desk, chromium.new_context() as context:
         threading.Thread(target=desk.run, daemon=True).start()
@@ -112,7 +112,7 @@ def test_desk_by_keyboard_alone(pages: WebPages, page: Page) -> None:
     """From the search to the copied link, without a mouse."""
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     pages.open_desk(page)
-    page.locator("#q:focus").wait_for()  # Chromium gives the focus when it first draws the page
+    page.locator("#q:focus").wait_for()  # Chromium sets the focus when it first draws the page
     page.keyboard.type("SOUND")
     page.get_by_role("link", name="broken").wait_for(state="detached")
     tab_to(page, "sound")

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from connector.browser.redirect_target import RedirectTarget
     from connector.browser.session import BrowserSession
 
-# Pages of tests come at once: what is waited for in vain need not be waited for as long as in earnest.
+# The pages of tests load at once, so waits for missing elements can be shorter than in normal use.
 QUICK = {"DEAD_END": 0.5, "SILENCE": 1.0, "AGAIN": 0.3, "UNLISTED": 0.5, "NEXT_PAGE": 3.0, "PATIENCE": 5.0}
 
 
-# A browser of the product's own cuts off the one redirect URI that it is given.
+# A browser that the product starts blocks only the redirect URI that it is given.
 _ONLY_LOOPBACK = "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
 
 
@@ -37,7 +37,7 @@ def _installed(*, headless: bool) -> str | None:
         return None
 
 
-# Looked for before the tests get a home folder of their own: Playwright keeps its browsers in the real one.
+# Found before the tests get a home folder of their own: Playwright keeps its browsers in the user's.
 _WINDOWED = _installed(headless=False)
 _QUICK = _installed(headless=True)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 REDIRECT_URI = "https://ormco.com/"
-# Texts → for each what was found in it, or the kind and the words of its refusal.
+# Texts → for each text its result, or the kind and the message of its refusal.
 Parser = Callable[[list[str]], list[Any]]
 
 _EXPORTS = "Object.assign(window, {parseRedirect, Refusal, inWords});"
@@ -48,6 +48,6 @@ def read_by_python(text: str) -> list[Any]:
         found = parse_redirect(text, redirect_uri=REDIRECT_URI)
     except ConnectorError as error:
         return [error.kind, error.message]
-    # A state of ours is ASCII; the page shows none, and counts other characters in another way.
+    # Our states are ASCII; the page does not show the state, and counts other characters differently.
     state = found.state and re.sub(r"[^ -~]", "", found.state)
     return [found.code, found.format, found.complete, found.layers, state, found.dialog_code]

@@ -38,11 +38,11 @@ OTHER = made_up_code(2)
 HEX = random.Random(3).randbytes(32).hex().upper()
 OPAQUE = "Spl9lOBeZQQYbYS6WxSbIA"
 BARE = "M.C5_BAY.2.U(abc)def-123"
-# All that may be in a query as it is (RFC 3986 §3.4), except what separates parameters.
+# All characters that a query may have unencoded (RFC 3986 §3.4), except those that separate parameters.
 LEGAL = LETTERS + ".~!$'()*,;:@/?"
 STATE = "hT4_kq9-Zw2NfB7cLx0sVg"
 
-# What the rows of data/redirects.toml call them.
+# The codes by their names in data/redirects.toml.
 NAMED = {
     "code": CODE,
     "other": OTHER,
@@ -97,7 +97,7 @@ hex_codes = st.builds(
 )
 states = st.text(LETTERS, min_size=22, max_size=64)
 
-# Where a copied code comes from: each takes the code, encoded, and gives a text with it.
+# The sources of a copied code: each function takes the encoded code and returns a text with it.
 FRAMES = {
     "whole": "https://ormco.com/?code={}",
     "www": "http://www.ormco.com/en-us/?lang=en&code={}",
@@ -110,7 +110,7 @@ FRAMES = {
     "equals": "={}",
     "bare": "{}",
 }
-# What copying adds around or inside.
+# The additions that copying makes around or inside the text.
 WRAPS: Mapping[str, Callable[[str], str]] = {
     "nothing": lambda text: text,
     "spaces": lambda text: f"  {text}\r\n",

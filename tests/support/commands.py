@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from connector.cli import ormco
 
 COMMAND = (sys.executable, "-m", "connector")
-# Of a connection in JSON, in their order.
+# The keys of a connection in JSON, in their order.
 CONNECTION_KEYS = [
     *("practice", "state", "since", "reason", "provider", "account", "scope", "renewable"),
     *("expires_at", "connected_at", "refreshed_at", "token_generation", "lab", "last_error", "next"),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-_LIMIT = 300  # s, pytest's own for a test
+_LIMIT = 300  # seconds; pytest's own limit for a test
 
 
 def fork(work: Callable[[], object]) -> Callable[[], int]:

@@ -65,7 +65,7 @@ def main(folder: Path, scenario: str) -> str:
         return _read(store) + f", reserve kept: {reserve.exists()}"
     with TokenServer() as server:
         endpoint: RefreshEndpoint = endpoint_of(server.url)("test")
-        (folder / "store.db-reserve").unlink()  # as if somebody had cleaned up
+        (folder / "store.db-reserve").unlink()  # as if a person had cleaned up
         if scenario == "before":
             store.close()
             _fill(folder)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-_WIDE = 300  # pixels; a browser's own window, not one of its helpers
+_WIDE = 300  # pixels; helper windows of a browser are narrower
 
 
 class Keyboard:

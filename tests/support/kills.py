@@ -62,7 +62,7 @@ def _look(store: Store, server: TokenServer, practices: int, tally: Tally) -> No
         if row.state == ConnectionState.NEEDS_REPAIR:
             tally.dead += 1
             assert row.reason == "answer_lost", row
-            # Fresh consent, under a name that no late call can spoil.
+            # A new consent, under a name that no late call can affect.
             put(store, f"p{number}", tokens=token_set(f"p{number}.{tally.dead}"))
         elif row.refresh_sends:
             tally.marked += 1

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 MADE_AT = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
-# Practices that have tokens, which are named after them.
+# The practices with tokens; the tokens are named after them.
 LIVE_TOKENS = (
     "both",
     "connected",

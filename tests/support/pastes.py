@@ -8,7 +8,7 @@ from tests.support.codes import BARE, FRAMES, HEX, LEGAL, OPAQUE, WRAPS, classic
 from tests.support.redirects import ACCEPTED, REFUSED
 
 _ROWS = [row.values[0].text for row in (*ACCEPTED, *REFUSED)]
-# What gets between, before and behind: marks, encodings, parts of addresses, other text.
+# Texts that are inserted before, inside and behind: marks, encodings, parts of addresses, other text.
 _SIGNS = "\n \t\x00\x0b\x1c\x85\xa0\u200b\u2028\ufeff\U0001f600\U000e0100"
 _WORDS = r"""
     % %2 %25 %0A %00 %22 %28 %E2%80%8B %F0%9F%98%80 =3D = 3D

@@ -53,7 +53,7 @@ class Pooler:
         return self
 
     def _accepts(self) -> bool:
-        # The socket is there before PgBouncer listens on it.
+        # The socket exists before PgBouncer listens on it.
         with socket.socket(socket.AF_UNIX) as probe:
             return probe.connect_ex(str(self._folder / ".s.PGSQL.6432")) == 0
 

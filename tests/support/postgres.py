@@ -56,12 +56,12 @@ class PostgresServer:
             "unix_socket_directories": f"'{self._folder}'",
             **dict.fromkeys(("autovacuum", "fsync", "full_page_writes"), "on" if self._durable else "off"),
             "max_wal_size": "1GB" if self._durable else "128MB",
-            "max_connections": "300",  # a pooler keeps some for each of the tests' databases
+            "max_connections": "300",  # the pooler keeps some connections for each of the tests' databases
             "log_min_messages": "fatal",
         }
         with (self._data / "postgresql.conf").open("a") as file:
             file.writelines(f"{name} = {value}\n" for name, value in settings.items())
-        # The default since 15 writes all of a copy to the log, which takes twice the time and warms no cache.
+        # The default since 15 writes a whole copy to the log, which takes twice as long and warms no cache.
         is_older = int((self._data / "PG_VERSION").read_text()) < 15
         self._copying = "" if is_older else "STRATEGY file_copy"
         self._guard = self._guarded()
@@ -144,7 +144,7 @@ class PostgresServer:
         )
 
     def _run(self, program: str, *args: str | Path) -> None:
-        # Not the terminal's streams: the server would keep them open and the caller waiting.
+        # Not the terminal's streams: the server would keep them open, and the caller would wait.
         with (self._folder / f"{program}.out").open("wb") as output:
             done = subprocess.run(
                 [self._binaries / program, *args],

@@ -36,7 +36,7 @@ class Worker:
 
     def receive(self) -> Any:
         """Return the next thing it says."""
-        assert self.line.poll(_PATIENCE), "the worker says nothing"
+        assert self.line.poll(_PATIENCE), "the worker sends no message"
         return self.line.recv()
 
 
@@ -79,6 +79,6 @@ def _context() -> Any:
     if os.name != "posix":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    # What is imported once need not be imported by each of 64 processes; they import the main program too.
+    # Modules imported here need not be imported by each of 64 processes; they import the main program too.
     context.set_forkserver_preload(["psycopg", "pytest", "tests.support.work"])
     return context

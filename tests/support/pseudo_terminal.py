@@ -42,7 +42,7 @@ class Terminal:
             stdout=inside,
             stderr=inside,
             env={**inherited, "TERM": "xterm-256color", **env},
-            # The terminal is the session's own, so that /dev/tty is it.
+            # The session has this terminal as its own, so that /dev/tty refers to it.
             preexec_fn=_own_session,
         )
         os.close(inside)

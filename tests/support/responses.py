@@ -136,7 +136,7 @@ def dripping(head: bytes) -> RawResponse:
     def drip(sock: socket.socket) -> None:
         sock.sendall(head)
         while True:
-            sock.sendall(b"x")  # an OSError once nobody listens
+            sock.sendall(b"x")  # raises an OSError when the client has closed the connection
             time.sleep(0.01)
 
     return drip
@@ -145,7 +145,7 @@ def dripping(head: bytes) -> RawResponse:
 def numbered(sock: socket.socket) -> None:
     """Answer every request on one connection with the connection's own number."""
     number = str(sock.getpeername()[1])
-    received = b"\r\n\r\n"  # the first request was read already
+    received = b"\r\n\r\n"  # the first request has already been read
     while received.endswith(b"\r\n\r\n"):
         sock.sendall(raw_response(number, Connection="keep-alive"))
         received = sock.recv(65536)

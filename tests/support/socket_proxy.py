@@ -51,7 +51,7 @@ class SocketProxy:
                     source.shutdown(socket.SHUT_RDWR)
                 sink.sendall(data)
                 if fatal:
-                    time.sleep(0.3)  # the server does what it was told
+                    time.sleep(0.3)  # time for the server to execute the statement
         for end in (source, sink):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

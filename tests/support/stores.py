@@ -22,7 +22,7 @@ from connector.store.columns import account_columns
 from connector.store.row import UNVERIFIED, Row
 from connector.store.store import Store
 
-# Made up; 32 bytes each.
+# Made-up keys of 32 bytes.
 KEY = "b3JtY28tdGVzdC1rZXktbnVtYmVyLW9uZS0wMDAwMDE="
 OTHER_KEY = "b3JtY28tdGVzdC1rZXktbnVtYmVyLXR3by0wMDAwMDI="
 DATABASES = ("sqlite", "postgresql")
@@ -48,7 +48,7 @@ def empty_url(kind: str, folder: Path) -> str:
     """Return the URL of a store of which nothing is there, not even its schema."""
     if kind == "sqlite":
         return f"sqlite:///{folder}/stores/store.db"
-    from tests.support.postgres import shared_server  # imports pytest, which other processes do without
+    from tests.support.postgres import shared_server  # it imports pytest, which other processes do not need
 
     return _pooled(kind, shared_server().create_database())
 
@@ -69,7 +69,7 @@ def copy_schema(path: Path) -> str:
     for file in (path, reserve):
         file.touch(mode=0o600)
     path.write_bytes(_sqlite_schema())
-    os.truncate(reserve, 1 << 20)  # to fill it takes longer than most tests
+    os.truncate(reserve, 1 << 20)  # filling it would take longer than most tests
     return f"sqlite:///{path}"
 
 

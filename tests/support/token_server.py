@@ -122,7 +122,7 @@ async def _serve(present: list[_State], reader: asyncio.StreamReader, writer: as
 def _control(present: list[_State], method: str, body: bytes) -> dict[str, object]:
     settings = json.loads(body) if method == "POST" else {}
     if settings.pop("reset", False):
-        present[0] = _State()  # calls that still hang belong to the old one
+        present[0] = _State()  # calls that are still in progress belong to the old state
     state = present[0]
     for name, value in settings.items():
         setattr(state, name, set(value) if name == "dead" else value)
@@ -182,7 +182,7 @@ async def _main() -> None:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.read()  # ends when whoever started this has ended, however
+    sys.stdin.read()  # returns when the parent process has ended, for whatever reason
     os._exit(0)
 
 

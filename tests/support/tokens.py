@@ -19,7 +19,7 @@ class FakeTokens:
             if self.failure is not None:
                 raise self.failure
             if self._renewed_for_rejection == self.number:
-                raise ProviderUnavailableError("the token was just renewed for that")
+                raise ProviderUnavailableError("the token has just been renewed")
             self.number += 1
             self.refreshed += 1
             self._renewed_for_rejection = self.number

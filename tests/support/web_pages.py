@@ -76,7 +76,7 @@ def web_pages(folder: Path) -> Iterator[WebPages]:
         pages = WebPages(stack, sandbox, folder)
         begun = pages.connector.begin("waiting")
         response = sandbox.authorize(begun.url, who=sandbox.lab)
-        with suppress(ConnectorError):  # nobody has confirmed the account
+        with suppress(ConnectorError):  # no person has confirmed the account
             pages.connector.complete(response.partition("&state=")[0], practice_id="waiting")
         connect(pages.connector, sandbox, "broken", who=sandbox.other_practice)
         kill_grant(pages.connector, sandbox, "broken")
@@ -122,7 +122,7 @@ def _desk_after(practice: str, button: str, shown: str) -> Callable[[WebPages, P
     return bring
 
 
-# What a page shows → how to bring a browser there.
+# The content of a page → the function that brings a browser to it.
 PAGES: dict[str, Callable[[WebPages, Page], None]] = {
     "code page, empty": _pasted(""),
     "code page, right": _pasted(_ADDRESS),

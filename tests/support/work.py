@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 
-import connector.oauth.token_endpoint  # noqa: F401 - its import is no part of what is measured
+import connector.oauth.token_endpoint  # noqa: F401 - imported here so that the import is not measured
 from connector.clock import Clock
 from connector.errors import GrantError, ProviderUnavailableError
 from connector.oauth.token_set import TokenSet
