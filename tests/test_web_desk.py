@@ -191,7 +191,7 @@ def test_errors_are_shown_on_the_page(
     page = press(browser(), "repair")
     assert "delete this data and connect the practice again." in page.text
     assert "1970" not in page.text + browser().get("/desk/").text
-    assert not re.search(r"/(repair|link|revoke)\"", page.text)
+    assert not re.search(r"/(repair|link|revoke|paste)\"", page.text)
 
 
 # --- permissions
