@@ -36,7 +36,7 @@ def test_golden_paste_is_refused_with_its_exit_status(row: Row) -> None:
     assert "Traceback" not in result.stderr
 
 
-def test_json_has_all_that_is_known() -> None:
+def test_json_has_the_documented_keys() -> None:
     """--json prints one object with the documented keys."""
     assert json.loads(run({}, "code", "--json", stdin=URL).stdout) == {
         "version": 1,

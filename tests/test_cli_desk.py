@@ -97,7 +97,7 @@ def test_interruption_leaves_nothing(process: subprocess.Popen[str], number: int
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
-def test_folder_of_a_killed_desk_is_swept_at_the_next_start(
+def test_folder_of_a_killed_desk_is_removed_at_the_next_start(
     process: subprocess.Popen[str], env: dict[str, str], tmp_path: Path
 ) -> None:
     """The file with the link goes when its process is dead, however it died, and not before."""

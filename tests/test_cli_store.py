@@ -272,7 +272,7 @@ def test_store_copy_takes_no_password_as_an_argument(connected: dict[str, str]) 
     assert "hunter2" not in result.output
 
 
-def test_store_upgrade_says_the_version(connected: dict[str, str]) -> None:
+def test_store_upgrade_prints_the_version(connected: dict[str, str]) -> None:
     """Ahead of a deploy the schema is brought up to date by hand."""
     assert printed(connected, "store", "upgrade")["schema_version"] >= 5
 

@@ -81,7 +81,7 @@ def test_a_role_that_may_only_write_rows_runs_every_command(writer: Env, identit
     assert run(writer, "status").stdout == "No connections.\n"
 
 
-def test_a_role_that_may_only_write_rows_goes_on_after_the_end_of_a_month(
+def test_a_role_that_may_only_write_rows_continues_after_a_month(
     writer: Env, identity: RunningSandbox
 ) -> None:
     """The record gets its months, and old ones are pruned, without the owner."""

@@ -45,7 +45,7 @@ def unavailable(provider: Provider = PROVIDER, **given: Any) -> ProviderUnavaila
     return caught.value
 
 
-def test_the_document_fills_what_is_missing() -> None:
+def test_the_document_supplies_missing_settings() -> None:
     """Endpoints, scope and the promise of `iss` come from the document; the name stays."""
     assert discovered() == Provider(
         name="mine",

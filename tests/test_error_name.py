@@ -25,7 +25,7 @@ def named(body: object) -> str | None:
         (None, "bad_code_method invalid_authorization unknown_consent token consent token_limit found"),
     ],
 )
-def test_names_mean_what_their_words_say(outcome: Outcome | None, names: str) -> None:
+def test_a_name_has_the_meaning_of_its_words(outcome: Outcome | None, names: str) -> None:
     """The first line of the table that fits decides; a name that fits none needs the status."""
     assert {name: meaning(name) for name in names.split()} == dict.fromkeys(names.split(), outcome)
 

@@ -122,7 +122,7 @@ def test_lab_of_the_accounts_own_region(patient: RunningSandbox, store_url: str)
     assert [row["RemoteUserEmail"].lower() for row in rows] == [EMAILS["europe"]]
 
 
-def test_lab_that_has_asked_is_accepted(patient: RunningSandbox, connector: Connector) -> None:
+def test_request_of_the_lab_is_accepted(patient: RunningSandbox, connector: Connector) -> None:
     """A request that came from the lab waits for the practice, and `request` accepts it."""
     UsersApi(patient, lab_of(patient, "americas")).ask(patient.practice.username)
     assert summary(connector.lab.status(PRACTICE)) == ("requested", "practice", "none")

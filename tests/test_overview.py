@@ -26,7 +26,7 @@ def found(store: Store, text: str = "", limit: int = 100) -> list[str]:
     return [connection.practice_id for connection in store.overview.search(text, limit=limit)]
 
 
-def test_search_shows_who_needs_attention_first(store: Store) -> None:
+def test_search_shows_practices_that_need_attention_first(store: Store) -> None:
     """A sound connection with a new account waiting needs attention too, is listed once, and says why."""
     for name in ("a", "b", "c", "d"):
         put(store, name, account=account(name))
@@ -61,7 +61,7 @@ def test_search_finds_parts_whatever_their_case(store: Store, text: str, names: 
     assert found(store, "%") == ["practice-42"]
 
 
-def test_search_finds_what_another_process_did(store: Store, url: str) -> None:
+def test_search_finds_changes_of_another_process(store: Store, url: str) -> None:
     """New, renamed and forgotten practices, at once; what is not changed is not read again."""
     put(store, "first", account=account("first"), events=(event("first"),))
     other = store_at(url)
@@ -84,7 +84,7 @@ def test_search_after_many_changes(store: Store, url: str, monkeypatch: pytest.M
     assert len(found(other, "p", limit=1000)) == 20
 
 
-def test_summary_counts_what_is_listed(store: Store) -> None:
+def test_summary_counts_the_listed_practices(store: Store) -> None:
     """Each practice is counted once, in its displayed state; also one whose first grant is unverified."""
     for name in ("a", "b"):
         put(store, name)

@@ -148,7 +148,7 @@ def test_an_advisory_on_a_later_page_is_found() -> None:
 
 
 @pytest.mark.parametrize("response", [b"{}", b"[]", b'{"results": [7]}', b'{"results": []}', b"null", None])
-def test_an_audit_without_a_response_says_so(response: bytes | None) -> None:
+def test_an_audit_without_a_response_is_no_success(response: bytes | None) -> None:
     """An unexpected response of the service, or no network, causes no traceback, and is no success either."""
     handler = type(
         "Odd", (FakeAdvisories,), {"do_POST": lambda self: self._response(json.loads(response or b""))}
@@ -243,7 +243,7 @@ def test_the_wheel_works_alone(wheel: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a script for bash")
-def test_an_installation_without_uv_says_so_in_a_line(tmp_path: Path) -> None:
+def test_an_installation_without_uv_reports_it_in_a_line(tmp_path: Path) -> None:
     """If uv cannot reach the index, pip installs the same packages, and nothing in red is shown."""
     for name in ("scripts/install", "scripts/requirements.txt", "pyproject.toml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

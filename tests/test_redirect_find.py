@@ -106,7 +106,7 @@ def test_damage_before_a_bare_code_is_noticed(text: str, stray: bool) -> None:
 
 
 @pytest.mark.parametrize("handle", ["A\nb-9", "a\nB\n-9", "Ab \n-\n9"])
-def test_a_handle_may_be_wrapped_itself(handle: str) -> None:
+def test_a_handle_may_be_wrapped(handle: str) -> None:
     """Up to four characters before the "!" belong to the code, over white space."""
     (found,) = find_responses(f"see {handle}{CODE[4:]}&state=z", TARGET)
     assert found.value == handle + CODE[4:]

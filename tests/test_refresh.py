@@ -137,7 +137,7 @@ def test_min_ttl(store: Store, tokens: AccessTokens, age: float, min_ttl: float,
 @pytest.mark.parametrize(
     "ask", [AccessTokens.access_token, lambda *args, **kw: AccessTokens.token(*args, **kw).value]
 )
-def test_min_ttl_of_what_is_in_memory(
+def test_min_ttl_of_a_token_in_memory(
     store: Store,
     tokens: AccessTokens,
     clock: ManualClock,

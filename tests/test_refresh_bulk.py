@@ -51,7 +51,7 @@ def fill(store: Store, count: int, *, age: float = 3500) -> None:
 
 @both
 @pytest.mark.parametrize("within", [600, 86_400])
-def test_only_what_is_due(store: Store, server: TokenServer, within: float) -> None:
+def test_only_due_tokens_are_refreshed(store: Store, server: TokenServer, within: float) -> None:
     """Tokens that expire within the time are refreshed once, also if the new ones expire within it too."""
     fill(store, 3)
     put(store, "fresh")
@@ -101,7 +101,7 @@ def test_a_claim_takes_no_more_than_it_may(store: Store, monkeypatch: pytest.Mon
     assert set.union(*taken) == set(names)
 
 
-def test_what_another_run_has_claimed_is_passed_over(
+def test_rows_that_another_run_has_claimed_are_skipped(
     store: Store, server: TokenServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run fills its calls with what is free, sound connections first, and counts the rest as skipped."""
@@ -169,9 +169,7 @@ def test_a_claim_whose_commit_was_not_confirmed_is_given_back(
 
 
 @pytest.mark.parametrize("outcome", ["skipped", "refreshed"])
-def test_what_an_interrupted_run_has_not_begun_is_given_back(
-    store: Store, server: TokenServer, outcome: str
-) -> None:
+def test_leases_of_an_interrupted_run_are_given_back(store: Store, server: TokenServer, outcome: str) -> None:
     """Ctrl-C between a claim and its calls leaves no lease, and no refresh that seems to be lost.
 
     The next run refreshes what the interrupted one left.
@@ -277,7 +275,7 @@ def test_runs_share_the_work(url: str, store: Store, server: TokenServer) -> Non
     assert (counts["calls"], counts["reuses"], 2 < counts["most_under_way"] <= 4) == (30, 0, True)
 
 
-def test_a_run_that_cannot_keep_up_says_by_how_much(store: Store, server: TokenServer) -> None:
+def test_a_run_that_cannot_keep_up_reports_its_lag(store: Store, server: TokenServer) -> None:
     """Tokens that had expired before their turn are counted, with the time since the first of them."""
     fill(store, 3, age=3700)
     put(store, "in time", age=3500)

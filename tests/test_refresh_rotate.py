@@ -347,7 +347,7 @@ def test_token_accepted_twice_brings_the_connection_back(store: Store, age: floa
     assert (rotated.state, rotated.refresh_sends, rotated.rejected_generation) == ("connected", 0, None)
 
 
-def test_an_attempt_that_nobody_requested_waits_for_its_time(store: Store) -> None:
+def test_an_unforced_attempt_waits_for_its_time(store: Store) -> None:
     """An unforced rotation, in the background or of a new grant, keeps to the time that a failure has set."""
     endpoint = FakeEndpoint(store)
     with pytest.raises(ProviderUnavailableError, match="busy") as caught:
@@ -383,7 +383,7 @@ def test_response_that_a_killed_process_lost_is_recorded_once(store: Store) -> N
     assert [event.outcome for event in events if event.kind == "refresh"] == ["answer_lost"]
 
 
-def test_refusal_after_a_lost_response_says_so(store: Store, clock: ManualClock) -> None:
+def test_refusal_after_a_lost_response_names_it(store: Store, clock: ManualClock) -> None:
     """A grant that a lost response has ended is distinguished from one that the practice has ended."""
     put(store, "p", age=3590)
     endpoint = FakeEndpoint(store, lost(), GrantRefusedError("refused", certain=True))

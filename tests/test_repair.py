@@ -419,7 +419,7 @@ def test_reconnect_revokes_and_connects_again(connector: Connector, sandbox: Run
     assert page.visits == ([sandbox.practice.username] if sandbox.generation == "classic" else [])
 
 
-def test_reconnect_looks_at_the_page_even_if_the_grant_is_dead(
+def test_reconnect_visits_the_page_even_if_the_grant_is_dead(
     classic: RunningSandbox, connector: Connector
 ) -> None:
     """The guide's cleaning is done in any case: the entry may be the obstacle."""

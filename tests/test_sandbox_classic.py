@@ -196,7 +196,7 @@ def test_users_me_is_the_whole_user_object(sandbox: RunningSandbox) -> None:
     ("header", "challenge"),
     [("Bearer x", 'Bearer error="invalid_token"'), ("Basic eDp5", "Bearer"), ("", "Bearer")],
 )
-def test_users_me_without_a_good_token(sandbox: RunningSandbox, header: str, challenge: str) -> None:
+def test_users_me_without_a_valid_token(sandbox: RunningSandbox, header: str, challenge: str) -> None:
     """A bad bearer is answered 401 with a Bearer challenge."""
     headers = {"Authorization": header}
     response = requests.get(f"{sandbox.url}/api/users/me", headers=headers, timeout=TIMEOUT)

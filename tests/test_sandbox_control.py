@@ -151,7 +151,7 @@ def test_consent_can_be_cancelled_and_given_by_others(classic: RunningSandbox) -
 
 
 @pytest.mark.parametrize("scenario", ["error-page", "outage"])
-def test_consent_that_leads_nowhere_says_so(classic: RunningSandbox, scenario: str) -> None:
+def test_consent_without_a_redirect_is_reported(classic: RunningSandbox, scenario: str) -> None:
     """If the provider does not redirect, the response is 409 with the reason."""
     classic.set_scenarios(scenario)
     response = consent(classic)

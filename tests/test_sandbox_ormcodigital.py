@@ -104,7 +104,7 @@ def test_dialog_accepts_one_form_only(classic: RunningSandbox, spoil: Callable[[
 
 
 @pytest.mark.parametrize("cause", ["spent", "outage"])
-def test_update_that_fails_says_so(sandbox: RunningSandbox, cause: str) -> None:
+def test_update_that_fails_is_reported(sandbox: RunningSandbox, cause: str) -> None:
     """A code that the provider refuses, or its outage, is reported, and the profile is not connected."""
     practice = Practice(sandbox)
     code = practice.dialog_code()

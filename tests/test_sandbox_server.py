@@ -132,7 +132,7 @@ def test_scenarios_are_described() -> None:
     assert all(text and "\n" not in text for text in SCENARIOS.values())
 
 
-def test_folder_of_a_killed_sandbox_is_swept_at_the_next_start(
+def test_folder_of_a_killed_sandbox_is_removed_at_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It goes when its process is dead, however it died, and not before; nothing else goes."""

@@ -25,7 +25,7 @@ def system_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_folder_of_a_killed_process_is_swept(system_folder: Path) -> None:
+def test_folder_of_a_killed_process_is_removed(system_folder: Path) -> None:
     """A folder is removed when its process is dead, however it died, and not before."""
     code = (
         "import os, sys; from connector.temporary_folder import temporary_folder\n"

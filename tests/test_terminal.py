@@ -112,7 +112,7 @@ def person(timeout: float = 60) -> Iterator[Person]:
 
 @posix
 @pytest.mark.parametrize("length", [300, 1_500, 5_000, 60_000])
-def test_a_paste_survives_at_any_length(length: int) -> None:
+def test_a_paste_of_any_length_is_read(length: int) -> None:
     """A paste is longer than a terminal's line, and arrives whole."""
     text = URL + "&x=" + "y" * length
     with person() as someone:

@@ -274,7 +274,7 @@ def test_a_response_that_is_not_whole_may_be_lost(name: str, what: str) -> None:
         (json_response(TOKENS | {"token_type": "DPoP"}), "exchange", ClientRefusedError),
     ],
 )
-def test_a_refusal_comes_as_its_error(given: bytes, what: str, expected: type[ConnectorError]) -> None:
+def test_a_refusal_raises_its_error(given: bytes, what: str, expected: type[ConnectorError]) -> None:
     """A refusal raises the error that test_token_response tests, whichever call it answers."""
     assert isinstance(outcome(given, what), expected)
 

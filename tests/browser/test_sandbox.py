@@ -67,7 +67,7 @@ def test_consent(page: Page, request: pytest.FixtureRequest, generation: str, sc
     assert ("%2521" in allow(page)) == (generation == "classic")
 
 
-def test_popup_for_somebody_who_is_signed_in(page: Page, classic: RunningSandbox) -> None:
+def test_popup_for_a_person_who_is_signed_in(page: Page, classic: RunningSandbox) -> None:
     """Without a login, a button opens the window."""
     classic.set_scenarios("popup")
     page.goto(classic.portal_url)

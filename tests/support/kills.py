@@ -48,12 +48,12 @@ def kill_at_random(
                 time.sleep(random.uniform(0.01, 0.12))
                 process.kill()
                 tally.kills += 1
-        _look(store, server, practices, tally)
+        _check_grants(store, server, practices, tally)
     tally.refreshed = server.counts()["granted"]
     return tally
 
 
-def _look(store: Store, server: TokenServer, practices: int, tally: Tally) -> None:
+def _check_grants(store: Store, server: TokenServer, practices: int, tally: Tally) -> None:
     newest = server.counts()["newest"]
     for number in range(practices):
         row, (_, refresh_token) = row_of(store, f"p{number}"), value_of(store, f"p{number}")
