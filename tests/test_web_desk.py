@@ -49,7 +49,7 @@ def page_of(client: FlaskClient, practice: str = PRACTICE) -> Any:
 
 def press(client: FlaskClient, action: str, practice: str = PRACTICE, **fields: str) -> Any:
     """Send one of the practice's forms, with this session's token."""
-    data = {"form_token": hidden_value(page_of(client)), "practice": practice, **fields}
+    data = {"form_token": hidden_value(page_of(client, "not connected")), "practice": practice, **fields}
     return client.post(f"/desk/practice/{action}", data=data, follow_redirects=True)
 
 
