@@ -400,6 +400,16 @@ def test_a_provider_that_limits_the_rate_is_no_outage(store: Store, server: Toke
     assert (summary.refreshed, summary.failed, summary.gave_up) == (60, 0, False)
 
 
+def test_a_run_waits_for_the_first_connection_that_may_be_tried_again(
+    store: Store, server: TokenServer
+) -> None:
+    """If one may be tried again within seconds, the run does so, however long the others have to wait."""
+    fill(store, 2)
+    server.set(faults=["429:300", "429:3"])
+    summary = refresh_due(tokens_on(store, server.url), store, within=600, pace=replace(FAST, at_once=1))
+    assert (summary.refreshed, summary.failed, server.counts()["calls"]) == (1, 1, 3)
+
+
 @pytest.mark.parametrize(
     ("meanwhile", "skipped"),
     [
