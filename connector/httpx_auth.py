@@ -48,7 +48,7 @@ class _Exchange:
         return self.gets_token and refused and isinstance(self._request.stream, httpx.ByteStream)
 
     @contextmanager
-    def told(self) -> Iterator[Callable[[httpx.Response], object]]:
+    def observed(self) -> Iterator[Callable[[httpx.Response], object]]:
         """Report to the observers a request that the caller's client sends while the block runs."""
         clock, responses = Clock(), list[httpx.Response]()
         began = clock.monotonic()
@@ -132,16 +132,16 @@ class PracticeAuth(httpx.Auth):
         exchange = _Exchange(request, self._origins, self._scope)
         if exchange.gets_token:
             exchange.put(self._token(None))
-        with exchange.told() as tell:
-            tell(response := (yield request))
+        with exchange.observed() as record:
+            record(response := (yield request))
         if not exchange.is_refused(response):
             return
         try:
             exchange.put(self._token(exchange.token.reveal()))
         except ProviderUnavailableError:
             return  # the caller gets the 401
-        with exchange.told() as tell:
-            tell((yield request))
+        with exchange.observed() as record:
+            record((yield request))
 
     def async_auth_flow(self, request: httpx.Request) -> Any:
         """Refuse to block an event loop."""
@@ -174,16 +174,16 @@ class AsyncPracticeAuth(httpx.Auth):
         exchange = _Exchange(request, self._origins, self._scope)
         if exchange.gets_token:
             exchange.put(await self._token(None))
-        with exchange.told() as tell:
-            tell(response := (yield request))
+        with exchange.observed() as record:
+            record(response := (yield request))
         if not exchange.is_refused(response):
             return
         try:
             exchange.put(await self._token(exchange.token.reveal()))
         except ProviderUnavailableError:
             return  # the caller gets the 401
-        with exchange.told() as tell:
-            tell((yield request))
+        with exchange.observed() as record:
+            record((yield request))
 
     def sync_auth_flow(self, request: httpx.Request) -> Any:
         """Refuse a client that does not await."""

@@ -98,7 +98,7 @@ def test_cut_downloads_are_continued(
 def test_download_continues_after_another_process_was_killed(
     classic: RunningSandbox, workflow: Workflow, connector: Connector, tmp_path: Path
 ) -> None:
-    """An unfinished file is finished, not begun anew, and damage in it is noticed."""
+    """An unfinished file is finished, not begun again, and damage in it is noticed."""
     content = os.urandom(50_000)
     (case_id,) = workflow.send(attachments=[attachment("big.bin", content)])
     mark = sha1_of(content)
@@ -277,7 +277,7 @@ def become_pipe(path: Path) -> None:
     ids=["open to others", "hard link", "symbolic link", "pipe", "another user's"],
 )
 def test_file_that_others_can_replace_is_downloaded_again(tmp_path: Path, change: Any) -> None:
-    """It holds the right bytes now; it is downloaded anew, beside what is there."""
+    """It holds the right bytes now; it is downloaded again, beside what is there."""
     assert set(downloaded_beside(tmp_path, change)) - {"second"} == {"note (2).txt", "note.txt"}
 
 

@@ -737,7 +737,7 @@ def test_a_connection_that_was_idle_for_long_is_not_used(idle: float, connection
 
 @pytest.mark.parametrize(("method", "arrives"), [("GET", True), ("HEAD", True), ("POST", False)])
 def test_a_read_is_repeated_if_the_server_closed_the_connection(method: str, arrives: bool) -> None:
-    """A read is sent anew on a new connection; what may change something is not."""
+    """A read is sent again on a new connection; what may change something is not."""
 
     def closes(sock: socket.socket) -> None:
         sock.sendall(kept_open(b"first"))

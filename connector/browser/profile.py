@@ -69,7 +69,7 @@ def connect_profile(
     headless: bool = False,
     timeout: float = 600,
     browser: str | None = None,
-    told: Callable[[str], object] = lambda step: None,
+    progress: Callable[[str], object] = lambda step: None,
 ) -> ProfileUpdate:
     """Take steps 1-10 of the guide "Getting Connected on OrmcoDigital" in a fresh browser.
 
@@ -82,7 +82,7 @@ def connect_profile(
         headless: whether the browser runs without a window.
         timeout: seconds to wait for a person.
         browser: path of the browser; None to look for one.
-        told: called with each finished step ("method", "dialog", "consent", "code", "ok", "update",
+        progress: called with each finished step ("method", "dialog", "consent", "code", "ok", "update",
             "checked"), and with each request for a manual step ("by hand: ...").
 
     Raises:
@@ -102,7 +102,7 @@ def connect_profile(
         from connector.browser.profile_page import ProfilePage
         from connector.browser.profile_steps import ProfileSteps
 
-        page = ProfilePage(session, person=not headless, timeout=timeout, told=told)
+        page = ProfilePage(session, person=not headless, timeout=timeout, progress=progress)
         with page.in_words():
             session.open(digital_url)
             update = _follow(ProfileSteps(page, target, sign_ins.digital), redirect_uri, sign_ins.communicate)
@@ -135,9 +135,9 @@ def check_profile(*, headless: bool = False, browser: str | None = None) -> Brow
 
 def _follow(steps: ProfileSteps, redirect_uri: str, allow: tuple[str, str] | None) -> ProfileUpdate:
     steps.open_dialog()
-    steps.told("dialog")
+    steps.progress("dialog")
     response = parse_redirect(steps.authorize(allow), redirect_uri=redirect_uri)
-    steps.told("code")
+    steps.progress("code")
     steps.enter(response.dialog_code)
     said = steps.update()
     connected = steps.check()

@@ -71,10 +71,10 @@ class ProfilePage:
         *,
         person: bool,
         timeout: float,
-        told: Callable[[str], object],
+        progress: Callable[[str], object],
     ) -> None:
         self.session = session
-        self.told = told
+        self.progress = progress
         self.alert: str = ""
         self._person = person
         self._timeout = timeout
@@ -107,7 +107,7 @@ class ProfilePage:
             if patience.passed:
                 if not self._person:
                     raise not_as_known(missing())
-                self.told(f"by hand: {missing()}")
+                self.progress(f"by hand: {missing()}")
                 patience = clock.deadline(self._timeout)
             return False
 

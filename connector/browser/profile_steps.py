@@ -41,7 +41,7 @@ class ProfileSteps:
     """Takes the guide's steps on OrmcoDigital's pages."""
 
     def __init__(self, page: ProfilePage, target: RedirectTarget, credentials: Credentials) -> None:
-        self.told: Callable[[str], object] = page.told
+        self.progress: Callable[[str], object] = page.progress
         self._profile = page
         self._session = page.session
         self._target = target
@@ -70,7 +70,7 @@ class ProfileSteps:
             link = self._only(ormcodigital.here_link(page), 'single link "here" in the dialog')
             self._check(link.evaluate("e => e.href || ''", timeout=ACTION))
             link.click(timeout=ACTION)
-            self.told("consent")
+            self.progress("consent")
         if allow is not None:
             self._allow(page, allow)
         session.wait_until(lambda: session.response)
@@ -101,7 +101,7 @@ class ProfileSteps:
                 hint="Start again: a code is valid for about three minutes. If it fails again, tell Ormco's"
                 " support.",
             )
-        self.told("ok")
+        self.progress("ok")
 
     def update(self) -> str:
         """Press *Update* (step 10); return the message that the profile was saved, or ""."""
@@ -118,10 +118,10 @@ class ProfileSteps:
             self._await_response(traffic, lambda: bool(news()))
         for text in news():
             if ormcodigital.is_good_news(text):
-                self.told("update")
+                self.progress("update")
                 return text
         self._raise_unless_sent(page, news(), traffic)
-        self.told("update")
+        self.progress("update")
         return ""
 
     def check(self) -> bool:
@@ -136,7 +136,7 @@ class ProfileSteps:
         if not ormcodigital.is_method(method):
             saved = f'the Submission Method is {method or "empty"}, not "{ormcodigital.METHOD}"'
             raise PageChangedError(f"after Update, {saved}: it was not saved", hint=errors.BY_HAND)
-        self.told("checked")
+        self.progress("checked")
         return visible(ormcodigital.connected_words(page))
 
     def _await_response(self, traffic: PageTraffic, shown: Callable[[], bool]) -> None:
@@ -174,7 +174,7 @@ class ProfileSteps:
     def _towards_dialog(self, page: Page) -> str:
         if visible(ormcodigital.method_list(page)):
             if ormcodigital.choose_method(page):
-                self.told("method")
+                self.progress("method")
                 return "method"
             if not visible(ormcodigital.connect_button(page)):
                 return ""

@@ -78,7 +78,7 @@ def connect(practice: str | None, mode: str, timeout: float, as_json: bool, **se
         headless=headless,
         timeout=timeout,
         browser=config.browser,
-        told=_tell,
+        progress=_print_progress,
     )
     payload = {"practice": practice, "saved": True, "confirmed": update.confirmed, "said": update.said}
     emit(payload, _text(practice, confirmed=update.confirmed), as_json=as_json)
@@ -106,7 +106,7 @@ def _sign_ins(config: Config, *, headless: bool) -> tuple[Config, SignIns]:
     return config, sign_ins
 
 
-def _tell(step: str) -> None:
+def _print_progress(step: str) -> None:
     if step in _STEPS:
         say(f"{mark('ok')} {_STEPS[step]}")
     elif step.startswith("by hand: "):

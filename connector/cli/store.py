@@ -48,7 +48,7 @@ def copy(source: str, target: str, as_json: bool, **settings: Any) -> None:
         closing(open_database(target, clock=clock)) as new,
         closing(open_store(target, keys=keys, clock=clock)) as copied,
     ):
-        report = copy_store(old, new, progress=_tell)
+        report = copy_store(old, new, progress=_print_progress)
         copied.check()
     rows = counted(sum(report.rows.values()), "row", "are copied")
     payload = {"rows": dict(report.rows), "written": report.written, "deleted": report.deleted}
@@ -68,7 +68,7 @@ def upgrade(as_json: bool, **settings: Any) -> None:
     emit({"schema_version": version}, f"The schema is up to date: version {version}.", as_json=as_json)
 
 
-def _tell(table: str, done: int) -> None:
+def _print_progress(table: str, done: int) -> None:
     if done % _EVERY == 0:
         say(f"{table.removeprefix('ormco_')}: {done} rows …")
 

@@ -194,7 +194,7 @@ class Cases:
         return report
 
     def reset_watch(self, name: str = "default", *, practice_ids: Iterable[str] | None = None) -> None:
-        """Forget the position of a watch, for some practices or for all: the next poll starts anew."""
+        """Forget the position of a watch, for some practices or for all: the next poll starts over."""
         self._resources.store.watches.reset(name, _named(practice_ids))
 
     def download(

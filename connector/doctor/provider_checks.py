@@ -178,7 +178,7 @@ def _refusal(url: str, redirect_uri: str, clock: Clock) -> ConnectorError | None
                 return None
             url = urljoin(url, response.headers.get("Location", ""))
             if url.startswith(redirect_uri):
-                return _told(url)
+                return _reported_error(url)
             if origin(url) != first:
                 return None  # the sign-in page of another host
     return None
@@ -196,7 +196,7 @@ def _unknown(url: str, status: int) -> ProviderErrorPageError:
     )
 
 
-def _told(url: str) -> ConnectorError | None:
+def _reported_error(url: str) -> ConnectorError | None:
     """Return the error that a redirect reports, or None if it only means that a person has to act."""
     error = parse_qs(urlsplit(url).query).get("error", [""])[0]
     if not error or error in ("login_required", "interaction_required", "consent_required"):

@@ -31,7 +31,7 @@ __all__ = [
     "Revocation",
     "conclude",
     "conclude_if_gone",
-    "connected_anew",
+    "connected_again",
     "connection_of",
     "prove",
 ]
@@ -167,7 +167,7 @@ def conclude(resources: Resources, practice_id: str, removal: Removal, method: s
     connection = connection_of(proof.rows)
     if proof.finding is Finding.ALIVE:
         if connection.state is not ConnectionState.REVOKING:
-            raise connected_anew(practice_id)
+            raise connected_again(practice_id)
         raise GrantStillHonouredError(
             f"the provider still honours the grant of {practice_id}: a refresh succeeded {_AFTER[method]}; "
             "the newest tokens are kept",
@@ -197,7 +197,7 @@ def _wipe(resources: Resources, rows: Rows, removal: Removal, method: str) -> Re
     event = resources.store.audit.event("revoke", "ok", practice_id, state=state, detail=detail)
     while rows.main is not None and not is_over(rows):
         if rows.main.state != ConnectionState.REVOKING:
-            raise connected_anew(practice_id)
+            raise connected_again(practice_id)
         if rows.live is not None and rows.unverified is not None:
             resources.store.grants.drop(rows.unverified, [])
         else:
@@ -236,7 +236,7 @@ def connection_of(rows: Rows) -> Connection:
     return rows.main.connection
 
 
-def connected_anew(practice_id: str) -> RevokedError:
+def connected_again(practice_id: str) -> RevokedError:
     """Return the error for a practice that was connected again meanwhile."""
     return RevokedError(
         f"{practice_id} was connected again while it was being revoked",

@@ -18,7 +18,7 @@ from connector.revocation.proof import (
     Revocation,
     conclude,
     conclude_if_gone,
-    connected_anew,
+    connected_again,
     connection_of,
 )
 from connector.revocation.removal import Removal, is_over, remove_from_page
@@ -66,7 +66,7 @@ def _revoke(resources: Resources, practice_id: str, removal: Removal) -> Revocat
     if is_over(rows):
         return Revocation(connection=connection_of(rows), method=removal.method)
     if connection_of(rows).state is not ConnectionState.REVOKING:
-        raise connected_anew(practice_id)
+        raise connected_again(practice_id)
     return conclude(resources, practice_id, removal, removal.method)
 
 

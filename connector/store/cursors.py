@@ -116,7 +116,7 @@ class WatchRecords:
         return count + portion
 
     def reset(self, watch: str, practice_ids: Sequence[str] | None) -> None:
-        """Forget the position of a watch for these practices, or for all; the next poll begins anew."""
+        """Forget the position of a watch for these practices, or for all; the next poll starts over."""
         which: list[tuple[str, tuple[str, ...]]] = [("", ())]
         if practice_ids is not None:
             which = [(" AND practice_id = ?", (each,)) for each in practice_ids]

@@ -72,7 +72,7 @@ class _Desk:
         pages.add_url_rule("/practice/revoke", "ask_to_revoke", self._ask_to_revoke)
         for action, (view, role) in self._actions().items():
             pages.add_url_rule(f"/practice/{action}", action, self._guarded(view, role), methods=["POST"])
-        pages.register_error_handler(ConnectorError, self._tell)
+        pages.register_error_handler(ConnectorError, self._show_error)
         pages.context_processor(lambda: {"person": g.get("support_person"), "words": words})
         return pages
 
@@ -211,7 +211,7 @@ class _Desk:
 
     # --- steps
 
-    def _tell(self, error: ConnectorError) -> Any:
+    def _show_error(self, error: ConnectorError) -> Any:
         practice_id = request.form.get("practice", "")
         if request.method == "GET" or not practice_id:
             return error_page(error)

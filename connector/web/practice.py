@@ -80,7 +80,7 @@ class _PracticePages:
         pages.add_url_rule("/disconnect", "ask_to_disconnect", self._ask_to_disconnect)
         for action, view in self._actions().items():
             pages.add_url_rule(f"/{action}", action.replace("-", "_"), view, methods=["POST"])
-        pages.register_error_handler(ConnectorError, self._tell)
+        pages.register_error_handler(ConnectorError, self._show_error)
         pages.after_request(_hide_address)
         return pages
 
@@ -220,7 +220,7 @@ class _PracticePages:
         flash(f"Connected to {connection.account or 'your account'}.", "good")
         return self._to_page()
 
-    def _tell(self, error: ConnectorError) -> Any:
+    def _show_error(self, error: ConnectorError) -> Any:
         if request.method == "GET" and request.endpoint and not request.endpoint.endswith(".connected"):
             # The other pages redirect to this one, so it must not redirect to itself.
             return error_page(error)

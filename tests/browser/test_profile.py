@@ -61,14 +61,14 @@ def profile(sandbox: RunningSandbox) -> str:
 
 def test_guide_from_step_1_to_10(connect: Connect, classic: RunningSandbox) -> None:
     """Sign-in, Submission Method, consent, dialog and Update: the profile is saved and connected."""
-    told: list[str] = []
+    progress: list[str] = []
     where: dict[str, Any] = {"redirect_uri": classic.redirect_uri, "sign_ins": sign_ins(classic)}
-    update = connect(classic.ormcodigital_url, told=told.append, **where)
+    update = connect(classic.ormcodigital_url, progress=progress.append, **where)
     page = profile(classic)
     assert (update.said, update.confirmed) == ("Your profile has been updated.", True)
     assert "3Shape is connected to Insignia." in page
     assert "<option selected>3Shape Trios</option>" in page
-    assert told == ["method", "dialog", "consent", "code", "ok", "update", "checked"]
+    assert progress == ["method", "dialog", "consent", "code", "ok", "update", "checked"]
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_driver_that_dies_is_reported(browser: str, classic: RunningSandbox) -> 
             headless=True,
             timeout=60,
             browser=browser,
-            told=end_driver,
+            progress=end_driver,
         )
 
 
