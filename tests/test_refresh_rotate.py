@@ -24,6 +24,7 @@ from connector.errors import (
     ProviderUnavailableError,
     RevokedError,
     SettingError,
+    StoreLockedError,
     StoreUnavailableError,
 )
 from connector.oauth.http import CALL_SECONDS as HTTP_SECONDS
@@ -540,6 +541,18 @@ def test_subscriber_may_ask_for_the_same_practice(store: Store) -> None:
     asking.join(30)
     assert not asking.is_alive()
     assert heard == [(store.audit.events()[-1].sequence, "at-p-1")]
+
+
+def test_a_thread_waits_for_another_only_for_a_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the refresh of one thread hangs, another thread that needs the token gets an error in the end."""
+    monkeypatch.setattr(schedule, "WAIT_SECONDS", 0.1)
+    put(store, "p", age=3700)
+    endpoint, errors = FakeEndpoint(store), list[BaseException | None]()
+    tokens = handing_out(store, endpoint)
+    with ThreadPoolExecutor() as pool:
+        endpoint.during = lambda: errors.append(pool.submit(tokens.access_token, "p").exception(20))
+        assert tokens.access_token("p") == "at-p-1"
+    assert [type(error) for error in errors] == [StoreLockedError]
 
 
 def test_nothing_after_close(store: Store) -> None:
