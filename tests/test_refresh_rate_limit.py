@@ -80,7 +80,7 @@ def test_a_success_between_refusals_prevents_the_wait(clock: ManualClock) -> Non
 
 
 def test_no_more_calls_than_files_may_be_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that may open few files makes fewer calls at a time, and one at least; Windows has no limit."""
+    """If few files may be open, fewer calls are made at a time, and one at least; Windows has no limit."""
     with monkeypatch.context() as windows:
         windows.setitem(sys.modules, "resource", None)
         assert affordable(1000) == 1000
