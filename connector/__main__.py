@@ -19,4 +19,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    finally:
+        # `python -m` ends by SIGINT in place of the exit status if Ctrl-C has interrupted an `exec` of source
+        # text, such as that of a dataclass, and no later `exec` was completed.
+        exec("")  # noqa: S102 - no code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 from click.types import FloatParamType
 
 from connector.cli import ormco
+from tests.support.commands import run_alone
 
 
 def commands() -> list[tuple[str, click.Command]]:
@@ -141,3 +143,13 @@ def test_ctrl_c_after_the_end_shows_no_traceback() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.stdout.startswith("ormco, version"), done.stderr, done.returncode) == (True, "", 130)
+
+
+def test_ctrl_c_during_an_import_has_its_status(tmp_path: Path) -> None:
+    """Modules with dataclasses execute source text; Python ends by a signal if Ctrl-C interrupted that."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "from connector import cli\n"
+        "def interrupted(**_: object) -> None: exec('raise KeyboardInterrupt')\n"
+        "cli.ormco.main = interrupted\n"
+    )
+    assert run_alone({"PYTHONPATH": str(tmp_path)}, "status").returncode == 130
