@@ -60,8 +60,7 @@ def admin(url: str) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
 @pytest.fixture
 def own_server(_stopped_at_will: PostgresServer) -> PostgresServer:
     """A server for one test at a time, which may stop it and change its settings."""
-    if not _stopped_at_will.is_running:
-        _stopped_at_will.start()
+    _stopped_at_will.restore()
     return _stopped_at_will
 
 
@@ -331,7 +330,6 @@ def test_durable_whatever_the_servers_default(own_server: PostgresServer) -> Non
     own_server.start()
     assert row_of(store, "p").failures == 19
     store.close()
-    own_server.sql("ALTER SYSTEM RESET synchronous_commit")
 
 
 @pytest.mark.parametrize("is_open", [True, False])

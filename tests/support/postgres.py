@@ -85,6 +85,15 @@ class PostgresServer:
         """Whether it was started and not stopped since."""
         return (self._data / "postmaster.pid").exists()
 
+    def restore(self) -> None:
+        """Start the server if it is stopped, and undo what `ALTER SYSTEM` has changed."""
+        changes = self._data / "postgresql.auto.conf"
+        if "=" in changes.read_text():
+            self.stop()
+            changes.write_text("")
+        if not self.is_running:
+            self.start()
+
     def stop(self, mode: str = "fast") -> None:
         """Stop the server: "fast" ends all sessions, "immediate" is a crash."""
         if self.is_running:
